@@ -1,0 +1,1 @@
+"""The science: study specs, plans, networks, masks, pruners, training and overlap."""

@@ -1,0 +1,74 @@
+"""ADMM pruning: training pulled towards the nearest sparse network (Zhang et al., ECCV 2018)."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from engine.flat import FlatParameters
+from engine.masks import Scope, magnitude_mask
+from engine.spec import Admm
+
+# How many time constants of the pull towards Z fit into one round, where rho is left to us.
+TIME_CONSTANTS = 3.0
+
+
+def automatic_rho(learning_rate: float, momentum: float, steps: int) -> float:
+    """Return the rho for which `steps` steps of SGD shrink W - Z + U by exp(-3) where the loss is flat."""
+    return TIME_CONSTANTS * (1 - momentum) / (learning_rate * steps)
+
+
+class AdmmPenalty:
+    """The term rho/2 * |W - Z + U|^2 of the scaled augmented Lagrangian, and its updates of Z and U.
+
+    Z is the projection of W + U onto the sparsity budget, U the running sum of W - Z; both start from the weights
+    given, with U = 0. residuals holds the primal residual |W - Z| / |W| after each round.
+    """
+
+    def __init__(
+        self, settings: Admm, rho: float, flat: FlatParameters, layers: tuple[str, ...], sparsity: float, scope: Scope
+    ) -> None:
+        self._period = settings.period
+        self._rho = rho
+        self._flat = flat
+        self._layers = layers
+        self._sparsity = sparsity
+        self._scope = scope
+        self._prunable = flat.join({layer: torch.ones(()) for layer in layers}, fill=0.0)
+        self._u = torch.zeros_like(flat.values)
+        self._z = self._project(flat.values * self._prunable)
+        self.residuals: list[float] = []
+
+    def add_gradient(self) -> None:
+        """Add the penalty's gradient, rho * (W - Z + U), to the prunable weights' gradients."""
+        pull = (self._flat.values * self._prunable).sub_(self._z).add_(self._u)
+        self._flat.gradients.add_(pull, alpha=self._rho)
+
+    def end_epoch(self, epoch: int) -> None:
+        """Update Z and U where a round ends with this epoch, counted from 1."""
+        if epoch % self._period:
+            return
+        weights = self._flat.values * self._prunable
+        self._z = self._project(weights + self._u)
+        gap = weights - self._z
+        self._u += gap
+        self.residuals.append(float(gap.norm() / weights.norm().clamp(min=1e-12)))
+
+    def state(self) -> dict[str, Tensor]:
+        """Return all that resuming needs."""
+        return {
+            "admm/z": self._z.cpu(),
+            "admm/u": self._u.cpu(),
+            "admm/residuals": torch.tensor(self.residuals, dtype=torch.float64),
+        }
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from what `state` returned."""
+        self._z.copy_(state["admm/z"])
+        self._u.copy_(state["admm/u"])
+        self.residuals = state["admm/residuals"].tolist()
+
+    def _project(self, buffer: Tensor) -> Tensor:
+        views = self._flat.split(buffer)
+        mask = magnitude_mask({layer: views[layer] for layer in self._layers}, self._sparsity, self._scope)
+        return buffer * self._flat.join(mask, fill=0.0)

@@ -1,0 +1,47 @@
+"""A network's parameters in one buffer, so that an optimiser step is a few operations however many layers there are."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+
+class FlatParameters:
+    """All parameters, gradients and momenta of a network, each in one flat float buffer.
+
+    The network's own parameters and gradients become views of the buffers; four-dimensional kernels lie in
+    channels-last order, which convolutions on CPU and GPU run fastest in.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        parameters = list(network.named_parameters())
+        total = sum(parameter.numel() for _, parameter in parameters)
+        device = parameters[0][1].device
+        self.values, self.gradients, self.momenta = (torch.zeros(total, device=device) for _ in range(3))
+        self._shapes: dict[str, tuple[int, torch.Size]] = {}
+        begin = 0
+        for name, parameter in parameters:
+            self._shapes[name] = (begin, parameter.shape)
+            view = self._view(self.values, name)
+            view.copy_(parameter.detach())
+            parameter.data = view
+            parameter.grad = self._view(self.gradients, name)
+            begin += parameter.numel()
+
+    def _view(self, buffer: Tensor, name: str) -> Tensor:
+        begin, shape = self._shapes[name]
+        part = buffer[begin : begin + shape.numel()]
+        if len(shape) == 4:
+            return part.view(shape[0], shape[2], shape[3], shape[1]).permute(0, 3, 1, 2)
+        return part.view(shape)
+
+    def split(self, buffer: Tensor) -> dict[str, Tensor]:
+        """Return views of a buffer of this layout: parameter name -> tensor of the parameter's shape."""
+        return {name: self._view(buffer, name) for name in self._shapes}
+
+    def join(self, parts: Mapping[str, Tensor], fill: float) -> Tensor:
+        """Return a buffer that holds each part at its parameter's place and `fill` everywhere else."""
+        buffer = torch.full_like(self.values, fill)
+        for name, part in parts.items():
+            self._view(buffer, name).copy_(part)
+        return buffer

@@ -1,0 +1,78 @@
+"""Masks: which prunable weights of a network stay, and which are 0."""
+
+import math
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Mask = dict[str, Tensor]
+Scope = Literal["layer", "global"]
+
+
+def magnitude_mask(
+    weights: Mapping[str, Tensor],
+    sparsity: float,
+    scope: Scope = "layer",
+    within: Mapping[str, Tensor] | None = None,
+) -> Mask:
+    """Return the mask that keeps the largest magnitudes.
+
+    weights: layer name -> weights, any shape. sparsity: fraction of all weights to remove, in [0, 1). scope: "layer"
+    removes that fraction of each layer, "global" that fraction of all layers ranked together. within: the mask of the
+    round before; only weights that it keeps can be kept again, so masks nest. Returns layer name -> bool of the same
+    shape; exactly N - round(sparsity * N) weights stay, halves rounded up, and of equal magnitudes the first.
+    Raises ValueError for a sparsity outside [0, 1), an unknown scope, or a mask that keeps too little.
+    """
+    return keep_largest({layer: tensor.detach().abs() for layer, tensor in weights.items()}, sparsity, scope, within)
+
+
+def keep_largest(
+    scores: Mapping[str, Tensor], sparsity: float, scope: Scope = "layer", within: Mapping[str, Tensor] | None = None
+) -> Mask:
+    """Return the mask that keeps the weights of largest score, each at least 0; see `magnitude_mask` for the rest."""
+    if not 0 <= sparsity < 1:
+        raise ValueError(f"sparsity is {sparsity:g}; allowed: from 0 up to, not including, 1")
+    if scope == "layer":
+        return {
+            layer: _keep(tensor, sparsity, None if within is None else within[layer], layer)
+            for layer, tensor in scores.items()
+        }
+    if scope == "global":
+        joined = torch.cat([tensor.flatten() for tensor in scores.values()])
+        kept_before = None if within is None else torch.cat([within[layer].flatten() for layer in scores])
+        kept = _keep(joined, sparsity, kept_before, "all layers together")
+        parts = kept.split([tensor.numel() for tensor in scores.values()])
+        return {layer: part.view(tensor.shape) for (layer, tensor), part in zip(scores.items(), parts, strict=True)}
+    raise ValueError(f"scope is {scope!r}; allowed: layer, global")
+
+
+def kept_count(sparsity: float, size: int) -> int:
+    """Return how many of `size` weights stay at a sparsity."""
+    return size - math.floor(round(sparsity * size, 6) + 0.5)
+
+
+def sparsity(mask: Mapping[str, Tensor]) -> float:
+    """Return the zeros of a mask over all of its entries, which are the prunable weights."""
+    total = sum(tensor.numel() for tensor in mask.values())
+    if total == 0:
+        raise ValueError("the mask is empty; give one tensor for each prunable layer")
+    kept = sum(int(torch.count_nonzero(tensor)) for tensor in mask.values())
+    return (total - kept) / total
+
+
+def _keep(scores: Tensor, sparsity: float, within: Tensor | None, where: str) -> Tensor:
+    flat = scores.flatten().float()
+    count = kept_count(sparsity, flat.numel())
+    if within is not None:
+        allowed = within.flatten().bool()
+        if count > int(allowed.sum()):
+            raise ValueError(
+                f"{where}: {count} of {flat.numel()} weights should stay at sparsity {sparsity:g}, "
+                f"but the mask before keeps only {int(allowed.sum())}; prune to rising sparsities"
+            )
+        flat = torch.where(allowed, flat, -1.0)
+    kept = torch.zeros(flat.numel(), dtype=torch.bool, device=flat.device)
+    kept[torch.sort(flat, descending=True, stable=True).indices[:count]] = True
+    return kept.view(scores.shape)

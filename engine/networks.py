@@ -1,0 +1,128 @@
+"""Networks in their CIFAR form, by name."""
+
+from collections.abc import Callable
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from engine.vision import torchvision
+
+# From channels, image size in pixels and classes to a network with weights drawn from the global generator.
+Builder = Callable[[int, int, int], nn.Module]
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions and a shortcut without parameters (He et al. 2016, option A)."""
+
+    def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels_in, channels_out, 3, stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels_out)
+        self.conv2 = nn.Conv2d(channels_out, channels_out, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(channels_out)
+        self.stride = stride
+        self.widen = channels_out - channels_in
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = F.relu(self.bn1(self.conv1(x)))
+        out = self.bn2(self.conv2(out))
+        if self.stride != 1 or self.widen:
+            x = x[:, :, :: self.stride, :: self.stride]
+            x = F.pad(x, (0, 0, 0, 0, self.widen // 2, self.widen - self.widen // 2))
+        return F.relu(out + x)
+
+
+def resnet20(channels: int, image_size: int, classes: int) -> nn.Module:
+    """ResNet-20 of He et al. 2016, section 4.2: 0.27 M parameters at 10 classes."""
+    layers: list[nn.Module] = [nn.Conv2d(channels, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU()]
+    width = 16
+    for stage_width in (16, 32, 64):
+        for block in range(3):
+            layers.append(BasicBlock(width, stage_width, 2 if stage_width != 16 and block == 0 else 1))
+            width = stage_width
+    network = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, classes))
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(module.weight)
+    return network
+
+
+def vgg11(channels: int, image_size: int, classes: int) -> nn.Module:
+    """VGG-11 with batch norm and one linear layer: 9.2 M parameters at 10 classes.
+
+    Of its five poolings it keeps those that an image of this size allows.
+    """
+    layers: list[nn.Module] = []
+    width, size = channels, image_size
+    for item in (64, "pool", 128, "pool", 256, 256, "pool", 512, 512, "pool", 512, 512, "pool"):
+        if isinstance(item, int):
+            layers += [nn.Conv2d(width, item, 3, padding=1, bias=False), nn.BatchNorm2d(item), nn.ReLU()]
+            width = item
+        elif size >= 2:
+            layers.append(nn.MaxPool2d(2))
+            size //= 2
+    network = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, classes))
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        elif isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=0.01)
+            nn.init.zeros_(module.bias)
+    return network
+
+
+def mobilenet_v2(channels: int, image_size: int, classes: int) -> nn.Module:
+    """MobileNet-V2 for small images: torchvision's blocks, stem and first widening at stride 1; 2.2 M at 10 classes."""
+    models = torchvision().models.mobilenetv2
+    settings = [
+        [1, 16, 1, 1],
+        [6, 24, 2, 1],
+        [6, 32, 3, 2],
+        [6, 64, 4, 2],
+        [6, 96, 3, 1],
+        [6, 160, 3, 2],
+        [6, 320, 1, 1],
+    ]
+    # Dropout off: the paper names crop and flip as the only regularising tricks.
+    network = models.MobileNetV2(num_classes=classes, inverted_residual_setting=settings, dropout=0.0)
+    stem = nn.Conv2d(channels, 32, 3, stride=1, padding=1, bias=False)
+    nn.init.kaiming_normal_(stem.weight, mode="fan_out")
+    network.features[0][0] = stem
+    return network  # type: ignore[no-any-return]
+
+
+def lenet300(channels: int, image_size: int, classes: int) -> nn.Module:
+    """LeNet-300-100 of LeCun et al. 1998: two hidden linear layers, for small images."""
+    network = nn.Sequential(
+        nn.Flatten(),
+        nn.Linear(channels * image_size**2, 300),
+        nn.ReLU(),
+        nn.Linear(300, 100),
+        nn.ReLU(),
+        nn.Linear(100, classes),
+    )
+    for module in network.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.kaiming_normal_(module.weight)
+            nn.init.zeros_(module.bias)
+    return network
+
+
+NETWORKS: dict[str, Builder] = {
+    "resnet20": resnet20,
+    "vgg11": vgg11,
+    "mobilenet_v2": mobilenet_v2,
+    "lenet300": lenet300,
+}
+
+
+def build(name: str, channels: int, image_size: int, classes: int) -> nn.Module:
+    """Return a freshly initialised network; KeyError for a name that is not in NETWORKS."""
+    return NETWORKS[name](channels, image_size, classes)
+
+
+def prunable(network: nn.Module) -> tuple[str, ...]:
+    """Return the names of the prunable weights: kernels of convolutions and linear layers but the first convolution."""
+    convolutions = [name for name, module in network.named_modules() if isinstance(module, nn.Conv2d)]
+    kernels = [name for name, module in network.named_modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    return tuple(f"{name}.weight" for name in kernels if name not in convolutions[:1])

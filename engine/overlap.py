@@ -1,0 +1,126 @@
+"""The correlation indicator of the paper: how far the largest weights of two networks coincide (section 3, R_p)."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+# Every p that is recorded. A study shows some of them; recording all makes p no part of a training's identity.
+P_GRID: tuple[float, ...] = tuple(round(0.05 * i, 2) for i in range(1, 20))
+
+
+@dataclass(frozen=True)
+class Count:
+    """How the top-p index sets of one layer of two networks coincide.
+
+    intersection: indices in both sets; top: indices in each set, p*N rounded half up; size: N, the weights ranked.
+    """
+
+    layer: str
+    p: float
+    intersection: int
+    top: int
+    size: int
+
+
+def top_count(p: float, size: int) -> int:
+    """Return how many of `size` weights are the largest p of them: p * size, halves rounded up."""
+    # The product is rounded first, since 0.15 * 10 and its like fall a hair beside the half.
+    return math.floor(round(p * size, 6) + 0.5)
+
+
+def overlap_counts(
+    a: Mapping[str, Tensor], b: Mapping[str, Tensor], ps: Iterable[float], mask: Mapping[str, Tensor] | None = None
+) -> list[Count]:
+    """Return the counts behind R_p for every p and layer, from one ranking per layer and network.
+
+    a, b: layer name -> weights, any shape, the same names and shapes in both. mask: layer name -> 0/1 of the same
+    shape; where given, only the weights that it keeps are ranked (figures 4-6). Equal magnitudes rank by position.
+    A p for which some layer holds fewer than p*N nonzero weights is left out (a pruned network holds only its kept
+    weights: the paper asks p < 1 - sparsity, appendix F).
+    Raises ValueError when names or shapes differ, or a p is not within (0, 1].
+    """
+    _check(a, b, mask)
+    wanted = sorted(ps)
+    for p in wanted:
+        if not 0 < p <= 1:
+            raise ValueError(f"p is {p:g}; allowed: above 0, at most 1")
+    counts: list[Count] = []
+    possible = set(wanted)
+    for layer, weights in a.items():
+        keep = mask[layer].flatten().bool() if mask is not None else None
+        magnitudes = [_magnitudes(tensor, keep) for tensor in (weights, b[layer])]
+        size = magnitudes[0].numel()
+        nonzero = min(int(torch.count_nonzero(m)) for m in magnitudes) if keep is None else size
+        places = [_places(m) for m in magnitudes]
+        tops = [top_count(p, size) for p in wanted]
+        for p, top, intersection in zip(wanted, tops, _shared(places, tops), strict=True):
+            if top > nonzero:
+                possible.discard(p)
+            counts.append(Count(layer, p, intersection, top, size))
+    return [count for count in counts if count.p in possible]
+
+
+def overlap_ratio(
+    a: Mapping[str, Tensor], b: Mapping[str, Tensor], p: float, mask: Mapping[str, Tensor] | None = None
+) -> float:
+    """Return R_p(a, b), the fraction of the p largest magnitudes that two networks share, pooled over layers.
+
+    Arguments and errors are those of `overlap_counts`; a p that a pruned network cannot fill raises ValueError too.
+    Independent weights give p, equal ones 1. Source: section 3, R_p; N_l per appendix D and F.
+    """
+    counts = overlap_counts(a, b, [p], mask)
+    if not counts:
+        raise ValueError(
+            f"p is {p:g}, but a layer holds fewer nonzero weights than p of its size; "
+            "choose p at most 1 - sparsity, or give the mask to rank kept weights only"
+        )
+    return pooled(counts)
+
+
+def pooled(counts: Iterable[Count]) -> float:
+    """Return the overlap ratio of some counts taken together: all shared indices over all indices of one set."""
+    rows = list(counts)
+    top = sum(count.top for count in rows)
+    if top == 0:
+        raise ValueError("no layer is large enough to hold a single weight of its top p; choose a larger p")
+    return sum(count.intersection for count in rows) / top
+
+
+def _magnitudes(tensor: Tensor, keep: Tensor | None) -> Tensor:
+    flat = tensor.detach().abs().flatten()
+    return flat if keep is None else flat[keep]
+
+
+def _places(magnitudes: Tensor) -> Tensor:
+    """Return each weight's place in the ranking by magnitude, 0 for the largest."""
+    order = torch.sort(magnitudes, descending=True, stable=True).indices
+    places = torch.empty_like(order)
+    places[order] = torch.arange(order.numel(), device=order.device)
+    return places
+
+
+def _shared(places: list[Tensor], tops: list[int]) -> list[int]:
+    """Return for each k in tops, rising, how many indices are among the first k places of both rankings."""
+    # An index is in both sets exactly when the worse of its two places is below k.
+    worse = torch.maximum(*places)
+    bins = torch.bucketize(worse, torch.tensor(tops, device=worse.device), right=True)
+    shared: list[int] = torch.bincount(bins, minlength=len(tops) + 1).cumsum(0)[: len(tops)].tolist()
+    return shared
+
+
+def _check(a: Mapping[str, Tensor], b: Mapping[str, Tensor], mask: Mapping[str, Tensor] | None) -> None:
+    for other, name in ((b, "the second network"), (mask, "the mask")):
+        if other is None:
+            continue
+        if set(other) != set(a):
+            odd = ", ".join(sorted(set(a) ^ set(other)))
+            raise ValueError(f"the first network and {name} differ in these layers: {odd}")
+        for layer, weights in a.items():
+            if other[layer].shape != weights.shape:
+                raise ValueError(
+                    f"layer {layer} has shape {tuple(weights.shape)} in the first network "
+                    f"and {tuple(other[layer].shape)} in {name}"
+                )

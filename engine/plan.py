@@ -1,0 +1,188 @@
+"""From a study to the tree of stages that it needs; equal stages are the same work and stand once."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from engine.masks import Scope
+from engine.pruners import PRUNERS
+from engine.spec import Admm, Frozen, Recipe, Start, Study
+
+# Part of every fingerprint: raise it when a change to the engine changes what equal settings give.
+ENGINE_VERSION = 1
+
+Kind = Literal["pretrain", "admm", "retrain"]
+
+
+class Images(Frozen):
+    """The images that a stage trains and tests on.
+
+    name says where to load them from; identity, a hash of their content, says what they are. A limit of None is all.
+    """
+
+    name: str
+    identity: str
+    train: int | None = None
+    test: int | None = None
+
+
+class Stage(Frozen):
+    """One training: everything that determines its result.
+
+    rounds: the sparsities pruned to so far, one after the other (one entry for a mask made in one go). root: the
+    fingerprint of the pretraining. parent: of the stage whose trained weights the mask is made from.
+    """
+
+    kind: Kind
+    images: Images
+    network: str
+    learning_rate: float
+    seed: int
+    recipe: Recipe
+    start: Start | None = None
+    score: str | None = None
+    rounds: tuple[float, ...] = ()
+    scope: Scope | None = None
+    admm: Admm | None = None
+    root: str | None = None
+    parent: str | None = None
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """32 hex digits that hash all settings but where the images lie."""
+        settings = self.model_dump(mode="json")
+        del settings["images"]["name"]
+        # k is what counts, not whether it was written out; pretraining keeps theta_k for whoever asks.
+        settings["recipe"]["rewind_epoch"] = self.recipe.k
+        text = json.dumps([ENGINE_VERSION, settings], sort_keys=True)
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+    @property
+    def sparsity(self) -> float:
+        """The fraction of prunable weights that are held at 0, or that ADMM aims at; 0 for a dense network."""
+        return self.rounds[-1] if self.rounds else 0.0
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs the stage trains."""
+        return self.admm.epochs if self.kind == "admm" and self.admm else self.recipe.epochs
+
+
+@dataclass(frozen=True)
+class Role:
+    """What a stage stands for in a study: one point of its charts. One stage may play several roles.
+
+    pruner is None and start "dense" for a pretraining.
+    """
+
+    fingerprint: str
+    dataset: str
+    network: str
+    learning_rate: float
+    seed: int
+    pruner: str | None
+    sparsity: float
+    start: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The stages of a study by fingerprint, every parent before its children, and the roles that they play."""
+
+    study: Study
+    stages: dict[str, Stage]
+    roles: tuple[Role, ...]
+
+    @cached_property
+    def children(self) -> dict[str, tuple[str, ...]]:
+        """The fingerprints of each stage's children."""
+        found: dict[str, list[str]] = {fingerprint: [] for fingerprint in self.stages}
+        for fingerprint, stage in self.stages.items():
+            if stage.parent is not None:
+                found[stage.parent].append(fingerprint)
+        return {fingerprint: tuple(children) for fingerprint, children in found.items()}
+
+
+def plan(study: Study, identities: Mapping[str, str]) -> Plan:
+    """Expand a study; identities maps each of its datasets to the hash of its content."""
+    stages: dict[str, Stage] = {}
+    roles: list[Role] = []
+    for root in _roots(study, identities):
+        stages[root.fingerprint] = root
+        roles.append(_role(root, None, "dense"))
+        for name in study.pruners:
+            for stage, start in _pruned(study, root, name):
+                stages.setdefault(stage.fingerprint, stage)
+                if start in study.starts:
+                    roles.append(_role(stage, name, str(start)))
+    return Plan(study, stages, tuple(roles))
+
+
+def _roots(study: Study, identities: Mapping[str, str]) -> Iterator[Stage]:
+    for dataset in study.datasets:
+        images = Images(name=dataset, identity=identities[dataset], train=study.train_images, test=study.test_images)
+        for network in study.networks:
+            for learning_rate in study.learning_rates:
+                for seed in study.seeds:
+                    yield Stage(
+                        kind="pretrain",
+                        images=images,
+                        network=network,
+                        learning_rate=learning_rate,
+                        seed=seed,
+                        recipe=study.recipe,
+                    )
+
+
+def _pruned(study: Study, root: Stage, name: str) -> Iterator[tuple[Stage, Start | None]]:
+    """Yield a pruner's stages below one pretraining with the start of each (None: ADMM itself), parents first."""
+    pruner = PRUNERS[name]
+    parent = root
+    rounds: tuple[float, ...] = ()
+    for index, sparsity in enumerate(study.sparsities):
+        if pruner.admm:
+            parent = _child(root, root, kind="admm", rounds=(sparsity,), scope=study.scope, admm=study.admm)
+            yield parent, None
+        rounds = (*rounds, sparsity) if pruner.gradual else (sparsity,)
+        for start in study.starts:
+            yield _retrain(study, root, parent, pruner.score, rounds, start), start
+        if pruner.gradual and index + 1 < len(study.sparsities):
+            # The next mask comes from the trained ticket, whether or not the study asks to see it.
+            parent = _retrain(study, root, parent, pruner.score, rounds, "winning_ticket")
+            if "winning_ticket" not in study.starts:
+                yield parent, "winning_ticket"
+
+
+def _retrain(study: Study, root: Stage, parent: Stage, score: str, rounds: tuple[float, ...], start: Start) -> Stage:
+    return _child(root, parent, kind="retrain", start=start, score=score, rounds=rounds, scope=study.scope)
+
+
+def _child(root: Stage, parent: Stage, **changes: object) -> Stage:
+    return Stage.model_validate(
+        {
+            "images": root.images,
+            "network": root.network,
+            "learning_rate": root.learning_rate,
+            "seed": root.seed,
+            "recipe": root.recipe,
+            "root": root.fingerprint,
+            "parent": parent.fingerprint,
+            **changes,
+        }
+    )
+
+
+def _role(stage: Stage, pruner: str | None, start: str) -> Role:
+    return Role(
+        fingerprint=stage.fingerprint,
+        dataset=stage.images.name,
+        network=stage.network,
+        learning_rate=stage.learning_rate,
+        seed=stage.seed,
+        pruner=pruner,
+        sparsity=stage.sparsity,
+        start=start,
+    )

@@ -1,0 +1,98 @@
+"""What a finished stage has measured, and its form as JSON."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from engine.overlap import Count
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One epoch: epoch counts from 1, accuracies are percent, losses mean cross-entropy in nats, seconds wall-clock."""
+
+    epoch: int
+    learning_rate: float
+    train_loss: float
+    train_accuracy: float
+    test_loss: float
+    test_accuracy: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """How the largest weights of one pair of networks coincide, for every layer and p.
+
+    pair: initial_pretrained for R_p(theta_0, theta_T); ticket_finetuned and reinit_finetuned for theta_0*m and
+    theta_0'*m against (theta_T*m)_T; finetuned_initial and finetuned_pretrained for (theta_T*m)_T against theta_0 and
+    theta_T. counts: one per layer and p (see `engine.overlap.Count`).
+    """
+
+    pair: str
+    counts: tuple[Count, ...]
+
+
+PAIRS = ("initial_pretrained", "ticket_finetuned", "reinit_finetuned", "finetuned_initial", "finetuned_pretrained")
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """All that a stage measured.
+
+    epochs: in order. sparsity: zeros over prunable weights of the result. residuals: ADMM's |W - Z| / |W| after each
+    round. seconds: time spent training and measuring, interruptions left out. device: in words.
+    """
+
+    fingerprint: str
+    epochs: tuple[Epoch, ...]
+    sparsity: float
+    seconds: float
+    device: str
+    overlaps: tuple[Overlap, ...] = ()
+    residuals: tuple[float, ...] = ()
+    versions: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def final(self) -> Epoch:
+        """The last epoch."""
+        return self.epochs[-1]
+
+    @property
+    def best(self) -> Epoch:
+        """The epoch of highest test accuracy, the first among equals."""
+        return max(self.epochs, key=lambda epoch: (epoch.test_accuracy, -epoch.epoch))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the result as plain JSON values, overlaps by column to keep them small."""
+        return {
+            "fingerprint": self.fingerprint,
+            "epochs": [list(asdict(epoch).values()) for epoch in self.epochs],
+            "sparsity": self.sparsity,
+            "seconds": self.seconds,
+            "device": self.device,
+            "overlaps": [_columns(overlap) for overlap in self.overlaps],
+            "residuals": list(self.residuals),
+            "versions": self.versions,
+        }
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "StageResult":
+        """Return the result that `to_json` wrote; KeyError or TypeError where it did not."""
+        return cls(
+            fingerprint=values["fingerprint"],
+            epochs=tuple(Epoch(*row) for row in values["epochs"]),
+            sparsity=values["sparsity"],
+            seconds=values["seconds"],
+            device=values["device"],
+            overlaps=tuple(
+                Overlap(columns["pair"], tuple(Count(*row) for row in zip(*columns["counts"], strict=True)))
+                for columns in values["overlaps"]
+            ),
+            residuals=tuple(values["residuals"]),
+            versions=values["versions"],
+        )
+
+
+def _columns(overlap: Overlap) -> dict[str, Any]:
+    rows = [(c.layer, c.p, c.intersection, c.top, c.size) for c in overlap.counts]
+    return {"pair": overlap.pair, "counts": [list(column) for column in zip(*rows, strict=True)]}

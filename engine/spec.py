@@ -1,0 +1,231 @@
+"""What to run: a study as a frozen, validated model, read from and written to TOML."""
+
+import math
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tomli_w
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from engine.networks import NETWORKS
+from engine.overlap import P_GRID
+from engine.pruners import PRUNERS
+
+Start = Literal["winning_ticket", "reinit", "rewind", "finetune"]
+STARTS: tuple[Start, ...] = ("winning_ticket", "reinit", "rewind", "finetune")
+
+# The paper rewinds to epoch 10 of 150 (appendix G); other lengths of training keep the proportion.
+PAPER_EPOCHS = 150
+PAPER_REWIND = 10
+
+
+class Frozen(BaseModel):
+    """A settings model that never changes and refuses keys that it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def _choice(kind: str, table: Any) -> AfterValidator:
+    def check(name: str) -> str:
+        if name not in table:
+            raise ValueError(f"{name!r} is not a known {kind}; allowed: {', '.join(sorted(table))}")
+        return name
+
+    return AfterValidator(check)
+
+
+def _unique(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    if len(set(values)) != len(values):
+        raise ValueError(f"each value may stand once, given {', '.join(map(str, values))}")
+    return values
+
+
+def _ascending(values: tuple[float, ...]) -> tuple[float, ...]:
+    if list(values) != sorted(set(values)):
+        raise ValueError(f"must increase from one value to the next, given {', '.join(f'{v:g}' for v in values)}")
+    return values
+
+
+def _on_grid(p: float) -> float:
+    # Fractions of another precision, such as 0.1 + 0.2, mean their neighbour on the grid.
+    near = min(P_GRID, key=lambda q: abs(p - q))
+    if abs(near - p) > 1e-6:
+        raise ValueError(f"{p:g} is not recorded; allowed: {P_GRID[0]:g} to {P_GRID[-1]:g} in steps of 0.05")
+    return near
+
+
+LearningRate = Annotated[float, Field(gt=0, le=10)]
+Sparsity = Annotated[float, Field(gt=0, lt=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+
+
+class Recipe(Frozen):
+    """How every training of a study runs; the defaults are the paper's (appendix, first paragraph)."""
+
+    epochs: int = Field(PAPER_EPOCHS, ge=1, le=10_000, description="T, epochs per training: 1 to 10,000")
+    batch_size: int = Field(128, ge=1, le=65_536, description="images per step: 1 to 65,536")
+    momentum: float = Field(0.9, ge=0, lt=1, description="SGD momentum: from 0 up to, not including, 1")
+    weight_decay: float = Field(
+        5e-4, ge=0, le=1, description="L2 weight decay on all parameters: 0 to 1 (the paper does not state its own)"
+    )
+    milestones: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], AfterValidator(_ascending)] = Field(
+        (80 / 150, 120 / 150),
+        description="fractions of T at which the learning rate drops, increasing, each in (0, 1)",
+    )
+    decay: float = Field(0.1, gt=0, le=1, description="factor on the learning rate at a milestone: above 0, at most 1")
+    augmentation: Literal["crop_flip", "crop", "flip", "none"] = Field(
+        "crop_flip", description="random crop (padding 4) and horizontal flip: crop_flip, crop, flip or none"
+    )
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="fp32, or bf16 autocast")
+    rewind_epoch: int | None = Field(None, ge=1, description="k of the rewind start: 1 to T; left out, 10/150 of T")
+
+    @model_validator(mode="after")
+    def _rewind_within(self) -> "Recipe":
+        if self.rewind_epoch is not None and self.rewind_epoch > self.epochs:
+            raise ValueError(f"rewind_epoch {self.rewind_epoch} lies after the last epoch; allowed: 1 to {self.epochs}")
+        return self
+
+    @property
+    def k(self) -> int:
+        """The epoch whose weights the rewind start takes (paper, appendix G: 10 of 150)."""
+        return self.rewind_epoch or max(1, round(self.epochs * PAPER_REWIND / PAPER_EPOCHS))
+
+    def learning_rate(self, initial: float, epoch: int) -> float:
+        """Return the learning rate of an epoch, counted from 0, for an initial learning rate."""
+        passed = sum(epoch >= round(fraction * self.epochs) for fraction in self.milestones)
+        return initial * math.pow(self.decay, passed)
+
+
+class Admm(Frozen):
+    """Settings of ADMM pruning, which the paper leaves open (Zhang et al., ECCV 2018).
+
+    An automatic rho is as large as it must be for the steps of one round to bring the weights to Z, loss aside. A much
+    smaller one lets U grow without the weights following, and the residual rises.
+    """
+
+    rho: float | None = Field(
+        None, gt=0, le=10, description="weight of the penalty |W - Z|^2: above 0, at most 10; left out, automatic"
+    )
+    rounds: int = Field(10, ge=1, le=1_000, description="updates of Z and U: 1 to 1,000")
+    period: int = Field(3, ge=1, le=1_000, description="epochs between two updates of Z: 1 to 1,000")
+
+    @property
+    def epochs(self) -> int:
+        """The epochs that the whole of ADMM takes."""
+        return self.rounds * self.period
+
+
+class Study(Frozen):
+    """One lottery-ticket study: everything that decides what is trained and measured."""
+
+    name: str = Field(min_length=1, max_length=100, description="a name of 1 to 100 characters")
+    note: str = Field("", max_length=2_000, description="what the study is for, at most 2,000 characters")
+    datasets: Annotated[tuple[str, ...], AfterValidator(_unique)] = Field(
+        min_length=1, description="one or more of digits, cifar10, cifar100 or folder:<path>"
+    )
+    networks: Annotated[tuple[Annotated[str, _choice("network", NETWORKS)], ...], AfterValidator(_unique)] = Field(
+        min_length=1, description="one or more of " + ", ".join(NETWORKS)
+    )
+    learning_rates: Annotated[tuple[LearningRate, ...], AfterValidator(_unique)] = Field(
+        (0.01, 0.1), min_length=1, description="initial learning rates: numbers above 0, at most 10"
+    )
+    pruners: Annotated[tuple[Annotated[str, _choice("pruner", PRUNERS)], ...], AfterValidator(_unique)] = Field(
+        ("iterative",), description="any of " + ", ".join(PRUNERS)
+    )
+    sparsities: Annotated[tuple[Sparsity, ...], AfterValidator(_ascending)] = Field(
+        (0.386, 0.623, 0.803, 0.858), description="fractions of prunable weights removed, increasing, between 0 and 1"
+    )
+    starts: Annotated[tuple[Start, ...], AfterValidator(_unique)] = Field(
+        STARTS, description="any of " + ", ".join(STARTS)
+    )
+    seeds: Annotated[tuple[Seed, ...], AfterValidator(_unique)] = Field(
+        (0, 1, 2, 3, 4), min_length=1, description="whole numbers of 0 or more; each is one repetition"
+    )
+    scope: Literal["layer", "global"] = Field(
+        "layer", description="layer prunes every layer to the same sparsity, global ranks all layers together"
+    )
+    overlap_p: Annotated[tuple[Annotated[float, AfterValidator(_on_grid)], ...], AfterValidator(_ascending)] = Field(
+        (0.1, 0.2, 0.3, 0.4, 0.5), min_length=1, description="p of the overlap ratio, increasing, in steps of 0.05"
+    )
+    train_images: int | None = Field(
+        None, ge=1, description="train on this many images, balanced over the classes; left out, on all"
+    )
+    test_images: int | None = Field(
+        None, ge=1, description="test on this many images, balanced over the classes; left out, on all"
+    )
+    recipe: Recipe = Recipe()
+    admm: Admm = Admm()
+
+    @model_validator(mode="after")
+    def _all_or_dense_only(self) -> "Study":
+        given = {"pruners": self.pruners, "sparsities": self.sparsities, "starts": self.starts}
+        empty = [name for name, values in given.items() if not values]
+        if empty and len(empty) < len(given):
+            raise ValueError(
+                f"{' and '.join(empty)} is empty while {' and '.join(n for n in given if n not in empty)} is not; "
+                "fill all three, or leave all three empty to train dense networks only"
+            )
+        return self
+
+
+class StudyError(ValueError):
+    """A study that cannot be run as written; `fields` maps each faulty field to what is wrong with it."""
+
+    def __init__(self, fields: dict[str, str]) -> None:
+        self.fields = fields
+        super().__init__("\n".join(f"{field}: {message}" if field else message for field, message in fields.items()))
+
+
+def _explain(error: ValidationError) -> dict[str, str]:
+    fields: dict[str, str] = {}
+    for item in error.errors():
+        path = [str(part) for part in item["loc"]]
+        names = [part for part in path if not part.isdigit()]
+        field = ".".join(names)
+        message = item["msg"].removeprefix("Value error, ").removeprefix("Input ")
+        if item["type"] == "extra_forbidden":
+            owner = _owner(names)
+            message = f"is no key of a study; allowed here: {', '.join(owner.model_fields)}"
+        elif item["type"] == "missing":
+            message = f"is missing; give {_describe(names)}"
+        elif item["type"] != "value_error":
+            message = f"{item['input']!r} {message}; give {_describe(names)}"
+        fields.setdefault(field, message)
+    return fields
+
+
+def _owner(names: list[str]) -> type[Frozen]:
+    tables: dict[str, type[Frozen]] = {"recipe": Recipe, "admm": Admm}
+    return tables.get(names[0], Study) if len(names) > 1 else Study
+
+
+def _describe(names: list[str]) -> str:
+    info = _owner(names).model_fields.get(names[-1]) or Study.model_fields.get(names[0])
+    return (info.description if info else None) or "a table"
+
+
+def parse_study(values: dict[str, Any]) -> Study:
+    """Return the study that a mapping describes; StudyError names every faulty field."""
+    try:
+        return Study.model_validate(values)
+    except ValidationError as error:
+        raise StudyError(_explain(error)) from error
+
+
+def load_study(path: Path) -> Study:
+    """Return the study in a TOML file; StudyError says what is wrong with the file or its fields."""
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise StudyError({"": f"no study file at {path}; give the path of a TOML file, or demo"}) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise StudyError({"": f"cannot read {path}: {error}"}) from error
+    except tomllib.TOMLDecodeError as error:
+        raise StudyError({"": f"{path} is not valid TOML: {error}"}) from error
+    return parse_study(values)
+
+
+def to_toml(study: Study) -> str:
+    """Return a study as TOML that `load_study` reads back unchanged."""
+    return tomli_w.dumps(study.model_dump(mode="json", exclude_none=True))

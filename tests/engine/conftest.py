@@ -1,0 +1,97 @@
+"""A small made dataset that can be learned, and a store that keeps weights in memory."""
+
+from collections.abc import Mapping, Sequence
+
+import pytest
+import torch
+from torch import Tensor
+
+from engine.dataset import Dataset
+from engine.plan import Images, Plan, Stage, plan
+from engine.results import Epoch
+from engine.spec import Study, parse_study
+
+
+def made_dataset(train: int = 96, test: int = 48, size: int = 8, channels: int = 1, classes: int = 4) -> Dataset:
+    """Return images whose class is a bright quarter under noise."""
+    draws = torch.Generator().manual_seed(7)
+
+    def images(count: int) -> tuple[Tensor, Tensor]:
+        labels = torch.arange(count) % classes
+        pixels = torch.randint(0, 120, (count, size, size, channels), generator=draws)
+        half = size // 2
+        for index, label in enumerate(labels.tolist()):
+            row, column = divmod(label % 4, 2)
+            pixels[index, row * half : (row + 1) * half, column * half : (column + 1) * half] += 100
+        return pixels.to(torch.uint8), labels
+
+    return Dataset(*images(train), *images(test), tuple(str(i) for i in range(classes)))
+
+
+class MemoryWeights:
+    """The engine's Weights, in a dictionary."""
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, str], dict[str, Tensor]] = {}
+
+    def save(self, fingerprint: str, name: str, tensors: Mapping[str, Tensor]) -> None:
+        self.kept[fingerprint, name] = {key: tensor.clone() for key, tensor in tensors.items()}
+
+    def load(self, fingerprint: str, name: str) -> dict[str, Tensor]:
+        return {key: tensor.clone() for key, tensor in self.kept[fingerprint, name].items()}
+
+    def exists(self, fingerprint: str, name: str) -> bool:
+        return (fingerprint, name) in self.kept
+
+
+class Listener:
+    """An observer that keeps what it hears and asks to stop after some epoch."""
+
+    def __init__(self, stop_after: int | None = None) -> None:
+        self.heard: list[Epoch] = []
+        self.committed: list[Epoch] = []
+        self.stop_after = stop_after
+
+    def epoch(self, row: Epoch, total: int) -> bool:
+        self.heard.append(row)
+        return row.epoch != self.stop_after
+
+    def commit(self, rows: Sequence[Epoch]) -> None:
+        self.committed.extend(rows)
+
+
+def small_study(**changes: object) -> Study:
+    """Return a study that the made dataset finishes in a moment."""
+    values: dict[str, object] = {
+        "name": "small",
+        "datasets": ["made"],
+        "networks": ["lenet300"],
+        "learning_rates": [0.05],
+        "sparsities": [0.5, 0.8],
+        "seeds": [0],
+        "recipe": {"epochs": 3, "batch_size": 32, "augmentation": "none"},
+        "admm": {"rounds": 3, "period": 1},
+    }
+    return parse_study({**values, **changes})
+
+
+def plan_of(study: Study) -> Plan:
+    return plan(study, {dataset: f"content of {dataset}" for dataset in study.datasets})
+
+
+def stage_of(**changes: object) -> Stage:
+    """Return a pretraining with some settings changed."""
+    return next(iter(plan_of(small_study()).stages.values())).model_copy(update=changes)
+
+
+@pytest.fixture(scope="session")
+def dataset() -> Dataset:
+    return made_dataset()
+
+
+@pytest.fixture
+def weights() -> MemoryWeights:
+    return MemoryWeights()
+
+
+__all__ = ["Images", "Listener", "MemoryWeights", "made_dataset", "plan_of", "small_study", "stage_of"]

@@ -1,0 +1,96 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.masks import kept_count, magnitude_mask, sparsity
+from engine.pruners import PRUNERS, SCORES, make_mask
+
+SPARSITY = st.floats(0.0, 0.99)
+
+
+def weights(seed: int) -> dict[str, torch.Tensor]:
+    draws = torch.Generator().manual_seed(seed)
+    return {"conv": torch.randn(6, 4, 3, 3, generator=draws), "linear": torch.randn(10, 24, generator=draws)}
+
+
+@given(seed=st.integers(0, 999), s=SPARSITY)
+@settings(max_examples=40, deadline=None)
+def test_each_layer_keeps_exactly_its_share(seed: int, s: float) -> None:
+    mask = magnitude_mask(weights(seed), s)
+    for kept in mask.values():
+        assert int(kept.sum()) == kept_count(s, kept.numel())
+
+
+@given(seed=st.integers(0, 999), s=SPARSITY)
+@settings(max_examples=40, deadline=None)
+def test_all_layers_together_keep_exactly_their_share(seed: int, s: float) -> None:
+    mask = magnitude_mask(weights(seed), s, scope="global")
+    total = sum(kept.numel() for kept in mask.values())
+    assert sum(int(kept.sum()) for kept in mask.values()) == kept_count(s, total)
+    assert abs(sparsity(mask) - s) <= 0.5 / total + 1e-9
+
+
+@pytest.mark.parametrize("scope", ["layer", "global"])
+def test_what_stays_is_at_least_as_large_as_what_goes(scope) -> None:
+    w = weights(3)
+    mask = magnitude_mask(w, 0.7, scope)
+    groups = list(w) if scope == "layer" else [None]
+    for group in groups:
+        layers = [group] if group else list(w)
+        kept = torch.cat([w[name][mask[name]].abs() for name in layers])
+        gone = torch.cat([w[name][~mask[name]].abs() for name in layers])
+        assert kept.min() >= gone.max()
+
+
+@given(seed=st.integers(0, 999), scope=st.sampled_from(["layer", "global"]))
+@settings(max_examples=30, deadline=None)
+def test_masks_nest_though_the_weights_change_between_rounds(seed: int, scope) -> None:
+    mask = None
+    for round_, s in enumerate([0.15, 0.2775, 0.5, 0.9, 0.95]):
+        before, mask = mask, magnitude_mask(weights(seed + round_), s, scope, within=mask)
+        if before is not None:
+            assert all(bool((before[name] | ~mask[name]).all()) for name in mask)
+    assert sparsity(mask) == pytest.approx(0.95, abs=0.01)
+
+
+def test_equal_magnitudes_keep_the_first() -> None:
+    assert magnitude_mask({"w": torch.tensor([1.0, -1.0, 1.0, -1.0])}, 0.5)["w"].tolist() == [True, True, False, False]
+
+
+def test_sparsity_zero_keeps_everything() -> None:
+    assert sparsity(magnitude_mask(weights(0), 0.0)) == 0.0
+
+
+@pytest.mark.parametrize("s", [1.0, 1.2, -0.1, float("nan")])
+def test_a_sparsity_outside_its_range_is_refused(s: float) -> None:
+    with pytest.raises(ValueError, match="allowed: from 0 up to, not including, 1"):
+        magnitude_mask(weights(0), s)
+
+
+def test_an_unknown_scope_is_refused() -> None:
+    with pytest.raises(ValueError, match="allowed: layer, global"):
+        magnitude_mask(weights(0), 0.5, scope="network")
+
+
+def test_a_round_cannot_bring_weights_back() -> None:
+    with pytest.raises(ValueError, match="rising sparsities"):
+        magnitude_mask(weights(0), 0.3, within=magnitude_mask(weights(0), 0.6))
+
+
+def test_sparsity_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="empty"):
+        sparsity({})
+
+
+def test_every_pruner_names_a_score() -> None:
+    assert {pruner.score for pruner in PRUNERS.values()} == set(SCORES)
+
+
+def test_random_pruning_depends_on_the_seed_and_not_on_the_weights() -> None:
+    one = make_mask("random", weights(1), 0.5, "layer", None, seed=4)
+    same = make_mask("random", weights(2), 0.5, "layer", None, seed=4)
+    other = make_mask("random", weights(1), 0.5, "layer", None, seed=5)
+    assert all(torch.equal(one[name], same[name]) for name in one)
+    assert not torch.equal(one["linear"], other["linear"])
+    assert sparsity(one) == pytest.approx(0.5, abs=0.01)

@@ -1,0 +1,44 @@
+import pytest
+import torch
+from torch import nn
+
+from engine.networks import NETWORKS, build, prunable
+from engine.seeds import global_seed
+
+MILLIONS = {"resnet20": (0.265, 0.275), "vgg11": (9.2, 9.3), "mobilenet_v2": (2.2, 2.3), "lenet300": (0.9, 1.0)}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_size_in_parameters(name: str) -> None:
+    low, high = MILLIONS[name]
+    assert low <= sum(p.numel() for p in build(name, 3, 32, 10).parameters()) / 1e6 <= high
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(("channels", "size", "classes"), [(3, 32, 100), (1, 8, 10), (1, 28, 7)])
+def test_takes_channels_image_size_and_classes(name: str, channels: int, size: int, classes: int) -> None:
+    assert build(name, channels, size, classes)(torch.zeros(2, channels, size, size)).shape == (2, classes)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_all_kernels_but_the_first_convolution_are_prunable(name: str) -> None:
+    network = build(name, 3, 32, 10)
+    kernels = [n for n, m in network.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    first = [n for n, m in network.named_modules() if isinstance(m, nn.Conv2d)][:1]
+    assert prunable(network) == tuple(f"{n}.weight" for n in kernels if n not in first)
+    assert len(prunable(network)) == {"resnet20": 19, "vgg11": 8, "mobilenet_v2": 52, "lenet300": 3}[name]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_weights_follow_from_the_seed_alone(name: str) -> None:
+    def drawn(seed: int, purpose: str) -> torch.Tensor:
+        with global_seed(seed, purpose):
+            return torch.cat([p.detach().flatten() for p in build(name, 3, 32, 10).parameters() if p.dim() > 1])
+
+    before = torch.random.get_rng_state()
+    one = drawn(3, "initial")
+    assert torch.equal(before, torch.random.get_rng_state())
+    assert torch.equal(one, drawn(3, "initial"))
+    assert not torch.equal(one, drawn(4, "initial"))
+    correlation = torch.corrcoef(torch.stack([one, drawn(3, "reinit")]))[0, 1]
+    assert abs(float(correlation)) < 0.02

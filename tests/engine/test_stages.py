@@ -1,0 +1,146 @@
+import pytest
+import torch
+
+from engine.masks import sparsity
+from engine.overlap import overlap_ratio, pooled
+from engine.results import PAIRS, StageResult
+from engine.stages import Interrupted, run_stage
+from tests.engine.conftest import Listener, MemoryWeights, plan_of, small_study, stage_of
+
+CPU = torch.device("cpu")
+
+
+def run_plan(planned, dataset, weights: MemoryWeights) -> dict[str, StageResult]:
+    return {f: run_stage(stage, dataset, weights, CPU, Listener()) for f, stage in planned.stages.items()}
+
+
+@pytest.fixture(scope="module")
+def ran():
+    from tests.engine.conftest import made_dataset
+
+    torch.set_num_threads(1)
+    weights, dataset = MemoryWeights(), made_dataset()
+    planned = plan_of(small_study(pruners=["iterative", "oneshot", "admm"]))
+    return planned, weights, run_plan(planned, dataset, weights), dataset
+
+
+def test_every_start_begins_where_it_says(ran, monkeypatch: pytest.MonkeyPatch) -> None:
+    planned, weights, _, dataset = ran
+    root = next(f for f, s in planned.stages.items() if s.kind == "pretrain")
+    sources = {"winning_ticket": "initial", "rewind": "rewind", "finetune": "trained"}
+    from engine import stages as module
+
+    for stage in planned.stages.values():
+        if stage.kind != "retrain":
+            continue
+        layers, mask, training = module._prepare(stage, dataset, weights, CPU)
+        begin = training.weights()
+        for layer in layers:
+            if stage.start in sources:
+                source = weights.load(root, sources[stage.start])[layer]
+                # Kept weights are restored bit for bit, the others are exactly 0.
+                assert torch.equal(begin[layer], torch.where(mask[layer], source, 0.0))
+            else:
+                initial = weights.load(root, "initial")[layer]
+                kept = mask[layer]
+                assert not torch.equal(begin[layer][kept], initial[kept])
+                assert bool((begin[layer][~kept] == 0).all())
+
+
+def test_masks_nest_along_the_rounds_and_meet_their_sparsity(ran) -> None:
+    planned, weights, results, _ = ran
+    for fingerprint, stage in planned.stages.items():
+        if stage.kind != "retrain":
+            continue
+        mask = weights.load(fingerprint, "mask")
+        assert results[fingerprint].sparsity == sparsity(mask) == pytest.approx(stage.sparsity, abs=0.002)
+        if len(stage.rounds) > 1:
+            before = weights.load(stage.parent, "mask")
+            assert all(bool((before[layer] | ~mask[layer]).all()) for layer in mask)
+
+
+def test_trained_weights_stay_zero_where_pruned(ran) -> None:
+    planned, weights, _, _ = ran
+    for fingerprint, stage in planned.stages.items():
+        if stage.kind == "retrain":
+            mask, trained = weights.load(fingerprint, "mask"), weights.load(fingerprint, "trained")
+            assert all(bool((trained[layer][~mask[layer]] == 0).all()) for layer in mask)
+
+
+def test_what_is_recorded_equals_the_ratio_of_the_weights_kept(ran) -> None:
+    planned, weights, results, _ = ran
+    for fingerprint, stage in planned.stages.items():
+        pairs = {overlap.pair: overlap.counts for overlap in results[fingerprint].overlaps}
+        layers = ["1.weight", "3.weight", "5.weight"]
+
+        def kernels(name: str, of: str, layers=layers) -> dict[str, torch.Tensor]:
+            tensors = weights.load(of, name)
+            return {layer: tensors[layer] for layer in layers}
+
+        def ratio(pair: str, pairs=pairs) -> float:
+            return pooled(count for count in pairs[pair] if count.p == 0.2)
+
+        if stage.kind == "pretrain":
+            assert set(pairs) == {"initial_pretrained"}
+            assert ratio("initial_pretrained") == overlap_ratio(
+                kernels("initial", fingerprint), kernels("trained", fingerprint), 0.2
+            )
+        elif stage.start == "finetune":
+            assert set(pairs) == set(PAIRS) - {"initial_pretrained"}
+            finetuned, mask = kernels("trained", fingerprint), weights.load(fingerprint, "mask")
+            initial, pretrained = kernels("initial", stage.root), kernels("trained", stage.root)
+            assert ratio("ticket_finetuned") == overlap_ratio(initial, finetuned, 0.2, mask)
+            assert ratio("reinit_finetuned") == pytest.approx(0.2, abs=0.12)
+            if stage.sparsity <= 0.75:
+                assert ratio("finetuned_initial") == overlap_ratio(finetuned, initial, 0.2)
+                assert ratio("finetuned_pretrained") == overlap_ratio(finetuned, pretrained, 0.2)
+            kept = {count.p for count in pairs["finetuned_pretrained"]}
+            assert max(kept) <= 1 - stage.sparsity + 1e-3
+        else:
+            assert pairs == {}
+
+
+def test_admm_records_its_residual(ran) -> None:
+    planned, _, results, _ = ran
+    for fingerprint, stage in planned.stages.items():
+        assert len(results[fingerprint].residuals) == (3 if stage.kind == "admm" else 0)
+        assert len(results[fingerprint].epochs) == stage.epochs
+
+
+def test_results_survive_their_json_form(ran) -> None:
+    import json
+
+    for result in ran[2].values():
+        assert StageResult.from_json(json.loads(json.dumps(result.to_json()))) == result
+        assert result.best.test_accuracy == max(row.test_accuracy for row in result.epochs)
+        assert result.final == result.epochs[-1]
+
+
+@pytest.mark.parametrize("stop_after", [1, 2])
+def test_an_interrupted_stage_ends_as_one_that_was_not(dataset, stop_after: int) -> None:
+    torch.set_num_threads(1)
+    stage = stage_of()
+    whole, broken = MemoryWeights(), MemoryWeights()
+    result = run_stage(stage, dataset, whole, CPU, Listener())
+    listener = Listener(stop_after)
+    with pytest.raises(Interrupted, match=f"after epoch {stop_after} of 3"):
+        run_stage(stage, dataset, broken, CPU, listener)
+    assert [row.epoch for row in listener.committed] == list(range(1, stop_after + 1))
+    rest = Listener()
+    resumed = run_stage(stage, dataset, broken, CPU, rest)
+    assert [row.epoch for row in rest.committed] == list(range(stop_after + 1, 4))
+    for name in ("initial", "rewind", "trained"):
+        a, b = whole.load(stage.fingerprint, name), broken.load(stage.fingerprint, name)
+        assert all(torch.equal(a[key], b[key]) for key in a)
+    assert resumed.overlaps == result.overlaps
+    assert [r.train_loss for r in resumed.epochs] == [r.train_loss for r in result.epochs]
+
+
+def test_nothing_is_written_when_the_commit_is_refused(dataset, weights: MemoryWeights) -> None:
+    class Fenced(Listener):
+        def commit(self, rows) -> None:
+            raise PermissionError("the lease is gone")
+
+    with pytest.raises(PermissionError):
+        run_stage(stage_of(), dataset, weights, CPU, Fenced())
+    assert {name for _, name in weights.kept} == {"initial"}
