@@ -118,7 +118,7 @@ class Training:
 
     def _step(self, images: Tensor, targets: Tensor) -> Tensor:
         output = self._forward(images)
-        F.cross_entropy(output, targets).backward()  # type: ignore[no-untyped-call]
+        F.cross_entropy(output, targets).backward()
         if self.penalty is not None:
             self.penalty.add_gradient()
         if self._mask is not None:
