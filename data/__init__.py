@@ -1,0 +1,1 @@
+"""What is kept: settings, datasets, weights, and metrics in DuckDB."""

@@ -1,0 +1,56 @@
+"""A fair readers-writer lock between processes and threads: one writer or many readers, in order of arrival."""
+
+import fcntl
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_held = threading.local()
+
+
+@contextmanager
+def shared(path: Path) -> Iterator[None]:
+    """Hold the lock at a path together with other readers; see `_turnstile` for the rest."""
+    with _turnstile(path, fcntl.LOCK_SH):
+        yield
+
+
+@contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Hold the lock at a path alone; see `_turnstile` for the rest."""
+    with _turnstile(path, fcntl.LOCK_EX):
+        yield
+
+
+@contextmanager
+def _turnstile(path: Path, mode: int) -> Iterator[None]:
+    """Wait for the lock within the block.
+
+    Whoever comes first passes a gate and waits there for the lock itself, so readers that come after a writer queue
+    behind it, where a bare lock would let them overtake for ever. The kernel drops both when the process dies.
+    Raises RuntimeError when this thread holds the lock already: it would wait for itself once a writer queues.
+    """
+    held: set[Path] = _held.__dict__.setdefault("paths", set())
+    if path in held:
+        raise RuntimeError(f"this thread already holds the lock {path}; leave the first block before a second")
+    with _opened(path) as lock:
+        with _opened(path.with_name(f"{path.name}.gate")) as gate:
+            fcntl.flock(gate, fcntl.LOCK_EX)
+            fcntl.flock(lock, mode)
+        held.add(path)
+        try:
+            yield
+        finally:
+            held.discard(path)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    # A descriptor of its own for every holder: flock belongs to the open file, so threads exclude each other too.
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,184 @@
+"""From checked events to rows, written so that an event applied twice, late or out of order changes nothing."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, fields
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from data.events import Cancelled, Changed, Finished, Launched, Measured, Parsed
+from data.states import StageState, merge, told
+from engine.plan import Stage
+from engine.results import Epoch
+
+Row = tuple[Any, ...]
+
+
+def apply(connection: duckdb.DuckDBPyConnection, events: Sequence[Parsed]) -> None:
+    """Write events within the transaction that the connection is in.
+
+    Studies, stages and roles are written once and never change; so are results, with their overlaps and residuals.
+    """
+    _launches(connection, [event for event in events if isinstance(event, Launched)])
+    _states(connection, [event for event in events if isinstance(event, Changed)])
+    _epochs(connection, [event for event in events if isinstance(event, Measured)])
+    _results(connection, [event for event in events if isinstance(event, Finished)])
+    cancelled = [(event.study_id, event.at) for event in events if isinstance(event, Cancelled)]
+    _insert(connection, "cancellations", cancelled)
+
+
+def _launches(connection: duckdb.DuckDBPyConnection, events: Sequence[Launched]) -> None:
+    studies: list[Row] = []
+    stages: dict[str, Row] = {}
+    parts: list[Row] = []
+    roles: list[Row] = []
+    for event in events:
+        compared = event.compared
+        lists = (compared[name] for name in ("datasets", "networks", "learning_rates", "pruners", "starts", "seeds"))
+        studies.append((event.study_id, event.name, event.toml, compared["note"], *lists, event.at))
+        for position, (fingerprint, stage) in enumerate(event.stages):
+            stages[fingerprint] = _stage(fingerprint, stage)
+            reused = fingerprint in event.reused
+            parts.append((event.study_id, fingerprint, position, stage.images.name, reused))
+        roles += [(event.study_id, position, *asdict(role).values()) for position, role in enumerate(event.roles)]
+    _insert(connection, "studies", studies)
+    _insert(connection, "stages", stages.values())
+    _insert(connection, "study_stages", parts)
+    _insert(connection, "roles", roles)
+
+
+def _stage(fingerprint: str, stage: Stage) -> Row:
+    return (
+        fingerprint,
+        stage.kind,
+        stage.images.identity,
+        stage.images.train,
+        stage.images.test,
+        stage.network,
+        stage.learning_rate,
+        stage.seed,
+        stage.recipe.batch_size,
+        stage.recipe.precision,
+        stage.score,
+        stage.start,
+        stage.sparsity,
+        stage.parent,
+        stage.root,
+        stage.epochs,
+        stage.model_dump_json(),
+    )
+
+
+def _states(connection: duckdb.DuckDBPyConnection, events: Sequence[Changed]) -> None:
+    columns = ", ".join(field.name for field in fields(StageState))
+    fingerprints = list({event.fingerprint for event in events})
+    known = connection.execute(
+        f"SELECT {columns} FROM states WHERE fingerprint IN (SELECT unnest(?::VARCHAR[]))", [fingerprints]
+    ).fetchall()
+    states = {str(row[0]): StageState(*row) for row in known}
+    for event in events:
+        before = states.get(event.fingerprint)
+        states[event.fingerprint] = told(event) if before is None else merge(before, told(event))
+    rows = [tuple(getattr(state, field.name) for field in fields(StageState)) for state in states.values()]
+    _insert(connection, "states", rows, "REPLACE")
+
+
+def _epochs(connection: duckdb.DuckDBPyConnection, events: Sequence[Measured]) -> None:
+    rows: dict[tuple[str, int], Row] = {}
+    for event in events:
+        for epoch in event.rows:
+            rows.setdefault((event.fingerprint, epoch.epoch), _epoch(event.fingerprint, epoch))
+    _insert(connection, "epochs", rows.values())
+
+
+def _epoch(fingerprint: str, epoch: Epoch) -> Row:
+    return (fingerprint, *(getattr(epoch, field.name) for field in fields(Epoch)))
+
+
+def _results(connection: duckdb.DuckDBPyConnection, events: Sequence[Finished]) -> None:
+    found = {event.result.fingerprint: event for event in reversed(events)}
+    known = connection.execute(
+        "SELECT fingerprint FROM results WHERE fingerprint IN (SELECT unnest(?::VARCHAR[]))", [list(found)]
+    ).fetchall()
+    new = [event for fingerprint, event in found.items() if (fingerprint,) not in known]
+    results = [_result(event) for event in new]
+    epochs = [_epoch(event.result.fingerprint, epoch) for event in new for epoch in event.result.epochs]
+    residuals = [
+        (event.result.fingerprint, number, residual)
+        for event in new
+        for number, residual in enumerate(event.result.residuals, start=1)
+    ]
+    _insert(connection, "results", results)
+    # Epochs told while the stage ran are those of the result, unless it was interrupted on a device whose numbers
+    # vary from run to run; then the result is what the stage's weights belong to.
+    _insert(connection, "epochs", epochs, "REPLACE")
+    _insert(connection, "residuals", residuals, None)
+    _overlaps(connection, new)
+
+
+def _result(event: Finished) -> Row:
+    result = event.result
+    return (
+        result.fingerprint,
+        result.sparsity,
+        result.seconds,
+        result.device,
+        json.dumps(result.versions),
+        len(result.epochs),
+        result.final.test_accuracy,
+        result.final.test_loss,
+        result.best.test_accuracy,
+        result.best.test_loss,
+        result.best.epoch,
+    )
+
+
+def _overlaps(connection: duckdb.DuckDBPyConnection, events: Sequence[Finished]) -> None:
+    columns: dict[str, list[Any]] = {name: [] for name in _columns(connection, "overlap_counts")}
+    for event in events:
+        for overlap in event.overlaps:
+            if not overlap["counts"]:
+                continue
+            layers, ps, intersections, tops, sizes = overlap["counts"]
+            place = {layer: position for position, layer in enumerate(dict.fromkeys(layers))}
+            columns["fingerprint"] += [event.result.fingerprint] * len(layers)
+            columns["pair"] += [overlap["pair"]] * len(layers)
+            columns["layer"] += layers
+            columns["position"] += [place[layer] for layer in layers]
+            columns["p"] += ps
+            columns["intersection"] += intersections
+            columns["top"] += tops
+            columns["size"] += sizes
+    _write(connection, "overlap_counts", columns, None)
+
+
+def _insert(
+    connection: duckdb.DuckDBPyConnection, table: str, rows: Iterable[Row], conflict: str | None = "IGNORE"
+) -> None:
+    names = _columns(connection, table)
+    listed = list(rows)
+    _write(connection, table, {name: [row[i] for row in listed] for i, name in enumerate(names)}, conflict)
+
+
+def _write(
+    connection: duckdb.DuckDBPyConnection, table: str, columns: Mapping[str, list[Any]], conflict: str | None
+) -> None:
+    """Insert columns of values; conflict: IGNORE or REPLACE rows of equal key, None for a table without one."""
+    names = list(columns)
+    if not columns[names[0]]:
+        return
+    # One Arrow table for all rows: a statement per row is some hundred times slower.
+    connection.register("incoming", pa.table(dict(columns)))
+    verb = "INSERT" if conflict is None else f"INSERT OR {conflict}"
+    quoted = ", ".join(f'"{name}"' for name in names)
+    connection.execute(f"{verb} INTO {table} ({quoted}) SELECT {quoted} FROM incoming")
+    connection.unregister("incoming")
+
+
+def _columns(connection: duckdb.DuckDBPyConnection, table: str) -> list[str]:
+    rows = connection.execute(
+        "SELECT column_name FROM duckdb_columns() WHERE table_name = ? ORDER BY column_index", [table]
+    ).fetchall()
+    return [str(row[0]) for row in rows]

@@ -1,0 +1,96 @@
+"""Settings from the environment, read once and in this one place."""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+# The environment variable behind each setting and what it may hold; error messages quote both.
+ALLOWED = {
+    "TICKETSCOPE_HOME": "a folder to keep everything in, such as ./var",
+    "TICKETSCOPE_ARTIFACTS": "a folder, or a URL that fsspec knows, such as s3://bucket/prefix",
+    "REDIS_URL": "redis://host:port/db, rediss://... or unix:///path/to/redis.sock; left out, Redis is started here",
+    "TICKETSCOPE_DEVICE": "auto, cpu or cuda",
+    "TICKETSCOPE_THREADS": "a whole number of 1 or more",
+    "TICKETSCOPE_WORKERS": "a whole number of 1 or more; left out, one per core or per GPU",
+    "TICKETSCOPE_PASSWORD": "the password that opens the dashboard",
+}
+
+REDIS_SCHEMES = ("redis", "rediss", "unix")
+
+
+class SettingsError(ValueError):
+    """An environment variable holds what Ticketscope cannot use."""
+
+
+class Settings(BaseSettings):
+    """Where things are kept and what they run on. An empty variable counts as one that is not set."""
+
+    model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, extra="ignore", populate_by_name=True)
+
+    home: Path = Field(Path("var"), validation_alias="TICKETSCOPE_HOME")
+    artifacts: str = Field("", validation_alias="TICKETSCOPE_ARTIFACTS")
+    redis_url: str | None = Field(None, validation_alias="REDIS_URL")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", validation_alias="TICKETSCOPE_DEVICE")
+    # More threads change the order of sums, and with it the numbers.
+    threads: int = Field(1, ge=1, validation_alias="TICKETSCOPE_THREADS")
+    workers: int | None = Field(None, ge=1, validation_alias="TICKETSCOPE_WORKERS")
+    # Kept out of the model's repr, which ends up in logs.
+    password: str | None = Field(None, repr=False, validation_alias="TICKETSCOPE_PASSWORD")
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, home: Path) -> Path:
+        home = home.expanduser().resolve()
+        if home.exists() and not home.is_dir():
+            raise ValueError("is a file")
+        return home
+
+    @field_validator("redis_url")
+    @classmethod
+    def _known_scheme(cls, url: str | None) -> str | None:
+        if url is not None and urlsplit(url).scheme not in REDIS_SCHEMES:
+            raise ValueError("is not the URL of a Redis")
+        return url
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Give `artifacts` its default, which depends on home."""
+        del context
+        if not self.artifacts:
+            # The model is frozen from here on.
+            self.__dict__["artifacts"] = str(self.home / "artifacts")
+
+    @property
+    def database(self) -> Path:
+        """The DuckDB file."""
+        return self.home / "ticketscope.duckdb"
+
+    @property
+    def datasets(self) -> Path:
+        """The folder of downloaded and prepared datasets."""
+        return self.home / "datasets"
+
+
+def read_settings() -> Settings:
+    """Return the settings in the environment as it is now; SettingsError names every faulty variable."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise SettingsError("\n".join(_explain(dict(item)) for item in error.errors())) from None
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    """Return the settings in the environment, as they were when first asked for; see `read_settings` for errors."""
+    return read_settings()
+
+
+def _explain(item: dict[str, Any]) -> str:
+    variable = str(item["loc"][0])
+    message = str(item["msg"]).removeprefix("Value error, ")
+    # A URL may carry a password: show neither it nor the dashboard's.
+    given = "" if variable in ("REDIS_URL", "TICKETSCOPE_PASSWORD") else f" {str(item['input'])!r}"
+    return f"{variable}{given}: {message}; give {ALLOWED[variable]}"

@@ -1,0 +1,105 @@
+"""The DuckDB file: opened for one writer or many readers, created and brought up to date when first used."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+
+from data import recording, schema
+from data.events import Event, parse
+from data.lock import exclusive, shared
+
+# Never reach for the network because a query names a function that DuckDB would have to fetch.
+CONFIG: dict[str, str | bool | int | float | list[str]] = {"autoinstall_known_extensions": "false"}
+
+
+class StoreError(RuntimeError):
+    """The database cannot be opened or brought up to date."""
+
+
+class Store:
+    """The database of studies at a path.
+
+    DuckDB lets one process write or many read, so every access opens the file anew under a fair lock beside it. Keep
+    blocks short: they hold up everyone else. Safe to share between threads.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.resolve()
+        self._lock = self.path.with_name(f"{self.path.name}.lock")
+        self._ready = False
+
+    def ensure(self) -> None:
+        """Create the file with its tables, or migrate an older one; StoreError where it is not one of ours."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"cannot create {self.path.parent}: {error}; set TICKETSCOPE_HOME elsewhere") from error
+        with exclusive(self._lock):
+            if self.path.exists():
+                with self._opened(self.path, read_only=False) as connection:
+                    self._install(connection)
+            else:
+                self._create()
+        self._ready = True
+
+    @contextmanager
+    def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Open a read-only connection for the block, beside other readers; StoreError where that fails."""
+        self._require()
+        with shared(self._lock), self._opened(self.path, read_only=True) as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Open a connection for the block, alone, in one transaction that an exception undoes."""
+        self._require()
+        with exclusive(self._lock), self._opened(self.path, read_only=False) as connection:
+            connection.execute("BEGIN")
+            yield connection
+            connection.execute("COMMIT")
+
+    def record(self, events: Sequence[Event]) -> int:
+        """Write a batch of events in one transaction and return how many it held.
+
+        Events may come twice, late and in any order. Raises EventError, with the event in `event` and nothing written,
+        when one can never be recorded.
+        """
+        parsed = [parse(event) for event in events]
+        if parsed:
+            with self.writing() as connection:
+                recording.apply(connection, parsed)
+        return len(parsed)
+
+    def _require(self) -> None:
+        if not self._ready or not self.path.exists():
+            self.ensure()
+
+    def _create(self) -> None:
+        # Made aside and renamed: whoever is killed here leaves no half of a database.
+        aside = self.path.with_name(f"{self.path.name}.new")
+        aside.unlink(missing_ok=True)
+        with self._opened(aside, read_only=False) as connection:
+            self._install(connection)
+        aside.replace(self.path)
+
+    def _install(self, connection: duckdb.DuckDBPyConnection) -> None:
+        try:
+            schema.install(connection)
+        except schema.SchemaError as error:
+            raise StoreError(f"{self.path}: {error}") from error
+
+    @contextmanager
+    def _opened(self, path: Path, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
+        try:
+            connection = duckdb.connect(str(path), read_only=read_only, config=CONFIG)
+        except duckdb.Error as error:
+            raise StoreError(
+                f"cannot open the database {path}: {error}; close other programs that have it open, "
+                "or move the file away to begin a new one"
+            ) from error
+        try:
+            yield connection
+        finally:
+            connection.close()

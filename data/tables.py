@@ -1,0 +1,150 @@
+"""The tables that `run` and `export` write as Parquet: the same rows whether they come from results or the database."""
+
+import secrets
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from data import queries
+from data.store import Store
+from engine.plan import Plan
+from engine.results import StageResult
+
+TEXT, NUMBER, WHOLE = pa.string(), pa.float64(), pa.int64()
+
+
+def _field(name: str, kind: pa.DataType, about: str) -> pa.Field:
+    return pa.field(name, kind, nullable=name == "pruner", metadata={"description": about})
+
+
+STUDY = (
+    _field("dataset", TEXT, "name in the study"),
+    _field("network", TEXT, "name in engine.networks"),
+    _field("learning_rate", NUMBER, "initial learning rate"),
+    _field("seed", WHOLE, "repetition"),
+    _field("pruner", TEXT, "name in engine.pruners; null for dense networks"),
+    _field("sparsity", NUMBER, "fraction of prunable weights that were to be removed"),
+    _field("start", TEXT, "winning_ticket, reinit, rewind or finetune; dense for pretraining"),
+)
+# Last, since it is for joining and not for reading.
+KEY = _field("fingerprint", TEXT, "of the training; one training may stand for several rows")
+
+ACCURACY = pa.schema(
+    [
+        *STUDY,
+        _field("epochs", WHOLE, "trained"),
+        _field("test_accuracy", NUMBER, "percent, after the last epoch"),
+        _field("test_loss", NUMBER, "cross-entropy in nats, after the last epoch"),
+        _field("best_test_accuracy", NUMBER, "percent, the highest after any epoch"),
+        _field("best_test_loss", NUMBER, "cross-entropy in nats, after the epoch of best test accuracy"),
+        _field("best_epoch", WHOLE, "from 1, the first of best test accuracy"),
+        _field("measured_sparsity", NUMBER, "zeros over prunable weights after training"),
+        KEY,
+    ]
+)
+OVERLAP = pa.schema(
+    [
+        *STUDY,
+        _field("pair", TEXT, "the two networks compared, see engine.results.PAIRS"),
+        _field("p", NUMBER, "fraction of a layer's weights in each set; also the chance level of intersection / top"),
+        _field("layer", TEXT, "name of the weight tensor"),
+        _field("position", WHOLE, "of the layer in the network, from 0"),
+        _field("intersection", WHOLE, "weights in both sets"),
+        _field("top", WHOLE, "weights in each set"),
+        _field("size", WHOLE, "weights ranked: of the layer, or of those that the mask keeps"),
+        KEY,
+    ]
+)
+EPOCHS = pa.schema(
+    [
+        *STUDY,
+        _field("epoch", WHOLE, "from 1"),
+        _field("epoch_learning_rate", NUMBER, "learning rate of the epoch"),
+        _field("train_loss", NUMBER, "cross-entropy in nats, mean over the epoch"),
+        _field("train_accuracy", NUMBER, "percent, mean over the epoch"),
+        _field("test_loss", NUMBER, "cross-entropy in nats, after the epoch"),
+        _field("test_accuracy", NUMBER, "percent, after the epoch"),
+        _field("seconds", NUMBER, "wall-clock"),
+        KEY,
+    ]
+)
+SCHEMAS = {"accuracy": ACCURACY, "overlap": OVERLAP, "epochs": EPOCHS}
+# What orders rows within those of one point of a study.
+ORDER = {"accuracy": (), "overlap": ("pair", "position", "p"), "epochs": ("epoch",)}
+
+
+def tables_from_results(plan: Plan, results: Mapping[str, StageResult]) -> dict[str, pa.Table]:
+    """Return the tables of a plan's finished stages, by name in SCHEMAS; results maps fingerprints to what they gave.
+
+    One row, or one group of rows, for each role whose stage has a result; overlaps at the study's p only.
+    """
+    shown = set(plan.study.overlap_p)
+    rows: dict[str, list[tuple[object, ...]]] = {name: [] for name in SCHEMAS}
+    for role in plan.roles:
+        result = results.get(role.fingerprint)
+        if result is None:
+            continue
+        study = (role.dataset, role.network, role.learning_rate, role.seed, role.pruner, role.sparsity, role.start)
+        key = role.fingerprint
+        final, best = result.final, result.best
+        scores = (final.test_accuracy, final.test_loss, best.test_accuracy, best.test_loss, best.epoch)
+        rows["accuracy"].append((*study, len(result.epochs), *scores, result.sparsity, key))
+        for overlap in result.overlaps:
+            place = {layer: i for i, layer in enumerate(dict.fromkeys(count.layer for count in overlap.counts))}
+            rows["overlap"] += [
+                (*study, overlap.pair, c.p, c.layer, place[c.layer], c.intersection, c.top, c.size, key)
+                for c in overlap.counts
+                if c.p in shown
+            ]
+        for e in result.epochs:
+            losses = (e.train_loss, e.train_accuracy, e.test_loss, e.test_accuracy)
+            rows["epochs"].append((*study, e.epoch, e.learning_rate, *losses, e.seconds, key))
+    return {name: _table(name, pd.DataFrame(rows[name], columns=SCHEMAS[name].names)) for name in SCHEMAS}
+
+
+def tables_from_store(store: Store, study_id: str) -> dict[str, pa.Table]:
+    """Return the tables of a launched study's finished stages; the same as `tables_from_results` gives for its plan."""
+    accuracy = queries.accuracy(store, study_id)
+    points = accuracy[[field.name for field in (*STUDY, KEY)]]
+    epochs = queries.epochs(store, study_id, list(accuracy["fingerprint"].unique()))
+    measured = epochs[[KEY.name, *(field.name for field in EPOCHS if field not in (*STUDY, KEY))]]
+    frames = {
+        "accuracy": accuracy,
+        "overlap": queries.overlaps(store, study_id),
+        "epochs": points.merge(measured, on=KEY.name),
+    }
+    return {name: _table(name, frame) for name, frame in frames.items()}
+
+
+def write(tables: Mapping[str, pa.Table], out: Path) -> list[Path]:
+    """Write tables to <out>/<name>.parquet, each whole or not at all, and return the paths.
+
+    OSError where the folder cannot be written.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for name, table in tables.items():
+        path = out / f"{name}.parquet"
+        aside = out / f".{name}.{secrets.token_hex(8)}.part"
+        try:
+            pq.write_table(table, aside)
+            aside.replace(path)
+        except BaseException:
+            aside.unlink(missing_ok=True)
+            raise
+        paths.append(path)
+    return paths
+
+
+def _table(name: str, frame: pd.DataFrame) -> pa.Table:
+    schema: pa.Schema = SCHEMAS[name]
+    table = pa.Table.from_pandas(frame[schema.names], schema=schema, preserve_index=False)
+    return table.replace_schema_metadata(None).sort_by(_keys(name))
+
+
+def _keys(name: str) -> list[tuple[str, str]]:
+    columns: Sequence[str] = [*(field.name for field in STUDY), *ORDER[name]]
+    return [(column, "ascending") for column in columns]

@@ -1,0 +1,133 @@
+"""Studies and results of the right shape with drawn numbers, and the events that tell of them."""
+
+import itertools
+import random
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import duckdb
+
+from data.events import Event
+from engine.overlap import P_GRID, Count, top_count
+from engine.plan import Plan, Stage, plan
+from engine.results import Epoch, Overlap, StageResult
+from engine.spec import Study, parse_study, to_toml
+
+LAYERS = {"fc1.weight": 640, "fc2.weight": 300, "fc3.weight": 7}
+FINETUNED = ("ticket_finetuned", "reinit_finetuned", "finetuned_initial", "finetuned_pretrained")
+STUDY_ID = "0123abcd"
+
+
+def made_study(**changes: object) -> Study:
+    """Return a study with every pruner and start, 2 sparsities and 2 seeds."""
+    values: dict[str, object] = {
+        "name": "made",
+        "note": "drawn numbers",
+        "datasets": ["digits"],
+        "networks": ["lenet300"],
+        "learning_rates": [0.1, 0.01],
+        "pruners": ["oneshot", "iterative", "admm"],
+        "sparsities": [0.5, 0.9],
+        "seeds": [1, 0],
+        "overlap_p": [0.05, 0.2, 0.35],
+        "recipe": {"epochs": 3},
+    }
+    return parse_study({**values, **changes})
+
+
+def made_plan(**changes: object) -> Plan:
+    study = made_study(**changes)
+    return plan(study, {name: f"content of {name}" for name in study.datasets})
+
+
+def made_result(fingerprint: str, stage: Stage) -> StageResult:
+    """Return a result drawn from the fingerprint; accuracies repeat, so that the best epoch has to be chosen."""
+    draw = random.Random(fingerprint)
+    epochs = tuple(_epoch(draw, number, stage.learning_rate) for number in range(1, stage.epochs + 1))
+    pairs = ("initial_pretrained",) if stage.kind == "pretrain" else FINETUNED if stage.start == "finetune" else ()
+    return StageResult(
+        fingerprint=fingerprint,
+        epochs=epochs,
+        sparsity=stage.sparsity + 0.001,
+        seconds=1.5 * stage.epochs,
+        device="cpu",
+        overlaps=tuple(Overlap(pair, tuple(_counts(draw))) for pair in pairs),
+        residuals=tuple(0.5**i for i in range(3)) if stage.kind == "admm" else (),
+        versions={"torch": "2"},
+    )
+
+
+def _epoch(draw: random.Random, number: int, rate: float) -> Epoch:
+    test_accuracy = draw.choice((50.0, 80.0))
+    return Epoch(number, rate / number, draw.random(), draw.uniform(0, 100), draw.random(), test_accuracy, 0.5)
+
+
+def _counts(draw: random.Random) -> Iterator[Count]:
+    for layer, size in LAYERS.items():
+        for p in P_GRID:
+            top = top_count(p, size)
+            yield Count(layer, p, draw.randint(0, top), top, size)
+
+
+def made_results(made: Plan) -> dict[str, StageResult]:
+    return {fingerprint: made_result(fingerprint, stage) for fingerprint, stage in made.stages.items()}
+
+
+class Stream:
+    """Numbers events as Redis does."""
+
+    def __init__(self) -> None:
+        self._numbers = itertools.count()
+
+    def event(self, kind: str, **body: object) -> Event:
+        return Event(f"1764000000000-{next(self._numbers)}", kind, body)
+
+    def launched(self, made: Plan, study_id: str = STUDY_ID, reused: tuple[str, ...] = (), second: int = 0) -> Event:
+        return self.event(
+            "launched",
+            study_id=study_id,
+            name=made.study.name,
+            toml=to_toml(made.study),
+            at=f"2026-11-23T10:00:{second:02d}+00:00",
+            stages=[{**stage.model_dump(mode="json"), "fingerprint": f} for f, stage in made.stages.items()],
+            roles=[asdict(role) for role in made.roles],
+            reused=list(reused),
+        )
+
+    def stage(self, fingerprint: str, state: str, attempt: int = 1, second: int = 1, **more: object) -> Event:
+        at = f"2026-11-23T10:01:{second:02d}+00:00"
+        return self.event("stage", fingerprint=fingerprint, state=state, attempt=attempt, at=at, **more)
+
+    def epochs(self, result: StageResult) -> Event:
+        rows = [list(asdict(epoch).values()) for epoch in result.epochs]
+        return self.event("epochs", fingerprint=result.fingerprint, rows=rows)
+
+    def result(self, result: StageResult) -> Event:
+        return self.event("result", fingerprint=result.fingerprint, result=result.to_json())
+
+    def life(self, result: StageResult) -> list[Event]:
+        """Return all that is told of a stage that is trained without trouble."""
+        fingerprint = result.fingerprint
+        return [
+            self.stage(fingerprint, "queued", second=1),
+            self.stage(fingerprint, "running", second=2, worker="laptop:7", host="laptop", device="cpu"),
+            self.epochs(result),
+            self.result(result),
+            self.stage(fingerprint, "done", second=9),
+        ]
+
+
+def whole_study(stream: Stream, made: Plan, study_id: str = STUDY_ID) -> list[Event]:
+    """Return all events of a study that ran from beginning to end."""
+    events = [stream.launched(made, study_id)]
+    for result in made_results(made).values():
+        events += stream.life(result)
+    return events
+
+
+def contents(path: Path) -> dict[str, list[tuple[object, ...]]]:
+    """Return every row of every table of a database, in order."""
+    with duckdb.connect(str(path), read_only=True) as connection:
+        names = [row[0] for row in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()]
+        return {name: sorted(connection.execute(f'FROM "{name}"').fetchall(), key=repr) for name in sorted(names)}

@@ -1,0 +1,101 @@
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from data.settings import ALLOWED, Settings, SettingsError, read_settings, settings
+
+
+@pytest.fixture(autouse=True)
+def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for variable in ALLOWED:
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_defaults_lie_below_the_working_folder(tmp_path: Path) -> None:
+    found = read_settings()
+    assert found.home == tmp_path / "var"
+    assert found.artifacts == str(tmp_path / "var" / "artifacts")
+    assert found.database == tmp_path / "var" / "ticketscope.duckdb"
+    assert found.datasets == tmp_path / "var" / "datasets"
+    assert (found.device, found.threads) == ("auto", 1)
+    assert (found.redis_url, found.workers, found.password) == (None, None, None)
+
+
+def test_every_setting_has_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    values = {
+        "TICKETSCOPE_HOME": str(tmp_path / "elsewhere"),
+        "TICKETSCOPE_ARTIFACTS": "s3://bucket/prefix",
+        "REDIS_URL": "redis://localhost:6379/1",
+        "TICKETSCOPE_DEVICE": "cpu",
+        "TICKETSCOPE_THREADS": "2",
+        "TICKETSCOPE_WORKERS": "3",
+        "TICKETSCOPE_PASSWORD": "open sesame",
+    }
+    assert values.keys() == ALLOWED.keys()
+    for variable, value in values.items():
+        monkeypatch.setenv(variable, value)
+    found = read_settings()
+    assert found.home == tmp_path / "elsewhere"
+    assert found.artifacts == "s3://bucket/prefix"
+    assert (found.redis_url, found.device) == ("redis://localhost:6379/1", "cpu")
+    assert (found.threads, found.workers, found.password) == (2, 3, "open sesame")
+
+
+def test_an_empty_variable_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ALLOWED:
+        monkeypatch.setenv(variable, "")
+    assert read_settings().redis_url is None
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("TICKETSCOPE_DEVICE", "tpu"),
+        ("TICKETSCOPE_THREADS", "0"),
+        ("TICKETSCOPE_THREADS", "many"),
+        ("TICKETSCOPE_WORKERS", "-1"),
+        ("REDIS_URL", "http://localhost"),
+    ],
+)
+def test_a_faulty_variable_is_named_with_what_it_may_hold(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingsError, match=variable) as error:
+        read_settings()
+    assert ALLOWED[variable] in str(error.value)
+
+
+def test_all_faulty_variables_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TICKETSCOPE_DEVICE", "tpu")
+    monkeypatch.setenv("TICKETSCOPE_THREADS", "0")
+    with pytest.raises(SettingsError, match=r"(?s)TICKETSCOPE_DEVICE.*TICKETSCOPE_THREADS"):
+        read_settings()
+
+
+def test_passwords_are_shown_neither_in_errors_nor_in_the_settings_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TICKETSCOPE_PASSWORD", "open sesame")
+    assert "sesame" not in repr(read_settings())
+    monkeypatch.setenv("REDIS_URL", "http://:sesame@host")
+    with pytest.raises(SettingsError) as error:
+        read_settings()
+    assert "sesame" not in str(error.value)
+
+
+def test_home_that_is_a_file_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("TICKETSCOPE_HOME", str(tmp_path / "file"))
+    with pytest.raises(SettingsError, match="is a file; give a folder"):
+        read_settings()
+
+
+def test_settings_are_read_once_and_never_change(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = settings()
+    assert first.home == home
+    monkeypatch.setenv("TICKETSCOPE_THREADS", "7")
+    assert settings() is first
+    with pytest.raises(ValidationError):
+        first.threads = 2  # type: ignore[misc]
+    assert Settings(home=home, threads=3).threads == 3
