@@ -1,0 +1,1 @@
+"""What runs where: launching, the queue, workers, leases, recording and the command line."""

@@ -1,0 +1,274 @@
+"""The command line: python -m tasks COMMAND."""
+
+# What needs torch, DuckDB or Celery is imported by the command that uses it: importing it all takes seconds, and
+# --help, a wrong option or a taken port should be answered at once.
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from data.settings import SettingsError, settings
+from tasks.broker import BrokerError
+from tasks.devices import DeviceError
+from tasks.process import ROOT
+
+if TYPE_CHECKING:
+    from data.store import Store
+    from engine.spec import Study
+
+app = typer.Typer(
+    name="python -m tasks",
+    help="Ticketscope: launch lottery-ticket studies and see whether a winning ticket is real.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+out = Console()
+err = Console(stderr=True)
+
+StudyFile = Annotated[str, typer.Argument(metavar="STUDY", help="A study as a TOML file, or demo.")]
+StudyId = Annotated[str, typer.Argument(metavar="STUDY_ID", help="A study's id, or as much of it as tells it apart.")]
+Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, or one GPU such as cuda:0 [TICKETSCOPE_DEVICE].")]
+Lease = Annotated[float, typer.Option(min=0.5, help="Seconds after which a silent worker loses its stage.")]
+
+
+@app.command()
+def up(
+    host: Annotated[str, typer.Option(help="Address that the dashboard listens on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port that the dashboard listens on.")] = 8501,
+    workers: Annotated[int | None, typer.Option(min=1, help="Worker processes [TICKETSCOPE_WORKERS].")] = None,
+    device: Device = None,
+) -> None:
+    """Run everything on this machine: Redis, recorder, workers and the dashboard. Ctrl-C stops them all."""
+    from tasks.devices import devices
+    from tasks.up import up as run_all
+
+    config = settings()
+    run_all(config, host, port, devices(device or config.device, workers or config.workers), out)
+
+
+@app.command()
+def worker(
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="How many; else one per GPU, or per core [TICKETSCOPE_WORKERS].")
+    ] = None,
+    device: Device = None,
+    lease: Lease = 20.0,
+) -> None:
+    """Train stages from the queue, until a signal says to stop: the first after the epoch, the second at once."""
+    from tasks.broker import serving
+    from tasks.devices import devices
+    from tasks.supervisor import Supervisor
+    from tasks.up import worker_parts
+
+    config = settings()
+    chosen = devices(device or config.device, processes or config.workers)
+    with serving(config):
+        out.print(f"{len(chosen)} workers on {', '.join(sorted(set(chosen)))}")
+        Supervisor([worker_parts(config, chosen, lease)]).run()
+
+
+@app.command()
+def recorder(
+    reap: Annotated[float, typer.Option(min=0.1, help="Seconds between looks for workers that died.")] = 2.0,
+    stale: Annotated[float, typer.Option(min=0.1, help="Seconds after which a lost message is sent again.")] = 5.0,
+) -> None:
+    """Write what the workers publish into DuckDB, and give the stages of dead workers to others."""
+    import signal
+    import threading
+
+    from tasks.broker import serving
+    from tasks.leases import Timing
+    from tasks.recorder import record
+
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    config = settings()
+    with serving(config):
+        record(config, Timing(reap=reap, stale=stale), stopping)
+
+
+@app.command()
+def plan(
+    study: StudyFile, json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False
+) -> None:
+    """Show what a study would train, what of it is done already, and how long the rest will take."""
+    from tasks.launch import preview
+    from tasks.show import plan_table
+
+    read = _read(study)
+    planned = preview(read)
+    if not json:
+        out.print(plan_table(escape(read.name), planned))
+        return
+    out.print_json(
+        data={
+            "study": read.name,
+            "stages": planned.stages,
+            "trainings": planned.trainings,
+            "reused": planned.reused,
+            "remaining": planned.remaining,
+            "by_kind": planned.by_kind,
+            "estimated_seconds": round(planned.estimated_seconds, 1),
+            "workers": planned.workers,
+        }
+    )
+
+
+@app.command()
+def launch(
+    study: StudyFile,
+    wait: Annotated[bool, typer.Option("--wait", help="Show progress; exit 0 when done, 1 on failure.")] = False,
+    if_empty: Annotated[bool, typer.Option("--if-empty", help="Only when no study was ever recorded.")] = False,
+) -> None:
+    """Queue a study for the workers."""
+    from tasks import follow
+    from tasks.broker import serving
+    from tasks.launch import launch as queue_study
+
+    config = settings()
+    read = _read(study)
+    with serving(config) as redis:
+        if if_empty and not follow.is_empty(config, redis):
+            out.print("there are studies already")
+            return
+        study_id = queue_study(read)
+        out.print(f"launched {escape(read.name)} as [bold]{study_id}[/bold]")
+        follow.say_what_is_missing(redis, err)
+        if wait and not follow.until_done(config, redis, study_id, out):
+            raise typer.Exit(1)
+
+
+@app.command()
+def run(
+    study: StudyFile,
+    out_folder: Annotated[Path, typer.Option("--out", help="Folder for the tables, and the weights under it.")],
+    jobs: Annotated[int | None, typer.Option(min=1, help="Processes; else one per GPU, or per core.")] = None,
+    device: Device = None,
+) -> None:
+    """Train a whole study here, without Redis or DuckDB, and write its tables. Run again, it goes on where it was."""
+    from tasks.devices import devices
+    from tasks.run import run_study
+
+    config = settings()
+    read = _read(study)
+    run_study(config, read, out_folder, devices(device or config.device, jobs or config.workers), out)
+
+
+@app.command()
+def status(study_id: Annotated[str | None, typer.Argument(metavar="[STUDY_ID]", help="Only this one.")] = None) -> None:
+    """Show all studies, or how one stands."""
+    from data import queries
+    from tasks.show import studies_table, study_tables
+
+    with _recorded() as store:
+        if study_id is None:
+            out.print(studies_table(store))
+            return
+        for shown in study_tables(store, queries.find_study(store, study_id)):
+            out.print(shown)
+
+
+@app.command()
+def cancel(study_id: StudyId) -> None:
+    """Cancel a study's stages, but for those that another study needs."""
+    from tasks.broker import serving
+    from tasks.launch import cancel as cancel_study
+    from tasks.launch import find
+
+    with serving(settings()):
+        found = find(study_id)
+        out.print(f"cancelled {cancel_study(found)} stages of {found}")
+
+
+@app.command()
+def retry(study_id: StudyId) -> None:
+    """Queue a study's failed and cancelled stages again."""
+    from tasks import follow
+    from tasks.broker import serving
+    from tasks.launch import find
+    from tasks.launch import retry as retry_study
+
+    with serving(settings()) as redis:
+        found = find(study_id)
+        retry_study(found)
+        out.print(f"queued what was left of {found}")
+        follow.say_what_is_missing(redis, err)
+
+
+@app.command()
+def export(
+    study_id: StudyId,
+    out_folder: Annotated[Path, typer.Option("--out", help="Folder for the tables and the study's TOML.")],
+) -> None:
+    """Write a study's tables as Parquet, and the study itself as TOML."""
+    from data import queries, tables
+    from engine.spec import to_toml
+
+    with _recorded() as store:
+        found = queries.find_study(store, study_id)
+        record = queries.study(store, found)
+        tables.write(tables.tables_from_store(store, found), out_folder)
+        (out_folder / "study.toml").write_text(to_toml(record.study), encoding="utf-8")
+    if record.state != "done":
+        err.print(f"the study is {record.state}: the tables hold the {record.counts['done']} stages that are done")
+    out.print(f"wrote {out_folder}")
+
+
+def _read(name: str) -> "Study":
+    from engine.spec import StudyError, load_study
+
+    if name == "demo":
+        return load_study(ROOT / "studies" / "demo.toml")
+    if name.startswith("paper:"):
+        raise StudyError({"": f"{name} is not a study here; give a TOML file, or demo"})
+    return load_study(Path(name))
+
+
+@contextmanager
+def _recorded() -> "Iterator[Store]":
+    """Yield the store, with what waits in a Redis of this machine recorded first."""
+    from data.store import Store
+    from tasks.broker import serving
+    from tasks.recorder import drain_idle
+
+    config = settings()
+    # The events of a given Redis belong to the recorder beside it, which may run on another host.
+    if config.redis_url is None:
+        with serving(config):
+            drain_idle(config)
+            yield Store(config.database)
+    else:
+        yield Store(config.database)
+
+
+def main() -> None:
+    """Run a command; a user's mistake is told in a line or two on stderr, with exit code 2."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    try:
+        app()
+    except (SettingsError, BrokerError, DeviceError) as error:
+        _refuse(error)
+    except Exception as error:  # Told or raised again below; naming the classes here would import all floors.
+        from tasks.refusals import REFUSALS
+
+        if not isinstance(error, REFUSALS):
+            raise
+        _refuse(error)
+
+
+def _refuse(error: Exception) -> None:
+    err.print(f"[red]error:[/red] {escape(str(error))}", soft_wrap=True, highlight=False)
+    sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

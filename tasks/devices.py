@@ -1,0 +1,46 @@
+"""What this machine can train on, and how many workers that makes."""
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+
+class DeviceError(ValueError):
+    """A device that is not there."""
+
+
+def devices(wanted: str, processes: int | None = None) -> list[str]:
+    """Return the device of each worker process: one process per GPU, or one per core on a CPU machine.
+
+    wanted: auto, cpu, cuda or cuda:<number>. processes: as many instead, spread over the devices in turn.
+    Raises DeviceError for anything else, and for a GPU that is not there.
+    """
+    if wanted == "cpu" or (wanted == "auto" and gpus() == 0):
+        return ["cpu"] * (processes or cores())
+    if wanted in ("auto", "cuda"):
+        found = [f"cuda:{index}" for index in range(gpus())]
+        if not found:
+            raise DeviceError("device cuda: no GPU that PyTorch can use is here; give cpu or auto")
+    elif re.fullmatch(r"cuda:\d+", wanted):
+        if int(wanted.removeprefix("cuda:")) >= gpus():
+            raise DeviceError(f"device {wanted}: PyTorch finds {gpus()} GPUs here, counted from 0; or give auto or cpu")
+        found = [wanted]
+    else:
+        raise DeviceError(f"device {wanted!r} is not known; allowed: auto, cpu, cuda, or cuda:0 for one GPU")
+    return [found[index % len(found)] for index in range(processes or len(found))]
+
+
+def cores() -> int:
+    """Return how many CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def gpus() -> int:
+    """Return how many GPUs PyTorch can use."""
+    # Importing torch takes seconds, which a machine without a GPU driver need not wait for.
+    if not (shutil.which("nvidia-smi") or Path("/dev/nvidiactl").exists() or Path("/dev/dxg").exists()):
+        return 0
+    import torch
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0

@@ -1,0 +1,40 @@
+"""How long a plan will take on given workers, from the speeds that were measured so far."""
+
+from collections.abc import Container, Sequence
+
+from data import queries
+from data.datasets import shape
+from data.settings import Settings
+from data.store import Store
+from engine.cost import Shape, Speed, estimate_seconds
+from engine.plan import Plan
+
+
+def estimated_seconds(config: Settings, plan: Plan, reused: Container[str], devices: Sequence[str]) -> float:
+    """Return the seconds until a plan is done on workers of the given devices; reused: stages that are done already.
+
+    Raises DatasetError where a dataset is not there.
+    """
+    names = {stage.images.name: stage.images.identity for stage in plan.stages.values()}
+    shapes = {name: shape(name, config.home) for name in names}
+    kind = "cuda" if any(device.startswith("cuda") for device in devices) else "cpu"
+    speeds = _speeds(config, {identity: shapes[name] for name, identity in names.items()}, kind)
+    return estimate_seconds(plan, reused, shapes, speeds, len(devices), kind)
+
+
+def _speeds(config: Settings, shapes: dict[str, Shape], kind: str) -> dict[Speed, float]:
+    """Return measured seconds per epoch on devices of a kind, over the datasets in shapes (by identity)."""
+    if not config.database.exists():
+        return {}
+    sums: dict[Speed, tuple[float, int]] = {}
+    for row in queries.speeds(Store(config.database)).to_dict("records"):
+        known = shapes.get(row["identity"])
+        # Results name their device in words; of a CPU these are "cpu".
+        if known is None or (row["device"] == "cpu") != (kind == "cpu"):
+            continue
+        limit = row["train_images"]
+        train = known.train if limit != limit or limit is None else int(limit)
+        key = Speed(row["network"], known.image_size, train, int(row["batch_size"]), row["precision"])
+        seconds, epochs = sums.get(key, (0.0, 0))
+        sums[key] = (seconds + row["seconds_per_epoch"] * row["epochs"], epochs + int(row["epochs"]))
+    return {key: seconds / epochs for key, (seconds, epochs) in sums.items()}

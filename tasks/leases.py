@@ -1,0 +1,199 @@
+"""Who trains which stage: leases with fencing, and every change of a stage's state.
+
+Each change is one small Lua script (`tasks/lua`), which changes the state and the lease and tells it to the recorder's
+stream in one step. An attempt number fences: whoever holds an older one than Redis has lost the stage.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+from redis import Redis
+from redis.commands.core import Script
+
+from engine.plan import Stage
+from engine.results import Epoch, StageResult
+
+PREFIX = "ticketscope:"
+QUEUE = PREFIX + "queue"
+
+FAILURES_ALLOWED = 2
+DEATHS_ALLOWED = 5
+
+State = Literal["waiting", "queued", "running", "done", "failed", "cancelled"]
+
+
+@dataclass(frozen=True)
+class Timing:
+    """The clockwork of leases, in seconds.
+
+    lease: how long one lasts unless renewed. heartbeat: between renewals. reap: between looks for leases that ran out.
+    stale: age from which a queued stage is sent again when no messages wait.
+    """
+
+    lease: float = 20.0
+    heartbeat: float = 5.0
+    reap: float = 2.0
+    stale: float = 5.0
+
+
+@dataclass(frozen=True)
+class Message:
+    """What Celery carries: train this stage, as this attempt."""
+
+    fingerprint: str
+    attempt: int
+
+
+class LeaseLost(Exception):
+    """Another worker has the stage by now: leave it alone, write nothing more."""
+
+
+class Cancelled(Exception):
+    """Nobody wants the stage any more."""
+
+
+def register(
+    redis: Redis,
+    study_id: str,
+    launched: Mapping[str, Any],
+    stages: Sequence[Stage],
+    finished: Container[str],
+    lost: Container[str] = (),
+) -> list[Message]:
+    """Make a study's stages known, and return messages for those that can be trained now.
+
+    launched: the body of the event that tells the recorder. stages: parents first. finished: fingerprints whose results
+    are kept. lost: those that Redis holds for done although they are not. Failed, cancelled and lost stages start anew;
+    what another study has registered is shared with it.
+    """
+    entries = [
+        {
+            "fingerprint": stage.fingerprint,
+            "spec": stage.model_dump_json(),
+            "parent": stage.parent or "",
+            "finished": stage.fingerprint in finished,
+            "lost": stage.fingerprint in lost,
+        }
+        for stage in stages
+    ]
+    return _messages(_run(redis, "register", study_id, json.dumps(launched), json.dumps(entries)))
+
+
+def claim(redis: Redis, message: Message, worker: str, host: str, device: str, lease: float) -> Stage | None:
+    """Take a queued stage for `lease` seconds; None where another worker has it or the message is out of date."""
+    spec = _run(redis, "claim", message.fingerprint, message.attempt, worker, host, device, _ms(lease))
+    return None if spec is None else Stage.model_validate_json(spec)
+
+
+def renew(redis: Redis, message: Message, lease: float, epochs: Iterable[Epoch] = ()) -> None:
+    """Extend a lease and publish epochs, in one step; raises LeaseLost or Cancelled, and then publishes nothing."""
+    rows = [list(asdict(epoch).values()) for epoch in epochs]
+    event = json.dumps({"fingerprint": message.fingerprint, "rows": rows}) if rows else ""
+    _stand(_run(redis, "renew", message.fingerprint, message.attempt, _ms(lease), event))
+
+
+def show_progress(redis: Redis, message: Message, fields: dict[str, str | float], seconds: float) -> None:
+    """Show how far a stage is for some seconds; raises LeaseLost or Cancelled, and then shows nothing."""
+    flat = [part for pair in fields.items() for part in pair]
+    _stand(_run(redis, "progress", message.fingerprint, message.attempt, round(seconds), *flat))
+
+
+def done(redis: Redis, message: Message, result: StageResult) -> list[Message]:
+    """Finish a stage, publish its result, and return the messages of its children; raises LeaseLost."""
+    event = json.dumps({"fingerprint": message.fingerprint, "result": result.to_json()}, allow_nan=False)
+    answer = _run(redis, "done", message.fingerprint, message.attempt, event)
+    if answer is None:
+        raise LeaseLost(f"stage {message.fingerprint}, attempt {message.attempt}")
+    return _messages(answer)
+
+
+def fail(redis: Redis, message: Message, error: str, retry: bool = True) -> list[Message]:
+    """Note a failure, and return the message of the next attempt unless there have been too many or retry is False."""
+    allowed = FAILURES_ALLOWED if retry else 0
+    return _messages([_run(redis, "fail", message.fingerprint, message.attempt, error, allowed)])
+
+
+def release(redis: Redis, message: Message) -> list[Message]:
+    """Hand a stage back, checkpoint and all, and return the message by which another worker goes on with it."""
+    return _messages([_run(redis, "release", message.fingerprint, message.attempt)])
+
+
+def reap(redis: Redis, stale: float) -> list[Message]:
+    """Take back the stages whose leases ran out, and return them with those whose message was lost, to be sent."""
+    return _messages(_run(redis, "reap", DEATHS_ALLOWED, _ms(stale), QUEUE))
+
+
+def expire(redis: Redis, worker: str) -> int:
+    """End the leases of a worker that is known to be dead, for the reaper to find; return how many."""
+    return int(_run(redis, "expire", worker))
+
+
+def cancel(redis: Redis, study_id: str, at: str) -> int | None:
+    """Cancel a study's stages that no other live study needs; return how many, None for a study not known."""
+    event = json.dumps({"study_id": study_id, "at": at})
+    answer = _run(redis, "cancel", study_id, event)
+    return None if answer is None else int(answer)
+
+
+def launched(redis: Redis, study_id: str) -> dict[str, Any] | None:
+    """Return what was published when a study was launched, None for a study not known."""
+    text = redis.hget(f"{PREFIX}study:{study_id}", "launched")
+    return None if text is None else dict(json.loads(str(text)))
+
+
+def states(redis: Redis, fingerprints: Sequence[str]) -> dict[str, State]:
+    """Return the state of each stage that Redis knows."""
+    pipeline = redis.pipeline(transaction=False)
+    for fingerprint in fingerprints:
+        pipeline.hget(f"{PREFIX}stage:{fingerprint}", "state")
+    found = zip(fingerprints, pipeline.execute(), strict=True)
+    return {fingerprint: state for fingerprint, state in found if state is not None}
+
+
+def members(redis: Redis, study_id: str) -> list[str]:
+    """Return the fingerprints of a study's stages, in no order; none for a study not known."""
+    return [str(member) for member in redis.smembers(f"{PREFIX}members:{study_id}")]
+
+
+def counts(redis: Redis, study_id: str) -> Counter[State]:
+    """Return how many stages of a study are in each state; empty for a study not known."""
+    return Counter(states(redis, members(redis, study_id)).values())
+
+
+def studies(redis: Redis, prefix: str = "") -> list[str]:
+    """Return the ids of the studies that Redis knows and that begin so."""
+    # What is asked for is text, not a pattern.
+    escaped = re.sub(r"([*?\[\]\\])", r"\\\1", prefix)
+    start = len(f"{PREFIX}study:")
+    return sorted(str(key)[start:] for key in redis.scan_iter(f"{PREFIX}study:{escaped}*", count=1000))
+
+
+def _run(redis: Redis, name: str, *arguments: str | float) -> Any:
+    return Script(redis, _source(name))(keys=[PREFIX], args=list(arguments))
+
+
+@lru_cache
+def _source(name: str) -> str:
+    folder = Path(__file__).with_name("lua")
+    return "\n".join((folder / f"{part}.lua").read_text(encoding="utf-8") for part in ("transition", name))
+
+
+def _stand(answer: str) -> None:
+    if answer == "cancelled":
+        raise Cancelled
+    if answer != "ok":
+        raise LeaseLost
+
+
+def _messages(answer: Iterable[Sequence[Any] | None]) -> list[Message]:
+    return [Message(str(pair[0]), int(pair[1])) for pair in answer if pair is not None]
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)

@@ -1,0 +1,115 @@
+"""What ties a stage in training to its lease: nothing is published or kept by a worker that has lost it."""
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from engine.results import Epoch
+from tasks import leases, telemetry
+from tasks.leases import Cancelled, LeaseLost, Message, Timing
+from tasks.telemetry import Worker
+
+SHOW_SECONDS = 0.25
+
+log = logging.getLogger(__name__)
+
+
+class LeasedObserver:
+    """An `engine.stages.Observer` for a stage that this worker has claimed.
+
+    Both methods raise LeaseLost when another worker has the stage by now, and Cancelled when nobody wants it.
+    """
+
+    def __init__(
+        self, redis: Redis, message: Message, worker: str, timing: Timing, stopping: threading.Event
+    ) -> None:
+        self._redis = redis
+        self._message = message
+        self._worker = worker
+        self._timing = timing
+        self._stopping = stopping
+        self._shown_at = -SHOW_SECONDS
+        self._seconds: float | None = None
+
+    def epoch(self, row: Epoch, total: int) -> bool:
+        """Show the epoch to whoever watches, a few times a second at most; False once this worker has to stop."""
+        # Smoothed: single epochs of a small network vary by half.
+        self._seconds = row.seconds if self._seconds is None else 0.8 * self._seconds + 0.2 * row.seconds
+        now = time.monotonic()
+        if now - self._shown_at >= SHOW_SECONDS or row.epoch == total:
+            self._shown_at = now
+            fields: dict[str, str | float] = {
+                "epoch": row.epoch,
+                "epochs": total,
+                "train_loss": row.train_loss,
+                "test_accuracy": row.test_accuracy,
+                "epochs_per_second": 1 / max(self._seconds, 1e-9),
+                "worker": self._worker,
+                "updated": time.time(),
+            }
+            # Kept well beyond the next epoch, however long that takes; it goes with the stage's state.
+            leases.show_progress(self._redis, self._message, fields, seconds=3600)
+        return not self._stopping.is_set()
+
+    def commit(self, rows: Sequence[Epoch]) -> None:
+        """Publish epochs, if the stage is still ours: asked of Redis here and now, not remembered."""
+        leases.renew(self._redis, self._message, self._timing.lease, rows)
+
+
+class Heartbeat:
+    """Tells that this worker lives and renews the lease of what it trains, from a thread of its own."""
+
+    def __init__(self, redis: Redis, worker: Worker, timing: Timing) -> None:
+        self._redis = redis
+        self._worker = worker
+        self._timing = timing
+        self._message: Message | None = None
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End, and say that the worker has gone."""
+        self._ended.set()
+        self._thread.join(timeout=1.0)
+        try:
+            telemetry.leave(self._redis, self._worker.name)
+        except RedisError as error:
+            log.warning("Redis does not answer, so this worker is missed in %s s: %s", telemetry.FORGET_SECONDS, error)
+
+    def hold(self, message: Message | None) -> None:
+        """Renew this message's lease from now on; None for none."""
+        self._message = message
+        stage = message.fingerprint if message else None
+        self._worker = replace(self._worker, stage=stage, since=datetime.now(UTC))
+        self._beat()
+
+    def _run(self) -> None:
+        self._beat()
+        while not self._ended.wait(self._timing.heartbeat):
+            self._beat()
+            message = self._message
+            if message is None:
+                continue
+            try:
+                leases.renew(self._redis, message, self._timing.lease)
+            except (LeaseLost, Cancelled):
+                # The training thread finds out by itself before it writes anything.
+                log.info("stage %s is no longer ours", message.fingerprint)
+            except RedisError as error:
+                log.warning("cannot renew the lease of %s: %s", message.fingerprint, error)
+
+    def _beat(self) -> None:
+        try:
+            telemetry.beat(self._redis, replace(self._worker, seen=datetime.now(UTC)))
+        except RedisError as error:
+            log.warning("cannot tell that this worker lives: %s", error)

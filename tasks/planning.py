@@ -1,0 +1,83 @@
+"""What a study would take, before anything is queued."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from data.artifacts import Artifacts
+from data.datasets import identity, shape
+from data.settings import Settings, settings
+from engine.plan import Plan, plan
+from engine.spec import Study, StudyError
+from tasks import telemetry
+from tasks.broker import BrokerError, connect
+from tasks.devices import devices
+from tasks.estimate import estimated_seconds
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a study would take.
+
+    stages: all of them; trainings: the same number, since every stage trains a network. reused: those that are done
+    already. by_kind: stages of each kind. estimated_seconds: for the rest, on `workers` workers.
+    """
+
+    plan: Plan
+    stages: int
+    trainings: int
+    reused: int
+    by_kind: dict[str, int]
+    estimated_seconds: float
+    workers: int
+
+    @property
+    def remaining(self) -> int:
+        """The trainings still to be done."""
+        return self.trainings - self.reused
+
+
+def plan_study(study: Study, home: Path) -> Plan:
+    """Return a study's plan; home: `Settings.home`.
+
+    DatasetError where a dataset is not known or not there, StudyError where it holds fewer images than asked for.
+    """
+    identities = {name: identity(name, home) for name in study.datasets}
+    for name in study.datasets:
+        there = shape(name, home)
+        for field, limit, count in (
+            ("train_images", study.train_images, there.train),
+            ("test_images", study.test_images, there.test),
+        ):
+            if limit is not None and limit > count:
+                raise StudyError({field: f"{limit} is more than {name} holds; allowed: 1 to {count}, or none for all"})
+    return plan(study, identities)
+
+
+def preview(study: Study) -> Preview:
+    """Return what a study would take here and now; needs no Redis.
+
+    Raises ArtifactError, and what `plan_study` raises.
+    """
+    config = settings()
+    planned = plan_study(study, config.home)
+    reused = Artifacts(config.artifacts).finished() & planned.stages.keys()
+    busy = worker_devices(config)
+    return Preview(
+        plan=planned,
+        stages=len(planned.stages),
+        trainings=len(planned.stages),
+        reused=len(reused),
+        by_kind=dict(Counter(stage.kind for stage in planned.stages.values())),
+        estimated_seconds=estimated_seconds(config, planned, reused, busy),
+        workers=len(busy),
+    )
+
+
+def worker_devices(config: Settings) -> list[str]:
+    """Return the devices of the workers that live now, or of those that this machine would start."""
+    try:
+        live = [worker.device for worker in telemetry.workers(connect(0.0))]
+    except BrokerError:
+        live = []
+    return live or devices(config.device, config.workers)

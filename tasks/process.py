@@ -1,0 +1,58 @@
+"""Starting child processes that do not outlive the one that started them."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+_PR_SET_PDEATHSIG = 1
+
+
+def spawn(
+    command: Sequence[str], log: Path | None = None, tied: bool = True, extra: Mapping[str, str] | None = None
+) -> "subprocess.Popen[bytes]":
+    """Start a command in a session of its own, so that Ctrl-C reaches its parent only.
+
+    log: a file that takes its output, appended; None lets it share this process's. tied: the kernel kills it when the
+    thread that called this ends (Linux; elsewhere it is only stopped in the ordinary way). extra: environment
+    variables beside this process's own. Raises OSError where the command cannot be started.
+    """
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", **(extra or {})}
+    tie = tie_to_parent if tied else None
+    if log is None:
+        return _start(command, environment, tie, None)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as file:
+        return _start(command, environment, tie, file.fileno())
+
+
+def _start(
+    command: Sequence[str], environment: Mapping[str, str], tie: Callable[[], None] | None, output: int | None
+) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(
+        list(command),
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=None if output is None else subprocess.STDOUT,
+        start_new_session=True,
+        preexec_fn=tie,
+    )
+
+
+def tie_to_parent() -> None:
+    """Ask the kernel to kill this process when the thread that started it ends; on Linux only."""
+    if sys.platform != "linux":
+        return
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def python(*arguments: str) -> list[str]:
+    """Return the command that runs this interpreter with some arguments."""
+    return [sys.executable, *arguments]

@@ -1,0 +1,52 @@
+"""Celery as plain dispatch: it carries (fingerprint, attempt) to whichever worker is free, and nothing else."""
+
+from collections.abc import Iterable
+from functools import lru_cache
+
+from celery import Celery
+
+from data.settings import Settings, settings
+from tasks.broker import celery_url
+from tasks.leases import QUEUE, Message
+
+TASK = "ticketscope.train"
+
+
+def make_app(config: Settings) -> Celery:
+    """Return a Celery application for the Redis that some settings choose."""
+    app = Celery("ticketscope", broker=celery_url(config), set_as_current=False)
+    app.conf.update(
+        task_default_queue=QUEUE,
+        task_serializer="json",
+        accept_content=["json"],
+        task_ignore_result=True,
+        # A lease, not Celery, brings back what a dead worker had (`tasks.leases`); a message is done once delivered.
+        task_acks_late=False,
+        worker_prefetch_multiplier=1,
+        worker_disable_prefetch=True,
+        broker_transport_options={"visibility_timeout": 30 * 24 * 3600, "socket_keepalive": True},
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_enable_remote_control=False,
+        worker_hijack_root_logger=False,
+        enable_utc=True,
+    )
+    return app
+
+
+@lru_cache(maxsize=1)
+def app() -> Celery:
+    """Return this process's Celery application."""
+    return make_app(settings())
+
+
+def send(messages: Iterable[Message], through: Celery | None = None) -> None:
+    """Send messages to the workers; one that is lost on its way is sent again by the reaper."""
+    waiting = list(messages)
+    if not waiting:
+        return
+    celery = through or app()
+    with celery.producer_pool.acquire(block=True) as producer:
+        for message in waiting:
+            celery.send_task(TASK, args=(message.fingerprint, message.attempt), producer=producer)

@@ -1,0 +1,189 @@
+"""The one process that drains the stream of events into DuckDB, and brings back the stages of dead workers."""
+
+import json
+import logging
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from filelock import FileLock, Timeout
+from kombu.exceptions import OperationalError
+from redis import Redis
+from redis.exceptions import RedisError, ResponseError
+
+from data.events import Event, EventError
+from data.settings import Settings
+from data.store import Store
+from tasks import leases, queue
+from tasks.broker import client
+from tasks.leases import PREFIX, Timing
+from tasks.telemetry import EVENTS, read_event
+
+GROUP = "recorder"
+CONSUMER = "recorder"
+REFUSED = PREFIX + "refused"
+
+BATCH = 1000
+# Readers get the file in between; a screen that shows events half a second late is live enough.
+PAUSE = 0.3
+BLOCK_MS = 500
+
+log = logging.getLogger(__name__)
+
+Entries = Sequence[tuple[str, dict[str, str]]]
+
+
+def record(config: Settings, timing: Timing, stopping: threading.Event) -> None:
+    """Drain the stream and reap leases until asked to stop; waits while another recorder of this home runs."""
+    config.home.mkdir(parents=True, exist_ok=True)
+    with _only_recorder(config, stopping) as alone:
+        if not alone:
+            return
+        store = Store(config.database)
+        store.ensure()
+        redis = client(config, patience=5.0)
+        reaper = threading.Thread(target=_reap, args=(config, timing, stopping), name="reaper", daemon=True)
+        reaper.start()
+        log.info("recording into %s", config.database)
+        pending = True
+        while not stopping.is_set():
+            try:
+                drained = drain(redis, store, pending)
+                pending = False
+                if drained:
+                    stopping.wait(PAUSE)
+            except RedisError as error:
+                # What was read but not acknowledged is claimed again once Redis is back.
+                pending = True
+                log.warning("Redis does not answer: %s", error)
+                stopping.wait(0.5)
+        _drain_rest(redis, store)
+        reaper.join(timeout=1.0)
+
+
+def drain_idle(config: Settings) -> None:
+    """Record what waits in the stream, unless a recorder of this home is at it already."""
+    try:
+        with FileLock(_lock_path(config), timeout=0):
+            store = Store(config.database)
+            store.ensure()
+            redis = client(config)
+            drain(redis, store, pending=True, block=None)
+            _drain_rest(redis, store)
+    except Timeout:
+        return
+
+
+def drain(redis: Redis, store: Store, pending: bool, block: int | None = BLOCK_MS) -> int:
+    """Record one batch of events, then acknowledge and trim it; return how many there were.
+
+    pending: first take what an earlier recorder had read but not acknowledged. block: milliseconds to wait for events.
+    """
+    _join_group(redis)
+    entries: list[tuple[str, dict[str, str]]] = []
+    if pending:
+        entries = _claim_pending(redis)
+    if not entries:
+        answer: Any = redis.xreadgroup(GROUP, CONSUMER, {EVENTS: ">"}, count=BATCH, block=block)
+        entries = [entry for _, batch in answer or [] for entry in batch]
+    if entries:
+        _record(redis, store, entries)
+        _finish(redis, [identifier for identifier, _ in entries])
+    return len(entries)
+
+
+def _drain_rest(redis: Redis, store: Store) -> None:
+    try:
+        while drain(redis, store, pending=False, block=None):
+            continue
+    except RedisError as error:
+        log.warning("Redis has gone before the last events were read; they wait there: %s", error)
+
+
+def _claim_pending(redis: Redis) -> list[tuple[str, dict[str, str]]]:
+    entries: list[tuple[str, dict[str, str]]] = []
+    start = "0-0"
+    while True:
+        # Redis 6 answers two items, Redis 7 three.
+        answer: Any = redis.xautoclaim(EVENTS, GROUP, CONSUMER, min_idle_time=0, start_id=start, count=BATCH)
+        start, claimed = answer[:2]
+        entries += [entry for entry in claimed if entry[1] is not None]
+        if start == "0-0":
+            return entries
+
+
+def _record(redis: Redis, store: Store, entries: Entries) -> None:
+    """Record entries; one that can never be recorded is set aside in Redis, so that it does not hold up the others."""
+    events: list[Event] = []
+    for identifier, fields in entries:
+        try:
+            events.append(read_event(identifier, fields))
+        except (ValueError, KeyError) as error:
+            _refuse(redis, identifier, fields, error)
+    while events:
+        try:
+            store.record(events)
+            return
+        except EventError as error:
+            refused = error.event
+            _refuse(redis, refused.id, {"kind": refused.kind, "body": json.dumps(dict(refused.body))}, error)
+            events = [event for event in events if event.id != refused.id]
+
+
+def _refuse(redis: Redis, identifier: str, fields: dict[str, str], error: Exception) -> None:
+    log.error("event %s cannot be recorded and is set aside in %s: %s", identifier, REFUSED, error)
+    kept: dict[Any, Any] = {"event": identifier, "error": str(error), **fields}
+    redis.xadd(REFUSED, kept, maxlen=1000)
+
+
+def _finish(redis: Redis, identifiers: Sequence[str]) -> None:
+    pipeline = redis.pipeline()
+    pipeline.xack(EVENTS, GROUP, *identifiers)
+    # One group, one consumer, in order: all up to here is recorded.
+    milliseconds, sequence = identifiers[-1].split("-")
+    pipeline.xtrim(EVENTS, minid=f"{milliseconds}-{int(sequence) + 1}", approximate=False)
+    pipeline.execute()
+
+
+def _join_group(redis: Redis) -> None:
+    try:
+        redis.xgroup_create(EVENTS, GROUP, id="0", mkstream=True)
+    except ResponseError as error:
+        if "BUSYGROUP" not in str(error):
+            raise
+
+
+def _reap(config: Settings, timing: Timing, stopping: threading.Event) -> None:
+    redis = client(config)
+    celery = queue.make_app(config)
+    while not stopping.wait(timing.reap):
+        try:
+            messages = leases.reap(redis, timing.stale)
+            queue.send(messages, celery)
+        except (RedisError, OperationalError) as error:
+            log.warning("cannot look for lost leases: %s", error)
+            continue
+        if messages:
+            log.info("sent %d stages again", len(messages))
+
+
+@contextmanager
+def _only_recorder(config: Settings, stopping: threading.Event) -> Iterator[bool]:
+    """Hold the lock of this home's one recorder within the block; yields False when asked to stop while waiting."""
+    lock = FileLock(_lock_path(config))
+    told = False
+    while not stopping.is_set():
+        try:
+            with lock.acquire(timeout=0.5):
+                yield True
+                return
+        except Timeout:
+            if not told:
+                log.warning("another recorder holds %s; waiting for it to end", lock.lock_file)
+            told = True
+    yield False
+
+
+def _lock_path(config: Settings) -> str:
+    return str(config.home / "recorder.lock")

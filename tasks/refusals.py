@@ -1,0 +1,10 @@
+"""The errors that tell a user what to do differently, as against those of the program."""
+
+from data.artifacts import ArtifactError
+from data.datasets import DatasetError
+from data.queries import UnknownStudy
+from data.store import StoreError
+from engine.spec import StudyError
+from tasks.up import UpError
+
+REFUSALS = (StudyError, DatasetError, ArtifactError, StoreError, UnknownStudy, UpError)

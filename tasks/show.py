@@ -1,0 +1,115 @@
+"""How the command line shows plans, studies and their progress."""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+
+import pandas as pd
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from data import queries
+from data.store import Store
+from tasks.launch import Preview
+from tasks.leases import State
+from tasks.telemetry import progress as live_progress
+
+COLOURS = {"done": "green", "running": "cyan", "failed": "red", "cancelled": "yellow"}
+REFRESH_SECONDS = 0.5
+
+
+def duration(seconds: float) -> str:
+    """Return a duration for people to read, such as 1 h 5 min."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    hours, rest = divmod(minutes, 60)
+    return f"{hours} h {rest} min" if hours < 48 else f"{hours / 24:.1f} days"
+
+
+def plan_table(name: str, preview: Preview) -> Table:
+    """Return a plan's sizes as a table."""
+    table = Table(title=name, show_header=False, title_justify="left")
+    for kind, count in preview.by_kind.items():
+        table.add_row(kind, str(count))
+    table.add_row("trainings", str(preview.trainings))
+    table.add_row("reused", str(preview.reused))
+    table.add_row("remaining", f"[bold]{preview.remaining}[/bold]")
+    workers = f"{preview.workers} worker{'s' if preview.workers != 1 else ''}"
+    table.add_row("estimated", f"{duration(preview.estimated_seconds)} on {workers}")
+    return table
+
+
+def studies_table(store: Store) -> Table:
+    """Return all recorded studies as a table."""
+    table = Table("study", "name", "state", "done", "running", "failed", "reused", "launched (UTC)")
+    for row in queries.studies(store).to_dict("records"):
+        table.add_row(
+            str(row["study_id"]),
+            escape(str(row["name"])),
+            _coloured(str(row["state"])),
+            f"{row['done']}/{row['stages']}",
+            str(row["running"]),
+            str(row["failed"]),
+            str(row["reused"]),
+            f"{row['created_at']:%Y-%m-%d %H:%M}",
+        )
+    return table
+
+
+def study_tables(store: Store, study_id: str) -> list[Table | str]:
+    """Return one study: how it stands, its stages in training, and why stages failed."""
+    record = queries.study(store, study_id)
+    stages = queries.stages(store, study_id)
+    counts = ", ".join(f"{count} {_coloured(state)}" for state, count in record.counts.items() if count)
+    name = escape(record.study.name)
+    shown: list[Table | str] = [f"[bold]{name}[/bold] ({study_id}): {_coloured(record.state)}; {counts}"]
+    running = stages[stages["state"] == "running"]
+    if len(running):
+        shown.append(_running_table(running))
+    for row in stages[stages["state"] == "failed"].to_dict("records"):
+        reason = str(row["error"] or "no reason was recorded").strip().splitlines()[0]
+        shown.append(f"[red]failed[/red] {_describe(row)}: {escape(reason)}")
+    return shown
+
+
+def _running_table(running: pd.DataFrame) -> Table:
+    live = live_progress(running["fingerprint"])
+    table = Table("stage", "epoch", "test accuracy", "epochs/s", "worker")
+    for row in running.to_dict("records"):
+        now = live.get(str(row["fingerprint"]))
+        table.add_row(
+            _describe(row),
+            f"{now.epoch if now else row['epoch']}/{row['epochs']}",
+            f"{now.test_accuracy:.2f} %" if now else "",
+            f"{now.epochs_per_second:.2g}" if now else "",
+            str(row["worker"]),
+        )
+    return table
+
+
+def _describe(row: dict[str, object]) -> str:
+    words = f"{row['network']} on {row['dataset']}, lr {row['learning_rate']:g}, seed {row['seed']}, {row['start']}"
+    return words if row["kind"] == "pretrain" else f"{words} @ {row['sparsity']:g} ({row['pruners'] or row['kind']})"
+
+
+def watch(console: Console, title: str, counts: Callable[[], Counter[State]]) -> Counter[State]:
+    """Show the progress of a study until nothing of it can go on, and return its last counts."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, TextColumn("{task.fields[note]}"), console=console) as bars:
+        bar = bars.add_task(title, total=None, note="")
+        while True:
+            now = counts()
+            notes = [f"{now[state]} {state}" for state in ("running", "failed", "cancelled") if now[state]]
+            bars.update(bar, total=now.total(), completed=now["done"], note=", ".join(notes))
+            if not now["running"] and not now["queued"]:
+                return now
+            time.sleep(REFRESH_SECONDS)
+
+
+def _coloured(state: str) -> str:
+    return f"[{COLOURS[state]}]{state}[/]" if state in COLOURS else state

@@ -1,0 +1,126 @@
+"""Keeping child processes alive: a dead one is started again, and all are stopped together, in order."""
+
+import logging
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+from tasks.process import spawn
+
+TICK_SECONDS = 0.2
+# A child that lives so long has started; one that dies sooner is started again ever more slowly.
+SETTLED_SECONDS = 10.0
+SLOWEST_RESTART = 10.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A child process to keep alive.
+
+    command: what to run. log: the file that takes its output, None for this process's own. grace: seconds it gets to
+    stop. died: called with the pid of each process of this part that ended unasked.
+    """
+
+    name: str
+    command: Sequence[str]
+    log: Path | None = None
+    grace: float = 3.5
+    environment: Mapping[str, str] = field(default_factory=dict)
+    died: Callable[[int], None] | None = None
+
+
+class _Child:
+    """One part and the process that runs it now."""
+
+    def __init__(self, part: Part) -> None:
+        self.part = part
+        self.deaths = 0
+        self.restart_at = 0.0
+        self.start()
+
+    def start(self) -> None:
+        self.process = spawn(self.part.command, self.part.log, extra=self.part.environment)
+        self.started_at = time.monotonic()
+        self.mourned = False
+
+    def tend(self) -> None:
+        """Start the process again where it has died, at once or after a pause that grows."""
+        code = self.process.poll()
+        if code is None:
+            return
+        now = time.monotonic()
+        if not self.mourned:
+            self.mourned = True
+            self.deaths = 1 if now - self.started_at > SETTLED_SECONDS else self.deaths + 1
+            self.restart_at = now + min(SLOWEST_RESTART, 0.1 * 2 ** (self.deaths - 1))
+            where = f"; see {self.part.log}" if self.part.log else ""
+            log.warning("%s (process %d) ended with code %s%s", self.part.name, self.process.pid, code, where)
+            if self.part.died is not None:
+                self.part.died(self.process.pid)
+        if now >= self.restart_at:
+            self.start()
+
+
+class Supervisor:
+    """Runs groups of parts until told to stop; groups stop one after the other, in their order."""
+
+    def __init__(self, groups: Sequence[Sequence[Part]]) -> None:
+        self._groups = groups
+        self._signals = 0
+        self._children: list[list[_Child]] = []
+
+    def run(self, tick: Callable[[], None] | None = None) -> None:
+        """Keep all parts alive until SIGINT or SIGTERM, calling tick every moment; a second signal kills them.
+
+        To be called in the main thread, which the children are tied to.
+        """
+        before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            self._children = [[_Child(part) for part in group] for group in self._groups]
+            while not self._signals:
+                for child in self._all():
+                    child.tend()
+                if tick is not None:
+                    tick()
+                time.sleep(TICK_SECONDS)
+        finally:
+            self._stop()
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        del number, frame
+        self._signals += 1
+
+    def _all(self) -> list[_Child]:
+        return [child for group in self._children for child in group]
+
+    def _stop(self) -> None:
+        for group in self._children:
+            running = [child for child in group if child.process.poll() is None]
+            for child in running:
+                child.process.terminate()
+            deadlines = {child.process.pid: time.monotonic() + child.part.grace for child in running}
+            while running:
+                now = time.monotonic()
+                for child in running:
+                    if self._signals > 1 or now > deadlines[child.process.pid]:
+                        self._kill(child)
+                running = [child for child in running if child.process.poll() is None]
+                time.sleep(0.02)
+
+    def _kill(self, child: _Child) -> None:
+        log.warning("%s (process %d) does not stop in time and is killed", child.part.name, child.process.pid)
+        child.process.kill()
+        try:
+            child.process.wait(timeout=2.0)
+        except subprocess.TimeoutExpired:
+            log.error("process %d cannot be killed", child.process.pid)
+        if child.part.died is not None:
+            child.part.died(child.process.pid)

@@ -1,0 +1,156 @@
+"""Everything on one machine: Redis, the recorder, the workers and the dashboard, started, kept alive and stopped."""
+
+import logging
+import os
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.error import URLError
+
+from filelock import FileLock, Timeout
+from redis.exceptions import RedisError
+from rich.console import Console
+
+from data.settings import Settings
+from tasks import broker, leases, telemetry
+from tasks.process import ROOT, python, spawn
+from tasks.supervisor import Part, Supervisor
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+LOOK_SECONDS = 1.0
+
+log = logging.getLogger(__name__)
+
+
+class UpError(RuntimeError):
+    """Everything cannot be started as asked; nothing was."""
+
+
+def up(config: Settings, host: str, port: int, devices: Sequence[str], console: Console) -> None:
+    """Run all parts until SIGINT or SIGTERM; raises UpError and BrokerError before anything is started."""
+    _check_host(config, host)
+    _check_port(host, port)
+    config.home.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(config.home / "up.lock", timeout=0), broker.serving(config, tied=True):
+            _Household(config, host, port, devices, console).run()
+    except Timeout:
+        raise UpError(
+            f"Ticketscope is up on {config.home} already; stop that one, or set TICKETSCOPE_HOME to another folder"
+        ) from None
+
+
+def worker_parts(config: Settings, devices: Sequence[str], lease: float, logs: Path | None = None) -> list[Part]:
+    """Return the worker processes to keep alive, one for each device given."""
+
+    def died(pid: int) -> None:
+        # It is known to be dead, so nobody need wait for its lease to run out.
+        name = telemetry.worker_name(pid)
+        try:
+            redis = broker.client(config)
+            leases.expire(redis, name)
+            telemetry.leave(redis, name)
+        except RedisError as error:
+            log.warning("cannot end the lease of %s, which runs out by itself: %s", name, error)
+
+    return [
+        Part(
+            name=f"worker {number}",
+            command=python("-m", "tasks.worker", "--device", device, "--lease", str(lease)),
+            log=logs / f"worker-{number}.log" if logs else None,
+            environment={**_environment(config), "OMP_NUM_THREADS": str(config.threads)},
+            died=died,
+        )
+        for number, device in enumerate(devices, start=1)
+    ]
+
+
+class _Household:
+    """All parts of a machine, and what is looked after between them."""
+
+    def __init__(self, config: Settings, host: str, port: int, devices: Sequence[str], console: Console) -> None:
+        self._config = config
+        self._devices = devices
+        self._console = console
+        self._logs = config.home / "logs"
+        shown = f"[{host}]" if ":" in host else host
+        self._url = f"http://{'localhost' if host in LOOPBACK else shown}:{port}"
+        self._health = f"http://{'127.0.0.1' if host in ('0.0.0.0', 'localhost') else shown}:{port}/_stcore/health"
+        self._dashboard = python(
+            *("-m", "streamlit", "run", str(ROOT / "app" / "main.py")),
+            *("--server.address", host, "--server.port", str(port), "--server.headless", "true"),
+            *("--browser.gatherUsageStats", "false"),
+        )
+        self._answered = False
+        self._looked_at = 0.0
+        self._demo: subprocess.Popen[bytes] | None = None
+
+    def run(self) -> None:
+        where = self._config.redis_url and broker.without_password(self._config.redis_url)
+        self._console.print(f"redis      {where or 'started here'}")
+        self._console.print(f"workers    {len(self._devices)} on {', '.join(sorted(set(self._devices)))}")
+        self._console.print(f"data       {self._config.home}  (logs in {self._logs})")
+        environment = _environment(self._config)
+        dashboard = Part("dashboard", self._dashboard, self._logs / "dashboard.log", environment=environment)
+        recorder = Part(
+            "recorder", python("-m", "tasks", "recorder"), self._logs / "recorder.log", 2.0, environment=environment
+        )
+        workers = worker_parts(self._config, self._devices, leases.Timing.lease, self._logs)
+        # A study that is there already keeps this from doing anything.
+        demo = python("-m", "tasks", "launch", "demo", "--if-empty")
+        self._demo = spawn(demo, self._logs / "demo.log", extra=environment)
+        # The recorder stops last, to record what the workers hand back.
+        Supervisor([[dashboard, *workers], [recorder]]).run(self._tick)
+        self._console.print("stopped")
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        if now - self._looked_at < LOOK_SECONDS:
+            return
+        self._looked_at = now
+        try:
+            broker.ensure(self._config, tied=True)
+        except broker.BrokerError as error:
+            log.error("%s", error)
+        if self._demo is not None and self._demo.poll() is not None:
+            if self._demo.returncode:
+                log.warning("the demo study could not be queued; see %s", self._logs / "demo.log")
+            self._demo = None
+        if not self._answered and self._healthy():
+            self._answered = True
+            self._console.print(f"dashboard  [bold]{self._url}[/bold]  (Ctrl-C stops everything)")
+
+    def _healthy(self) -> bool:
+        try:
+            with urllib.request.urlopen(self._health, timeout=0.5) as answer:
+                return bool(answer.status == 200)
+        except (URLError, OSError):
+            return False
+
+
+def _environment(config: Settings) -> dict[str, str]:
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return {"TICKETSCOPE_HOME": str(config.home), "PYTHONPATH": path}
+
+
+def _check_host(config: Settings, host: str) -> None:
+    if host not in LOOPBACK and not config.password:
+        raise UpError(
+            f"--host {host} would show the dashboard to the network without a password; "
+            "set TICKETSCOPE_PASSWORD, or leave --host at 127.0.0.1"
+        )
+
+
+def _check_port(host: str, port: int) -> None:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        raise UpError(
+            f"port {port} on {host} cannot be used ({error.strerror or error}); give another, such as --port {port + 1}"
+        ) from error

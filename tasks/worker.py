@@ -1,0 +1,177 @@
+"""One worker process: it takes stages from the queue, one at a time, and trains them on one device."""
+
+import argparse
+import logging
+import os
+import signal
+import socket
+import threading
+import traceback
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from types import FrameType
+
+import torch
+from celery.exceptions import WorkerShutdown
+from celery.worker import WorkController
+from celery.worker import state as celery_state
+from redis import Redis
+from redis.exceptions import RedisError
+
+from data.artifacts import Artifacts
+from data.datasets import load_images
+from data.settings import Settings, settings
+from engine.dataset import Dataset
+from engine.plan import Images, Stage
+from engine.results import StageResult
+from engine.stages import Interrupted, run_stage
+from engine.training import Diverged
+from tasks import leases, queue
+from tasks.broker import client
+from tasks.leases import Cancelled, LeaseLost, Message, Timing
+from tasks.observer import Heartbeat, LeasedObserver
+from tasks.telemetry import Worker, worker_name
+
+# How long a worker in the midst of a stage waits for a Redis that has gone before it gives the stage up.
+PATIENCE = 60.0
+ERROR_CHARACTERS = 10_000
+
+log = logging.getLogger(__name__)
+
+
+class Trainer:
+    """What a worker process needs to train any stage, and whether it has been asked to stop."""
+
+    def __init__(self, config: Settings, device: str, timing: Timing) -> None:
+        self.home = config.home
+        self.device = torch.device(device)
+        self.timing = timing
+        self.host = socket.gethostname()
+        self.name = worker_name(os.getpid())
+        self.redis: Redis = client(config, PATIENCE)
+        self.artifacts = Artifacts(config.artifacts)
+        self.celery = queue.make_app(config)
+        self.stopping = threading.Event()
+        self.busy = False
+        now = datetime.now(UTC)
+        worker = Worker(self.name, self.host, device, os.getpid(), stage=None, since=now, seen=now)
+        # A client of its own, since a beat must not wait for long behind a Redis that has gone.
+        self.heartbeat = Heartbeat(client(config), worker, timing)
+
+    def train(self, fingerprint: str, attempt: int) -> None:
+        """Train a stage, if it is still to be had, and send what can be trained after it."""
+        message = Message(fingerprint, attempt)
+        self.busy = True
+        try:
+            self._send(self._messages_after(message))
+        except RedisError as error:
+            # The lease runs out, and the reaper gives the stage to a worker that reaches Redis.
+            log.error("stage %s is given up, since Redis has gone: %s", fingerprint, error)
+        finally:
+            self.busy = False
+
+    def _messages_after(self, message: Message) -> list[Message]:
+        if self.stopping.is_set():
+            return [message]
+        stage = leases.claim(self.redis, message, self.name, self.host, str(self.device), self.timing.lease)
+        if stage is None:
+            log.info("stage %s, attempt %d, is not to be had", message.fingerprint, message.attempt)
+            return []
+        self.heartbeat.hold(message)
+        try:
+            result = self._result(stage, message)
+            ready = leases.done(self.redis, message, result)
+            log.info("stage %s is done", message.fingerprint)
+            return ready
+        except Interrupted as interrupted:
+            log.info("stage %s: %s", message.fingerprint, interrupted)
+            return leases.release(self.redis, message)
+        except (LeaseLost, Cancelled) as reason:
+            log.info("stage %s is abandoned: %s", message.fingerprint, type(reason).__name__)
+            return []
+        except RedisError:
+            raise
+        except Exception as error:  # Whatever a stage dies of is kept with it, and the worker lives on.
+            log.exception("stage %s failed", message.fingerprint)
+            return leases.fail(self.redis, message, _explain(error), retry=not isinstance(error, Diverged))
+        finally:
+            self.heartbeat.hold(None)
+
+    def _result(self, stage: Stage, message: Message) -> StageResult:
+        fingerprint = message.fingerprint
+        # A worker may have died between keeping a result and telling of it.
+        result = self.artifacts.result(fingerprint)
+        if result is None:
+            log.info("stage %s begins, attempt %d", fingerprint, message.attempt)
+            observer = LeasedObserver(self.redis, message, self.name, self.timing, self.stopping)
+            dataset = _dataset(stage.images, self.home)
+            result = run_stage(stage, dataset, self.artifacts, self.device, observer)
+            self.artifacts.finish(fingerprint, result)
+        self.artifacts.delete(fingerprint, "checkpoint")
+        return result
+
+    def _send(self, messages: list[Message]) -> None:
+        queue.send(messages, self.celery)
+
+    def stop(self, number: int, frame: FrameType | None) -> None:
+        """Handle a signal: the first asks to stop after the epoch, the second ends the process at once."""
+        del frame
+        if self.stopping.is_set():
+            os._exit(128 + number)
+        self.stopping.set()
+        celery_state.should_stop = 0
+        if not self.busy:
+            raise WorkerShutdown(0)
+
+
+@lru_cache(maxsize=2)
+def _dataset(images: Images, home: Path) -> Dataset:
+    return load_images(images, home)
+
+
+def _explain(error: Exception) -> str:
+    trace = traceback.format_exc()
+    return f"{type(error).__name__}: {error}\n\n{trace[-ERROR_CHARACTERS:]}"
+
+
+def work(device: str, timing: Timing) -> None:
+    """Take stages from the queue until a signal says to stop."""
+    config = settings()
+    torch.set_num_threads(config.threads)
+    trainer = Trainer(config, device, timing)
+    trainer.celery.task(name=queue.TASK)(trainer.train)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, trainer.stop)
+    trainer.heartbeat.start()
+    log.info("worker %s is ready on %s", trainer.name, device)
+    controller = WorkController(
+        app=trainer.celery,
+        hostname=f"ticketscope@{trainer.name}",
+        pool_cls="solo",
+        concurrency=1,
+        loglevel=logging.WARNING,
+        without_mingle=True,
+        without_gossip=True,
+        without_heartbeat=True,
+    )
+    try:
+        controller.start()
+    finally:
+        trainer.heartbeat.stop()
+    log.info("worker %s has stopped", trainer.name)
+
+
+def main() -> None:
+    """Run one worker process, as `python -m tasks worker` starts them."""
+    parser = argparse.ArgumentParser(description="One worker process; start them with: python -m tasks worker")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--lease", type=float, default=Timing.lease)
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("celery").setLevel(logging.WARNING)
+    work(arguments.device, Timing(lease=arguments.lease, heartbeat=arguments.lease / 4))
+
+
+if __name__ == "__main__":
+    main()
