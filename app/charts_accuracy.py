@@ -1,0 +1,222 @@
+"""Accuracy against sparsity: one panel per learning rate and pruner, the starts side by side, dense as a rule."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import altair as alt
+import pandas as pd
+
+from app import words
+from app.palette import NEUTRAL, STARTS
+from app.spread import SPREADS, Spread, describe, summarise
+
+Measure = Literal["test_accuracy", "best_test_accuracy"]
+
+MEASURES: dict[Measure, str] = {"test_accuracy": "last epoch", "best_test_accuracy": "best epoch"}
+HEIGHT = 290
+
+# What Altair's own types say that layering gives.
+Layers = alt.LayerChart | alt.FacetChart
+
+_KEYS = ["learning_rate", "pruner", "start", "sparsity"]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """What one panel shows.
+
+    lines: a row per start and sparsity (start, sparsity, mean, sd, low, high, n). dense: the baseline's row, or none.
+    """
+
+    learning_rate: float
+    pruner: str
+    lines: pd.DataFrame
+    dense: pd.DataFrame
+
+    @property
+    def title(self) -> str:
+        """The panel's name: its learning rate and pruner."""
+        return f"learning rate {words.number(self.learning_rate)} · {words.pruner(self.pruner)}"
+
+
+def panels(accuracy: pd.DataFrame, measure: Measure, spread: Spread) -> list[Panel]:
+    """Return the panels of one dataset and network, by pruner, then learning rate.
+
+    accuracy: `data.queries.accuracy` rows of one dataset and one network, in percent.
+    """
+    dense = summarise(accuracy[accuracy["start"] == "dense"], measure, ["learning_rate"], spread)
+    pruned = accuracy[accuracy["start"] != "dense"]
+    lines = summarise(pruned, measure, _KEYS, spread)
+    found = pruned[["pruner", "learning_rate"]].drop_duplicates()
+    rates = sorted(accuracy["learning_rate"].unique())
+    return [
+        Panel(
+            float(rate),
+            pruner,
+            lines[(lines["pruner"] == pruner) & (lines["learning_rate"] == rate)],
+            dense[dense["learning_rate"] == rate],
+        )
+        for pruner in _in_order(found["pruner"])
+        for rate in rates
+    ]
+
+
+def _in_order(pruners: pd.Series) -> list[str]:
+    """Return pruners in the order that the study first names them."""
+    return [str(name) for name in dict.fromkeys(pruners)]
+
+
+def domain(shown: Sequence[Panel]) -> tuple[float, float]:
+    """Return the accuracy axis, in percent, that holds every mean and band of some panels."""
+    frames = [frame[["mean", "low", "high"]] for panel in shown for frame in (panel.lines, panel.dense)]
+    values = pd.concat([pd.DataFrame(columns=["mean"]), *frames]).stack().astype(float)
+    if values.empty:
+        return 0.0, 100.0
+    lowest, highest = float(values.min()), float(values.max())
+    margin = max(0.08 * (highest - lowest), 0.5)
+    return max(0.0, lowest - margin), min(100.0, highest + margin)
+
+
+def chart(panel: Panel, measure: Measure, spread: Spread, y: tuple[float, float]) -> Layers:
+    """Return one panel: mean accuracy by sparsity for every start, bands over seeds, the dense baseline as a rule.
+
+    y: the accuracy axis in percent, the same for panels that are compared.
+    """
+    lines = _labelled(panel.lines, spread)
+    sparsities = sorted(lines["removed"].unique())
+    pad = 3.0
+    span = (min(sparsities) - pad, max(sparsities) + pad) if sparsities else (0.0, 100.0)
+    x = alt.X(
+        "removed:Q",
+        title="sparsity (% of prunable weights removed)",
+        scale=alt.Scale(domain=list(span), nice=False, zero=False),
+        axis=alt.Axis(values=sparsities, format=".1~f", labelOverlap="greedy", grid=False),
+    )
+    axis = alt.Y(
+        "mean:Q",
+        title=f"test accuracy, {MEASURES[measure]} (%)",
+        scale=alt.Scale(domain=list(y), nice=False, zero=False, clamp=True),
+        axis=alt.Axis(tickCount=5, titlePadding=8),
+    )
+    base = alt.Chart(lines).encode(x=x, color=_start_colour())
+    tooltip = [
+        alt.Tooltip("name:N", title="start"),
+        alt.Tooltip("symbol:N", title="symbol"),
+        alt.Tooltip("removed:Q", title="sparsity (%)", format=".1f"),
+        alt.Tooltip("told:N", title=told_title("accuracy (%)", spread)),
+        alt.Tooltip("n:Q", title="seeds (n)"),
+    ]
+    layers = [
+        *_baseline(panel.dense, spread, span),
+        base.mark_area(opacity=0.16, line=False).encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q")),
+        base.mark_line(strokeWidth=2).encode(y=axis, strokeDash=_start_dash()),
+        base.mark_point(size=64, filled=True, opacity=1).encode(y=axis, shape=_start_shape(), tooltip=tooltip),
+    ]
+    return alt.layer(*layers, height=HEIGHT)
+
+
+def told_title(what: str, spread: Spread) -> str:
+    """Return the tooltip title of a mean with its spread, which says what stands after the ±."""
+    return what if spread == "range" else f"{what}, ± {SPREADS[spread]}"
+
+
+def _labelled(lines: pd.DataFrame, spread: Spread) -> pd.DataFrame:
+    frame = lines.assign(
+        removed=(100 * lines["sparsity"]).round(4),
+        name=lines["start"].map(words.start),
+        symbol=lines["start"].map(lambda start: STARTS[start].symbol),
+        told=_told(lines, spread),
+    )
+    return frame[["name", "symbol", "removed", "mean", "low", "high", "n", "told"]]
+
+
+def _told(rows: pd.DataFrame, spread: Spread, unit: str = "") -> list[str]:
+    values = rows[["mean", "low", "high", "n"]].itertuples(index=False)
+    return [describe(mean, low, high, n, spread, unit=unit) for mean, low, high, n in values]
+
+
+def dense_words(panel: Panel, spread: Spread) -> str:
+    """Return a panel's dense baseline with its spread and n, for the line under its title."""
+    if panel.dense.empty:
+        return "dense baseline not finished yet"
+    return f"dense baseline {_told(panel.dense, spread, ' %')[0]}"
+
+
+def _baseline(dense: pd.DataFrame, spread: Spread, span: tuple[float, float]) -> list[alt.Chart]:
+    if dense.empty:
+        return []
+    frame = dense.assign(told=_told(dense, spread), left=span[0], right=span[1])
+    base = alt.Chart(frame[["mean", "low", "high", "n", "told", "left", "right"]])
+    base = base.encode(x=alt.X("left:Q"), x2=alt.X2("right:Q"))
+    tooltip = [
+        alt.Tooltip("told:N", title=told_title("dense accuracy (%)", spread)),
+        alt.Tooltip("n:Q", title="seeds (n)"),
+    ]
+    return [
+        base.mark_rect(opacity=0.16, color=NEUTRAL).encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q")),
+        base.mark_rule(color=NEUTRAL, strokeWidth=1.5, strokeDash=list(STARTS["dense"].dash)).encode(
+            y=alt.Y("mean:Q"), tooltip=tooltip
+        ),
+    ]
+
+
+def _names() -> list[str]:
+    return [look.name for look in STARTS.values()]
+
+
+def _start_colour() -> alt.Color:
+    scale = alt.Scale(domain=_names(), range=[look.colour for look in STARTS.values()])
+    return alt.Color("name:N", scale=scale, legend=None)
+
+
+def _start_shape() -> alt.Shape:
+    scale = alt.Scale(domain=_names(), range=[look.shape for look in STARTS.values()])
+    return alt.Shape("name:N", scale=scale, legend=None)
+
+
+def _start_dash() -> alt.StrokeDash:
+    scale = alt.Scale(domain=_names(), range=[list(look.dash) or [1, 0] for look in STARTS.values()])
+    return alt.StrokeDash("name:N", scale=scale, legend=None)
+
+
+def numbers(accuracy: pd.DataFrame, measure: Measure) -> pd.DataFrame:
+    """Return the numbers behind the panels, one row per point, in percent, ready for CSV.
+
+    Columns: dataset, network, learning_rate, pruner, sparsity, start, mean, sd, n.
+    """
+    keys = ["dataset", "network", "learning_rate", "pruner", "sparsity", "start"]
+    table = summarise(accuracy, measure, keys, "sd").drop(columns=["low", "high"])
+    return table.rename(columns={"mean": f"{measure}_mean", "sd": f"{measure}_sd"})
+
+
+def table(accuracy: pd.DataFrame, measure: Measure) -> pd.DataFrame:
+    """Return the numbers as people read them: a row per learning rate, pruner and sparsity, a column per start.
+
+    Cells are mean ± standard deviation in percent with n; an empty cell is a training that has not finished.
+    """
+    keys = ["learning_rate", "pruner", "sparsity"]
+    points = summarise(accuracy, measure, [*keys, "start"], "sd")
+    points["cell"] = _told(points, "sd")
+    dense = points[points["start"] == "dense"].set_index("learning_rate")["cell"]
+    pruned = points[points["start"] != "dense"]
+    wide = pruned.pivot(index=keys, columns="start", values="cell").reset_index()
+    shown = pd.DataFrame(
+        {
+            "learning rate": wide["learning_rate"].map(words.number),
+            "pruner": wide["pruner"].map(words.pruner),
+            "sparsity": wide["sparsity"].map(words.percent),
+        }
+    )
+    for name, look in STARTS.items():
+        if name in wide.columns:
+            shown[look.name] = wide[name]
+    shown[STARTS["dense"].name] = wide["learning_rate"].map(dense)
+    return shown.fillna("")
+
+
+def dense_table(accuracy: pd.DataFrame, measure: Measure) -> pd.DataFrame:
+    """Return the dense baselines as people read them: mean ± standard deviation in percent with n, by learning rate."""
+    points = summarise(accuracy[accuracy["start"] == "dense"], measure, ["learning_rate"], "sd")
+    rates = points["learning_rate"].map(words.number)
+    return pd.DataFrame({"learning rate": rates, STARTS["dense"].name: _told(points, "sd")})

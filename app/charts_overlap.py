@@ -1,0 +1,228 @@
+"""Overlap of the largest weights: dense by p, pruned by sparsity, and layer by layer."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import altair as alt
+import pandas as pd
+
+from app import words
+from app.charts_accuracy import Layers, told_title
+from app.palette import NEUTRAL, STARTS, Look, series
+from app.spread import Spread, describe, summarise
+
+HEIGHT = 300
+# Pixels per layer of the heat map, and for the axis below it.
+ROW, FRAME = 27, 90
+
+CHANCE = Look("chance, R_p = p", "p", NEUTRAL, "stroke", (4, 4))
+
+Across = Literal["p", "learning_rate"]
+
+# The two starts whose overlap with the fine-tuned network figures 4-6 of the paper compare.
+_COMPARED = {"ticket_finetuned": "winning_ticket", "reinit_finetuned": "reinit"}
+
+
+def rate_looks(rates: Sequence[float]) -> dict[str, Look]:
+    """Return how each learning rate is named and drawn, from the lowest."""
+    return series(f"learning rate {words.number(rate)}" for rate in sorted(rates))
+
+
+def compared_looks() -> list[Look]:
+    """Return how the two starts that are compared with the fine-tuned network are named and drawn."""
+    return [STARTS[start] for start in _COMPARED.values()]
+
+
+def retention(pooled: pd.DataFrame, rates: Sequence[float], spread: Spread) -> Layers:
+    """Return R_p(θ₀, θ_T) against p, a line per learning rate with its band over seeds, and the chance line R_p = p.
+
+    pooled: `data.queries.pooled_overlaps` rows of one dataset and network. rates: all learning rates of the study, so
+    that a colour stays with its rate while results come in.
+    """
+    rows = pooled[pooled["pair"] == "initial_pretrained"]
+    frame = _told(summarise(rows, "ratio", ["learning_rate", "p"], spread), spread)
+    frame["name"] = [f"learning rate {words.number(rate)}" for rate in frame["learning_rate"]]
+    looks = rate_looks(rates)
+    furthest = min(1.0, float(frame["p"].max()) + 0.03) if len(frame) else 1.0
+    base = alt.Chart(frame[["name", "p", "mean", "low", "high", "n", "told"]]).encode(
+        x=alt.X(
+            "p:Q",
+            title="p (fraction of largest weights compared)",
+            scale=alt.Scale(domain=[0, furthest], nice=False),
+            axis=alt.Axis(values=sorted(frame["p"].unique()), format=".2~f", grid=False, labelOverlap="greedy"),
+        ),
+        color=_colour(looks),
+    )
+    y = _ratio_axis("overlap ratio R_p(θ₀, θ_T)")
+    tooltip = [
+        alt.Tooltip("name:N", title="training"),
+        alt.Tooltip("p:Q", title="p (chance)", format=".2f"),
+        alt.Tooltip("told:N", title=told_title("overlap ratio", spread)),
+        alt.Tooltip("n:Q", title="seeds (n)"),
+    ]
+    return alt.layer(
+        _chance_line([0.0, furthest], [0.0, furthest]),
+        base.mark_area(opacity=0.16).encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q")),
+        base.mark_line(strokeWidth=2).encode(y=y, strokeDash=_dash(looks)),
+        base.mark_point(size=64, filled=True, opacity=1).encode(y=y, shape=_shape(looks), tooltip=tooltip),
+        height=HEIGHT,
+    )
+
+
+def starts(pooled: pd.DataFrame, p: float, spread: Spread) -> Layers:
+    """Return one panel: the overlap of winning ticket and random reinit with the fine-tuned network, by sparsity.
+
+    pooled: rows of one dataset, network, learning rate and pruner. Ranked are the kept weights only; chance is p.
+    """
+    rows = pooled[pooled["pair"].isin(_COMPARED) & (pooled["p"].round(4) == round(p, 4))]
+    frame = _told(summarise(rows, "ratio", ["pair", "sparsity"], spread), spread)
+    looks = {look.name: look for look in compared_looks()}
+    frame["name"] = [STARTS[_COMPARED[pair]].name for pair in frame["pair"]]
+    frame["symbol"] = [STARTS[_COMPARED[pair]].symbol for pair in frame["pair"]]
+    frame["removed"] = (100 * frame["sparsity"]).round(4)
+    sparsities = sorted(frame["removed"].unique())
+    span = (min(sparsities) - 3, max(sparsities) + 3) if sparsities else (0.0, 100.0)
+    base = alt.Chart(frame[["name", "symbol", "removed", "mean", "low", "high", "n", "told"]]).encode(
+        x=alt.X(
+            "removed:Q",
+            title="sparsity (% of prunable weights removed)",
+            scale=alt.Scale(domain=list(span), nice=False, zero=False),
+            axis=alt.Axis(values=sparsities, format=".1~f", labelOverlap="greedy", grid=False),
+        ),
+        color=_colour(looks),
+    )
+    y = _ratio_axis(f"overlap ratio R_p, p = {p:g}")
+    tooltip = [
+        alt.Tooltip("name:N", title="start"),
+        alt.Tooltip("symbol:N", title="against (θ_T⊙m)_T"),
+        alt.Tooltip("removed:Q", title="sparsity (%)", format=".1f"),
+        alt.Tooltip("told:N", title=told_title("overlap ratio", spread)),
+        alt.Tooltip("n:Q", title="seeds (n)"),
+    ]
+    return alt.layer(
+        _chance_line(span, [p, p]),
+        base.mark_area(opacity=0.16).encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q")),
+        base.mark_line(strokeWidth=2).encode(y=y, strokeDash=_dash(looks)),
+        base.mark_point(size=64, filled=True, opacity=1).encode(y=y, shape=_shape(looks), tooltip=tooltip),
+        height=HEIGHT,
+    )
+
+
+def layer_map(layers: pd.DataFrame, across: Across) -> Layers:
+    """Return R_p(θ₀, θ_T) layer by layer, mean over seeds: layers in network order down, p or learning rate across.
+
+    layers: `data.queries.overlaps` rows of the pair initial_pretrained, one dataset and network; of one learning rate
+    when p runs across, of one p when learning rates do.
+    """
+    rows = layers.assign(ratio=layers["intersection"] / layers["top"].where(layers["top"] > 0))
+    frame = summarise(rows, "ratio", ["position", "layer", across], "sd").dropna(subset=["mean"])
+    frame["told"] = _told(frame, "sd")["told"]
+    frame["column"] = frame[across].map(words.number)
+    sizes = rows.groupby("layer")["size"].first()
+    frame["size"] = frame["layer"].map(sizes)
+    columns = [words.number(value) for value in sorted(frame[across].unique())]
+    order = list(frame.sort_values("position")["layer"].unique())
+    base = alt.Chart(frame[["layer", "column", "mean", "n", "told", "size"]]).encode(
+        x=alt.X(
+            "column:O",
+            sort=columns,
+            title="p (fraction of largest weights compared)" if across == "p" else "learning rate",
+            axis=alt.Axis(labelAngle=0, ticks=False, domain=False),
+        ),
+        y=alt.Y(
+            "layer:O",
+            sort=order,
+            title=None,
+            axis=alt.Axis(labelLimit=220, ticks=False, domain=False),
+        ),
+    )
+    cells = base.mark_rect().encode(
+        color=alt.Color("mean:Q", scale=alt.Scale(scheme="cividis", domain=[0, 1]), legend=None),
+        tooltip=[
+            alt.Tooltip("layer:N", title="layer"),
+            alt.Tooltip("size:Q", title="weights", format=","),
+            alt.Tooltip("column:N", title="p (chance)" if across == "p" else "learning rate"),
+            alt.Tooltip("told:N", title=told_title("overlap ratio", "sd")),
+            alt.Tooltip("n:Q", title="seeds (n)"),
+        ],
+    )
+    # Cividis runs from dark to light, so the figures change over in its middle.
+    figures = base.mark_text(fontSize=11).encode(
+        text=alt.Text("mean:Q", format=".2f"),
+        color=alt.condition("datum.mean > 0.55", alt.value("#14161c"), alt.value("#ffffff")),
+    )
+    return alt.layer(cells, figures, height=ROW * max(len(order), 1) + FRAME)
+
+
+def retention_table(pooled: pd.DataFrame, p: float) -> pd.DataFrame:
+    """Return R_p(θ₀, θ_T) at one p by learning rate as people read it: mean ± standard deviation, n, chance."""
+    rows = pooled[(pooled["pair"] == "initial_pretrained") & (pooled["p"].round(4) == round(p, 4))]
+    points = _told(summarise(rows, "ratio", ["learning_rate"], "sd"), "sd")
+    rates = points["learning_rate"].map(words.number)
+    return pd.DataFrame({"learning rate": rates, "overlap ratio": points["told"], "chance": f"{p:.2f}"})
+
+
+def table(pooled: pd.DataFrame, p: float) -> pd.DataFrame:
+    """Return how far the fine-tuned network overlaps its two dense ancestors at one p, as people read it.
+
+    Columns: learning rate, pruner, sparsity, with θ₀, with θ_T, chance; cells are mean ± standard deviation with n. All
+    weights are ranked, so p must be at most 1 - sparsity: rows beyond it are left out.
+    """
+    pairs = {"finetuned_initial": "with initial weights θ₀", "finetuned_pretrained": "with trained dense weights θ_T"}
+    rows = pooled[pooled["pair"].isin(pairs) & (pooled["p"].round(4) == round(p, 4))]
+    keys = ["learning_rate", "pruner", "sparsity"]
+    points = _told(summarise(rows, "ratio", [*keys, "pair"], "sd"), "sd")
+    wide = points.pivot(index=keys, columns="pair", values="told").reset_index()
+    shown = pd.DataFrame(
+        {
+            "learning rate": wide["learning_rate"].map(words.number),
+            "pruner": wide["pruner"].map(words.pruner),
+            "sparsity": wide["sparsity"].map(words.percent),
+        }
+    )
+    for pair, title in pairs.items():
+        shown[title] = wide[pair].fillna("") if pair in wide.columns else ""
+    shown["chance"] = f"{p:.2f}"
+    return shown
+
+
+def numbers(pooled: pd.DataFrame) -> pd.DataFrame:
+    """Return every pooled overlap as mean over seeds, ready for CSV.
+
+    Columns: dataset, network, learning_rate, pruner, sparsity, pair, p, chance, mean, sd, n.
+    """
+    keys = ["dataset", "network", "learning_rate", "pruner", "sparsity", "pair", "p"]
+    points = summarise(pooled, "ratio", keys, "sd").drop(columns=["low", "high"])
+    points.insert(len(keys), "chance", points["p"])
+    return points.rename(columns={"mean": "overlap_mean", "sd": "overlap_sd"})
+
+
+def _told(points: pd.DataFrame, spread: Spread) -> pd.DataFrame:
+    values = points[["mean", "low", "high", "n"]].itertuples(index=False)
+    return points.assign(told=[describe(mean, low, high, n, spread) for mean, low, high, n in values])
+
+
+def _ratio_axis(title: str) -> alt.Y:
+    return alt.Y("mean:Q", title=title, scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(tickCount=5, format=".1f"))
+
+
+def _chance_line(xs: Sequence[float], ys: Sequence[float]) -> alt.Chart:
+    line: alt.Chart = alt.Chart(pd.DataFrame({"x": xs, "y": ys})).mark_line(
+        color=CHANCE.colour, strokeWidth=1.5, strokeDash=list(CHANCE.dash)
+    )
+    return line.encode(x=alt.X("x:Q"), y=alt.Y("y:Q"))
+
+
+def _colour(looks: dict[str, Look]) -> alt.Color:
+    scale = alt.Scale(domain=list(looks), range=[look.colour for look in looks.values()])
+    return alt.Color("name:N", scale=scale, legend=None)
+
+
+def _shape(looks: dict[str, Look]) -> alt.Shape:
+    scale = alt.Scale(domain=list(looks), range=[look.shape for look in looks.values()])
+    return alt.Shape("name:N", scale=scale, legend=None)
+
+
+def _dash(looks: dict[str, Look]) -> alt.StrokeDash:
+    scale = alt.Scale(domain=list(looks), range=[list(look.dash) or [1, 0] for look in looks.values()])
+    return alt.StrokeDash("name:N", scale=scale, legend=None)

@@ -1,0 +1,130 @@
+"""A study as the New study form holds it: text and choices by field, to and from a validated study."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from engine.spec import Admm, Recipe, Study, StudyError, parse_study
+
+# A form's fields by name, nested ones with a dot as in `StudyError.fields`: text for what is typed, lists for choices.
+Draft = dict[str, Any]
+
+LISTS = ("learning_rates", "sparsities", "seeds", "overlap_p", "recipe.milestones")
+CHOICES = ("datasets", "networks", "pruners", "starts")
+FOLDER = "folder"
+_GROUPS: dict[str, type[BaseModel]] = {"recipe": Recipe, "admm": Admm}
+
+
+def fields(model: type[BaseModel] = Study, prefix: str = "") -> list[str]:
+    """Return the names of all fields of a study, those of the recipe and of ADMM with a dot."""
+    names: list[str] = []
+    for name in model.model_fields:
+        names += fields(_GROUPS[name], f"{name}.") if not prefix and name in _GROUPS else [prefix + name]
+    return names
+
+
+def _info(name: str) -> FieldInfo:
+    group, _, key = name.rpartition(".")
+    return _GROUPS.get(group, Study).model_fields[key]
+
+
+def is_optional(name: str) -> bool:
+    """Return whether a field may stay empty, and is then left out of the study."""
+    return _info(name).default is None
+
+
+def description(name: str) -> str:
+    """Return what the model says that a field holds."""
+    return _info(name).description or ""
+
+
+def draft_of(study: Study) -> Draft:
+    """Return the form's content for a study."""
+    draft: Draft = {}
+    for name in fields():
+        value: Any = study
+        for part in name.split("."):
+            value = getattr(value, part)
+        if name in LISTS:
+            draft[name] = ", ".join(_text(item) for item in value)
+        elif name in CHOICES:
+            draft[name] = list(value)
+        else:
+            draft[name] = _text(value)
+    folders = [dataset for dataset in study.datasets if dataset.startswith("folder:")]
+    draft["datasets"] = [dataset for dataset in study.datasets if dataset not in folders]
+    draft[FOLDER] = folders[0].removeprefix("folder:") if folders else ""
+    # Further folders stay among the choices, since the form has one line for a path.
+    draft["datasets"] += folders[1:]
+    return draft
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    if not isinstance(value, float):
+        return str(value)
+    # The text must read back as the same number, or equal work would count as other work: 80/150 is written as 8/15.
+    near = Fraction(value).limit_denominator(1000)
+    return str(near) if len(repr(value)) > 8 and float(near) == value else f"{value!r}".removesuffix(".0")
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A form's content after checking: the study, or what is wrong by field."""
+
+    study: Study | None
+    errors: Mapping[str, str]
+
+
+def check(draft: Draft) -> Checked:
+    """Return the study that a form describes, or every faulty field with what is allowed there."""
+    empty = {name: f"is empty; give {description(name)}" for name in _required() if not _given(draft, name)}
+    try:
+        study = parse_study(_values(draft))
+    except StudyError as error:
+        # What is said of an empty field is clearer than what its parser makes of nothing.
+        return Checked(None, {**error.fields, **empty})
+    return Checked(None, empty) if empty else Checked(study, {})
+
+
+def _required() -> list[str]:
+    # Without pruners, sparsities and starts a study trains dense networks only.
+    free = ("note", "pruners", "sparsities", "starts")
+    return [name for name in fields() if name not in free and not is_optional(name)]
+
+
+def _given(draft: Draft, name: str) -> bool:
+    if name == "datasets":
+        return bool(draft[name] or draft[FOLDER].strip())
+    value = draft[name]
+    return bool(value.strip() if isinstance(value, str) else value)
+
+
+def _values(draft: Draft) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name in fields():
+        given = draft[name]
+        value: Any = given.strip() if isinstance(given, str) else given
+        if name in LISTS:
+            value = [_number(item) for item in re.split(r"[\s,;]+", value) if item]
+        elif is_optional(name) and not value:
+            continue
+        elif name == "datasets":
+            value = list(given)
+            if folder := draft[FOLDER].strip():
+                value.append(f"folder:{folder}")
+        group, _, key = name.rpartition(".")
+        (values.setdefault(group, {}) if group else values)[key] = value
+    return values
+
+
+def _number(item: str) -> str:
+    """Return a fraction such as 80/150 as a decimal number, and anything else as it is."""
+    found = re.fullmatch(r"(\d+)/(\d+)", item)
+    return repr(int(found[1]) / int(found[2])) if found and int(found[2]) else item

@@ -1,0 +1,61 @@
+"""Putting charts on a page: built once per state of the data, side by side where there is room."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal
+
+import pandas as pd
+import streamlit as st
+
+from app.charts_accuracy import Layers
+from app.palette import Look, legend
+from app.spread import SPREADS, Spread
+
+Spec = dict[str, Any]
+
+# A table of at most so many rows is shown without scrolling.
+WHOLE = 40
+
+
+def spec(chart: Layers) -> Spec:
+    """Return a chart as Vega-Lite, which can be kept and shown again without building and checking it anew."""
+    return chart.to_dict()
+
+
+def show(drawn: Spec, key: str, alt: str) -> None:
+    """Show one chart in a container of its own key; alt says what it shows to those who cannot see it."""
+    with st.container(key=key):
+        st.vega_lite_chart(drawn, width="stretch", key=f"{key}-chart", alt=alt)
+
+
+def legend_row(looks: Iterable[Look], bands: str = "", note: str = "") -> None:
+    """Show the legend of the charts below; see `app.palette.legend`."""
+    st.html(legend(looks, bands, note))
+
+
+def table(rows: pd.DataFrame, key: str) -> None:
+    """Show a table whole, or scrolling where it is long."""
+    height: Literal["content"] | int = "content" if len(rows) <= WHOLE else 600
+    st.dataframe(rows, hide_index=True, width="stretch", height=height, key=key)
+
+
+def grid(count: int, columns: int, cell: Callable[[int], None]) -> None:
+    """Lay out cells in rows of some columns, which stack where the window is narrow."""
+    for first in range(0, count, columns):
+        for offset, column in enumerate(st.columns(columns, gap="medium")):
+            if first + offset < count:
+                with column:
+                    cell(first + offset)
+
+
+def choice(label: str, options: Sequence[str], key: str) -> str:
+    """Return the only option, or the one that the reader selects."""
+    if len(options) == 1:
+        return options[0]
+    return str(st.selectbox(label, options, key=key, persist_state="page", width=220))
+
+
+def spread_choice(key: str) -> Spread:
+    """Return what bands show, as the reader selects it; the standard deviation at first."""
+    return st.selectbox(
+        "Band over seeds", list(SPREADS), format_func=SPREADS.__getitem__, key=key, persist_state="page", width=200
+    )

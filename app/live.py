@@ -1,0 +1,98 @@
+"""What is live: the progress of running stages and the workers, and how long a study still takes."""
+
+import time
+from collections.abc import Mapping
+
+import pandas as pd
+import streamlit as st
+
+from app.reading import FINISHED
+from data.queries import StudyRecord
+from tasks import telemetry
+from tasks.broker import BrokerError, connect
+from tasks.telemetry import Progress, Worker
+
+# A page says at once that Redis does not answer, where a worker would keep trying.
+PATIENCE = 0.0
+KEEP = 1.0
+
+# The record of a study is behind what was asked of it for this long at most, unless no recorder runs.
+BEHIND = 20.0
+_EXPECTED = "studies_expected_to_change"
+
+
+def expect_change(study_id: str) -> None:
+    """Note that a study was just launched or retried, which its record will show only in a moment."""
+    st.session_state.setdefault(_EXPECTED, {})[study_id] = time.monotonic()
+
+
+def is_expected(study_id: str) -> bool:
+    """Return whether `expect_change` was called for a study so recently that its record may be behind."""
+    since = st.session_state.get(_EXPECTED, {}).get(study_id)
+    return since is not None and time.monotonic() - since < BEHIND
+
+
+def every(record: StudyRecord, seconds: float) -> float | None:
+    """Return how often to refresh what shows a study: after so many seconds while it may change, else never."""
+    return seconds if record.state not in FINISHED or is_expected(record.study_id) else None
+
+
+def progress(fingerprints: tuple[str, ...]) -> tuple[dict[str, Progress], str | None]:
+    """Return the progress of those of some stages that are running, and why it is missing where it is."""
+    try:
+        return _progress(fingerprints), None
+    except BrokerError as error:
+        return {}, str(error)
+
+
+def workers() -> tuple[list[Worker], str | None]:
+    """Return the live workers, and why they are unknown where they are."""
+    try:
+        return _workers(), None
+    except BrokerError as error:
+        return [], str(error)
+
+
+@st.cache_data(ttl=KEEP, max_entries=16, show_spinner=False)
+def _progress(fingerprints: tuple[str, ...]) -> dict[str, Progress]:
+    return telemetry.progress(fingerprints, connect(PATIENCE))
+
+
+@st.cache_data(ttl=KEEP, show_spinner=False)
+def _workers() -> list[Worker]:
+    return telemetry.workers(connect(PATIENCE))
+
+
+def epochs_done(rows: pd.DataFrame, now: Mapping[str, Progress]) -> pd.Series:
+    """Return how many epochs each stage has trained, live where it is running."""
+    done = [
+        total if state == "done" else max(int(epoch), now[fingerprint].epoch if fingerprint in now else 0)
+        for fingerprint, state, total, epoch in zip(
+            rows["fingerprint"], rows["state"], rows["epochs"], rows["epoch"], strict=True
+        )
+    ]
+    return pd.Series(done, index=rows.index, dtype=float)
+
+
+def fraction(rows: pd.DataFrame, now: Mapping[str, Progress]) -> float:
+    """Return the share of a study's epochs that is trained, 0 to 1."""
+    total = float(rows["epochs"].sum())
+    return min(1.0, float(epochs_done(rows, now).sum()) / total) if total else 0.0
+
+
+def seconds_left(rows: pd.DataFrame, now: Mapping[str, Progress]) -> float | None:
+    """Return about how long the rest of a study takes; None where nothing was measured yet.
+
+    Epochs still to train times seconds per epoch of this study's own stages, shared among those that run at once.
+    """
+    going = rows["state"].isin(["waiting", "queued", "running"])
+    left = float((rows["epochs"] - epochs_done(rows, now))[going].sum())
+    measured = rows[(rows["state"] == "done") & rows["seconds"].notna()]
+    if len(measured):
+        each = float(measured["seconds"].sum() / measured["epochs"].sum())
+    else:
+        speeds = [stage.epochs_per_second for stage in now.values() if stage.epochs_per_second > 0]
+        if not speeds:
+            return None
+        each = len(speeds) / sum(speeds)
+    return left * each / max(1, int((rows["state"] == "running").sum()))

@@ -1,0 +1,31 @@
+"""The dashboard: `streamlit run app/main.py`."""
+
+import sys
+from pathlib import Path
+
+import streamlit as st
+
+# Streamlit puts this file's folder on the path; the floors lie beside it.
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from app import access
+
+st.set_page_config(
+    page_title="Ticketscope",
+    page_icon=str(Path(__file__).with_name("icon.svg")),
+    layout="wide",
+    menu_items={"About": "**Ticketscope**: is this winning ticket real? Lottery-ticket studies, side by side."},
+)
+st.logo(str(Path(__file__).with_name("logo.svg")), size="large")
+
+# Links stand in line with the text around them.
+st.html("<style>a[data-testid='stPageLink-NavLink'] {padding-inline: 0;}</style>")
+
+access.require_owner()
+
+pages = [
+    st.Page("pages/studies.py", title="Studies", icon=":material/view_list:", default=True),
+    st.Page("pages/new_study.py", title="New study", icon=":material/add_circle:", url_path="new"),
+    st.Page("pages/study.py", title="Study", url_path="study", visibility="hidden"),
+]
+st.navigation(pages, position="top").run()

@@ -1,0 +1,59 @@
+"""What a study would take, before it is launched."""
+
+import tomllib
+from dataclasses import dataclass
+
+import streamlit as st
+
+from app.draft import FOLDER, Checked
+from data.artifacts import ArtifactError
+from data.datasets import DatasetError, identity
+from data.settings import settings
+from engine.spec import Study, StudyError, parse_study, to_toml
+from tasks import planning
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What a study would take; by_kind counts trainings by kind of stage, seconds is for what is not reused."""
+
+    trainings: int
+    reused: int
+    by_kind: dict[str, int]
+    seconds: float
+    workers: int
+
+
+@st.cache_data(ttl=3, max_entries=16, show_spinner=False)
+def outlook(toml: str) -> Outlook:
+    """Return what a study would take now; raises DatasetError, StudyError and ArtifactError."""
+    found = planning.preview(parse_study(tomllib.loads(toml)))
+    return Outlook(found.trainings, found.reused, found.by_kind, found.estimated_seconds, found.workers)
+
+
+def examine(checked: Checked) -> tuple[Outlook | None, dict[str, str]]:
+    """Return what a form's study would take, or what is wrong by field, datasets included."""
+    study = checked.study
+    if study is None:
+        return None, dict(checked.errors)
+    errors = _dataset_errors(study)
+    if errors:
+        return None, errors
+    try:
+        return outlook(to_toml(study)), {}
+    except StudyError as error:
+        return None, error.fields
+    except DatasetError as error:
+        return None, {"datasets": str(error)}
+    except ArtifactError as error:
+        return None, {"": str(error)}
+
+
+def _dataset_errors(study: Study) -> dict[str, str]:
+    errors: dict[str, str] = {}
+    for name in study.datasets:
+        try:
+            identity(name, settings().home)
+        except DatasetError as error:
+            errors[FOLDER if name.startswith("folder:") else "datasets"] = str(error)
+    return errors

@@ -1,0 +1,181 @@
+"""New study: a form for everything a study holds, with the plan live beside it."""
+
+import time
+import tomllib
+
+import streamlit as st
+
+from app import access, draft, form, live, presets, reading, words
+from app.outlook import Outlook, examine
+from app.presets import PRESETS
+from data.artifacts import ArtifactError
+from data.datasets import DatasetError
+from data.queries import UnknownStudy
+from engine.spec import Study, StudyError, load_study, parse_study, to_toml
+from tasks import launch
+from tasks.broker import BrokerError
+
+# Two clicks on Launch within this time are one.
+DOUBLE_CLICK = 5.0
+
+_KINDS = {"pretrain": "dense", "retrain": "pruned", "admm": "ADMM"}
+
+
+def fill() -> None:
+    """Fill the form in from what the address names, or with the demo where it is empty."""
+    wanted = presets.preset(st.query_params.get("preset"))
+    copied = st.query_params.get("copy")
+    st.query_params.clear()
+    if copied is not None:
+        try:
+            study = reading.study(copied).study
+        except UnknownStudy as error:
+            st.error(str(error))
+        else:
+            form.load(study.model_copy(update={"name": f"{study.name} (copy)"[:100]}))
+    if wanted is not None or not form.is_filled():
+        form.load((wanted or PRESETS[0]).study())
+
+
+def choose_preset() -> None:
+    """Show the studies to start from."""
+    st.caption("Start from")
+    for column, preset in zip(st.columns(len(PRESETS)), PRESETS, strict=True):
+        with column, st.container(border=True, key=f"preset-{preset.name}", height="stretch", gap="xsmall"):
+            st.button(preset.title, key=f"use-{preset.name}", on_click=_use, args=(preset.name,), width="stretch")
+            st.caption(preset.about)
+    with st.expander("From a TOML file", icon=":material/upload_file:", key="from_toml"):
+        st.file_uploader("Upload a study", type="toml", key="toml_upload", max_upload_size=1)
+        st.text_area("or paste one", key="toml_text", height=160, placeholder='name = "My study"\n…')
+        st.button("Fill in the form", key="toml_use", on_click=_use_text)
+        if problem := st.session_state.get("toml_problem"):
+            with st.container(key="toml_problem_shown"):
+                st.error(problem)
+
+
+def _use(name: str) -> None:
+    found = presets.preset(name)
+    if found is not None:
+        form.load(found.study())
+
+
+def _use_text() -> None:
+    upload, content = st.session_state["toml_upload"], st.session_state["toml_text"]
+    if upload is not None and not content.strip():
+        content = upload.getvalue().decode("utf-8", errors="replace")
+    st.session_state["toml_problem"] = None
+    try:
+        form.load(parse_study(tomllib.loads(content)))
+    except tomllib.TOMLDecodeError as error:
+        st.session_state["toml_problem"] = f"That is not valid TOML: {error}"
+    except StudyError as error:
+        st.session_state["toml_problem"] = "  \n".join(words.plain(line) for line in str(error).splitlines())
+
+
+def plan(study: Study | None, found: Outlook | None, errors: dict[str, str]) -> None:
+    """Show what the study would take, and launch it."""
+    st.subheader("Plan", anchor=False)
+    if found is not None:
+        _numbers(found)
+    else:
+        with st.container(key="problems"):
+            st.markdown("**Not ready to launch**")
+            for name, message in errors.items():
+                label = form.LABELS.get(name, "")
+                st.markdown(f"- {label + ': ' if label else ''}{words.plain(message)}")
+    workers, trouble = live.workers()
+    reason = _reason(found, errors, trouble)
+    if st.button(
+        "Launch study", type="primary", icon=":material/rocket_launch:", disabled=reason is not None, width="stretch",
+        key="launch",
+    ) and study is not None:  # fmt: skip
+        _launch(study)
+    if reason is not None:
+        st.markdown(f":small[:red[{words.plain(reason)}]]")
+    elif not workers:
+        st.caption(
+            "No worker is running: the study will wait in the queue until one starts (`python -m tasks worker`)."
+        )
+    if study is not None:
+        _as_file(study)
+
+
+def _numbers(found: Outlook) -> None:
+    with st.container(horizontal=True, gap="large", key="plan_numbers"):
+        st.metric("Trainings", f"{found.trainings:,}", width="content")
+        st.metric(
+            "Reused",
+            f"{found.reused:,}",
+            width="content",
+            help="Done before, by this or another study. Equal work is never repeated.",
+        )
+        st.metric(
+            "About",
+            words.duration(found.seconds) if found.trainings > found.reused else "0 s",
+            width="content",
+            help="From measured speeds where there are any, else from the work that the networks hold.",
+        )
+    kinds = [f"{count:,} {_KINDS.get(kind, kind)}" for kind, count in found.by_kind.items()]
+    st.caption(f"{words.listing(kinds)} · on {words.plural(found.workers, 'worker')}")
+
+
+def _reason(found: Outlook | None, errors: dict[str, str], trouble: str | None) -> str | None:
+    """Return why the study cannot be launched now, or None."""
+    if errors or found is None:
+        return f"Mend {words.plural(len(errors), 'problem')} first."
+    return trouble
+
+
+def _launch(study: Study) -> None:
+    toml, last = to_toml(study), st.session_state.get("last_launch")
+    if last is not None and last[0] == toml and time.time() - last[1] < DOUBLE_CLICK:
+        study_id = last[2]
+    else:
+        try:
+            with st.spinner("Queueing…"):
+                study_id = launch.launch(study)
+        except (BrokerError, DatasetError, StudyError, ArtifactError) as error:
+            st.error(str(error))
+            return
+        st.session_state["last_launch"] = (toml, time.time(), study_id)
+        live.expect_change(study_id)
+    st.switch_page("pages/study.py", query_params={"study": study_id})
+
+
+def _as_file(study: Study) -> None:
+    preset = next((preset for preset in PRESETS if _same(preset, study)), None)
+    st.caption("The same from the command line")
+    st.code(f"python -m tasks launch {preset.command if preset else 'study.toml'}", language="bash")
+    st.download_button(
+        "Download study.toml",
+        to_toml(study),
+        "study.toml",
+        "application/toml",
+        icon=":material/download:",
+        on_click="ignore",
+        key="toml_download",
+    )
+
+
+def _same(preset: presets.Preset, study: Study) -> bool:
+    path = presets.STUDIES / f"{preset.name}.toml"
+    return path.exists() and load_study(path) == study
+
+
+def page() -> None:
+    """Draw the page."""
+    st.title("New study", anchor=False)
+    fill()
+    choose_preset()
+    checked = draft.check(form.draft())
+    found, errors = examine(checked)
+    fields, beside = st.columns([3, 2], gap="large")
+    with fields:
+        form.draw(errors)
+    with beside, st.container(border=True, key="plan"):
+        plan(checked.study, found, errors)
+
+
+st.html("<style>@media (min-width: 641px) {.st-key-plan {position: sticky; top: 4.5rem;}}</style>")
+access.require_owner()
+page()

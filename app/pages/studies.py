@@ -1,0 +1,104 @@
+"""Studies: every study with its state, progress, what it compares, and when."""
+
+import pandas as pd
+import streamlit as st
+
+from app import access, reading, words
+from data.settings import settings
+from data.store import StoreError
+
+PER_PAGE = 20
+REFRESH = 2.0
+
+
+def counts(row: pd.Series) -> str:
+    """Return how far a study is, in words."""
+    parts = [f"{row['done']:,} of {words.plural(int(row['stages']), 'stage')} done"]
+    parts += [f"{row[state]:,} {state}" for state in ("running", "failed") if row[state]]
+    if row["reused"]:
+        parts.append(f"{row['reused']:,} reused")
+    return " · ".join(parts)
+
+
+def card(row: pd.Series) -> None:
+    """Show one study."""
+    with st.container(border=True, key=f"card-{row['study_id']}", gap="xsmall"):
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.page_link(
+                "pages/study.py", label=f"**{words.plain(row['name'])}**", query_params={"study": row["study_id"]}
+            )
+            st.markdown(words.badge(row["state"]), width="content")
+        st.caption(words.compares(row))
+        st.progress(float(row["done"]) / max(1, int(row["stages"])))
+        began = f"launched {words.ago(row['created_at'])}"
+        took = ""
+        if row["state"] == "done":
+            took = f" · took {words.duration((row['finished_at'] - row['created_at']).total_seconds())}"
+        st.caption(f"{counts(row)} · {began}{took}")
+
+
+def empty() -> None:
+    """Say what to do where there is no study yet."""
+    with st.container(border=True, key="empty", horizontal_alignment="center"):
+        st.subheader("No study yet", anchor=False, text_alignment="center")
+        st.markdown(
+            "Begin with the demo: real handwritten digits, two learning rates, four starts under the same mask. "
+            "It trains on this machine in about two minutes and draws every chart.",
+            text_alignment="center",
+        )
+        with st.container(horizontal=True, horizontal_alignment="center"):
+            if st.button("Start with the demo", type="primary", icon=":material/play_arrow:", key="to_demo"):
+                st.switch_page("pages/new_study.py", query_params={"preset": "demo"})
+            if st.button("Set up a study of your own", key="to_new"):
+                st.switch_page("pages/new_study.py")
+        if not reading.exists():
+            st.caption(
+                f"Nothing was recorded at {settings().database} so far. Studies appear once the recorder runs "
+                "(`make up`, or `python -m tasks recorder`).",
+                text_alignment="center",
+            )
+
+
+def listing(query: str) -> None:
+    """Show the studies whose name, note or what they compare holds every word of a query."""
+    try:
+        studies = reading.studies()
+    except StoreError as error:
+        st.error(str(error), icon=":material/database_off:")
+        return
+    if studies.empty:
+        empty()
+        return
+    found = studies[[words.matches(query, _text(row)) for _, row in studies.iterrows()]]
+    if found.empty:
+        st.info(f"No study matches “{query}”. Search looks at names, notes, states and what a study compares.")
+        return
+    limit = st.session_state.get("studies_shown", PER_PAGE)
+    for _, row in found.head(limit).iterrows():
+        card(row)
+    if len(found) > limit and st.button(f"Show {min(PER_PAGE, len(found) - limit)} more", key="more"):
+        st.session_state["studies_shown"] = limit + PER_PAGE
+        st.rerun(scope="fragment")
+
+
+def _text(row: pd.Series) -> str:
+    return f"{row['name']} {row['note']} {row['state']} {words.compares(row)}"
+
+
+def page() -> None:
+    """Draw the page."""
+    with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
+        st.title("Studies", anchor=False, width="content")
+        if st.button("New study", type="primary", icon=":material/add:", key="new_study"):
+            st.switch_page("pages/new_study.py")
+    if not reading.exists():
+        empty()
+        return
+    query = st.text_input(
+        "Search studies", type="search", key="search", placeholder="Search", label_visibility="collapsed"
+    )
+    st.fragment(listing, run_every=REFRESH)(query)
+
+
+access.require_owner()
+page()

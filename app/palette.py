@@ -1,0 +1,98 @@
+"""How starts and learning rates look: one table of names, colours, shapes and dashes for every page."""
+
+from base64 import b64encode
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from html import escape
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one series is named and drawn.
+
+    symbol: the paper's, for tooltips and captions. shape: a Vega point shape. dash: pixels on and off, empty for solid.
+    """
+
+    name: str
+    symbol: str
+    colour: str
+    shape: str
+    dash: tuple[int, ...] = ()
+
+
+# Colours of Okabe and Ito, which stay apart for colour-blind readers and stand out on light and dark pages alike;
+# shapes and dashes say the same again in print.
+STARTS: dict[str, Look] = {
+    "winning_ticket": Look("winning ticket", "θ₀⊙m", "#0072B2", "circle"),
+    "reinit": Look("random reinit", "θ₀′⊙m", "#D55E00", "square", (6, 3)),
+    "rewind": Look("rewind", "θₖ⊙m", "#009E73", "triangle-up", (2, 2)),
+    "finetune": Look("fine-tune", "θ_T⊙m", "#CC79A7", "diamond", (8, 3, 2, 3)),
+    "dense": Look("dense", "θ_T", "#6f757f", "stroke", (4, 4)),
+}
+
+# Chance lines and dense baselines: a grey that reads on both backgrounds.
+NEUTRAL = STARTS["dense"].colour
+
+# No colour of a start stands here, so that a learning rate is never taken for one.
+_SERIES = (
+    ("#7B61D1", "circle"),
+    ("#B8860B", "square"),
+    ("#1B9AAA", "triangle-up"),
+    ("#C2557A", "diamond"),
+    ("#6B8E23", "cross"),
+    ("#A0522D", "triangle-down"),
+)
+_DASHES: tuple[tuple[int, ...], ...] = ((), (6, 3), (2, 2), (8, 3, 2, 3))
+
+
+def series(names: Iterable[str]) -> dict[str, Look]:
+    """Return a look for each name, in the order given; past six, colours return with another dash."""
+    looks: dict[str, Look] = {}
+    for index, name in enumerate(names):
+        colour, shape = _SERIES[index % len(_SERIES)]
+        looks[name] = Look(name, name, colour, shape, _DASHES[index // len(_SERIES) % len(_DASHES)])
+    return looks
+
+
+def legend(looks: Iterable[Look], bands: str = "", note: str = "") -> str:
+    """Return a legend as HTML that wraps with the page; bands says what the shaded band is, note what else to know."""
+    items = [f"<span style='{_ITEM}'>{_swatch(look)}{escape(look.name)}</span>" for look in looks]
+    if bands:
+        items.append(f"<span style='{_ITEM};opacity:.75'>{_image(_BAND)}{escape(bands)}</span>")
+    if note:
+        items.append(f"<span style='{_ITEM};opacity:.75'>{escape(note)}</span>")
+    return f"<div style='display:flex;flex-wrap:wrap;gap:.25rem 1.25rem;font-size:.9rem'>{''.join(items)}</div>"
+
+
+def ramp(low: str, high: str) -> str:
+    """Return the legend of a heat map in the colours of cividis as HTML, with words for its two ends."""
+    colours = f"background:linear-gradient(90deg,{_CIVIDIS})"
+    bar = f"<span style='width:9rem;height:.7rem;border-radius:.2rem;{colours}'></span>"
+    return f"<div style='{_ITEM};font-size:.9rem'>{escape(low)}{bar}{escape(high)}</div>"
+
+
+_CIVIDIS = "#002051,#0a326a,#2b446e,#4d566d,#696970,#7f7c75,#948f78,#ada476,#caba6a,#ead156,#fdea45"
+_BAND = f"<rect x='1' y='2' width='32' height='10' rx='2' fill='{NEUTRAL}' opacity='.35'/>"
+_ITEM = "display:inline-flex;align-items:center;gap:.45rem"
+
+_SHAPES: Mapping[str, str] = {
+    "circle": "<circle cx='17' cy='7' r='4.2'/>",
+    "square": "<rect x='13' y='3' width='8' height='8'/>",
+    "triangle-up": "<path d='M17 2 L22 11.5 L12 11.5 Z'/>",
+    "triangle-down": "<path d='M17 12 L22 2.5 L12 2.5 Z'/>",
+    "diamond": "<path d='M17 1.2 L22 7 L17 12.8 L12 7 Z'/>",
+    "cross": "<path d='M15 2h4v3h3v4h-3v3h-4v-3h-3v-4h3z'/>",
+    "stroke": "",
+}
+
+
+def _swatch(look: Look) -> str:
+    dash = f" stroke-dasharray='{' '.join(map(str, look.dash))}'" if look.dash else ""
+    line = f"<line x1='0' y1='7' x2='34' y2='7' stroke='{look.colour}' stroke-width='2'{dash}/>"
+    return _image(f"{line}<g fill='{look.colour}'>{_SHAPES[look.shape]}</g>")
+
+
+def _image(drawing: str) -> str:
+    # Streamlit strips inline SVG out of HTML, but lets an image of the same through.
+    svg = f"<svg xmlns='http://www.w3.org/2000/svg' width='34' height='14'>{drawing}</svg>"
+    return f"<img alt='' width='34' height='14' src='data:image/svg+xml;base64,{b64encode(svg.encode()).decode()}'>"

@@ -1,0 +1,114 @@
+"""What the pages read: queries of the store, kept until the file changes, and the states in which there is nothing."""
+
+import pandas as pd
+import streamlit as st
+
+from data import queries
+from data.queries import StudyRecord
+from data.settings import settings
+from data.store import Store
+
+FINISHED = ("done", "failed", "cancelled")
+
+# Queries are kept while the database file stays as it is, and dropped after this long unused.
+KEEP = "10min"
+
+Marker = tuple[int, ...]
+
+
+def store() -> Store:
+    """Return the store of this installation."""
+    return Store(settings().database)
+
+
+def exists() -> bool:
+    """Return whether anything was ever recorded here."""
+    return settings().database.exists()
+
+
+def marker() -> Marker:
+    """Return what changes whenever the database file does, without opening it."""
+    found: list[int] = []
+    for suffix in ("", ".wal"):
+        path = settings().database.with_name(settings().database.name + suffix)
+        if path.exists():
+            state = path.stat()
+            found += [state.st_mtime_ns, state.st_size]
+    return tuple(found)
+
+
+def studies() -> pd.DataFrame:
+    """Return all studies, newest first; columns are those of `data.queries.studies`."""
+    return _studies(marker()).sort_values("created_at", ascending=False)
+
+
+def study(study_id: str) -> StudyRecord:
+    """Return one study; UnknownStudy says that it is not recorded."""
+    return _study(study_id, marker())
+
+
+def stages(study_id: str) -> pd.DataFrame:
+    """Return a study's stages; columns are those of `data.queries.stages`."""
+    return _stages(study_id, marker())
+
+
+def accuracy(study_id: str) -> pd.DataFrame:
+    """Return a study's accuracies; columns are those of `data.queries.accuracy`."""
+    return _accuracy(study_id, marker())
+
+
+def epochs(study_id: str, fingerprints: tuple[str, ...]) -> pd.DataFrame:
+    """Return the epochs of some of a study's stages; columns are those of `data.queries.epochs`."""
+    return _epochs(study_id, fingerprints, marker())
+
+
+def overlaps(study_id: str) -> pd.DataFrame:
+    """Return R_p(θ₀, θ_T) by layer; columns are those of `data.queries.overlaps`."""
+    return _overlaps(study_id, marker())
+
+
+def pooled_overlaps(study_id: str) -> pd.DataFrame:
+    """Return a study's overlaps pooled over layers; columns are those of `data.queries.pooled_overlaps`."""
+    return _pooled(study_id, marker())
+
+
+@st.cache_data(ttl=KEEP, max_entries=4, show_spinner=False)
+def _studies(changed: Marker) -> pd.DataFrame:
+    del changed
+    return queries.studies(store())
+
+
+@st.cache_data(ttl=KEEP, max_entries=32, show_spinner=False)
+def _study(study_id: str, changed: Marker) -> StudyRecord:
+    del changed
+    return queries.study(store(), study_id)
+
+
+@st.cache_data(ttl=KEEP, max_entries=8, show_spinner=False)
+def _stages(study_id: str, changed: Marker) -> pd.DataFrame:
+    del changed
+    return queries.stages(store(), study_id)
+
+
+@st.cache_data(ttl=KEEP, max_entries=8, show_spinner=False)
+def _accuracy(study_id: str, changed: Marker) -> pd.DataFrame:
+    del changed
+    return queries.accuracy(store(), study_id)
+
+
+@st.cache_data(ttl=KEEP, max_entries=8, show_spinner=False)
+def _epochs(study_id: str, fingerprints: tuple[str, ...], changed: Marker) -> pd.DataFrame:
+    del changed
+    return queries.epochs(store(), study_id, fingerprints)
+
+
+@st.cache_data(ttl=KEEP, max_entries=8, show_spinner=False)
+def _overlaps(study_id: str, changed: Marker) -> pd.DataFrame:
+    del changed
+    return queries.overlaps(store(), study_id, ("initial_pretrained",))
+
+
+@st.cache_data(ttl=KEEP, max_entries=8, show_spinner=False)
+def _pooled(study_id: str, changed: Marker) -> pd.DataFrame:
+    del changed
+    return queries.pooled_overlaps(store(), study_id)

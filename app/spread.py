@@ -1,0 +1,56 @@
+"""Means over seeds and how far the seeds lie apart."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import stdtrit
+
+Spread = Literal["sd", "se", "ci", "range"]
+
+Counts = NDArray[np.float64]
+
+SPREADS: dict[Spread, str] = {
+    "sd": "standard deviation",
+    "se": "standard error",
+    "ci": "95 % interval",
+    "range": "min to max",
+}
+
+
+def summarise(frame: pd.DataFrame, value: str, by: Sequence[str], spread: Spread) -> pd.DataFrame:
+    """Return one row per group with the mean of a column over seeds and its spread.
+
+    Columns: by, then mean, sd, low, high, n. sd is the sample standard deviation (n - 1); the 95 % interval is the
+    mean's, by Student's t. With one seed sd, low and high are missing, for one value has no spread.
+    """
+    groups = frame.groupby(list(by), dropna=False, sort=True)[value]
+    table = groups.agg(mean="mean", sd="std", smallest="min", largest="max", n="count").reset_index()
+    if spread == "range":
+        low, high = table["smallest"], table["largest"]
+    else:
+        half = table["sd"] * _factor(table["n"].to_numpy(dtype=float), spread)
+        low, high = table["mean"] - half, table["mean"] + half
+    several = table["n"] > 1
+    table["low"], table["high"] = low.where(several), high.where(several)
+    return table.drop(columns=["smallest", "largest"])[[*by, "mean", "sd", "low", "high", "n"]]
+
+
+def _factor(n: Counts, spread: Spread) -> Counts:
+    if spread == "sd":
+        return np.ones_like(n)
+    error: Counts = 1 / np.sqrt(np.maximum(n, 1))
+    t: Counts = stdtrit(np.maximum(n - 1, 1), 0.975)
+    return error if spread == "se" else error * t
+
+
+def describe(mean: float, low: float, high: float, n: int, spread: Spread, digits: int = 2, unit: str = "") -> str:
+    """Return a mean with its spread and n in words, as tooltips and labels show it."""
+    told = f"{mean:.{digits}f}"
+    if n > 1 and spread == "range":
+        told += f", {low:.{digits}f} to {high:.{digits}f}"
+    elif n > 1:
+        told += f" ± {high - mean:.{digits}f}"
+    return f"{told}{unit} (n = {n})"

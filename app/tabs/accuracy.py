@@ -1,0 +1,91 @@
+"""The Accuracy tab: accuracy against sparsity, a panel per learning rate and pruner, and the numbers behind it."""
+
+import pandas as pd
+import streamlit as st
+
+from app import charts_accuracy as charts
+from app import drawing, live, reading
+from app.charts_accuracy import MEASURES, Measure
+from app.palette import STARTS
+from app.reading import Marker
+from app.spread import SPREADS, Spread
+from data.queries import StudyRecord
+
+REFRESH = 3.0
+
+
+def tab(record: StudyRecord) -> None:
+    """Show a study's accuracies, and keep them up to date while it runs."""
+    st.fragment(body, run_every=live.every(record, REFRESH))(record.study_id)
+
+
+def body(study_id: str) -> None:
+    """Draw the tab."""
+    rows = reading.accuracy(study_id)
+    if rows.empty:
+        st.info("No training has finished yet. The first points appear here as soon as one has.")
+        return
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium", key="accuracy_choices"):
+        dataset = drawing.choice("Dataset", sorted(rows["dataset"].unique()), "accuracy_dataset")
+        network = drawing.choice("Network", sorted(rows["network"].unique()), "accuracy_network")
+        measure: Measure = st.segmented_control(
+            "Accuracy of",
+            list(MEASURES),
+            default="test_accuracy",
+            required=True,
+            format_func=MEASURES.__getitem__,
+            key="accuracy_measure",
+            persist_state="page",
+        )
+        spread = drawing.spread_choice("accuracy_spread")
+    panels, specs = _drawn(study_id, dataset, network, measure, spread, reading.marker())
+    if not panels:
+        _dense_only(rows[(rows["dataset"] == dataset) & (rows["network"] == network)], measure)
+        return
+    looks = [look for start, look in STARTS.items() if start == "dense" or start in set(rows["start"])]
+    drawing.legend_row(looks, "± " * (spread != "range") + f"{SPREADS[spread]} over seeds")
+
+    def cell(index: int) -> None:
+        panel = panels[index]
+        st.markdown(
+            f"**{panel.title[0].upper()}{panel.title[1:]}**  \n:gray[:small[{charts.dense_words(panel, spread)}]]"
+        )
+        alt = f"Test accuracy against sparsity, {panel.title}; the numbers stand in the table below."
+        drawing.show(specs[index], f"accuracy-panel-{index}", alt)
+
+    drawing.grid(len(panels), min(len({panel.learning_rate for panel in panels}), 3), cell)
+    _numbers(rows, dataset, network, measure, study_id)
+
+
+def _numbers(rows: pd.DataFrame, dataset: str, network: str, measure: Measure, study_id: str) -> None:
+    st.subheader("Numbers", anchor=False)
+    st.caption(f"Test accuracy in %, {MEASURES[measure]}: mean ± standard deviation over n seeds.")
+    shown = rows[(rows["dataset"] == dataset) & (rows["network"] == network)]
+    with st.container(key="accuracy_table"):
+        drawing.table(charts.table(shown, measure), "accuracy_frame")
+    st.download_button(
+        "Numbers as CSV",
+        charts.numbers(rows, measure).to_csv(index=False),
+        f"{study_id}-accuracy.csv",
+        "text/csv",
+        icon=":material/download:",
+        on_click="ignore",
+        key="accuracy_csv",
+    )
+
+
+def _dense_only(rows: pd.DataFrame, measure: Measure) -> None:
+    st.info("No pruned network has finished yet: only dense baselines so far, in the table.")
+    drawing.table(charts.dense_table(rows, measure), "accuracy_dense")
+
+
+@st.cache_resource(ttl=reading.KEEP, max_entries=32, show_spinner=False)
+def _drawn(
+    study_id: str, dataset: str, network: str, measure: Measure, spread: Spread, changed: Marker
+) -> tuple[list[charts.Panel], list[drawing.Spec]]:
+    del changed
+    rows = reading.accuracy(study_id)
+    rows = rows[(rows["dataset"] == dataset) & (rows["network"] == network)]
+    panels = charts.panels(rows, measure, spread)
+    y = charts.domain(panels)
+    return panels, [drawing.spec(charts.chart(panel, measure, spread, y)) for panel in panels]

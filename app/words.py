@@ -1,0 +1,133 @@
+"""The field's words and number formats, the same on every page."""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pandas as pd
+
+from app.palette import STARTS
+from engine.pruners import PRUNERS
+
+STATES: dict[str, tuple[str, str]] = {
+    "waiting": ("waiting", "gray"),
+    "queued": ("queued", "gray"),
+    "running": ("running", "blue"),
+    "done": ("done", "green"),
+    "failed": ("failed", "red"),
+    "cancelled": ("cancelled", "orange"),
+}
+
+PAIRS: dict[str, str] = {
+    "initial_pretrained": "initial and trained dense weights (θ₀, θ_T)",
+    "ticket_finetuned": "winning ticket (θ₀⊙m) and fine-tuned",
+    "reinit_finetuned": "random reinit (θ₀′⊙m) and fine-tuned",
+    "finetuned_initial": "fine-tuned and initial weights (θ₀)",
+    "finetuned_pretrained": "fine-tuned and trained dense weights (θ_T)",
+}
+
+
+def start(name: str) -> str:
+    """Return the field's name of a start."""
+    return STARTS[name].name if name in STARTS else name
+
+
+def pruner(name: str) -> str:
+    """Return the title of a pruner."""
+    return PRUNERS[name].title if name in PRUNERS else name
+
+
+def percent(fraction: float) -> str:
+    """Return a fraction as percent with at most one decimal: 0.386 is '38.6 %'."""
+    return f"{round(100 * fraction, 1):g} %"
+
+
+def number(value: float) -> str:
+    """Return a setting such as a learning rate as people write it: 0.0005, 0.1, 1e-05."""
+    return f"{value:g}"
+
+
+def numbers(values: Sequence[float]) -> str:
+    """Return several settings in one line."""
+    return ", ".join(number(value) for value in values)
+
+
+def plural(count: int, one: str, many: str | None = None) -> str:
+    """Return a count with its noun: '1 training', '2,048 trainings'."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def duration(seconds: float | None) -> str:
+    """Return a span of time in its two largest units; an em dash where it is unknown."""
+    if seconds is None or math.isnan(seconds):
+        return "—"
+    if math.isinf(seconds):
+        return "unknown"
+    total = max(0, math.ceil(seconds))
+    if total < 60:
+        return f"{total} s"
+    minutes, rest = divmod(total, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes:02d} min"
+    days, hours = divmod(hours, 24)
+    return f"{days} d {hours} h"
+
+
+def ago(moment: datetime | None, now: datetime | None = None) -> str:
+    """Return how long ago a moment in UTC was, in one unit."""
+    if moment is None or moment is pd.NaT:
+        return "—"
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    seconds = ((now or datetime.now(UTC)) - moment).total_seconds()
+    if seconds < 60:
+        return "just now"
+    for unit, size in (("minute", 60), ("hour", 3600), ("day", 86_400)):
+        count = int(seconds // size)
+        if seconds < {"minute": 3600, "hour": 86_400, "day": 30 * 86_400}[unit]:
+            return f"{plural(count, unit)} ago"
+    return f"{moment:%d %B %Y}"
+
+
+def badge(state: str) -> str:
+    """Return a state as a coloured Markdown badge."""
+    word, colour = STATES.get(state, (state, "gray"))
+    return f":{colour}-badge[{word}]"
+
+
+def listing(values: Sequence[str]) -> str:
+    """Return names in one phrase: 'a', 'a and b', 'a, b and c'."""
+    if len(values) < 2:
+        return "".join(values)
+    return f"{', '.join(values[:-1])} and {values[-1]}"
+
+
+def matches(query: str, text: str) -> bool:
+    """Return whether a text holds every word of a query; a number counts only as a whole, so 1 is not found in 0.1."""
+    text = text.lower()
+    tokens = set(re.split(r"[\s,·]+", text))
+    return all(word in tokens if re.fullmatch(r"[\d.]+", word) else word in text for word in query.lower().split())
+
+
+def plain(text: str) -> str:
+    """Return text so that Markdown shows it as it is."""
+    return "".join(f"\\{letter}" if letter in "\\`*_{}[]()#+-!|<>$:~" else letter for letter in text)
+
+
+def compares(study: Mapping[str, Any]) -> str:
+    """Return in one line what a study compares, from a row of `data.queries.studies` or a study's fields."""
+    rates, seeds = sorted(study["learning_rates"]), study["seeds"]
+    parts = [
+        ", ".join(study["datasets"]),
+        ", ".join(study["networks"]),
+        f"learning rate{'s' * (len(rates) > 1)} {numbers(rates)}",
+        listing([pruner(name) for name in study["pruners"]]) or "dense only",
+        listing([start(name) for name in study["starts"]]),
+        plural(seeds if isinstance(seeds, int) else len(seeds), "seed"),
+    ]
+    return " · ".join(part for part in parts if part)

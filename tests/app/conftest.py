@@ -1,0 +1,52 @@
+"""A store, and the dashboard in memory, for the tests of the app."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from streamlit import config
+
+from data.settings import settings
+from data.store import Store
+from engine.spec import Study, parse_study
+from tasks import broker
+
+
+@pytest.fixture(autouse=True)
+def nothing_kept(home: Path) -> Iterator[None]:
+    """Nothing that one test cached is seen by the next, and the server listens on this machine only."""
+    del home
+    before = config.get_option("server.address")
+    config.set_option("server.address", "localhost")
+    st.cache_data.clear()
+    st.cache_resource.clear()
+    broker.connect.cache_clear()
+    yield
+    config.set_option("server.address", before)
+    broker.connect.cache_clear()
+
+
+@pytest.fixture
+def store(home: Path) -> Store:
+    """The store that the dashboard reads."""
+    del home
+    found = Store(settings().database)
+    found.ensure()
+    return found
+
+
+@pytest.fixture
+def study() -> Study:
+    """A small study with everything that the charts compare."""
+    return parse_study(
+        {
+            "name": "Small study",
+            "datasets": ["digits"],
+            "networks": ["lenet300"],
+            "pruners": ["iterative", "oneshot"],
+            "sparsities": [0.5, 0.9],
+            "seeds": [0, 1, 2],
+            "recipe": {"epochs": 4, "weight_decay": 0.01},
+        }
+    )

@@ -1,0 +1,29 @@
+"""The dashboard in memory: where it begins, and what a page of it says."""
+
+from pathlib import Path
+
+from streamlit.testing.v1 import AppTest
+
+MAIN = Path(__file__).parents[2] / "app" / "main.py"
+
+
+def open_page(page: str, **query: str) -> AppTest:
+    """Return a page after its first run: open_page("pages/study.py", study="...") with what stands in the address."""
+    app = AppTest.from_file(str(MAIN), default_timeout=30)
+    app.switch_page(page)
+    for name, value in query.items():
+        app.query_params[name] = value
+    return rerun(app)
+
+
+def rerun(app: AppTest) -> AppTest:
+    """Run a page again; any exception in it fails the test."""
+    app.run()
+    assert not app.exception, [item.value for item in app.exception]
+    return app
+
+
+def texts(app: AppTest) -> str:
+    """Return all that a page says."""
+    kinds = ("title", "subheader", "markdown", "caption", "info", "warning", "error", "code", "metric")
+    return "\n".join(f"{getattr(item, 'label', '')} {item.value}" for kind in kinds for item in getattr(app, kind))

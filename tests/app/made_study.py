@@ -1,0 +1,126 @@
+"""Studies as the recorder would have written them, with results drawn from the curves of a made-up world."""
+
+import math
+import random
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from data.events import Event
+from data.store import Store
+from engine.overlap import P_GRID, Count, top_count
+from engine.plan import Plan, Stage, plan
+from engine.results import Epoch, Overlap, StageResult
+from engine.spec import Study, to_toml
+
+LAYERS = {"fc1.weight": 19_200, "fc2.weight": 30_000, "fc3.weight": 1_000}
+BEGAN = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+OFFSET = {None: 0.0, "winning_ticket": -0.6, "reinit": -3.0, "rewind": -0.2, "finetune": 0.4}
+
+# From a stage's place in the plan to its state.
+States = Callable[[int, Stage], str]
+
+
+def all_done(index: int, stage: Stage) -> str:
+    """Every stage is done."""
+    del index, stage
+    return "done"
+
+
+def record(
+    store: Store,
+    study: Study,
+    states: States = all_done,
+    study_id: str = "made-study-0001",
+    began: datetime = BEGAN,
+    reused: int = 0,
+    error: str = "RuntimeError: a made-up failure",
+) -> Plan:
+    """Write a study to a store, each stage in the state that `states` gives it; the first `reused` count as reused."""
+    planned = plan(study, {dataset: f"identity of {dataset}" for dataset in study.datasets})
+    stages = [{"fingerprint": f, **stage.model_dump(mode="json")} for f, stage in planned.stages.items()]
+    bodies: list[tuple[str, dict[str, object]]] = [
+        (
+            "launched",
+            {
+                "study_id": study_id,
+                "name": study.name,
+                "toml": to_toml(study),
+                "at": began.isoformat(),
+                "stages": stages,
+                "roles": [vars(role) for role in planned.roles],
+                "reused": list(planned.stages)[:reused],
+            },
+        )
+    ]
+    for index, (fingerprint, stage) in enumerate(planned.stages.items()):
+        state = states(index, stage)
+        at = began + timedelta(seconds=index)
+        told = {"fingerprint": fingerprint, "attempt": 1, "at": at.isoformat()}
+        ran = {"worker": f"worker-{index % 2 + 1}", "host": "laptop", "device": "cpu"}
+        if state in ("running", "done", "failed"):
+            bodies.append(("stage", {**told, **ran, "state": "running"}))
+        result = measured(fingerprint, stage)
+        if state == "done":
+            bodies.append(("result", {"fingerprint": fingerprint, "result": result.to_json()}))
+        if state in ("running", "failed"):
+            rows = result.to_json()["epochs"][: max(1, stage.epochs // 2)]
+            bodies.append(("epochs", {"fingerprint": fingerprint, "rows": rows}))
+        if state != "running":
+            ended = (at + timedelta(seconds=2)).isoformat()
+            failure = {"error": error} if state == "failed" else {}
+            bodies.append(("stage", {**told, "at": ended, "state": state, **failure}))
+    milliseconds = int(began.timestamp() * 1000)
+    store.record([Event(f"{milliseconds}-{number}", kind, body) for number, (kind, body) in enumerate(bodies)])
+    return planned
+
+
+def measured(fingerprint: str, stage: Stage) -> StageResult:
+    """Return what a stage would have measured in the made-up world."""
+    draw = random.Random(fingerprint)
+    remembers = stage.learning_rate < 0.05
+    final = 96.5 + OFFSET[stage.start] * (1.0 if remembers else 0.3) * (0.4 + stage.sparsity) ** 3
+    final += draw.gauss(0, 0.3) - 60 * max(0.0, stage.sparsity - 0.88) ** 1.5
+    epochs = tuple(
+        Epoch(
+            epoch=epoch,
+            learning_rate=stage.recipe.learning_rate(stage.learning_rate, epoch - 1),
+            train_loss=2.3 * math.exp(-4 * epoch / stage.epochs) + 0.02 + abs(draw.gauss(0, 0.02)),
+            train_accuracy=min(100.0, 10 + 89.9 * (1 - math.exp(-7 * epoch / stage.epochs))),
+            test_loss=2.2 * math.exp(-3.5 * epoch / stage.epochs) + 0.12 + abs(draw.gauss(0, 0.02)),
+            test_accuracy=10 + (final - 10) * (1 - math.exp(-7 * epoch / stage.epochs)) / (1 - math.exp(-7)),
+            seconds=0.02,
+        )
+        for epoch in range(1, stage.epochs + 1)
+    )
+    return StageResult(
+        fingerprint, epochs, stage.sparsity, 0.02 * stage.epochs, "cpu", tuple(overlaps(stage, draw, remembers))
+    )
+
+
+def overlaps(stage: Stage, draw: random.Random, remembers: bool) -> list[Overlap]:
+    """Return the overlaps that a stage measures, strong where the weights remember where they began."""
+    strong = 0.5 if remembers else 0.04
+    if stage.kind == "pretrain":
+        return [overlap("initial_pretrained", strong, draw, 1.0, P_GRID)]
+    if stage.start != "finetune":
+        return []
+    kept = 1 - stage.sparsity
+    dense = tuple(p for p in P_GRID if p <= kept + 1e-9)
+    return [
+        overlap("ticket_finetuned", strong, draw, kept, P_GRID),
+        overlap("reinit_finetuned", 0.0, draw, kept, P_GRID),
+        overlap("finetuned_initial", 0.3 * strong, draw, 1.0, dense),
+        overlap("finetuned_pretrained", 0.7, draw, 1.0, dense),
+    ]
+
+
+def overlap(pair: str, strength: float, draw: random.Random, kept: float, ps: tuple[float, ...]) -> Overlap:
+    """Return one pair's counts: a share of p + strength (1 - p), a little more in later layers."""
+    counts = []
+    for place, (layer, weights) in enumerate(LAYERS.items()):
+        size = round(weights * kept)
+        for p in ps:
+            share = min(1.0, max(0.0, p + strength * (0.9 + 0.1 * place) * (1 - p) + draw.gauss(0, 0.01)))
+            top = top_count(p, size)
+            counts.append(Count(layer, p, round(share * top), top, size))
+    return Overlap(pair, tuple(counts))

@@ -1,0 +1,75 @@
+import pandas as pd
+import pytest
+
+from app import charts_overlap as charts
+from app.palette import STARTS
+from data import queries
+from data.store import Store
+from engine.spec import Study
+from tests.app.made_study import LAYERS, record
+from tests.app.test_charts_accuracy import data, layers
+
+ID = "made-study-0001"
+
+
+@pytest.fixture
+def recorded(store: Store, study: Study) -> Store:
+    record(store, study)
+    return store
+
+
+@pytest.fixture
+def pooled(recorded: Store) -> pd.DataFrame:
+    return queries.pooled_overlaps(recorded, ID)
+
+
+def test_retention_has_a_line_per_learning_rate_and_the_chance_line(pooled: pd.DataFrame) -> None:
+    drawn = charts.retention(pooled, (0.1, 0.01), "sd")
+    (points,) = layers(drawn, "point")
+    shown = data(drawn, points)
+    assert sorted(shown["name"].unique()) == ["learning rate 0.01", "learning rate 0.1"]
+    assert (shown["n"] == 3).all()
+    chance = data(drawn, layers(drawn, "line")[0])
+    assert (chance["x"] == chance["y"]).all()
+    rows = pooled[(pooled["pair"] == "initial_pretrained") & (pooled["learning_rate"] == 0.1) & (pooled["p"] == 0.2)]
+    row = shown[(shown["name"] == "learning rate 0.1") & (shown["p"] == 0.2)].iloc[0]
+    assert row["mean"] == pytest.approx(rows["ratio"].mean())
+
+
+def test_a_learning_rate_keeps_its_colour_while_others_are_missing(pooled: pd.DataFrame) -> None:
+    one = charts.retention(pooled[pooled["learning_rate"] == 0.1], (0.01, 0.1), "sd")
+    both = charts.retention(pooled, (0.01, 0.1), "sd")
+    assert layers(one, "point")[0]["encoding"]["color"] == layers(both, "point")[0]["encoding"]["color"]
+
+
+def test_starts_are_drawn_in_their_own_colours_with_chance_at_p(pooled: pd.DataFrame) -> None:
+    rows = pooled[(pooled["pruner"] == "oneshot") & (pooled["learning_rate"] == 0.01)]
+    drawn = charts.starts(rows, 0.3, "range")
+    (points,) = layers(drawn, "point")
+    assert points["encoding"]["color"]["scale"]["range"] == [STARTS["winning_ticket"].colour, STARTS["reinit"].colour]
+    assert (data(drawn, layers(drawn, "line")[0])["y"] == 0.3).all()
+    assert len(data(drawn, points)) == 2 * 2
+    assert points["encoding"]["y"]["title"] == "overlap ratio R_p, p = 0.3"
+
+
+@pytest.mark.parametrize(("across", "columns"), [("p", 5), ("learning_rate", 2)])
+def test_the_heat_map_has_layers_in_network_order(recorded: Store, across: str, columns: int) -> None:
+    rows = queries.overlaps(recorded, ID, ["initial_pretrained"])
+    rows = rows[rows["learning_rate"] == 0.01] if across == "p" else rows[rows["p"] == 0.2]
+    drawn = charts.layer_map(rows, across)
+    (cells,) = layers(drawn, "rect")
+    assert cells["encoding"]["y"]["sort"] == list(LAYERS)
+    assert len(data(drawn, cells)) == len(LAYERS) * columns
+    assert cells["encoding"]["color"]["scale"]["domain"] == [0, 1]
+
+
+def test_the_table_stops_where_p_exceeds_what_is_kept(pooled: pd.DataFrame) -> None:
+    assert set(charts.table(pooled, 0.1)["sparsity"]) == {"50 %", "90 %"}
+    assert set(charts.table(pooled, 0.2)["sparsity"]) == {"50 %"}
+    assert charts.table(pooled, 0.2).filter(like="with").map(lambda cell: cell.endswith("(n = 3)")).all(axis=None)
+
+
+def test_the_csv_carries_chance_and_n(pooled: pd.DataFrame) -> None:
+    numbers = charts.numbers(pooled)
+    assert (numbers["chance"] == numbers["p"]).all()
+    assert (numbers["n"] == 3).all()

@@ -1,0 +1,62 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from app import words
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(None, "—"), (0.2, "1 s"), (59, "59 s"), (71, "1 min 11 s"), (3700, "1 h 01 min"), (200_000, "2 d 7 h")],
+)
+def test_durations(seconds: float | None, said: str) -> None:
+    assert words.duration(seconds) == said
+
+
+@pytest.mark.parametrize(
+    ("before", "said"),
+    [
+        (timedelta(seconds=5), "just now"),
+        (timedelta(minutes=1), "1 minute ago"),
+        (timedelta(hours=5), "5 hours ago"),
+        (timedelta(days=3), "3 days ago"),
+        (timedelta(days=50), "01 October 2026"),
+    ],
+)
+def test_moments(before: timedelta, said: str) -> None:
+    assert words.ago(NOW - before, NOW) == said
+
+
+def test_fractions_keep_the_papers_precision() -> None:
+    assert [words.percent(s) for s in (0.386, 0.9, 0.05)] == ["38.6 %", "90 %", "5 %"]
+
+
+def test_what_a_study_compares() -> None:
+    said = words.compares(
+        {
+            "datasets": ["digits"],
+            "networks": ["lenet300"],
+            "learning_rates": [0.1, 0.01],
+            "pruners": ["iterative", "admm"],
+            "starts": ["reinit", "finetune"],
+            "seeds": (0,),
+        }
+    )
+    assert said == (
+        "digits · lenet300 · learning rates 0.01, 0.1 · iterative magnitude and ADMM · "
+        "random reinit and fine-tune · 1 seed"
+    )
+
+
+def test_markdown_is_shown_as_written() -> None:
+    assert words.plain("[a](b) :red[x] $y$") == "\\[a\\]\\(b\\) \\:red\\[x\\] \\$y\\$"
+
+
+def test_search_takes_numbers_whole_and_words_in_part() -> None:
+    name = "fine-tune · iterative 90 % · learning rate 0.1 · seed 0"
+    assert words.matches("fine iter 90 seed", name)
+    assert words.matches("", name)
+    assert not words.matches("seed 1", name)
+    assert not words.matches("rewind", name)

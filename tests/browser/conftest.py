@@ -1,0 +1,154 @@
+"""Everything started for real, and a Chromium that looks at it."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.error import URLError
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from data.settings import ALLOWED
+from data.store import Store
+from engine.spec import parse_study
+from tests.app.made_study import record
+from tests.browser.find_browser import ADVICE, find
+
+ROOT = Path(__file__).parents[2]
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+READY = '[data-testid=stApp][data-test-script-state="notRunning"][data-test-connection-state="CONNECTED"]'
+
+FINISHED = {
+    "name": "Finished before",
+    "datasets": ["digits"],
+    "networks": ["lenet300"],
+    "pruners": ["iterative"],
+    "sparsities": [0.5, 0.9],
+    "seeds": [0, 1],
+    "recipe": {"epochs": 4},
+}
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A Chromium; the test fails, with how to get one, where there is none."""
+    path = find()
+    if path is None:
+        pytest.fail(ADVICE)
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="session")
+def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a dashboard with Redis, recorder and workers behind it, and one study that finished before."""
+    folder = tmp_path_factory.mktemp("up")
+    home = folder / "home"
+    store = Store(home / "ticketscope.duckdb")
+    store.ensure()
+    # A store that is not empty also keeps the demo from being queued.
+    record(store, parse_study(FINISHED), study_id="finished-before")
+    port = _free_port()
+    environment = {name: value for name, value in os.environ.items() if name not in ALLOWED}
+    environment["TICKETSCOPE_HOME"] = str(home)
+    command = [sys.executable, "-m", "tasks", "up", "--port", str(port), "--workers", "2", "--device", "cpu"]
+    with (folder / "up.log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            _wait_for(f"http://127.0.0.1:{port}/_stcore/health", process, folder / "up.log")
+            yield f"http://localhost:{port}"
+        finally:
+            process.send_signal(signal.SIGINT)
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_for(address: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    until = time.monotonic() + 60
+    while time.monotonic() < until and process.poll() is None:
+        try:
+            with urllib.request.urlopen(address, timeout=1) as answer:
+                if answer.status == 200:
+                    return
+        except (URLError, OSError):
+            time.sleep(0.2)
+    pytest.fail(f"the dashboard did not answer; what was started said:\n{log.read_text()}")
+
+
+@dataclass
+class Watched:
+    """A browser page, with every error that it met and every request that left this machine."""
+
+    page: Page
+    address: str
+    errors: list[str] = field(default_factory=list)
+    outside: list[str] = field(default_factory=list)
+
+    def open(self, path: str = "/") -> None:
+        """Go to a page of the dashboard and wait until it is drawn."""
+        self.page.goto(self.address + path)
+        self.ready()
+
+    def ready(self) -> None:
+        """Wait until Streamlit has nothing left to do."""
+        self.page.wait_for_selector(READY, timeout=30_000)
+        self.page.wait_for_timeout(150)
+        self.page.wait_for_selector(READY, timeout=30_000)
+
+
+@pytest.fixture
+def watched(browser: Browser, dashboard: str) -> Iterator[Watched]:
+    """A page that fails the test, once it is over, if anything went wrong in the browser or left the machine."""
+    page = browser.new_page(viewport={"width": 1440, "height": 1000})
+    found = Watched(page, dashboard)
+
+    def on_response(response: object) -> None:
+        # On an address below the root Streamlit first looks for itself there: two probes of its own that miss.
+        if response.status >= 400 and not response.url.endswith(("/_stcore/health", "/_stcore/host-config")):
+            found.errors.append(f"{response.status} {response.url}")
+
+    def on_console(message: object) -> None:
+        if message.type == "error" and "404 (Not Found)" not in message.text:
+            found.errors.append(message.text)
+
+    def on_request(request: object) -> None:
+        parts = urlsplit(request.url)
+        if parts.scheme in ("http", "https", "ws", "wss") and parts.hostname not in ("localhost", "127.0.0.1"):
+            found.outside.append(request.url)
+
+    page.on("response", on_response)
+    page.on("console", on_console)
+    page.on("pageerror", lambda error: found.errors.append(str(error)))
+    page.on("request", on_request)
+    page.on("websocket", on_request)
+    yield found
+    page.close()
+    assert not found.errors
+    assert not found.outside

@@ -1,0 +1,147 @@
+"""The dashboard as a person uses it, everything behind it running for real."""
+
+import re
+import time
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Watched
+
+pytestmark = pytest.mark.browser
+
+TINY = """
+name = "Tiny study"
+datasets = ["digits"]
+networks = ["lenet300"]
+learning_rates = [0.01, 0.1]
+pruners = ["iterative", "oneshot"]
+sparsities = [0.5, 0.9]
+starts = ["winning_ticket", "reinit", "finetune"]
+seeds = [0, 1]
+train_images = 200
+
+[recipe]
+epochs = 20
+batch_size = 32
+"""
+
+LONG = TINY.replace("Tiny", "Long").replace("epochs = 20", "epochs = 5000")
+
+
+def fill_in(watched: Watched, toml: str) -> None:
+    """Fill the New study form in from pasted TOML."""
+    page = watched.page
+    page.locator(".st-key-from_toml summary").click()
+    page.get_by_label("or paste one").fill(toml)
+    page.locator(".st-key-toml_use button").click()
+    name = re.search(r'name = "(.*)"', toml)
+    expect(page.get_by_role("textbox", name="Name", exact=True)).to_have_value(name[1])
+    watched.ready()
+
+
+def launch(watched: Watched) -> None:
+    """Launch what the form holds and wait for the study's page."""
+    watched.page.locator(".st-key-launch button").click()
+    watched.page.wait_for_url("**/study?study=*")
+    expect(watched.page.locator(".st-key-study_head")).to_be_visible(timeout=20_000)
+
+
+def done(page: Page) -> int:
+    """Return how many stages the Progress tab says are done."""
+    text = page.locator(".st-key-progress_overview").inner_text()
+    return int(re.search(r"([\d,]+) of [\d,]+ stages done", text)[1])
+
+
+def drawn(page: Page, key: str) -> None:
+    """Expect a chart with marks in it."""
+    expect(page.locator(f".st-key-{key} svg.marks path").first).to_be_attached(timeout=20_000)
+
+
+def test_a_study_from_the_click_to_the_plots(watched: Watched) -> None:
+    page = watched.page
+    watched.open()
+    expect(page.get_by_role("link", name="Finished before")).to_be_visible()
+    page.locator(".st-key-new_study button").click()
+    watched.ready()
+
+    fill_in(watched, TINY)
+    expect(page.locator(".st-key-plan_numbers")).to_contain_text("40")
+    rates = page.get_by_role("textbox", name="Learning rates")
+    rates.fill("0.01, abc")
+    rates.press("Enter")
+    expect(page.locator(".st-key-error-learning_rates")).to_contain_text("'abc' should be a valid number")
+    expect(page.locator(".st-key-launch button")).to_be_disabled()
+    rates.fill("0.01, 0.1")
+    rates.press("Enter")
+    expect(page.locator(".st-key-launch button")).to_be_enabled()
+    launch(watched)
+
+    # What the reader does stays as it is while the page refreshes itself.
+    page.get_by_role("searchbox", name="Search stages").fill("fine-tune")
+    page.get_by_role("searchbox", name="Search stages").press("Enter")
+    seen = set()
+    until = time.monotonic() + 60
+    while len(seen) < 3 and time.monotonic() < until:
+        seen.add(done(page))
+        page.wait_for_timeout(500)
+    assert len(seen) >= 3, f"progress did not move: {seen}"
+    expect(page.get_by_role("searchbox", name="Search stages")).to_have_value("fine-tune")
+
+    page.get_by_role("tab", name="Accuracy").click()
+    drawn(page, "accuracy-panel-0")
+    page.evaluate("document.querySelector('.st-key-accuracy_choices').dataset.kept = 'yes'")
+    expect(page.locator(".st-key-study_head")).to_contain_text("done", timeout=90_000)
+    watched.ready()
+    expect(page.get_by_role("tab", name="Accuracy")).to_have_attribute("aria-selected", "true")
+    expect(page.locator(".st-key-accuracy_choices[data-kept=yes]")).to_be_visible()
+    for panel in range(4):
+        drawn(page, f"accuracy-panel-{panel}")
+    expect(page.locator(".st-key-accuracy_table")).to_be_visible()
+
+    page.get_by_role("tab", name="Overlap").click()
+    for key in ("overlap-retention", "overlap-starts-0", "overlap-starts-3", "overlap-layers-0", "overlap-layers-1"):
+        drawn(page, key)
+    expect(page.get_by_text("decides how much of the initialisation is forgotten")).to_be_visible()
+
+    page.reload()
+    watched.ready()
+    expect(page.locator(".st-key-study_head")).to_contain_text("Tiny study")
+    page.get_by_role("link", name="Studies").first.click()
+    expect(page.get_by_role("link", name="Tiny study")).to_be_visible()
+
+
+def test_cancel_asks_first_and_retry_takes_up_again(watched: Watched) -> None:
+    page = watched.page
+    watched.open("/new")
+    fill_in(watched, LONG)
+    launch(watched)
+    expect(page.locator(".st-key-study_head")).to_contain_text("running", timeout=30_000)
+    drawn(page, "curves-loss")
+    page.locator(".st-key-cancel button").click()
+    page.locator(".st-key-cancel_no button").click()
+    expect(page.locator(".st-key-cancel_no")).to_have_count(0)
+    expect(page.locator(".st-key-study_head")).to_contain_text("running")
+    page.locator(".st-key-cancel button").click()
+    page.locator(".st-key-cancel_yes button").click()
+    expect(page.locator(".st-key-study_head")).to_contain_text("cancelled", timeout=30_000)
+    page.locator(".st-key-retry button").click()
+    expect(page.locator(".st-key-study_head")).to_contain_text(re.compile("running|queued"), timeout=30_000)
+    page.locator(".st-key-cancel button").click()
+    page.locator(".st-key-cancel_yes button").click()
+    expect(page.locator(".st-key-study_head")).to_contain_text("cancelled", timeout=30_000)
+
+
+@pytest.mark.parametrize("path", ["/", "/new", "/study?study=finished-before", "/study?study=gone"])
+def test_nothing_overflows_a_telephone(watched: Watched, path: str) -> None:
+    watched.page.set_viewport_size({"width": 420, "height": 900})
+    watched.open(path)
+    main = watched.page.locator("[data-testid=stMain]")
+    assert main.evaluate("element => element.scrollWidth <= element.clientWidth")
+
+
+def test_an_unknown_study_leads_back_to_the_list(watched: Watched) -> None:
+    watched.open("/study?study=gone")
+    expect(watched.page.get_by_text("No study 'gone' is recorded here")).to_be_visible()
+    watched.page.get_by_role("link", name="All studies").click()
+    expect(watched.page.get_by_role("link", name="Finished before")).to_be_visible()
