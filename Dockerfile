@@ -1,0 +1,31 @@
+# One image for every part: the dashboard by default, a worker or the recorder by another command.
+FROM python:3.11-slim-bookworm
+
+ENV PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    TICKETSCOPE_HOME=/var/lib/ticketscope
+
+WORKDIR /opt/ticketscope
+
+COPY requirements.txt constraints.txt ./
+RUN pip install --no-cache-dir -r requirements.txt -c constraints.txt
+
+COPY pyproject.toml ./
+COPY .streamlit .streamlit
+COPY engine engine
+COPY data data
+COPY tasks tasks
+COPY app app
+COPY studies studies
+
+# The volume takes its owner from the folder that it is mounted over.
+RUN useradd --system --uid 10001 --no-create-home ticketscope \
+    && install -d -o ticketscope -g ticketscope /var/lib/ticketscope
+USER 10001
+VOLUME /var/lib/ticketscope
+
+EXPOSE 8501
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
+    CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8501/_stcore/health', timeout=4)"]
+
+CMD ["python", "-m", "streamlit", "run", "app/main.py", "--server.address", "0.0.0.0", "--server.port", "8501"]

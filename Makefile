@@ -1,0 +1,41 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+.DEFAULT_GOAL := help
+.PHONY: help up test check browser lock clean
+
+help: ## say what can be made
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+up: $(VENV)/.installed ## install what is missing and start everything; the dashboard is on http://localhost:8501
+	@exec $(BIN)/python -m tasks up
+
+test: $(VENV)/.installed-dev browser check ## install what is missing, check the code and run all tests
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.installed-dev ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+browser: $(VENV)/.installed-dev
+	@$(BIN)/python tests/browser/find_browser.py --install
+
+lock: $(VENV)/.installed-dev ## pin what the requirements bring along, as installed now
+	$(BIN)/python -m pip freeze --exclude torch --exclude torchvision | grep -Ev '^(nvidia|cuda|triton)' > constraints.txt
+
+clean: ## remove the installation and everything that the program wrote
+	rm -rf $(VENV) var
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Ticketscope needs Python 3.11 or later; $(PYTHON) is $$($(PYTHON) --version). Try: make PYTHON=python3.11 up"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: requirements.txt constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --disable-pip-version-check -r requirements.txt -c constraints.txt
+	@touch $@
+
+$(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
+	$(BIN)/python -m pip install --disable-pip-version-check -r requirements-dev.txt -c constraints.txt
+	@touch $@

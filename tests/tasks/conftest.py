@@ -1,0 +1,1 @@
+"""A real Redis, and studies small enough to train in a moment."""
