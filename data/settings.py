@@ -29,7 +29,8 @@ class SettingsError(ValueError):
 class Settings(BaseSettings):
     """Where things are kept and what they run on. An empty variable counts as one that is not set."""
 
-    model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, extra="ignore", populate_by_name=True)
+    # Fields go by their variables alone: by its own name, `home` would take the shell's HOME.
+    model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, extra="ignore")
 
     home: Path = Field(Path("var"), validation_alias="TICKETSCOPE_HOME")
     artifacts: str = Field("", validation_alias="TICKETSCOPE_ARTIFACTS")

@@ -97,9 +97,7 @@ def recorder(
 
 
 @app.command()
-def plan(
-    study: StudyFile, json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False
-) -> None:
+def plan(study: StudyFile, json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False) -> None:
     """Show what a study would train, what of it is done already, and how long the rest will take."""
     from tasks.launch import preview
     from tasks.show import plan_table

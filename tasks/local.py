@@ -46,9 +46,7 @@ class Flag(Protocol):
 class _Bench:
     """What one process needs to train stages."""
 
-    def __init__(
-        self, artifacts: str, home: Path, device: str, threads: int, report: Report, stopping: Flag
-    ) -> None:
+    def __init__(self, artifacts: str, home: Path, device: str, threads: int, report: Report, stopping: Flag) -> None:
         torch.set_num_threads(threads)
         self._artifacts = Artifacts(artifacts)
         self._home = home

@@ -26,9 +26,7 @@ class LeasedObserver:
     Both methods raise LeaseLost when another worker has the stage by now, and Cancelled when nobody wants it.
     """
 
-    def __init__(
-        self, redis: Redis, message: Message, worker: str, timing: Timing, stopping: threading.Event
-    ) -> None:
+    def __init__(self, redis: Redis, message: Message, worker: str, timing: Timing, stopping: threading.Event) -> None:
         self._redis = redis
         self._message = message
         self._worker = worker

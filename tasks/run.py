@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from data import tables
+from data.datasets import load
 from data.settings import Settings
 from engine.plan import Plan
 from engine.results import StageResult
@@ -23,7 +24,7 @@ def run_study(config: Settings, study: Study, out: Path, devices: Sequence[str],
     """Train a study with its weights and results under out/artifacts, and write its tables and TOML to out.
 
     devices: that of each process. Raises typer.Exit with code 1 where a stage failed, 130 where asked to stop, and
-    what `plan_study` raises.
+    what `plan_study` and `data.datasets.load` raise.
     """
     plan = plan_study(study, config.home)
     _check_free(out, study)
@@ -49,11 +50,20 @@ def _check_free(out: Path, study: Study) -> None:
     (out / "study.toml").write_text(to_toml(study), encoding="utf-8")
 
 
+def _fetch(name: str, home: Path, bars: Progress) -> None:
+    """Have a dataset at hand before the first training, so that a download is shown, and a failed one told once."""
+    bar = bars.add_task(f"dataset {name}", total=None)
+    load(name, home, lambda what, done, total: bars.update(bar, description=what, completed=done, total=total))
+    bars.remove_task(bar)
+
+
 def _with_bar(
     plan: Plan, artifacts: str, config: Settings, devices: Sequence[str], console: Console
 ) -> dict[str, StageResult]:
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     with Progress(*columns, TimeRemainingColumn(), console=console) as bars:
+        for name in plan.study.datasets:
+            _fetch(name, config.home, bars)
         bar = bars.add_task(f"{len(plan.stages)} trainings", total=sum(s.epochs for s in plan.stages.values()))
         reached: dict[str, int] = {}
 

@@ -8,7 +8,7 @@ import pandas as pd
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from data import queries
 from data.store import Store
@@ -46,16 +46,18 @@ def plan_table(name: str, preview: Preview) -> Table:
 
 def studies_table(store: Store) -> Table:
     """Return all recorded studies as a table."""
-    table = Table("study", "name", "state", "done", "running", "failed", "reused", "launched (UTC)")
+    # Ids are there to be copied: they are never cut or broken.
+    study, launched = Column("study", no_wrap=True), Column("launched (UTC)", no_wrap=True)
+    table = Table(study, "name", "state", "stages", launched)
     for row in queries.studies(store).to_dict("records"):
         table.add_row(
             str(row["study_id"]),
             escape(str(row["name"])),
             _coloured(str(row["state"])),
-            f"{row['done']}/{row['stages']}",
-            str(row["running"]),
-            str(row["failed"]),
-            str(row["reused"]),
+            ", ".join(
+                [f"{row['done']}/{row['stages']} done"]
+                + [f"{row[state]} {state}" for state in ("running", "failed", "reused") if row[state]]
+            ),
             f"{row['created_at']:%Y-%m-%d %H:%M}",
         )
     return table

@@ -98,4 +98,4 @@ def test_settings_are_read_once_and_never_change(home: Path, monkeypatch: pytest
     assert settings() is first
     with pytest.raises(ValidationError):
         first.threads = 2  # type: ignore[misc]
-    assert Settings(home=home, threads=3).threads == 3
+    assert Settings(TICKETSCOPE_HOME=home, TICKETSCOPE_THREADS=3).threads == 3

@@ -1,0 +1,38 @@
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from data import tables
+from data.store import Store
+from tests.data.made_results import STUDY_ID, Stream, made_plan, made_results, whole_study
+
+
+def test_results_and_database_give_the_same_tables(store: Store) -> None:
+    made = made_plan()
+    store.record(whole_study(Stream(), made))
+    direct = tables.tables_from_results(made, made_results(made))
+    stored = tables.tables_from_store(store, STUDY_ID)
+    assert direct.keys() == stored.keys() == {"accuracy", "overlap", "epochs"}
+    for name, table in direct.items():
+        assert table.num_rows > 0
+        assert table.equals(stored[name], check_metadata=False), name
+
+
+def test_an_unfinished_study_gives_what_is_finished(store: Store) -> None:
+    made = made_plan()
+    some = dict(list(made_results(made).items())[:5])
+    stream = Stream()
+    store.record([stream.launched(made), *(event for result in some.values() for event in stream.life(result))])
+    direct, stored = tables.tables_from_results(made, some), tables.tables_from_store(store, STUDY_ID)
+    assert all(table.equals(stored[name], check_metadata=False) for name, table in direct.items())
+    assert set(stored["accuracy"]["fingerprint"].to_pylist()) == set(some)
+
+
+def test_files_say_what_their_columns_mean(tmp_path: Path) -> None:
+    made = made_plan()
+    paths = tables.write(tables.tables_from_results(made, made_results(made)), tmp_path / "out")
+    assert sorted(path.name for path in paths) == ["accuracy.parquet", "epochs.parquet", "overlap.parquet"]
+    for path in paths:
+        for field in pq.read_schema(path):
+            assert field.metadata[b"description"]
+    assert not list((tmp_path / "out").glob(".*"))
