@@ -88,21 +88,26 @@ def _gate() -> Gate | None:
     return None if password is None else Gate.of(password)
 
 
+def is_owner() -> bool:
+    """Return whether this visitor may use the dashboard."""
+    if _gate() is None:
+        return role_without_password(st.get_option("server.address")) == "owner"
+    return st.session_state.get(_ROLE) == "owner"
+
+
 def require_owner() -> None:
     """Let the owner pass; show everyone else the login form or why the dashboard is locked, and stop the page.
 
-    Every page calls this for itself: Streamlit can run a file of `pages/` without `main` where nobody opened that yet.
+    Every page calls this for itself too: no way into its file may lead around the gate.
     """
+    if is_owner():
+        return
     gate = _gate()
     if gate is None:
-        address = st.get_option("server.address")
-        if role_without_password(address) != "owner":
-            _locked(address)
-            st.stop()
-        return
-    if st.session_state.get(_ROLE) != "owner":
+        _locked(st.get_option("server.address"))
+    else:
         _login(gate)
-        st.stop()
+    st.stop()
 
 
 def _locked(address: str | None) -> None:

@@ -18,7 +18,8 @@ WHOLE = 40
 
 def spec(chart: Layers) -> Spec:
     """Return a chart as Vega-Lite, which can be kept and shown again without building and checking it anew."""
-    return chart.to_dict()
+    # Tests check that every kind of chart is valid; checking again on each run would double its cost.
+    return chart.to_dict(validate=False)
 
 
 def show(drawn: Spec, key: str, alt: str) -> None:
@@ -58,4 +59,11 @@ def spread_choice(key: str) -> Spread:
     """Return what bands show, as the reader selects it; the standard deviation at first."""
     return st.selectbox(
         "Band over seeds", list(SPREADS), format_func=SPREADS.__getitem__, key=key, persist_state="page", width=200
+    )
+
+
+def still() -> None:
+    """Keep a page that refreshes itself still: nothing fades while new figures are on their way."""
+    st.html(
+        "<style>[data-stale='true'] {opacity: 1 !important;} [data-testid='stStatusWidget'] {display: none;}</style>"
     )

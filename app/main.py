@@ -21,11 +21,13 @@ st.logo(str(Path(__file__).with_name("logo.svg")), size="large")
 # Links stand in line with the text around them.
 st.html("<style>a[data-testid='stPageLink-NavLink'] {padding-inline: 0;}</style>")
 
-access.require_owner()
-
 pages = [
-    st.Page("pages/studies.py", title="Studies", icon=":material/view_list:", default=True),
-    st.Page("pages/new_study.py", title="New study", icon=":material/add_circle:", url_path="new"),
-    st.Page("pages/study.py", title="Study", url_path="study", visibility="hidden"),
+    st.Page("views/studies.py", title="Studies", icon=":material/view_list:", default=True),
+    st.Page("views/new_study.py", title="New study", icon=":material/add_circle:"),
+    st.Page("views/study.py", title="Study", visibility="hidden"),
 ]
-st.navigation(pages, position="top").run()
+# Their folder is not called pages: Streamlit would run the files of such a folder by themselves, around this one.
+# Pages are made known to everyone, so that an address survives the login; only the owner gets to see and run them.
+page = st.navigation(pages, position="top" if access.is_owner() else "hidden")
+access.require_owner()
+page.run()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from app.draft import FOLDER, Checked
+from app.draft import FOLDER, Draft, check
 from data.artifacts import ArtifactError
 from data.datasets import DatasetError, identity
 from data.settings import settings
@@ -31,29 +31,31 @@ def outlook(toml: str) -> Outlook:
     return Outlook(found.trainings, found.reused, found.by_kind, found.estimated_seconds, found.workers)
 
 
-def examine(checked: Checked) -> tuple[Outlook | None, dict[str, str]]:
-    """Return what a form's study would take, or what is wrong by field, datasets included."""
+def examine(draft: Draft) -> tuple[Study | None, Outlook | None, dict[str, str]]:
+    """Return a form's study and what it would take, or what is wrong by field, datasets included."""
+    checked = check(draft)
+    errors = {**_dataset_errors(draft), **checked.errors}
     study = checked.study
-    if study is None:
-        return None, dict(checked.errors)
-    errors = _dataset_errors(study)
-    if errors:
-        return None, errors
+    if study is None or errors:
+        return study, None, errors
     try:
-        return outlook(to_toml(study)), {}
+        return study, outlook(to_toml(study)), {}
     except StudyError as error:
-        return None, error.fields
+        return study, None, error.fields
     except DatasetError as error:
-        return None, {"datasets": str(error)}
+        return study, None, {"datasets": str(error)}
     except ArtifactError as error:
-        return None, {"": str(error)}
+        return study, None, {"": str(error)}
 
 
-def _dataset_errors(study: Study) -> dict[str, str]:
+def _dataset_errors(draft: Draft) -> dict[str, str]:
+    named = dict.fromkeys(draft["datasets"], "datasets")
+    if folder := draft[FOLDER].strip():
+        named[f"folder:{folder}"] = FOLDER
     errors: dict[str, str] = {}
-    for name in study.datasets:
+    for name, field in named.items():
         try:
             identity(name, settings().home)
         except DatasetError as error:
-            errors[FOLDER if name.startswith("folder:") else "datasets"] = str(error)
+            errors[field] = str(error)
     return errors

@@ -26,7 +26,7 @@ PRESETS: tuple[Preset, ...] = (
     Preset(
         "demo",
         "Demo",
-        "Handwritten digits, bundled: both learning rates, four starts, three seeds. About two minutes on two cores.",
+        "Handwritten digits, bundled: both learning rates, four starts, three seeds. Two minutes at most on two cores.",
         "demo",
     ),
     Preset(

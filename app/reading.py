@@ -26,8 +26,12 @@ def exists() -> bool:
     return settings().database.exists()
 
 
+@st.cache_data(ttl=1.0, show_spinner=False)
 def marker() -> Marker:
-    """Return what changes whenever the database file does, without opening it."""
+    """Return what changes whenever the database file does, without opening it; at most once a second.
+
+    So all that one run of a page reads is of one state, and a study in full swing is not read anew for every chart.
+    """
     found: list[int] = []
     for suffix in ("", ".wal"):
         path = settings().database.with_name(settings().database.name + suffix)

@@ -52,7 +52,7 @@ def shown_table(
             "Stage": _whats(rows),
             "Learning rate": rows["learning_rate"],
             "Seed": rows["seed"],
-            "Trained": trained / rows["epochs"],
+            "Trained": (100 * trained / rows["epochs"]).round(),
             "Epoch": [f"{int(done):,} / {total:,}" for done, total in zip(trained, rows["epochs"], strict=True)],
             "Test accuracy (%)": [
                 stage.test_accuracy if stage else recorded

@@ -4,23 +4,17 @@ import pandas as pd
 import streamlit as st
 
 from app import charts_accuracy as charts
-from app import drawing, live, reading
+from app import drawing, reading
 from app.charts_accuracy import MEASURES, Measure
 from app.palette import STARTS
 from app.reading import Marker
 from app.spread import SPREADS, Spread
 from data.queries import StudyRecord
 
-REFRESH = 3.0
 
-
-def tab(record: StudyRecord) -> None:
-    """Show a study's accuracies, and keep them up to date while it runs."""
-    st.fragment(body, run_every=live.every(record, REFRESH))(record.study_id)
-
-
-def body(study_id: str) -> None:
+def body(record: StudyRecord) -> None:
     """Draw the tab."""
+    study_id = record.study_id
     rows = reading.accuracy(study_id)
     if rows.empty:
         st.info("No training has finished yet. The first points appear here as soon as one has.")
@@ -38,7 +32,16 @@ def body(study_id: str) -> None:
             persist_state="page",
         )
         spread = drawing.spread_choice("accuracy_spread")
-    panels, specs = _drawn(study_id, dataset, network, measure, spread, reading.marker())
+        shared = st.segmented_control(
+            "Accuracy axis",
+            [True, False],
+            default=True,
+            required=True,
+            format_func={True: "same in all panels", False: "fitted to each"}.__getitem__,
+            key="accuracy_axis",
+            persist_state="page",
+        )
+    panels, specs = _drawn(study_id, dataset, network, measure, spread, shared, reading.marker())
     if not panels:
         _dense_only(rows[(rows["dataset"] == dataset) & (rows["network"] == network)], measure)
         return
@@ -81,11 +84,13 @@ def _dense_only(rows: pd.DataFrame, measure: Measure) -> None:
 
 @st.cache_resource(ttl=reading.KEEP, max_entries=32, show_spinner=False)
 def _drawn(
-    study_id: str, dataset: str, network: str, measure: Measure, spread: Spread, changed: Marker
+    study_id: str, dataset: str, network: str, measure: Measure, spread: Spread, shared: bool, changed: Marker
 ) -> tuple[list[charts.Panel], list[drawing.Spec]]:
     del changed
     rows = reading.accuracy(study_id)
     rows = rows[(rows["dataset"] == dataset) & (rows["network"] == network)]
     panels = charts.panels(rows, measure, spread)
-    y = charts.domain(panels)
-    return panels, [drawing.spec(charts.chart(panel, measure, spread, y)) for panel in panels]
+    axes = [charts.domain(panels if shared else [panel]) for panel in panels]
+    return panels, [
+        drawing.spec(charts.chart(panel, measure, spread, y)) for panel, y in zip(panels, axes, strict=True)
+    ]

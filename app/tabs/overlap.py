@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from app import charts_overlap as charts
-from app import drawing, live, reading, words
+from app import drawing, reading, words
 from app.charts_overlap import Across
 from app.palette import ramp
 from app.reading import Marker
@@ -14,16 +14,10 @@ from app.spread import SPREADS, Spread
 from data.queries import StudyRecord
 from engine.spec import Study
 
-REFRESH = 3.0
 
-
-def tab(record: StudyRecord) -> None:
-    """Show a study's overlap ratios, and keep them up to date while it runs."""
-    st.fragment(body, run_every=live.every(record, REFRESH))(record.study_id, record.study)
-
-
-def body(study_id: str, study: Study) -> None:
+def body(record: StudyRecord) -> None:
     """Draw the tab."""
+    study_id, study = record.study_id, record.study
     pooled = reading.pooled_overlaps(study_id)
     if pooled.empty:
         st.info("No overlap has been measured yet. The first comes with the first dense network that finishes.")

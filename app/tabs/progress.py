@@ -11,11 +11,8 @@ from app.charts_progress import Curve
 from app.palette import series
 from app.stages_table import shown_table, stage_names
 from data.queries import StudyRecord
-from tasks import launch
-from tasks.broker import BrokerError
 from tasks.telemetry import Progress
 
-REFRESH = 2.0
 TABLE_HEIGHT = 380
 MOST_CURVES = 6
 MOST_FAILURES = 10
@@ -25,29 +22,28 @@ NO_EPOCHS = pd.DataFrame(
     columns=["fingerprint", "epoch", "train_loss", "test_loss", "train_accuracy", "test_accuracy"], dtype=float
 )
 
-RUNNING, CHOSEN = "running now", "chosen"
+LATEST, CHOSEN = "latest", "chosen"
 
 
-def tab(record: StudyRecord) -> None:
-    """Show how far a study is, and keep it up to date while it runs."""
-    unfinished = record.state not in reading.FINISHED
-    every = live.every(record, REFRESH)
-    st.fragment(overview, run_every=every)(record.study_id, record.state)
-    st.fragment(curves, run_every=every)(record.study_id, unfinished)
-    st.fragment(stages, run_every=every)(record.study_id)
+def body(record: StudyRecord) -> None:
+    """Draw the tab."""
+    rows = reading.stages(record.study_id)
+    now: Mapping[str, Progress] = {}
+    trouble = None
+    if record.state not in reading.FINISHED:
+        now, trouble = live.progress(tuple(rows["fingerprint"]))
+    overview(record, rows, now)
+    if trouble:
+        st.warning(f"Live speeds are missing: {trouble}", icon=":material/cloud_off:")
+    curves(record.study_id, rows)
+    stages(rows, now)
 
 
-def overview(study_id: str, state: str) -> None:
-    """Show counts, the progress bar, time left, and what can be done about the study."""
-    record = reading.study(study_id)
-    if record.state != state:
-        # The whole page says how the study stands, so it is drawn anew; tabs and selectors stay as they are.
-        st.rerun()
-    rows = reading.stages(study_id)
-    progress, trouble = live.progress(tuple(rows["fingerprint"])) if state not in reading.FINISHED else ({}, None)
+def overview(record: StudyRecord, rows: pd.DataFrame, now: Mapping[str, Progress]) -> None:
+    """Show counts, the progress bar and the time left."""
     counts, total = record.counts, len(rows)
     with st.container(key="progress_overview"):
-        fraction = live.fraction(rows, progress)
+        fraction = live.fraction(rows, now)
         st.progress(
             fraction, text=f"{counts['done']:,} of {words.plural(total, 'stage')} done · {fraction:.0%} of epochs"
         )
@@ -56,64 +52,26 @@ def overview(study_id: str, state: str) -> None:
                 if counts[name] or name in ("running", "failed"):
                     st.metric(name.capitalize(), f"{counts[name]:,}", width="content")
             st.metric("Reused", f"{int(rows['reused'].sum()):,}", width="content", help="Done before this study began.")
-            if state not in reading.FINISHED:
-                left = live.seconds_left(rows, progress)
+            if record.state not in reading.FINISHED:
+                left = live.seconds_left(rows, now)
                 st.metric(
                     "About left",
                     words.duration(left),
                     width="content",
                     help="Epochs still to train, at the speed measured so far, shared among the workers.",
                 )
-        if trouble:
-            st.warning(f"Live speeds are missing: {trouble}", icon=":material/cloud_off:")
-        _actions(record)
 
 
-def _actions(record: StudyRecord) -> None:
-    failed = record.counts["failed"] + record.counts["cancelled"]
-    with st.container(horizontal=True, key="progress_actions"):
-        if record.state not in reading.FINISHED and st.button("Cancel study", icon=":material/cancel:", key="cancel"):
-            confirm_cancel(record.study_id)
-        if failed and st.button(f"Retry {words.plural(failed, 'stage')}", icon=":material/refresh:", key="retry"):
-            try:
-                launch.retry(record.study_id)
-            except (BrokerError, LookupError, ValueError) as error:
-                st.error(str(error))
-            else:
-                live.expect_change(record.study_id)
-                st.rerun()
-
-
-@st.dialog("Cancel this study?")
-def confirm_cancel(study_id: str) -> None:
-    """Ask before a study is cancelled."""
-    st.markdown(
-        "Stages that no other study needs stop, those in training after their epoch. What is done stays done, and the "
-        "study can be taken up again with Retry."
-    )
-    with st.container(horizontal=True):
-        if st.button("Cancel the study", type="primary", key="cancel_yes"):
-            try:
-                launch.cancel(study_id)
-            except (BrokerError, LookupError) as error:
-                st.error(str(error))
-                return
-            st.rerun()
-        if st.button("Keep it running", key="cancel_no"):
-            st.rerun()
-
-
-def curves(study_id: str, unfinished: bool) -> None:
-    """Show loss and accuracy of running stages, or of those that the reader chooses."""
-    rows = reading.stages(study_id)
+def curves(study_id: str, rows: pd.DataFrame) -> None:
+    """Show loss and accuracy of the latest stages, or of those that the reader chooses."""
     names = stage_names(rows)
     st.subheader("Curves", anchor=False)
-    chosen = _chosen(rows, names, unfinished)
+    chosen = _chosen(rows, names)
     epochs = reading.epochs(study_id, tuple(chosen)) if chosen else NO_EPOCHS
     epochs = epochs.assign(name=epochs["fingerprint"].map(names))
     looks = {name: replace(look, shape="stroke") for name, look in series(names[f] for f in chosen).items()}
     if epochs.empty:
-        st.markdown(":gray[Nothing to draw: no stage with a recorded epoch is running or chosen.]")
+        st.markdown(":gray[No epoch is recorded yet of the stages that are running or chosen.]")
     else:
         drawing.legend_row(looks.values(), "", "test images solid, training images dashed")
     total = int(rows["epochs"].max() if epochs.empty else rows[rows["fingerprint"].isin(chosen)]["epochs"].max())
@@ -126,20 +84,23 @@ def curves(study_id: str, unfinished: bool) -> None:
     drawing.grid(2, 2, cell)
 
 
-def _chosen(rows: pd.DataFrame, names: Mapping[str, str], unfinished: bool) -> list[str]:
+def _chosen(rows: pd.DataFrame, names: Mapping[str, str]) -> list[str]:
     """Return the fingerprints of the stages to draw."""
     begun = list(rows[rows["epoch"] > 0]["fingerprint"])
     with st.container(horizontal=True, vertical_alignment="bottom", key="curves_choices"):
         which = st.segmented_control(
             "Stages",
-            [RUNNING, CHOSEN],
-            default=RUNNING if unfinished else CHOSEN,
+            [LATEST, CHOSEN],
+            default=LATEST,
+            help="Latest are the stages in training now, or where none is, the two that finished last.",
             required=True,
             key="curves_which",
             persist_state="page",
         )
-        if which == RUNNING:
-            return list(rows[rows["state"] == "running"]["fingerprint"])[:MOST_CURVES]
+        if which == LATEST:
+            running = rows[rows["state"] == "running"]
+            last = rows[rows["epoch"] > 0].sort_values("finished_at", na_position="first").tail(2)
+            return list((last if running.empty else running)["fingerprint"])[:MOST_CURVES]
         dense = rows[(rows["kind"] == "pretrain") & (rows["epoch"] > 0)]
         return st.multiselect(
             "Stages to draw",
@@ -153,10 +114,8 @@ def _chosen(rows: pd.DataFrame, names: Mapping[str, str], unfinished: bool) -> l
         )
 
 
-def stages(study_id: str) -> None:
+def stages(rows: pd.DataFrame, now: Mapping[str, Progress]) -> None:
     """Show the table of stages, and in full what went wrong with those that failed."""
-    rows = reading.stages(study_id)
-    progress: Mapping[str, Progress] = live.progress(tuple(rows["fingerprint"]))[0] if _lives(rows) else {}
     st.subheader("Stages", anchor=False)
     with st.container(horizontal=True, vertical_alignment="center", key="stages_choices"):
         query = st.text_input(
@@ -177,7 +136,7 @@ def stages(study_id: str) -> None:
             label_visibility="collapsed",
             persist_state="page",
         )
-    table = shown_table(rows, progress, query, kept)
+    table = shown_table(rows, now, query, kept)
     with st.container(key="stages_table"):
         st.dataframe(
             table,
@@ -188,9 +147,7 @@ def stages(study_id: str) -> None:
             placeholder="",
             column_config={
                 "Stage": st.column_config.TextColumn(width=300),
-                "Trained": st.column_config.ProgressColumn(
-                    min_value=0.0, max_value=1.0, format="percent", width="small"
-                ),
+                "Trained": st.column_config.ProgressColumn(min_value=0, max_value=100, format="%d %%", width="small"),
                 "Learning rate": st.column_config.NumberColumn(format="%g", width=90),
                 "Seed": st.column_config.NumberColumn(format="%d", width=60),
                 "Epoch": st.column_config.TextColumn(width=90),
@@ -199,10 +156,6 @@ def stages(study_id: str) -> None:
         )
         st.caption(f"{len(table):,} of {words.plural(len(rows), 'stage')}")
     _failures(rows)
-
-
-def _lives(rows: pd.DataFrame) -> bool:
-    return bool((rows["state"] == "running").any())
 
 
 def _failures(rows: pd.DataFrame) -> None:

@@ -10,7 +10,6 @@ from streamlit import config
 from data.settings import settings
 from data.store import Store
 from engine.spec import Study, parse_study
-from tasks import broker
 
 
 @pytest.fixture(autouse=True)
@@ -21,10 +20,8 @@ def nothing_kept(home: Path) -> Iterator[None]:
     config.set_option("server.address", "localhost")
     st.cache_data.clear()
     st.cache_resource.clear()
-    broker.connect.cache_clear()
     yield
     config.set_option("server.address", before)
-    broker.connect.cache_clear()
 
 
 @pytest.fixture

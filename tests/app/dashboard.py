@@ -8,7 +8,7 @@ MAIN = Path(__file__).parents[2] / "app" / "main.py"
 
 
 def open_page(page: str, **query: str) -> AppTest:
-    """Return a page after its first run: open_page("pages/study.py", study="...") with what stands in the address."""
+    """Return a page after its first run: open_page("views/study.py", study="...") with what stands in the address."""
     app = AppTest.from_file(str(MAIN), default_timeout=30)
     app.switch_page(page)
     for name, value in query.items():

@@ -76,7 +76,7 @@ def with_password(monkeypatch: pytest.MonkeyPatch) -> None:
     settings.cache_clear()
 
 
-PAGES = ["main.py", "pages/studies.py", "pages/new_study.py", "pages/study.py"]
+PAGES = ["main.py", "views/studies.py", "views/new_study.py", "views/study.py"]
 
 
 @pytest.mark.usefixtures("with_password")

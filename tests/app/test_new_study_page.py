@@ -9,7 +9,7 @@ from engine.spec import Study, to_toml
 from tests.app.dashboard import open_page, rerun, texts
 from tests.app.made_study import record
 
-PAGE = "pages/new_study.py"
+PAGE = "views/new_study.py"
 
 
 def metrics(app: AppTest) -> dict[str, str]:
@@ -69,11 +69,18 @@ def test_the_address_may_name_a_preset_or_a_study_to_copy(store: Store, study: S
 )
 def test_errors_stand_at_their_field_and_nothing_can_be_launched(field: str, given: str, said: str) -> None:
     app = type_in(open_page(PAGE), field, given)
-    (at_field,) = [item.value for item in app.markdown if item.value.startswith(":red[:material/error:")]
+    (at_field,) = [item.value for item in app.markdown if ":material/error:" in item.value]
     assert said.replace("'", "") in at_field.replace("\\", "").replace("'", "")
     assert app.button(key="launch").disabled
     assert "Mend 1 problem first." in texts(app).replace("\\", "")
     assert "Trainings" not in metrics(app)
+
+
+def test_every_faulty_field_says_so_at_once() -> None:
+    app = type_in(open_page(PAGE), "folder", "/no/such/folder")
+    app = type_in(type_in(app, "learning_rates", "abc"), "recipe-batch_size", "0")
+    assert len([item for item in app.markdown if ":material/error:" in item.value]) == 3
+    assert "Mend 3 problems first." in texts(app).replace("\\", "")
 
 
 def test_a_folder_without_classes_is_refused_at_its_field(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def test_what_is_live_replaces_what_is_recorded(rows: pd.DataFrame, now: dict[st
     row = shown_table(rows, now).iloc[0]
     assert row["State"] == "running"
     assert row["Epoch"] == "3 / 4"
-    assert row["Trained"] == 0.75
+    assert row["Trained"] == 75
     assert row["Test accuracy (%)"] == 91.25
     assert row["Epochs/s"] == "2"
     assert row["Time left"] == "1 s"

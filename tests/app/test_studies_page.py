@@ -2,13 +2,14 @@ from datetime import UTC, datetime
 
 from streamlit.testing.v1 import AppTest
 
+from app import reading
 from data.settings import settings
 from data.store import Store
 from engine.spec import Study
 from tests.app.dashboard import open_page, rerun, texts
 from tests.app.made_study import BEGAN, record
 
-PAGE = "pages/studies.py"
+PAGE = "views/studies.py"
 
 
 def markers(app: AppTest) -> list[str]:
@@ -21,6 +22,14 @@ def test_nothing_recorded_yet_says_what_to_do_and_creates_nothing() -> None:
     assert "make up" in texts(app)
     assert {button.key for button in app.button} >= {"to_demo", "to_new", "new_study"}
     assert not settings().database.exists()
+
+
+def test_the_first_study_shows_up_by_itself(store: Store, study: Study) -> None:
+    app = open_page(PAGE)
+    assert not markers(app)
+    record(store, study)
+    reading.marker.clear()
+    assert markers(rerun(app)) == ["**Small study**"]
 
 
 def test_an_empty_store_says_what_to_do(store: Store) -> None:
@@ -61,6 +70,8 @@ def test_long_lists_come_in_pieces(store: Store, study: Study) -> None:
     app = open_page(PAGE)
     assert len(markers(app)) == 20
     assert app.button(key="more").label == "Show 2 more"
+    app.button(key="more").click()
+    assert len(markers(rerun(app))) == 22
 
 
 def test_a_database_that_is_none_is_explained(store: Store) -> None:

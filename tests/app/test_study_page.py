@@ -10,7 +10,7 @@ from engine.spec import Study
 from tests.app.dashboard import open_page, rerun, texts
 from tests.app.made_study import record
 
-PAGE, ID = "pages/study.py", "made-study-0001"
+PAGE, ID = "views/study.py", "made-study-0001"
 
 
 def tab(name: str, **query: str) -> AppTest:
@@ -71,7 +71,7 @@ def test_progress_of_a_running_study(store: Store, study: Study) -> None:
     assert shown["Reused"] == "5"
     assert shown["About left"] == "3 s"
     assert app.button(key="cancel").label == "Cancel study"
-    assert app.button(key="retry").label == "Retry 1 stage"
+    assert app.button(key="retry").label == "Retry failed and cancelled stages"
     assert "Live speeds are missing" in texts(app)
     assert charts(app) == 2
     (table,) = app.dataframe
@@ -101,7 +101,9 @@ def test_stages_can_be_searched_and_filtered(store: Store, study: Study) -> None
 def test_curves_of_chosen_stages(store: Store, study: Study) -> None:
     record(store, study)
     app = open_page(PAGE, study=ID)
-    assert app.multiselect(key="curves_chosen").value
+    assert charts(app) == 2
+    app.segmented_control(key="curves_which").set_value("chosen")
+    assert len(rerun(app).multiselect(key="curves_chosen").value) == 2
     assert charts(app) == 2
 
 
@@ -114,6 +116,7 @@ def test_accuracy_has_a_panel_per_learning_rate_and_pruner_and_the_numbers(store
     assert "dense baseline" in said
     assert len(app.dataframe[0].value) == 8
     app.selectbox(key="accuracy_spread").select("ci")
+    app.segmented_control(key="accuracy_axis").set_value(False)
     assert charts(rerun(app)) == 4
 
 

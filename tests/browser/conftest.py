@@ -8,13 +8,14 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.error import URLError
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, WebSocket, sync_playwright
 
 from data.settings import ALLOWED
 from data.store import Store
@@ -60,20 +61,41 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a dashboard with Redis, recorder and workers behind it, and one study that finished before."""
-    folder = tmp_path_factory.mktemp("up")
+    home = finished_home(tmp_path_factory.mktemp("up"))
+    with served("-m", "tasks", "up", "--workers", "2", "--device", "cpu", "--port", home=home) as address:
+        yield address
+
+
+@pytest.fixture
+def locked(tmp_path: Path) -> Iterator[str]:
+    """The address of a dashboard alone, which nobody has opened yet, with the password "open sesame"."""
+    command = ("-m", "streamlit", "run", "app/main.py", "--server.port")
+    with served(*command, home=finished_home(tmp_path), TICKETSCOPE_PASSWORD="open sesame") as address:
+        yield address
+
+
+def finished_home(folder: Path) -> Path:
+    """Return a home with one finished study, which also keeps `up` from queueing the demo."""
     home = folder / "home"
     store = Store(home / "ticketscope.duckdb")
     store.ensure()
-    # A store that is not empty also keeps the demo from being queued.
     record(store, parse_study(FINISHED), study_id="finished-before")
+    return home
+
+
+@contextmanager
+def served(*command: str, home: Path, **variables: str) -> Iterator[str]:
+    """Run a Python command, which takes a port as its last argument, for the block; yield its address."""
     port = _free_port()
     environment = {name: value for name, value in os.environ.items() if name not in ALLOWED}
-    environment["TICKETSCOPE_HOME"] = str(home)
-    command = [sys.executable, "-m", "tasks", "up", "--port", str(port), "--workers", "2", "--device", "cpu"]
-    with (folder / "up.log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT)
+    environment |= {"TICKETSCOPE_HOME": str(home), **variables}
+    log = home.parent / "output.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, *command, str(port)], cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT
+        )
         try:
-            _wait_for(f"http://127.0.0.1:{port}/_stcore/health", process, folder / "up.log")
+            _wait_for(f"http://localhost:{port}/_stcore/health", process, log)
             yield f"http://localhost:{port}"
         finally:
             process.send_signal(signal.SIGINT)
@@ -123,22 +145,23 @@ class Watched:
         self.page.wait_for_selector(READY, timeout=30_000)
 
 
-@pytest.fixture
-def watched(browser: Browser, dashboard: str) -> Iterator[Watched]:
-    """A page that fails the test, once it is over, if anything went wrong in the browser or left the machine."""
+@contextmanager
+def watching(browser: Browser, address: str) -> Iterator[Watched]:
+    """Open a browser page that fails the test at its end if anything went wrong in it or left the machine."""
     page = browser.new_page(viewport={"width": 1440, "height": 1000})
-    found = Watched(page, dashboard)
+    found = Watched(page, address)
 
-    def on_response(response: object) -> None:
+    def on_response(response: Response) -> None:
         # On an address below the root Streamlit first looks for itself there: two probes of its own that miss.
         if response.status >= 400 and not response.url.endswith(("/_stcore/health", "/_stcore/host-config")):
             found.errors.append(f"{response.status} {response.url}")
 
-    def on_console(message: object) -> None:
+    def on_console(message: ConsoleMessage) -> None:
+        # A missing file is told of above, by its address.
         if message.type == "error" and "404 (Not Found)" not in message.text:
             found.errors.append(message.text)
 
-    def on_request(request: object) -> None:
+    def on_request(request: Request | WebSocket) -> None:
         parts = urlsplit(request.url)
         if parts.scheme in ("http", "https", "ws", "wss") and parts.hostname not in ("localhost", "127.0.0.1"):
             found.outside.append(request.url)
@@ -152,3 +175,10 @@ def watched(browser: Browser, dashboard: str) -> Iterator[Watched]:
     page.close()
     assert not found.errors
     assert not found.outside
+
+
+@pytest.fixture
+def watched(browser: Browser, dashboard: str) -> Iterator[Watched]:
+    """A browser page at the dashboard with everything behind it."""
+    with watching(browser, dashboard) as page:
+        yield page

@@ -113,7 +113,7 @@ def test_a_study_from_the_click_to_the_plots(watched: Watched) -> None:
 
 def test_cancel_asks_first_and_retry_takes_up_again(watched: Watched) -> None:
     page = watched.page
-    watched.open("/new")
+    watched.open("/new_study")
     fill_in(watched, LONG)
     launch(watched)
     expect(page.locator(".st-key-study_head")).to_contain_text("running", timeout=30_000)
@@ -132,7 +132,7 @@ def test_cancel_asks_first_and_retry_takes_up_again(watched: Watched) -> None:
     expect(page.locator(".st-key-study_head")).to_contain_text("cancelled", timeout=30_000)
 
 
-@pytest.mark.parametrize("path", ["/", "/new", "/study?study=finished-before", "/study?study=gone"])
+@pytest.mark.parametrize("path", ["/", "/new_study", "/study?study=finished-before", "/study?study=gone"])
 def test_nothing_overflows_a_telephone(watched: Watched, path: str) -> None:
     watched.page.set_viewport_size({"width": 420, "height": 900})
     watched.open(path)

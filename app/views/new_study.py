@@ -5,7 +5,7 @@ import tomllib
 
 import streamlit as st
 
-from app import access, draft, form, live, presets, reading, words
+from app import access, form, live, presets, reading, words
 from app.outlook import Outlook, examine
 from app.presets import PRESETS
 from data.artifacts import ArtifactError
@@ -139,7 +139,7 @@ def _launch(study: Study) -> None:
             return
         st.session_state["last_launch"] = (toml, time.time(), study_id)
         live.expect_change(study_id)
-    st.switch_page("pages/study.py", query_params={"study": study_id})
+    st.switch_page("views/study.py", query_params={"study": study_id})
 
 
 def _as_file(study: Study) -> None:
@@ -167,13 +167,12 @@ def page() -> None:
     st.title("New study", anchor=False)
     fill()
     choose_preset()
-    checked = draft.check(form.draft())
-    found, errors = examine(checked)
+    study, found, errors = examine(form.draft())
     fields, beside = st.columns([3, 2], gap="large")
     with fields:
         form.draw(errors)
     with beside, st.container(border=True, key="plan"):
-        plan(checked.study, found, errors)
+        plan(study, found, errors)
 
 
 st.html("<style>@media (min-width: 641px) {.st-key-plan {position: sticky; top: 4.5rem;}}</style>")

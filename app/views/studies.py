@@ -3,12 +3,13 @@
 import pandas as pd
 import streamlit as st
 
-from app import access, reading, words
+from app import access, drawing, reading, words
 from data.settings import settings
 from data.store import StoreError
 
 PER_PAGE = 20
-REFRESH = 2.0
+# Seconds between two looks, while a study moves and while none does: one may be launched from the command line.
+BUSY, IDLE = 2.0, 10.0
 
 
 def counts(row: pd.Series) -> str:
@@ -25,7 +26,7 @@ def card(row: pd.Series) -> None:
     with st.container(border=True, key=f"card-{row['study_id']}", gap="xsmall"):
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.page_link(
-                "pages/study.py", label=f"**{words.plain(row['name'])}**", query_params={"study": row["study_id"]}
+                "views/study.py", label=f"**{words.plain(row['name'])}**", query_params={"study": row["study_id"]}
             )
             st.markdown(words.badge(row["state"]), width="content")
         st.caption(words.compares(row))
@@ -43,14 +44,14 @@ def empty() -> None:
         st.subheader("No study yet", anchor=False, text_alignment="center")
         st.markdown(
             "Begin with the demo: real handwritten digits, two learning rates, four starts under the same mask. "
-            "It trains on this machine in about two minutes and draws every chart.",
+            "It trains on this machine within two minutes and draws every chart.",
             text_alignment="center",
         )
         with st.container(horizontal=True, horizontal_alignment="center"):
             if st.button("Start with the demo", type="primary", icon=":material/play_arrow:", key="to_demo"):
-                st.switch_page("pages/new_study.py", query_params={"preset": "demo"})
+                st.switch_page("views/new_study.py", query_params={"preset": "demo"})
             if st.button("Set up a study of your own", key="to_new"):
-                st.switch_page("pages/new_study.py")
+                st.switch_page("views/new_study.py")
         if not reading.exists():
             st.caption(
                 f"Nothing was recorded at {settings().database} so far. Studies appear once the recorder runs "
@@ -59,16 +60,15 @@ def empty() -> None:
             )
 
 
-def listing(query: str) -> None:
-    """Show the studies whose name, note or what they compare holds every word of a query."""
+def listing(query: str, every: float) -> None:
+    """Show the studies that hold every word of a query; every: seconds between two looks."""
     try:
         studies = reading.studies()
     except StoreError as error:
         st.error(str(error), icon=":material/database_off:")
         return
-    if studies.empty:
-        empty()
-        return
+    if pace(studies) != every:
+        st.rerun()
     found = studies[[words.matches(query, _text(row)) for _, row in studies.iterrows()]]
     if found.empty:
         st.info(f"No study matches “{query}”. Search looks at names, notes, states and what a study compares.")
@@ -76,9 +76,29 @@ def listing(query: str) -> None:
     limit = st.session_state.get("studies_shown", PER_PAGE)
     for _, row in found.head(limit).iterrows():
         card(row)
-    if len(found) > limit and st.button(f"Show {min(PER_PAGE, len(found) - limit)} more", key="more"):
-        st.session_state["studies_shown"] = limit + PER_PAGE
-        st.rerun(scope="fragment")
+    if len(found) > limit:
+        st.button(f"Show {min(PER_PAGE, len(found) - limit)} more", key="more", on_click=_show_more, args=(limit,))
+
+
+def _show_more(limit: int) -> None:
+    st.session_state["studies_shown"] = limit + PER_PAGE
+
+
+def pace(studies: pd.DataFrame) -> float:
+    """Return the seconds between two looks at the studies: few while one of them moves."""
+    return BUSY if (~studies["state"].isin(reading.FINISHED)).any() else IDLE
+
+
+@st.fragment(run_every=BUSY)
+def nothing_yet() -> None:
+    """Say what to do, until there is a study."""
+    if _any():
+        st.rerun()
+    empty()
+
+
+def _any() -> bool:
+    return reading.exists() and not reading.studies().empty
 
 
 def _text(row: pd.Series) -> str:
@@ -87,17 +107,22 @@ def _text(row: pd.Series) -> str:
 
 def page() -> None:
     """Draw the page."""
+    drawing.still()
     with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
         st.title("Studies", anchor=False, width="content")
         if st.button("New study", type="primary", icon=":material/add:", key="new_study"):
-            st.switch_page("pages/new_study.py")
-    if not reading.exists():
-        empty()
-        return
-    query = st.text_input(
-        "Search studies", type="search", key="search", placeholder="Search", label_visibility="collapsed"
-    )
-    st.fragment(listing, run_every=REFRESH)(query)
+            st.switch_page("views/new_study.py")
+    try:
+        if not _any():
+            nothing_yet()
+            return
+        query = st.text_input(
+            "Search studies", type="search", key="search", placeholder="Search", label_visibility="collapsed"
+        )
+        every = pace(reading.studies())
+        st.fragment(listing, run_every=every)(query, every)
+    except StoreError as error:
+        st.error(str(error), icon=":material/database_off:")
 
 
 access.require_owner()

@@ -1,0 +1,49 @@
+"""What can be done about a study that was launched: cancel it, take it up again."""
+
+import streamlit as st
+
+from app import live
+from app.reading import FINISHED
+from data.artifacts import ArtifactError
+from data.queries import StudyRecord, UnknownStudy
+from tasks import launch
+from tasks.broker import BrokerError
+
+
+def retryable(record: StudyRecord) -> int:
+    """Return how many stages a retry would take up."""
+    return record.counts["failed"] + record.counts["cancelled"]
+
+
+def actions(record: StudyRecord) -> None:
+    """Show the buttons that cancel a study or take it up again, where there is something to do."""
+    if record.state not in FINISHED and st.button("Cancel study", icon=":material/cancel:", key="cancel"):
+        confirm_cancel(record.study_id)
+    again = "Retry failed and cancelled stages"
+    if retryable(record) and st.button(again, icon=":material/refresh:", key="retry"):
+        try:
+            launch.retry(record.study_id)
+        except (BrokerError, UnknownStudy, ArtifactError) as error:
+            st.error(str(error))
+        else:
+            live.expect_change(record.study_id)
+            st.rerun()
+
+
+@st.dialog("Cancel this study?")
+def confirm_cancel(study_id: str) -> None:
+    """Ask before a study is cancelled."""
+    st.markdown(
+        "Stages that no other study needs stop, those in training after their epoch. What is done stays done, and the "
+        "study can be taken up again with Retry."
+    )
+    with st.container(horizontal=True):
+        if st.button("Cancel the study", type="primary", key="cancel_yes"):
+            try:
+                launch.cancel(study_id)
+            except (BrokerError, UnknownStudy) as error:
+                st.error(str(error))
+                return
+            st.rerun()
+        if st.button("Keep it running", key="cancel_no"):
+            st.rerun()
