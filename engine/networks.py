@@ -1,5 +1,6 @@
 """Networks in their CIFAR form, by name."""
 
+from collections import OrderedDict
 from collections.abc import Callable
 
 import torch.nn.functional as F
@@ -34,13 +35,18 @@ class BasicBlock(nn.Module):
 
 def resnet20(channels: int, image_size: int, classes: int) -> nn.Module:
     """ResNet-20 of He et al. 2016, section 4.2: 0.27 M parameters at 10 classes."""
-    layers: list[nn.Module] = [nn.Conv2d(channels, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU()]
+    layers: dict[str, nn.Module] = {
+        "conv": nn.Conv2d(channels, 16, 3, padding=1, bias=False),
+        "bn": nn.BatchNorm2d(16),
+        "relu": nn.ReLU(),
+    }
     width = 16
-    for stage_width in (16, 32, 64):
-        for block in range(3):
-            layers.append(BasicBlock(width, stage_width, 2 if stage_width != 16 and block == 0 else 1))
+    for stage, stage_width in enumerate((16, 32, 64), start=1):
+        for block in range(1, 4):
+            stride = 2 if stage > 1 and block == 1 else 1
+            layers[f"stage{stage}_block{block}"] = BasicBlock(width, stage_width, stride)
             width = stage_width
-    network = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, classes))
+    network = _sequence(layers, width, classes)
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(module.weight)
@@ -52,16 +58,20 @@ def vgg11(channels: int, image_size: int, classes: int) -> nn.Module:
 
     Of its five poolings it keeps those that an image of this size allows.
     """
-    layers: list[nn.Module] = []
+    layers: dict[str, nn.Module] = {}
     width, size = channels, image_size
-    for item in (64, "pool", 128, "pool", 256, 256, "pool", 512, 512, "pool", 512, 512, "pool"):
-        if isinstance(item, int):
-            layers += [nn.Conv2d(width, item, 3, padding=1, bias=False), nn.BatchNorm2d(item), nn.ReLU()]
-            width = item
-        elif size >= 2:
-            layers.append(nn.MaxPool2d(2))
+    for number, (channels_out, pooled) in enumerate(
+        ((64, True), (128, True), (256, False), (256, True), (512, False), (512, True), (512, False), (512, True)),
+        start=1,
+    ):
+        layers[f"conv{number}"] = nn.Conv2d(width, channels_out, 3, padding=1, bias=False)
+        layers[f"bn{number}"] = nn.BatchNorm2d(channels_out)
+        layers[f"relu{number}"] = nn.ReLU()
+        width = channels_out
+        if pooled and size >= 2:
+            layers[f"pool{number}"] = nn.MaxPool2d(2)
             size //= 2
-    network = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, classes))
+    network = _sequence(layers, width, classes)
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -93,19 +103,26 @@ def mobilenet_v2(channels: int, image_size: int, classes: int) -> nn.Module:
 
 def lenet300(channels: int, image_size: int, classes: int) -> nn.Module:
     """LeNet-300-100 of LeCun et al. 1998: two hidden linear layers, for small images."""
-    network = nn.Sequential(
-        nn.Flatten(),
-        nn.Linear(channels * image_size**2, 300),
-        nn.ReLU(),
-        nn.Linear(300, 100),
-        nn.ReLU(),
-        nn.Linear(100, classes),
-    )
+    layers: dict[str, nn.Module] = {
+        "flatten": nn.Flatten(),
+        "fc1": nn.Linear(channels * image_size**2, 300),
+        "relu1": nn.ReLU(),
+        "fc2": nn.Linear(300, 100),
+        "relu2": nn.ReLU(),
+        "fc3": nn.Linear(100, classes),
+    }
+    network = nn.Sequential(OrderedDict(layers))
     for module in network.modules():
         if isinstance(module, nn.Linear):
             nn.init.kaiming_normal_(module.weight)
             nn.init.zeros_(module.bias)
     return network
+
+
+def _sequence(layers: dict[str, nn.Module], width: int, classes: int) -> nn.Sequential:
+    """Return layers, then global average pooling and a linear layer; the overlap of layers is shown by their names."""
+    head = {"average": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten(), "fc": nn.Linear(width, classes)}
+    return nn.Sequential(OrderedDict({**layers, **head}))
 
 
 NETWORKS: dict[str, Builder] = {

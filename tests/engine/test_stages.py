@@ -71,7 +71,7 @@ def test_what_is_recorded_equals_the_ratio_of_the_weights_kept(ran) -> None:
     planned, weights, results, _ = ran
     for fingerprint, stage in planned.stages.items():
         pairs = {overlap.pair: overlap.counts for overlap in results[fingerprint].overlaps}
-        layers = ["1.weight", "3.weight", "5.weight"]
+        layers = ["fc1.weight", "fc2.weight", "fc3.weight"]
 
         def kernels(name: str, of: str, layers=layers) -> dict[str, torch.Tensor]:
             tensors = weights.load(of, name)
