@@ -14,7 +14,7 @@ from engine.plan import Plan, Stage
 # Seconds that a stage takes beside its epochs: dispatch, loading, measuring and saving.
 STAGE_OVERHEAD = 0.3
 # Floating-point operations per second that training reaches where nothing was measured yet: a guess, shown as such.
-GUESSED_RATE = {"cpu": 2e10, "cuda": 2e12}
+GUESSED_RATE = {"cpu": 1e11, "cuda": 5e12}
 # Backward costs about twice the forward pass.
 TRAINING_FACTOR = 3
 # A small network is bound by the launching of its operations, not by arithmetic.
