@@ -20,7 +20,7 @@ from engine.cost import Shape
 from engine.dataset import Dataset
 from engine.plan import Images
 
-__all__ = ["DATASETS", "FOLDER", "DatasetError", "identity", "load", "load_images", "shape"]
+__all__ = ["DATASETS", "FOLDER", "DatasetError", "absolute", "identity", "load", "load_images", "shape"]
 
 # A name that begins so goes on with the path of a folder.
 FOLDER = "folder:"
@@ -59,6 +59,12 @@ def identity(name: str, home: Path) -> str:
     if name.startswith(FOLDER):
         return folder.identity(_listing(name), _kept(home))
     return _source(name).identity
+
+
+def absolute(name: str) -> str:
+    """Return a dataset's name with a folder's path made absolute; it means the same wherever it is read."""
+    path = name.removeprefix(FOLDER).strip()
+    return f"{FOLDER}{Path(path).expanduser().resolve()}" if name.startswith(FOLDER) and path else name
 
 
 def shape(name: str, home: Path) -> Shape:

@@ -28,7 +28,7 @@ def launch(study: Study) -> str:
     body: dict[str, Any] = {
         "study_id": study_id,
         "name": study.name,
-        "toml": to_toml(study),
+        "toml": to_toml(planned.study),
         "at": _now(),
         "stages": [{**stage.model_dump(mode="json"), "fingerprint": key} for key, stage in planned.stages.items()],
         "roles": [asdict(role) for role in planned.roles],

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data.artifacts import Artifacts
-from data.datasets import identity, shape
+from data.datasets import absolute, identity, shape
 from data.settings import Settings, settings
 from engine.plan import Plan, plan
 from engine.spec import Study, StudyError
@@ -38,10 +38,12 @@ class Preview:
 
 
 def plan_study(study: Study, home: Path) -> Plan:
-    """Return a study's plan; home: `Settings.home`.
+    """Return a study's plan, with folders of images by their absolute paths; home: `Settings.home`.
 
     DatasetError where a dataset is not known or not there, StudyError where it holds fewer images than asked for.
     """
+    # Workers run in other folders, and on other hosts.
+    study = study.model_copy(update={"datasets": tuple(absolute(name) for name in study.datasets)})
     identities = {name: identity(name, home) for name in study.datasets}
     for name in study.datasets:
         there = shape(name, home)

@@ -27,7 +27,7 @@ def run_study(config: Settings, study: Study, out: Path, devices: Sequence[str],
     what `plan_study` and `data.datasets.load` raise.
     """
     plan = plan_study(study, config.home)
-    _check_free(out, study)
+    _check_free(out, plan.study)
     results: dict[str, StageResult] = {}
     failed: StageFailed | None = None
     try:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from data.datasets import DATASETS, DatasetError, identity, load, load_images, shape
+from data.datasets import DATASETS, DatasetError, absolute, identity, load, load_images, shape
 from engine.plan import Images
 
 
@@ -86,3 +86,11 @@ def test_an_unknown_name_lists_the_known_ones(tmp_path: Path, name: str) -> None
     for ask in (identity, load, shape):
         with pytest.raises(DatasetError, match="is not a known dataset; allowed: digits, cifar10, cifar100, folder:"):
             ask(name, tmp_path)
+
+
+def test_a_folder_is_named_by_its_absolute_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert absolute("folder:images") == f"folder:{tmp_path / 'images'}"
+    assert absolute("folder:/data/images") == "folder:/data/images"
+    assert absolute("digits") == "digits"
+    assert absolute("folder:") == "folder:"
