@@ -7,7 +7,6 @@ from torch import Tensor
 
 from engine.flat import FlatParameters
 from engine.masks import Scope, magnitude_mask
-from engine.spec import Admm
 
 # How many time constants of the pull towards Z fit into one round, where rho is left to us.
 TIME_CONSTANTS = 3.0
@@ -22,22 +21,41 @@ class AdmmPenalty:
     """The term rho/2 * |W - Z + U|^2 of the scaled augmented Lagrangian, and its updates of Z and U.
 
     Z is the projection of W + U onto the sparsity budget, U the running sum of W - Z; both start from the weights
-    given, with U = 0. residuals holds the primal residual |W - Z| / |W| after each round.
+    given, with U = 0. period: epochs in a round. residuals holds the primal residual |W - Z| / |W| after each round.
+
+    rho holds at the learning rate given. Where that drops, rho rises as much, and the weights are pulled towards Z as
+    fast as before, while the loss and the noise of its gradients move them less: the residual can go on falling.
     """
 
     def __init__(
-        self, settings: Admm, rho: float, flat: FlatParameters, layers: tuple[str, ...], sparsity: float, scope: Scope
+        self,
+        flat: FlatParameters,
+        layers: tuple[str, ...],
+        sparsity: float,
+        scope: Scope,
+        *,
+        rho: float,
+        learning_rate: float,
+        period: int,
     ) -> None:
-        self._period = settings.period
-        self._rho = rho
         self._flat = flat
         self._layers = layers
         self._sparsity = sparsity
         self._scope = scope
+        self._rho = rho
+        self._learning_rate = learning_rate
+        self._period = period
         self._prunable = flat.join({layer: torch.ones(()) for layer in layers}, fill=0.0)
         self._u = torch.zeros_like(flat.values)
         self._z = self._project(flat.values * self._prunable)
         self.residuals: list[float] = []
+
+    def follow(self, learning_rate: float) -> None:
+        """Keep rho times the learning rate as it is; U, which is scaled by rho, shrinks as rho grows."""
+        factor = self._learning_rate / learning_rate
+        self._rho *= factor
+        self._u /= factor
+        self._learning_rate = learning_rate
 
     def add_gradient(self) -> None:
         """Add the penalty's gradient, rho * (W - Z + U), to the prunable weights' gradients."""
@@ -59,6 +77,7 @@ class AdmmPenalty:
         return {
             "admm/z": self._z.cpu(),
             "admm/u": self._u.cpu(),
+            "admm/settings": torch.tensor([self._rho, self._learning_rate], dtype=torch.float64),
             "admm/residuals": torch.tensor(self.residuals, dtype=torch.float64),
         }
 
@@ -66,6 +85,7 @@ class AdmmPenalty:
         """Go on from what `state` returned."""
         self._z.copy_(state["admm/z"])
         self._u.copy_(state["admm/u"])
+        self._rho, self._learning_rate = state["admm/settings"].tolist()
         self.residuals = state["admm/residuals"].tolist()
 
     def _project(self, buffer: Tensor) -> Tensor:

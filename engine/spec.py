@@ -91,9 +91,9 @@ class Recipe(Frozen):
         """The epoch whose weights the rewind start takes (paper, appendix G: 10 of 150)."""
         return self.rewind_epoch or max(1, round(self.epochs * PAPER_REWIND / PAPER_EPOCHS))
 
-    def learning_rate(self, initial: float, epoch: int) -> float:
-        """Return the learning rate of an epoch, counted from 0, for an initial learning rate."""
-        passed = sum(epoch >= round(fraction * self.epochs) for fraction in self.milestones)
+    def learning_rate(self, initial: float, epoch: int, epochs: int) -> float:
+        """Return the learning rate of an epoch, counted from 0, of a training over some number of epochs."""
+        passed = sum(epoch >= round(fraction * epochs) for fraction in self.milestones)
         return initial * math.pow(self.decay, passed)
 
 

@@ -128,14 +128,20 @@ def _prepare(
             network.load_state_dict(weights.load(_given(stage.root, stage), source))
         mask = _mask(stage, weights, layers)
     data = to_device(dataset, stage.recipe.augmentation, device)
-    # ADMM is a search for the mask, not a training to the end: its learning rate stays.
-    decays = stage.kind != "admm"
-    schedule = Schedule(stage.recipe, stage.learning_rate, stage.epochs, stage.seed, stage.kind, decays)
+    schedule = Schedule(stage.recipe, stage.learning_rate, stage.epochs, stage.seed, stage.kind)
     training = Training(network.to(device), data, schedule, mask)
     if stage.admm is not None:
         steps = stage.admm.period * math.ceil(len(data.train) / stage.recipe.batch_size)
         rho = stage.admm.rho or automatic_rho(stage.learning_rate, stage.recipe.momentum, steps)
-        training.penalty = AdmmPenalty(stage.admm, rho, training.flat, layers, stage.sparsity, stage.scope or "layer")
+        training.penalty = AdmmPenalty(
+            training.flat,
+            layers,
+            stage.sparsity,
+            stage.scope or "layer",
+            rho=rho,
+            learning_rate=stage.learning_rate,
+            period=stage.admm.period,
+        )
     return layers, mask, training
 
 

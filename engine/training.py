@@ -26,21 +26,17 @@ class Diverged(ValueError):
 
 @dataclass(frozen=True)
 class Schedule:
-    """What a training runs: its recipe, initial learning rate, number of epochs, and the stream of its data order.
-
-    decays: whether the learning rate follows the recipe's milestones or stays as it is.
-    """
+    """What a training runs: its recipe, initial learning rate, number of epochs, and the stream of its data order."""
 
     recipe: Recipe
     learning_rate: float
     epochs: int
     seed: int
     purpose: str
-    decays: bool = True
 
     def rate(self, epoch: int) -> float:
         """Return the learning rate of an epoch, counted from 0."""
-        return self.recipe.learning_rate(self.learning_rate, epoch) if self.decays else self.learning_rate
+        return self.recipe.learning_rate(self.learning_rate, epoch, self.epochs)
 
 
 class Training:
@@ -84,6 +80,8 @@ class Training:
         learning_rate = self.schedule.rate(epoch)
         for group in self._optimiser.param_groups:
             group["lr"] = learning_rate
+        if self.penalty is not None:
+            self.penalty.follow(learning_rate)
         self.network.train()
         outputs: list[Tensor] = []
         labels: list[Tensor] = []

@@ -6,7 +6,6 @@ import torch
 from engine.admm import AdmmPenalty, automatic_rho
 from engine.masks import sparsity
 from engine.networks import prunable
-from engine.spec import Admm
 from engine.training import train
 from tests.engine.test_training import equal, training_of
 
@@ -14,9 +13,8 @@ from tests.engine.test_training import equal, training_of
 def admm_training(epochs: int = 12, period: int = 2, **settings):
     training = training_of(sparsity=None, epochs=epochs, augmentation="none", milestones=[])
     layers = prunable(training.network)
-    options = Admm(rounds=epochs // period, period=period, **settings)
-    rho = options.rho or automatic_rho(0.05, 0.9, steps=3 * period)
-    training.penalty = AdmmPenalty(options, rho, training.flat, layers, 0.8, "layer")
+    settings = {"rho": automatic_rho(0.05, 0.9, steps=3 * period), "learning_rate": 0.05, "period": period, **settings}
+    training.penalty = AdmmPenalty(training.flat, layers, 0.8, "layer", **settings)
     return training
 
 
@@ -60,3 +58,13 @@ def test_resumed_admm_equals_uninterrupted_bit_for_bit() -> None:
     train([second], lambda *_: True)
     assert second.penalty.residuals == whole.penalty.residuals
     assert equal(whole.state() | {"history": torch.zeros(1)}, second.state() | {"history": torch.zeros(1)})
+
+
+def test_a_lower_learning_rate_leaves_the_pull_and_the_dual_variable_as_they_are() -> None:
+    training = admm_training(epochs=4, rho=0.5)
+    train([training], lambda *_: True)
+    penalty = training.penalty
+    dual, pull = penalty._rho * penalty._u, penalty._rho * penalty._learning_rate
+    penalty.follow(0.005)
+    assert penalty._rho * 0.005 == pytest.approx(pull)
+    torch.testing.assert_close(penalty._rho * penalty._u, dual)

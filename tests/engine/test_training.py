@@ -125,7 +125,7 @@ def test_it_learns_and_counts_percent() -> None:
 
 def test_learning_rate_drops_at_80_and_120_of_150() -> None:
     recipe = Recipe()
-    rates = [recipe.learning_rate(0.1, epoch) for epoch in range(150)]
+    rates = [recipe.learning_rate(0.1, epoch, 150) for epoch in range(150)]
     assert rates[79] == 0.1
     assert math.isclose(rates[80], 0.01)
     assert math.isclose(rates[119], 0.01)
