@@ -1,12 +1,14 @@
-"""Loss and accuracy of single trainings, epoch by epoch."""
+"""Loss and accuracy of single trainings, epoch by epoch, and how ADMM converges."""
 
 from typing import Literal
 
 import altair as alt
 import pandas as pd
 
+from app import words
 from app.charts_accuracy import Layers
 from app.palette import Look
+from app.spread import describe, summarise
 
 HEIGHT = 250
 
@@ -47,3 +49,41 @@ def curves(epochs: pd.DataFrame, looks: dict[str, Look], curve: Curve, total: in
     lines = base.mark_line(strokeWidth=1.75).encode(strokeDash=dash)
     points = base.mark_point(size=30, filled=True, opacity=0).encode()
     return alt.layer(lines, points, height=HEIGHT)
+
+
+def residuals(rows: pd.DataFrame, looks: dict[str, Look]) -> Layers:
+    """Return ADMM's primal residual by round on a log axis, a line per learning rate and sparsity, mean over seeds.
+
+    rows: `data.queries.residuals` rows of one dataset and network. looks: by "learning rate <rate>".
+    """
+    frame = summarise(rows, "residual", ["learning_rate", "sparsity", "round"], "sd")
+    # A logarithm has no place for a residual of exactly 0.
+    frame = frame[frame["mean"] > 0]
+    frame = frame.assign(
+        name=[f"learning rate {words.number(rate)}" for rate in frame["learning_rate"]],
+        removed=(100 * frame["sparsity"]).round(4),
+        told=[
+            describe(mean, low, high, n, "sd", digits=4)
+            for mean, low, high, n in frame[["mean", "low", "high", "n"]].itertuples(index=False)
+        ],
+    )
+    scale = alt.Scale(domain=list(looks), range=[look.colour for look in looks.values()])
+    base = alt.Chart(frame[["name", "removed", "round", "mean", "n", "told"]]).encode(
+        x=alt.X("round:Q", title="round of ADMM", axis=alt.Axis(format="d", tickMinStep=1, tickCount=6, grid=False)),
+        y=alt.Y(
+            "mean:Q",
+            title="residual |W − Z| / |W|, log scale",
+            scale=alt.Scale(type="log"),
+            axis=alt.Axis(tickCount=4, format="~g"),
+        ),
+        color=alt.Color("name:N", scale=scale, legend=None),
+        detail="removed:N",
+        tooltip=[
+            alt.Tooltip("name:N", title="training"),
+            alt.Tooltip("removed:Q", title="sparsity (%)", format=".1f"),
+            alt.Tooltip("round:Q", title="round"),
+            alt.Tooltip("told:N", title="residual, ± standard deviation"),
+            alt.Tooltip("n:Q", title="seeds (n)"),
+        ],
+    )
+    return alt.layer(base.mark_line(strokeWidth=1.75), base.mark_point(size=30, filled=True, opacity=1), height=HEIGHT)

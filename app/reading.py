@@ -76,6 +76,17 @@ def pooled_overlaps(study_id: str) -> pd.DataFrame:
     return _pooled(study_id, marker())
 
 
+def residuals(study_id: str) -> pd.DataFrame:
+    """Return ADMM's residuals; columns are those of `data.queries.residuals`."""
+    return _residuals(study_id, marker())
+
+
+@st.cache_data(ttl=KEEP, max_entries=8, show_spinner=False)
+def _residuals(study_id: str, changed: Marker) -> pd.DataFrame:
+    del changed
+    return queries.residuals(store(), study_id)
+
+
 @st.cache_data(ttl=KEEP, max_entries=4, show_spinner=False)
 def _studies(changed: Marker) -> pd.DataFrame:
     del changed

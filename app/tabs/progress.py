@@ -7,6 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from app import charts_progress, drawing, live, reading, words
+from app.charts_overlap import rate_looks
 from app.charts_progress import Curve
 from app.palette import series
 from app.stages_table import shown_table, stage_names
@@ -36,6 +37,8 @@ def body(record: StudyRecord) -> None:
     if trouble:
         st.warning(f"Live speeds are missing: {trouble}", icon=":material/cloud_off:")
     curves(record.study_id, rows)
+    if "admm" in record.study.pruners:
+        convergence(record)
     stages(rows, now)
 
 
@@ -82,6 +85,32 @@ def curves(study_id: str, rows: pd.DataFrame) -> None:
         drawing.show(drawing.spec(chart), f"curves-{curve}", f"Training and test {curve} by epoch.")
 
     drawing.grid(2, 2, cell)
+
+
+def convergence(record: StudyRecord) -> None:
+    """Show how ADMM brings the weights to the sparsity budget."""
+    found = reading.residuals(record.study_id)
+    looks = {name: replace(look, shape="stroke") for name, look in rate_looks(record.study.learning_rates).items()}
+    st.subheader("ADMM", anchor=False)
+    st.caption(
+        "How far the weights W are from Z, their projection onto the sparsity budget, after each round: mean over "
+        "seeds, a line per learning rate and sparsity. It falls where ADMM converges."
+    )
+    if found.empty:
+        st.markdown(":gray[No ADMM training is done yet.]")
+        return
+    drawing.legend_row(looks.values())
+    kinds = list(found[["dataset", "network"]].drop_duplicates().itertuples(index=False))
+
+    def cell(index: int) -> None:
+        dataset, network = kinds[index]
+        part = found[(found["dataset"] == dataset) & (found["network"] == network)]
+        if len(kinds) > 1:
+            st.markdown(f"**{words.plain(network)} on {words.plain(dataset)}**")
+        chart = charts_progress.residuals(part, looks)
+        drawing.show(drawing.spec(chart), f"residual-{index}", "ADMM's primal residual by round.")
+
+    drawing.grid(len(kinds), 2, cell)
 
 
 def _chosen(rows: pd.DataFrame, names: Mapping[str, str]) -> list[str]:

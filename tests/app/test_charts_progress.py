@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from app.charts_progress import curves
+from app.charts_progress import curves, residuals
 from app.palette import series
 
 EPOCHS = pd.DataFrame(
@@ -30,3 +30,20 @@ def test_training_and_test_curves_with_units_on_a_fixed_axis(curve: str, title: 
 def test_no_epochs_leave_the_axes() -> None:
     drawn = curves(EPOCHS.iloc[:0], {}, "loss", 50).to_dict()
     assert drawn["layer"][0]["encoding"]["x"]["scale"]["domain"] == [0, 50]
+
+
+def test_residuals_are_means_over_seeds_with_n_on_a_log_axis() -> None:
+    rows = pd.DataFrame(
+        {
+            "learning_rate": [0.1] * 4,
+            "sparsity": [0.9] * 4,
+            "seed": [0, 1, 0, 1],
+            "round": [1, 1, 2, 2],
+            "residual": [0.2, 0.4, 0.0, 0.0],
+        }
+    )
+    drawn = residuals(rows, series(["learning rate 0.1"])).to_dict()
+    assert drawn["layer"][0]["encoding"]["y"]["scale"]["type"] == "log"
+    (point,) = next(iter(drawn["datasets"].values()))
+    assert point["mean"] == pytest.approx(0.3)
+    assert (point["n"], point["removed"], point["round"]) == (2, 90.0, 1)
