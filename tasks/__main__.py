@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from data.settings import SettingsError, settings
-from tasks.broker import BrokerError
+from tasks.broker import BrokerError, errors_explained
 from tasks.devices import DeviceError
 from tasks.process import ROOT
 
@@ -252,7 +252,9 @@ def main() -> None:
     """Run a command; a user's mistake is told in a line or two on stderr, with exit code 2."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     try:
-        app()
+        # Also for a Redis that goes while a command watches.
+        with errors_explained():
+            app(prog_name="python -m tasks")
     except (SettingsError, BrokerError, DeviceError) as error:
         _refuse(error)
     except Exception as error:  # Told or raised again below; naming the classes here would import all floors.

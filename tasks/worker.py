@@ -16,6 +16,7 @@ import torch
 from celery.exceptions import WorkerShutdown
 from celery.worker import WorkController
 from celery.worker import state as celery_state
+from kombu.exceptions import OperationalError
 from redis import Redis
 from redis.exceptions import RedisError
 
@@ -65,7 +66,7 @@ class Trainer:
         self.busy = True
         try:
             self._send(self._messages_after(message))
-        except RedisError as error:
+        except (RedisError, OperationalError) as error:
             # The lease runs out, and the reaper gives the stage to a worker that reaches Redis.
             log.error("stage %s is given up, since Redis has gone: %s", fingerprint, error)
         finally:

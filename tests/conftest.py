@@ -1,19 +1,33 @@
 """What every test may use."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from data import settings as settings_module
+from data.settings import ALLOWED, settings
+from tasks.broker import serving
+from tests.machine import Machine
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A private TICKETSCOPE_HOME, for this process and the ones that it starts; nothing of the caller's shines in."""
     folder = tmp_path / "home"
-    for variable in settings_module.ALLOWED:
+    for variable in ALLOWED:
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("TICKETSCOPE_HOME", str(folder))
-    settings_module.settings.cache_clear()
+    settings.cache_clear()
     yield folder
-    settings_module.settings.cache_clear()
+    settings.cache_clear()
+
+
+@pytest.fixture
+def machine(home: Path) -> Iterator[Machine]:
+    """A running Redis, and what starts the other parts beside it."""
+    del home
+    config = settings()
+    with serving(config):
+        started = Machine(config)
+        yield started
+        started.stop()

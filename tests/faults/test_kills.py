@@ -1,0 +1,137 @@
+"""Processes killed at the worst moment: nothing is lost, nothing is twice, and the numbers are the same."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from data import queries
+from data.artifacts import Artifacts
+from data.settings import settings
+from engine.plan import plan
+from engine.results import StageResult
+from tasks import broker, launch, leases, telemetry
+from tasks.local import run
+from tasks.planning import plan_study
+from tests.machine import LEASE_SECONDS, Machine, long_study, tiny_study, wait_for
+
+pytestmark = pytest.mark.faults
+
+STUDY = long_study(epochs=300, train_images=500)
+
+
+def numbers(result: StageResult | None) -> object:
+    """Return what a result says, but for the clock."""
+    assert result is not None
+    values = result.to_json()
+    return [epoch[:6] for epoch in values["epochs"]], values["overlaps"], values["sparsity"]
+
+
+def check_against_uninterrupted(machine: Machine, study_id: str, folder: Path) -> None:
+    """Compare a one-stage study, weights, result and recorded rows, with a run that nothing disturbed."""
+    planned = plan_study(STUDY, machine.config.home)
+    [fingerprint] = planned.stages
+    undisturbed = run(planned, str(folder), machine.config.home, ["cpu"], 1, lambda *_: None)
+    kept = Artifacts(machine.config.artifacts)
+    assert numbers(kept.result(fingerprint)) == numbers(undisturbed[fingerprint])
+    for name in ("trained", "rewind", "initial"):
+        file = Path("weights", fingerprint, f"{name}.safetensors")
+        assert (Path(machine.config.artifacts) / file).read_bytes() == (folder / file).read_bytes()
+    assert machine.recorded_epochs(study_id) == STUDY.recipe.epochs
+    recorded = queries.epochs(machine.store, study_id)
+    assert list(recorded["epoch"]) == list(range(1, STUDY.recipe.epochs + 1))
+    assert list(recorded["test_accuracy"]) == [epoch.test_accuracy for epoch in undisturbed[fingerprint].epochs]
+
+
+def in_training(machine: Machine, study_id: str) -> str:
+    """Wait until the only stage of a study has a checkpoint and trains beyond it; returns its fingerprint."""
+    [fingerprint] = leases.members(machine.redis, study_id)
+    artifacts = Artifacts(machine.config.artifacts)
+    wait_for(lambda: artifacts.exists(fingerprint, "checkpoint"))
+    begun = STUDY.recipe.k + 10
+    wait_for(lambda: any(live.epoch > begun for live in telemetry.progress([fingerprint], machine.redis).values()))
+    return fingerprint
+
+
+def test_a_killed_worker_is_replaced_and_the_numbers_are_the_same(machine: Machine, tmp_path: Path) -> None:
+    machine.recorder()
+    worker = machine.worker()
+    study_id = machine.launch(STUDY)
+    fingerprint = in_training(machine, study_id)
+    worker.kill()
+    machine.worker()
+    begin = time.monotonic()
+    wait_for(lambda: machine.redis.hget(f"ticketscope:stage:{fingerprint}", "attempt") == "2", LEASE_SECONDS + 5.0)
+    machine.wait_until(study_id)
+    assert time.monotonic() - begin < 30.0
+    log = (machine.logs / "worker.log").read_text()
+    assert log.count(f"stage {fingerprint} begins") == 2
+    check_against_uninterrupted(machine, study_id, tmp_path / "alone")
+
+
+def test_a_worker_that_slept_through_its_lease_writes_nothing_more(machine: Machine, tmp_path: Path) -> None:
+    machine.recorder()
+    sleeper = machine.worker()
+    study_id = machine.launch(STUDY)
+    fingerprint = in_training(machine, study_id)
+    sleeper.send_signal(signal.SIGSTOP)
+    machine.worker()
+    wait_for(lambda: machine.redis.hget(f"ticketscope:stage:{fingerprint}", "attempt") == "2", LEASE_SECONDS + 5.0)
+    wait_for(lambda: telemetry.progress([fingerprint], machine.redis))
+    sleeper.send_signal(signal.SIGCONT)
+    wait_for(lambda: f"stage {fingerprint} is abandoned: LeaseLost" in (machine.logs / "worker.log").read_text())
+    machine.wait_until(study_id)
+    check_against_uninterrupted(machine, study_id, tmp_path / "alone")
+
+
+def test_a_recorder_killed_again_and_again_loses_and_doubles_nothing(machine: Machine) -> None:
+    machine.worker()
+    study = tiny_study(seeds=[0, 1, 2, 3], recipe={"epochs": 30, "batch_size": 20, "augmentation": "none"})
+    study_id = machine.launch(study)
+    for _ in range(3):
+        recorder = machine.recorder()
+        # Past its start, anywhere between reading, writing and acknowledging.
+        time.sleep(2.2)
+        recorder.kill()
+        recorder.wait()
+    machine.recorder()
+    machine.wait_until(study_id)
+    planned = plan_study(study, machine.config.home)
+    assert machine.recorded_epochs(study_id) == sum(stage.epochs for stage in planned.stages.values())
+    assert len(queries.accuracy(machine.store, study_id)) == len(planned.roles)
+    kept = Artifacts(machine.config.artifacts)
+    counts = sum(len(o.counts) for f in planned.stages for o in getattr(kept.result(f), "overlaps", ()))
+    with machine.store.reading() as connection:
+        query = "SELECT sum(1) FROM overlap_counts JOIN study_stages USING (fingerprint) WHERE study_id = ?"
+        assert connection.execute(query, [study_id]).fetchone() == (counts,)
+
+
+def test_redis_killed_in_the_midst_of_a_stage_is_waited_for(machine: Machine, tmp_path: Path) -> None:
+    machine.recorder()
+    machine.worker()
+    study_id = machine.launch(STUDY)
+    in_training(machine, study_id)
+    os.kill(int(machine.redis.info("server")["process_id"]), signal.SIGKILL)
+    time.sleep(0.5)
+    broker.ensure(settings())
+    machine.wait_until(study_id)
+    check_against_uninterrupted(machine, study_id, tmp_path / "alone")
+    # Celery has found its way back too.
+    machine.wait_until(machine.launch(tiny_study()))
+
+
+def test_a_worker_that_dies_between_result_and_telling_costs_no_second_training(machine: Machine) -> None:
+    machine.recorder()
+    planned = plan(STUDY, {"digits": plan_study(STUDY, machine.config.home).stages.popitem()[1].images.identity})
+    study_id = machine.launch(STUDY)
+    # What such a worker leaves: a claimed stage, its result kept, its lease running out.
+    message = leases.Message(next(iter(planned.stages)), 1)
+    assert leases.claim(machine.redis, message, "dead", "host", "cpu", LEASE_SECONDS)
+    run(planned, machine.config.artifacts, machine.config.home, ["cpu"], 1, lambda *_: None)
+    machine.worker()
+    machine.wait_until(study_id)
+    assert f"stage {message.fingerprint} begins" not in (machine.logs / "worker.log").read_text()
+    launch.retry(study_id)
+    assert leases.counts(machine.redis, study_id) == {"done": 1}

@@ -1,0 +1,121 @@
+"""Everything at once, as `python -m tasks up` runs it: parts that die come back, and Ctrl-C ends them all."""
+
+import os
+import signal
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from redis.exceptions import ConnectionError
+
+from data.settings import settings
+from tasks import broker, launch, leases, telemetry
+from tasks.process import ROOT, python
+from tests.machine import alive, free_port, long_study, wait_for
+
+pytestmark = pytest.mark.faults
+
+
+class Up:
+    """A running `up` and what it has started."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        self.output = folder / "up.txt"
+        command = python("-m", "tasks", "up", "--port", str(self.port), "--workers", "2")
+        with self.output.open("wb") as output:
+            self.process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output)
+        self.children: set[int] = set()
+
+    def family(self) -> list[psutil.Process]:
+        """Return the processes below, and remember them."""
+        found = psutil.Process(self.process.pid).children(recursive=True)
+        self.children |= {child.pid for child in found}
+        return found
+
+    def healthy(self) -> bool:
+        """Return whether the dashboard answers."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/_stcore/health", timeout=1.0) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+
+@pytest.fixture
+def up(home: Path, tmp_path: Path) -> Iterator[Up]:
+    """`up` with its dashboard answering and two workers ready."""
+    del home
+    started = Up(tmp_path)
+    try:
+        wait_for(lambda: len(workers()) == 2, 40.0)
+        wait_for(started.healthy, 40.0)
+        started.family()
+        yield started
+    finally:
+        if started.process.poll() is None:
+            started.process.kill()
+        started.process.wait()
+
+
+def workers() -> list[telemetry.Worker]:
+    try:
+        return telemetry.workers(broker.connect(patience=0))
+    except broker.BrokerError:
+        return []
+
+
+def test_killed_parts_come_back_and_ctrl_c_ends_them_all(up: Up) -> None:
+    redis = broker.connect()
+    # An empty store gets the demo; its place is wanted for a stage that lasts.
+    demo = wait_for(lambda: leases.studies(redis))[0]
+    launch.cancel(demo)
+    study_id = launch.launch(long_study(epochs=10_000))
+    [fingerprint] = leases.members(redis, study_id)
+    trained_by = wait_for(lambda: telemetry.progress([fingerprint], redis), 30.0)[fingerprint].worker
+    reached = wait_for(lambda: telemetry.progress([fingerprint], redis))[fingerprint].epoch
+
+    # A worker: the supervisor knows at once that it is dead, so nobody waits for its lease to run out.
+    begin = time.monotonic()
+    os.kill(int(trained_by.split(":")[-1]), signal.SIGKILL)
+    wait_for(lambda: redis.hget(f"ticketscope:stage:{fingerprint}", "attempt") == "2", 10.0)
+    wait_for(lambda: telemetry.progress([fingerprint], redis), 10.0)
+    assert time.monotonic() - begin < 10.0
+    assert reached > 0
+    wait_for(lambda: len(workers()) == 2, 20.0)
+
+    # Redis: it is started again, with all that it held.
+    pid = int(redis.info("server")["process_id"])
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: answers_with_another_pid(pid), 10.0)
+    assert leases.states(redis, [fingerprint]) == {fingerprint: "running"}
+
+    up.family()
+    begin = time.monotonic()
+    up.process.send_signal(signal.SIGINT)
+    assert up.process.wait(timeout=10.0) == 0
+    assert time.monotonic() - begin < 6.0
+    assert not [pid for pid in up.children if alive(pid)]
+    assert f"http://localhost:{up.port}" in up.output.read_text()
+
+
+def answers_with_another_pid(pid: int) -> bool:
+    try:
+        return int(broker.connect(patience=0).info("server")["process_id"]) != pid
+    except ConnectionError:
+        return False
+
+
+def test_nothing_outlives_up_and_only_one_runs_on_a_home(up: Up) -> None:
+    second = subprocess.run(
+        python("-m", "tasks", "up", "--port", str(free_port())), cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert second.returncode == 2
+    assert str(settings().home) in second.stderr.replace("\n", "")
+    assert len(second.stderr.splitlines()) == 1
+    up.process.kill()
+    wait_for(lambda: not [pid for pid in up.children if alive(pid)], 5.0)

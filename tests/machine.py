@@ -1,0 +1,131 @@
+"""The real parts of Ticketscope as processes, and waiting for what they do."""
+
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from data import queries
+from data.settings import Settings
+from data.store import Store
+from engine.spec import Study, parse_study
+from tasks import launch, leases
+from tasks.broker import client
+from tasks.process import python, spawn
+
+T = TypeVar("T")
+
+# So that a dead worker's stage is taken up again within a test's patience.
+LEASE_SECONDS = 2.0
+
+
+def wait_for(what: Callable[[], T], seconds: float = 30.0) -> T:
+    """Return the first answer that counts as true; AssertionError when none comes in time."""
+    deadline = time.monotonic() + seconds
+    while True:
+        answer = what()
+        if answer:
+            return answer
+        assert time.monotonic() < deadline, f"still {answer!r} after {seconds:g} s"
+        time.sleep(0.05)
+
+
+def tiny_study(**changes: object) -> Study:
+    """Return a study of 7 trainings that takes a moment."""
+    values: dict[str, object] = {
+        "name": "Tiny",
+        "datasets": ["digits"],
+        "networks": ["lenet300"],
+        "learning_rates": [0.1],
+        "pruners": ["iterative", "oneshot"],
+        "sparsities": [0.5, 0.9],
+        "starts": ["winning_ticket", "finetune"],
+        "seeds": [0],
+        "train_images": 100,
+        "test_images": 100,
+        "recipe": {"epochs": 4, "batch_size": 50, "augmentation": "none"},
+    }
+    return parse_study({**values, **changes})
+
+
+def long_study(epochs: int = 400, **changes: object) -> Study:
+    """Return a study of one dense training of several seconds, with its first checkpoint after a fifteenth of it."""
+    empty: dict[str, object] = {"pruners": [], "sparsities": [], "starts": []}
+    recipe = {"epochs": epochs, "batch_size": 32, "augmentation": "none"}
+    return tiny_study(**{"name": "Long", "train_images": 1000, "recipe": recipe, **empty, **changes})
+
+
+class Machine:
+    """Recorder and workers of one home, started and killed at will."""
+
+    def __init__(self, config: Settings) -> None:
+        self.config = config
+        self.store = Store(config.database)
+        self.redis = client(config)
+        self.logs = config.home / "logs"
+        self._processes: list[subprocess.Popen[bytes]] = []
+
+    def start(self, *arguments: str, log: str = "part") -> "subprocess.Popen[bytes]":
+        """Start a command of Python's."""
+        process = spawn(python(*arguments), self.logs / f"{log}.log")
+        self._processes.append(process)
+        return process
+
+    def recorder(self) -> "subprocess.Popen[bytes]":
+        """Start a recorder that reaps often."""
+        return self.start("-m", "tasks", "recorder", "--reap", "0.3", "--stale", "1", log="recorder")
+
+    def worker(self) -> "subprocess.Popen[bytes]":
+        """Start one worker process, without the supervisor that would notice its death."""
+        return self.start("-m", "tasks.worker", "--device", "cpu", "--lease", str(LEASE_SECONDS), log="worker")
+
+    def wait_until(self, study_id: str, state: str = "done", seconds: float = 60.0) -> None:
+        """Wait until DuckDB has a study in a state."""
+
+        def reached() -> bool:
+            found = queries.studies(self.store)
+            return state in set(found[found["study_id"] == study_id]["state"])
+
+        try:
+            wait_for(reached, seconds)
+        except AssertionError as error:
+            logs = "\n".join(file.read_text()[-3000:] for file in self.logs.glob("*.log"))
+            raise AssertionError(f"{leases.counts(self.redis, study_id)}\n{logs}") from error
+
+    def recorded_epochs(self, study_id: str) -> int:
+        """Return how many epochs of a study DuckDB holds."""
+        with self.store.reading() as connection:
+            query = "SELECT count(*) FROM epochs JOIN study_stages USING (fingerprint) WHERE study_id = ?"
+            row = connection.execute(query, [study_id]).fetchone()
+        return int(row[0]) if row else 0
+
+    def launch(self, study: Study) -> str:
+        """Queue a study."""
+        return launch.launch(study)
+
+    def stop(self) -> None:
+        """End everything that was started here and still runs."""
+        for process in self._processes:
+            # Their home goes with them, so nothing need be put in order.
+            process.kill()
+            process.wait()
+        self.redis.close()
+
+
+def free_port() -> int:
+    """Return a port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def alive(pid: int) -> bool:
+    """Return whether a process runs: one that has ended but was not waited for does not."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"

@@ -1,0 +1,22 @@
+"""How many workers a machine gets, and on what."""
+
+import pytest
+import torch
+
+from tasks.devices import DeviceError, cores, devices, gpus
+
+
+def test_a_cpu_machine_gets_a_worker_for_each_core() -> None:
+    assert devices("cpu") == ["cpu"] * cores()
+    assert devices("cpu", 3) == ["cpu"] * 3
+
+
+def test_gpus_are_those_that_pytorch_finds() -> None:
+    assert gpus() == torch.cuda.device_count()
+    assert devices("auto")[0] == ("cuda:0" if gpus() else "cpu")
+
+
+@pytest.mark.parametrize("wanted", ["tpu", "cuda:", "cuda:99", ""])
+def test_what_is_not_there_is_refused(wanted: str) -> None:
+    with pytest.raises(DeviceError, match="auto"):
+        devices(wanted)

@@ -1,0 +1,88 @@
+"""A study trained in one place: the same whatever the number of processes, and however often it was stopped."""
+
+import os
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+
+from data.artifacts import Artifacts
+from data.settings import settings
+from engine.plan import Plan
+from engine.results import StageResult
+from tasks.local import Report, StageFailed, Stopped, run
+from tasks.planning import plan_study
+from tests.machine import long_study, tiny_study
+
+
+def measured(results: dict[str, StageResult]) -> dict[str, object]:
+    """Return all but what the clock says."""
+    return {
+        fingerprint: ([e[:6] for e in result.to_json()["epochs"]], result.overlaps, result.sparsity)
+        for fingerprint, result in results.items()
+    }
+
+
+def train(plan: Plan, folder: Path, processes: int = 1, report: Report = lambda *_: None) -> dict[str, StageResult]:
+    return run(plan, str(folder), settings().home, ["cpu"] * processes, 1, report)
+
+
+def test_processes_change_nothing(home: Path, tmp_path: Path) -> None:
+    plan = plan_study(tiny_study(), home)
+    epochs: dict[str, int] = {}
+    alone = train(plan, tmp_path / "alone", report=epochs.__setitem__)
+    assert epochs == {fingerprint: stage.epochs for fingerprint, stage in plan.stages.items()}
+    epochs.clear()
+    spread = train(plan, tmp_path / "spread", 2, epochs.__setitem__)
+    assert set(epochs) == set(plan.stages)
+    assert measured(alone) == measured(spread)
+    for fingerprint in plan.stages:
+        name = f"weights/{fingerprint}/trained.safetensors"
+        assert (tmp_path / "alone" / name).read_bytes() == (tmp_path / "spread" / name).read_bytes()
+
+
+def test_stopped_and_run_again_it_gives_the_same(home: Path, tmp_path: Path) -> None:
+    plan = plan_study(long_study(epochs=30), home)
+    [fingerprint] = plan.stages
+    seen: list[int] = []
+
+    def stop_at_ten(_: str, epoch: int) -> None:
+        seen.append(epoch)
+        if epoch == 10:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    handlers = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    with pytest.raises(Stopped):
+        train(plan, tmp_path / "stopped", report=stop_at_ten)
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == handlers
+    assert seen == list(range(1, 11))
+    again = train(plan, tmp_path / "stopped", report=stop_at_ten)
+    assert seen == list(range(1, 31))
+    assert measured(again) == measured(train(plan, tmp_path / "whole"))
+    assert not Artifacts(str(tmp_path / "stopped")).exists(fingerprint, "checkpoint")
+
+
+def test_a_failure_is_told_after_all_else_is_done(home: Path, tmp_path: Path) -> None:
+    # No weights stay finite at such a rate; the other one trains.
+    plan = plan_study(tiny_study(learning_rates=[0.1, 10.0], recipe={"epochs": 30, "batch_size": 10}), home)
+    with pytest.raises(StageFailed, match="Diverged"):
+        train(plan, tmp_path)
+    done = Artifacts(str(tmp_path)).finished()
+    assert {plan.stages[fingerprint].learning_rate for fingerprint in done} == {0.1}
+    assert len(done) == 7
+
+
+def test_processes_stop_when_asked_to(home: Path, tmp_path: Path) -> None:
+    plan = plan_study(long_study(epochs=3000, seeds=[0, 1]), home)
+    timer: list[threading.Timer] = []
+
+    def stop_soon(_: str, epoch: int) -> None:
+        if epoch >= 3 and not timer:
+            timer.append(threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)))
+            timer[0].start()
+
+    with pytest.raises(Stopped):
+        train(plan, tmp_path, 2, stop_soon)
+    artifacts = Artifacts(str(tmp_path))
+    assert all(artifacts.exists(fingerprint, "checkpoint") for fingerprint in plan.stages)

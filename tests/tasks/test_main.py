@@ -1,0 +1,253 @@
+"""The command line: what it prints, what it writes, and what it refuses."""
+
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from data import queries
+from data.settings import settings
+from engine.spec import load_study, to_toml
+from tasks.__main__ import main
+from tasks.process import ROOT, python
+from tests.machine import Machine, free_port, tiny_study
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def command(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Run a command in this process; returns its exit code, stdout and stderr."""
+    del home
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        settings.cache_clear()
+        monkeypatch.setattr(sys, "argv", ["python -m tasks", *arguments])
+        monkeypatch.setenv("COLUMNS", "200")
+        capsys.readouterr()
+        code = 0
+        try:
+            main()
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+        shown = capsys.readouterr()
+        return code, shown.out, shown.err
+
+    return call
+
+
+@pytest.fixture
+def toml(tmp_path: Path) -> Callable[..., str]:
+    """Write the tiny study with some of its lines changed, and return the file."""
+
+    def write(*changes: tuple[str, str]) -> str:
+        text = to_toml(tiny_study())
+        for old, new in changes:
+            assert old in text
+            text = text.replace(old, new)
+        file = tmp_path / "study.toml"
+        file.write_text(text)
+        return str(file)
+
+    return write
+
+
+SPARSITIES = "sparsities = [\n    0.5,\n    0.9,\n]"
+RATES = "learning_rates = [\n    0.1,\n]"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ((SPARSITIES, "sparsities = [1.2]"), ("sparsities", "1.2", "less than 1")),
+        (('"lenet300"', '"lenet9000"'), ("networks", "lenet9000", "resnet20")),
+        ((RATES, "learning_rates = [0]"), ("learning_rates", "greater than 0")),
+        ((RATES, 'learning_rates = ["abc"]'), ("learning_rates", "abc", "number")),
+        (('"digits"', '"folder:/no/such/folder"'), ("/no/such/folder",)),
+        (('"digits"', '"digit"'), ("digit", "cifar10")),
+        (('name = "Tiny"', 'name = "Tiny"\nseedz = [1]'), ("seedz", "allowed")),
+        (('name = "Tiny"', "name = Tiny"), ("TOML", "study.toml")),
+        (("train_images = 100", "train_images = 5000"), ("train_images", "5000", "1437")),
+    ],
+)
+@pytest.mark.parametrize("verb", [("plan",), ("run", "--out", "{out}")])
+def test_bad_studies_are_refused(
+    command: Command,
+    toml: Callable[..., str],
+    tmp_path: Path,
+    verb: tuple[str, ...],
+    change: tuple[str, str],
+    words: tuple[str, ...],
+) -> None:
+    arguments = [part.format(out=tmp_path / "out") for part in verb]
+    code, shown, error = command(*arguments, toml(change))
+    assert code == 2
+    assert shown == ""
+    assert error.startswith("error:")
+    assert "Traceback" not in error
+    assert all(word in error for word in words), error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("plan", "nowhere.toml"), ("nowhere.toml", "demo")),
+        (("plan", "paper:fig7"), ("paper:fig7", "TOML")),
+        (("status", "abc"), ("abc", "status")),
+        (("cancel", "abc"), ("abc", "status")),
+        (("retry", "abc"), ("abc", "launch")),
+        (("export", "abc", "--out", "x"), ("abc",)),
+        (("run", "demo", "--out", "x", "--device", "tpu"), ("tpu", "auto")),
+        (("run", "demo", "--out", "x", "--device", "cuda:99"), ("cuda:99",)),
+        (("up", "--host", "0.0.0.0"), ("TICKETSCOPE_PASSWORD", "0.0.0.0")),
+        (("frobnicate",), ("frobnicate",)),
+        (("plan",), ("STUDY",)),
+    ],
+)
+def test_bad_arguments_are_refused(command: Command, arguments: tuple[str, ...], words: tuple[str, ...]) -> None:
+    code, _, error = command(*arguments)
+    assert code == 2
+    assert "Traceback" not in error
+    assert all(word in error for word in words), error
+
+
+def test_a_port_that_is_taken_is_told_before_anything_starts(command: Command, home: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        code, shown, error = command("up", "--port", str(port))
+    assert (code, shown) == (2, "")
+    assert str(port) in error
+    assert "--port" in error
+    assert not home.exists()
+
+
+def test_a_redis_that_does_not_answer_is_told(
+    command: Command, toml: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = free_port()
+    monkeypatch.setenv("REDIS_URL", f"redis://:secret@127.0.0.1:{port}/0")
+    code, _, error = command("launch", toml())
+    assert code == 2
+    assert f"127.0.0.1:{port}" in error
+    assert "secret" not in error
+
+
+def test_a_faulty_setting_is_told(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TICKETSCOPE_WORKERS", "many")
+    code, _, error = command("plan", "demo")
+    assert code == 2
+    assert "TICKETSCOPE_WORKERS" in error
+
+
+def test_a_refusal_shows_no_traceback_in_a_process_of_its_own(home: Path) -> None:
+    del home
+    ended = subprocess.run(
+        python("-m", "tasks", "plan", "no.toml"), cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 2
+    assert ended.stdout == ""
+    assert len(ended.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "name", ["up", "worker", "recorder", "plan", "launch", "run", "status", "cancel", "retry", "export"]
+)
+def test_every_command_explains_itself(command: Command, name: str) -> None:
+    code, shown, _ = command(name, "--help")
+    assert code == 0
+    assert "Usage: python -m tasks" in shown
+    assert len(shown.split()) > 15
+
+
+def test_plan_counts_what_there_is_to_do(command: Command, toml: Callable[..., str]) -> None:
+    code, shown, _ = command("plan", toml(), "--json")
+    found = json.loads(shown)
+    assert code == 0
+    assert {key: found[key] for key in ("study", "stages", "trainings", "reused", "remaining", "by_kind")} == {
+        "study": "Tiny",
+        "stages": 7,
+        "trainings": 7,
+        "reused": 0,
+        "remaining": 7,
+        "by_kind": {"pretrain": 1, "retrain": 6},
+    }
+    assert found["estimated_seconds"] > 0
+    assert found["workers"] >= 1
+    assert "remaining" in command("plan", toml())[1]
+
+
+def test_run_writes_the_tables_and_does_nothing_the_second_time(
+    command: Command, toml: Callable[..., str], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    code, shown, _ = command("run", toml(), "--out", str(out), "--jobs", "1")
+    assert code == 0
+    assert "accuracy.parquet" in shown
+    # 1 dense network, and for each pruner and sparsity 2 starts.
+    assert pq.read_table(out / "accuracy.parquet").num_rows == 9
+    assert pq.read_table(out / "epochs.parquet").num_rows == 9 * 4
+    assert load_study(out / "study.toml") == tiny_study()
+    before = {file: file.stat().st_mtime_ns for file in (out / "artifacts").rglob("*.*")}
+    assert command("run", toml(), "--out", str(out), "--jobs", "2")[0] == 0
+    assert {file: file.stat().st_mtime_ns for file in (out / "artifacts").rglob("*.*")} == before
+
+
+def test_a_stage_that_fails_makes_run_fail(command: Command, toml: Callable[..., str], tmp_path: Path) -> None:
+    code, shown, _ = command(
+        "run", toml((RATES, "learning_rates = [10.0]"), ("epochs = 4", "epochs = 40")), "--out", str(tmp_path / "out")
+    )
+    assert code == 1
+    assert "Diverged" in shown
+
+
+def test_a_study_is_launched_watched_shown_and_exported(
+    command: Command, toml: Callable[..., str], machine: Machine, tmp_path: Path
+) -> None:
+    code, shown, error = command("launch", toml())
+    assert code == 0
+    assert "no workers" in error
+    study_id = shown.split()[-1]
+    # No recorder runs: what was launched is seen all the same.
+    assert study_id[:6] in command("status")[1]
+    code, shown, _ = command("status", study_id[:4])
+    assert code == 0
+    assert "1 queued" in shown
+    assert "cancelled 7 stages" in command("cancel", study_id[:4])[1]
+    assert "cancelled" in command("status", study_id)[1]
+    assert command("retry", study_id[:4])[0] == 0
+    machine.worker()
+    machine.recorder()
+    code, shown, _ = command("launch", toml(), "--wait")
+    assert code == 0
+    assert "7/7" in shown
+    code, shown, error = command("export", study_id[:5], "--out", str(tmp_path / "exported"))
+    assert (code, error) == (0, "")
+    assert pq.read_table(tmp_path / "exported" / "accuracy.parquet").num_rows == 9
+    assert load_study(tmp_path / "exported" / "study.toml") == tiny_study()
+    assert "there are studies already" in command("launch", toml(), "--if-empty")[1]
+
+
+def test_waiting_for_a_study_that_fails_fails(command: Command, toml: Callable[..., str], machine: Machine) -> None:
+    machine.worker()
+    machine.recorder()
+    code, shown, _ = command(
+        "launch", toml((RATES, "learning_rates = [10.0]"), ("epochs = 4", "epochs = 40")), "--wait"
+    )
+    assert code == 1
+    assert "1 failed" in shown
+    study_id = shown.split(" as ")[1].split()[0]
+    code, shown, _ = command("status", study_id)
+    assert "Diverged" in shown
+    assert machine.redis.hget(f"ticketscope:stage:{_failed(machine, study_id)}", "attempt") == "1"
+
+
+def _failed(machine: Machine, study_id: str) -> str:
+    stages = queries.stages(machine.store, study_id)
+    return str(stages[stages["state"] == "failed"]["fingerprint"].iloc[0])

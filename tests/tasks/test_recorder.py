@@ -1,0 +1,101 @@
+"""From the stream to DuckDB: all of it, once, whatever died on the way."""
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from data import queries
+from data.settings import settings
+from data.store import Store
+from tasks import launch, leases, recorder, telemetry
+from tests.machine import Machine, tiny_study, wait_for
+from tests.tasks.test_leases import LEASE, claim, result, row
+
+
+@pytest.fixture
+def store(home: Path) -> Store:
+    del home
+    found = Store(settings().database)
+    found.ensure()
+    return found
+
+
+def rows(store: Store, table: str) -> int:
+    with store.reading() as connection:
+        found = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
+    return int(found[0]) if found else 0
+
+
+def launched(redis: Redis) -> tuple[str, leases.Message]:
+    """Launch a study and train two epochs of its root, as a worker would tell them."""
+    study_id = launch.launch(tiny_study())
+    [message] = [
+        leases.Message(fingerprint, 1)
+        for fingerprint, state in leases.states(redis, leases.members(redis, study_id)).items()
+        if state == "queued"
+    ]
+    assert claim(redis, message)
+    leases.renew(redis, message, LEASE, [row(1)])
+    leases.renew(redis, message, LEASE, [row(2)])
+    return study_id, message
+
+
+def test_everything_told_is_recorded_acknowledged_and_trimmed(redis: Redis, store: Store) -> None:
+    study_id, message = launched(redis)
+    leases.done(redis, message, result(message.fingerprint))
+    recorder.drain_idle(settings())
+    record = queries.study(store, study_id)
+    assert record.counts["done"] == 1
+    assert record.counts["queued"] + record.counts["waiting"] == len(queries.stages(store, study_id)) - 1
+    assert rows(store, "epochs") == 2
+    assert redis.xlen(telemetry.EVENTS) == 0
+    assert redis.xpending(telemetry.EVENTS, recorder.GROUP)["pending"] == 0
+
+
+def test_what_a_dead_recorder_had_read_is_read_again(redis: Redis, store: Store) -> None:
+    study_id, _ = launched(redis)
+    redis.xgroup_create(telemetry.EVENTS, recorder.GROUP, id="0")
+    redis.xreadgroup(recorder.GROUP, recorder.CONSUMER, {telemetry.EVENTS: ">"}, count=5)
+    recorder.drain_idle(settings())
+    assert queries.study(store, study_id).counts["running"] == 1
+    assert rows(store, "epochs") == 2
+    assert redis.xlen(telemetry.EVENTS) == 0
+
+
+def test_events_told_twice_are_recorded_once(redis: Redis, store: Store) -> None:
+    _, message = launched(redis)
+    leases.renew(redis, message, LEASE, [row(1), row(2)])
+    recorder.drain_idle(settings())
+    leases.renew(redis, message, LEASE, [row(2)])
+    recorder.drain_idle(settings())
+    assert rows(store, "epochs") == 2
+
+
+def test_one_bad_event_does_not_hold_up_the_others(redis: Redis, store: Store) -> None:
+    redis.xadd(telemetry.EVENTS, {"kind": "rumour", "body": "{}"})
+    redis.xadd(telemetry.EVENTS, {"kind": "stage", "body": "not JSON"})
+    study_id, _ = launched(redis)
+    recorder.drain_idle(settings())
+    assert queries.study(store, study_id).counts["running"] == 1
+    refused = [fields for _, fields in redis.xrange(recorder.REFUSED)]
+    assert {fields["kind"] for fields in refused} == {"rumour", "stage"}
+    assert all(fields["error"] for fields in refused)
+
+
+def test_a_second_recorder_of_a_home_waits_for_the_first(machine: Machine) -> None:
+    first = machine.recorder()
+    wait_for(lambda: "recording into" in (machine.logs / "recorder.log").read_text())
+    stopping = threading.Event()
+    second = threading.Thread(target=recorder.record, args=(machine.config, leases.Timing(), stopping))
+    second.start()
+    time.sleep(0.8)
+    study_id = machine.launch(tiny_study())
+    machine.wait_until(study_id, "queued")
+    assert first.poll() is None
+    assert second.is_alive()
+    stopping.set()
+    second.join(timeout=3.0)
+    assert not second.is_alive()

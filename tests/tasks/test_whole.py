@@ -1,0 +1,161 @@
+"""A study's whole path through real processes: Redis, Celery, the recorder, DuckDB."""
+
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from data import queries, tables
+from data.artifacts import Artifacts
+from data.settings import settings
+from engine.spec import to_toml
+from tasks import launch, leases, telemetry
+from tasks.local import run
+from tasks.planning import plan_study
+from tests.machine import Machine, long_study, tiny_study, wait_for
+
+
+def starts(machine: Machine, fingerprints: list[str]) -> list[int]:
+    """Return how often each of some stages was begun."""
+    log = (machine.logs / "worker.log").read_text()
+    return [log.count(f"stage {fingerprint} begins") for fingerprint in fingerprints]
+
+
+def folder_of_images(path: Path) -> Path:
+    """Write a dataset of two classes, dark and light, in ImageFolder's layout."""
+    draws = np.random.default_rng(0)
+    for part, count in (("train", 20), ("test", 10)):
+        for label, level in (("dark", 40), ("light", 200)):
+            folder = path / part / label
+            folder.mkdir(parents=True)
+            for number in range(count):
+                pixels = draws.integers(level - 40, level + 40, (8, 8), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / f"{number}.png")
+    return path
+
+
+def test_a_study_gives_what_running_it_in_one_place_gives(machine: Machine, tmp_path: Path) -> None:
+    machine.recorder()
+    machine.worker()
+    machine.worker()
+    study = tiny_study()
+    study_id = machine.launch(study)
+    machine.wait_until(study_id)
+    plan = plan_study(study, machine.config.home)
+    alone = run(plan, str(tmp_path / "alone"), machine.config.home, ["cpu"], 1, lambda *_: None)
+    expected = tables.tables_from_results(plan, alone)
+    recorded = tables.tables_from_store(machine.store, study_id)
+    assert set(recorded) == {"accuracy", "overlap", "epochs"}
+    for name, table in recorded.items():
+        clock = [column for column in table.column_names if column == "seconds"]
+        assert table.num_rows > 0
+        assert table.drop_columns(clock).equals(expected[name].drop_columns(clock))
+    stages = queries.stages(machine.store, study_id)
+    assert set(stages["state"]) == {"done"}
+    assert set(stages["attempt"]) == {1}
+    assert stages[["worker", "host", "device", "started_at", "finished_at", "seconds"]].notna().all().all()
+    assert machine.redis.xlen(telemetry.EVENTS) == 0
+    assert starts(machine, list(plan.stages)) == [1] * 7
+    # The same study once more is there at once, without a single training.
+    again = machine.launch(study)
+    machine.wait_until(again)
+    assert queries.study(machine.store, again).counts["done"] == 7
+    assert starts(machine, list(plan.stages)) == [1] * 7
+
+
+def test_studies_launched_at_once_from_two_processes_share_their_stages(machine: Machine, tmp_path: Path) -> None:
+    machine.recorder()
+    machine.worker()
+    machine.worker()
+    files = []
+    for pruner in ("iterative", "oneshot"):
+        file = tmp_path / f"{pruner}.toml"
+        file.write_text(to_toml(tiny_study(name=pruner, pruners=[pruner], seeds=[0, 1])))
+        files.append(str(file))
+    with ThreadPoolExecutor(2) as pool:
+        launched = [pool.submit(machine.start, "-m", "tasks", "launch", file, "--wait", log=file) for file in files]
+        assert [future.result().wait(timeout=60.0) for future in launched] == [0, 0]
+    study = tiny_study(pruners=["iterative", "oneshot"], seeds=[0, 1])
+    plan = plan_study(study, machine.config.home)
+    assert starts(machine, list(plan.stages)) == [1] * len(plan.stages)
+    assert set(queries.studies(machine.store)["state"]) == {"done"}
+
+
+def test_a_cancelled_study_stops_and_a_retry_goes_on_from_its_checkpoint(machine: Machine) -> None:
+    machine.recorder()
+    machine.worker()
+    study_id = machine.launch(long_study(epochs=4000, recipe={"epochs": 4000, "batch_size": 32, "rewind_epoch": 5}))
+    [fingerprint] = leases.members(machine.redis, study_id)
+    wait_for(lambda: machine.recorded_epochs(study_id) >= 5)
+    assert launch.cancel(study_id) == 1
+    machine.wait_until(study_id, "cancelled")
+    # The worker notices by its next epoch, and is free again.
+    wait_for(lambda: all(worker.stage is None for worker in telemetry.workers(machine.redis)), 5.0)
+    assert telemetry.progress(redis=machine.redis) == {}
+    launch.retry(study_id)
+    wait_for(lambda: telemetry.progress([fingerprint], machine.redis), 10.0)
+    assert telemetry.progress([fingerprint], machine.redis)[fingerprint].epoch > 5
+    machine.wait_until(study_id, "running")
+    launch.cancel(study_id)
+
+
+def test_a_failed_stage_says_why_and_can_be_retried(machine: Machine, tmp_path: Path) -> None:
+    machine.recorder()
+    images = folder_of_images(tmp_path / "images")
+    study = tiny_study(
+        datasets=["digits", f"folder:{images}"], train_images=None, test_images=None, pruners=["oneshot"]
+    )
+    study_id = machine.launch(study)
+    hidden = images.rename(tmp_path / "hidden")
+    # What was read of the folder is forgotten too, as on another host.
+    shutil.rmtree(machine.config.datasets, ignore_errors=True)
+    machine.worker()
+    machine.wait_until(study_id, "failed")
+    stages = queries.stages(machine.store, study_id)
+    failed = stages[stages["state"] == "failed"]
+    assert list(failed["kind"]) == ["pretrain"]
+    assert list(failed["attempt"]) == [3]
+    assert str(images) in failed["error"].iloc[0]
+    assert "Traceback" in failed["error"].iloc[0]
+    assert list(stages[stages["dataset"] == "digits"]["state"].unique()) == ["done"]
+    hidden.rename(images)
+    launch.retry(study_id)
+    machine.wait_until(study_id)
+
+
+def test_a_study_trained_without_redis_is_taken_over_with_its_results(machine: Machine) -> None:
+    study = tiny_study()
+    plan = plan_study(study, machine.config.home)
+    run(plan, machine.config.artifacts, machine.config.home, ["cpu"], 1, lambda *_: None)
+    assert launch.preview(study).reused == 7
+    machine.recorder()
+    study_id = machine.launch(study)
+    machine.wait_until(study_id, seconds=10.0)
+    assert len(queries.accuracy(machine.store, study_id)) == len(plan.roles)
+    # Where a result is gone, only that stage is trained again.
+    [root] = [fingerprint for fingerprint, stage in plan.stages.items() if stage.kind == "pretrain"]
+    Path(machine.config.artifacts, "results", f"{root}.json").unlink()
+    again = machine.launch(study)
+    assert leases.counts(machine.redis, again) == {"done": 6, "queued": 1}
+
+
+@pytest.mark.faults
+def test_a_worker_asked_to_stop_hands_its_stage_back(machine: Machine) -> None:
+    machine.recorder()
+    worker = machine.worker()
+    study_id = machine.launch(long_study(epochs=4000))
+    [fingerprint] = leases.members(machine.redis, study_id)
+    wait_for(lambda: telemetry.progress(redis=machine.redis))
+    worker.terminate()
+    assert worker.wait(timeout=3.0) == 0
+    assert leases.states(machine.redis, [fingerprint])[fingerprint] == "queued"
+    assert telemetry.workers(machine.redis) == []
+    assert Artifacts(settings().artifacts).exists(fingerprint, "checkpoint")
+    reached = wait_for(lambda: machine.recorded_epochs(study_id))
+    machine.worker()
+    wait_for(lambda: telemetry.progress(redis=machine.redis))
+    assert telemetry.progress(redis=machine.redis)[fingerprint].epoch > reached
+    launch.cancel(study_id)
