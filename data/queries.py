@@ -233,6 +233,12 @@ def residuals(store: Store, study_id: str) -> pd.DataFrame:
     return _of_study(store, study_id, query)
 
 
+def recorded(store: Store) -> set[str]:
+    """Return the fingerprints of all stages whose results are recorded."""
+    with store.reading() as connection:
+        return {str(row[0]) for row in connection.execute("SELECT fingerprint FROM results").fetchall()}
+
+
 def speeds(store: Store) -> pd.DataFrame:
     """Return how fast stages of each make were trained, measured over all that are done.
 

@@ -66,13 +66,14 @@ def worker(
     from tasks.broker import serving
     from tasks.devices import devices
     from tasks.supervisor import Supervisor
-    from tasks.up import worker_parts
+    from tasks.up import DRAIN_SECONDS, worker_parts
 
     config = settings()
     chosen = devices(device or config.device, processes or config.workers)
     with serving(config):
-        out.print(f"{len(chosen)} workers on {', '.join(sorted(set(chosen)))}")
-        Supervisor([worker_parts(config, chosen, lease)]).run()
+        many = f"{len(chosen)} workers" if len(chosen) > 1 else "1 worker"
+        out.print(f"{many} on {', '.join(sorted(set(chosen)))}; Ctrl-C stops after the epoch, twice at once")
+        Supervisor([worker_parts(config, chosen, lease, DRAIN_SECONDS)]).run()
 
 
 @app.command()

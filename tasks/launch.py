@@ -9,7 +9,7 @@ from typing import Any
 from redis import Redis
 
 from data.artifacts import Artifacts
-from data.queries import UnknownStudy
+from data.queries import UnknownStudy, recorded
 from data.settings import Settings, settings
 from data.store import Store
 from engine.plan import Stage
@@ -89,11 +89,8 @@ def _publish_results(redis: Redis, config: Settings, artifacts: Artifacts, finis
     """Tell the recorder the results that it may never have heard of, as of a study trained without Redis."""
     if not finished:
         return
-    recorded: set[str] = set()
-    if config.database.exists():
-        with Store(config.database).reading() as connection:
-            recorded = {str(row[0]) for row in connection.execute("SELECT fingerprint FROM results").fetchall()}
-    for fingerprint in sorted(finished - recorded):
+    known = recorded(Store(config.database)) if config.database.exists() else set()
+    for fingerprint in sorted(finished - known):
         result = artifacts.result(fingerprint)
         if result is not None:
             telemetry.publish(redis, [("result", {"fingerprint": fingerprint, "result": result.to_json()})])

@@ -21,6 +21,10 @@ from tasks.supervisor import Part, Supervisor
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 LOOK_SECONDS = 1.0
+# Ctrl-C ends everything soon; an epoch that takes longer is trained again.
+STOP_SECONDS = 3.5
+# Workers on their own are stopped to be moved or updated, and nobody waits at a keyboard.
+DRAIN_SECONDS = 110.0
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +47,14 @@ def up(config: Settings, host: str, port: int, devices: Sequence[str], console: 
         ) from None
 
 
-def worker_parts(config: Settings, devices: Sequence[str], lease: float, logs: Path | None = None) -> list[Part]:
-    """Return the worker processes to keep alive, one for each device given."""
+def worker_parts(
+    config: Settings, devices: Sequence[str], lease: float, grace: float, logs: Path | None = None
+) -> list[Part]:
+    """Return the worker processes to keep alive, one for each device given.
+
+    grace: seconds that a worker gets to finish its epoch when all are stopped; one that takes longer is killed, and its
+    stage goes on from the last checkpoint.
+    """
 
     def died(pid: int) -> None:
         # It is known to be dead, so nobody need wait for its lease to run out.
@@ -61,6 +71,7 @@ def worker_parts(config: Settings, devices: Sequence[str], lease: float, logs: P
             name=f"worker {number}",
             command=python("-m", "tasks.worker", "--device", device, "--lease", str(lease)),
             log=logs / f"worker-{number}.log" if logs else None,
+            grace=grace,
             environment={**_environment(config), "OMP_NUM_THREADS": str(config.threads)},
             died=died,
         )
@@ -98,7 +109,7 @@ class _Household:
         recorder = Part(
             "recorder", python("-m", "tasks", "recorder"), self._logs / "recorder.log", 2.0, environment=environment
         )
-        workers = worker_parts(self._config, self._devices, leases.Timing.lease, self._logs)
+        workers = worker_parts(self._config, self._devices, leases.Timing.lease, STOP_SECONDS, self._logs)
         # A study that is there already keeps this from doing anything.
         demo = python("-m", "tasks", "launch", "demo", "--if-empty")
         self._demo = spawn(demo, self._logs / "demo.log", extra=environment)

@@ -107,6 +107,7 @@ def test_residuals_and_speeds(store: Store) -> None:
     store.record(whole_study(Stream(), made))
     residuals = queries.residuals(store, STUDY_ID)
     assert list(residuals["residual"].head(3)) == [1.0, 0.5, 0.25]
+    assert queries.recorded(store) == set(made.stages)
     speeds = queries.speeds(store)
     assert speeds["seconds_per_epoch"].iloc[0] == pytest.approx(1.5)
 
