@@ -83,7 +83,7 @@ def measured(fingerprint: str, stage: Stage) -> StageResult:
     epochs = tuple(
         Epoch(
             epoch=epoch,
-            learning_rate=stage.recipe.learning_rate(stage.learning_rate, epoch - 1),
+            learning_rate=stage.recipe.learning_rate(stage.learning_rate, epoch - 1, stage.epochs),
             train_loss=2.3 * math.exp(-4 * epoch / stage.epochs) + 0.02 + abs(draw.gauss(0, 0.02)),
             train_accuracy=min(100.0, 10 + 89.9 * (1 - math.exp(-7 * epoch / stage.epochs))),
             test_loss=2.2 * math.exp(-3.5 * epoch / stage.epochs) + 0.12 + abs(draw.gauss(0, 0.02)),
