@@ -36,11 +36,13 @@ class UpError(RuntimeError):
 def up(config: Settings, host: str, port: int, devices: Sequence[str], console: Console) -> None:
     """Run all parts until SIGINT or SIGTERM; raises UpError and BrokerError before anything is started."""
     _check_host(config, host)
-    _check_port(host, port)
     config.home.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(config.home / "up.lock", timeout=0), broker.serving(config, tied=True):
-            _Household(config, host, port, devices, console).run()
+        # Before the port, which a second start on the same home would find taken too.
+        with FileLock(config.home / "up.lock", timeout=0):
+            _check_port(host, port)
+            with broker.serving(config, tied=True):
+                _Household(config, host, port, devices, console).run()
     except Timeout:
         raise UpError(
             f"Ticketscope is up on {config.home} already; stop that one, or set TICKETSCOPE_HOME to another folder"

@@ -111,6 +111,26 @@ def test_a_study_from_the_click_to_the_plots(watched: Watched) -> None:
     expect(page.get_by_role("link", name="Tiny study")).to_be_visible()
 
 
+def test_the_demo_preset_runs_from_the_click_to_both_charts(watched: Watched) -> None:
+    page = watched.page
+    watched.open("/new_study")
+    page.locator(".st-key-use-demo button").click()
+    watched.ready()
+    # One of its three seeds is enough to see it go.
+    seeds = page.get_by_role("textbox", name="Seeds")
+    seeds.fill("0")
+    seeds.press("Enter")
+    expect(page.locator(".st-key-plan_numbers")).to_contain_text("42")
+    launch(watched)
+    expect(page.locator(".st-key-study_head")).to_contain_text("done", timeout=120_000)
+    assert done(page) == 42
+    page.get_by_role("tab", name="Accuracy").click()
+    for panel in range(4):
+        drawn(page, f"accuracy-panel-{panel}")
+    page.get_by_role("tab", name="Overlap").click()
+    drawn(page, "overlap-retention")
+
+
 def test_cancel_asks_first_and_retry_takes_up_again(watched: Watched) -> None:
     page = watched.page
     watched.open("/new_study")
