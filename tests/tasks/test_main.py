@@ -125,7 +125,8 @@ def test_a_port_that_is_taken_is_told_before_anything_starts(command: Command, h
     assert (code, shown) == (2, "")
     assert str(port) in error
     assert "--port" in error
-    assert not home.exists()
+    # No Redis, no database, no logs: nothing but the lock of the one `up` that a home may have.
+    assert [path.name for path in home.iterdir()] == ["up.lock"]
 
 
 def test_a_redis_that_does_not_answer_is_told(
