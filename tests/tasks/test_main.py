@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from filelock import FileLock
 
 from data import queries
 from data.settings import settings
@@ -127,6 +128,17 @@ def test_a_port_that_is_taken_is_told_before_anything_starts(command: Command, h
     assert "--port" in error
     # No Redis, no database, no logs: nothing but the lock of the one `up` that a home may have.
     assert [path.name for path in home.iterdir()] == ["up.lock"]
+
+
+def test_a_second_start_on_a_home_is_told_as_that(command: Command, home: Path) -> None:
+    home.mkdir()
+    with FileLock(home / "up.lock"), socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        code, _, error = command("up", "--port", str(taken.getsockname()[1]))
+    assert code == 2
+    assert "is up on" in error
+    assert "TICKETSCOPE_HOME" in error
 
 
 def test_a_redis_that_does_not_answer_is_told(
