@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, astuple, fields
 from typing import Any
 
 import duckdb
@@ -110,11 +110,13 @@ def _results(connection: duckdb.DuckDBPyConnection, events: Sequence[Finished]) 
         for event in new
         for number, residual in enumerate(event.result.residuals, start=1)
     ]
+    retention = [(event.result.fingerprint, *astuple(row)) for event in new for row in event.result.retention]
     _insert(connection, "results", results)
     # Epochs told while the stage ran are those of the result, unless it was interrupted on a device whose numbers
     # vary from run to run; then the result is what the stage's weights belong to.
     _insert(connection, "epochs", epochs, "REPLACE")
     _insert(connection, "residuals", residuals, None)
+    _insert(connection, "retention", retention, None)
     _overlaps(connection, new)
 
 

@@ -124,4 +124,35 @@ CREATE TABLE overlap_counts (
 
 CREATE TABLE residuals (fingerprint VARCHAR NOT NULL, round INTEGER NOT NULL, residual DOUBLE NOT NULL);
 
-INSERT INTO meta VALUES ('version', '1');
+-- How far the weights in training overlap the initial ones, all layers together, at a few epochs of a pretraining.
+CREATE TABLE retention (
+    fingerprint VARCHAR NOT NULL,
+    epoch INTEGER NOT NULL,
+    p DOUBLE NOT NULL,
+    intersection BIGINT NOT NULL,
+    top BIGINT NOT NULL
+);
+
+-- What a reader of the Compare page chose to keep; state is the query string of its address.
+CREATE TABLE views (
+    view_id VARCHAR PRIMARY KEY,
+    name VARCHAR NOT NULL,
+    state VARCHAR NOT NULL,
+    created_at TIMESTAMP NOT NULL
+);
+
+-- Links for readers without an account. The token itself is never kept. state: that of a shared view, NULL where a study
+-- is shared.
+CREATE TABLE shares (
+    share_id VARCHAR PRIMARY KEY,
+    token_hash VARCHAR NOT NULL,
+    study_ids VARCHAR[] NOT NULL,
+    state VARCHAR,
+    note VARCHAR NOT NULL,
+    created_at TIMESTAMP NOT NULL,
+    expires_at TIMESTAMP,
+    last_used_at TIMESTAMP,
+    revoked_at TIMESTAMP
+);
+
+INSERT INTO meta VALUES ('version', '2');

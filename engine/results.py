@@ -32,6 +32,19 @@ class Overlap:
     counts: tuple[Count, ...]
 
 
+@dataclass(frozen=True)
+class Retained:
+    """How far the weights in training overlap the initial ones after an epoch, all prunable layers together.
+
+    intersection: weights among the largest p of both; top: weights in each set. R_p(theta_0, theta_t) is their ratio.
+    """
+
+    epoch: int
+    p: float
+    intersection: int
+    top: int
+
+
 PAIRS = ("initial_pretrained", "ticket_finetuned", "reinit_finetuned", "finetuned_initial", "finetuned_pretrained")
 
 
@@ -40,7 +53,8 @@ class StageResult:
     """All that a stage measured.
 
     epochs: in order. sparsity: zeros over prunable weights of the result. residuals: ADMM's |W - Z| / |W| after each
-    round. seconds: time spent training and measuring, interruptions left out. device: in words.
+    round. seconds: time spent training and measuring, interruptions left out. device: in words. retention: of a
+    pretraining, R_p(theta_0, theta_t) at a few epochs t for every p.
     """
 
     fingerprint: str
@@ -51,6 +65,7 @@ class StageResult:
     overlaps: tuple[Overlap, ...] = ()
     residuals: tuple[float, ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
+    retention: tuple[Retained, ...] = ()
 
     @property
     def final(self) -> Epoch:
@@ -73,6 +88,7 @@ class StageResult:
             "overlaps": [_columns(overlap) for overlap in self.overlaps],
             "residuals": list(self.residuals),
             "versions": self.versions,
+            "retention": [list(asdict(row).values()) for row in self.retention],
         }
 
     @classmethod
@@ -90,6 +106,8 @@ class StageResult:
             ),
             residuals=tuple(values["residuals"]),
             versions=values["versions"],
+            # Results of before it was measured have none.
+            retention=tuple(Retained(*row) for row in values.get("retention", ())),
         )
 
 

@@ -18,11 +18,15 @@ from engine.networks import prunable
 from engine.overlap import P_GRID, overlap_counts
 from engine.plan import ENGINE_VERSION, Stage
 from engine.pruners import make_mask
-from engine.results import Epoch, Overlap, StageResult
+from engine.results import Epoch, Overlap, Retained, StageResult
 from engine.training import Schedule, Training, train
 
 State = dict[str, Tensor]
 T = TypeVar("T")
+
+# How often a pretraining is looked at on its way, at epochs that grow by a constant factor from the first to the last:
+# what is forgotten of the initial weights is mostly forgotten early.
+RETENTION_LOOKS = 10
 
 
 class Interrupted(Exception):
@@ -68,8 +72,11 @@ def run_stage(
     observer raise.
     """
     layers, mask, training = _prepare(stage, dataset, weights, device)
+    retention = _Retention(stage, dataset, layers)
     if weights.exists(stage.fingerprint, "checkpoint"):
-        training.load(weights.load(stage.fingerprint, "checkpoint"))
+        state = weights.load(stage.fingerprint, "checkpoint")
+        training.load(state)
+        retention.load(state)
     committed = len(training.history)
     saved_at = time.monotonic()
 
@@ -78,11 +85,12 @@ def run_stage(
         observer.commit(training.history[committed:])
         if stage.kind == "pretrain" and len(training.history) == stage.recipe.k:
             weights.save(stage.fingerprint, "rewind", training.weights())
-        weights.save(stage.fingerprint, "checkpoint", training.state())
+        weights.save(stage.fingerprint, "checkpoint", {**training.state(), **retention.state()})
         committed, saved_at = len(training.history), time.monotonic()
 
     def after_epoch(training: Training, row: Epoch) -> bool:
         go_on = observer.epoch(row, stage.epochs)
+        retention.look(training, row.epoch)
         rewind = stage.kind == "pretrain" and row.epoch == stage.recipe.k
         if rewind or not go_on or time.monotonic() - saved_at >= checkpoint_seconds:
             checkpoint()
@@ -94,7 +102,7 @@ def run_stage(
     begin = time.perf_counter()
     trained = training.weights()
     overlaps = _overlaps(stage, dataset, weights, {layer: trained[layer] for layer in layers}, mask, device)
-    measuring = time.perf_counter() - begin
+    measuring = time.perf_counter() - begin + retention.seconds
     observer.commit(training.history[committed:])
     weights.save(stage.fingerprint, "trained", trained)
     if mask:
@@ -108,7 +116,51 @@ def run_stage(
         overlaps=overlaps,
         residuals=tuple(training.penalty.residuals) if training.penalty else (),
         versions={"engine": str(ENGINE_VERSION), "torch": torch.__version__, "python": platform.python_version()},
+        retention=tuple(retention.rows),
     )
+
+
+def looks(epochs: int) -> tuple[int, ...]:
+    """Return the epochs, counted from 1, after which a pretraining is compared with its initial weights."""
+    last = RETENTION_LOOKS - 1
+    return tuple(sorted({round(epochs ** (index / last)) for index in range(RETENTION_LOOKS)}))
+
+
+class _Retention:
+    """What of the initial weights is left, looked at while a network is pretrained; of other stages, nothing."""
+
+    def __init__(self, stage: Stage, dataset: Dataset, layers: tuple[str, ...]) -> None:
+        self.rows: list[Retained] = []
+        self.seconds = 0.0
+        self._looks = looks(stage.epochs) if stage.kind == "pretrain" else ()
+        self._initial: State = {}
+        if self._looks:
+            initial = starts.state(starts.initial(stage, dataset))
+            self._initial = {layer: initial[layer] for layer in layers}
+
+    def look(self, training: Training, epoch: int) -> None:
+        """Compare the weights after an epoch with the initial ones, where the epoch is one of those to look at."""
+        if epoch not in self._looks:
+            return
+        begin = time.perf_counter()
+        weights = training.network.state_dict()
+        now = {layer: weights[layer] for layer in self._initial}
+        initial = {layer: tensor.to(now[layer].device) for layer, tensor in self._initial.items()}
+        counts = overlap_counts(initial, now, P_GRID)
+        for p in P_GRID:
+            at = [count for count in counts if count.p == p]
+            self.rows.append(Retained(epoch, p, sum(c.intersection for c in at), sum(c.top for c in at)))
+        self.seconds += time.perf_counter() - begin
+
+    def state(self) -> State:
+        """Return what a checkpoint keeps of it."""
+        rows = [[row.epoch, row.p, row.intersection, row.top] for row in self.rows]
+        return {"retention": torch.tensor(rows, dtype=torch.float64).reshape(-1, 4)} if self._looks else {}
+
+    def load(self, state: State) -> None:
+        """Go on from what `state` returned."""
+        if "retention" in state:
+            self.rows = [Retained(int(e), round(p, 2), int(i), int(t)) for e, p, i, t in state["retention"].tolist()]
 
 
 def _prepare(

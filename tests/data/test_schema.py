@@ -9,16 +9,18 @@ from data import schema
 from data.schema import SchemaError, install, version
 from data.store import Store
 
+# The tables as each version that was ever released made them.
+VERSIONS = sorted((Path(__file__).parent / "schemas").glob("*.sql"))
+FIRST = VERSIONS[0]
 COLUMNS = "SELECT table_name, column_name, data_type, is_nullable FROM duckdb_columns() ORDER BY ALL"
 
 
 @pytest.fixture
 def later(tmp_path: Path) -> Path:
-    """A schema that is two versions further than ours, with the migrations that lead there."""
+    """A schema that is two versions further than the first, with the migrations that lead there."""
     folder = tmp_path / "later"
     (folder / "migrations").mkdir(parents=True)
-    ours = (schema.FOLDER / "schema.sql").read_text()
-    newest = ours.replace("'version', '1'", "'version', '3'").replace(
+    newest = FIRST.read_text().replace("'version', '1'", "'version', '3'").replace(
         "CREATE TABLE residuals", "CREATE TABLE notes (text VARCHAR);\nCREATE TABLE residuals"
     )
     (folder / "schema.sql").write_text(newest + "ALTER TABLE residuals ADD COLUMN device VARCHAR;\n")
@@ -38,7 +40,7 @@ def test_a_new_file_gets_the_newest_tables_once() -> None:
 
 def test_an_older_file_is_brought_up_to_what_a_new_one_is_and_keeps_its_rows(later: Path) -> None:
     with duckdb.connect() as old, duckdb.connect() as new:
-        install(old)
+        old.execute(FIRST.read_text())
         old.execute("INSERT INTO residuals VALUES ('f', 1, 0.5)")
         assert install(old, later) == 1
         install(new, later)
@@ -50,7 +52,7 @@ def test_an_older_file_is_brought_up_to_what_a_new_one_is_and_keeps_its_rows(lat
 def test_a_migration_that_fails_half_way_leaves_the_file_as_it_was(later: Path, tmp_path: Path) -> None:
     path = tmp_path / "old.duckdb"
     with duckdb.connect(str(path)) as connection:
-        install(connection)
+        connection.execute(FIRST.read_text())
         before = connection.execute(COLUMNS).fetchall()
     with (later / "migrations" / "003.sql").open("a") as file:
         file.write("INSERT INTO nowhere VALUES (1);")
@@ -64,9 +66,27 @@ def test_a_migration_that_fails_half_way_leaves_the_file_as_it_was(later: Path, 
 def test_a_missing_migration_is_named(later: Path) -> None:
     (later / "migrations" / "002.sql").unlink()
     with duckdb.connect() as connection:
-        install(connection)
+        connection.execute(FIRST.read_text())
         with pytest.raises(SchemaError, match=r"002\.sql is missing; reinstall"):
             install(connection, later)
+
+
+@pytest.mark.parametrize("earlier", VERSIONS, ids=lambda path: path.stem)
+def test_the_tables_of_every_earlier_version_become_those_of_a_new_file(earlier: Path) -> None:
+    with duckdb.connect() as old, duckdb.connect() as new:
+        old.execute(earlier.read_text())
+        old.execute("INSERT INTO residuals VALUES ('f', 1, 0.5)")
+        install(old)
+        install(new)
+        assert version(old) == version(new)
+        assert old.execute(COLUMNS).fetchall() == new.execute(COLUMNS).fetchall()
+        assert old.execute("SELECT fingerprint, residual FROM residuals").fetchall() == [("f", 0.5)]
+
+
+def test_the_newest_version_is_kept_with_the_earlier_ones() -> None:
+    with duckdb.connect() as connection:
+        install(connection)
+        assert VERSIONS[-1].stem == f"{version(connection):03d}"
 
 
 def test_every_version_since_the_first_has_its_migration() -> None:
