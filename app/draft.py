@@ -1,7 +1,7 @@
 """A study as the New study form holds it: text and choices by field, to and from a validated study."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -9,11 +9,13 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from engine.spec import Admm, Recipe, Study, StudyError, parse_study
+from engine.spec import Admm, Part, Recipe, Study, StudyError, parse_study
 
 # A form's fields by name, nested ones with a dot as in `StudyError.fields`: text for what is typed, lists for choices.
 Draft = dict[str, Any]
 
+# What of all combinations a study trains: nothing to type, but it goes along.
+PARTS = "parts"
 LISTS = ("learning_rates", "sparsities", "seeds", "overlap_p", "recipe.milestones")
 CHOICES = ("datasets", "networks", "pruners", "starts")
 FOLDER = "folder"
@@ -21,9 +23,11 @@ _GROUPS: dict[str, type[BaseModel]] = {"recipe": Recipe, "admm": Admm}
 
 
 def fields(model: type[BaseModel] = Study, prefix: str = "") -> list[str]:
-    """Return the names of all fields of a study, those of the recipe and of ADMM with a dot."""
+    """Return the names of all fields of a form, those of the recipe and of ADMM with a dot."""
     names: list[str] = []
     for name in model.model_fields:
+        if name == PARTS:
+            continue
         names += fields(_GROUPS[name], f"{name}.") if not prefix and name in _GROUPS else [prefix + name]
     return names
 
@@ -61,6 +65,7 @@ def draft_of(study: Study) -> Draft:
     draft[FOLDER] = folders[0].removeprefix("folder:") if folders else ""
     # Further folders stay among the choices, since the form has one line for a path.
     draft["datasets"] += folders[1:]
+    draft[PARTS] = [part.model_dump(exclude_none=True) for part in study.parts]
     return draft
 
 
@@ -121,7 +126,34 @@ def _values(draft: Draft) -> dict[str, Any]:
                 value.append(f"folder:{folder}")
         group, _, key = name.rpartition(".")
         (values.setdefault(group, {}) if group else values)[key] = value
+    values[PARTS] = _narrowed(draft.get(PARTS, ()), values)
     return values
+
+
+def _narrowed(parts: Sequence[Mapping[str, Sequence[Any]]], values: Mapping[str, Any]) -> list[dict[str, list[Any]]]:
+    """Return parts without the values that the form no longer lists, and without those that this leaves empty."""
+    kept = []
+    for part in parts:
+        narrow = {name: [v for v in part[name] if _comparable(v) in map(_comparable, values[name])] for name in part}
+        if all(narrow[name] or not part[name] for name in part):
+            kept.append(narrow)
+    return kept
+
+
+def _comparable(value: Any) -> Any:
+    try:
+        return float(value)
+    except ValueError:
+        return value
+
+
+def untrained(study: Study) -> dict[str, list[Any]]:
+    """Return by field the values of a study that none of its parts trains."""
+    return {
+        name: missing
+        for name in Part.model_fields
+        if (missing := [v for v in getattr(study, name) if all(v not in getattr(p, name) for p in study.products)])
+    }
 
 
 def _number(item: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import streamlit as st
 
 from app import words
-from app.draft import FOLDER, Draft, description, draft_of, fields
+from app.draft import FOLDER, PARTS, Draft, check, description, draft_of, fields, untrained
 from data.datasets import DATASETS
 from engine.networks import NETWORKS
 from engine.pruners import PRUNERS
@@ -78,7 +78,7 @@ def is_filled() -> bool:
 
 def draft() -> Draft:
     """Return what the form holds now."""
-    return {name: st.session_state[key(name)] for name in [*fields(), FOLDER]}
+    return {name: st.session_state.get(key(name), ()) for name in [*fields(), FOLDER, PARTS]}
 
 
 def draw(errors: Errors) -> None:
@@ -94,9 +94,30 @@ def draw(errors: Errors) -> None:
     _pills("pruners", list(PRUNERS), words.pruner, errors)
     _pills("starts", list(STARTS), words.start, errors)
     _pair(_field("sparsities", errors), _field("overlap_p", errors))
+    _parts()
     _options("scope", errors)
     _group("Recipe", "recipe", errors)
     _group("ADMM", "admm", errors)
+
+
+def _parts() -> None:
+    """Say what of all combinations is trained, where that is not all of them."""
+    study = check(draft()).study
+    if study is None or not study.parts:
+        return
+    with st.container(border=True, key="parts", gap="small"):
+        st.markdown(f"Of all combinations of these values, **{words.plural(len(study.parts), 'part')}** are trained:")
+        st.markdown("\n".join(f"- {words.plain(words.compares(part.model_dump()))}" for part in study.products))
+        if missing := untrained(study):
+            told = [f"{LABELS[name].lower()} {', '.join(map(str, values))}" for name, values in missing.items()]
+            st.markdown(
+                f":small[:orange[:material/warning: In no part, so not trained: {words.plain('; '.join(told))}]]"
+            )
+        st.button("Train all combinations", key="parts_drop", on_click=_drop_parts)
+
+
+def _drop_parts() -> None:
+    st.session_state[key(PARTS)] = []
 
 
 def _group(title: str, group: str, errors: Errors) -> None:

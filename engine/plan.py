@@ -109,15 +109,17 @@ class Plan:
 def plan(study: Study, identities: Mapping[str, str]) -> Plan:
     """Expand a study; identities maps each of its datasets to the hash of its content."""
     stages: dict[str, Stage] = {}
-    roles: list[Role] = []
-    for root in _roots(study, identities):
-        stages[root.fingerprint] = root
-        roles.append(_role(root, None, "dense"))
-        for name in study.pruners:
-            for stage, start in _pruned(study, root, name):
-                stages.setdefault(stage.fingerprint, stage)
-                if start in study.starts:
-                    roles.append(_role(stage, name, str(start)))
+    # In the order in which they come, each once: parts of a study may overlap.
+    roles: dict[Role, None] = {}
+    for product in study.products:
+        for root in _roots(product, identities):
+            stages.setdefault(root.fingerprint, root)
+            roles[_role(root, None, "dense")] = None
+            for name in product.pruners:
+                for stage, start in _pruned(product, root, name):
+                    stages.setdefault(stage.fingerprint, stage)
+                    if start in product.starts:
+                        roles[_role(stage, name, str(start))] = None
     return Plan(study, stages, tuple(roles))
 
 

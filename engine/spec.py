@@ -116,36 +116,61 @@ class Admm(Frozen):
         return self.rounds * self.period
 
 
+Names = Annotated[tuple[str, ...], AfterValidator(_unique)]
+Networks = Annotated[tuple[Annotated[str, _choice("network", NETWORKS)], ...], AfterValidator(_unique)]
+LearningRates = Annotated[tuple[LearningRate, ...], AfterValidator(_unique)]
+Pruners = Annotated[tuple[Annotated[str, _choice("pruner", PRUNERS)], ...], AfterValidator(_unique)]
+Sparsities = Annotated[tuple[Sparsity, ...], AfterValidator(_ascending)]
+Starts = Annotated[tuple[Start, ...], AfterValidator(_unique)]
+Seeds = Annotated[tuple[Seed, ...], AfterValidator(_unique)]
+Ps = Annotated[tuple[Annotated[float, AfterValidator(_on_grid)], ...], AfterValidator(_ascending)]
+
+
+class Part(Frozen):
+    """Some of a study's values, whose combinations are trained; a list that is left out is the study's own.
+
+    Empty pruners, sparsities and starts train dense networks only.
+    """
+
+    datasets: Names | None = Field(None, min_length=1, description="some of the study's datasets")
+    networks: Networks | None = Field(None, min_length=1, description="some of the study's networks")
+    learning_rates: LearningRates | None = Field(None, min_length=1, description="some of the study's learning rates")
+    pruners: Pruners | None = Field(None, description="some of the study's pruners")
+    sparsities: Sparsities | None = Field(None, description="some of the study's sparsities, increasing")
+    starts: Starts | None = Field(None, description="some of the study's starts")
+    seeds: Seeds | None = Field(None, min_length=1, description="some of the study's seeds")
+
+    @property
+    def given(self) -> dict[str, tuple[Any, ...]]:
+        """The lists that the part names."""
+        return {name: values for name in Part.model_fields if (values := getattr(self, name)) is not None}
+
+
 class Study(Frozen):
-    """One lottery-ticket study: everything that decides what is trained and measured."""
+    """One lottery-ticket study: everything that decides what is trained and measured.
+
+    Trained are all combinations of its values, or where it has parts, those of each part.
+    """
 
     name: str = Field(min_length=1, max_length=100, description="a name of 1 to 100 characters")
     note: str = Field("", max_length=2_000, description="what the study is for, at most 2,000 characters")
-    datasets: Annotated[tuple[str, ...], AfterValidator(_unique)] = Field(
-        min_length=1, description="one or more of digits, cifar10, cifar100 or folder:<path>"
-    )
-    networks: Annotated[tuple[Annotated[str, _choice("network", NETWORKS)], ...], AfterValidator(_unique)] = Field(
-        min_length=1, description="one or more of " + ", ".join(NETWORKS)
-    )
-    learning_rates: Annotated[tuple[LearningRate, ...], AfterValidator(_unique)] = Field(
+    datasets: Names = Field(min_length=1, description="one or more of digits, cifar10, cifar100 or folder:<path>")
+    networks: Networks = Field(min_length=1, description="one or more of " + ", ".join(NETWORKS))
+    learning_rates: LearningRates = Field(
         (0.01, 0.1), min_length=1, description="initial learning rates: numbers above 0, at most 10"
     )
-    pruners: Annotated[tuple[Annotated[str, _choice("pruner", PRUNERS)], ...], AfterValidator(_unique)] = Field(
-        ("iterative",), description="any of " + ", ".join(PRUNERS)
-    )
-    sparsities: Annotated[tuple[Sparsity, ...], AfterValidator(_ascending)] = Field(
+    pruners: Pruners = Field(("iterative",), description="any of " + ", ".join(PRUNERS))
+    sparsities: Sparsities = Field(
         (0.386, 0.623, 0.803, 0.858), description="fractions of prunable weights removed, increasing, between 0 and 1"
     )
-    starts: Annotated[tuple[Start, ...], AfterValidator(_unique)] = Field(
-        STARTS, description="any of " + ", ".join(STARTS)
-    )
-    seeds: Annotated[tuple[Seed, ...], AfterValidator(_unique)] = Field(
+    starts: Starts = Field(STARTS, description="any of " + ", ".join(STARTS))
+    seeds: Seeds = Field(
         (0, 1, 2, 3, 4), min_length=1, description="whole numbers of 0 or more; each is one repetition"
     )
     scope: Literal["layer", "global"] = Field(
         "layer", description="layer prunes every layer to the same sparsity, global ranks all layers together"
     )
-    overlap_p: Annotated[tuple[Annotated[float, AfterValidator(_on_grid)], ...], AfterValidator(_ascending)] = Field(
+    overlap_p: Ps = Field(
         (0.1, 0.2, 0.3, 0.4, 0.5), min_length=1, description="p of the overlap ratio, increasing, in steps of 0.05"
     )
     train_images: int | None = Field(
@@ -156,17 +181,39 @@ class Study(Frozen):
     )
     recipe: Recipe = Recipe()
     admm: Admm = Admm()
+    parts: tuple[Part, ...] = Field(
+        (), description="what of all combinations to train, a table each; left out, all of them"
+    )
+
+    @model_validator(mode="after")
+    def _parts_within(self) -> "Study":
+        for number, part in enumerate(self.parts, start=1):
+            for name, values in part.given.items():
+                allowed = getattr(self, name)
+                if odd := [value for value in values if value not in allowed]:
+                    raise ValueError(
+                        f"part {number} asks for {name} {', '.join(map(str, odd))}, which the study does not list; "
+                        f"allowed: {', '.join(map(str, allowed)) or 'none'}"
+                    )
+        return self
 
     @model_validator(mode="after")
     def _all_or_dense_only(self) -> "Study":
-        given = {"pruners": self.pruners, "sparsities": self.sparsities, "starts": self.starts}
-        empty = [name for name, values in given.items() if not values]
-        if empty and len(empty) < len(given):
-            raise ValueError(
-                f"{' and '.join(empty)} is empty while {' and '.join(n for n in given if n not in empty)} is not; "
-                "fill all three, or leave all three empty to train dense networks only"
-            )
+        for number, product in enumerate(self.products, start=1):
+            given = {"pruners": product.pruners, "sparsities": product.sparsities, "starts": product.starts}
+            empty = [name for name, values in given.items() if not values]
+            if empty and len(empty) < len(given):
+                raise ValueError(
+                    f"{f'of part {number}, ' if self.parts else ''}{' and '.join(empty)} is empty while "
+                    f"{' and '.join(n for n in given if n not in empty)} is not; "
+                    "fill all three, or leave all three empty to train dense networks only"
+                )
         return self
+
+    @property
+    def products(self) -> tuple["Study", ...]:
+        """The studies without parts whose combinations together are this one's: itself, or one for each part."""
+        return tuple(self.model_copy(update={**part.given, "parts": ()}) for part in self.parts) or (self,)
 
 
 class StudyError(ValueError):
@@ -196,7 +243,7 @@ def _explain(error: ValidationError) -> dict[str, str]:
 
 
 def _owner(names: list[str]) -> type[Frozen]:
-    tables: dict[str, type[Frozen]] = {"recipe": Recipe, "admm": Admm}
+    tables: dict[str, type[Frozen]] = {"recipe": Recipe, "admm": Admm, "parts": Part}
     return tables.get(names[0], Study) if len(names) > 1 else Study
 
 
@@ -228,4 +275,7 @@ def load_study(path: Path) -> Study:
 
 def to_toml(study: Study) -> str:
     """Return a study as TOML that `load_study` reads back unchanged."""
-    return tomli_w.dumps(study.model_dump(mode="json", exclude_none=True))
+    values = study.model_dump(mode="json", exclude_none=True)
+    if not study.parts:
+        del values["parts"]
+    return tomli_w.dumps(values)

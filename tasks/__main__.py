@@ -17,7 +17,6 @@ from rich.markup import escape
 from data.settings import SettingsError, settings
 from tasks.broker import BrokerError, errors_explained
 from tasks.devices import DeviceError
-from tasks.process import ROOT
 
 if TYPE_CHECKING:
     from data.store import Store
@@ -33,7 +32,21 @@ app = typer.Typer(
 out = Console()
 err = Console(stderr=True)
 
-StudyFile = Annotated[str, typer.Argument(metavar="STUDY", help="A study as a TOML file, or demo.")]
+StudyFile = Annotated[
+    str,
+    typer.Argument(
+        metavar="STUDY", help="A TOML file, demo, or paper:<id> such as paper:fig7, paper:fig7:a, paper:all."
+    ),
+]
+Scale = Annotated[
+    str | None, typer.Option(metavar="SCALE", help="Of a paper:<id>: paper, or small for what a laptop can finish.")
+]
+Data = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DATASET", help="Of a paper:<id>: a dataset in place of the paper's, or paper for those at scale small."
+    ),
+]
 StudyId = Annotated[str, typer.Argument(metavar="STUDY_ID", help="A study's id, or as much of it as tells it apart.")]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, or one GPU such as cuda:0 [TICKETSCOPE_DEVICE].")]
 Lease = Annotated[float, typer.Option(min=0.5, help="Seconds after which a silent worker loses its stage.")]
@@ -98,26 +111,36 @@ def recorder(
 
 
 @app.command()
-def plan(study: StudyFile, json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False) -> None:
+def plan(
+    study: StudyFile,
+    json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    scale: Scale = None,
+    data: Data = None,
+) -> None:
     """Show what a study would train, what of it is done already, and how long the rest will take."""
+    from tasks.catalogue import one_by_one
     from tasks.launch import preview
     from tasks.show import plan_table
 
-    read = _read(study)
+    read = _read(study, scale, data)
     planned = preview(read)
+    unshared = one_by_one(study, scale, data)
     if not json:
-        out.print(plan_table(escape(read.name), planned))
+        out.print(plan_table(escape(read.name), planned, unshared))
+        _say_scaling(study, scale, data)
         return
     out.print_json(
         data={
             "study": read.name,
             "stages": planned.stages,
             "trainings": planned.trainings,
+            **({} if unshared is None else {"trainings_one_by_one": unshared}),
             "reused": planned.reused,
             "remaining": planned.remaining,
             "by_kind": planned.by_kind,
             "estimated_seconds": round(planned.estimated_seconds, 1),
             "workers": planned.workers,
+            **({"scaling": list(_scaling(study, scale, data))} if study.startswith("paper:") else {}),
         }
     )
 
@@ -127,6 +150,8 @@ def launch(
     study: StudyFile,
     wait: Annotated[bool, typer.Option("--wait", help="Show progress; exit 0 when done, 1 on failure.")] = False,
     if_empty: Annotated[bool, typer.Option("--if-empty", help="Only when no study was ever recorded.")] = False,
+    scale: Scale = None,
+    data: Data = None,
 ) -> None:
     """Queue a study for the workers."""
     from tasks import follow
@@ -134,7 +159,8 @@ def launch(
     from tasks.launch import launch as queue_study
 
     config = settings()
-    read = _read(study)
+    read = _read(study, scale, data)
+    _say_scaling(study, scale, data)
     with serving(config) as redis:
         if if_empty and not follow.is_empty(config, redis):
             out.print("there are studies already")
@@ -152,13 +178,16 @@ def run(
     out_folder: Annotated[Path, typer.Option("--out", help="Folder for the tables, and the weights under it.")],
     jobs: Annotated[int | None, typer.Option(min=1, help="Processes; else one per GPU, or per core.")] = None,
     device: Device = None,
+    scale: Scale = None,
+    data: Data = None,
 ) -> None:
     """Train a whole study here, without Redis or DuckDB, and write its tables. Run again, it goes on where it was."""
     from tasks.devices import devices
     from tasks.run import run_study
 
     config = settings()
-    read = _read(study)
+    read = _read(study, scale, data)
+    _say_scaling(study, scale, data)
     run_study(config, read, out_folder, devices(device or config.device, jobs or config.workers), out)
 
 
@@ -222,14 +251,21 @@ def export(
     out.print(f"wrote {out_folder}")
 
 
-def _read(name: str) -> "Study":
-    from engine.spec import StudyError, load_study
+def _read(name: str, scale: str | None, data: str | None) -> "Study":
+    from tasks.catalogue import read
 
-    if name == "demo":
-        return load_study(ROOT / "studies" / "demo.toml")
-    if name.startswith("paper:"):
-        raise StudyError({"": f"{name} is not a study here; give a TOML file, or demo"})
-    return load_study(Path(name))
+    return read(name, scale, data)
+
+
+def _scaling(name: str, scale: str | None, data: str | None) -> tuple[str, ...]:
+    from engine.paper import scaling
+
+    return scaling((scale or "paper").lower(), data) if name.startswith("paper:") else ()
+
+
+def _say_scaling(name: str, scale: str | None, data: str | None) -> None:
+    for sentence in _scaling(name, scale, data):
+        out.print(escape(sentence), soft_wrap=True, highlight=False)
 
 
 @contextmanager

@@ -43,7 +43,7 @@ def plan_study(study: Study, home: Path) -> Plan:
     DatasetError where a dataset is not known or not there, StudyError where it holds fewer images than asked for.
     """
     # Workers run in other folders, and on other hosts.
-    study = study.model_copy(update={"datasets": tuple(absolute(name) for name in study.datasets)})
+    study = _everywhere(study)
     identities = {name: identity(name, home) for name in study.datasets}
     for name in study.datasets:
         there = shape(name, home)
@@ -54,6 +54,14 @@ def plan_study(study: Study, home: Path) -> Plan:
             if limit is not None and limit > count:
                 raise StudyError({field: f"{limit} is more than {name} holds; allowed: 1 to {count}, or none for all"})
     return plan(study, identities)
+
+
+def _everywhere(study: Study) -> Study:
+    def renamed(names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        return None if names is None else tuple(absolute(name) for name in names)
+
+    parts = tuple(part.model_copy(update={"datasets": renamed(part.datasets)}) for part in study.parts)
+    return study.model_copy(update={"datasets": renamed(study.datasets), "parts": parts})
 
 
 def preview(study: Study) -> Preview:

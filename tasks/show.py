@@ -31,12 +31,14 @@ def duration(seconds: float) -> str:
     return f"{hours} h {rest} min" if hours < 48 else f"{hours / 24:.1f} days"
 
 
-def plan_table(name: str, preview: Preview) -> Table:
-    """Return a plan's sizes as a table."""
+def plan_table(name: str, preview: Preview, one_by_one: int | None = None) -> Table:
+    """Return a plan's sizes as a table; one_by_one: trainings of several figures where they shared none."""
     table = Table(title=name, show_header=False, title_justify="left")
     for kind, count in preview.by_kind.items():
         table.add_row(kind, str(count))
-    table.add_row("trainings", str(preview.trainings))
+    if one_by_one is not None:
+        table.add_row("one by one", str(one_by_one))
+    table.add_row("trainings", str(preview.trainings) + (" after sharing" if one_by_one is not None else ""))
     table.add_row("reused", str(preview.reused))
     table.add_row("remaining", f"[bold]{preview.remaining}[/bold]")
     workers = f"{preview.workers} worker{'s' if preview.workers != 1 else ''}"

@@ -12,7 +12,7 @@ from data.artifacts import ArtifactError
 from data.datasets import DatasetError
 from data.queries import UnknownStudy
 from engine.spec import Study, StudyError, load_study, parse_study, to_toml
-from tasks import launch
+from tasks import catalogue, launch
 from tasks.broker import BrokerError
 
 # Two clicks on Launch within this time are one.
@@ -25,7 +25,14 @@ def fill() -> None:
     """Fill the form in from what the address names, or with the demo where it is empty."""
     wanted = presets.preset(st.query_params.get("preset"))
     copied = st.query_params.get("copy")
+    figure = st.query_params.get("paper")
+    scale, data = st.query_params.get("scale"), st.query_params.get("data")
     st.query_params.clear()
+    if figure is not None:
+        try:
+            form.load(catalogue.read(f"{catalogue.PAPER}{figure}", scale, data))
+        except StudyError as error:
+            st.error(words.plain(str(error)))
     if copied is not None:
         try:
             study = reading.study(copied).study

@@ -1,8 +1,9 @@
 import pytest
 
-from app.draft import FOLDER, Draft, check, description, draft_of, fields
+from app.draft import FOLDER, Draft, check, description, draft_of, fields, untrained
 from app.form import LABELS
 from app.presets import PRESETS
+from engine import paper
 from engine.spec import Study, parse_study
 
 
@@ -76,3 +77,22 @@ def test_dense_only_is_allowed_but_half_of_it_is_not(draft: Draft) -> None:
 
 def test_all_errors_come_at_once(draft: Draft) -> None:
     assert set(check({**draft, "name": "", "seeds": "x"}).errors) == {"name", "seeds"}
+
+
+@pytest.mark.parametrize("scale", ["paper", "small"])
+@pytest.mark.parametrize("name", ["fig1", "main-fig5", "table1", "all"])
+def test_figures_of_the_paper_survive_the_form_unchanged(name: str, scale: str) -> None:
+    wanted = paper.study(name, scale)
+    assert check(draft_of(wanted)).study == wanted
+
+
+def test_parts_lose_what_the_form_no_longer_lists_and_tell_what_no_part_trains() -> None:
+    values = {"name": "x", "datasets": ["cifar10", "cifar100"], "networks": ["resnet20", "vgg11"]}
+    parts = [{"networks": ["resnet20"]}, {"networks": ["vgg11"], "datasets": ["cifar100"]}]
+    draft = draft_of(parse_study({**values, "parts": parts}))
+    narrowed = check({**draft, "networks": ["vgg11", "lenet300"], "learning_rates": "0.01, 0.3"}).study
+    assert [product.networks for product in narrowed.products] == [("vgg11",)]
+    # What no part restricts, such as the rate, reaches all of them.
+    assert untrained(narrowed) == {"datasets": ["cifar10"], "networks": ["lenet300"]}
+    other = check({**draft, "networks": ["lenet300"]}).study
+    assert other.products == (other,)

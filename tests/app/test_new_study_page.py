@@ -119,3 +119,20 @@ def test_faulty_toml_says_what_is_wrong_and_leaves_the_form(text: str, said: str
     rerun(app)
     assert said in app.error[0].value.replace("\\", "")
     assert app.text_input(key="field-name").value == PRESETS[0].study().name
+
+
+def test_a_figure_of_the_paper_fills_the_form_with_its_parts() -> None:
+    app = open_page(PAGE, paper="fig1", scale="small", data="paper")
+    assert app.text_input(key="field-name").value == "Paper, figure 1 (small)"
+    assert "2 parts" in texts(app)
+    before = int(metrics(app)["Trainings"])
+    app.button(key="parts_drop").click()
+    rerun(app)
+    assert "2 parts" not in texts(app)
+    assert int(metrics(app)["Trainings"]) > before
+
+
+def test_a_figure_that_the_paper_does_not_have_is_told() -> None:
+    app = open_page(PAGE, paper="fig99")
+    assert "fig13" in "".join(error.value for error in app.error)
+    assert app.text_input(key="field-name").value == PRESETS[0].study().name

@@ -113,3 +113,23 @@ def test_children_name_every_stage_but_the_roots_once() -> None:
 
 def test_a_dense_only_study_is_its_pretrainings() -> None:
     assert kinds(plan_of(small_study(starts=[], pruners=[], sparsities=[], seeds=[0, 1]))) == {"pretrain": 2}
+
+
+def test_parts_train_their_combinations_and_share_what_is_equal() -> None:
+    part = {"starts": ["finetune"], "sparsities": [0.5]}
+    dense = {"pruners": [], "sparsities": [], "starts": []}
+    parted = plan_of(small_study(parts=[part, {"starts": ["finetune", "rewind"]}, dense]))
+    whole = plan_of(small_study(starts=["finetune", "rewind"]))
+    assert set(parted.roles) == set(whole.roles)
+    assert len(set(parted.roles)) == len(parted.roles)
+    assert parted.stages.keys() == whole.stages.keys()
+
+
+def test_a_dense_part_prunes_nothing() -> None:
+    parts = [
+        {"learning_rates": [0.1], "pruners": [], "sparsities": [], "starts": []},
+        {"learning_rates": [0.05], "starts": ["reinit"]},
+    ]
+    planned = plan_of(small_study(learning_rates=[0.05, 0.1], parts=parts))
+    assert {stage.learning_rate for stage in planned.stages.values() if stage.kind == "retrain"} == {0.05}
+    assert kinds(planned)["pretrain"] == 2

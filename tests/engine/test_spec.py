@@ -107,3 +107,43 @@ def test_files_that_cannot_be_read_say_why(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("epochs", "k"), [(150, 10), (100, 7), (15, 1), (1, 1)])
 def test_rewind_scales_with_the_number_of_epochs(epochs: int, k: int) -> None:
     assert parse_study({**MINIMAL, "recipe": {"epochs": epochs}}).recipe.k == k
+
+
+def test_parts_restrict_a_study_and_read_back(tmp_path: Path) -> None:
+    study = parse_study(
+        {
+            **MINIMAL,
+            "datasets": ["digits", "cifar10"],
+            "parts": [
+                {"datasets": ["digits"], "starts": ["finetune"]},
+                {"datasets": ["cifar10"], "pruners": [], "sparsities": [], "starts": []},
+            ],
+        }
+    )
+    digits, cifar = study.products
+    assert (digits.datasets, digits.starts, digits.sparsities) == (("digits",), ("finetune",), study.sparsities)
+    assert (cifar.datasets, cifar.pruners) == (("cifar10",), ())
+    path = tmp_path / "parts.toml"
+    path.write_text(to_toml(study))
+    assert load_study(path) == study
+
+
+def test_a_study_without_parts_is_its_own_product_and_writes_none() -> None:
+    study = parse_study(MINIMAL)
+    assert study.products == (study,)
+    assert "parts" not in to_toml(study)
+
+
+@pytest.mark.parametrize(
+    ("part", "words"),
+    [
+        ({"datasets": ["cifar100"]}, "part 1 asks for datasets cifar100"),
+        ({"seeds": [77]}, "seeds 77"),
+        ({"starts": []}, "starts is empty"),
+        ({"learning_rates": []}, "at least 1 item"),
+        ({"epochs": 3}, "is no key"),
+    ],
+)
+def test_a_faulty_part_is_explained(part: dict[str, object], words: str) -> None:
+    with pytest.raises(StudyError, match=words):
+        parse_study({**MINIMAL, "parts": [part]})

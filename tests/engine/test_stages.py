@@ -2,9 +2,9 @@ import pytest
 import torch
 
 from engine.masks import sparsity
-from engine.overlap import overlap_ratio, pooled
+from engine.overlap import P_GRID, overlap_ratio, pooled
 from engine.results import PAIRS, StageResult
-from engine.stages import Interrupted, run_stage
+from engine.stages import Interrupted, looks, run_stage
 from tests.engine.conftest import Listener, MemoryWeights, plan_of, small_study, stage_of
 
 CPU = torch.device("cpu")
@@ -144,3 +144,45 @@ def test_nothing_is_written_when_the_commit_is_refused(dataset, weights: MemoryW
     with pytest.raises(PermissionError):
         run_stage(stage_of(), dataset, weights, CPU, Fenced())
     assert {name for _, name in weights.kept} == {"initial"}
+
+
+def test_what_is_left_of_the_initial_weights_is_measured_on_the_way(ran) -> None:
+    planned, _, results, _ = ran
+    for fingerprint, stage in planned.stages.items():
+        rows = results[fingerprint].retention
+        assert bool(rows) == (stage.kind == "pretrain")
+        if rows:
+            assert sorted({row.epoch for row in rows}) == [1, 2, 3] == list(looks(stage.epochs))
+            assert {row.p for row in rows} == set(P_GRID)
+            (at_the_end,) = (row for row in rows if row.epoch == stage.epochs and row.p == 0.2)
+            counts = [c for c in results[fingerprint].overlaps[0].counts if c.p == 0.2]
+            # The last look is R_p(theta_0, theta_T) itself.
+            assert at_the_end.intersection == sum(count.intersection for count in counts)
+            assert at_the_end.top == sum(count.top for count in counts)
+
+
+def test_looks_are_rare_and_reach_the_end() -> None:
+    assert looks(1) == (1,)
+    for epochs in (2, 10, 150, 10_000):
+        found = looks(epochs)
+        assert len(found) <= 10
+        assert (found[0], found[-1]) == (1, epochs)
+        assert list(found) == sorted(found)
+
+
+def test_an_interruption_changes_nothing_of_what_was_measured_on_the_way(dataset) -> None:
+    stage = stage_of(recipe=small_study(recipe={"epochs": 6, "batch_size": 32, "augmentation": "none"}).recipe)
+    whole = run_stage(stage, dataset, MemoryWeights(), CPU, Listener())
+    weights = MemoryWeights()
+    for after in (2, 4):
+        with pytest.raises(Interrupted):
+            run_stage(stage, dataset, weights, CPU, Listener(stop_after=after))
+    assert run_stage(stage, dataset, weights, CPU, Listener()).retention == whole.retention
+
+
+def test_a_result_of_before_retention_was_measured_still_reads(ran) -> None:
+    _, _, results, _ = ran
+    values = next(iter(results.values())).to_json()
+    assert StageResult.from_json(values).retention
+    del values["retention"]
+    assert StageResult.from_json(values).retention == ()

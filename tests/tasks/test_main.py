@@ -98,7 +98,11 @@ def test_bad_studies_are_refused(
     ("arguments", "words"),
     [
         (("plan", "nowhere.toml"), ("nowhere.toml", "demo")),
-        (("plan", "paper:fig7"), ("paper:fig7", "TOML")),
+        (("plan", "paper:fig77"), ("fig77", "fig7", "table1", "all")),
+        (("plan", "paper:fig7:x"), ("'x'", "a, b, c")),
+        (("plan", "paper:fig7", "--scale", "tiny"), ("tiny", "paper", "small")),
+        (("plan", "paper:fig7", "--data", "photos"), ("photos", "cifar10")),
+        (("plan", "demo", "--scale", "small"), ("--scale", "paper:fig7")),
         (("status", "abc"), ("abc", "status")),
         (("cancel", "abc"), ("abc", "status")),
         (("retry", "abc"), ("abc", "launch")),
@@ -115,6 +119,21 @@ def test_bad_arguments_are_refused(command: Command, arguments: tuple[str, ...],
     assert code == 2
     assert "Traceback" not in error
     assert all(word in error for word in words), error
+
+
+def test_the_whole_paper_says_what_sharing_saves(command: Command) -> None:
+    code, output, _ = command("plan", "paper:all", "--json")
+    planned = json.loads(output)
+    assert code == 0
+    assert planned["trainings"] < 0.6 * planned["trainings_one_by_one"]
+    assert planned["scaling"] == []
+
+
+def test_a_scaled_figure_says_how_it_is_scaled(command: Command) -> None:
+    code, output, _ = command("plan", "paper:fig13", "--scale", "SMALL")
+    assert code == 0
+    assert "digits in place of the paper's datasets" in output
+    assert "3 seeds instead of 5" in output
 
 
 def test_a_port_that_is_taken_is_told_before_anything_starts(command: Command, home: Path) -> None:

@@ -1,0 +1,37 @@
+"""The paper's studies by the names that the command line and the pages give them."""
+
+from pathlib import Path
+
+from engine import paper
+from engine.plan import plan
+from engine.spec import Study, StudyError, load_study
+from tasks.process import ROOT
+
+PAPER = "paper:"
+
+
+def read(name: str, scale: str | None = None, data: str | None = None) -> Study:
+    """Return the study of a name: demo, paper:<id> in a scale on some data (see `engine.paper.study`), or a TOML file.
+
+    Raises StudyError for a name, file, scale or data that will not do.
+    """
+    if name.startswith(PAPER):
+        return paper.study(name.removeprefix(PAPER), (scale or "paper").lower(), data)
+    if scale is not None or data is not None:
+        raise StudyError({"": f"--scale and --data are for the paper's studies, such as paper:fig7; given {name!r}"})
+    return load_study(ROOT / "studies" / "demo.toml" if name == "demo" else Path(name))
+
+
+def one_by_one(name: str, scale: str | None = None, data: str | None = None) -> int | None:
+    """Return how many trainings the figures of a name need where nothing is shared between them.
+
+    None for a name that is not of several figures.
+    """
+    if name != f"{PAPER}{paper.ALL}":
+        return None
+    return sum(_count(figure.study(scale or "paper", data)) for figure in paper.FIGURES.values())
+
+
+def _count(study: Study) -> int:
+    # How many trainings are equal depends on which datasets are, not on what they hold.
+    return len(plan(study, {dataset: dataset for dataset in study.datasets}).stages)
