@@ -1,5 +1,6 @@
 """The paper's studies by the names that the command line and the pages give them."""
 
+import shlex
 from pathlib import Path
 
 from engine import paper
@@ -20,6 +21,12 @@ def read(name: str, scale: str | None = None, data: str | None = None) -> Study:
     if scale is not None or data is not None:
         raise StudyError({"": f"--scale and --data are for the paper's studies, such as paper:fig7; given {name!r}"})
     return load_study(ROOT / "studies" / "demo.toml" if name == "demo" else Path(name))
+
+
+def arguments(figure: str, scale: str, data: str | None) -> str:
+    """Return what the command line calls the study of a figure."""
+    options = (f" --scale {scale}" if scale != "paper" else "") + (f" --data {shlex.quote(data)}" if data else "")
+    return f"{PAPER}{figure}{options}"
 
 
 def one_by_one(name: str, scale: str | None = None, data: str | None = None) -> int | None:

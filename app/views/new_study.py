@@ -5,14 +5,14 @@ import tomllib
 
 import streamlit as st
 
-from app import access, form, live, presets, reading, words
+from app import access, form, from_paper, live, presets, reading, words
 from app.outlook import Outlook, examine
 from app.presets import PRESETS
 from data.artifacts import ArtifactError
 from data.datasets import DatasetError
 from data.queries import UnknownStudy
 from engine.spec import Study, StudyError, load_study, parse_study, to_toml
-from tasks import catalogue, launch
+from tasks import launch
 from tasks.broker import BrokerError
 
 # Two clicks on Launch within this time are one.
@@ -30,7 +30,7 @@ def fill() -> None:
     st.query_params.clear()
     if figure is not None:
         try:
-            form.load(catalogue.read(f"{catalogue.PAPER}{figure}", scale, data))
+            from_paper.load(figure, scale or "paper", data)
         except StudyError as error:
             st.error(words.plain(str(error)))
     if copied is not None:
@@ -51,6 +51,7 @@ def choose_preset() -> None:
         with column, st.container(border=True, key=f"preset-{preset.name}", height="stretch", gap="xsmall"):
             st.button(preset.title, key=f"use-{preset.name}", on_click=_use, args=(preset.name,), width="stretch")
             st.caption(preset.about)
+    from_paper.choose()
     with st.expander("From a TOML file", icon=":material/upload_file:", key="from_toml"):
         st.file_uploader("Upload a study", type="toml", key="toml_upload", max_upload_size=1)
         st.text_area("or paste one", key="toml_text", height=160, placeholder='name = "My study"\n…')
@@ -152,7 +153,8 @@ def _launch(study: Study) -> None:
 def _as_file(study: Study) -> None:
     preset = next((preset for preset in PRESETS if _same(preset, study)), None)
     st.caption("The same from the command line")
-    st.code(f"python -m tasks launch {preset.command if preset else 'study.toml'}", language="bash")
+    named = preset.command if preset else from_paper.command(study)
+    st.code(f"python -m tasks launch {named or 'study.toml'}", language="bash", wrap_lines=True)
     st.download_button(
         "Download study.toml",
         to_toml(study),

@@ -9,8 +9,9 @@ from data.events import Event
 from data.store import Store
 from engine.overlap import P_GRID, Count, top_count
 from engine.plan import Plan, Stage, plan
-from engine.results import Epoch, Overlap, StageResult
+from engine.results import Epoch, Overlap, Retained, StageResult
 from engine.spec import Study, to_toml
+from engine.stages import looks
 
 LAYERS = {"fc1.weight": 19_200, "fc2.weight": 30_000, "fc3.weight": 1_000}
 BEGAN = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -93,8 +94,29 @@ def measured(fingerprint: str, stage: Stage) -> StageResult:
         for epoch in range(1, stage.epochs + 1)
     )
     return StageResult(
-        fingerprint, epochs, stage.sparsity, 0.02 * stage.epochs, "cpu", tuple(overlaps(stage, draw, remembers))
+        fingerprint=fingerprint,
+        epochs=epochs,
+        sparsity=stage.sparsity,
+        seconds=0.02 * stage.epochs,
+        device="cpu",
+        overlaps=tuple(overlaps(stage, draw, remembers)),
+        versions={"engine": "1", "torch": "2.13.0", "python": "3.11.7"},
+        retention=tuple(retention(stage, remembers)),
     )
+
+
+def retention(stage: Stage, remembers: bool) -> list[Retained]:
+    """Return what a pretraining keeps of its initial weights on the way: all at first, less by the epoch."""
+    if stage.kind != "pretrain":
+        return []
+    weights = sum(LAYERS.values())
+    rows = []
+    for epoch in looks(stage.epochs):
+        left = (0.5 if remembers else 0.04) ** (epoch / stage.epochs)
+        for p in P_GRID:
+            top = top_count(p, weights)
+            rows.append(Retained(epoch, p, round(top * (p + left * (1 - p))), top))
+    return rows
 
 
 def overlaps(stage: Stage, draw: random.Random, remembers: bool) -> list[Overlap]:

@@ -136,3 +136,17 @@ def test_a_figure_that_the_paper_does_not_have_is_told() -> None:
     app = open_page(PAGE, paper="fig99")
     assert "fig13" in "".join(error.value for error in app.error)
     assert app.text_input(key="field-name").value == PRESETS[0].study().name
+
+
+def test_the_form_is_filled_in_from_a_figure_in_a_scale() -> None:
+    app = open_page(PAGE)
+    app.selectbox(key="paper_figure").select("fig13")
+    rerun(app)
+    assert "LeNet" in texts(app) or "lenet300" in texts(app)
+    app.button(key="paper_use").click()
+    rerun(app)
+    assert app.text_input(key="field-name").value == "Paper, figure 13 (small, digits)"
+    assert app.text_input(key="field-recipe-epochs").value == "100"
+    assert "python -m tasks launch paper:fig13 --scale small" in texts(app)
+    type_in(app, "seeds", "0")
+    assert "python -m tasks launch study.toml" in texts(app)
