@@ -120,7 +120,7 @@ def plan(
     """Show what a study would train, what of it is done already, and how long the rest will take."""
     from tasks.catalogue import one_by_one
     from tasks.launch import preview
-    from tasks.show import plan_table
+    from tasks.show import plan_table, plan_values
 
     read = _read(study, scale, data)
     planned = preview(read)
@@ -129,20 +129,8 @@ def plan(
         out.print(plan_table(escape(read.name), planned, unshared))
         _say_scaling(study, scale, data)
         return
-    out.print_json(
-        data={
-            "study": read.name,
-            "stages": planned.stages,
-            "trainings": planned.trainings,
-            **({} if unshared is None else {"trainings_one_by_one": unshared}),
-            "reused": planned.reused,
-            "remaining": planned.remaining,
-            "by_kind": planned.by_kind,
-            "estimated_seconds": round(planned.estimated_seconds, 1),
-            "workers": planned.workers,
-            **({"scaling": list(_scaling(study, scale, data))} if study.startswith("paper:") else {}),
-        }
-    )
+    scaling = _scaling(study, scale, data) if study.startswith("paper:") else None
+    out.print_json(data=plan_values(read.name, planned, unshared, scaling))
 
 
 @app.command()

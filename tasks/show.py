@@ -2,7 +2,8 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import pandas as pd
 from rich.console import Console
@@ -44,6 +45,24 @@ def plan_table(name: str, preview: Preview, one_by_one: int | None = None) -> Ta
     workers = f"{preview.workers} worker{'s' if preview.workers != 1 else ''}"
     table.add_row("estimated", f"{duration(preview.estimated_seconds)} on {workers}")
     return table
+
+
+def plan_values(
+    name: str, preview: Preview, one_by_one: int | None = None, scaling: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """Return a plan's sizes by name; one_by_one as in `plan_table`, scaling: how a study departs from the paper's."""
+    return {
+        "study": name,
+        "stages": preview.stages,
+        "trainings": preview.trainings,
+        **({} if one_by_one is None else {"trainings_one_by_one": one_by_one}),
+        "reused": preview.reused,
+        "remaining": preview.remaining,
+        "by_kind": preview.by_kind,
+        "estimated_seconds": round(preview.estimated_seconds, 1),
+        "workers": preview.workers,
+        **({} if scaling is None else {"scaling": list(scaling)}),
+    }
 
 
 def studies_table(store: Store) -> Table:
