@@ -9,15 +9,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data import queries
+from data.evidence import from_frames
 from data.store import Store
 from engine.plan import Plan
 from engine.results import StageResult
+from engine.verdict import Verdict, evaluate
 
 TEXT, NUMBER, WHOLE = pa.string(), pa.float64(), pa.int64()
+# A dense network has no pruner, and a claim without runs no effect.
+_NULLABLE = ("pruner", "effect", "low", "high")
 
 
 def _field(name: str, kind: pa.DataType, about: str) -> pa.Field:
-    return pa.field(name, kind, nullable=name == "pruner", metadata={"description": about})
+    return pa.field(name, kind, nullable=name in _NULLABLE, metadata={"description": about})
 
 
 STUDY = (
@@ -71,7 +75,21 @@ EPOCHS = pa.schema(
         KEY,
     ]
 )
-SCHEMAS = {"accuracy": ACCURACY, "overlap": OVERLAP, "epochs": EPOCHS}
+CLAIMS = pa.schema(
+    [
+        _field("id", TEXT, "of the claim, see engine.claims"),
+        _field("scope", TEXT, "what the verdict is about: a whole claim, or below it one of its comparisons"),
+        _field("verdict", TEXT, "holds, fails or undecided"),
+        _field("effect", NUMBER, "mean over seeds; of a claim of several comparisons, that of the decisive one"),
+        _field("low", NUMBER, "lower end of the effect's interval"),
+        _field("high", NUMBER, "upper end of the effect's interval"),
+        _field("n", WHOLE, "seeds"),
+        _field("unit", TEXT, "of the effect: points of accuracy, overlap, or sparsity"),
+        _field("rule", TEXT, "when the verdict is which"),
+        _field("reason", TEXT, "why it is this one"),
+    ]
+)
+SCHEMAS = {"accuracy": ACCURACY, "overlap": OVERLAP, "epochs": EPOCHS, "claims": CLAIMS}
 # What orders rows within those of one point of a study.
 ORDER = {"accuracy": (), "overlap": ("pair", "position", "p"), "epochs": ("epoch",)}
 
@@ -82,7 +100,7 @@ def tables_from_results(plan: Plan, results: Mapping[str, StageResult]) -> dict[
     One row, or one group of rows, for each role whose stage has a result; overlaps at the study's p only.
     """
     shown = set(plan.study.overlap_p)
-    rows: dict[str, list[tuple[object, ...]]] = {name: [] for name in SCHEMAS}
+    rows: dict[str, list[tuple[object, ...]]] = {name: [] for name in ORDER}
     for role in plan.roles:
         result = results.get(role.fingerprint)
         if result is None:
@@ -102,7 +120,8 @@ def tables_from_results(plan: Plan, results: Mapping[str, StageResult]) -> dict[
         for e in result.epochs:
             losses = (e.train_loss, e.train_accuracy, e.test_loss, e.test_accuracy)
             rows["epochs"].append((*study, e.epoch, e.learning_rate, *losses, e.seconds, key))
-    return {name: _table(name, pd.DataFrame(rows[name], columns=SCHEMAS[name].names)) for name in SCHEMAS}
+    frames = {name: pd.DataFrame(rows[name], columns=SCHEMAS[name].names) for name in ORDER}
+    return _with_claims({name: _table(name, frame) for name, frame in frames.items()})
 
 
 def tables_from_store(store: Store, study_id: str) -> dict[str, pa.Table]:
@@ -116,7 +135,25 @@ def tables_from_store(store: Store, study_id: str) -> dict[str, pa.Table]:
         "overlap": queries.overlaps(store, study_id),
         "epochs": points.merge(measured, on=KEY.name),
     }
-    return {name: _table(name, frame) for name, frame in frames.items()}
+    return _with_claims({name: _table(name, frame) for name, frame in frames.items()})
+
+
+def _with_claims(tables: dict[str, pa.Table]) -> dict[str, pa.Table]:
+    """Add the verdicts that the other tables give, so that both ways to them give the same."""
+    keys = [*(field.name for field in STUDY), "pair", "p"]
+    overlap = tables["overlap"].to_pandas()
+    sums = overlap.groupby(keys, dropna=False, sort=False)[["intersection", "top"]].sum().reset_index()
+    pooled = sums.assign(ratio=sums["intersection"] / sums["top"].where(sums["top"] > 0))
+    verdicts = evaluate(*from_frames(tables["accuracy"].to_pandas(), pooled))
+    rows = [row for verdict in verdicts for row in _claim_rows(verdict)]
+    columns = {name: [row[i] for row in rows] for i, name in enumerate(CLAIMS.names)}
+    return {**tables, "claims": pa.table(columns, schema=CLAIMS).replace_schema_metadata(None)}
+
+
+def _claim_rows(verdict: Verdict) -> list[tuple[object, ...]]:
+    own = (verdict.effect, verdict.low, verdict.high, verdict.n, verdict.unit, verdict.rule, verdict.reason)
+    below = [row for part in verdict.parts for row in _claim_rows(part)]
+    return [(verdict.claim, verdict.place, verdict.outcome, *own), *below]
 
 
 def write(tables: Mapping[str, pa.Table], out: Path) -> list[Path]:

@@ -4,6 +4,7 @@ import pyarrow.parquet as pq
 
 from data import tables
 from data.store import Store
+from engine.claims import CLAIMS
 from tests.data.made_results import STUDY_ID, Stream, made_plan, made_results, whole_study
 
 
@@ -12,7 +13,7 @@ def test_results_and_database_give_the_same_tables(store: Store) -> None:
     store.record(whole_study(Stream(), made))
     direct = tables.tables_from_results(made, made_results(made))
     stored = tables.tables_from_store(store, STUDY_ID)
-    assert direct.keys() == stored.keys() == {"accuracy", "overlap", "epochs"}
+    assert direct.keys() == stored.keys() == {"accuracy", "overlap", "epochs", "claims"}
     for name, table in direct.items():
         assert table.num_rows > 0
         assert table.equals(stored[name], check_metadata=False), name
@@ -31,8 +32,29 @@ def test_an_unfinished_study_gives_what_is_finished(store: Store) -> None:
 def test_files_say_what_their_columns_mean(tmp_path: Path) -> None:
     made = made_plan()
     paths = tables.write(tables.tables_from_results(made, made_results(made)), tmp_path / "out")
-    assert sorted(path.name for path in paths) == ["accuracy.parquet", "epochs.parquet", "overlap.parquet"]
+    assert sorted(path.name for path in paths) == [
+        "accuracy.parquet",
+        "claims.parquet",
+        "epochs.parquet",
+        "overlap.parquet",
+    ]
     for path in paths:
         for field in pq.read_schema(path):
             assert field.metadata[b"description"]
     assert not list((tmp_path / "out").glob(".*"))
+
+
+def test_claims_hold_every_claim_and_their_comparisons() -> None:
+    made = made_plan()
+    claims = tables.tables_from_results(made, made_results(made))["claims"].to_pandas()
+    assert set(claims["id"]) == set(CLAIMS)
+    assert not claims.duplicated(["id", "scope"]).any()
+    # Two seeds are too few for any verdict but one.
+    assert set(claims["verdict"]) == {"undecided"}
+    assert claims["scope"].str.startswith("digits · lenet300").all()
+
+
+def test_no_results_give_empty_tables() -> None:
+    made = made_plan()
+    empty = tables.tables_from_results(made, {})
+    assert {name: table.num_rows for name, table in empty.items()} == dict.fromkeys(tables.SCHEMAS, 0)

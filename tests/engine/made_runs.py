@@ -1,0 +1,63 @@
+"""Runs whose truth is known: accuracies and overlaps made from a few means, with seeds around them."""
+
+import random
+from collections.abc import Mapping, Sequence
+
+from engine.verdict import OverlapPoint, Point
+
+# By learning rate: dense accuracy, then what each start is above or below it.
+PAPER = {
+    0.01: {"dense": 90.0, "winning_ticket": 0.0, "reinit": -3.0, "rewind": 0.1, "finetune": 0.4},
+    0.1: {"dense": 92.0, "winning_ticket": -2.4, "reinit": -2.4, "rewind": -1.0, "finetune": 0.3},
+}
+
+
+def made_points(
+    world: Mapping[float, Mapping[str, float]] = PAPER,
+    seeds: int = 5,
+    noise: float = 0.05,
+    pruners: Sequence[str] = ("iterative",),
+    sparsities: Sequence[float] = (0.3, 0.6, 0.8),
+    dataset: str = "cifar10",
+    below: Mapping[str, float] | None = None,
+) -> list[Point]:
+    """Return runs of a world; below: by how much a pruner's starts lie below the first one's."""
+    draw = random.Random(7)
+    points = []
+    for rate, starts in world.items():
+        for seed in range(seeds):
+            common = draw.gauss(0, 5 * noise)
+            points.append(Point(dataset, "resnet20", rate, seed, None, 0.0, "dense", starts["dense"] + common))
+            for pruner in pruners:
+                for sparsity in sparsities:
+                    for start, gap in starts.items():
+                        if start != "dense":
+                            accuracy = starts["dense"] + gap + common + draw.gauss(0, noise)
+                            accuracy -= (below or {}).get(pruner, 0.0)
+                            points.append(Point(dataset, "resnet20", rate, seed, pruner, sparsity, start, accuracy))
+    return points
+
+
+def made_overlaps(
+    kept: Mapping[float, float], seeds: int = 5, noise: float = 0.005, pruner: str = "iterative"
+) -> list[OverlapPoint]:
+    """Return overlaps of a world; kept: by learning rate, how far what remembers theta_0 lies above p."""
+    draw = random.Random(7)
+    points = []
+    for rate, above in kept.items():
+        for seed in range(seeds):
+
+            def ratio(p: float, more: float) -> float:
+                return p + more + draw.gauss(0, noise)
+
+            dense = ("cifar10", "resnet20", rate, seed, None, 0.0, "dense", "initial_pretrained")
+            points += [OverlapPoint(*dense, p, ratio(p, above)) for p in (0.1, 0.2, 0.4)]
+            for pair, more in {
+                "ticket_finetuned": above,
+                "reinit_finetuned": 0.0,
+                "finetuned_initial": above / 10,
+                "finetuned_pretrained": 0.4,
+            }.items():
+                place = ("cifar10", "resnet20", rate, seed, pruner, 0.5, "finetune", pair, 0.2)
+                points.append(OverlapPoint(*place, ratio(0.2, more)))
+    return points
