@@ -6,13 +6,13 @@ import streamlit as st
 
 from app import access, drawing, live, reading, words
 from app.actions import actions, retryable
-from app.tabs import accuracy, overlap, progress
+from app.tabs import accuracy, overlap, progress, verdicts
 from data.queries import StudyRecord, UnknownStudy
 from data.store import StoreError
 from engine.spec import to_toml
 
 REFRESH = 2.0
-TABS = {"Progress": progress.body, "Accuracy": accuracy.body, "Overlap": overlap.body}
+TABS = {"Progress": progress.body, "Accuracy": accuracy.body, "Overlap": overlap.body, "Verdicts": verdicts.body}
 
 
 def head(record: StudyRecord) -> None:

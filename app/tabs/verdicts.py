@@ -1,0 +1,158 @@
+"""The Verdicts tab: the paper's claims held against this study's own runs."""
+
+import pandas as pd
+import streamlit as st
+
+from app import drawing, reading, verdict_cards, words
+from app.reading import Marker
+from data.evidence import from_frames
+from data.queries import StudyRecord
+from engine.judging import Thresholds, Verdict
+from engine.verdict import HIGH, LOW, evaluate, winning_property
+
+# Steps of the thresholds' inputs, and how they are written.
+_STEPS = {"confidence": 0.01, "overlap_above": 0.01, "overlap_about": 0.01, "standard_errors": 0.5}
+
+
+def body(record: StudyRecord) -> None:
+    """Draw the tab."""
+    study_id = record.study_id
+    accuracy = reading.accuracy(study_id)
+    if accuracy.empty:
+        st.info("No training has finished yet. The first verdicts come with the first networks that can be compared.")
+        return
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium", key="verdict_choices"):
+        dataset = drawing.choice("Dataset", sorted(accuracy["dataset"].unique()), "verdict_dataset")
+        network = drawing.choice("Network", sorted(accuracy["network"].unique()), "verdict_network")
+        low, high = _rates(sorted(record.study.learning_rates))
+    thresholds = _thresholds()
+    changed = reading.measured(study_id)
+    verdicts, winning = _judged(study_id, dataset, network, thresholds, low, high, changed)
+    if not verdicts:
+        st.info("No training of this dataset and network has finished yet.")
+        return
+    asked = [verdict for verdict in verdicts if verdict.effect is not None]
+    with st.container(horizontal=True, vertical_alignment="center", gap="medium", key="verdict_summary"):
+        st.markdown(verdict_cards.badges(verdicts), width="content")
+        st.caption(verdict_cards.recipe_words(record.study), width="content")
+    verdict_cards.show(asked, "verdict")
+    _not_asked([verdict for verdict in verdicts if verdict.effect is None])
+    _winning(winning)
+    st.download_button(
+        "Verdicts as CSV",
+        verdict_cards.numbers(verdicts).to_csv(index=False),
+        f"{study_id}-verdicts.csv",
+        "text/csv",
+        icon=":material/download:",
+        on_click="ignore",
+        key="verdict_csv",
+    )
+
+
+def _rates(rates: list[float]) -> tuple[float | None, float | None]:
+    """Return which learning rates claims call low and high, as the reader chooses where there are more than two."""
+    if len(rates) < 3:
+        return None, None
+    both = LOW in rates and HIGH in rates
+    chosen = []
+    for label, default, key in (
+        ("Low learning rate", LOW if both else rates[0], "verdict_low"),
+        ("High learning rate", HIGH if both else rates[-1], "verdict_high"),
+    ):
+        index = rates.index(default)
+        chosen.append(
+            st.selectbox(label, rates, index, format_func=words.number, key=key, persist_state="page", width=160)
+        )
+    return chosen[0], chosen[1]
+
+
+def _thresholds() -> Thresholds:
+    """Return the thresholds, as the reader sets them."""
+    defaults = Thresholds()
+    values: dict[str, float] = {}
+    with st.expander("Thresholds: what counts as similar, clear and enough", key="thresholds", type="compact"):
+        drawing.table(verdict_cards.thresholds_table(defaults), "thresholds_frame")
+        fields = list(Thresholds.model_fields)
+        for first in range(0, len(fields), 4):
+            for column, name in zip(st.columns(4), fields[first : first + 4], strict=False):
+                with column:
+                    values[name] = _threshold(name, getattr(defaults, name))
+        st.button("Back to the defaults", key="thresholds_reset", on_click=_reset)
+    given = Thresholds.model_validate(values)
+    if given != defaults:
+        changed = [
+            f"{name.replace('_', ' ')} {getattr(given, name):g} instead of {getattr(defaults, name):g}"
+            for name in fields
+            if getattr(given, name) != getattr(defaults, name)
+        ]
+        st.markdown(f":orange-badge[own thresholds] {words.plain('; '.join(changed))}")
+    return given
+
+
+def _threshold(name: str, default: float) -> float:
+    label, key = name.replace("_", " ").capitalize(), f"threshold-{name}"
+    if isinstance(default, int):
+        return int(st.number_input(label, 2, 1000, default, key=key, required=True, persist_state="page") or default)
+    most = 0.999 if name == "confidence" else 1.0 if name.startswith("overlap") else 100.0
+    least = 0.5 if name == "confidence" else 0.0
+    given = st.number_input(
+        label, least, most, default, _STEPS.get(name, 0.1), "%.3g", key=key, required=True, persist_state="page"
+    )
+    return default if given is None else float(given)
+
+
+def _reset() -> None:
+    for name, field in Thresholds.model_fields.items():
+        st.session_state[f"threshold-{name}"] = field.default
+
+
+def _not_asked(verdicts: list[Verdict]) -> None:
+    """List the claims for which runs are missing, in a line each."""
+    if not verdicts:
+        return
+    st.markdown("**Runs are missing for**")
+    st.markdown(
+        "\n".join(
+            f"- {v.claim}: {words.plain(v.reason)}"
+            for v in {verdict.claim: verdict for verdict in reversed(verdicts)}.values()
+        )
+    )
+
+
+def _winning(verdicts: tuple[Verdict, ...]) -> None:
+    """Show where the winning property is, by learning rate, pruner and sparsity."""
+    if not verdicts:
+        return
+    st.subheader("The winning property", anchor=False)
+    st.caption("The winning ticket matches dense and beats random reinit, at one learning rate, pruner and sparsity.")
+    table = pd.DataFrame(
+        {
+            "learning rate": [v.scope["learning_rate"].removeprefix("learning rate ") for v in verdicts],
+            "pruner": [words.pruner(v.scope["pruner"]) for v in verdicts],
+            "sparsity": [v.scope["sparsity"].removeprefix("sparsity ") for v in verdicts],
+            "winning property": [v.outcome for v in verdicts],
+            "ticket minus dense (points)": [verdict_cards.told(v.parts[0]) for v in verdicts],
+            "ticket minus reinit (points)": [verdict_cards.told(v.parts[1]) for v in verdicts],
+        }
+    )
+    with st.container(key="winning_table"):
+        drawing.table(table, "winning_frame")
+
+
+@st.cache_resource(ttl=reading.KEEP, max_entries=32, show_spinner=False)
+def _judged(
+    study_id: str,
+    dataset: str,
+    network: str,
+    thresholds: Thresholds,
+    low: float | None,
+    high: float | None,
+    changed: Marker,
+) -> tuple[tuple[Verdict, ...], tuple[Verdict, ...]]:
+    del changed
+    accuracy, pooled = (
+        frame[(frame["dataset"] == dataset) & (frame["network"] == network)]
+        for frame in (reading.accuracy(study_id), reading.pooled_overlaps(study_id))
+    )
+    points, overlaps = from_frames(accuracy, pooled)
+    return evaluate(points, overlaps, thresholds, low, high), winning_property(points, thresholds)

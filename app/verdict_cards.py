@@ -1,0 +1,138 @@
+"""Verdicts on a page: a card for each claim, with its effect, and one click away the rule and the numbers."""
+
+from collections.abc import Sequence
+from itertools import groupby
+
+import pandas as pd
+import streamlit as st
+
+from app import drawing, words
+from app.charts_verdict import forest
+from engine.claims import CLAIMS
+from engine.judging import Thresholds, Verdict
+from engine.spec import Study
+
+BADGES = {
+    "holds": ":green-badge[:material/check: holds]",
+    "fails": ":red-badge[:material/close: fails]",
+    "undecided": ":gray-badge[:material/question_mark: undecided]",
+}
+
+
+def show(verdicts: Sequence[Verdict], key: str) -> None:
+    """Show verdicts in the order given, those of one claim together; key: tells several lists of a page apart."""
+    for claim, group in groupby(verdicts, key=lambda verdict: verdict.claim):
+        _card(claim, list(group), f"{key}-{claim}")
+
+
+def badges(verdicts: Sequence[Verdict]) -> str:
+    """Return how many verdicts hold, fail and are undecided, as coloured Markdown badges."""
+    counts = {outcome: sum(verdict.outcome == outcome for verdict in verdicts) for outcome in BADGES}
+    colours = {"holds": "green", "fails": "red", "undecided": "gray"}
+    return " ".join(f":{colours[outcome]}-badge[{count} {outcome}]" for outcome, count in counts.items() if count)
+
+
+def recipe_words(study: Study) -> str:
+    """Return what of a recipe stands beside every verdict."""
+    recipe = study.recipe
+    return (
+        f"T = {words.plural(recipe.epochs, 'epoch')}, weight decay {words.number(recipe.weight_decay)}. Both take part "
+        "in how much of the initial weights is left, so a verdict is for this recipe and says nothing about others."
+    )
+
+
+def told(verdict: Verdict) -> str:
+    """Return a verdict's effect with its interval and n, in words."""
+    if verdict.effect is None:
+        return verdict.reason
+    digits, unit = (2, " points") if verdict.unit == "points" else (3, "")
+    effect = f"{verdict.effect:+.{digits}f}{unit}".replace("-", "−")
+    if verdict.low is None or verdict.high is None:
+        return f"{effect} (n = {verdict.n})"
+    low, high = (f"{value:+.{digits}f}".replace("-", "−") for value in (verdict.low, verdict.high))
+    return f"{effect}, interval {low} to {high} (n = {verdict.n})"
+
+
+def numbers(verdicts: Sequence[Verdict]) -> pd.DataFrame:
+    """Return verdicts and all that they are made of, a row each, ready for CSV.
+
+    Columns: claim, scope, verdict, effect, low, high, unit, n, reason.
+    """
+    rows = [
+        (v.claim, v.place, v.outcome, v.effect, v.low, v.high, v.unit, v.n, v.reason)
+        for verdict in verdicts
+        for v in _with_parts(verdict)
+    ]
+    return pd.DataFrame(rows, columns=["claim", "scope", "verdict", "effect", "low", "high", "unit", "n", "reason"])
+
+
+def thresholds_table(thresholds: Thresholds) -> pd.DataFrame:
+    """Return the thresholds as people read them: name, value, what it is and where it comes from."""
+    rows = [
+        (name.replace("_", " "), f"{getattr(thresholds, name):g}", field.description)
+        for name, field in Thresholds.model_fields.items()
+    ]
+    return pd.DataFrame(rows, columns=["threshold", "value", "what it is"])
+
+
+def _with_parts(verdict: Verdict) -> list[Verdict]:
+    return [verdict, *(below for part in verdict.parts for below in _with_parts(part))]
+
+
+def leaves(verdict: Verdict) -> list[Verdict]:
+    """Return the single comparisons that a verdict is made of; itself where it is one."""
+    return [leaf for part in verdict.parts for leaf in leaves(part)] or [verdict]
+
+
+def _card(claim: str, verdicts: list[Verdict], key: str) -> None:
+    with st.container(border=True, key=key, gap="xsmall"):
+        st.markdown(f"**{claim}**\u2002{words.plain(CLAIMS[claim].text)}")
+        for index, verdict in enumerate(verdicts):
+            where = " · ".join(_humane(value) for name, value in verdict.scope.items() if name not in _SHARED)
+            with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"{key}-{index}"):
+                st.markdown(BADGES[verdict.outcome], width="content")
+                st.markdown(f"{words.plain(where)}:" if where else "", width="content")
+                st.markdown(words.plain(told(verdict)), width="content")
+        opened = st.expander("Rule and numbers", key=f"{key}-why", on_change="rerun", type="compact")
+        if opened.open:
+            with opened:
+                for index, verdict in enumerate(verdicts):
+                    _why(verdict, f"{key}-{index}")
+                st.caption(f"Claimed in {CLAIMS[claim].where}. It takes {CLAIMS[claim].needs}.")
+
+
+# What the page around the cards says already.
+_SHARED = ("dataset", "network")
+
+
+def _humane(value: str) -> str:
+    return words.pruner(value)
+
+
+def _why(verdict: Verdict, key: str) -> None:
+    where = " · ".join(_humane(value) for name, value in verdict.scope.items() if name not in _SHARED)
+    if where:
+        st.markdown(f"**{words.plain(where[:1].upper() + where[1:])}**")
+    st.markdown(f"{words.plain(verdict.rule)}  \n{BADGES[verdict.outcome]} {words.plain(_sentence(verdict.reason))}")
+    parts = leaves(verdict)
+    if any(part.low is not None for part in parts):
+        chart = drawing.spec(forest(parts, verdict.scope))
+        drawing.show(chart, f"{key}-forest", f"Effects and intervals behind claim {verdict.claim}.")
+    if len(parts) > 1:
+        table = pd.DataFrame(
+            {
+                "comparison": [_below(part, verdict) for part in parts],
+                "verdict": [part.outcome for part in parts],
+                "effect": [told(part) for part in parts],
+            }
+        )
+        drawing.table(table, f"{key}-parts")
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def _below(part: Verdict, whole: Verdict) -> str:
+    """Return what of a part's scope its whole does not say."""
+    return " · ".join(_humane(value) for name, value in part.scope.items() if whole.scope.get(name) != value)
