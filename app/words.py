@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from app.palette import STARTS
+from data.datasets import DATASETS, FOLDER
 from engine.pruners import PRUNERS
 
 STATES: dict[str, tuple[str, str]] = {
@@ -19,6 +20,8 @@ STATES: dict[str, tuple[str, str]] = {
     "failed": ("failed", "red"),
     "cancelled": ("cancelled", "orange"),
 }
+
+_NETWORKS = {"resnet20": "ResNet-20", "vgg11": "VGG-11", "mobilenet_v2": "MobileNet-V2", "lenet300": "LeNet-300"}
 
 PAIRS: dict[str, str] = {
     "initial_pretrained": "initial and trained dense weights (θ₀, θ_T)",
@@ -37,6 +40,18 @@ def start(name: str) -> str:
 def pruner(name: str) -> str:
     """Return the title of a pruner."""
     return PRUNERS[name].title if name in PRUNERS else name
+
+
+def network(name: str) -> str:
+    """Return how the literature writes a network's name."""
+    return _NETWORKS.get(name, name)
+
+
+def dataset(name: str) -> str:
+    """Return the title of a dataset; of a folder, its last part."""
+    if name.startswith(FOLDER):
+        return f"folder {name.rstrip('/').rpartition('/')[2]}"
+    return DATASETS[name].title if name in DATASETS else name
 
 
 def percent(fraction: float) -> str:

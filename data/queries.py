@@ -7,12 +7,13 @@ NaN or NA, a missing time NaT. All but `studies` and `speeds` raise UnknownStudy
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import duckdb
 import pandas as pd
 
+from data.frames import frame as _frame
 from data.store import Store
 from engine.spec import Study, parse_study
 
@@ -278,14 +279,3 @@ def _require(connection: duckdb.DuckDBPyConnection, study_id: str) -> str:
     if row is None:
         raise UnknownStudy(f"no study {study_id!r}; python -m tasks status lists them")
     return str(row[0])
-
-
-def _frame(connection: duckdb.DuckDBPyConnection, query: str, *values: Any) -> pd.DataFrame:
-    frame: pd.DataFrame = connection.execute(query, list(values)).df()
-    for name in frame.columns:
-        if pd.api.types.is_datetime64_any_dtype(frame[name]):
-            frame[name] = frame[name].dt.tz_localize(UTC)
-        elif pd.api.types.is_string_dtype(frame[name]) and frame[name].hasnans:
-            # pandas' own mark of a missing text is NaN, which is true.
-            frame[name] = frame[name].astype(object).where(frame[name].notna(), None)
-    return frame
