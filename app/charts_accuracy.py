@@ -9,6 +9,7 @@ import pandas as pd
 
 from app import words
 from app.palette import NEUTRAL, STARTS
+from app.scales import colour, dash, shape
 from app.spread import SPREADS, Spread, describe, summarise
 
 Measure = Literal["test_accuracy", "best_test_accuracy"]
@@ -20,6 +21,7 @@ HEIGHT = 290
 Layers = alt.LayerChart | alt.FacetChart
 
 _KEYS = ["learning_rate", "pruner", "start", "sparsity"]
+_LOOKS = {look.name: look for look in STARTS.values()}
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ def chart(panel: Panel, measure: Measure, spread: Spread, y: tuple[float, float]
         scale=alt.Scale(domain=list(y), nice=False, zero=False, clamp=True),
         axis=alt.Axis(tickCount=5, titlePadding=8),
     )
-    base = alt.Chart(lines).encode(x=x, color=_start_colour())
+    base = alt.Chart(lines).encode(x=x, color=colour(_LOOKS))
     tooltip = [
         alt.Tooltip("name:N", title="start"),
         alt.Tooltip("symbol:N", title="symbol"),
@@ -110,8 +112,8 @@ def chart(panel: Panel, measure: Measure, spread: Spread, y: tuple[float, float]
     layers = [
         *_baseline(panel.dense, spread, span),
         base.mark_area(opacity=0.16, line=False).encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q")),
-        base.mark_line(strokeWidth=2).encode(y=axis, strokeDash=_start_dash()),
-        base.mark_point(size=64, filled=True, opacity=1).encode(y=axis, shape=_start_shape(), tooltip=tooltip),
+        base.mark_line(strokeWidth=2).encode(y=axis, strokeDash=dash(_LOOKS)),
+        base.mark_point(size=64, filled=True, opacity=1).encode(y=axis, shape=shape(_LOOKS), tooltip=tooltip),
     ]
     return alt.layer(*layers, height=HEIGHT)
 
@@ -159,25 +161,6 @@ def _baseline(dense: pd.DataFrame, spread: Spread, span: tuple[float, float]) ->
             y=alt.Y("mean:Q"), tooltip=tooltip
         ),
     ]
-
-
-def _names() -> list[str]:
-    return [look.name for look in STARTS.values()]
-
-
-def _start_colour() -> alt.Color:
-    scale = alt.Scale(domain=_names(), range=[look.colour for look in STARTS.values()])
-    return alt.Color("name:N", scale=scale, legend=None)
-
-
-def _start_shape() -> alt.Shape:
-    scale = alt.Scale(domain=_names(), range=[look.shape for look in STARTS.values()])
-    return alt.Shape("name:N", scale=scale, legend=None)
-
-
-def _start_dash() -> alt.StrokeDash:
-    scale = alt.Scale(domain=_names(), range=[list(look.dash) or [1, 0] for look in STARTS.values()])
-    return alt.StrokeDash("name:N", scale=scale, legend=None)
 
 
 def numbers(accuracy: pd.DataFrame, measure: Measure) -> pd.DataFrame:

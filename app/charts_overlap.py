@@ -9,6 +9,7 @@ import pandas as pd
 from app import words
 from app.charts_accuracy import Layers, told_title
 from app.palette import NEUTRAL, STARTS, Look, series
+from app.scales import colour, dash, shape
 from app.spread import Spread, describe, summarise
 
 HEIGHT = 300
@@ -51,7 +52,7 @@ def retention(pooled: pd.DataFrame, rates: Sequence[float], spread: Spread) -> L
             scale=alt.Scale(domain=[0, furthest], nice=False),
             axis=alt.Axis(values=sorted(frame["p"].unique()), format=".2~f", grid=False, labelOverlap="greedy"),
         ),
-        color=_colour(looks),
+        color=colour(looks),
     )
     y = _ratio_axis("overlap ratio R_p(θ₀, θ_T)")
     tooltip = [
@@ -63,8 +64,8 @@ def retention(pooled: pd.DataFrame, rates: Sequence[float], spread: Spread) -> L
     return alt.layer(
         _chance_line([0.0, furthest], [0.0, furthest]),
         base.mark_area(opacity=0.16).encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q")),
-        base.mark_line(strokeWidth=2).encode(y=y, strokeDash=_dash(looks)),
-        base.mark_point(size=64, filled=True, opacity=1).encode(y=y, shape=_shape(looks), tooltip=tooltip),
+        base.mark_line(strokeWidth=2).encode(y=y, strokeDash=dash(looks)),
+        base.mark_point(size=64, filled=True, opacity=1).encode(y=y, shape=shape(looks), tooltip=tooltip),
         height=HEIGHT,
     )
 
@@ -89,7 +90,7 @@ def starts(pooled: pd.DataFrame, p: float, spread: Spread) -> Layers:
             scale=alt.Scale(domain=list(span), nice=False, zero=False),
             axis=alt.Axis(values=sparsities, format=".1~f", labelOverlap="greedy", grid=False),
         ),
-        color=_colour(looks),
+        color=colour(looks),
     )
     y = _ratio_axis(f"overlap ratio R_p, p = {p:g}")
     tooltip = [
@@ -102,8 +103,8 @@ def starts(pooled: pd.DataFrame, p: float, spread: Spread) -> Layers:
     return alt.layer(
         _chance_line(span, [p, p]),
         base.mark_area(opacity=0.16).encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q")),
-        base.mark_line(strokeWidth=2).encode(y=y, strokeDash=_dash(looks)),
-        base.mark_point(size=64, filled=True, opacity=1).encode(y=y, shape=_shape(looks), tooltip=tooltip),
+        base.mark_line(strokeWidth=2).encode(y=y, strokeDash=dash(looks)),
+        base.mark_point(size=64, filled=True, opacity=1).encode(y=y, shape=shape(looks), tooltip=tooltip),
         height=HEIGHT,
     )
 
@@ -211,18 +212,3 @@ def _chance_line(xs: Sequence[float], ys: Sequence[float]) -> alt.Chart:
         color=CHANCE.colour, strokeWidth=1.5, strokeDash=list(CHANCE.dash)
     )
     return line.encode(x=alt.X("x:Q"), y=alt.Y("y:Q"))
-
-
-def _colour(looks: dict[str, Look]) -> alt.Color:
-    scale = alt.Scale(domain=list(looks), range=[look.colour for look in looks.values()])
-    return alt.Color("name:N", scale=scale, legend=None)
-
-
-def _shape(looks: dict[str, Look]) -> alt.Shape:
-    scale = alt.Scale(domain=list(looks), range=[look.shape for look in looks.values()])
-    return alt.Shape("name:N", scale=scale, legend=None)
-
-
-def _dash(looks: dict[str, Look]) -> alt.StrokeDash:
-    scale = alt.Scale(domain=list(looks), range=[list(look.dash) or [1, 0] for look in looks.values()])
-    return alt.StrokeDash("name:N", scale=scale, legend=None)

@@ -8,6 +8,7 @@ import pandas as pd
 from app import words
 from app.charts_accuracy import Layers
 from app.palette import Look
+from app.scales import colour
 from app.spread import describe, summarise
 
 HEIGHT = 250
@@ -28,7 +29,6 @@ def curves(epochs: pd.DataFrame, looks: dict[str, Look], curve: Curve, total: in
     columns = {f"train_{curve}": "training", f"test_{curve}": "test"}
     frame = epochs.melt(["name", "epoch"], list(columns), "part", "value")
     frame["part"] = frame["part"].map(columns)
-    scale = alt.Scale(domain=list(looks), range=[look.colour for look in looks.values()])
     base = alt.Chart(frame).encode(
         x=alt.X(
             "epoch:Q",
@@ -37,7 +37,7 @@ def curves(epochs: pd.DataFrame, looks: dict[str, Look], curve: Curve, total: in
             axis=alt.Axis(format="d", tickMinStep=1, tickCount=6, grid=False),
         ),
         y=alt.Y("value:Q", title=_TITLES[curve], scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=5)),
-        color=alt.Color("name:N", scale=scale, legend=None),
+        color=colour(looks),
         tooltip=[
             alt.Tooltip("name:N", title="training"),
             alt.Tooltip("part:N", title="images"),
@@ -67,7 +67,6 @@ def residuals(rows: pd.DataFrame, looks: dict[str, Look]) -> Layers:
             for mean, low, high, n in frame[["mean", "low", "high", "n"]].itertuples(index=False)
         ],
     )
-    scale = alt.Scale(domain=list(looks), range=[look.colour for look in looks.values()])
     base = alt.Chart(frame[["name", "removed", "round", "mean", "n", "told"]]).encode(
         x=alt.X("round:Q", title="round of ADMM", axis=alt.Axis(format="d", tickMinStep=1, tickCount=6, grid=False)),
         y=alt.Y(
@@ -76,7 +75,7 @@ def residuals(rows: pd.DataFrame, looks: dict[str, Look]) -> Layers:
             scale=alt.Scale(type="log"),
             axis=alt.Axis(tickCount=4, format="~g"),
         ),
-        color=alt.Color("name:N", scale=scale, legend=None),
+        color=colour(looks),
         detail="removed:N",
         tooltip=[
             alt.Tooltip("name:N", title="training"),

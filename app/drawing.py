@@ -6,9 +6,12 @@ from typing import Any, Literal
 import pandas as pd
 import streamlit as st
 
+from app import inline
 from app.charts_accuracy import Layers
 from app.palette import Look, legend
 from app.spread import SPREADS, Spread
+
+inline.enable()
 
 Spec = dict[str, Any]
 

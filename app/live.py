@@ -65,13 +65,11 @@ def _workers() -> list[Worker]:
 
 def epochs_done(rows: pd.DataFrame, now: Mapping[str, Progress]) -> pd.Series:
     """Return how many epochs each stage has trained, live where it is running."""
-    done = [
-        total if state == "done" else max(int(epoch), now[fingerprint].epoch if fingerprint in now else 0)
-        for fingerprint, state, total, epoch in zip(
-            rows["fingerprint"], rows["state"], rows["epochs"], rows["epoch"], strict=True
-        )
-    ]
-    return pd.Series(done, index=rows.index, dtype=float)
+    done = rows["epoch"].astype(float)
+    if now:
+        running = rows["fingerprint"].map({fingerprint: float(stage.epoch) for fingerprint, stage in now.items()})
+        done = done.where(~(running.astype(float) > done), running).astype(float)
+    return done.where(rows["state"] != "done", rows["epochs"]).astype(float)
 
 
 def fraction(rows: pd.DataFrame, now: Mapping[str, Progress]) -> float:

@@ -23,6 +23,7 @@ st.html("<style>a[data-testid='stPageLink-NavLink'] {padding-inline: 0;}</style>
 
 pages = [
     st.Page("views/studies.py", title="Studies", icon=":material/view_list:", default=True),
+    st.Page("views/paper.py", title="Paper", icon=":material/menu_book:"),
     st.Page("views/new_study.py", title="New study", icon=":material/add_circle:"),
     st.Page("views/glossary.py", title="Glossary", icon=":material/dictionary:"),
     st.Page("views/study.py", title="Study", visibility="hidden"),

@@ -1,19 +1,20 @@
-"""What the pages read: queries of the store, kept until the file changes, and the states in which there is nothing."""
+"""What the pages read: queries of the store, kept until what they read changes."""
 
 import pandas as pd
 import streamlit as st
 
 from data import queries
 from data.queries import StudyRecord
+from data.revision import Revision, revision
 from data.settings import settings
 from data.store import Store
 
 FINISHED = ("done", "failed", "cancelled")
 
-# Queries are kept while the database file stays as it is, and dropped after this long unused.
+# Queries are kept while what they read stays as it is, and dropped after this long unused.
 KEEP = "10min"
 
-Marker = tuple[int, ...]
+Marker = tuple[int | str, ...]
 
 
 def store() -> Store:
@@ -41,6 +42,20 @@ def marker() -> Marker:
     return tuple(found)
 
 
+def measured(study_id: str) -> Marker:
+    """Return what changes whenever a study has a new result, and only then.
+
+    While anything trains, the file changes every second. What is made of a study's results alone is kept by this.
+    """
+    return _revision(study_id, marker()).results
+
+
+def standing(study_id: str) -> Marker:
+    """Return what changes whenever a study stands otherwise: with every epoch while it trains, else hardly ever."""
+    found = _revision(study_id, marker())
+    return marker() if found.running else (*found.results, *found.states)
+
+
 def studies() -> pd.DataFrame:
     """Return all studies, newest first; columns are those of `data.queries.studies`."""
     return _studies(marker()).sort_values("created_at", ascending=False)
@@ -48,37 +63,43 @@ def studies() -> pd.DataFrame:
 
 def study(study_id: str) -> StudyRecord:
     """Return one study; UnknownStudy says that it is not recorded."""
-    return _study(study_id, marker())
+    return _study(study_id, standing(study_id))
 
 
 def stages(study_id: str) -> pd.DataFrame:
     """Return a study's stages; columns are those of `data.queries.stages`."""
-    return _stages(study_id, marker())
+    return _stages(study_id, standing(study_id))
 
 
 def accuracy(study_id: str) -> pd.DataFrame:
     """Return a study's accuracies; columns are those of `data.queries.accuracy`."""
-    return _accuracy(study_id, marker())
+    return _accuracy(study_id, measured(study_id))
 
 
 def epochs(study_id: str, fingerprints: tuple[str, ...]) -> pd.DataFrame:
     """Return the epochs of some of a study's stages; columns are those of `data.queries.epochs`."""
-    return _epochs(study_id, fingerprints, marker())
+    return _epochs(study_id, fingerprints, standing(study_id))
 
 
 def overlaps(study_id: str) -> pd.DataFrame:
     """Return R_p(θ₀, θ_T) by layer; columns are those of `data.queries.overlaps`."""
-    return _overlaps(study_id, marker())
+    return _overlaps(study_id, measured(study_id))
 
 
 def pooled_overlaps(study_id: str) -> pd.DataFrame:
     """Return a study's overlaps pooled over layers; columns are those of `data.queries.pooled_overlaps`."""
-    return _pooled(study_id, marker())
+    return _pooled(study_id, measured(study_id))
 
 
 def residuals(study_id: str) -> pd.DataFrame:
     """Return ADMM's residuals; columns are those of `data.queries.residuals`."""
-    return _residuals(study_id, marker())
+    return _residuals(study_id, measured(study_id))
+
+
+@st.cache_data(ttl=KEEP, max_entries=32, show_spinner=False)
+def _revision(study_id: str, changed: Marker) -> Revision:
+    del changed
+    return revision(store(), study_id)
 
 
 @st.cache_data(ttl=KEEP, max_entries=8, show_spinner=False)

@@ -18,38 +18,67 @@ def stage_names(rows: pd.DataFrame) -> dict[str, str]:
 
     For example: 'fine-tune · iterative 90 % · learning rate 0.1 · seed 0'.
     """
+    whats = _whats(rows, several(rows))
     return {
-        row.fingerprint: f"{what} · learning rate {words.number(row.learning_rate)} · seed {row.seed}"
-        for row, what in zip(rows.itertuples(), _whats(rows), strict=True)
+        fingerprint: f"{what} · learning rate {words.number(rate)} · seed {seed}"
+        for fingerprint, what, rate, seed in zip(
+            _listed(rows, "fingerprint"), whats, _listed(rows, "learning_rate"), _listed(rows, "seed"), strict=True
+        )
     }
 
 
-def _whats(rows: pd.DataFrame) -> list[str]:
-    several = rows["network"].nunique() > 1 or rows["dataset"].nunique() > 1
-    return [_what(row) + (f" · {row.network} on {row.dataset}" if several else "") for row in rows.itertuples()]
+def several(rows: pd.DataFrame) -> bool:
+    """Return whether stages differ in their network or dataset, which their names then tell."""
+    return bool(rows["network"].nunique() > 1 or rows["dataset"].nunique() > 1)
 
 
-def _what(row: Any) -> str:
-    if row.kind == "pretrain":
-        return "dense"
-    if row.kind == "admm":
-        return f"ADMM pruning to {words.percent(row.sparsity)}"
-    pruners = [words.pruner(name).removesuffix(" magnitude") for name in row.pruners.split(", ") if name]
+def _listed(rows: pd.DataFrame, name: str) -> list[Any]:
+    # Walking over a column of texts itself takes some ten times as long, which thousands of stages make felt.
+    return list(rows[name].to_numpy(dtype=object))
+
+
+def _whats(rows: pd.DataFrame, tell_network: bool) -> list[str]:
+    columns = ["kind", "start", "pruners", "sparsity", "network", "dataset"]
+    keys = list(zip(*(_listed(rows, name) for name in columns), strict=True))
+    told = {key: _what(key, tell_network) for key in set(keys)}
+    return [told[key] for key in keys]
+
+
+def _what(key: tuple[Any, ...], tell_network: bool) -> str:
+    kind, start, pruners, sparsity, network, dataset = key
+    where = f" · {network} on {dataset}" if tell_network else ""
+    if kind == "pretrain":
+        return f"dense{where}"
+    if kind == "admm":
+        return f"ADMM pruning to {words.percent(sparsity)}{where}"
+    names = [words.pruner(name).removesuffix(" magnitude") for name in pruners.split(", ") if name]
     # A stage that is no point of a chart only makes the next round's mask.
-    means = words.listing(pruners) or "mask for the next round,"
-    return f"{words.start(row.start)} · {means} {words.percent(row.sparsity)}"
+    means = words.listing(names) or "mask for the next round,"
+    return f"{words.start(start)} · {means} {words.percent(sparsity)}{where}"
 
 
-def shown_table(
+def matching(
     rows: pd.DataFrame, now: Mapping[str, Progress], query: str | None = None, states: Sequence[str] = ()
 ) -> pd.DataFrame:
-    """Return the stages that match a search and are in one of some states (none chosen: any), as people read them."""
+    """Return the stages that match a search and are in one of some states (none chosen: any), what moves first."""
+    found = rows[rows["state"].isin(states)] if states else rows
+    if query and query.strip():
+        names = stage_names(rows)
+        lines = zip(_listed(found, "state"), _listed(found, "fingerprint"), _workers(found, now), strict=True)
+        kept = [words.matches(query, f"{state} {names[fingerprint]} {worker}") for state, fingerprint, worker in lines]
+        found = found[pd.Series(kept, index=found.index, dtype=bool)]
+    rank = found["state"].map({state: index for index, state in enumerate(_ORDER)})
+    return found.loc[rank.sort_values(kind="stable").index]
+
+
+def shown_table(rows: pd.DataFrame, now: Mapping[str, Progress], tell_network: bool = False) -> pd.DataFrame:
+    """Return stages as people read them; tell_network: they are some of those that differ in network or dataset."""
     trained = epochs_done(rows, now)
-    live = [now.get(fingerprint) for fingerprint in rows["fingerprint"]]
+    live = [now.get(fingerprint) for fingerprint in _listed(rows, "fingerprint")]
     table = pd.DataFrame(
         {
             "State": rows["state"],
-            "Stage": _whats(rows),
+            "Stage": _whats(rows, tell_network),
             "Learning rate": rows["learning_rate"],
             "Seed": rows["seed"],
             "Trained": (100 * trained / rows["epochs"]).round(),
@@ -60,23 +89,19 @@ def shown_table(
             ],
             "Epochs/s": [_speed(stage, row) for stage, row in zip(live, rows.itertuples(), strict=True)],
             "Time left": [_left(stage) for stage in live],
-            "Worker": [
-                stage.worker if stage else row.worker or "" for stage, row in zip(live, rows.itertuples(), strict=True)
-            ],
+            "Worker": _workers(rows, now),
             "Error": [(error or "").strip().rpartition("\n")[2] for error in rows["error"]],
         },
         index=rows.index,
     )
-    if not table["Error"].any():
-        table = table.drop(columns="Error")
-    rank = table["State"].map({state: index for index, state in enumerate(_ORDER)})
-    table = table.loc[rank.sort_values(kind="stable").index]
-    names = stage_names(rows)
-    text = table["State"] + " " + rows["fingerprint"].map(names) + " " + table["Worker"]
-    found = pd.Series(
-        [words.matches(query or "", line) for line in text.loc[table.index]], index=table.index, dtype=bool
-    )
-    return table[found & table["State"].isin(states)] if states else table[found]
+    return table if table["Error"].any() else table.drop(columns="Error")
+
+
+def _workers(rows: pd.DataFrame, now: Mapping[str, Progress]) -> list[str]:
+    return [
+        now[fingerprint].worker if fingerprint in now else worker or ""
+        for fingerprint, worker in zip(_listed(rows, "fingerprint"), _listed(rows, "worker"), strict=True)
+    ]
 
 
 def _speed(stage: Progress | None, row: Any) -> str:

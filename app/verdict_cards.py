@@ -1,5 +1,6 @@
 """Verdicts on a page: a card for each claim, with its effect, and one click away the rule and the numbers."""
 
+import re
 from collections.abc import Sequence
 from itertools import groupby
 
@@ -19,10 +20,13 @@ BADGES = {
 }
 
 
-def show(verdicts: Sequence[Verdict], key: str) -> None:
-    """Show verdicts in the order given, those of one claim together; key: tells several lists of a page apart."""
+def show(verdicts: Sequence[Verdict], key: str, shared: Sequence[str] = ("dataset", "network")) -> None:
+    """Show verdicts in the order given, those of one claim together.
+
+    key: tells several lists of a page apart. shared: what of a scope the page around them says already.
+    """
     for claim, group in groupby(verdicts, key=lambda verdict: verdict.claim):
-        _card(claim, list(group), f"{key}-{claim}")
+        _card(claim, list(group), f"{key}-{claim}", shared)
 
 
 def badges(verdicts: Sequence[Verdict]) -> str:
@@ -84,33 +88,34 @@ def leaves(verdict: Verdict) -> list[Verdict]:
     return [leaf for part in verdict.parts for leaf in leaves(part)] or [verdict]
 
 
-def _card(claim: str, verdicts: list[Verdict], key: str) -> None:
+def _card(claim: str, verdicts: list[Verdict], key: str, shared: Sequence[str]) -> None:
     with st.container(border=True, key=key, gap="xsmall"):
         st.markdown(f"**{claim}**\u2002{words.plain(CLAIMS[claim].text)}")
         for index, verdict in enumerate(verdicts):
-            where = " · ".join(_humane(value) for name, value in verdict.scope.items() if name not in _SHARED)
+            where = _where(verdict, shared)
             with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"{key}-{index}"):
                 st.markdown(BADGES[verdict.outcome], width="content")
                 st.markdown(f"{words.plain(where)}:" if where else "", width="content")
-                st.markdown(words.plain(told(verdict)), width="content")
+                st.markdown(words.plain(_minus(verdict.reason)), width="content")
         opened = st.expander("Rule and numbers", key=f"{key}-why", on_change="rerun", type="compact")
         if opened.open:
             with opened:
                 for index, verdict in enumerate(verdicts):
-                    _why(verdict, f"{key}-{index}")
+                    _why(verdict, f"{key}-{index}", shared)
                 st.caption(f"Claimed in {CLAIMS[claim].where}. It takes {CLAIMS[claim].needs}.")
 
 
-# What the page around the cards says already.
-_SHARED = ("dataset", "network")
+def _where(verdict: Verdict, shared: Sequence[str]) -> str:
+    return " · ".join(_humane(name, value) for name, value in verdict.scope.items() if name not in shared)
 
 
-def _humane(value: str) -> str:
-    return words.pruner(value)
+def _humane(name: str, value: str) -> str:
+    names = {"pruner": words.pruner, "network": words.network, "dataset": words.dataset}
+    return names[name](value) if name in names else value
 
 
-def _why(verdict: Verdict, key: str) -> None:
-    where = " · ".join(_humane(value) for name, value in verdict.scope.items() if name not in _SHARED)
+def _why(verdict: Verdict, key: str, shared: Sequence[str]) -> None:
+    where = _where(verdict, shared)
     if where:
         st.markdown(f"**{words.plain(where[:1].upper() + where[1:])}**")
     st.markdown(f"{words.plain(verdict.rule)}  \n{BADGES[verdict.outcome]} {words.plain(_sentence(verdict.reason))}")
@@ -129,10 +134,15 @@ def _why(verdict: Verdict, key: str) -> None:
         drawing.table(table, f"{key}-parts")
 
 
+def _minus(text: str) -> str:
+    """Return a text with its negative numbers written with a minus sign, not a hyphen."""
+    return re.sub(r"(?<![\w.])-(?=\d)", "−", text)
+
+
 def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}."
+    return f"{text[:1].upper()}{_minus(text[1:])}."
 
 
 def _below(part: Verdict, whole: Verdict) -> str:
     """Return what of a part's scope its whole does not say."""
-    return " · ".join(_humane(value) for name, value in part.scope.items() if whole.scope.get(name) != value)
+    return " · ".join(_humane(name, value) for name, value in part.scope.items() if whole.scope.get(name) != value)

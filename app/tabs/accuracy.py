@@ -41,7 +41,7 @@ def body(record: StudyRecord) -> None:
             key="accuracy_axis",
             persist_state="page",
         )
-    panels, specs = _drawn(study_id, dataset, network, measure, spread, shared, reading.marker())
+    panels, specs = _drawn(study_id, dataset, network, measure, spread, shared, reading.measured(study_id))
     if not panels:
         _dense_only(rows[(rows["dataset"] == dataset) & (rows["network"] == network)], measure)
         return
@@ -57,24 +57,32 @@ def body(record: StudyRecord) -> None:
         drawing.show(specs[index], f"accuracy-panel-{index}", alt)
 
     drawing.grid(len(panels), min(len({panel.learning_rate for panel in panels}), 3), cell)
-    _numbers(rows, dataset, network, measure, study_id)
+    _numbers(dataset, network, measure, study_id)
 
 
-def _numbers(rows: pd.DataFrame, dataset: str, network: str, measure: Measure, study_id: str) -> None:
+def _numbers(dataset: str, network: str, measure: Measure, study_id: str) -> None:
     st.subheader("Numbers", anchor=False)
     st.caption(f"Test accuracy in %, {MEASURES[measure]}: mean ± standard deviation over n seeds.")
-    shown = rows[(rows["dataset"] == dataset) & (rows["network"] == network)]
+    table, csv = _tables(study_id, dataset, network, measure, reading.measured(study_id))
     with st.container(key="accuracy_table"):
-        drawing.table(charts.table(shown, measure), "accuracy_frame")
+        drawing.table(table, "accuracy_frame")
     st.download_button(
         "Numbers as CSV",
-        charts.numbers(rows, measure).to_csv(index=False),
+        csv,
         f"{study_id}-accuracy.csv",
         "text/csv",
         icon=":material/download:",
         on_click="ignore",
         key="accuracy_csv",
     )
+
+
+@st.cache_data(ttl=reading.KEEP, max_entries=16, show_spinner=False)
+def _tables(study_id: str, dataset: str, network: str, measure: Measure, changed: Marker) -> tuple[pd.DataFrame, str]:
+    del changed
+    rows = reading.accuracy(study_id)
+    shown = rows[(rows["dataset"] == dataset) & (rows["network"] == network)]
+    return charts.table(shown, measure), str(charts.numbers(rows, measure).to_csv(index=False))
 
 
 def _dense_only(rows: pd.DataFrame, measure: Measure) -> None:

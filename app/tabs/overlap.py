@@ -29,9 +29,9 @@ def body(record: StudyRecord) -> None:
         spread = drawing.spread_choice("overlap_spread")
     rows = pooled[(pooled["dataset"] == dataset) & (pooled["network"] == network)]
     band = "± " * (spread != "range") + f"{SPREADS[spread]} over seeds"
-    _retention(study_id, study, dataset, network, rows, spread, band, p)
+    _retention(study_id, study, dataset, network, spread, band, p)
     _starts(study_id, study, dataset, network, rows, spread, band, p)
-    _ancestors(study_id, pooled, rows, p)
+    _ancestors(study_id, dataset, network, p)
     _layers(study_id, study, dataset, network, p)
 
 
@@ -47,9 +47,7 @@ def _p(study: Study) -> float:
     )
 
 
-def _retention(
-    study_id: str, study: Study, dataset: str, network: str, rows: pd.DataFrame, spread: Spread, band: str, p: float
-) -> None:
+def _retention(study_id: str, study: Study, dataset: str, network: str, spread: Spread, band: str, p: float) -> None:
     st.subheader("What training keeps of the initial weights", anchor=False)
     st.caption(
         r"Overlap ratio $R_p(\theta_0, \theta_T)$ of the dense network before and after training, all layers together: "
@@ -59,11 +57,11 @@ def _retention(
     with chart:
         looks = charts.rate_looks(study.learning_rates)
         drawing.legend_row([*looks.values(), charts.CHANCE], band)
-        spec = _drawn_retention(study_id, dataset, network, spread, study.learning_rates, reading.marker())
+        spec = _drawn_retention(study_id, dataset, network, spread, study.learning_rates, reading.measured(study_id))
         drawing.show(spec, "overlap-retention", "Overlap of initial and trained weights against p, by learning rate.")
     with figures:
         st.markdown(f"**At p = {p:g}**, mean ± standard deviation")
-        table = charts.retention_table(rows, p)
+        table = _retention_table(study_id, dataset, network, p, reading.measured(study_id))
         drawing.table(table, "overlap_retention_frame")
         recipe = study.recipe
         st.markdown(
@@ -97,7 +95,7 @@ def _starts(
         if pruned[(pruned["pruner"] == pruner) & (pruned["learning_rate"] == rate)].empty:
             st.caption("No fine-tuning has finished yet.")
             return
-        spec = _drawn_starts(study_id, dataset, network, pruner, rate, p, spread, reading.marker())
+        spec = _drawn_starts(study_id, dataset, network, pruner, rate, p, spread, reading.measured(study_id))
         drawing.show(spec, f"overlap-starts-{index}", f"Overlap with the fine-tuned network against sparsity, {title}.")
 
     drawing.grid(len(panels), min(len(study.learning_rates), 3), cell)
@@ -109,8 +107,8 @@ def _no_finetune(study: Study) -> str:
     return "No fine-tuning has finished yet."
 
 
-def _ancestors(study_id: str, pooled: pd.DataFrame, rows: pd.DataFrame, p: float) -> None:
-    table = charts.table(rows, p)
+def _ancestors(study_id: str, dataset: str, network: str, p: float) -> None:
+    table = _table(study_id, dataset, network, p, reading.measured(study_id))
     st.subheader("The fine-tuned network against its dense ancestors", anchor=False)
     st.caption(
         rf"Overlap ratio at p = {p:g} of $(\theta_T\odot m)_T$ with the initial weights $\theta_0$ and with the "
@@ -124,7 +122,7 @@ def _ancestors(study_id: str, pooled: pd.DataFrame, rows: pd.DataFrame, p: float
             drawing.table(table, "overlap_frame")
     st.download_button(
         "All overlaps as CSV",
-        charts.numbers(pooled).to_csv(index=False),
+        _csv(study_id, reading.measured(study_id)),
         f"{study_id}-overlap.csv",
         "text/csv",
         icon=":material/download:",
@@ -153,7 +151,7 @@ def _layers(study_id: str, study: Study, dataset: str, network: str, p: float) -
         "in every layer; layers stand in network order, the input on top."
     )
     st.html(ramp("0", "1"))
-    maps = _drawn_layers(study_id, dataset, network, across, p, reading.marker())
+    maps = _drawn_layers(study_id, dataset, network, across, p, reading.measured(study_id))
 
     def cell(index: int) -> None:
         title, spec = maps[index]
@@ -194,6 +192,24 @@ def _drawn_layers(
         (f"Learning rate {words.number(rate)}", drawing.spec(charts.layer_map(shown, across)))
         for rate, shown in layers.groupby("learning_rate")
     ]
+
+
+@st.cache_data(ttl=reading.KEEP, max_entries=32, show_spinner=False)
+def _retention_table(study_id: str, dataset: str, network: str, p: float, changed: Marker) -> pd.DataFrame:
+    del changed
+    return charts.retention_table(_rows(study_id, dataset, network), p)
+
+
+@st.cache_data(ttl=reading.KEEP, max_entries=32, show_spinner=False)
+def _table(study_id: str, dataset: str, network: str, p: float, changed: Marker) -> pd.DataFrame:
+    del changed
+    return charts.table(_rows(study_id, dataset, network), p)
+
+
+@st.cache_data(ttl=reading.KEEP, max_entries=4, show_spinner=False)
+def _csv(study_id: str, changed: Marker) -> str:
+    del changed
+    return str(charts.numbers(reading.pooled_overlaps(study_id)).to_csv(index=False))
 
 
 def _rows(study_id: str, dataset: str, network: str) -> pd.DataFrame:

@@ -9,14 +9,17 @@ import streamlit as st
 from app import charts_progress, drawing, live, reading, words
 from app.charts_overlap import rate_looks
 from app.charts_progress import Curve
-from app.palette import series
-from app.stages_table import shown_table, stage_names
+from app.palette import Look, series
+from app.reading import Marker
+from app.stages_table import matching, several, shown_table, stage_names
 from data.queries import StudyRecord
 from tasks.telemetry import Progress
 
 TABLE_HEIGHT = 380
 MOST_CURVES = 6
 MOST_FAILURES = 10
+# Rows of the table of stages; further ones are found by searching. Thousands would be sent anew at every look.
+MOST_STAGES = 250
 
 # What a chart of no epochs is drawn from: its axes stay, so that nothing below moves.
 NO_EPOCHS = pd.DataFrame(
@@ -89,8 +92,8 @@ def curves(study_id: str, rows: pd.DataFrame) -> None:
 
 def convergence(record: StudyRecord) -> None:
     """Show how ADMM brings the weights to the sparsity budget."""
-    found = reading.residuals(record.study_id)
-    looks = {name: replace(look, shape="stroke") for name, look in rate_looks(record.study.learning_rates).items()}
+    study_id = record.study_id
+    found = reading.residuals(study_id)
     st.subheader("ADMM", anchor=False)
     st.caption(
         "How far the weights W are from Z, their projection onto the sparsity budget, after each round: mean over "
@@ -99,18 +102,31 @@ def convergence(record: StudyRecord) -> None:
     if found.empty:
         st.markdown(":gray[No ADMM training is done yet.]")
         return
-    drawing.legend_row(looks.values())
+    drawing.legend_row(_strokes(record.study.learning_rates).values())
     kinds = list(found[["dataset", "network"]].drop_duplicates().itertuples(index=False))
 
     def cell(index: int) -> None:
         dataset, network = kinds[index]
-        part = found[(found["dataset"] == dataset) & (found["network"] == network)]
         if len(kinds) > 1:
             st.markdown(f"**{words.plain(network)} on {words.plain(dataset)}**")
-        chart = charts_progress.residuals(part, looks)
-        drawing.show(drawing.spec(chart), f"residual-{index}", "ADMM's primal residual by round.")
+        spec = _drawn_residuals(study_id, dataset, network, record.study.learning_rates, reading.measured(study_id))
+        drawing.show(spec, f"residual-{index}", "ADMM's primal residual by round.")
 
     drawing.grid(len(kinds), 2, cell)
+
+
+def _strokes(rates: tuple[float, ...]) -> dict[str, Look]:
+    return {name: replace(look, shape="stroke") for name, look in rate_looks(rates).items()}
+
+
+@st.cache_resource(ttl=reading.KEEP, max_entries=32, show_spinner=False)
+def _drawn_residuals(
+    study_id: str, dataset: str, network: str, rates: tuple[float, ...], changed: Marker
+) -> drawing.Spec:
+    del changed
+    found = reading.residuals(study_id)
+    part = found[(found["dataset"] == dataset) & (found["network"] == network)]
+    return drawing.spec(charts_progress.residuals(part, _strokes(rates)))
 
 
 def _chosen(rows: pd.DataFrame, names: Mapping[str, str]) -> list[str]:
@@ -165,7 +181,8 @@ def stages(rows: pd.DataFrame, now: Mapping[str, Progress]) -> None:
             label_visibility="collapsed",
             persist_state="page",
         )
-    table = shown_table(rows, now, query, kept)
+    found = matching(rows, now, query, kept)
+    table = shown_table(found.head(MOST_STAGES), now, several(rows))
     with st.container(key="stages_table"):
         st.dataframe(
             table,
@@ -183,13 +200,16 @@ def stages(rows: pd.DataFrame, now: Mapping[str, Progress]) -> None:
                 "Test accuracy (%)": st.column_config.NumberColumn(format="%.2f"),
             },
         )
-        st.caption(f"{len(table):,} of {words.plural(len(rows), 'stage')}")
+        told = f"{len(found):,} of {words.plural(len(rows), 'stage')}"
+        st.caption(
+            told if len(found) == len(table) else f"{told}; the first {len(table):,} are listed, search for others"
+        )
     _failures(rows)
 
 
 def _failures(rows: pd.DataFrame) -> None:
     failed = rows[rows["state"] == "failed"]
-    names = stage_names(rows)
+    names = stage_names(rows) if len(failed) else {}
     for row in failed.head(MOST_FAILURES).itertuples():
         error = row.error or "The worker left no word of why."
         with st.expander(

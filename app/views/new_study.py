@@ -1,24 +1,14 @@
 """New study: a form for everything a study holds, with the plan live beside it."""
 
-import time
 import tomllib
 
 import streamlit as st
 
-from app import access, form, from_paper, live, presets, reading, words
+from app import access, form, from_paper, launching, live, presets, reading, words
 from app.outlook import Outlook, examine
 from app.presets import PRESETS
-from data.artifacts import ArtifactError
-from data.datasets import DatasetError
 from data.queries import UnknownStudy
 from engine.spec import Study, StudyError, load_study, parse_study, to_toml
-from tasks import launch
-from tasks.broker import BrokerError
-
-# Two clicks on Launch within this time are one.
-DOUBLE_CLICK = 5.0
-
-_KINDS = {"pretrain": "dense", "retrain": "pruned", "admm": "ADMM"}
 
 
 def fill() -> None:
@@ -84,7 +74,7 @@ def plan(study: Study | None, found: Outlook | None, errors: dict[str, str]) -> 
     """Show what the study would take, and launch it."""
     st.subheader("Plan", anchor=False)
     if found is not None:
-        _numbers(found)
+        launching.plan_numbers(found)
     else:
         with st.container(key="problems"):
             st.markdown("**Not ready to launch**")
@@ -97,7 +87,7 @@ def plan(study: Study | None, found: Outlook | None, errors: dict[str, str]) -> 
         "Launch study", type="primary", icon=":material/rocket_launch:", disabled=reason is not None, width="stretch",
         key="launch",
     ) and study is not None:  # fmt: skip
-        _launch(study)
+        launching.start(study)
     if reason is not None:
         st.markdown(f":small[:red[{words.plain(reason)}]]")
     elif not workers:
@@ -108,46 +98,11 @@ def plan(study: Study | None, found: Outlook | None, errors: dict[str, str]) -> 
         _as_file(study)
 
 
-def _numbers(found: Outlook) -> None:
-    with st.container(horizontal=True, gap="large", key="plan_numbers"):
-        st.metric("Trainings", f"{found.trainings:,}", width="content")
-        st.metric(
-            "Reused",
-            f"{found.reused:,}",
-            width="content",
-            help="Done before, by this or another study. Equal work is never repeated.",
-        )
-        st.metric(
-            "About",
-            words.duration(found.seconds) if found.trainings > found.reused else "0 s",
-            width="content",
-            help="From measured speeds where there are any, else from the work that the networks hold.",
-        )
-    kinds = [f"{count:,} {_KINDS.get(kind, kind)}" for kind, count in found.by_kind.items()]
-    st.caption(f"{words.listing(kinds)} · on {words.plural(found.workers, 'worker')}")
-
-
 def _reason(found: Outlook | None, errors: dict[str, str], trouble: str | None) -> str | None:
     """Return why the study cannot be launched now, or None."""
     if errors or found is None:
         return f"Mend {words.plural(len(errors), 'problem')} first."
     return trouble
-
-
-def _launch(study: Study) -> None:
-    toml, last = to_toml(study), st.session_state.get("last_launch")
-    if last is not None and last[0] == toml and time.time() - last[1] < DOUBLE_CLICK:
-        study_id = last[2]
-    else:
-        try:
-            with st.spinner("Queueing…"):
-                study_id = launch.launch(study)
-        except (BrokerError, DatasetError, StudyError, ArtifactError) as error:
-            st.error(str(error))
-            return
-        st.session_state["last_launch"] = (toml, time.time(), study_id)
-        live.expect_change(study_id)
-    st.switch_page("views/study.py", query_params={"study": study_id})
 
 
 def _as_file(study: Study) -> None:

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from app import live
-from app.stages_table import shown_table, stage_names
+from app.stages_table import matching, shown_table, stage_names
 from data import queries
 from data.store import Store
 from engine.spec import Study
@@ -36,7 +36,7 @@ def test_names_are_the_fields_words(rows: pd.DataFrame) -> None:
 
 
 def test_what_is_live_replaces_what_is_recorded(rows: pd.DataFrame, now: dict[str, Progress]) -> None:
-    row = shown_table(rows, now).iloc[0]
+    row = shown_table(matching(rows, now), now).iloc[0]
     assert row["State"] == "running"
     assert row["Epoch"] == "3 / 4"
     assert row["Trained"] == 75
@@ -47,18 +47,32 @@ def test_what_is_live_replaces_what_is_recorded(rows: pd.DataFrame, now: dict[st
 
 
 def test_what_moves_comes_first_and_failures_say_why(rows: pd.DataFrame, now: dict[str, Progress]) -> None:
-    table = shown_table(rows, now)
+    table = shown_table(matching(rows, now), now)
     assert list(dict.fromkeys(table["State"])) == ["running", "failed", "queued", "waiting", "done"]
     assert table[table["State"] == "failed"]["Error"].item() == "RuntimeError: a made-up failure"
 
 
 def test_search_takes_every_word_and_states_filter(rows: pd.DataFrame) -> None:
-    found = shown_table(rows, {}, "Rewind 90 seed 1", ["waiting"])
+    found = shown_table(matching(rows, {}, "Rewind 90 seed 1", ["waiting"]), {})
     assert len(found)
     assert found["Stage"].str.startswith("rewind").all()
     assert (found["Seed"] == 1).all()
     assert (found["State"] == "waiting").all()
-    assert shown_table(rows, {}, "no such stage").empty
+    assert shown_table(matching(rows, {}, "no such stage"), {}).empty
+
+
+def test_search_finds_the_worker_that_has_a_stage_now(rows: pd.DataFrame, now: dict[str, Progress]) -> None:
+    assert list(matching(rows, now, "worker-9")["fingerprint"]) == list(now)
+
+
+def test_networks_are_told_where_there_are_several(rows: pd.DataFrame) -> None:
+    both = pd.concat([rows, rows.assign(network="vgg11", fingerprint=rows["fingerprint"].str[::-1])])
+    assert all(name.rsplit(" on ")[0].endswith(("lenet300", "vgg11")) for name in set(stages_told(both)))
+    assert not any("lenet300" in name for name in stage_names(rows).values())
+
+
+def stages_told(rows: pd.DataFrame) -> list[str]:
+    return list(shown_table(rows, {}, tell_network=True)["Stage"])
 
 
 def test_progress_counts_epochs_and_time_left_uses_measured_speed(rows: pd.DataFrame, now: dict[str, Progress]) -> None:

@@ -1,0 +1,162 @@
+"""One panel of a comparison: accuracy against sparsity or remaining weights, to click on and to zoom into."""
+
+import altair as alt
+import pandas as pd
+
+from app.charts_accuracy import MEASURES, Layers, Measure, told_title
+from app.compare_points import Comparison, Panel
+from app.compare_state import Axis, Field
+from app.palette import NEUTRAL, STARTS, Look
+from app.scales import colour, dash, shape
+from app.spread import Spread
+
+HEIGHT = 320
+# The names of the chart's selections: a point clicked, a rectangle drawn, the double click that undoes the latter.
+POINT, BRUSH, WHOLE = "point", "brush", "whole"
+# Bands of more lines than this are drawn fainter, or they would hide each other.
+MANY = 8
+
+TITLES: dict[Field, str] = {
+    "learning_rate": "training",
+    "start": "start",
+    "pruner": "pruner",
+    "network": "network",
+    "dataset": "dataset",
+    "study": "study",
+    "recipe": "recipe",
+}
+AXES: dict[Axis, str] = {
+    "sparsity": "sparsity (% of prunable weights removed)",
+    "remaining": "remaining weights (%), log scale",
+}
+
+Domain = tuple[float, float]
+
+
+def domains(comparison: Comparison, axis: Axis) -> tuple[Domain, Domain]:
+    """Return the axes that hold every point and band of a comparison: x as shown, and accuracy in percent."""
+    frames = [frame for panel in comparison.panels for frame in (panel.lines, panel.dense)]
+    found = pd.concat(frames) if frames else pd.DataFrame(columns=["mean", "low", "high"])
+    values = found[["mean", "low", "high"]].stack().astype(float)
+    xs = sorted({x for panel in comparison.panels for x in _x(panel.lines, axis)})
+    return _x_domain(xs, axis), _y_domain(values)
+
+
+def _x_domain(xs: list[float], axis: Axis) -> Domain:
+    if not xs:
+        return (1.0, 100.0) if axis == "remaining" else (0.0, 100.0)
+    return (xs[0] / 1.12, min(xs[-1] * 1.12, 110.0)) if axis == "remaining" else (xs[0] - 3, xs[-1] + 3)
+
+
+def _y_domain(values: pd.Series) -> Domain:
+    if values.empty:
+        return 0.0, 100.0
+    lowest, highest = float(values.min()), float(values.max())
+    margin = max(0.06 * (highest - lowest), 0.4)
+    return max(0.0, lowest - margin), min(100.0, highest + margin)
+
+
+def _x(lines: pd.DataFrame, axis: Axis) -> list[float]:
+    fractions = lines["sparsity"] if axis == "sparsity" else 1 - lines["sparsity"]
+    return [float(value) for value in (100 * fractions).round(4)]
+
+
+def chart(
+    panel: Panel,
+    comparison: Comparison,
+    measure: Measure,
+    spread: Spread,
+    axis: Axis,
+    x: Domain,
+    y: Domain,
+    zoomed: bool,
+) -> Layers:
+    """Return one panel: a line with its band over seeds for each colour and rest, dense baselines as dashed rules.
+
+    x, y: the axes, as `domains` gives them or as the reader zoomed; zoomed adds the double click that undoes it. The
+    chart has the selections POINT (its id) and BRUSH.
+    """
+    told = list(comparison.told)
+    lines = panel.lines.assign(x=_x(panel.lines, axis))[
+        ["x", "name", "rest", "mean", "low", "high", "n", "told", "id", *told]
+    ]
+    ticks = sorted(lines["x"].unique())
+    xs = alt.X(
+        "x:Q",
+        title=AXES[axis],
+        scale=alt.Scale(
+            type="log" if axis == "remaining" else "linear",
+            domain=list(x),
+            nice=False,
+            zero=False,
+            reverse=axis == "remaining",
+        ),
+        axis=alt.Axis(values=ticks, format=".1~f", labelOverlap="greedy", grid=False),
+    )
+    ys = alt.Y(
+        "mean:Q",
+        title=f"test accuracy, {MEASURES[measure]} (%)",
+        scale=alt.Scale(domain=list(y), nice=False, zero=False),
+        axis=alt.Axis(tickCount=5, titlePadding=8),
+    )
+    style = (comparison.rests, "rest") if comparison.rests else (comparison.colours, "name")
+    colours = comparison.colours | {STARTS["dense"].name: STARTS["dense"]}
+    # Without their ids, so that a click on them chooses no point.
+    plain = lines.drop(columns=["id", "told", "n", *told])
+    strokes = alt.Chart(plain).encode(x=xs, color=colour(colours), detail="rest:N")
+    faint = 0.16 if len(lines.groupby(["name", "rest"])) <= MANY else 0.05
+    tooltip = [alt.Tooltip(f"{field}:N", title=TITLES[field]) for field in told] + [
+        alt.Tooltip("x:Q", title="sparsity (%)" if axis == "sparsity" else "remaining weights (%)", format=".1f"),
+        alt.Tooltip("told:N", title=told_title("accuracy (%)", spread)),
+        alt.Tooltip("n:Q", title="seeds (n)"),
+    ]
+    points = alt.Chart(lines).encode(x=xs, y=ys, color=colour(colours), shape=shape(*style), tooltip=tooltip)
+    picked = alt.selection_point(name=POINT, fields=["id"], on="click", clear=False, toggle=False, empty=False)
+    # A finger scrolls the page; only a mouse draws.
+    brush = alt.selection_interval(
+        name=BRUSH,
+        encodings=["x", "y"],
+        on="[pointerdown[event.pointerType === 'mouse'], window:pointerup] > window:pointermove!",
+        translate=False,
+        zoom=False,
+        mark=alt.BrushConfig(fill=NEUTRAL, fillOpacity=0.15, stroke=NEUTRAL, cursor="crosshair"),
+    )
+    marks = points.mark_point(size=70, filled=True, opacity=1, clip=True, cursor="pointer").encode(
+        stroke=alt.condition(picked, alt.value(NEUTRAL), alt.value(None)),
+        strokeWidth=alt.condition(picked, alt.value(5), alt.value(0)),
+        strokeOpacity=alt.value(0.6),
+    )
+    selections: list[alt.Parameter] = [picked, brush]
+    if zoomed:
+        # Chosen from the start, so that the double click, which clears, is a change.
+        selections.append(
+            alt.selection_point(name=WHOLE, fields=["zoomed"], value=[{"zoomed": 1}], on="keydown", clear="dblclick")
+        )
+    layers = [
+        *_baselines(panel.dense, comparison, spread, x, colours),
+        strokes.mark_area(opacity=faint, line=False, clip=True).encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q")),
+        strokes.mark_line(strokeWidth=2, clip=True).encode(y=ys, strokeDash=dash(*style)),
+        marks.add_params(*selections),
+    ]
+    return alt.layer(*layers, height=HEIGHT)
+
+
+def _baselines(
+    dense: pd.DataFrame, comparison: Comparison, spread: Spread, x: Domain, colours: dict[str, Look]
+) -> list[alt.Chart]:
+    if dense.empty:
+        return []
+    told = [field for field in comparison.told if field not in ("start", "pruner")]
+    frame = dense.assign(left=x[0], right=x[1])[["left", "right", "name", "mean", "low", "high", "n", "told", *told]]
+    base = alt.Chart(frame).encode(x=alt.X("left:Q"), x2=alt.X2("right:Q"), color=colour(colours))
+    tooltip = [alt.Tooltip(f"{field}:N", title=TITLES[field]) for field in told] + [
+        alt.Tooltip("told:N", title=told_title("dense accuracy (%)", spread)),
+        alt.Tooltip("n:Q", title="seeds (n)"),
+    ]
+    faint = 0.12 if len(dense) <= 2 else 0.05
+    return [
+        base.mark_rect(opacity=faint, clip=True).encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q")),
+        base.mark_rule(strokeWidth=1.5, strokeDash=list(STARTS["dense"].dash), clip=True).encode(
+            y=alt.Y("mean:Q"), tooltip=tooltip
+        ),
+    ]

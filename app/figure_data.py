@@ -1,0 +1,162 @@
+"""What of a figure of the paper is trained here, under which settings, and what the runs say."""
+
+import tomllib
+from dataclasses import dataclass
+
+import pandas as pd
+import streamlit as st
+
+from app import reading, words
+from app.reading import Marker
+from data import figures
+from data.datasets import identity
+from data.evidence import from_frames
+from data.settings import settings
+from engine import paper
+from engine.paper import Figure
+from engine.plan import Plan, plan
+from engine.results import PAIRS
+from engine.spec import Study, parse_study
+from engine.verdict import Verdict, evaluate
+
+# The paper's datasets, which a study may hold under their own names.
+_OWN = {"cifar10", "cifar100"}
+# Beyond these a reader would not look for one.
+MOST_FOUND = 6
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings under which a figure is trained.
+
+    scale, data: as for `engine.paper.study`. like: the id of a study whose recipe takes the place of the scale's.
+    """
+
+    scale: str = "paper"
+    data: str | None = None
+    like: str | None = None
+
+    @property
+    def title(self) -> str:
+        """What they are called in a list."""
+        own = self.data in (None, paper.OWN) and not (self.scale == "small" and self.data is None)
+        on = "" if own and self.scale == "paper" else f" on {self._data()}"
+        if self.like is not None:
+            return f"as in study {self.like}{on}"
+        return f"{paper.SCALES[self.scale].title}{on}"
+
+    def _data(self) -> str:
+        data = self.data or paper.SCALES[self.scale].data
+        return "the paper's datasets" if data == paper.OWN else words.dataset(data)
+
+    @property
+    def query(self) -> dict[str, str]:
+        """What stands for them in an address."""
+        found = {"scale": self.scale, "data": self.data, "like": self.like}
+        return {name: value for name, value in found.items() if value and (name, value) != ("scale", "paper")}
+
+
+CATALOGUE = (Settings(), Settings("small"), Settings("small", paper.OWN))
+
+
+def study(name: str, chosen: Settings) -> Study:
+    """Return what to train for a figure, a panel of one, or all; errors as for `engine.paper.study`."""
+    wanted = paper.study(name, chosen.scale, chosen.data)
+    if chosen.like is None:
+        return wanted
+    like = _recipes(reading.marker()).get(chosen.like)
+    return wanted if like is None else wanted.model_copy(update=_borrowed(like))
+
+
+def _borrowed(like: Study) -> dict[str, object]:
+    names = ("recipe", "admm", "scope", "train_images", "test_images")
+    return {name: getattr(like, name) for name in names}
+
+
+@st.cache_data(ttl=reading.KEEP, max_entries=4, show_spinner=False)
+def _recipes(changed: Marker) -> dict[str, Study]:
+    """Return every launched study by its id, the latest first."""
+    del changed
+    if not reading.exists():
+        return {}
+    return {study_id: parse_study(tomllib.loads(toml)) for study_id, toml in figures.studies(reading.store())}
+
+
+def found_settings() -> tuple[Settings, ...]:
+    """Return settings of launched studies that the catalogue does not have, the latest first."""
+    found: dict[object, Settings] = {}
+    known = {_key(paper.study("fig1", one.scale, one.data), one.data or "") for one in CATALOGUE}
+    for study_id, launched in _recipes(reading.marker()).items():
+        others = [dataset for dataset in launched.datasets if dataset not in _OWN]
+        for data in [*([paper.OWN] if len(others) < len(launched.datasets) else []), *others]:
+            # Of the scales, the one whose sparsities the study has.
+            chosen = Settings("paper", None if data == paper.OWN else data, study_id)
+            key = _key(launched, chosen.data or "")
+            if key not in found and key not in known:
+                found[key] = chosen
+    return tuple(found.values())[:MOST_FOUND]
+
+
+def _key(one: Study, data: str) -> str:
+    return f"{data} {one.recipe} {one.admm} {one.scope} {one.train_images} {one.test_images}"
+
+
+def planned(name: str, chosen: Settings) -> Plan:
+    """Return the plan of a figure under some settings; DatasetError and StudyError as in planning a study."""
+    wanted = study(name, chosen)
+    identities = tuple((dataset, identity(dataset, settings().home)) for dataset in wanted.datasets)
+    return _plan(wanted, identities)
+
+
+@st.cache_resource(ttl="1h", max_entries=256, show_spinner=False)
+def _plan(wanted: Study, identities: tuple[tuple[str, str], ...]) -> Plan:
+    return plan(wanted, dict(identities))
+
+
+@dataclass(frozen=True)
+class Runs:
+    """What is trained of a figure; frames as in `data.queries`, verdicts on the figure's claims."""
+
+    accuracy: pd.DataFrame
+    pooled: pd.DataFrame
+    verdicts: tuple[Verdict, ...]
+    done: int
+    asked: int
+
+
+def results() -> int:
+    """Return how many results there are: they never change, so their number says which."""
+    return len(_recorded(reading.marker()))
+
+
+def done(one: Plan) -> int:
+    """Return how many trainings of a plan are done."""
+    return len(_recorded(reading.marker()) & one.stages.keys())
+
+
+@st.cache_resource(ttl=reading.KEEP, max_entries=2, show_spinner=False)
+def _recorded(changed: Marker) -> set[str]:
+    from data.queries import recorded
+
+    del changed
+    return recorded(reading.store()) if reading.exists() else set()
+
+
+def runs(figure: Figure, chosen: Settings) -> Runs:
+    """Return what is trained of a figure; errors as for `planned`."""
+    return _runs(figure, chosen, planned(figure.id, chosen), results())
+
+
+@st.cache_resource(
+    ttl=reading.KEEP, max_entries=64, show_spinner=False, hash_funcs={Figure: lambda f: f.id, Plan: lambda p: p.study}
+)
+def _runs(figure: Figure, chosen: Settings, one: Plan, changed: int) -> Runs:
+    del changed, chosen
+    finished = _recorded(reading.marker())
+    roles = [role for role in one.roles if role.fingerprint in finished]
+    if not roles:
+        return Runs(pd.DataFrame(), pd.DataFrame(), (), 0, len(one.stages))
+    accuracy = figures.accuracy(reading.store(), roles)
+    pooled = figures.pooled_overlaps(reading.store(), roles, PAIRS, one.study.overlap_p)
+    verdicts = evaluate(*from_frames(accuracy, pooled), claims=figure.claims)
+    return Runs(accuracy, pooled, verdicts, len(finished & one.stages.keys()), len(one.stages))

@@ -1,0 +1,96 @@
+"""The numbers that the paper's text states, beside ours."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from app import words
+from engine.paper import Panel, Reported, scaled
+from engine.statistics import Interval, interval
+
+CONFIDENCE = 0.95
+QUANTITIES = {
+    "accuracy": "test accuracy",
+    "finetuned_initial": "overlap of fine-tuned and initial weights",
+    "finetuned_pretrained": "overlap of fine-tuned and trained dense weights",
+}
+
+
+def ours(number: Reported, accuracy: pd.DataFrame, pooled: pd.DataFrame, scale: str, data: str | None) -> Interval:
+    """Return our value of a stated number, in percent, with the 95 % interval of its mean; frames as in `figure_data`.
+
+    scale, data: how ours was trained, which says on which dataset and network. The sparsity is the nearest that was
+    trained, within half a point, since the text rounds its own.
+    """
+    place = Panel(
+        label="", quantity="accuracy", dataset=number.dataset, network=number.network,
+        learning_rates=(number.learning_rate,), pruners=(), starts=(), sparsities=(), ps=(),
+    )  # fmt: skip
+    there = scaled(place, scale, data)
+    frame, column = (accuracy, "test_accuracy") if number.quantity == "accuracy" else (pooled, "ratio")
+    if frame.empty:
+        return Interval(None, None, None, 0)
+    rows = frame[
+        (frame["dataset"] == there.dataset)
+        & (frame["network"] == there.network)
+        & (frame["learning_rate"] == number.learning_rate)
+        & (frame["start"] == number.start)
+        & ((frame["sparsity"] - number.sparsity).abs() <= 0.005)
+    ]
+    if number.pruner is not None:
+        rows = rows[rows["pruner"] == number.pruner]
+    factor = 1.0
+    if number.quantity != "accuracy":
+        rows = rows[(rows["pair"] == number.quantity) & (rows["p"].round(4) == number.p)]
+        factor = 100.0
+    return interval([factor * value for value in rows[column].dropna()], CONFIDENCE, 0.0)
+
+
+def table(
+    numbers: Sequence[Reported], accuracy: pd.DataFrame, pooled: pd.DataFrame, scale: str, data: str | None
+) -> pd.DataFrame:
+    """Return stated numbers beside ours as people read them.
+
+    Columns: what, network, dataset, learning rate, paper (%), ours (%), difference (points), n. The interval is that of
+    our mean; the paper gives no spread for its own.
+    """
+    rows = []
+    for number in numbers:
+        mine = ours(number, accuracy, pooled, scale, data)
+        rows.append(
+            {
+                "what": _what(number),
+                "network": words.network(number.network),
+                "dataset": words.dataset(number.dataset),
+                "learning rate": words.number(number.learning_rate),
+                "paper (%)": f"{number.value:.2f}",
+                "ours (%)": "—" if mine.mean is None else f"{mine.mean:.2f}",
+                "difference (points), 95 % interval": _difference(mine, number.value),
+                "n": str(mine.n) if mine.n else "",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _what(number: Reported) -> str:
+    what = QUANTITIES[number.quantity]
+    if number.start == "dense":
+        return f"dense {what}"
+    pruner = f", {words.pruner(number.pruner)}" if number.pruner else ""
+    return f"{what}, {words.start(number.start)}{pruner}, {words.percent(number.sparsity)} sparsity" + (
+        f", p = {number.p:g}" if number.p else ""
+    )
+
+
+def _difference(mine: Interval, stated: float) -> str:
+    if mine.mean is None:
+        return "—"
+    told = f"{mine.mean - stated:+.2f}"
+    if mine.low is not None and mine.high is not None:
+        told += f" ({mine.low - stated:+.2f} to {mine.high - stated:+.2f})"
+    return told.replace("-", "−")
+
+
+def joined(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Return tables of stated numbers as one."""
+    return pd.concat(list(tables), ignore_index=True)

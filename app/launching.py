@@ -1,0 +1,55 @@
+"""Launching a study from a page: a plan's numbers, and one launch however often the button is clicked."""
+
+import time
+
+import streamlit as st
+
+from app import live, words
+from app.outlook import Outlook
+from data.artifacts import ArtifactError
+from data.datasets import DatasetError
+from engine.spec import Study, StudyError, to_toml
+from tasks import launch
+from tasks.broker import BrokerError
+
+# Two clicks on Launch within this time are one.
+DOUBLE_CLICK = 5.0
+
+_KINDS = {"pretrain": "dense", "retrain": "pruned", "admm": "ADMM"}
+
+
+def plan_numbers(found: Outlook, key: str = "plan_numbers") -> None:
+    """Show what a study would take."""
+    with st.container(horizontal=True, gap="large", key=key):
+        st.metric("Trainings", f"{found.trainings:,}", width="content")
+        st.metric(
+            "Reused",
+            f"{found.reused:,}",
+            width="content",
+            help="Done before, by this or another study. Equal work is never repeated.",
+        )
+        st.metric(
+            "About",
+            words.duration(found.seconds) if found.trainings > found.reused else "0 s",
+            width="content",
+            help="From measured speeds where there are any, else from the work that the networks hold.",
+        )
+    kinds = [f"{count:,} {_KINDS.get(kind, kind)}" for kind, count in found.by_kind.items()]
+    st.caption(f"{words.listing(kinds)} · on {words.plural(found.workers, 'worker')}")
+
+
+def start(study: Study) -> None:
+    """Launch a study and go to its page; where that fails, say why."""
+    toml, last = to_toml(study), st.session_state.get("last_launch")
+    if last is not None and last[0] == toml and time.time() - last[1] < DOUBLE_CLICK:
+        study_id = last[2]
+    else:
+        try:
+            with st.spinner("Queueing…"):
+                study_id = launch.launch(study)
+        except (BrokerError, DatasetError, StudyError, ArtifactError) as error:
+            st.error(str(error))
+            return
+        st.session_state["last_launch"] = (toml, time.time(), study_id)
+        live.expect_change(study_id)
+    st.switch_page("views/study.py", query_params={"study": study_id})

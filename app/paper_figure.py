@@ -1,0 +1,193 @@
+"""One figure of the paper, drawn from our own runs as the paper lays it out, with its numbers and verdicts."""
+
+import streamlit as st
+
+from app import (
+    charts_figure,
+    drawing,
+    figure_data,
+    figure_numbers,
+    launching,
+    live,
+    paper_overview,
+    reading,
+    verdict_cards,
+    words,
+)
+from app.figure_data import Runs, Settings
+from app.outlook import outlook
+from app.spread import SPREADS, Spread
+from data.artifacts import ArtifactError
+from engine import paper
+from engine.paper import Figure, Panel, Reported
+from engine.spec import to_toml
+from tasks.catalogue import arguments
+
+REFRESH = 3.0
+
+
+def page(figure: Figure, chosen: Settings) -> None:
+    """Draw the page of a figure."""
+    st.page_link("views/paper.py", label="All figures", icon=":material/arrow_back:", query_params=chosen.query)
+    st.title(figure.title, anchor=False)
+    st.caption(f"{figure.section} · {paper_overview.panels_words(figure)}")
+    st.markdown(words.plain(figure.about))
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        chosen = paper_overview.choose(chosen, "figure")
+        departs = paper.scaling(chosen.scale, chosen.data)
+        if departs:
+            st.markdown(f":orange-badge[scaled] {words.plain(' '.join(departs))}")
+        spread = drawing.spread_choice("figure_spread")
+    with right, st.container(border=True, key="figure_plan"):
+        _launch(figure, chosen)
+    moving = bool((~reading.studies()["state"].isin(reading.FINISHED)).any()) if reading.exists() else False
+    st.fragment(_body, run_every=REFRESH if moving else None)(figure, chosen, spread)
+
+
+def _launch(figure: Figure, chosen: Settings) -> None:
+    """Show what the figure, or one of its panels, takes, and launch it."""
+    labels = [panel.label for panel in figure.panels if panel.label]
+    name = figure.id
+    if len(labels) > 1:
+        whole = "whole figure"
+        picked = st.selectbox("Launch", [whole, *(f"panel {label}" for label in labels)], key="figure_part")
+        name = figure.id if picked == whole else f"{figure.id}:{picked.removeprefix('panel ')}"
+    wanted = figure_data.study(name, chosen)
+    try:
+        found = outlook(to_toml(wanted))
+    except ArtifactError as error:
+        st.error(str(error))
+        return
+    launching.plan_numbers(found)
+    _, trouble = live.workers()
+    with st.container(horizontal=True):
+        if st.button(
+            "Launch", type="primary", icon=":material/rocket_launch:", key="launch_figure", disabled=trouble is not None
+        ):
+            launching.start(wanted)
+        if chosen.like is None and st.button("Adjust first", icon=":material/tune:", key="adjust_figure"):
+            query = {"paper": name, "scale": chosen.scale, **({"data": chosen.data} if chosen.data else {})}
+            st.switch_page("views/new_study.py", query_params=query)
+    if trouble is not None:
+        st.markdown(f":small[:red[{words.plain(trouble)}]]")
+    if chosen.like is None:
+        command = f"python -m tasks launch {arguments(name, chosen.scale, chosen.data)}"
+        st.code(command, language="bash", wrap_lines=True)
+
+
+def _body(figure: Figure, chosen: Settings, spread: Spread) -> None:
+    """Draw what changes while trainings run: the panels, the numbers and the verdicts."""
+    runs = figure_data.runs(figure, chosen)
+    st.progress(runs.done / max(1, runs.asked), text=f"{runs.done:,} of {words.plural(runs.asked, 'training')} done")
+    if not runs.done:
+        st.info("Nothing of this figure is trained under these settings yet. Launch it, or choose other settings.")
+    panels = [paper.scaled(panel, chosen.scale, chosen.data) for panel in figure.panels]
+    if panels[0].quantity == "ancestor_overlap":
+        _table(runs, figure, chosen)
+    else:
+        _panels(runs, figure, panels, chosen, spread)
+        _stated(runs, figure, chosen)
+    _verdicts(runs, figure, chosen)
+
+
+def _panels(runs: Runs, figure: Figure, panels: list[Panel], chosen: Settings, spread: Spread) -> None:
+    at_scale = not paper.scaling(chosen.scale, chosen.data) and chosen.like is None
+    band = "± " * (spread != "range") + f"{SPREADS[spread]} over seeds"
+    shared = [panel for panel in panels if panel.quantity == "accuracy"]
+    frames = {id(panel): charts_figure.rows_of(runs.accuracy, panel) for panel in shared}
+    previous: list[object] = []
+    for quantity in dict.fromkeys(panel.quantity for panel in panels):
+        group = [panel for panel in panels if panel.quantity == quantity]
+        looks = charts_figure.looks(group[0])
+        if looks != previous:
+            drawing.legend_row(looks, band)
+            previous = list(looks)
+
+        def cell(index: int, group: list[Panel] = group) -> None:
+            panel = group[index]
+            original = figure.panels[panels.index(panel)] if panels.count(panel) == 1 else panel
+            st.markdown(f"**{_caption(panel)}**  \n:gray[:small[{words.plain(_seeds(runs, panel))}]]")
+            if panel.quantity == "accuracy":
+                rows = frames[id(panel)]
+                if rows.empty:
+                    st.caption("No training of this panel has finished yet.")
+                    return
+                like = [frames[id(other)] for other in shared if _compared(other, panel)]
+                stated = [n for n in paper.reported(figure) if at_scale and _on(original, n)]
+                chart = charts_figure.accuracy(rows, panel, spread, charts_figure.domain(like, spread), stated)
+            else:
+                pooled = charts_figure.rows_of(runs.pooled, panel)
+                if pooled.empty:
+                    st.caption("No overlap of this panel has been measured yet.")
+                    return
+                draw = charts_figure.retention if panel.quantity == "retention" else charts_figure.start_overlap
+                chart = draw(pooled, panel, spread)
+            key = f"figure-panel-{panel.quantity}-{index}"
+            drawing.show(drawing.spec(chart), key, f"{figure.title}, {_caption(panel)}.")
+
+        drawing.grid(len(group), 3 if len(group) == 3 else 2, cell)
+
+
+def _compared(one: Panel, other: Panel) -> bool:
+    """Return whether two panels share their accuracy axis: those of one network and dataset do."""
+    return (one.dataset, one.network) == (other.dataset, other.network)
+
+
+def _on(panel: Panel, number: Reported) -> bool:
+    same = (panel.dataset, panel.network) == (number.dataset, number.network)
+    started = number.start == "dense" or (number.start in panel.starts and number.pruner in panel.pruners)
+    return same and number.quantity == "accuracy" and number.learning_rate in panel.learning_rates and started
+
+
+def _caption(panel: Panel) -> str:
+    parts = [f"{words.network(panel.network)} on {words.dataset(panel.dataset)}"]
+    if len(panel.learning_rates) == 1:
+        parts.append(f"learning rate {words.number(panel.learning_rates[0])}")
+    if len(panel.pruners) == 1:
+        parts.append(words.pruner(panel.pruners[0]))
+    told = words.plain(", ".join(parts))
+    return f"({panel.label}) {told}" if panel.label else told
+
+
+def _seeds(runs: Runs, panel: Panel) -> str:
+    """Return how many seeds of a panel have all that it shows, and the dense accuracy beside."""
+    rows = charts_figure.rows_of(runs.accuracy, panel)
+    if rows.empty:
+        return "not trained yet"
+    seeds = rows.groupby("seed").size()
+    whole = int((seeds == seeds.max()).sum())
+    dense = rows[rows["start"] == "dense"]["test_accuracy"]
+    told = f"{words.plural(whole, 'seed')} so far"
+    if panel.dense and len(panel.learning_rates) == 1 and len(dense):
+        told += f" · dense {dense.mean():.2f} % (n = {len(dense)})"
+    return told
+
+
+def _table(runs: Runs, figure: Figure, chosen: Settings) -> None:
+    """Draw the paper's table: its values and ours, row by row."""
+    st.caption("Overlap ratio in percent at p = 0.2; independent weights give 20 %.")
+    _stated(runs, figure, chosen)
+
+
+def _stated(runs: Runs, figure: Figure, chosen: Settings) -> None:
+    numbers = paper.reported(figure)
+    if not numbers:
+        return
+    st.subheader("The paper's numbers and ours", anchor=False)
+    scaled = bool(paper.scaling(chosen.scale, chosen.data)) or chosen.like is not None
+    if scaled:
+        st.markdown(":orange-badge[scaled] The differences compare other data or another recipe with the paper's.")
+    with st.container(key="stated_table"):
+        table = figure_numbers.table(numbers, runs.accuracy, runs.pooled, chosen.scale, chosen.data)
+        drawing.table(table, "stated_frame")
+    st.caption("The interval is that of our mean; the paper gives no spread for its own.")
+
+
+def _verdicts(runs: Runs, figure: Figure, chosen: Settings) -> None:
+    st.subheader("Verdicts", anchor=False)
+    if not runs.verdicts:
+        st.markdown(f":gray[On {words.listing(list(figure.claims))}, as soon as there are runs.]")
+        return
+    st.caption(verdict_cards.recipe_words(figure_data.study(figure.id, chosen)))
+    verdict_cards.show(runs.verdicts, f"figure-{figure.id}", shared=())

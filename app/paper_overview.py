@@ -1,0 +1,193 @@
+"""All figures of the paper: what each shows, how much of it is trained here, and what the runs say of its claims."""
+
+from itertools import groupby
+
+import streamlit as st
+
+from app import drawing, figure_data, figure_numbers, launching, verdict_cards, words
+from app.figure_data import CATALOGUE, Settings
+from app.outlook import outlook
+from data.artifacts import ArtifactError
+from engine import paper
+from engine.claims import CLAIMS
+from engine.paper import Figure
+from engine.spec import to_toml
+from tasks.catalogue import PAPER, arguments, one_by_one
+
+COLUMNS = 3
+
+
+def overview(chosen: Settings) -> None:
+    """Draw the overview."""
+    st.title("Paper", anchor=False)
+    st.caption(
+        "Liu et al., “Lottery Ticket Preserves Weight Correlation: Is It Desirable or Not?”, ICML 2021: every figure "
+        "and the table as a study of your own."
+    )
+    chosen = choose(chosen, "overview")
+    departs = paper.scaling(chosen.scale, chosen.data)
+    if departs:
+        st.markdown(f":orange-badge[scaled] {words.plain(' '.join(departs))}")
+    query, claims = _search()
+    found = [figure for figure in paper.FIGURES.values() if _matches(figure, query, claims)]
+    if not found:
+        st.info("No figure matches. Search looks at titles, networks, datasets, pruners, starts and claims.")
+    for section, figures in groupby(found, key=lambda figure: figure.section):
+        st.subheader(section, anchor=False)
+        listed = list(figures)
+        drawing.grid(len(listed), COLUMNS, lambda index, listed=listed: _card(listed[index], chosen))  # type: ignore[misc]
+    _everything(chosen)
+    _numbers(chosen)
+
+
+def choose(chosen: Settings, key: str) -> Settings:
+    """Return the settings that the reader selects, kept in the address."""
+    options = [*CATALOGUE, *figure_data.found_settings()]
+    if chosen not in options:
+        options.append(chosen)
+    titled = {option.title: option for option in options}
+    title = st.selectbox(
+        "Settings",
+        list(titled),
+        index=list(titled).index(chosen.title),
+        key=f"{key}-settings-{chosen.title}",
+        help="As the paper trains it, scaled down, or with the recipe of a study that was launched here.",
+        width=420,
+    )
+    picked = titled[title]
+    if picked != chosen:
+        figure = st.query_params.get("figure")
+        st.query_params.clear()
+        st.query_params.from_dict({**({"figure": figure} if figure else {}), **picked.query})
+        st.rerun()
+    return picked
+
+
+def _search() -> tuple[str, list[str]]:
+    with st.container(horizontal=True, vertical_alignment="bottom", key="paper_search_row"):
+        query = st.text_input(
+            "Search figures",
+            type="search",
+            placeholder="Search, such as “vgg-11 rewind”",
+            key="paper_search",
+            persist_state="page",
+            width=320,
+        )
+        claims = st.multiselect(
+            "Claims",
+            list(CLAIMS),
+            format_func=lambda claim: f"{claim}: {CLAIMS[claim].text}",
+            key="paper_claims",
+            placeholder="any",
+            persist_state="page",
+            width=320,
+        )
+    return query or "", claims
+
+
+def _matches(figure: Figure, query: str, claims: list[str]) -> bool:
+    text = (
+        f"{figure.id} {figure.title} {figure.section} {figure.about} {panels_words(figure)} {' '.join(figure.claims)}"
+    )
+    panels = {
+        word
+        for panel in figure.panels
+        for word in (panel.network, panel.dataset, *map(words.pruner, panel.pruners), *map(words.start, panel.starts))
+    }
+    return words.matches(query, f"{text} {' '.join(panels)}") and (not claims or bool(set(claims) & set(figure.claims)))
+
+
+def panels_words(figure: Figure) -> str:
+    """Return the networks and datasets of a figure and its learning rates, in words."""
+    places = dict.fromkeys(
+        f"{words.network(panel.network)} on {words.dataset(panel.dataset)}" for panel in figure.panels
+    )
+    rates = sorted({rate for panel in figure.panels for rate in panel.learning_rates})
+    return f"{words.listing(list(places))} · learning rate{'s' * (len(rates) > 1)} {words.numbers(rates)}"
+
+
+def _card(figure: Figure, chosen: Settings) -> None:
+    runs = figure_data.runs(figure, chosen)
+    with st.container(border=True, key=f"figure-{figure.id}", gap="xsmall", height="stretch"):
+        st.page_link("views/paper.py", label=f"**{figure.title}**", query_params={"figure": figure.id, **chosen.query})
+        st.markdown(words.plain(figure.about))
+        st.caption(panels_words(figure))
+        st.progress(
+            runs.done / max(1, runs.asked), text=f"{runs.done:,} of {words.plural(runs.asked, 'training')} done"
+        )
+        claims = [f":gray-badge[{claim}]" for claim in figure.claims]
+        decided = [verdict for verdict in runs.verdicts if verdict.effect is not None]
+        st.markdown(f"{' '.join(claims)} {verdict_cards.badges(decided)}")
+
+
+def _everything(chosen: Settings) -> None:
+    """Show what all figures together take, and launch them."""
+    st.subheader("Everything", anchor=False)
+    wanted = figure_data.study(paper.ALL, chosen)
+    with st.container(border=True, key="figure-all", gap="small"):
+        try:
+            with st.spinner("Planning all figures…"):
+                found = outlook(to_toml(wanted))
+        except ArtifactError as error:
+            st.error(str(error))
+            return
+        apart = _apart(chosen.scale, chosen.data)
+        st.markdown(
+            f"All figures and the table: **{apart:,}** trainings one by one, **{found.trainings:,}** after sharing "
+            "what is equal."
+        )
+        launching.plan_numbers(found, "all_numbers")
+        if st.button("Launch all", icon=":material/rocket_launch:", key="launch_all"):
+            confirm(chosen)
+        if chosen.like is None:
+            st.code(f"python -m tasks launch {arguments(paper.ALL, chosen.scale, chosen.data)}", language="bash")
+
+
+@st.dialog("Launch all figures?")
+def confirm(chosen: Settings) -> None:
+    """Ask before all figures are launched."""
+    wanted = figure_data.study(paper.ALL, chosen)
+    found = outlook(to_toml(wanted))
+    st.markdown(
+        f"{words.plural(found.trainings - found.reused, 'training')}, about {words.duration(found.seconds)} on "
+        f"{words.plural(found.workers, 'worker')}."
+    )
+    if st.button("Launch all of them", type="primary", key="launch_all_yes"):
+        launching.start(wanted)
+
+
+@st.cache_data(ttl="1h", show_spinner=False)
+def _apart(scale: str, data: str | None) -> int:
+    return one_by_one(f"{PAPER}{paper.ALL}", scale, data) or 0
+
+
+def _numbers(chosen: Settings) -> None:
+    """Show every stated number beside ours."""
+    st.subheader("All stated numbers", anchor=False)
+    st.caption(
+        "Every number that the paper's text states, beside the mean of our seeds. The interval is that of our mean; "
+        "the paper gives no spread for its own."
+    )
+    if paper.scaling(chosen.scale, chosen.data) or chosen.like:
+        st.markdown(":orange-badge[scaled] The differences compare other data or another recipe with the paper's.")
+    rows = [
+        figure_numbers.table([number], runs.accuracy, runs.pooled, chosen.scale, chosen.data)
+        for number in paper.REPORTED
+        for runs in [figure_data.runs(_figure_of(number), chosen)]
+    ]
+    table = figure_numbers.joined(rows)
+    with st.container(key="stated_table"):
+        drawing.table(table, "stated_frame")
+    st.download_button(
+        "Stated numbers as CSV",
+        table.to_csv(index=False),
+        "paper-stated-numbers.csv",
+        "text/csv",
+        icon=":material/download:",
+        on_click="ignore",
+        key="stated_csv",
+    )
+
+
+def _figure_of(number: paper.Reported) -> Figure:
+    return next(figure for figure in paper.FIGURES.values() if number in paper.reported(figure))

@@ -1,0 +1,42 @@
+"""The dashboard's server: `streamlit run app/serve.py` reads everything in before it answers the first visitor."""
+
+import importlib
+import pkgutil
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import streamlit as st
+
+# Streamlit puts this file's folder on the path; the floors lie beside it.
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+HERE = Path(__file__).resolve().parent
+# Pages run whenever they are imported.
+PAGES = ("app.main", "app.serve", "app.views")
+
+
+def read_in() -> None:
+    """Import all that pages need and draw a chart, which takes seconds that the first visitor would wait."""
+    import altair as alt
+    import duckdb
+    import pandas as pd
+
+    for module in pkgutil.walk_packages([str(HERE)], "app."):
+        if not module.name.startswith(PAGES):
+            importlib.import_module(module.name)
+    with duckdb.connect() as connection:
+        frame = connection.execute("SELECT 1.0 AS x, 'a' AS name").df()
+    point = alt.Chart(pd.DataFrame(frame)).mark_point().encode(x=alt.X("x:Q"), color=alt.Color("name:N"))
+    alt.layer(point, point.mark_line()).to_dict()
+
+
+@asynccontextmanager
+async def _lifespan(app: st.App) -> AsyncIterator[None]:
+    del app
+    read_in()
+    yield
+
+
+app = st.App(HERE / "main.py", lifespan=_lifespan)

@@ -1,0 +1,110 @@
+"""A clock inside the browser page: when its first chart stood, and how long it took to answer what was done to it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from playwright.sync_api import Locator, Page
+from playwright.sync_api import TimeoutError as Late
+
+READY = '[data-testid=stApp][data-test-script-state="notRunning"][data-test-connection-state="CONNECTED"]'
+LONGEST_MS = 60_000
+# Nothing has moved for so long once a page has come to rest; taken off what is measured.
+QUIET_MS = 300
+# An answer that needs the server has begun by then; else the browser answers alone.
+BEGUN_MS = 600
+
+# Times are milliseconds since the navigation. A drawn mark is seen in the frame after the one that made it.
+SCRIPT = """
+(() => {
+  const clock = window.__clock = {moved: 0, acted: 0, chart: null, states: [], state: ""};
+  const visible = (element) => element.getClientRects().length > 0;
+  // Below a table's canvas lies a copy of it for screen readers, which is written later and drawn by nobody.
+  const unseen = (record) => record.target.parentElement?.closest("canvas") || record.target.nodeName === "CANVAS";
+  const look = (records) => {
+    if (records.every(unseen)) {
+      return;
+    }
+    clock.moved = performance.now();
+    const app = document.querySelector("[data-testid=stApp]");
+    const state = app ? app.dataset.testScriptState : "";
+    if (state !== clock.state) {
+      clock.state = state;
+      clock.states.push([clock.moved, state]);
+    }
+    if (clock.chart === null && [...document.querySelectorAll("svg.marks")].some(visible)) {
+      requestAnimationFrame(() => { clock.chart ??= performance.now(); });
+    }
+  };
+  new MutationObserver(look).observe(document, {subtree: true, childList: true, characterData: true,
+    attributes: true, attributeFilter: ["data-test-script-state", "aria-selected", "aria-checked", "d"]});
+  for (const kind of ["click", "keydown"]) {
+    document.addEventListener(kind, () => { clock.acted = performance.now(); }, true);
+  }
+  clock.rest = (since, quiet, begun) => new Promise((resolve) => {
+    const wait = () => {
+      const now = performance.now();
+      const after = clock.states.filter(([at]) => at >= since);
+      const asked = after.some(([, state]) => state !== "notRunning");
+      const still = clock.state === "notRunning" && now - clock.moved >= quiet;
+      if (still && (asked || now - since >= begun)) {
+        const over = after.filter(([, state]) => state === "notRunning").map(([at]) => at);
+        resolve({took: Math.max(0, clock.moved - since), script: Math.max(0, ...over.map((at) => at - since)), asked});
+      } else {
+        setTimeout(wait, 20);
+      }
+    };
+    wait();
+  });
+})();
+"""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How a page answered: seconds until its script was over and until it stood still; asked: of the server."""
+
+    script: float
+    seconds: float
+    asked: bool
+
+
+def rest(page: Page, since: float | None = None) -> Answer:
+    """Wait until a page stands still after a moment in its own milliseconds, or after what was last done to it."""
+    moment = "window.__clock.acted" if since is None else str(since)
+    found: dict[str, Any] = page.evaluate(f"window.__clock.rest({moment}, {QUIET_MS}, {BEGUN_MS})")
+    return Answer(found["script"] / 1000, found["took"] / 1000, bool(found["asked"]))
+
+
+def opened(page: Page, address: str) -> tuple[float, bool]:
+    """Open an address; return the seconds until its first chart, or else until it stood still, and which."""
+    page.goto(address, wait_until="commit")
+    page.wait_for_selector(READY, timeout=LONGEST_MS)
+    whole = rest(page, 0.0)
+    chart: float | None = page.evaluate("window.__clock.chart")
+    return (whole.seconds, False) if chart is None else (chart / 1000, True)
+
+
+def clicked(page: Page, target: Locator) -> Answer | None:
+    """Click, and return how the page answered; None where there is nothing to click any more."""
+    try:
+        target.scroll_into_view_if_needed(timeout=5_000)
+        target.click(timeout=5_000)
+    except Late:
+        return None
+    return rest(page)
+
+
+def busy(page: Page, seconds: float) -> float:
+    """Return the share of the next seconds in which the page's script runs, 0 to 1, while nobody touches it."""
+    begin = page.evaluate("performance.now()")
+    page.wait_for_timeout(1000 * seconds)
+    states: list[tuple[float, str]] = page.evaluate("window.__clock.states")
+    end = page.evaluate("performance.now()")
+    running, since = 0.0, None
+    for at, state in [*states, (end, "notRunning")]:
+        if state == "running" and since is None:
+            since = max(at, begin)
+        elif state != "running" and since is not None:
+            running += max(0.0, at - since)
+            since = None
+    return float(running / (end - begin))

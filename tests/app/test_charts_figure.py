@@ -1,0 +1,52 @@
+import pandas as pd
+import pytest
+
+from app import charts_figure, figure_numbers
+from app.reading import accuracy, pooled_overlaps
+from data.store import Store
+from engine import paper
+from engine.paper import FIGURES, REPORTED, scaled
+from tests.app.made_study import record
+
+STUDY = "made-study-0001"
+
+
+@pytest.fixture
+def frames(store: Store) -> tuple[pd.DataFrame, pd.DataFrame]:
+    record(store, paper.study("all", "small"))
+    return accuracy(STUDY), pooled_overlaps(STUDY)
+
+
+def test_every_panel_is_a_valid_chart_with_all_its_series(frames: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    for figure in FIGURES.values():
+        for original in figure.panels:
+            panel = scaled(original, "small")
+            rows = charts_figure.rows_of(frames[0], panel)
+            pooled = charts_figure.rows_of(frames[1], panel)
+            if panel.quantity == "accuracy":
+                pruned = rows[rows["start"] != "dense"]
+                assert set(pruned["start"]) == set(panel.starts)
+                assert set(pruned["pruner"]) == set(panel.pruners)
+                assert len(pruned) == len(panel.starts) * len(panel.pruners) * len(panel.sparsities) * 3
+                y = charts_figure.domain([rows], "sd")
+                assert y[0] < rows["test_accuracy"].min()
+                charts_figure.accuracy(rows, panel, "sd", y, paper.reported(figure)).to_dict()
+            elif panel.quantity == "retention":
+                drawn = charts_figure.retention(pooled, panel, "ci").to_dict()
+                assert len(next(iter(drawn["datasets"].values()))) == len(panel.ps) * len(panel.learning_rates)
+            elif panel.quantity == "start_overlap":
+                drawn = charts_figure.start_overlap(pooled, panel, "se").to_dict()
+                assert len(next(iter(drawn["datasets"].values()))) == len(panel.sparsities) * len(panel.starts)
+
+
+def test_our_value_of_a_stated_number_is_the_mean_of_the_right_runs(frames: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    dense = next(number for number in REPORTED if number.start == "dense" and number.learning_rate == 0.1)
+    mine = figure_numbers.ours(dense, *frames, "small", None)
+    rows = frames[0][(frames[0]["start"] == "dense") & (frames[0]["learning_rate"] == 0.1)]
+    assert mine.mean == pytest.approx(rows["test_accuracy"].mean())
+    assert mine.n == 3
+    overlap = next(number for number in REPORTED if number.quantity == "finetuned_pretrained")
+    found = figure_numbers.ours(overlap, *frames, "small", None)
+    assert 50 < found.mean < 100
+    empty = figure_numbers.ours(overlap, frames[0][:0], frames[1][:0], "small", None)
+    assert (empty.mean, empty.n) == (None, 0)

@@ -1,0 +1,26 @@
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def imported(file: Path) -> set[str]:
+    """Return the modules of the app that a page imports."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "app":
+            names.add(str(node.module))
+    return names
+
+
+def test_all_that_pages_import_is_read_in_and_no_page_runs() -> None:
+    # In a process of its own: here everything has been imported before.
+    script = "import sys, app.serve; app.serve.read_in(); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    modules = set(done.stdout.split())
+    needed = set().union(*(imported(file) for file in (ROOT / "app" / "views").glob("*.py")))
+    assert needed
+    assert needed <= modules
+    assert not {name for name in modules if name.startswith("app.views")} - {"app.views"}

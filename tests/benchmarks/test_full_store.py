@@ -1,0 +1,95 @@
+from pathlib import Path
+
+import pytest
+
+from benchmarks import full_store, made_world
+from data import queries
+from data.store import Store
+from engine.overlap import P_GRID
+from engine.spec import Study
+
+LAYERS = {"resnet20": 19, "vgg11": 8, "mobilenet_v2": 52}
+
+
+def small(study: Study) -> Study:
+    """Return a study of the same shape with less of everything."""
+    rates = study.learning_rates[:2]
+    return study.model_copy(update={"sparsities": (0.15, 0.8), "seeds": (0,), "learning_rates": rates})
+
+
+def written(folder: Path, seed: int = 0) -> tuple[Store, dict[str, Study]]:
+    store = Store(folder / "ticketscope.duckdb")
+    chosen = {study_id: small(study) for study_id, study in full_store.studies(5000, 4).items()}
+    for _ in full_store.write(store, chosen, seed):
+        pass
+    return store, chosen
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, dict[str, Study]]:
+    return written(tmp_path_factory.mktemp("full"))
+
+
+def test_the_full_store_holds_as_many_trainings_as_asked_for() -> None:
+    finished = [study for study_id, study in full_store.studies(5000, 150).items() if study_id != full_store.TRAINING]
+    stages = {f: stage for study in finished for f, stage in full_store.planned(study).stages.items()}
+    assert sum(stage.epochs == 150 for stage in stages.values()) >= 5000
+
+
+def test_every_stage_of_a_finished_study_is_done_and_has_its_epochs(made: tuple[Store, dict[str, Study]]) -> None:
+    store, chosen = made
+    for study_id in full_store.FINISHED:
+        stages = full_store.planned(chosen[study_id]).stages
+        rows = queries.stages(store, study_id)
+        assert set(rows["fingerprint"]) == set(stages)
+        assert (rows["state"] == "done").all()
+        assert (rows["epoch"] == rows["epochs"]).all()
+        assert queries.accuracy(store, study_id)["test_accuracy"].between(20, 100).all()
+    assert queries.studies(store).set_index("study_id")["state"].to_dict() == {
+        "full-networks": "done",
+        "full-sweep": "done",
+        "full-training": "running",
+    }
+
+
+def test_overlaps_hold_every_layer_and_p(made: tuple[Store, dict[str, Study]]) -> None:
+    store, _ = made
+    with store.reading() as connection:
+        rows = connection.execute(
+            """
+            SELECT network, pair, count(DISTINCT layer), count(DISTINCT p), bool_and(intersection BETWEEN 0 AND top)
+            FROM overlap_counts JOIN stages USING (fingerprint) GROUP BY ALL
+            """
+        ).fetchall()
+    assert {(network, layers) for network, _, layers, _, _ in rows} == set(LAYERS.items())
+    assert {pair for _, pair, *_ in rows} == {
+        "initial_pretrained", "ticket_finetuned", "reinit_finetuned", "finetuned_initial", "finetuned_pretrained"
+    }  # fmt: skip
+    assert all(ps == len(P_GRID) for _, pair, _, ps, _ in rows if not pair.startswith("finetuned_"))
+    assert all(within for *_, within in rows)
+
+
+def test_retention_falls_while_a_network_trains(made: tuple[Store, dict[str, Study]]) -> None:
+    store, _ = made
+    with store.reading() as connection:
+        shares = connection.execute(
+            """
+            SELECT arg_min(intersection / top, epoch), arg_max(intersection / top, epoch) FROM retention
+            WHERE p = 0.2 GROUP BY fingerprint
+            """
+        ).fetchall()
+    assert shares
+    assert all(first > last for first, last in shares)
+
+
+def test_the_same_seed_gives_the_same_rows(made: tuple[Store, dict[str, Study]], tmp_path: Path) -> None:
+    stage = next(iter(full_store.planned(made[1]["full-sweep"]).stages.values()))
+    assert made_world.result(stage, 0) == made_world.result(stage, 0)
+    assert made_world.result(stage, 0) != made_world.result(stage, 1)
+    again, _ = written(tmp_path)
+    for table in ("results", "epochs", "overlap_counts", "retention", "states"):
+        found = []
+        for store in (made[0], again):
+            with store.reading() as connection:
+                found.append(connection.execute(f"SELECT hash(list(t ORDER BY t)) FROM {table} AS t").fetchall())
+        assert found[0] == found[1], table
