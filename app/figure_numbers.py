@@ -11,8 +11,8 @@ from engine.statistics import Interval, interval
 CONFIDENCE = 0.95
 QUANTITIES = {
     "accuracy": "test accuracy",
-    "finetuned_initial": "overlap of fine-tuned and initial weights",
-    "finetuned_pretrained": "overlap of fine-tuned and trained dense weights",
+    "finetuned_initial": "overlap with initial weights",
+    "finetuned_pretrained": "overlap with dense weights",
 }
 
 
@@ -76,10 +76,9 @@ def _what(number: Reported) -> str:
     what = QUANTITIES[number.quantity]
     if number.start == "dense":
         return f"dense {what}"
-    pruner = f", {words.pruner(number.pruner)}" if number.pruner else ""
-    return f"{what}, {words.start(number.start)}{pruner}, {words.percent(number.sparsity)} sparsity" + (
-        f", p = {number.p:g}" if number.p else ""
-    )
+    pruner = words.pruner(number.pruner or "").removesuffix(" magnitude")
+    start = f"{words.start(number.start)}, " if number.quantity == "accuracy" else ""
+    return f"{what}, {start}{pruner} {words.percent(number.sparsity)}"
 
 
 def _difference(mine: Interval, stated: float) -> str:

@@ -1,5 +1,7 @@
 """One figure of the paper, drawn from our own runs as the paper lays it out, with its numbers and verdicts."""
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from app import (
@@ -14,8 +16,10 @@ from app import (
     verdict_cards,
     words,
 )
+from app.charts_accuracy import Layers
 from app.figure_data import Runs, Settings
 from app.outlook import outlook
+from app.palette import Look
 from app.spread import SPREADS, Spread
 from data.artifacts import ArtifactError
 from engine import paper
@@ -86,47 +90,52 @@ def _body(figure: Figure, chosen: Settings, spread: Spread) -> None:
     if panels[0].quantity == "ancestor_overlap":
         _table(runs, figure, chosen)
     else:
-        _panels(runs, figure, panels, chosen, spread)
+        _panels(runs, figure, list(zip(panels, figure.panels, strict=True)), chosen, spread)
         _stated(runs, figure, chosen)
     _verdicts(runs, figure, chosen)
 
 
-def _panels(runs: Runs, figure: Figure, panels: list[Panel], chosen: Settings, spread: Spread) -> None:
+def _panels(runs: Runs, figure: Figure, panels: list[tuple[Panel, Panel]], chosen: Settings, spread: Spread) -> None:
+    """Draw panels, each given as it is trained here and as the paper has it."""
     at_scale = not paper.scaling(chosen.scale, chosen.data) and chosen.like is None
     band = "± " * (spread != "range") + f"{SPREADS[spread]} over seeds"
-    shared = [panel for panel in panels if panel.quantity == "accuracy"]
-    frames = {id(panel): charts_figure.rows_of(runs.accuracy, panel) for panel in shared}
-    previous: list[object] = []
-    for quantity in dict.fromkeys(panel.quantity for panel in panels):
-        group = [panel for panel in panels if panel.quantity == quantity]
-        looks = charts_figure.looks(group[0])
+    previous: list[Look] = []
+    for quantity in dict.fromkeys(panel.quantity for panel, _ in panels):
+        group = [pair for pair in panels if pair[0].quantity == quantity]
+        looks = charts_figure.looks(group[0][0])
         if looks != previous:
             drawing.legend_row(looks, band)
-            previous = list(looks)
+            previous = looks
 
-        def cell(index: int, group: list[Panel] = group) -> None:
-            panel = group[index]
-            original = figure.panels[panels.index(panel)] if panels.count(panel) == 1 else panel
-            st.markdown(f"**{_caption(panel)}**  \n:gray[:small[{words.plain(_seeds(runs, panel))}]]")
-            if panel.quantity == "accuracy":
-                rows = frames[id(panel)]
-                if rows.empty:
-                    st.caption("No training of this panel has finished yet.")
-                    return
-                like = [frames[id(other)] for other in shared if _compared(other, panel)]
-                stated = [n for n in paper.reported(figure) if at_scale and _on(original, n)]
-                chart = charts_figure.accuracy(rows, panel, spread, charts_figure.domain(like, spread), stated)
-            else:
-                pooled = charts_figure.rows_of(runs.pooled, panel)
-                if pooled.empty:
-                    st.caption("No overlap of this panel has been measured yet.")
-                    return
-                draw = charts_figure.retention if panel.quantity == "retention" else charts_figure.start_overlap
-                chart = draw(pooled, panel, spread)
+        def cell(index: int, group: list[tuple[Panel, Panel]] = group) -> None:
+            panel, original = group[index]
+            st.markdown(f"**{_caption(panel)}**  \n:gray[:small[{words.plain(_standing(runs, panel, original))}]]")
+            chart = _chart(runs, panel, [like for like, _ in group if _compared(like, panel)], spread,
+                           [n for n in paper.reported(figure) if at_scale and _on(original, n)])  # fmt: skip
+            if chart is None:
+                st.caption("Nothing of this panel has finished yet.")
+                return
             key = f"figure-panel-{panel.quantity}-{index}"
             drawing.show(drawing.spec(chart), key, f"{figure.title}, {_caption(panel)}.")
 
         drawing.grid(len(group), 3 if len(group) == 3 else 2, cell)
+
+
+def _chart(
+    runs: Runs, panel: Panel, like: Sequence[Panel], spread: Spread, stated: Sequence[Reported]
+) -> Layers | None:
+    """Return a panel's chart, on one accuracy axis with those like it; None where nothing is trained."""
+    if panel.quantity == "accuracy":
+        rows = charts_figure.rows_of(runs.accuracy, panel)
+        if rows.empty:
+            return None
+        y = charts_figure.domain([charts_figure.rows_of(runs.accuracy, other) for other in like], spread)
+        return charts_figure.accuracy(rows, panel, spread, y, stated)
+    pooled = charts_figure.rows_of(runs.pooled, panel)
+    if pooled.empty:
+        return None
+    draw = charts_figure.retention if panel.quantity == "retention" else charts_figure.start_overlap
+    return draw(pooled, panel, spread)
 
 
 def _compared(one: Panel, other: Panel) -> bool:
@@ -150,18 +159,20 @@ def _caption(panel: Panel) -> str:
     return f"({panel.label}) {told}" if panel.label else told
 
 
-def _seeds(runs: Runs, panel: Panel) -> str:
-    """Return how many seeds of a panel have all that it shows, and the dense accuracy beside."""
+def _standing(runs: Runs, panel: Panel, original: Panel) -> str:
+    """Return what panel of the paper a scaled one stands for, how many seeds it has, and its dense accuracy."""
+    told = []
+    if (panel.network, panel.dataset) != (original.network, original.dataset):
+        told.append(f"for {words.network(original.network)} on {words.dataset(original.dataset)}")
     rows = charts_figure.rows_of(runs.accuracy, panel)
     if rows.empty:
-        return "not trained yet"
+        return " · ".join([*told, "not trained yet"])
     seeds = rows.groupby("seed").size()
-    whole = int((seeds == seeds.max()).sum())
+    told.append(words.plural(int((seeds == seeds.max()).sum()), "seed"))
     dense = rows[rows["start"] == "dense"]["test_accuracy"]
-    told = f"{words.plural(whole, 'seed')} so far"
     if panel.dense and len(panel.learning_rates) == 1 and len(dense):
-        told += f" · dense {dense.mean():.2f} % (n = {len(dense)})"
-    return told
+        told.append(f"dense {dense.mean():.2f} % (n = {len(dense)})")
+    return " · ".join(told)
 
 
 def _table(runs: Runs, figure: Figure, chosen: Settings) -> None:

@@ -1,7 +1,5 @@
 """All figures of the paper: what each shows, how much of it is trained here, and what the runs say of its claims."""
 
-from itertools import groupby
-
 import streamlit as st
 
 from app import drawing, figure_data, figure_numbers, launching, verdict_cards, words
@@ -32,10 +30,7 @@ def overview(chosen: Settings) -> None:
     found = [figure for figure in paper.FIGURES.values() if _matches(figure, query, claims)]
     if not found:
         st.info("No figure matches. Search looks at titles, networks, datasets, pruners, starts and claims.")
-    for section, figures in groupby(found, key=lambda figure: figure.section):
-        st.subheader(section, anchor=False)
-        listed = list(figures)
-        drawing.grid(len(listed), COLUMNS, lambda index, listed=listed: _card(listed[index], chosen))  # type: ignore[misc]
+    drawing.grid(len(found), COLUMNS, lambda index: _card(found[index], chosen))
     _everything(chosen)
     _numbers(chosen)
 
@@ -110,6 +105,7 @@ def _card(figure: Figure, chosen: Settings) -> None:
     runs = figure_data.runs(figure, chosen)
     with st.container(border=True, key=f"figure-{figure.id}", gap="xsmall", height="stretch"):
         st.page_link("views/paper.py", label=f"**{figure.title}**", query_params={"figure": figure.id, **chosen.query})
+        st.caption(figure.section)
         st.markdown(words.plain(figure.about))
         st.caption(panels_words(figure))
         st.progress(
