@@ -123,7 +123,7 @@ def chart(
     )
     marks = points.mark_point(size=70, filled=True, opacity=1, clip=True, cursor="pointer").encode(
         stroke=alt.condition(picked, alt.value(NEUTRAL), alt.value(None)),
-        strokeWidth=alt.condition(picked, alt.value(5), alt.value(0)),
+        strokeWidth=alt.condition(picked, alt.value(6), alt.value(0)),
         strokeOpacity=alt.value(0.6),
     )
     selections: list[alt.Parameter] = [picked, brush]

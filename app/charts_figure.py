@@ -195,7 +195,7 @@ def _bars(
     ]
     axis = alt.Y("mean:Q", title=up, scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(tickCount=5, format=".1f"))
     return alt.layer(
-        base.mark_bar(opacity=0.85).encode(y=axis, color=colour(names), tooltip=tooltip),
+        base.mark_bar(opacity=0.6).encode(y=axis, color=colour(names), tooltip=tooltip),
         base.mark_rule(color=NEUTRAL, strokeWidth=1.5).encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q")),
         base.mark_tick(color=NEUTRAL, thickness=2, size=26).encode(y=alt.Y("chance:Q"), tooltip=tooltip),
         height=HEIGHT,

@@ -35,7 +35,7 @@ def over_time(rows: pd.DataFrame, rates: Sequence[float], p: float, spread: Spre
         "epoch:Q",
         title="epoch t, log scale" if time == "log" else "epoch t",
         scale=alt.Scale(type=time, domain=[first, max(last, first + 1)], nice=False),
-        axis=alt.Axis(format="d", grid=False, labelOverlap="greedy", **({"values": ticks} if time == "log" else {})),
+        axis=alt.Axis(format="d", grid=False, labelOverlap="greedy", values=ticks if time == "log" else alt.Undefined),
     )
     y = alt.Y(
         "mean:Q",
@@ -72,6 +72,6 @@ def without(dense: pd.DataFrame, retained: pd.DataFrame) -> str:
         return ""
     many = len(missing) > 1
     return (
-        f"{words.plural(len(missing), 'dense training')} {'were' if many else 'was'} recorded without this measurement, "
-        f"which older versions did not take: {'they are' if many else 'it is'} missing here."
+        f"{words.plural(len(missing), 'dense training')} {'were' if many else 'was'} recorded without this, by a "
+        f"version that did not measure it: {'they are' if many else 'it is'} missing here."
     )

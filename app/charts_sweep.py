@@ -12,7 +12,7 @@ from app.palette import NEUTRAL, STARTS, Look
 from app.scales import colour, dash, shape
 from app.spread import SPREADS, Spread, describe, summarise
 
-TALL, SHORT = 230, 150
+TALL, SHORT = 240, 160
 # Pixels of every panel's axis of values, so that the panels stand flush.
 _AXIS = 44
 # One series without a colour of its own: neither a start's nor grey, which is chance, zero and dense.
@@ -110,7 +110,7 @@ def gap(rows: pd.DataFrame, rests: dict[str, Look], rates: list[float]) -> Layer
     rows: `gaps` of one pruner and sparsity, with rest, a key of rests. Seeds are paired: a seed's two trainings share
     their mask.
     """
-    y = _y("ticket − reinit (points)", "+.1~f")
+    y = _y("gap (points)", "+.1~f")
     return _single(rows, "gap", rests, rates, "ci", y, "gap (points)", _rule(0.0, ()), last=True, n="paired seeds (n)")
 
 
@@ -173,6 +173,8 @@ def thesis(
     a dashed one the overlap of independent weights.
     """
     base = alt.Chart(rows[["gap", "ratio", "name", "network", "dataset", "seed", "rest"]])
+    # With one network, shapes are free to tell rates apart once more.
+    marks = shape(networks, "network") if rows["network"].nunique() > 1 else shape(rates)
     return alt.layer(
         _rule(0.0, ()).encode(y=alt.Y("mean:Q")),
         alt.Chart(pd.DataFrame({"p": [p]}))
@@ -187,7 +189,7 @@ def thesis(
             ),
             y=alt.Y("gap:Q", title=GAP, axis=alt.Axis(tickCount=6, format="+.1~f")),
             color=colour(rates),
-            shape=shape(networks, "network"),
+            shape=marks,
             tooltip=[
                 alt.Tooltip("name:N", title="training"),
                 alt.Tooltip("network:N", title="network"),

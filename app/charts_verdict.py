@@ -16,15 +16,16 @@ UNITS = {"points": "points of accuracy", "overlap": "overlap ratio", "sparsity":
 
 
 def forest(parts: Sequence[Verdict], shared: Mapping[str, str]) -> Layers:
-    """Return effects with their intervals, a row per comparison in the order given, zero as a rule.
+    """Return effects with their intervals, a row per comparison in the order given, beside their margins.
 
+    Means over several comparisons are diamonds; grey ticks are the margins of each row's rule, the dashed line is 0.
     parts: verdicts of one unit; where units are mixed, those of the first. shared: the scope that all have in common.
     """
     unit = parts[0].unit
     rows = [
         {
-            "name": " · ".join(words.pruner(value) for name, value in part.scope.items() if shared.get(name) != value)
-            or "all",
+            "name": row_name(part, shared),
+            "kind": "mean" if part.over else "one",
             "effect": part.effect,
             "low": part.low,
             "high": part.high,
@@ -34,10 +35,20 @@ def forest(parts: Sequence[Verdict], shared: Mapping[str, str]) -> Layers:
         for part in parts
         if part.unit == unit and part.effect is not None
     ]
-    frame = pd.DataFrame(rows, columns=["name", "effect", "low", "high", "n", "outcome"])
+    frame = pd.DataFrame(rows, columns=["name", "kind", "effect", "low", "high", "n", "outcome"])
+    margins = pd.DataFrame(
+        [
+            {"name": row_name(part, shared), "margin": bound}
+            for part in parts
+            if part.unit == unit and part.effect is not None and part.question is not None
+            for bound in part.question.bounds
+        ],
+        columns=["name", "margin"],
+    )
     order = list(dict.fromkeys(frame["name"]))
+    y = alt.Y("name:N", sort=order, title=None, axis=alt.Axis(labelLimit=300, ticks=False, domain=False))
     base = alt.Chart(frame).encode(
-        y=alt.Y("name:N", sort=order, title=None, axis=alt.Axis(labelLimit=300, ticks=False, domain=False)),
+        y=y,
         color=alt.Color("outcome:N", scale=alt.Scale(domain=list(COLOURS), range=list(COLOURS.values())), legend=None),
     )
     digits = ".2f" if unit == "points" else ".3f"
@@ -51,9 +62,22 @@ def forest(parts: Sequence[Verdict], shared: Mapping[str, str]) -> Layers:
     ]
     x = alt.X("effect:Q", title=f"difference ({UNITS[unit]})", scale=alt.Scale(zero=True), axis=alt.Axis(tickCount=6))
     zero = alt.Chart(pd.DataFrame({"zero": [0.0]})).mark_rule(color=NEUTRAL, strokeDash=[4, 4]).encode(x="zero:Q")
+    ticks = (
+        alt.Chart(margins)
+        .mark_tick(orient="vertical", thickness=2, size=ROW - 8, color=NEUTRAL, opacity=0.75)
+        .encode(x="margin:Q", y=y, tooltip=[alt.Tooltip("margin:Q", title="margin of the rule", format=digits)])
+    )
+    shape = alt.Shape("kind:N", scale=alt.Scale(domain=["mean", "one"], range=["diamond", "circle"]), legend=None)
     return alt.layer(
         zero,
+        ticks,
         base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q"), x2=alt.X2("high:Q"), tooltip=tooltip),
-        base.mark_point(size=70, filled=True, opacity=1).encode(x=x, tooltip=tooltip),
+        base.mark_point(size=70, filled=True, opacity=1).encode(x=x, shape=shape, tooltip=tooltip),
         height=ROW * max(len(order), 1) + FRAME,
     )
+
+
+def row_name(part: Verdict, shared: Mapping[str, str]) -> str:
+    """Return what of a comparison's scope is not shared, and what it is a mean over."""
+    place = [words.pruner(value) for name, value in part.scope.items() if shared.get(name) != value]
+    return " · ".join([*place, f"mean over {part.over}"] if part.over else place) or "all"

@@ -30,9 +30,9 @@ _DASHES: tuple[tuple[int, ...], ...] = ((), (6, 3), (2, 2), (8, 3, 2, 3))
 def apart(rows: pd.DataFrame, studies: bool) -> pd.DataFrame:
     """Return rows of `data.comparison` with all that must not be averaged in `recipe`.
 
-    studies: keep studies apart; else what several share stands once, and study is "".
+    studies: keep studies apart; else what several share stands once, and study is "". base is the recipe alone.
     """
-    found = rows if studies else once(rows).assign(study="")
+    found = (rows if studies else once(rows).assign(study="")).assign(base=rows["recipe"])
     several = found["rounds"] != ""
     if several.any():
         both = found["recipe"].where(found["recipe"] == "", found["recipe"] + ", ") + found["rounds"]
@@ -147,7 +147,7 @@ def compare(found: pd.DataFrame, colours: dict[str, Look], panels: Field, by: Fi
             for value in values
         ),
         {name: look for name, look in colours.items() if name in set(lines["name"]) | set(below["name"])},
-        _rest_looks(names),
+        rest_looks(names),
         told,
     )
 
@@ -180,7 +180,7 @@ def _named(
     return columns
 
 
-def _rest_looks(names: Sequence[str]) -> dict[str, Look]:
+def rest_looks(names: Sequence[str]) -> dict[str, Look]:
     """Return dashes and shapes for what colours do not tell, in grey; they return past twenty-four."""
     styles = [(shape, dash) for dash, shape in product(_DASHES, _SHAPES)]
     # Shape and dash change together while they last, so that neighbours differ in both.

@@ -19,14 +19,16 @@ st.set_page_config(
 st.logo(str(Path(__file__).with_name("logo.svg")), size="large")
 
 # Links stand in line with the text around them.
-st.html("<style>a[data-testid='stPageLink-NavLink'] {padding-inline: 0;}</style>")
+st.html("<style>a[data-testid='stPageLink-NavLink'] {padding-inline: 0; background: none;}</style>")
 
 pages = [
     st.Page("views/studies.py", title="Studies", icon=":material/view_list:", default=True),
     st.Page("views/paper.py", title="Paper", icon=":material/menu_book:"),
+    st.Page("views/compare.py", title="Compare", icon=":material/compare_arrows:"),
     st.Page("views/new_study.py", title="New study", icon=":material/add_circle:"),
     st.Page("views/glossary.py", title="Glossary", icon=":material/dictionary:"),
     st.Page("views/study.py", title="Study", visibility="hidden"),
+    st.Page("views/figure.py", title="Figure", visibility="hidden"),
 ]
 # Their folder is not called pages: Streamlit would run the files of such a folder by themselves, around this one.
 # Pages are made known to everyone, so that an address survives the login; only the owner gets to see and run them.

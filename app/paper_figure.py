@@ -165,9 +165,10 @@ def _standing(runs: Runs, panel: Panel, original: Panel) -> str:
     if (panel.network, panel.dataset) != (original.network, original.dataset):
         told.append(f"for {words.network(original.network)} on {words.dataset(original.dataset)}")
     rows = charts_figure.rows_of(runs.accuracy, panel)
-    if rows.empty:
+    drawn = rows if rows.empty or not panel.trained else rows[rows["start"] != "dense"]
+    if drawn.empty:
         return " · ".join([*told, "not trained yet"])
-    seeds = rows.groupby("seed").size()
+    seeds = drawn.groupby("seed").size()
     told.append(words.plural(int((seeds == seeds.max()).sum()), "seed"))
     dense = rows[rows["start"] == "dense"]["test_accuracy"]
     if panel.dense and len(panel.learning_rates) == 1 and len(dense):

@@ -1,18 +1,39 @@
 """All figures of the paper: what each shows, how much of it is trained here, and what the runs say of its claims."""
 
+from collections.abc import Callable
+
 import streamlit as st
 
 from app import drawing, figure_data, figure_numbers, launching, verdict_cards, words
 from app.figure_data import CATALOGUE, Settings
 from app.outlook import outlook
 from data.artifacts import ArtifactError
+from data.datasets import DatasetError
+from data.store import StoreError
 from engine import paper
 from engine.claims import CLAIMS
 from engine.paper import Figure
-from engine.spec import to_toml
+from engine.spec import StudyError, to_toml
 from tasks.catalogue import PAPER, arguments, one_by_one
 
 COLUMNS = 3
+
+
+def guarded(body: Callable[[Settings], None]) -> None:
+    """Draw a page of the paper under the settings in the address; what will not do there is told."""
+    drawing.still()
+    given = st.query_params
+    scale = given.get("scale", "paper")
+    if scale not in paper.SCALES:
+        st.warning(f"The address names a scale {scale!r}, which is not known; shown is the paper's.")
+        scale = "paper"
+    try:
+        body(Settings(scale, given.get("data"), given.get("like")))
+    except StoreError as error:
+        st.error(str(error), icon=":material/database_off:")
+    except (DatasetError, StudyError) as error:
+        st.error(str(error), icon=":material/image_not_supported:")
+        st.page_link("views/paper.py", label="All figures as in the paper", icon=":material/arrow_back:")
 
 
 def overview(chosen: Settings) -> None:
@@ -104,7 +125,7 @@ def panels_words(figure: Figure) -> str:
 def _card(figure: Figure, chosen: Settings) -> None:
     runs = figure_data.runs(figure, chosen)
     with st.container(border=True, key=f"figure-{figure.id}", gap="xsmall", height="stretch"):
-        st.page_link("views/paper.py", label=f"**{figure.title}**", query_params={"figure": figure.id, **chosen.query})
+        st.page_link("views/figure.py", label=f"**{figure.title}**", query_params={"figure": figure.id, **chosen.query})
         st.caption(figure.section)
         st.markdown(words.plain(figure.about))
         st.caption(panels_words(figure))

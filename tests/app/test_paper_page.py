@@ -10,6 +10,7 @@ from tests.app.dashboard import open_page, rerun, texts
 from tests.app.made_study import record
 
 PAGE = "views/paper.py"
+FIGURE = "views/figure.py"
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +54,7 @@ def test_a_search_and_a_claim_narrow_the_cards() -> None:
 
 def test_every_figure_says_that_nothing_is_trained_yet() -> None:
     for name in FIGURES:
-        assert "Nothing of this figure is trained" in shown(open_page(PAGE, figure=name, scale="small"))
+        assert "Nothing of this figure is trained" in shown(open_page(FIGURE, figure=name, scale="small"))
 
 
 def test_every_figure_is_drawn_from_what_is_there(store: Store) -> None:
@@ -61,7 +62,7 @@ def test_every_figure_is_drawn_from_what_is_there(store: Store) -> None:
         store, small("all"), lambda index, stage: "done" if stage.seed == 0 or stage.kind == "pretrain" else "queued"
     )
     for name in FIGURES:
-        said = shown(open_page(PAGE, figure=name, scale="small"))
+        said = shown(open_page(FIGURE, figure=name, scale="small"))
         assert "Nothing of this figure" not in said
         assert "not trained yet" not in said
         assert "undecided" in said or name in ("fig2", "main-fig4")
@@ -70,7 +71,7 @@ def test_every_figure_is_drawn_from_what_is_there(store: Store) -> None:
 def test_every_figure_is_drawn_whole_with_its_verdicts(store: Store) -> None:
     record(store, small("all"))
     for name, figure in FIGURES.items():
-        said = shown(open_page(PAGE, figure=name, scale="small"))
+        said = shown(open_page(FIGURE, figure=name, scale="small"))
         assert all(f"**{claim}**" in said for claim in figure.claims)
         assert "scaled" in said
         assert "weight decay 0.01" in said
@@ -78,14 +79,14 @@ def test_every_figure_is_drawn_whole_with_its_verdicts(store: Store) -> None:
 
 def test_runs_count_whichever_study_trained_them(store: Store) -> None:
     record(store, small("all"))
-    app = open_page(PAGE, figure="fig7", scale="small")
+    app = open_page(FIGURE, figure="fig7", scale="small")
     assert "354 of 354 trainings done" in "".join(str(item.proto.text) for item in app.get("progress"))
 
 
 def test_the_papers_numbers_stand_beside_ours_with_the_difference(store: Store) -> None:
     study = parse_study({**paper.study("table1").model_dump(exclude_none=True), "recipe": {"epochs": 4}})
     record(store, study)
-    app = open_page(PAGE, figure="table1", like="made-study-0001")
+    app = open_page(FIGURE, figure="table1", like="made-study-0001")
     frame = app.dataframe[0].value
     assert list(frame["paper (%)"]).count("63.97") == 1
     assert set(frame["n"]) == {"5"}
@@ -95,7 +96,7 @@ def test_the_papers_numbers_stand_beside_ours_with_the_difference(store: Store) 
 
 def test_settings_of_a_launched_study_can_be_chosen_and_stand_in_the_address(store: Store) -> None:
     record(store, parse_study({**paper.study("main-fig4").model_dump(exclude_none=True), "recipe": {"epochs": 3}}))
-    app = open_page(PAGE, figure="main-fig4")
+    app = open_page(FIGURE, figure="main-fig4")
     chooser = app.selectbox[0]
     (option,) = (option for option in chooser.options if "made-study-0001" in option)
     chooser.select(option)
@@ -113,7 +114,7 @@ def test_settings_of_a_launched_study_can_be_chosen_and_stand_in_the_address(sto
     ],
 )
 def test_an_address_that_names_what_is_not_there_is_told(query: dict[str, str], said: str) -> None:
-    app = open_page(PAGE, **query)
+    app = open_page(FIGURE if "figure" in query else PAGE, **query)
     assert said in shown(app) + "".join(item.value for item in [*app.error, *app.warning])
 
 
@@ -122,5 +123,5 @@ def test_an_unknown_dataset_in_the_address_is_refused(monkeypatch: pytest.Monkey
     from data.datasets import identity
 
     monkeypatch.setattr(figure_data, "identity", identity)
-    app = open_page(PAGE, figure="fig4", data="folder:/nowhere")
+    app = open_page(FIGURE, figure="fig4", data="folder:/nowhere")
     assert "/nowhere" in app.error[0].value

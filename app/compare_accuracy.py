@@ -1,0 +1,236 @@
+"""Accuracy of several studies side by side: panels, the legend, zoom, and the seeds behind a point."""
+
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from app import charts_compare, charts_progress, compare_controls, drawing, reading_compare, words
+from app.charts_compare import BRUSH, POINT, WHOLE
+from app.charts_progress import Curve
+from app.compare_points import (
+    KEYS,
+    Comparison,
+    apart,
+    by_studies,
+    chosen,
+    compare,
+    looks,
+    point_id,
+    points,
+)
+from app.compare_state import CompareState
+from app.palette import STARTS, Look, series
+from app.reading import KEEP, Marker
+from app.spread import SPREADS
+
+MOST_PANELS = 12
+MOST_CURVES = 6
+# Entries of a legend; further ones are told by the tooltips.
+MOST_LEGEND = 16
+
+
+def body(state: CompareState, rows: pd.DataFrame) -> None:
+    """Draw panels, legend and what is behind the point that is chosen."""
+    compare_controls.look(state, rows)
+    comparison, specs = _drawn(replace(state, point=""), reading_compare.marker(state.studies))
+    if not comparison.panels:
+        st.info(
+            "No finished training is left by these filters. Choose fewer of them.", icon=":material/filter_alt_off:"
+        )
+        return
+    _legend(comparison, state)
+    _zoom_line(state)
+
+    def cell(index: int) -> None:
+        panel = comparison.panels[index]
+        st.markdown(f"**{words.plain(panel.title[0].upper() + panel.title[1:])}**")
+        _show(index, specs[index], state, f"Test accuracy, {panel.title}; a click on a point lists its seeds below.")
+
+    shown = min(len(comparison.panels), MOST_PANELS)
+    drawing.grid(shown, min(shown, 3 if shown > 4 or shown == 3 else 2), cell)
+    if len(comparison.panels) > shown:
+        st.caption(f"The first {shown} of {len(comparison.panels)} panels; choose fewer by the filters to see others.")
+    seeds(state, rows)
+
+
+def _legend(comparison: Comparison, state: CompareState) -> None:
+    names = list(comparison.colours.values())
+    has_dense = any(len(panel.dense) for panel in comparison.panels)
+    if has_dense and STARTS["dense"].name not in comparison.colours:
+        names.append(STARTS["dense"])
+    plain = [
+        replace(look, shape="stroke", dash=()) if comparison.rests and look.name != STARTS["dense"].name else look
+        for look in names
+    ]
+    if has_dense and state.by not in ("start", "pruner"):
+        plain[-1] = replace(STARTS["dense"], name="dense, in the colour of its line")
+    band = "± " * (state.spread != "range") + f"{SPREADS[state.spread]} over seeds"
+    drawing.legend_row(plain, band)
+    rests = list(comparison.rests.values())
+    if rests:
+        more = len(rests) - MOST_LEGEND
+        drawing.legend_row(rests[:MOST_LEGEND], "", f"and {more} more, told by the tooltips" if more > 0 else "")
+    if len(rests) * max(1, len(comparison.colours)) > 24:
+        st.caption("Many lines share a panel: the filters above, or panels by another field, tell them apart better.")
+
+
+def _zoom_line(state: CompareState) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", key="compare_zoom", height=40, border=False):
+        if state.zoom is None:
+            st.caption("Drag over a chart to zoom all panels; click a point to see its seeds.")
+        else:
+            st.button("Whole axes", icon=":material/zoom_out_map:", key="compare_whole", on_click=_whole)
+            st.caption("Zoomed: drag to zoom further, double-click for the whole axes.")
+
+
+def _whole() -> None:
+    compare_controls.put("zoom", None)
+
+
+def _show(index: int, spec: drawing.Spec, state: CompareState, alt: str) -> None:
+    # A chart keeps what was selected in it for as long as its key stays: another zoom is another chart, and so is a
+    # panel whose point is no longer the one that was clicked last.
+    turns: dict[int, int] = st.session_state.setdefault("compare_turns", {})
+    zoomed = "" if state.zoom is None else point_id(state.zoom)
+    key = f"compare-panel-{index}-chart-{zoomed}-{turns.get(index, 0)}"
+    first = st.session_state.setdefault("compare_first", {}).setdefault(key, state.point)
+    if first:
+        # The ring around the point that the address names.
+        params = [{**param, "value": [{"id": first}]} if param["name"] == POINT else param for param in spec["params"]]
+        spec = {**spec, "params": params}
+
+    def take() -> None:
+        _taken(index, st.session_state[key].get("selection", {}))
+
+    with st.container(key=f"compare-panel-{index}"):
+        st.vega_lite_chart(spec, width="stretch", key=key, alt=alt, on_select=take)
+
+
+def _taken(index: int, selection: dict[str, Any]) -> None:
+    """Turn what was selected in a panel into a change of the state."""
+    state = compare_controls.now()
+    brush = selection.get(BRUSH) or {}
+    if len(brush) == 2:
+        (left, right), (bottom, top) = (sorted(map(float, brush[name])) for name in ("x", "mean"))
+        if right > left and top > bottom:
+            compare_controls.put("zoom", tuple(float(f"{edge:.4g}") for edge in (left, right, bottom, top)))
+            return
+    if state.zoom is not None and WHOLE in selection and not selection[WHOLE]:
+        _whole()
+        return
+    picked = [point["id"] for point in selection.get(POINT) or [] if point.get("id")]
+    if picked and picked[-1] != state.point:
+        compare_controls.put("point", str(picked[-1]))
+        turns = st.session_state.setdefault("compare_turns", {})
+        last = st.session_state.get("compare_last")
+        if last is not None and last != index:
+            turns[last] = turns.get(last, 0) + 1
+        st.session_state["compare_last"] = index
+
+
+def seeds(state: CompareState, rows: pd.DataFrame) -> None:
+    """List the seeds behind the chosen point, and draw their loss and accuracy by epoch."""
+    if not state.point:
+        return
+    found = behind(state, rows)
+    with st.container(border=True, key="compare_seeds"):
+        if found.empty:
+            st.caption("The point that was chosen is not among these results.")
+        else:
+            _seeds(state, found)
+        st.button("Close", icon=":material/close:", key="compare_close", on_click=_close, type="tertiary")
+
+
+def behind(state: CompareState, rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows, one per seed, behind the chosen point."""
+    all_rows = apart(rows, by_studies(state))
+    keys = all_rows[KEYS].drop_duplicates()
+    ids = [point_id(key) for key in keys.itertuples(index=False, name=None)]
+    named = keys[[name == state.point for name in ids]]
+    found: pd.DataFrame = all_rows.merge(named.head(1), on=KEYS, how="inner").sort_values("seed", ignore_index=True)
+    return found
+
+
+def _seeds(state: CompareState, found: pd.DataFrame) -> None:
+    one = found.iloc[0]
+    what = (
+        "dense"
+        if one["start"] == "dense"
+        else (f"{words.start(one['start'])} · {words.pruner(one['pruner'])} {words.percent(one['sparsity'])}")
+    )
+    st.markdown(f"**{words.plain(what[0].upper() + what[1:])}**")
+    st.caption(
+        words.plain(
+            " · ".join(
+                part
+                for part in (
+                    f"learning rate {words.number(one['learning_rate'])}",
+                    f"{one['network']} on {one['dataset']}",
+                    one["recipe"],
+                    words.plural(len(found), "seed"),
+                )
+                if part
+            )
+        )
+    )
+    table = pd.DataFrame(
+        {
+            "Seed": found["seed"],
+            "Test accuracy, last epoch (%)": found["test_accuracy"].round(2),
+            "Best epoch (%)": found["best_test_accuracy"].round(2),
+            "At epoch": found["best_epoch"],
+            "Test loss, last epoch": found["test_loss"].round(4),
+            "Measured sparsity (%)": (100 * found["measured_sparsity"]).round(2),
+            "Study": [_study_of(fingerprint, state) for fingerprint in found["fingerprint"]],
+        }
+    )
+    drawing.table(table, "compare_seeds_table")
+    fingerprints = tuple(found["fingerprint"][:MOST_CURVES])
+    names = dict(zip(fingerprints, (f"seed {seed}" for seed in found["seed"]), strict=False))
+    epochs = reading_compare.epochs(state.studies, fingerprints)
+    epochs = epochs.assign(name=epochs["fingerprint"].map(names))
+    strokes: dict[str, Look] = {name: replace(look, shape="stroke") for name, look in series(names.values()).items()}
+    note = "test images solid, training images dashed"
+    if len(found) > MOST_CURVES:
+        note += f" · the first {MOST_CURVES} of {len(found)} seeds"
+    drawing.legend_row(strokes.values(), "", note)
+
+    def cell(index: int) -> None:
+        curve: Curve = ("loss", "accuracy")[index]
+        chart = charts_progress.curves(epochs, strokes, curve, int(one["epochs"]))
+        drawing.show(drawing.spec(chart), f"compare-{curve}", f"Training and test {curve} by epoch, each seed.")
+
+    drawing.grid(2, 2, cell)
+
+
+def _study_of(fingerprint: str, state: CompareState) -> str:
+    rows = reading_compare.accuracy(state.studies)
+    return ", ".join(dict.fromkeys(rows[rows["fingerprint"] == fingerprint]["study"]))
+
+
+def _close() -> None:
+    compare_controls.put("point", "")
+    turns = st.session_state.setdefault("compare_turns", {})
+    for index in range(MOST_PANELS):
+        turns[index] = turns.get(index, 0) + 1
+
+
+@st.cache_resource(ttl=KEEP, max_entries=64, show_spinner=False)
+def _drawn(state: CompareState, changed: Marker) -> tuple[Comparison, list[drawing.Spec]]:
+    del changed
+    rows = apart(reading_compare.accuracy(state.studies), by_studies(state))
+    found = points(chosen(rows, state), state.measure, state.spread)
+    comparison = compare(found, looks(state.by, rows), state.panels, state.by, state.spread)
+    x, y = charts_compare.domains(comparison, state.axis)
+    if state.zoom is not None:
+        x, y = state.zoom[:2], state.zoom[2:]
+    return comparison, [
+        drawing.spec(
+            charts_compare.chart(
+                panel, comparison, state.measure, state.spread, state.axis, x, y, state.zoom is not None
+            )
+        )
+        for panel in comparison.panels[:MOST_PANELS]
+    ]

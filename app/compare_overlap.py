@@ -1,0 +1,194 @@
+"""Overlap of several studies side by side: against p, by sparsity, over training time and by layer."""
+
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from app import charts_overlap as charts
+from app import charts_retention, compare_controls, drawing, reading_compare, words
+from app.compare_points import apart, chosen
+from app.compare_state import CompareState
+from app.palette import ramp
+from app.reading import KEEP, Marker
+from app.spread import SPREADS
+
+MOST_PANELS = 12
+_DENSE = ("initial_pretrained",)
+_COMPARED = ("ticket_finetuned", "reinit_finetuned")
+# Networks of one kind: the rows of a variant differ in learning rate, pruner, sparsity and seed only.
+VARIANT = ["network", "dataset", "recipe"]
+
+
+def body(state: CompareState, rows: pd.DataFrame) -> None:
+    """Draw the four views."""
+    dense = reading_compare.pooled(state.studies, _DENSE)
+    if dense.empty:
+        st.info("No overlap has been measured yet in these studies. The first comes with a dense network that is done.")
+        return
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium", key="compare_overlap_choices"):
+        p = compare_controls.p(state, sorted(dense["p"].unique()))
+        compare_controls.spread(state)
+    state = replace(state, p=p, point="", zoom=None)
+    rates = sorted(float(rate) for rate in rows["learning_rate"].unique())
+    band = "± " * (state.spread != "range") + f"{SPREADS[state.spread]} over seeds"
+    marker = reading_compare.marker(state.studies)
+    looks = [*charts.rate_looks(rates).values(), charts.CHANCE]
+
+    st.subheader("What training keeps of the initial weights", anchor=False)
+    st.caption(
+        r"Overlap ratio $R_p(\theta_0, \theta_T)$ of the dense network before and after training, all layers together. "
+        "Independent weights give p."
+    )
+    drawing.legend_row(looks, band)
+    _grid(_by_p(state, marker), "compare-retention", "Overlap of initial and trained weights against p", 3)
+
+    st.subheader("Over training time", anchor=False)
+    st.caption(
+        rf"$R_p(\theta_0, \theta_t)$ at p = {p:g} after epoch $t$ of the dense training. Independent weights give p."
+    )
+    st.segmented_control(
+        "Axis of time",
+        ["linear", "log"],
+        required=True,
+        label_visibility="collapsed",
+        format_func={"linear": "epochs", "log": "epochs, log"}.__getitem__,
+        **compare_controls.bound("time", state.time),
+    )
+    retained, lacking = _over_time(state, marker)
+    if retained:
+        drawing.legend_row(looks, band)
+        _grid(retained, "compare-time", "Overlap of initial weights and those in training, by epoch", 3)
+    if lacking:
+        st.caption(lacking)
+
+    st.subheader("Starts against the fine-tuned network", anchor=False)
+    st.caption(
+        r"Overlap ratio of winning ticket ($\theta_0\odot m$) and random reinit ($\theta_0'\odot m$) with the "
+        rf"fine-tuned network $(\theta_T\odot m)_T$ under one mask $m$, at p = {p:g}. Only kept weights are ranked."
+    )
+    starts = _by_sparsity(state, marker)
+    if starts:
+        drawing.legend_row([*charts.compared_looks(), charts.CHANCE], band)
+        _grid(starts, "compare-starts", "Overlap with the fine-tuned network against sparsity", 3)
+    else:
+        st.info(
+            "No fine-tuned network of these studies and filters is done, which these overlaps are measured against."
+        )
+
+    st.subheader("Layer by layer", anchor=False)
+    st.caption(
+        r"$R_p(\theta_0, \theta_T)$ of each prunable layer, mean over seeds; layers in network order, the input on top."
+    )
+    st.segmented_control(
+        "Across",
+        ["p", "learning_rate"],
+        required=True,
+        label_visibility="collapsed",
+        format_func={"p": "p", "learning_rate": f"learning rates at p = {p:g}"}.__getitem__,
+        **compare_controls.bound("across", state.across),
+    )
+    st.html(ramp("0", "1"))
+    _grid(_by_layer(state, marker), "compare-layers", "Overlap of initial and trained weights by layer", 2)
+
+
+Drawn = list[tuple[str, drawing.Spec]]
+
+
+def _grid(drawn: Drawn, key: str, alt: str, columns: int) -> None:
+    def cell(index: int) -> None:
+        title, spec = drawn[index]
+        st.markdown(f"**{words.plain(title)}**")
+        drawing.show(spec, f"{key}-{index}", f"{alt}, {title}.")
+
+    shown = min(len(drawn), MOST_PANELS)
+    if not shown:
+        st.caption("Nothing of this is left by the filters.")
+        return
+    drawing.grid(shown, min(shown, columns) if shown > 1 else 2, cell)
+    if len(drawn) > shown:
+        st.caption(f"The first {shown} of {len(drawn)} panels; choose fewer by the filters to see others.")
+
+
+def title(values: tuple[object, ...]) -> str:
+    """Return what a variant is in words."""
+    network, dataset, recipe = map(str, values)
+    return f"{network} on {dataset}" + (f" · {recipe}" if recipe else "")
+
+
+@st.cache_resource(ttl=KEEP, max_entries=16, show_spinner=False)
+def _by_p(state: CompareState, changed: Marker) -> Drawn:
+    del changed
+    everything = apart(reading_compare.pooled(state.studies, _DENSE), studies=False)
+    return [
+        (title(variant), drawing.spec(charts.retention(part, _rates(everything), state.spread)))
+        for variant, part in _dense(everything, state).groupby(VARIANT, sort=False)
+    ]
+
+
+@st.cache_resource(ttl=KEEP, max_entries=16, show_spinner=False)
+def _over_time(state: CompareState, changed: Marker) -> tuple[Drawn, str]:
+    del changed
+    everything = apart(reading_compare.accuracy(state.studies), studies=False)
+    dense = _dense(everything[everything["start"] == "dense"], state)
+    found = apart(reading_compare.retention(state.studies), studies=False)
+    drawn = [
+        (
+            title(variant),
+            drawing.spec(charts_retention.over_time(part, _rates(everything), state.p, state.spread, state.time)),
+        )
+        for variant, part in _dense(found, state).groupby(VARIANT, sort=False)
+    ]
+    return drawn, charts_retention.without(dense, found)
+
+
+@st.cache_resource(ttl=KEEP, max_entries=16, show_spinner=False)
+def _by_sparsity(state: CompareState, changed: Marker) -> Drawn:
+    del changed
+    everything = apart(reading_compare.pooled(state.studies, _COMPARED, state.p), studies=False)
+    found = chosen(everything, replace(state, starts=()))
+    keys = [*VARIANT, "pruner", "learning_rate"]
+    several = found[VARIANT].drop_duplicates().shape[0] > 1
+    return [
+        (
+            f"Learning rate {words.number(values[4])} · {words.pruner(values[3])}"
+            + (f" · {title(values[:3])}" if several else ""),
+            drawing.spec(charts.starts(part, state.p, state.spread)),
+        )
+        for values, part in _in_order(found, keys)
+    ]
+
+
+@st.cache_resource(ttl=KEEP, max_entries=16, show_spinner=False)
+def _by_layer(state: CompareState, changed: Marker) -> Drawn:
+    del changed
+    found = _dense(apart(reading_compare.layers(state.studies), studies=False), state)
+    across = state.across
+    if across == "learning_rate":
+        found = found[found["p"].round(4) == round(state.p, 4)]
+    keys = VARIANT if across == "learning_rate" else [*VARIANT, "learning_rate"]
+    return [
+        (
+            (f"Learning rate {words.number(values[3])} · " if across == "p" else "") + title(values[:3]),
+            drawing.spec(charts.layer_map(part, across)),
+        )
+        for values, part in _in_order(found, keys)
+    ]
+
+
+def _in_order(rows: pd.DataFrame, keys: list[str]) -> list[tuple[tuple[Any, ...], pd.DataFrame]]:
+    """Return the parts of rows by their keys, learning rates from the lowest, all else as it comes."""
+    parts = list(rows.groupby(keys, sort=False))
+    others = list(dict.fromkeys(tuple(values[: len(keys) - 1]) for values, _ in parts))
+    if keys[-1] != "learning_rate":
+        return parts
+    return sorted(parts, key=lambda part: (others.index(tuple(part[0][:-1])), part[0][-1]))
+
+
+def _dense(rows: pd.DataFrame, state: CompareState) -> pd.DataFrame:
+    return chosen(rows, replace(state, starts=(), pruners=()))
+
+
+def _rates(rows: pd.DataFrame) -> list[float]:
+    return sorted(float(rate) for rate in rows["learning_rate"].unique())

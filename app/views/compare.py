@@ -1,0 +1,119 @@
+"""Compare: any studies side by side, at /compare; the address holds all that is chosen."""
+
+import pandas as pd
+import streamlit as st
+
+from app import access, compare_page, reading, words
+from app.compare_state import CompareState, decode, encode, from_query, to_query
+from data import views
+from data.store import StoreError
+from data.views import ViewError
+
+# The parameter with which other pages ask for some studies, shown as at first.
+NEW = "new"
+# Addresses that this session wrote: a browser may still send the one before the last.
+_WRITTEN, _BEGAN = "compare_written", "compare_began"
+
+
+def origin(known: list[str], listed: pd.DataFrame) -> tuple[CompareState, tuple[str, ...]]:
+    """Return the state that the address asks for, and what of it is no use."""
+    params = st.query_params.to_dict()
+    query = _sorted(params)
+    if query in st.session_state.get(_WRITTEN, ()):
+        began: tuple[CompareState, tuple[str, ...]] = st.session_state[_BEGAN]
+        return began[0], ()
+    if NEW in params:
+        state, problems = decode({"s": params[NEW]}, known)
+        state = compare_page.fresh(state.studies)
+    elif params:
+        state, problems = decode(params, known)
+    else:
+        done = listed[listed["done"] > 0]["study_id"]
+        state, problems = compare_page.fresh(list(done.head(1))), ()
+    st.session_state[_BEGAN] = (state, problems)
+    return state, problems
+
+
+def _sorted(params: dict[str, str]) -> str:
+    return "&".join(f"{name}={params[name]}" for name in sorted(params))
+
+
+def write(state: CompareState, known: list[str]) -> None:
+    """Let the address say what is shown."""
+    params = encode(state, known)
+    if st.query_params.to_dict() != params:
+        st.query_params.from_dict(params)
+    written = [*st.session_state.get(_WRITTEN, ()), _sorted(params)]
+    st.session_state[_WRITTEN] = list(dict.fromkeys(reversed(written)))[:2]
+
+
+def copy_link(state: CompareState, known: list[str]) -> None:
+    """Show the address of what is shown, to copy."""
+    address = (st.context.url or "").partition("?")[0]
+    with st.popover("Copy link", icon=":material/link:", key="compare_link"):
+        st.caption("The address of this view, with all that is chosen:")
+        st.code(f"{address}?{to_query(state, known)}", language=None, wrap_lines=True)
+
+
+def saved(state: CompareState, known: list[str]) -> None:
+    """Let the reader save what is shown, and open, rename and delete what was saved."""
+    with st.popover("Saved views", icon=":material/bookmark:", key="compare_views"):
+        with st.form("compare_save", border=False, clear_on_submit=True):
+            name = st.text_input("Save this view as", max_chars=views.LONGEST, key="compare_name")
+            if st.form_submit_button("Save view", type="primary", key="compare_save_button"):
+                try:
+                    # Whole ids: what tells studies apart today may not do so later.
+                    views.save(reading.store(), name, to_query(state))
+                    st.toast(f"Saved “{words.plain(' '.join(name.split()))}”.", icon=":material/bookmark_added:")
+                except ViewError as error:
+                    st.error(str(error))
+        kept = views.list(reading.store())
+        if kept.empty:
+            st.caption("No view is saved yet.")
+        for row in kept.itertuples():
+            _kept(str(row.view_id), str(row.name), str(row.state), known)
+
+
+def _kept(view_id: str, name: str, query: str, known: list[str]) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", key=f"view-{view_id}"):
+        state, problems = from_query(query, known)
+        st.page_link("views/compare.py", label=words.plain(name), query_params=encode(state, known), width="stretch")
+        if problems:
+            st.markdown(":material/warning:", help=" ".join(problems), width="content")
+        st.button(
+            "Delete",
+            icon=":material/delete:",
+            key=f"view-delete-{view_id}",
+            type="tertiary",
+            on_click=views.delete,
+            args=(reading.store(), view_id),
+        )
+
+
+def page() -> None:
+    """Draw the page."""
+    if not reading.exists() or (listed := reading.studies()).empty:
+        st.title("Compare", anchor=False)
+        st.info("There is no study yet to compare. The Studies page says how to begin one.")
+        st.page_link("views/studies.py", label="Studies", icon=":material/arrow_back:")
+        return
+    known = [str(study_id) for study_id in listed["study_id"]]
+    state, problems = origin(known, listed)
+    head = st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute")
+    for problem in problems:
+        st.warning(words.plain(problem), icon=":material/link_off:")
+    state = compare_page.draw(state)
+    write(state, known)
+    # Written into last, since only now is it known what is shown.
+    with head:
+        st.title("Compare", anchor=False, width="content")
+        with st.container(horizontal=True, width="content", gap="small"):
+            copy_link(state, known)
+            saved(state, known)
+
+
+access.require_owner()
+try:
+    page()
+except StoreError as error:
+    st.error(str(error), icon=":material/database_off:")

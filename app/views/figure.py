@@ -1,0 +1,23 @@
+"""Figure: one figure of the paper drawn from our own runs, at /figure?figure=<id>."""
+
+import streamlit as st
+
+from app import access, paper_figure, paper_overview
+from engine import paper
+
+
+def page() -> None:
+    """Draw the page."""
+    name = st.query_params.get("figure", "")
+    if name in paper.FIGURES:
+        paper_overview.guarded(lambda chosen: paper_figure.page(paper.FIGURES[name], chosen))
+        return
+    st.title("No such figure", anchor=False)
+    st.error(
+        f"The paper has no {name!r} here." if name else "The address names no figure.", icon=":material/search_off:"
+    )
+    st.page_link("views/paper.py", label="All figures", icon=":material/arrow_back:")
+
+
+access.require_owner()
+page()

@@ -1,0 +1,49 @@
+"""The paper's figures in the browser: launched small, drawn and judged from the runs."""
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import Watched
+
+pytestmark = pytest.mark.browser
+
+
+def test_a_figure_is_launched_small_and_its_card_read(watched: Watched) -> None:
+    page = watched.page
+    watched.open("/paper?scale=small")
+    card = page.locator(".st-key-figure-main-fig4")
+    expect(card).to_contain_text("0 of 6 trainings done")
+    card.get_by_role("link", name="Figure 4, main text").click()
+    page.wait_for_url("**/figure?figure=main-fig4**")
+    watched.ready()
+    # What is scaled, and how, is said before anything is launched.
+    expect(page.get_by_text("3 seeds instead of 5")).to_be_visible()
+    expect(page.locator(".st-key-figure_plan")).to_contain_text("paper:main-fig4 --scale small")
+    page.locator(".st-key-launch_figure button").click()
+    page.wait_for_url("**/study?study=*")
+    expect(page.locator(".st-key-study_head")).to_contain_text("done", timeout=60_000)
+
+    watched.open("/figure?figure=main-fig4&scale=small")
+    expect(page.get_by_text("6 of 6 trainings done")).to_be_visible(timeout=20_000)
+    bars = page.locator(".st-key-figure-panel-retention-0 svg.marks .mark-rect path")
+    expect(bars.first).to_be_attached(timeout=20_000)
+    # Five p at two learning rates, each bar with its mark of chance.
+    assert bars.count() == 20
+    verdict = page.locator(".st-key-figure-main-fig4-B1")
+    expect(verdict).to_contain_text("over 3 seeds")
+    verdict.get_by_text("Rule and numbers").click()
+    expect(verdict).to_contain_text("Student's t")
+    watched.open("/paper?scale=small")
+    expect(page.locator(".st-key-figure-main-fig4")).to_contain_text("6 of 6 trainings done")
+
+
+def test_settings_stay_in_the_address(watched: Watched) -> None:
+    page = watched.page
+    watched.open("/figure?figure=fig13")
+    page.locator("[data-testid=stSelectbox]", has_text="Settings").locator("input").click()
+    page.get_by_role("option", name="Small on Digits").click()
+    page.wait_for_url("**scale=small**")
+    watched.ready()
+    page.reload()
+    watched.ready()
+    expect(page.get_by_text("Trained on digits in place of the paper's datasets.")).to_be_visible()
