@@ -1,55 +1,54 @@
-"""Who may use the dashboard: the owner, after a password or on a loopback address; everyone else finds it locked."""
+"""Who may see what: the owner all of it, a viewer what a link shows, and everyone else a locked door.
 
-import hmac
+The role of a session never rises by itself: one that came with a link stays a viewer for good, whatever becomes of the
+address, and one without a link or a log-in is nobody.
+"""
+
 import ipaddress
-import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from hashlib import scrypt
-from typing import Literal
+from urllib.parse import urlsplit
 
 import streamlit as st
+from streamlit.errors import StreamlitSecretNotFoundError
 
+from app import reading
+from data import shares
+from data.passwords import matches
 from data.settings import settings
-
-Role = Literal["owner"]
+from data.shares import Share
+from data.store import StoreError
 
 # Seconds that the next attempt waits after so many failures in a row: doubling from the first, never beyond the second.
 FIRST_WAIT, LONGEST_WAIT = 0.5, 8.0
 # Attempts that wait at once; more are turned away, so that a flood holds no threads.
 QUEUE = 8
+# A link that was revoked is dead to an open page after this long at most.
+LINK_KEEP = 2.0
 
-_ROLE = "access_role"
+TOKEN = "share"
+_LOGGED_IN, _TOKEN = "access_logged_in", "access_token"
+# What a proxy adds to what it passes on: whoever sits behind one is not at this machine.
+_FORWARDED = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip")
 
 
 class Busy(Exception):
     """Too many passwords are being tried at once."""
 
 
-def _hash(password: str, salt: bytes) -> bytes:
-    return scrypt(password.encode(), salt=salt, n=2**14, r=8, p=1)
-
-
 @dataclass
 class Gate:
-    """Checks passwords against one that is kept only as a salted scrypt hash; failures slow down whoever comes next."""
+    """Checks passwords against the hash of one; failures slow down whoever comes next."""
 
-    salt: bytes
-    expected: bytes
+    kept: str
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
     failures: int = 0
     open_at: float = 0.0
     turn: threading.Lock = field(default_factory=threading.Lock)
     waiting: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(QUEUE))
-
-    @classmethod
-    def of(cls, password: str) -> "Gate":
-        """Return a gate that opens to a password."""
-        salt = os.urandom(16)
-        return cls(salt, _hash(password, salt))
 
     def admits(self, password: str) -> bool:
         """Return whether a password is the right one, after the wait that earlier failures brought; may raise Busy."""
@@ -58,7 +57,7 @@ class Gate:
         try:
             with self.turn:
                 self.sleep(max(0.0, self.open_at - self.clock()))
-                right = hmac.compare_digest(_hash(password, self.salt), self.expected)
+                right = matches(password, self.kept)
                 self.failures = 0 if right else self.failures + 1
                 wait = 0.0 if right else min(LONGEST_WAIT, FIRST_WAIT * 2 ** (self.failures - 1))
                 self.open_at = self.clock() + wait
@@ -68,7 +67,7 @@ class Gate:
 
 
 def is_loopback(address: str | None) -> bool:
-    """Return whether a server that listens on an address hears this machine only; None means all addresses."""
+    """Return whether an address is this machine's own to itself; None means all addresses."""
     if address == "localhost":
         return True
     try:
@@ -77,49 +76,149 @@ def is_loopback(address: str | None) -> bool:
         return False
 
 
-def role_without_password(address: str | None) -> Role | None:
-    """Return the role of a visitor where no password is set: owner on a loopback address, none anywhere else."""
-    return "owner" if is_loopback(address) else None
+def is_at_this_machine(address: str | None, headers: Mapping[str, str]) -> bool:
+    """Return whether a visitor sits at this machine: the server listens on loopback, and nothing stands in between.
+
+    address: that the server listens on. headers: of the visitor's request. A tunnel or a proxy on this machine reaches
+    loopback too, but tells so by the name that it was called by, or by what it adds; so does a foreign page that had
+    its name resolve to this machine.
+    """
+    if not is_loopback(address) or any(name in headers for name in _FORWARDED):
+        return False
+    host = headers.get("Host")
+    # Without a request there is nobody to keep out: pages are run in memory by tests.
+    return host is None or is_loopback(urlsplit(f"//{host}").hostname)
+
+
+def is_owners(email: str | None, verified: bool, owners: str) -> bool:
+    """Return whether an OIDC login is an owner's; owners: e-mail addresses or @domains, with commas between."""
+    if not email or not verified:
+        return False
+    email = email.casefold()
+    listed = [entry.strip().casefold() for entry in owners.split(",") if entry.strip()]
+    return any(email.endswith(entry) if entry.startswith("@") else email == entry for entry in listed)
+
+
+def has_oidc() -> bool:
+    """Return whether Streamlit's secrets name an OIDC provider."""
+    try:
+        return "auth" in st.secrets
+    except StreamlitSecretNotFoundError:
+        return False
 
 
 @st.cache_resource
 def _gate() -> Gate | None:
-    password = settings().password
-    return None if password is None else Gate.of(password)
+    kept = settings().kept_password
+    return None if kept is None else Gate(kept)
+
+
+def arrive() -> None:
+    """Take note of the link that a session came with, if it did; called before anything is shown."""
+    token = st.query_params.get(TOKEN)
+    if token is not None:
+        st.session_state[_TOKEN] = token
+
+
+def is_viewer() -> bool:
+    """Return whether this session came with a link, one that works or not."""
+    return _TOKEN in st.session_state
 
 
 def is_owner() -> bool:
-    """Return whether this visitor may use the dashboard."""
-    if _gate() is None:
-        return role_without_password(st.get_option("server.address")) == "owner"
-    return st.session_state.get(_ROLE) == "owner"
+    """Return whether this visitor may do everything."""
+    if is_viewer():
+        return False
+    if has_oidc() and st.user.is_logged_in:
+        verified = st.user.get("email_verified", True) is not False
+        email = st.user.get("email")
+        return is_owners(str(email) if email else None, verified, settings().owners)
+    if _gate() is not None:
+        return bool(st.session_state.get(_LOGGED_IN))
+    return not has_oidc() and is_at_this_machine(st.get_option("server.address"), st.context.headers)
+
+
+def link() -> Share | None:
+    """Return the link of this session where it works now, and note that it is used."""
+    token = st.session_state.get(_TOKEN)
+    if token is None or not reading.exists():
+        return None
+    found = _link(token)
+    if found is not None:
+        try:
+            shares.touch(reading.store(), found)
+        except StoreError:
+            # When it was last used is not worth a viewer's page.
+            return found
+    return found
+
+
+@st.cache_data(ttl=LINK_KEEP, max_entries=512, show_spinner=False)
+def _link(token: str) -> Share | None:
+    return shares.find(reading.store(), token)
+
+
+def forget_links() -> None:
+    """Look every link up anew, as after one was revoked."""
+    _link.clear()
+
+
+def may_see(study_id: str) -> bool:
+    """Return whether this visitor may read a study."""
+    if is_owner():
+        return True
+    found = link()
+    return found is not None and study_id in found.study_ids
 
 
 def require_owner() -> None:
-    """Let the owner pass; show everyone else the login form or why the dashboard is locked, and stop the page.
+    """Let the owner pass; show everyone else the login form or why the page is locked, and stop it.
 
     Every page calls this for itself too: no way into its file may lead around the gate.
     """
     if is_owner():
         return
-    gate = _gate()
-    if gate is None:
-        _locked(st.get_option("server.address"))
-    else:
+    if is_viewer():
+        _beyond_link()
+    elif has_oidc():
+        _oidc()
+    elif (gate := _gate()) is not None:
         _login(gate)
+    else:
+        _locked(st.get_option("server.address"))
     st.stop()
 
 
+def _beyond_link() -> None:
+    st.title("Not part of this link", anchor=False)
+    st.error("The link that you opened shows one thing, and this page is not part of it.", icon=":material/lock:")
+    st.page_link("views/shared.py", label="Back to what it shows", icon=":material/arrow_back:")
+
+
 def _locked(address: str | None) -> None:
-    st.title("Locked")
-    st.error(
-        f"This dashboard listens on {address or 'all addresses'}, beyond this machine, and no password is set.",
-        icon=":material/lock:",
-    )
-    st.markdown(
-        "Set `TICKETSCOPE_PASSWORD` and start it again, or let it listen on this machine only: "
-        "`--server.address localhost`."
-    )
+    st.title("Locked", anchor=False)
+    if is_loopback(address):
+        said = "This dashboard was reached through a proxy or by another name than this machine's own"
+        cure = "open it at http://localhost on the machine itself."
+    else:
+        said = f"This dashboard listens on {address or 'all addresses'}, beyond this machine"
+        cure = "let it listen on this machine only: `--server.address localhost`."
+    st.error(f"{said}, and neither a password nor a login is set up.", icon=":material/lock:")
+    st.markdown(f"Set `TICKETSCOPE_PASSWORD` or a login by OIDC and start it again, or {cure}")
+
+
+def _oidc() -> None:
+    with st.container(key="login", width=420):
+        st.title("Ticketscope", anchor=False)
+        if not st.user.is_logged_in:
+            st.button("Log in", type="primary", on_click=st.login, key="oidc_login", width="stretch")
+            return
+        st.error(
+            f"{st.user.get('email') or 'This account'} is not among the owners of this dashboard. "
+            "Whoever runs it names them in `TICKETSCOPE_OWNERS`.",
+            icon=":material/lock:",
+        )
+        st.button("Log out", on_click=st.logout, key="oidc_logout", width="stretch")
 
 
 def _login(gate: Gate) -> None:
@@ -139,5 +238,5 @@ def _login(gate: Gate) -> None:
         if not right:
             st.error("That is not the password. It is `TICKETSCOPE_PASSWORD` of the machine that runs Ticketscope.")
             return
-    st.session_state[_ROLE] = "owner"
+    st.session_state[_LOGGED_IN] = True
     st.rerun()

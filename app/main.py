@@ -26,12 +26,17 @@ pages = [
     st.Page("views/paper.py", title="Paper", icon=":material/menu_book:"),
     st.Page("views/compare.py", title="Compare", icon=":material/compare_arrows:"),
     st.Page("views/new_study.py", title="New study", icon=":material/add_circle:"),
+    st.Page("views/links.py", title="Shared links", icon=":material/share:"),
     st.Page("views/glossary.py", title="Glossary", icon=":material/dictionary:"),
     st.Page("views/study.py", title="Study", visibility="hidden"),
     st.Page("views/figure.py", title="Figure", visibility="hidden"),
+    st.Page("views/shared.py", title="Shared", visibility="hidden"),
 ]
+access.arrive()
 # Their folder is not called pages: Streamlit would run the files of such a folder by themselves, around this one.
-# Pages are made known to everyone, so that an address survives the login; only the owner gets to see and run them.
+# Pages are made known to everyone, so that an address survives the login; only the owner gets to see and run them, but
+# for the one that shows what a link shares.
 page = st.navigation(pages, position="top" if access.is_owner() else "hidden")
-access.require_owner()
+if page.url_path != "shared":
+    access.require_owner()
 page.run()

@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from data.passwords import hashed, is_hash
+
 # The environment variable behind each setting and what it may hold; error messages quote both.
 ALLOWED = {
     "TICKETSCOPE_HOME": "a folder to keep everything in, such as ./var",
@@ -17,8 +19,13 @@ ALLOWED = {
     "TICKETSCOPE_THREADS": "a whole number of 1 or more",
     "TICKETSCOPE_WORKERS": "a whole number of 1 or more; left out, one per core or per GPU",
     "TICKETSCOPE_PASSWORD": "the password that opens the dashboard",
+    "TICKETSCOPE_PASSWORD_HASH": "what python -m tasks password prints, in place of the password itself",
+    "TICKETSCOPE_OWNERS": "the owners after an OIDC login: e-mail addresses or @domains, with commas between",
+    "TICKETSCOPE_URL": "the address that others reach the dashboard at, such as https://tickets.example",
 }
 
+# Never quoted back.
+SECRET = ("REDIS_URL", "TICKETSCOPE_PASSWORD", "TICKETSCOPE_PASSWORD_HASH")
 REDIS_SCHEMES = ("redis", "rediss", "unix")
 
 
@@ -41,6 +48,9 @@ class Settings(BaseSettings):
     workers: int | None = Field(None, ge=1, validation_alias="TICKETSCOPE_WORKERS")
     # Kept out of the model's repr, which ends up in logs.
     password: str | None = Field(None, repr=False, validation_alias="TICKETSCOPE_PASSWORD")
+    password_hash: str | None = Field(None, repr=False, validation_alias="TICKETSCOPE_PASSWORD_HASH")
+    owners: str = Field("", validation_alias="TICKETSCOPE_OWNERS")
+    url: str | None = Field(None, validation_alias="TICKETSCOPE_URL")
 
     @field_validator("home")
     @classmethod
@@ -56,6 +66,25 @@ class Settings(BaseSettings):
         if url is not None and urlsplit(url).scheme not in REDIS_SCHEMES:
             raise ValueError("is not the URL of a Redis")
         return url
+
+    @field_validator("password_hash")
+    @classmethod
+    def _known_hash(cls, text: str | None) -> str | None:
+        if text is not None and not is_hash(text):
+            raise ValueError("is not a hash of a password")
+        return text
+
+    @field_validator("url")
+    @classmethod
+    def _web_address(cls, url: str | None) -> str | None:
+        if url is not None and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname):
+            raise ValueError("is not a web address")
+        return url and url.rstrip("/")
+
+    @property
+    def kept_password(self) -> str | None:
+        """The hash of the password that opens the dashboard; None where no password does."""
+        return self.password_hash or (None if self.password is None else hashed(self.password))
 
     def model_post_init(self, context: Any, /) -> None:
         """Give `artifacts` its default, which depends on home."""
@@ -93,5 +122,9 @@ def _explain(item: dict[str, Any]) -> str:
     variable = str(item["loc"][0])
     message = str(item["msg"]).removeprefix("Value error, ")
     # A URL may carry a password: show neither it nor the dashboard's.
-    given = "" if variable in ("REDIS_URL", "TICKETSCOPE_PASSWORD") else f" {str(item['input'])!r}"
+    given = (
+        ""
+        if variable in ("REDIS_URL", "TICKETSCOPE_PASSWORD", "TICKETSCOPE_PASSWORD_HASH")
+        else f" {str(item['input'])!r}"
+    )
     return f"{variable}{given}: {message}; give {ALLOWED[variable]}"

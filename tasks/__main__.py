@@ -221,6 +221,40 @@ def retry(study_id: StudyId) -> None:
 
 
 @app.command()
+def share(
+    study_id: Annotated[str | None, typer.Argument(metavar="[STUDY_ID]", help="The study to share.")] = None,
+    note: Annotated[str, typer.Option(help="Who it is for, to tell links apart.")] = "",
+    expires: Annotated[str, typer.Option(help="When it ends: such as 12h, 7d or 2w from now, or never.")] = "30d",
+    url: Annotated[str | None, typer.Option(help="Where others reach the dashboard [TICKETSCOPE_URL].")] = None,
+    listed: Annotated[bool, typer.Option("--list", help="List all links.")] = False,
+    revoke: Annotated[str | None, typer.Option(metavar="LINK", help="End a link at once.")] = None,
+) -> None:
+    """Make a link that lets someone without an account read one study; list links; revoke them."""
+    from data import shares
+    from tasks import share as sharing
+
+    with _recorded() as store:
+        if revoke is not None:
+            shares.revoke(store, revoke)
+            out.print(f"revoked {escape(revoke)}")
+        elif study_id is not None:
+            sharing.create(store, settings(), study_id, note, expires, url, out)
+        elif listed:
+            out.print(sharing.table(store))
+        else:
+            raise shares.ShareError("nothing to share; give a STUDY_ID, --list, or --revoke LINK")
+
+
+@app.command()
+def password() -> None:
+    """Ask for a password and print its hash, for TICKETSCOPE_PASSWORD_HASH."""
+    from data.passwords import hashed
+
+    given = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+    out.print(hashed(given), soft_wrap=True, highlight=False)
+
+
+@app.command()
 def export(
     study_id: StudyId,
     out_folder: Annotated[Path, typer.Option("--out", help="Folder for the tables and the study's TOML.")],

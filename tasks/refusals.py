@@ -3,8 +3,9 @@
 from data.artifacts import ArtifactError
 from data.datasets import DatasetError
 from data.queries import UnknownStudy
+from data.shares import ShareError
 from data.store import StoreError
 from engine.spec import StudyError
 from tasks.up import UpError
 
-REFUSALS = (StudyError, DatasetError, ArtifactError, StoreError, UnknownStudy, UpError)
+REFUSALS = (StudyError, DatasetError, ArtifactError, StoreError, UnknownStudy, ShareError, UpError)

@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import time
+import tomllib
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
@@ -150,11 +151,23 @@ def _environment(config: Settings) -> dict[str, str]:
 
 
 def _check_host(config: Settings, host: str) -> None:
-    if host not in LOOPBACK and not config.password:
+    if host not in LOOPBACK and not (config.password or config.password_hash or _has_oidc()):
         raise UpError(
-            f"--host {host} would show the dashboard to the network without a password; "
-            "set TICKETSCOPE_PASSWORD, or leave --host at 127.0.0.1"
+            f"--host {host} would show the dashboard to the network without a password or a login; "
+            "set TICKETSCOPE_PASSWORD or TICKETSCOPE_PASSWORD_HASH, name an OIDC provider under [auth] in "
+            ".streamlit/secrets.toml, or leave --host at 127.0.0.1"
         )
+
+
+def _has_oidc() -> bool:
+    """Return whether Streamlit's secrets name an OIDC provider, as the dashboard will find them."""
+    for path in (ROOT / ".streamlit" / "secrets.toml", Path.home() / ".streamlit" / "secrets.toml"):
+        if path.exists():
+            try:
+                return "auth" in tomllib.loads(path.read_text(encoding="utf-8"))
+            except (OSError, ValueError):
+                continue
+    return False
 
 
 def _check_port(host: str, port: int) -> None:

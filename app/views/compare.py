@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from app import access, compare_page, reading, words
+from app import access, compare_page, reading, sharing, words
 from app.compare_state import CompareState, decode, encode, from_query, to_query
 from data import views
 from data.store import StoreError
@@ -110,6 +110,8 @@ def page() -> None:
         with st.container(horizontal=True, width="content", gap="small"):
             copy_link(state, known)
             saved(state, known)
+            # Whole ids, as for a view that is saved.
+            sharing.share_view(state.studies, to_query(state))
 
 
 access.require_owner()

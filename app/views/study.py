@@ -1,43 +1,10 @@
-"""Study: one study's progress, accuracy and overlap, at /study?study=<id>."""
-
-from collections.abc import Callable
+"""Study: one study's progress, accuracy, overlap and verdicts, at /study?study=<id>."""
 
 import streamlit as st
 
-from app import access, drawing, live, reading, words
-from app.actions import actions, retryable
-from app.tabs import accuracy, overlap, progress, verdicts
-from data.queries import StudyRecord, UnknownStudy
+from app import access, live, reading, study_page
+from data.queries import UnknownStudy
 from data.store import StoreError
-from engine.spec import to_toml
-
-REFRESH = 2.0
-TABS = {"Progress": progress.body, "Accuracy": accuracy.body, "Overlap": overlap.body, "Verdicts": verdicts.body}
-
-
-def head(record: StudyRecord) -> None:
-    """Show what the study is."""
-    study = record.study
-    st.page_link("views/studies.py", label="All studies", icon=":material/arrow_back:")
-    with st.container(horizontal=True, vertical_alignment="center", key="study_head"):
-        st.title(words.plain(study.name), anchor=False, width="content")
-        st.markdown(words.badge(record.state), width="content")
-    st.caption(f"{words.compares(study.model_dump())} · launched {words.ago(record.created_at)}")
-    if study.note:
-        st.markdown(words.plain(study.note.strip()))
-    with st.container(horizontal=True, key="study_actions"):
-        st.download_button(
-            "Study as TOML",
-            to_toml(study),
-            f"{record.study_id}.toml",
-            "application/toml",
-            icon=":material/download:",
-            on_click="ignore",
-            key="study_toml",
-        )
-        if st.button("New study from this one", icon=":material/content_copy:", key="study_copy"):
-            st.switch_page("views/new_study.py", query_params={"copy": record.study_id})
-        actions(record)
 
 
 @st.fragment(run_every=1.0)
@@ -50,22 +17,6 @@ def wait(study_id: str) -> None:
         recorded = False
     if recorded or not live.is_expected(study_id):
         st.rerun()
-
-
-def standing(record: StudyRecord) -> tuple[str, bool]:
-    """Return what of a study's state the whole page depends on."""
-    return record.state, retryable(record) > 0
-
-
-def opened(study_id: str, before: tuple[str, bool], body: Callable[[StudyRecord], None]) -> None:
-    """Draw what is in a tab, which alone refreshes itself; once the study stands otherwise, draw the whole page."""
-    try:
-        record = reading.study(study_id)
-        if standing(record) != before:
-            st.rerun()
-        body(record)
-    except StoreError as error:
-        st.error(str(error), icon=":material/database_off:")
 
 
 def missing(message: str) -> None:
@@ -94,12 +45,7 @@ def page() -> None:
     except StoreError as error:
         st.error(str(error), icon=":material/database_off:")
         return
-    drawing.still()
-    head(record)
-    for tab, (name, body) in zip(st.tabs(list(TABS), key="tab", on_change="rerun"), TABS.items(), strict=True):
-        if tab.open:
-            with tab, st.container(key=f"tab-{name.lower()}"):
-                st.fragment(opened, run_every=live.every(record, REFRESH))(study_id, standing(record), body)
+    study_page.draw(record)
 
 
 access.require_owner()

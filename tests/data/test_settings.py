@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from data.passwords import hashed
 from data.settings import ALLOWED, Settings, SettingsError, read_settings, settings
 
 
@@ -32,6 +33,9 @@ def test_every_setting_has_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_pat
         "TICKETSCOPE_THREADS": "2",
         "TICKETSCOPE_WORKERS": "3",
         "TICKETSCOPE_PASSWORD": "open sesame",
+        "TICKETSCOPE_PASSWORD_HASH": hashed("open sesame"),
+        "TICKETSCOPE_OWNERS": "ada@lab.example, @group.example",
+        "TICKETSCOPE_URL": "https://tickets.example/",
     }
     assert values.keys() == ALLOWED.keys()
     for variable, value in values.items():
@@ -41,6 +45,24 @@ def test_every_setting_has_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert found.artifacts == "s3://bucket/prefix"
     assert (found.redis_url, found.device) == ("redis://localhost:6379/1", "cpu")
     assert (found.threads, found.workers, found.password) == (2, 3, "open sesame")
+    assert (found.owners, found.url) == ("ada@lab.example, @group.example", "https://tickets.example")
+    assert found.kept_password == values["TICKETSCOPE_PASSWORD_HASH"]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("TICKETSCOPE_PASSWORD_HASH", "sesame", "not a hash of a password; give what python -m tasks password prints"),
+        ("TICKETSCOPE_URL", "tickets.example", "not a web address; give the address"),
+    ],
+)
+def test_a_hash_that_is_none_and_an_address_that_is_none_are_refused(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, said: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingsError, match=said) as error:
+        read_settings()
+    assert "sesame" not in str(error.value)
 
 
 def test_an_empty_variable_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,39 @@
+"""Links: every link that shares something, with its last use, to search and to revoke."""
+
+import streamlit as st
+
+from app import access, reading, sharing, words
+from data import shares
+from data.store import StoreError
+
+
+def page() -> None:
+    """Draw the page."""
+    st.title("Shared links", anchor=False)
+    if not reading.exists():
+        st.info("Nothing is shared yet. Share a study or a view of the Compare page, and its link is listed here.")
+        return
+    names = dict(reading.studies()[["study_id", "name"]].itertuples(index=False))
+    listed = shares.shares(reading.store())
+    if listed.empty:
+        st.info("Nothing is shared yet. Share a study or a view of the Compare page, and its link is listed here.")
+        return
+    query = st.text_input(
+        "Search links", type="search", key="links_search", placeholder="Search", label_visibility="collapsed"
+    )
+    text = [
+        f"{row.note} {row.share_id} {' '.join(names.get(study_id, study_id) for study_id in row.study_ids)}"
+        for row in listed.itertuples()
+    ]
+    found = listed[[words.matches(query or "", line) for line in text]]
+    if found.empty:
+        st.info(f"No link matches “{query}”. Search looks at notes, ids and the names of studies.")
+        return
+    sharing.links(found, names)
+
+
+access.require_owner()
+try:
+    page()
+except StoreError as error:
+    st.error(str(error), icon=":material/database_off:")

@@ -1,0 +1,61 @@
+"""Shared: what a link shows, to read alone, at /shared?share=<token>."""
+
+import streamlit as st
+
+from app import access, compare_page, reading, study_page
+from app.compare_state import from_query
+from data.queries import UnknownStudy
+from data.shares import Share
+from data.store import StoreError
+
+REFRESH = 2.0
+
+
+def dead() -> None:
+    """Say that the link shows nothing, and no more: neither whether it ever did nor what."""
+    st.title("This link shows nothing", anchor=False)
+    st.error(
+        "It may have ended, been revoked, or been cut when it was copied. Ask whoever sent it for a new one.",
+        icon=":material/link_off:",
+    )
+
+
+def told(share: Share) -> None:
+    """Say what kind of page this is."""
+    note = f" {share.note}" if share.note else ""
+    st.caption(f":material/visibility: Shared with you to read.{note}")
+
+
+@st.fragment(run_every=REFRESH)
+def watch() -> None:
+    """Close the page once its link has ended."""
+    if access.link() is None:
+        st.rerun()
+
+
+def page() -> None:
+    """Draw the page."""
+    try:
+        share = access.link()
+        if share is None:
+            dead()
+            return
+        watch()
+        told(share)
+        if share.state is None:
+            study_page.draw(reading.study(share.study_ids[0]))
+        else:
+            state, _ = from_query(share.state, share.study_ids)
+            compare_page.draw(state, share.study_ids)
+    except UnknownStudy:
+        dead()
+    except StoreError as error:
+        st.error(str(error), icon=":material/database_off:")
+
+
+if access.is_viewer():
+    page()
+else:
+    access.require_owner()
+    st.title("Shared", anchor=False)
+    st.info("Links that you share open here for those who have them. Without one there is nothing to see.")

@@ -1,0 +1,35 @@
+"""Passwords as they may lie on disk: salted scrypt hashes."""
+
+import hmac
+import os
+import re
+from hashlib import scrypt
+
+# OWASP's recommendation for scrypt; a check takes about 50 ms.
+N, R, P = 2**14, 8, 1
+FORM = re.compile(r"scrypt:(\d+):(\d+):(\d+):([0-9a-f]+):([0-9a-f]+)")
+
+
+def hashed(password: str) -> str:
+    """Return a hash of a password, with its own salt, that `matches` knows."""
+    salt = os.urandom(16)
+    return f"scrypt:{N}:{R}:{P}:{salt.hex()}:{_scrypt(password, salt, N, R, P).hex()}"
+
+
+def is_hash(text: str) -> bool:
+    """Return whether a text is what `hashed` writes."""
+    return FORM.fullmatch(text) is not None
+
+
+def matches(password: str, kept: str) -> bool:
+    """Return whether a password is the one of a hash; ValueError for a text that is no hash."""
+    found = FORM.fullmatch(kept)
+    if found is None:
+        raise ValueError("not a password hash; python -m tasks password writes one")
+    n, r, p, salt, expected = found.groups()
+    given = _scrypt(password, bytes.fromhex(salt), int(n), int(r), int(p))
+    return hmac.compare_digest(given, bytes.fromhex(expected))
+
+
+def _scrypt(password: str, salt: bytes, n: int, r: int, p: int) -> bytes:
+    return scrypt(password.encode(), salt=salt, n=n, r=r, p=p, maxmem=2**27)

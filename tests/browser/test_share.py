@@ -1,0 +1,134 @@
+"""A link sent to someone else: what it opens in a browser that has never been here, and all that it does not."""
+
+import contextlib
+import re
+import socket
+import socketserver
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.conftest import READY, Watched
+
+pytestmark = pytest.mark.browser
+
+LOCKED = "Not part of this link"
+
+
+def ready(page: Page) -> None:
+    page.wait_for_selector(READY, timeout=30_000)
+    page.wait_for_timeout(300)
+    page.wait_for_selector(READY, timeout=30_000)
+
+
+@contextmanager
+def stranger(browser: Browser) -> Iterator[Page]:
+    """Open a browser profile that knows nothing of the owner's."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    yield context.new_page()
+    context.close()
+
+
+def make_link(watched: Watched, note: str) -> str:
+    """Share the finished study by clicking, and return the address."""
+    page = watched.page
+    watched.open("/study?study=finished-before")
+    page.locator(".st-key-share button").click()
+    page.get_by_role("textbox", name="Note").fill(note)
+    page.locator(".st-key-share_create button").click()
+    code = page.locator(".st-key-share_link code")
+    expect(code).to_contain_text("/shared?share=", timeout=15_000)
+    expect(page.get_by_text("This link works on this machine only")).to_be_visible()
+    return code.inner_text().strip()
+
+
+def test_a_stranger_reads_one_study_and_nothing_else_until_it_is_revoked(watched: Watched, browser: Browser) -> None:
+    address = make_link(watched, "for a stranger")
+    refused: dict[str, str] = {}
+    with stranger(browser) as page:
+        page.goto(address)
+        ready(page)
+        expect(page.locator(".st-key-study_head")).to_contain_text("Finished before")
+        expect(page.get_by_text("for a stranger")).to_be_visible()
+        page.get_by_role("tab", name="Accuracy").click()
+        expect(page.locator(".st-key-accuracy-panel-0 svg.marks path").first).to_be_attached(timeout=20_000)
+        for key in ("share", "study_copy", "study_compare", "cancel", "retry", "new_study"):
+            assert page.locator(f".st-key-{key} button").count() == 0, key
+        assert page.get_by_role("link", name="Studies").count() == 0
+        token = re.search(r"share=(.+)$", address)[1]
+
+        # With the token in hand, every other page by its address, and another study by its id.
+        pages = ["/", "/studies", "/new_study?preset=demo", "/compare", "/paper", "/figure?figure=fig7", "/links"]
+        for path in (*pages, "/glossary", "/study?study=finished-before", "/study?study=another"):
+            page.goto(f"{watched.address}{path}{'&' if '?' in path else '?'}share={token}")
+            ready(page)
+            refused[path] = page.locator("h1").first.inner_text()
+            assert page.locator(".st-key-launch button").count() == 0
+        assert {said for path, said in refused.items()} == {LOCKED}, refused
+
+        # Within one visit, the address loses its token on the way back and forth.
+        page.get_by_role("link", name="Back to what it shows").click()
+        expect(page.locator(".st-key-study_head")).to_contain_text("Finished before", timeout=20_000)
+        assert "share=" not in page.url
+        for wrong in ("garbage", token[:-1], token.swapcase(), "%27%20OR%201%3D1"):
+            page.goto(f"{watched.address}/shared?share={wrong}")
+            ready(page)
+            expect(page.locator("h1").first).to_have_text("This link shows nothing")
+
+        page.goto(address)
+        ready(page)
+        expect(page.locator(".st-key-study_head")).to_contain_text("Finished before")
+        watched.open("/links")
+        row = watched.page.locator("[class*=st-key-link-]", has_text="for a stranger").first
+        expect(row).to_contain_text("last used")
+        row.get_by_role("button", name="Revoke").click()
+        expect(watched.page.locator("[class*=st-key-link-]", has_text="for a stranger").first).to_contain_text(
+            "revoked"
+        )
+        # The page that is open notices by itself.
+        expect(page.locator("h1").first).to_have_text("This link shows nothing", timeout=15_000)
+        assert page.locator(".st-key-study_head").count() == 0
+
+
+@contextmanager
+def proxied(address: str, header: bytes) -> Iterator[str]:
+    """Stand before a server as a proxy would, adding a header to the first request of each connection."""
+    host, port = address.removeprefix("http://").split(":")
+
+    def pump(source: socket.socket, target: socket.socket, first: bytes) -> None:
+        with contextlib.suppress(OSError):
+            while part := source.recv(65_536):
+                target.sendall(part.replace(b"\r\n", b"\r\n" + first + b"\r\n", 1) if first else part)
+                first = b""
+        with contextlib.suppress(OSError):
+            target.shutdown(socket.SHUT_WR)
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with socket.create_connection((host, int(port))) as inner:
+                back = threading.Thread(target=pump, args=(inner, self.request, b""), daemon=True)
+                back.start()
+                pump(self.request, inner, header)
+                back.join(5)
+
+    class Server(socketserver.ThreadingTCPServer):
+        daemon_threads = True
+        block_on_close = False
+
+    with Server(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://localhost:{server.server_address[1]}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize("header", [b"X-Forwarded-For: 203.0.113.9", b"Via: 1.1 tunnel"])
+def test_a_dashboard_without_a_password_is_closed_to_whoever_comes_through_a_proxy(
+    dashboard: str, browser: Browser, header: bytes
+) -> None:
+    with proxied(dashboard, header) as address, stranger(browser) as page:
+        page.goto(address)
+        ready(page)
+        assert page.locator("h1").first.inner_text() == "Locked"
