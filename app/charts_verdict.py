@@ -8,11 +8,11 @@ import pandas as pd
 from app import words
 from app.charts_accuracy import Layers
 from app.palette import NEUTRAL
-from engine.judging import Verdict
+from engine.judging import TOLD, Verdict
 
 ROW, FRAME = 22, 60
 COLOURS = {"holds": "#009E73", "fails": "#D55E00", "undecided": NEUTRAL}
-UNITS = {"points": "points of accuracy", "overlap": "overlap ratio", "sparsity": "sparsity"}
+UNITS = {"points": "points of accuracy", "overlap": "overlap ratio", "sparsity": "% of the weights"}
 
 
 def forest(parts: Sequence[Verdict], shared: Mapping[str, str]) -> Layers:
@@ -22,13 +22,15 @@ def forest(parts: Sequence[Verdict], shared: Mapping[str, str]) -> Layers:
     parts: verdicts of one unit; where units are mixed, those of the first. shared: the scope that all have in common.
     """
     unit = parts[0].unit
+    decimals, _, factor = TOLD[unit]
     rows = [
         {
             "name": row_name(part, shared),
             "kind": "mean" if part.over else "one",
-            "effect": part.effect,
-            "low": part.low,
-            "high": part.high,
+            **{
+                name: None if value is None else factor * value
+                for name, value in (("effect", part.effect), ("low", part.low), ("high", part.high))
+            },
             "n": part.n,
             "outcome": part.outcome,
         }
@@ -38,7 +40,7 @@ def forest(parts: Sequence[Verdict], shared: Mapping[str, str]) -> Layers:
     frame = pd.DataFrame(rows, columns=["name", "kind", "effect", "low", "high", "n", "outcome"])
     margins = pd.DataFrame(
         [
-            {"name": row_name(part, shared), "margin": bound}
+            {"name": row_name(part, shared), "margin": factor * bound}
             for part in parts
             if part.unit == unit and part.effect is not None and part.question is not None
             for bound in part.question.bounds
@@ -46,12 +48,12 @@ def forest(parts: Sequence[Verdict], shared: Mapping[str, str]) -> Layers:
         columns=["name", "margin"],
     )
     order = list(dict.fromkeys(frame["name"]))
-    y = alt.Y("name:N", sort=order, title=None, axis=alt.Axis(labelLimit=300, ticks=False, domain=False))
+    y = alt.Y("name:N", sort=order, title=None, axis=alt.Axis(labelLimit=240, ticks=False, domain=False))
     base = alt.Chart(frame).encode(
         y=y,
         color=alt.Color("outcome:N", scale=alt.Scale(domain=list(COLOURS), range=list(COLOURS.values())), legend=None),
     )
-    digits = ".2f" if unit == "points" else ".3f"
+    digits = f".{decimals}f"
     tooltip = [
         alt.Tooltip("name:N", title="comparison"),
         alt.Tooltip("outcome:N", title="verdict"),
@@ -60,7 +62,7 @@ def forest(parts: Sequence[Verdict], shared: Mapping[str, str]) -> Layers:
         alt.Tooltip("high:Q", title="to", format=digits),
         alt.Tooltip("n:Q", title="seeds (n)"),
     ]
-    x = alt.X("effect:Q", title=f"difference ({UNITS[unit]})", scale=alt.Scale(zero=True), axis=alt.Axis(tickCount=6))
+    x = alt.X("effect:Q", title=UNITS[unit], scale=alt.Scale(zero=True), axis=alt.Axis(tickCount=6))
     zero = alt.Chart(pd.DataFrame({"zero": [0.0]})).mark_rule(color=NEUTRAL, strokeDash=[4, 4]).encode(x="zero:Q")
     ticks = (
         alt.Chart(margins)
@@ -80,4 +82,4 @@ def forest(parts: Sequence[Verdict], shared: Mapping[str, str]) -> Layers:
 def row_name(part: Verdict, shared: Mapping[str, str]) -> str:
     """Return what of a comparison's scope is not shared, and what it is a mean over."""
     place = [words.pruner(value) for name, value in part.scope.items() if shared.get(name) != value]
-    return " · ".join([*place, f"mean over {part.over}"] if part.over else place) or "all"
+    return " · ".join([*place, f"mean over {part.over}"] if part.over else place) or "difference"

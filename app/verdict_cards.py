@@ -8,9 +8,9 @@ import pandas as pd
 import streamlit as st
 
 from app import drawing, words
-from app.charts_verdict import forest
+from app.charts_verdict import forest, row_name
 from engine.claims import CLAIMS
-from engine.judging import Thresholds, Verdict
+from engine.judging import TOLD, Thresholds, Verdict
 from engine.spec import Study
 
 BADGES = {
@@ -27,6 +27,12 @@ def show(verdicts: Sequence[Verdict], key: str, shared: Sequence[str] = ("datase
     """
     for claim, group in groupby(verdicts, key=lambda verdict: verdict.claim):
         _card(claim, list(group), f"{key}-{claim}", shared)
+
+
+_LEGEND = (
+    "In the charts, lines are intervals over seeds, diamonds means over several comparisons, short grey strokes what "
+    "the rule holds an effect against, and the dashed line is 0."
+)
 
 
 def badges(verdicts: Sequence[Verdict]) -> str:
@@ -49,12 +55,13 @@ def told(verdict: Verdict) -> str:
     """Return a verdict's effect with its interval and n, in words."""
     if verdict.effect is None:
         return verdict.reason
-    digits, unit = (2, " points") if verdict.unit == "points" else (3, "")
-    effect = f"{verdict.effect:+.{digits}f}{unit}".replace("-", "−")
-    if verdict.low is None or verdict.high is None:
-        return f"{effect} (n = {verdict.n})"
-    low, high = (f"{value:+.{digits}f}".replace("-", "−") for value in (verdict.low, verdict.high))
-    return f"{effect}, interval {low} to {high} (n = {verdict.n})"
+    digits, unit, factor = TOLD[verdict.unit]
+    effect, low, high = (
+        "" if value is None else _minus(f"{factor * value:+.{digits}f}")
+        for value in (verdict.effect, verdict.low, verdict.high)
+    )
+    interval = f", interval {low} to {high}" if low else ""
+    return f"{effect}{unit}{interval} (n = {verdict.n})"
 
 
 def numbers(verdicts: Sequence[Verdict]) -> pd.DataFrame:
@@ -83,9 +90,16 @@ def _with_parts(verdict: Verdict) -> list[Verdict]:
     return [verdict, *(below for part in verdict.parts for below in _with_parts(part))]
 
 
-def leaves(verdict: Verdict) -> list[Verdict]:
-    """Return the single comparisons that a verdict is made of; itself where it is one."""
-    return [leaf for part in verdict.parts for leaf in leaves(part)] or [verdict]
+def comparisons(verdict: Verdict) -> list[Verdict]:
+    """Return what was compared for a verdict, each mean before what it is the mean of; itself where it is one."""
+    below = [row for part in verdict.parts for row in comparisons(part)]
+    return [verdict, *below] if verdict.over or not below else below
+
+
+def rules(verdict: Verdict) -> list[str]:
+    """Return a verdict's rule and, where it is made of several, theirs."""
+    below = [] if verdict.over else [rule for part in verdict.parts for rule in rules(part)]
+    return list(dict.fromkeys([verdict.rule, *below]))
 
 
 def _card(claim: str, verdicts: list[Verdict], key: str, shared: Sequence[str]) -> None:
@@ -93,15 +107,23 @@ def _card(claim: str, verdicts: list[Verdict], key: str, shared: Sequence[str]) 
         st.markdown(f"**{claim}**\u2002{words.plain(CLAIMS[claim].text)}")
         for index, verdict in enumerate(verdicts):
             where = _where(verdict, shared)
-            with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"{key}-{index}"):
-                st.markdown(BADGES[verdict.outcome], width="content")
-                st.markdown(f"{words.plain(where)}:" if where else "", width="content")
-                st.markdown(words.plain(_minus(verdict.reason)), width="content")
+            # One paragraph, so that a long reason wraps beside its badge and not below it.
+            told = words.plain(_minus(verdict.reason)) if where else words.plain(_sentence(verdict.reason)[:-1])
+            with st.container(key=f"{key}-{index}"):
+                st.markdown(f"{BADGES[verdict.outcome]}\u2002" + (f"{words.plain(where)}: " if where else "") + told)
         opened = st.expander("Rule and numbers", key=f"{key}-why", on_change="rerun", type="compact")
         if opened.open:
             with opened:
+                # Verdicts on several pruners mostly share their rule, which is then told once.
+                st.markdown(
+                    "\n".join(
+                        f"- {words.plain(rule)}"
+                        for rule in dict.fromkeys(rule for verdict in verdicts for rule in rules(verdict))
+                    )
+                )
                 for index, verdict in enumerate(verdicts):
                     _why(verdict, f"{key}-{index}", shared)
+                st.caption(_LEGEND)
                 st.caption(f"Claimed in {CLAIMS[claim].where}. It takes {CLAIMS[claim].needs}.")
 
 
@@ -117,16 +139,15 @@ def _humane(name: str, value: str) -> str:
 def _why(verdict: Verdict, key: str, shared: Sequence[str]) -> None:
     where = _where(verdict, shared)
     if where:
-        st.markdown(f"**{words.plain(where[:1].upper() + where[1:])}**")
-    st.markdown(f"{words.plain(verdict.rule)}  \n{BADGES[verdict.outcome]} {words.plain(_sentence(verdict.reason))}")
-    parts = leaves(verdict)
+        st.markdown(f"**{words.plain(where[:1].upper() + where[1:])}** {BADGES[verdict.outcome]}")
+    parts = comparisons(verdict)
     if any(part.low is not None for part in parts):
         chart = drawing.spec(forest(parts, verdict.scope))
         drawing.show(chart, f"{key}-forest", f"Effects and intervals behind claim {verdict.claim}.")
     if len(parts) > 1:
         table = pd.DataFrame(
             {
-                "comparison": [_below(part, verdict) for part in parts],
+                "comparison": [row_name(part, verdict.scope) for part in parts],
                 "verdict": [part.outcome for part in parts],
                 "effect": [told(part) for part in parts],
             }
@@ -141,8 +162,3 @@ def _minus(text: str) -> str:
 
 def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{_minus(text[1:])}."
-
-
-def _below(part: Verdict, whole: Verdict) -> str:
-    """Return what of a part's scope its whole does not say."""
-    return " · ".join(_humane(name, value) for name, value in part.scope.items() if whole.scope.get(name) != value)

@@ -19,13 +19,17 @@ def evidence(store: Store, study_id: str) -> tuple[list[Point], list[OverlapPoin
 def from_frames(accuracy: pd.DataFrame, pooled: pd.DataFrame) -> tuple[list[Point], list[OverlapPoint]]:
     """Return the runs in frames with the columns of `data.queries.accuracy` and `data.queries.pooled_overlaps`.
 
-    Where the last epoch has no accuracy the point has NaN.
+    Where the last epoch has no accuracy the point has NaN. A training that stands twice for the same counts once; one
+    that stands for several, such as two pruners, counts once for each.
     """
-    points = [Point(*values) for values in _rows(accuracy, (*_POINT, "test_accuracy"))]
-    return points, [OverlapPoint(*values) for values in _rows(pooled, (*_POINT, "pair", "p", "ratio"))]
+    points = [Point(*values) for values in _rows(accuracy, (*_POINT, "test_accuracy", "fingerprint"), _POINT)]
+    place = (*_POINT, "pair", "p")
+    return points, [OverlapPoint(*values) for values in _rows(pooled, (*place, "ratio"), place)]
 
 
-def _rows(frame: pd.DataFrame, names: tuple[str, ...]) -> list[tuple[Any, ...]]:
+def _rows(frame: pd.DataFrame, names: tuple[str, ...], place: tuple[str, ...]) -> list[tuple[Any, ...]]:
+    """Return some columns of a frame as rows, the first of those of one place."""
+    frame = frame.drop_duplicates(list(place))
     columns = []
     for name in names:
         cells = frame[name].tolist()

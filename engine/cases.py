@@ -1,14 +1,20 @@
 """One dataset and network under the two learning rates that claims speak of, and what is compared there."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from engine.evidence import Group, Values, average, difference, finite
+from engine.evidence import Gap, Group, average, difference, finite
 from engine.judging import Question, Thresholds, Verdict, judge, undecided
 
 # The p at which the paper compares starts and ancestors.
 STARTS_P = 0.2
-NAMES = {"winning_ticket": "winning ticket", "reinit": "random reinit", "rewind": "rewind", "finetune": "fine-tune"}
+NAMES = {
+    "winning_ticket": "winning ticket",
+    "reinit": "random reinit",
+    "rewind": "rewind",
+    "finetune": "fine-tune",
+    "dense": "dense",
+}
 
 Scope = dict[str, str]
 
@@ -36,7 +42,7 @@ def rate_name(rate: float | None) -> str:
 
 
 def sparsity_name(sparsity: float) -> str:
-    return f"sparsity {round(100 * sparsity, 1):g} %"
+    return f"sparsity {round(100 * sparsity, 4):g} %"
 
 
 def by_pruner(case: Case) -> Iterator[tuple[str, Scope]]:
@@ -44,10 +50,11 @@ def by_pruner(case: Case) -> Iterator[tuple[str, Scope]]:
         yield pruner, {**case.scope, "pruner": pruner}
 
 
-def missing_rate(claim: str, scope: Scope, unit: str, which: str) -> Verdict:
-    return undecided(
-        claim, scope, unit, f"It takes runs at a {which} learning rate.", f"no runs at a {which} learning rate"
-    )
+def missing_rate(case: Case, claim: str, scope: Scope, unit: str, parts: Sequence[Verdict] = ()) -> Verdict:
+    """Return the verdict on a claim for which one of the two rates is missing; parts: what the other one gives."""
+    which = "low" if case.low is None else "high"
+    rule = f"It takes runs at a {which} learning rate."
+    return undecided(claim, scope, unit, rule, f"no runs at a {which} learning rate", parts)
 
 
 def across(
@@ -55,31 +62,30 @@ def across(
     case: Case,
     scope: Scope,
     question: Question,
-    compared: Mapping[str, tuple[Values, str]],
+    compared: Mapping[str, Gap],
+    absent: str = "",
     field: str = "sparsity",
 ) -> Verdict:
-    """Return the verdict on the mean over what is compared, of the seeds that have all of it, with each as a part."""
-    parts = [
-        judge(claim, {**scope, field: name}, question, values, case.thresholds, missing)
-        for name, (values, missing) in compared.items()
-        if values or missing
-    ]
+    """Return the verdict on the mean over what is compared, with each of it as a part; see `engine.evidence.average`.
+
+    absent: what to say where nothing is compared.
+    """
+    parts = [judge(claim, {**scope, field: name}, question, gap, case.thresholds) for name, gap in compared.items()]
+    rule = question.told(case.thresholds)
     if not parts:
-        return undecided(
-            claim, scope, question.unit, question.told(case.thresholds), f"no runs for {question.what} yet"
-        )
-    values = average(values for values, _ in compared.values())
-    notes = dict.fromkeys(note for _, note in compared.values() if note)
-    whole = judge(claim, scope, question, values, case.thresholds, next(iter(notes), ""))
-    kind = "values of p" if field == "p" else "sparsities"
-    told = f"{whole.reason}, mean over {len(parts)} {kind}" if len(parts) > 1 else whole.reason
-    return Verdict(
-        claim, whole.scope, whole.outcome, whole.effect, whole.low, whole.high, whole.unit, whole.n, whole.rule, told,
-        tuple(parts),
-    )  # fmt: skip
+        return undecided(claim, scope, question.unit, rule, absent or f"no runs for {question.what}")
+    gap, taken = average(list(compared.values()), case.thresholds.min_seeds)
+    whole = judge(claim, scope, question, gap, case.thresholds)
+    reason, over = whole.reason, ""
+    if len(parts) > 1:
+        kind = "values of p" if field == "p" else "sparsities"
+        over = f"{taken if taken == len(parts) else f'{taken} of {len(parts)}'} {kind}"
+        rule = f"For each seed the mean over {kind}, then over seeds. {rule}"
+        reason += f"; mean over {over}"
+    return replace(whole, rule=rule, reason=reason, parts=tuple(parts), over=over)
 
 
-def starts(case: Case, pruner: str, rate: float, one: str, other: str) -> dict[str, tuple[Values, str]]:
+def starts(case: Case, pruner: str, rate: float, one: str, other: str) -> dict[str, Gap]:
     """Return one start minus another (or dense) by sparsity."""
     group = case.group
     found = {}
@@ -91,16 +97,40 @@ def starts(case: Case, pruner: str, rate: float, one: str, other: str) -> dict[s
     return found
 
 
-def over_chance(
-    case: Case, pair: str, pruner: str | None, rate: float, sparsity: float, p: float
-) -> tuple[Values, str]:
+def absent(case: Case, pruner: str, rate: float, *names: str) -> str:
+    """Return in words which starts, dense among them, have no run at a rate under a pruner."""
+    group = case.group
+    gone = [
+        NAMES[name]
+        for name in names
+        if not (
+            group.dense(rate)
+            if name == "dense"
+            else any(group.accuracy(pruner, rate, sparsity, name) for sparsity in group.sparsities(pruner, rate))
+        )
+    ]
+    what = " and ".join(gone) if gone else f"{' and '.join(NAMES[name] for name in names)} at one sparsity"
+    return f"no run of {what} at {rate_name(rate)} has finished"
+
+
+def over_chance(case: Case, pair: str, pruner: str | None, rate: float, sparsity: float, p: float) -> Gap:
+    """Return the overlap ratios of a pair minus p, what independent weights have."""
     return finite({seed: ratio - p for seed, ratio in case.group.ratio(pair, pruner, rate, sparsity, p).items()})
 
 
-def nearest(places: Iterable[tuple[str | None, float, float]], pruner: str) -> list[tuple[float, float]]:
-    """Return each sparsity of a pruner with the p nearest to the one that the paper compares at."""
-    by_sparsity: dict[float, list[float]] = {}
-    for name, sparsity, p in places:
-        if name == pruner:
-            by_sparsity.setdefault(sparsity, []).append(p)
-    return [(sparsity, min(ps, key=lambda p: abs(p - STARTS_P))) for sparsity, ps in sorted(by_sparsity.items())]
+def nearest(case: Case, pairs: Sequence[str], pruner: str, rates: Sequence[float]) -> tuple[float, list[float]]:
+    """Return of the recorded p the nearest to the one that the paper compares at, and the sparsities that have it.
+
+    One p for all that a claim compares, so that no mean mixes several. Without any record, no sparsities.
+    """
+    places = [
+        (sparsity, p)
+        for pair in pairs
+        for rate in rates
+        for name, sparsity, p in case.group.overlap_places(pair, rate)
+        if name == pruner
+    ]
+    if not places:
+        return STARTS_P, []
+    near = min((p for _, p in places), key=lambda p: (round(abs(p - STARTS_P), 6), p))
+    return near, sorted({sparsity for sparsity, p in places if p == near})

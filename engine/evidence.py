@@ -1,7 +1,7 @@
 """What runs have measured, arranged so that two of them can be compared seed by seed."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 # By seed.
@@ -10,7 +10,10 @@ Values = dict[int, float]
 
 @dataclass(frozen=True)
 class Point:
-    """One finished training: accuracy in percent, NaN where it diverged; a dense one has no pruner and start dense."""
+    """One finished training: accuracy in percent, NaN where it diverged; a dense one has no pruner and start dense.
+
+    training: what tells one training from another, such as a fingerprint, so that none is compared with itself.
+    """
 
     dataset: str
     network: str
@@ -20,6 +23,7 @@ class Point:
     sparsity: float
     start: str
     accuracy: float
+    training: str | None = None
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,26 @@ class OverlapPoint:
     ratio: float
 
 
+@dataclass(frozen=True)
+class Gap:
+    """A difference by seed, finite ones alone.
+
+    odd: the seeds left out for a value that is not finite. lacking: those left out for a run that is not there.
+    """
+
+    values: Values
+    odd: frozenset[int] = frozenset()
+    lacking: frozenset[int] = frozenset()
+
+    @property
+    def note(self) -> str:
+        """In words which seeds are left out; empty where none is."""
+        asked = len(self.values) + len(self.odd) + len(self.lacking)
+        told = [f"{len(self.odd)} of {_seeds(asked)} {_have(self.odd)} no finite value"] * bool(self.odd)
+        told += [f"{len(self.lacking)} of {_seeds(asked)} {_have(self.lacking)} not every run"] * bool(self.lacking)
+        return "; ".join(told)
+
+
 class Group:
     """All runs of one dataset and network."""
 
@@ -45,14 +69,16 @@ class Group:
         self.dataset = dataset
         self.network = network
         self._accuracy: dict[tuple[str | None, float, float, str], Values] = {}
+        self._training: dict[tuple[str | None, float, float, str], dict[int, str | None]] = {}
         self._ratio: dict[tuple[str, str | None, float, float, float], Values] = {}
 
     def add(self, point: Point | OverlapPoint) -> None:
-        """Take a run in."""
+        """Take a run in; of several of one place and seed, the last counts."""
         sparsity = round(point.sparsity, 6)
         if isinstance(point, Point):
             key = (point.pruner, point.learning_rate, sparsity, point.start)
             self._accuracy.setdefault(key, {})[point.seed] = point.accuracy
+            self._training.setdefault(key, {})[point.seed] = point.training
         else:
             place = (point.pair, point.pruner, point.learning_rate, sparsity, round(point.p, 4))
             self._ratio.setdefault(place, {})[point.seed] = point.ratio
@@ -65,6 +91,11 @@ class Group:
         """Return the accuracies of a start."""
         return self._accuracy.get((pruner, rate, sparsity, start), {})
 
+    def shared(self, pruners: tuple[str, str], rate: float, sparsity: float, start: str) -> set[int]:
+        """Return the seeds whose training is one and the same under two pruners."""
+        one, other = (self._training.get((name, rate, sparsity, start), {}) for name in pruners)
+        return {seed for seed, training in one.items() if training is not None and training == other.get(seed)}
+
     def ratio(self, pair: str, pruner: str | None, rate: float, sparsity: float, p: float) -> Values:
         """Return the overlap ratios of a pair."""
         return self._ratio.get((pair, pruner, rate, sparsity, p), {})
@@ -74,8 +105,8 @@ class Group:
         return sorted({key[1] for key in self._accuracy} | {key[2] for key in self._ratio})
 
     def pruners(self) -> list[str]:
-        """Return the pruners in the order in which they come."""
-        return list(dict.fromkeys(key[0] for key in self._accuracy if key[0] is not None))
+        """Return the pruners in order of name."""
+        return sorted({key[0] for key in self._accuracy if key[0] is not None})
 
     def sparsities(self, pruner: str, rate: float) -> list[float]:
         """Return the sparsities of a pruner at a learning rate, rising."""
@@ -99,27 +130,42 @@ def groups(points: Iterable[Point], overlaps: Iterable[OverlapPoint]) -> list[Gr
     return [found[key] for key in sorted(found)]
 
 
-def difference(one: Mapping[int, float], other: Mapping[int, float]) -> tuple[Values, str]:
-    """Return one minus the other by seed, and in words which seeds are left out of it."""
+def difference(one: Mapping[int, float], other: Mapping[int, float]) -> Gap:
+    """Return one minus the other by seed."""
     both = sorted(one.keys() & other.keys())
-    values = {seed: one[seed] - other[seed] for seed in both}
-    return finite(values, len(one.keys() | other.keys()))
+    gap = finite({seed: one[seed] - other[seed] for seed in both})
+    return Gap(gap.values, gap.odd, frozenset(one.keys() ^ other.keys()))
 
 
-def finite(values: Mapping[int, float], asked: int | None = None) -> tuple[Values, str]:
-    """Return the finite values, and in words how many of those asked for are missing or not finite."""
-    asked = len(values) if asked is None else asked
+def finite(values: Mapping[int, float]) -> Gap:
+    """Return values as they are, less those that are not finite."""
     kept = {seed: value for seed, value in values.items() if math.isfinite(value)}
-    odd, unpaired = len(values) - len(kept), asked - len(values)
-    told = [f"{odd} of {asked} seeds have no finite value"] * (odd > 0)
-    told += [f"{unpaired} of {asked} seeds have only one of the two runs"] * (unpaired > 0)
-    return kept, "; ".join(told)
+    return Gap(kept, frozenset(values.keys() - kept.keys()))
 
 
-def average(parts: Iterable[Mapping[int, float]]) -> Values:
-    """Return for each seed the mean over some comparisons, of the seeds that have all of them."""
-    listed = [part for part in parts if part]
-    if not listed:
-        return {}
-    seeds = set.intersection(*(set(part) for part in listed))
-    return {seed: math.fsum(part[seed] for part in listed) / len(listed) for seed in sorted(seeds)}
+def average(gaps: Sequence[Gap], least: int) -> tuple[Gap, int]:
+    """Return for each seed the mean over several differences, and over how many of them.
+
+    Taken are those that least seeds have, or else as many as have any, and of the seeds those with all of them. Where
+    these are fewer, as while a study trains, it is the differences that all seeds have.
+    """
+    several = [gap for gap in gaps if gap.values]
+    enough = min(least, max((len(gap.values) for gap in several), default=0))
+    taken = [gap.values for gap in several if len(gap.values) >= enough]
+    seeds = set.intersection(*map(set, taken)) if taken else set()
+    if taken and len(seeds) < enough:
+        everyone = set.union(*map(set, taken))
+        taken = [values for values in taken if everyone <= values.keys()]
+        seeds = everyone if taken else set()
+    means = {seed: math.fsum(values[seed] for values in taken) / len(taken) for seed in sorted(seeds)}
+    asked = frozenset[int]().union(*(gap.values.keys() | gap.odd | gap.lacking for gap in gaps))
+    odd = frozenset[int]().union(*(gap.odd for gap in gaps)) - seeds
+    return Gap(means, odd, asked - odd - seeds), len(taken)
+
+
+def _seeds(count: int) -> str:
+    return f"{count} seed{'s' * (count != 1)}"
+
+
+def _have(seeds: Collection[int]) -> str:
+    return "has" if len(seeds) == 1 else "have"

@@ -1,19 +1,22 @@
-"""How a difference over seeds is judged: three rules, their thresholds, and what several of them say together."""
+"""How a difference over seeds is judged: the rules, their thresholds, and what several verdicts say together."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import Field
 
+from engine.evidence import Gap
+from engine.pruners import PRUNERS
 from engine.spec import Frozen
 from engine.statistics import Interval, interval
 
 Outcome = Literal["holds", "fails", "undecided"]
-Rule = Literal["exceeds", "within", "matches"]
+Rule = Literal["exceeds", "within", "matches", "reaches"]
 
-# The decimals in which a unit is told.
-_DIGITS = {"points": 2, "overlap": 3, "sparsity": 3}
+# The decimals in which a unit is told, and what stands behind it; sparsity, a fraction elsewhere, is told in percent.
+TOLD = {"points": (2, " points", 1), "overlap": (3, "", 1), "sparsity": (1, " % of the weights", 100)}
 
 
 class Thresholds(Frozen):
@@ -49,12 +52,51 @@ class Thresholds(Frozen):
 
 
 @dataclass(frozen=True)
+class Question:
+    """A difference to be judged: what it is in words, by which rule, against which margin in which unit."""
+
+    what: str
+    rule: Rule
+    margin: float
+    unit: str = "points"
+
+    @property
+    def bounds(self) -> tuple[float, ...]:
+        """What the effect is held against, in the question's unit."""
+        return {
+            "exceeds": (self.margin,),
+            "within": (-self.margin, self.margin),
+            "matches": (-self.margin,),
+            "reaches": (0.0,),
+        }[self.rule]
+
+    def told(self, thresholds: Thresholds) -> str:
+        """Return the rule as a sentence."""
+        margin = f"{self.margin:g}{' points' if self.unit == 'points' else ''}"
+        sentence = {
+            "exceeds": f"holds where its mean is above {margin} and its interval above 0; fails where the interval is "
+            f"below {margin}",
+            "within": f"holds where its interval lies within ±{margin}; fails where its mean is further from 0 than "
+            f"{margin} and the interval excludes 0",
+            "matches": f"holds where its interval lies above −{margin}; fails where its mean is below −{margin} and "
+            "the interval below 0",
+            "reaches": "holds where its interval does not go below 0; fails where the interval lies below 0",
+        }[self.rule]
+        return (
+            f"{_capital(self.what)}: {sentence}; otherwise undecided. The interval is Student's t at "
+            f"{thresholds.confidence:.4g} over seeds, at least ±{thresholds.standard_errors:g} standard errors wide; "
+            f"fewer than {thresholds.min_seeds} seeds are undecided."
+        )
+
+
+@dataclass(frozen=True)
 class Verdict:
     """What runs say of a claim.
 
     scope: what it is about, by field of a study, as text. effect, low, high: a mean over n seeds and its interval, in
     unit (points of accuracy, overlap, or sparsity). rule: when it holds and fails. reason: why it came out so. parts:
-    the comparisons that it is made of.
+    the comparisons that it is made of. question: what the effect was asked, None where nothing was compared. over: what
+    the effect is a mean over, where its parts are what it is the mean of.
     """
 
     claim: str
@@ -68,79 +110,77 @@ class Verdict:
     rule: str
     reason: str
     parts: "tuple[Verdict, ...]" = ()
+    question: Question | None = None
+    over: str = ""
 
     @property
     def place(self) -> str:
         """The scope in one line."""
         return " · ".join(self.scope.values())
 
-
-@dataclass(frozen=True)
-class Question:
-    """A difference to be judged: what it is in words, by which rule, against which margin in which unit."""
-
-    what: str
-    rule: Rule
-    margin: float
-    unit: str = "points"
-
-    def told(self, thresholds: Thresholds) -> str:
-        """Return the rule as a sentence."""
-        margin = f"{self.margin:g}{' points' if self.unit == 'points' else ''}"
-        sentence = {
-            "exceeds": f"holds where its mean is above {margin} and its interval above 0; fails where the interval is "
-            f"below {margin}",
-            "within": f"holds where its interval lies within ±{margin}; fails where its mean is further from 0 than "
-            f"{margin} and the interval excludes 0",
-            "matches": f"holds where its interval lies above −{margin}; fails where its mean is below −{margin} and "
-            "the interval below 0",
-        }[self.rule]
-        return (
-            f"{self.what[0].upper()}{self.what[1:]}: {sentence}. The interval is Student's t at "
-            f"{thresholds.confidence:.4g} over seeds, at least ±{thresholds.standard_errors:g} standard errors wide; "
-            f"fewer than {thresholds.min_seeds} seeds are undecided."
-        )
+    @property
+    def room(self) -> float:
+        """How far the effect is from not holding, in its unit: below 0 where it does not; -inf without an interval."""
+        if self.question is None or self.effect is None or self.low is None or self.high is None:
+            return -math.inf
+        margin = self.question.margin
+        return {
+            "exceeds": min(self.effect - margin, self.low),
+            "within": margin - max(-self.low, self.high),
+            "matches": self.low + margin,
+            "reaches": self.low,
+        }[self.question.rule]
 
 
-def judge(
-    claim: str, scope: Mapping[str, str], question: Question, values: Mapping[int, float], thresholds: Thresholds,
-    missing: str = "",
-) -> Verdict:  # fmt: skip
-    """Return the verdict on one difference; values: by seed, finite. missing: what is not there, for the reason."""
-    found = interval(list(values.values()), thresholds.confidence, thresholds.standard_errors)
+def judge(claim: str, scope: Mapping[str, str], question: Question, gap: Gap, thresholds: Thresholds) -> Verdict:
+    """Return the verdict on one difference."""
+    found = interval(list(gap.values.values()), thresholds.confidence, thresholds.standard_errors)
     outcome: Outcome = "undecided"
     if found.n < thresholds.min_seeds:
-        reason = missing or f"{found.n} seed{'s' * (found.n != 1)} so far; it takes {thresholds.min_seeds}"
+        reason = f"{found.n} seed{'s' * (found.n != 1)} to compare; it takes {thresholds.min_seeds}"
+        if found.mean is not None:
+            reason = f"{_measured(question, found)}; it takes {thresholds.min_seeds} seeds"
     else:
         outcome = _decide(question, found)
-        reason = _because(question, found) + (f"; {missing}" if missing else "")
+        reason = _measured(question, found)
+    if gap.note:
+        reason = f"{reason}; {gap.note}"
     return Verdict(
         claim, dict(scope), outcome, found.mean, found.low, found.high, question.unit, found.n,
-        question.told(thresholds), reason,
+        question.told(thresholds), reason, (), question,
     )  # fmt: skip
 
 
-def undecided(claim: str, scope: Mapping[str, str], unit: str, rule: str, reason: str) -> Verdict:
-    """Return the verdict where nothing can be compared."""
-    return Verdict(claim, dict(scope), "undecided", None, None, None, unit, 0, rule, reason)
+def undecided(
+    claim: str, scope: Mapping[str, str], unit: str, rule: str, reason: str, parts: Sequence[Verdict] = ()
+) -> Verdict:
+    """Return the verdict where what it takes cannot be compared; parts: what of it can."""
+    return Verdict(claim, dict(scope), "undecided", None, None, None, unit, 0, rule, reason, tuple(parts))
 
 
 def all_of(claim: str, scope: Mapping[str, str], parts: Sequence[Verdict], rule: str) -> Verdict:
-    """Return what parts say together: holds where all hold, fails where one fails; the decisive part's numbers."""
-    for outcome in ("fails", "undecided", "holds"):
-        those = [part for part in parts if part.outcome == outcome]
-        if those:
-            break
-    # Of several, the one with the least room to zero is told.
-    decisive = min(those, key=lambda part: part.effect if part.effect is not None else float("-inf"))
-    told = decisive.place.removeprefix(" · ".join(scope.values())).removeprefix(" · ")
+    """Return what parts say together: holds where all hold, fails where one fails.
+
+    Its numbers are those of the part that decides: one that fails, else one that is undecided, else the one with the
+    least room; of several, always that with the least room.
+    """
+    order = ("fails", "undecided", "holds")
+    decisive = min(parts, key=lambda part: (order.index(part.outcome), part.room))
+    told = within(decisive, scope)
     reason = f"{told}: {decisive.reason}" if told else decisive.reason
-    if outcome == "holds":
+    if decisive.outcome == "holds":
         reason = f"all {len(parts)} parts hold; the closest, {reason}"
     return Verdict(
         claim, dict(scope), decisive.outcome, decisive.effect, decisive.low, decisive.high, decisive.unit, decisive.n,
-        rule, reason, tuple(parts),
+        f"{rule} Holds where all of these hold, fails where one fails, otherwise undecided.", reason, tuple(parts),
+        decisive.question,
     )  # fmt: skip
+
+
+def within(part: Verdict, scope: Mapping[str, str]) -> str:
+    """Return in one line what a part's scope says beyond another, pruners by their titles."""
+    further = {name: value for name, value in part.scope.items() if scope.get(name) != value}
+    return " · ".join(PRUNERS[value].title if name == "pruner" else value for name, value in further.items())
 
 
 def _decide(question: Question, found: Interval) -> Outcome:
@@ -153,15 +193,21 @@ def _decide(question: Question, found: Interval) -> Outcome:
     elif question.rule == "within":
         holds = -margin < found.low and found.high < margin
         fails = abs(found.mean) > margin and (found.low > 0 or found.high < 0)
-    else:
+    elif question.rule == "matches":
         holds, fails = found.low > -margin, found.mean < -margin and found.high < 0
+    else:
+        holds, fails = found.low >= 0, found.high < 0
     return "holds" if holds else "fails" if fails else "undecided"
 
 
-def _because(question: Question, found: Interval) -> str:
-    digits = _DIGITS[question.unit]
-    unit = " points" if question.unit == "points" else ""
-    return (
-        f"{question.what} is {found.mean:+.{digits}f}{unit}, interval {found.low:+.{digits}f} to "
-        f"{found.high:+.{digits}f}, over {found.n} seeds"
+def _measured(question: Question, found: Interval) -> str:
+    digits, unit, factor = TOLD[question.unit]
+    mean, low, high = (
+        None if value is None else f"{factor * value:+.{digits}f}" for value in (found.mean, found.low, found.high)
     )
+    told = f"{question.what} is {mean}{unit}" + (f", interval {low} to {high}" if low is not None else "")
+    return f"{told}, over {found.n} seed{'s' * (found.n != 1)}"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

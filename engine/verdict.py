@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from engine import verdict_accuracy, verdict_overlap
 from engine.cases import Case
+from engine.claims import CLAIMS
 from engine.evidence import Group, OverlapPoint, Point, groups
 from engine.judging import Thresholds, Verdict
 
@@ -24,8 +25,13 @@ def evaluate(
     """Return the verdicts on all claims, or some, in the order of the claims, then of dataset, network and pruner.
 
     low, high: the learning rates that claims call so; left out, 0.01 and 0.1 where both are there, else the lowest and
-    the highest. The order of points does not matter; a seed counts where both of its runs are there and finite.
+    the highest; a rate that is alone is high from 0.05 on, and low below. The order of points does not matter; a seed
+    counts where both of its runs are there and finite. ValueError where low is not below high, or a claim is unknown.
     """
+    if low is not None and high is not None and low >= high:
+        raise ValueError(f"the low learning rate, {low:g}, must lie below the high one, {high:g}; choose two rates")
+    if odd := [name for name in claims or () if name not in CLAIMS]:
+        raise ValueError(f"no claim {', '.join(odd)}; allowed: {', '.join(CLAIMS)}")
     thresholds = thresholds or Thresholds()
     cases = [_case(group, thresholds, low, high) for group in groups(points, overlaps)]
     wanted = [name for name in _EVALUATED if claims is None or name in claims]
@@ -45,18 +51,26 @@ def winning_property(points: Iterable[Point], thresholds: Thresholds | None = No
 
 
 def _case(group: Group, thresholds: Thresholds, low: float | None, high: float | None) -> Case:
-    rates = group.rates()
-    if low is None and high is None and len(rates) == 1:
-        alone = rates[0]
-        is_high = alone >= ALONE_HIGH
-        return Case(group, None if is_high else alone, alone if is_high else None, thresholds)
-    both = LOW in rates and HIGH in rates
-    return Case(
-        group,
-        low if low is not None else LOW if both else rates[0],
-        high if high is not None else HIGH if both else rates[-1],
-        thresholds,
-    )
+    return Case(group, *rates(group.rates(), low, high), thresholds)
+
+
+def rates(
+    found: Sequence[float], low: float | None = None, high: float | None = None
+) -> tuple[float | None, float | None]:
+    """Return which of some learning rates are the low and the high one, each None where there is none; see `evaluate`.
+
+    low, high: given, they are these.
+    """
+    if low is None and high is None and len(found) == 1:
+        return (None, found[0]) if found[0] >= ALONE_HIGH else (found[0], None)
+    both = LOW in found and HIGH in found
+    if low is None:
+        below = [rate for rate in found if high is None or rate < high]
+        low = LOW if both and LOW in below else min(below, default=None)
+    if high is None:
+        above = [rate for rate in found if low is None or rate > low]
+        high = HIGH if both and HIGH in above else max(above, default=None)
+    return low, high
 
 
 _EVALUATED: dict[str, Callable[[str, Case], Iterator[Verdict]]] = {

@@ -1,42 +1,49 @@
 """The claims about accuracy (A, C, E and G of the paper), each for one case."""
 
+import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import takewhile
 
-from engine.cases import NAMES, Case, Scope, across, by_pruner, missing_rate, rate_name, sparsity_name, starts
+from engine.cases import NAMES, Case, Scope, absent, across, by_pruner, missing_rate, rate_name, sparsity_name, starts
 from engine.evidence import Values, difference
-from engine.judging import Outcome, Question, Thresholds, Verdict, all_of, judge, undecided
+from engine.judging import Outcome, Question, Thresholds, Verdict, all_of, judge, undecided, within
+from engine.pruners import PRUNERS
+
+# The paper's three, the one that it finds ahead first.
+_COMPARED = {name: PRUNERS[name].title for name in ("admm", "iterative", "oneshot")}
 
 
 def beats_at_low(claim: str, case: Case) -> Iterator[Verdict]:
     """A1: winning ticket minus random reinit at the low rate exceeds a clear gap."""
     question = Question("winning ticket minus random reinit", "exceeds", case.thresholds.clear)
-    yield from _gap(claim, case, case.low, "low", question)
+    yield from _gap(claim, case, case.low, question)
 
 
 def similar_at_high(claim: str, case: Case) -> Iterator[Verdict]:
     """A2: winning ticket minus random reinit at the high rate is within what is similar."""
-    yield from _gap(
-        claim, case, case.high, "high", Question("winning ticket minus random reinit", "within", case.similar)
-    )
+    yield from _gap(claim, case, case.high, Question("winning ticket minus random reinit", "within", case.similar))
 
 
-def _gap(claim: str, case: Case, rate: float | None, which: str, question: Question) -> Iterator[Verdict]:
+def _gap(claim: str, case: Case, rate: float | None, question: Question) -> Iterator[Verdict]:
+    pair = ("winning_ticket", "reinit")
     for pruner, scope in by_pruner(case):
         if rate is None:
-            yield missing_rate(claim, scope, "points", which)
+            yield missing_rate(case, claim, scope, "points")
         else:
-            compared = starts(case, pruner, rate, "winning_ticket", "reinit")
-            yield across(claim, case, {**scope, "learning_rate": rate_name(rate)}, question, compared)
+            place = {**scope, "learning_rate": rate_name(rate)}
+            compared, gone = starts(case, pruner, rate, *pair), absent(case, pruner, rate, *pair)
+            yield across(claim, case, place, question, compared, gone)
 
 
 def dense(claim: str, case: Case) -> Iterator[Verdict]:
     """A3: dense accuracy at the high rate above that at the low one."""
     question = Question("dense accuracy at the high rate minus at the low rate", "exceeds", case.thresholds.clear)
     if case.low is None or case.high is None:
-        yield missing_rate(claim, case.scope, "points", "low" if case.low is None else "high")
+        yield missing_rate(case, claim, case.scope, "points")
         return
-    values, missing = difference(case.group.dense(case.high), case.group.dense(case.low))
-    yield judge(claim, case.scope, question, values, case.thresholds, missing)
+    gap = difference(case.group.dense(case.high), case.group.dense(case.low))
+    yield judge(claim, case.scope, question, gap, case.thresholds)
 
 
 def property_at(case: Case, pruner: str, rate: float, thresholds: Thresholds) -> Iterator[Verdict]:
@@ -54,8 +61,7 @@ def property_at(case: Case, pruner: str, rate: float, thresholds: Thresholds) ->
         )
         parts = []
         for question, other, against in asked:
-            values, missing = difference(ticket, other)
-            parts.append(judge("A4", {**scope, "against": against}, question, values, thresholds, missing))
+            parts.append(judge("A4", {**scope, "against": against}, question, difference(ticket, other), thresholds))
         yield all_of("A4", scope, parts, "The ticket matches dense and beats random reinit at this sparsity.")
 
 
@@ -65,41 +71,48 @@ def winning(claim: str, case: Case) -> Iterator[Verdict]:
         "The winning property is there at a rate where the ticket matches dense and beats reinit at one sparsity or "
         "more, with intervals widened for the number of sparsities looked at (Bonferroni); it is absent where it fails "
         "at every sparsity. The claim holds where it is there at the low rate and absent at the high one, and fails "
-        "where it is absent at the low rate or there at the high one."
+        "where it is absent at the low rate or there at the high one; otherwise undecided."
     )
     for pruner, scope in by_pruner(case):
         if case.low is None or case.high is None:
-            yield missing_rate(claim, scope, "points", "low" if case.low is None else "high")
+            rates = [rate for rate in (case.low, case.high) if rate is not None]
+            found = [part for rate in rates for part in property_at(case, pruner, rate, case.thresholds)]
+            yield missing_rate(case, claim, scope, "points", found)
             continue
-        found = {rate: _somewhere(case, pruner, rate) for rate in (case.low, case.high)}
-        parts = tuple(verdict for _, verdicts in found.values() for verdict in verdicts)
-        if not parts:
-            yield undecided(claim, scope, "points", rule, "no winning ticket has finished beside its reinit yet")
-            continue
-        (low, _), (high, _) = found[case.low], found[case.high]
+        (low, at_low, low_parts), (high, at_high, high_parts) = (
+            _somewhere(case, pruner, rate) for rate in (case.low, case.high)
+        )
         outcome: Outcome = "holds" if (low, high) == ("there", "absent") else "undecided"
         if low == "absent" or high == "there":
             outcome = "fails"
-        best = max(
-            (part for part in found[case.low][1] or parts if part.effect is not None),
-            key=lambda part: part.effect or 0.0,
-            default=parts[0],
-        )
-        yield Verdict(
-            claim, scope, outcome, best.effect, best.low, best.high, "points", best.n, rule,
-            f"{low} at {rate_name(case.low)}, {high} at {rate_name(case.high)}", parts,
+        # The rate whose part of the claim did not come out, or else the low one.
+        decisive = at_high if low == "there" and high != "absent" else at_low
+        gone = [absent(case, pruner, rate, "winning_ticket", "reinit", "dense") for rate, state in
+                ((case.low, at_low), (case.high, at_high)) if state is None]  # fmt: skip
+        reason = f"{low} at {rate_name(case.low)}, {high} at {rate_name(case.high)}"
+        parts = (*low_parts, *high_parts)
+        if gone or decisive is None:
+            yield undecided(claim, scope, "points", rule, f"{reason}; {'; '.join(gone)}", parts)
+            continue
+        told = within(decisive, scope)
+        yield replace(
+            decisive, claim=claim, scope=dict(scope), outcome=outcome, rule=rule, parts=parts,
+            reason=f"{reason}; nearest to it, {told}: {decisive.reason}",
         )  # fmt: skip
 
 
-def _somewhere(case: Case, pruner: str, rate: float) -> tuple[str, list[Verdict]]:
-    """Return whether the winning property is there, absent or undecided at a rate, and its verdict at each sparsity."""
+def _somewhere(case: Case, pruner: str, rate: float) -> tuple[str, Verdict | None, list[Verdict]]:
+    """Return whether the winning property is there, absent or undecided at a rate, where nearest, and each sparsity."""
     each = list(property_at(case, pruner, rate, case.thresholds))
     if not each:
-        return "undecided", []
-    strict = case.thresholds.model_copy(update={"confidence": 1 - (1 - case.thresholds.confidence) / len(each)})
-    if any(part.outcome == "holds" for part in property_at(case, pruner, rate, strict)):
-        return "there", each
-    return ("absent" if all(part.outcome == "fails" for part in each) else "undecided"), each
+        return "not to be seen", None, []
+    widened = case.thresholds.model_copy(update={"confidence": 1 - (1 - case.thresholds.confidence) / len(each)})
+    strict = list(property_at(case, pruner, rate, widened))
+    if any(part.outcome == "holds" for part in strict):
+        return "there", max((part for part in strict if part.outcome == "holds"), key=lambda part: part.room), each
+    if all(part.outcome == "fails" for part in each):
+        return "absent", max(each, key=lambda part: part.room), each
+    return "undecided", max((p for p in strict if p.outcome != "fails"), key=lambda part: part.room), each
 
 
 def close(claim: str, case: Case) -> Iterator[Verdict]:
@@ -109,7 +122,8 @@ def close(claim: str, case: Case) -> Iterator[Verdict]:
         for rate in case.group.rates():
             compared = starts(case, pruner, rate, "finetune", "dense")
             if compared or rate in (case.low, case.high):
-                yield across(claim, case, {**scope, "learning_rate": rate_name(rate)}, question, compared)
+                place = {**scope, "learning_rate": rate_name(rate)}
+                yield across(claim, case, place, question, compared, absent(case, pruner, rate, "finetune", "dense"))
 
 
 def _ordered(claim: str, case: Case, pruner: str, scope: Scope, pairs: Sequence[tuple[str, str]]) -> Iterator[Verdict]:
@@ -117,14 +131,15 @@ def _ordered(claim: str, case: Case, pruner: str, scope: Scope, pairs: Sequence[
     for one, other in pairs:
         question = Question(f"{NAMES[one]} minus {NAMES[other]}", "exceeds", case.thresholds.clear)
         place = {**scope, "learning_rate": rate_name(case.high), "against": f"{NAMES[one]} over {NAMES[other]}"}
-        yield across(claim, case, place, question, starts(case, pruner, case.high, one, other))
+        compared, gone = starts(case, pruner, case.high, one, other), absent(case, pruner, case.high, one, other)
+        yield across(claim, case, place, question, compared, gone)
 
 
 def finetune_wins(claim: str, case: Case) -> Iterator[Verdict]:
     """E1: fine-tune above ticket and reinit under every pruner."""
     rule = "Fine-tune above winning ticket and above random reinit, under every pruner of the study."
     if case.high is None:
-        yield missing_rate(claim, case.scope, "points", "high")
+        yield missing_rate(case, claim, case.scope, "points")
         return
     pairs = (("finetune", "winning_ticket"), ("finetune", "reinit"))
     parts = [part for pruner, scope in by_pruner(case) for part in _ordered(claim, case, pruner, scope, pairs)]
@@ -140,71 +155,112 @@ def rewinding(claim: str, case: Case) -> Iterator[Verdict]:
     pairs = (("finetune", "rewind"), ("rewind", "winning_ticket"))
     for pruner, scope in by_pruner(case):
         if case.high is None:
-            yield missing_rate(claim, scope, "points", "high")
+            yield missing_rate(case, claim, scope, "points")
         else:
             parts = list(_ordered(claim, case, pruner, scope, pairs))
             yield all_of(claim, scope, parts, "Fine-tune above rewind, and rewind above the winning ticket.")
 
 
 def pruner_order(claim: str, case: Case) -> Iterator[Verdict]:
-    """E2: ADMM not below iterative, and iterative not below one-shot."""
+    """E2: ADMM not below iterative, and iterative not below one-shot.
+
+    Sparsities at which two pruners share their training, as iterative pruning's first round and one-shot pruning do,
+    are left out: they would say that both are equal.
+    """
     rule = "ADMM not below iterative, and iterative not below one-shot, for fine-tune and for winning tickets."
-    if case.high is None:
-        yield missing_rate(claim, case.scope, "points", "high")
+    group, rate = case.group, case.high
+    if rate is None:
+        yield missing_rate(case, claim, case.scope, "points")
         return
     parts = []
     for start in ("finetune", "winning_ticket"):
         for one, other in (("admm", "iterative"), ("iterative", "oneshot")):
-            question = Question(f"{NAMES[start]} under {one} minus under {other}", "matches", case.similar)
+            question = Question(f"{NAMES[start]} under {_COMPARED[one]} minus under {_COMPARED[other]}", "matches",
+                                case.similar)  # fmt: skip
             compared = {}
-            for sparsity in case.group.sparsities(one, case.high):
-                mine, theirs = (case.group.accuracy(name, case.high, sparsity, start) for name in (one, other))
+            for sparsity in group.sparsities(one, rate):
+                mine, theirs = (group.accuracy(name, rate, sparsity, start) for name in (one, other))
+                same = group.shared((one, other), rate, sparsity, start)
+                mine, theirs = ({s: v for s, v in runs.items() if s not in same} for runs in (mine, theirs))
                 if mine and theirs:
                     compared[sparsity_name(sparsity)] = difference(mine, theirs)
-            place = {**case.scope, "learning_rate": rate_name(case.high), "against": f"{start}, {one} over {other}"}
-            parts.append(across(claim, case, place, question, compared))
+            place = {
+                **case.scope,
+                "learning_rate": rate_name(rate),
+                "against": f"{NAMES[start]}, {_COMPARED[one]} over {_COMPARED[other]}",
+            }
+            gone = [_COMPARED[name] for name in (one, other)
+                    if not any(group.accuracy(name, rate, s, start) for s in group.sparsities(name, rate))]  # fmt: skip
+            why = f"no run of {NAMES[start]} under {' and '.join(gone)} at {rate_name(rate)} has finished"
+            alike = f"{_COMPARED[one]} and {_COMPARED[other]} have no sparsity in common that is not one training"
+            parts.append(across(claim, case, place, question, compared, why if gone else alike))
     yield all_of(claim, case.scope, parts, rule)
 
 
 def furthest(claim: str, case: Case) -> Iterator[Verdict]:
-    """E3: under ADMM, fine-tune matches dense up to the highest sparsity."""
-    group, rate = case.group, case.high
+    """E3: under ADMM, fine-tune matches dense up to the highest sparsity.
+
+    Undecided where the sparsities trained cannot tell: where under all pruners fine-tune matches dense at none of them,
+    or at all of them.
+    """
+    rate = case.high
     if rate is None:
-        yield missing_rate(claim, case.scope, "sparsity", "high")
+        yield missing_rate(case, claim, case.scope, "sparsity")
         return
-    pruners = [name for name in ("admm", "iterative", "oneshot") if starts(case, name, rate, "finetune", "dense")]
+    pruners = [name for name in _COMPARED if starts(case, name, rate, "finetune", "dense")]
     scope = {**case.scope, "learning_rate": rate_name(rate)}
-    if "admm" not in pruners or len(pruners) < 2:
-        reason = f"fine-tune has finished under {', '.join(pruners) or 'no pruner'} only"
-        yield undecided(claim, scope, "sparsity", "It takes ADMM and another pruner.", reason)
-        return
-    common = sorted(set.intersection(*(set(group.sparsities(name, rate)) for name in pruners)))
-    steps = [b - a for a, b in zip([0.0, *common], common, strict=False)]
+    others = [name for name in pruners if name != "admm"]
     question = Question(
-        f"highest sparsity at which fine-tune under ADMM matches dense minus the best of {' and '.join(pruners[1:])}",
-        "matches",
-        round(min(steps), 4) if steps else 0.0,
+        "highest sparsity up to which fine-tune under ADMM matches dense minus the highest under "
+        f"{' and '.join(_COMPARED[name] for name in others) or 'another pruner'}",
+        "reaches",
+        0.0,
         "sparsity",
     )
+    rule = (
+        f"For each seed, fine-tune matches dense up to a sparsity where at this and every lower one it is at most "
+        f"{case.similar:g} points below. {question.told(case.thresholds)} Undecided too where it matches at none or at "
+        "all sparsities under every pruner."
+    )
+    if "admm" not in pruners or not others:
+        names = " and ".join(_COMPARED[name] for name in pruners)
+        reason = f"fine-tune has finished under {names + ' only' if names else 'no pruner'}"
+        yield undecided(claim, scope, "sparsity", rule, f"{reason}; it takes ADMM and another pruner")
+        return
+    common = sorted(set.intersection(*(_finetuned(case, name, rate) for name in pruners)))
     reached = {name: _reached(case, name, rate, common) for name in pruners}
-    others: Values = {}
-    for name in pruners[1:]:
-        for seed, sparsity in reached[name].items():
-            others[seed] = max(others.get(seed, 0.0), sparsity)
-    values, missing = difference(reached["admm"], others)
-    yield judge(claim, scope, question, values, case.thresholds, missing)
+    best = {
+        seed: max(reached[name][seed] for name in others)
+        for seed in set.intersection(*(set(reached[name]) for name in others))
+    }
+    verdict = replace(judge(claim, scope, question, difference(reached["admm"], best), case.thresholds), rule=rule)
+    ends = {sparsity for name in pruners for sparsity in reached[name].values()}
+    if len(ends) == 1 and ends <= {0.0, *common[-1:]}:
+        told = f"at {sparsity_name(common[0])}" if ends == {0.0} else f"up to {sparsity_name(common[-1])}, the highest"
+        does = "matches dense" if ends != {0.0} else "does not match dense"
+        reason = f"under every pruner fine-tune {does} {told}: these sparsities do not tell the pruners apart"
+        verdict = replace(verdict, outcome="undecided", reason=reason)
+    yield verdict
+
+
+def _finetuned(case: Case, pruner: str, rate: float) -> set[float]:
+    group = case.group
+    return {s for s in group.sparsities(pruner, rate) if group.accuracy(pruner, rate, s, "finetune")}
 
 
 def _reached(case: Case, pruner: str, rate: float, sparsities: Sequence[float]) -> Values:
-    """Return by seed the highest sparsity up to which fine-tuning stays within the margin of dense throughout."""
+    """Return by seed the highest sparsity up to which fine-tuning stays within the margin of dense throughout.
+
+    0 where it does at none, NaN where an accuracy is not finite; without seeds that lack a run.
+    """
     found: Values = {}
     for seed, dense in case.group.dense(rate).items():
-        runs = [case.group.accuracy(pruner, rate, sparsity, "finetune").get(seed) for sparsity in sparsities]
-        if None in runs:
+        runs = [case.group.accuracy(pruner, rate, sparsity, "finetune") for sparsity in sparsities]
+        if not runs or any(seed not in run for run in runs):
             continue
-        found[seed] = 0.0
-        for sparsity, accuracy in zip(sparsities, runs, strict=True):
-            if accuracy is None or not accuracy >= dense - case.similar:
-                break
-            found[seed] = sparsity
+        gaps = [run[seed] - dense for run in runs]
+        matching = takewhile(lambda pair: pair[1] >= -case.similar, zip(sparsities, gaps, strict=True))
+        found[seed] = max((sparsity for sparsity, _ in matching), default=0.0)
+        if not all(map(math.isfinite, gaps)):
+            found[seed] = math.nan
     return found

@@ -31,12 +31,12 @@ def body(record: StudyRecord) -> None:
     if not verdicts:
         st.info("No training of this dataset and network has finished yet.")
         return
-    asked = [verdict for verdict in verdicts if verdict.effect is not None]
+    asked = [v for v in verdicts if any(c.effect is not None for c in verdict_cards.comparisons(v))]
     with st.container(horizontal=True, vertical_alignment="center", gap="medium", key="verdict_summary"):
         st.markdown(verdict_cards.badges(verdicts), width="content")
         st.caption(verdict_cards.recipe_words(record.study), width="content")
     verdict_cards.show(asked, "verdict")
-    _not_asked([verdict for verdict in verdicts if verdict.effect is None])
+    _not_asked([verdict for verdict in verdicts if verdict not in asked])
     _winning(winning)
     st.download_button(
         "Verdicts as CSV",
@@ -54,16 +54,15 @@ def _rates(rates: list[float]) -> tuple[float | None, float | None]:
     if len(rates) < 3:
         return None, None
     both = LOW in rates and HIGH in rates
-    chosen = []
-    for label, default, key in (
-        ("Low learning rate", LOW if both else rates[0], "verdict_low"),
-        ("High learning rate", HIGH if both else rates[-1], "verdict_high"),
-    ):
-        index = rates.index(default)
-        chosen.append(
-            st.selectbox(label, rates, index, format_func=words.number, key=key, persist_state="page", width=160)
-        )
-    return chosen[0], chosen[1]
+    low = _rate("Low learning rate", rates[:-1], LOW if both else rates[0], "verdict_low")
+    # The low rate lies below the high one, whichever the reader chooses first.
+    above = [rate for rate in rates if rate > low]
+    return low, _rate("High learning rate", above, HIGH if both and HIGH in above else above[-1], "verdict_high")
+
+
+def _rate(label: str, rates: list[float], default: float, key: str) -> float:
+    index = rates.index(default)
+    return float(st.selectbox(label, rates, index, format_func=words.number, key=key, persist_state="page", width=160))
 
 
 def _thresholds() -> Thresholds:
@@ -111,12 +110,8 @@ def _not_asked(verdicts: list[Verdict]) -> None:
     if not verdicts:
         return
     st.markdown("**Runs are missing for**")
-    st.markdown(
-        "\n".join(
-            f"- {v.claim}: {words.plain(v.reason)}"
-            for v in {verdict.claim: verdict for verdict in reversed(verdicts)}.values()
-        )
-    )
+    told = dict.fromkeys((verdict.claim, verdict.reason) for verdict in verdicts)
+    st.markdown("\n".join(f"- {claim}: {words.plain(reason)}" for claim, reason in told))
 
 
 def _winning(verdicts: tuple[Verdict, ...]) -> None:

@@ -77,6 +77,9 @@ def test_a_study_of_many_rates_lets_the_reader_say_which_are_low_and_high(store:
     app.selectbox(key="verdict_low").select(0.003)
     rerun(app)
     assert "0.003" in texts(app)
+    # No choice makes the low rate meet the high one.
+    app.selectbox(key="verdict_low").select(0.03)
+    assert rerun(app).selectbox(key="verdict_high").options == ["0.1"]
 
 
 def test_the_numbers_hold_every_comparison_and_the_forest_draws_them(store: Store, wide: Study) -> None:
@@ -86,7 +89,7 @@ def test_the_numbers_hold_every_comparison_and_the_forest_draws_them(store: Stor
     assert set(numbers["claim"]) == set(CLAIMS)
     assert len(numbers) > 3 * len(verdicts)
     for verdict in verdicts:
-        chart = charts_verdict.forest(verdict_cards.leaves(verdict), verdict.scope)
+        chart = charts_verdict.forest(verdict_cards.comparisons(verdict), verdict.scope)
         chart.to_dict()
         assert drawing.spec(chart)["height"] > 0
 
@@ -94,3 +97,53 @@ def test_the_numbers_hold_every_comparison_and_the_forest_draws_them(store: Stor
 def test_every_threshold_says_where_it_comes_from() -> None:
     table = verdict_cards.thresholds_table(Thresholds())
     assert table["what it is"].str.len().min() > 20
+
+
+def test_claims_without_runs_stand_in_the_order_of_the_claims(store: Store, study: Study) -> None:
+    record(store, parse_study({**study.model_dump(), "starts": ["winning_ticket"]}))
+    (listed,) = [item.value for item in opened().markdown if item.value.startswith("- ")]
+    claims = [line[2:4] for line in listed.splitlines()]
+    assert claims == sorted(claims)
+    assert "no run of random reinit" in listed
+
+
+def test_the_numbers_that_one_learning_rate_gives_are_shown_though_the_claim_takes_two(
+    store: Store, study: Study
+) -> None:
+    record(store, parse_study({**study.model_dump(), "learning_rates": [0.1]}))
+    app = opened()
+    assert "**B1**" in texts(app)
+    app.session_state["verdict-B1-why"] = True
+    rerun(app)
+    assert any("learning rate 0.1 · p = 0.2" in set(item.value.get("comparison", ())) for item in app.dataframe)
+
+
+def test_one_click_tells_the_rules_with_their_margins_and_every_comparison(store: Store, wide: Study) -> None:
+    record(store, wide)
+    app = opened()
+    before = len(app.get("vega_lite_chart"))
+    app.session_state["verdict-B1-why"] = True
+    rerun(app)
+    (told,) = [item.value.replace("\\", "") for item in app.markdown if item.value.startswith("- Well above p")]
+    assert "above 0.1 and its interval above 0" in told
+    assert "within ±0.05" in told
+    assert len(app.get("vega_lite_chart")) == before + 1
+
+
+def test_the_forest_draws_means_apart_and_each_row_with_the_margins_of_its_rule(store: Store, wide: Study) -> None:
+    record(store, wide)
+    verdicts = evaluate(*from_frames(accuracy(STUDY), pooled_overlaps(STUDY)), claims=["B1"])
+    rows = verdict_cards.comparisons(verdicts[0])
+    drawn = charts_verdict.forest(rows, verdicts[0].scope).to_dict()
+    names = [row["name"] for data in drawn["datasets"].values() for row in data if "effect" in row]
+    assert names[0] == "learning rate 0.01 · mean over 5 values of p"
+    margins = {(row["name"], row["margin"]) for data in drawn["datasets"].values() for row in data if "margin" in row}
+    assert ("learning rate 0.01 · p = 0.2", 0.1) in margins
+    assert {margin for name, margin in margins if name == "learning rate 0.1 · p = 0.2"} == {-0.05, 0.05}
+
+
+def test_a_reach_is_told_in_percent(store: Store, wide: Study) -> None:
+    record(store, wide)
+    (verdict,) = evaluate(*from_frames(accuracy(STUDY), pooled_overlaps(STUDY)), claims=["E3"])
+    assert verdict.unit == "sparsity"
+    assert "% of the weights" in verdict_cards.told(verdict)

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Mapping, Sequence
 
-from engine.verdict import OverlapPoint, Point
+from engine.verdict import OverlapPoint, Point, Verdict, evaluate
 
 # By learning rate: dense accuracy, then what each start is above or below it.
 PAPER = {
@@ -61,3 +61,20 @@ def made_overlaps(
                 place = ("cifar10", "resnet20", rate, seed, pruner, 0.5, "finetune", pair, 0.2)
                 points.append(OverlapPoint(*place, ratio(0.2, more)))
     return points
+
+
+def outcome(claim: str, points=(), overlaps=(), **settings: object) -> str:
+    """Return the outcome of a claim that runs give one verdict on."""
+    (verdict,) = (v for v in evaluate(points, overlaps, claims=[claim], **settings))
+    return verdict.outcome
+
+
+def only(claim: str, points=(), overlaps=(), **settings: object) -> Verdict:
+    """Return the one verdict on a claim."""
+    (verdict,) = evaluate(points, overlaps, claims=[claim], **settings)
+    return verdict
+
+
+def world(rate: float, **starts: float) -> dict[float, dict[str, float]]:
+    """Return the paper's own world with other means at a learning rate."""
+    return {**PAPER, rate: {**PAPER[rate], **starts}}

@@ -7,24 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.claims import CLAIMS
-from engine.verdict import Point, Thresholds, Verdict, evaluate, winning_property
-from tests.engine.made_runs import PAPER, made_overlaps, made_points
+from engine.verdict import Point, Thresholds, evaluate, winning_property
+from tests.engine.made_runs import PAPER, made_overlaps, made_points, only, outcome, world
 
 REMEMBERS = {0.01: 0.5, 0.1: 0.01}
-
-
-def outcome(claim: str, points=(), overlaps=(), **settings: object) -> str:
-    (verdict,) = (v for v in evaluate(points, overlaps, claims=[claim], **settings))
-    return verdict.outcome
-
-
-def only(claim: str, points=(), overlaps=(), **settings: object) -> Verdict:
-    (verdict,) = evaluate(points, overlaps, claims=[claim], **settings)
-    return verdict
-
-
-def world(rate: float, **starts: float) -> dict[float, dict[str, float]]:
-    return {**PAPER, rate: {**PAPER[rate], **starts}}
 
 
 def test_every_claim_is_evaluated_in_order() -> None:

@@ -1,0 +1,56 @@
+import math
+
+import pandas as pd
+import pytest
+
+from data import queries
+from data.evidence import evidence, from_frames
+from data.queries import UnknownStudy
+from data.store import Store
+from engine.verdict import evaluate
+from tests.data.made_results import STUDY_ID, Stream, made_plan, whole_study
+
+
+def frames(store: Store) -> tuple[pd.DataFrame, pd.DataFrame]:
+    store.record(whole_study(Stream(), made_plan()))
+    return queries.accuracy(store, STUDY_ID), queries.pooled_overlaps(store, STUDY_ID)
+
+
+def test_every_role_of_a_study_is_a_point(store: Store) -> None:
+    accuracy, pooled = frames(store)
+    points, overlaps = evidence(store, STUDY_ID)
+    assert len(points) == len(accuracy) == len(made_plan().roles)
+    assert len(overlaps) == len(pooled)
+    dense = [point for point in points if point.start == "dense"]
+    assert {point.pruner for point in dense} == {None}
+    # What two pruners share is one training with a point for each.
+    assert len({point.training for point in points}) < len(points)
+
+
+def test_a_study_that_is_not_recorded_is_unknown(store: Store) -> None:
+    store.ensure()
+    with pytest.raises(UnknownStudy, match="python -m tasks status"):
+        evidence(store, "gone")
+
+
+def test_rows_may_come_in_any_order_and_twice(store: Store) -> None:
+    accuracy, pooled = frames(store)
+    expected = evaluate(*from_frames(accuracy, pooled))
+    mixed = [pd.concat([frame, frame.head(7)]).sample(frac=1, random_state=3) for frame in (accuracy, pooled)]
+    points, overlaps = from_frames(*mixed)
+    assert (len(points), len(overlaps)) == (len(accuracy), len(pooled))
+    assert evaluate(points, overlaps) == expected
+
+
+def test_numbers_that_are_not_there_stay_so(store: Store) -> None:
+    accuracy, pooled = frames(store)
+    accuracy.loc[0, "test_accuracy"] = math.nan
+    pooled.loc[0, "ratio"] = math.nan
+    points, overlaps = from_frames(accuracy, pooled)
+    assert math.isnan(points[0].accuracy)
+    assert math.isnan(overlaps[0].ratio)
+
+
+def test_a_study_without_results_gives_nothing(store: Store) -> None:
+    store.record([Stream().launched(made_plan())])
+    assert evidence(store, STUDY_ID) == ([], [])

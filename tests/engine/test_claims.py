@@ -1,0 +1,31 @@
+import pytest
+
+from engine.claims import CLAIMS
+from engine.paper import FIGURES
+from engine.verdict import evaluate
+
+
+def test_the_claims_are_those_of_the_paper_in_its_order() -> None:
+    assert list(CLAIMS) == ["A1", "A2", "A3", "A4", "B1", "C1", "D1", "E1", "E2", "E3", "F1", "G1"]
+    assert all(claim.id == name for name, claim in CLAIMS.items())
+
+
+@pytest.mark.parametrize("claim", CLAIMS.values(), ids=CLAIMS)
+def test_a_claim_says_in_a_sentence_what_it_is_where_it_stands_and_what_it_takes(claim) -> None:
+    assert claim.text.endswith(".")
+    assert claim.where
+    assert claim.needs
+
+
+def test_every_figure_names_claims_that_are_known_and_every_claim_has_a_figure() -> None:
+    named = {claim for figure in FIGURES.values() for claim in figure.claims}
+    assert named == set(CLAIMS)
+
+
+def test_a_claim_that_is_not_known_is_refused_with_those_that_are() -> None:
+    with pytest.raises(ValueError, match=r"no claim Z9; allowed: A1, .*G1"):
+        evaluate((), (), claims=["Z9"])
+
+
+def test_without_runs_there_are_no_verdicts() -> None:
+    assert evaluate((), ()) == ()

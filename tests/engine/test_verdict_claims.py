@@ -1,0 +1,162 @@
+import math
+import random
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.verdict import OverlapPoint, Point, evaluate, winning_property
+from tests.engine.made_runs import PAPER, made_overlaps, made_points, only, outcome, world
+
+THREE = ("iterative", "admm", "oneshot")
+
+
+def test_sparsities_that_cannot_tell_pruners_apart_leave_their_reach_undecided() -> None:
+    everywhere = only("E3", made_points(pruners=THREE))
+    assert everywhere.outcome == "undecided"
+    assert "matches dense up to sparsity 80 %, the highest" in everywhere.reason
+    nowhere = only("E3", made_points(world(0.1, finetune=-5.0), pruners=THREE))
+    assert nowhere.outcome == "undecided"
+    assert "does not match dense at sparsity 30 %" in nowhere.reason
+
+
+def sink(points: list[Point], pruner: str, above: float, seeds: tuple[int, ...] = (0, 1, 2, 3, 4)) -> list[Point]:
+    """Return points with fine-tuning far below dense under a pruner, above some sparsity."""
+    return [
+        replace(p, accuracy=p.accuracy - 9)
+        if (p.pruner, p.start) == (pruner, "finetune") and p.sparsity > above and p.seed in seeds
+        else p
+        for p in points
+    ]
+
+
+def test_the_reach_of_admm_is_compared_with_the_best_of_the_others() -> None:
+    points = made_points(pruners=THREE)
+    ahead = sink(sink(points, "iterative", 0.3), "oneshot", 0.6)
+    assert only("E3", ahead).outcome == "holds"
+    assert only("E3", ahead).effect == pytest.approx(0.2)
+    level = sink(sink(sink(points, "admm", 0.6), "iterative", 0.6), "oneshot", 0.3)
+    assert (only("E3", level).outcome, only("E3", level).effect) == ("holds", 0.0)
+    assert outcome("E3", sink(points, "admm", 0.3)) == "fails"
+    # Behind in some seeds and ahead in none is no reason to hold, however small the mean.
+    assert outcome("E3", sink(points, "admm", 0.6, seeds=(0,))) == "undecided"
+    assert outcome("E3", [p for p in points if p.pruner != "admm"]) == "undecided"
+
+
+def test_a_diverged_run_takes_its_seed_out_of_the_reach() -> None:
+    points = sink(made_points(pruners=THREE), "iterative", 0.3)
+    bad = [replace(p, accuracy=math.nan) if (p.start, p.seed) == ("dense", 1) else p for p in points]
+    assert only("E3", bad).n == 4
+    assert "1 of 5 seeds has no finite value" in only("E3", bad).reason
+
+
+@pytest.mark.parametrize("claim", ["A3", "A4", "B1", "D1"])
+@pytest.mark.parametrize(("rate", "which"), [(0.1, "low"), (0.02, "high")])
+def test_claims_about_two_rates_are_undecided_with_one_and_say_which_is_missing(
+    claim: str, rate: float, which: str
+) -> None:
+    # Whatever the other one gives: overlaps far above p at it, dense as good as can be.
+    verdict = only(claim, made_points({rate: PAPER[0.1]}), made_overlaps({rate: 0.4}))
+    assert verdict.outcome == "undecided"
+    assert verdict.reason == f"no runs at a {which} learning rate"
+    if claim != "A3":
+        assert verdict.parts
+
+
+def test_the_low_rate_lies_below_the_high_one() -> None:
+    with pytest.raises(ValueError, match=r"0\.1, must lie below the high one, 0\.1"):
+        evaluate(made_points(), (), low=0.1, high=0.1)
+    # One given alone never meets itself as the other.
+    assert only("A3", made_points(), low=0.1).reason == "no runs at a high learning rate"
+    assert only("A3", made_points(), high=0.01).reason == "no runs at a low learning rate"
+
+
+def test_what_is_missing_is_named() -> None:
+    points = [p for p in made_points() if p.start != "reinit"]
+    assert only("A1", points).reason == "no run of random reinit at learning rate 0.01 has finished"
+    assert "random reinit" in only("A4", points).reason
+    assert "no run of fine-tune under ADMM" in only("E2", made_points(pruners=("iterative", "oneshot"))).reason
+    assert (
+        only("E3", points).reason
+        == "fine-tune has finished under iterative magnitude only; it takes ADMM and another pruner"
+    )
+    assert "no overlap" in only("F1", points).reason
+
+
+def test_a_study_in_training_is_judged_on_what_enough_seeds_have() -> None:
+    begun = [p for p in made_points() if p.sparsity < 0.8 or p.seed == 0]
+    verdict = only("A1", begun)
+    assert (verdict.outcome, verdict.n) == ("holds", 5)
+    assert "mean over 2 of 3 sparsities" in verdict.reason
+    assert [part.outcome for part in verdict.parts] == ["holds", "holds", "undecided"]
+
+
+def test_a_training_is_not_compared_with_itself() -> None:
+    points = made_points(pruners=THREE, below={"iterative": 0.0, "oneshot": 1.2, "admm": -0.6})
+    first = [
+        replace(p, training=f"{p.start} {p.seed} {p.learning_rate}") if p.sparsity == 0.3 and p.pruner != "admm" else p
+        for p in points
+    ]
+    pruning = [
+        part
+        for part in only("E2", first).parts
+        if part.scope["against"].endswith("iterative magnitude over one-shot magnitude")
+    ]
+    assert len(pruning) == 2
+    for part in pruning:
+        assert [below.scope["sparsity"] for below in part.parts] == ["sparsity 60 %", "sparsity 80 %"]
+    alone = [p for p in first if p.sparsity == 0.3]
+    assert "have no sparsity in common that is not one training" in only("E2", alone).reason
+
+
+def test_ancestors_are_compared_at_one_p_and_where_more_than_p_is_kept() -> None:
+    places = [("finetuned_pretrained", 0.4), ("finetuned_initial", 0.0)]
+    overlaps = [
+        OverlapPoint("cifar10", "resnet20", 0.1, seed, "admm", sparsity, "finetune", pair, p, p + more)
+        for seed in range(4)
+        for sparsity in (0.5, 0.8, 0.9)
+        for pair, more in places
+        for p in (0.05, 0.1, 0.2, 0.3)
+        if p <= 1 - sparsity + 1e-9
+    ]
+    verdict = only("F1", made_points(pruners=("admm",)), overlaps)
+    assert verdict.outcome == "holds"
+    assert "At p = 0.2" in verdict.rule
+    assert [below.scope["sparsity"] for part in verdict.parts for below in part.parts] == ["sparsity 50 %"] * 2
+    crowded = only("F1", made_points(pruners=("admm",)), [o for o in overlaps if o.sparsity == 0.8])
+    assert (crowded.outcome, crowded.n) == ("undecided", 0)
+    assert "below 80 %" in crowded.reason
+
+
+def test_the_winning_property_with_few_seeds_is_undecided_and_says_why() -> None:
+    verdict = only("A4", made_points(seeds=2))
+    assert verdict.outcome == "undecided"
+    assert "it takes 3 seeds" in verdict.reason
+
+
+def test_close_sparsities_stay_apart() -> None:
+    table = winning_property(made_points(sparsities=(0.9985, 0.9986)))
+    assert len({v.scope["sparsity"] for v in table}) == 2
+
+
+def test_a_point_that_says_nothing_of_its_training_shares_it_with_none() -> None:
+    assert outcome("E2", made_points(noise=0.0, pruners=THREE)) == "holds"
+
+
+@given(st.integers(0, 2**16), st.floats(1.5, 6))
+def test_more_noise_around_the_same_means_never_decides_a_claim(number: int, factor: float) -> None:
+    draw = random.Random(number)
+    gaps = [draw.gauss(0.8, 0.5) for _ in range(5)]
+    mean = math.fsum(gaps) / 5
+
+    def runs(spread: float) -> list[Point]:
+        return [
+            Point("digits", "lenet300", 0.01, seed, "oneshot", 0.5, start, 80 + (start == "winning_ticket") * gap)
+            for seed, value in enumerate(gaps)
+            for gap in (mean + spread * (value - mean),)
+            for start in ("winning_ticket", "reinit")
+        ]
+
+    if outcome("A1", runs(1.0)) == "undecided":
+        assert outcome("A1", runs(factor)) == "undecided"
