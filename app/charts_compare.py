@@ -15,6 +15,8 @@ HEIGHT = 320
 POINT, BRUSH, WHOLE = "point", "brush", "whole"
 # Bands of more lines than this are drawn fainter, or they would hide each other.
 MANY = 8
+# The names of the rows of a panel.
+_POINTS, _LINES, _DENSE = "points", "lines", "dense"
 
 TITLES: dict[Field, str] = {
     "learning_rate": "training",
@@ -62,25 +64,15 @@ def _x(lines: pd.DataFrame, axis: Axis) -> list[float]:
 
 
 def chart(
-    panel: Panel,
-    comparison: Comparison,
-    measure: Measure,
-    spread: Spread,
-    axis: Axis,
-    x: Domain,
-    y: Domain,
-    zoomed: bool,
+    comparison: Comparison, measure: Measure, spread: Spread, axis: Axis, x: Domain, y: Domain, zoomed: bool
 ) -> Layers:
-    """Return one panel: a line with its band over seeds for each colour and rest, dense baselines as dashed rules.
+    """Return what all panels share, without rows: lines with bands over seeds, and dense baselines as dashed rules.
 
     x, y: the axes, as `domains` gives them or as the reader zoomed; zoomed adds the double click that undoes it. The
-    chart has the selections POINT (its id) and BRUSH.
+    chart has the selections POINT (its id) and BRUSH. `rows` gives the rows of each panel.
     """
     told = list(comparison.told)
-    lines = panel.lines.assign(x=_x(panel.lines, axis))[
-        ["x", "name", "rest", "mean", "low", "high", "n", "told", "id", *told]
-    ]
-    ticks = sorted(lines["x"].unique())
+    ticks = sorted({value for panel in comparison.panels for value in _x(panel.lines, axis)})
     xs = alt.X(
         "x:Q",
         title=AXES[axis],
@@ -101,16 +93,16 @@ def chart(
     )
     style = (comparison.rests, "rest") if comparison.rests else (comparison.colours, "name")
     colours = comparison.colours | {STARTS["dense"].name: STARTS["dense"]}
-    # Without their ids, so that a click on them chooses no point.
-    plain = lines.drop(columns=["id", "told", "n", *told])
-    strokes = alt.Chart(plain).encode(x=xs, color=colour(colours), detail="rest:N")
-    faint = 0.16 if len(lines.groupby(["name", "rest"])) <= MANY else 0.05
+    strokes = alt.Chart(alt.NamedData(name=_LINES)).encode(x=xs, color=colour(colours), detail="rest:N")
+    most = max((len(panel.lines[["name", "rest"]].drop_duplicates()) for panel in comparison.panels), default=0)
     tooltip = [alt.Tooltip(f"{field}:N", title=TITLES[field]) for field in told] + [
         alt.Tooltip("x:Q", title="sparsity (%)" if axis == "sparsity" else "remaining weights (%)", format=".1f"),
         alt.Tooltip("told:N", title=told_title("accuracy (%)", spread)),
         alt.Tooltip("n:Q", title="seeds (n)"),
     ]
-    points = alt.Chart(lines).encode(x=xs, y=ys, color=colour(colours), shape=shape(*style), tooltip=tooltip)
+    points = alt.Chart(alt.NamedData(name=_POINTS)).encode(
+        x=xs, y=ys, color=colour(colours), shape=shape(*style), tooltip=tooltip
+    )
     picked = alt.selection_point(name=POINT, fields=["id"], on="click", clear=False, toggle=False, empty=False)
     # A finger scrolls the page; only a mouse draws.
     brush = alt.selection_interval(
@@ -133,29 +125,44 @@ def chart(
             alt.selection_point(name=WHOLE, fields=["zoomed"], value=[{"zoomed": 1}], on="keydown", clear="dblclick")
         )
     layers = [
-        *_baselines(panel.dense, comparison, spread, x, colours),
-        strokes.mark_area(opacity=faint, line=False, clip=True).encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q")),
+        *_baselines(comparison, spread, colours),
+        strokes.mark_area(opacity=0.16 if most <= MANY else 0.05, line=False, clip=True).encode(
+            y=alt.Y("low:Q"), y2=alt.Y2("high:Q")
+        ),
         strokes.mark_line(strokeWidth=2, clip=True).encode(y=ys, strokeDash=dash(*style)),
         marks.add_params(*selections),
     ]
     return alt.layer(*layers, height=HEIGHT)
 
 
-def _baselines(
-    dense: pd.DataFrame, comparison: Comparison, spread: Spread, x: Domain, colours: dict[str, Look]
-) -> list[alt.Chart]:
-    if dense.empty:
+def rows(panel: Panel, comparison: Comparison, axis: Axis, x: Domain) -> dict[str, pd.DataFrame]:
+    """Return the rows of one panel by the names under which `chart` looks for them."""
+    told = list(comparison.told)
+    lines = panel.lines.assign(x=_x(panel.lines, axis))
+    dense = panel.dense.assign(left=x[0], right=x[1])
+    return {
+        _POINTS: lines[["x", "name", "rest", "mean", "n", "told", "id", *told]],
+        # Without ids, so that a click on a line or a band chooses no point.
+        _LINES: lines[["x", "name", "rest", "mean", "low", "high"]],
+        _DENSE: dense[["left", "right", "name", "mean", "low", "high", "n", "told", *_of_dense(comparison)]],
+    }
+
+
+def _of_dense(comparison: Comparison) -> list[Field]:
+    return [field for field in comparison.told if field not in ("start", "pruner")]
+
+
+def _baselines(comparison: Comparison, spread: Spread, colours: dict[str, Look]) -> list[alt.Chart]:
+    most = max((len(panel.dense) for panel in comparison.panels), default=0)
+    if not most:
         return []
-    told = [field for field in comparison.told if field not in ("start", "pruner")]
-    frame = dense.assign(left=x[0], right=x[1])[["left", "right", "name", "mean", "low", "high", "n", "told", *told]]
-    base = alt.Chart(frame).encode(x=alt.X("left:Q"), x2=alt.X2("right:Q"), color=colour(colours))
-    tooltip = [alt.Tooltip(f"{field}:N", title=TITLES[field]) for field in told] + [
+    base = alt.Chart(alt.NamedData(name=_DENSE)).encode(x=alt.X("left:Q"), x2=alt.X2("right:Q"), color=colour(colours))
+    tooltip = [alt.Tooltip(f"{field}:N", title=TITLES[field]) for field in _of_dense(comparison)] + [
         alt.Tooltip("told:N", title=told_title("dense accuracy (%)", spread)),
         alt.Tooltip("n:Q", title="seeds (n)"),
     ]
-    faint = 0.12 if len(dense) <= 2 else 0.05
     return [
-        base.mark_rect(opacity=faint, clip=True).encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q")),
+        base.mark_rect(opacity=0.12 if most <= 2 else 0.05, clip=True).encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q")),
         base.mark_rule(strokeWidth=1.5, strokeDash=list(STARTS["dense"].dash), clip=True).encode(
             y=alt.Y("mean:Q"), tooltip=tooltip
         ),

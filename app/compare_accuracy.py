@@ -6,11 +6,10 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app import charts_compare, charts_progress, compare_controls, drawing, reading_compare, words
+from app import charts_compare, compare_controls, compare_seeds, drawing, inline, reading_compare, words
+from app.charts_accuracy import Measure
 from app.charts_compare import BRUSH, POINT, WHOLE
-from app.charts_progress import Curve
 from app.compare_points import (
-    KEYS,
     Comparison,
     apart,
     by_studies,
@@ -21,12 +20,11 @@ from app.compare_points import (
     points,
 )
 from app.compare_state import CompareState
-from app.palette import STARTS, Look, series
+from app.palette import STARTS
 from app.reading import KEEP, Marker
-from app.spread import SPREADS
+from app.spread import SPREADS, Spread
 
 MOST_PANELS = 12
-MOST_CURVES = 6
 # Entries of a legend; further ones are told by the tooltips.
 MOST_LEGEND = 16
 
@@ -52,7 +50,7 @@ def body(state: CompareState, rows: pd.DataFrame) -> None:
     drawing.grid(shown, min(shown, 3 if shown > 4 or shown == 3 else 2), cell)
     if len(comparison.panels) > shown:
         st.caption(f"The first {shown} of {len(comparison.panels)} panels; choose fewer by the filters to see others.")
-    seeds(state, rows)
+    compare_seeds.show(state, _forget)
 
 
 def _legend(comparison: Comparison, state: CompareState) -> None:
@@ -123,114 +121,51 @@ def _taken(index: int, selection: dict[str, Any]) -> None:
     picked = [point["id"] for point in selection.get(POINT) or [] if point.get("id")]
     if picked and picked[-1] != state.point:
         compare_controls.put("point", str(picked[-1]))
-        turns = st.session_state.setdefault("compare_turns", {})
         last = st.session_state.get("compare_last")
         if last is not None and last != index:
-            turns[last] = turns.get(last, 0) + 1
+            _turn(last)
         st.session_state["compare_last"] = index
 
 
-def seeds(state: CompareState, rows: pd.DataFrame) -> None:
-    """List the seeds behind the chosen point, and draw their loss and accuracy by epoch."""
-    if not state.point:
-        return
-    found = behind(state, rows)
-    with st.container(border=True, key="compare_seeds"):
-        if found.empty:
-            st.caption("The point that was chosen is not among these results.")
-        else:
-            _seeds(state, found)
-        st.button("Close", icon=":material/close:", key="compare_close", on_click=_close, type="tertiary")
-
-
-def behind(state: CompareState, rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows, one per seed, behind the chosen point."""
-    all_rows = apart(rows, by_studies(state))
-    keys = all_rows[KEYS].drop_duplicates()
-    ids = [point_id(key) for key in keys.itertuples(index=False, name=None)]
-    named = keys[[name == state.point for name in ids]]
-    found: pd.DataFrame = all_rows.merge(named.head(1), on=KEYS, how="inner").sort_values("seed", ignore_index=True)
-    return found
-
-
-def _seeds(state: CompareState, found: pd.DataFrame) -> None:
-    one = found.iloc[0]
-    what = (
-        "dense"
-        if one["start"] == "dense"
-        else (f"{words.start(one['start'])} · {words.pruner(one['pruner'])} {words.percent(one['sparsity'])}")
-    )
-    st.markdown(f"**{words.plain(what[0].upper() + what[1:])}**")
-    st.caption(
-        words.plain(
-            " · ".join(
-                part
-                for part in (
-                    f"learning rate {words.number(one['learning_rate'])}",
-                    f"{one['network']} on {one['dataset']}",
-                    one["recipe"],
-                    words.plural(len(found), "seed"),
-                )
-                if part
-            )
-        )
-    )
-    table = pd.DataFrame(
-        {
-            "Seed": found["seed"],
-            "Test accuracy, last epoch (%)": found["test_accuracy"].round(2),
-            "Best epoch (%)": found["best_test_accuracy"].round(2),
-            "At epoch": found["best_epoch"],
-            "Test loss, last epoch": found["test_loss"].round(4),
-            "Measured sparsity (%)": (100 * found["measured_sparsity"]).round(2),
-            "Study": [_study_of(fingerprint, state) for fingerprint in found["fingerprint"]],
-        }
-    )
-    drawing.table(table, "compare_seeds_table")
-    fingerprints = tuple(found["fingerprint"][:MOST_CURVES])
-    names = dict(zip(fingerprints, (f"seed {seed}" for seed in found["seed"]), strict=False))
-    epochs = reading_compare.epochs(state.studies, fingerprints)
-    epochs = epochs.assign(name=epochs["fingerprint"].map(names))
-    strokes: dict[str, Look] = {name: replace(look, shape="stroke") for name, look in series(names.values()).items()}
-    note = "test images solid, training images dashed"
-    if len(found) > MOST_CURVES:
-        note += f" · the first {MOST_CURVES} of {len(found)} seeds"
-    drawing.legend_row(strokes.values(), "", note)
-
-    def cell(index: int) -> None:
-        curve: Curve = ("loss", "accuracy")[index]
-        chart = charts_progress.curves(epochs, strokes, curve, int(one["epochs"]))
-        drawing.show(drawing.spec(chart), f"compare-{curve}", f"Training and test {curve} by epoch, each seed.")
-
-    drawing.grid(2, 2, cell)
-
-
-def _study_of(fingerprint: str, state: CompareState) -> str:
-    rows = reading_compare.accuracy(state.studies)
-    return ", ".join(dict.fromkeys(rows[rows["fingerprint"] == fingerprint]["study"]))
-
-
-def _close() -> None:
-    compare_controls.put("point", "")
+def _turn(index: int) -> None:
+    """Let a panel begin anew, with nothing selected in it."""
     turns = st.session_state.setdefault("compare_turns", {})
+    turns[index] = turns.get(index, 0) + 1
+
+
+def _forget() -> None:
+    """Choose no point."""
+    compare_controls.put("point", "")
     for index in range(MOST_PANELS):
-        turns[index] = turns.get(index, 0) + 1
+        _turn(index)
 
 
 @st.cache_resource(ttl=KEEP, max_entries=64, show_spinner=False)
 def _drawn(state: CompareState, changed: Marker) -> tuple[Comparison, list[drawing.Spec]]:
     del changed
-    rows = apart(reading_compare.accuracy(state.studies), by_studies(state))
-    found = points(chosen(rows, state), state.measure, state.spread)
-    comparison = compare(found, looks(state.by, rows), state.panels, state.by, state.spread)
+    marker = reading_compare.marker(state.studies)
+    found = _points(state.studies, by_studies(state), state.measure, state.spread, marker)
+    comparison = compare(chosen(found, state), looks(state.by, found), state.panels, state.by, state.spread)
     x, y = charts_compare.domains(comparison, state.axis)
     if state.zoom is not None:
         x, y = state.zoom[:2], state.zoom[2:]
+    # Panels differ in nothing but their rows: building each anew would be felt.
+    shared = drawing.spec(
+        charts_compare.chart(comparison, state.measure, state.spread, state.axis, x, y, state.zoom is not None)
+    )
     return comparison, [
-        drawing.spec(
-            charts_compare.chart(
-                panel, comparison, state.measure, state.spread, state.axis, x, y, state.zoom is not None
-            )
-        )
+        {
+            **shared,
+            "datasets": {
+                name: inline.values(frame)["values"]
+                for name, frame in charts_compare.rows(panel, comparison, state.axis, x).items()
+            },
+        }
         for panel in comparison.panels[:MOST_PANELS]
     ]
+
+
+@st.cache_resource(ttl=KEEP, max_entries=16, show_spinner=False)
+def _points(ids: tuple[str, ...], studies: bool, measure: Measure, spread: Spread, changed: Marker) -> pd.DataFrame:
+    del changed
+    return points(apart(reading_compare.accuracy(ids), studies), measure, spread)

@@ -61,10 +61,22 @@ def chosen(rows: pd.DataFrame, state: CompareState) -> pd.DataFrame:
 
 
 def points(rows: pd.DataFrame, value: str, spread: Spread) -> pd.DataFrame:
-    """Return means over seeds of a column: KEYS, mean, sd, low, high, n, and id, which names a point in an address."""
+    """Return means over seeds of a column: KEYS, mean, sd, low, high, n, and id, which names a point in an address.
+
+    Studies, networks and the like stand in the order of the rows, starts, learning rates and sparsities in their own.
+    """
     table = summarise(rows, value, KEYS, spread)
+    places = pd.DataFrame({field: _places(field, rows[field], table[field]) for field in KEYS[:-1]})
+    table = table.loc[places.assign(sparsity=table["sparsity"]).sort_values(KEYS).index].reset_index(drop=True)
     table["id"] = [point_id(key) for key in table[KEYS].itertuples(index=False, name=None)]
     return table
+
+
+def _places(field: str, rows: pd.Series, values: pd.Series) -> pd.Series:
+    order = in_order(field, rows)  # type: ignore[arg-type]
+    # A dense network has no pruner, which pandas tells by NaN in one column and None in another.
+    place = {None if value != value else value: index for index, value in enumerate(order)}
+    return values.map(lambda value: place[None if value != value else value])
 
 
 def point_id(key: Iterable[object]) -> str:

@@ -44,13 +44,30 @@ _SERIES = (
 )
 _DASHES: tuple[tuple[int, ...], ...] = ((), (6, 3), (2, 2), (8, 3, 2, 3))
 
+# The colours of heat maps, from 0 to 1.
+CIVIDIS = (
+    "#002051",
+    "#0a326a",
+    "#2b446e",
+    "#4d566d",
+    "#696970",
+    "#7f7c75",
+    "#948f78",
+    "#ada476",
+    "#caba6a",
+    "#ead156",
+    "#fdea45",
+)
+
 
 def series(names: Iterable[str]) -> dict[str, Look]:
-    """Return a look for each name, in the order given; past six, colours return with another dash."""
+    """Return a look for each name, in the order given; past six, colours return with another shape and dash."""
     looks: dict[str, Look] = {}
     for index, name in enumerate(names):
-        colour, shape = _SERIES[index % len(_SERIES)]
-        looks[name] = Look(name, name, colour, shape, _DASHES[index // len(_SERIES) % len(_DASHES)])
+        colour, _ = _SERIES[index % len(_SERIES)]
+        turn = index // len(_SERIES)
+        _, shape = _SERIES[(index + turn) % len(_SERIES)]
+        looks[name] = Look(name, name, colour, shape, _DASHES[turn % len(_DASHES)])
     return looks
 
 
@@ -66,12 +83,11 @@ def legend(looks: Iterable[Look], bands: str = "", note: str = "") -> str:
 
 def ramp(low: str, high: str) -> str:
     """Return the legend of a heat map in the colours of cividis as HTML, with words for its two ends."""
-    colours = f"background:linear-gradient(90deg,{_CIVIDIS})"
+    colours = f"background:linear-gradient(90deg,{','.join(CIVIDIS)})"
     bar = f"<span style='width:9rem;height:.7rem;border-radius:.2rem;{colours}'></span>"
     return f"<div style='{_ITEM};font-size:.9rem'>{escape(low)}{bar}{escape(high)}</div>"
 
 
-_CIVIDIS = "#002051,#0a326a,#2b446e,#4d566d,#696970,#7f7c75,#948f78,#ada476,#caba6a,#ead156,#fdea45"
 _BAND = f"<rect x='1' y='2' width='32' height='10' rx='2' fill='{NEUTRAL}' opacity='.35'/>"
 _ITEM = "display:inline-flex;align-items:center;gap:.45rem"
 

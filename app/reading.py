@@ -1,5 +1,8 @@
 """What the pages read: queries of the store, kept until what they read changes."""
 
+from functools import lru_cache
+from pathlib import Path
+
 import pandas as pd
 import streamlit as st
 
@@ -19,7 +22,13 @@ Marker = tuple[int | str, ...]
 
 def store() -> Store:
     """Return the store of this installation."""
-    return Store(settings().database)
+    return _store(settings().database)
+
+
+@lru_cache(maxsize=1)
+def _store(path: Path) -> Store:
+    # One for all, since the first access through a store looks whether its tables are up to date, alone in the file.
+    return Store(path)
 
 
 def exists() -> bool:

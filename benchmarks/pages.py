@@ -171,12 +171,10 @@ def measure(arguments: argparse.Namespace) -> Notes:
             for _ in range(arguments.repeats):
                 cold(browser, arguments.home, title, path, notes)
             _say(f"{title}, fresh process")
-        for live in (False, True):
+        for live in (False, True)[: 1 + arguments.live]:
             busy = _training(arguments.home) if live else nullcontext()
             with busy, machine.dashboard(arguments.home) as address:
                 for title, path in chosen.items():
-                    if live and not arguments.live:
-                        continue
                     name = f"{title}, while {TRAINING} trains" if live else title
                     warm(browser, address, name, path, notes, arguments.repeats)
                     if live and TRAINING in path:

@@ -140,7 +140,8 @@ def _overlaps(
         if ps is not None:
             return rows
         own = {(study_id, p) for study_id, study in studies.items() for p in study.overlap_p}
-        return rows[[key in own for key in zip(rows["study_id"], rows["p"], strict=True)]].reset_index(drop=True)
+        kept = [key in own for key in zip(rows["study_id"], rows["p"], strict=True)]
+        return rows[pd.Series(kept, index=rows.index, dtype=bool)].reset_index(drop=True)
 
     with store.reading() as connection:
         return _told(connection, study_ids, read)

@@ -1,5 +1,6 @@
 """Creating the tables of a DuckDB file, and bringing an older file up to date."""
 
+from functools import cache
 from pathlib import Path
 
 import duckdb
@@ -51,6 +52,7 @@ def version(connection: duckdb.DuckDBPyConnection) -> int:
     return int(row[0])
 
 
+@cache
 def _declared(schema: str) -> int:
     with duckdb.connect(":memory:") as empty:
         empty.execute(schema)
