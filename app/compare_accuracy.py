@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app import charts_compare, compare_controls, compare_seeds, drawing, inline, reading_compare, words
+from app import charts_compare, compare_controls, compare_saving, compare_seeds, drawing, inline, reading_compare, words
 from app.charts_accuracy import Measure
 from app.charts_compare import BRUSH, POINT, WHOLE
 from app.compare_points import (
@@ -20,6 +20,7 @@ from app.compare_points import (
     points,
 )
 from app.compare_state import CompareState
+from app.export_chart import menu
 from app.palette import STARTS
 from app.reading import KEEP, Marker
 from app.spread import SPREADS, Spread
@@ -32,7 +33,7 @@ MOST_LEGEND = 16
 def body(state: CompareState, rows: pd.DataFrame) -> None:
     """Draw panels, legend and what is behind the point that is chosen."""
     compare_controls.look(state, rows)
-    comparison, specs = _drawn(replace(state, point=""), reading_compare.marker(state.studies))
+    comparison, specs, found = _drawn(replace(state, point=""), reading_compare.marker(state.studies))
     if not comparison.panels:
         st.info(
             "No finished training is left by these filters. Choose fewer of them.", icon=":material/filter_alt_off:"
@@ -45,6 +46,7 @@ def body(state: CompareState, rows: pd.DataFrame) -> None:
         panel = comparison.panels[index]
         st.markdown(f"**{words.plain(panel.title[0].upper() + panel.title[1:])}**")
         _show(index, specs[index], state, f"Test accuracy, {panel.title}; a click on a point lists its seeds below.")
+        menu(specs[index], compare_saving.panel(state, panel, comparison, found), f"compare-panel-{index}")
 
     shown = min(len(comparison.panels), MOST_PANELS)
     drawing.grid(shown, min(shown, 3 if shown > 4 or shown == 3 else 2), cell)
@@ -141,7 +143,7 @@ def _forget() -> None:
 
 
 @st.cache_resource(ttl=KEEP, max_entries=64, show_spinner=False)
-def _drawn(state: CompareState, changed: Marker) -> tuple[Comparison, list[drawing.Spec]]:
+def _drawn(state: CompareState, changed: Marker) -> tuple[Comparison, list[drawing.Spec], pd.DataFrame]:
     del changed
     marker = reading_compare.marker(state.studies)
     found = _points(state.studies, by_studies(state), state.measure, state.spread, marker)
@@ -153,7 +155,7 @@ def _drawn(state: CompareState, changed: Marker) -> tuple[Comparison, list[drawi
     shared = drawing.spec(
         charts_compare.chart(comparison, state.measure, state.spread, state.axis, x, y, state.zoom is not None)
     )
-    return comparison, [
+    specs: list[drawing.Spec] = [
         {
             **shared,
             "datasets": {
@@ -163,6 +165,7 @@ def _drawn(state: CompareState, changed: Marker) -> tuple[Comparison, list[drawi
         }
         for panel in comparison.panels[:MOST_PANELS]
     ]
+    return comparison, specs, found
 
 
 @st.cache_resource(ttl=KEEP, max_entries=16, show_spinner=False)

@@ -1,5 +1,6 @@
 """Overlap of several studies side by side: against p, by sparsity, over training time and by layer."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -7,14 +8,16 @@ import pandas as pd
 import streamlit as st
 
 from app import charts_overlap as charts
-from app import charts_retention, compare_controls, drawing, reading_compare, words
+from app import charts_retention, compare_controls, compare_saving, drawing, reading_compare, words
 from app.compare_points import apart, chosen
+from app.compare_saving import Numbers, means
 from app.compare_state import CompareState
-from app.palette import ramp
+from app.palette import Look, ramp
 from app.reading import KEEP, Marker
-from app.spread import SPREADS
 
 MOST_PANELS = 12
+# Maps have a cell, and a figure in it, for every layer and column.
+MOST_MAPS = 4
 _DENSE = ("initial_pretrained",)
 _COMPARED = ("ticket_finetuned", "reinit_finetuned")
 # Networks of one kind: the rows of a variant differ in learning rate, pruner, sparsity and seed only.
@@ -32,7 +35,7 @@ def body(state: CompareState, rows: pd.DataFrame) -> None:
         compare_controls.spread(state)
     state = replace(state, p=p, point="", zoom=None)
     rates = sorted(float(rate) for rate in rows["learning_rate"].unique())
-    band = "± " * (state.spread != "range") + f"{SPREADS[state.spread]} over seeds"
+    band = compare_saving.band(state.spread)
     marker = reading_compare.marker(state.studies)
     looks = [*charts.rate_looks(rates).values(), charts.CHANCE]
 
@@ -42,7 +45,7 @@ def body(state: CompareState, rows: pd.DataFrame) -> None:
         "Independent weights give p."
     )
     drawing.legend_row(looks, band)
-    _grid(_by_p(state, marker), "compare-retention", "Overlap of initial and trained weights against p", 3)
+    _grid(_by_p(state, marker), "compare-retention", "Overlap of initial and trained weights against p", 3, looks, band)
 
     st.subheader("Over training time", anchor=False)
     st.caption(
@@ -59,7 +62,7 @@ def body(state: CompareState, rows: pd.DataFrame) -> None:
     retained, lacking = _over_time(state, marker)
     if retained:
         drawing.legend_row(looks, band)
-        _grid(retained, "compare-time", "Overlap of initial weights and those in training, by epoch", 3)
+        _grid(retained, "compare-time", "Overlap of initial weights and those in training, by epoch", 3, looks, band)
     if lacking:
         st.caption(lacking)
 
@@ -68,10 +71,13 @@ def body(state: CompareState, rows: pd.DataFrame) -> None:
         r"Overlap ratio of winning ticket ($\theta_0\odot m$) and random reinit ($\theta_0'\odot m$) with the "
         rf"fine-tuned network $(\theta_T\odot m)_T$ under one mask $m$, at p = {p:g}. Only kept weights are ranked."
     )
-    starts = _by_sparsity(state, marker)
+    starts, total = _by_sparsity(state, marker)
     if starts:
-        drawing.legend_row([*charts.compared_looks(), charts.CHANCE], band)
-        _grid(starts, "compare-starts", "Overlap with the fine-tuned network against sparsity", 3)
+        compared = [*charts.compared_looks(), charts.CHANCE]
+        drawing.legend_row(compared, band)
+        _grid(
+            starts, "compare-starts", "Overlap with the fine-tuned network against sparsity", 3, compared, band, total
+        )
     else:
         st.info(
             "No fine-tuned network of these studies and filters is done, which these overlaps are measured against."
@@ -90,25 +96,29 @@ def body(state: CompareState, rows: pd.DataFrame) -> None:
         **compare_controls.bound("across", state.across),
     )
     st.html(ramp("0", "1"))
-    _grid(_by_layer(state, marker), "compare-layers", "Overlap of initial and trained weights by layer", 2)
+    maps, total = _by_layer(state, marker)
+    _grid(maps, "compare-layers", "Overlap of initial and trained weights by layer", 2, total=total)
 
 
-Drawn = list[tuple[str, drawing.Spec]]
+Drawn = list[tuple[str, drawing.Spec, Numbers]]
 
 
-def _grid(drawn: Drawn, key: str, alt: str, columns: int) -> None:
+def _grid(
+    drawn: Drawn, key: str, alt: str, columns: int, looks: Sequence[Look] = (), bands: str = "", total: int = 0
+) -> None:
     def cell(index: int) -> None:
-        title, spec = drawn[index]
+        title, spec, numbers = drawn[index]
         st.markdown(f"**{words.plain(title)}**")
-        drawing.show(spec, f"{key}-{index}", f"{alt}, {title}.")
+        name = f"{key.removeprefix('compare-')}-{title}"
+        saving = compare_saving.chart(name, f"{alt}, {title}", numbers, looks, bands)
+        drawing.show(spec, f"{key}-{index}", f"{alt}, {title}.", saving)
 
-    shown = min(len(drawn), MOST_PANELS)
-    if not shown:
+    if not drawn:
         st.caption("Nothing of this is left by the filters.")
         return
-    drawing.grid(shown, min(shown, columns) if shown > 1 else 2, cell)
-    if len(drawn) > shown:
-        st.caption(f"The first {shown} of {len(drawn)} panels; choose fewer by the filters to see others.")
+    drawing.grid(len(drawn), min(len(drawn), columns) if len(drawn) > 1 else 2, cell)
+    if total > len(drawn):
+        st.caption(f"The first {len(drawn)} of {total} panels; choose fewer by the filters to see others.")
 
 
 def title(values: tuple[object, ...]) -> str:
@@ -121,9 +131,15 @@ def title(values: tuple[object, ...]) -> str:
 def _by_p(state: CompareState, changed: Marker) -> Drawn:
     del changed
     everything = apart(reading_compare.pooled(state.studies, _DENSE), studies=False)
+    rates = _rates(everything)
+    parts = _in_order(_dense(everything, state), VARIANT)[:MOST_PANELS]
     return [
-        (title(variant), drawing.spec(charts.retention(part, _rates(everything), state.spread)))
-        for variant, part in _dense(everything, state).groupby(VARIANT, sort=False)
+        (
+            title(variant),
+            drawing.spec(charts.retention(part, rates, state.spread)),
+            means(part, "ratio", ["learning_rate", "p"], state.spread),
+        )
+        for variant, part in parts
     ]
 
 
@@ -133,48 +149,54 @@ def _over_time(state: CompareState, changed: Marker) -> tuple[Drawn, str]:
     everything = apart(reading_compare.accuracy(state.studies), studies=False)
     dense = _dense(everything[everything["start"] == "dense"], state)
     found = apart(reading_compare.retention(state.studies), studies=False)
+    rates = _rates(everything)
+    shown = _dense(found[found["p"].round(4) == round(state.p, 4)], state)
     drawn = [
         (
             title(variant),
-            drawing.spec(charts_retention.over_time(part, _rates(everything), state.p, state.spread, state.time)),
+            drawing.spec(charts_retention.over_time(part, rates, state.p, state.spread, state.time)),
+            means(part, "ratio", ["learning_rate", "p", "epoch"], state.spread),
         )
-        for variant, part in _dense(found, state).groupby(VARIANT, sort=False)
+        for variant, part in _in_order(shown, VARIANT)[:MOST_PANELS]
     ]
     return drawn, charts_retention.without(dense, found)
 
 
 @st.cache_resource(ttl=KEEP, max_entries=16, show_spinner=False)
-def _by_sparsity(state: CompareState, changed: Marker) -> Drawn:
+def _by_sparsity(state: CompareState, changed: Marker) -> tuple[Drawn, int]:
     del changed
     everything = apart(reading_compare.pooled(state.studies, _COMPARED, state.p), studies=False)
     found = chosen(everything, replace(state, starts=()))
-    keys = [*VARIANT, "pruner", "learning_rate"]
     several = found[VARIANT].drop_duplicates().shape[0] > 1
+    parts = _in_order(found, [*VARIANT, "pruner", "learning_rate"])
     return [
         (
             f"Learning rate {words.number(values[4])} · {words.pruner(values[3])}"
             + (f" · {title(values[:3])}" if several else ""),
             drawing.spec(charts.starts(part, state.p, state.spread)),
+            means(part, "ratio", ["learning_rate", "pruner", "pair", "p", "sparsity"], state.spread),
         )
-        for values, part in _in_order(found, keys)
-    ]
+        for values, part in parts[:MOST_PANELS]
+    ], len(parts)
 
 
 @st.cache_resource(ttl=KEEP, max_entries=16, show_spinner=False)
-def _by_layer(state: CompareState, changed: Marker) -> Drawn:
+def _by_layer(state: CompareState, changed: Marker) -> tuple[Drawn, int]:
     del changed
     found = _dense(apart(reading_compare.layers(state.studies), studies=False), state)
+    found = found.assign(ratio=found["intersection"] / found["top"].where(found["top"] > 0))
     across = state.across
     if across == "learning_rate":
         found = found[found["p"].round(4) == round(state.p, 4)]
-    keys = VARIANT if across == "learning_rate" else [*VARIANT, "learning_rate"]
+    parts = _in_order(found, VARIANT if across == "learning_rate" else [*VARIANT, "learning_rate"])
     return [
         (
             (f"Learning rate {words.number(values[3])} · " if across == "p" else "") + title(values[:3]),
             drawing.spec(charts.layer_map(part, across)),
+            means(part, "ratio", ["learning_rate", "p", "position", "layer"], "sd"),
         )
-        for values, part in _in_order(found, keys)
-    ]
+        for values, part in parts[:MOST_MAPS]
+    ], len(parts)
 
 
 def _in_order(rows: pd.DataFrame, keys: list[str]) -> list[tuple[tuple[Any, ...], pd.DataFrame]]:

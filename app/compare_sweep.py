@@ -5,14 +5,14 @@ from dataclasses import dataclass, replace
 import pandas as pd
 import streamlit as st
 
-from app import charts_overlap, charts_sweep, compare_controls, drawing, reading_compare, words
+from app import charts_overlap, charts_sweep, compare_controls, compare_saving, drawing, reading_compare, words
 from app.charts_sweep import gaps
 from app.compare_overlap import VARIANT, title
 from app.compare_points import apart, chosen, rest_looks
+from app.compare_saving import Numbers, means
 from app.compare_state import CompareState
 from app.palette import STARTS, Look, series
 from app.reading import KEEP, Marker
-from app.spread import SPREADS
 
 # A sparsity at which starts have begun to differ, in the paper and elsewhere: the nearest one is shown at first.
 USUAL = 0.8
@@ -42,7 +42,7 @@ def body(state: CompareState, rows: pd.DataFrame) -> None:
         r"$R_p(\theta_0, \theta_T)$; winning ticket minus random reinit of the same seed and mask."
     )
     looks = [look for start, look in STARTS.items() if start in drawn.starts]
-    band = "± " * (state.spread != "range") + f"{SPREADS[state.spread]} over seeds"
+    band = compare_saving.band(state.spread)
     if len(drawn.rests) > 1:
         drawing.legend_row([replace(look, shape="stroke", dash=()) for look in looks], f"{band}; {charts_sweep.BAND}")
         drawing.legend_row([*drawn.rests.values(), charts_overlap.CHANCE])
@@ -50,11 +50,15 @@ def body(state: CompareState, rows: pd.DataFrame) -> None:
         drawing.legend_row([*looks, charts_overlap.CHANCE], f"{band}; {charts_sweep.BAND}")
     alts = ("Test accuracy", "Overlap of initial and trained weights", "Winning ticket minus random reinit")
     with st.container(gap="xsmall", key="compare_sweep"):
-        for key, spec, alt in zip(KEYS, drawn.panels, alts, strict=True):
+        for key, spec, numbers, alt in zip(KEYS, drawn.panels, drawn.numbers, alts, strict=True):
             if spec is None:
                 st.caption(f"{alt}: nothing of it is done yet, or left by the filters.")
             else:
-                drawing.show(spec, key, f"{alt} by learning rate.")
+                name = key.removeprefix("compare-")
+                saving = compare_saving.chart(
+                    name, f"{alt} by learning rate", numbers, [*looks, *drawn.rests.values()], band
+                )
+                drawing.show(spec, key, f"{alt} by learning rate.", saving)
     _thesis(state, drawn)
 
 
@@ -85,26 +89,30 @@ def _thesis(state: CompareState, drawn: "Drawn") -> None:
         return
     st.caption(
         "One point for each network, dataset, learning rate and seed: winning ticket minus random reinit against how "
-        rf"far the dense network's weights still overlap the initial ones. n = {drawn.n}. Solid rule: no gap; "
-        "dashed rule: independent weights."
+        rf"far the dense network's weights still overlap the initial ones. n = {len(drawn.points)}. "
+        "Solid rule: no gap; dashed rule: independent weights."
     )
     shapes = [replace(look, dash=(), colour=STARTS["dense"].colour) for look in drawn.networks.values()]
     colours = [
         replace(look, dash=(), shape="stroke" if len(shapes) > 1 else look.shape) for look in drawn.rates.values()
     ]
     drawing.legend_row([*colours, *(shapes if len(shapes) > 1 else [])])
-    drawing.show(
-        drawn.thesis, "compare-thesis", "Winning ticket minus random reinit against overlap, one point a seed."
+    alt = "Winning ticket minus random reinit against overlap, one point a seed"
+    found = drawn.points
+    saving = compare_saving.chart(
+        "gap-against-overlap", alt, lambda: found, [*colours, *shapes], "", f"p = {state.p:g}"
     )
+    drawing.show(drawn.thesis, "compare-thesis", f"{alt}.", saving)
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """The panels (None where there is nothing to draw), the picture below, n of it, and the looks of all of them."""
+    """The panels (None where there is nothing to draw) and the picture below, with their numbers and looks."""
 
     panels: tuple[drawing.Spec | None, drawing.Spec | None, drawing.Spec | None]
+    numbers: tuple[Numbers, Numbers, Numbers]
     thesis: drawing.Spec | None
-    n: int
+    points: pd.DataFrame
     starts: frozenset[str]
     rests: dict[str, Look]
     rates: dict[str, Look]
@@ -143,8 +151,13 @@ def _drawn(state: CompareState, changed: Marker) -> Drawn:
             drawing.spec(charts_sweep.overlap(ratios, rests, rates, state.p, state.spread)) if len(ratios) else None,
             drawing.spec(charts_sweep.gap(paired_gaps, rests, rates)) if len(paired_gaps) else None,
         ),
+        (
+            means(shown, state.measure, ["start", "learning_rate", "pruner", "sparsity"], state.spread),
+            means(ratios, "ratio", ["learning_rate", "p"], state.spread),
+            means(paired_gaps, "gap", ["rest", "learning_rate"], "ci"),
+        ),
         drawing.spec(charts_sweep.thesis(points, rate_looks, networks, state.p)) if len(points) else None,
-        len(points),
+        points.drop(columns=["name", "rest"]).rename(columns={"ratio": f"overlap_p_{state.p:g}"}),
         frozenset(shown["start"]),
         rests,
         seen,

@@ -6,14 +6,18 @@ from typing import Any, Literal
 import pandas as pd
 import streamlit as st
 
-from app import inline
+from app import inline, words
 from app.charts_accuracy import Layers
+from app.export_chart import Saving, menu
 from app.palette import Look, legend
 from app.spread import SPREADS, Spread
 
 inline.enable()
 
 Spec = dict[str, Any]
+
+# A browser takes some 40 ms for a panel, and answers within half a second with so many.
+MOST_PANELS = 8
 
 # A table of at most so many rows is shown without scrolling.
 WHOLE = 40
@@ -25,10 +29,15 @@ def spec(chart: Layers) -> Spec:
     return chart.to_dict(validate=False)
 
 
-def show(drawn: Spec, key: str, alt: str) -> None:
-    """Show one chart in a container of its own key; alt says what it shows to those who cannot see it."""
-    with st.container(key=key):
+def show(drawn: Spec, key: str, alt: str, saving: Saving | None = None) -> None:
+    """Show one chart in a container of its own key; alt says what it shows to those who cannot see it.
+
+    saving: what the chart and its numbers are saved as; left out, they are not offered.
+    """
+    with st.container(key=key, gap=None):
         st.vega_lite_chart(drawn, width="stretch", key=f"{key}-chart", alt=alt)
+        if saving is not None:
+            menu(drawn, saving, key)
 
 
 def legend_row(looks: Iterable[Look], bands: str = "", note: str = "") -> None:
@@ -56,6 +65,13 @@ def choice(label: str, options: Sequence[str], key: str) -> str:
     if len(options) == 1:
         return options[0]
     return str(st.selectbox(label, options, key=key, persist_state="page", width=220))
+
+
+def panel_pruners(pruners: Sequence[str], rates: int, key: str) -> list[str]:
+    """Return the pruners to draw panels of, one per learning rate: all, or where that is too many, the one selected."""
+    if len(pruners) < 2 or len(pruners) * rates <= MOST_PANELS:
+        return list(pruners)
+    return [st.selectbox("Pruner", list(pruners), format_func=words.pruner, key=key, persist_state="page", width=200)]
 
 
 def spread_choice(key: str) -> Spread:

@@ -17,6 +17,8 @@ from app import (
     words,
 )
 from app.charts_accuracy import Layers
+from app.export_chart import as_drawn, file_name
+from app.export_picture import Legend
 from app.figure_data import Runs, Settings
 from app.outlook import outlook
 from app.palette import Look
@@ -107,7 +109,7 @@ def _panels(runs: Runs, figure: Figure, panels: list[tuple[Panel, Panel]], chose
             drawing.legend_row(looks, band)
             previous = looks
 
-        def cell(index: int, group: list[tuple[Panel, Panel]] = group) -> None:
+        def cell(index: int, group: list[tuple[Panel, Panel]] = group, looks: list[Look] = looks) -> None:
             panel, original = group[index]
             st.markdown(f"**{_caption(panel)}**  \n:gray[:small[{words.plain(_standing(runs, panel, original))}]]")
             chart = _chart(runs, panel, [like for like, _ in group if _compared(like, panel)], spread,
@@ -116,7 +118,10 @@ def _panels(runs: Runs, figure: Figure, panels: list[tuple[Panel, Panel]], chose
                 st.caption("Nothing of this panel has finished yet.")
                 return
             key = f"figure-panel-{panel.quantity}-{index}"
-            drawing.show(drawing.spec(chart), key, f"{figure.title}, {_caption(panel)}.")
+            drawn, title = drawing.spec(chart), f"{figure.title}, {_caption(panel)}"
+            name = file_name("paper", figure.id, panel.label, panel.network, panel.dataset)
+            saving = as_drawn(drawn, name, title.replace("\\", ""), figure.about, Legend(tuple(looks), band))
+            drawing.show(drawn, key, f"{title}.", saving)
 
         drawing.grid(len(group), 3 if len(group) == 3 else 2, cell)
 

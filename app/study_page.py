@@ -4,13 +4,12 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from app import access, drawing, live, reading, words
+from app import access, drawing, export_menu, live, reading, words
 from app.actions import actions, retryable
 from app.sharing import share_study
 from app.tabs import accuracy, overlap, progress, verdicts
 from data.queries import StudyRecord, UnknownStudy
 from data.store import StoreError
-from engine.spec import to_toml
 
 REFRESH = 2.0
 TABS = {"Progress": progress.body, "Accuracy": accuracy.body, "Overlap": overlap.body, "Verdicts": verdicts.body}
@@ -41,15 +40,7 @@ def _head(record: StudyRecord) -> None:
     if study.note:
         st.markdown(words.plain(study.note.strip()))
     with st.container(horizontal=True, key="study_actions"):
-        st.download_button(
-            "Study as TOML",
-            to_toml(study),
-            f"{record.study_id}.toml",
-            "application/toml",
-            icon=":material/download:",
-            on_click="ignore",
-            key="study_toml",
-        )
+        export_menu.menu(record)
         if not owner:
             return
         share_study(record)

@@ -9,6 +9,7 @@ import streamlit as st
 
 from app import drawing, words
 from app.charts_verdict import forest, row_name
+from app.export_chart import as_drawn, file_name
 from engine.claims import CLAIMS
 from engine.judging import TOLD, Thresholds, Verdict
 from engine.spec import Study
@@ -143,7 +144,9 @@ def _why(verdict: Verdict, key: str, shared: Sequence[str]) -> None:
     parts = comparisons(verdict)
     if any(part.low is not None for part in parts):
         chart = drawing.spec(forest(parts, verdict.scope))
-        drawing.show(chart, f"{key}-forest", f"Effects and intervals behind claim {verdict.claim}.")
+        title = f"Effects and intervals behind claim {verdict.claim}"
+        saving = as_drawn(chart, file_name("claim", verdict.claim, verdict.place), title, verdict.place)
+        drawing.show(chart, f"{key}-forest", f"{title}.", saving)
     if len(parts) > 1:
         table = pd.DataFrame(
             {

@@ -12,11 +12,13 @@ LONGEST_MS = 60_000
 QUIET_MS = 300
 # An answer that needs the server has begun by then; else the browser answers alone.
 BEGUN_MS = 600
+# A run so soon after another was asked for by it.
+CHAINED_MS = 100
 
 # Times are milliseconds since the navigation. A drawn mark is seen in the frame after the one that made it.
 SCRIPT = """
 (() => {
-  const clock = window.__clock = {moved: 0, acted: 0, chart: null, states: [], state: ""};
+  const clock = window.__clock = {moved: 0, moves: [], acted: 0, chart: null, states: [], state: ""};
   const visible = (element) => element.getClientRects().length > 0;
   // Below a table's canvas lies a copy of it for screen readers, which is written later and drawn by nobody.
   const unseen = (record) => record.target.parentElement?.closest("canvas") || record.target.nodeName === "CANVAS";
@@ -25,6 +27,7 @@ SCRIPT = """
       return;
     }
     clock.moved = performance.now();
+    clock.moves.push(clock.moved);
     const app = document.querySelector("[data-testid=stApp]");
     const state = app ? app.dataset.testScriptState : "";
     if (state !== clock.state) {
@@ -40,15 +43,31 @@ SCRIPT = """
   for (const kind of ["click", "keydown"]) {
     document.addEventListener(kind, () => { clock.acted = performance.now(); }, true);
   }
-  clock.rest = (since, quiet, begun) => new Promise((resolve) => {
+  // The run of the script that answers, with those that it asks for at once. A page that refreshes itself may run
+  // again by itself while this waits for it to stand still; that is no part of the answer.
+  const answer = (since, chained) => {
+    const after = clock.states.filter(([at]) => at >= since);
+    let asked = false, end = null;
+    for (const [at, state] of after) {
+      if (state !== "notRunning") {
+        if (end !== null && at - end > chained) {
+          return {asked, end, until: at};
+        }
+        asked = true;
+      } else if (asked) {
+        end = at;
+      }
+    }
+    return {asked, end: end ?? since, until: Infinity};
+  };
+  clock.rest = (since, quiet, begun, chained) => new Promise((resolve) => {
     const wait = () => {
       const now = performance.now();
-      const after = clock.states.filter(([at]) => at >= since);
-      const asked = after.some(([, state]) => state !== "notRunning");
+      const {asked, end, until} = answer(since, chained);
       const still = clock.state === "notRunning" && now - clock.moved >= quiet;
-      if (still && (asked || now - since >= begun)) {
-        const over = after.filter(([, state]) => state === "notRunning").map(([at]) => at);
-        resolve({took: Math.max(0, clock.moved - since), script: Math.max(0, ...over.map((at) => at - since)), asked});
+      if ((still || until < Infinity) && (asked || now - since >= begun)) {
+        const moved = Math.max(since, ...clock.moves.filter((at) => at >= since && at < until));
+        resolve({took: moved - since, script: end - since, asked});
       } else {
         setTimeout(wait, 20);
       }
@@ -71,7 +90,7 @@ class Answer:
 def rest(page: Page, since: float | None = None) -> Answer:
     """Wait until a page stands still after a moment in its own milliseconds, or after what was last done to it."""
     moment = "window.__clock.acted" if since is None else str(since)
-    found: dict[str, Any] = page.evaluate(f"window.__clock.rest({moment}, {QUIET_MS}, {BEGUN_MS})")
+    found: dict[str, Any] = page.evaluate(f"window.__clock.rest({moment}, {QUIET_MS}, {BEGUN_MS}, {CHAINED_MS})")
     return Answer(found["script"] / 1000, found["took"] / 1000, bool(found["asked"]))
 
 
@@ -80,6 +99,10 @@ def opened(page: Page, address: str) -> tuple[float, bool]:
     page.goto(address, wait_until="commit")
     page.wait_for_selector(READY, timeout=LONGEST_MS)
     whole = rest(page, 0.0)
+    if page.locator("[data-testid=stVegaLiteChart]").count():
+        # What draws charts comes into a fresh browser only now.
+        page.wait_for_selector("svg.marks", timeout=LONGEST_MS)
+        page.wait_for_timeout(QUIET_MS)
     chart: float | None = page.evaluate("window.__clock.chart")
     return (whole.seconds, False) if chart is None else (chart / 1000, True)
 

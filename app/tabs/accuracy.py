@@ -4,7 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from app import charts_accuracy as charts
-from app import drawing, reading
+from app import drawing, export_named, reading
 from app.charts_accuracy import MEASURES, Measure
 from app.palette import STARTS
 from app.reading import Marker
@@ -32,6 +32,9 @@ def body(record: StudyRecord) -> None:
             persist_state="page",
         )
         spread = drawing.spread_choice("accuracy_spread")
+        here = rows[(rows["dataset"] == dataset) & (rows["network"] == network)]
+        found = tuple(dict.fromkeys(here["pruner"].dropna()))
+        pruners = tuple(drawing.panel_pruners(found, here["learning_rate"].nunique(), "accuracy_pruner"))
         shared = st.segmented_control(
             "Accuracy axis",
             [True, False],
@@ -41,9 +44,9 @@ def body(record: StudyRecord) -> None:
             key="accuracy_axis",
             persist_state="page",
         )
-    panels, specs = _drawn(study_id, dataset, network, measure, spread, shared, reading.measured(study_id))
+    panels, specs = _drawn(study_id, dataset, network, pruners, measure, spread, shared, reading.measured(study_id))
     if not panels:
-        _dense_only(rows[(rows["dataset"] == dataset) & (rows["network"] == network)], measure)
+        _dense_only(here, measure)
         return
     looks = [look for start, look in STARTS.items() if start == "dense" or start in set(rows["start"])]
     drawing.legend_row(looks, "± " * (spread != "range") + f"{SPREADS[spread]} over seeds")
@@ -54,7 +57,8 @@ def body(record: StudyRecord) -> None:
             f"**{panel.title[0].upper()}{panel.title[1:]}**  \n:gray[:small[{charts.dense_words(panel, spread)}]]"
         )
         alt = f"Test accuracy against sparsity, {panel.title}; the numbers stand in the table below."
-        drawing.show(specs[index], f"accuracy-panel-{index}", alt)
+        saving = export_named.accuracy(record, dataset, network, panel, measure, spread)
+        drawing.show(specs[index], f"accuracy-panel-{index}", alt, saving)
 
     drawing.grid(len(panels), min(len({panel.learning_rate for panel in panels}), 3), cell)
     _numbers(dataset, network, measure, study_id)
@@ -92,11 +96,19 @@ def _dense_only(rows: pd.DataFrame, measure: Measure) -> None:
 
 @st.cache_resource(ttl=reading.KEEP, max_entries=32, show_spinner=False)
 def _drawn(
-    study_id: str, dataset: str, network: str, measure: Measure, spread: Spread, shared: bool, changed: Marker
+    study_id: str,
+    dataset: str,
+    network: str,
+    pruners: tuple[str, ...],
+    measure: Measure,
+    spread: Spread,
+    shared: bool,
+    changed: Marker,
 ) -> tuple[list[charts.Panel], list[drawing.Spec]]:
     del changed
     rows = reading.accuracy(study_id)
     rows = rows[(rows["dataset"] == dataset) & (rows["network"] == network)]
+    rows = rows[rows["pruner"].isin(pruners) | (rows["start"] == "dense")]
     panels = charts.panels(rows, measure, spread)
     axes = [charts.domain(panels if shared else [panel]) for panel in panels]
     return panels, [

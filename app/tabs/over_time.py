@@ -2,8 +2,10 @@
 
 import streamlit as st
 
-from app import charts_overlap, charts_retention, drawing, reading_compare
+from app import charts_overlap, charts_retention, drawing, reading_compare, words
 from app.compare_state import Time
+from app.export_chart import as_drawn, file_name
+from app.export_picture import Legend
 from app.reading import KEEP, Marker
 from app.spread import Spread
 from data.queries import StudyRecord
@@ -33,9 +35,13 @@ def section(record: StudyRecord, dataset: str, network: str, p: float, spread: S
             persist_state="page",
             label_visibility="collapsed",
         )
-        drawing.legend_row([*charts_overlap.rate_looks(rates).values(), charts_overlap.CHANCE], band)
+        looks = (*charts_overlap.rate_looks(rates).values(), charts_overlap.CHANCE)
+        drawing.legend_row(looks, band)
         spec = _drawn(ids, dataset, network, rates, p, spread, time, marker)
-        drawing.show(spec, "overlap-time", "Overlap of initial weights and those in training, by epoch.")
+        title = "Overlap of initial weights and those in training, by epoch"
+        name = file_name(record.study_id, "overlap-time", dataset, network, f"p{p:g}")
+        about = f"{words.network(network)} on {words.dataset(dataset)}, p = {p:g}"
+        drawing.show(spec, "overlap-time", f"{title}.", as_drawn(spec, name, title, about, Legend(looks, band)))
     if lacking := charts_retention.without(dense, here):
         st.caption(lacking)
 

@@ -6,13 +6,17 @@ import pandas as pd
 import streamlit as st
 
 from app import charts_overlap as charts
-from app import drawing, reading, words
+from app import drawing, export_named, reading, words
 from app.charts_overlap import Across
 from app.palette import ramp
 from app.reading import Marker
 from app.spread import SPREADS, Spread
+from app.tabs import over_time
 from data.queries import StudyRecord
 from engine.spec import Study
+
+# Maps of layers by p side by side; each has a cell for every layer and p.
+MOST_MAPS = 2
 
 
 def body(record: StudyRecord) -> None:
@@ -27,12 +31,14 @@ def body(record: StudyRecord) -> None:
         network = drawing.choice("Network", sorted(pooled["network"].unique()), "overlap_network")
         p = _p(study)
         spread = drawing.spread_choice("overlap_spread")
-    rows = pooled[(pooled["dataset"] == dataset) & (pooled["network"] == network)]
+    rows = _rows(study_id, dataset, network)
     band = "± " * (spread != "range") + f"{SPREADS[spread]} over seeds"
-    _retention(study_id, study, dataset, network, spread, band, p)
-    _starts(study_id, study, dataset, network, rows, spread, band, p)
+    _retention(record, dataset, network, rows, spread, band, p)
+    over_time.section(record, dataset, network, p, spread, band)
+    _starts(record, dataset, network, rows, spread, band, p)
     _ancestors(study_id, dataset, network, p)
-    _layers(study_id, study, dataset, network, p)
+    rates = sorted(rows[rows["pair"] == "initial_pretrained"]["learning_rate"].unique())
+    _layers(record, rates, dataset, network, p)
 
 
 def _p(study: Study) -> float:
@@ -47,7 +53,10 @@ def _p(study: Study) -> float:
     )
 
 
-def _retention(study_id: str, study: Study, dataset: str, network: str, spread: Spread, band: str, p: float) -> None:
+def _retention(
+    record: StudyRecord, dataset: str, network: str, rows: pd.DataFrame, spread: Spread, band: str, p: float
+) -> None:
+    study_id, study = record.study_id, record.study
     st.subheader("What training keeps of the initial weights", anchor=False)
     st.caption(
         r"Overlap ratio $R_p(\theta_0, \theta_T)$ of the dense network before and after training, all layers together: "
@@ -58,45 +67,50 @@ def _retention(study_id: str, study: Study, dataset: str, network: str, spread: 
         looks = charts.rate_looks(study.learning_rates)
         drawing.legend_row([*looks.values(), charts.CHANCE], band)
         spec = _drawn_retention(study_id, dataset, network, spread, study.learning_rates, reading.measured(study_id))
-        drawing.show(spec, "overlap-retention", "Overlap of initial and trained weights against p, by learning rate.")
+        alt = "Overlap of initial and trained weights against p, by learning rate."
+        drawing.show(spec, "overlap-retention", alt, export_named.retention(record, dataset, network, rows, spread))
     with figures:
         st.markdown(f"**At p = {p:g}**, mean ± standard deviation")
         table = _retention_table(study_id, dataset, network, p, reading.measured(study_id))
         drawing.table(table, "overlap_retention_frame")
         recipe = study.recipe
         st.markdown(
-            f"Weight decay {words.number(recipe.weight_decay)} with T = {words.plural(recipe.epochs, 'epoch')} decides "
-            "how much of the initialisation is forgotten.",
+            f"Weight decay {words.number(recipe.weight_decay)}, T = {words.plural(recipe.epochs, 'epoch')}: both take "
+            "part in how much of the initial weights is left.",
             help="Each step scales every weight by 1 − learning rate × weight decay before the gradient acts, so one "
             "recipe shrinks the initial values more at a higher learning rate.",
         )
 
 
 def _starts(
-    study_id: str, study: Study, dataset: str, network: str, rows: pd.DataFrame, spread: Spread, band: str, p: float
+    record: StudyRecord, dataset: str, network: str, rows: pd.DataFrame, spread: Spread, band: str, p: float
 ) -> None:
+    study_id, study = record.study_id, record.study
     st.subheader("Starts against the fine-tuned network", anchor=False)
     st.caption(
         r"Overlap ratio of winning ticket ($\theta_0\odot m$) and random reinit ($\theta_0'\odot m$) with the "
         r"fine-tuned network $(\theta_T\odot m)_T$ under one mask $m$. Only kept weights are ranked; independent "
         "weights give p."
     )
-    pruned = rows[rows["pair"].isin(["ticket_finetuned", "reinit_finetuned"])]
-    if pruned.empty:
+    finished = _compared(study_id, dataset, network, p, reading.measured(study_id))
+    if not finished:
         st.info(_no_finetune(study))
         return
     drawing.legend_row([*charts.compared_looks(), charts.CHANCE], band)
-    panels = [(pruner, rate) for pruner in study.pruners for rate in sorted(study.learning_rates)]
+    pruners = drawing.panel_pruners(study.pruners, len(study.learning_rates), "overlap_pruner")
+    panels = [(pruner, rate) for pruner in pruners for rate in sorted(study.learning_rates)]
 
     def cell(index: int) -> None:
         pruner, rate = panels[index]
         title = f"Learning rate {words.number(rate)} · {words.pruner(pruner)}"
         st.markdown(f"**{title}**")
-        if pruned[(pruned["pruner"] == pruner) & (pruned["learning_rate"] == rate)].empty:
+        if (pruner, rate) not in finished:
             st.caption("No fine-tuning has finished yet.")
             return
         spec = _drawn_starts(study_id, dataset, network, pruner, rate, p, spread, reading.measured(study_id))
-        drawing.show(spec, f"overlap-starts-{index}", f"Overlap with the fine-tuned network against sparsity, {title}.")
+        alt = f"Overlap with the fine-tuned network against sparsity, {title}."
+        saving = export_named.starts(record, dataset, network, pruner, rate, p, rows, spread)
+        drawing.show(spec, f"overlap-starts-{index}", alt, saving)
 
     drawing.grid(len(panels), min(len(study.learning_rates), 3), cell)
 
@@ -131,7 +145,8 @@ def _ancestors(study_id: str, dataset: str, network: str, p: float) -> None:
     )
 
 
-def _layers(study_id: str, study: Study, dataset: str, network: str, p: float) -> None:
+def _layers(record: StudyRecord, rates: list[float], dataset: str, network: str, p: float) -> None:
+    study_id = record.study_id
     st.subheader("Layer by layer", anchor=False)
     across = cast(
         Across,
@@ -151,14 +166,34 @@ def _layers(study_id: str, study: Study, dataset: str, network: str, p: float) -
         "in every layer; layers stand in network order, the input on top."
     )
     st.html(ramp("0", "1"))
-    maps = _drawn_layers(study_id, dataset, network, across, p, reading.measured(study_id))
+    if across == "learning_rate":
+        shown: list[float | None] = [None]
+    elif len(rates) <= MOST_MAPS:
+        shown = [*rates]
+    else:
+        shown = [
+            st.selectbox(
+                "Learning rate",
+                rates,
+                format_func=words.number,
+                key="overlap_map_rate",
+                persist_state="page",
+                width=200,
+            )
+        ]
 
     def cell(index: int) -> None:
-        title, spec = maps[index]
+        rate = shown[index]
+        title = f"p = {p:g}" if rate is None else f"Learning rate {words.number(rate)}"
         st.markdown(f"**{title}**")
-        drawing.show(spec, f"overlap-layers-{index}", f"Overlap of initial and trained weights by layer, {title}.")
+        # With p across, a map is the same for every p.
+        held = p if rate is None else None
+        spec, counts = _drawn_layers(study_id, dataset, network, held, rate, reading.measured(study_id))
+        alt = f"Overlap of initial and trained weights by layer, {title}."
+        saving = export_named.layers(record, dataset, network, title, counts)
+        drawing.show(spec, f"overlap-layers-{index}", alt, saving)
 
-    drawing.grid(len(maps), min(len(study.learning_rates), 2) if across == "p" else 1, cell)
+    drawing.grid(len(shown), min(len(shown), 2), cell)
 
 
 @st.cache_resource(ttl=reading.KEEP, max_entries=32, show_spinner=False)
@@ -173,25 +208,23 @@ def _drawn_retention(
 def _drawn_starts(
     study_id: str, dataset: str, network: str, pruner: str, rate: float, p: float, spread: Spread, changed: Marker
 ) -> drawing.Spec:
-    del changed
-    rows = _rows(study_id, dataset, network)
-    return drawing.spec(charts.starts(rows[(rows["pruner"] == pruner) & (rows["learning_rate"] == rate)], p, spread))
+    return drawing.spec(charts.starts(_compared(study_id, dataset, network, p, changed)[pruner, rate], p, spread))
 
 
 @st.cache_resource(ttl=reading.KEEP, max_entries=32, show_spinner=False)
 def _drawn_layers(
-    study_id: str, dataset: str, network: str, across: Across, p: float, changed: Marker
-) -> list[tuple[str, drawing.Spec]]:
+    study_id: str, dataset: str, network: str, p: float | None, rate: float | None, changed: Marker
+) -> tuple[drawing.Spec, pd.DataFrame]:
+    """Return the map at one p with learning rates across, or of one learning rate with p across; and its counts."""
     del changed
     layers = reading.overlaps(study_id)
     layers = layers[(layers["dataset"] == dataset) & (layers["network"] == network)]
-    if across == "learning_rate":
-        shown = layers[layers["p"].round(4) == round(p, 4)]
-        return [(f"p = {p:g}", drawing.spec(charts.layer_map(shown, across)))]
-    return [
-        (f"Learning rate {words.number(rate)}", drawing.spec(charts.layer_map(shown, across)))
-        for rate, shown in layers.groupby("learning_rate")
-    ]
+    if rate is not None:
+        counts = layers[layers["learning_rate"] == rate]
+        return drawing.spec(charts.layer_map(counts, "p")), counts
+    assert p is not None
+    counts = layers[layers["p"].round(4) == round(p, 4)]
+    return drawing.spec(charts.layer_map(counts, "learning_rate")), counts
 
 
 @st.cache_data(ttl=reading.KEEP, max_entries=32, show_spinner=False)
@@ -213,5 +246,23 @@ def _csv(study_id: str, changed: Marker) -> str:
 
 
 def _rows(study_id: str, dataset: str, network: str) -> pd.DataFrame:
+    return _kept_rows(study_id, dataset, network, reading.measured(study_id))
+
+
+# Handed out as they are kept, since thousands of rows are looked through for every panel: not to be changed.
+@st.cache_resource(ttl=reading.KEEP, max_entries=8, show_spinner=False)
+def _kept_rows(study_id: str, dataset: str, network: str, changed: Marker) -> pd.DataFrame:
+    del changed
     pooled = reading.pooled_overlaps(study_id)
     return pooled[(pooled["dataset"] == dataset) & (pooled["network"] == network)]
+
+
+@st.cache_resource(ttl=reading.KEEP, max_entries=32, show_spinner=False)
+def _compared(
+    study_id: str, dataset: str, network: str, p: float, changed: Marker
+) -> dict[tuple[str, float], pd.DataFrame]:
+    """Return the overlaps of starts with fine-tuned networks at one p, by pruner and learning rate."""
+    rows = _kept_rows(study_id, dataset, network, changed)
+    pairs = rows["pair"].isin(["ticket_finetuned", "reinit_finetuned"])
+    found = rows[pairs & (rows["p"].round(4) == round(p, 4))]
+    return {(str(pruner), float(rate)): part for (pruner, rate), part in found.groupby(["pruner", "learning_rate"])}

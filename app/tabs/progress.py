@@ -6,7 +6,7 @@ from dataclasses import replace
 import pandas as pd
 import streamlit as st
 
-from app import charts_progress, drawing, live, reading, words
+from app import charts_progress, drawing, export_named, live, reading, words
 from app.charts_overlap import rate_looks
 from app.charts_progress import Curve
 from app.palette import Look, series
@@ -39,7 +39,7 @@ def body(record: StudyRecord) -> None:
     overview(record, rows, now)
     if trouble:
         st.warning(f"Live speeds are missing: {trouble}", icon=":material/cloud_off:")
-    curves(record.study_id, rows)
+    curves(record, rows)
     if "admm" in record.study.pruners:
         convergence(record)
     stages(rows, now)
@@ -68,12 +68,12 @@ def overview(record: StudyRecord, rows: pd.DataFrame, now: Mapping[str, Progress
                 )
 
 
-def curves(study_id: str, rows: pd.DataFrame) -> None:
+def curves(record: StudyRecord, rows: pd.DataFrame) -> None:
     """Show loss and accuracy of the latest stages, or of those that the reader chooses."""
     names = stage_names(rows)
     st.subheader("Curves", anchor=False)
     chosen = _chosen(rows, names)
-    epochs = reading.epochs(study_id, tuple(chosen)) if chosen else NO_EPOCHS
+    epochs = reading.epochs(record.study_id, tuple(chosen)) if chosen else NO_EPOCHS
     epochs = epochs.assign(name=epochs["fingerprint"].map(names))
     looks = {name: replace(look, shape="stroke") for name, look in series(names[f] for f in chosen).items()}
     if epochs.empty:
@@ -85,7 +85,8 @@ def curves(study_id: str, rows: pd.DataFrame) -> None:
     def cell(index: int) -> None:
         curve: Curve = ("loss", "accuracy")[index]
         chart = charts_progress.curves(epochs, looks, curve, total)
-        drawing.show(drawing.spec(chart), f"curves-{curve}", f"Training and test {curve} by epoch.")
+        saving = export_named.curves(record, epochs, looks, curve)
+        drawing.show(drawing.spec(chart), f"curves-{curve}", f"Training and test {curve} by epoch.", saving)
 
     drawing.grid(2, 2, cell)
 
@@ -110,7 +111,9 @@ def convergence(record: StudyRecord) -> None:
         if len(kinds) > 1:
             st.markdown(f"**{words.plain(network)} on {words.plain(dataset)}**")
         spec = _drawn_residuals(study_id, dataset, network, record.study.learning_rates, reading.measured(study_id))
-        drawing.show(spec, f"residual-{index}", "ADMM's primal residual by round.")
+        looks = _strokes(record.study.learning_rates).values()
+        saving = export_named.residuals(record, dataset, network, found, list(looks))
+        drawing.show(spec, f"residual-{index}", "ADMM's primal residual by round.", saving)
 
     drawing.grid(len(kinds), 2, cell)
 

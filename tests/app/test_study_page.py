@@ -127,11 +127,11 @@ def test_accuracy_of_several_networks_has_a_selector(store: Store, study: Study)
     assert charts(app) == 4
 
 
-def test_overlap_shows_all_four_views_and_the_weight_decay(store: Store, study: Study) -> None:
+def test_overlap_shows_all_five_views_and_the_weight_decay(store: Store, study: Study) -> None:
     record(store, study)
     app = tab("Overlap")
-    assert charts(app) == 1 + 4 + 2
-    assert "Weight decay 0.01 with T = 4 epochs decides how much of the initialisation is forgotten." in texts(app)
+    assert charts(app) == 1 + 1 + 4 + 2
+    assert "Weight decay 0.01, T = 4 epochs: both take part in how much of the initial weights is left." in texts(app)
     assert [len(table.value) for table in app.dataframe] == [2, 4]
     app.select_slider(key="overlap_p").set_value(0.1)
     assert len(rerun(app).dataframe[1].value) == 8

@@ -48,7 +48,7 @@ def test_a_study_gives_what_running_it_in_one_place_gives(machine: Machine, tmp_
     alone = run(plan, str(tmp_path / "alone"), machine.config.home, ["cpu"], 1, lambda *_: None)
     expected = tables.tables_from_results(plan, alone)
     recorded = tables.tables_from_store(machine.store, study_id)
-    assert set(recorded) == {"accuracy", "overlap", "epochs"}
+    assert set(recorded) == {"accuracy", "overlap", "epochs", "claims"}
     for name, table in recorded.items():
         clock = [column for column in table.column_names if column == "seconds"]
         assert table.num_rows > 0

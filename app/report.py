@@ -1,0 +1,151 @@
+"""A study's report: one HTML file that holds everything it shows and opens from disk, without a network."""
+
+import json
+from base64 import b64encode
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import vl_convert
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from app import charts_accuracy, charts_overlap, report_facts, verdict_cards, words
+from app.charts_accuracy import MEASURES
+from app.export_picture import VEGA_LITE, Legend, theme
+from app.palette import legend, ramp
+from app.report_charts import MEASURE, PARTS, Drawn, Measured, charts, kinds, measured, near_p, of
+from app.report_verdicts import Judged, judged
+from data import queries
+from data.provenance import provenance
+from data.queries import StudyRecord
+from data.store import Store
+from engine.judging import Thresholds
+from engine.spec import to_toml
+
+FOLDER = Path(__file__).with_name("templates")
+COMMAND = "python -m tasks run study.toml --out DIR"
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a report shows of one dataset and network; charts, by their part, with their numbers in the report."""
+
+    title: str
+    charts: dict[str, list[tuple[int, Drawn]]]
+    accuracy: pd.DataFrame
+    retention: pd.DataFrame
+    ancestors: pd.DataFrame
+    verdicts: Judged
+
+
+def report(store: Store, study_id: str, now: datetime | None = None) -> str:
+    """Return the report of a study as it stands; UnknownStudy where it is not recorded."""
+    record, found = queries.study(store, study_id), measured(store, study_id)
+    return render(store, record, found, list(charts(record, found)), now)
+
+
+def render(store: Store, record: StudyRecord, found: Measured, drawn: list[Drawn], now: datetime | None = None) -> str:
+    """Return the report of a study from what was read and drawn of it already."""
+    stages = queries.stages(store, record.study_id)
+    thresholds = Thresholds()
+    failed, more = report_facts.failures(stages)
+    made = provenance(store, record.study_id)
+    script, style = (FOLDER / "report.js").read_text(), (FOLDER / "report.css").read_text()
+    return (
+        _templates()
+        .get_template("report.html")
+        .render(
+            record=record,
+            study=record.study,
+            compares=words.compares(record.study.model_dump()),
+            summary=report_facts.summary(record, made, len(stages)),
+            columns=min(3, max(2, len(record.study.learning_rates))),
+            warning=report_facts.unfinished(record, len(stages)),
+            general=report_facts.general(record, made, len(stages), now or datetime.now(UTC)),
+            recipe=report_facts.recipe(record),
+            recipe_words=verdict_cards.recipe_words(record.study),
+            failed=failed,
+            more_failed=more,
+            parts=[_part(record, found, drawn, *kind) for kind in kinds(found)],
+            measure=MEASURES[MEASURE],
+            p=near_p(record),
+            thresholds=verdict_cards.thresholds_table(thresholds),
+            toml=to_toml(record.study),
+            command=COMMAND,
+            style=Markup(style),
+            libraries=Markup(libraries()),
+            script=Markup(script),
+            policy=_policy(libraries(), script),
+            data=embedded({"charts": [item.spec for item in drawn], "config": theme(*_INKS, FONTS, faint=0.2)}),
+            icon=b64encode(Path(__file__).with_name("icon.svg").read_bytes()).decode(),
+            legend=lambda items: _legend(items[0][1].saving.legend),
+        )
+    )
+
+
+# Charts take the colour of the text around them, so that they are drawn once for light, dark and paper.
+_INKS = ("currentColor", "currentColor", "currentColor")
+FONTS = "system-ui, -apple-system, Segoe UI, Roboto, Liberation Sans, Arial, sans-serif"
+
+
+def embedded(value: Any) -> Markup:
+    """Return a value as JSON that no HTML around it can take for a tag, an entity or an end of its script."""
+    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+
+
+@lru_cache(maxsize=1)
+def libraries() -> str:
+    """Return Vega, Vega-Lite and Vega-Embed as one script, as it may stand between script tags."""
+    bundle = str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=VEGA_LITE))
+    return bundle.replace("</script", "<\\/script").replace("<!--", "<\\!--")
+
+
+def _policy(*scripts: str) -> str:
+    """Return the rule that the browser keeps: these scripts and no other run, and nothing is fetched."""
+    hashes = " ".join(f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'" for script in scripts)
+    return f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data:; base-uri 'none'"
+
+
+def _part(record: StudyRecord, found: Measured, drawn: list[Drawn], dataset: str, network: str) -> Part:
+    accuracy, pooled = of(found.accuracy, dataset, network), of(found.pooled, dataset, network)
+    own: dict[str, list[tuple[int, Drawn]]] = {name: [] for name in PARTS}
+    for index, item in enumerate(drawn):
+        if (item.dataset, item.network) == (dataset, network):
+            own[item.part].append((index, item))
+    pruned = bool((accuracy["start"] != "dense").any())
+    table = charts_accuracy.table if pruned else charts_accuracy.dense_table
+    p = near_p(record)
+    return Part(
+        f"{words.network(network)} on {words.dataset(dataset)}",
+        own,
+        table(accuracy, MEASURE),
+        charts_overlap.retention_table(pooled, p),
+        charts_overlap.table(pooled, p),
+        judged(accuracy, pooled, Thresholds()),
+    )
+
+
+def _legend(told: Legend | None) -> Markup:
+    """Return the legend of a row of charts as HTML; `app.palette` escapes what it holds."""
+    if told is None:
+        return Markup()
+    colours = ramp(*told.ramp) if told.ramp else ""
+    row = legend(told.looks, told.bands, told.note) if told.looks or told.bands or told.note else ""
+    return Markup(f"{colours}{row}")
+
+
+@lru_cache(maxsize=1)
+def _templates() -> Environment:
+    return Environment(
+        loader=FileSystemLoader(FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )

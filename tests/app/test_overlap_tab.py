@@ -1,0 +1,50 @@
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from data.store import Store
+from engine.spec import Study
+from tests.app.dashboard import open_page, rerun, texts
+from tests.app.made_study import record
+
+ID = "made-study-0001"
+
+
+def opened(store: Store, study: Study, tab: str) -> AppTest:
+    record(store, study)
+    app = open_page("views/study.py", study=ID)
+    app.session_state["tab"] = tab
+    return rerun(app)
+
+
+@pytest.fixture
+def sweep(study: Study) -> Study:
+    return study.model_copy(update={"learning_rates": (0.01, 0.03, 0.1), "pruners": ("iterative", "oneshot", "admm")})
+
+
+def test_two_rates_have_their_maps_side_by_side_and_more_are_chosen_from(
+    store: Store, study: Study, sweep: Study
+) -> None:
+    app = opened(store, study, "Overlap")
+    assert not [box for box in app.selectbox if box.key == "overlap_map_rate"]
+    record(store, sweep, study_id="sweep")
+    app = open_page("views/study.py", study="sweep")
+    app.session_state["tab"] = "Overlap"
+    app = rerun(app)
+    assert app.selectbox("overlap_map_rate").options == ["0.01", "0.03", "0.1"]
+    app.selectbox("overlap_map_rate").set_value(0.1)
+    assert "**Learning rate 0.1**" in texts(rerun(app))
+
+
+@pytest.mark.parametrize(("tab", "key"), [("Overlap", "overlap_pruner"), ("Accuracy", "accuracy_pruner")])
+def test_so_many_panels_that_a_browser_would_be_slow_are_drawn_a_pruner_at_a_time(
+    store: Store, sweep: Study, tab: str, key: str
+) -> None:
+    app = opened(store, sweep, tab)
+    assert app.selectbox(key).value == "iterative"
+    before = texts(app)
+    assert "earning rate 0.03 · iterative" in before
+    assert "earning rate 0.03 · one-shot" not in before
+    app.selectbox(key).set_value("oneshot")
+    after = texts(rerun(app))
+    assert "earning rate 0.03 · one-shot" in after
+    assert "earning rate 0.03 · iterative" not in after

@@ -1,0 +1,93 @@
+"""A report opened from disk, with the network off."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from app.report import report
+from data.store import Store
+from engine.spec import parse_study
+from tests.app.made_study import record
+from tests.browser.conftest import FINISHED
+
+pytestmark = pytest.mark.browser
+
+ID = "finished-before"
+HOSTILE = "Two </script><script>window.harmed = 1</script> rates"
+
+
+@dataclass
+class Offline:
+    """A report in a browser without a network, with all that the browser said and asked for."""
+
+    page: Page
+    said: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report of a study whose name and note mean harm."""
+    folder = tmp_path_factory.mktemp("report")
+    store = Store(folder / "ticketscope.duckdb")
+    store.ensure()
+    note = "A note </style><img src=x onerror='window.harmed = 2'>"
+    record(store, parse_study({**FINISHED, "name": HOSTILE, "note": note, "seeds": [0, 1, 2]}), study_id=ID)
+    path = folder / "report.html"
+    path.write_text(report(store, ID), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(params=[(1440, "light"), (420, "dark")], ids=["wide-light", "narrow-dark"])
+def opened(browser: Browser, file: Path, request: pytest.FixtureRequest) -> Iterator[Offline]:
+    """The report, opened from disk."""
+    width, scheme = request.param
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    context.set_offline(True)
+    found = Offline(context.new_page())
+    found.page.on("console", lambda message: found.said.append(message.text))
+    found.page.on("pageerror", lambda error: found.said.append(str(error)))
+    found.page.on("request", lambda asked: found.asked.append(asked.url))
+    found.page.goto(file.as_uri())
+    found.page.wait_for_selector("body[data-drawn]", timeout=20_000)
+    yield found
+    context.close()
+
+
+def test_it_opens_from_disk_draws_every_chart_and_asks_for_nothing(opened: Offline, file: Path) -> None:
+    page = opened.page
+    places = page.locator("[data-chart]")
+    assert places.count() == 2 + 1 + 2 + 2
+    for index in range(places.count()):
+        expect(places.nth(index).locator("svg.marks path").first).to_be_attached()
+    assert opened.said == []
+    assert opened.asked == [file.as_uri()]
+    # Nothing is wider than the window.
+    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+
+
+def test_a_point_tells_its_numbers(opened: Offline) -> None:
+    page = opened.page
+    point = page.locator("[data-chart='0'] g.mark-symbol path").first
+    point.scroll_into_view_if_needed()
+    point.hover(force=True)
+    expect(page.locator("#vg-tooltip-element")).to_contain_text(re.compile(r"seeds \(n\)\s*3"))
+
+
+def test_what_people_wrote_is_read_and_not_run(opened: Offline) -> None:
+    page = opened.page
+    expect(page.locator("h1")).to_have_text(HOSTILE)
+    expect(page.locator(".note")).to_contain_text("</style><img")
+    assert page.evaluate("window.harmed") is None
+
+
+def test_rules_and_numbers_open(opened: Offline) -> None:
+    card = opened.page.locator(".card").first
+    expect(card.locator("table").first).to_be_hidden()
+    card.locator("summary").click()
+    expect(card.locator("table").first).to_be_visible()
+    expect(card).to_contain_text("(n = 3)")
