@@ -20,8 +20,10 @@ def later(tmp_path: Path) -> Path:
     """A schema that is two versions further than the first, with the migrations that lead there."""
     folder = tmp_path / "later"
     (folder / "migrations").mkdir(parents=True)
-    newest = FIRST.read_text().replace("'version', '1'", "'version', '3'").replace(
-        "CREATE TABLE residuals", "CREATE TABLE notes (text VARCHAR);\nCREATE TABLE residuals"
+    newest = (
+        FIRST.read_text()
+        .replace("'version', '1'", "'version', '3'")
+        .replace("CREATE TABLE residuals", "CREATE TABLE notes (text VARCHAR);\nCREATE TABLE residuals")
     )
     (folder / "schema.sql").write_text(newest + "ALTER TABLE residuals ADD COLUMN device VARCHAR;\n")
     second = "CREATE TABLE notes (text VARCHAR); UPDATE meta SET value = '2' WHERE key = 'version';"
