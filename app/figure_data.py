@@ -2,6 +2,7 @@
 
 import tomllib
 from dataclasses import dataclass
+from functools import lru_cache
 
 import pandas as pd
 import streamlit as st
@@ -61,11 +62,15 @@ CATALOGUE = (Settings(), Settings("small"), Settings("small", paper.OWN))
 
 def study(name: str, chosen: Settings) -> Study:
     """Return what to train for a figure, a panel of one, or all; errors as for `engine.paper.study`."""
-    wanted = paper.study(name, chosen.scale, chosen.data)
+    wanted = _catalogued(name, chosen.scale, chosen.data)
     if chosen.like is None:
         return wanted
     like = _recipes(reading.marker()).get(chosen.like)
     return wanted if like is None else wanted.model_copy(update=_borrowed(like))
+
+
+# Studies and plans never change, and hashing one costs more than all else on a page of cards.
+_catalogued = lru_cache(maxsize=256)(paper.study)
 
 
 def _borrowed(like: Study) -> dict[str, object]:
@@ -103,14 +108,16 @@ def _key(one: Study, data: str) -> str:
 
 def planned(name: str, chosen: Settings) -> Plan:
     """Return the plan of a figure under some settings; DatasetError and StudyError as in planning a study."""
-    wanted = study(name, chosen)
-    identities = tuple((dataset, identity(dataset, settings().home)) for dataset in wanted.datasets)
-    return _plan(wanted, identities)
+    return _plan(name, chosen, _identities(study(name, chosen).datasets))
 
 
-@st.cache_resource(ttl="1h", max_entries=256, show_spinner=False)
-def _plan(wanted: Study, identities: tuple[tuple[str, str], ...]) -> Plan:
-    return plan(wanted, dict(identities))
+def _identities(datasets: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    return tuple((dataset, identity(dataset, settings().home)) for dataset in datasets)
+
+
+@lru_cache(maxsize=128)
+def _plan(name: str, chosen: Settings, identities: tuple[tuple[str, str], ...]) -> Plan:
+    return plan(study(name, chosen), dict(identities))
 
 
 @dataclass(frozen=True)
@@ -144,19 +151,18 @@ def _recorded(changed: Marker) -> set[str]:
 
 def runs(figure: Figure, chosen: Settings) -> Runs:
     """Return what is trained of a figure; errors as for `planned`."""
-    return _runs(figure, chosen, planned(figure.id, chosen), results())
+    return _runs(figure.id, chosen, _identities(study(figure.id, chosen).datasets), results())
 
 
-@st.cache_resource(
-    ttl=reading.KEEP, max_entries=64, show_spinner=False, hash_funcs={Figure: lambda f: f.id, Plan: lambda p: p.study}
-)
-def _runs(figure: Figure, chosen: Settings, one: Plan, changed: int) -> Runs:
-    del changed, chosen
+@st.cache_resource(ttl=reading.KEEP, max_entries=128, show_spinner=False, hash_funcs={Settings: repr})
+def _runs(name: str, chosen: Settings, identities: tuple[tuple[str, str], ...], changed: int) -> Runs:
+    del changed
+    one = _plan(name, chosen, identities)
     finished = _recorded(reading.marker())
     roles = [role for role in one.roles if role.fingerprint in finished]
     if not roles:
         return Runs(pd.DataFrame(), pd.DataFrame(), (), 0, len(one.stages))
     accuracy = figures.accuracy(reading.store(), roles)
     pooled = figures.pooled_overlaps(reading.store(), roles, PAIRS, one.study.overlap_p)
-    verdicts = evaluate(*from_frames(accuracy, pooled), claims=figure.claims)
+    verdicts = evaluate(*from_frames(accuracy, pooled), claims=paper.FIGURES[name].claims)
     return Runs(accuracy, pooled, verdicts, len(finished & one.stages.keys()), len(one.stages))

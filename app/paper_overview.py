@@ -140,20 +140,14 @@ def _card(figure: Figure, chosen: Settings) -> None:
 def _everything(chosen: Settings) -> None:
     """Show what all figures together take, and launch them."""
     st.subheader("Everything", anchor=False)
-    wanted = figure_data.study(paper.ALL, chosen)
+    one = figure_data.planned(paper.ALL, chosen)
+    total, finished = len(one.stages), figure_data.done(one)
     with st.container(border=True, key="figure-all", gap="small"):
-        try:
-            with st.spinner("Planning all figures…"):
-                found = outlook(to_toml(wanted))
-        except ArtifactError as error:
-            st.error(str(error))
-            return
         apart = _apart(chosen.scale, chosen.data)
         st.markdown(
-            f"All figures and the table: **{apart:,}** trainings one by one, **{found.trainings:,}** after sharing "
-            "what is equal."
+            f"All figures and the table: **{apart:,}** trainings one by one, **{total:,}** after sharing what is equal."
         )
-        launching.plan_numbers(found, "all_numbers")
+        st.progress(finished / total, text=f"{finished:,} of {words.plural(total, 'training')} done")
         if st.button("Launch all", icon=":material/rocket_launch:", key="launch_all"):
             confirm(chosen)
         if chosen.like is None:
@@ -164,7 +158,12 @@ def _everything(chosen: Settings) -> None:
 def confirm(chosen: Settings) -> None:
     """Ask before all figures are launched."""
     wanted = figure_data.study(paper.ALL, chosen)
-    found = outlook(to_toml(wanted))
+    try:
+        with st.spinner("Estimating…"):
+            found = outlook(to_toml(wanted))
+    except ArtifactError as error:
+        st.error(str(error))
+        return
     st.markdown(
         f"{words.plural(found.trainings - found.reused, 'training')}, about {words.duration(found.seconds)} on "
         f"{words.plural(found.workers, 'worker')}."

@@ -1,6 +1,6 @@
 """The Progress tab: how far a study is, stage by stage, live while it runs."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import pandas as pd
@@ -73,9 +73,8 @@ def curves(record: StudyRecord, rows: pd.DataFrame) -> None:
     names = stage_names(rows)
     st.subheader("Curves", anchor=False)
     chosen = _chosen(rows, names)
-    epochs = reading.epochs(record.study_id, tuple(chosen)) if chosen else NO_EPOCHS
-    epochs = epochs.assign(name=epochs["fingerprint"].map(names))
-    looks = {name: replace(look, shape="stroke") for name, look in series(names[f] for f in chosen).items()}
+    epochs = _epochs(record.study_id, {fingerprint: names[fingerprint] for fingerprint in chosen})
+    looks = _series(names[fingerprint] for fingerprint in chosen)
     if epochs.empty:
         st.markdown(":gray[No epoch is recorded yet of the stages that are running or chosen.]")
     else:
@@ -84,11 +83,30 @@ def curves(record: StudyRecord, rows: pd.DataFrame) -> None:
 
     def cell(index: int) -> None:
         curve: Curve = ("loss", "accuracy")[index]
-        chart = charts_progress.curves(epochs, looks, curve, total)
+        named = tuple((fingerprint, names[fingerprint]) for fingerprint in chosen)
+        spec = _drawn_curves(record.study_id, named, curve, total, reading.standing(record.study_id))
         saving = export_named.curves(record, epochs, looks, curve)
-        drawing.show(drawing.spec(chart), f"curves-{curve}", f"Training and test {curve} by epoch.", saving)
+        drawing.show(spec, f"curves-{curve}", f"Training and test {curve} by epoch.", saving)
 
     drawing.grid(2, 2, cell)
+
+
+def _series(names: Iterable[str]) -> dict[str, Look]:
+    return {name: replace(look, shape="stroke") for name, look in series(names).items()}
+
+
+def _epochs(study_id: str, names: Mapping[str, str]) -> pd.DataFrame:
+    epochs = reading.epochs(study_id, tuple(names)) if names else NO_EPOCHS
+    return epochs.assign(name=epochs["fingerprint"].map(names))
+
+
+@st.cache_resource(ttl=reading.KEEP, max_entries=32, show_spinner=False)
+def _drawn_curves(
+    study_id: str, named: tuple[tuple[str, str], ...], curve: Curve, total: int, changed: Marker
+) -> drawing.Spec:
+    del changed
+    looks = _series(name for _, name in named)
+    return drawing.spec(charts_progress.curves(_epochs(study_id, dict(named)), looks, curve, total))
 
 
 def convergence(record: StudyRecord) -> None:
