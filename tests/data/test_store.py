@@ -58,7 +58,7 @@ def test_a_store_of_a_newer_version_is_refused_and_left_alone(store: Store) -> N
     with duckdb.connect(str(store.path)) as connection:
         connection.execute("UPDATE meta SET value = '999' WHERE key = 'version'")
     before = store.path.read_bytes()
-    with pytest.raises(StoreError, match=r"has version 999, this Ticketscope knows versions up to 1; update"):
+    with pytest.raises(StoreError, match=r"has version 999, this Ticketscope knows versions up to \d+; update"):
         queries.studies(Store(store.path))
     assert store.path.read_bytes() == before
 
