@@ -61,8 +61,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a dashboard with Redis, recorder and workers behind it, and one study that finished before."""
-    home = finished_home(tmp_path_factory.mktemp("up"))
-    with served("-m", "tasks", "up", "--workers", "2", "--device", "cpu", "--port", home=home) as address:
+    with up(tmp_path_factory.mktemp("up")) as address:
         yield address
 
 
@@ -81,6 +80,14 @@ def finished_home(folder: Path) -> Path:
     store.ensure()
     record(store, parse_study(FINISHED), study_id="finished-before")
     return home
+
+
+@contextmanager
+def up(folder: Path) -> Iterator[str]:
+    """Run everything that `up` starts, in a home of its own, for the block; yield the dashboard's address."""
+    command = ("-m", "tasks", "up", "--workers", "2", "--device", "cpu", "--port")
+    with served(*command, home=finished_home(folder)) as address:
+        yield address
 
 
 @contextmanager

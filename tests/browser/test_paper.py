@@ -1,15 +1,25 @@
 """The paper's figures in the browser: launched small, drawn and judged from the runs."""
 
-import pytest
-from playwright.sync_api import expect
+from collections.abc import Iterator
+from pathlib import Path
 
-from tests.browser.conftest import Watched
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.browser.conftest import Watched, up, watching
 
 pytestmark = pytest.mark.browser
 
 
-def test_a_figure_is_launched_small_and_its_card_read(watched: Watched) -> None:
-    page = watched.page
+@pytest.fixture
+def untrained(browser: Browser, tmp_path: Path) -> Iterator[Watched]:
+    """A browser page at a dashboard where no other test has trained what the figures share."""
+    with up(tmp_path) as address, watching(browser, address) as page:
+        yield page
+
+
+def test_a_figure_is_launched_small_and_its_card_read(untrained: Watched) -> None:
+    watched, page = untrained, untrained.page
     watched.open("/paper?scale=small")
     card = page.locator(".st-key-figure-main-fig4")
     expect(card).to_contain_text("0 of 6 trainings done")
