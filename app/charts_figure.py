@@ -10,7 +10,7 @@ from app.charts_accuracy import HEIGHT, Layers, told_title
 from app.charts_overlap import CHANCE, rate_looks
 from app.palette import NEUTRAL, STARTS, Look, series
 from app.scales import colour, dash, shape
-from app.spread import Spread, describe, summarise
+from app.spread import SPREADS, Spread, describe, summarise
 from engine.paper import Panel, Reported
 
 # Reads on light and dark pages alike.
@@ -67,6 +67,29 @@ def domain(frames: Sequence[pd.DataFrame], spread: Spread) -> tuple[float, float
     values = pd.concat([part[["mean", "low", "high"]] for part in told]).stack().astype(float)
     margin = max(0.08 * float(values.max() - values.min()), 0.5)
     return max(0.0, float(values.min()) - margin), min(100.0, float(values.max()) + margin)
+
+
+def numbers(rows: pd.DataFrame, panel: Panel, spread: Spread) -> pd.DataFrame:
+    """Return the numbers that a panel draws, ready for CSV: a row per mean over seeds, with its band and n.
+
+    rows: those of the panel. A dense network has sparsity 0 and no pruner; overlaps have their level of chance.
+    """
+    place = ["dataset", "network", "learning_rate"]
+    if panel.quantity == "accuracy":
+        found = summarise(rows, "test_accuracy", [*place, "pruner", "start", "sparsity"], spread)
+    elif panel.quantity == "retention":
+        drawn = rows[rows["pair"] == "initial_pretrained"]
+        found = summarise(drawn, "ratio", [*place, "pair", "p"], spread)
+    else:
+        drawn = rows[rows["pair"].isin([PAIR_OF[start] for start in panel.starts]) & _at(rows, panel.ps[0])]
+        found = summarise(drawn, "ratio", [*place, "pruner", "pair", "sparsity", "p"], spread)
+    if "p" in found:
+        found["chance"] = found["p"]
+    return found.assign(low_to_high=SPREADS[spread])
+
+
+def _at(rows: pd.DataFrame, p: float) -> "pd.Series[bool]":
+    return rows["p"].round(4) == round(p, 4)
 
 
 def _by_start(rows: pd.DataFrame, panel: Panel, spread: Spread, y: tuple[float, float]) -> Layers:
@@ -165,7 +188,7 @@ def start_overlap(pooled: pd.DataFrame, panel: Panel, spread: Spread) -> Layers:
     """Return the overlap of each start with the fine-tuned network as bars by sparsity, the chance level p marked."""
     start_of = {PAIR_OF[start]: start for start in panel.starts}
     p = panel.ps[0]
-    rows = pooled[pooled["pair"].isin(start_of) & (pooled["p"].round(4) == round(p, 4))]
+    rows = pooled[pooled["pair"].isin(start_of) & _at(pooled, p)]
     frame = summarise(rows, "ratio", ["pair", "sparsity"], spread)
     frame["name"] = [STARTS[start_of[pair]].name for pair in frame["pair"]]
     frame["group"] = [words.percent(sparsity) for sparsity in frame["sparsity"]]

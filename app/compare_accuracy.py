@@ -23,7 +23,7 @@ from app.compare_state import CompareState
 from app.export_chart import menu
 from app.palette import STARTS
 from app.reading import KEEP, Marker
-from app.spread import SPREADS, Spread
+from app.spread import Spread, band
 
 MOST_PANELS = 12
 # Entries of a legend; further ones are told by the tooltips.
@@ -66,8 +66,7 @@ def _legend(comparison: Comparison, state: CompareState) -> None:
     ]
     if has_dense and state.by not in ("start", "pruner"):
         plain[-1] = replace(STARTS["dense"], name="dense, in the colour of its line")
-    band = "± " * (state.spread != "range") + f"{SPREADS[state.spread]} over seeds"
-    drawing.legend_row(plain, band)
+    drawing.legend_row(plain, band(state.spread))
     rests = list(comparison.rests.values())
     if rests:
         more = len(rests) - MOST_LEGEND

@@ -14,6 +14,7 @@ from app.compare_saving import Numbers, means
 from app.compare_state import CompareState
 from app.palette import Look, ramp
 from app.reading import KEEP, Marker
+from app.spread import band
 
 MOST_PANELS = 12
 # Maps have a cell, and a figure in it, for every layer and column.
@@ -35,7 +36,7 @@ def body(state: CompareState, rows: pd.DataFrame) -> None:
         compare_controls.spread(state)
     state = replace(state, p=p, point="", zoom=None)
     rates = sorted(float(rate) for rate in rows["learning_rate"].unique())
-    band = compare_saving.band(state.spread)
+    bands = band(state.spread)
     marker = reading_compare.marker(state.studies)
     looks = [*charts.rate_looks(rates).values(), charts.CHANCE]
 
@@ -44,8 +45,10 @@ def body(state: CompareState, rows: pd.DataFrame) -> None:
         r"Overlap ratio $R_p(\theta_0, \theta_T)$ of the dense network before and after training, all layers together. "
         "Independent weights give p."
     )
-    drawing.legend_row(looks, band)
-    _grid(_by_p(state, marker), "compare-retention", "Overlap of initial and trained weights against p", 3, looks, band)
+    drawing.legend_row(looks, bands)
+    _grid(
+        _by_p(state, marker), "compare-retention", "Overlap of initial and trained weights against p", 3, looks, bands
+    )
 
     st.subheader("Over training time", anchor=False)
     st.caption(
@@ -61,8 +64,8 @@ def body(state: CompareState, rows: pd.DataFrame) -> None:
     )
     retained, lacking = _over_time(state, marker)
     if retained:
-        drawing.legend_row(looks, band)
-        _grid(retained, "compare-time", "Overlap of initial weights and those in training, by epoch", 3, looks, band)
+        drawing.legend_row(looks, bands)
+        _grid(retained, "compare-time", "Overlap of initial weights and those in training, by epoch", 3, looks, bands)
     if lacking:
         st.caption(lacking)
 
@@ -74,9 +77,9 @@ def body(state: CompareState, rows: pd.DataFrame) -> None:
     starts, total = _by_sparsity(state, marker)
     if starts:
         compared = [*charts.compared_looks(), charts.CHANCE]
-        drawing.legend_row(compared, band)
+        drawing.legend_row(compared, bands)
         _grid(
-            starts, "compare-starts", "Overlap with the fine-tuned network against sparsity", 3, compared, band, total
+            starts, "compare-starts", "Overlap with the fine-tuned network against sparsity", 3, compared, bands, total
         )
     else:
         st.info(

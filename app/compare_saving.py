@@ -10,14 +10,9 @@ from app.compare_state import CompareState
 from app.export_chart import Saving, file_name
 from app.export_picture import Legend
 from app.palette import STARTS, Look
-from app.spread import SPREADS, Spread, summarise
+from app.spread import SPREADS, Spread, band, summarise
 
 Numbers = Callable[[], pd.DataFrame]
-
-
-def band(spread: Spread) -> str:
-    """Return what a shaded band shows, in words."""
-    return "± " * (spread != "range") + f"{SPREADS[spread]} over seeds"
 
 
 def means(rows: pd.DataFrame, value: str, by: list[str], spread: Spread) -> Numbers:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import get_args
 
 import pandas as pd
@@ -11,6 +12,8 @@ from app import charts_progress, drawing, reading_compare, words
 from app.charts_progress import Curve
 from app.compare_points import KEYS, apart, by_studies, point_id
 from app.compare_state import CompareState
+from app.export_chart import Saving, file_name
+from app.export_picture import Legend
 from app.palette import Look, series
 from app.reading import KEEP, Marker
 
@@ -81,13 +84,29 @@ def _curves(state: CompareState, found: pd.DataFrame, marker: Marker) -> None:
     if len(found) > MOST_CURVES:
         note += f" · the first {MOST_CURVES} of {len(found)} seeds"
     drawing.legend_row(looks.values(), "", note)
+    about = _title(found.iloc[0])
+    epochs = reading_compare.epochs(state.studies, tuple(found["fingerprint"].head(MOST_CURVES)))
     specs = _drawn(state.studies, by_studies(state), state.point, marker)
 
     def cell(index: int) -> None:
         curve = _CURVES[index]
-        drawing.show(specs[index], f"compare-{curve}", f"Training and test {curve} by epoch, each seed.")
+        heading = f"Training and test {curve} by epoch, each seed"
+        saving = Saving(
+            file_name("compare", "seeds", curve, state.point),
+            heading,
+            partial(numbers, epochs, found, curve),
+            about,
+            Legend(tuple(looks.values()), "", note),
+        )
+        drawing.show(specs[index], f"compare-{curve}", f"{heading}.", saving)
 
     drawing.grid(len(specs), 2, cell)
+
+
+def numbers(epochs: pd.DataFrame, found: pd.DataFrame, curve: Curve) -> pd.DataFrame:
+    """Return what the curves of some seeds draw, a row per seed and epoch; found: rows of `behind`."""
+    columns = ["seed", "fingerprint", "epoch", f"train_{curve}", f"test_{curve}"]
+    return epochs.merge(found[["fingerprint", "seed"]], on="fingerprint")[columns]
 
 
 def _looks(found: pd.DataFrame) -> dict[str, Look]:

@@ -13,6 +13,7 @@ from app.compare_saving import Numbers, means
 from app.compare_state import CompareState
 from app.palette import STARTS, Look, series
 from app.reading import KEEP, Marker
+from app.spread import band
 
 # A sparsity at which starts have begun to differ, in the paper and elsewhere: the nearest one is shown at first.
 USUAL = 0.8
@@ -42,12 +43,12 @@ def body(state: CompareState, rows: pd.DataFrame) -> None:
         r"$R_p(\theta_0, \theta_T)$; winning ticket minus random reinit of the same seed and mask."
     )
     looks = [look for start, look in STARTS.items() if start in drawn.starts]
-    band = compare_saving.band(state.spread)
+    bands = band(state.spread)
     if len(drawn.rests) > 1:
-        drawing.legend_row([replace(look, shape="stroke", dash=()) for look in looks], f"{band}; {charts_sweep.BAND}")
+        drawing.legend_row([replace(look, shape="stroke", dash=()) for look in looks], f"{bands}; {charts_sweep.BAND}")
         drawing.legend_row([*drawn.rests.values(), charts_overlap.CHANCE])
     else:
-        drawing.legend_row([*looks, charts_overlap.CHANCE], f"{band}; {charts_sweep.BAND}")
+        drawing.legend_row([*looks, charts_overlap.CHANCE], f"{bands}; {charts_sweep.BAND}")
     alts = ("Test accuracy", "Overlap of initial and trained weights", "Winning ticket minus random reinit")
     with st.container(gap="xsmall", key="compare_sweep"):
         for key, spec, numbers, alt in zip(KEYS, drawn.panels, drawn.numbers, alts, strict=True):
@@ -56,7 +57,7 @@ def body(state: CompareState, rows: pd.DataFrame) -> None:
             else:
                 name = key.removeprefix("compare-")
                 saving = compare_saving.chart(
-                    name, f"{alt} by learning rate", numbers, [*looks, *drawn.rests.values()], band
+                    name, f"{alt} by learning rate", numbers, [*looks, *drawn.rests.values()], bands
                 )
                 drawing.show(spec, key, f"{alt} by learning rate.", saving)
     _thesis(state, drawn)

@@ -11,13 +11,8 @@ from app.charts_progress import Curve
 from app.export_chart import Saving, file_name
 from app.export_picture import Legend
 from app.palette import STARTS, Look
-from app.spread import SPREADS, Spread, summarise
+from app.spread import SPREADS, Spread, band, summarise
 from data.queries import StudyRecord
-
-
-def band(spread: Spread) -> str:
-    """Return what a shaded band shows, in words."""
-    return "± " * (spread != "range") + f"{SPREADS[spread]} over seeds"
 
 
 def accuracy(record: StudyRecord, dataset: str, network: str, panel: Panel, measure: Measure, spread: Spread) -> Saving:
@@ -57,6 +52,26 @@ def retention(record: StudyRecord, dataset: str, network: str, pooled: pd.DataFr
         "Overlap of the dense network's weights before and after training",
         numbers,
         _about(record, dataset, network),
+        Legend((*looks.values(), charts_overlap.CHANCE), band(spread)),
+    )
+
+
+def over_time(
+    record: StudyRecord, dataset: str, network: str, p: float, retained: pd.DataFrame, spread: Spread
+) -> Saving:
+    """Return what the overlap with the initial weights by epoch is saved as; retained: of one dataset and network."""
+    looks = charts_overlap.rate_looks(record.study.learning_rates)
+
+    def numbers() -> pd.DataFrame:
+        rows = retained[retained["p"].round(4) == round(p, 4)]
+        frame = summarise(rows, "ratio", ["learning_rate", "epoch"], spread).assign(chance=p)
+        return _with(frame, {"dataset": dataset, "network": network, "p": p}, spread)
+
+    return Saving(
+        file_name(record.study_id, "overlap-time", dataset, network, f"p{p:g}"),
+        "Overlap of initial weights and those in training, by epoch",
+        numbers,
+        _about(record, dataset, network, f"p = {p:g}"),
         Legend((*looks.values(), charts_overlap.CHANCE), band(spread)),
     )
 

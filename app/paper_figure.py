@@ -1,7 +1,9 @@
 """One figure of the paper, drawn from our own runs as the paper lays it out, with its numbers and verdicts."""
 
 from collections.abc import Sequence
+from functools import partial
 
+import pandas as pd
 import streamlit as st
 
 from app import (
@@ -17,12 +19,12 @@ from app import (
     words,
 )
 from app.charts_accuracy import Layers
-from app.export_chart import as_drawn, file_name
+from app.export_chart import Saving, file_name
 from app.export_picture import Legend
 from app.figure_data import Runs, Settings
 from app.outlook import outlook
 from app.palette import Look
-from app.spread import SPREADS, Spread
+from app.spread import Spread, band
 from data.artifacts import ArtifactError
 from engine import paper
 from engine.paper import Figure, Panel, Reported
@@ -100,47 +102,48 @@ def _body(figure: Figure, chosen: Settings, spread: Spread) -> None:
 def _panels(runs: Runs, figure: Figure, panels: list[tuple[Panel, Panel]], chosen: Settings, spread: Spread) -> None:
     """Draw panels, each given as it is trained here and as the paper has it."""
     at_scale = not paper.scaling(chosen.scale, chosen.data) and chosen.like is None
-    band = "± " * (spread != "range") + f"{SPREADS[spread]} over seeds"
     previous: list[Look] = []
     for quantity in dict.fromkeys(panel.quantity for panel, _ in panels):
         group = [pair for pair in panels if pair[0].quantity == quantity]
         looks = charts_figure.looks(group[0][0])
         if looks != previous:
-            drawing.legend_row(looks, band)
+            drawing.legend_row(looks, band(spread))
             previous = looks
 
         def cell(index: int, group: list[tuple[Panel, Panel]] = group, looks: list[Look] = looks) -> None:
             panel, original = group[index]
             st.markdown(f"**{_caption(panel)}**  \n:gray[:small[{words.plain(_standing(runs, panel, original))}]]")
-            chart = _chart(runs, panel, [like for like, _ in group if _compared(like, panel)], spread,
-                           [n for n in paper.reported(figure) if at_scale and _on(original, n)])  # fmt: skip
-            if chart is None:
+            rows = charts_figure.rows_of(runs.accuracy if panel.quantity == "accuracy" else runs.pooled, panel)
+            if rows.empty:
                 st.caption("Nothing of this panel has finished yet.")
                 return
+            stated = [n for n in paper.reported(figure) if at_scale and _on(original, n)]
+            chart = _chart(runs, rows, panel, [like for like, _ in group if _compared(like, panel)], spread, stated)
             key = f"figure-panel-{panel.quantity}-{index}"
             drawn, title = drawing.spec(chart), f"{figure.title}, {_caption(panel)}"
             name = file_name("paper", figure.id, panel.label, panel.network, panel.dataset)
-            saving = as_drawn(drawn, name, title.replace("\\", ""), figure.about, Legend(tuple(looks), band))
+            told = Legend(tuple(looks), band(spread))
+            numbers = partial(charts_figure.numbers, rows, panel, spread)
+            saving = Saving(name, title.replace("\\", ""), numbers, figure.about, told)
             drawing.show(drawn, key, f"{title}.", saving)
 
         drawing.grid(len(group), 3 if len(group) == 3 else 2, cell)
 
 
 def _chart(
-    runs: Runs, panel: Panel, like: Sequence[Panel], spread: Spread, stated: Sequence[Reported]
-) -> Layers | None:
-    """Return a panel's chart, on one accuracy axis with those like it; None where nothing is trained."""
+    runs: Runs,
+    rows: pd.DataFrame,
+    panel: Panel,
+    like: Sequence[Panel],
+    spread: Spread,
+    stated: Sequence[Reported],
+) -> Layers:
+    """Return the chart of a panel's rows, on one accuracy axis with those like it."""
     if panel.quantity == "accuracy":
-        rows = charts_figure.rows_of(runs.accuracy, panel)
-        if rows.empty:
-            return None
         y = charts_figure.domain([charts_figure.rows_of(runs.accuracy, other) for other in like], spread)
         return charts_figure.accuracy(rows, panel, spread, y, stated)
-    pooled = charts_figure.rows_of(runs.pooled, panel)
-    if pooled.empty:
-        return None
     draw = charts_figure.retention if panel.quantity == "retention" else charts_figure.start_overlap
-    return draw(pooled, panel, spread)
+    return draw(rows, panel, spread)
 
 
 def _compared(one: Panel, other: Panel) -> bool:

@@ -5,20 +5,20 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from app import charts_accuracy, charts_overlap, charts_progress, drawing, export_named, words
+from app import charts_accuracy, charts_overlap, charts_progress, charts_retention, drawing, export_named, words
 from app.charts_accuracy import Measure
 from app.export_chart import Saving
 from app.export_picture import Spec
 from app.palette import Look
 from app.spread import Spread
-from data import queries
+from data import comparison, queries
 from data.queries import StudyRecord
 from data.store import Store
 
 # The band of a report, and the accuracy that it draws: those that a page shows at first.
 SPREAD: Spread = "sd"
 MEASURE: Measure = "test_accuracy"
-PARTS = ("accuracy", "retention", "starts", "layers", "admm")
+PARTS = ("accuracy", "retention", "time", "starts", "layers", "admm")
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class Measured:
     pooled: pd.DataFrame
     layers: pd.DataFrame
     residuals: pd.DataFrame
+    retained: pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ def measured(store: Store, study_id: str) -> Measured:
         queries.pooled_overlaps(store, study_id),
         queries.overlaps(store, study_id, ("initial_pretrained",)),
         queries.residuals(store, study_id),
+        comparison.retention(store, [study_id]),
     )
 
 
@@ -68,6 +70,7 @@ def charts(record: StudyRecord, found: Measured) -> Iterator[Drawn]:
     for dataset, network in kinds(found):
         yield from _accuracy(record, dataset, network, of(found.accuracy, dataset, network))
         yield from _overlap(record, dataset, network, of(found.pooled, dataset, network))
+        yield from _over_time(record, dataset, network, of(found.retained, dataset, network))
         yield from _layers(record, dataset, network, of(found.layers, dataset, network))
         yield from _admm(record, dataset, network, of(found.residuals, dataset, network))
 
@@ -115,6 +118,20 @@ def _overlap(record: StudyRecord, dataset: str, network: str, rows: pd.DataFrame
                 drawing.spec(charts_overlap.starts(shown, p, SPREAD)),
                 export_named.starts(record, dataset, network, str(pruner), float(rate), p, rows, SPREAD),
             )
+
+
+def _over_time(record: StudyRecord, dataset: str, network: str, rows: pd.DataFrame) -> Iterator[Drawn]:
+    p = near_p(record)
+    if rows.empty:
+        return
+    yield Drawn(
+        "time",
+        dataset,
+        network,
+        (),
+        drawing.spec(charts_retention.over_time(rows, record.study.learning_rates, p, SPREAD, "linear")),
+        export_named.over_time(record, dataset, network, p, rows, SPREAD),
+    )
 
 
 def _layers(record: StudyRecord, dataset: str, network: str, rows: pd.DataFrame) -> Iterator[Drawn]:

@@ -20,6 +20,11 @@ SPREADS: dict[Spread, str] = {
 }
 
 
+def band(spread: Spread) -> str:
+    """Return what a shaded band shows, in words."""
+    return "± " * (spread != "range") + f"{SPREADS[spread]} over seeds"
+
+
 def summarise(frame: pd.DataFrame, value: str, by: Sequence[str], spread: Spread) -> pd.DataFrame:
     """Return one row per group with the mean of a column over seeds and its spread.
 

@@ -8,7 +8,7 @@ from app import drawing, export_named, reading
 from app.charts_accuracy import MEASURES, Measure
 from app.palette import STARTS
 from app.reading import Marker
-from app.spread import SPREADS, Spread
+from app.spread import Spread, band
 from data.queries import StudyRecord
 
 
@@ -49,7 +49,7 @@ def body(record: StudyRecord) -> None:
         _dense_only(here, measure)
         return
     looks = [look for start, look in STARTS.items() if start == "dense" or start in set(rows["start"])]
-    drawing.legend_row(looks, "± " * (spread != "range") + f"{SPREADS[spread]} over seeds")
+    drawing.legend_row(looks, band(spread))
 
     def cell(index: int) -> None:
         panel = panels[index]

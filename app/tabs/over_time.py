@@ -2,16 +2,14 @@
 
 import streamlit as st
 
-from app import charts_overlap, charts_retention, drawing, reading_compare, words
+from app import charts_overlap, charts_retention, drawing, export_named, reading_compare
 from app.compare_state import Time
-from app.export_chart import as_drawn, file_name
-from app.export_picture import Legend
 from app.reading import KEEP, Marker
-from app.spread import Spread
+from app.spread import Spread, band
 from data.queries import StudyRecord
 
 
-def section(record: StudyRecord, dataset: str, network: str, p: float, spread: Spread, band: str) -> None:
+def section(record: StudyRecord, dataset: str, network: str, p: float, spread: Spread) -> None:
     """Draw R_p(θ₀, θ_t) over training time, or say that it was not measured."""
     ids, rates = (record.study_id,), record.study.learning_rates
     st.subheader("Over training time", anchor=False)
@@ -36,12 +34,10 @@ def section(record: StudyRecord, dataset: str, network: str, p: float, spread: S
             label_visibility="collapsed",
         )
         looks = (*charts_overlap.rate_looks(rates).values(), charts_overlap.CHANCE)
-        drawing.legend_row(looks, band)
+        drawing.legend_row(looks, band(spread))
         spec = _drawn(ids, dataset, network, rates, p, spread, time, marker)
-        title = "Overlap of initial weights and those in training, by epoch"
-        name = file_name(record.study_id, "overlap-time", dataset, network, f"p{p:g}")
-        about = f"{words.network(network)} on {words.dataset(dataset)}, p = {p:g}"
-        drawing.show(spec, "overlap-time", f"{title}.", as_drawn(spec, name, title, about, Legend(looks, band)))
+        saving = export_named.over_time(record, dataset, network, p, here, spread)
+        drawing.show(spec, "overlap-time", f"{saving.title}.", saving)
     if lacking := charts_retention.without(dense, here):
         st.caption(lacking)
 

@@ -10,7 +10,7 @@ from app import drawing, export_named, reading, words
 from app.charts_overlap import Across
 from app.palette import ramp
 from app.reading import Marker
-from app.spread import SPREADS, Spread
+from app.spread import Spread, band
 from app.tabs import over_time
 from data.queries import StudyRecord
 from engine.spec import Study
@@ -32,10 +32,9 @@ def body(record: StudyRecord) -> None:
         p = _p(study)
         spread = drawing.spread_choice("overlap_spread")
     rows = _rows(study_id, dataset, network)
-    band = "± " * (spread != "range") + f"{SPREADS[spread]} over seeds"
-    _retention(record, dataset, network, rows, spread, band, p)
-    over_time.section(record, dataset, network, p, spread, band)
-    _starts(record, dataset, network, rows, spread, band, p)
+    _retention(record, dataset, network, rows, spread, p)
+    over_time.section(record, dataset, network, p, spread)
+    _starts(record, dataset, network, rows, spread, p)
     _ancestors(study_id, dataset, network, p)
     rates = sorted(rows[rows["pair"] == "initial_pretrained"]["learning_rate"].unique())
     _layers(record, rates, dataset, network, p)
@@ -53,9 +52,7 @@ def _p(study: Study) -> float:
     )
 
 
-def _retention(
-    record: StudyRecord, dataset: str, network: str, rows: pd.DataFrame, spread: Spread, band: str, p: float
-) -> None:
+def _retention(record: StudyRecord, dataset: str, network: str, rows: pd.DataFrame, spread: Spread, p: float) -> None:
     study_id, study = record.study_id, record.study
     st.subheader("What training keeps of the initial weights", anchor=False)
     st.caption(
@@ -65,7 +62,7 @@ def _retention(
     chart, figures = st.columns([5, 3], gap="large")
     with chart:
         looks = charts.rate_looks(study.learning_rates)
-        drawing.legend_row([*looks.values(), charts.CHANCE], band)
+        drawing.legend_row([*looks.values(), charts.CHANCE], band(spread))
         spec = _drawn_retention(study_id, dataset, network, spread, study.learning_rates, reading.measured(study_id))
         alt = "Overlap of initial and trained weights against p, by learning rate."
         drawing.show(spec, "overlap-retention", alt, export_named.retention(record, dataset, network, rows, spread))
@@ -82,9 +79,7 @@ def _retention(
         )
 
 
-def _starts(
-    record: StudyRecord, dataset: str, network: str, rows: pd.DataFrame, spread: Spread, band: str, p: float
-) -> None:
+def _starts(record: StudyRecord, dataset: str, network: str, rows: pd.DataFrame, spread: Spread, p: float) -> None:
     study_id, study = record.study_id, record.study
     st.subheader("Starts against the fine-tuned network", anchor=False)
     st.caption(
@@ -96,7 +91,7 @@ def _starts(
     if not finished:
         st.info(_no_finetune(study))
         return
-    drawing.legend_row([*charts.compared_looks(), charts.CHANCE], band)
+    drawing.legend_row([*charts.compared_looks(), charts.CHANCE], band(spread))
     pruners = drawing.panel_pruners(study.pruners, len(study.learning_rates), "overlap_pruner")
     panels = [(pruner, rate) for pruner in pruners for rate in sorted(study.learning_rates)]
 

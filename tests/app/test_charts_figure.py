@@ -39,6 +39,29 @@ def test_every_panel_is_a_valid_chart_with_all_its_series(frames: tuple[pd.DataF
                 assert len(next(iter(drawn["datasets"].values()))) == len(panel.sparsities) * len(panel.starts)
 
 
+def test_a_panels_numbers_are_the_means_that_it_draws(frames: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    for figure in FIGURES.values():
+        for original in figure.panels:
+            panel = scaled(original, "small")
+            if panel.quantity == "ancestor_overlap":
+                continue
+            rows = charts_figure.rows_of(frames[0] if panel.quantity == "accuracy" else frames[1], panel)
+            found = charts_figure.numbers(rows, panel, "se")
+            assert set(found["n"]) == {3}
+            assert set(found["low_to_high"]) == {"standard error"}
+            if panel.quantity == "accuracy":
+                own = len(panel.starts) * len(panel.pruners) * len(panel.sparsities)
+                assert len(found[found["start"] != "dense"]) == own
+                dense = rows[rows["start"] == "dense"].groupby("learning_rate")["test_accuracy"].mean()
+                drawn = found[found["start"] == "dense"].set_index("learning_rate")["mean"]
+                assert drawn.to_dict() == pytest.approx(dense.to_dict())
+            elif panel.quantity == "retention":
+                assert len(found) == len(panel.ps) * len(panel.learning_rates)
+                assert (found["chance"] == found["p"]).all()
+            else:
+                assert len(found) == len(panel.sparsities) * len(panel.starts)
+
+
 def test_our_value_of_a_stated_number_is_the_mean_of_the_right_runs(frames: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     dense = next(number for number in REPORTED if number.start == "dense" and number.learning_rate == 0.1)
     mine = figure_numbers.ours(dense, *frames, "small", None)

@@ -3,6 +3,7 @@ from urllib.parse import parse_qsl
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from app import compare_seeds
 from app.compare_points import apart, points
 from data import comparison, views
 from data.store import Store
@@ -115,6 +116,17 @@ def test_a_point_of_the_address_lists_its_seeds_and_curves(one: Store) -> None:
     app.button(key="compare_close").click()
     assert charts(rerun(app)) == 2
     assert "at" not in address(app)
+
+
+def test_the_curves_of_a_point_are_saved_by_seed_and_epoch(one: Store) -> None:
+    rows = points(apart(comparison.accuracy(one, [ONE]), studies=False), "test_accuracy", "sd")
+    found = compare_seeds.behind((ONE,), False, str(rows[rows["start"] == "rewind"].iloc[0]["id"]), "new")
+    epochs = comparison.epochs(one, [ONE], found["fingerprint"].tolist())
+    saved = compare_seeds.numbers(epochs, found, "accuracy")
+    assert list(saved.columns) == ["seed", "fingerprint", "epoch", "train_accuracy", "test_accuracy"]
+    assert saved.groupby("seed")["epoch"].max().tolist() == [4, 4, 4]
+    last = saved[saved["epoch"] == 4].set_index("seed")["test_accuracy"]
+    assert last.to_dict() == pytest.approx(found.set_index("seed")["test_accuracy"].to_dict())
 
 
 def test_a_zoom_of_the_address_can_be_undone(one: Store) -> None:
