@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 import streamlit as st
 from streamlit.errors import StreamlitSecretNotFoundError
 
-from app import reading
+from app import reading, sessions
+from app.sessions import SESSIONS
 from data import shares
 from data.passwords import matches
 from data.settings import settings
@@ -29,7 +30,7 @@ QUEUE = 8
 LINK_KEEP = 2.0
 
 TOKEN = "share"
-_LOGGED_IN, _TOKEN = "access_logged_in", "access_token"
+_SESSION, _TICKET, _TOKEN = "access_session", "access_ticket", "access_token"
 # What a proxy adds to what it passes on: whoever sits behind one is not at this machine.
 _FORWARDED = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip")
 
@@ -118,6 +119,31 @@ def arrive() -> None:
     token = st.query_params.get(TOKEN)
     if token is not None:
         st.session_state[_TOKEN] = token
+    ticket = st.session_state.get(_TICKET)
+    # Sent until it has arrived: a run that follows at once may take the first one's place before the browser saw it.
+    if ticket is not None and SESSIONS.waits(ticket):
+        st.html(sessions.script(ticket), unsafe_allow_javascript=True)
+
+
+def _sessions() -> tuple[str | None, str | None]:
+    """Return the log-ins of this visit: of this window, and of its browser."""
+    return st.session_state.get(_SESSION), st.context.cookies.get(sessions.COOKIE)
+
+
+def can_leave() -> bool:
+    """Return whether this visitor has logged in and so can log out."""
+    return is_owner() and (_gate() is not None or has_oidc())
+
+
+def leave() -> None:
+    """Log out, in all windows of this browser."""
+    if has_oidc() and st.user.is_logged_in:
+        st.logout()
+        return
+    for token in _sessions():
+        SESSIONS.end(token)
+    st.session_state.clear()
+    st.switch_page("views/studies.py")
 
 
 def is_viewer() -> bool:
@@ -134,7 +160,7 @@ def is_owner() -> bool:
         email = st.user.get("email")
         return is_owners(str(email) if email else None, verified, settings().owners)
     if _gate() is not None:
-        return bool(st.session_state.get(_LOGGED_IN))
+        return any(map(SESSIONS.holds, _sessions()))
     return not has_oidc() and is_at_this_machine(st.get_option("server.address"), st.context.headers)
 
 
@@ -238,5 +264,6 @@ def _login(gate: Gate) -> None:
         if not right:
             st.error("That is not the password. It is `TICKETSCOPE_PASSWORD` of the machine that runs Ticketscope.")
             return
-    st.session_state[_LOGGED_IN] = True
+    token = SESSIONS.begin()
+    st.session_state[_SESSION], st.session_state[_TICKET] = token, SESSIONS.ticket(token)
     st.rerun()

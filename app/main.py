@@ -1,4 +1,4 @@
-"""The dashboard: `streamlit run app/main.py`."""
+"""The dashboard's pages, which app/serve.py serves."""
 
 import sys
 from pathlib import Path
@@ -33,6 +33,8 @@ pages = [
     st.Page("views/shared.py", title="Shared", visibility="hidden"),
 ]
 access.arrive()
+if access.can_leave():
+    pages.append(st.Page(access.leave, title="Log out", icon=":material/logout:", url_path="logout"))
 # Their folder is not called pages: Streamlit would run the files of such a folder by themselves, around this one.
 # Pages are made known to everyone, so that an address survives the login; only the owner gets to see and run them, but
 # for the one that shows what a link shares.

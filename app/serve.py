@@ -12,6 +12,8 @@ import streamlit as st
 # Streamlit puts this file's folder on the path; the floors lie beside it.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from app import sessions
+
 HERE = Path(__file__).resolve().parent
 # Pages run whenever they are imported.
 PAGES = ("app.main", "app.serve", "app.views")
@@ -50,4 +52,4 @@ async def _lifespan(app: st.App) -> AsyncIterator[None]:
     yield
 
 
-app = st.App(HERE / "main.py", lifespan=_lifespan)
+app = st.App(HERE / "main.py", lifespan=_lifespan, routes=[sessions.ROUTE])

@@ -94,7 +94,7 @@ class _Household:
         self._url = f"http://{'localhost' if host in LOOPBACK else shown}:{port}"
         self._health = f"http://{'127.0.0.1' if host in ('0.0.0.0', 'localhost') else shown}:{port}/_stcore/health"
         self._dashboard = python(
-            *("-m", "streamlit", "run", str(ROOT / "app" / "main.py")),
+            *("-m", "streamlit", "run", str(ROOT / "app" / "serve.py")),
             *("--server.address", host, "--server.port", str(port), "--server.headless", "true"),
             *("--browser.gatherUsageStats", "false"),
         )

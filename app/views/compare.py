@@ -13,6 +13,8 @@ from data.views import ViewError
 NEW = "new"
 # Addresses that this session wrote: a browser may still send the one before the last.
 _WRITTEN, _BEGAN = "compare_written", "compare_began"
+# The saved view whose name is being changed.
+_RENAMED = "compare_view_renamed"
 
 
 def origin(known: list[str], listed: pd.DataFrame) -> tuple[CompareState, tuple[str, ...]]:
@@ -75,19 +77,49 @@ def saved(state: CompareState, known: list[str]) -> None:
 
 
 def _kept(view_id: str, name: str, query: str, known: list[str]) -> None:
+    if st.session_state.get(_RENAMED) == view_id:
+        _renaming(view_id, name)
+        return
     with st.container(horizontal=True, vertical_alignment="center", key=f"view-{view_id}"):
         state, problems = from_query(query, known)
         st.page_link("views/compare.py", label=words.plain(name), query_params=encode(state, known), width="stretch")
         if problems:
             st.markdown(":material/warning:", help=" ".join(problems), width="content")
         st.button(
-            "Delete",
+            "",
+            icon=":material/edit:",
+            help="Rename",
+            key=f"view-rename-{view_id}",
+            type="tertiary",
+            on_click=st.session_state.update,
+            args=({_RENAMED: view_id},),
+        )
+        st.button(
+            "",
             icon=":material/delete:",
+            help="Delete",
             key=f"view-delete-{view_id}",
             type="tertiary",
             on_click=views.delete,
             args=(reading.store(), view_id),
         )
+
+
+def _renaming(view_id: str, name: str) -> None:
+    with st.form(f"view-name-{view_id}", border=False):
+        given = st.text_input("New name", name, max_chars=views.LONGEST, key=f"view-new-name-{view_id}")
+        with st.container(horizontal=True):
+            renamed = st.form_submit_button("Rename", type="primary", key=f"view-renamed-{view_id}")
+            left = st.form_submit_button("Cancel", key=f"view-kept-{view_id}")
+    if renamed:
+        try:
+            views.rename(reading.store(), view_id, given)
+        except ViewError as error:
+            st.error(str(error))
+            return
+    if renamed or left:
+        del st.session_state[_RENAMED]
+        st.rerun()
 
 
 def page() -> None:

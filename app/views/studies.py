@@ -50,6 +50,8 @@ def empty() -> None:
         with st.container(horizontal=True, horizontal_alignment="center"):
             if st.button("Start with the demo", type="primary", icon=":material/play_arrow:", key="to_demo"):
                 st.switch_page("views/new_study.py", query_params={"preset": "demo"})
+            if st.button("Pick a figure of the paper", key="to_paper"):
+                st.switch_page("views/paper.py")
             if st.button("Set up a study of your own", key="to_new"):
                 st.switch_page("views/new_study.py")
         if not reading.exists():

@@ -178,7 +178,7 @@ def test_every_view_draws_whatever_is_there_so_far(store: Store, study: Study, m
     assert open_page(PAGE, s=ONE, v=mode).title[0].value == "Compare"
 
 
-def test_views_are_saved_with_whole_ids_opened_and_deleted(one: Store) -> None:
+def test_views_are_saved_with_whole_ids_opened_renamed_and_deleted(one: Store) -> None:
     app = open_page(PAGE, s=ONE, b="ci")
     app.text_input(key="compare_name").input("My view")
     next(button for button in app.button if button.label == "Save view").click()
@@ -186,6 +186,17 @@ def test_views_are_saved_with_whole_ids_opened_and_deleted(one: Store) -> None:
     (row,) = views.list(one).itertuples()
     assert (row.name, dict(parse_qsl(row.state))) == ("My view", {"s": ONE, "b": "ci"})
     assert [link.label for link in app.get("page_link")] == ["My view"]
+    views.save(one, "Taken", "s=x")
+    app.button(key=f"view-rename-{row.view_id}").click()
+    rerun(app)
+    app.text_input(key=f"view-new-name-{row.view_id}").input("Taken")
+    app.button(key=f"view-renamed-{row.view_id}").click()
+    assert "kept already" in texts(rerun(app))
+    app.text_input(key=f"view-new-name-{row.view_id}").input("Our view")
+    app.button(key=f"view-renamed-{row.view_id}").click()
+    rerun(app)
+    assert [link.label for link in app.get("page_link")] == ["Taken", "Our view"]
+    views.delete(one, views.list(one).iloc[0]["view_id"])
     app.button(key=f"view-delete-{row.view_id}").click()
     rerun(app)
     assert views.list(one).empty

@@ -68,7 +68,7 @@ def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def locked(tmp_path: Path) -> Iterator[str]:
     """The address of a dashboard alone, which nobody has opened yet, with the password "open sesame"."""
-    command = ("-m", "streamlit", "run", "app/main.py", "--server.port")
+    command = ("-m", "streamlit", "run", "app/serve.py", "--server.port")
     with served(*command, home=finished_home(tmp_path), TICKETSCOPE_PASSWORD="open sesame") as address:
         yield address
 
@@ -91,9 +91,9 @@ def up(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def served(*command: str, home: Path, **variables: str) -> Iterator[str]:
+def served(*command: str, home: Path, port: int | None = None, **variables: str) -> Iterator[str]:
     """Run a Python command, which takes a port as its last argument, for the block; yield its address."""
-    port = _free_port()
+    port = port or free_port()
     environment = {name: value for name, value in os.environ.items() if name not in ALLOWED}
     environment |= {"TICKETSCOPE_HOME": str(home), **variables}
     log = home.parent / "output.log"
@@ -102,7 +102,7 @@ def served(*command: str, home: Path, **variables: str) -> Iterator[str]:
             [sys.executable, *command, str(port)], cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT
         )
         try:
-            _wait_for(f"http://localhost:{port}/_stcore/health", process, log)
+            wait_for(f"http://localhost:{port}/_stcore/health", process, log)
             yield f"http://localhost:{port}"
         finally:
             process.send_signal(signal.SIGINT)
@@ -113,13 +113,15 @@ def served(*command: str, home: Path, **variables: str) -> Iterator[str]:
                 process.wait()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that nothing listens on at the moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def _wait_for(address: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+def wait_for(address: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    """Wait until an address answers; the test fails, with what the process said, where it does not."""
     until = time.monotonic() + 60
     while time.monotonic() < until and process.poll() is None:
         try:
@@ -128,7 +130,7 @@ def _wait_for(address: str, process: "subprocess.Popen[bytes]", log: Path) -> No
                     return
         except (URLError, OSError):
             time.sleep(0.2)
-    pytest.fail(f"the dashboard did not answer; what was started said:\n{log.read_text()}")
+    pytest.fail(f"{address} did not answer; what was started said:\n{log.read_text()}")
 
 
 @dataclass
@@ -155,7 +157,8 @@ class Watched:
 @contextmanager
 def watching(browser: Browser, address: str) -> Iterator[Watched]:
     """Open a browser page that fails the test at its end if anything went wrong in it or left the machine."""
-    page = browser.new_page(viewport={"width": 1440, "height": 1000})
+    context = browser.new_context(viewport={"width": 1440, "height": 1000})
+    page = context.new_page()
     found = Watched(page, address)
 
     def on_response(response: Response) -> None:
@@ -179,7 +182,7 @@ def watching(browser: Browser, address: str) -> Iterator[Watched]:
     page.on("request", on_request)
     page.on("websocket", on_request)
     yield found
-    page.close()
+    context.close()
     assert not found.errors
     assert not found.outside
 

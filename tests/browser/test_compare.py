@@ -16,7 +16,7 @@ VIEW = "/compare?s=finish&by=start&c=learning_rate&b=ci&x=remaining"
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a dashboard alone, with one finished study."""
-    command = ("-m", "streamlit", "run", "app/main.py", "--server.port")
+    command = ("-m", "streamlit", "run", "app/serve.py", "--server.port")
     with served(*command, home=finished_home(tmp_path_factory.mktemp("compared"))) as address:
         yield address
 

@@ -1,11 +1,63 @@
 """A dashboard that others can reach."""
 
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.browser.conftest import watching
+from tests.browser.conftest import finished_home, free_port, served, wait_for, watching
 
 pytestmark = pytest.mark.browser
+
+SECRETS = """
+[auth]
+redirect_uri = "http://localhost:{port}/oauth2callback"
+cookie_secret = "of this test alone, and long enough"
+client_id = "ticketscope"
+client_secret = "another secret"
+server_metadata_url = "{provider}"
+"""
+STYLES = "https://cdn.jsdelivr.net/npm/@picocss/pico@2/css/pico.min.css"
+
+
+@pytest.fixture
+def provider(tmp_path: Path) -> Iterator[str]:
+    """The configuration's address of an OIDC provider that knows Ada, Eve, and Mallory, who claims to be Ada."""
+    port = free_port()
+    users = [
+        {"sub": "ada", "email": "ada@lab.example", "email_verified": True},
+        {"sub": "eve", "email": "eve@elsewhere.example", "email_verified": True},
+        {"sub": "mallory", "email": "ada@lab.example", "email_verified": False},
+    ]
+    claims = [part for user in users for part in ("--user-claims", json.dumps(user))]
+    log = tmp_path / "provider.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "oidc_provider_mock", "--port", str(port), *claims], stdout=output, stderr=output
+        )
+        try:
+            address = f"http://localhost:{port}/.well-known/openid-configuration"
+            wait_for(address, process, log)
+            yield address
+        finally:
+            process.terminate()
+            process.wait()
+
+
+@pytest.fixture
+def federated(tmp_path: Path, provider: str) -> Iterator[str]:
+    """The address of a dashboard whose owner logs in at the provider."""
+    port = free_port()
+    secrets = tmp_path / "secrets.toml"
+    secrets.write_text(SECRETS.format(port=port, provider=provider))
+    command = ("-m", "streamlit", "run", "app/serve.py", "--server.port")
+    owners = {"TICKETSCOPE_OWNERS": "ada@lab.example", "STREAMLIT_SECRETS_FILES": str(secrets)}
+    with served(*command, home=finished_home(tmp_path), port=port, **owners) as address:
+        yield address
 
 
 def test_an_address_sent_to_someone_opens_after_the_password_and_not_before(browser: Browser, locked: str) -> None:
@@ -22,3 +74,70 @@ def test_an_address_sent_to_someone_opens_after_the_password_and_not_before(brow
         page.keyboard.press("Enter")
         expect(page.get_by_role("heading", name="Finished before")).to_be_visible(timeout=15_000)
         expect(page.get_by_role("link", name="New study")).to_be_visible()
+
+
+def test_a_log_in_lasts_in_its_browser_until_it_is_left(browser: Browser, locked: str) -> None:
+    with watching(browser, locked) as watched:
+        page = watched.page
+        watched.open("/")
+        page.get_by_label("Password", exact=True).fill("open sesame")
+        page.keyboard.press("Enter")
+        studies = page.get_by_role("heading", name="Studies")
+        expect(studies).to_be_visible(timeout=15_000)
+        watched.ready()
+        page.wait_for_function("fetch('/_stcore/health').then(answer => answer.ok)")
+        (cookie,) = [one for one in page.context.cookies() if one["name"] == "ticketscope_session"]
+        assert cookie["httpOnly"]
+        assert cookie["sameSite"] == "Strict"
+        page.reload()
+        expect(studies).to_be_visible(timeout=15_000)
+        second = page.context.new_page()
+        second.goto(f"{locked}/study?study=finished-before")
+        expect(second.get_by_role("heading", name="Finished before")).to_be_visible(timeout=15_000)
+        with watching(browser, locked) as stranger:
+            stranger.open("/")
+            expect(stranger.page.get_by_label("Password", exact=True)).to_be_visible()
+        page.get_by_role("link", name="Log out").click()
+        expect(page.get_by_label("Password", exact=True)).to_be_visible(timeout=15_000)
+        # The other window's next run finds the log-in ended.
+        second.get_by_role("tab", name="Accuracy").click()
+        expect(second.get_by_label("Password", exact=True)).to_be_visible(timeout=15_000)
+        second.close()
+        page.reload()
+        expect(page.get_by_label("Password", exact=True)).to_be_visible(timeout=15_000)
+
+
+def test_a_provider_says_who_someone_is_and_the_list_who_owns(browser: Browser, federated: str) -> None:
+    with watching(browser, federated) as watched:
+        page = watched.page
+        # The provider's own pages ask for a style sheet from elsewhere, which they do without here.
+        page.route(STYLES, lambda route: route.fulfill(body="", content_type="text/css"))
+
+        def log_in(who: str) -> None:
+            page.get_by_role("button", name="Log in").click()
+            page.get_by_role("button", name=who, exact=True).first.click()
+            page.wait_for_url(f"{federated}/**")
+            watched.ready()
+
+        def leave() -> None:
+            # The provider asks too, as it keeps log-ins of its own.
+            page.get_by_role("button", name="End session").click()
+            page.wait_for_url(f"{federated}/**")
+            expect(page.get_by_role("button", name="Log in")).to_be_visible(timeout=15_000)
+
+        watched.open("/study?study=finished-before")
+        expect(page.get_by_text("Finished before")).to_have_count(0)
+        for stranger in ("eve", "mallory"):
+            log_in(stranger)
+            expect(page.get_by_text("is not among the owners")).to_be_visible(timeout=15_000)
+            expect(page.get_by_role("link", name="New study")).to_have_count(0)
+            page.get_by_role("button", name="Log out").click()
+            leave()
+        log_in("ada")
+        expect(page.get_by_role("link", name="New study")).to_be_visible(timeout=15_000)
+        page.reload()
+        expect(page.get_by_role("link", name="New study")).to_be_visible(timeout=15_000)
+        page.get_by_role("link", name="Log out").click()
+        leave()
+        assert set(watched.outside) == {STYLES}
+        watched.outside.clear()

@@ -1,0 +1,102 @@
+"""Log-ins with the password: kept in the dashboard's process, and known to a browser by a cookie no script can read.
+
+A page is drawn over a WebSocket, which sets no cookies. So whoever has given the password gets a ticket, which the page
+sends back once, and the answer to that sets the cookie.
+"""
+
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+COOKIE = "ticketscope_session"
+# Where a ticket is sent.
+PATH = "/session"
+# Seconds: a log-in ends after so many, and a ticket is good for so few.
+LASTS, TICKET_LASTS = 12 * 3600.0, 60.0
+# Characters of a ticket, and of nothing longer is more read.
+_TICKET = 43
+
+
+@dataclass
+class Sessions:
+    """All log-ins that have not ended: they end by time, by logging out, and with the process."""
+
+    clock: Callable[[], float] = time.monotonic
+    _ends: dict[str, float] = field(default_factory=dict)
+    _tickets: dict[str, tuple[str, float]] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def begin(self) -> str:
+        """Return the token of a new log-in."""
+        token = secrets.token_urlsafe()
+        with self._lock:
+            now = self.clock()
+            self._ends = {old: end for old, end in self._ends.items() if end > now}
+            self._ends[token] = now + LASTS
+        return token
+
+    def holds(self, token: str | None) -> bool:
+        """Return whether a token is that of a log-in that has not ended."""
+        with self._lock:
+            return token is not None and self._ends.get(token, 0.0) > self.clock()
+
+    def end(self, token: str | None) -> None:
+        """End a log-in, in all windows of its browser."""
+        with self._lock:
+            self._ends.pop(token or "", None)
+
+    def ticket(self, token: str) -> str:
+        """Return a ticket that is good for one exchange against this token."""
+        ticket = secrets.token_urlsafe()
+        with self._lock:
+            now = self.clock()
+            self._tickets = {old: held for old, held in self._tickets.items() if held[1] > now}
+            self._tickets[ticket] = token, now + TICKET_LASTS
+        return ticket
+
+    def waits(self, ticket: str) -> bool:
+        """Return whether a ticket is still good."""
+        with self._lock:
+            return self._tickets.get(ticket, ("", 0.0))[1] > self.clock()
+
+    def spend(self, ticket: str) -> str | None:
+        """Return the token that a ticket stands for, once; None where it stands for none, or no more."""
+        with self._lock:
+            token, end = self._tickets.pop(ticket, ("", 0.0))
+            return token if end > self.clock() else None
+
+
+# Of this process, in which all pages run.
+SESSIONS = Sessions()
+
+
+async def _exchange(request: Request) -> Response:
+    ticket = b""
+    try:
+        async for part in request.stream():
+            ticket += part
+            if len(ticket) > _TICKET:
+                break
+    except ClientDisconnect:
+        return Response(status_code=400)
+    token = SESSIONS.spend(ticket.decode("ascii", "replace"))
+    if token is None or not SESSIONS.holds(token):
+        return Response("this ticket is good no more; log in again", status_code=403, media_type="text/plain")
+    answer = Response(status_code=204)
+    secure = "https" in (request.url.scheme, request.headers.get("X-Forwarded-Proto"))
+    answer.set_cookie(COOKIE, token, max_age=int(LASTS), httponly=True, samesite="strict", secure=secure)
+    return answer
+
+
+ROUTE = Route(PATH, _exchange, methods=["POST"])
+
+
+def script(ticket: str) -> str:
+    """Return HTML that sends a ticket from the page that shows it."""
+    return f"<script>fetch('{PATH}', {{method: 'POST', body: '{ticket}'}})</script>"
