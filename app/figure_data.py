@@ -115,7 +115,7 @@ def _identities(datasets: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     return tuple((dataset, identity(dataset, settings().home)) for dataset in datasets)
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=256)
 def _plan(name: str, chosen: Settings, identities: tuple[tuple[str, str], ...]) -> Plan:
     return plan(study(name, chosen), dict(identities))
 

@@ -1,6 +1,7 @@
 """All figures of the paper: what each shows, how much of it is trained here, and what the runs say of its claims."""
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import streamlit as st
 
@@ -172,9 +173,17 @@ def confirm(chosen: Settings) -> None:
         launching.start(wanted)
 
 
-@st.cache_data(ttl="1h", show_spinner=False)
+@lru_cache(maxsize=32)
 def _apart(scale: str, data: str | None) -> int:
     return one_by_one(f"{PAPER}{paper.ALL}", scale, data) or 0
+
+
+def read_in() -> None:
+    """Plan all figures under the settings of the catalogue, which takes a moment the first time."""
+    for chosen in figure_data.CATALOGUE:
+        for name in (*paper.FIGURES, paper.ALL):
+            figure_data.planned(name, chosen)
+        _apart(chosen.scale, chosen.data)
 
 
 def _numbers(chosen: Settings) -> None:
