@@ -87,7 +87,7 @@ def _difference(mine: Interval, stated: float) -> str:
     told = f"{mine.mean - stated:+.2f}"
     if mine.low is not None and mine.high is not None:
         told += f" ({mine.low - stated:+.2f} to {mine.high - stated:+.2f})"
-    return told.replace("-", "−")
+    return words.minus(told)
 
 
 def joined(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:

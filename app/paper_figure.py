@@ -16,6 +16,7 @@ from app import (
     paper_overview,
     reading,
     verdict_cards,
+    verdict_tables,
     words,
 )
 from app.charts_accuracy import Layers
@@ -209,5 +210,5 @@ def _verdicts(runs: Runs, figure: Figure, chosen: Settings) -> None:
     if not runs.verdicts:
         st.markdown(f":gray[On {words.listing(list(figure.claims))}, as soon as there are runs.]")
         return
-    st.caption(verdict_cards.recipe_words(figure_data.study(figure.id, chosen)))
+    st.caption(verdict_tables.recipe_words(figure_data.study(figure.id, chosen)))
     verdict_cards.show(runs.verdicts, f"figure-{figure.id}", shared=())

@@ -14,7 +14,7 @@ import vl_convert
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from app import charts_accuracy, charts_overlap, report_facts, verdict_cards, words
+from app import charts_accuracy, charts_overlap, report_facts, verdict_tables, words
 from app.charts_accuracy import MEASURES
 from app.export_picture import VEGA_LITE, Legend, theme
 from app.palette import legend, ramp
@@ -68,13 +68,13 @@ def render(store: Store, record: StudyRecord, found: Measured, drawn: list[Drawn
             warning=report_facts.unfinished(record, len(stages)),
             general=report_facts.general(record, made, len(stages), now or datetime.now(UTC)),
             recipe=report_facts.recipe(record),
-            recipe_words=verdict_cards.recipe_words(record.study),
+            recipe_words=verdict_tables.recipe_words(record.study),
             failed=failed,
             more_failed=more,
             parts=[_part(record, found, drawn, *kind) for kind in kinds(found)],
             measure=MEASURES[MEASURE],
             p=near_p(record),
-            thresholds=verdict_cards.thresholds_table(thresholds),
+            thresholds=verdict_tables.thresholds_table(thresholds),
             toml=to_toml(record.study),
             command=COMMAND,
             style=Markup(style),

@@ -1,14 +1,12 @@
 """A study's verdicts as a report lists them."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
 import pandas as pd
 
-from app import verdict_cards, words
-from app.charts_verdict import row_name
+from app import verdict_tables, words
 from data.evidence import from_frames
 from engine.claims import CLAIMS
 from engine.judging import Thresholds, Verdict
@@ -58,44 +56,17 @@ def judged(accuracy: pd.DataFrame, pooled: pd.DataFrame, thresholds: Thresholds)
     return Judged(
         {outcome: sum(v.outcome == outcome for v in asked) for outcome in ("holds", "fails", "undecided")},
         [_card(claim, list(group)) for claim, group in groupby(asked, key=lambda verdict: verdict.claim)],
-        list(dict.fromkeys((v.claim, _sentence(v.reason)) for v in verdicts if v.effect is None)),
-        _winning(winning_property(points, thresholds)),
+        list(dict.fromkeys((v.claim, words.sentence(v.reason)) for v in verdicts if v.effect is None)),
+        verdict_tables.winning(winning_property(points, thresholds)),
     )
 
 
 def _card(claim: str, verdicts: Sequence[Verdict]) -> Card:
-    rules = dict.fromkeys(rule for verdict in verdicts for rule in verdict_cards.rules(verdict))
+    rules = dict.fromkeys(rule for verdict in verdicts for rule in verdict_tables.rules(verdict))
     known = CLAIMS[claim]
     return Card(claim, known.text, known.where, [_line(verdict) for verdict in verdicts], list(rules))
 
 
 def _line(verdict: Verdict) -> Line:
-    parts = verdict_cards.comparisons(verdict)
-    frame = pd.DataFrame(
-        {
-            "comparison": [row_name(part, verdict.scope) for part in parts],
-            "verdict": [part.outcome for part in parts],
-            "effect": [verdict_cards.told(part) for part in parts],
-        }
-    )
-    names = {"pruner": words.pruner}
-    scope = [names.get(name, str)(value) for name, value in verdict.scope.items() if name not in ("dataset", "network")]
-    return Line(verdict.outcome, " · ".join(scope), _sentence(verdict.reason), frame)
-
-
-def _winning(verdicts: Sequence[Verdict]) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "learning rate": [v.scope["learning_rate"].removeprefix("learning rate ") for v in verdicts],
-            "pruner": [words.pruner(v.scope["pruner"]) for v in verdicts],
-            "sparsity": [v.scope["sparsity"].removeprefix("sparsity ") for v in verdicts],
-            "winning property": [v.outcome for v in verdicts],
-            "ticket minus dense": [verdict_cards.told(v.parts[0]) for v in verdicts],
-            "ticket minus reinit": [verdict_cards.told(v.parts[1]) for v in verdicts],
-        }
-    )
-
-
-def _sentence(text: str) -> str:
-    """Return a text as a sentence, its negative numbers with a minus sign."""
-    return re.sub(r"(?<![\w.])-(?=\d)", "−", f"{text[:1].upper()}{text[1:].rstrip('.')}.")
+    about = verdict_tables.scope(verdict, ("dataset", "network"))
+    return Line(verdict.outcome, about, words.sentence(verdict.reason), verdict_tables.compared(verdict))

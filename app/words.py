@@ -134,6 +134,16 @@ def plain(text: str) -> str:
     return "".join(f"\\{letter}" if letter in "\\`*_{}[]()#+-!|<>$:~" else letter for letter in text)
 
 
+def minus(text: str) -> str:
+    """Return a text with its negative numbers written with a minus sign, not a hyphen."""
+    return re.sub(r"(?<![\w.])-(?=\d)", "−", text)
+
+
+def sentence(text: str) -> str:
+    """Return a text as a sentence: a capital first, a full stop last, minus signs before negative numbers."""
+    return f"{text[:1].upper()}{minus(text[1:]).rstrip('.')}."
+
+
 def compares(study: Mapping[str, Any]) -> str:
     """Return in one line what a study compares, from a row of `data.queries.studies` or a study's fields."""
     rates, seeds = sorted(study["learning_rates"]), study["seeds"]

@@ -122,9 +122,5 @@ def _explain(item: dict[str, Any]) -> str:
     variable = str(item["loc"][0])
     message = str(item["msg"]).removeprefix("Value error, ")
     # A URL may carry a password: show neither it nor the dashboard's.
-    given = (
-        ""
-        if variable in ("REDIS_URL", "TICKETSCOPE_PASSWORD", "TICKETSCOPE_PASSWORD_HASH")
-        else f" {str(item['input'])!r}"
-    )
+    given = "" if variable in SECRET else f" {str(item['input'])!r}"
     return f"{variable}{given}: {message}; give {ALLOWED[variable]}"

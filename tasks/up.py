@@ -160,14 +160,18 @@ def _check_host(config: Settings, host: str) -> None:
 
 
 def _has_oidc() -> bool:
-    """Return whether Streamlit's secrets name an OIDC provider, as the dashboard will find them."""
-    for path in (ROOT / ".streamlit" / "secrets.toml", Path.home() / ".streamlit" / "secrets.toml"):
-        if path.exists():
-            try:
-                return "auth" in tomllib.loads(path.read_text(encoding="utf-8"))
-            except (OSError, ValueError):
-                continue
-    return False
+    """Return whether Streamlit's secrets name an OIDC provider, in the files where the dashboard will look."""
+    named = os.environ.get("STREAMLIT_SECRETS_FILES", "").split()
+    folders = (Path.home(), ROOT)
+    paths = [Path(path) for path in named] or [folder / ".streamlit" / "secrets.toml" for folder in folders]
+    return any(_names_provider(path) for path in paths if path.is_file())
+
+
+def _names_provider(secrets: Path) -> bool:
+    try:
+        return "auth" in tomllib.loads(secrets.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
 
 
 def _check_port(host: str, port: int) -> None:

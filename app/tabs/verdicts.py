@@ -1,9 +1,8 @@
 """The Verdicts tab: the paper's claims held against this study's own runs."""
 
-import pandas as pd
 import streamlit as st
 
-from app import drawing, reading, verdict_cards, words
+from app import drawing, reading, verdict_cards, verdict_tables, words
 from app.reading import Marker
 from data.evidence import from_frames
 from data.queries import StudyRecord
@@ -31,16 +30,16 @@ def body(record: StudyRecord) -> None:
     if not verdicts:
         st.info("No training of this dataset and network has finished yet.")
         return
-    asked = [v for v in verdicts if any(c.effect is not None for c in verdict_cards.comparisons(v))]
+    asked = [v for v in verdicts if any(c.effect is not None for c in verdict_tables.comparisons(v))]
     with st.container(horizontal=True, vertical_alignment="center", gap="medium", key="verdict_summary"):
         st.markdown(verdict_cards.badges(verdicts), width="content")
-        st.caption(verdict_cards.recipe_words(record.study), width="content")
+        st.caption(verdict_tables.recipe_words(record.study), width="content")
     verdict_cards.show(asked, "verdict")
     _not_asked([verdict for verdict in verdicts if verdict not in asked])
     _winning(winning)
     st.download_button(
         "Verdicts as CSV",
-        verdict_cards.numbers(verdicts).to_csv(index=False),
+        verdict_tables.numbers(verdicts).to_csv(index=False),
         f"{study_id}-verdicts.csv",
         "text/csv",
         icon=":material/download:",
@@ -70,7 +69,7 @@ def _thresholds() -> Thresholds:
     defaults = Thresholds()
     values: dict[str, float] = {}
     with st.expander("Thresholds: what counts as similar, clear and enough", key="thresholds", type="compact"):
-        drawing.table(verdict_cards.thresholds_table(defaults), "thresholds_frame")
+        drawing.table(verdict_tables.thresholds_table(defaults), "thresholds_frame")
         fields = list(Thresholds.model_fields)
         for first in range(0, len(fields), 4):
             for column, name in zip(st.columns(4), fields[first : first + 4], strict=False):
@@ -120,18 +119,8 @@ def _winning(verdicts: tuple[Verdict, ...]) -> None:
         return
     st.subheader("The winning property", anchor=False)
     st.caption("The winning ticket matches dense and beats random reinit, at one learning rate, pruner and sparsity.")
-    table = pd.DataFrame(
-        {
-            "learning rate": [v.scope["learning_rate"].removeprefix("learning rate ") for v in verdicts],
-            "pruner": [words.pruner(v.scope["pruner"]) for v in verdicts],
-            "sparsity": [v.scope["sparsity"].removeprefix("sparsity ") for v in verdicts],
-            "winning property": [v.outcome for v in verdicts],
-            "ticket minus dense (points)": [verdict_cards.told(v.parts[0]) for v in verdicts],
-            "ticket minus reinit (points)": [verdict_cards.told(v.parts[1]) for v in verdicts],
-        }
-    )
     with st.container(key="winning_table"):
-        drawing.table(table, "winning_frame")
+        drawing.table(verdict_tables.winning(verdicts), "winning_frame")
 
 
 @st.cache_resource(ttl=reading.KEEP, max_entries=32, show_spinner=False)

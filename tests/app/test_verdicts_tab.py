@@ -1,7 +1,7 @@
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app import charts_verdict, drawing, verdict_cards
+from app import charts_verdict, drawing, verdict_tables
 from app.reading import accuracy, pooled_overlaps
 from data.evidence import from_frames
 from data.store import Store
@@ -85,17 +85,17 @@ def test_a_study_of_many_rates_lets_the_reader_say_which_are_low_and_high(store:
 def test_the_numbers_hold_every_comparison_and_the_forest_draws_them(store: Store, wide: Study) -> None:
     record(store, wide)
     verdicts = evaluate(*from_frames(accuracy(STUDY), pooled_overlaps(STUDY)))
-    numbers = verdict_cards.numbers(verdicts)
+    numbers = verdict_tables.numbers(verdicts)
     assert set(numbers["claim"]) == set(CLAIMS)
     assert len(numbers) > 3 * len(verdicts)
     for verdict in verdicts:
-        chart = charts_verdict.forest(verdict_cards.comparisons(verdict), verdict.scope)
+        chart = charts_verdict.forest(verdict_tables.comparisons(verdict), verdict.scope)
         chart.to_dict()
         assert drawing.spec(chart)["height"] > 0
 
 
 def test_every_threshold_says_where_it_comes_from() -> None:
-    table = verdict_cards.thresholds_table(Thresholds())
+    table = verdict_tables.thresholds_table(Thresholds())
     assert table["what it is"].str.len().min() > 20
 
 
@@ -133,7 +133,7 @@ def test_one_click_tells_the_rules_with_their_margins_and_every_comparison(store
 def test_the_forest_draws_means_apart_and_each_row_with_the_margins_of_its_rule(store: Store, wide: Study) -> None:
     record(store, wide)
     verdicts = evaluate(*from_frames(accuracy(STUDY), pooled_overlaps(STUDY)), claims=["B1"])
-    rows = verdict_cards.comparisons(verdicts[0])
+    rows = verdict_tables.comparisons(verdicts[0])
     drawn = charts_verdict.forest(rows, verdicts[0].scope).to_dict()
     names = [row["name"] for data in drawn["datasets"].values() for row in data if "effect" in row]
     assert names[0] == "learning rate 0.01 · mean over 5 values of p"
@@ -146,4 +146,4 @@ def test_a_reach_is_told_in_percent(store: Store, wide: Study) -> None:
     record(store, wide)
     (verdict,) = evaluate(*from_frames(accuracy(STUDY), pooled_overlaps(STUDY)), claims=["E3"])
     assert verdict.unit == "sparsity"
-    assert "% of the weights" in verdict_cards.told(verdict)
+    assert "% of the weights" in verdict_tables.told(verdict)

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ from data.store import Store
 from engine.spec import parse_study
 from tests.app.made_study import record
 from tests.browser.find_browser import ADVICE, find
+from tests.machine import free_port
 
 ROOT = Path(__file__).parents[2]
 ARGUMENTS = (
@@ -111,13 +111,6 @@ def served(*command: str, home: Path, port: int | None = None, **variables: str)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-
-
-def free_port() -> int:
-    """Return a port that nothing listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_for(address: str, process: "subprocess.Popen[bytes]", log: Path) -> None:

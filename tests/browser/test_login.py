@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.browser.conftest import finished_home, free_port, served, wait_for, watching
+from tests.browser.conftest import finished_home, served, wait_for, watching
+from tests.machine import free_port
 
 pytestmark = pytest.mark.browser
 

@@ -121,6 +121,21 @@ def test_bad_arguments_are_refused(command: Command, arguments: tuple[str, ...],
     assert all(word in error for word in words), error
 
 
+def test_a_named_login_provider_opens_the_network_as_a_password_does(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secrets = tmp_path / "secrets.toml"
+    monkeypatch.setenv("STREAMLIT_SECRETS_FILES", str(secrets))
+    # A port that is taken ends `up` right after the check of the host.
+    with socket.create_server(("0.0.0.0", 0)) as taken:
+        asked = ("up", "--host", "0.0.0.0", "--port", str(taken.getsockname()[1]))
+        assert "TICKETSCOPE_PASSWORD" in command(*asked)[2]
+        secrets.write_text("[auth]\nredirect_uri = 'https://tickets.example/oauth2callback'\n")
+        assert "cannot be used" in command(*asked)[2]
+        secrets.write_text("[auth\n")
+        assert "TICKETSCOPE_PASSWORD" in command(*asked)[2]
+
+
 def test_the_whole_paper_says_what_sharing_saves(command: Command) -> None:
     code, output, _ = command("plan", "paper:all", "--json")
     planned = json.loads(output)
