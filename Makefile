@@ -19,7 +19,7 @@ check: $(VENV)/.installed-dev ## style and types
 	$(BIN)/mypy
 
 browser: $(VENV)/.installed-dev
-	@$(BIN)/python tests/browser/find_browser.py --install
+	@$(BIN)/python tests/browser/chromium.py --install
 
 lock: $(VENV)/.installed-dev ## pin what the requirements bring along, as installed now
 	$(BIN)/python -m pip freeze --exclude torch --exclude torchvision | grep -Ev '^(nvidia|cuda|triton)' > constraints.txt

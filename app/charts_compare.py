@@ -5,7 +5,7 @@ import pandas as pd
 
 from app.charts_accuracy import MEASURES, Layers, Measure, told_title
 from app.compare_points import Comparison, Panel
-from app.compare_state import Axis, Field
+from app.compare_state import FIELD_NAMES, Axis, Field
 from app.palette import NEUTRAL, STARTS, Look
 from app.scales import colour, dash, shape
 from app.spread import Spread
@@ -18,15 +18,8 @@ MANY = 8
 # The names of the rows of a panel.
 _POINTS, _LINES, _DENSE = "points", "lines", "dense"
 
-TITLES: dict[Field, str] = {
-    "learning_rate": "training",
-    "start": "start",
-    "pruner": "pruner",
-    "network": "network",
-    "dataset": "dataset",
-    "study": "study",
-    "recipe": "recipe",
-}
+# In a tooltip the value says "learning rate" itself.
+TITLES: dict[Field, str] = FIELD_NAMES | {"learning_rate": "training"}
 AXES: dict[Axis, str] = {
     "sparsity": "sparsity (% of prunable weights removed)",
     "remaining": "remaining weights (%), log scale",

@@ -9,22 +9,13 @@ import streamlit as st
 from app import words
 from app.charts_accuracy import MEASURES
 from app.compare_points import in_order
-from app.compare_state import Axis, CompareState, Field, change
+from app.compare_state import FIELD_NAMES, Axis, CompareState, Field, change
 from app.spread import SPREADS
 
 _STATE, _ORIGIN = "compare_state", "compare_origin"
 # More options than this are chosen from a searchable list instead of pills.
 MOST_PILLS = 9
 
-FIELD_NAMES: dict[Field, str] = {
-    "learning_rate": "learning rate",
-    "start": "start",
-    "pruner": "pruner",
-    "network": "network",
-    "dataset": "dataset",
-    "study": "study",
-    "recipe": "recipe",
-}
 AXIS_NAMES: dict[Axis, str] = {"sparsity": "sparsity", "remaining": "remaining weights (log)"}
 
 

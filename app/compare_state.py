@@ -16,6 +16,16 @@ Field = Literal["learning_rate", "start", "pruner", "network", "dataset", "study
 Axis = Literal["sparsity", "remaining"]
 Time = Literal["linear", "log"]
 
+FIELD_NAMES: dict[Field, str] = {
+    "learning_rate": "learning rate",
+    "start": "start",
+    "pruner": "pruner",
+    "network": "network",
+    "dataset": "dataset",
+    "study": "study",
+    "recipe": "recipe",
+}
+
 # Letters of a study's id that an address shows at least.
 SHORTEST = 6
 

@@ -6,7 +6,8 @@ from typing import Any
 from playwright.sync_api import Locator, Page
 from playwright.sync_api import TimeoutError as Late
 
-READY = '[data-testid=stApp][data-test-script-state="notRunning"][data-test-connection-state="CONNECTED"]'
+from tests.browser.chromium import READY
+
 LONGEST_MS = 60_000
 # Nothing has moved for so long once a page has come to rest; taken off what is measured.
 QUIET_MS = 300

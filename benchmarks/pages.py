@@ -4,7 +4,6 @@ import argparse
 import json
 import os
 import re
-import shutil
 import statistics
 import sys
 import threading
@@ -16,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 try:
-    from playwright.sync_api import Browser, Page, sync_playwright
+    from playwright.sync_api import Browser, Page
 except ImportError:
     sys.exit("playwright is missing, a development dependency: pip install -r requirements-dev.txt -c constraints.txt")
 
@@ -24,17 +23,9 @@ from benchmarks import clock, machine, training
 from benchmarks.full_store import FINISHED, TRAINING, contents
 from benchmarks.widgets import acted
 from data.store import Store
+from tests.browser.chromium import launched
+from tests.browser.serving import DASHBOARD, served
 
-ARGUMENTS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-BROWSERS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome", "chrome")
 # Seconds: what a reader may wait for the first chart of a page, and for the answer to a click.
 FIRST, REACTION = 2.0, 0.5
 WATCHED = 10.0
@@ -110,7 +101,7 @@ def explore(page: Page, title: str, notes: Notes, repeats: int) -> None:
 
 def cold(browser: Browser, home: Path, title: str, path: str, notes: Notes) -> None:
     """Open a page as the first that a fresh dashboard and a fresh browser see."""
-    with machine.dashboard(home) as address, _page(browser) as page:
+    with served(*DASHBOARD, home=home) as address, _page(browser) as page:
         seconds, chart = clock.opened(page, address + path)
         notes.add(title, "open_cold", "first chart" if chart else "content", seconds)
 
@@ -164,23 +155,20 @@ def measure(arguments: argparse.Namespace) -> Notes:
     """Look at every page: at rest, and while a study trains."""
     notes = Notes()
     chosen = paths(arguments.only)
-    executable = next((found for name in BROWSERS if (found := shutil.which(name))), None)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=list(ARGUMENTS))
+    with launched() as browser:
         for title, path in chosen.items() if arguments.cold else ():
             for _ in range(arguments.repeats):
                 cold(browser, arguments.home, title, path, notes)
             _say(f"{title}, fresh process")
         for live in (False, True)[: 1 + arguments.live]:
             busy = _training(arguments.home) if live else nullcontext()
-            with busy, machine.dashboard(arguments.home) as address:
+            with busy, served(*DASHBOARD, home=arguments.home) as address:
                 for title, path in chosen.items():
                     name = f"{title}, while {TRAINING} trains" if live else title
                     warm(browser, address, name, path, notes, arguments.repeats)
                     if live and TRAINING in path:
                         watched(browser, address, name, path, notes)
                     _say(name)
-        browser.close()
     return notes
 
 

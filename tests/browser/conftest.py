@@ -1,39 +1,19 @@
 """Everything started for real, and a Chromium that looks at it."""
 
-import os
-import signal
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.error import URLError
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, WebSocket, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, WebSocket
 
-from data.settings import ALLOWED
 from data.store import Store
 from engine.spec import parse_study
 from tests.app.made_study import record
-from tests.browser.find_browser import ADVICE, find
-from tests.machine import free_port
-
-ROOT = Path(__file__).parents[2]
-ARGUMENTS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-READY = '[data-testid=stApp][data-test-script-state="notRunning"][data-test-connection-state="CONNECTED"]'
+from tests.browser.chromium import READY, launched
+from tests.browser.serving import DASHBOARD, served
 
 FINISHED = {
     "name": "Finished before",
@@ -49,13 +29,8 @@ FINISHED = {
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """A Chromium; the test fails, with how to get one, where there is none."""
-    path = find()
-    if path is None:
-        pytest.fail(ADVICE)
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
+    with launched() as chromium:
         yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="session")
@@ -68,8 +43,7 @@ def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def locked(tmp_path: Path) -> Iterator[str]:
     """The address of a dashboard alone, which nobody has opened yet, with the password "open sesame"."""
-    command = ("-m", "streamlit", "run", "app/serve.py", "--server.port")
-    with served(*command, home=finished_home(tmp_path), TICKETSCOPE_PASSWORD="open sesame") as address:
+    with served(*DASHBOARD, home=finished_home(tmp_path), TICKETSCOPE_PASSWORD="open sesame") as address:
         yield address
 
 
@@ -88,42 +62,6 @@ def up(folder: Path) -> Iterator[str]:
     command = ("-m", "tasks", "up", "--workers", "2", "--device", "cpu", "--port")
     with served(*command, home=finished_home(folder)) as address:
         yield address
-
-
-@contextmanager
-def served(*command: str, home: Path, port: int | None = None, **variables: str) -> Iterator[str]:
-    """Run a Python command, which takes a port as its last argument, for the block; yield its address."""
-    port = port or free_port()
-    environment = {name: value for name, value in os.environ.items() if name not in ALLOWED}
-    environment |= {"TICKETSCOPE_HOME": str(home), **variables}
-    log = home.parent / "output.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, *command, str(port)], cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT
-        )
-        try:
-            wait_for(f"http://localhost:{port}/_stcore/health", process, log)
-            yield f"http://localhost:{port}"
-        finally:
-            process.send_signal(signal.SIGINT)
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-
-def wait_for(address: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    """Wait until an address answers; the test fails, with what the process said, where it does not."""
-    until = time.monotonic() + 60
-    while time.monotonic() < until and process.poll() is None:
-        try:
-            with urllib.request.urlopen(address, timeout=1) as answer:
-                if answer.status == 200:
-                    return
-        except (URLError, OSError):
-            time.sleep(0.2)
-    pytest.fail(f"{address} did not answer; what was started said:\n{log.read_text()}")
 
 
 @dataclass

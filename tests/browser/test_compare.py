@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import Watched, finished_home, served, watching
+from tests.browser.conftest import Watched, finished_home, watching
+from tests.browser.serving import DASHBOARD, served
 
 pytestmark = pytest.mark.browser
 
@@ -16,8 +17,7 @@ VIEW = "/compare?s=finish&by=start&c=learning_rate&b=ci&x=remaining"
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a dashboard alone, with one finished study."""
-    command = ("-m", "streamlit", "run", "app/serve.py", "--server.port")
-    with served(*command, home=finished_home(tmp_path_factory.mktemp("compared"))) as address:
+    with served(*DASHBOARD, home=finished_home(tmp_path_factory.mktemp("compared"))) as address:
         yield address
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.browser.conftest import finished_home, served, wait_for, watching
+from tests.browser.conftest import finished_home, watching
+from tests.browser.serving import DASHBOARD, served, wait_for
 from tests.machine import free_port
 
 pytestmark = pytest.mark.browser
@@ -55,9 +56,8 @@ def federated(tmp_path: Path, provider: str) -> Iterator[str]:
     port = free_port()
     secrets = tmp_path / "secrets.toml"
     secrets.write_text(SECRETS.format(port=port, provider=provider))
-    command = ("-m", "streamlit", "run", "app/serve.py", "--server.port")
     owners = {"TICKETSCOPE_OWNERS": "ada@lab.example", "STREAMLIT_SECRETS_FILES": str(secrets)}
-    with served(*command, home=finished_home(tmp_path), port=port, **owners) as address:
+    with served(*DASHBOARD, home=finished_home(tmp_path), port=port, **owners) as address:
         yield address
 
 

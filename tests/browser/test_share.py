@@ -11,7 +11,8 @@ from contextlib import contextmanager
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import READY, Watched
+from tests.browser.chromium import READY
+from tests.browser.conftest import Watched
 
 pytestmark = pytest.mark.browser
 

@@ -1,14 +1,27 @@
-"""Find a Chromium for the browser tests: one on PATH, else Playwright's; --install gets Debian's package when root."""
+"""The Chromium of browser tests and benchmarks: one on PATH, else Playwright's; --install gets Debian's as root."""
 
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome", "chrome")
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+# A page of the dashboard that is connected and drawn.
+READY = '[data-testid=stApp][data-test-script-state="notRunning"][data-test-connection-state="CONNECTED"]'
 ADVICE = (
     "No Chromium was found, which the browser tests need. Get one with `apt-get install chromium` (as root), or with "
     "`.venv/bin/python -m playwright install --with-deps chromium`."
@@ -23,6 +36,18 @@ def find() -> str | None:
     with sync_playwright() as playwright:
         own = playwright.chromium.executable_path
     return own if Path(own).exists() else None
+
+
+@contextmanager
+def launched() -> Iterator[Browser]:
+    """Run the browser for the block; RuntimeError, with how to get one, where there is none."""
+    path = find()
+    if path is None:
+        raise RuntimeError(ADVICE)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
+        yield browser
+        browser.close()
 
 
 def install() -> str | None:
