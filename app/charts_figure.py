@@ -41,9 +41,23 @@ def looks(panel: Panel) -> list[Look]:
         return [*rate_looks(panel.learning_rates).values(), CHANCE]
     if panel.quantity == "start_overlap":
         return [*(STARTS[start] for start in panel.starts), CHANCE]
-    if len(panel.pruners) > 1:
-        return [*_pruner_looks(panel).values(), STARTS["dense"]]
-    return [*(STARTS[start] for start in panel.starts), STARTS["dense"]]
+    return [*line_looks(panel).values(), STARTS["dense"]]
+
+
+def line_looks(panel: Panel) -> dict[tuple[str, str], Look]:
+    """Return the look of each pruner and start of a panel of accuracies: of several pruners, colour tells them apart,
+    shape and dash the starts."""
+    if len(panel.pruners) == 1:
+        return {(panel.pruners[0], start): STARTS[start] for start in panel.starts}
+    colours = [look.colour for look in series(panel.pruners).values()]
+    found: dict[tuple[str, str], Look] = {}
+    for pruner, shade in zip(panel.pruners, colours, strict=True):
+        for start in panel.starts:
+            name = f"{words.pruner(pruner).removesuffix(' magnitude')}, {words.start(start)}"
+            look = STARTS[start]
+            dashes = () if start == panel.starts[0] else (6, 3)
+            found[pruner, start] = Look(name, look.symbol, shade, look.shape, dashes)
+    return found
 
 
 def accuracy(
@@ -99,25 +113,11 @@ def _by_start(rows: pd.DataFrame, panel: Panel, spread: Spread, y: tuple[float, 
     return charts_accuracy.chart(shown, "test_accuracy", spread, y)
 
 
-def _pruner_looks(panel: Panel) -> dict[str, Look]:
-    """Return a look for each pruner and start: colour by pruner, shape and dash by start."""
-    colours = [look.colour for look in series(panel.pruners).values()]
-    found = {}
-    for pruner, shade in zip(panel.pruners, colours, strict=True):
-        for start in panel.starts:
-            name = f"{words.pruner(pruner).removesuffix(' magnitude')}, {words.start(start)}"
-            look = STARTS[start]
-            found[name] = Look(name, look.symbol, shade, look.shape, () if start == panel.starts[0] else (6, 3))
-    return found
-
-
 def _by_pruner(rows: pd.DataFrame, panel: Panel, spread: Spread, y: tuple[float, float]) -> Layers:
-    known = _pruner_looks(panel)
+    own = line_looks(panel)
+    known = {look.name: look for look in own.values()}
     frame = summarise(rows[rows["start"] != "dense"], "test_accuracy", ["pruner", "start", "sparsity"], spread)
-    frame["name"] = [
-        f"{words.pruner(pruner).removesuffix(' magnitude')}, {words.start(start)}"
-        for pruner, start in zip(frame["pruner"], frame["start"], strict=True)
-    ]
+    frame["name"] = [own[pruner, start].name for pruner, start in zip(frame["pruner"], frame["start"], strict=True)]
     frame["removed"] = (100 * frame["sparsity"]).round(4)
     frame["told"] = _told(frame, spread)
     span = (100 * panel.sparsities[0] - 3, 100 * panel.sparsities[-1] + 3)

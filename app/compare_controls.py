@@ -1,6 +1,7 @@
 """The controls of a comparison. What they say is kept as one state; see `app.compare_state`."""
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, get_args
 
 import pandas as pd
@@ -8,7 +9,7 @@ import streamlit as st
 
 from app import words
 from app.charts_accuracy import MEASURES
-from app.compare_points import in_order
+from app.compare_points import in_order, label
 from app.compare_state import FIELD_NAMES, Axis, CompareState, Field, change
 from app.spread import SPREADS
 
@@ -90,8 +91,8 @@ def usable(state: CompareState, rows: pd.DataFrame) -> tuple[CompareState, list[
 def filters(state: CompareState, rows: pd.DataFrame, starts: bool, pruners: bool) -> None:
     """Let the reader choose what to show of what the studies have."""
     with st.container(horizontal=True, gap="medium", key="compare_filters"):
-        _some("Network", "networks", in_order("network", rows["network"]), state.networks, str)
-        _some("Dataset", "datasets", in_order("dataset", rows["dataset"]), state.datasets, str)
+        _some("Network", "networks", in_order("network", rows["network"]), state.networks, words.network)
+        _some("Dataset", "datasets", in_order("dataset", rows["dataset"]), state.datasets, partial(label, "dataset"))
         if pruners:
             found = in_order("pruner", rows["pruner"].dropna())
             _some("Pruner", "pruners", found, state.pruners, words.pruner)

@@ -9,7 +9,7 @@ import streamlit as st
 
 from app import charts_overlap as charts
 from app import charts_retention, compare_controls, compare_saving, drawing, reading_compare, words
-from app.compare_points import apart, chosen
+from app.compare_points import apart, chosen, label
 from app.compare_saving import Numbers, means
 from app.compare_state import CompareState
 from app.palette import Look, ramp
@@ -126,8 +126,8 @@ def _grid(
 
 def title(values: tuple[object, ...]) -> str:
     """Return what a variant is in words."""
-    network, dataset, recipe = map(str, values)
-    return f"{network} on {dataset}" + (f" · {recipe}" if recipe else "")
+    network, dataset, recipe = values
+    return f"{label('network', network)} on {label('dataset', dataset)}" + (f" · {recipe}" if recipe else "")
 
 
 @st.cache_resource(ttl=KEEP, max_entries=16, show_spinner=False)

@@ -17,6 +17,7 @@ from app.compare_state import CompareState, Field
 from app.palette import NEUTRAL, STARTS, Look, series
 from app.spread import Spread, describe, summarise
 from data.comparison import once
+from data.datasets import FOLDER
 
 FIELDS: tuple[Field, ...] = get_args(Field)
 # What tells one point from another; the rest are its seeds.
@@ -91,6 +92,11 @@ def label(field: Field, value: object) -> str:
         return f"learning rate {words.number(float(str(value)))}"
     if field in _OF_PRUNED:
         return words.start(str(value)) if field == "start" else words.pruner(str(value))
+    if field == "network":
+        return words.network(str(value))
+    if field == "dataset":
+        # Two folders may share the last part of their paths, and two lines must not share a name.
+        return str(value) if str(value).startswith(FOLDER) else words.dataset(str(value))
     return str(value) or "recipe without these settings"
 
 

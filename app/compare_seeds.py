@@ -58,7 +58,7 @@ def _title(one: pd.Series) -> str:
     what = "dense"
     if one["start"] != "dense":
         what = f"{words.start(one['start'])} · {words.pruner(one['pruner'])} {words.percent(one['sparsity'])}"
-    where = [f"learning rate {words.number(one['learning_rate'])}", f"{one['network']} on {one['dataset']}"]
+    where = [f"learning rate {words.number(one['learning_rate'])}", words.place(one["network"], one["dataset"])]
     told = " · ".join([what, *where, *([one["recipe"]] if one["recipe"] else [])])
     return told[0].upper() + told[1:]
 

@@ -142,7 +142,8 @@ def _drawn(state: CompareState, changed: Marker) -> Drawn:
     points["name"] = [f"learning rate {words.number(rate)}" for rate in points["learning_rate"]]
     rate_looks = charts_overlap.rate_looks([float(rate) for rate in everything["learning_rate"].unique()])
     seen = {name: look for name, look in rate_looks.items() if name in set(points["name"])}
-    networks = series(dict.fromkeys(everything["network"]))
+    points["network"] = points["network"].map(words.network)
+    networks = series(dict.fromkeys(everything["network"].map(words.network)))
     here = {name: look for name, look in networks.items() if name in set(points["network"])}
     return Drawn(
         (

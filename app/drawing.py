@@ -60,11 +60,18 @@ def grid(count: int, columns: int, cell: Callable[[int], None]) -> None:
                     cell(first + offset)
 
 
-def choice(label: str, options: Sequence[str], key: str) -> str:
-    """Return the only option, or the one that the reader selects."""
+def place_choice(rows: pd.DataFrame, key: str) -> tuple[str, str]:
+    """Return dataset and network of some rows: the only ones, or those that the reader selects."""
+    return (
+        _choice("Dataset", sorted(rows["dataset"].unique()), words.dataset, f"{key}_dataset"),
+        _choice("Network", sorted(rows["network"].unique()), words.network, f"{key}_network"),
+    )
+
+
+def _choice(label: str, options: Sequence[str], told: Callable[[str], str], key: str) -> str:
     if len(options) == 1:
         return options[0]
-    return str(st.selectbox(label, options, key=key, persist_state="page", width=220))
+    return str(st.selectbox(label, options, format_func=told, key=key, persist_state="page", width=220))
 
 
 def panel_pruners(pruners: Sequence[str], rates: int, key: str) -> list[str]:

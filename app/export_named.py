@@ -159,7 +159,7 @@ def _chance(points: pd.DataFrame) -> pd.Series:
 
 
 def _about(record: StudyRecord, dataset: str, network: str, *more: str) -> str:
-    parts = (f"{words.network(network)} on {words.dataset(dataset)}", *more, record.study.name)
+    parts = (words.place(network, dataset), *more, record.study.name)
     return " · ".join(part for part in parts if part)
 
 

@@ -1,21 +1,23 @@
 """What of a figure of the paper is trained here, under which settings, and what the runs say."""
 
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import pandas as pd
 import streamlit as st
 
-from app import reading, words
+from app import reading, thumbnail, words
 from app.reading import Marker
+from app.thumbnail import Means
 from data import figures
 from data.datasets import identity
 from data.evidence import from_frames
 from data.settings import settings
 from engine import paper
 from engine.paper import Figure
-from engine.plan import Plan, plan
+from engine.plan import Plan, Role, plan
 from engine.results import PAIRS
 from engine.spec import Study, parse_study
 from engine.verdict import Verdict, evaluate
@@ -156,13 +158,54 @@ def runs(figure: Figure, chosen: Settings) -> Runs:
 
 @st.cache_resource(ttl=reading.KEEP, max_entries=128, show_spinner=False, hash_funcs={Settings: repr})
 def _runs(name: str, chosen: Settings, identities: tuple[tuple[str, str], ...], changed: int) -> Runs:
-    del changed
     one = _plan(name, chosen, identities)
     finished = _recorded(reading.marker())
     roles = [role for role in one.roles if role.fingerprint in finished]
     if not roles:
         return Runs(pd.DataFrame(), pd.DataFrame(), (), 0, len(one.stages))
-    accuracy = figures.accuracy(reading.store(), roles)
-    pooled = figures.pooled_overlaps(reading.store(), roles, PAIRS, one.study.overlap_p)
+    measured = _measured(chosen, _identities(study(paper.ALL, chosen).datasets), changed)
+    accuracy, pooled = measured.accuracy.of(roles), measured.pooled.of(roles)
+    pooled = pooled[pooled["p"].isin(one.study.overlap_p)]
     verdicts = evaluate(*from_frames(accuracy, pooled), claims=paper.FIGURES[name].claims)
     return Runs(accuracy, pooled, verdicts, len(finished & one.stages.keys()), len(one.stages))
+
+
+class _ByRole:
+    """Rows that are found by their role."""
+
+    def __init__(self, rows: pd.DataFrame) -> None:
+        self._rows = rows
+        self._places: dict[tuple[object, ...], list[int]] = {}
+        columns = [rows[name].to_numpy(dtype=object) for name in ("fingerprint", "pruner", "sparsity", "start")]
+        for place, key in enumerate(zip(*columns, strict=True)):
+            self._places.setdefault(key, []).append(place)
+
+    def of(self, roles: Sequence[Role]) -> pd.DataFrame:
+        """Return the rows of some roles in their order."""
+        keys = [(role.fingerprint, role.pruner, role.sparsity, role.start) for role in roles]
+        places = [place for key in keys for place in self._places.get(key, ())]
+        return self._rows.iloc[places].reset_index(drop=True)
+
+
+@dataclass(frozen=True)
+class _Measured:
+    accuracy: _ByRole
+    pooled: _ByRole
+    means: Means
+
+
+def means(chosen: Settings) -> Means:
+    """Return the means of all that is trained of all figures; errors as for `planned`."""
+    return _measured(chosen, _identities(study(paper.ALL, chosen).datasets), results()).means
+
+
+@st.cache_resource(ttl=reading.KEEP, max_entries=8, show_spinner=False, hash_funcs={Settings: repr})
+def _measured(chosen: Settings, identities: tuple[tuple[str, str], ...], changed: int) -> _Measured:
+    # One reading for all figures takes a tenth of one for each.
+    del changed
+    one = _plan(paper.ALL, chosen, identities)
+    finished = _recorded(reading.marker())
+    roles = [role for role in one.roles if role.fingerprint in finished]
+    accuracy = figures.accuracy(reading.store(), roles)
+    pooled = figures.pooled_overlaps(reading.store(), roles, PAIRS, one.study.overlap_p)
+    return _Measured(_ByRole(accuracy), _ByRole(pooled), thumbnail.means(accuracy, pooled))

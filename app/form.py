@@ -193,6 +193,7 @@ def _networks(errors: Errors) -> None:
     st.multiselect(
         LABELS["networks"],
         list(NETWORKS),
+        format_func=words.network,
         key=key("networks"),
         help=_help("networks"),
         placeholder="Choose at least one",

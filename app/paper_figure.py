@@ -159,7 +159,7 @@ def _on(panel: Panel, number: Reported) -> bool:
 
 
 def _caption(panel: Panel) -> str:
-    parts = [f"{words.network(panel.network)} on {words.dataset(panel.dataset)}"]
+    parts = [words.place(panel.network, panel.dataset)]
     if len(panel.learning_rates) == 1:
         parts.append(f"learning rate {words.number(panel.learning_rates[0])}")
     if len(panel.pruners) == 1:
@@ -172,7 +172,7 @@ def _standing(runs: Runs, panel: Panel, original: Panel) -> str:
     """Return what panel of the paper a scaled one stands for, how many seeds it has, and its dense accuracy."""
     told = []
     if (panel.network, panel.dataset) != (original.network, original.dataset):
-        told.append(f"for {words.network(original.network)} on {words.dataset(original.dataset)}")
+        told.append(f"for {words.place(original.network, original.dataset)}")
     rows = charts_figure.rows_of(runs.accuracy, panel)
     drawn = rows if rows.empty or not panel.trained else rows[rows["start"] != "dense"]
     if drawn.empty:

@@ -5,7 +5,7 @@ from functools import lru_cache
 
 import streamlit as st
 
-from app import drawing, figure_data, figure_numbers, launching, verdict_cards, words
+from app import drawing, figure_data, figure_numbers, launching, thumbnail, verdict_cards, words
 from app.figure_data import CATALOGUE, Settings
 from app.outlook import outlook
 from data.artifacts import ArtifactError
@@ -116,9 +116,7 @@ def _matches(figure: Figure, query: str, claims: list[str]) -> bool:
 
 def panels_words(figure: Figure) -> str:
     """Return the networks and datasets of a figure and its learning rates, in words."""
-    places = dict.fromkeys(
-        f"{words.network(panel.network)} on {words.dataset(panel.dataset)}" for panel in figure.panels
-    )
+    places = dict.fromkeys(words.place(panel.network, panel.dataset) for panel in figure.panels)
     rates = sorted({rate for panel in figure.panels for rate in panel.learning_rates})
     return f"{words.listing(list(places))} · learning rate{'s' * (len(rates) > 1)} {words.numbers(rates)}"
 
@@ -130,6 +128,8 @@ def _card(figure: Figure, chosen: Settings) -> None:
         st.caption(figure.section)
         st.markdown(words.plain(figure.about))
         st.caption(panels_words(figure))
+        panels = [paper.scaled(panel, chosen.scale, chosen.data) for panel in figure.panels]
+        st.html(thumbnail.image(figure.title, panels, figure_data.means(chosen)))
         st.progress(
             runs.done / max(1, runs.asked), text=f"{runs.done:,} of {words.plural(runs.asked, 'training')} done"
         )

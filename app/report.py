@@ -122,7 +122,7 @@ def _part(record: StudyRecord, found: Measured, drawn: list[Drawn], dataset: str
     table = charts_accuracy.table if pruned else charts_accuracy.dense_table
     p = near_p(record)
     return Part(
-        f"{words.network(network)} on {words.dataset(dataset)}",
+        words.place(network, dataset),
         own,
         table(accuracy, MEASURE),
         charts_overlap.retention_table(pooled, p),

@@ -46,7 +46,7 @@ def _whats(rows: pd.DataFrame, tell_network: bool) -> list[str]:
 
 def _what(key: tuple[Any, ...], tell_network: bool) -> str:
     kind, start, pruners, sparsity, network, dataset = key
-    where = f" · {network} on {dataset}" if tell_network else ""
+    where = f" · {words.place(network, dataset)}" if tell_network else ""
     if kind == "pretrain":
         return f"dense{where}"
     if kind == "admm":

@@ -54,6 +54,11 @@ def dataset(name: str) -> str:
     return DATASETS[name].title if name in DATASETS else name
 
 
+def place(network_name: str, dataset_name: str) -> str:
+    """Return a network and what it is trained on: 'ResNet-20 on CIFAR-10'."""
+    return f"{network(network_name)} on {dataset(dataset_name)}"
+
+
 def percent(fraction: float) -> str:
     """Return a fraction as percent with at most one decimal: 0.386 is '38.6 %'."""
     return f"{round(100 * fraction, 1):g} %"
@@ -148,8 +153,8 @@ def compares(study: Mapping[str, Any]) -> str:
     """Return in one line what a study compares, from a row of `data.queries.studies` or a study's fields."""
     rates, seeds = sorted(study["learning_rates"]), study["seeds"]
     parts = [
-        ", ".join(study["datasets"]),
-        ", ".join(study["networks"]),
+        ", ".join(dataset(name) for name in study["datasets"]),
+        ", ".join(network(name) for name in study["networks"]),
         f"learning rate{'s' * (len(rates) > 1)} {numbers(rates)}",
         listing([pruner(name) for name in study["pruners"]]) or "dense only",
         listing([start(name) for name in study["starts"]]),

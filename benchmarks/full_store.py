@@ -12,19 +12,21 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import made_world
+from data.datasets import identity
 from data.events import Event
 from data.store import Store
+from engine import paper
 from engine.plan import Plan, plan
 from engine.spec import Study, parse_study, to_toml
 
 BEGAN = datetime(2026, 11, 2, 8, 0, tzinfo=UTC)
 # Stages recorded in one transaction; the recorder's batches are of this order.
 BATCH = 200
-# Trainings of T epochs that one seed adds to the finished studies below: 3 networks x 2 rates x (1 dense and 3 pruners
-# x 12 sparsities x 4 starts, one-shot and iterative sharing the first), and 5 rates x (1 + 12 x 4) of the sweep.
-PER_SEED = 3 * 2 * 141 + 5 * 49
+# Trainings of T epochs that one seed adds to the finished studies below: the paper's, and 5 rates x (1 dense network
+# and 12 sparsities x 4 starts) of the sweep that the paper lacks.
+PER_SEED = 859 + 5 * 49
 # The studies, by when they were launched.
-FINISHED = ("full-networks", "full-sweep")
+FINISHED = ("full-paper", "full-sweep")
 TRAINING = "full-training"
 RUNNING = 8
 
@@ -32,44 +34,44 @@ RUNNING = 8
 def studies(trainings: int, epochs: int) -> dict[str, Study]:
     """Return the studies by id: two finished, of at least so many trainings of T = epochs, and one running.
 
-    Each training counts once, though two studies may hold it.
+    The first is all figures of the paper. Each training counts once, though two studies may hold it.
     """
-    sparsities = [round(1 - 0.85**number, 4) for number in range(1, 13)]
-    seeds = list(range(max(1, math.ceil(trainings / PER_SEED))))
+    seeds = tuple(range(max(1, math.ceil(trainings / PER_SEED))))
+    whole = paper.study(paper.ALL)
+    recipe = whole.recipe.model_copy(update={"epochs": epochs})
     common: dict[str, Any] = {
-        "datasets": ["cifar10"],
         "networks": ["resnet20"],
         "pruners": ["iterative"],
-        "sparsities": sparsities,
+        "sparsities": paper.FIGURES["fig1"].sparsities,
         "seeds": seeds,
-        "overlap_p": [0.1, 0.2, 0.3, 0.4, 0.5],
         "recipe": {"epochs": epochs},
-    }
-    networks = {
-        **common,
-        "name": "Three networks at two learning rates",
         "note": "Made-up numbers, to see how fast the pages are.",
-        "networks": ["resnet20", "vgg11", "mobilenet_v2"],
-        "pruners": ["iterative", "oneshot", "admm"],
     }
     sweep = {
         **common,
         "name": "Seven learning rates",
-        "note": "Made-up numbers, to see how fast the pages are.",
+        "datasets": ["cifar10"],
         "learning_rates": [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0],
         "overlap_p": [round(0.05 * number, 2) for number in range(1, 20)],
     }
-    training = {**common, "name": "ResNet-20 on CIFAR-100, in training", "datasets": ["cifar100"]}
+    training = {
+        **common,
+        "name": "ResNet-20 on CIFAR-100, in training",
+        "datasets": ["cifar100"],
+        "learning_rates": [0.003, 0.03],
+        "overlap_p": [0.1, 0.2, 0.3, 0.4, 0.5],
+    }
     return {
-        "full-networks": parse_study(networks),
+        "full-paper": whole.model_copy(update={"seeds": seeds, "recipe": recipe, "note": common["note"]}),
         "full-sweep": parse_study(sweep),
         TRAINING: parse_study(training),
     }
 
 
 def planned(study: Study) -> Plan:
-    """Return a study's plan, over images whose content is their name."""
-    return plan(study, {dataset: f"content of {dataset}" for dataset in study.datasets})
+    """Return a study's plan over the datasets themselves, which nobody need download for it."""
+    # The pages ask for the paper's figures by the same fingerprints.
+    return plan(study, {dataset: identity(dataset, Path()) for dataset in study.datasets})
 
 
 def bodies(

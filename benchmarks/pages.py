@@ -22,6 +22,7 @@ except ImportError:
 from benchmarks import clock, machine, training
 from benchmarks.full_store import FINISHED, TRAINING, contents
 from benchmarks.widgets import acted
+from data import shares
 from data.store import Store
 from tests.browser.chromium import launched
 from tests.browser.serving import DASHBOARD, served
@@ -29,6 +30,8 @@ from tests.browser.serving import DASHBOARD, served
 # Seconds: what a reader may wait for the first chart of a page, and for the answer to a click.
 FIRST, REACTION = 2.0, 0.5
 WATCHED = 10.0
+# The figure with most panels, and the one with most trainings behind it.
+FIGURES = ("fig1", "fig7")
 
 
 @dataclass
@@ -69,13 +72,17 @@ class Notes:
             row.script.append(round(script, 4))
 
 
-def paths(only: str | None) -> dict[str, str]:
-    """Return the pages of app/main.py and the addresses at which they are looked at, by title."""
+def paths(only: str | None, link: str) -> dict[str, str]:
+    """Return the pages of app/main.py and the addresses at which they are looked at, by title; link: of a share."""
     names = re.findall(r'st\.Page\(\s*"views/(\w+)\.py"([^)]*)', (machine.ROOT / "app" / "main.py").read_text())
     found: dict[str, str] = {}
     for name, rest in names:
         if name == "study":
             found |= {f"study {study_id}": f"/study?study={study_id}" for study_id in (*FINISHED, TRAINING)}
+        elif name == "figure":
+            found |= {f"figure {figure}": f"/figure?figure={figure}" for figure in FIGURES}
+        elif name == "shared":
+            found[name] = link
         else:
             found[name] = "/" if "default=True" in rest else f"/{name}"
     return {title: path for title, path in found.items() if only is None or re.search(only, title)}
@@ -154,7 +161,9 @@ def _training(home: Path) -> Iterator[None]:
 def measure(arguments: argparse.Namespace) -> Notes:
     """Look at every page: at rest, and while a study trains."""
     notes = Notes()
-    chosen = paths(arguments.only)
+    store = Store(arguments.home / "ticketscope.duckdb")
+    _, token = shares.create(store, FINISHED[:1])
+    chosen = paths(arguments.only, f"/shared?share={token}")
     with launched() as browser:
         for title, path in chosen.items() if arguments.cold else ():
             for _ in range(arguments.repeats):

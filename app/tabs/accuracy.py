@@ -20,8 +20,7 @@ def body(record: StudyRecord) -> None:
         st.info("No training has finished yet. The first points appear here as soon as one has.")
         return
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium", key="accuracy_choices"):
-        dataset = drawing.choice("Dataset", sorted(rows["dataset"].unique()), "accuracy_dataset")
-        network = drawing.choice("Network", sorted(rows["network"].unique()), "accuracy_network")
+        dataset, network = drawing.place_choice(rows, "accuracy")
         measure: Measure = st.segmented_control(
             "Accuracy of",
             list(MEASURES),

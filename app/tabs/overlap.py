@@ -27,8 +27,7 @@ def body(record: StudyRecord) -> None:
         st.info("No overlap has been measured yet. The first comes with the first dense network that finishes.")
         return
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium", key="overlap_choices"):
-        dataset = drawing.choice("Dataset", sorted(pooled["dataset"].unique()), "overlap_dataset")
-        network = drawing.choice("Network", sorted(pooled["network"].unique()), "overlap_network")
+        dataset, network = drawing.place_choice(pooled, "overlap")
         p = _p(study)
         spread = drawing.spread_choice("overlap_spread")
     rows = _rows(study_id, dataset, network)

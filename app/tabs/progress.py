@@ -127,7 +127,7 @@ def convergence(record: StudyRecord) -> None:
     def cell(index: int) -> None:
         dataset, network = kinds[index]
         if len(kinds) > 1:
-            st.markdown(f"**{words.plain(network)} on {words.plain(dataset)}**")
+            st.markdown(f"**{words.plain(words.place(network, dataset))}**")
         spec = _drawn_residuals(study_id, dataset, network, record.study.learning_rates, reading.measured(study_id))
         looks = _strokes(record.study.learning_rates).values()
         saving = export_named.residuals(record, dataset, network, found, list(looks))

@@ -21,8 +21,7 @@ def body(record: StudyRecord) -> None:
         st.info("No training has finished yet. The first verdicts come with the first networks that can be compared.")
         return
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium", key="verdict_choices"):
-        dataset = drawing.choice("Dataset", sorted(accuracy["dataset"].unique()), "verdict_dataset")
-        network = drawing.choice("Network", sorted(accuracy["network"].unique()), "verdict_network")
+        dataset, network = drawing.place_choice(accuracy, "verdict")
         low, high = _rates(sorted(record.study.learning_rates))
     thresholds = _thresholds()
     changed = reading.measured(study_id)

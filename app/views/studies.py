@@ -104,7 +104,8 @@ def _any() -> bool:
 
 
 def _text(row: pd.Series) -> str:
-    return f"{row['name']} {row['note']} {row['state']} {words.compares(row)}"
+    names = " ".join([*row["datasets"], *row["networks"]])
+    return f"{row['name']} {row['note']} {row['state']} {words.compares(row)} {names}"
 
 
 def page() -> None:

@@ -67,8 +67,8 @@ def test_search_finds_the_worker_that_has_a_stage_now(rows: pd.DataFrame, now: d
 
 def test_networks_are_told_where_there_are_several(rows: pd.DataFrame) -> None:
     both = pd.concat([rows, rows.assign(network="vgg11", fingerprint=rows["fingerprint"].str[::-1])])
-    assert all(name.rsplit(" on ")[0].endswith(("lenet300", "vgg11")) for name in set(stages_told(both)))
-    assert not any("lenet300" in name for name in stage_names(rows).values())
+    assert all(name.rsplit(" on ")[0].endswith(("LeNet-300", "VGG-11")) for name in set(stages_told(both)))
+    assert not any("LeNet-300" in name for name in stage_names(rows).values())
 
 
 def stages_told(rows: pd.DataFrame) -> list[str]:

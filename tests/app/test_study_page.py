@@ -123,7 +123,7 @@ def test_accuracy_has_a_panel_per_learning_rate_and_pruner_and_the_numbers(store
 def test_accuracy_of_several_networks_has_a_selector(store: Store, study: Study) -> None:
     record(store, study.model_copy(update={"networks": ("lenet300", "vgg11"), "seeds": (0,)}))
     app = tab("Accuracy")
-    assert app.selectbox(key="accuracy_network").options == ["lenet300", "vgg11"]
+    assert app.selectbox(key="accuracy_network").options == ["LeNet-300", "VGG-11"]
     assert charts(app) == 4
 
 

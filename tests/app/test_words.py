@@ -45,7 +45,7 @@ def test_what_a_study_compares() -> None:
         }
     )
     assert said == (
-        "digits · lenet300 · learning rates 0.01, 0.1 · iterative magnitude and ADMM · "
+        "Digits · LeNet-300 · learning rates 0.01, 0.1 · iterative magnitude and ADMM · "
         "random reinit and fine-tune · 1 seed"
     )
 

@@ -13,8 +13,12 @@ LAYERS = {"resnet20": 19, "vgg11": 8, "mobilenet_v2": 52}
 
 def small(study: Study) -> Study:
     """Return a study of the same shape with less of everything."""
-    rates = study.learning_rates[:2]
-    return study.model_copy(update={"sparsities": (0.15, 0.8), "seeds": (0,), "learning_rates": rates})
+    less = {"sparsities": (0.15, 0.5, 0.803), "seeds": (0,), "learning_rates": study.learning_rates[:2]}
+    parts = [
+        part.model_copy(update={"sparsities": tuple(s for s in part.sparsities or () if s in less["sparsities"])})
+        for part in study.parts
+    ]
+    return study.model_copy(update={**less, "parts": tuple(parts)})
 
 
 def written(folder: Path, seed: int = 0) -> tuple[Store, dict[str, Study]]:
@@ -46,7 +50,7 @@ def test_every_stage_of_a_finished_study_is_done_and_has_its_epochs(made: tuple[
         assert (rows["epoch"] == rows["epochs"]).all()
         assert queries.accuracy(store, study_id)["test_accuracy"].between(20, 100).all()
     assert queries.studies(store).set_index("study_id")["state"].to_dict() == {
-        "full-networks": "done",
+        "full-paper": "done",
         "full-sweep": "done",
         "full-training": "running",
     }
