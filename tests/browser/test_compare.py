@@ -59,7 +59,7 @@ def test_a_click_on_a_point_shows_its_seeds_and_a_drawn_rectangle_zooms(watched:
     watched.open("/compare")
     expect(points(page, 0)).to_have_count(8, timeout=20_000)
     points(page, 0).nth(0).click()
-    expect(page.locator(".st-key-compare_seeds")).to_contain_text("on digits", timeout=10_000)
+    expect(page.locator(".st-key-compare_seeds")).to_contain_text("on Digits", timeout=10_000)
     for curve in ("loss", "accuracy"):
         expect(page.locator(f".st-key-compare-{curve} svg.marks path").first).to_be_attached()
     page.wait_for_url(re.compile("at=[0-9a-f]{8}"))
