@@ -1,6 +1,7 @@
 """The panels of the paper's figures, drawn as the paper lays them out."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import altair as alt
 import pandas as pd
@@ -8,7 +9,7 @@ import pandas as pd
 from app import charts_accuracy, words
 from app.charts_accuracy import HEIGHT, Layers, told_title
 from app.charts_overlap import CHANCE, rate_looks
-from app.palette import NEUTRAL, STARTS, Look, series
+from app.palette import BAR, NEUTRAL, STARTS, Look, series
 from app.scales import colour, dash, shape
 from app.spread import SPREADS, Spread, describe, summarise
 from engine.paper import Panel, Reported
@@ -37,10 +38,10 @@ def rows_of(frame: pd.DataFrame, panel: Panel) -> pd.DataFrame:
 
 def looks(panel: Panel) -> list[Look]:
     """Return the series of a panel for its legend."""
-    if panel.quantity == "retention":
-        return [*rate_looks(panel.learning_rates).values(), CHANCE]
-    if panel.quantity == "start_overlap":
-        return [*(STARTS[start] for start in panel.starts), CHANCE]
+    if panel.quantity in ("retention", "start_overlap"):
+        rates = panel.quantity == "retention"
+        bars = rate_looks(panel.learning_rates).values() if rates else [STARTS[start] for start in panel.starts]
+        return [*(replace(look, shape=BAR) for look in bars), replace(CHANCE, dash=())]
     return [*line_looks(panel).values(), STARTS["dense"]]
 
 
@@ -217,12 +218,19 @@ def _bars(
         alt.Tooltip("n:Q", title="seeds (n)"),
     ]
     axis = alt.Y("mean:Q", title=up, scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(tickCount=5, format=".1f"))
-    return alt.layer(
-        base.mark_bar(opacity=0.6).encode(y=axis, color=colour(names), tooltip=tooltip),
-        base.mark_rule(color=NEUTRAL, strokeWidth=1.5).encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q")),
-        base.mark_tick(color=NEUTRAL, thickness=2, size=26).encode(y=alt.Y("chance:Q"), tooltip=tooltip),
-        height=HEIGHT,
-    )
+    # Grey on colour is hard to see on light and dark pages alike, so white lies below it.
+    lines = [
+        mark
+        for shade, edge in (("white", 3), (NEUTRAL, 0))
+        for mark in (
+            base.mark_rule(color=shade, strokeWidth=1.5 + edge).encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q")),
+            base.mark_tick(color=shade, thickness=2 + edge, size=26 + edge).encode(
+                y=alt.Y("chance:Q"), tooltip=tooltip
+            ),
+        )
+    ]
+    bars = base.mark_bar(opacity=0.75).encode(y=axis, color=colour(names), tooltip=tooltip)
+    return alt.layer(bars, *lines, height=HEIGHT)
 
 
 def _told(rows: pd.DataFrame, spread: Spread) -> list[str]:

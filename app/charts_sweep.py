@@ -33,12 +33,16 @@ def _x(rates: list[float], last: bool) -> alt.X:
     )
 
 
-def _y(title: str, format: str, **scale: Any) -> alt.Y:
+# How an axis of gaps writes a value: one of 0 is neither above nor below.
+_SIGNED = "datum.value === 0 ? '0' : format(datum.value, '+.1~f')"
+
+
+def _y(title: str, label: str, **scale: Any) -> alt.Y:
     return alt.Y(
         "mean:Q",
         title=title,
         scale=alt.Scale(zero=False, **scale),
-        axis=alt.Axis(tickCount=4, format=format, minExtent=_AXIS, maxExtent=_AXIS, titlePadding=6),
+        axis=alt.Axis(tickCount=4, labelExpr=label, minExtent=_AXIS, maxExtent=_AXIS, titlePadding=6),
     )
 
 
@@ -71,7 +75,7 @@ def accuracy(
     base = alt.Chart(frame[["name", *BY, "mean", "low", "high", "n", "told"]]).encode(
         x=_x(rates, last=False), color=colour(looks), detail="rest:N"
     )
-    y = _y(f"accuracy, {MEASURES[measure]} (%)", "~g")
+    y = _y(f"accuracy, {MEASURES[measure]} (%)", "datum.label")
     tooltip = _tooltip(len(rests) > 1, [alt.Tooltip("name:N", title="start")], "accuracy (%)", spread)
     return alt.layer(
         base.mark_area(opacity=0.12).encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q")),
@@ -99,7 +103,7 @@ def overlap(rows: pd.DataFrame, rests: dict[str, Look], rates: list[float], p: f
 
     rows: ratios of the pair initial_pretrained at that p, with rest, a key of rests.
     """
-    y = _y(f"R_p(θ₀, θ_T), p = {p:g}", ".1f", domain=[0, 1])
+    y = _y(f"R_p(θ₀, θ_T), p = {p:g}", "format(datum.value, '.1f')", domain=[0, 1])
     chance = _rule(p, CHANCE.dash)
     return _single(rows, "ratio", rests, rates, spread, y, "overlap ratio", chance, last=False)
 
@@ -110,7 +114,7 @@ def gap(rows: pd.DataFrame, rests: dict[str, Look], rates: list[float]) -> Layer
     rows: `gaps` of one pruner and sparsity, with rest, a key of rests. Seeds are paired: a seed's two trainings share
     their mask.
     """
-    y = _y("gap (points)", "+.1~f")
+    y = _y("gap (points)", _SIGNED)
     return _single(rows, "gap", rests, rates, "ci", y, "gap (points)", _rule(0.0, ()), last=True, n="paired seeds (n)")
 
 
@@ -187,7 +191,7 @@ def thesis(
                 scale=alt.Scale(domain=[0, 1]),
                 axis=alt.Axis(tickCount=5, format=".1f"),
             ),
-            y=alt.Y("gap:Q", title=GAP, axis=alt.Axis(tickCount=6, format="+.1~f")),
+            y=alt.Y("gap:Q", title=GAP, axis=alt.Axis(tickCount=6, labelExpr=_SIGNED)),
             color=colour(rates),
             shape=marks,
             tooltip=[

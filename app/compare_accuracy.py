@@ -49,7 +49,7 @@ def body(state: CompareState, rows: pd.DataFrame) -> None:
         menu(specs[index], compare_saving.panel(state, panel, comparison, found), f"compare-panel-{index}")
 
     shown = min(len(comparison.panels), MOST_PANELS)
-    drawing.grid(shown, min(shown, 3 if shown > 4 or shown == 3 else 2), cell)
+    drawing.grid(shown, min(shown, drawing.columns(shown)), cell)
     if len(comparison.panels) > shown:
         st.caption(f"The first {shown} of {len(comparison.panels)} panels; choose fewer by the filters to see others.")
     compare_seeds.show(state, _forget)

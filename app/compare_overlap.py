@@ -119,7 +119,7 @@ def _grid(
     if not drawn:
         st.caption("Nothing of this is left by the filters.")
         return
-    drawing.grid(len(drawn), min(len(drawn), columns) if len(drawn) > 1 else 2, cell)
+    drawing.grid(len(drawn), min(drawing.columns(len(drawn)), columns), cell)
     if total > len(drawn):
         st.caption(f"The first {len(drawn)} of {total} panels; choose fewer by the filters to see others.")
 

@@ -51,6 +51,11 @@ def table(rows: pd.DataFrame, key: str) -> None:
     st.dataframe(rows, hide_index=True, width="stretch", height=height, key=key)
 
 
+def columns(panels: int) -> int:
+    """Return how many panels stand side by side: three, or two where a third would leave one alone below."""
+    return 3 if panels == 3 or panels > 4 else 2
+
+
 def grid(count: int, columns: int, cell: Callable[[int], None]) -> None:
     """Lay out cells in rows of some columns, which stack where the window is narrow."""
     for first in range(0, count, columns):

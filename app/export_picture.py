@@ -7,7 +7,7 @@ from typing import Any
 
 import vl_convert
 
-from app.palette import CIVIDIS, NEUTRAL, Look
+from app.palette import BAR, CIVIDIS, NEUTRAL, Look
 
 Spec = dict[str, Any]
 
@@ -139,9 +139,10 @@ def _legend(legend: Legend) -> list[Spec]:
 
 def _swatch(look: Look) -> list[Spec]:
     line = {"strokeDash": list(look.dash)} if look.dash else {}
-    marks = [_mark("rule", 0, SWATCH, 0, color=look.colour, strokeWidth=2, **line)]
+    marks = [] if look.shape == BAR else [_mark("rule", 0, SWATCH, 0, color=look.colour, strokeWidth=2, **line)]
     if look.shape != "stroke":
-        point = {"type": "point", "filled": True, "opacity": 1, "size": 64, "shape": look.shape, "color": look.colour}
+        shape = "square" if look.shape == BAR else look.shape
+        point = {"type": "point", "filled": True, "opacity": 1, "size": 64, "shape": shape, "color": look.colour}
         marks.append({"mark": point, "encoding": {"x": {"value": SWATCH / 2}, "y": {"value": 0}}})
     return marks
 

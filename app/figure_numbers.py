@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from app import words
+from app.spread import describe, summarise
 from engine.paper import Panel, Reported, scaled
 from engine.statistics import Interval, interval
 
@@ -15,9 +16,19 @@ QUANTITIES = {
     "finetuned_pretrained": "overlap with dense weights",
 }
 
+ANCESTORS = {
+    "finetuned_initial": "with initial weights θ₀ (%)",
+    "finetuned_pretrained": "with trained dense weights θ_T (%)",
+}
+
 
 def ours(number: Reported, accuracy: pd.DataFrame, pooled: pd.DataFrame, scale: str, data: str | None) -> Interval:
-    """Return our value of a stated number, in percent, with the 95 % interval of its mean; frames as in `figure_data`.
+    """Return the mean of `values` with its 95 % interval."""
+    return interval(values(number, accuracy, pooled, scale, data), CONFIDENCE, 0.0)
+
+
+def values(number: Reported, accuracy: pd.DataFrame, pooled: pd.DataFrame, scale: str, data: str | None) -> list[float]:
+    """Return our values of a stated number in percent, one a seed; frames as in `figure_data`.
 
     scale, data: how ours was trained, which says on which dataset and network. The sparsity is the nearest that was
     trained, within half a point, since the text rounds its own.
@@ -29,7 +40,7 @@ def ours(number: Reported, accuracy: pd.DataFrame, pooled: pd.DataFrame, scale: 
     there = scaled(place, scale, data)
     frame, column = (accuracy, "test_accuracy") if number.quantity == "accuracy" else (pooled, "ratio")
     if frame.empty:
-        return Interval(None, None, None, 0)
+        return []
     rows = frame[
         (frame["dataset"] == there.dataset)
         & (frame["network"] == there.network)
@@ -43,7 +54,7 @@ def ours(number: Reported, accuracy: pd.DataFrame, pooled: pd.DataFrame, scale: 
     if number.quantity != "accuracy":
         rows = rows[(rows["pair"] == number.quantity) & (rows["p"].round(4) == number.p)]
         factor = 100.0
-    return interval([factor * value for value in rows[column].dropna()], CONFIDENCE, 0.0)
+    return [factor * float(value) for value in rows[column].dropna()]
 
 
 def table(
@@ -70,6 +81,28 @@ def table(
             }
         )
     return pd.DataFrame(rows)
+
+
+def as_in_paper(
+    numbers: Sequence[Reported], accuracy: pd.DataFrame, pooled: pd.DataFrame, scale: str, data: str | None
+) -> pd.DataFrame:
+    """Return our values as the paper's table has its own: a row per network and dataset, a column per ancestor.
+
+    numbers: those of the table. An em dash stands where nothing is trained.
+    """
+    rows: dict[tuple[str, str], dict[str, str]] = {}
+    for number in numbers:
+        place = words.network(number.network), words.dataset(number.dataset)
+        row = rows.setdefault(place, {"network": place[0], "dataset": place[1]})
+        row[ANCESTORS[number.quantity]] = _cell(values(number, accuracy, pooled, scale, data))
+    return pd.DataFrame(list(rows.values()))
+
+
+def _cell(found: list[float]) -> str:
+    if not found:
+        return "—"
+    one = summarise(pd.DataFrame({"all": 0, "value": found}), "value", ["all"], "sd").iloc[0]
+    return describe(one["mean"], one["low"], one["high"], int(one["n"]), "sd")
 
 
 def _what(number: Reported) -> str:

@@ -10,7 +10,8 @@ from html import escape
 class Look:
     """How one series is named and drawn.
 
-    symbol: the paper's, for tooltips and captions. shape: a Vega point shape. dash: pixels on and off, empty for solid.
+    symbol: the paper's, for tooltips and captions. shape: a Vega point shape; "stroke" for a line without points, BAR
+    for bars. dash: pixels on and off, empty for solid.
     """
 
     name: str
@@ -19,6 +20,9 @@ class Look:
     shape: str
     dash: tuple[int, ...] = ()
 
+
+# The shape of what is drawn as bars.
+BAR = "bar"
 
 # Colours of Okabe and Ito, which stay apart for colour-blind readers and stand out on light and dark pages alike;
 # shapes and dashes say the same again in print.
@@ -99,12 +103,14 @@ _SHAPES: Mapping[str, str] = {
     "diamond": "<path d='M17 1.2 L22 7 L17 12.8 L12 7 Z'/>",
     "cross": "<path d='M15 2h4v3h3v4h-3v3h-4v-3h-3v-4h3z'/>",
     "stroke": "",
+    BAR: "<rect x='11' y='1' width='12' height='12'/>",
 }
 
 
 def _swatch(look: Look) -> str:
     dash = f" stroke-dasharray='{' '.join(map(str, look.dash))}'" if look.dash else ""
     line = f"<line x1='0' y1='7' x2='34' y2='7' stroke='{look.colour}' stroke-width='2'{dash}/>"
+    line = "" if look.shape == BAR else line
     return _image(f"{line}<g fill='{look.colour}'>{_SHAPES[look.shape]}</g>")
 
 

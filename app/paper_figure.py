@@ -47,7 +47,8 @@ def page(figure: Figure, chosen: Settings) -> None:
         departs = paper.scaling(chosen.scale, chosen.data)
         if departs:
             st.markdown(f":orange-badge[scaled] {words.plain(' '.join(departs))}")
-        spread = drawing.spread_choice("figure_spread")
+        # A table has no bands.
+        spread = "sd" if _is_table(figure) else drawing.spread_choice("figure_spread")
     with right, st.container(border=True, key="figure_plan"):
         _launch(figure, chosen)
     moving = bool((~reading.studies()["state"].isin(reading.FINISHED)).any()) if reading.exists() else False
@@ -92,7 +93,7 @@ def _body(figure: Figure, chosen: Settings, spread: Spread) -> None:
     if not runs.done:
         st.info("Nothing of this figure is trained under these settings yet. Launch it, or choose other settings.")
     panels = [paper.scaled(panel, chosen.scale, chosen.data) for panel in figure.panels]
-    if panels[0].quantity == "ancestor_overlap":
+    if _is_table(figure):
         _table(runs, figure, chosen)
     else:
         _panels(runs, figure, list(zip(panels, figure.panels, strict=True)), chosen, spread)
@@ -185,9 +186,22 @@ def _standing(runs: Runs, panel: Panel, original: Panel) -> str:
     return " · ".join(told)
 
 
+def _is_table(figure: Figure) -> bool:
+    return figure.panels[0].quantity == "ancestor_overlap"
+
+
 def _table(runs: Runs, figure: Figure, chosen: Settings) -> None:
-    """Draw the paper's table: its values and ours, row by row."""
-    st.caption("Overlap ratio in percent at p = 0.2; independent weights give 20 %.")
+    """Draw the paper's table as the paper has it, a row per network and dataset, then its values beside ours."""
+    one = figure.panels[0]
+    p = one.ps[0]
+    st.markdown(
+        rf"**Overlap ratio in percent** of the fine-tuned network $(\theta_T\odot m)_T$ at p = {p:g}, "
+        f"{words.pruner(one.pruners[0])}, {words.percent(one.sparsities[0])} sparsity  \n"
+        f":gray[:small[mean ± standard deviation over n seeds; independent weights give {words.percent(p)}]]"
+    )
+    with st.container(key="figure_table"):
+        rows = figure_numbers.as_in_paper(paper.reported(figure), runs.accuracy, runs.pooled, chosen.scale, chosen.data)
+        drawing.table(rows, "figure_table_frame")
     _stated(runs, figure, chosen)
 
 

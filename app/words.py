@@ -10,6 +10,7 @@ import pandas as pd
 
 from app.palette import STARTS
 from data.datasets import DATASETS, FOLDER
+from engine.networks import TITLES
 from engine.pruners import PRUNERS
 
 STATES: dict[str, tuple[str, str]] = {
@@ -20,8 +21,6 @@ STATES: dict[str, tuple[str, str]] = {
     "failed": ("failed", "red"),
     "cancelled": ("cancelled", "orange"),
 }
-
-_NETWORKS = {"resnet20": "ResNet-20", "vgg11": "VGG-11", "mobilenet_v2": "MobileNet-V2", "lenet300": "LeNet-300"}
 
 PAIRS: dict[str, str] = {
     "initial_pretrained": "initial and trained dense weights (θ₀, θ_T)",
@@ -44,7 +43,7 @@ def pruner(name: str) -> str:
 
 def network(name: str) -> str:
     """Return how the literature writes a network's name."""
-    return _NETWORKS.get(name, name)
+    return TITLES.get(name, name)
 
 
 def dataset(name: str) -> str:

@@ -169,7 +169,7 @@ def all_of(claim: str, scope: Mapping[str, str], parts: Sequence[Verdict], rule:
     told = within(decisive, scope)
     reason = f"{told}: {decisive.reason}" if told else decisive.reason
     if decisive.outcome == "holds":
-        reason = f"all {len(parts)} parts hold; the closest, {reason}"
+        reason = f"{'both' if len(parts) == 2 else f'all {len(parts)}'} parts hold; the closest, {reason}"
     return Verdict(
         claim, dict(scope), decisive.outcome, decisive.effect, decisive.low, decisive.high, decisive.unit, decisive.n,
         f"{rule} Holds where all of these hold, fails where one fails, otherwise undecided.", reason, tuple(parts),

@@ -132,6 +132,9 @@ NETWORKS: dict[str, Builder] = {
     "lenet300": lenet300,
 }
 
+# How the literature writes their names; one without an entry goes by its own.
+TITLES = {"resnet20": "ResNet-20", "vgg11": "VGG-11", "mobilenet_v2": "MobileNet-V2", "lenet300": "LeNet-300"}
+
 
 def build(name: str, channels: int, image_size: int, classes: int) -> nn.Module:
     """Return a freshly initialised network; KeyError for a name that is not in NETWORKS."""

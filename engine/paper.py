@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from engine.networks import TITLES
 from engine.spec import STARTS, Frozen, Start, Study, StudyError, parse_study
 
 Quantity = Literal["accuracy", "retention", "start_overlap", "ancestor_overlap"]
@@ -224,7 +225,8 @@ def scaling(scale: str = "paper", data: str | None = None) -> tuple[str, ...]:
     if data != OWN:
         told.append(f"Trained on {data} in place of the paper's datasets.")
     if data in _CATALOGUE.substitutes:
-        told.append(f"Network {_CATALOGUE.substitutes[data]} in place of the paper's three.")
+        network = _CATALOGUE.substitutes[data]
+        told.append(f"Network {TITLES.get(network, network)} in place of the paper's three.")
     changes = [
         f"{setting.train_images:,} training images" if setting.train_images else "",
         f"{setting.test_images:,} test images" if setting.test_images else "",

@@ -73,3 +73,18 @@ def test_our_value_of_a_stated_number_is_the_mean_of_the_right_runs(frames: tupl
     assert 50 < found.mean < 100
     empty = figure_numbers.ours(overlap, frames[0][:0], frames[1][:0], "small", None)
     assert (empty.mean, empty.n) == (None, 0)
+
+
+def test_a_cell_of_the_papers_table_without_runs_is_a_dash() -> None:
+    nothing = pd.DataFrame()
+    told = figure_numbers.as_in_paper(paper.reported(FIGURES["table1"]), nothing, nothing, "small", None)
+    assert len(told) == 5
+    assert set(told[figure_numbers.ANCESTORS["finetuned_initial"]]) == {"—"}
+
+
+def test_the_legend_of_bars_shows_bars_and_their_mark_of_chance() -> None:
+    for figure in ("fig2", "fig4"):
+        *bars, chance = charts_figure.looks(FIGURES[figure].panels[0])
+        assert {look.shape for look in bars} == {"bar"}
+        # The mark is a solid tick, no dashed line.
+        assert chance.dash == ()

@@ -87,7 +87,18 @@ def test_the_papers_numbers_stand_beside_ours_with_the_difference(store: Store) 
     study = parse_study({**paper.study("table1").model_dump(exclude_none=True), "recipe": {"epochs": 4}})
     record(store, study)
     app = open_page(FIGURE, figure="table1", like="made-study-0001")
-    frame = app.dataframe[0].value
+    laid_out, frame = app.dataframe[0].value, app.dataframe[1].value
+    # As in the paper: a row per network and dataset, a column per ancestor.
+    places = list(zip(laid_out["network"], laid_out["dataset"], strict=True))
+    assert places == [
+        ("ResNet-20", "CIFAR-100"),
+        ("MobileNet-V2", "CIFAR-100"),
+        ("VGG-11", "CIFAR-100"),
+        ("MobileNet-V2", "CIFAR-10"),
+        ("VGG-11", "CIFAR-10"),
+    ]
+    for ancestor in ("initial weights θ₀", "trained dense weights θ_T"):
+        assert laid_out[f"with {ancestor} (%)"].str.fullmatch(r"[\d.]+ ± [\d.]+ \(n = 5\)").all()
     assert list(frame["paper (%)"]).count("63.97") == 1
     assert set(frame["n"]) == {"5"}
     assert frame["difference (points), 95 % interval"].str.contains(" to ").all()
