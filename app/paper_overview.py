@@ -5,11 +5,12 @@ from functools import lru_cache
 
 import streamlit as st
 
-from app import drawing, figure_data, figure_numbers, launching, thumbnail, verdict_cards, words
+from app import drawing, figure_data, figure_numbers, form, launching, thumbnail, verdict_cards, words
 from app.figure_data import CATALOGUE, Settings
 from app.outlook import outlook
 from data.artifacts import ArtifactError
-from data.datasets import DatasetError
+from data.datasets import FOLDER, DatasetError, absolute, identity
+from data.settings import settings
 from data.store import StoreError
 from engine import paper
 from engine.claims import CLAIMS
@@ -18,6 +19,8 @@ from engine.spec import StudyError, to_toml
 from tasks.catalogue import PAPER, arguments, one_by_one
 
 COLUMNS = 3
+# Of the settings, the one that asks which folder.
+ON_FOLDER = "Small on a folder of images…"
 
 
 def guarded(body: Callable[[Settings], None]) -> None:
@@ -62,7 +65,7 @@ def choose(chosen: Settings, key: str) -> Settings:
     options = [*CATALOGUE, *figure_data.found_settings()]
     if chosen not in options:
         options.append(chosen)
-    titled = {option.title: option for option in options}
+    titled: dict[str, Settings | None] = {option.title: option for option in options} | {ON_FOLDER: None}
     title = st.selectbox(
         "Settings",
         list(titled),
@@ -71,13 +74,31 @@ def choose(chosen: Settings, key: str) -> Settings:
         help="As the paper trains it, scaled down, or with the recipe of a study that was launched here.",
         width=420,
     )
-    picked = titled[title]
+    picked = titled[title] or _on_folder(key) or chosen
     if picked != chosen:
         figure = st.query_params.get("figure")
         st.query_params.clear()
         st.query_params.from_dict({**({"figure": figure} if figure else {}), **picked.query})
         st.rerun()
     return picked
+
+
+def _on_folder(key: str) -> Settings | None:
+    """Return the settings on a folder of images, once the reader has named one that will do."""
+    path = st.text_input(
+        "Folder of images", placeholder="/path/to/images", help=form.FOLDER_HELP, key=f"{key}-folder", width=420
+    )
+    if not path.strip():
+        return None
+    data = absolute(f"{FOLDER}{path.strip()}")
+    try:
+        with st.spinner("Reading the folder…"):
+            identity(data, settings().home)
+        paper.study(paper.ALL, "small", data)
+    except (DatasetError, StudyError) as error:
+        st.markdown(f":small[:red[:material/error: {words.plain(str(error))}]]")
+        return None
+    return Settings("small", data)
 
 
 def _search() -> tuple[str, list[str]]:

@@ -1,6 +1,10 @@
+from pathlib import Path
+
 import pytest
+from PIL import Image
 from streamlit.testing.v1 import AppTest
 
+from app.paper_overview import ON_FOLDER
 from app.words import plain
 from data.store import Store
 from engine import paper
@@ -114,6 +118,34 @@ def test_settings_of_a_launched_study_can_be_chosen_and_stand_in_the_address(sto
     rerun(app)
     assert app.query_params["like"] == "made-study-0001"
     assert app.query_params["figure"] == "main-fig4"
+
+
+def test_a_figure_can_be_trained_on_a_folder_of_images(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from app import figure_data
+    from data.datasets import identity
+
+    monkeypatch.setattr(figure_data, "identity", identity)
+    app = open_page(FIGURE, figure="main-fig4")
+    app.selectbox[0].select(ON_FOLDER)
+    rerun(app)
+    field = next(field for field in app.text_input if field.label == "Folder of images")
+    field.input(str(tmp_path / "none"))
+    rerun(app)
+    # What will not do is told where it was typed, and stays there.
+    assert f"no folder at {tmp_path / 'none'}" in shown(app)
+    assert app.query_params == {"figure": "main-fig4"}
+    for split in ("train", "test"):
+        for name in ("cat", "dog"):
+            (tmp_path / "pets" / split / name).mkdir(parents=True)
+            for number in range(4):
+                Image.new("RGB", (32, 32), (number, 40, 80)).save(tmp_path / "pets" / split / name / f"{number}.png")
+    next(field for field in app.text_input if field.label == "Folder of images").input(str(tmp_path / "pets"))
+    rerun(app)
+    assert app.query_params["data"] == f"folder:{tmp_path / 'pets'}"
+    assert app.query_params["scale"] == "small"
+    assert f"folder:{tmp_path / 'pets'} in place of the paper's datasets" in shown(app)
 
 
 @pytest.mark.parametrize(
