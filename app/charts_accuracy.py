@@ -7,7 +7,7 @@ from typing import Literal
 import altair as alt
 import pandas as pd
 
-from app import words
+from app import inline, words
 from app.palette import NEUTRAL, STARTS
 from app.scales import colour, dash, shape
 from app.spread import SPREADS, Spread, describe, summarise
@@ -20,6 +20,8 @@ HEIGHT = 290
 # What Altair's own types say that layering gives.
 Layers = alt.LayerChart | alt.FacetChart
 
+# The names of the rows of a panel.
+_LINES, _DENSE = "lines", "dense"
 _KEYS = ["learning_rate", "pruner", "start", "sparsity"]
 _LOOKS = {look.name: look for look in STARTS.values()}
 
@@ -80,20 +82,33 @@ def domain(shown: Sequence[Panel]) -> tuple[float, float]:
     return max(0.0, lowest - margin), min(100.0, highest + margin)
 
 
-def chart(panel: Panel, measure: Measure, spread: Spread, y: tuple[float, float]) -> Layers:
+def chart(panel: Panel, measure: Measure, spread: Spread, y: tuple[float, float]) -> inline.Spec:
     """Return one panel: mean accuracy by sparsity for every start, bands over seeds, the dense baseline as a rule.
 
     y: the accuracy axis in percent, the same for panels that are compared.
     """
     lines = _labelled(panel.lines, spread)
-    sparsities = sorted(lines["removed"].unique())
+    sparsities = tuple(sorted(lines["removed"].unique()))
     pad = 3.0
     span = (min(sparsities) - pad, max(sparsities) + pad) if sparsities else (0.0, 100.0)
+    dense = panel.dense.assign(told=_told(panel.dense, spread), left=span[0], right=span[1])
+    rows = {_LINES: lines, _DENSE: dense[["mean", "low", "high", "n", "told", "left", "right"]]}
+    return inline.filled(_panel, (sparsities, span, not dense.empty, measure, spread, y), rows)
+
+
+def _panel(
+    sparsities: Sequence[float],
+    span: tuple[float, float],
+    has_dense: bool,
+    measure: Measure,
+    spread: Spread,
+    y: tuple[float, float],
+) -> Layers:
     x = alt.X(
         "removed:Q",
         title="sparsity (% of prunable weights removed)",
         scale=alt.Scale(domain=list(span), nice=False, zero=False),
-        axis=alt.Axis(values=sparsities, format=".1~f", labelOverlap="greedy", grid=False),
+        axis=alt.Axis(values=list(sparsities), format=".1~f", labelOverlap="greedy", grid=False),
     )
     axis = alt.Y(
         "mean:Q",
@@ -101,7 +116,7 @@ def chart(panel: Panel, measure: Measure, spread: Spread, y: tuple[float, float]
         scale=alt.Scale(domain=list(y), nice=False, zero=False, clamp=True),
         axis=alt.Axis(tickCount=5, titlePadding=8),
     )
-    base = alt.Chart(lines).encode(x=x, color=colour(_LOOKS))
+    base = alt.Chart(alt.NamedData(name=_LINES)).encode(x=x, color=colour(_LOOKS))
     tooltip = [
         alt.Tooltip("name:N", title="start"),
         alt.Tooltip("symbol:N", title="symbol"),
@@ -110,7 +125,7 @@ def chart(panel: Panel, measure: Measure, spread: Spread, y: tuple[float, float]
         alt.Tooltip("n:Q", title="seeds (n)"),
     ]
     layers = [
-        *_baseline(panel.dense, spread, span),
+        *(_baseline(spread) if has_dense else ()),
         base.mark_area(opacity=0.16, line=False).encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q")),
         base.mark_line(strokeWidth=2).encode(y=axis, strokeDash=dash(_LOOKS)),
         base.mark_point(size=64, filled=True, opacity=1).encode(y=axis, shape=shape(_LOOKS), tooltip=tooltip),
@@ -145,12 +160,8 @@ def dense_words(panel: Panel, spread: Spread) -> str:
     return f"dense baseline {_told(panel.dense, spread, ' %')[0]}"
 
 
-def _baseline(dense: pd.DataFrame, spread: Spread, span: tuple[float, float]) -> list[alt.Chart]:
-    if dense.empty:
-        return []
-    frame = dense.assign(told=_told(dense, spread), left=span[0], right=span[1])
-    base = alt.Chart(frame[["mean", "low", "high", "n", "told", "left", "right"]])
-    base = base.encode(x=alt.X("left:Q"), x2=alt.X2("right:Q"))
+def _baseline(spread: Spread) -> list[alt.Chart]:
+    base = alt.Chart(alt.NamedData(name=_DENSE)).encode(x=alt.X("left:Q"), x2=alt.X2("right:Q"))
     tooltip = [
         alt.Tooltip("told:N", title=told_title("dense accuracy (%)", spread)),
         alt.Tooltip("n:Q", title="seeds (n)"),

@@ -6,7 +6,7 @@ from dataclasses import replace
 import altair as alt
 import pandas as pd
 
-from app import charts_accuracy, words
+from app import charts_accuracy, inline, words
 from app.charts_accuracy import HEIGHT, Layers, told_title
 from app.charts_overlap import CHANCE, rate_looks
 from app.palette import BAR, NEUTRAL, STARTS, Look, series
@@ -63,14 +63,22 @@ def line_looks(panel: Panel) -> dict[tuple[str, str], Look]:
 
 def accuracy(
     rows: pd.DataFrame, panel: Panel, spread: Spread, y: tuple[float, float], stated: Sequence[Reported] = ()
-) -> Layers:
+) -> inline.Spec:
     """Return test accuracy by sparsity, a line per start, or per pruner and start where a panel has several pruners.
 
     rows: those of the panel, in percent. y: the accuracy axis. stated: numbers of the text to mark.
     """
-    chart = _by_pruner(rows, panel, spread, y) if len(panel.pruners) > 1 else _by_start(rows, panel, spread, y)
+    several = len(panel.pruners) > 1
+    chart = _by_pruner(rows, panel, spread, y).to_dict() if several else _by_start(rows, panel, spread, y)
     marks = _stated(stated)
-    return alt.layer(chart, *marks, height=HEIGHT) if marks else chart
+    if not marks:
+        return chart
+    above = alt.layer(*marks).to_dict()
+    return {
+        **chart,
+        "layer": [*chart["layer"], *above["layer"]],
+        "datasets": {**chart["datasets"], **above["datasets"]},
+    }
 
 
 def domain(frames: Sequence[pd.DataFrame], spread: Spread) -> tuple[float, float]:
@@ -107,7 +115,7 @@ def _at(rows: pd.DataFrame, p: float) -> "pd.Series[bool]":
     return rows["p"].round(4) == round(p, 4)
 
 
-def _by_start(rows: pd.DataFrame, panel: Panel, spread: Spread, y: tuple[float, float]) -> Layers:
+def _by_start(rows: pd.DataFrame, panel: Panel, spread: Spread, y: tuple[float, float]) -> inline.Spec:
     dense = summarise(rows[rows["start"] == "dense"], "test_accuracy", ["learning_rate"], spread)
     lines = summarise(rows[rows["start"] != "dense"], "test_accuracy", ["start", "sparsity"], spread)
     shown = charts_accuracy.Panel(panel.learning_rates[0], panel.pruners[0], lines, dense)
@@ -221,12 +229,10 @@ def _bars(
     # Grey on colour is hard to see on light and dark pages alike, so white lies below it.
     lines = [
         mark
-        for shade, edge in (("white", 3), (NEUTRAL, 0))
+        for shade, edge in (("white", 2), (NEUTRAL, 0))
         for mark in (
             base.mark_rule(color=shade, strokeWidth=1.5 + edge).encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q")),
-            base.mark_tick(color=shade, thickness=2 + edge, size=26 + edge).encode(
-                y=alt.Y("chance:Q"), tooltip=tooltip
-            ),
+            base.mark_tick(color=shade, thickness=2 + edge, size=20).encode(y=alt.Y("chance:Q"), tooltip=tooltip),
         )
     ]
     bars = base.mark_bar(opacity=0.75).encode(y=axis, color=colour(names), tooltip=tooltip)

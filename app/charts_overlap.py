@@ -6,7 +6,7 @@ from typing import Literal
 import altair as alt
 import pandas as pd
 
-from app import words
+from app import inline, words
 from app.charts_accuracy import Layers, told_title
 from app.palette import NEUTRAL, STARTS, Look, series
 from app.scales import colour, dash, shape
@@ -15,6 +15,9 @@ from app.spread import Spread, describe, summarise
 HEIGHT = 300
 # Pixels per layer of the heat map, and for the axis below it.
 ROW, FRAME = 27, 90
+
+# The name of the rows of a panel of starts.
+_LINES = "lines"
 
 CHANCE = Look("chance, R_p = p", "p", NEUTRAL, "stroke", (4, 4))
 
@@ -70,25 +73,30 @@ def retention(pooled: pd.DataFrame, rates: Sequence[float], spread: Spread) -> L
     )
 
 
-def starts(pooled: pd.DataFrame, p: float, spread: Spread) -> Layers:
+def starts(pooled: pd.DataFrame, p: float, spread: Spread) -> inline.Spec:
     """Return one panel: the overlap of winning ticket and random reinit with the fine-tuned network, by sparsity.
 
     pooled: rows of one dataset, network, learning rate and pruner. Ranked are the kept weights only; chance is p.
     """
     rows = pooled[pooled["pair"].isin(_COMPARED) & (pooled["p"].round(4) == round(p, 4))]
     frame = _told(summarise(rows, "ratio", ["pair", "sparsity"], spread), spread)
-    looks = {look.name: look for look in compared_looks()}
     frame["name"] = [STARTS[_COMPARED[pair]].name for pair in frame["pair"]]
     frame["symbol"] = [STARTS[_COMPARED[pair]].symbol for pair in frame["pair"]]
     frame["removed"] = (100 * frame["sparsity"]).round(4)
-    sparsities = sorted(frame["removed"].unique())
+    sparsities = tuple(sorted(frame["removed"].unique()))
+    lines = frame[["name", "symbol", "removed", "mean", "low", "high", "n", "told"]]
+    return inline.filled(_starts, (sparsities, p, spread), {_LINES: lines})
+
+
+def _starts(sparsities: Sequence[float], p: float, spread: Spread) -> Layers:
+    looks = {look.name: look for look in compared_looks()}
     span = (min(sparsities) - 3, max(sparsities) + 3) if sparsities else (0.0, 100.0)
-    base = alt.Chart(frame[["name", "symbol", "removed", "mean", "low", "high", "n", "told"]]).encode(
+    base = alt.Chart(alt.NamedData(name=_LINES)).encode(
         x=alt.X(
             "removed:Q",
             title="sparsity (% of prunable weights removed)",
             scale=alt.Scale(domain=list(span), nice=False, zero=False),
-            axis=alt.Axis(values=sparsities, format=".1~f", labelOverlap="greedy", grid=False),
+            axis=alt.Axis(values=list(sparsities), format=".1~f", labelOverlap="greedy", grid=False),
         ),
         color=colour(looks),
     )

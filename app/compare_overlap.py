@@ -176,7 +176,7 @@ def _by_sparsity(state: CompareState, changed: Marker) -> tuple[Drawn, int]:
         (
             f"Learning rate {words.number(values[4])} · {words.pruner(values[3])}"
             + (f" · {title(values[:3])}" if several else ""),
-            drawing.spec(charts.starts(part, state.p, state.spread)),
+            charts.starts(part, state.p, state.spread),
             means(part, "ratio", ["learning_rate", "pruner", "pair", "p", "sparsity"], state.spread),
         )
         for values, part in parts[:MOST_PANELS]

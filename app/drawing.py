@@ -1,7 +1,6 @@
 """Putting charts on a page: built once per state of the data, side by side where there is room."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal
 
 import pandas as pd
 import streamlit as st
@@ -14,7 +13,7 @@ from app.spread import SPREADS, Spread
 
 inline.enable()
 
-Spec = dict[str, Any]
+Spec = inline.Spec
 
 # A browser takes some 40 ms for a panel, and answers within half a second with so many.
 MOST_PANELS = 8
@@ -47,8 +46,12 @@ def legend_row(looks: Iterable[Look], bands: str = "", note: str = "") -> None:
 
 def table(rows: pd.DataFrame, key: str) -> None:
     """Show a table whole, or scrolling where it is long."""
-    height: Literal["content"] | int = "content" if len(rows) <= WHOLE else 600
-    st.dataframe(rows, hide_index=True, width="stretch", height=height, key=key)
+    with st.container(key=key):
+        if len(rows) > WHOLE:
+            st.dataframe(rows, hide_index=True, width="stretch", height=600)
+        else:
+            # Half a second sooner in a new browser than what scrolls; its cells are Markdown.
+            st.table(rows.astype(str).map(words.plain), hide_index=True, border="horizontal")
 
 
 def columns(panels: int) -> int:

@@ -18,8 +18,11 @@ st.set_page_config(
 )
 st.logo(str(Path(__file__).with_name("logo.svg")), size="large")
 
-# Links stand in line with the text around them.
-st.html("<style>a[data-testid='stPageLink-NavLink'] {padding-inline: 0; background: none;}</style>")
+# Links stand in line with the text around them; tables scroll on a telephone before their cells become ribbons.
+st.html(
+    "<style>a[data-testid='stPageLink-NavLink'] {padding-inline: 0; background: none;}"
+    "@media (max-width: 640px) {[data-testid='stTable'] p {width: max-content; max-width: 15rem;}}</style>"
+)
 
 pages = [
     st.Page("views/studies.py", title="Studies", icon=":material/view_list:", default=True),

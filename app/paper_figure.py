@@ -19,7 +19,6 @@ from app import (
     verdict_tables,
     words,
 )
-from app.charts_accuracy import Layers
 from app.export_chart import Saving, file_name
 from app.export_picture import Legend
 from app.figure_data import Runs, Settings
@@ -83,7 +82,8 @@ def _launch(figure: Figure, chosen: Settings) -> None:
         st.markdown(f":small[:red[{words.plain(trouble)}]]")
     if chosen.like is None:
         command = f"python -m tasks launch {arguments(name, chosen.scale, chosen.data)}"
-        st.code(command, language="bash", wrap_lines=True)
+        # In a line of text: what colours code would have to be loaded before the charts.
+        st.markdown(f":small[`{command}`]")
 
 
 def _body(figure: Figure, chosen: Settings, spread: Spread) -> None:
@@ -122,12 +122,12 @@ def _panels(runs: Runs, figure: Figure, panels: list[tuple[Panel, Panel]], chose
             stated = [n for n in paper.reported(figure) if at_scale and _on(original, n)]
             chart = _chart(runs, rows, panel, [like for like, _ in group if _compared(like, panel)], spread, stated)
             key = f"figure-panel-{panel.quantity}-{index}"
-            drawn, title = drawing.spec(chart), f"{figure.title}, {_caption(panel)}"
+            title = f"{figure.title}, {_caption(panel)}"
             name = file_name("paper", figure.id, panel.label, panel.network, panel.dataset)
             told = Legend(tuple(looks), band(spread))
             numbers = partial(charts_figure.numbers, rows, panel, spread)
             saving = Saving(name, title.replace("\\", ""), numbers, figure.about, told)
-            drawing.show(drawn, key, f"{title}.", saving)
+            drawing.show(chart, key, f"{title}.", saving)
 
         drawing.grid(len(group), 3 if len(group) == 3 else 2, cell)
 
@@ -139,13 +139,13 @@ def _chart(
     like: Sequence[Panel],
     spread: Spread,
     stated: Sequence[Reported],
-) -> Layers:
+) -> drawing.Spec:
     """Return the chart of a panel's rows, on one accuracy axis with those like it."""
     if panel.quantity == "accuracy":
         y = charts_figure.domain([charts_figure.rows_of(runs.accuracy, other) for other in like], spread)
         return charts_figure.accuracy(rows, panel, spread, y, stated)
     draw = charts_figure.retention if panel.quantity == "retention" else charts_figure.start_overlap
-    return draw(rows, panel, spread)
+    return drawing.spec(draw(rows, panel, spread))
 
 
 def _compared(one: Panel, other: Panel) -> bool:

@@ -173,7 +173,7 @@ def _everything(chosen: Settings) -> None:
         if st.button("Launch all", icon=":material/rocket_launch:", key="launch_all"):
             confirm(chosen)
         if chosen.like is None:
-            st.code(f"python -m tasks launch {arguments(paper.ALL, chosen.scale, chosen.data)}", language="bash")
+            st.markdown(f":small[`python -m tasks launch {arguments(paper.ALL, chosen.scale, chosen.data)}`]")
 
 
 @st.dialog("Launch all figures?")

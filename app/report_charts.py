@@ -91,7 +91,7 @@ def _accuracy(record: StudyRecord, dataset: str, network: str, rows: pd.DataFram
             dataset,
             network,
             (f"{panel.title[:1].upper()}{panel.title[1:]}", charts_accuracy.dense_words(panel, SPREAD)),
-            drawing.spec(charts_accuracy.chart(panel, MEASURE, SPREAD, y)),
+            charts_accuracy.chart(panel, MEASURE, SPREAD, y),
             export_named.accuracy(record, dataset, network, panel, MEASURE, SPREAD),
         )
 
@@ -115,7 +115,7 @@ def _overlap(record: StudyRecord, dataset: str, network: str, rows: pd.DataFrame
                 dataset,
                 network,
                 (f"Learning rate {words.number(float(rate))} · {words.pruner(str(pruner))}",),
-                drawing.spec(charts_overlap.starts(shown, p, SPREAD)),
+                charts_overlap.starts(shown, p, SPREAD),
                 export_named.starts(record, dataset, network, str(pruner), float(rate), p, rows, SPREAD),
             )
 

@@ -110,6 +110,4 @@ def _drawn(
     rows = rows[rows["pruner"].isin(pruners) | (rows["start"] == "dense")]
     panels = charts.panels(rows, measure, spread)
     axes = [charts.domain(panels if shared else [panel]) for panel in panels]
-    return panels, [
-        drawing.spec(charts.chart(panel, measure, spread, y)) for panel, y in zip(panels, axes, strict=True)
-    ]
+    return panels, [charts.chart(panel, measure, spread, y) for panel, y in zip(panels, axes, strict=True)]

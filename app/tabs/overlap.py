@@ -202,7 +202,7 @@ def _drawn_retention(
 def _drawn_starts(
     study_id: str, dataset: str, network: str, pruner: str, rate: float, p: float, spread: Spread, changed: Marker
 ) -> drawing.Spec:
-    return drawing.spec(charts.starts(_compared(study_id, dataset, network, p, changed)[pruner, rate], p, spread))
+    return charts.starts(_compared(study_id, dataset, network, p, changed)[pruner, rate], p, spread)
 
 
 @st.cache_resource(ttl=reading.KEEP, max_entries=32, show_spinner=False)

@@ -121,19 +121,12 @@ def convergence(record: StudyRecord) -> None:
     if found.empty:
         st.markdown(":gray[No ADMM training is done yet.]")
         return
-    drawing.legend_row(_strokes(record.study.learning_rates).values())
-    kinds = list(found[["dataset", "network"]].drop_duplicates().itertuples(index=False))
-
-    def cell(index: int) -> None:
-        dataset, network = kinds[index]
-        if len(kinds) > 1:
-            st.markdown(f"**{words.plain(words.place(network, dataset))}**")
-        spec = _drawn_residuals(study_id, dataset, network, record.study.learning_rates, reading.measured(study_id))
-        looks = _strokes(record.study.learning_rates).values()
-        saving = export_named.residuals(record, dataset, network, found, list(looks))
-        drawing.show(spec, f"residual-{index}", "ADMM's primal residual by round.", saving)
-
-    drawing.grid(len(kinds), 2, cell)
+    dataset, network = drawing.place_choice(found, "residual")
+    looks = _strokes(record.study.learning_rates).values()
+    drawing.legend_row(looks)
+    spec = _drawn_residuals(study_id, dataset, network, record.study.learning_rates, reading.measured(study_id))
+    saving = export_named.residuals(record, dataset, network, found, list(looks))
+    drawing.grid(1, 2, lambda _: drawing.show(spec, "residual", "ADMM's primal residual by round.", saving))
 
 
 def _strokes(rates: tuple[float, ...]) -> dict[str, Look]:

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app import access, compare_page, reading, study_page
+from app import access, compare_page, reading, study_page, words
 from app.compare_state import from_query
 from data.queries import UnknownStudy
 from data.shares import Share
@@ -22,7 +22,7 @@ def dead() -> None:
 
 def told(share: Share) -> None:
     """Say what kind of page this is."""
-    note = f" {share.note}" if share.note else ""
+    note = f" {words.plain(share.note)}" if share.note else ""
     st.caption(f":material/visibility: Shared with you to read.{note}")
 
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pandas as pd
 from streamlit.testing.v1 import AppTest
 
 MAIN = Path(__file__).parents[2] / "app" / "main.py"
@@ -27,3 +28,8 @@ def texts(app: AppTest) -> str:
     """Return all that a page says."""
     kinds = ("title", "subheader", "markdown", "caption", "info", "warning", "error", "code", "metric")
     return "\n".join(f"{getattr(item, 'label', '')} {item.value}" for kind in kinds for item in getattr(app, kind))
+
+
+def tables(app: AppTest) -> list[pd.DataFrame]:
+    """Return the short tables of a page as they are read; long ones, which scroll, are `app.dataframe`."""
+    return [table.value.map(lambda cell: str(cell).replace("\\", "")) for table in app.table]

@@ -1,3 +1,4 @@
+import altair as alt
 import pandas as pd
 import pytest
 
@@ -15,12 +16,20 @@ def accuracy(store: Store, study: Study) -> pd.DataFrame:
     return queries.accuracy(store, "made-study-0001")
 
 
-def layers(chart: object, mark: str) -> list[dict]:
-    return [layer for layer in chart.to_dict()["layer"] if layer["mark"]["type"] == mark]
+Drawn = dict | alt.LayerChart
 
 
-def data(chart: object, layer: dict) -> pd.DataFrame:
-    drawn = chart.to_dict()
+def valid(chart: Drawn) -> dict:
+    """Return a chart as Vega-Lite, which fails where it is none."""
+    return (alt.LayerChart.from_dict(chart) if isinstance(chart, dict) else chart).to_dict()
+
+
+def layers(chart: Drawn, mark: str) -> list[dict]:
+    return [layer for layer in valid(chart)["layer"] if layer["mark"]["type"] == mark]
+
+
+def data(chart: Drawn, layer: dict) -> pd.DataFrame:
+    drawn = valid(chart)
     name = layer.get("data", drawn.get("data", {})).get("name")
     return pd.DataFrame(drawn["datasets"][name])
 

@@ -7,6 +7,7 @@ from data.store import Store
 from engine import paper
 from engine.paper import FIGURES, REPORTED, scaled
 from tests.app.made_study import record
+from tests.app.test_charts_accuracy import valid
 
 STUDY = "made-study-0001"
 
@@ -30,7 +31,7 @@ def test_every_panel_is_a_valid_chart_with_all_its_series(frames: tuple[pd.DataF
                 assert len(pruned) == len(panel.starts) * len(panel.pruners) * len(panel.sparsities) * 3
                 y = charts_figure.domain([rows], "sd")
                 assert y[0] < rows["test_accuracy"].min()
-                charts_figure.accuracy(rows, panel, "sd", y, paper.reported(figure)).to_dict()
+                valid(charts_figure.accuracy(rows, panel, "sd", y, paper.reported(figure)))
             elif panel.quantity == "retention":
                 drawn = charts_figure.retention(pooled, panel, "ci").to_dict()
                 assert len(next(iter(drawn["datasets"].values()))) == len(panel.ps) * len(panel.learning_rates)

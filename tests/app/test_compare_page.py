@@ -8,7 +8,7 @@ from app.compare_points import apart, points
 from data import comparison, views
 from data.store import Store
 from engine.spec import Study
-from tests.app.dashboard import open_page, rerun, texts
+from tests.app.dashboard import open_page, rerun, tables, texts
 from tests.app.made_study import BEGAN, record
 
 PAGE = "views/compare.py"
@@ -110,9 +110,9 @@ def test_a_point_of_the_address_lists_its_seeds_and_curves(one: Store) -> None:
     said = texts(app)
     assert f"Rewind · one\\-shot magnitude {100 * row['sparsity']:g} %" in said
     assert charts(app) == 2 + 2
-    (table,) = app.dataframe
-    assert table.value["Seed"].tolist() == [0, 1, 2]
-    assert set(table.value["Study"]) == {"Small study"}
+    (table,) = tables(app)
+    assert table["Seed"].tolist() == ["0", "1", "2"]
+    assert set(table["Study"]) == {"Small study"}
     app.button(key="compare_close").click()
     assert charts(rerun(app)) == 2
     assert "at" not in address(app)

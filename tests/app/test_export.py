@@ -34,7 +34,7 @@ def panel(store: Store, study: Study) -> tuple[drawing.Spec, Saving]:
     record(store, study)
     rows = queries.accuracy(store, ID)
     first = charts_accuracy.panels(rows, "test_accuracy", "sd")[0]
-    spec = drawing.spec(charts_accuracy.chart(first, "test_accuracy", "sd", (0, 100)))
+    spec = charts_accuracy.chart(first, "test_accuracy", "sd", (0, 100))
     return spec, export_named.accuracy(queries.study(store, ID), "digits", "lenet300", first, "test_accuracy", "sd")
 
 

@@ -10,7 +10,7 @@ from data.store import Store
 from engine import paper
 from engine.paper import FIGURES
 from engine.spec import Study, parse_study
-from tests.app.dashboard import open_page, rerun, texts
+from tests.app.dashboard import open_page, rerun, tables, texts
 from tests.app.made_study import record
 
 PAGE = "views/paper.py"
@@ -91,7 +91,7 @@ def test_the_papers_numbers_stand_beside_ours_with_the_difference(store: Store) 
     study = parse_study({**paper.study("table1").model_dump(exclude_none=True), "recipe": {"epochs": 4}})
     record(store, study)
     app = open_page(FIGURE, figure="table1", like="made-study-0001")
-    laid_out, frame = app.dataframe[0].value, app.dataframe[1].value
+    laid_out, frame = tables(app)
     # As in the paper: a row per network and dataset, a column per ancestor.
     places = list(zip(laid_out["network"], laid_out["dataset"], strict=True))
     assert places == [

@@ -1,7 +1,11 @@
 import ast
+import asyncio
+import socket
 import subprocess
 import sys
 from pathlib import Path
+
+from app.serve import send_at_once
 
 ROOT = Path(__file__).parents[2]
 
@@ -24,3 +28,29 @@ def test_all_that_pages_import_is_read_in_and_no_page_runs() -> None:
     assert needed
     assert needed <= modules
     assert not {name for name in modules if name.startswith("app.views")} - {"app.views"}
+
+
+def test_what_is_written_to_a_socket_bound_beforehand_is_sent_at_once() -> None:
+    accepted: list[int] = []
+
+    async def serve() -> None:
+        loop = asyncio.get_running_loop()
+        send_at_once(loop)
+        bound = socket.socket()
+        bound.bind(("127.0.0.1", 0))
+
+        class Noting(asyncio.Protocol):
+            def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                peer = transport.get_extra_info("socket")
+                accepted.append(peer.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+                transport.close()
+
+        server = await loop.create_server(Noting, sock=bound)
+        reader, writer = await asyncio.open_connection(*bound.getsockname())
+        await reader.read()
+        writer.close()
+        server.close()
+
+    asyncio.run(serve())
+    assert accepted
+    assert all(accepted)

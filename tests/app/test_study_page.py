@@ -7,7 +7,7 @@ from app import live
 from data import queries
 from data.store import Store
 from engine.spec import Study
-from tests.app.dashboard import open_page, rerun, texts
+from tests.app.dashboard import open_page, rerun, tables, texts
 from tests.app.made_study import record
 
 PAGE, ID = "views/study.py", "made-study-0001"
@@ -114,7 +114,7 @@ def test_accuracy_has_a_panel_per_learning_rate_and_pruner_and_the_numbers(store
     said = texts(app)
     assert "Learning rate 0.01 · one-shot magnitude" in said
     assert "dense baseline" in said
-    assert len(app.dataframe[0].value) == 8
+    assert len(tables(app)[0]) == 8
     app.selectbox(key="accuracy_spread").select("ci")
     app.segmented_control(key="accuracy_axis").set_value(False)
     assert charts(rerun(app)) == 4
@@ -132,9 +132,9 @@ def test_overlap_shows_all_five_views_and_the_weight_decay(store: Store, study: 
     app = tab("Overlap")
     assert charts(app) == 1 + 1 + 4 + 2
     assert "Weight decay 0.01, T = 4 epochs: both take part in how much of the initial weights is left." in texts(app)
-    assert [len(table.value) for table in app.dataframe] == [2, 4]
+    assert [len(table) for table in tables(app)] == [2, 4]
     app.select_slider(key="overlap_p").set_value(0.1)
-    assert len(rerun(app).dataframe[1].value) == 8
+    assert len(tables(rerun(app))[1]) == 8
 
 
 @pytest.mark.parametrize("name", ["Accuracy", "Overlap"])

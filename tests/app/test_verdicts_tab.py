@@ -8,7 +8,7 @@ from data.store import Store
 from engine.claims import CLAIMS
 from engine.spec import Study, parse_study
 from engine.verdict import Thresholds, evaluate
-from tests.app.dashboard import open_page, rerun, texts
+from tests.app.dashboard import open_page, rerun, tables, texts
 from tests.app.made_study import record
 
 PAGE = "views/study.py"
@@ -115,7 +115,7 @@ def test_the_numbers_that_one_learning_rate_gives_are_shown_though_the_claim_tak
     assert "**B1**" in texts(app)
     app.session_state["verdict-B1-why"] = True
     rerun(app)
-    assert any("learning rate 0.1 · p = 0.2" in set(item.value.get("comparison", ())) for item in app.dataframe)
+    assert any("learning rate 0.1 · p = 0.2" in set(table.get("comparison", ())) for table in tables(app))
 
 
 def test_one_click_tells_the_rules_with_their_margins_and_every_comparison(store: Store, wide: Study) -> None:
