@@ -1,5 +1,7 @@
 """The Accuracy tab: accuracy against sparsity, a panel per learning rate and pruner, and the numbers behind it."""
 
+from functools import partial
+
 import pandas as pd
 import streamlit as st
 
@@ -66,12 +68,12 @@ def body(record: StudyRecord) -> None:
 def _numbers(dataset: str, network: str, measure: Measure, study_id: str) -> None:
     st.subheader("Numbers", anchor=False)
     st.caption(f"Test accuracy in %, {MEASURES[measure]}: mean ± standard deviation over n seeds.")
-    table, csv = _tables(study_id, dataset, network, measure, reading.measured(study_id))
+    table = _table(study_id, dataset, network, measure, reading.measured(study_id))
     with st.container(key="accuracy_table"):
         drawing.table(table, "accuracy_frame")
     st.download_button(
         "Numbers as CSV",
-        csv,
+        partial(_csv, reading.accuracy(study_id), measure),
         f"{study_id}-accuracy.csv",
         "text/csv",
         icon=":material/download:",
@@ -81,11 +83,14 @@ def _numbers(dataset: str, network: str, measure: Measure, study_id: str) -> Non
 
 
 @st.cache_data(ttl=reading.KEEP, max_entries=16, show_spinner=False)
-def _tables(study_id: str, dataset: str, network: str, measure: Measure, changed: Marker) -> tuple[pd.DataFrame, str]:
+def _table(study_id: str, dataset: str, network: str, measure: Measure, changed: Marker) -> pd.DataFrame:
     del changed
     rows = reading.accuracy(study_id)
-    shown = rows[(rows["dataset"] == dataset) & (rows["network"] == network)]
-    return charts.table(shown, measure), str(charts.numbers(rows, measure).to_csv(index=False))
+    return charts.table(rows[(rows["dataset"] == dataset) & (rows["network"] == network)], measure)
+
+
+def _csv(rows: pd.DataFrame, measure: Measure) -> str:
+    return str(charts.numbers(rows, measure).to_csv(index=False))
 
 
 def _dense_only(rows: pd.DataFrame, measure: Measure) -> None:

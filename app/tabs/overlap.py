@@ -1,5 +1,6 @@
 """The Overlap tab: how far the largest weights coincide, by p, by sparsity and by layer."""
 
+from functools import partial
 from typing import cast
 
 import pandas as pd
@@ -130,7 +131,7 @@ def _ancestors(study_id: str, dataset: str, network: str, p: float) -> None:
             drawing.table(table, "overlap_frame")
     st.download_button(
         "All overlaps as CSV",
-        _csv(study_id, reading.measured(study_id)),
+        partial(_csv, reading.pooled_overlaps(study_id)),
         f"{study_id}-overlap.csv",
         "text/csv",
         icon=":material/download:",
@@ -233,10 +234,8 @@ def _table(study_id: str, dataset: str, network: str, p: float, changed: Marker)
     return charts.table(_rows(study_id, dataset, network), p)
 
 
-@st.cache_data(ttl=reading.KEEP, max_entries=4, show_spinner=False)
-def _csv(study_id: str, changed: Marker) -> str:
-    del changed
-    return str(charts.numbers(reading.pooled_overlaps(study_id)).to_csv(index=False))
+def _csv(pooled: pd.DataFrame) -> str:
+    return str(charts.numbers(pooled).to_csv(index=False))
 
 
 def _rows(study_id: str, dataset: str, network: str) -> pd.DataFrame:
