@@ -1,9 +1,7 @@
 """One figure of the paper, drawn from our own runs as the paper lays it out, with its numbers and verdicts."""
 
-from collections.abc import Sequence
 from functools import partial
 
-import pandas as pd
 import streamlit as st
 
 from app import (
@@ -11,6 +9,7 @@ from app import (
     drawing,
     figure_data,
     figure_numbers,
+    figure_panels,
     launching,
     live,
     paper_overview,
@@ -22,12 +21,13 @@ from app import (
 from app.export_chart import Saving, file_name
 from app.export_picture import Legend
 from app.figure_data import Runs, Settings
+from app.figure_panels import Drawn
 from app.outlook import outlook
 from app.palette import Look
 from app.spread import Spread, band
 from data.artifacts import ArtifactError
 from engine import paper
-from engine.paper import Figure, Panel, Reported
+from engine.paper import Figure
 from engine.spec import to_toml
 from tasks.catalogue import arguments
 
@@ -92,98 +92,37 @@ def _body(figure: Figure, chosen: Settings, spread: Spread) -> None:
     st.progress(runs.done / max(1, runs.asked), text=f"{runs.done:,} of {words.plural(runs.asked, 'training')} done")
     if not runs.done:
         st.info("Nothing of this figure is trained under these settings yet. Launch it, or choose other settings.")
-    panels = [paper.scaled(panel, chosen.scale, chosen.data) for panel in figure.panels]
     if _is_table(figure):
         _table(runs, figure, chosen)
     else:
-        _panels(runs, figure, list(zip(panels, figure.panels, strict=True)), chosen, spread)
+        _panels(figure, chosen, spread)
         _stated(runs, figure, chosen)
     _verdicts(runs, figure, chosen)
 
 
-def _panels(runs: Runs, figure: Figure, panels: list[tuple[Panel, Panel]], chosen: Settings, spread: Spread) -> None:
-    """Draw panels, each given as it is trained here and as the paper has it."""
-    at_scale = not paper.scaling(chosen.scale, chosen.data) and chosen.like is None
+def _panels(figure: Figure, chosen: Settings, spread: Spread) -> None:
     previous: list[Look] = []
-    for quantity in dict.fromkeys(panel.quantity for panel, _ in panels):
-        group = [pair for pair in panels if pair[0].quantity == quantity]
-        looks = charts_figure.looks(group[0][0])
+    drawn = figure_panels.panels(figure.id, chosen, spread)
+    for quantity in dict.fromkeys(one.panel.quantity for one in drawn):
+        group = [one for one in drawn if one.panel.quantity == quantity]
+        looks = charts_figure.looks(group[0].panel)
         if looks != previous:
             drawing.legend_row(looks, band(spread))
             previous = looks
 
-        def cell(index: int, group: list[tuple[Panel, Panel]] = group, looks: list[Look] = looks) -> None:
-            panel, original = group[index]
-            st.markdown(f"**{_caption(panel)}**  \n:gray[:small[{words.plain(_standing(runs, panel, original))}]]")
-            rows = charts_figure.rows_of(runs.accuracy if panel.quantity == "accuracy" else runs.pooled, panel)
-            if rows.empty:
+        def cell(index: int, group: list[Drawn] = group, looks: list[Look] = looks) -> None:
+            one = group[index]
+            st.markdown(f"**{one.caption}**  \n:gray[:small[{words.plain(one.standing)}]]")
+            if one.chart is None:
                 st.caption("Nothing of this panel has finished yet.")
                 return
-            stated = [n for n in paper.reported(figure) if at_scale and _on(original, n)]
-            chart = _chart(runs, rows, panel, [like for like, _ in group if _compared(like, panel)], spread, stated)
-            key = f"figure-panel-{panel.quantity}-{index}"
-            title = f"{figure.title}, {_caption(panel)}"
-            name = file_name("paper", figure.id, panel.label, panel.network, panel.dataset)
-            told = Legend(tuple(looks), band(spread))
-            numbers = partial(charts_figure.numbers, rows, panel, spread)
-            saving = Saving(name, title.replace("\\", ""), numbers, figure.about, told)
-            drawing.show(chart, key, f"{title}.", saving)
+            title = f"{figure.title}, {one.caption}"
+            name = file_name("paper", figure.id, one.panel.label, one.panel.network, one.panel.dataset)
+            numbers = partial(charts_figure.numbers, one.rows, one.panel, spread)
+            saving = Saving(name, title.replace("\\", ""), numbers, figure.about, Legend(tuple(looks), band(spread)))
+            drawing.show(one.chart, f"figure-panel-{one.panel.quantity}-{index}", f"{title}.", saving)
 
         drawing.grid(len(group), 3 if len(group) == 3 else 2, cell)
-
-
-def _chart(
-    runs: Runs,
-    rows: pd.DataFrame,
-    panel: Panel,
-    like: Sequence[Panel],
-    spread: Spread,
-    stated: Sequence[Reported],
-) -> drawing.Spec:
-    """Return the chart of a panel's rows, on one accuracy axis with those like it."""
-    if panel.quantity == "accuracy":
-        y = charts_figure.domain([charts_figure.rows_of(runs.accuracy, other) for other in like], spread)
-        return charts_figure.accuracy(rows, panel, spread, y, stated)
-    draw = charts_figure.retention if panel.quantity == "retention" else charts_figure.start_overlap
-    return drawing.spec(draw(rows, panel, spread))
-
-
-def _compared(one: Panel, other: Panel) -> bool:
-    """Return whether two panels share their accuracy axis: those of one network and dataset do."""
-    return (one.dataset, one.network) == (other.dataset, other.network)
-
-
-def _on(panel: Panel, number: Reported) -> bool:
-    same = (panel.dataset, panel.network) == (number.dataset, number.network)
-    started = number.start == "dense" or (number.start in panel.starts and number.pruner in panel.pruners)
-    return same and number.quantity == "accuracy" and number.learning_rate in panel.learning_rates and started
-
-
-def _caption(panel: Panel) -> str:
-    parts = [words.place(panel.network, panel.dataset)]
-    if len(panel.learning_rates) == 1:
-        parts.append(f"learning rate {words.number(panel.learning_rates[0])}")
-    if len(panel.pruners) == 1:
-        parts.append(words.pruner(panel.pruners[0]))
-    told = words.plain(", ".join(parts))
-    return f"({panel.label}) {told}" if panel.label else told
-
-
-def _standing(runs: Runs, panel: Panel, original: Panel) -> str:
-    """Return what panel of the paper a scaled one stands for, how many seeds it has, and its dense accuracy."""
-    told = []
-    if (panel.network, panel.dataset) != (original.network, original.dataset):
-        told.append(f"for {words.place(original.network, original.dataset)}")
-    rows = charts_figure.rows_of(runs.accuracy, panel)
-    drawn = rows if rows.empty or not panel.trained else rows[rows["start"] != "dense"]
-    if drawn.empty:
-        return " · ".join([*told, "not trained yet"])
-    seeds = drawn.groupby("seed").size()
-    told.append(words.plural(int((seeds == seeds.max()).sum()), "seed"))
-    dense = rows[rows["start"] == "dense"]["test_accuracy"]
-    if panel.dense and len(panel.learning_rates) == 1 and len(dense):
-        told.append(f"dense {dense.mean():.2f} % (n = {len(dense)})")
-    return " · ".join(told)
 
 
 def _is_table(figure: Figure) -> bool:

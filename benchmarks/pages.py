@@ -36,7 +36,7 @@ FIGURES = ("fig1", "fig7")
 
 @dataclass
 class Measured:
-    """One thing measured: kind is open_cold, open_warm or react (seconds, each repeat), or busy (a share, 0 to 1)."""
+    """One thing measured: kind is open_cold, open_new, open_warm or react (seconds each time), or busy (a share)."""
 
     page: str
     kind: str
@@ -114,7 +114,12 @@ def cold(browser: Browser, home: Path, title: str, path: str, notes: Notes) -> N
 
 
 def warm(browser: Browser, address: str, title: str, path: str, notes: Notes, repeats: int) -> None:
-    """Open a page that was open before, again and again, and use its widgets."""
+    """Open a page that was open before, in new browsers and again in one that knows it, and use its widgets."""
+    for turn in range(repeats + 1):
+        with _page(browser) as page:
+            seconds, chart = clock.opened(page, address + path)
+        if turn:
+            notes.add(title, "open_new", "first chart" if chart else "content", seconds)
     with _page(browser) as page:
         clock.opened(page, address + path)
         for _ in range(repeats):
@@ -185,7 +190,8 @@ def table(notes: Notes) -> str:
     """Return what was measured as a Markdown table, in milliseconds; ! marks medians over their limit."""
     lines = ["| page | measured | median ms | worst ms | script ms | limit ms | |", "|---|---|--:|--:|--:|--:|---|"]
     for row in notes.rows.values():
-        what = {"open_cold": f"{row.what}, fresh process", "open_warm": row.what}.get(row.kind, row.what)
+        added = {"open_cold": ", fresh process and browser", "open_new": ", fresh browser"}
+        what = row.what + added.get(row.kind, "")
         if row.kind == "busy":
             lines.append(f"| {row.page} | {what} | {row.median:.0%} | {max(row.values):.0%} | | | |")
             continue
