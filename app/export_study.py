@@ -44,7 +44,6 @@ _ABOUT = {
     "overlap": "a row per pair of networks, layer and p: the counts behind the overlap ratio R_p",
     "epochs": "a row per training and epoch",
     "claims": "a row per claim of the paper and scope: verdict, effect, interval, n",
-    "retention": "a row per training, epoch and p: overlap with the initial weights on the way",
 }
 
 
