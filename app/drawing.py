@@ -50,8 +50,9 @@ def table(rows: pd.DataFrame, key: str) -> None:
         if len(rows) > WHOLE:
             st.dataframe(rows, hide_index=True, width="stretch", height=600)
         else:
-            # Half a second sooner in a new browser than what scrolls; its cells are Markdown.
-            st.table(rows.astype(str).map(words.plain), hide_index=True, border="horizontal")
+            # What scrolls would first bring a megabyte of code into a new browser. Cells are Markdown here.
+            cells = rows.astype(object).where(rows.notna(), "").astype(str)
+            st.table(cells.map(words.plain), hide_index=True, border="horizontal")
 
 
 def columns(panels: int) -> int:
