@@ -37,8 +37,8 @@ def test_a_figure_is_launched_small_and_its_card_read(untrained: Watched) -> Non
     expect(page.get_by_text("6 of 6 trainings done")).to_be_visible(timeout=20_000)
     bars = page.locator(".st-key-figure-panel-retention-0 svg.marks .mark-rect path")
     expect(bars.first).to_be_attached(timeout=20_000)
-    # Five p at two learning rates, each bar with its mark of chance.
-    assert bars.count() == 20
+    # Five p at two learning rates, each bar with its mark of chance and the white below that.
+    assert bars.count() == 30
     verdict = page.locator(".st-key-figure-main-fig4-B1")
     expect(verdict).to_contain_text("over 3 seeds")
     verdict.get_by_text("Rule and numbers").click()
