@@ -61,7 +61,7 @@ def overview(chosen: Settings) -> None:
 
 
 def choose(chosen: Settings, key: str) -> Settings:
-    """Return the settings that the reader selects, kept in the address."""
+    """Return the settings that the reader selects, kept in the address; stop the page until a folder is named."""
     options = [*CATALOGUE, *figure_data.found_settings()]
     if chosen not in options:
         options.append(chosen)
@@ -74,7 +74,11 @@ def choose(chosen: Settings, key: str) -> Settings:
         help="As the paper trains it, scaled down, or with the recipe of a study that was launched here.",
         width=420,
     )
-    picked = titled[title] or _on_folder(key) or chosen
+    picked = titled[title] or _on_folder(key)
+    if picked is None:
+        # Nothing below may be launched in place of what the reader is about to name.
+        st.info("Name a folder of images to see what of the paper is trained on it, and to launch it.")
+        st.stop()
     if picked != chosen:
         figure = st.query_params.get("figure")
         st.query_params.clear()

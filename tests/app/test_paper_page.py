@@ -130,12 +130,15 @@ def test_a_figure_can_be_trained_on_a_folder_of_images(
     app = open_page(FIGURE, figure="main-fig4")
     app.selectbox[0].select(ON_FOLDER)
     rerun(app)
+    assert "Name a folder of images" in app.info[0].value
+    assert not [button for button in app.button if button.key == "launch_figure"]
     field = next(field for field in app.text_input if field.label == "Folder of images")
     field.input(str(tmp_path / "none"))
     rerun(app)
     # What will not do is told where it was typed, and stays there.
     assert f"no folder at {tmp_path / 'none'}" in shown(app)
     assert app.query_params == {"figure": "main-fig4"}
+    assert not [button for button in app.button if button.key == "launch_figure"]
     for split in ("train", "test"):
         for name in ("cat", "dog"):
             (tmp_path / "pets" / split / name).mkdir(parents=True)
@@ -145,6 +148,7 @@ def test_a_figure_can_be_trained_on_a_folder_of_images(
     rerun(app)
     assert app.query_params["data"] == f"folder:{tmp_path / 'pets'}"
     assert app.query_params["scale"] == "small"
+    assert not any("Name a folder" in item.value for item in app.info)
     assert f"folder:{tmp_path / 'pets'} in place of the paper's datasets" in shown(app)
 
 
