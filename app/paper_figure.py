@@ -28,7 +28,7 @@ from app.spread import Spread, band
 from data.artifacts import ArtifactError
 from engine import paper
 from engine.paper import Figure
-from engine.spec import to_toml
+from engine.spec import StudyError, to_toml
 from tasks.catalogue import arguments
 
 REFRESH = 3.0
@@ -68,6 +68,11 @@ def _launch(figure: Figure, chosen: Settings) -> None:
     except ArtifactError as error:
         st.error(str(error))
         return
+    except StudyError as error:
+        # Such as more images than a folder holds: the form is where that is mended.
+        st.error(words.plain(str(error)))
+        _adjust(name, chosen)
+        return
     launching.plan_numbers(found)
     _, trouble = live.workers()
     with st.container(horizontal=True):
@@ -75,15 +80,20 @@ def _launch(figure: Figure, chosen: Settings) -> None:
             "Launch", type="primary", icon=":material/rocket_launch:", key="launch_figure", disabled=trouble is not None
         ):
             launching.start(wanted)
-        if chosen.like is None and st.button("Adjust first", icon=":material/tune:", key="adjust_figure"):
-            query = {"paper": name, "scale": chosen.scale, **({"data": chosen.data} if chosen.data else {})}
-            st.switch_page("views/new_study.py", query_params=query)
+        _adjust(name, chosen)
     if trouble is not None:
         st.markdown(f":small[:red[{words.plain(trouble)}]]")
     if chosen.like is None:
         command = f"python -m tasks launch {arguments(name, chosen.scale, chosen.data)}"
         # In a line of text: what colours code would have to be loaded before the charts.
         st.markdown(f":small[`{command}`]")
+
+
+def _adjust(name: str, chosen: Settings) -> None:
+    """Show the button that fills the form in, for settings that the catalogue has."""
+    if chosen.like is None and st.button("Adjust first", icon=":material/tune:", key="adjust_figure"):
+        query = {"paper": name, "scale": chosen.scale, **({"data": chosen.data} if chosen.data else {})}
+        st.switch_page("views/new_study.py", query_params=query)
 
 
 def _body(figure: Figure, chosen: Settings, spread: Spread) -> None:
