@@ -85,8 +85,9 @@ def winning(claim: str, case: Case) -> Iterator[Verdict]:
         outcome: Outcome = "holds" if (low, high) == ("there", "absent") else "undecided"
         if low == "absent" or high == "there":
             outcome = "fails"
-        # The rate whose part of the claim did not come out, or else the low one.
-        decisive = at_high if low == "there" and high != "absent" else at_low
+        # The rate whose part of the claim came out otherwise, or else the one that is undecided, or else the low one.
+        by_high = high == "there" or (low == "there" and high != "absent")
+        decisive = at_high if by_high and low != "absent" else at_low
         gone = [absent(case, pruner, rate, "winning_ticket", "reinit", "dense") for rate, state in
                 ((case.low, at_low), (case.high, at_high)) if state is None]  # fmt: skip
         reason = f"{low} at {rate_name(case.low)}, {high} at {rate_name(case.high)}"

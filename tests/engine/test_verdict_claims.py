@@ -135,6 +135,29 @@ def test_the_winning_property_with_few_seeds_is_undecided_and_says_why() -> None
     assert "it takes 3 seeds" in verdict.reason
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "outcome", "rate"),
+    [
+        # Ticket and reinit above dense, at each rate.
+        ((0.0, -3.0), (0.0, 0.0), "holds", "0.01"),
+        ((0.0, -3.0), (0.0, -3.0), "fails", "0.1"),
+        ((-3.0, -3.0), (0.0, -3.0), "fails", "0.01"),
+        # At the low rate the ticket is as far below dense as is just similar, so that only the high one tells.
+        ((-0.55, -3.0), (0.0, -3.0), "fails", "0.1"),
+    ],
+)
+def test_the_winning_property_is_told_by_the_rate_that_decides(
+    low: tuple[float, float], high: tuple[float, float], outcome: str, rate: str
+) -> None:
+    world = {
+        learning_rate: {"dense": 90.0, "winning_ticket": ticket, "reinit": reinit}
+        for learning_rate, (ticket, reinit) in ((0.01, low), (0.1, high))
+    }
+    verdict = only("A4", made_points(world, noise=0.1, sparsities=(0.3,)))
+    assert verdict.outcome == outcome
+    assert f"nearest to it, learning rate {rate} " in verdict.reason
+
+
 def test_close_sparsities_stay_apart() -> None:
     table = winning_property(made_points(sparsities=(0.9985, 0.9986)))
     assert len({v.scope["sparsity"] for v in table}) == 2
