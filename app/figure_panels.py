@@ -45,7 +45,7 @@ def _panels(name: str, chosen: Settings, spread: Spread, changed: int) -> tuple[
     for panel, original in zip(here, figure.panels, strict=True):
         rows = charts_figure.rows_of(runs.accuracy if panel.quantity == "accuracy" else runs.pooled, panel)
         like = [other for other in here if other.quantity == panel.quantity and _compared(other, panel)]
-        stated = [number for number in numbers if _on(original, number)]
+        stated = [number for number in numbers if paper.shows(original, number)]
         chart = None if rows.empty else _chart(runs, rows, panel, like, spread, stated)
         found.append(Drawn(panel, _caption(panel), _standing(runs, panel, original), rows, chart))
     return tuple(found)
@@ -70,12 +70,6 @@ def _chart(
 def _compared(one: Panel, other: Panel) -> bool:
     """Return whether two panels share their accuracy axis: those of one network and dataset do."""
     return (one.dataset, one.network) == (other.dataset, other.network)
-
-
-def _on(panel: Panel, number: Reported) -> bool:
-    same = (panel.dataset, panel.network) == (number.dataset, number.network)
-    started = number.start == "dense" or (number.start in panel.starts and number.pruner in panel.pruners)
-    return same and number.quantity == "accuracy" and number.learning_rate in panel.learning_rates and started
 
 
 def _caption(panel: Panel) -> str:

@@ -244,10 +244,11 @@ def scaling(scale: str = "paper", data: str | None = None) -> tuple[str, ...]:
 
 def reported(figure: Figure) -> tuple[Reported, ...]:
     """Return the numbers of the text that a figure shows."""
-    return tuple(number for number in REPORTED if any(_shows(panel, number) for panel in figure.panels))
+    return tuple(number for number in REPORTED if any(shows(panel, number) for panel in figure.panels))
 
 
-def _shows(panel: Panel, number: Reported) -> bool:
+def shows(panel: Panel, number: Reported) -> bool:
+    """Return whether a panel, as the paper has it, shows a number of the text."""
     same = (panel.dataset, panel.network) == (number.dataset, number.network)
     if not same or number.learning_rate not in panel.learning_rates:
         return False
