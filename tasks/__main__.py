@@ -5,21 +5,19 @@
 
 import logging
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from data.settings import SettingsError, settings
+from tasks import keeping
 from tasks.broker import BrokerError, errors_explained
 from tasks.devices import DeviceError
+from tasks.terminal import StudyId, err, out, recorded
 
 if TYPE_CHECKING:
-    from data.store import Store
     from engine.spec import Study
 
 app = typer.Typer(
@@ -29,8 +27,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-out = Console()
-err = Console(stderr=True)
+app.add_typer(keeping.commands)
 
 StudyFile = Annotated[
     str,
@@ -47,7 +44,6 @@ Data = Annotated[
         metavar="DATASET", help="Of a paper:<id>: a dataset in place of the paper's, or paper for those at scale small."
     ),
 ]
-StudyId = Annotated[str, typer.Argument(metavar="STUDY_ID", help="A study's id, or as much of it as tells it apart.")]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, or one GPU such as cuda:0 [TICKETSCOPE_DEVICE].")]
 Lease = Annotated[float, typer.Option(min=0.5, help="Seconds after which a silent worker loses its stage.")]
 
@@ -185,7 +181,7 @@ def status(study_id: Annotated[str | None, typer.Argument(metavar="[STUDY_ID]", 
     from data import queries
     from tasks.show import studies_table, study_tables
 
-    with _recorded() as store:
+    with recorded() as store:
         if study_id is None:
             out.print(studies_table(store))
             return
@@ -220,59 +216,6 @@ def retry(study_id: StudyId) -> None:
         follow.say_what_is_missing(redis, err)
 
 
-@app.command()
-def share(
-    study_id: Annotated[str | None, typer.Argument(metavar="[STUDY_ID]", help="The study to share.")] = None,
-    note: Annotated[str, typer.Option(help="Who it is for, to tell links apart.")] = "",
-    expires: Annotated[str, typer.Option(help="When it ends: such as 12h, 7d or 2w from now, or never.")] = "30d",
-    url: Annotated[str | None, typer.Option(help="Where others reach the dashboard [TICKETSCOPE_URL].")] = None,
-    listed: Annotated[bool, typer.Option("--list", help="List all links.")] = False,
-    revoke: Annotated[str | None, typer.Option(metavar="LINK", help="End a link at once.")] = None,
-) -> None:
-    """Make a link that lets someone without an account read one study; list links; revoke them."""
-    from data import shares
-    from tasks import share as sharing
-
-    with _recorded() as store:
-        if revoke is not None:
-            shares.revoke(store, revoke)
-            out.print(f"revoked {escape(revoke)}")
-        elif study_id is not None:
-            sharing.create(store, settings(), study_id, note, expires, url, out)
-        elif listed:
-            out.print(sharing.table(store))
-        else:
-            raise shares.ShareError("nothing to share; give a STUDY_ID, --list, or --revoke LINK")
-
-
-@app.command()
-def password() -> None:
-    """Ask for a password and print its hash, for TICKETSCOPE_PASSWORD_HASH."""
-    from data.passwords import hashed
-
-    given = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
-    out.print(hashed(given), soft_wrap=True, highlight=False)
-
-
-@app.command()
-def export(
-    study_id: StudyId,
-    out_folder: Annotated[Path, typer.Option("--out", help="Folder for the tables and the study's TOML.")],
-) -> None:
-    """Write a study's tables as Parquet, and the study itself as TOML."""
-    from data import queries, tables
-    from engine.spec import to_toml
-
-    with _recorded() as store:
-        found = queries.find_study(store, study_id)
-        record = queries.study(store, found)
-        tables.write(tables.tables_from_store(store, found), out_folder)
-        (out_folder / "study.toml").write_text(to_toml(record.study), encoding="utf-8")
-    if record.state != "done":
-        err.print(f"the study is {record.state}: the tables hold the {record.counts['done']} stages that are done")
-    out.print(f"wrote {out_folder}")
-
-
 def _read(name: str, scale: str | None, data: str | None) -> "Study":
     from tasks.catalogue import read
 
@@ -288,23 +231,6 @@ def _scaling(name: str, scale: str | None, data: str | None) -> tuple[str, ...]:
 def _say_scaling(name: str, scale: str | None, data: str | None) -> None:
     for sentence in _scaling(name, scale, data):
         out.print(escape(sentence), soft_wrap=True, highlight=False)
-
-
-@contextmanager
-def _recorded() -> "Iterator[Store]":
-    """Yield the store, with what waits in a Redis of this machine recorded first."""
-    from data.store import Store
-    from tasks.broker import serving
-    from tasks.recorder import drain_idle
-
-    config = settings()
-    # The events of a given Redis belong to the recorder beside it, which may run on another host.
-    if config.redis_url is None:
-        with serving(config):
-            drain_idle(config)
-            yield Store(config.database)
-    else:
-        yield Store(config.database)
 
 
 def main() -> None:
