@@ -15,16 +15,15 @@ from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from filelock import FileLock
 from kombu.exceptions import OperationalError
 from redis import Redis
-from redis.backoff import ExponentialBackoff
 from redis.exceptions import AuthenticationError, BusyLoadingError, ConnectionError, TimeoutError
-from redis.retry import Retry
 
 from data.settings import Settings, settings
+from tasks.patience import OVER_NETWORK, Patience
 from tasks.process import spawn
 
 # A socket's path must fit sockaddr_un: 107 bytes on Linux, 103 elsewhere.
@@ -67,16 +66,16 @@ def _connected(config: Settings, patience: float) -> Redis:
 
 def client(config: Settings, patience: float = 2.0) -> Redis:
     """Return a new client of the Redis that some settings choose; see `connect`."""
-    retry = Retry(ExponentialBackoff(cap=0.5, base=0.02), retries=5 + int(patience / 0.5) if patience else 0)
     options: dict[str, Any] = {
         "decode_responses": True,
         # Answers keep one shape on Redis 6 and 7.
         "protocol": 2,
-        "retry": retry,
+        "retry": Patience(patience),
         "retry_on_error": [BusyLoadingError],
     }
     if config.redis_url is not None:
-        return Redis.from_url(config.redis_url, socket_connect_timeout=3.0, **options)
+        network = {} if urlsplit(config.redis_url).scheme == "unix" else OVER_NETWORK
+        return Redis.from_url(config.redis_url, **network, **options)
     return Redis(unix_socket_path=str(socket_path(config.home)), password=_password(config.home), **options)
 
 
@@ -89,7 +88,11 @@ def celery_url(config: Settings) -> str:
     if parts.scheme == "unix":
         database = dict(pair.split("=", 1) for pair in parts.query.split("&") if "=" in pair).get("db", "0")
         return f"redis+socket://{parts.netloc}{parts.path}?virtual_host={database}"
-    return config.redis_url
+    # Celery takes nothing but these from a URL's query, and left to itself would check no certificate.
+    given = {name: value for name, value in parse_qsl(parts.query) if name.startswith("ssl_")}
+    chosen = {"ssl_cert_reqs": "required", **given} if parts.scheme == "rediss" else {}
+    database = parts.path.strip("/") or dict(parse_qsl(parts.query)).get("db", "0")
+    return urlunsplit(parts._replace(path=f"/{database}", query=urlencode(chosen)))
 
 
 @contextmanager

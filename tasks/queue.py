@@ -8,8 +8,10 @@ from celery import Celery
 from data.settings import Settings, settings
 from tasks.broker import celery_url
 from tasks.leases import QUEUE, Message
+from tasks.patience import OVER_NETWORK
 
 TASK = "ticketscope.train"
+CHECK_SECONDS = 5
 
 
 @lru_cache(maxsize=4)
@@ -25,7 +27,13 @@ def make_app(config: Settings) -> Celery:
         task_acks_late=False,
         worker_prefetch_multiplier=1,
         worker_disable_prefetch=True,
-        broker_transport_options={"visibility_timeout": 30 * 24 * 3600, "socket_keepalive": True},
+        # A worker that waits for messages on a dead connection notices after twice the interval of health checks.
+        broker_transport_options={
+            "visibility_timeout": 30 * 24 * 3600,
+            **OVER_NETWORK,
+            "health_check_interval": CHECK_SECONDS,
+            "retry_on_timeout": True,
+        },
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         worker_cancel_long_running_tasks_on_connection_loss=False,

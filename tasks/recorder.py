@@ -89,7 +89,12 @@ def drain(redis: Redis, store: Store, pending: bool, block: int | None = BLOCK_M
         entries = [entry for _, batch in answer or [] for entry in batch]
     if entries:
         _record(redis, store, entries)
-        _finish(redis, [identifier for identifier, _ in entries])
+        redis.xack(EVENTS, GROUP, *[identifier for identifier, _ in entries])
+        missed = _missed(redis)
+        if missed:
+            _record(redis, store, missed)
+            redis.xack(EVENTS, GROUP, *[identifier for identifier, _ in missed])
+        _trim(redis, max(_order(identifier) for identifier, _ in [*entries, *missed]))
     return len(entries)
 
 
@@ -137,13 +142,20 @@ def _refuse(redis: Redis, identifier: str, fields: dict[str, str], error: Except
     redis.xadd(REFUSED, kept, maxlen=1000)
 
 
-def _finish(redis: Redis, identifiers: Sequence[str]) -> None:
-    pipeline = redis.pipeline()
-    pipeline.xack(EVENTS, GROUP, *identifiers)
-    # One group, one consumer, in order: all up to here is recorded.
-    milliseconds, sequence = identifiers[-1].split("-")
-    pipeline.xtrim(EVENTS, minid=f"{milliseconds}-{int(sequence) + 1}", approximate=False)
-    pipeline.execute()
+def _missed(redis: Redis) -> list[tuple[str, dict[str, str]]]:
+    """Return entries that Redis has handed over in an answer that was lost on its way, so that nobody recorded them."""
+    waiting: Any = redis.xpending(EVENTS, GROUP)
+    return _claim_pending(redis) if waiting["pending"] else []
+
+
+def _trim(redis: Redis, last: tuple[int, int]) -> None:
+    # One group, one consumer, nothing pending: all up to here is recorded.
+    redis.xtrim(EVENTS, minid=f"{last[0]}-{last[1] + 1}", approximate=False)
+
+
+def _order(identifier: str) -> tuple[int, int]:
+    milliseconds, sequence = identifier.split("-")
+    return int(milliseconds), int(sequence)
 
 
 def _join_group(redis: Redis) -> None:

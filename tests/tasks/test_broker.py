@@ -92,6 +92,11 @@ def test_without_redis_the_live_view_says_what_to_start(home: Path) -> None:
     ("given", "meant"),
     [
         ("redis://:pw@host:6379/2", "redis://:pw@host:6379/2"),
+        ("redis://:p%40w@host", "redis://:p%40w@host/0"),
+        ("redis://host?db=4&socket_timeout=9", "redis://host/4"),
+        ("rediss://:pw@host:6380/1", "rediss://:pw@host:6380/1?ssl_cert_reqs=required"),
+        ("rediss://host/0?ssl_ca_certs=/a.pem", "rediss://host/0?ssl_cert_reqs=required&ssl_ca_certs=%2Fa.pem"),
+        ("rediss://host/0?ssl_cert_reqs=none", "rediss://host/0?ssl_cert_reqs=none"),
         ("unix://:pw@/run/redis.sock?db=3", "redis+socket://:pw@/run/redis.sock?virtual_host=3"),
         ("unix:///run/redis.sock", "redis+socket:///run/redis.sock?virtual_host=0"),
     ],

@@ -1,15 +1,18 @@
 """A Redis that is given by REDIS_URL, as workers on more hosts share it."""
 
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from data import queries
-from data.settings import settings
-from tasks import broker, telemetry
+from data.settings import read_settings, settings
+from tasks import broker, queue, telemetry
 from tests.machine import Machine, free_port, tiny_study, wait_for
+from tests.relay import certificate, relayed
 
 
 @pytest.fixture
@@ -46,3 +49,54 @@ def test_a_wrong_password_is_told(given: Machine, monkeypatch: pytest.MonkeyPatc
     settings.cache_clear()
     with pytest.raises(broker.BrokerError, match="refuses the password"), broker.serving(settings()):
         pass
+
+
+def test_over_tls_both_clients_check_the_certificate(
+    given: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, tls = certificate(tmp_path)
+    target = urlsplit(str(given.config.redis_url)).port
+    assert target is not None
+    with relayed(target, tls) as relay:
+        url = f"rediss://:s3cret@127.0.0.1:{relay.port}/3"
+        monkeypatch.setenv("REDIS_URL", f"{url}?ssl_cert_reqs=required&ssl_ca_certs={file}")
+        settings.cache_clear()
+        machine = Machine(settings())
+        try:
+            machine.recorder()
+            machine.worker()
+            study_id = machine.launch(tiny_study(pruners=[], sparsities=[], starts=[]))
+            machine.wait_until(study_id)
+        finally:
+            machine.stop()
+        # Nobody vouches for this certificate, and a URL that says nothing about it means that it is checked.
+        monkeypatch.setenv("REDIS_URL", url)
+        config = read_settings()
+        with pytest.raises(broker.BrokerError, match="certificate"), broker.serving(config):
+            pass
+        connection = queue.make_app(config).connection_for_write()
+        with pytest.raises(connection.connection_errors, match="certificate"):
+            connection.ensure_connection(max_retries=1, interval_start=0.0)
+        connection.release()
+
+
+def test_a_connection_whose_packets_are_swallowed_is_noticed_and_made_anew(
+    given: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = urlsplit(str(given.config.redis_url)).port
+    assert target is not None
+    with relayed(target) as relay:
+        monkeypatch.setenv("REDIS_URL", f"redis://:s3cret@127.0.0.1:{relay.port}/3")
+        redis = broker.client(read_settings(), patience=30.0)
+        assert redis.ping()
+        relay.swallows.set()
+        begin = time.monotonic()
+        impatient = broker.client(read_settings(), patience=0)
+        with pytest.raises(broker.BrokerError, match="does not answer"), broker.errors_explained(read_settings()):
+            impatient.ping()
+        impatient.close()
+        relay.swallows.clear()
+        # The old connection stays dead, as one that a firewall has forgotten.
+        assert redis.ping()
+        assert time.monotonic() - begin < 20.0
+        redis.close()

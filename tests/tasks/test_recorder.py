@@ -65,6 +65,19 @@ def test_what_a_dead_recorder_had_read_is_read_again(redis: Redis, store: Store)
     assert redis.xlen(telemetry.EVENTS) == 0
 
 
+def test_nothing_is_trimmed_that_an_answer_lost_on_its_way_held(redis: Redis, store: Store) -> None:
+    study_id, message = launched(redis)
+    redis.xgroup_create(telemetry.EVENTS, recorder.GROUP, id="0")
+    # As a client does that asks again because it heard nothing: the first answer held everything so far.
+    redis.xreadgroup(recorder.GROUP, recorder.CONSUMER, {telemetry.EVENTS: ">"})
+    leases.renew(redis, message, LEASE, [row(3)])
+    assert recorder.drain(redis, store, pending=False, block=None) == 1
+    assert queries.study(store, study_id).counts["running"] == 1
+    assert rows(store, "epochs") == 3
+    assert redis.xlen(telemetry.EVENTS) == 0
+    assert redis.xpending(telemetry.EVENTS, recorder.GROUP)["pending"] == 0
+
+
 def test_events_told_twice_are_recorded_once(redis: Redis, store: Store) -> None:
     _, message = launched(redis)
     leases.renew(redis, message, LEASE, [row(1), row(2)])
