@@ -13,6 +13,9 @@ from data.lock import exclusive, shared
 # Never reach for the network because a query names a function that DuckDB would have to fetch.
 CONFIG: dict[str, str | bool | int | float | list[str]] = {"autoinstall_known_extensions": "false"}
 
+# What DuckDB raises where the disk does not take what it is given.
+UNWRITABLE = (duckdb.IOException, duckdb.FatalException, duckdb.OutOfMemoryException)
+
 
 class StoreError(RuntimeError):
     """The database cannot be opened or brought up to date."""
@@ -53,12 +56,18 @@ class Store:
 
     @contextmanager
     def writing(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Open a connection for the block, alone, in one transaction that an exception undoes."""
+        """Open a connection for the block, alone, in one transaction that an exception undoes.
+
+        StoreError where the file cannot be opened or written, as on a full disk.
+        """
         self._require()
-        with exclusive(self._lock), self._opened(self.path, read_only=False) as connection:
-            connection.execute("BEGIN")
-            yield connection
-            connection.execute("COMMIT")
+        try:
+            with exclusive(self._lock), self._opened(self.path, read_only=False) as connection:
+                connection.execute("BEGIN")
+                yield connection
+                connection.execute("COMMIT")
+        except UNWRITABLE as error:
+            raise StoreError(f"cannot write the database {self.path}: {error}; check space and rights there") from error
 
     def record(self, events: Sequence[Event]) -> int:
         """Write a batch of events in one transaction and return how many it held.

@@ -1,5 +1,6 @@
 """Run one stage: load what it starts from, train it, measure it, and keep its weights."""
 
+import logging
 import math
 import platform
 import time
@@ -21,6 +22,8 @@ from engine.pruners import make_mask
 from engine.results import Epoch, Overlap, Retained, StageResult
 from engine.training import Schedule, Training, train
 
+log = logging.getLogger(__name__)
+
 State = dict[str, Tensor]
 T = TypeVar("T")
 
@@ -33,10 +36,23 @@ class Interrupted(Exception):
     """The observer asked to stop; the checkpoint is written and the stage can be resumed anywhere."""
 
 
+class WeightsLost(Exception):
+    """Kept tensors of a stage, by fingerprint and name, are missing or damaged."""
+
+    def __init__(self, fingerprint: str, name: str, message: str) -> None:
+        self.fingerprint = fingerprint
+        self.name = name
+        super().__init__(message)
+
+
+# What a finished stage has kept, by its kind: what its children may ask for.
+KEPT = {"pretrain": ("initial", "rewind", "trained"), "admm": ("trained",), "retrain": ("trained", "mask")}
+
+
 class Weights(Protocol):
     """Where tensors are kept, by the stage's fingerprint and a name.
 
-    Names are initial, rewind, trained, mask and checkpoint. load raises for what is missing.
+    Names are initial, rewind, trained, mask and checkpoint. load raises WeightsLost for what is missing or damaged.
     """
 
     def save(self, fingerprint: str, name: str, tensors: Mapping[str, Tensor]) -> None: ...
@@ -68,13 +84,13 @@ def run_stage(
 ) -> StageResult:
     """Train and measure a stage, from its checkpoint where there is one, and save what its children need.
 
-    Raises Interrupted when the observer asks to stop, Diverged when a loss is not finite, and whatever weights and
-    observer raise.
+    Raises Interrupted when the observer asks to stop, Diverged when a loss is not finite, WeightsLost for those of
+    another stage, and whatever else weights and observer raise. A damaged checkpoint is none.
     """
     layers, mask, training = _prepare(stage, dataset, weights, device)
     retention = _Retention(stage, dataset, layers)
-    if weights.exists(stage.fingerprint, "checkpoint"):
-        state = weights.load(stage.fingerprint, "checkpoint")
+    state = _checkpoint(stage, weights)
+    if state is not None:
         training.load(state)
         retention.load(state)
     committed = len(training.history)
@@ -118,6 +134,17 @@ def run_stage(
         versions={"engine": str(ENGINE_VERSION), "torch": torch.__version__, "python": platform.python_version()},
         retention=tuple(retention.rows),
     )
+
+
+def _checkpoint(stage: Stage, weights: Weights) -> State | None:
+    if not weights.exists(stage.fingerprint, "checkpoint"):
+        return None
+    try:
+        return weights.load(stage.fingerprint, "checkpoint")
+    except WeightsLost as error:
+        # It only saves time: without it the stage is trained from its start, to the same numbers.
+        log.warning("stage %s begins anew: %s", stage.fingerprint, error)
+        return None
 
 
 def looks(epochs: int) -> tuple[int, ...]:

@@ -24,6 +24,7 @@ QUEUE = PREFIX + "queue"
 
 FAILURES_ALLOWED = 2
 DEATHS_ALLOWED = 5
+LOSSES_ALLOWED = 5
 
 State = Literal["waiting", "queued", "running", "done", "failed", "cancelled"]
 
@@ -117,6 +118,18 @@ def fail(redis: Redis, message: Message, error: str, retry: bool = True) -> list
     """Note a failure, and return the message of the next attempt unless there have been too many or retry is False."""
     allowed = FAILURES_ALLOWED if retry else 0
     return _messages([_run(redis, "fail", message.fingerprint, message.attempt, error, allowed)])
+
+
+def miss(redis: Redis, message: Message, lost: str, error: str) -> list[Message]:
+    """Send a stage back to wait until a stage that it builds on, whose weights are lost, is trained again.
+
+    Returns the message of the stage to train again, unless somebody else has sent it; raises LeaseLost. A stage whose
+    weights are lost again and again makes this one fail.
+    """
+    answer = _run(redis, "miss", message.fingerprint, message.attempt, lost, error, LOSSES_ALLOWED)
+    if answer is None:
+        raise LeaseLost(f"stage {message.fingerprint}, attempt {message.attempt}")
+    return _messages(answer)
 
 
 def release(redis: Redis, message: Message) -> list[Message]:

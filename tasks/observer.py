@@ -91,6 +91,10 @@ class Heartbeat:
         self._worker = replace(self._worker, stage=stage, since=datetime.now(UTC))
         self._beat()
 
+    def trouble(self, text: str | None) -> None:
+        """Tell what keeps this worker from going on; None once it goes on."""
+        del text
+
     def _run(self) -> None:
         self._beat()
         while not self._ended.wait(self._timing.heartbeat):

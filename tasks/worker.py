@@ -20,23 +20,26 @@ from kombu.exceptions import OperationalError
 from redis import Redis
 from redis.exceptions import RedisError
 
-from data.artifacts import Artifacts
+from data.artifacts import ArtifactLost, Artifacts, ResultDamaged, StoreAway
 from data.datasets import load_images
 from data.settings import Settings, settings
 from engine.dataset import Dataset
 from engine.plan import Images, Stage
 from engine.results import StageResult
-from engine.stages import Interrupted, run_stage
+from engine.stages import KEPT, Interrupted, WeightsLost, run_stage
 from engine.training import Diverged
 from tasks import leases, queue
 from tasks.broker import client
 from tasks.leases import Cancelled, LeaseLost, Message, Timing
 from tasks.observer import Heartbeat, LeasedObserver
+from tasks.patience import PatientArtifacts
 from tasks.telemetry import Worker, worker_name
 
 # How long a worker in the midst of a stage waits for a Redis that has gone before it gives the stage up.
 PATIENCE = 60.0
 ERROR_CHARACTERS = 10_000
+# After a stage was handed back because the store is away: time for others, who may reach it, to take it.
+REST = 30.0
 
 log = logging.getLogger(__name__)
 
@@ -93,6 +96,16 @@ class Trainer:
             return []
         except RedisError:
             raise
+        except StoreAway as away:
+            log.error("stage %s is handed back: %s", message.fingerprint, away)
+            self._send(leases.release(self.redis, message))
+            self.heartbeat.hold(None)
+            self.stopping.wait(REST)
+            return []
+        except WeightsLost as lost:
+            log.warning("stage %s waits for %s to be trained again: %s", message.fingerprint, lost.fingerprint, lost)
+            why = f"waits for stage {lost.fingerprint} to be trained again: {lost}"
+            return leases.miss(self.redis, message, lost.fingerprint, why)
         except Exception as error:  # Whatever a stage dies of is kept with it, and the worker lives on.
             log.exception("stage %s failed", message.fingerprint)
             return leases.fail(self.redis, message, _explain(error), retry=not isinstance(error, Diverged))
@@ -101,15 +114,21 @@ class Trainer:
 
     def _result(self, stage: Stage, message: Message) -> StageResult:
         fingerprint = message.fingerprint
-        # A worker may have died between keeping a result and telling of it.
-        result = self.artifacts.result(fingerprint)
+
+        def tell(trouble: str | None) -> None:
+            # Nobody need be held up by a stage that is cancelled or lost meanwhile: this raises then.
+            leases.renew(self.redis, message, self.timing.lease)
+            self.heartbeat.trouble(trouble)
+
+        kept = PatientArtifacts(self.artifacts, self.stopping, tell)
+        result = _kept_result(stage, kept)
         if result is None:
             log.info("stage %s begins, attempt %d", fingerprint, message.attempt)
             observer = LeasedObserver(self.redis, message, self.name, self.timing, self.stopping)
             dataset = _dataset(stage.images, self.home)
-            result = run_stage(stage, dataset, self.artifacts, self.device, observer)
-            self.artifacts.finish(fingerprint, result)
-        self.artifacts.delete(fingerprint, "checkpoint")
+            result = run_stage(stage, dataset, kept, self.device, observer)
+            kept.finish(fingerprint, result)
+        kept.delete(fingerprint, "checkpoint")
         return result
 
     def _send(self, messages: list[Message]) -> None:
@@ -124,6 +143,23 @@ class Trainer:
         celery_state.should_stop = 0
         if not self.busy:
             raise WorkerShutdown(0)
+
+
+def _kept_result(stage: Stage, kept: PatientArtifacts) -> StageResult | None:
+    """Return the result of a stage that is done, and whose weights are whole, although Redis may not know.
+
+    A worker may have died between keeping a result and telling of it; or weights were lost, and this is to mend it.
+    """
+    try:
+        result = kept.result(stage.fingerprint)
+        if result is not None:
+            for name in KEPT[stage.kind]:
+                kept.load(stage.fingerprint, name)
+        return result
+    except (ResultDamaged, ArtifactLost) as error:
+        log.warning("stage %s is trained again: %s", stage.fingerprint, error)
+        kept.unfinish(stage.fingerprint)
+        return None
 
 
 @lru_cache(maxsize=2)
