@@ -21,6 +21,8 @@ from engine.results import Epoch, StageResult
 
 PREFIX = "ticketscope:"
 QUEUE = PREFIX + "queue"
+# Where its messages lie: first those of stages that were begun before, then all others.
+LISTS = (QUEUE, QUEUE + "\x06\x163")
 
 FAILURES_ALLOWED = 2
 DEATHS_ALLOWED = 5
@@ -139,7 +141,7 @@ def release(redis: Redis, message: Message) -> list[Message]:
 
 def reap(redis: Redis, stale: float) -> list[Message]:
     """Take back the stages whose leases ran out, and return them with those whose message was lost, to be sent."""
-    return _messages(_run(redis, "reap", DEATHS_ALLOWED, _ms(stale), QUEUE))
+    return _messages(_run(redis, "reap", DEATHS_ALLOWED, _ms(stale), *LISTS))
 
 
 def expire(redis: Redis, worker: str) -> int:
