@@ -54,9 +54,9 @@ class StageResult:
 
     epochs: in order. sparsity: zeros over prunable weights of the result. residuals: ADMM's |W - Z| / |W| after each
     round. seconds: time spent training and measuring, interruptions left out. device: in words. retention: of a
-    pretraining, R_p(theta_0, theta_t) at a few epochs t for every p. diverged: the epoch, from 1, after which a loss was
-    no longer finite; 0 where training could not begin, since the stage that it is made from diverged; else None. Of a
-    stage that diverged, epochs are the finite ones before, perhaps none, and nothing else is measured or kept.
+    pretraining, R_p(theta_0, theta_t) at a few epochs t for every p. diverged: the epoch, from 1, after which a loss
+    was no longer finite; 0 where training could not begin, since the stage that it is made from diverged; else None. Of
+    a stage that diverged, epochs are the finite ones before, perhaps none, and nothing else is measured or kept.
     """
 
     fingerprint: str
