@@ -27,7 +27,6 @@ from engine.dataset import Dataset
 from engine.plan import Images, Stage
 from engine.results import StageResult
 from engine.stages import Interrupted, run_stage
-from engine.training import Diverged
 from tasks import leases, queue
 from tasks.broker import client
 from tasks.leases import Cancelled, LeaseLost, Message, Timing
@@ -95,7 +94,7 @@ class Trainer:
             raise
         except Exception as error:  # Whatever a stage dies of is kept with it, and the worker lives on.
             log.exception("stage %s failed", message.fingerprint)
-            return leases.fail(self.redis, message, _explain(error), retry=not isinstance(error, Diverged))
+            return leases.fail(self.redis, message, _explain(error))
         finally:
             self.heartbeat.hold(None)
 
