@@ -85,7 +85,7 @@ def seconds_left(rows: pd.DataFrame, now: Mapping[str, Progress]) -> float | Non
     """
     going = rows["state"].isin(["waiting", "queued", "running"])
     left = float((rows["epochs"] - epochs_done(rows, now))[going].sum())
-    measured = rows[(rows["state"] == "done") & rows["seconds"].notna()]
+    measured = rows[(rows["state"] == "done") & rows["seconds"].notna() & rows["diverged"].isna()]
     if len(measured):
         each = float(measured["seconds"].sum() / measured["epochs"].sum())
     else:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from data import queries
+from data import divergence, queries
 from data.queries import StudyRecord
 from data.revision import Revision, revision
 from data.settings import settings
@@ -85,6 +85,16 @@ def accuracy(study_id: str) -> pd.DataFrame:
     return _accuracy(study_id, measured(study_id))
 
 
+def diverged(study_id: str) -> pd.DataFrame:
+    """Return the points of a study that diverged; columns are those of `data.queries.diverged`."""
+    return _diverged(study_id, measured(study_id))
+
+
+def divergences(study_id: str) -> pd.DataFrame:
+    """Return the stages of a study that diverged; columns are those of `data.divergence.divergences`."""
+    return _divergences(study_id, measured(study_id))
+
+
 def epochs(study_id: str, fingerprints: tuple[str, ...]) -> pd.DataFrame:
     """Return the epochs of some of a study's stages; columns are those of `data.queries.epochs`."""
     return _epochs(study_id, fingerprints, standing(study_id))
@@ -139,6 +149,18 @@ def _stages(study_id: str, changed: Marker) -> pd.DataFrame:
 def _accuracy(study_id: str, changed: Marker) -> pd.DataFrame:
     del changed
     return queries.accuracy(store(), study_id)
+
+
+@st.cache_data(ttl=KEEP, max_entries=8, show_spinner=False)
+def _diverged(study_id: str, changed: Marker) -> pd.DataFrame:
+    del changed
+    return queries.diverged(store(), study_id)
+
+
+@st.cache_data(ttl=KEEP, max_entries=8, show_spinner=False)
+def _divergences(study_id: str, changed: Marker) -> pd.DataFrame:
+    del changed
+    return divergence.divergences(store(), [study_id])
 
 
 @st.cache_data(ttl=KEEP, max_entries=8, show_spinner=False)

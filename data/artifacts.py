@@ -42,8 +42,11 @@ class ArtifactLost(ArtifactError, WeightsLost):
         WeightsLost.__init__(self, fingerprint, name, message)
 
 
-class ResultDamaged(ArtifactError):
+class ResultDamaged(ArtifactLost):
     """A stage's result does not read, so that the stage counts as not done."""
+
+    def __init__(self, fingerprint: str, message: str) -> None:
+        super().__init__(fingerprint, "result", message)
 
 
 class StoreAway(ArtifactError):
@@ -108,9 +111,11 @@ class Artifacts:
         try:
             result = StageResult.from_json(open_values(content))
         except (Damaged, ValueError, KeyError, TypeError) as error:
-            raise ResultDamaged(f"{path} is damaged ({error!r}); {self._again(fingerprint)}") from error
+            raise ResultDamaged(fingerprint, f"{path} is damaged ({error!r}); {self._again(fingerprint)}") from error
         if result.fingerprint != fingerprint:
-            raise ResultDamaged(f"{path} is the result of stage {result.fingerprint}; {self._again(fingerprint)}")
+            raise ResultDamaged(
+                fingerprint, f"{path} is the result of stage {result.fingerprint}; {self._again(fingerprint)}"
+            )
         return result
 
     def unfinish(self, fingerprint: str) -> None:

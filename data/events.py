@@ -156,8 +156,10 @@ def _finished(body: Mapping[str, Any]) -> Finished:
     result = StageResult.from_json({**values, "overlaps": []})
     if result.fingerprint != body["fingerprint"]:
         raise ValueError(f"the result is that of stage {result.fingerprint}")
-    if not result.epochs:
+    if result.diverged is None and not result.epochs:
         raise ValueError("the result has no epochs")
+    if result.diverged is not None and (result.diverged < 0 or len(result.epochs) != max(0, result.diverged - 1)):
+        raise ValueError(f"the result has {len(result.epochs)} epochs, but diverged in epoch {result.diverged}")
     for overlap in overlaps:
         if not isinstance(overlap["pair"], str) or len({len(column) for column in overlap["counts"]}) > 1:
             raise ValueError("an overlap is a pair and columns of equal length")

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Column, Table
 
 from data import queries
+from data.divergence import divergences, in_words
 from data.store import Store
 from tasks.launch import Preview
 from tasks.leases import State
@@ -85,7 +86,7 @@ def studies_table(store: Store) -> Table:
 
 
 def study_tables(store: Store, study_id: str) -> list[Table | str]:
-    """Return one study: how it stands, its stages in training, and why stages failed."""
+    """Return one study: how it stands, its stages in training, why stages failed, and what diverged."""
     record = queries.study(store, study_id)
     stages = queries.stages(store, study_id)
     counts = ", ".join(f"{count} {_coloured(state)}" for state, count in record.counts.items() if count)
@@ -97,6 +98,8 @@ def study_tables(store: Store, study_id: str) -> list[Table | str]:
     for row in stages[stages["state"] == "failed"].to_dict("records"):
         reason = str(row["error"] or "no reason was recorded").strip().splitlines()[0]
         shown.append(f"[red]failed[/red] {_describe(row)}: {escape(reason)}")
+    if told := in_words(divergences(store, [study_id])):
+        shown.append(f"[yellow]diverged[/yellow] {escape(told)}")
     return shown
 
 

@@ -20,14 +20,13 @@ from kombu.exceptions import OperationalError
 from redis import Redis
 from redis.exceptions import RedisError
 
-from data.artifacts import ArtifactLost, Artifacts, ResultDamaged, StoreAway
+from data.artifacts import ArtifactLost, Artifacts, StoreAway
 from data.datasets import load_images
 from data.settings import Settings, settings
 from engine.dataset import Dataset
 from engine.plan import Images, Stage
 from engine.results import StageResult
-from engine.stages import KEPT, Interrupted, WeightsLost, run_stage
-from engine.training import Diverged
+from engine.stages import Interrupted, WeightsLost, kept, run_stage
 from tasks import leases, queue
 from tasks.broker import client
 from tasks.leases import Cancelled, LeaseLost, Message, Timing
@@ -108,7 +107,7 @@ class Trainer:
             return leases.miss(self.redis, message, lost.fingerprint, why)
         except Exception as error:  # Whatever a stage dies of is kept with it, and the worker lives on.
             log.exception("stage %s failed", message.fingerprint)
-            return leases.fail(self.redis, message, _explain(error), retry=not isinstance(error, Diverged))
+            return leases.fail(self.redis, message, _explain(error))
         finally:
             self.heartbeat.hold(None)
 
@@ -120,15 +119,15 @@ class Trainer:
             leases.renew(self.redis, message, self.timing.lease)
             self.heartbeat.trouble(trouble)
 
-        kept = PatientArtifacts(self.artifacts, self.stopping, tell)
-        result = _kept_result(stage, kept)
+        artifacts = PatientArtifacts(self.artifacts, self.stopping, tell)
+        result = _kept_result(stage, artifacts)
         if result is None:
             log.info("stage %s begins, attempt %d", fingerprint, message.attempt)
             observer = LeasedObserver(self.redis, message, self.name, self.timing, self.stopping)
             dataset = _dataset(stage.images, self.home)
-            result = run_stage(stage, dataset, kept, self.device, observer)
-            kept.finish(fingerprint, result)
-        kept.delete(fingerprint, "checkpoint")
+            result = run_stage(stage, dataset, artifacts, self.device, observer)
+            artifacts.finish(fingerprint, result)
+        artifacts.delete(fingerprint, "checkpoint")
         return result
 
     def _send(self, messages: list[Message]) -> None:
@@ -145,20 +144,20 @@ class Trainer:
             raise WorkerShutdown(0)
 
 
-def _kept_result(stage: Stage, kept: PatientArtifacts) -> StageResult | None:
+def _kept_result(stage: Stage, artifacts: PatientArtifacts) -> StageResult | None:
     """Return the result of a stage that is done, and whose weights are whole, although Redis may not know.
 
     A worker may have died between keeping a result and telling of it; or weights were lost, and this is to mend it.
     """
     try:
-        result = kept.result(stage.fingerprint)
+        result = artifacts.result(stage.fingerprint)
         if result is not None:
-            for name in KEPT[stage.kind]:
-                kept.load(stage.fingerprint, name)
+            for name in kept(stage, result):
+                artifacts.load(stage.fingerprint, name)
         return result
-    except (ResultDamaged, ArtifactLost) as error:
+    except ArtifactLost as error:
         log.warning("stage %s is trained again: %s", stage.fingerprint, error)
-        kept.unfinish(stage.fingerprint)
+        artifacts.unfinish(stage.fingerprint)
         return None
 
 
