@@ -75,11 +75,12 @@ def worker(
     from tasks.broker import serving
     from tasks.devices import devices
     from tasks.supervisor import Supervisor
-    from tasks.up import DRAIN_SECONDS, worker_parts
+    from tasks.up import DRAIN_SECONDS, end_dead_workers, worker_parts
 
     config = settings()
     chosen = devices(device or config.device, processes or config.workers)
-    with serving(config):
+    with serving(config) as redis:
+        end_dead_workers(redis)
         many = f"{len(chosen)} workers" if len(chosen) > 1 else "1 worker"
         out.print(f"{many} on {', '.join(sorted(set(chosen)))}; Ctrl-C stops after the epoch, twice at once")
         Supervisor([worker_parts(config, chosen, lease, DRAIN_SECONDS)]).run()
