@@ -114,10 +114,11 @@ def draw(host: Host, most: int) -> None:
 
 
 def _host_memory(host: Host) -> None:
-    told = max((row.worker for row in host.rows), key=lambda worker: worker.seen).memory
-    if told is not None and not host.silent:
+    told = [(row.worker.seen, row.worker.memory) for row in host.rows if not row.silent and row.worker.memory]
+    if told:
+        _, latest = max(told, key=lambda pair: pair[0])
         with st.container(width=300):
-            _used("Memory of the host", told.total - told.available, told.total)
+            _used("Memory of the host", latest.total - latest.available, latest.total)
 
 
 def _used(what: str, used: int, total: int) -> None:

@@ -180,11 +180,18 @@ def run(
 def status(study_id: Annotated[str | None, typer.Argument(metavar="[STUDY_ID]", help="Only this one.")] = None) -> None:
     """Show all studies, or how one stands."""
     from data import queries
-    from tasks.show import studies_table, study_tables
+    from tasks.broker import connect
+    from tasks.show import studies_table, study_tables, workers_line
+    from tasks.telemetry import known_workers
 
     with recorded() as store:
         if study_id is None:
             out.print(studies_table(store))
+            try:
+                out.print(workers_line(known_workers(connect(0.0))))
+            except BrokerError as error:
+                # What is recorded can be told without Redis.
+                out.print(f"workers unknown: {escape(str(error))}")
             return
         for shown in study_tables(store, queries.find_study(store, study_id)):
             out.print(shown)
