@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from data import divergence, queries
+from data import divergence, membership, queries
 from data.queries import StudyRecord
 from data.revision import Revision, revision
 from data.settings import settings
@@ -113,6 +113,17 @@ def pooled_overlaps(study_id: str) -> pd.DataFrame:
 def residuals(study_id: str) -> pd.DataFrame:
     """Return ADMM's residuals; columns are those of `data.queries.residuals`."""
     return _residuals(study_id, measured(study_id))
+
+
+def studies_of(fingerprints: tuple[str, ...]) -> pd.DataFrame:
+    """Return which studies some stages belong to; columns are those of `data.membership.studies_of`."""
+    return _studies_of(fingerprints, marker())
+
+
+@st.cache_data(ttl=KEEP, max_entries=8, show_spinner=False)
+def _studies_of(fingerprints: tuple[str, ...], changed: Marker) -> pd.DataFrame:
+    del changed
+    return membership.studies_of(store(), fingerprints)
 
 
 @st.cache_data(ttl=KEEP, max_entries=32, show_spinner=False)

@@ -14,12 +14,13 @@ from tasks.telemetry import Progress
 _ORDER = ("running", "failed", "cancelled", "queued", "waiting", "done")
 
 
-def stage_names(rows: pd.DataFrame) -> dict[str, str]:
-    """Return by fingerprint what each stage is, in one line, without what all stages have in common.
+def stage_names(rows: pd.DataFrame, tell_network: bool | None = None) -> dict[str, str]:
+    """Return by fingerprint what each stage is, in one line.
 
-    For example: 'fine-tune · iterative 90 % · learning rate 0.1 · seed 0'.
+    For example: 'fine-tune · iterative 90 % · learning rate 0.1 · seed 0'. tell_network: whether to name network and
+    dataset; left out, only where the stages differ in them.
     """
-    whats = _whats(rows, several(rows))
+    whats = _whats(rows, several(rows) if tell_network is None else tell_network)
     return {
         fingerprint: f"{what} · learning rate {words.number(rate)} · seed {seed}"
         for fingerprint, what, rate, seed in zip(

@@ -16,6 +16,7 @@ from data.divergence import divergences, in_words
 from data.store import Store
 from tasks.launch import Preview
 from tasks.leases import State
+from tasks.telemetry import Worker
 from tasks.telemetry import progress as live_progress
 
 COLOURS = {"done": "green", "running": "cyan", "failed": "red", "cancelled": "yellow"}
@@ -83,6 +84,16 @@ def studies_table(store: Store) -> Table:
             f"{row['created_at']:%Y-%m-%d %H:%M}",
         )
     return table
+
+
+def workers_line(workers: Sequence[Worker]) -> str:
+    """Return how many workers there are and what they do, of those that are known."""
+    alive = [worker for worker in workers if not worker.is_silent()]
+    states = Counter(worker.state for worker in alive)
+    told = f"{len(alive)} worker{'s' if len(alive) != 1 else ''}"
+    parts = [f"{states[state]} {state}" for state in ("training", "draining") if states[state]]
+    lost = f"; [red]{len(workers) - len(alive)} silent[/red]" if len(alive) < len(workers) else ""
+    return ", ".join([told, *parts]) + lost
 
 
 def study_tables(store: Store, study_id: str) -> list[Table | str]:

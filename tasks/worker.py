@@ -8,7 +8,7 @@ import socket
 import threading
 import traceback
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from types import FrameType
 
@@ -27,12 +27,12 @@ from engine.dataset import Dataset
 from engine.plan import Images, Stage
 from engine.results import StageResult
 from engine.stages import Interrupted, WeightsLost, kept, run_stage
-from tasks import leases, queue
+from tasks import devices, host, leases, queue
 from tasks.broker import client
 from tasks.leases import Cancelled, LeaseLost, Message, Timing
 from tasks.observer import Heartbeat, LeasedObserver
 from tasks.patience import PatientArtifacts
-from tasks.telemetry import Worker, worker_name
+from tasks.telemetry import Worker
 
 # How long a worker in the midst of a stage waits for a Redis that has gone before it gives the stage up.
 PATIENCE = 60.0
@@ -51,16 +51,27 @@ class Trainer:
         self.device = torch.device(device)
         self.timing = timing
         self.host = socket.gethostname()
-        self.name = worker_name(os.getpid())
+        self.name = host.worker_name(os.getpid())
         self.redis: Redis = client(config, PATIENCE)
         self.artifacts = Artifacts(config.artifacts)
         self.celery = queue.make_app(config)
         self.stopping = threading.Event()
         self.busy = False
         now = datetime.now(UTC)
-        worker = Worker(self.name, self.host, device, os.getpid(), stage=None, since=now, seen=now)
+        worker = Worker(
+            self.name,
+            self.host,
+            device,
+            os.getpid(),
+            stage=None,
+            since=now,
+            seen=now,
+            started=host.started(os.getpid()),
+            boot=host.boot(),
+            gpu=devices.gpu_name(self.device),
+        )
         # A client of its own, since a beat must not wait for long behind a Redis that has gone.
-        self.heartbeat = Heartbeat(client(config), worker, timing)
+        self.heartbeat = Heartbeat(client(config), worker, timing, partial(devices.gpu_memory, self.device))
 
     def train(self, fingerprint: str, attempt: int) -> None:
         """Train a stage, if it is still to be had, and send what can be trained after it."""
@@ -85,6 +96,7 @@ class Trainer:
         try:
             result = self._result(stage, message)
             ready = leases.done(self.redis, message, result)
+            self.heartbeat.count_stage()
             log.info("stage %s is done", message.fingerprint)
             return ready
         except Interrupted as interrupted:
@@ -123,7 +135,9 @@ class Trainer:
         result = _kept_result(stage, artifacts)
         if result is None:
             log.info("stage %s begins, attempt %d", fingerprint, message.attempt)
-            observer = LeasedObserver(self.redis, message, self.name, self.timing, self.stopping)
+            observer = LeasedObserver(
+                self.redis, message, self.name, self.timing, self.stopping, self.heartbeat.count_epoch
+            )
             dataset = _dataset(stage.images, self.home)
             result = run_stage(stage, dataset, artifacts, self.device, observer)
             artifacts.finish(fingerprint, result)
@@ -139,6 +153,7 @@ class Trainer:
         if self.stopping.is_set():
             os._exit(128 + number)
         self.stopping.set()
+        self.heartbeat.drain()
         celery_state.should_stop = 0
         if not self.busy:
             raise WorkerShutdown(0)

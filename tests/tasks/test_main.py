@@ -278,7 +278,9 @@ def test_a_study_is_launched_watched_shown_and_exported(
     assert "no workers" in error
     study_id = shown.split()[-1]
     # No recorder runs: what was launched is seen all the same.
-    assert study_id[:6] in command("status")[1]
+    shown = command("status")[1]
+    assert study_id[:6] in shown
+    assert shown.splitlines()[-1].strip() == "0 workers"
     code, shown, _ = command("status", study_id[:4])
     assert code == 0
     assert "1 queued" in shown
