@@ -21,6 +21,7 @@ from engine.results import Epoch, StageResult
 
 PREFIX = "ticketscope:"
 QUEUE = PREFIX + "queue"
+FINGERPRINT = re.compile(r"[0-9a-f]{32}")
 
 FAILURES_ALLOWED = 2
 DEATHS_ALLOWED = 5
