@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, ValidationError
 
+from data import measured
 from engine.plan import Role, Stage
 from engine.results import Epoch, StageResult
 
@@ -34,7 +35,10 @@ class EventError(ValueError):
 
 def _utc(at: datetime) -> datetime:
     # DuckDB's TIMESTAMP carries no zone; everything in the file is UTC.
-    return at if at.tzinfo is None else at.astimezone(UTC).replace(tzinfo=None)
+    try:
+        return at if at.tzinfo is None else at.astimezone(UTC).replace(tzinfo=None)
+    except OverflowError:
+        raise ValueError(f"{at} is no time that can be kept") from None
 
 
 def _split(stage: Any) -> Any:
@@ -45,16 +49,23 @@ def _split(stage: Any) -> Any:
 
 
 def _epoch(row: Any) -> Any:
-    if not isinstance(row, list | tuple):
-        raise ValueError("an epoch is a list of numbers")
-    try:
-        return Epoch(*row)
-    except TypeError:
-        raise ValueError(f"an epoch is 7 numbers, given {len(row)}") from None
+    measured.epoch_row(row)
+    return Epoch(*row)
 
+
+def _cut(text: str) -> str:
+    # Half of a character pair has no place in the file.
+    return text.encode(errors="replace").decode()[:ERROR_CHARACTERS]
+
+
+ERROR_CHARACTERS = 50_000
+# A study's text is refused far below that (`engine.spec`), but older ones are kept.
+TOML_CHARACTERS = 10_000_000
 
 Time = Annotated[datetime, AfterValidator(_utc)]
 Fingerprint = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+StudyId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,100}$")]
+Text = Annotated[str, Field(max_length=1_000)]
 
 
 class Body(BaseModel):
@@ -65,12 +76,24 @@ class Body(BaseModel):
     revision: str
 
 
+class Listed(BaseModel):
+    """What a list of studies shows of a study's TOML, whatever else an older version wrote there."""
+
+    note: str = ""
+    datasets: list[str] = []
+    networks: list[str] = []
+    learning_rates: list[FiniteFloat] = []
+    pruners: list[str] = []
+    starts: list[str] = []
+    seeds: list[Annotated[int, Field(ge=0, lt=2**31)]] = []
+
+
 class Launched(Body):
     """A study began; reused: fingerprints of its stages that were done before."""
 
-    study_id: str
-    name: str
-    toml: str
+    study_id: StudyId
+    name: Text
+    toml: Annotated[str, Field(max_length=TOML_CHARACTERS)]
     at: Time
     stages: tuple[Annotated[tuple[Fingerprint, Stage], BeforeValidator(_split)], ...]
     roles: tuple[Role, ...]
@@ -79,9 +102,7 @@ class Launched(Body):
     @property
     def compared(self) -> dict[str, Any]:
         """The fields of the study that say what it compares, and its note."""
-        study = tomllib.loads(self.toml)
-        lists = ("datasets", "networks", "learning_rates", "pruners", "starts", "seeds")
-        return {"note": study.get("note", "")} | {name: study.get(name, []) for name in lists}
+        return Listed.model_validate(tomllib.loads(self.toml)).model_dump()
 
 
 class Changed(Body):
@@ -89,12 +110,12 @@ class Changed(Body):
 
     fingerprint: Fingerprint
     state: State
-    attempt: int
+    attempt: Annotated[int, Field(ge=0, lt=2**31)]
     at: Time
-    worker: str | None = None
-    host: str | None = None
-    device: str | None = None
-    error: str | None = None
+    worker: Text | None = None
+    host: Text | None = None
+    device: Text | None = None
+    error: Annotated[str, AfterValidator(_cut)] | None = None
 
 
 class Measured(Body):
@@ -115,7 +136,7 @@ class Finished:
 class Cancelled(Body):
     """A study was cancelled."""
 
-    study_id: str
+    study_id: StudyId
     at: Time
 
 
@@ -142,15 +163,16 @@ def parse(event: Event) -> Parsed:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise EventError(event, f"{place}: {first['msg']}, given {first['input']!r}") from error
-    except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise EventError(event, f"its body does not read: {error!r}") from error
+        raise EventError(event, f"{place}: {first['msg']}, given {str(first['input'])[:200]!r}") from error
+    except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
+        raise EventError(event, f"its body does not read: {str(error)[:500]}") from error
     assert isinstance(body, Launched | Changed | Measured | Cancelled)
     return body
 
 
 def _finished(body: Mapping[str, Any]) -> Finished:
     values = body["result"]
+    measured.check(values)
     overlaps = tuple(values["overlaps"])
     # Thousands of counts per result: taken over by column, not one object each.
     result = StageResult.from_json({**values, "overlaps": []})
@@ -158,7 +180,4 @@ def _finished(body: Mapping[str, Any]) -> Finished:
         raise ValueError(f"the result is that of stage {result.fingerprint}")
     if not result.epochs:
         raise ValueError("the result has no epochs")
-    for overlap in overlaps:
-        if not isinstance(overlap["pair"], str) or len({len(column) for column in overlap["counts"]}) > 1:
-            raise ValueError("an overlap is a pair and columns of equal length")
     return Finished(result, overlaps)
