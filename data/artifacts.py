@@ -15,6 +15,7 @@ from safetensors.torch import load as parse_tensors
 from safetensors.torch import save as dump_tensors
 from torch import Tensor, contiguous_format
 
+from data import measured
 from engine.results import StageResult
 
 FINGERPRINT = re.compile(r"[0-9a-f]{32}")
@@ -57,7 +58,7 @@ class Artifacts:
         try:
             return dict(parse_tensors(content))
         except SafetensorError as error:
-            raise ArtifactError(f"{path} is damaged ({error}); {self._again(fingerprint)}") from error
+            raise ArtifactError(f"{path} is damaged ({str(error)[:300]}); {self._again(fingerprint)}") from error
 
     def exists(self, fingerprint: str, name: str) -> bool:
         """Return whether tensors are kept under that fingerprint and name."""
@@ -82,9 +83,12 @@ class Artifacts:
         if content is None:
             return None
         try:
-            result = StageResult.from_json(json.loads(content))
-        except (ValueError, KeyError, TypeError) as error:
-            raise ArtifactError(f"{path} is damaged ({error!r}); {self._again(fingerprint)}") from error
+            values = json.loads(content)
+            measured.check(values)
+            result = StageResult.from_json(values)
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            reason = str(error)[:300]
+            raise ArtifactError(f"{path} is damaged ({reason}); {self._again(fingerprint)}") from error
         if result.fingerprint != fingerprint:
             raise ArtifactError(f"{path} is the result of stage {result.fingerprint}; {self._again(fingerprint)}")
         return result
