@@ -1,17 +1,17 @@
 """Events of the stream that the recorder drains: what each kind carries, checked before it touches the database."""
 
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from data import measured
 from engine.plan import Role, Stage
 from engine.results import Epoch, StageResult
+from engine.spec import read_study
 
 State = Literal["waiting", "queued", "running", "done", "failed", "cancelled"]
 
@@ -59,8 +59,6 @@ def _cut(text: str) -> str:
 
 
 ERROR_CHARACTERS = 50_000
-# A study's text is refused far below that (`engine.spec`), but older ones are kept.
-TOML_CHARACTERS = 10_000_000
 
 Time = Annotated[datetime, AfterValidator(_utc)]
 Fingerprint = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
@@ -76,24 +74,12 @@ class Body(BaseModel):
     revision: str
 
 
-class Listed(BaseModel):
-    """What a list of studies shows of a study's TOML, whatever else an older version wrote there."""
-
-    note: str = ""
-    datasets: list[str] = []
-    networks: list[str] = []
-    learning_rates: list[FiniteFloat] = []
-    pruners: list[str] = []
-    starts: list[str] = []
-    seeds: list[Annotated[int, Field(ge=0, lt=2**31)]] = []
-
-
 class Launched(Body):
     """A study began; reused: fingerprints of its stages that were done before."""
 
     study_id: StudyId
     name: Text
-    toml: Annotated[str, Field(max_length=TOML_CHARACTERS)]
+    toml: str
     at: Time
     stages: tuple[Annotated[tuple[Fingerprint, Stage], BeforeValidator(_split)], ...]
     roles: tuple[Role, ...]
@@ -102,7 +88,9 @@ class Launched(Body):
     @property
     def compared(self) -> dict[str, Any]:
         """The fields of the study that say what it compares, and its note."""
-        return Listed.model_validate(tomllib.loads(self.toml)).model_dump()
+        study = read_study(self.toml)
+        lists = ("datasets", "networks", "learning_rates", "pruners", "starts", "seeds")
+        return {"note": study.note} | {name: list(getattr(study, name)) for name in lists}
 
 
 class Changed(Body):
