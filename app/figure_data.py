@@ -1,6 +1,5 @@
 """What of a figure of the paper is trained here, under which settings, and what the runs say."""
 
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,7 +18,7 @@ from engine import paper
 from engine.paper import Figure
 from engine.plan import Plan, Role, plan
 from engine.results import PAIRS
-from engine.spec import Study, parse_study
+from engine.spec import Study, read_study
 from engine.verdict import Verdict, evaluate
 
 # The paper's datasets, which a study may hold under their own names.
@@ -86,7 +85,7 @@ def _recipes(changed: Marker) -> dict[str, Study]:
     del changed
     if not reading.exists():
         return {}
-    return {study_id: parse_study(tomllib.loads(toml)) for study_id, toml in figures.studies(reading.store())}
+    return {study_id: read_study(toml) for study_id, toml in figures.studies(reading.store())}
 
 
 def found_settings() -> tuple[Settings, ...]:

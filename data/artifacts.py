@@ -13,6 +13,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 from torch import Tensor
 
+from data import measured
 from data.sealed import Damaged, open_tensors, open_values, seal_tensors, seal_values
 from engine.results import StageResult
 from engine.stages import WeightsLost
@@ -84,7 +85,7 @@ class Artifacts:
         try:
             return open_tensors(content)
         except Damaged as error:
-            message = f"{path} is damaged ({error}); {self._again(fingerprint)}"
+            message = f"{path} is damaged ({str(error)[:300]}); {self._again(fingerprint)}"
             raise ArtifactLost(fingerprint, name, message) from error
 
     def exists(self, fingerprint: str, name: str) -> bool:
@@ -109,9 +110,12 @@ class Artifacts:
         if content is None:
             return None
         try:
-            result = StageResult.from_json(open_values(content))
+            values = open_values(content)
+            measured.check(values)
+            result = StageResult.from_json(values)
         except (Damaged, ValueError, KeyError, TypeError) as error:
-            raise ResultDamaged(fingerprint, f"{path} is damaged ({error!r}); {self._again(fingerprint)}") from error
+            reason = str(error)[:300]
+            raise ResultDamaged(fingerprint, f"{path} is damaged ({reason}); {self._again(fingerprint)}") from error
         if result.fingerprint != fingerprint:
             raise ResultDamaged(
                 fingerprint, f"{path} is the result of stage {result.fingerprint}; {self._again(fingerprint)}"

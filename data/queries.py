@@ -4,7 +4,6 @@ Times are UTC with zone, accuracies percent, losses nats, durations seconds. A m
 NaN or NA, a missing time NaT. All but `studies` and `speeds` raise UnknownStudy for an id that is not there.
 """
 
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +14,7 @@ import pandas as pd
 
 from data.frames import frame as _frame
 from data.store import Store
-from engine.spec import Study, parse_study
+from engine.spec import Study, read_study
 
 STATES = ("waiting", "queued", "running", "done", "failed", "cancelled")
 
@@ -117,7 +116,7 @@ def study(store: Store, study_id: str) -> StudyRecord:
         row = _frame(connection, f"SELECT * FROM ({_STUDIES}) WHERE study_id = ?", study_id).iloc[0]
     return StudyRecord(
         study_id=study_id,
-        study=parse_study(tomllib.loads(row["toml"])),
+        study=read_study(row["toml"]),
         created_at=row["created_at"].to_pydatetime(),
         state=str(row["state"]),
         counts={name: int(row[name]) for name in STATES},
@@ -275,7 +274,7 @@ def speeds(store: Store) -> pd.DataFrame:
 def _overlaps(store: Store, study_id: str, query: str, pairs: Sequence[str] | None) -> pd.DataFrame:
     with store.reading() as connection:
         toml = _require(connection, study_id)
-        ps = list(parse_study(tomllib.loads(toml)).overlap_p)
+        ps = list(read_study(toml).overlap_p)
         return _frame(connection, query, study_id, ps, *([] if pairs is None else [list(pairs)]))
 
 

@@ -249,6 +249,12 @@ def _prepare(
             source = starts.SOURCES[_given(stage.start, stage)]
             network.load_state_dict(weights.load(_given(stage.root, stage), source))
         mask = _mask(stage, weights, layers)
+        shapes = {layer: network.state_dict()[layer].shape for layer in layers}
+        if odd := [layer for layer in layers if mask[layer].shape != shapes[layer]]:
+            raise ValueError(
+                f"the mask of {odd[0]} is {tuple(mask[odd[0]].shape)}, the layer {tuple(shapes[odd[0]])}: the weights "
+                f"kept of stage {stage.parent} are another network's; remove them and its result, then launch again"
+            )
     data = to_device(dataset, stage.recipe.augmentation, device)
     schedule = Schedule(stage.recipe, stage.learning_rate, stage.epochs, stage.seed, stage.kind)
     training = Training(network.to(device), data, schedule, mask)

@@ -23,6 +23,7 @@ PREFIX = "ticketscope:"
 QUEUE = PREFIX + "queue"
 # Where its messages lie: first those of stages that were begun before, then all others.
 LISTS = (QUEUE, QUEUE + "\x06\x163")
+FINGERPRINT = re.compile(r"[0-9a-f]{32}")
 
 FAILURES_ALLOWED = 2
 DEATHS_ALLOWED = 5

@@ -4,12 +4,14 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from celery import Celery
+from kombu.transport import TRANSPORT_ALIASES
 
 from data.settings import Settings, settings
 from tasks.broker import celery_url
+from tasks.delivery import TASK
 from tasks.leases import QUEUE, Message
 
-TASK = "ticketscope.train"
+__all__ = ["TASK", "make_app", "send"]
 
 # Priorities, the smaller first: what a dead worker had in hand does not wait behind all that has not begun.
 BEGUN, NEW = 0, 3
@@ -18,6 +20,8 @@ BEGUN, NEW = 0, 3
 @lru_cache(maxsize=4)
 def make_app(config: Settings) -> Celery:
     """Return this process's Celery application for the Redis that some settings choose."""
+    # A transport that is named beside the URL loses to the scheme of a socket's.
+    TRANSPORT_ALIASES.update(dict.fromkeys(("redis", "rediss"), "tasks.delivery:Transport"))
     app = Celery("ticketscope", broker=celery_url(config), set_as_current=False)
     app.conf.update(
         task_default_queue=QUEUE,

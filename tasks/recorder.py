@@ -24,6 +24,8 @@ GROUP = "recorder"
 CONSUMER = "recorder"
 REFUSED = PREFIX + "refused"
 
+REFUSED_CHARACTERS = 20_000
+
 BATCH = 1000
 # Readers get the file in between; a screen that shows events half a second late is live enough.
 PAUSE = 0.3
@@ -134,8 +136,10 @@ def _record(redis: Redis, store: Store, entries: Entries) -> None:
 
 
 def _refuse(redis: Redis, identifier: str, fields: dict[str, str], error: Exception) -> None:
-    log.error("event %s cannot be recorded and is set aside in %s: %s", identifier, REFUSED, error)
-    kept: dict[Any, Any] = {"event": identifier, "error": str(error), **fields}
+    log.error("event %s cannot be recorded and is set aside in %s: %s", identifier, REFUSED, str(error)[:500])
+    # Whole where it is of a size that anyone here writes, and never so much that Redis fills up.
+    cut = {name[:100]: value[:REFUSED_CHARACTERS] for name, value in list(fields.items())[:10]}
+    kept: dict[Any, Any] = {**cut, "event": identifier, "error": str(error)[:1000]}
     redis.xadd(REFUSED, kept, maxlen=1000)
 
 

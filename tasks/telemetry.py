@@ -183,8 +183,16 @@ def publish(redis: Redis, events: Iterable[tuple[str, Mapping[str, Any]]]) -> No
 
 
 def read_event(identifier: str, fields: Mapping[str, str]) -> Event:
-    """Return an entry of the stream as the store takes it; the clock of Redis, in the id, times a stage's changes."""
-    body = json.loads(fields["body"])
+    """Return an entry of the stream as the store takes it; the clock of Redis, in the id, times a stage's changes.
+
+    ValueError or KeyError where it is none.
+    """
+    try:
+        body = json.loads(fields["body"])
+    except RecursionError:
+        raise ValueError("its body is nested too deep") from None
+    if not isinstance(body, dict):
+        raise ValueError("its body is no table")
     if fields["kind"] == "stage":
         milliseconds = int(identifier.split("-")[0])
         body["at"] = datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat()
