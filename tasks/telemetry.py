@@ -11,7 +11,7 @@ from redis import Redis
 
 from data.events import Event
 from tasks.broker import connect, errors_explained
-from tasks.leases import PREFIX, QUEUE, Timing
+from tasks.leases import PREFIX, Timing
 
 EVENTS = PREFIX + "events"
 WORKERS = PREFIX + "workers"
@@ -156,10 +156,10 @@ def known_workers(redis: Redis | None = None) -> list[Worker]:
 
 
 def queued(redis: Redis | None = None) -> int:
-    """Return how many messages wait for a free worker; BrokerError without Redis."""
+    """Return how many stages wait for a free worker; BrokerError without Redis."""
     redis = redis or connect()
     with errors_explained():
-        return int(redis.llen(QUEUE))
+        return int(redis.zcard(f"{PREFIX}queued"))
 
 
 def _key(name: str) -> str:

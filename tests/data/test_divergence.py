@@ -145,7 +145,7 @@ def test_what_several_studies_share_counts_once(store: Store, made: Plan) -> Non
         divergences(store, [STUDY_ID, "gone"])
 
 
-@pytest.mark.parametrize(("at", "epochs"), [(3, 3), (1, 1), (0, 1), (-1, 0)])
+@pytest.mark.parametrize(("at", "epochs"), [(3, 3), (1, 1), (0, 1)])
 def test_a_result_whose_epochs_do_not_fit_is_refused(at: int, epochs: int) -> None:
     made = made_plan()
     result = next(iter(diverging_results(made, after=4).values()))
