@@ -55,7 +55,7 @@ class Outcome:
 
 
 def study_under_fire(seeds: int, epochs: int) -> Study:
-    """Return a study of 31 stages for each seed, by both ways of magnitude pruning."""
+    """Return a study of 29 stages for each seed, by both ways of magnitude pruning."""
     return tiny_study(
         name="Under fire",
         pruners=["iterative", "oneshot"],
@@ -167,7 +167,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--faults", type=int, default=45)
     parser.add_argument("--seed", type=int, default=None, help="of the schedule; drawn where left out")
-    parser.add_argument("--seeds", type=int, default=5, help="of the study: 31 stages each")
+    parser.add_argument("--seeds", type=int, default=5, help="of the study: 29 stages each")
     parser.add_argument("--epochs", type=int, default=600)
     parser.add_argument("--outage", type=float, default=60.0, help="seconds that Redis is out of reach")
     parser.add_argument("--json", type=Path, help="file for the outcome")
