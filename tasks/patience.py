@@ -1,63 +1,94 @@
-"""How long a client waits for a Redis that does not answer, and how soon it notices that one has gone."""
+"""The artifact store as a worker uses it: one that is full or away is waited for, while the stage stays held."""
 
-import socket
-import time
-from collections.abc import Callable
-from typing import Any, TypeVar
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
-from redis.backoff import ExponentialBackoff
-from redis.retry import Retry
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    sleep_using_event,
+    stop_after_delay,
+    stop_when_event_set,
+    wait_exponential,
+)
+from torch import Tensor
+
+from data.artifacts import Artifacts, StoreAway
+from engine.results import StageResult
+
+# So long a stage is held in memory; then it is handed back, since another host may reach the store.
+PATIENCE = 600.0
+LONGEST_PAUSE = 10.0
 
 T = TypeVar("T")
 
-CONNECT_SECONDS = 3.0
-# Every answer comes sooner: what blocks on purpose blocks for less than a second (`recorder.BLOCK_MS`, Celery's BRPOP).
-ANSWER_SECONDS = 5.0
-# An idle connection is tried before it is used again, so that a command is not sent into a dead one.
-IDLE_SECONDS = 10
-
-# Without these a connection whose packets are swallowed looks alive for a quarter of an hour or longer.
-OVER_NETWORK: dict[str, Any] = {
-    "socket_timeout": ANSWER_SECONDS,
-    "socket_connect_timeout": CONNECT_SECONDS,
-    "socket_keepalive": True,
-    "socket_keepalive_options": {
-        getattr(socket, name): value
-        for name, value in (("TCP_KEEPIDLE", 5), ("TCP_KEEPINTVL", 3), ("TCP_KEEPCNT", 3), ("TCP_USER_TIMEOUT", 10_000))
-        if hasattr(socket, name)
-    },
-    "health_check_interval": IDLE_SECONDS,
-}
+log = logging.getLogger(__name__)
 
 
-class Patience(Retry):
-    """Tries again for some seconds, whatever each try takes; at least once unless the seconds are 0."""
+class PatientArtifacts:
+    """The `engine.stages.Weights` of a worker, and its results.
 
-    def __init__(self, seconds: float) -> None:
-        # Without end as far as the base class counts.
-        super().__init__(ExponentialBackoff(cap=0.5, base=0.02), retries=-1 if seconds else 0)
-        self._seconds = seconds
+    tell: called with what is wrong at each try, and with None once it is over; may raise, to abandon the stage.
+    Every method tries again while the store is away, and raises StoreAway once the patience is over or stopping is set.
+    """
 
-    def call_with_retry(
-        self,
-        do: Callable[[], T],
-        fail: Callable[..., Any],
-        is_retryable: Callable[[Exception], bool] | None = None,
-        with_failure_count: bool = False,
-    ) -> T:
-        """Do something until it succeeds; raises its last error once patience is at an end."""
-        deadline = time.monotonic() + self._seconds
-        failures = 0
+    def __init__(self, artifacts: Artifacts, stopping: threading.Event, tell: Callable[[str | None], None]) -> None:
+        self._artifacts = artifacts
+        self._stopping = stopping
+        self._tell = tell
 
-        def worth_it(error: Exception) -> bool:
-            nonlocal failures
-            failures += 1
-            if is_retryable is not None and not is_retryable(error):
-                return False
-            if failures > 1 and time.monotonic() > deadline:
-                # The base class leaves this out when it gives up by our word.
-                fail(error, failures) if with_failure_count else fail(error)
-                return False
-            return True
+    def save(self, fingerprint: str, name: str, tensors: Mapping[str, Tensor]) -> None:
+        """Keep tensors."""
+        self._insist(lambda: self._artifacts.save(fingerprint, name, tensors))
 
-        return super().call_with_retry(do, fail, worth_it, with_failure_count)
+    def load(self, fingerprint: str, name: str) -> dict[str, Tensor]:
+        """Return kept tensors; ArtifactLost where they are missing or damaged."""
+        return self._insist(lambda: self._artifacts.load(fingerprint, name))
+
+    def exists(self, fingerprint: str, name: str) -> bool:
+        """Return whether tensors are kept."""
+        return self._insist(lambda: self._artifacts.exists(fingerprint, name))
+
+    def delete(self, fingerprint: str, name: str) -> None:
+        """Remove kept tensors."""
+        self._insist(lambda: self._artifacts.delete(fingerprint, name))
+
+    def result(self, fingerprint: str) -> StageResult | None:
+        """Return a stage's result, None while it is not done; ResultDamaged where it does not read."""
+        return self._insist(lambda: self._artifacts.result(fingerprint))
+
+    def finish(self, fingerprint: str, result: StageResult) -> None:
+        """Keep a stage's result."""
+        self._insist(lambda: self._artifacts.finish(fingerprint, result))
+
+    def unfinish(self, fingerprint: str) -> None:
+        """Remove a stage's result."""
+        self._insist(lambda: self._artifacts.unfinish(fingerprint))
+
+    def _insist(self, call: Callable[[], T]) -> T:
+        troubled = False
+
+        def waiting(attempt: RetryCallState) -> None:
+            nonlocal troubled
+            error = str(attempt.outcome.exception()) if attempt.outcome else ""
+            if not troubled:
+                log.warning("waiting for the artifact store: %s", error)
+            troubled = True
+            self._tell(error)
+
+        retrying = Retrying(
+            retry=retry_if_exception_type(StoreAway),
+            wait=wait_exponential(multiplier=0.25, max=LONGEST_PAUSE),
+            stop=stop_after_delay(PATIENCE) | stop_when_event_set(self._stopping),
+            sleep=sleep_using_event(self._stopping),
+            before_sleep=waiting,
+            reraise=True,
+        )
+        answer = retrying(call)
+        if troubled:
+            log.info("the artifact store is back")
+            self._tell(None)
+        return answer
