@@ -13,7 +13,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 from torch import Tensor
 
-from data import measured
+from data import measured, remote
 from data.sealed import Damaged, open_tensors, open_values, seal_tensors, seal_values
 from engine.results import StageResult
 from engine.stages import WeightsLost
@@ -63,13 +63,14 @@ class Artifacts:
 
     def __init__(self, url: str) -> None:
         try:
-            # Listings change under us when other hosts finish stages, so they are never kept.
-            self._files, self._root = fsspec.url_to_fs(url, use_listings_cache=False)
+            self._files, self._root = fsspec.url_to_fs(url, **remote.options(url))
         except (ValueError, ImportError) as error:
             raise ArtifactError(
                 f"cannot use {url!r} for artifacts: {error}; set TICKETSCOPE_ARTIFACTS to a folder or s3://bucket/prefix"
             ) from error
         self.url = url.rstrip("/")
+        if self._is_s3:
+            self._files.retries = remote.TRIES
 
     def save(self, fingerprint: str, name: str, tensors: Mapping[str, Tensor]) -> None:
         """Keep tensors of any shape, dtype and device under a stage's fingerprint and a name, replacing older ones."""
@@ -132,6 +133,7 @@ class Artifacts:
             with self._reaching("list", f"{self._root}/results"):
                 paths = self._files.ls(f"{self._root}/results", detail=False)
         except FileNotFoundError:
+            self._check_bucket()
             return set()
         names = [str(path).rsplit("/", 1)[-1] for path in paths]
         return {name.removesuffix(".json") for name in names if re.fullmatch(r"[0-9a-f]{32}\.json", name)}
@@ -191,6 +193,23 @@ class Artifacts:
             if self._local:
                 raise
             raise StoreAway(f"cannot {what} {path}: {error!r}; check that {self.url} can be reached") from error
+
+    def _check_bucket(self) -> None:
+        """Tell a store where nothing is kept yet from one that is not there."""
+        if not self._is_s3:
+            return
+        bucket = self._root.partition("/")[0]
+        with self._reaching("look for", bucket):
+            there = self._files.exists(bucket)
+        if not there:
+            raise ArtifactError(
+                f"there is no bucket {bucket!r} for TICKETSCOPE_ARTIFACTS ({self.url}); make it, or name another, and "
+                "check AWS_ENDPOINT_URL where the store is not Amazon's"
+            )
+
+    @property
+    def _is_s3(self) -> bool:
+        return self.url.partition("://")[0] in remote.S3
 
     @property
     def _local(self) -> bool:
