@@ -3,11 +3,13 @@
 import time
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from app import live, words
 from app.outlook import Outlook
 from data.artifacts import ArtifactError
 from data.datasets import DatasetError
+from data.sources import Progress
 from engine.spec import Study, StudyError, to_toml
 from tasks import launch
 from tasks.broker import BrokerError
@@ -46,10 +48,21 @@ def start(study: Study) -> None:
     else:
         try:
             with st.spinner("Queueing…"):
-                study_id = launch.launch(study)
+                study_id = launch.launch(study, _copying(st.empty()))
         except (BrokerError, DatasetError, StudyError, ArtifactError) as error:
             st.error(str(error))
             return
         st.session_state["last_launch"] = (toml, time.time(), study_id)
         live.expect_change(study_id)
     st.switch_page("views/study.py", query_params={"study": study_id})
+
+
+def _copying(place: DeltaGenerator) -> Progress:
+    """Return what says at a place that images are being copied, since that may take minutes."""
+
+    def say(what: str, done: int, total: int) -> None:
+        del done
+        size = f" ({total / 1e6:,.1f} MB)" if total else ""
+        place.caption(f"{words.plain(what)}{size}; once for each dataset")
+
+    return say

@@ -57,7 +57,8 @@ class StoreAway(ArtifactError):
 class Artifacts:
     """The store of what stages leave behind.
 
-    Layout below the URL: weights/<fingerprint>/<name>.safetensors and results/<fingerprint>.json. A file appears
+    Layout below the URL: weights/<fingerprint>/<name>.safetensors and results/<fingerprint>.json, and for other hosts
+    datasets/<identity>.safetensors. A file appears
     whole or not at all: locally it is written aside, flushed to disk and renamed; elsewhere it is a single put.
     """
 
@@ -137,6 +138,40 @@ class Artifacts:
             return set()
         names = [str(path).rsplit("/", 1)[-1] for path in paths]
         return {name.removesuffix(".json") for name in names if re.fullmatch(r"[0-9a-f]{32}\.json", name)}
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether the store is a folder of this machine."""
+        return self._local
+
+    def has_dataset(self, identity: str) -> bool:
+        """Return whether a dataset's copy is kept; StoreAway."""
+        path = self._dataset(identity)
+        with self._reaching("look for", path):
+            return bool(self._files.exists(path))
+
+    def save_dataset(self, identity: str, file: Path) -> None:
+        """Keep a copy of a dataset's file for other hosts; ArtifactError, StoreAway."""
+        path = self._dataset(identity)
+        try:
+            with self._reaching("write", path):
+                # It appears whole or not at all: one put, or parts that are joined at the end.
+                self._files.put_file(str(file), path)
+        except FileNotFoundError as error:
+            raise ArtifactError(f"cannot write {path}: {error}; check that {self.url} is there") from error
+
+    def load_dataset(self, identity: str, file: Path) -> bool:
+        """Write a dataset's copy to a file; False where none is kept. Raises StoreAway."""
+        path = self._dataset(identity)
+        try:
+            with self._reaching("read", path):
+                self._files.get_file(path, str(file))
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _dataset(self, identity: str) -> str:
+        return f"{self._root}/datasets/{_checked(identity)}.safetensors"
 
     def _weights(self, fingerprint: str, name: str) -> str:
         if not NAME.fullmatch(name):

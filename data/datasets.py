@@ -3,24 +3,22 @@
 To add one, write a function that returns an `engine.dataset.Dataset` and give it a line in DATASETS.
 """
 
-import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
 from filelock import FileLock
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
-from data import cifar, digits, folder
-from data.artifacts import write_whole
+from data import cifar, digits, folder, prepared
+from data.artifacts import FINGERPRINT, Artifacts
 from data.sources import DatasetError, Progress, Source, silent
 from engine.cost import Shape
 from engine.dataset import Dataset
 from engine.plan import Images
 
-__all__ = ["DATASETS", "FOLDER", "DatasetError", "absolute", "identity", "load", "load_images", "shape"]
+__all__ = ["DATASETS", "FOLDER", "DatasetError", "absolute", "identity", "load", "load_images", "shape", "share"]
 
 # A name that begins so goes on with the path of a folder.
 FOLDER = "folder:"
@@ -32,6 +30,7 @@ DATASETS: dict[str, Source] = {
         identity=digits.CONTENT,
         shape=Shape(channels=1, image_size=8, classes=10, train=1437, test=360),
         read=digits.read,
+        bundled=True,
     ),
     "cifar10": Source(
         title="CIFAR-10",
@@ -78,7 +77,7 @@ def shape(name: str, home: Path) -> Shape:
     if not name.startswith(FOLDER):
         return _source(name).shape
     kept = _path(name, identity(name, home), home)
-    found = _open(kept)
+    found = prepared.find(kept)
     if found is None:
         return folder.shape(_listing(name))
     return Shape(found.channels, found.image_size, len(found.classes), len(found.train_labels), len(found.test_labels))
@@ -93,19 +92,16 @@ def load(name: str, home: Path, progress: Progress | None = None) -> Dataset:
     return _load(name, identity(name, home), home, progress or silent)
 
 
-def load_images(images: Images, home: Path, progress: Progress | None = None) -> Dataset:
+def load_images(
+    images: Images, home: Path, progress: Progress | None = None, store: Artifacts | None = None
+) -> Dataset:
     """Return the images that a stage trains and tests on.
 
-    DatasetError as for `load`, where the content is no longer what the study was launched with, and for a limit above
-    what there is. Limits take the first images of each class, the same number of each as far as they reach.
+    store: gives what is not to be had here, where `share` has put it. DatasetError as for `load`, where the content is
+    neither here nor there what the study was launched with, and for a limit above what there is. Limits take the first
+    images of each class, the same number of each as far as they reach.
     """
-    found = identity(images.name, home)
-    if found != images.identity:
-        raise DatasetError(
-            f"{images.name} holds other images than when the study was launched (content {found}, then "
-            f"{images.identity}); put the old images back, or launch the study anew"
-        )
-    dataset = _load(images.name, found, home, progress or silent)
+    dataset = _own_or_shared(images, home, progress or silent, store)
     train = _first(dataset.train_labels, images.train, len(dataset.classes), f"train_images of {images.name}")
     test = _first(dataset.test_labels, images.test, len(dataset.classes), f"test_images of {images.name}")
     if train is not None:
@@ -115,10 +111,89 @@ def load_images(images: Images, home: Path, progress: Progress | None = None) ->
     return dataset
 
 
+def share(images: Images, home: Path, store: Artifacts, progress: Progress | None = None) -> None:
+    """Keep a dataset in the artifact store, once, unless every host that reads the store can make it itself.
+
+    A store that is a folder gets none: its workers run here, or where this machine's folders are mounted. Raises
+    DatasetError as `load_images`, ArtifactError where the store refuses it.
+    """
+    if store.is_folder or _bundled(images.name) or store.has_dataset(images.identity):
+        return
+    tell = progress or silent
+    path = _path(images.name, images.identity, home)
+    if not path.exists() or not prepared.is_marked(path, images.identity):
+        tell(f"reading {images.name}", 0, 0)
+        dataset = prepared.find(path) or _own(images, home, silent)
+        prepared.keep(dataset, images.identity, path)
+    size = path.stat().st_size
+    tell(f"copying {images.name} to the artifact store, for workers on other hosts", 0, size)
+    store.save_dataset(images.identity, path)
+
+
+def _own_or_shared(images: Images, home: Path, progress: Progress, store: Artifacts | None) -> Dataset:
+    if store is None or store.is_folder or _bundled(images.name):
+        return _own(images, home, progress)
+    ways = (_own, partial(_shared, store))
+    # What would have to be downloaded is taken from the store first: not every host reaches the internet.
+    first, second = ways if images.name.startswith(FOLDER) else ways[::-1]
+    try:
+        return first(images, home, progress)
+    except DatasetError as error:
+        reason = error
+    try:
+        return second(images, home, progress)
+    except DatasetError as error:
+        raise DatasetError(f"{reason}; and {error}") from error
+
+
+def _own(images: Images, home: Path, progress: Progress) -> Dataset:
+    found = identity(images.name, home)
+    if found != images.identity:
+        raise DatasetError(
+            f"{images.name} holds other images than when the study was launched (content {found}, then "
+            f"{images.identity}); put the old images back, or launch the study anew"
+        )
+    return _load(images.name, found, home, progress)
+
+
+def _shared(store: Artifacts, images: Images, home: Path, progress: Progress) -> Dataset:
+    """Return a dataset from the artifact store, kept below home from then on."""
+    path = _path(images.name, images.identity, home)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):
+        known = prepared.find(path)
+        if known is not None:
+            return known
+        progress(f"fetching {images.name} from the artifact store", 0, 0)
+        aside = path.with_suffix(".part")
+        try:
+            if not store.load_dataset(images.identity, aside):
+                raise DatasetError(
+                    f"{store.url} holds no copy of {images.name} ({images.identity}); launch the study again from a "
+                    "host that has these images, which puts one there"
+                )
+            try:
+                dataset = prepared.checked(aside, images.identity)
+            except DatasetError as error:
+                raise DatasetError(
+                    f"the copy of {images.name} at {store.url}/datasets/{images.identity}.safetensors is not to be "
+                    f"trusted: {error}; remove it, and launch the study again from a host that has the images"
+                ) from error
+            aside.replace(path)
+            return dataset
+        finally:
+            aside.unlink(missing_ok=True)
+
+
 def _source(name: str) -> Source:
     if name not in DATASETS:
         raise DatasetError(f"{name!r} is not a known dataset; allowed: {', '.join(DATASETS)}, folder:<path>")
     return DATASETS[name]
+
+
+def _bundled(name: str) -> bool:
+    """Return whether a dataset is there on every host; DatasetError for an unknown name."""
+    return not name.startswith(FOLDER) and _source(name).bundled
 
 
 def _listing(name: str) -> folder.Listing:
@@ -140,22 +215,24 @@ def _kept(home: Path) -> Path:
 
 
 def _path(name: str, content: str, home: Path) -> Path:
+    if not FINGERPRINT.fullmatch(content):
+        raise DatasetError(f"{content!r} is no hash of images; allowed: 32 hex digits in small letters")
     kind = "folder" if name.startswith(FOLDER) else name
     return _kept(home) / f"{kind}-{content}.safetensors"
 
 
 def _load(name: str, content: str, home: Path, progress: Progress) -> Dataset:
     path = _path(name, content, home)
-    dataset = _open(path)
+    dataset = prepared.find(path)
     if dataset is not None:
         return dataset
     path.parent.mkdir(parents=True, exist_ok=True)
     # Several workers may want the same dataset first; one reads it, and the others wait.
     with FileLock(path.with_suffix(".lock")):
-        dataset = _open(path)
+        dataset = prepared.find(path)
         if dataset is None:
             dataset = _read(name, home, progress)
-            _keep(dataset, path)
+            prepared.keep(dataset, content, path)
     return dataset
 
 
@@ -167,30 +244,6 @@ def _read(name: str, home: Path, progress: Progress) -> Dataset:
     if _listing(name).digest != files.digest:
         raise DatasetError(f"{files.root} was changed while it was read; try again when it stays as it is")
     return dataset
-
-
-def _keep(dataset: Dataset, path: Path) -> None:
-    tensors = {
-        "train_images": dataset.train_images,
-        "train_labels": dataset.train_labels,
-        "test_images": dataset.test_images,
-        "test_labels": dataset.test_labels,
-    }
-    # Parts of one tensor share their memory, which safetensors refuses.
-    own = {key: tensor.clone() for key, tensor in tensors.items()}
-    write_whole(path, save(own, metadata={"classes": json.dumps(dataset.classes)}))
-
-
-def _open(path: Path) -> Dataset | None:
-    """Return the dataset kept in a file, None where it is not there."""
-    if not path.exists():
-        return None
-    try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no iterator of its own)
-            return Dataset(**tensors, classes=tuple(json.loads(file.metadata()["classes"])))
-    except (SafetensorError, OSError) as error:
-        raise DatasetError(f"{path} is damaged ({error}); remove it, and it is made anew") from error
 
 
 def _first(labels: Tensor, limit: int | None, classes: int, what: str) -> Tensor | None:

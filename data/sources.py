@@ -20,7 +20,7 @@ class Source:
     """A dataset that has a name.
 
     identity: 32 hex digits that change whenever the images do. read: from the folder for downloads to the images; may
-    raise DatasetError.
+    raise DatasetError. bundled: whether reading needs no network on any host.
     """
 
     title: str
@@ -28,6 +28,7 @@ class Source:
     identity: str
     shape: Shape
     read: Callable[[Path, Progress], Dataset]
+    bundled: bool = False
 
 
 def silent(what: str, done: int, total: int) -> None:

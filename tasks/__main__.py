@@ -150,7 +150,7 @@ def launch(
         if if_empty and not follow.is_empty(config, redis):
             out.print("there are studies already")
             return
-        study_id = queue_study(read)
+        study_id = queue_study(read, follow.say_copying(err))
         out.print(f"launched {escape(read.name)} as [bold]{study_id}[/bold]")
         follow.say_what_is_missing(redis, err)
         if wait and not follow.until_done(config, redis, study_id, out):

@@ -4,9 +4,11 @@ import time
 
 from redis import Redis
 from rich.console import Console
+from rich.markup import escape
 
 from data import queries
 from data.settings import Settings
+from data.sources import Progress
 from data.store import Store
 from tasks import leases, telemetry
 from tasks.show import watch
@@ -24,6 +26,17 @@ def say_what_is_missing(redis: Redis, console: Console) -> None:
     """Tell where no worker is there to train what was queued."""
     if not telemetry.workers(redis):
         console.print("no workers are running: start everything with python -m tasks up, or python -m tasks worker")
+
+
+def say_copying(console: Console) -> Progress:
+    """Return what tells of images that are copied for other hosts before a study is queued."""
+
+    def say(what: str, done: int, total: int) -> None:
+        del done
+        size = f" ({total / 1e6:,.1f} MB)" if total else ""
+        console.print(f"{escape(what)}{size} ...", soft_wrap=True, highlight=False)
+
+    return say
 
 
 def until_done(config: Settings, redis: Redis, study_id: str, console: Console) -> bool:

@@ -10,8 +10,10 @@ from typing import Any
 from redis import Redis
 
 from data.artifacts import Artifacts, ResultDamaged
+from data.datasets import DatasetError, share
 from data.queries import UnknownStudy, recorded
 from data.settings import Settings, settings
+from data.sources import Progress, silent
 from data.store import Store
 from engine.plan import Stage
 from engine.spec import Study, to_toml
@@ -24,8 +26,11 @@ log = logging.getLogger(__name__)
 __all__ = ["Preview", "cancel", "find", "launch", "plan_study", "preview", "retry"]
 
 
-def launch(study: Study) -> str:
-    """Queue a study and return its id; raises BrokerError and ArtifactError, and what `plan_study` raises."""
+def launch(study: Study, progress: Progress = silent) -> str:
+    """Queue a study and return its id; raises BrokerError and ArtifactError, and what `plan_study` raises.
+
+    progress: told of images that are copied to the artifact store for other hosts, which may take a while.
+    """
     planned = plan_study(study, settings().home)
     study_id = secrets.token_hex(5)
     body: dict[str, Any] = {
@@ -37,7 +42,7 @@ def launch(study: Study) -> str:
         "roles": [asdict(role) for role in planned.roles],
     }
     with errors_explained():
-        _register(connect(), body, list(planned.stages.values()))
+        _register(connect(), body, list(planned.stages.values()), progress)
     return study_id
 
 
@@ -75,7 +80,7 @@ def find(prefix: str) -> str:
     raise UnknownStudy(_unknown(prefix))
 
 
-def _register(redis: Redis, body: dict[str, Any], stages: Sequence[Stage]) -> None:
+def _register(redis: Redis, body: dict[str, Any], stages: Sequence[Stage], progress: Progress = silent) -> None:
     config = settings()
     fingerprints = [stage.fingerprint for stage in stages]
     # In this order: a stage becomes done in Redis only after its result is kept.
@@ -84,8 +89,20 @@ def _register(redis: Redis, body: dict[str, Any], stages: Sequence[Stage]) -> No
     finished = artifacts.finished() & set(fingerprints)
     finished -= _publish_results(redis, config, artifacts, finished)
     lost = {fingerprint for fingerprint, state in known.items() if state == "done"} - finished
+    _share_images(config, artifacts, [stage for stage in stages if stage.fingerprint not in finished], progress)
     body = {**body, "reused": body.get("reused", sorted(finished))}
     queue.send(leases.register(redis, body["study_id"], body, stages, finished, lost))
+
+
+def _share_images(config: Settings, artifacts: Artifacts, stages: Sequence[Stage], progress: Progress) -> None:
+    """Put the images that some stages train on where workers on other hosts find them."""
+    # Limits differ, the images do not.
+    for images in {stage.images.identity: stage.images for stage in stages}.values():
+        try:
+            share(images, config.home, artifacts, progress)
+        except DatasetError as error:
+            # Workers may have a copy of their own; one that has none says so with its stage.
+            log.warning("%s is not copied for other hosts: %s", images.name, error)
 
 
 def _publish_results(redis: Redis, config: Settings, artifacts: Artifacts, finished: set[str]) -> set[str]:

@@ -138,7 +138,7 @@ class Trainer:
             observer = LeasedObserver(
                 self.redis, message, self.name, self.timing, self.stopping, self.heartbeat.count_epoch
             )
-            dataset = _dataset(stage.images, self.home)
+            dataset = _dataset(stage.images, self.home, self.artifacts)
             result = run_stage(stage, dataset, artifacts, self.device, observer)
             artifacts.finish(fingerprint, result)
         artifacts.delete(fingerprint, "checkpoint")
@@ -177,8 +177,8 @@ def _kept_result(stage: Stage, artifacts: PatientArtifacts) -> StageResult | Non
 
 
 @lru_cache(maxsize=2)
-def _dataset(images: Images, home: Path) -> Dataset:
-    return load_images(images, home)
+def _dataset(images: Images, home: Path, artifacts: Artifacts) -> Dataset:
+    return load_images(images, home, store=artifacts)
 
 
 def _explain(error: Exception) -> str:
