@@ -10,7 +10,7 @@ from data import datasets, prepared
 from data.artifacts import Artifacts
 from data.datasets import DatasetError, identity, load_images, share
 from engine.plan import Images
-from tests.tasks.test_whole import folder_of_images
+from tests.machine import folder_of_images
 
 
 @pytest.fixture

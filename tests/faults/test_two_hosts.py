@@ -1,0 +1,234 @@
+"""Workers on two other hosts, with nothing but a Redis and an S3 store between them and this one."""
+
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import s3fs
+import torch
+from moto.server import ThreadedMotoServer
+
+from data import queries, tables
+from data.artifacts import Artifacts
+from data.settings import Settings, settings
+from engine.spec import Study
+from tasks import broker, launch, leases, telemetry
+from tasks.local import run
+from tasks.planning import plan_study
+from tests.faults.undisturbed import numbers
+from tests.hosts import Host, network, reason_for_none
+from tests.machine import Machine, folder_of_images, free_port, tiny_study, wait_for
+
+NONE = reason_for_none()
+pytestmark = [pytest.mark.faults, pytest.mark.skipif(NONE is not None, reason=str(NONE))]
+
+LEASE = 4.0
+CUT = 20.0
+RECOVERY = 30.0
+AWS = {"AWS_ACCESS_KEY_ID": "made-up", "AWS_SECRET_ACCESS_KEY": "made-up", "AWS_DEFAULT_REGION": "us-east-1"}
+
+
+class Two:
+    """This host with Redis, store and recorder, and two others with a worker each."""
+
+    def __init__(
+        self, machine: Machine, store: ThreadedMotoServer, hosts: list[Host], environment: dict[str, str]
+    ) -> None:
+        self.machine = machine
+        self._store = store
+        self._address = store.get_host_and_port()
+        self.hosts = hosts
+        self._environment = environment
+        self.processes: list[subprocess.Popen[bytes]] = []
+
+    def stop_store(self) -> None:
+        """Have nobody answer where the S3 store was."""
+        self._store.stop()
+
+    def start_store(self) -> None:
+        """Have the store answer again, with all that it held."""
+        self._store = ThreadedMotoServer(*self._address, verbose=False)
+        self._store.start()
+
+    def work(self, host: Host) -> "subprocess.Popen[bytes]":
+        """Start a worker on a host."""
+        process = host.start(self._environment, "-m", "tasks.worker", "--device", "cpu", "--lease", str(LEASE))
+        self.processes.append(process)
+        return process
+
+    def busy(self, host: Host) -> list[str]:
+        """Return the stages that a host trains now, as far as Redis knows."""
+        return [
+            worker.stage
+            for worker in telemetry.workers(self.machine.redis)
+            if worker.host == host.name and worker.stage
+        ]
+
+    def reached(self, fingerprint: str) -> int:
+        """Return the epoch that a stage in training is at, 0 where it is not in training."""
+        found = telemetry.progress([fingerprint], self.machine.redis).get(fingerprint)
+        return found.epoch if found else 0
+
+    def attempt(self, fingerprint: str) -> int:
+        """Return the attempt at which a stage is."""
+        return int(self.machine.redis.hget(f"{leases.PREFIX}stage:{fingerprint}", "attempt") or 0)
+
+
+@pytest.fixture
+def two(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Two]:
+    """Two hosts beside this one; nothing is on this one's disk but its own home."""
+    with network() as net:
+        port = free_port()
+        arguments = ["--bind", net.address, "--port", str(port), "--requirepass", "s3cret", "--save", ""]
+        home.mkdir()
+        redis = subprocess.Popen(
+            [broker.server_binary(), *arguments, "--dir", str(home), "--logfile", str(home / "redis.log")]
+        )
+        store = ThreadedMotoServer(ip_address=net.address, port=free_port(), verbose=False)
+        store.start()
+        environment = {
+            "REDIS_URL": f"redis://:s3cret@{net.address}:{port}/0",
+            "TICKETSCOPE_ARTIFACTS": "s3://tickets/lab",
+            "AWS_ENDPOINT_URL": "http://{}:{}".format(*store.get_host_and_port()),
+            **AWS,
+        }
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        settings.cache_clear()
+        # Connections of an earlier test went to another server.
+        s3fs.S3FileSystem.clear_instance_cache()
+        machine = Machine(settings())
+        made: Two | None = None
+        try:
+            wait_for(lambda: _answers(settings()))
+            s3fs.S3FileSystem().mkdir("tickets")
+            made = Two(machine, store, [Host(f"host-{n}", n, net, tmp_path) for n in (1, 2)], environment)
+            yield made
+        finally:
+            for process in made.processes if made else ():
+                process.kill()
+                process.wait()
+            machine.stop()
+            (made.stop_store if made else store.stop)()
+            redis.kill()
+            redis.wait()
+
+
+def _answers(config: Settings) -> bool:
+    try:
+        with broker.serving(config):
+            return True
+    except broker.BrokerError:
+        return False
+
+
+def flowers(tmp_path: Path, **changes: object) -> Study:
+    """Return a study of images that only this host has, with stages of a few seconds."""
+    recipe: dict[str, Any] = {"epochs": 400, "batch_size": 4, "augmentation": "none"}
+    return tiny_study(
+        **{
+            "name": "Flowers",
+            "datasets": [f"folder:{tmp_path / 'flowers'}"],
+            "train_images": None,
+            "test_images": None,
+            "pruners": ["oneshot"],
+            "seeds": [0, 1],
+            "recipe": recipe,
+            **changes,
+        }
+    )
+
+
+def check_like_left_alone(machine: Machine, study: Study, study_id: str, folder: Path) -> None:
+    """Compare weights, results and recorded rows of a study with those of the same one, left alone."""
+    planned = plan_study(study, machine.config.home)
+    undisturbed = run(planned, str(folder), machine.config.home, ["cpu"], 1, lambda *_: None)
+    kept, own = Artifacts(machine.config.artifacts), Artifacts(str(folder))
+    for fingerprint, result in undisturbed.items():
+        assert numbers(kept.result(fingerprint)) == numbers(result)
+        mine, theirs = (store.load(fingerprint, "trained") for store in (own, kept))
+        assert all(torch.equal(mine[name], theirs[name]) for name in mine | theirs)
+    expected = tables.tables_from_results(planned, undisturbed)
+    recorded = tables.tables_from_store(machine.store, study_id)
+    for name, table in recorded.items():
+        clock = [column for column in table.column_names if column == "seconds"]
+        assert table.num_rows > 0
+        assert table.drop_columns(clock).equals(expected[name].drop_columns(clock))
+
+
+def test_a_study_on_two_hosts_survives_a_host_and_a_store_that_are_cut_off(two: Two, tmp_path: Path) -> None:
+    folder_of_images(tmp_path / "flowers")
+    machine, (one, other) = two.machine, two.hosts
+    machine.recorder()
+    for host in two.hosts:
+        two.work(host)
+    wait_for(lambda: {worker.host for worker in telemetry.workers(machine.redis)} == {one.name, other.name}, 60.0)
+    study = flowers(tmp_path)
+    study_id = machine.launch(study)
+    artifacts = Artifacts(machine.config.artifacts)
+
+    # Both train; the second is cut off in the midst of a stage, without a word to either side.
+    [held] = wait_for(lambda: two.busy(other))
+    wait_for(lambda: two.busy(one))
+    wait_for(lambda: artifacts.exists(held, "checkpoint"), 60.0)
+    wait_for(lambda: two.reached(held) > 0)
+    before = two.attempt(held)
+    other.cut_off()
+    begin = time.monotonic()
+    wait_for(lambda: two.attempt(held) > before, RECOVERY)
+    wait_for(lambda: two.reached(held) > 1 or leases.states(machine.redis, [held])[held] == "done", RECOVERY)
+    taken = time.monotonic() - begin
+    assert one.said(f"stage {held} begins") == 1
+    time.sleep(max(0.0, CUT - taken))
+    assert other.said("is abandoned") == 0
+
+    # It comes back, finds that it has lost its stage, and takes new work.
+    other.come_back()
+    begin = time.monotonic()
+    wait_for(lambda: other.said(f"stage {held} is abandoned: LeaseLost"), RECOVERY)
+    lost = time.monotonic() - begin
+    more = machine.launch(flowers(tmp_path, name="More", seeds=[5, 6, 7]))
+    wait_for(lambda: two.busy(other), RECOVERY)
+    back = time.monotonic() - begin
+    print(f"taken over after {taken:.1f} s; back after a cut of {CUT:g} s: lost {lost:.1f} s, new work {back:.1f} s")
+    assert back < RECOVERY
+
+    # The store goes away alone, and returns; stages wait for it and none fails.
+    two.stop_store()
+    wait_for(lambda: one.said("waiting for the artifact store") and other.said("waiting for the artifact store"), 60.0)
+    two.start_store()
+    for launched in (study_id, more):
+        machine.wait_until(launched, seconds=120.0)
+
+    check_like_left_alone(machine, study, study_id, tmp_path / "alone")
+    assert set(queries.stages(machine.store, study_id)["host"]) == {one.name, other.name}
+
+    # Neither wrote outside its home, nor was ever told to read what is this host's alone.
+    for host in two.hosts:
+        assert host.said("Read-only file system") == 0
+        assert sorted(path.name for path in host.home.iterdir()) == ["datasets", "tmp"]
+        assert not list((host.home / "tmp").iterdir())
+
+
+def test_a_worker_without_a_store_or_images_says_what_is_missing(two: Two, tmp_path: Path) -> None:
+    folder_of_images(tmp_path / "flowers")
+    machine, host = two.machine, two.hosts[0]
+    machine.recorder()
+    study_id = machine.launch(flowers(tmp_path, seeds=[0], pruners=[], sparsities=[], starts=[]))
+    [fingerprint] = leases.members(machine.redis, study_id)
+    # The copy is damaged on its way, or by who should not.
+    [copy] = s3fs.S3FileSystem().ls("tickets/lab/datasets")
+    content = s3fs.S3FileSystem().cat_file(copy)
+    s3fs.S3FileSystem().pipe_file(copy, content[:-1] + bytes([content[-1] ^ 1]))
+    two.work(host)
+    machine.wait_until(study_id, "failed")
+    error = queries.stages(machine.store, study_id)["error"].iloc[0]
+    assert "do not match their hash" in error
+    assert "launch the study again from a host that has the images" in error
+    s3fs.S3FileSystem().rm_file(copy)
+    launch.retry(study_id)
+    machine.wait_until(study_id)
+    assert host.said(f"stage {fingerprint} is done") == 1
