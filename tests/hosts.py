@@ -1,4 +1,4 @@
-"""Hosts on one machine: network namespaces on a bridge, each with a file system where only its own folder is writable."""
+"""Hosts on one machine: network namespaces on a bridge, each with a disk of which only its own folder is writable."""
 
 import os
 import shutil
@@ -33,6 +33,7 @@ class Host:
         self.home = shared / name
         (self.home / "tmp").mkdir(parents=True)
         self._shared = shared
+        self.address = f"{network.prefix}.{number + 1}"
         self._bridge = network.bridge
         self._space = f"{network.bridge}-{name}"
         self._plug = f"{network.bridge}v{number}"
@@ -41,7 +42,7 @@ class Host:
         _run("ip", "link", "add", self._plug, "type", "veth", "peer", "name", "eth0", "netns", self._space)
         _run("ip", "link", "set", self._plug, "master", self._bridge, "up")
         for command in (
-            ("addr", "add", f"{network.prefix}.{number + 1}/24", "dev", "eth0"),
+            ("addr", "add", f"{self.address}/24", "dev", "eth0"),
             ("link", "set", "eth0", "up"),
             ("link", "set", "lo", "up"),
         ):
