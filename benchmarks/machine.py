@@ -3,18 +3,19 @@
 import importlib.metadata
 import os
 import platform
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("streamlit", "altair", "duckdb", "pandas", "playwright")
 
 
-def described() -> dict[str, object]:
+def described(packages: Sequence[str] = PACKAGES) -> dict[str, object]:
     """Return the processor, its cores, and the versions of what counts for speed."""
     model = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
         names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if "model name" in line]
         model = names[0] if names else model
-    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
+    versions = {name: importlib.metadata.version(name) for name in packages}
     return {"cpu": model, "cores": os.cpu_count(), "python": platform.python_version(), "versions": versions}
