@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, astuple, fields
+from operator import attrgetter
 from typing import Any
 
 import duckdb
@@ -14,6 +15,9 @@ from engine.plan import Stage
 from engine.results import Epoch
 
 Row = tuple[Any, ...]
+
+# Looked up once: thousands of epochs come in every batch.
+EPOCH_COLUMNS = attrgetter(*(field.name for field in fields(Epoch)))
 
 
 def apply(connection: duckdb.DuckDBPyConnection, events: Sequence[Parsed]) -> None:
@@ -94,7 +98,7 @@ def _epochs(connection: duckdb.DuckDBPyConnection, events: Sequence[Measured]) -
 
 
 def _epoch(fingerprint: str, epoch: Epoch) -> Row:
-    return (fingerprint, *(getattr(epoch, field.name) for field in fields(Epoch)))
+    return (fingerprint, *EPOCH_COLUMNS(epoch))
 
 
 def _results(connection: duckdb.DuckDBPyConnection, events: Sequence[Finished]) -> None:
