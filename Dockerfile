@@ -19,7 +19,8 @@ COPY app app
 COPY studies studies
 
 # The volume takes its owner from the folder that it is mounted over.
-RUN useradd --system --uid 10001 --no-create-home ticketscope \
+RUN groupadd --system --gid 10001 ticketscope \
+    && useradd --system --uid 10001 --gid 10001 --no-create-home ticketscope \
     && install -d -o ticketscope -g ticketscope /var/lib/ticketscope
 USER 10001
 VOLUME /var/lib/ticketscope
