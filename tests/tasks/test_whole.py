@@ -176,3 +176,29 @@ def test_a_worker_asked_to_stop_hands_its_stage_back(machine: Machine) -> None:
     wait_for(lambda: telemetry.progress(redis=machine.redis))
     assert telemetry.progress(redis=machine.redis)[fingerprint].epoch > reached
     launch.cancel(study_id)
+
+
+@pytest.mark.faults
+def test_a_drained_host_hands_its_stage_back_within_one_epoch(machine: Machine) -> None:
+    machine.recorder()
+    crew = ("-m", "tasks", "worker", "--processes", "1", "--device", "cpu")
+    drained = machine.start(*crew, log="worker")
+    # Epochs of a third of a second or more, so that each is shown.
+    study_id = machine.launch(long_study(epochs=500, recipe={"epochs": 500, "batch_size": 2, "rewind_epoch": 1}))
+    [fingerprint] = leases.members(machine.redis, study_id)
+    wait_for(lambda: telemetry.progress(redis=machine.redis))
+    drained.terminate()
+    at = telemetry.progress(redis=machine.redis)[fingerprint].epoch
+    assert drained.wait(timeout=20.0) == 0
+    assert leases.states(machine.redis, [fingerprint])[fingerprint] == "queued"
+    assert telemetry.workers(machine.redis) == []
+    assert "does not stop in time" not in (machine.logs / "worker.log").read_text()
+    reached = int(Artifacts(settings().artifacts).load(fingerprint, "checkpoint")["history"].shape[0])
+    assert 1 <= reached <= at + 1
+    wait_for(lambda: machine.recorded_epochs(study_id) == reached)
+    other = machine.start(*crew, log="worker")
+    wait_for(lambda: telemetry.progress(redis=machine.redis))
+    assert telemetry.progress(redis=machine.redis)[fingerprint].epoch > reached
+    launch.cancel(study_id)
+    other.terminate()
+    assert other.wait(timeout=20.0) == 0
