@@ -24,7 +24,7 @@ from data.artifacts import ArtifactLost, Artifacts, StoreAway
 from data.datasets import load_images
 from data.settings import Settings, settings
 from engine.dataset import Dataset
-from engine.plan import Images, Stage
+from engine.plan import ENGINE_VERSION, Images, Stage
 from engine.results import StageResult
 from engine.stages import Interrupted, WeightsLost, kept, run_stage
 from tasks import devices, host, leases, queue
@@ -41,6 +41,10 @@ ERROR_CHARACTERS = 10_000
 REST = 30.0
 
 log = logging.getLogger(__name__)
+
+
+class OtherEngine(RuntimeError):
+    """A stage whose fingerprint stands for the numbers of another engine."""
 
 
 class Trainer:
@@ -119,12 +123,17 @@ class Trainer:
             return leases.miss(self.redis, message, lost.fingerprint, why)
         except Exception as error:  # Whatever a stage dies of is kept with it, and the worker lives on.
             log.exception("stage %s failed", message.fingerprint)
-            return leases.fail(self.redis, message, _explain(error))
+            return leases.fail(self.redis, message, _explain(error), retry=not isinstance(error, OtherEngine))
         finally:
             self.heartbeat.hold(None)
 
     def _result(self, stage: Stage, message: Message) -> StageResult:
         fingerprint = message.fingerprint
+        if stage.fingerprint != fingerprint:
+            raise OtherEngine(
+                f"stage {fingerprint} was queued by a Ticketscope whose engine gives other numbers than this worker's "
+                f"(version {ENGINE_VERSION}); bring all hosts to one version, then launch the study again"
+            )
 
         def tell(trouble: str | None) -> None:
             # Nobody need be held up by a stage that is cancelled or lost meanwhile: this raises then.

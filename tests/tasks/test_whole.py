@@ -178,6 +178,19 @@ def test_a_worker_asked_to_stop_hands_its_stage_back(machine: Machine) -> None:
     launch.cancel(study_id)
 
 
+def test_a_worker_with_another_engine_trains_nothing(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine.recorder()
+    with monkeypatch.context() as older:
+        older.setattr("engine.plan.ENGINE_VERSION", 0)
+        study_id = machine.launch(tiny_study(pruners=[], sparsities=[], starts=[]))
+    machine.worker()
+    machine.wait_until(study_id, "failed")
+    [stage] = queries.stages(machine.store, study_id).itertuples()
+    assert stage.attempt == 1
+    assert "bring all hosts to one version, then launch the study again" in stage.error
+    assert not Artifacts(machine.config.artifacts).finished()
+
+
 @pytest.mark.faults
 def test_a_drained_host_hands_its_stage_back_within_one_epoch(machine: Machine) -> None:
     machine.recorder()
