@@ -101,3 +101,22 @@ def test_a_connection_whose_packets_are_swallowed_is_noticed_and_made_anew(
         assert redis.ping()
         assert time.monotonic() - begin < 20.0
         redis.close()
+
+
+@pytest.mark.faults
+def test_an_idle_worker_whose_connections_lead_nowhere_takes_work_again(
+    given: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = urlsplit(str(given.config.redis_url)).port
+    assert target is not None
+    given.recorder()
+    with relayed(target) as relay:
+        monkeypatch.setenv("REDIS_URL", f"redis://:s3cret@127.0.0.1:{relay.port}/3")
+        given.worker()
+        wait_for(telemetry.workers)
+        # It waits for messages, and hears neither of them nor of an end.
+        relay.swallows.set()
+        time.sleep(3.0)
+        relay.swallows.clear()
+        study_id = given.launch(tiny_study(pruners=[], sparsities=[], starts=[]))
+        given.wait_until(study_id, seconds=30.0)
