@@ -4,9 +4,12 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
@@ -134,6 +137,69 @@ class Artifacts:
         if isinstance(self._files, LocalFileSystem):
             for leftover in Path(self._root, "weights", fingerprint).glob(".*.part"):
                 leftover.unlink(missing_ok=True)
+
+    def kept(self) -> "list[Kept]":
+        """Return every file that belongs to a stage, from one listing, those half written included."""
+        found = (_kept(path[len(self._root) + 1 :], size, modified) for path, size, modified in self._listed())
+        return [file for file in found if file is not None]
+
+    def remove(self, files: "Iterable[Kept]") -> None:
+        """Remove files that `kept` returned; results first, so that no stage counts as done whose weights are gone."""
+        paths = [f"{self._root}/{file.path}" for file in sorted(files, key=lambda file: file.kind != "result")]
+        try:
+            if isinstance(self._files, LocalFileSystem):
+                for path in paths:
+                    Path(path).unlink(missing_ok=True)
+                for folder in {Path(path).parent for path in paths} - {Path(self._root, "results")}:
+                    with suppress(OSError):
+                        folder.rmdir()
+                return
+            for begin in range(0, len(paths), 1000):
+                with suppress(FileNotFoundError):
+                    self._files.rm(paths[begin : begin + 1000])
+        except OSError as error:
+            raise ArtifactError(f"cannot remove from {self.url}: {error}; check the rights there") from error
+
+    def _listed(self) -> Iterator[tuple[str, int, float]]:
+        """Yield path, bytes and time of last change of every file below weights and results."""
+        for part in ("results", "weights"):
+            if isinstance(self._files, LocalFileSystem):
+                for folder, _, names in os.walk(Path(self._root, part)):
+                    for name in names:
+                        # Workers write and rename meanwhile.
+                        with suppress(FileNotFoundError):
+                            file = Path(folder, name)
+                            state = file.stat()
+                            yield str(file), state.st_size, state.st_mtime
+                continue
+            with suppress(FileNotFoundError):
+                for path, about in self._files.find(f"{self._root}/{part}", detail=True).items():
+                    at = about.get("LastModified") or about.get("created") or about.get("mtime")
+                    yield str(path), int(about["size"]), at.timestamp() if isinstance(at, datetime) else float(at or 0)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A file of a stage: its path below the URL, what it is, its bytes, and when it was last changed (since 1970)."""
+
+    path: str
+    fingerprint: str
+    kind: Literal["result", "weights", "checkpoint", "leftover"]
+    size: int
+    modified: float
+
+
+def _kept(path: str, size: int, modified: float) -> Kept | None:
+    result = re.fullmatch(r"results/([0-9a-f]{32})\.json", path)
+    weights = re.fullmatch(r"weights/([0-9a-f]{32})/([a-z_]+)\.safetensors", path)
+    leftover = re.fullmatch(
+        r"(?:results/\.|weights/)([0-9a-f]{32})(?:\.json|/\.[a-z_]+\.safetensors)\.[0-9a-f]+\.part", path
+    )
+    if result:
+        return Kept(path, result[1], "result", size, modified)
+    if weights:
+        return Kept(path, weights[1], "checkpoint" if weights[2] == "checkpoint" else "weights", size, modified)
+    return Kept(path, leftover[1], "leftover", size, modified) if leftover else None
 
 
 def write_whole(path: Path, content: bytes) -> None:

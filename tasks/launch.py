@@ -1,7 +1,7 @@
 """Sending a study off to the workers, calling it back, and trying again."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -10,13 +10,14 @@ from redis import Redis
 
 from data.artifacts import Artifacts
 from data.queries import UnknownStudy, recorded
-from data.settings import Settings, settings
+from data.settings import settings
 from data.store import Store
 from engine.plan import Stage
 from engine.spec import Study, to_toml
 from tasks import leases, queue, telemetry
 from tasks.broker import connect, errors_explained
 from tasks.planning import Preview, plan_study, preview
+from tasks.turns import turn
 
 __all__ = ["Preview", "cancel", "find", "launch", "plan_study", "preview", "retry"]
 
@@ -33,7 +34,7 @@ def launch(study: Study) -> str:
         "stages": [{**stage.model_dump(mode="json"), "fingerprint": key} for key, stage in planned.stages.items()],
         "roles": [asdict(role) for role in planned.roles],
     }
-    with errors_explained():
+    with turn(settings()), errors_explained():
         _register(connect(), body, list(planned.stages.values()))
     return study_id
 
@@ -53,7 +54,7 @@ def cancel(study_id: str) -> int:
 def retry(study_id: str) -> None:
     """Queue a study's failed and cancelled stages again; raises UnknownStudy, BrokerError and ArtifactError."""
     redis = connect()
-    with errors_explained():
+    with turn(settings()), errors_explained():
         body = leases.launched(redis, study_id)
         if body is None:
             raise UnknownStudy(_unknown(study_id))
@@ -76,21 +77,19 @@ def _register(redis: Redis, body: dict[str, Any], stages: Sequence[Stage]) -> No
     config = settings()
     fingerprints = [stage.fingerprint for stage in stages]
     # In this order: a stage becomes done in Redis only after its result is kept.
-    known = leases.states(redis, fingerprints)
+    states = leases.states(redis, fingerprints)
     artifacts = Artifacts(config.artifacts)
     finished = artifacts.finished() & set(fingerprints)
-    lost = {fingerprint for fingerprint, state in known.items() if state == "done"} - finished
+    lost = {fingerprint for fingerprint, state in states.items() if state == "done"} - finished
     body = {**body, "reused": body.get("reused", sorted(finished))}
-    _publish_results(redis, config, artifacts, finished)
+    known = recorded(Store(config.database)) if finished and config.database.exists() else set()
+    tell_results(redis, artifacts, finished - known)
     queue.send(leases.register(redis, body["study_id"], body, stages, finished, lost))
 
 
-def _publish_results(redis: Redis, config: Settings, artifacts: Artifacts, finished: set[str]) -> None:
-    """Tell the recorder the results that it may never have heard of, as of a study trained without Redis."""
-    if not finished:
-        return
-    known = recorded(Store(config.database)) if config.database.exists() else set()
-    for fingerprint in sorted(finished - known):
+def tell_results(redis: Redis, artifacts: Artifacts, fingerprints: Iterable[str]) -> None:
+    """Tell the recorder results that it may never have heard of, as of a study trained without Redis."""
+    for fingerprint in sorted(fingerprints):
         result = artifacts.result(fingerprint)
         if result is not None:
             telemetry.publish(redis, [("result", {"fingerprint": fingerprint, "result": result.to_json()})])

@@ -32,6 +32,16 @@ def duration(seconds: float) -> str:
     return f"{hours} h {rest} min" if hours < 48 else f"{hours / 24:.1f} days"
 
 
+def size(count: int) -> str:
+    """Return bytes for people to read, such as 3.4 MB."""
+    number = float(count)
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if number < 1000:
+            return f"{number:.0f} {unit}" if unit == "bytes" else f"{number:.1f} {unit}"
+        number /= 1000
+    return f"{number:.1f} TB"
+
+
 def plan_table(name: str, preview: Preview, one_by_one: int | None = None) -> Table:
     """Return a plan's sizes as a table; one_by_one: trainings of several figures where they shared none."""
     table = Table(title=name, show_header=False, title_justify="left")
