@@ -19,6 +19,8 @@ PARTS = "parts"
 LISTS = ("learning_rates", "sparsities", "seeds", "overlap_p", "recipe.milestones")
 CHOICES = ("datasets", "networks", "pruners", "starts")
 FOLDER = "folder"
+# Of what is typed into one field: a thousand seeds and more fit.
+TEXT_CHARACTERS = 20_000
 _GROUPS: dict[str, type[BaseModel]] = {"recipe": Recipe, "admm": Admm}
 
 
@@ -90,12 +92,19 @@ class Checked:
 def check(draft: Draft) -> Checked:
     """Return the study that a form describes, or every faulty field with what is allowed there."""
     empty = {name: f"is empty; give {description(name)}" for name in _required() if not _given(draft, name)}
+    long = {name: f"has {len(text):,} characters; allowed: {TEXT_CHARACTERS:,}" for name, text in _too_long(draft)}
+    if long:
+        return Checked(None, long)
     try:
         study = parse_study(_values(draft))
     except StudyError as error:
         # What is said of an empty field is clearer than what its parser makes of nothing.
         return Checked(None, {**error.fields, **empty})
     return Checked(None, empty) if empty else Checked(study, {})
+
+
+def _too_long(draft: Draft) -> list[tuple[str, str]]:
+    return [(name, text) for name, text in draft.items() if isinstance(text, str) and len(text) > TEXT_CHARACTERS]
 
 
 def _required() -> list[str]:
@@ -158,5 +167,5 @@ def untrained(study: Study) -> dict[str, list[Any]]:
 
 def _number(item: str) -> str:
     """Return a fraction such as 80/150 as a decimal number, and anything else as it is."""
-    found = re.fullmatch(r"(\d+)/(\d+)", item)
+    found = re.fullmatch(r"(\d{1,15})/(\d{1,15})", item)
     return repr(int(found[1]) / int(found[2])) if found and int(found[2]) else item

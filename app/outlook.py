@@ -1,6 +1,5 @@
 """What a study would take, before it is launched."""
 
-import tomllib
 from dataclasses import dataclass
 
 import streamlit as st
@@ -9,7 +8,7 @@ from app.draft import FOLDER, Draft, check
 from data.artifacts import ArtifactError
 from data.datasets import DatasetError, identity
 from data.settings import settings
-from engine.spec import Study, StudyError, parse_study, to_toml
+from engine.spec import Study, StudyError, read_study, to_toml
 from tasks import planning
 
 
@@ -27,7 +26,7 @@ class Outlook:
 @st.cache_data(ttl=3, max_entries=16, show_spinner=False)
 def outlook(toml: str) -> Outlook:
     """Return what a study would take now; raises DatasetError, StudyError and ArtifactError."""
-    found = planning.preview(parse_study(tomllib.loads(toml)))
+    found = planning.preview(read_study(toml))
     return Outlook(found.trainings, found.reused, found.by_kind, found.estimated_seconds, found.workers)
 
 

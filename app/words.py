@@ -22,6 +22,9 @@ STATES: dict[str, tuple[str, str]] = {
     "cancelled": ("cancelled", "orange"),
 }
 
+# Of workers, beside those that they share with stages.
+WORKER_STATES: dict[str, str] = {"training": "blue", "idle": "gray", "draining": "orange"}
+
 PAIRS: dict[str, str] = {
     "initial_pretrained": "initial and trained dense weights (θ₀, θ_T)",
     "ticket_finetuned": "winning ticket (θ₀⊙m) and fine-tuned",
@@ -95,6 +98,15 @@ def duration(seconds: float | None) -> str:
         return f"{hours} h {minutes:02d} min"
     days, hours = divmod(hours, 24)
     return f"{days} d {hours} h"
+
+
+def size(count: float) -> str:
+    """Return an amount of memory in bytes in its largest unit: '312 MiB', '23.5 GiB'."""
+    for unit in ("B", "KiB", "MiB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}"
+        count /= 1024
+    return f"{count:.1f} GiB" if count < 100 else f"{count:,.0f} GiB"
 
 
 def ago(moment: datetime | None, now: datetime | None = None) -> str:

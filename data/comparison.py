@@ -7,7 +7,6 @@ different recipe or rounds must not be averaged. A training that several studies
 `once` leaves one of them. All functions raise UnknownStudy for an id that is not there.
 """
 
-import tomllib
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,7 +17,7 @@ from data.frames import frame as _frame
 from data.queries import UnknownStudy
 from data.recipes import differing
 from data.store import Store
-from engine.spec import Study, parse_study
+from engine.spec import Study, read_study
 
 _STUDY = ["study_id", "study"]
 _ROLE = ["dataset", "network", "learning_rate", "seed", "pruner", "sparsity", "start"]
@@ -41,7 +40,7 @@ def revision(store: Store, study_ids: Sequence[str]) -> tuple[int, ...]:
 
 
 def accuracy(store: Store, study_ids: Sequence[str]) -> pd.DataFrame:
-    """Return one row for each study and point whose training is done, by study, in the order of its plan.
+    """Return one row for each study and point whose training is done and did not diverge, by study, as it plans them.
 
     Columns: study_id, study, recipe, rounds, then those of `data.queries.accuracy`.
     """
@@ -49,7 +48,7 @@ def accuracy(store: Store, study_ids: Sequence[str]) -> pd.DataFrame:
         SELECT study_id, {_POINT}, epochs, test_accuracy, test_loss, best_test_accuracy, best_test_loss, best_epoch,
             result.sparsity AS measured_sparsity
         FROM roles AS role JOIN results AS result USING (fingerprint)
-        WHERE study_id IN (SELECT unnest($1::VARCHAR[])) ORDER BY study_id, role.position
+        WHERE study_id IN (SELECT unnest($1::VARCHAR[])) AND diverged IS NULL ORDER BY study_id, role.position
     """
     with store.reading() as connection:
         return _told(connection, study_ids, lambda _: _frame(connection, query, list(study_ids)))
@@ -179,7 +178,7 @@ def _studies(connection: duckdb.DuckDBPyConnection, study_ids: Sequence[str]) ->
         raise UnknownStudy(f"no study {missing[0]!r}; python -m tasks status lists them")
     names = [row[1] for row in rows]
     return {
-        study_id: (name if names.count(name) == 1 else f"{name} ({study_id})", parse_study(tomllib.loads(toml)))
+        study_id: (name if names.count(name) == 1 else f"{name} ({study_id})", read_study(toml))
         for study_id, name, toml in rows
     }
 

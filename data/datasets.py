@@ -62,9 +62,12 @@ def identity(name: str, home: Path) -> str:
 
 
 def absolute(name: str) -> str:
-    """Return a dataset's name with a folder's path made absolute; it means the same wherever it is read."""
+    """Return a dataset's name with a folder's path made absolute; it means the same wherever it is read.
+
+    DatasetError for what can be no path.
+    """
     path = name.removeprefix(FOLDER).strip()
-    return f"{FOLDER}{Path(path).expanduser().resolve()}" if name.startswith(FOLDER) and path else name
+    return f"{FOLDER}{_resolved(path)}" if name.startswith(FOLDER) and path else name
 
 
 def shape(name: str, home: Path) -> Shape:
@@ -122,7 +125,14 @@ def _listing(name: str) -> folder.Listing:
     path = name.removeprefix(FOLDER).strip()
     if not path:
         raise DatasetError(f"{name!r} names no folder; give a path, such as folder:/data/flowers")
-    return folder.listing(Path(path).expanduser().resolve())
+    return folder.listing(_resolved(path))
+
+
+def _resolved(path: str) -> Path:
+    try:
+        return Path(path).expanduser().resolve()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise DatasetError(f"{path[:200]!r} is no path of a folder: {error}; give one such as /data/flowers") from error
 
 
 def _kept(home: Path) -> Path:

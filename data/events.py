@@ -1,7 +1,6 @@
 """Events of the stream that the recorder drains: what each kind carries, checked before it touches the database."""
 
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,8 +8,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from data import measured
 from engine.plan import Role, Stage
 from engine.results import Epoch, StageResult
+from engine.spec import read_study
 
 State = Literal["waiting", "queued", "running", "done", "failed", "cancelled"]
 
@@ -34,7 +35,10 @@ class EventError(ValueError):
 
 def _utc(at: datetime) -> datetime:
     # DuckDB's TIMESTAMP carries no zone; everything in the file is UTC.
-    return at if at.tzinfo is None else at.astimezone(UTC).replace(tzinfo=None)
+    try:
+        return at if at.tzinfo is None else at.astimezone(UTC).replace(tzinfo=None)
+    except OverflowError:
+        raise ValueError(f"{at} is no time that can be kept") from None
 
 
 def _split(stage: Any) -> Any:
@@ -45,16 +49,21 @@ def _split(stage: Any) -> Any:
 
 
 def _epoch(row: Any) -> Any:
-    if not isinstance(row, list | tuple):
-        raise ValueError("an epoch is a list of numbers")
-    try:
-        return Epoch(*row)
-    except TypeError:
-        raise ValueError(f"an epoch is 7 numbers, given {len(row)}") from None
+    measured.epoch_row(row)
+    return Epoch(*row)
 
+
+def _cut(text: str) -> str:
+    # Half of a character pair has no place in the file.
+    return text.encode(errors="replace").decode()[:ERROR_CHARACTERS]
+
+
+ERROR_CHARACTERS = 50_000
 
 Time = Annotated[datetime, AfterValidator(_utc)]
 Fingerprint = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+StudyId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,100}$")]
+Text = Annotated[str, Field(max_length=1_000)]
 
 
 class Body(BaseModel):
@@ -68,8 +77,8 @@ class Body(BaseModel):
 class Launched(Body):
     """A study began; reused: fingerprints of its stages that were done before."""
 
-    study_id: str
-    name: str
+    study_id: StudyId
+    name: Text
     toml: str
     at: Time
     stages: tuple[Annotated[tuple[Fingerprint, Stage], BeforeValidator(_split)], ...]
@@ -79,9 +88,9 @@ class Launched(Body):
     @property
     def compared(self) -> dict[str, Any]:
         """The fields of the study that say what it compares, and its note."""
-        study = tomllib.loads(self.toml)
+        study = read_study(self.toml)
         lists = ("datasets", "networks", "learning_rates", "pruners", "starts", "seeds")
-        return {"note": study.get("note", "")} | {name: study.get(name, []) for name in lists}
+        return {"note": study.note} | {name: list(getattr(study, name)) for name in lists}
 
 
 class Changed(Body):
@@ -89,12 +98,12 @@ class Changed(Body):
 
     fingerprint: Fingerprint
     state: State
-    attempt: int
+    attempt: Annotated[int, Field(ge=0, lt=2**31)]
     at: Time
-    worker: str | None = None
-    host: str | None = None
-    device: str | None = None
-    error: str | None = None
+    worker: Text | None = None
+    host: Text | None = None
+    device: Text | None = None
+    error: Annotated[str, AfterValidator(_cut)] | None = None
 
 
 class Measured(Body):
@@ -115,14 +124,14 @@ class Finished:
 class Cancelled(Body):
     """A study was cancelled."""
 
-    study_id: str
+    study_id: StudyId
     at: Time
 
 
 class Deleted(Body):
     """A study was deleted; stages: the fingerprints that it had."""
 
-    study_id: str
+    study_id: StudyId
     at: Time
     stages: tuple[Fingerprint, ...] = ()
 
@@ -156,23 +165,23 @@ def parse(event: Event) -> Parsed:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise EventError(event, f"{place}: {first['msg']}, given {first['input']!r}") from error
-    except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise EventError(event, f"its body does not read: {error!r}") from error
+        raise EventError(event, f"{place}: {first['msg']}, given {str(first['input'])[:200]!r}") from error
+    except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
+        raise EventError(event, f"its body does not read: {str(error)[:500]}") from error
     assert isinstance(body, Launched | Changed | Measured | Cancelled | Deleted)
     return body
 
 
 def _finished(body: Mapping[str, Any]) -> Finished:
     values = body["result"]
+    measured.check(values)
     overlaps = tuple(values["overlaps"])
     # Thousands of counts per result: taken over by column, not one object each.
     result = StageResult.from_json({**values, "overlaps": []})
     if result.fingerprint != body["fingerprint"]:
         raise ValueError(f"the result is that of stage {result.fingerprint}")
-    if not result.epochs:
+    if result.diverged is None and not result.epochs:
         raise ValueError("the result has no epochs")
-    for overlap in overlaps:
-        if not isinstance(overlap["pair"], str) or len({len(column) for column in overlap["counts"]}) > 1:
-            raise ValueError("an overlap is a pair and columns of equal length")
+    if result.diverged is not None and len(result.epochs) != max(0, result.diverged - 1):
+        raise ValueError(f"the result has {len(result.epochs)} epochs, but diverged in epoch {result.diverged}")
     return Finished(result, overlaps)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from data.artifacts import write_whole
@@ -25,6 +26,16 @@ SPLITS = ("train", "test")
 LAYOUT = "a dataset is a folder with train/<class>/ and test/<class>/, the same classes in both, and images in each"
 THREADS = min(4, os.cpu_count() or 1)
 CHUNK = 500
+
+# Far beyond what these networks are trained on here; without limits a folder of a stranger's fills the memory.
+CLASSES, IMAGES = 10_000, 5_000_000
+PIXELS_ACROSS = 1_024
+# Of this machine's, for all images of a dataset.
+MEMORY_SHARE = 0.5
+FILE_BYTES = 64 * 2**20
+DEPTH = 20
+# By what they hold, not by their names: other formats that Pillow knows start programs.
+FORMATS = ("BMP", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 
 
 @dataclass(frozen=True)
@@ -49,19 +60,30 @@ class Listing:
 
 def listing(root: Path) -> Listing:
     """List a dataset's folder; its digest covers names, sizes and times. DatasetError where the layout is another."""
-    if not root.is_dir():
-        raise DatasetError(f"no folder at {root}; {LAYOUT}")
+    try:
+        there = root.is_dir()
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"cannot look into {str(root)[:200]!r}: {error}; {LAYOUT}") from error
+    if not there:
+        raise DatasetError(f"no folder at {str(root)[:1000]}; {LAYOUT}")
     classes = {split: _classes(root, split) for split in SPLITS}
     differing = sorted(set(classes["train"]) ^ set(classes["test"]))
     if differing:
         raise DatasetError(f"{root}: classes in only one of train and test: {', '.join(differing)}; {LAYOUT}")
     if len(classes["train"]) < 2:
         raise DatasetError(f"{root}: only one class, {classes['train'][0]}; give 2 or more")
+    if len(classes["train"]) > CLASSES:
+        raise DatasetError(f"{root}: {len(classes['train']):,} classes; allowed: 2 to {CLASSES:,}")
     digest = hashlib.blake2b(digest_size=16)
     names: list[str] = []
     for split in SPLITS:
         for name in classes[split]:
-            found = sorted(_images(root / split / name, f"{split}/{name}"))
+            try:
+                found = sorted(_images(root / split / name, f"{split}/{name}"))
+            except OSError as error:
+                raise DatasetError(f"cannot look into {root / split / name}: {error}; mend or remove it") from error
+            if len(names) + len(found) > IMAGES:
+                raise DatasetError(f"{root}: more than {IMAGES:,} images; give fewer")
             if not found:
                 raise DatasetError(f"{root / split / name} holds no image; allowed: {', '.join(SUFFIXES)}")
             for image, size, time in found:
@@ -103,6 +125,12 @@ def read(files: Listing, progress: Progress) -> Dataset:
     """
     size = _read(files.root / files.names[0]).size
     total = len(files.names)
+    needed, there = total * size[0] * size[1] * 3, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if needed > MEMORY_SHARE * there:
+        raise DatasetError(
+            f"{files.root}: {total:,} images of {size[0]} x {size[1]} take {needed / 2**30:.1f} GiB, and this machine "
+            f"has {there / 2**30:.1f} in all; give fewer, or scale them down"
+        )
     pixels = torch.empty((total, size[1], size[0], 3), dtype=torch.uint8)
     grey = True
 
@@ -127,23 +155,35 @@ def read(files: Listing, progress: Progress) -> Dataset:
 def _classes(root: Path, split: str) -> tuple[str, ...]:
     if not (root / split).is_dir():
         raise DatasetError(f"{root} has no folder {split}; {LAYOUT}")
-    found = tuple(sorted(entry.name for entry in os.scandir(root / split) if entry.is_dir() and entry.name[0] != "."))
+    try:
+        found = tuple(sorted(e.name for e in os.scandir(root / split) if e.is_dir() and e.name[0] != "."))
+    except OSError as error:
+        raise DatasetError(f"cannot look into {root / split}: {error}; mend or remove it") from error
     if not found:
         raise DatasetError(f"{root / split} has no class folders; {LAYOUT}")
     return found
 
 
-def _images(folder: Path, prefix: str) -> Iterator[tuple[str, int, int]]:
-    """Yield name, size and time of the images below a folder."""
+def _images(folder: Path, prefix: str, depth: int = 0) -> Iterator[tuple[str, int, int]]:
+    """Yield name, size and time of the images below a folder; links are followed, as collections consist of them."""
+    if depth > DEPTH:
+        raise DatasetError(f"{folder} lies more than {DEPTH} folders deep; does a link lead back to a folder above it?")
     with os.scandir(folder) as entries:
         for entry in entries:
             name = f"{prefix}/{entry.name}"
             if entry.name.startswith("."):
                 continue
             if entry.is_dir():
-                yield from _images(folder / entry.name, name)
+                yield from _images(folder / entry.name, name, depth + 1)
             elif entry.name.lower().endswith(SUFFIXES):
                 status = entry.stat()
+                # Whoever opens a pipe waits for its other end, and a device may never end.
+                if not stat.S_ISREG(status.st_mode):
+                    raise DatasetError(f"{folder / entry.name} is a pipe, a device or the like; remove it")
+                if status.st_size > FILE_BYTES:
+                    raise DatasetError(
+                        f"{folder / entry.name} has {status.st_size:,} bytes; allowed: {FILE_BYTES:,}; scale it down"
+                    )
                 yield name, status.st_size, status.st_mtime_ns
 
 
@@ -179,10 +219,18 @@ def _fill(path: Path, size: tuple[int, int], target: Tensor) -> bool:
 
 def _read(path: Path) -> Image.Image:
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
+            # Of the header alone, before anything is unpacked.
+            if max(image.size) > PIXELS_ACROSS:
+                raise DatasetError(
+                    f"{path} is {image.width} x {image.height}; allowed: up to {PIXELS_ACROSS} pixels across; "
+                    "scale it down"
+                )
             image.load()
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
-        raise DatasetError(f"cannot read the image {path}: {error}; replace or remove it") from error
+    except DatasetError:
+        raise
+    except Exception as error:  # A decoder given nonsense raises whatever it likes.
+        raise DatasetError(f"cannot read the image {path}: {str(error)[:300]}; replace or remove it") from error
     if image.width != image.height:
         raise DatasetError(f"{path} is {image.width} x {image.height}; only square images are trained on")
     if image.mode in DEEP:

@@ -7,11 +7,26 @@ from pathlib import Path
 import duckdb
 
 from data import recording, schema
-from data.events import Event, parse
+from data.events import Event, EventError, parse
 from data.lock import exclusive, shared
 
 # Never reach for the network because a query names a function that DuckDB would have to fetch.
 CONFIG: dict[str, str | bool | int | float | list[str]] = {"autoinstall_known_extensions": "false"}
+
+# What DuckDB raises where the disk does not take what it is given.
+UNWRITABLE = (duckdb.IOException, duckdb.FatalException, duckdb.OutOfMemoryException)
+
+# What is wrong with values, and not with the file or the disk.
+UNFIT = (
+    duckdb.DataError,
+    duckdb.IntegrityError,
+    duckdb.ProgrammingError,
+    duckdb.NotSupportedError,
+    TypeError,
+    ValueError,
+    OverflowError,
+    NotImplementedError,
+)
 
 
 class StoreError(RuntimeError):
@@ -53,12 +68,18 @@ class Store:
 
     @contextmanager
     def writing(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Open a connection for the block, alone, in one transaction that an exception undoes."""
+        """Open a connection for the block, alone, in one transaction that an exception undoes.
+
+        StoreError where the file cannot be opened or written, as on a full disk.
+        """
         self._require()
-        with exclusive(self._lock), self._opened(self.path, read_only=False) as connection:
-            connection.execute("BEGIN")
-            yield connection
-            connection.execute("COMMIT")
+        try:
+            with exclusive(self._lock), self._opened(self.path, read_only=False) as connection:
+                connection.execute("BEGIN")
+                yield connection
+                connection.execute("COMMIT")
+        except UNWRITABLE as error:
+            raise StoreError(f"cannot write the database {self.path}: {error}; check space and rights there") from error
 
     @contextmanager
     def at_rest(self) -> Iterator[Path]:
@@ -78,13 +99,21 @@ class Store:
     def record(self, events: Sequence[Event]) -> int:
         """Write a batch of events in one transaction and return how many it held.
 
-        Events may come twice, late and in any order. Raises EventError, with the event in `event` and nothing written,
-        when one can never be recorded.
+        Events may come twice, late and in any order. Raises EventError, with the event in `event`, when one can never
+        be recorded; of the others some may be written by then.
         """
         parsed = [parse(event) for event in events]
-        if parsed:
+        if not parsed:
+            return 0
+        try:
             with self.writing() as connection:
                 recording.apply(connection, parsed)
+        except UNFIT as error:
+            if len(events) == 1:
+                raise EventError(events[0], f"the database does not take it: {str(error)[:500]}") from error
+            # One of them is to blame, and must not hold up the others for good.
+            half = len(events) // 2
+            return self.record(events[:half]) + self.record(events[half:])
         return len(parsed)
 
     def _require(self) -> None:

@@ -1,20 +1,22 @@
 """What to run: a study as a frozen, validated model, read from and written to TOML."""
 
 import math
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from engine import toml
+from engine.fields import LearningRates, Names, Networks, Pruners, Ps, Seeds, Sparsities, ascending, unique, visible
 from engine.networks import NETWORKS
-from engine.overlap import P_GRID
 from engine.pruners import PRUNERS
 
 Start = Literal["winning_ticket", "reinit", "rewind", "finetune"]
 STARTS: tuple[Start, ...] = ("winning_ticket", "reinit", "rewind", "finetune")
 
+# A plan of so many takes two seconds to draw up; the whole paper has some thousands.
+TRAININGS_ALLOWED = 20_000
 # The paper rewinds to epoch 10 of 150 (appendix G); other lengths of training keep the proportion.
 PAPER_EPOCHS = 150
 PAPER_REWIND = 10
@@ -26,40 +28,6 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-def _choice(kind: str, table: Any) -> AfterValidator:
-    def check(name: str) -> str:
-        if name not in table:
-            raise ValueError(f"{name!r} is not a known {kind}; allowed: {', '.join(sorted(table))}")
-        return name
-
-    return AfterValidator(check)
-
-
-def _unique(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    if len(set(values)) != len(values):
-        raise ValueError(f"each value may stand once, given {', '.join(map(str, values))}")
-    return values
-
-
-def _ascending(values: tuple[float, ...]) -> tuple[float, ...]:
-    if list(values) != sorted(set(values)):
-        raise ValueError(f"must increase from one value to the next, given {', '.join(f'{v:g}' for v in values)}")
-    return values
-
-
-def _on_grid(p: float) -> float:
-    # Fractions of another precision, such as 0.1 + 0.2, mean their neighbour on the grid.
-    near = min(P_GRID, key=lambda q: abs(p - q))
-    if abs(near - p) > 1e-6:
-        raise ValueError(f"{p:g} is not recorded; allowed: {P_GRID[0]:g} to {P_GRID[-1]:g} in steps of 0.05")
-    return near
-
-
-LearningRate = Annotated[float, Field(gt=0, le=10)]
-Sparsity = Annotated[float, Field(gt=0, lt=1)]
-Seed = Annotated[int, Field(ge=0, lt=2**31)]
-
-
 class Recipe(Frozen):
     """How every training of a study runs; the defaults are the paper's (appendix, first paragraph)."""
 
@@ -69,7 +37,7 @@ class Recipe(Frozen):
     weight_decay: float = Field(
         5e-4, ge=0, le=1, description="L2 weight decay on all parameters: 0 to 1 (the paper does not state its own)"
     )
-    milestones: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], AfterValidator(_ascending)] = Field(
+    milestones: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], AfterValidator(ascending)] = Field(
         (80 / 150, 120 / 150),
         description="fractions of T at which the learning rate drops, increasing, each in (0, 1)",
     )
@@ -116,14 +84,7 @@ class Admm(Frozen):
         return self.rounds * self.period
 
 
-Names = Annotated[tuple[str, ...], AfterValidator(_unique)]
-Networks = Annotated[tuple[Annotated[str, _choice("network", NETWORKS)], ...], AfterValidator(_unique)]
-LearningRates = Annotated[tuple[LearningRate, ...], AfterValidator(_unique)]
-Pruners = Annotated[tuple[Annotated[str, _choice("pruner", PRUNERS)], ...], AfterValidator(_unique)]
-Sparsities = Annotated[tuple[Sparsity, ...], AfterValidator(_ascending)]
-Starts = Annotated[tuple[Start, ...], AfterValidator(_unique)]
-Seeds = Annotated[tuple[Seed, ...], AfterValidator(_unique)]
-Ps = Annotated[tuple[Annotated[float, AfterValidator(_on_grid)], ...], AfterValidator(_ascending)]
+Starts = Annotated[tuple[Start, ...], AfterValidator(unique)]
 
 
 class Part(Frozen):
@@ -152,7 +113,9 @@ class Study(Frozen):
     Trained are all combinations of its values, or where it has parts, those of each part.
     """
 
-    name: str = Field(min_length=1, max_length=100, description="a name of 1 to 100 characters")
+    name: Annotated[str, AfterValidator(visible)] = Field(
+        min_length=1, max_length=100, description="a name of 1 to 100 characters"
+    )
     note: str = Field("", max_length=2_000, description="what the study is for, at most 2,000 characters")
     datasets: Names = Field(min_length=1, description="one or more of digits, cifar10, cifar100 or folder:<path>")
     networks: Networks = Field(min_length=1, description="one or more of " + ", ".join(NETWORKS))
@@ -174,16 +137,29 @@ class Study(Frozen):
         (0.1, 0.2, 0.3, 0.4, 0.5), min_length=1, description="p of the overlap ratio, increasing, in steps of 0.05"
     )
     train_images: int | None = Field(
-        None, ge=1, description="train on this many images, balanced over the classes; left out, on all"
+        None, ge=1, le=10**9, description="train on this many images, balanced over the classes; left out, on all"
     )
     test_images: int | None = Field(
-        None, ge=1, description="test on this many images, balanced over the classes; left out, on all"
+        None, ge=1, le=10**9, description="test on this many images, balanced over the classes; left out, on all"
     )
     recipe: Recipe = Recipe()
     admm: Admm = Admm()
     parts: tuple[Part, ...] = Field(
         (), description="what of all combinations to train, a table each; left out, all of them"
     )
+
+    @model_validator(mode="after")
+    def _not_enormous(self) -> "Study":
+        # Before anything else: each of the other checks looks at every part, value by value.
+        if len(self.parts) > TRAININGS_ALLOWED:
+            raise ValueError(f"parts are {len(self.parts):,}; allowed: {TRAININGS_ALLOWED:,}")
+        total = sum(_trainings(self, part) for part in self.parts or (None,))
+        if total > TRAININGS_ALLOWED:
+            raise ValueError(
+                f"the study would take about {total:,} trainings; allowed: {TRAININGS_ALLOWED:,}. "
+                "Leave out seeds, learning rates or sparsities, or make several studies of it"
+            )
+        return self
 
     @model_validator(mode="after")
     def _parts_within(self) -> "Study":
@@ -216,6 +192,21 @@ class Study(Frozen):
         return tuple(self.model_copy(update={**part.given, "parts": ()}) for part in self.parts) or (self,)
 
 
+def _trainings(study: Study, part: Part | None) -> int:
+    """Return about how many stages a study, or a part of it, plans; never fewer than it does."""
+    given = part.given if part else {}
+
+    def count(name: str) -> int:
+        return len(given.get(name, getattr(study, name)))
+
+    roots = count("datasets") * count("networks") * count("learning_rates") * count("seeds")
+    return roots * (1 + count("pruners") * count("sparsities") * (count("starts") + 1))
+
+
+# Of a faulty value, and of faulty fields, so much is told.
+QUOTED, FAULTS_TOLD = 200, 50
+
+
 class StudyError(ValueError):
     """A study that cannot be run as written; `fields` maps each faulty field to what is wrong with it."""
 
@@ -237,9 +228,19 @@ def _explain(error: ValidationError) -> dict[str, str]:
         elif item["type"] == "missing":
             message = f"is missing; give {_describe(names)}"
         elif item["type"] != "value_error":
-            message = f"{item['input']!r} {message}; give {_describe(names)}"
-        fields.setdefault(field, message)
-    return fields
+            message = f"{_quoted(item['input'])} {message}; give {_describe(names)}"
+        # Keys are a stranger's too.
+        fields.setdefault(field[:200], message)
+    return dict(list(fields.items())[:FAULTS_TOLD])
+
+
+def _quoted(value: Any) -> str:
+    try:
+        text = repr(value)
+    except ValueError:
+        # Python writes out no number of more than 4,300 digits.
+        return "the number"
+    return text if len(text) <= QUOTED else f"{text[:QUOTED]}…"
 
 
 def _owner(names: list[str]) -> type[Frozen]:
@@ -248,6 +249,8 @@ def _owner(names: list[str]) -> type[Frozen]:
 
 
 def _describe(names: list[str]) -> str:
+    if not names:
+        return "a study, as a table of its fields"
     info = _owner(names).model_fields.get(names[-1]) or Study.model_fields.get(names[0])
     return (info.description if info else None) or "a table"
 
@@ -260,17 +263,29 @@ def parse_study(values: dict[str, Any]) -> Study:
         raise StudyError(_explain(error)) from error
 
 
+def read_study(text: str) -> Study:
+    """Return the study that a TOML text describes; StudyError says what is wrong with the text or its fields."""
+    try:
+        return parse_study(toml.read(text))
+    except toml.TomlError as error:
+        raise StudyError({"": f"the text cannot be read as a study: {error}"}) from error
+
+
 def load_study(path: Path) -> Study:
     """Return the study in a TOML file; StudyError says what is wrong with the file or its fields."""
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise StudyError({"": f"no study file at {path}; give the path of a TOML file, or demo"}) from None
+        if not path.exists():
+            raise StudyError({"": f"no study file at {path}; give the path of a TOML file, or demo"})
+        # A pipe or a device may never end.
+        if not path.is_file():
+            raise StudyError({"": f"{path} is no file; give the path of a TOML file, or demo"})
+        with path.open(encoding="utf-8") as file:
+            text = file.read(toml.CHARACTERS + 1)
+        return parse_study(toml.read(text))
     except (OSError, UnicodeDecodeError) as error:
         raise StudyError({"": f"cannot read {path}: {error}"}) from error
-    except tomllib.TOMLDecodeError as error:
-        raise StudyError({"": f"{path} is not valid TOML: {error}"}) from error
-    return parse_study(values)
+    except toml.TomlError as error:
+        raise StudyError({"": f"{path} cannot be read as a study: {error}"}) from error
 
 
 def to_toml(study: Study) -> str:

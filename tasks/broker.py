@@ -70,6 +70,8 @@ def client(config: Settings, patience: float = 2.0) -> Redis:
     retry = Retry(ExponentialBackoff(cap=0.5, base=0.02), retries=5 + int(patience / 0.5) if patience else 0)
     options: dict[str, Any] = {
         "decode_responses": True,
+        # What is no UTF-8 is nothing of ours, and must not stop who comes upon it.
+        "encoding_errors": "replace",
         # Answers keep one shape on Redis 6 and 7.
         "protocol": 2,
         "retry": retry,

@@ -1,5 +1,6 @@
 """Sending a study off to the workers, calling it back, and trying again."""
 
+import logging
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -8,7 +9,7 @@ from typing import Any
 
 from redis import Redis
 
-from data.artifacts import Artifacts
+from data.artifacts import Artifacts, ResultDamaged
 from data.queries import UnknownStudy, recorded
 from data.settings import settings
 from data.store import Store
@@ -18,6 +19,8 @@ from tasks import leases, queue, telemetry
 from tasks.broker import connect, errors_explained
 from tasks.planning import Preview, plan_study, preview
 from tasks.turns import turn
+
+log = logging.getLogger(__name__)
 
 __all__ = ["Preview", "cancel", "find", "launch", "plan_study", "preview", "retry"]
 
@@ -80,19 +83,29 @@ def _register(redis: Redis, body: dict[str, Any], stages: Sequence[Stage]) -> No
     states = leases.states(redis, fingerprints)
     artifacts = Artifacts(config.artifacts)
     finished = artifacts.finished() & set(fingerprints)
+    known = recorded(Store(config.database)) if finished and config.database.exists() else set()
+    finished -= tell_results(redis, artifacts, finished - known)
     lost = {fingerprint for fingerprint, state in states.items() if state == "done"} - finished
     body = {**body, "reused": body.get("reused", sorted(finished))}
-    known = recorded(Store(config.database)) if finished and config.database.exists() else set()
-    tell_results(redis, artifacts, finished - known)
     queue.send(leases.register(redis, body["study_id"], body, stages, finished, lost))
 
 
-def tell_results(redis: Redis, artifacts: Artifacts, fingerprints: Iterable[str]) -> None:
-    """Tell the recorder results that it may never have heard of, as of a study trained without Redis."""
+def tell_results(redis: Redis, artifacts: Artifacts, fingerprints: Iterable[str]) -> set[str]:
+    """Tell the recorder results that it may never have heard of, as of a study trained without Redis.
+
+    Returns the stages whose results do not read; they are trained again.
+    """
+    damaged = set()
     for fingerprint in sorted(fingerprints):
-        result = artifacts.result(fingerprint)
+        try:
+            result = artifacts.result(fingerprint)
+        except ResultDamaged as error:
+            log.warning("a stage is trained again: %s", error)
+            damaged.add(fingerprint)
+            continue
         if result is not None:
             telemetry.publish(redis, [("result", {"fingerprint": fingerprint, "result": result.to_json()})])
+    return damaged
 
 
 def _now() -> str:

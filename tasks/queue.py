@@ -4,17 +4,24 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from celery import Celery
+from kombu.transport import TRANSPORT_ALIASES
 
 from data.settings import Settings, settings
 from tasks.broker import celery_url
+from tasks.delivery import TASK
 from tasks.leases import QUEUE, Message
 
-TASK = "ticketscope.train"
+__all__ = ["TASK", "make_app", "send"]
+
+# Priorities, the smaller first: what a dead worker had in hand does not wait behind all that has not begun.
+BEGUN, NEW = 0, 3
 
 
 @lru_cache(maxsize=4)
 def make_app(config: Settings) -> Celery:
     """Return this process's Celery application for the Redis that some settings choose."""
+    # A transport that is named beside the URL loses to the scheme of a socket's.
+    TRANSPORT_ALIASES.update(dict.fromkeys(("redis", "rediss"), "tasks.delivery:Transport"))
     app = Celery("ticketscope", broker=celery_url(config), set_as_current=False)
     app.conf.update(
         task_default_queue=QUEUE,
@@ -25,7 +32,13 @@ def make_app(config: Settings) -> Celery:
         task_acks_late=False,
         worker_prefetch_multiplier=1,
         worker_disable_prefetch=True,
-        broker_transport_options={"visibility_timeout": 30 * 24 * 3600, "socket_keepalive": True},
+        broker_transport_options={
+            "visibility_timeout": 30 * 24 * 3600,
+            "socket_keepalive": True,
+            # Two lists, those of `leases.LISTS`, the first of which is emptied first.
+            "priority_steps": [BEGUN, NEW],
+            "queue_order_strategy": "priority",
+        },
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         worker_cancel_long_running_tasks_on_connection_loss=False,
@@ -44,4 +57,6 @@ def send(messages: Iterable[Message], through: Celery | None = None) -> None:
     celery = through or make_app(settings())
     with celery.producer_pool.acquire(block=True) as producer:
         for message in waiting:
-            celery.send_task(TASK, args=(message.fingerprint, message.attempt), producer=producer)
+            priority = NEW if message.attempt == 1 else BEGUN
+            arguments = (message.fingerprint, message.attempt)
+            celery.send_task(TASK, args=arguments, producer=producer, priority=priority)

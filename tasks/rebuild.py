@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from redis import Redis
 
 from data import launches, queries
-from data.artifacts import ArtifactError, Artifacts
+from data.artifacts import Artifacts
 from data.launches import Launch, Standing
 from data.settings import Settings
 from data.store import Store
@@ -109,8 +109,8 @@ def _is_cancelled(store: Store, launch: Launch) -> bool:
 def _register(redis: Redis, store: Store, artifacts: Artifacts, launch: Launch, finished: set[str]) -> Rebuilt:
     """Make a study that Redis does not know go on from where the database and the artifacts have it."""
     cancelled = _is_cancelled(store, launch)
-    states = resolved(launch, finished, cancelled)
-    _tell_kept(redis, store, artifacts, launch.stages.keys() & finished)
+    _, damaged = _tell_kept(redis, store, artifacts, launch.stages.keys() & finished)
+    states = resolved(launch, finished - damaged, cancelled)
     entries = [_adopted(standing, fingerprint, *states[fingerprint]) for fingerprint, standing in launch.stages.items()]
     at = launch.cancelled_at.isoformat() if cancelled and launch.cancelled_at else None
     queue.send(leases.adopt(redis, launch.study_id, launch.body, at, entries))
@@ -179,7 +179,9 @@ def _tell(
     lost_end = (
         cancelled and study_id in launches.study_ids(store) and launches.read(store, study_id).cancelled_at is None
     )
-    results = _tell_kept(redis, store, artifacts, finished & {key for key, state in after.items() if state == "done"})
+    results, _ = _tell_kept(
+        redis, store, artifacts, finished & {key for key, state in after.items() if state == "done"}
+    )
     if not (behind or lost_end or results):
         return []
     entries = [_known(stage) for stage in body["stages"]]
@@ -201,14 +203,8 @@ def _recorded_states(store: Store, study_id: str) -> dict[str, str]:
     return {fingerprint: standing.state for fingerprint, standing in launches.read(store, study_id).stages.items()}
 
 
-def _tell_kept(redis: Redis, store: Store, artifacts: Artifacts, fingerprints: set[str]) -> int:
-    """Tell the results that the database lacks, but for damaged ones, and return how many those are."""
-    missing, told = fingerprints - queries.recorded(store), 0
-    for fingerprint in sorted(missing):
-        try:
-            tell_results(redis, artifacts, [fingerprint])
-            told += 1
-        except ArtifactError:
-            # Whoever needs it says so.
-            continue
-    return told
+def _tell_kept(redis: Redis, store: Store, artifacts: Artifacts, fingerprints: set[str]) -> tuple[int, set[str]]:
+    """Tell the results that the database lacks; return how many those are, and which do not read."""
+    missing = fingerprints - queries.recorded(store)
+    damaged = tell_results(redis, artifacts, missing)
+    return len(missing) - len(damaged), damaged

@@ -14,7 +14,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from data.events import Event, EventError
 from data.settings import Settings
-from data.store import Store
+from data.store import Store, StoreError
 from tasks import leases, queue
 from tasks.broker import client
 from tasks.leases import PREFIX, Timing
@@ -24,10 +24,14 @@ GROUP = "recorder"
 CONSUMER = "recorder"
 REFUSED = PREFIX + "refused"
 
+REFUSED_CHARACTERS = 20_000
+
 BATCH = 1000
 # Readers get the file in between; a screen that shows events half a second late is live enough.
 PAUSE = 0.3
 BLOCK_MS = 500
+# Between two tries to write a file that cannot be written, such as on a full disk.
+STORE_PAUSE = 2.0
 
 log = logging.getLogger(__name__)
 
@@ -53,11 +57,11 @@ def record(config: Settings, timing: Timing, stopping: threading.Event) -> None:
                 pending = False
                 if drained:
                     stopping.wait(PAUSE)
-            except RedisError as error:
-                # What was read but not acknowledged is claimed again once Redis is back.
+            except (RedisError, StoreError) as error:
+                # What was read but not acknowledged is claimed again once Redis, or the disk, is back.
                 pending = True
-                log.warning("Redis does not answer: %s", error)
-                stopping.wait(0.5)
+                log.warning("%s", f"Redis does not answer: {error}" if isinstance(error, RedisError) else error)
+                stopping.wait(0.5 if isinstance(error, RedisError) else STORE_PAUSE)
         _drain_rest(redis, store)
         reaper.join(timeout=1.0)
 
@@ -132,8 +136,10 @@ def _record(redis: Redis, store: Store, entries: Entries) -> None:
 
 
 def _refuse(redis: Redis, identifier: str, fields: dict[str, str], error: Exception) -> None:
-    log.error("event %s cannot be recorded and is set aside in %s: %s", identifier, REFUSED, error)
-    kept: dict[Any, Any] = {"event": identifier, "error": str(error), **fields}
+    log.error("event %s cannot be recorded and is set aside in %s: %s", identifier, REFUSED, str(error)[:500])
+    # Whole where it is of a size that anyone here writes, and never so much that Redis fills up.
+    cut = {name[:100]: value[:REFUSED_CHARACTERS] for name, value in list(fields.items())[:10]}
+    kept: dict[Any, Any] = {**cut, "event": identifier, "error": str(error)[:1000]}
     redis.xadd(REFUSED, kept, maxlen=1000)
 
 
@@ -158,12 +164,20 @@ def join(redis: Redis) -> None:
 def _reap(config: Settings, timing: Timing, stopping: threading.Event) -> None:
     redis = client(config)
     celery = queue.make_app(config)
+    away = False
     while not stopping.wait(timing.reap):
         try:
+            if away:
+                redis.ping()
+                away = False
+                stopping.wait(1.5 * timing.heartbeat)
+                continue
             messages = leases.reap(redis, timing.stale)
             queue.send(messages, celery)
         except (RedisError, OperationalError) as error:
             log.warning("cannot look for lost leases: %s", error)
+            # While Redis was gone nobody could renew a lease: let the living do so before the dead are looked for.
+            away = True
             continue
         if messages:
             log.info("sent %d stages again", len(messages))

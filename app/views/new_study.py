@@ -1,14 +1,12 @@
 """New study: a form for everything a study holds, with the plan live beside it."""
 
-import tomllib
-
 import streamlit as st
 
 from app import access, form, from_paper, launching, live, presets, reading, words
 from app.outlook import Outlook, examine
 from app.presets import PRESETS
 from data.queries import UnknownStudy
-from engine.spec import Study, StudyError, load_study, parse_study, to_toml
+from engine.spec import Study, StudyError, load_study, read_study, to_toml
 
 
 def fill() -> None:
@@ -63,9 +61,7 @@ def _use_text() -> None:
         content = upload.getvalue().decode("utf-8", errors="replace")
     st.session_state["toml_problem"] = None
     try:
-        form.load(parse_study(tomllib.loads(content)))
-    except tomllib.TOMLDecodeError as error:
-        st.session_state["toml_problem"] = f"That is not valid TOML: {error}"
+        form.load(read_study(content))
     except StudyError as error:
         st.session_state["toml_problem"] = "  \n".join(words.plain(line) for line in str(error).splitlines())
 

@@ -22,7 +22,7 @@ for _, stage in ipairs(stages) do
     })
   else
     set(fingerprint, 'spec', stage.spec, 'parent', stage.parent, 'attempt', stage.attempt)
-    set(fingerprint, 'failures', 0, 'deaths', 0, 'error', stage.error)
+    set(fingerprint, 'failures', 0, 'deaths', 0, 'losses', 0, 'error', stage.error)
     if stage.parent ~= '' then redis.call('RPUSH', prefix .. 'children:' .. stage.parent, fingerprint) end
     if stage.told then
       set(fingerprint, 'state', stage.state)

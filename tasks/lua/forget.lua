@@ -14,7 +14,9 @@ for _, fingerprint in ipairs(forgotten) do
   local parent = get(fingerprint, 'parent')
   if parent and parent ~= '' then redis.call('LREM', prefix .. 'children:' .. parent, 0, fingerprint) end
   first = math.max(first, tonumber(get(fingerprint, 'attempt') or 0))
-  for _, kind in ipairs({'stage:', 'children:', 'studies:', 'progress:'}) do redis.call('DEL', prefix .. kind .. fingerprint) end
+  for _, kind in ipairs({'stage:', 'children:', 'awaiting:', 'studies:', 'progress:'}) do
+    redis.call('DEL', prefix .. kind .. fingerprint)
+  end
   redis.call('ZREM', prefix .. 'leases', fingerprint)
   redis.call('ZREM', prefix .. 'queued', fingerprint)
 end

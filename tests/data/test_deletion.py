@@ -94,7 +94,7 @@ def test_links_end_with_what_they_show_and_lose_it_otherwise(store: Store) -> No
 
 
 def test_a_study_never_heard_of_may_be_deleted(store: Store) -> None:
-    store.record([gone(Stream(), "nobody's")])
+    store.record([gone(Stream(), "nobody")])
     store.record(whole_study(Stream(), ONE))
     assert queries.study(store, STUDY_ID).state == "done"
 

@@ -100,7 +100,7 @@ def test_files_that_cannot_be_read_say_why(tmp_path: Path) -> None:
     broken.write_bytes(b"\xff\xfe")
     with pytest.raises(StudyError, match="cannot read"):
         load_study(broken)
-    with pytest.raises(StudyError, match="cannot read"):
+    with pytest.raises(StudyError, match="is no file"):
         load_study(tmp_path)
 
 

@@ -1,0 +1,70 @@
+"""What single fields of a study may hold, and the checks of it."""
+
+import re
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field
+
+from engine.networks import NETWORKS
+from engine.overlap import P_GRID
+from engine.pruners import PRUNERS
+
+# Control characters, halves of character pairs, and marks that turn the text after them round.
+UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def choice(kind: str, table: Any) -> AfterValidator:
+    """Return a check that a name is one of a table's."""
+
+    def check(name: str) -> str:
+        if name not in table:
+            raise ValueError(f"{name!r} is not a known {kind}; allowed: {', '.join(sorted(table))}")
+        return name
+
+    return AfterValidator(check)
+
+
+def unique(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Refuse a value that stands twice."""
+    if len(set(values)) != len(values):
+        raise ValueError(f"each value may stand once, given {', '.join(map(str, values))}")
+    return values
+
+
+def ascending(values: tuple[float, ...]) -> tuple[float, ...]:
+    """Refuse values that do not increase."""
+    if list(values) != sorted(set(values)):
+        raise ValueError(f"must increase from one value to the next, given {', '.join(f'{v:g}' for v in values)}")
+    return values
+
+
+def visible(text: str) -> str:
+    """Refuse characters that nobody sees."""
+    if found := UNSEEN.search(text):
+        raise ValueError(f"{text[:80]!r} holds the character {found[0]!a}, which cannot be seen; leave it out")
+    return text
+
+
+def on_grid(p: float) -> float:
+    """Return the p of the grid that a fraction means; refuse one that means none."""
+    # Fractions of another precision, such as 0.1 + 0.2, mean their neighbour on the grid.
+    near = min(P_GRID, key=lambda q: abs(p - q))
+    if abs(near - p) > 1e-6:
+        raise ValueError(f"{p:g} is not recorded; allowed: {P_GRID[0]:g} to {P_GRID[-1]:g} in steps of 0.05")
+    return near
+
+
+LearningRate = Annotated[float, Field(gt=0, le=10)]
+Sparsity = Annotated[float, Field(gt=0, lt=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+
+
+# Any path of a folder fits.
+Name = Annotated[str, Field(min_length=1, max_length=4_200), AfterValidator(visible)]
+Names = Annotated[tuple[Name, ...], AfterValidator(unique)]
+Networks = Annotated[tuple[Annotated[str, choice("network", NETWORKS)], ...], AfterValidator(unique)]
+LearningRates = Annotated[tuple[LearningRate, ...], AfterValidator(unique)]
+Pruners = Annotated[tuple[Annotated[str, choice("pruner", PRUNERS)], ...], AfterValidator(unique)]
+Sparsities = Annotated[tuple[Sparsity, ...], AfterValidator(ascending)]
+Seeds = Annotated[tuple[Seed, ...], AfterValidator(unique)]
+Ps = Annotated[tuple[Annotated[float, AfterValidator(on_grid)], ...], AfterValidator(ascending)]

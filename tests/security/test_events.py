@@ -1,0 +1,220 @@
+"""What may stand in the stream of events: the recorder sets aside what it cannot take, and goes on."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from data import queries
+from data.events import ERROR_CHARACTERS
+from data.settings import settings
+from data.store import Store
+from engine.spec import to_toml
+from tasks import launch, leases, recorder, telemetry
+from tasks.broker import client, serving
+from tests.machine import tiny_study
+from tests.tasks.test_leases import result
+
+TABLES = (
+    "studies",
+    "stages",
+    "study_stages",
+    "roles",
+    "states",
+    "epochs",
+    "results",
+    "overlap_counts",
+    "cancellations",
+)
+BIG = 10**400
+AT = "2026-11-20T12:00:00+00:00"
+ROLE = {"dataset": "digits", "network": "lenet300", "learning_rate": 0.1, "pruner": None, "sparsity": 0.0, "start": "x"}
+EPOCH = [1, 0.1, 1.0, 50.0, 1.0, 50.0, 0.1]
+
+
+def entry(kind: str, body: Any) -> dict[str, str]:
+    return {"kind": kind, "body": body if isinstance(body, str) else json.dumps(body)}
+
+
+def changed(values: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    return {name: value for name, value in {**values, **changes}.items() if value is not ...}
+
+
+def forged(fingerprint: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield entries that can never be recorded, by name."""
+    yield "no fields", {"a": "b"}
+    yield "no body", {"kind": "stage"}
+    yield "unknown kind", entry("rumour", {})
+    for body in ("", "not JSON", "null", "5", "[]", '"text"', "[" * 100_000, '{"a":' * 50_000, "\x00", "NaN"):
+        for kind in ("stage", "result", "launched", "epochs", "cancelled"):
+            yield f"{kind} {body[:10]!r}", entry(kind, body)
+    stage = {"fingerprint": fingerprint, "state": "done", "attempt": 1}
+    for changes in (
+        {"fingerprint": "../../etc/passwd"},
+        {"fingerprint": "'; DROP TABLE states; --"},
+        {"fingerprint": fingerprint + "\n"},
+        {"fingerprint": 5},
+        {"fingerprint": ...},
+        {"state": "finished"},
+        {"state": ["done"]},
+        {"attempt": "one"},
+        {"attempt": 1.5},
+        {"attempt": BIG},
+        {"attempt": 2**40},
+        {"attempt": -(2**70)},
+        {"worker": {"a": 1}},
+        {"worker": "\ud800"},
+        {"error": ["x"]},
+    ):
+        yield f"stage {str(changes)[:40]}", entry("stage", changed(stage, **changes))
+    for rows in (
+        "x",
+        [[]],
+        [5],
+        [EPOCH[:-1]],
+        [[*EPOCH, 1]],
+        [["1", *EPOCH[1:]]],
+        [[BIG, *EPOCH[1:]]],
+        [[2**40, *EPOCH[1:]]],
+        [[1.5, *EPOCH[1:]]],
+        [[1, "x", *EPOCH[2:]]],
+        [[1, None, *EPOCH[2:]]],
+        [[1, [0.1], *EPOCH[2:]]],
+        [[1, 0.1, float("nan"), *EPOCH[3:]]],
+        [[1, 0.1, float("inf"), *EPOCH[3:]]],
+        [[1, 0.1, BIG, *EPOCH[3:]]],
+        [[{"a": 1}] * 7],
+        [["'; DROP TABLE epochs; --"] * 7],
+        [[True] * 7],
+    ):
+        yield f"epochs {str(rows)[:40]}", entry("epochs", {"fingerprint": fingerprint, "rows": rows})
+    measured = {**result(fingerprint).to_json()}
+    overlap = {"pair": "initial_pretrained", "counts": [["a"], [0.1], [1], [2], [3]]}
+    for changes in (
+        {"fingerprint": "f" * 32},
+        {"epochs": []},
+        {"epochs": [["x"] * 7]},
+        {"epochs": [[1, 0.1, float("nan"), 1, 1, 1, 1]]},
+        {"epochs": "many"},
+        {"sparsity": "half"},
+        {"sparsity": float("nan")},
+        {"sparsity": BIG},
+        {"seconds": None},
+        {"seconds": [1]},
+        {"device": {"a": 1}},
+        {"device": 5},
+        {"versions": 5},
+        {"versions": ["engine"]},
+        {"versions": {"engine": float("nan")}},
+        {"residuals": ["x"]},
+        {"residuals": [None]},
+        {"residuals": 5},
+        {"retention": [[1, 2, 3]]},
+        {"retention": [["a", "b", "c", "d"]]},
+        {"retention": [[1, 0.1, 2**70, 1]]},
+        {"overlaps": 5},
+        {"overlaps": [5]},
+        {"overlaps": [{"pair": "p"}]},
+        {"overlaps": [{"pair": "p", "counts": [[1]]}]},
+        {"overlaps": [{"pair": "p", "counts": [["a"], ["x"], [1], [1], [1]]}]},
+        {"overlaps": [{"pair": "p", "counts": [["a"], [0.1], ["x"], [1], [1]]}]},
+        {"overlaps": [{"pair": "p", "counts": [[["a"]], [0.1], [1], [1], [1]]}]},
+        {"overlaps": [{"pair": "p", "counts": [["a"], [0.1], [2**70], [1], [1]]}]},
+        {"overlaps": [{**overlap, "pair": 5}]},
+        {"overlaps": [{**overlap, "counts": "abcde"}]},
+    ):
+        body = {"fingerprint": fingerprint, "result": changed(measured, **changes)}
+        yield f"result {str(changes)[:60]}", entry("result", body)
+    study = tiny_study()
+    launched = {"study_id": "s", "name": "n", "toml": to_toml(study), "at": AT, "stages": [], "roles": [], "reused": []}
+    for changes in (
+        {"study_id": 5},
+        {"study_id": "../../x"},
+        {"study_id": "<b>"},
+        {"study_id": "x" * 1_000_000},
+        {"name": None},
+        {"toml": "not = [toml"},
+        {"toml": "a=" + "[" * 100_000},
+        {"toml": 'name = "n"\nlearning_rates = "x"'},
+        {"toml": "name = 'n'\nseeds = [1e400, nan]"},
+        {"toml": "note = 5"},
+        {"toml": "note = 'x'\ndatasets = [[1], {a=1}]"},
+        {"at": "never"},
+        {"at": 1e400},
+        {"at": "0001-01-01T00:00:00+14:00"},
+        {"stages": [{"fingerprint": fingerprint}]},
+        {"stages": [5]},
+        {"stages": "many"},
+        {"roles": [{"fingerprint": fingerprint}]},
+        {"roles": [[1, 2, 3, 4, 5, 6, 7, 8]]},
+        # Of the right kind, but more than the file holds: the database itself refuses it.
+        {"roles": [[fingerprint, "digits", "lenet300", 0.1, 2**70, None, 0.0, "dense"]]},
+        {"roles": [{**ROLE, "fingerprint": fingerprint, "seed": 2**70}]},
+        {"reused": 5},
+    ):
+        yield f"launched {str(changes)[:60]}", entry("launched", changed(launched, **changes))
+    for body in ({"study_id": "s"}, {"study_id": [], "at": AT}, {"study_id": "s", "at": "tomorrow"}, {"at": AT}):
+        yield f"cancelled {body}", entry("cancelled", body)
+
+
+@pytest.fixture
+def store(home: Path) -> Iterator[Store]:
+    """A store beside a Redis that runs."""
+    del home
+    with serving(settings()):
+        found = Store(settings().database)
+        found.ensure()
+        yield found
+
+
+def tables(store: Store) -> dict[str, list[Any]]:
+    with store.reading() as connection:
+        return {name: connection.execute(f"SELECT * FROM {name} ORDER BY ALL").fetchall() for name in TABLES}
+
+
+def test_forged_events_are_set_aside_and_change_nothing(store: Store) -> None:
+    redis = client(settings())
+    study_id = launch.launch(tiny_study())
+    recorder.drain_idle(settings())
+    before = tables(store)
+    entries = list(forged(leases.members(redis, study_id)[0]))
+    for _, fields in entries:
+        redis.xadd(telemetry.EVENTS, dict(fields))
+    redis.xadd(telemetry.EVENTS, {b"kind": b"stage", b"body": b"\xff\xfe"})
+    recorder.drain_idle(settings())
+    assert tables(store) == before
+    assert redis.xlen(telemetry.EVENTS) == 0
+    aside = redis.xrange(recorder.REFUSED)
+    assert len(aside) == len(entries) + 1
+    assert all(len(text) <= recorder.REFUSED_CHARACTERS for _, kept in aside for text in kept.values())
+    # Good ones among bad ones are recorded.
+    later = launch.launch(tiny_study(name="Later", seeds=[1]))
+    for _, fields in entries[-30:]:
+        redis.xadd(telemetry.EVENTS, dict(fields))
+    launch.cancel(later)
+    recorder.drain_idle(settings())
+    assert queries.study(store, later).counts["cancelled"] == 7
+    redis.close()
+
+
+def test_a_text_of_any_length_is_cut_where_it_is_only_told(store: Store) -> None:
+    redis = client(settings())
+    study_id = launch.launch(tiny_study())
+    fingerprint = leases.members(redis, study_id)[0]
+    told = {"fingerprint": fingerprint, "state": "failed", "attempt": 1, "error": "x" * 10_000_000}
+    redis.xadd(telemetry.EVENTS, {"kind": "stage", "body": json.dumps(told)})
+    recorder.drain_idle(settings())
+    with store.reading() as connection:
+        [(length,)] = connection.execute("SELECT max(length(error)) FROM states").fetchall()
+    assert length == ERROR_CHARACTERS
+    redis.close()
+
+
+def test_names_that_mean_harm_are_kept_as_text(store: Store) -> None:
+    harm = "'; DROP TABLE studies; -- <script>alert(1)</script>"
+    study_id = launch.launch(tiny_study(name=harm, note=harm))
+    recorder.drain_idle(settings())
+    found = queries.study(store, study_id).study
+    assert (found.name, found.note) == (harm, harm)

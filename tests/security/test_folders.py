@@ -1,0 +1,157 @@
+"""A dataset folder from a stranger, or a study that names one: told in words, never waited for, never unpacked."""
+
+import os
+import resource
+import shutil
+import struct
+import zlib
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from data import folder
+from data.datasets import DatasetError, absolute, identity, load, shape
+from tests.data.test_folder import made_folder
+
+
+def png(width: int, height: int, data: bytes = b"") -> bytes:
+    """Return a PNG file that says it has a size, whatever its data."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(data)) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "../../../../etc",
+        "/etc",
+        "/dev",
+        "/proc/self",
+        "/dev/zero",
+        "/",
+        "\0",
+        "a\0b",
+        "x" * 5_000,
+        "/" + "a/" * 2_000,
+        "~nobody-at-all/x",
+        "\ud800",
+        "; touch trap",
+        "$(touch trap)",
+        "%2e%2e%2f",
+        "file:///etc",
+        "s3://bucket",
+        "'; DROP TABLE studies; --",
+    ],
+    ids=ascii,
+)
+def test_a_path_that_holds_no_dataset_is_refused(tmp_path: Path, path: str) -> None:
+    for ask in (identity, shape, load):
+        with pytest.raises(DatasetError) as refused:
+            ask(f"folder:{path}", tmp_path)
+        assert len(str(refused.value)) < 7_000
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_path_is_made_absolute_before_it_is_shown_and_sent(tmp_path: Path) -> None:
+    assert absolute("folder:../../etc/..//etc") == f"folder:{Path('../../etc').resolve()}"
+    with pytest.raises(DatasetError, match="is no path of a folder"):
+        absolute("folder:a\0b")
+
+
+@pytest.mark.timeout(20)
+def test_pipes_devices_and_loops_are_not_waited_for(tmp_path: Path) -> None:
+    root = made_folder(tmp_path / "set")
+    odd = root / "train" / "cat" / "odd.png"
+    os.mkfifo(odd)
+    with pytest.raises(DatasetError, match=r"odd\.png is a pipe, a device or the like; remove it"):
+        identity(f"folder:{root}", tmp_path)
+    odd.unlink()
+    odd.symlink_to("/dev/zero")
+    with pytest.raises(DatasetError, match="is a pipe, a device or the like"):
+        identity(f"folder:{root}", tmp_path)
+    odd.unlink()
+    odd.symlink_to("/nowhere/at/all.png")
+    with pytest.raises(DatasetError, match="cannot look into"):
+        identity(f"folder:{root}", tmp_path)
+    odd.unlink()
+    (root / "train" / "cat" / "again").symlink_to(root / "train", target_is_directory=True)
+    with pytest.raises(DatasetError, match="does a link lead back"):
+        identity(f"folder:{root}", tmp_path)
+
+
+def test_a_link_to_another_file_is_read_as_an_image_or_not_at_all(tmp_path: Path) -> None:
+    root = made_folder(tmp_path / "set")
+    secret = tmp_path / "secret.txt"
+    secret.write_text("a secret of this machine's")
+    (root / "train" / "cat" / "a.png").symlink_to(secret)
+    with pytest.raises(DatasetError, match="cannot read the image") as refused:
+        load(f"folder:{root}", tmp_path)
+    assert "a secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("size", [(100_000, 100_000), (30_000, 30_000), (12_000, 12_000), (2_000, 2_000)])
+def test_an_image_that_would_unpack_to_gigabytes_is_refused_by_its_header(
+    tmp_path: Path, size: tuple[int, int]
+) -> None:
+    root = made_folder(tmp_path / "set")
+    (root / "train" / "cat" / "0.png").write_bytes(png(*size))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for ask in (shape, load):
+        with pytest.raises(DatasetError, match=r"pixels across|exceeds limit"):
+            ask(f"folder:{root}", tmp_path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000
+
+
+def test_more_images_than_memory_are_refused_before_any_is_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = made_folder(tmp_path / "set")
+    monkeypatch.setattr(folder, "MEMORY_SHARE", 1e-12)
+    with pytest.raises(DatasetError, match=r"10 images of 6 x 6 take 0\.0 GiB, and this machine has"):
+        load(f"folder:{root}", tmp_path)
+
+
+def test_no_program_is_started_for_an_image(tmp_path: Path) -> None:
+    root = made_folder(tmp_path / "set")
+    postscript = tmp_path / "page.eps"
+    Image.new("RGB", (6, 6)).save(postscript)
+    # Pillow goes by what a file holds, and has Ghostscript draw this one.
+    shutil.copy(postscript, root / "train" / "cat" / "0.png")
+    with pytest.raises(DatasetError, match="cannot identify image file"):
+        load(f"folder:{root}", tmp_path)
+
+
+def test_too_many_classes_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folder, "CLASSES", 50)
+    for split in ("train", "test"):
+        for number in range(folder.CLASSES + 1):
+            (tmp_path / "set" / split / str(number)).mkdir(parents=True)
+    with pytest.raises(DatasetError, match="51 classes; allowed: 2 to 50"):
+        identity(f"folder:{tmp_path / 'set'}", tmp_path)
+
+
+def test_a_large_file_is_refused_unread(tmp_path: Path) -> None:
+    root = made_folder(tmp_path / "set")
+    with (root / "train" / "cat" / "large.png").open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(DatasetError, match="bytes; allowed: 67,108,864"):
+        identity(f"folder:{root}", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\x89PNG\r\n\x1a\n", png(6, 6, b"x" * 9), b"BM" + b"\xff" * 60, b"II*\0" * 20]
+)
+def test_images_of_nonsense_are_told_by_name(tmp_path: Path, content: bytes) -> None:
+    root = made_folder(tmp_path / "set")
+    for suffix in ("png", "bmp", "tif", "jpg", "webp", "ppm"):
+        path = root / "train" / "cat" / f"0.{suffix}"
+        before = path.read_bytes() if path.exists() else None
+        path.write_bytes(content)
+        with pytest.raises(DatasetError, match=r"cannot read the image .*0\."):
+            load(f"folder:{root}", tmp_path)
+        path.unlink() if before is None else path.write_bytes(before)
