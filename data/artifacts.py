@@ -226,8 +226,14 @@ class Artifacts:
                     folder.rmdir()
             return
         for begin in range(0, len(paths), DELETED_AT_ONCE):
-            with suppress(FileNotFoundError), self._reaching("remove", self.url):
-                self._files.rm(paths[begin : begin + DELETED_AT_ONCE])
+            some = paths[begin : begin + DELETED_AT_ONCE]
+            try:
+                with self._reaching("remove", self.url):
+                    self._files.rm(some)
+            except FileNotFoundError:
+                # Some stores stop at one that is gone already.
+                for path in some:
+                    self._remove(path)
 
     def _listed(self) -> Iterator[tuple[str, int, float]]:
         """Yield path, bytes and time of last change of every file below results and weights."""
