@@ -197,6 +197,11 @@ def launched(redis: Redis, study_id: str) -> dict[str, Any] | None:
     return None if text is None else dict(json.loads(str(text)))
 
 
+def is_known(redis: Redis, study_id: str) -> bool:
+    """Return whether Redis knows a study at all."""
+    return bool(redis.exists(f"{PREFIX}study:{study_id}"))
+
+
 def is_cancelled(redis: Redis, study_id: str) -> bool:
     """Return whether a study was cancelled and not retried since."""
     return redis.hget(f"{PREFIX}study:{study_id}", "cancelled") is not None

@@ -14,6 +14,8 @@ from rich.table import Column, Table
 from data import queries
 from data.divergence import divergences, in_words
 from data.store import Store
+from tasks import leases
+from tasks.broker import BrokerError, connect, errors_explained
 from tasks.launch import Preview
 from tasks.leases import State
 from tasks.telemetry import Worker
@@ -113,6 +115,8 @@ def study_tables(store: Store, study_id: str) -> list[Table | str]:
     counts = ", ".join(f"{count} {_coloured(state)}" for state, count in record.counts.items() if count)
     name = escape(record.study.name)
     shown: list[Table | str] = [f"[bold]{name}[/bold] ({study_id}): {_coloured(record.state)}; {counts}"]
+    if record.state in ("queued", "running") and _is_lost(study_id):
+        shown.append("[red]not in the queue[/red]: nothing of it goes on until python -m tasks rebuild")
     running = stages[stages["state"] == "running"]
     if len(running):
         shown.append(_running_table(running))
@@ -122,6 +126,14 @@ def study_tables(store: Store, study_id: str) -> list[Table | str]:
     if told := in_words(divergences(store, [study_id])):
         shown.append(f"[yellow]diverged[/yellow] {escape(told)}")
     return shown
+
+
+def _is_lost(study_id: str) -> bool:
+    try:
+        with errors_explained():
+            return not leases.is_known(connect(0.0), study_id)
+    except BrokerError:
+        return False
 
 
 def _running_table(running: pd.DataFrame) -> Table:
