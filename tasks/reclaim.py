@@ -19,7 +19,7 @@ from tasks.turns import turn
 # What changed since then may belong to somebody at work who is not known here.
 GRACE_SECONDS = 3600.0
 
-KINDS = ("results", "weights", "checkpoints", "checkpoints of finished stages", "half-written files")
+KINDS = ("results", "weights", "checkpoints", "checkpoints of finished stages", "half-written content")
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def _sorted(files: Sequence[Kept], known: set[str], before: float) -> Waste:
 
 def _kind(file: Kept, orphaned: bool, finished: bool) -> str | None:
     if file.kind == "leftover":
-        return "half-written files"
+        return "half-written content"
     if file.kind == "checkpoint" and finished:
         return "checkpoints of finished stages"
     return {"result": "results", "weights": "weights", "checkpoint": "checkpoints"}[file.kind] if orphaned else None

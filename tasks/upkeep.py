@@ -17,6 +17,7 @@ from data.settings import settings
 from tasks.terminal import StudyId, out
 
 if TYPE_CHECKING:
+    from data.backup import Backup
     from data.backup import Progress as Told
     from tasks.rebuild import Rebuilt
 
@@ -42,9 +43,8 @@ def backup(
     with _copying("backup") as told:
         made = backups.backup(Store(config.database), file or backups.default_path(config.home), force, told)
     seconds = time.monotonic() - begin
-    held = f"{made.studies} studies, {made.results} of {made.stages} stages with results"
     out.print(f"wrote {escape(str(made.path))}", soft_wrap=True, highlight=False)
-    out.print(f"{size(made.size)}, {held}, in {seconds:.1f} s", highlight=False)
+    out.print(f"{size(made.size)}, {_held(made)}, in {seconds:.1f} s", highlight=False)
 
 
 @commands.command()
@@ -59,7 +59,7 @@ def restore(
 
     config = settings()
     found = backups.inspect(file)
-    out.print(f"the backup holds {found.studies} studies, {found.results} of {found.stages} stages with results")
+    out.print(f"the backup holds {_held(found)}", highlight=False)
     if not yes:
         typer.confirm(f"Put it in the place of {config.database}?", abort=True)
     # What waits to be recorded is told again below, where it is lost with the database that goes.
@@ -87,9 +87,11 @@ def delete(study_id: StudyId, yes: Yes = False) -> None:
     """Delete a study, running or not, with all that no other study has."""
     from tasks import deleting
     from tasks.broker import serving
+    from tasks.rebuild import require_database
     from tasks.recorder import drain_idle
 
     config = settings()
+    require_database(config)
     with serving(config):
         if config.redis_url is None:
             drain_idle(config)
@@ -115,17 +117,19 @@ def reclaim(
     """Report weights, results and checkpoints that no study has any more, and remove them when told to."""
     from tasks import reclaim as reclaiming
     from tasks.broker import serving
+    from tasks.rebuild import require_database
     from tasks.recorder import drain_idle
     from tasks.show import size
 
     config = settings()
+    require_database(config)
     with serving(config):
         if config.redis_url is None:
             drain_idle(config)
         waste = reclaiming.find_waste(config, 3600 * older)
         for kind, files in waste.files.items():
             if files:
-                out.print(f"{len(files)} {kind}, {size(sum(file.size for file in files))}", highlight=False)
+                out.print(f"{_files(len(files))} of {kind}, {size(sum(f.size for f in files))}", highlight=False)
         if waste.young:
             out.print(f"{size(waste.young)} more are spared, changed within {older:g} h", highlight=False)
         total = size(sum(file.size for file in waste.all))
@@ -134,10 +138,19 @@ def reclaim(
             return
         if not yes:
             out.print("Another installation that keeps its artifacts there too would lose what is its alone.")
-            typer.confirm(f"Remove {len(waste.all)} files, {total}, from {config.artifacts}?", abort=True)
+            typer.confirm(f"Remove {_files(len(waste.all))}, {total}, from {config.artifacts}?", abort=True)
         removed = reclaiming.reclaim(config, waste, 3600 * older)
         freed = size(sum(file.size for file in removed))
-        out.print(f"removed {len(removed)} files, {freed}", highlight=False)
+        out.print(f"removed {_files(len(removed))}, {freed}", highlight=False)
+
+
+def _held(found: "Backup") -> str:
+    studies = f"{found.studies} {'study' if found.studies == 1 else 'studies'}"
+    return f"{studies}, {found.results} of {found.stages} stages with results"
+
+
+def _files(count: int) -> str:
+    return f"{count} file{'' if count == 1 else 's'}"
 
 
 def _say(done: list["Rebuilt"]) -> None:

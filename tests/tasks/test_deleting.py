@@ -171,7 +171,7 @@ def test_orphans_are_found_by_kind_and_removed_but_for_young_ones(redis: Redis, 
         "weights": 1,
         "checkpoints": 1,
         "checkpoints of finished stages": 2,
-        "half-written files": 1,
+        "half-written content": 1,
     }
     assert waste.young > 0
     removed = reclaim(settings(), waste)
