@@ -13,9 +13,12 @@ from data.settings import Settings
 from data.store import Store
 from tasks import leases
 from tasks.broker import client, errors_explained
-from tasks.rebuild import require_database
+from tasks.rebuild import caught_up, require_database
 from tasks.show import size
 from tasks.turns import turn
+
+# How long the recorder is waited for; what it has not heard of by then is left over for `reclaim` at worst.
+PATIENCE = 3.0
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,7 @@ def outline(config: Settings, study_id: str) -> Outline:
     require_database(config)
     store, redis = Store(config.database), client(config, patience=0.0)
     with errors_explained(config):
+        caught_up(config, redis, PATIENCE)
         stages, own = _stages(store, redis, study_id)
         running = sum(state == "running" for state in leases.states(redis, sorted(own)).values())
     files = _files(Artifacts(config.artifacts), own)
@@ -89,6 +93,8 @@ def delete(config: Settings, study_id: str) -> int:
     require_database(config)
     store, redis = Store(config.database), client(config)
     with turn(config), errors_explained(config):
+        # One that was deleted a moment ago must not count as one that has the same stages.
+        caught_up(config, redis, PATIENCE)
         stages, _ = _stages(store, redis, study_id)
         forgotten = leases.forget(redis, study_id, datetime.now(UTC).isoformat(), stages)
         # A study that only the database knows may need what Redis has forgotten.

@@ -47,7 +47,7 @@ def rebuild(config: Settings) -> list[Rebuilt]:
     require_database(config)
     store, redis, artifacts = Store(config.database), client(config), Artifacts(config.artifacts)
     with errors_explained(config), turn(config):
-        caught_up(config, redis)
+        require_recorded(config, redis)
         _move_stream_on(redis, launches.newest_event(store))
         gone, finished = launches.deleted(store), artifacts.finished()
         done: list[Rebuilt] = []
@@ -72,17 +72,23 @@ def require_database(config: Settings) -> None:
         )
 
 
-def caught_up(config: Settings, redis: Redis) -> str:
-    """Wait until the recorder has written down all that was told so far; return the id of the last event of that."""
+def require_recorded(config: Settings, redis: Redis) -> None:
+    """Wait until the recorder has written down all that was told so far; RebuildError where it does not."""
+    if not caught_up(config, redis, RECORDER_SECONDS):
+        raise RebuildError("events wait to be recorded; start python -m tasks recorder, then try again")
+
+
+def caught_up(config: Settings, redis: Redis, seconds: float) -> bool:
+    """Wait for so long for the recorder to write down all that was told so far, and return whether it has."""
     # The events of a given Redis belong to the recorder beside it.
     if config.redis_url is None:
         drain_idle(config)
-    last, deadline = telemetry.last_event(redis), time.monotonic() + RECORDER_SECONDS
+    last, deadline = telemetry.last_event(redis), time.monotonic() + seconds
     while not telemetry.recorded_until(redis, last):
         if time.monotonic() > deadline:
-            raise RebuildError("events wait to be recorded; start python -m tasks recorder, then try again")
+            return False
         time.sleep(0.1)
-    return last
+    return True
 
 
 def _move_stream_on(redis: Redis, newest: str) -> None:
@@ -169,7 +175,7 @@ def _tell(
         return []
     fingerprints = [str(stage["fingerprint"]) for stage in body["stages"]]
     before = leases.states(redis, fingerprints)
-    caught_up(config, redis)
+    require_recorded(config, redis)
     recorded = _recorded_states(store, study_id)
     after = leases.states(redis, fingerprints)
     # What changes at this moment is on its way to the database by itself.

@@ -74,6 +74,18 @@ def test_what_only_it_has_goes_and_what_others_have_stays(redis: Redis, store: S
         deleting.delete(settings(), second)
 
 
+def test_two_that_share_everything_leave_nothing_however_soon_one_follows_the_other(redis: Redis, store: Store) -> None:
+    first, second = launch.launch(tiny_study()), launch.launch(tiny_study(name="Again"))
+    train(redis, planned(), 3)
+    recorder.drain_idle(settings())
+    assert deleting.delete(settings(), first) == 0
+    assert deleting.outline(settings(), second).own == len(planned().stages)
+    assert deleting.delete(settings(), second) == len(planned().stages)
+    assert kept_stages() == set()
+    recorder.drain_idle(settings())
+    assert queries.studies(store).empty
+
+
 def test_a_worker_that_trains_a_deleted_stage_loses_it_even_if_it_is_launched_again(redis: Redis, store: Store) -> None:
     study_id = launch.launch(tiny_study())
     root = next(iter(planned().stages))
