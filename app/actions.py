@@ -1,8 +1,8 @@
-"""What can be done about a study that was launched: cancel it, take it up again."""
+"""What can be done about a study that was launched: cancel it, take it up again, delete it."""
 
 import streamlit as st
 
-from app import live
+from app import deleting, live
 from app.reading import FINISHED
 from data.artifacts import ArtifactError
 from data.queries import StudyRecord, UnknownStudy
@@ -16,7 +16,7 @@ def retryable(record: StudyRecord) -> int:
 
 
 def actions(record: StudyRecord) -> None:
-    """Show the buttons that cancel a study or take it up again, where there is something to do."""
+    """Show the buttons that cancel a study or take it up again, where there is something to do, and delete it."""
     if record.state not in FINISHED and st.button("Cancel study", icon=":material/cancel:", key="cancel"):
         confirm_cancel(record.study_id)
     again = "Retry failed and cancelled stages"
@@ -28,6 +28,7 @@ def actions(record: StudyRecord) -> None:
         else:
             live.expect_change(record.study_id)
             st.rerun()
+    deleting.button(record)
 
 
 @st.dialog("Cancel this study?")

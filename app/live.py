@@ -8,8 +8,8 @@ import streamlit as st
 
 from app.reading import FINISHED
 from data.queries import StudyRecord
-from tasks import telemetry
-from tasks.broker import BrokerError, connect
+from tasks import leases, telemetry
+from tasks.broker import BrokerError, connect, errors_explained
 from tasks.telemetry import Progress, Worker
 
 # A page says at once that Redis does not answer, where a worker would keep trying.
@@ -19,6 +19,7 @@ KEEP = 1.0
 # The record of a study is behind what was asked of it for this long at most, unless no recorder runs.
 BEHIND = 20.0
 _EXPECTED = "studies_expected_to_change"
+_GONE = "studies_deleted"
 
 
 def expect_change(study_id: str) -> None:
@@ -30,6 +31,16 @@ def is_expected(study_id: str) -> bool:
     """Return whether `expect_change` was called for a study so recently that its record may be behind."""
     since = st.session_state.get(_EXPECTED, {}).get(study_id)
     return since is not None and time.monotonic() - since < BEHIND
+
+
+def expect_gone(study_id: str) -> None:
+    """Note that a study was just deleted, which its rows will show only in a moment."""
+    st.session_state.setdefault(_GONE, set()).add(study_id)
+
+
+def gone() -> set[str]:
+    """Return the ids of the studies that this visitor has deleted."""
+    return st.session_state.get(_GONE, set())  # type: ignore[no-any-return]
 
 
 def every(record: StudyRecord, seconds: float) -> float | None:
@@ -65,6 +76,22 @@ def queued() -> int | None:
         return _queued()
     except BrokerError:
         return None
+
+
+def is_lost(record: StudyRecord) -> bool:
+    """Return whether a study should go on, but Redis does not know it; False where Redis does not tell."""
+    if record.state in FINISHED or is_expected(record.study_id):
+        return False
+    try:
+        return not _is_known(record.study_id)
+    except BrokerError:
+        return False
+
+
+@st.cache_data(ttl=KEEP, max_entries=64, show_spinner=False)
+def _is_known(study_id: str) -> bool:
+    with errors_explained():
+        return leases.is_known(connect(PATIENCE), study_id)
 
 
 @st.cache_data(ttl=KEEP, max_entries=16, show_spinner=False)

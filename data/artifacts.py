@@ -4,10 +4,12 @@ import errno
 import os
 import re
 import secrets
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
@@ -20,6 +22,8 @@ from engine.stages import WeightsLost
 
 FINGERPRINT = re.compile(r"[0-9a-f]{32}")
 NAME = re.compile(r"[a-z_]+")
+# What S3 takes in one request.
+DELETED_AT_ONCE = 1000
 
 # What passes by itself, or once somebody has cleared space or mended a mount.
 PASSING = {
@@ -255,6 +259,83 @@ class Artifacts:
         if self._local:
             for leftover in Path(self._root, "weights", fingerprint).glob(".*.part"):
                 leftover.unlink(missing_ok=True)
+
+    def kept(self) -> "list[Kept]":
+        """Return every file that belongs to a stage, from one listing, those half written included; StoreAway."""
+        found = (_kept(path[len(self._root) + 1 :], size, modified) for path, size, modified in self._listed())
+        return [file for file in found if file is not None]
+
+    def remove(self, files: "Iterable[Kept]") -> None:
+        """Remove files that `kept` returned; results first, so that no stage counts as done whose weights are gone.
+
+        Raises ArtifactError where it may not, StoreAway; what is left then is found again.
+        """
+        paths = [f"{self._root}/{file.path}" for file in sorted(files, key=lambda file: file.kind != "result")]
+        if self._local:
+            for path in paths:
+                self._remove(path)
+            for folder in {Path(path).parent for path in paths} - {Path(self._root, "results")}:
+                # Unless somebody writes there anew.
+                with suppress(OSError):
+                    folder.rmdir()
+            return
+        for begin in range(0, len(paths), DELETED_AT_ONCE):
+            some = paths[begin : begin + DELETED_AT_ONCE]
+            try:
+                with self._reaching("remove", self.url):
+                    self._files.rm(some)
+            except FileNotFoundError:
+                # Some stores stop at one that is gone already.
+                for path in some:
+                    self._remove(path)
+
+    def _listed(self) -> Iterator[tuple[str, int, float]]:
+        """Yield path, bytes and time of last change of every file below results and weights."""
+        for part in ("results", "weights"):
+            if self._local:
+                yield from _listed_folder(Path(self._root, part))
+                continue
+            try:
+                with self._reaching("list", f"{self._root}/{part}"):
+                    found = self._files.find(f"{self._root}/{part}", detail=True)
+            except FileNotFoundError:
+                continue
+            for path, about in found.items():
+                at = about.get("LastModified") or about.get("created") or about.get("mtime")
+                yield str(path), int(about["size"]), at.timestamp() if isinstance(at, datetime) else float(at or 0)
+
+
+def _listed_folder(folder: Path) -> Iterator[tuple[str, int, float]]:
+    for parent, _, names in os.walk(folder):
+        for file in (Path(parent, name) for name in names):
+            # Workers write and rename meanwhile.
+            with suppress(FileNotFoundError):
+                state = file.stat()
+                yield str(file), state.st_size, state.st_mtime
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A file of a stage: its path below the URL, what it is, its bytes, and when it was last changed (since 1970)."""
+
+    path: str
+    fingerprint: str
+    kind: Literal["result", "weights", "checkpoint", "leftover"]
+    size: int
+    modified: float
+
+
+def _kept(path: str, size: int, modified: float) -> Kept | None:
+    result = re.fullmatch(r"results/([0-9a-f]{32})\.json", path)
+    weights = re.fullmatch(r"weights/([0-9a-f]{32})/([a-z_]+)\.safetensors", path)
+    leftover = re.fullmatch(
+        r"(?:results/\.|weights/)([0-9a-f]{32})(?:\.json|/\.[a-z_]+\.safetensors)\.[0-9a-f]+\.part", path
+    )
+    if result:
+        return Kept(path, result[1], "result", size, modified)
+    if weights:
+        return Kept(path, weights[1], "checkpoint" if weights[2] == "checkpoint" else "weights", size, modified)
+    return Kept(path, leftover[1], "leftover", size, modified) if leftover else None
 
 
 def write_whole(path: Path, content: bytes) -> None:

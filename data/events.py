@@ -128,8 +128,22 @@ class Cancelled(Body):
     at: Time
 
 
-Parsed = Launched | Changed | Measured | Finished | Cancelled
-BODIES: dict[str, type[Body]] = {"launched": Launched, "stage": Changed, "epochs": Measured, "cancelled": Cancelled}
+class Deleted(Body):
+    """A study was deleted; stages: the fingerprints that it had."""
+
+    study_id: StudyId
+    at: Time
+    stages: tuple[Fingerprint, ...] = ()
+
+
+Parsed = Launched | Changed | Measured | Finished | Cancelled | Deleted
+BODIES: dict[str, type[Body]] = {
+    "launched": Launched,
+    "stage": Changed,
+    "epochs": Measured,
+    "cancelled": Cancelled,
+    "deleted": Deleted,
+}
 KINDS = (*BODIES, "result")
 
 
@@ -154,7 +168,7 @@ def parse(event: Event) -> Parsed:
         raise EventError(event, f"{place}: {first['msg']}, given {str(first['input'])[:200]!r}") from error
     except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
         raise EventError(event, f"its body does not read: {str(error)[:500]}") from error
-    assert isinstance(body, Launched | Changed | Measured | Cancelled)
+    assert isinstance(body, Launched | Changed | Measured | Cancelled | Deleted)
     return body
 
 

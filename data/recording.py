@@ -9,7 +9,8 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from data.events import Cancelled, Changed, Finished, Launched, Measured, Parsed
+from data import deletion
+from data.events import Cancelled, Changed, Deleted, Finished, Launched, Measured, Parsed
 from data.states import StageState, merge, told
 from engine.plan import Stage
 from engine.results import Epoch
@@ -23,14 +24,18 @@ EPOCH_COLUMNS = attrgetter(*(field.name for field in fields(Epoch)))
 def apply(connection: duckdb.DuckDBPyConnection, events: Sequence[Parsed]) -> None:
     """Write events within the transaction that the connection is in.
 
-    Studies, stages and roles are written once and never change; so are results, with their overlaps and residuals.
+    Studies, stages and roles are written once and never change; so are results, with their overlaps and residuals. A
+    study that was deleted stays so, whatever else is told of it.
     """
-    _launches(connection, [event for event in events if isinstance(event, Launched)])
+    gone = deletion.deleted(connection)
+    _launches(connection, [event for event in events if isinstance(event, Launched) and event.study_id not in gone])
     _states(connection, [event for event in events if isinstance(event, Changed)])
     _epochs(connection, [event for event in events if isinstance(event, Measured)])
     _results(connection, [event for event in events if isinstance(event, Finished)])
-    cancelled = [(event.study_id, event.at) for event in events if isinstance(event, Cancelled)]
-    _insert(connection, "cancellations", cancelled)
+    cancelled = [event for event in events if isinstance(event, Cancelled) and event.study_id not in gone]
+    _insert(connection, "cancellations", [(event.study_id, event.at) for event in cancelled])
+    # Last, so that nothing of the same batch is left behind.
+    deletion.delete(connection, [event for event in events if isinstance(event, Deleted)])
 
 
 def _launches(connection: duckdb.DuckDBPyConnection, events: Sequence[Launched]) -> None:

@@ -20,19 +20,26 @@ def install(connection: duckdb.DuckDBPyConnection, folder: Path = FOLDER) -> int
     """
     newest = (folder / "schema.sql").read_text(encoding="utf-8")
     target = _declared(newest)
-    found = version(connection)
+    found = known_version(connection, target)
     if found == target:
         return found
-    if found > target:
-        raise SchemaError(
-            f"the database has version {found}, this Ticketscope knows versions up to {target}; "
-            "update Ticketscope, or set TICKETSCOPE_HOME to another folder"
-        )
     scripts = [newest] if found == 0 else [_migration(folder, number) for number in range(found + 1, target + 1)]
     connection.execute("BEGIN")
     for script in scripts:
         connection.execute(script)
     connection.execute("COMMIT")
+    return found
+
+
+def known_version(connection: duckdb.DuckDBPyConnection, newest: int | None = None) -> int:
+    """Return the version of a file's tables; SchemaError where a newer Ticketscope wrote them, or they are not ours."""
+    newest = newest or _declared((FOLDER / "schema.sql").read_text(encoding="utf-8"))
+    found = version(connection)
+    if found > newest:
+        raise SchemaError(
+            f"the database has version {found}, this Ticketscope knows versions up to {newest}; "
+            "update Ticketscope, or set TICKETSCOPE_HOME to another folder"
+        )
     return found
 
 

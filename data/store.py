@@ -81,6 +81,21 @@ class Store:
         except UNWRITABLE as error:
             raise StoreError(f"cannot write the database {self.path}: {error}; check space and rights there") from error
 
+    @contextmanager
+    def at_rest(self) -> Iterator[Path]:
+        """Keep writers away within the block, and yield the file, which nobody in this process may open meanwhile.
+
+        Beside it lies a write-ahead log, named as the file with .wal behind it, where the last writer was killed.
+        """
+        with shared(self._lock):
+            yield self.path
+
+    @contextmanager
+    def alone(self) -> Iterator[Path]:
+        """Keep everyone else away within the block, and yield the file, in whose place another may be put."""
+        with exclusive(self._lock):
+            yield self.path
+
     def record(self, events: Sequence[Event]) -> int:
         """Write a batch of events in one transaction and return how many it held.
 

@@ -12,7 +12,7 @@ import typer
 from rich.markup import escape
 
 from data.settings import SettingsError, settings
-from tasks import keeping
+from tasks import keeping, upkeep
 from tasks.broker import BrokerError, errors_explained
 from tasks.devices import DeviceError
 from tasks.terminal import StudyId, err, out, recorded
@@ -28,6 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(keeping.commands)
+app.add_typer(upkeep.commands)
 
 StudyFile = Annotated[
     str,

@@ -1,4 +1,4 @@
-"""The commands about what is kept: links, the password, exports."""
+"""The commands about what others get to see: links, the password, exports."""
 
 # Imported where used, as in tasks/__main__.py.
 

@@ -2,7 +2,7 @@
 
 import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -20,6 +20,7 @@ from engine.spec import Study, to_toml
 from tasks import leases, queue, telemetry
 from tasks.broker import connect, errors_explained
 from tasks.planning import Preview, plan_study, preview
+from tasks.turns import turn
 
 log = logging.getLogger(__name__)
 
@@ -41,8 +42,11 @@ def launch(study: Study, progress: Progress = silent) -> str:
         "stages": [{**stage.model_dump(mode="json"), "fingerprint": key} for key, stage in planned.stages.items()],
         "roles": [asdict(role) for role in planned.roles],
     }
-    with errors_explained():
-        _register(connect(), body, list(planned.stages.values()), progress)
+    stages = list(planned.stages.values())
+    # Before the turn, which others wait for: it may be a long upload.
+    _share_images(settings(), stages, progress)
+    with turn(settings()), errors_explained():
+        _register(connect(), body, stages)
     return study_id
 
 
@@ -63,9 +67,14 @@ def retry(study_id: str) -> None:
     redis = connect()
     with errors_explained():
         body = leases.launched(redis, study_id)
-        if body is None:
+    if body is None:
+        raise UnknownStudy(_unknown(study_id))
+    stages = [Stage.model_validate({k: v for k, v in s.items() if k != "fingerprint"}) for s in body["stages"]]
+    _share_images(settings(), stages, silent)
+    with turn(settings()), errors_explained():
+        # It may have been deleted while this waited.
+        if leases.launched(redis, study_id) is None:
             raise UnknownStudy(_unknown(study_id))
-        stages = [Stage.model_validate({k: v for k, v in s.items() if k != "fingerprint"}) for s in body["stages"]]
         _register(redis, body, stages)
 
 
@@ -80,24 +89,26 @@ def find(prefix: str) -> str:
     raise UnknownStudy(_unknown(prefix))
 
 
-def _register(redis: Redis, body: dict[str, Any], stages: Sequence[Stage], progress: Progress = silent) -> None:
+def _register(redis: Redis, body: dict[str, Any], stages: Sequence[Stage]) -> None:
     config = settings()
     fingerprints = [stage.fingerprint for stage in stages]
     # In this order: a stage becomes done in Redis only after its result is kept.
-    known = leases.states(redis, fingerprints)
+    states = leases.states(redis, fingerprints)
     artifacts = Artifacts(config.artifacts)
     finished = artifacts.finished() & set(fingerprints)
-    finished -= _publish_results(redis, config, artifacts, finished)
-    lost = {fingerprint for fingerprint, state in known.items() if state == "done"} - finished
-    _share_images(config, artifacts, [stage for stage in stages if stage.fingerprint not in finished], progress)
+    known = recorded(Store(config.database)) if finished and config.database.exists() else set()
+    finished -= tell_results(redis, artifacts, finished - known)
+    lost = {fingerprint for fingerprint, state in states.items() if state == "done"} - finished
     body = {**body, "reused": body.get("reused", sorted(finished))}
     queue.send(leases.register(redis, body["study_id"], body, stages, finished, lost))
 
 
-def _share_images(config: Settings, artifacts: Artifacts, stages: Sequence[Stage], progress: Progress) -> None:
-    """Put the images that some stages train on where workers on other hosts find them."""
+def _share_images(config: Settings, stages: Sequence[Stage], progress: Progress) -> None:
+    """Put the images that some stages have still to train on where workers on other hosts find them."""
+    artifacts = Artifacts(config.artifacts)
+    finished = artifacts.finished()
     # Limits differ, the images do not.
-    for images in {stage.images.identity: stage.images for stage in stages}.values():
+    for images in {s.images.identity: s.images for s in stages if s.fingerprint not in finished}.values():
         try:
             share(images, config.home, artifacts, progress)
         except DatasetError as error:
@@ -105,16 +116,13 @@ def _share_images(config: Settings, artifacts: Artifacts, stages: Sequence[Stage
             log.warning("%s is not copied for other hosts: %s", images.name, error)
 
 
-def _publish_results(redis: Redis, config: Settings, artifacts: Artifacts, finished: set[str]) -> set[str]:
-    """Tell the recorder the results that it may never have heard of, as of a study trained without Redis.
+def tell_results(redis: Redis, artifacts: Artifacts, fingerprints: Iterable[str]) -> set[str]:
+    """Tell the recorder results that it may never have heard of, as of a study trained without Redis.
 
     Returns the stages whose results do not read; they are trained again.
     """
-    if not finished:
-        return set()
-    known = recorded(Store(config.database)) if config.database.exists() else set()
     damaged = set()
-    for fingerprint in sorted(finished - known):
+    for fingerprint in sorted(fingerprints):
         try:
             result = artifacts.result(fingerprint)
         except ResultDamaged as error:

@@ -54,6 +54,19 @@ class Message:
     attempt: int
 
 
+@dataclass(frozen=True)
+class Adopted:
+    """A stage as `adopt` takes it: how it stands where Redis does not know it; told: the database has it so."""
+
+    fingerprint: str
+    spec: str
+    parent: str
+    state: State
+    attempt: int
+    error: str
+    told: bool
+
+
 class LeaseLost(Exception):
     """Another worker has the stage by now: leave it alone, write nothing more."""
 
@@ -87,6 +100,27 @@ def register(
         for stage in stages
     ]
     return _messages(_run(redis, "register", study_id, json.dumps(launched), json.dumps(entries)))
+
+
+def adopt(
+    redis: Redis, study_id: str, launched: Mapping[str, Any], cancelled_at: str | None, stages: Sequence[Adopted]
+) -> list[Message]:
+    """Make a study known again as the database has it, or tell it again as Redis has it; return what to send.
+
+    Unlike `register`, nothing starts anew: a stage that Redis knows stays as it is. stages: parents first.
+    """
+    cancelled = json.dumps({"study_id": study_id, "at": cancelled_at}) if cancelled_at else ""
+    entries = json.dumps([asdict(stage) for stage in stages])
+    return _messages(_run(redis, "adopt", study_id, json.dumps(launched), cancelled, entries))
+
+
+def forget(redis: Redis, study_id: str, at: str, stages: Iterable[str] = ()) -> set[str]:
+    """Remove a study and the stages that no other study has, and return those.
+
+    stages: fingerprints of the study that the database knows, in case Redis does not.
+    """
+    event = json.dumps({"study_id": study_id, "at": at})
+    return set(map(str, _run(redis, "forget", study_id, event, json.dumps(list(stages)))))
 
 
 def claim(redis: Redis, message: Message, worker: str, host: str, device: str, lease: float) -> Stage | None:
@@ -163,6 +197,16 @@ def launched(redis: Redis, study_id: str) -> dict[str, Any] | None:
     return None if text is None else dict(json.loads(str(text)))
 
 
+def is_known(redis: Redis, study_id: str) -> bool:
+    """Return whether Redis knows a study at all."""
+    return bool(redis.exists(f"{PREFIX}study:{study_id}"))
+
+
+def is_cancelled(redis: Redis, study_id: str) -> bool:
+    """Return whether a study was cancelled and not retried since."""
+    return redis.hget(f"{PREFIX}study:{study_id}", "cancelled") is not None
+
+
 def states(redis: Redis, fingerprints: Sequence[str]) -> dict[str, State]:
     """Return the state of each stage that Redis knows."""
     pipeline = redis.pipeline(transaction=False)
@@ -175,6 +219,11 @@ def states(redis: Redis, fingerprints: Sequence[str]) -> dict[str, State]:
 def members(redis: Redis, study_id: str) -> list[str]:
     """Return the fingerprints of a study's stages, in no order; none for a study not known."""
     return [str(member) for member in redis.smembers(f"{PREFIX}members:{study_id}")]
+
+
+def all_members(redis: Redis, but: str = "") -> set[str]:
+    """Return the fingerprints of the stages of all studies, but for one."""
+    return {fingerprint for study_id in studies(redis) if study_id != but for fingerprint in members(redis, study_id)}
 
 
 def counts(redis: Redis, study_id: str) -> Counter[State]:

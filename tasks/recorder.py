@@ -84,7 +84,7 @@ def drain(redis: Redis, store: Store, pending: bool, block: int | None = BLOCK_M
 
     pending: first take what an earlier recorder had read but not acknowledged. block: milliseconds to wait for events.
     """
-    _join_group(redis)
+    join(redis)
     entries: list[tuple[str, dict[str, str]]] = []
     if pending:
         entries = _claim_pending(redis)
@@ -164,7 +164,8 @@ def _order(identifier: str) -> tuple[int, int]:
     return int(milliseconds), int(sequence)
 
 
-def _join_group(redis: Redis) -> None:
+def join(redis: Redis) -> None:
+    """Have the stream and the recorder's place in it, from its first event on, be there."""
     try:
         redis.xgroup_create(EVENTS, GROUP, id="0", mkstream=True)
     except ResponseError as error:

@@ -14,6 +14,8 @@ from rich.table import Column, Table
 from data import queries
 from data.divergence import divergences, in_words
 from data.store import Store
+from tasks import leases
+from tasks.broker import BrokerError, connect, errors_explained
 from tasks.launch import Preview
 from tasks.leases import State
 from tasks.telemetry import Worker
@@ -32,6 +34,16 @@ def duration(seconds: float) -> str:
         return f"{minutes} min"
     hours, rest = divmod(minutes, 60)
     return f"{hours} h {rest} min" if hours < 48 else f"{hours / 24:.1f} days"
+
+
+def size(count: int) -> str:
+    """Return bytes for people to read, such as 3.4 MB."""
+    number = float(count)
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if number < 1000:
+            return f"{number:.0f} {unit}" if unit == "bytes" else f"{number:.1f} {unit}"
+        number /= 1000
+    return f"{number:.1f} TB"
 
 
 def plan_table(name: str, preview: Preview, one_by_one: int | None = None) -> Table:
@@ -103,6 +115,8 @@ def study_tables(store: Store, study_id: str) -> list[Table | str]:
     counts = ", ".join(f"{count} {_coloured(state)}" for state, count in record.counts.items() if count)
     name = escape(record.study.name)
     shown: list[Table | str] = [f"[bold]{name}[/bold] ({study_id}): {_coloured(record.state)}; {counts}"]
+    if record.state in ("queued", "running") and _is_lost(study_id):
+        shown.append("[red]not in the queue[/red]: nothing of it goes on until python -m tasks rebuild")
     running = stages[stages["state"] == "running"]
     if len(running):
         shown.append(_running_table(running))
@@ -112,6 +126,14 @@ def study_tables(store: Store, study_id: str) -> list[Table | str]:
     if told := in_words(divergences(store, [study_id])):
         shown.append(f"[yellow]diverged[/yellow] {escape(told)}")
     return shown
+
+
+def _is_lost(study_id: str) -> bool:
+    try:
+        with errors_explained():
+            return not leases.is_known(connect(0.0), study_id)
+    except BrokerError:
+        return False
 
 
 def _running_table(running: pd.DataFrame) -> Table:

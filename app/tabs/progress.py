@@ -38,6 +38,12 @@ def body(record: StudyRecord) -> None:
     if record.state not in reading.FINISHED:
         now, trouble = live.progress(tuple(rows["fingerprint"]))
     overview(record, rows, now)
+    if live.is_lost(record):
+        st.warning(
+            "The queue does not know this study any more, so nothing of it goes on. "
+            "`python -m tasks rebuild` on the machine of the dashboard takes it up again.",
+            icon=":material/link_off:",
+        )
     if trouble:
         st.warning(f"Live speeds are missing: {trouble}", icon=":material/cloud_off:")
     elif record.state not in reading.FINISHED:

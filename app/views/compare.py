@@ -6,6 +6,7 @@ import streamlit as st
 from app import access, compare_page, reading, sharing, words
 from app.compare_state import CompareState, decode, encode, from_query, to_query
 from data import views
+from data.queries import UnknownStudy
 from data.store import StoreError
 from data.views import ViewError
 
@@ -149,5 +150,8 @@ def page() -> None:
 access.require_owner()
 try:
     page()
+except UnknownStudy:
+    # One was deleted while the page was drawn; the list of studies leaves it out in a moment.
+    st.rerun()
 except StoreError as error:
     st.error(str(error), icon=":material/database_off:")

@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from app import access, drawing, reading, words
+from app import access, deleting, drawing, live, reading, words
 from data.settings import settings
 from data.store import StoreError
 
@@ -65,7 +65,7 @@ def empty() -> None:
 def listing(query: str, every: float) -> None:
     """Show the studies that hold every word of a query; every: seconds between two looks."""
     try:
-        studies = reading.studies()
+        studies = _studies()
     except StoreError as error:
         st.error(str(error), icon=":material/database_off:")
         return
@@ -99,8 +99,14 @@ def nothing_yet() -> None:
     empty()
 
 
+def _studies() -> pd.DataFrame:
+    """Return all studies but those that this visitor has deleted, whose rows go in a moment."""
+    found = reading.studies()
+    return found[~found["study_id"].isin(live.gone())]
+
+
 def _any() -> bool:
-    return reading.exists() and not reading.studies().empty
+    return reading.exists() and not _studies().empty
 
 
 def _text(row: pd.Series) -> str:
@@ -111,6 +117,7 @@ def _text(row: pd.Series) -> str:
 def page() -> None:
     """Draw the page."""
     drawing.still()
+    deleting.tell()
     with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
         st.title("Studies", anchor=False, width="content")
         if st.button("New study", type="primary", icon=":material/add:", key="new_study"):
@@ -122,7 +129,7 @@ def page() -> None:
         query = st.text_input(
             "Search studies", type="search", key="search", placeholder="Search", label_visibility="collapsed"
         )
-        every = pace(reading.studies())
+        every = pace(_studies())
         st.fragment(listing, run_every=every)(query, every)
     except StoreError as error:
         st.error(str(error), icon=":material/database_off:")

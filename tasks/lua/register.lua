@@ -10,7 +10,7 @@ for _, stage in ipairs(stages) do
   redis.call('SADD', prefix .. 'members:' .. study, fingerprint)
   redis.call('SADD', prefix .. 'studies:' .. fingerprint, study)
   if not state then
-    set(fingerprint, 'spec', stage.spec, 'parent', stage.parent, 'attempt', 1)
+    set(fingerprint, 'spec', stage.spec, 'parent', stage.parent, 'attempt', first_attempt())
     if stage.parent ~= '' then redis.call('RPUSH', prefix .. 'children:' .. stage.parent, fingerprint) end
   elseif state == 'failed' or state == 'cancelled' or stage.lost then
     next_attempt(fingerprint)

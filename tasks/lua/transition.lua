@@ -6,6 +6,7 @@
 --   study:<study>           hash: launched (as published), cancelled
 --   members:<study>         set of fingerprints
 --   leases, queued          sorted sets of fingerprints by the end of their lease, by when they were last sent (ms)
+--   attempts                the highest attempt of any stage that was forgotten
 --   events                  the stream that the recorder drains
 local prefix = KEYS[1]
 
@@ -78,4 +79,9 @@ end
 
 local function next_attempt(fingerprint)
   redis.call('HINCRBY', prefix .. 'stage:' .. fingerprint, 'attempt', 1)
+end
+
+-- A stage that was forgotten and comes again must not meet a worker that still holds it from before.
+local function first_attempt()
+  return tonumber(redis.call('GET', prefix .. 'attempts') or 0) + 1
 end

@@ -1,5 +1,6 @@
 from datetime import UTC, datetime
 
+import duckdb
 from streamlit.testing.v1 import AppTest
 
 from app import reading
@@ -78,3 +79,14 @@ def test_a_database_that_is_none_is_explained(store: Store) -> None:
     store.path.write_bytes(b"not a database" * 1000)
     app = open_page(PAGE)
     assert "cannot open the database" in app.error[0].value
+
+
+def test_a_database_of_a_newer_version_is_explained(store: Store, study: Study) -> None:
+    record(store, study)
+    with duckdb.connect(str(store.path)) as connection:
+        connection.execute("UPDATE meta SET value = '999' WHERE key = 'version'")
+    reading._store.cache_clear()
+    for page in (PAGE, "views/study.py", "views/compare.py"):
+        (error,) = open_page(page, study="made-study-0001").error
+        assert "has version 999, this Ticketscope knows versions up to" in error.value
+        assert "update Ticketscope" in error.value

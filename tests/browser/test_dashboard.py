@@ -165,3 +165,25 @@ def test_an_unknown_study_leads_back_to_the_list(watched: Watched) -> None:
     expect(watched.page.get_by_text("No study 'gone' is recorded here")).to_be_visible()
     watched.page.get_by_role("link", name="All studies").click()
     expect(watched.page.get_by_role("link", name="Finished before")).to_be_visible()
+
+
+def test_deleting_asks_first_and_leads_to_the_list(watched: Watched) -> None:
+    watched.open("/new_study")
+    fill_in(watched, LONG.replace("Long", "Unwanted"))
+    launch(watched)
+    page = watched.page
+    page.locator(".st-key-delete button").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("that no other study has", timeout=20_000)
+    page.locator(".st-key-delete_no button").click()
+    expect(dialog).to_have_count(0)
+    page.locator(".st-key-delete button").click()
+    page.locator(".st-key-delete_yes button").click()
+    expect(page.get_by_test_id("stToast")).to_contain_text("Deleted “Unwanted study”", timeout=20_000)
+    expect(page.get_by_role("heading", name="Studies", exact=True)).to_be_visible()
+    watched.ready()
+    expect(page.get_by_role("link", name="Unwanted study")).to_have_count(0)
+    # Also for who did not delete it, once it is recorded.
+    page.reload()
+    expect(page.get_by_role("link", name="Finished before")).to_be_visible(timeout=20_000)
+    expect(page.get_by_role("link", name="Unwanted study")).to_have_count(0, timeout=20_000)

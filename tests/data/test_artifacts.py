@@ -2,6 +2,7 @@ import multiprocessing
 import os
 import signal
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -163,3 +164,24 @@ def test_a_writer_killed_at_any_moment_leaves_old_or_new_weights_whole(tmp_path:
     leftover.write_bytes(b"half")
     artifacts.finish(result.fingerprint, result)
     assert [path.name for path in leftover.parent.iterdir()] == ["trained.safetensors"]
+
+
+def test_every_file_of_a_stage_is_listed_and_can_be_removed(artifacts: Artifacts) -> None:
+    begin = time.time() - 2
+    for fingerprint, result in made_results(made_plan()).items():
+        artifacts.save(fingerprint, "trained", {"w": torch.zeros(3)})
+        artifacts.finish(fingerprint, result)
+    artifacts.save(ONE, "checkpoint", {"w": torch.zeros(3)})
+    count = len(made_plan().stages)
+    found = artifacts.kept()
+    assert Counter(file.kind for file in found) == {"result": count, "weights": count, "checkpoint": 1}
+    assert {file.fingerprint for file in found} == {*made_plan().stages, ONE}
+    assert all(file.size > 0 and begin <= file.modified <= time.time() + 2 for file in found)
+    gone, *left = [file for file in found if file.kind == "weights"]
+    artifacts.remove([file for file in found if file.fingerprint in (gone.fingerprint, ONE)])
+    assert {file.fingerprint for file in artifacts.kept()} == {file.fingerprint for file in left}
+    # Again, and by another: what is gone need not be removed.
+    artifacts.remove(found)
+    assert artifacts.kept() == []
+    assert artifacts.finished() == set()
+    assert Artifacts(artifacts.url + "/nowhere").kept() == []

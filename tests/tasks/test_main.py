@@ -4,7 +4,6 @@ import json
 import shutil
 import socket
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,35 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 from filelock import FileLock
 
-from data.settings import settings
 from engine.spec import load_study, to_toml
 from tasks import leases
-from tasks.__main__ import main
 from tasks.process import ROOT, python
 from tests.machine import Machine, diverging_study, folder_of_images, free_port, tiny_study, wait_for
-
-Command = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def command(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Run a command in this process; returns its exit code, stdout and stderr."""
-    del home
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        settings.cache_clear()
-        monkeypatch.setattr(sys, "argv", ["python -m tasks", *arguments])
-        monkeypatch.setenv("COLUMNS", "200")
-        capsys.readouterr()
-        code = 0
-        try:
-            main()
-        except SystemExit as ended:
-            code = int(ended.code or 0)
-        shown = capsys.readouterr()
-        return code, shown.out, shown.err
-
-    return call
+from tests.tasks.conftest import Command
 
 
 @pytest.fixture
@@ -107,6 +82,11 @@ def test_bad_studies_are_refused(
         (("status", "abc"), ("abc", "status")),
         (("cancel", "abc"), ("abc", "status")),
         (("retry", "abc"), ("abc", "launch")),
+        (("delete", "abc"), ("no database", "TICKETSCOPE_HOME")),
+        (("rebuild",), ("no database", "recorder")),
+        (("reclaim",), ("no database", "recorder")),
+        (("backup",), ("no database", "TICKETSCOPE_HOME")),
+        (("restore", "no.duckdb"), ("no.duckdb", "backup")),
         (("export", "abc", "--out", "x"), ("abc",)),
         (("run", "demo", "--out", "x", "--device", "tpu"), ("tpu", "auto")),
         (("run", "demo", "--out", "x", "--device", "cuda:99"), ("cuda:99",)),
@@ -204,9 +184,10 @@ def test_a_refusal_shows_no_traceback_in_a_process_of_its_own(home: Path) -> Non
     assert len(ended.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize(
-    "name", ["up", "worker", "recorder", "plan", "launch", "run", "status", "cancel", "retry", "export"]
-)
+COMMANDS = "up worker recorder plan launch run status cancel retry export backup restore rebuild delete reclaim"
+
+
+@pytest.mark.parametrize("name", COMMANDS.split())
 def test_every_command_explains_itself(command: Command, name: str) -> None:
     code, shown, _ = command(name, "--help")
     assert code == 0

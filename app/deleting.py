@@ -1,0 +1,61 @@
+"""Deleting a study: what would go is told first, and the list of studies says that it is gone."""
+
+import streamlit as st
+
+from app import live, words
+from data.artifacts import ArtifactError
+from data.queries import StudyRecord, UnknownStudy
+from data.settings import settings
+from data.store import StoreError
+from tasks import deleting
+from tasks.broker import BrokerError
+from tasks.rebuild import RebuildError
+
+_TOLD = "study_deleted"
+_REFUSALS = (BrokerError, UnknownStudy, RebuildError, StoreError)
+
+
+def button(record: StudyRecord) -> None:
+    """Show the button that asks whether to delete a study."""
+    if st.button("Delete", icon=":material/delete:", key="delete"):
+        confirm(record.study_id, record.study.name)
+
+
+def tell() -> None:
+    """Say which study was just deleted, once."""
+    if told := st.session_state.pop(_TOLD, None):
+        st.toast(told, icon=":material/delete:")
+
+
+@st.dialog("Delete this study?")
+def confirm(study_id: str, name: str) -> None:
+    """Say what deleting a study takes away, and do it when told to."""
+    try:
+        with st.spinner("Looking at what it holds…"):
+            lines = deleting.told(deleting.outline(settings(), study_id))
+    except (*_REFUSALS, ArtifactError) as error:
+        st.error(str(error))
+        return
+    st.markdown(f"**{words.plain(name)}** cannot be brought back, but for launching it again.")
+    st.markdown("\n".join(f"- {line}" for line in lines))
+    with st.container(horizontal=True):
+        if st.button("Delete the study", type="primary", key="delete_yes"):
+            _delete(study_id, name)
+        if st.button("Keep it", key="delete_no"):
+            st.rerun()
+
+
+def _delete(study_id: str, name: str) -> None:
+    told = f"Deleted “{words.plain(name)}”."
+    try:
+        with st.spinner("Deleting…"):
+            deleting.delete(settings(), study_id)
+    except ArtifactError as error:
+        # The study is gone all the same.
+        told += f" Some files stayed, which `python -m tasks reclaim` removes later: {error}"
+    except _REFUSALS as error:
+        st.error(str(error))
+        return
+    live.expect_gone(study_id)
+    st.session_state[_TOLD] = told
+    st.switch_page("views/studies.py")

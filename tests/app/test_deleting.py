@@ -1,0 +1,88 @@
+"""Deleting on a study's page: told first, done when told to, and said on the list of studies."""
+
+from collections.abc import Iterator
+
+import pytest
+import streamlit as st
+from redis import Redis
+
+from data import queries, shares, views
+from data.settings import settings
+from data.store import Store
+from engine.spec import Study
+from tasks import launch, leases, recorder
+from tasks.broker import serving
+from tests.app.dashboard import open_page, rerun, texts
+from tests.app.made_study import record
+from tests.machine import tiny_study
+
+PAGE = "views/study.py"
+
+
+@pytest.fixture
+def redis(home: object) -> Iterator[Redis]:
+    """A Redis of its own."""
+    del home
+    with serving(settings()) as client:
+        yield client
+        client.close()
+
+
+def test_a_study_is_deleted_only_when_told_to_and_the_list_says_so(store: Store, redis: Redis) -> None:
+    one, two = launch.launch(tiny_study(pruners=["oneshot"])), launch.launch(tiny_study(pruners=["iterative"]))
+    recorder.drain_idle(settings())
+    shares.create(store, [one])
+    app = open_page(PAGE, study=one)
+    app.button(key="delete").click()
+    rerun(app)
+    said = texts(app)
+    assert "**Tiny** cannot be brought back" in said
+    assert "2 stages that no other study has" in said
+    assert "3 stages that other studies have too: kept" in said
+    assert "1 link to it alone: ended" in said
+    assert leases.studies(redis) == sorted((one, two))
+    # A browser runs the dialog again by itself; here the whole page runs, and has to open it again.
+    app.button(key="delete").click()
+    app.button(key="delete_yes").click()
+    rerun(app)
+    assert leases.studies(redis) == [two]
+    # Streamlit's test of a page does not follow a switch to another; its session goes on there.
+    app.switch_page("views/studies.py")
+    rerun(app)
+    assert [link.label for link in app.get("page_link")] == ["**Tiny**"]
+    assert [toast.value for toast in app.toast] in ([], ["Deleted “Tiny”."])
+    recorder.drain_idle(settings())
+    assert list(queries.studies(store)["study_id"]) == [two]
+
+
+def test_without_redis_it_is_said_why_nothing_can_be_deleted(store: Store, study: Study) -> None:
+    record(store, study)
+    app = open_page(PAGE, study="made-study-0001")
+    app.button(key="delete").click()
+    rerun(app)
+    assert "Redis is not running" in "\n".join(error.value for error in app.error)
+    assert not [button for button in app.button if button.key == "delete_yes"]
+
+
+def test_a_study_that_the_queue_lost_says_what_to_do(store: Store, redis: Redis) -> None:
+    study_id = launch.launch(tiny_study())
+    recorder.drain_idle(settings())
+    assert "rebuild" not in texts(open_page(PAGE, study=study_id))
+    redis.flushall()
+    st.cache_data.clear()
+    assert "python -m tasks rebuild" in texts(open_page(PAGE, study=study_id))
+    del store
+
+
+def test_views_and_comparisons_bear_a_study_that_is_gone(store: Store, study: Study, redis: Redis) -> None:
+    record(store, study, study_id="one-of-two")
+    record(store, study.model_copy(update={"name": "Other"}), study_id="two-of-two")
+    views.save(store, "Both", "s=one-of-two~two-of-two")
+    _, token = shares.create(store, ["one-of-two", "two-of-two"], "s=one-of-two~two-of-two")
+    leases.forget(redis, "one-of-two", "2026-01-01T00:00:00+00:00")
+    recorder.drain_idle(settings())
+    app = open_page("views/compare.py", s="one-of-two~two-of-two")
+    assert app.multiselect(key="compare_studies").value == ["two-of-two"]
+    shared = open_page("views/shared.py", share=token)
+    assert "This link shows nothing" not in texts(shared)
+    assert "Small study" not in texts(shared)
