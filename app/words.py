@@ -138,6 +138,11 @@ def plain(text: str) -> str:
     return "".join(f"\\{letter}" if letter in "\\`*_{}[]()#+-!|<>$:~" else letter for letter in text)
 
 
+def code(text: str) -> str:
+    """Return text as code in Markdown, or where it holds what would end the code, as text."""
+    return plain(text) if re.search(r"[`\[\]\\\n]", text) else f"`{text}`"
+
+
 def minus(text: str) -> str:
     """Return a text with its negative numbers written with a minus sign, not a hyphen."""
     return re.sub(r"(?<![\w.])-(?=\d)", "−", text)

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app import access, live, reading, study_page
+from app import access, live, reading, study_page, words
 from data.queries import UnknownStudy
 from data.store import StoreError
 
@@ -43,7 +43,7 @@ def page() -> None:
             missing(f"No study {study_id!r} is recorded here: the address may be cut, or from another installation.")
         return
     except StoreError as error:
-        st.error(str(error), icon=":material/database_off:")
+        st.error(words.plain(str(error)), icon=":material/database_off:")
         return
     study_page.draw(record)
 
