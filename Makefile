@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help up test check browser lock clean
+.PHONY: help up test check chaos browser lock clean
 
 help: ## say what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -17,6 +17,9 @@ check: $(VENV)/.installed-dev ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+chaos: $(VENV)/.installed-dev ## strike a running study with faults, and compare what is left with the study left alone
+	$(BIN)/python -m tests.faults.chaos
 
 browser: $(VENV)/.installed-dev
 	@$(BIN)/python tests/browser/chromium.py --install

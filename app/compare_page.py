@@ -7,7 +7,16 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app import compare_accuracy, compare_controls, compare_overlap, compare_sweep, drawing, reading, reading_compare
+from app import (
+    compare_accuracy,
+    compare_controls,
+    compare_overlap,
+    compare_sweep,
+    divergence,
+    drawing,
+    reading,
+    reading_compare,
+)
 from app.compare_points import in_order
 from app.compare_state import CompareState, Field, Mode
 
@@ -40,8 +49,11 @@ def draw(state: CompareState, studies_allowed: Sequence[str] | None = None) -> C
         st.info("Pick one study or several to compare what they have measured.", icon=":material/compare_arrows:")
         return state
     rows = reading_compare.accuracy(state.studies)
+    diverged = reading_compare.divergences(state.studies)
     if rows.empty:
-        st.info("No training of these studies is done yet. The first points appear here as soon as one is.")
+        divergence.nothing(
+            diverged, "No training of these studies is done yet. The first points appear here as soon as one is."
+        )
         return state
     usable, problems = compare_controls.usable(state, rows)
     for problem in problems:
@@ -56,6 +68,7 @@ def draw(state: CompareState, studies_allowed: Sequence[str] | None = None) -> C
         **compare_controls.bound("mode", state.mode),
     )
     compare_controls.filters(state, rows, starts=state.mode != "overlap", pruners=state.mode != "sweep")
+    divergence.note(diverged)
     _BODIES[state.mode](state, rows)
     return state
 

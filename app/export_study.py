@@ -40,7 +40,7 @@ bit for bit. On a GPU this is not promised.
 """
 
 _ABOUT = {
-    "accuracy": "a row per finished training: final and best test accuracy and loss",
+    "accuracy": "a row per finished training: final and best test accuracy and loss, or when it diverged",
     "overlap": "a row per pair of networks, layer and p: the counts behind the overlap ratio R_p",
     "epochs": "a row per training and epoch",
     "claims": "a row per claim of the paper and scope: verdict, effect, interval, n",
@@ -67,7 +67,7 @@ def everything(store: Store, study_id: str, tell: Progress | None = None) -> byt
         for index, (name, table) in enumerate(frames.items()):
             tell(0.1 + 0.3 * index / len(frames), f"Writing the table of {name}")
             write(f"tables/{name}.parquet", parquet(table))
-            write(f"tables/{name}.csv", csv(table.to_pandas()))
+            write(f"tables/{name}.csv", csv(table.to_pandas(integer_object_nulls=True)))
         for index, item in enumerate(drawn):
             tell(0.4 + 0.6 * index / len(drawn), f"Drawing chart {index + 1} of {len(drawn)}")
             spec = picture(item.spec, item.saving)

@@ -127,6 +127,7 @@ class Runs:
 
     accuracy: pd.DataFrame
     pooled: pd.DataFrame
+    diverged: pd.DataFrame
     verdicts: tuple[Verdict, ...]
     done: int
     asked: int
@@ -161,12 +162,12 @@ def _runs(name: str, chosen: Settings, identities: tuple[tuple[str, str], ...], 
     finished = _recorded(reading.marker())
     roles = [role for role in one.roles if role.fingerprint in finished]
     if not roles:
-        return Runs(pd.DataFrame(), pd.DataFrame(), (), 0, len(one.stages))
+        return Runs(pd.DataFrame(), pd.DataFrame(), pd.DataFrame(), (), 0, len(one.stages))
     measured = _measured(chosen, _identities(study(paper.ALL, chosen).datasets), changed)
-    accuracy, pooled = measured.accuracy.of(roles), measured.pooled.of(roles)
+    accuracy, pooled, diverged = (rows.of(roles) for rows in (measured.accuracy, measured.pooled, measured.diverged))
     pooled = pooled[pooled["p"].isin(one.study.overlap_p)]
-    verdicts = evaluate(*from_frames(accuracy, pooled), claims=paper.FIGURES[name].claims)
-    return Runs(accuracy, pooled, verdicts, len(finished & one.stages.keys()), len(one.stages))
+    verdicts = evaluate(*from_frames(accuracy, pooled, diverged), claims=paper.FIGURES[name].claims)
+    return Runs(accuracy, pooled, diverged, verdicts, len(finished & one.stages.keys()), len(one.stages))
 
 
 class _ByRole:
@@ -190,6 +191,7 @@ class _ByRole:
 class _Measured:
     accuracy: _ByRole
     pooled: _ByRole
+    diverged: _ByRole
     means: Means
 
 
@@ -207,4 +209,5 @@ def _measured(chosen: Settings, identities: tuple[tuple[str, str], ...], changed
     roles = [role for role in one.roles if role.fingerprint in finished]
     accuracy = figures.accuracy(reading.store(), roles)
     pooled = figures.pooled_overlaps(reading.store(), roles, PAIRS, one.study.overlap_p)
-    return _Measured(_ByRole(accuracy), _ByRole(pooled), thumbnail.means(accuracy, pooled))
+    diverged = figures.diverged(reading.store(), roles)
+    return _Measured(_ByRole(accuracy), _ByRole(pooled), _ByRole(diverged), thumbnail.means(accuracy, pooled))

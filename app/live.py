@@ -47,10 +47,24 @@ def progress(fingerprints: tuple[str, ...]) -> tuple[dict[str, Progress], str | 
 
 def workers() -> tuple[list[Worker], str | None]:
     """Return the live workers, and why they are unknown where they are."""
+    known, trouble = known_workers()
+    return [worker for worker in known if not worker.is_silent()], trouble
+
+
+def known_workers() -> tuple[list[Worker], str | None]:
+    """Return the live workers and the silent ones, and why they are unknown where they are."""
     try:
-        return _workers(), None
+        return _known_workers(), None
     except BrokerError as error:
         return [], str(error)
+
+
+def queued() -> int | None:
+    """Return how many stages wait for a free worker; None where Redis does not tell."""
+    try:
+        return _queued()
+    except BrokerError:
+        return None
 
 
 @st.cache_data(ttl=KEEP, max_entries=16, show_spinner=False)
@@ -59,8 +73,13 @@ def _progress(fingerprints: tuple[str, ...]) -> dict[str, Progress]:
 
 
 @st.cache_data(ttl=KEEP, show_spinner=False)
-def _workers() -> list[Worker]:
-    return telemetry.workers(connect(PATIENCE))
+def _known_workers() -> list[Worker]:
+    return telemetry.known_workers(connect(PATIENCE))
+
+
+@st.cache_data(ttl=KEEP, show_spinner=False)
+def _queued() -> int:
+    return telemetry.queued(connect(PATIENCE))
 
 
 def epochs_done(rows: pd.DataFrame, now: Mapping[str, Progress]) -> pd.Series:
@@ -85,7 +104,7 @@ def seconds_left(rows: pd.DataFrame, now: Mapping[str, Progress]) -> float | Non
     """
     going = rows["state"].isin(["waiting", "queued", "running"])
     left = float((rows["epochs"] - epochs_done(rows, now))[going].sum())
-    measured = rows[(rows["state"] == "done") & rows["seconds"].notna()]
+    measured = rows[(rows["state"] == "done") & rows["seconds"].notna() & rows["diverged"].isna()]
     if len(measured):
         each = float(measured["seconds"].sum() / measured["epochs"].sum())
     else:

@@ -30,6 +30,7 @@ pages = [
     st.Page("views/compare.py", title="Compare", icon=":material/compare_arrows:"),
     st.Page("views/new_study.py", title="New study", icon=":material/add_circle:"),
     st.Page("views/links.py", title="Shared links", icon=":material/share:"),
+    st.Page("views/workers.py", title="Workers", icon=":material/memory:"),
     st.Page("views/glossary.py", title="Glossary", icon=":material/dictionary:"),
     st.Page("views/study.py", title="Study", visibility="hidden"),
     st.Page("views/figure.py", title="Figure", visibility="hidden"),

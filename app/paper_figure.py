@@ -6,6 +6,7 @@ import streamlit as st
 
 from app import (
     charts_figure,
+    divergence,
     drawing,
     figure_data,
     figure_numbers,
@@ -100,6 +101,7 @@ def _body(figure: Figure, chosen: Settings, spread: Spread) -> None:
     """Draw what changes while trainings run: the panels, the numbers and the verdicts."""
     runs = figure_data.runs(figure, chosen)
     st.progress(runs.done / max(1, runs.asked), text=f"{runs.done:,} of {words.plural(runs.asked, 'training')} done")
+    divergence.note(runs.diverged)
     if not runs.done:
         st.info("Nothing of this figure is trained under these settings yet. Launch it, or choose other settings.")
     if _is_table(figure):

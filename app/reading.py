@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from data import queries
+from data import divergence, membership, queries
 from data.queries import StudyRecord
 from data.revision import Revision, revision
 from data.settings import settings
@@ -85,6 +85,16 @@ def accuracy(study_id: str) -> pd.DataFrame:
     return _accuracy(study_id, measured(study_id))
 
 
+def diverged(study_id: str) -> pd.DataFrame:
+    """Return the points of a study that diverged; columns are those of `data.queries.diverged`."""
+    return _diverged(study_id, measured(study_id))
+
+
+def divergences(study_id: str) -> pd.DataFrame:
+    """Return the stages of a study that diverged; columns are those of `data.divergence.divergences`."""
+    return _divergences(study_id, measured(study_id))
+
+
 def epochs(study_id: str, fingerprints: tuple[str, ...]) -> pd.DataFrame:
     """Return the epochs of some of a study's stages; columns are those of `data.queries.epochs`."""
     return _epochs(study_id, fingerprints, standing(study_id))
@@ -103,6 +113,17 @@ def pooled_overlaps(study_id: str) -> pd.DataFrame:
 def residuals(study_id: str) -> pd.DataFrame:
     """Return ADMM's residuals; columns are those of `data.queries.residuals`."""
     return _residuals(study_id, measured(study_id))
+
+
+def studies_of(fingerprints: tuple[str, ...]) -> pd.DataFrame:
+    """Return which studies some stages belong to; columns are those of `data.membership.studies_of`."""
+    return _studies_of(fingerprints, marker())
+
+
+@st.cache_data(ttl=KEEP, max_entries=8, show_spinner=False)
+def _studies_of(fingerprints: tuple[str, ...], changed: Marker) -> pd.DataFrame:
+    del changed
+    return membership.studies_of(store(), fingerprints)
 
 
 @st.cache_data(ttl=KEEP, max_entries=32, show_spinner=False)
@@ -139,6 +160,18 @@ def _stages(study_id: str, changed: Marker) -> pd.DataFrame:
 def _accuracy(study_id: str, changed: Marker) -> pd.DataFrame:
     del changed
     return queries.accuracy(store(), study_id)
+
+
+@st.cache_data(ttl=KEEP, max_entries=8, show_spinner=False)
+def _diverged(study_id: str, changed: Marker) -> pd.DataFrame:
+    del changed
+    return queries.diverged(store(), study_id)
+
+
+@st.cache_data(ttl=KEEP, max_entries=8, show_spinner=False)
+def _divergences(study_id: str, changed: Marker) -> pd.DataFrame:
+    del changed
+    return divergence.divergences(store(), [study_id])
 
 
 @st.cache_data(ttl=KEEP, max_entries=8, show_spinner=False)

@@ -1,7 +1,7 @@
 """What the Compare page reads: several studies at once, kept until one of them has a new result.
 
-Frames are those of `data.comparison`. They are handed out as they are kept, since copying thousands of rows on every
-run would be felt: whoever takes one must not change it.
+Frames are those of `data.comparison` and `data.divergence`. They are handed out as they are kept, since copying
+thousands of rows on every run would be felt: whoever takes one must not change it.
 """
 
 import pandas as pd
@@ -9,7 +9,7 @@ import streamlit as st
 
 from app import reading
 from app.reading import KEEP, Marker
-from data import comparison
+from data import comparison, divergence
 
 Ids = tuple[str, ...]
 
@@ -22,6 +22,11 @@ def marker(study_ids: Ids) -> Marker:
 def accuracy(study_ids: Ids) -> pd.DataFrame:
     """Return the accuracies of some studies; columns are those of `data.comparison.accuracy`."""
     return _accuracy(study_ids, marker(study_ids))
+
+
+def divergences(study_ids: Ids) -> pd.DataFrame:
+    """Return the stages of some studies that diverged; columns are those of `data.divergence.divergences`."""
+    return _divergences(study_ids, marker(study_ids))
 
 
 def pooled(study_ids: Ids, pairs: tuple[str, ...], p: float | None = None) -> pd.DataFrame:
@@ -54,6 +59,12 @@ def _revision(study_ids: Ids, changed: Marker) -> Marker:
 def _accuracy(study_ids: Ids, changed: Marker) -> pd.DataFrame:
     del changed
     return comparison.accuracy(reading.store(), study_ids)
+
+
+@st.cache_resource(ttl=KEEP, max_entries=8, show_spinner=False)
+def _divergences(study_ids: Ids, changed: Marker) -> pd.DataFrame:
+    del changed
+    return divergence.divergences(reading.store(), study_ids)
 
 
 @st.cache_resource(ttl=KEEP, max_entries=16, show_spinner=False)

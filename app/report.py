@@ -14,7 +14,7 @@ import vl_convert
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from app import charts_accuracy, charts_overlap, report_facts, verdict_tables, words
+from app import charts_accuracy, charts_overlap, divergence, report_facts, verdict_tables, words
 from app.charts_accuracy import MEASURES
 from app.export_picture import VEGA_LITE, Legend, theme
 from app.palette import legend, ramp
@@ -66,6 +66,7 @@ def render(store: Store, record: StudyRecord, found: Measured, drawn: list[Drawn
             summary=report_facts.summary(record, made, len(stages)),
             columns=min(3, max(2, len(record.study.learning_rates))),
             warning=report_facts.unfinished(record, len(stages)),
+            diverged=divergence.told(stages[stages["diverged"].notna()]),
             general=report_facts.general(record, made, len(stages), now or datetime.now(UTC)),
             recipe=report_facts.recipe(record),
             recipe_words=verdict_tables.recipe_words(record.study),
@@ -127,7 +128,7 @@ def _part(record: StudyRecord, found: Measured, drawn: list[Drawn], dataset: str
         table(accuracy, MEASURE),
         charts_overlap.retention_table(pooled, p),
         charts_overlap.table(pooled, p),
-        judged(accuracy, pooled, Thresholds()),
+        judged(accuracy, pooled, of(found.diverged, dataset, network), Thresholds()),
     )
 
 

@@ -30,6 +30,7 @@ class Measured:
     layers: pd.DataFrame
     residuals: pd.DataFrame
     retained: pd.DataFrame
+    diverged: pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ def measured(store: Store, study_id: str) -> Measured:
         queries.overlaps(store, study_id, ("initial_pretrained",)),
         queries.residuals(store, study_id),
         comparison.retention(store, [study_id]),
+        queries.diverged(store, study_id),
     )
 
 

@@ -48,9 +48,9 @@ class Judged:
     winning: pd.DataFrame
 
 
-def judged(accuracy: pd.DataFrame, pooled: pd.DataFrame, thresholds: Thresholds) -> Judged:
+def judged(accuracy: pd.DataFrame, pooled: pd.DataFrame, diverged: pd.DataFrame, thresholds: Thresholds) -> Judged:
     """Return the verdicts on the rows of one dataset and network."""
-    points, overlaps = from_frames(accuracy, pooled)
+    points, overlaps = from_frames(accuracy, pooled, diverged)
     verdicts = evaluate(points, overlaps, thresholds)
     asked = [verdict for verdict in verdicts if verdict.effect is not None]
     return Judged(

@@ -7,18 +7,20 @@ import pandas as pd
 
 from app import words
 from app.live import epochs_done
+from data.divergence import outcome
 from tasks.telemetry import Progress
 
 # What moves comes first, what is over last.
 _ORDER = ("running", "failed", "cancelled", "queued", "waiting", "done")
 
 
-def stage_names(rows: pd.DataFrame) -> dict[str, str]:
-    """Return by fingerprint what each stage is, in one line, without what all stages have in common.
+def stage_names(rows: pd.DataFrame, tell_network: bool | None = None) -> dict[str, str]:
+    """Return by fingerprint what each stage is, in one line.
 
-    For example: 'fine-tune · iterative 90 % · learning rate 0.1 · seed 0'.
+    For example: 'fine-tune · iterative 90 % · learning rate 0.1 · seed 0'. tell_network: whether to name network and
+    dataset; left out, only where the stages differ in them.
     """
-    whats = _whats(rows, several(rows))
+    whats = _whats(rows, several(rows) if tell_network is None else tell_network)
     return {
         fingerprint: f"{what} · learning rate {words.number(rate)} · seed {seed}"
         for fingerprint, what, rate, seed in zip(
@@ -64,8 +66,11 @@ def matching(
     found = rows[rows["state"].isin(states)] if states else rows
     if query and query.strip():
         names = stage_names(rows)
-        lines = zip(_listed(found, "state"), _listed(found, "fingerprint"), _workers(found, now), strict=True)
-        kept = [words.matches(query, f"{state} {names[fingerprint]} {worker}") for state, fingerprint, worker in lines]
+        columns = (_listed(found, "state"), _outcomes(found), _listed(found, "fingerprint"), _workers(found, now))
+        kept = [
+            words.matches(query, f"{state} {outcome} {names[fingerprint]} {worker}")
+            for state, outcome, fingerprint, worker in zip(*columns, strict=True)
+        ]
         found = found[pd.Series(kept, index=found.index, dtype=bool)]
     rank = found["state"].map({state: index for index, state in enumerate(_ORDER)})
     return found.loc[rank.sort_values(kind="stable").index]
@@ -73,7 +78,8 @@ def matching(
 
 def shown_table(rows: pd.DataFrame, now: Mapping[str, Progress], tell_network: bool = False) -> pd.DataFrame:
     """Return stages as people read them; tell_network: they are some of those that differ in network or dataset."""
-    trained = epochs_done(rows, now)
+    # What diverged is done, but its epochs were not all trained.
+    trained = epochs_done(rows, now).where(rows["diverged"].isna(), rows["epoch"]).astype(float)
     live = [now.get(fingerprint) for fingerprint in _listed(rows, "fingerprint")]
     table = pd.DataFrame(
         {
@@ -85,8 +91,9 @@ def shown_table(rows: pd.DataFrame, now: Mapping[str, Progress], tell_network: b
             "Epoch": [f"{int(done):,} / {total:,}" for done, total in zip(trained, rows["epochs"], strict=True)],
             "Test accuracy (%)": [
                 stage.test_accuracy if stage else recorded
-                for stage, recorded in zip(live, rows["test_accuracy"], strict=True)
+                for stage, recorded in zip(live, rows["test_accuracy"].where(rows["diverged"].isna()), strict=True)
             ],
+            "Outcome": _outcomes(rows),
             "Epochs/s": [_speed(stage, row) for stage, row in zip(live, rows.itertuples(), strict=True)],
             "Time left": [_left(stage) for stage in live],
             "Worker": _workers(rows, now),
@@ -94,7 +101,11 @@ def shown_table(rows: pd.DataFrame, now: Mapping[str, Progress], tell_network: b
         },
         index=rows.index,
     )
-    return table if table["Error"].any() else table.drop(columns="Error")
+    return table.drop(columns=[name for name in ("Outcome", "Error") if not table[name].any()])
+
+
+def _outcomes(rows: pd.DataFrame) -> list[str]:
+    return ["" if pd.isna(at) else outcome(int(at)) for at in _listed(rows, "diverged")]
 
 
 def _workers(rows: pd.DataFrame, now: Mapping[str, Progress]) -> list[str]:
@@ -107,7 +118,7 @@ def _workers(rows: pd.DataFrame, now: Mapping[str, Progress]) -> list[str]:
 def _speed(stage: Progress | None, row: Any) -> str:
     if stage is not None:
         return f"{stage.epochs_per_second:.3g}"
-    if row.state == "done" and row.seconds and row.seconds > 0:
+    if row.state == "done" and pd.isna(row.diverged) and row.seconds and row.seconds > 0:
         return f"{row.epochs / row.seconds:.3g}"
     return ""
 

@@ -22,6 +22,9 @@ STATES: dict[str, tuple[str, str]] = {
     "cancelled": ("cancelled", "orange"),
 }
 
+# Of workers, beside those that they share with stages.
+WORKER_STATES: dict[str, str] = {"training": "blue", "idle": "gray", "draining": "orange"}
+
 PAIRS: dict[str, str] = {
     "initial_pretrained": "initial and trained dense weights (θ₀, θ_T)",
     "ticket_finetuned": "winning ticket (θ₀⊙m) and fine-tuned",
@@ -97,6 +100,15 @@ def duration(seconds: float | None) -> str:
     return f"{days} d {hours} h"
 
 
+def size(count: float) -> str:
+    """Return an amount of memory in bytes in its largest unit: '312 MiB', '23.5 GiB'."""
+    for unit in ("B", "KiB", "MiB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}"
+        count /= 1024
+    return f"{count:.1f} GiB" if count < 100 else f"{count:,.0f} GiB"
+
+
 def ago(moment: datetime | None, now: datetime | None = None) -> str:
     """Return how long ago a moment in UTC was, in one unit."""
     if moment is None or moment is pd.NaT:
@@ -135,6 +147,8 @@ def matches(query: str, text: str) -> bool:
 
 def plain(text: str) -> str:
     """Return text so that Markdown shows it as it is."""
+    # Streamlit looks for icons and emoji by name once Markdown has been read; a space of no width keeps them words.
+    text = re.sub(r":(?=[\w+/-]+:)", ":\u200b", text)
     return "".join(f"\\{letter}" if letter in "\\`*_{}[]()#+-!|<>$:~" else letter for letter in text)
 
 

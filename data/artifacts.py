@@ -1,29 +1,57 @@
 """Weights, masks and results by fingerprint, in a folder or any store that fsspec knows."""
 
-import json
+import errno
 import os
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
-from safetensors import SafetensorError
-from safetensors.torch import load as parse_tensors
-from safetensors.torch import save as dump_tensors
-from torch import Tensor, contiguous_format
+from torch import Tensor
 
 from data import measured
+from data.sealed import Damaged, open_tensors, open_values, seal_tensors, seal_values
 from engine.results import StageResult
+from engine.stages import WeightsLost
 
 FINGERPRINT = re.compile(r"[0-9a-f]{32}")
 NAME = re.compile(r"[a-z_]+")
 
+# What passes by itself, or once somebody has cleared space or mended a mount.
+PASSING = {
+    getattr(errno, name)
+    for name in (
+        *("ENOSPC", "EDQUOT", "EIO", "ESTALE", "ETIMEDOUT", "EAGAIN", "EBUSY", "EREMOTEIO", "EPIPE", "ENOTCONN"),
+        *("ENETDOWN", "ENETUNREACH", "EHOSTDOWN", "EHOSTUNREACH", "ECONNREFUSED", "ECONNRESET", "ECONNABORTED"),
+    )
+    if hasattr(errno, name)
+}
+
 
 class ArtifactError(RuntimeError):
     """Weights or a result that should be kept here are missing, damaged or cannot be written."""
+
+
+class ArtifactLost(ArtifactError, WeightsLost):
+    """A stage's weights are missing or damaged: nothing but training it again brings them back."""
+
+    def __init__(self, fingerprint: str, name: str, message: str) -> None:
+        WeightsLost.__init__(self, fingerprint, name, message)
+
+
+class ResultDamaged(ArtifactLost):
+    """A stage's result does not read, so that the stage counts as not done."""
+
+    def __init__(self, fingerprint: str, message: str) -> None:
+        super().__init__(fingerprint, "result", message)
+
+
+class StoreAway(ArtifactError):
+    """The store does not take or give anything for now: it is full, or does not answer."""
 
 
 class Artifacts:
@@ -45,58 +73,64 @@ class Artifacts:
 
     def save(self, fingerprint: str, name: str, tensors: Mapping[str, Tensor]) -> None:
         """Keep tensors of any shape, dtype and device under a stage's fingerprint and a name, replacing older ones."""
-        # safetensors takes neither views that share memory nor other memory formats.
-        plain = {key: tensor.detach().cpu().clone(memory_format=contiguous_format) for key, tensor in tensors.items()}
-        self._write(self._weights(fingerprint, name), dump_tensors(plain))
+        self._write(self._weights(fingerprint, name), seal_tensors(tensors))
 
     def load(self, fingerprint: str, name: str) -> dict[str, Tensor]:
-        """Return kept tensors, on the CPU; ArtifactError where they are missing or damaged."""
+        """Return kept tensors, on the CPU; ArtifactLost where they are missing or damaged, StoreAway."""
         path = self._weights(fingerprint, name)
         content = self._read(path)
         if content is None:
-            raise ArtifactError(f"no {name} weights of stage {fingerprint} at {path}; {self._again(fingerprint)}")
+            message = f"no {name} weights of stage {fingerprint} at {path}; {self._again(fingerprint)}"
+            raise ArtifactLost(fingerprint, name, message)
         try:
-            return dict(parse_tensors(content))
-        except SafetensorError as error:
-            raise ArtifactError(f"{path} is damaged ({str(error)[:300]}); {self._again(fingerprint)}") from error
+            return open_tensors(content)
+        except Damaged as error:
+            message = f"{path} is damaged ({str(error)[:300]}); {self._again(fingerprint)}"
+            raise ArtifactLost(fingerprint, name, message) from error
 
     def exists(self, fingerprint: str, name: str) -> bool:
-        """Return whether tensors are kept under that fingerprint and name."""
-        return bool(self._files.exists(self._weights(fingerprint, name)))
+        """Return whether tensors are kept under that fingerprint and name; StoreAway."""
+        path = self._weights(fingerprint, name)
+        with self._reaching("look for", path):
+            return bool(self._files.exists(path))
 
     def delete(self, fingerprint: str, name: str) -> None:
-        """Remove kept tensors; those that are not there need no removing."""
-        try:
-            self._files.rm_file(self._weights(fingerprint, name))
-        except FileNotFoundError:
-            return
+        """Remove kept tensors; those that are not there need no removing. Raises StoreAway."""
+        self._remove(self._weights(fingerprint, name))
 
     def finish(self, fingerprint: str, result: StageResult) -> None:
         """Keep a stage's result: from here on the stage is done. Call it after the weights are saved."""
-        self._write(self._result(fingerprint), json.dumps(result.to_json(), allow_nan=False).encode())
+        self._write(self._result(fingerprint), seal_values(result.to_json()))
         self._sweep(fingerprint)
 
     def result(self, fingerprint: str) -> StageResult | None:
-        """Return a stage's result, None while it is not done; ArtifactError where it is damaged."""
+        """Return a stage's result, None while it is not done; ResultDamaged where it does not read, StoreAway."""
         path = self._result(fingerprint)
         content = self._read(path)
         if content is None:
             return None
         try:
-            values = json.loads(content)
+            values = open_values(content)
             measured.check(values)
             result = StageResult.from_json(values)
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+        except (Damaged, ValueError, KeyError, TypeError) as error:
             reason = str(error)[:300]
-            raise ArtifactError(f"{path} is damaged ({reason}); {self._again(fingerprint)}") from error
+            raise ResultDamaged(fingerprint, f"{path} is damaged ({reason}); {self._again(fingerprint)}") from error
         if result.fingerprint != fingerprint:
-            raise ArtifactError(f"{path} is the result of stage {result.fingerprint}; {self._again(fingerprint)}")
+            raise ResultDamaged(
+                fingerprint, f"{path} is the result of stage {result.fingerprint}; {self._again(fingerprint)}"
+            )
         return result
 
+    def unfinish(self, fingerprint: str) -> None:
+        """Remove a stage's result, so that the stage counts as not done; raises StoreAway."""
+        self._remove(self._result(fingerprint))
+
     def finished(self) -> set[str]:
-        """Return the fingerprints of all stages that are done, from one listing."""
+        """Return the fingerprints of all stages that are done, from one listing; StoreAway."""
         try:
-            paths = self._files.ls(f"{self._root}/results", detail=False)
+            with self._reaching("list", f"{self._root}/results"):
+                paths = self._files.ls(f"{self._root}/results", detail=False)
         except FileNotFoundError:
             return set()
         names = [str(path).rsplit("/", 1)[-1] for path in paths]
@@ -118,24 +152,53 @@ class Artifacts:
 
     def _read(self, path: str) -> bytes | None:
         try:
-            return bytes(self._files.cat_file(path))
+            with self._reaching("read", path):
+                return bytes(self._files.cat_file(path))
         except FileNotFoundError:
             return None
-        except OSError as error:
-            raise ArtifactError(f"cannot read {path}: {error}; check TICKETSCOPE_ARTIFACTS ({self.url})") from error
 
     def _write(self, path: str, content: bytes) -> None:
         try:
-            if isinstance(self._files, LocalFileSystem):
-                write_whole(Path(path), content)
-            else:
-                self._files.pipe_file(path, content)
+            with self._reaching("write", path):
+                if self._local:
+                    write_whole(Path(path), content)
+                else:
+                    self._files.pipe_file(path, content)
+        except FileNotFoundError as error:
+            raise ArtifactError(f"cannot write {path}: {error}; check that {self.url} is there") from error
+
+    def _remove(self, path: str) -> None:
+        try:
+            with self._reaching("remove", path):
+                self._files.rm_file(path)
+        except FileNotFoundError:
+            return
+
+    @contextmanager
+    def _reaching(self, what: str, path: str) -> Iterator[None]:
+        """Turn what the store answers into errors of ours, but for FileNotFoundError."""
+        try:
+            yield
+        except FileNotFoundError:
+            raise
         except OSError as error:
-            raise ArtifactError(f"cannot write {path}: {error}; check space and rights at {self.url}") from error
+            # Of another host only a refusal is final; the rest are names for a line that is cut.
+            away = error.errno in PASSING if self._local else not isinstance(error, PermissionError)
+            kind = StoreAway if away else ArtifactError
+            raise kind(f"cannot {what} {path}: {error}; check space and rights at {self.url}") from error
+        except Exception as error:
+            # The libraries behind fsspec have errors of their own for a host that does not answer.
+            if self._local:
+                raise
+            raise StoreAway(f"cannot {what} {path}: {error!r}; check that {self.url} can be reached") from error
+
+    @property
+    def _local(self) -> bool:
+        return isinstance(self._files, LocalFileSystem)
 
     def _sweep(self, fingerprint: str) -> None:
         """Remove what writers that were killed have left of this stage's weights."""
-        if isinstance(self._files, LocalFileSystem):
+        if self._local:
             for leftover in Path(self._root, "weights", fingerprint).glob(".*.part"):
                 leftover.unlink(missing_ok=True)
 

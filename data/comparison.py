@@ -40,7 +40,7 @@ def revision(store: Store, study_ids: Sequence[str]) -> tuple[int, ...]:
 
 
 def accuracy(store: Store, study_ids: Sequence[str]) -> pd.DataFrame:
-    """Return one row for each study and point whose training is done, by study, in the order of its plan.
+    """Return one row for each study and point whose training is done and did not diverge, by study, as it plans them.
 
     Columns: study_id, study, recipe, rounds, then those of `data.queries.accuracy`.
     """
@@ -48,7 +48,7 @@ def accuracy(store: Store, study_ids: Sequence[str]) -> pd.DataFrame:
         SELECT study_id, {_POINT}, epochs, test_accuracy, test_loss, best_test_accuracy, best_test_loss, best_epoch,
             result.sparsity AS measured_sparsity
         FROM roles AS role JOIN results AS result USING (fingerprint)
-        WHERE study_id IN (SELECT unnest($1::VARCHAR[])) ORDER BY study_id, role.position
+        WHERE study_id IN (SELECT unnest($1::VARCHAR[])) AND diverged IS NULL ORDER BY study_id, role.position
     """
     with store.reading() as connection:
         return _told(connection, study_ids, lambda _: _frame(connection, query, list(study_ids)))

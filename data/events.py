@@ -166,6 +166,8 @@ def _finished(body: Mapping[str, Any]) -> Finished:
     result = StageResult.from_json({**values, "overlaps": []})
     if result.fingerprint != body["fingerprint"]:
         raise ValueError(f"the result is that of stage {result.fingerprint}")
-    if not result.epochs:
+    if result.diverged is None and not result.epochs:
         raise ValueError("the result has no epochs")
+    if result.diverged is not None and len(result.epochs) != max(0, result.diverged - 1):
+        raise ValueError(f"the result has {len(result.epochs)} epochs, but diverged in epoch {result.diverged}")
     return Finished(result, overlaps)

@@ -1,5 +1,6 @@
 """From recorded results to what claims are held against."""
 
+import math
 from typing import Any
 
 import pandas as pd
@@ -13,16 +14,24 @@ _POINT = ("dataset", "network", "learning_rate", "seed", "pruner", "sparsity", "
 
 def evidence(store: Store, study_id: str) -> tuple[list[Point], list[OverlapPoint]]:
     """Return what a study has measured so far; UnknownStudy where it is not recorded."""
-    return from_frames(queries.accuracy(store, study_id), queries.pooled_overlaps(store, study_id))
+    return from_frames(
+        queries.accuracy(store, study_id), queries.pooled_overlaps(store, study_id), queries.diverged(store, study_id)
+    )
 
 
-def from_frames(accuracy: pd.DataFrame, pooled: pd.DataFrame) -> tuple[list[Point], list[OverlapPoint]]:
-    """Return the runs in frames with the columns of `data.queries.accuracy` and `data.queries.pooled_overlaps`.
+def from_frames(
+    accuracy: pd.DataFrame, pooled: pd.DataFrame, diverged: pd.DataFrame | None = None
+) -> tuple[list[Point], list[OverlapPoint]]:
+    """Return the runs in frames with the columns of the functions of `data.queries` that are called so.
 
-    Where the last epoch has no accuracy the point has NaN. A training that stands twice for the same counts once; one
-    that stands for several, such as two pruners, counts once for each.
+    A training that diverged, or that a row of accuracy has no accuracy of, is a point with NaN: it is told of, and
+    compared with nothing. One that stands twice for the same counts once; one that stands for several, such as two
+    pruners, counts once for each.
     """
     points = [Point(*values) for values in _rows(accuracy, (*_POINT, "test_accuracy", "fingerprint"), _POINT)]
+    if diverged is not None:
+        lost = diverged.assign(test_accuracy=math.nan)
+        points += [Point(*values) for values in _rows(lost, (*_POINT, "test_accuracy", "fingerprint"), _POINT)]
     place = (*_POINT, "pair", "p")
     return points, [OverlapPoint(*values) for values in _rows(pooled, (*place, "ratio"), place)]
 

@@ -16,11 +16,23 @@ _POINT = ", ".join(
 
 
 def accuracy(store: Store, roles: Sequence[Role]) -> pd.DataFrame:
-    """Return a row for each role whose training is done, in the order given; columns as in `data.queries.accuracy`."""
+    """Return a row for each role whose training is done and did not diverge, in the order given.
+
+    Columns are those of `data.queries.accuracy`.
+    """
     query = f"""
         SELECT {_POINT}, epochs, test_accuracy, test_loss, best_test_accuracy, best_test_loss, best_epoch,
             result.sparsity AS measured_sparsity
-        FROM wanted AS role JOIN results AS result USING (fingerprint) ORDER BY role.position
+        FROM wanted AS role JOIN results AS result USING (fingerprint) WHERE diverged IS NULL ORDER BY role.position
+    """
+    return _of_roles(store, roles, query)
+
+
+def diverged(store: Store, roles: Sequence[Role]) -> pd.DataFrame:
+    """Return a row for each role whose training diverged; columns as in `data.queries.diverged`."""
+    query = f"""
+        SELECT {_POINT}, epochs, diverged FROM wanted AS role JOIN results USING (fingerprint)
+        WHERE diverged IS NOT NULL ORDER BY role.position
     """
     return _of_roles(store, roles, query)
 

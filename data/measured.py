@@ -19,6 +19,8 @@ def check(values: Any) -> None:
         raise ValueError(f"a result is a table, given {type(values).__name__}")
     for name, kind in {"fingerprint": "text", "device": "text", "sparsity": "number", "seconds": "number"}.items():
         _one(name, kind, values.get(name))
+    if values.get("diverged") is not None:
+        _one("diverged", "epoch", values["diverged"])
     versions = values.get("versions")
     if not isinstance(versions, Mapping) or len(versions) > LETTERS:
         raise ValueError("versions is no table of texts")

@@ -129,7 +129,8 @@ def stages(store: Store, study_id: str) -> pd.DataFrame:
     Columns: fingerprint, kind, dataset, network, learning_rate, seed, pruners (those whose points it is, joined by
     ", "; empty for none), score, sparsity (aimed at), start ("dense" for a pretraining), parent, state, attempt (0
     before the first), worker, host, device, started_at, finished_at, seconds (of training, once done), error, epochs
-    (to train), epoch (last recorded, 0 before the first), test_accuracy (of that epoch), reused, position.
+    (to train), epoch (last recorded, 0 before the first), test_accuracy (of that epoch), diverged (as in
+    `engine.results.StageResult`, NA where it did not), reused, position.
     """
     query = f"""
         WITH part AS ({_STAGES} WHERE study_id = $1),
@@ -145,7 +146,7 @@ def stages(store: Store, study_id: str) -> pd.DataFrame:
             stage.sparsity, CASE WHEN kind = 'pretrain' THEN 'dense' ELSE start END AS start, parent, state,
             coalesce(attempt, 0)::INTEGER AS attempt, worker, host, coalesce(part.device, result.device) AS device,
             started_at, finished_at, seconds, error, stage.epochs, coalesce(last.epoch, 0)::INTEGER AS epoch,
-            last.test_accuracy, reused, position
+            last.test_accuracy, diverged, reused, position
         FROM part JOIN stages AS stage USING (fingerprint) LEFT JOIN results AS result USING (fingerprint)
             LEFT JOIN last USING (fingerprint) LEFT JOIN pruned USING (fingerprint)
         ORDER BY position
@@ -154,7 +155,7 @@ def stages(store: Store, study_id: str) -> pd.DataFrame:
 
 
 def accuracy(store: Store, study_id: str) -> pd.DataFrame:
-    """Return one row for each point of a study whose training is done, in the order of the study's plan.
+    """Return one row for each point of a study whose training is done and did not diverge, in the order of the plan.
 
     Columns: fingerprint, dataset, network, learning_rate, seed, pruner (None for a pretraining), sparsity, start
     ("dense" for a pretraining), epochs, test_accuracy, test_loss (of the last epoch), best_test_accuracy,
@@ -163,7 +164,21 @@ def accuracy(store: Store, study_id: str) -> pd.DataFrame:
     query = f"""
         SELECT {_POINT}, epochs, test_accuracy, test_loss, best_test_accuracy, best_test_loss, best_epoch,
             result.sparsity AS measured_sparsity
-        FROM roles AS role JOIN results AS result USING (fingerprint) WHERE study_id = $1 ORDER BY role.position
+        FROM roles AS role JOIN results AS result USING (fingerprint)
+        WHERE study_id = $1 AND diverged IS NULL ORDER BY role.position
+    """
+    return _of_study(store, study_id, query)
+
+
+def diverged(store: Store, study_id: str) -> pd.DataFrame:
+    """Return one row for each point of a study whose training diverged, in the order of the plan.
+
+    Columns: fingerprint, dataset, network, learning_rate, seed, pruner, sparsity, start, epochs (the finite ones),
+    diverged (the epoch after which a loss was no longer finite, 0 where what the training is made from diverged).
+    """
+    query = f"""
+        SELECT {_POINT}, epochs, diverged FROM roles AS role JOIN results USING (fingerprint)
+        WHERE study_id = $1 AND diverged IS NOT NULL ORDER BY role.position
     """
     return _of_study(store, study_id, query)
 
@@ -249,6 +264,7 @@ def speeds(store: Store) -> pd.DataFrame:
         SELECT network, identity, train_images, batch_size, "precision", device,
             sum(seconds) / sum(result.epochs) AS seconds_per_epoch, sum(result.epochs)::BIGINT AS epochs
         FROM results AS result JOIN stages USING (fingerprint)
+        WHERE result.epochs > 0
         GROUP BY ALL ORDER BY ALL
     """
     with store.reading() as connection:

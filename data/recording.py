@@ -122,18 +122,19 @@ def _results(connection: duckdb.DuckDBPyConnection, events: Sequence[Finished]) 
 
 def _result(event: Finished) -> Row:
     result = event.result
+    scores: Row = (None,) * 5
+    if result.diverged is None:
+        final, best = result.final, result.best
+        scores = (final.test_accuracy, final.test_loss, best.test_accuracy, best.test_loss, best.epoch)
     return (
         result.fingerprint,
-        result.sparsity,
+        result.sparsity if result.diverged is None else None,
         result.seconds,
         result.device,
         json.dumps(result.versions),
         len(result.epochs),
-        result.final.test_accuracy,
-        result.final.test_loss,
-        result.best.test_accuracy,
-        result.best.test_loss,
-        result.best.epoch,
+        *scores,
+        result.diverged,
     )
 
 

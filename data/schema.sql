@@ -84,17 +84,19 @@ CREATE TABLE states (
 
 CREATE TABLE results (
     fingerprint VARCHAR PRIMARY KEY,
-    -- Measured: zeros over prunable weights.
-    sparsity DOUBLE NOT NULL,
+    -- Measured: zeros over prunable weights. This and all of accuracy and loss are NULL where the training diverged.
+    sparsity DOUBLE,
     seconds DOUBLE NOT NULL,
     device VARCHAR NOT NULL,
     versions VARCHAR NOT NULL,
     epochs INTEGER NOT NULL,
-    test_accuracy DOUBLE NOT NULL,
-    test_loss DOUBLE NOT NULL,
-    best_test_accuracy DOUBLE NOT NULL,
-    best_test_loss DOUBLE NOT NULL,
-    best_epoch INTEGER NOT NULL
+    test_accuracy DOUBLE,
+    test_loss DOUBLE,
+    best_test_accuracy DOUBLE,
+    best_test_loss DOUBLE,
+    best_epoch INTEGER,
+    -- The epoch after which a loss was no longer finite, 0 where what the training starts from diverged; else NULL.
+    diverged INTEGER
 );
 
 CREATE TABLE epochs (
@@ -155,4 +157,4 @@ CREATE TABLE shares (
     revoked_at TIMESTAMP
 );
 
-INSERT INTO meta VALUES ('version', '2');
+INSERT INTO meta VALUES ('version', '3');

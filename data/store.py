@@ -13,8 +13,11 @@ from data.lock import exclusive, shared
 # Never reach for the network because a query names a function that DuckDB would have to fetch.
 CONFIG: dict[str, str | bool | int | float | list[str]] = {"autoinstall_known_extensions": "false"}
 
+# What DuckDB raises where the disk does not take what it is given.
+UNWRITABLE = (duckdb.IOException, duckdb.FatalException, duckdb.OutOfMemoryException)
+
 # What is wrong with values, and not with the file or the disk.
-UNWRITABLE = (
+UNFIT = (
     duckdb.DataError,
     duckdb.IntegrityError,
     duckdb.ProgrammingError,
@@ -65,12 +68,18 @@ class Store:
 
     @contextmanager
     def writing(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Open a connection for the block, alone, in one transaction that an exception undoes."""
+        """Open a connection for the block, alone, in one transaction that an exception undoes.
+
+        StoreError where the file cannot be opened or written, as on a full disk.
+        """
         self._require()
-        with exclusive(self._lock), self._opened(self.path, read_only=False) as connection:
-            connection.execute("BEGIN")
-            yield connection
-            connection.execute("COMMIT")
+        try:
+            with exclusive(self._lock), self._opened(self.path, read_only=False) as connection:
+                connection.execute("BEGIN")
+                yield connection
+                connection.execute("COMMIT")
+        except UNWRITABLE as error:
+            raise StoreError(f"cannot write the database {self.path}: {error}; check space and rights there") from error
 
     def record(self, events: Sequence[Event]) -> int:
         """Write a batch of events in one transaction and return how many it held.
@@ -84,7 +93,7 @@ class Store:
         try:
             with self.writing() as connection:
                 recording.apply(connection, parsed)
-        except UNWRITABLE as error:
+        except UNFIT as error:
             if len(events) == 1:
                 raise EventError(events[0], f"the database does not take it: {str(error)[:500]}") from error
             # One of them is to blame, and must not hold up the others for good.

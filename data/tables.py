@@ -17,11 +17,16 @@ from engine.verdict import Verdict, evaluate
 
 TEXT, NUMBER, WHOLE = pa.string(), pa.float64(), pa.int64()
 # A dense network has no pruner, and a claim without runs no effect.
-_NULLABLE = ("pruner", "effect", "low", "high")
+_NULLABLE = ("pruner", "effect", "low", "high", "diverged_epoch")
 
 
 def _field(name: str, kind: pa.DataType, about: str) -> pa.Field:
     return pa.field(name, kind, nullable=name in _NULLABLE, metadata={"description": about})
+
+
+def _reached(name: str, kind: pa.DataType, about: str) -> pa.Field:
+    told = {"description": f"{about}; null where the training diverged"}
+    return pa.field(name, kind, nullable=True, metadata=told)
 
 
 STUDY = (
@@ -39,13 +44,18 @@ KEY = _field("fingerprint", TEXT, "of the training; one training may stand for s
 ACCURACY = pa.schema(
     [
         *STUDY,
-        _field("epochs", WHOLE, "trained"),
-        _field("test_accuracy", NUMBER, "percent, after the last epoch"),
-        _field("test_loss", NUMBER, "cross-entropy in nats, after the last epoch"),
-        _field("best_test_accuracy", NUMBER, "percent, the highest after any epoch"),
-        _field("best_test_loss", NUMBER, "cross-entropy in nats, after the epoch of best test accuracy"),
-        _field("best_epoch", WHOLE, "from 1, the first of best test accuracy"),
-        _field("measured_sparsity", NUMBER, "zeros over prunable weights after training"),
+        _field("epochs", WHOLE, "trained; of a training that diverged, those of finite loss"),
+        _reached("test_accuracy", NUMBER, "percent, after the last epoch"),
+        _reached("test_loss", NUMBER, "cross-entropy in nats, after the last epoch"),
+        _reached("best_test_accuracy", NUMBER, "percent, the highest after any epoch"),
+        _reached("best_test_loss", NUMBER, "cross-entropy in nats, after the epoch of best test accuracy"),
+        _reached("best_epoch", WHOLE, "from 1, the first of best test accuracy"),
+        _reached("measured_sparsity", NUMBER, "zeros over prunable weights after training"),
+        _field(
+            "diverged_epoch",
+            WHOLE,
+            "after which a loss was no longer finite, 0 where what the training is made from diverged; else null",
+        ),
         KEY,
     ]
 )
@@ -107,9 +117,12 @@ def tables_from_results(plan: Plan, results: Mapping[str, StageResult]) -> dict[
             continue
         study = (role.dataset, role.network, role.learning_rate, role.seed, role.pruner, role.sparsity, role.start)
         key = role.fingerprint
-        final, best = result.final, result.best
-        scores = (final.test_accuracy, final.test_loss, best.test_accuracy, best.test_loss, best.epoch)
-        rows["accuracy"].append((*study, len(result.epochs), *scores, result.sparsity, key))
+        scores: tuple[object, ...] = (None,) * 6
+        if result.diverged is None:
+            final, best = result.final, result.best
+            scores = (final.test_accuracy, final.test_loss, best.test_accuracy, best.test_loss, best.epoch)
+            scores = (*scores, result.sparsity)
+        rows["accuracy"].append((*study, len(result.epochs), *scores, result.diverged, key))
         for overlap in result.overlaps:
             place = {layer: i for i, layer in enumerate(dict.fromkeys(count.layer for count in overlap.counts))}
             rows["overlap"] += [
@@ -126,16 +139,18 @@ def tables_from_results(plan: Plan, results: Mapping[str, StageResult]) -> dict[
 
 def tables_from_store(store: Store, study_id: str) -> dict[str, pa.Table]:
     """Return the tables of a launched study's finished stages; the same as `tables_from_results` gives for its plan."""
-    accuracy = queries.accuracy(store, study_id)
-    points = accuracy[[field.name for field in (*STUDY, KEY)]]
-    epochs = queries.epochs(store, study_id, list(accuracy["fingerprint"].unique()))
+    diverged = queries.diverged(store, study_id).rename(columns={"diverged": "diverged_epoch"})
+    finished = [queries.accuracy(store, study_id), diverged]
+    trained = {fingerprint for rows in finished for fingerprint in rows["fingerprint"]}
+    epochs = queries.epochs(store, study_id, sorted(trained))
     measured = epochs[[KEY.name, *(field.name for field in EPOCHS if field not in (*STUDY, KEY))]]
+    points = [rows[[field.name for field in (*STUDY, KEY)]] for rows in finished]
     frames = {
-        "accuracy": accuracy,
-        "overlap": queries.overlaps(store, study_id),
-        "epochs": points.merge(measured, on=KEY.name),
+        "accuracy": finished,
+        "overlap": [queries.overlaps(store, study_id)],
+        "epochs": [rows.merge(measured, on=KEY.name) for rows in points],
     }
-    return _with_claims({name: _table(name, frame) for name, frame in frames.items()})
+    return _with_claims({name: _table(name, *parts) for name, parts in frames.items()})
 
 
 def _with_claims(tables: dict[str, pa.Table]) -> dict[str, pa.Table]:
@@ -176,10 +191,13 @@ def write(tables: Mapping[str, pa.Table], out: Path) -> list[Path]:
     return paths
 
 
-def _table(name: str, frame: pd.DataFrame) -> pa.Table:
+def _table(name: str, *parts: pd.DataFrame) -> pa.Table:
+    """Return frames below one another as a table; columns that a frame lacks are null in its rows."""
     schema: pa.Schema = SCHEMAS[name]
-    table = pa.Table.from_pandas(frame[schema.names], schema=schema, preserve_index=False)
-    return table.replace_schema_metadata(None).sort_by(_keys(name))
+    tables = [
+        pa.Table.from_pandas(part.reindex(columns=schema.names), schema=schema, preserve_index=False) for part in parts
+    ]
+    return pa.concat_tables(tables).combine_chunks().replace_schema_metadata(None).sort_by(_keys(name))
 
 
 def _keys(name: str) -> list[tuple[str, str]]:

@@ -54,7 +54,9 @@ class StageResult:
 
     epochs: in order. sparsity: zeros over prunable weights of the result. residuals: ADMM's |W - Z| / |W| after each
     round. seconds: time spent training and measuring, interruptions left out. device: in words. retention: of a
-    pretraining, R_p(theta_0, theta_t) at a few epochs t for every p.
+    pretraining, R_p(theta_0, theta_t) at a few epochs t for every p. diverged: the epoch, from 1, after which a loss
+    was no longer finite; 0 where training could not begin, since the stage that it is made from diverged; else None. Of
+    a stage that diverged, epochs are the finite ones before, perhaps none, and nothing else is measured or kept.
     """
 
     fingerprint: str
@@ -66,15 +68,16 @@ class StageResult:
     residuals: tuple[float, ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
     retention: tuple[Retained, ...] = ()
+    diverged: int | None = None
 
     @property
     def final(self) -> Epoch:
-        """The last epoch."""
+        """The last epoch; IndexError where there is none."""
         return self.epochs[-1]
 
     @property
     def best(self) -> Epoch:
-        """The epoch of highest test accuracy, the first among equals."""
+        """The epoch of highest test accuracy, the first among equals; ValueError where there is none."""
         return max(self.epochs, key=lambda epoch: (epoch.test_accuracy, -epoch.epoch))
 
     def to_json(self) -> dict[str, Any]:
@@ -89,6 +92,7 @@ class StageResult:
             "residuals": list(self.residuals),
             "versions": self.versions,
             "retention": [list(asdict(row).values()) for row in self.retention],
+            "diverged": self.diverged,
         }
 
     @classmethod
@@ -108,6 +112,8 @@ class StageResult:
             versions=values["versions"],
             # Results of before it was measured have none.
             retention=tuple(Retained(*row) for row in values.get("retention", ())),
+            # Before it was a result, a divergence was a failure.
+            diverged=values.get("diverged"),
         )
 
 

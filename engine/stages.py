@@ -1,5 +1,6 @@
 """Run one stage: load what it starts from, train it, measure it, and keep its weights."""
 
+import logging
 import math
 import platform
 import time
@@ -19,7 +20,9 @@ from engine.overlap import P_GRID, overlap_counts
 from engine.plan import ENGINE_VERSION, Stage
 from engine.pruners import make_mask
 from engine.results import Epoch, Overlap, Retained, StageResult
-from engine.training import Schedule, Training, train
+from engine.training import Diverged, Schedule, Training, train
+
+log = logging.getLogger(__name__)
 
 State = dict[str, Tensor]
 T = TypeVar("T")
@@ -33,10 +36,29 @@ class Interrupted(Exception):
     """The observer asked to stop; the checkpoint is written and the stage can be resumed anywhere."""
 
 
-class Weights(Protocol):
-    """Where tensors are kept, by the stage's fingerprint and a name.
+class WeightsLost(Exception):
+    """Kept tensors of a stage, by fingerprint and name, are missing or damaged."""
 
-    Names are initial, rewind, trained, mask and checkpoint. load raises for what is missing.
+    def __init__(self, fingerprint: str, name: str, message: str) -> None:
+        self.fingerprint = fingerprint
+        self.name = name
+        super().__init__(message)
+
+
+# What a finished stage has kept, by its kind: what its children may ask for.
+KEPT = {"pretrain": ("initial", "rewind", "trained"), "admm": ("trained",), "retrain": ("trained", "mask")}
+
+
+def kept(stage: Stage, result: StageResult) -> tuple[str, ...]:
+    """Return the names of the weights that a finished stage has kept; of one that diverged, none that anybody needs."""
+    return KEPT[stage.kind] if result.diverged is None else ()
+
+
+class Weights(Protocol):
+    """Where tensors and results are kept, by the stage's fingerprint.
+
+    Names of tensors are initial, rewind, trained, mask and checkpoint. load raises WeightsLost for what is missing or
+    damaged; result answers None for what is missing.
     """
 
     def save(self, fingerprint: str, name: str, tensors: Mapping[str, Tensor]) -> None: ...
@@ -44,6 +66,8 @@ class Weights(Protocol):
     def load(self, fingerprint: str, name: str) -> State: ...
 
     def exists(self, fingerprint: str, name: str) -> bool: ...
+
+    def result(self, fingerprint: str) -> StageResult | None: ...
 
 
 class Observer(Protocol):
@@ -68,13 +92,17 @@ def run_stage(
 ) -> StageResult:
     """Train and measure a stage, from its checkpoint where there is one, and save what its children need.
 
-    Raises Interrupted when the observer asks to stop, Diverged when a loss is not finite, and whatever weights and
-    observer raise.
+    Where a loss is not finite, or the parent's was not, the result says so (see `StageResult.diverged`) and no trained
+    weights are saved. A damaged checkpoint counts as none. Raises Interrupted when the observer asks to stop,
+    WeightsLost for those of another stage, and whatever else weights and observer raise.
     """
+    if _starts_diverged(stage, weights):
+        observer.commit(())
+        return _diverged(stage, device, (), 0)
     layers, mask, training = _prepare(stage, dataset, weights, device)
     retention = _Retention(stage, dataset, layers)
-    if weights.exists(stage.fingerprint, "checkpoint"):
-        state = weights.load(stage.fingerprint, "checkpoint")
+    state = _checkpoint(stage, weights)
+    if state is not None:
         training.load(state)
         retention.load(state)
     committed = len(training.history)
@@ -96,7 +124,11 @@ def run_stage(
             checkpoint()
         return go_on
 
-    train([training], after_epoch)
+    try:
+        train([training], after_epoch)
+    except Diverged:
+        observer.commit(training.history[committed:])
+        return _diverged(stage, device, training.history, len(training.history) + 1)
     if not training.done:
         raise Interrupted(f"stopped after epoch {len(training.history)} of {stage.epochs}")
     begin = time.perf_counter()
@@ -112,12 +144,50 @@ def run_stage(
         epochs=tuple(training.history),
         sparsity=sparsity(mask) if mask else 0.0,
         seconds=sum(row.seconds for row in training.history) + measuring,
-        device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        device=_in_words(device),
         overlaps=overlaps,
         residuals=tuple(training.penalty.residuals) if training.penalty else (),
-        versions={"engine": str(ENGINE_VERSION), "torch": torch.__version__, "python": platform.python_version()},
+        versions=_versions(),
         retention=tuple(retention.rows),
     )
+
+
+def _checkpoint(stage: Stage, weights: Weights) -> State | None:
+    if not weights.exists(stage.fingerprint, "checkpoint"):
+        return None
+    try:
+        return weights.load(stage.fingerprint, "checkpoint")
+    except WeightsLost as error:
+        # It only saves time: without it the stage is trained from its start, to the same numbers.
+        log.warning("stage %s begins anew: %s", stage.fingerprint, error)
+        return None
+
+
+def _starts_diverged(stage: Stage, weights: Weights) -> bool:
+    """Return whether what a stage is made from was never trained to its end, since its loss was not finite."""
+    parent = None if stage.parent is None else weights.result(stage.parent)
+    return parent is not None and parent.diverged is not None
+
+
+def _diverged(stage: Stage, device: torch.device, epochs: Sequence[Epoch], at: int) -> StageResult:
+    """Return the result of a training without an end: its finite epochs, and no measurement of a network."""
+    return StageResult(
+        fingerprint=stage.fingerprint,
+        epochs=tuple(epochs),
+        sparsity=0.0,
+        seconds=sum(row.seconds for row in epochs),
+        device=_in_words(device),
+        versions=_versions(),
+        diverged=at,
+    )
+
+
+def _in_words(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+
+
+def _versions() -> dict[str, str]:
+    return {"engine": str(ENGINE_VERSION), "torch": torch.__version__, "python": platform.python_version()}
 
 
 def looks(epochs: int) -> tuple[int, ...]:

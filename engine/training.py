@@ -94,14 +94,14 @@ class Training:
                 labels.append(targets)
         # Losses and hits are counted once an epoch, from the outputs kept: no step waits for a number.
         train_loss, train_accuracy = _score(torch.cat(outputs), torch.cat(labels))
-        if self.penalty is not None:
-            self.penalty.end_epoch(epoch + 1)
         test_loss, test_accuracy = self.evaluate()
         if not (math.isfinite(train_loss) and math.isfinite(test_loss)):
             raise Diverged(
                 f"the loss is no longer finite after epoch {epoch + 1} of {schedule.epochs} at learning rate "
                 f"{learning_rate:g}; use a lower learning rate"
             )
+        if self.penalty is not None:
+            self.penalty.end_epoch(epoch + 1)
         row = Epoch(
             epoch + 1, learning_rate, train_loss, train_accuracy, test_loss, test_accuracy, time.perf_counter() - begin
         )

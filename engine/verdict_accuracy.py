@@ -231,17 +231,22 @@ def furthest(claim: str, case: Case) -> Iterator[Verdict]:
     common = sorted(set.intersection(*(_finetuned(case, name, rate) for name in pruners)))
     reached = {name: _reached(case, name, rate, common) for name in pruners}
     best = {
-        seed: max(reached[name][seed] for name in others)
+        seed: _highest([reached[name][seed] for name in others])
         for seed in set.intersection(*(set(reached[name]) for name in others))
     }
     verdict = replace(judge(claim, scope, question, difference(reached["admm"], best), case.thresholds), rule=rule)
-    ends = {sparsity for name in pruners for sparsity in reached[name].values()}
+    ends = {sparsity for name in pruners for sparsity in reached[name].values() if math.isfinite(sparsity)}
     if len(ends) == 1 and ends <= {0.0, *common[-1:]}:
         told = f"at {sparsity_name(common[0])}" if ends == {0.0} else f"up to {sparsity_name(common[-1])}, the highest"
         does = "matches dense" if ends != {0.0} else "does not match dense"
         reason = f"under every pruner fine-tune {does} {told}: these sparsities do not tell the pruners apart"
         verdict = replace(verdict, outcome="undecided", reason=reason)
     yield verdict
+
+
+def _highest(sparsities: Sequence[float]) -> float:
+    # max() answers by the order of its arguments where one of them is not a number.
+    return max(sparsities) if all(map(math.isfinite, sparsities)) else math.nan
 
 
 def _finetuned(case: Case, pruner: str, rate: float) -> set[float]:

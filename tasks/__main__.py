@@ -75,11 +75,12 @@ def worker(
     from tasks.broker import serving
     from tasks.devices import devices
     from tasks.supervisor import Supervisor
-    from tasks.up import DRAIN_SECONDS, worker_parts
+    from tasks.up import DRAIN_SECONDS, end_dead_workers, worker_parts
 
     config = settings()
     chosen = devices(device or config.device, processes or config.workers)
-    with serving(config):
+    with serving(config) as redis:
+        end_dead_workers(redis)
         many = f"{len(chosen)} workers" if len(chosen) > 1 else "1 worker"
         out.print(f"{many} on {', '.join(sorted(set(chosen)))}; Ctrl-C stops after the epoch, twice at once")
         Supervisor([worker_parts(config, chosen, lease, DRAIN_SECONDS)]).run()
@@ -179,11 +180,18 @@ def run(
 def status(study_id: Annotated[str | None, typer.Argument(metavar="[STUDY_ID]", help="Only this one.")] = None) -> None:
     """Show all studies, or how one stands."""
     from data import queries
-    from tasks.show import studies_table, study_tables
+    from tasks.broker import connect
+    from tasks.show import studies_table, study_tables, workers_line
+    from tasks.telemetry import known_workers
 
     with recorded() as store:
         if study_id is None:
             out.print(studies_table(store))
+            try:
+                out.print(workers_line(known_workers(connect(0.0))))
+            except BrokerError as error:
+                # What is recorded can be told without Redis.
+                out.print(f"workers unknown: {escape(str(error))}")
             return
         for shown in study_tables(store, queries.find_study(store, study_id)):
             out.print(shown)

@@ -4,6 +4,10 @@ import os
 import re
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
 
 
 class DeviceError(ValueError):
@@ -44,3 +48,27 @@ def gpus() -> int:
     import torch
 
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def gpu_name(device: "torch.device") -> str | None:
+    """Return the name of a GPU, such as 'NVIDIA A100'; None for a CPU."""
+    import torch
+
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else None
+
+
+def gpu_memory(device: "torch.device") -> tuple[int, int] | None:
+    """Return the bytes of a GPU that all its processes use, and all it has; None for a CPU or a GPU not in use here.
+
+    Asking would take hundreds of megabytes of a GPU that this process has not trained on yet.
+    """
+    import torch
+
+    if device.type != "cuda" or not torch.cuda.is_initialized() or not torch.cuda.memory_reserved(device):
+        return None
+    try:
+        free, total = torch.cuda.mem_get_info(device)
+    except RuntimeError:
+        # A GPU in error fails its stage, which tells of it; the signs of life go on.
+        return None
+    return total - free, total

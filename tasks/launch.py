@@ -1,5 +1,6 @@
 """Sending a study off to the workers, calling it back, and trying again."""
 
+import logging
 import secrets
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -8,7 +9,7 @@ from typing import Any
 
 from redis import Redis
 
-from data.artifacts import Artifacts
+from data.artifacts import Artifacts, ResultDamaged
 from data.queries import UnknownStudy, recorded
 from data.settings import Settings, settings
 from data.store import Store
@@ -17,6 +18,8 @@ from engine.spec import Study, to_toml
 from tasks import leases, queue, telemetry
 from tasks.broker import connect, errors_explained
 from tasks.planning import Preview, plan_study, preview
+
+log = logging.getLogger(__name__)
 
 __all__ = ["Preview", "cancel", "find", "launch", "plan_study", "preview", "retry"]
 
@@ -79,21 +82,31 @@ def _register(redis: Redis, body: dict[str, Any], stages: Sequence[Stage]) -> No
     known = leases.states(redis, fingerprints)
     artifacts = Artifacts(config.artifacts)
     finished = artifacts.finished() & set(fingerprints)
+    finished -= _publish_results(redis, config, artifacts, finished)
     lost = {fingerprint for fingerprint, state in known.items() if state == "done"} - finished
     body = {**body, "reused": body.get("reused", sorted(finished))}
-    _publish_results(redis, config, artifacts, finished)
     queue.send(leases.register(redis, body["study_id"], body, stages, finished, lost))
 
 
-def _publish_results(redis: Redis, config: Settings, artifacts: Artifacts, finished: set[str]) -> None:
-    """Tell the recorder the results that it may never have heard of, as of a study trained without Redis."""
+def _publish_results(redis: Redis, config: Settings, artifacts: Artifacts, finished: set[str]) -> set[str]:
+    """Tell the recorder the results that it may never have heard of, as of a study trained without Redis.
+
+    Returns the stages whose results do not read; they are trained again.
+    """
     if not finished:
-        return
+        return set()
     known = recorded(Store(config.database)) if config.database.exists() else set()
+    damaged = set()
     for fingerprint in sorted(finished - known):
-        result = artifacts.result(fingerprint)
+        try:
+            result = artifacts.result(fingerprint)
+        except ResultDamaged as error:
+            log.warning("a stage is trained again: %s", error)
+            damaged.add(fingerprint)
+            continue
         if result is not None:
             telemetry.publish(redis, [("result", {"fingerprint": fingerprint, "result": result.to_json()})])
+    return damaged
 
 
 def _now() -> str:

@@ -21,10 +21,13 @@ from engine.results import Epoch, StageResult
 
 PREFIX = "ticketscope:"
 QUEUE = PREFIX + "queue"
+# Where its messages lie: first those of stages that were begun before, then all others.
+LISTS = (QUEUE, QUEUE + "\x06\x163")
 FINGERPRINT = re.compile(r"[0-9a-f]{32}")
 
 FAILURES_ALLOWED = 2
 DEATHS_ALLOWED = 5
+LOSSES_ALLOWED = 5
 
 State = Literal["waiting", "queued", "running", "done", "failed", "cancelled"]
 
@@ -120,6 +123,18 @@ def fail(redis: Redis, message: Message, error: str, retry: bool = True) -> list
     return _messages([_run(redis, "fail", message.fingerprint, message.attempt, error, allowed)])
 
 
+def miss(redis: Redis, message: Message, lost: str, error: str) -> list[Message]:
+    """Send a stage back to wait until a stage that it builds on, whose weights are lost, is trained again.
+
+    Returns the message of the stage to train again, unless somebody else has sent it; raises LeaseLost. A stage whose
+    weights are lost again and again makes this one fail.
+    """
+    answer = _run(redis, "miss", message.fingerprint, message.attempt, lost, error, LOSSES_ALLOWED)
+    if answer is None:
+        raise LeaseLost(f"stage {message.fingerprint}, attempt {message.attempt}")
+    return _messages(answer)
+
+
 def release(redis: Redis, message: Message) -> list[Message]:
     """Hand a stage back, checkpoint and all, and return the message by which another worker goes on with it."""
     return _messages([_run(redis, "release", message.fingerprint, message.attempt)])
@@ -127,7 +142,7 @@ def release(redis: Redis, message: Message) -> list[Message]:
 
 def reap(redis: Redis, stale: float) -> list[Message]:
     """Take back the stages whose leases ran out, and return them with those whose message was lost, to be sent."""
-    return _messages(_run(redis, "reap", DEATHS_ALLOWED, _ms(stale), QUEUE))
+    return _messages(_run(redis, "reap", DEATHS_ALLOWED, _ms(stale), *LISTS))
 
 
 def expire(redis: Redis, worker: str) -> int:

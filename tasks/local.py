@@ -63,6 +63,9 @@ class _Bench:
         result = run_stage(stage, self._loaded[1], self._artifacts, self._device, observer)
         self._artifacts.finish(stage.fingerprint, result)
         self._artifacts.delete(stage.fingerprint, "checkpoint")
+        if result.diverged is not None:
+            # The epochs that are left will not come.
+            self._report(stage.fingerprint, stage.epochs)
 
 
 class _Observer:

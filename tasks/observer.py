@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -11,7 +11,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from engine.results import Epoch
-from tasks import leases, telemetry
+from tasks import host, leases, telemetry
 from tasks.leases import Cancelled, LeaseLost, Message, Timing
 from tasks.telemetry import Worker
 
@@ -24,19 +24,30 @@ class LeasedObserver:
     """An `engine.stages.Observer` for a stage that this worker has claimed.
 
     Both methods raise LeaseLost when another worker has the stage by now, and Cancelled when nobody wants it.
+    trained: called after every epoch.
     """
 
-    def __init__(self, redis: Redis, message: Message, worker: str, timing: Timing, stopping: threading.Event) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        message: Message,
+        worker: str,
+        timing: Timing,
+        stopping: threading.Event,
+        trained: Callable[[], None] = lambda: None,
+    ) -> None:
         self._redis = redis
         self._message = message
         self._worker = worker
         self._timing = timing
         self._stopping = stopping
+        self._trained = trained
         self._shown_at = -SHOW_SECONDS
         self._seconds: float | None = None
 
     def epoch(self, row: Epoch, total: int) -> bool:
         """Show the epoch to whoever watches, a few times a second at most; False once this worker has to stop."""
+        self._trained()
         # Smoothed: single epochs of a small network vary by half.
         self._seconds = row.seconds if self._seconds is None else 0.8 * self._seconds + 0.2 * row.seconds
         now = time.monotonic()
@@ -61,14 +72,28 @@ class LeasedObserver:
 
 
 class Heartbeat:
-    """Tells that this worker lives and renews the lease of what it trains, from a thread of its own."""
+    """Tells that this worker lives and renews the lease of what it trains, from a thread of its own.
 
-    def __init__(self, redis: Redis, worker: Worker, timing: Timing) -> None:
+    gpu: returns used and total bytes of the worker's GPU, None where it has none or does not use it yet.
+    """
+
+    def __init__(
+        self,
+        redis: Redis,
+        worker: Worker,
+        timing: Timing,
+        gpu: Callable[[], tuple[int, int] | None] = lambda: None,
+    ) -> None:
         self._redis = redis
-        self._worker = worker
+        self._worker = replace(worker, heartbeat=timing.heartbeat)
         self._timing = timing
+        self._gpu = gpu
         self._message: Message | None = None
+        self._draining = False
+        self._stages = 0
+        self._epochs = 0
         self._ended = threading.Event()
+        self._woken = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     def start(self) -> None:
@@ -78,22 +103,45 @@ class Heartbeat:
     def stop(self) -> None:
         """End, and say that the worker has gone."""
         self._ended.set()
+        self._woken.set()
         self._thread.join(timeout=1.0)
         try:
             telemetry.leave(self._redis, self._worker.name)
         except RedisError as error:
-            log.warning("Redis does not answer, so this worker is missed in %s s: %s", telemetry.FORGET_SECONDS, error)
+            log.warning("Redis does not answer, so this worker will be listed as silent: %s", error)
 
     def hold(self, message: Message | None) -> None:
         """Renew this message's lease from now on; None for none."""
         self._message = message
         stage = message.fingerprint if message else None
-        self._worker = replace(self._worker, stage=stage, since=datetime.now(UTC))
+        self._worker = replace(self._worker, stage=stage, since=datetime.now(UTC), trouble=None)
         self._beat()
+
+    def trouble(self, text: str | None) -> None:
+        """Tell what the worker waits for before it can go on with its stage, None once it goes on."""
+        self._worker = replace(self._worker, trouble=text)
+        self._beat()
+
+    def drain(self) -> None:
+        """Tell that the worker was asked to stop. A signal handler may call this: the thread does the telling."""
+        self._draining = True
+        self._woken.set()
+
+    def count_epoch(self) -> None:
+        """Count an epoch that the worker has trained."""
+        self._epochs += 1
+
+    def count_stage(self) -> None:
+        """Count a stage that the worker has finished."""
+        self._stages += 1
 
     def _run(self) -> None:
         self._beat()
-        while not self._ended.wait(self._timing.heartbeat):
+        while True:
+            self._woken.wait(self._timing.heartbeat)
+            self._woken.clear()
+            if self._ended.is_set():
+                return
             self._beat()
             message = self._message
             if message is None:
@@ -107,7 +155,15 @@ class Heartbeat:
                 log.warning("cannot renew the lease of %s: %s", message.fingerprint, error)
 
     def _beat(self) -> None:
+        now = replace(
+            self._worker,
+            seen=datetime.now(UTC),
+            draining=self._draining,
+            stages=self._stages,
+            epochs=self._epochs,
+            memory=host.memory(self._gpu()),
+        )
         try:
-            telemetry.beat(self._redis, replace(self._worker, seen=datetime.now(UTC)))
+            telemetry.beat(self._redis, now)
         except RedisError as error:
             log.warning("cannot tell that this worker lives: %s", error)

@@ -13,6 +13,9 @@ from tasks.leases import QUEUE, Message
 
 __all__ = ["TASK", "make_app", "send"]
 
+# Priorities, the smaller first: what a dead worker had in hand does not wait behind all that has not begun.
+BEGUN, NEW = 0, 3
+
 
 @lru_cache(maxsize=4)
 def make_app(config: Settings) -> Celery:
@@ -29,7 +32,13 @@ def make_app(config: Settings) -> Celery:
         task_acks_late=False,
         worker_prefetch_multiplier=1,
         worker_disable_prefetch=True,
-        broker_transport_options={"visibility_timeout": 30 * 24 * 3600, "socket_keepalive": True},
+        broker_transport_options={
+            "visibility_timeout": 30 * 24 * 3600,
+            "socket_keepalive": True,
+            # Two lists, those of `leases.LISTS`, the first of which is emptied first.
+            "priority_steps": [BEGUN, NEW],
+            "queue_order_strategy": "priority",
+        },
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         worker_cancel_long_running_tasks_on_connection_loss=False,
@@ -48,4 +57,6 @@ def send(messages: Iterable[Message], through: Celery | None = None) -> None:
     celery = through or make_app(settings())
     with celery.producer_pool.acquire(block=True) as producer:
         for message in waiting:
-            celery.send_task(TASK, args=(message.fingerprint, message.attempt), producer=producer)
+            priority = NEW if message.attempt == 1 else BEGUN
+            arguments = (message.fingerprint, message.attempt)
+            celery.send_task(TASK, args=arguments, producer=producer, priority=priority)

@@ -14,7 +14,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from data.events import Event, EventError
 from data.settings import Settings
-from data.store import Store
+from data.store import Store, StoreError
 from tasks import leases, queue
 from tasks.broker import client
 from tasks.leases import PREFIX, Timing
@@ -30,6 +30,8 @@ BATCH = 1000
 # Readers get the file in between; a screen that shows events half a second late is live enough.
 PAUSE = 0.3
 BLOCK_MS = 500
+# Between two tries to write a file that cannot be written, such as on a full disk.
+STORE_PAUSE = 2.0
 
 log = logging.getLogger(__name__)
 
@@ -55,11 +57,11 @@ def record(config: Settings, timing: Timing, stopping: threading.Event) -> None:
                 pending = False
                 if drained:
                     stopping.wait(PAUSE)
-            except RedisError as error:
-                # What was read but not acknowledged is claimed again once Redis is back.
+            except (RedisError, StoreError) as error:
+                # What was read but not acknowledged is claimed again once Redis, or the disk, is back.
                 pending = True
-                log.warning("Redis does not answer: %s", error)
-                stopping.wait(0.5)
+                log.warning("%s", f"Redis does not answer: {error}" if isinstance(error, RedisError) else error)
+                stopping.wait(0.5 if isinstance(error, RedisError) else STORE_PAUSE)
         _drain_rest(redis, store)
         reaper.join(timeout=1.0)
 
@@ -161,12 +163,20 @@ def _join_group(redis: Redis) -> None:
 def _reap(config: Settings, timing: Timing, stopping: threading.Event) -> None:
     redis = client(config)
     celery = queue.make_app(config)
+    away = False
     while not stopping.wait(timing.reap):
         try:
+            if away:
+                redis.ping()
+                away = False
+                stopping.wait(1.5 * timing.heartbeat)
+                continue
             messages = leases.reap(redis, timing.stale)
             queue.send(messages, celery)
         except (RedisError, OperationalError) as error:
             log.warning("cannot look for lost leases: %s", error)
+            # While Redis was gone nobody could renew a lease: let the living do so before the dead are looked for.
+            away = True
             continue
         if messages:
             log.info("sent %d stages again", len(messages))

@@ -12,9 +12,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Column, Table
 
 from data import queries
+from data.divergence import divergences, in_words
 from data.store import Store
 from tasks.launch import Preview
 from tasks.leases import State
+from tasks.telemetry import Worker
 from tasks.telemetry import progress as live_progress
 
 COLOURS = {"done": "green", "running": "cyan", "failed": "red", "cancelled": "yellow"}
@@ -84,8 +86,18 @@ def studies_table(store: Store) -> Table:
     return table
 
 
+def workers_line(workers: Sequence[Worker]) -> str:
+    """Return how many workers there are and what they do, of those that are known."""
+    alive = [worker for worker in workers if not worker.is_silent()]
+    states = Counter(worker.state for worker in alive)
+    told = f"{len(alive)} worker{'s' if len(alive) != 1 else ''}"
+    parts = [f"{states[state]} {state}" for state in ("training", "draining") if states[state]]
+    lost = f"; [red]{len(workers) - len(alive)} silent[/red]" if len(alive) < len(workers) else ""
+    return ", ".join([told, *parts]) + lost
+
+
 def study_tables(store: Store, study_id: str) -> list[Table | str]:
-    """Return one study: how it stands, its stages in training, and why stages failed."""
+    """Return one study: how it stands, its stages in training, why stages failed, and what diverged."""
     record = queries.study(store, study_id)
     stages = queries.stages(store, study_id)
     counts = ", ".join(f"{count} {_coloured(state)}" for state, count in record.counts.items() if count)
@@ -97,6 +109,8 @@ def study_tables(store: Store, study_id: str) -> list[Table | str]:
     for row in stages[stages["state"] == "failed"].to_dict("records"):
         reason = str(row["error"] or "no reason was recorded").strip().splitlines()[0]
         shown.append(f"[red]failed[/red] {_describe(row)}: {escape(reason)}")
+    if told := in_words(divergences(store, [study_id])):
+        shown.append(f"[yellow]diverged[/yellow] {escape(told)}")
     return shown
 
 

@@ -1,23 +1,25 @@
 """What is live: the progress of running stages, the workers, and the stream of events on its way to the recorder."""
 
 import json
-import socket
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
 
+from pydantic import TypeAdapter
 from redis import Redis
 
 from data.events import Event
 from tasks.broker import connect, errors_explained
-from tasks.leases import PREFIX
+from tasks.leases import PREFIX, Timing
 
 EVENTS = PREFIX + "events"
 WORKERS = PREFIX + "workers"
 
-# A worker that has not been heard of for so long is gone; so is the progress that it showed.
-FORGET_SECONDS = 30
+# A worker that misses so many heartbeats counts as silent, and one that stays so is forgotten after a while: until
+# then whoever looks sees that a host was lost.
+MISSED_BEATS = 3
+FORGET_SECONDS = 3600
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,24 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class Memory:
+    """Memory in bytes: what a worker's process holds, its host's and its GPU's; None where there is no GPU in use."""
+
+    resident: int
+    total: int
+    available: int
+    gpu_used: int | None = None
+    gpu_total: int | None = None
+
+
+@dataclass(frozen=True)
 class Worker:
-    """A live worker process; stage is the fingerprint that it trains, None when idle; since and seen are UTC."""
+    """A worker process; stage is the fingerprint that it trains, None when idle; times are UTC.
+
+    since: of its present stage or idleness. seen: when it was last heard of. started: its process. boot: see
+    `tasks.host.boot`. heartbeat: seconds between two signs of life. draining: asked to stop, it finishes its epoch.
+    trouble: what it waits for before it can go on. stages, epochs: done since it started. gpu: its name.
+    """
 
     name: str
     host: str
@@ -44,6 +62,33 @@ class Worker:
     stage: str | None
     since: datetime
     seen: datetime
+    started: datetime | None = None
+    boot: str = ""
+    heartbeat: float = Timing.heartbeat
+    draining: bool = False
+    trouble: str | None = None
+    stages: int = 0
+    epochs: int = 0
+    gpu: str | None = None
+    memory: Memory | None = None
+
+    @property
+    def state(self) -> Literal["training", "idle", "draining"]:
+        """What it was doing when it was last heard of."""
+        if self.draining:
+            return "draining"
+        return "idle" if self.stage is None else "training"
+
+    def silence(self, now: datetime | None = None) -> float:
+        """Return for how many seconds nothing was heard of it."""
+        return ((now or datetime.now(UTC)) - self.seen).total_seconds()
+
+    def is_silent(self, now: datetime | None = None) -> bool:
+        """Return whether it has missed so many heartbeats that it, or its host, may be lost."""
+        return self.silence(now) > MISSED_BEATS * self.heartbeat
+
+
+_WORKER = TypeAdapter(Worker)
 
 
 def progress(fingerprints: Iterable[str] | None = None, redis: Redis | None = None) -> dict[str, Progress]:
@@ -74,18 +119,9 @@ def _progress(fields: Mapping[str, str]) -> Progress:
 
 
 def beat(redis: Redis, worker: Worker) -> None:
-    """Tell that a worker lives, for `FORGET_SECONDS`."""
-    fields = {
-        "name": worker.name,
-        "host": worker.host,
-        "device": worker.device,
-        "pid": worker.pid,
-        "stage": worker.stage or "",
-        "since": worker.since.isoformat(),
-        "seen": worker.seen.isoformat(),
-    }
+    """Tell that a worker lives."""
     pipeline = redis.pipeline()
-    pipeline.set(_key(worker.name), json.dumps(fields), ex=FORGET_SECONDS)
+    pipeline.set(_key(worker.name), _WORKER.dump_json(worker), ex=FORGET_SECONDS)
     pipeline.sadd(WORKERS, worker.name)
     pipeline.execute()
 
@@ -98,36 +134,44 @@ def leave(redis: Redis, name: str) -> None:
 
 def workers(redis: Redis | None = None) -> list[Worker]:
     """Return the live workers by name; BrokerError without Redis."""
+    return [worker for worker in known_workers(redis) if not worker.is_silent()]
+
+
+def known_workers(redis: Redis | None = None) -> list[Worker]:
+    """Return by name the live workers and the silent ones, which never said goodbye; BrokerError without Redis."""
     redis = redis or connect()
     with errors_explained():
         names = sorted(str(name) for name in redis.smembers(WORKERS))
-        texts = redis.mget([_key(name) for name in names]) if names else []
-        known = dict(zip(names, texts, strict=True))
-        gone = [name for name, text in known.items() if text is None]
+        pipeline = redis.pipeline(transaction=False)
+        for name in names:
+            pipeline.get(_key(name))
+            pipeline.pttl(_key(name))
+        answers = pipeline.execute()
+        now = datetime.now(UTC)
+        told = dict(zip(names, zip(answers[::2], answers[1::2], strict=True), strict=True))
+        gone = [name for name, (text, _) in told.items() if text is None]
         if gone:
             redis.srem(WORKERS, *gone)
-    return [_worker(json.loads(text)) for text in known.values() if text is not None]
+    return [_worker(text, left, now) for text, left in told.values() if text is not None]
 
 
-def worker_name(pid: int) -> str:
-    """Return the name of the worker process with that id on this host."""
-    return f"{socket.gethostname()}:{pid}"
+def queued(redis: Redis | None = None) -> int:
+    """Return how many stages wait for a free worker; BrokerError without Redis."""
+    redis = redis or connect()
+    with errors_explained():
+        return int(redis.zcard(f"{PREFIX}queued"))
 
 
 def _key(name: str) -> str:
     return f"{PREFIX}worker:{name}"
 
 
-def _worker(fields: Mapping[str, Any]) -> Worker:
-    return Worker(
-        name=fields["name"],
-        host=fields["host"],
-        device=fields["device"],
-        pid=int(fields["pid"]),
-        stage=fields["stage"] or None,
-        since=datetime.fromisoformat(fields["since"]),
-        seen=datetime.fromisoformat(fields["seen"]),
-    )
+def _worker(text: str, left: int, now: datetime) -> Worker:
+    """Return a worker as it told of itself; left: milliseconds until Redis forgets it."""
+    worker = _WORKER.validate_json(text)
+    # The clock of Redis says how long ago that was, since the clocks of hosts differ.
+    seen = now - timedelta(seconds=max(0.0, FORGET_SECONDS - left / 1000))
+    return replace(worker, seen=seen, since=worker.since + (seen - worker.seen))
 
 
 def publish(redis: Redis, events: Iterable[tuple[str, Mapping[str, Any]]]) -> None:

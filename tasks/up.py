@@ -12,11 +12,13 @@ from pathlib import Path
 from urllib.error import URLError
 
 from filelock import FileLock, Timeout
+from redis import Redis
 from redis.exceptions import RedisError
 from rich.console import Console
 
 from data.settings import Settings
 from tasks import broker, leases, telemetry
+from tasks import host as this_host
 from tasks.process import ROOT, python, spawn
 from tasks.supervisor import Part, Supervisor
 
@@ -42,7 +44,8 @@ def up(config: Settings, host: str, port: int, devices: Sequence[str], console: 
         # Before the port, which a second start on the same home would find taken too.
         with FileLock(config.home / "up.lock", timeout=0):
             _check_port(host, port)
-            with broker.serving(config, tied=True):
+            with broker.serving(config, tied=True) as redis:
+                end_dead_workers(redis)
                 _Household(config, host, port, devices, console).run()
     except Timeout:
         raise UpError(
@@ -60,12 +63,9 @@ def worker_parts(
     """
 
     def died(pid: int) -> None:
-        # It is known to be dead, so nobody need wait for its lease to run out.
-        name = telemetry.worker_name(pid)
+        name = this_host.worker_name(pid)
         try:
-            redis = broker.client(config)
-            leases.expire(redis, name)
-            telemetry.leave(redis, name)
+            _end(broker.client(config), name)
         except RedisError as error:
             log.warning("cannot end the lease of %s, which runs out by itself: %s", name, error)
 
@@ -80,6 +80,31 @@ def worker_parts(
         )
         for number, device in enumerate(devices, start=1)
     ]
+
+
+def end_dead_workers(redis: Redis) -> list[str]:
+    """End what workers of this host held that have died unseen, as with the supervisor; return their names."""
+    ended = []
+    for worker in telemetry.known_workers(redis):
+        if this_host.is_here(worker.name):
+            if this_host.runs(worker.pid, worker.started):
+                continue
+            _end(redis, worker.name)
+        elif worker.is_silent() and worker.host == socket.gethostname() and worker.boot != this_host.boot():
+            # From before a restart of the machine, or of another one with its name: only the list forgets it.
+            telemetry.leave(redis, worker.name)
+        else:
+            continue
+        ended.append(worker.name)
+    if ended:
+        log.info("workers that had died: %s", ", ".join(ended))
+    return ended
+
+
+def _end(redis: Redis, name: str) -> None:
+    # It is known to be dead, so nobody need wait for its lease to run out.
+    leases.expire(redis, name)
+    telemetry.leave(redis, name)
 
 
 class _Household:

@@ -8,7 +8,7 @@ import socket
 import threading
 import traceback
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from types import FrameType
 
@@ -20,23 +20,25 @@ from kombu.exceptions import OperationalError
 from redis import Redis
 from redis.exceptions import RedisError
 
-from data.artifacts import Artifacts
+from data.artifacts import ArtifactLost, Artifacts, StoreAway
 from data.datasets import load_images
 from data.settings import Settings, settings
 from engine.dataset import Dataset
 from engine.plan import Images, Stage
 from engine.results import StageResult
-from engine.stages import Interrupted, run_stage
-from engine.training import Diverged
-from tasks import leases, queue
+from engine.stages import Interrupted, WeightsLost, kept, run_stage
+from tasks import devices, host, leases, queue
 from tasks.broker import client
 from tasks.leases import Cancelled, LeaseLost, Message, Timing
 from tasks.observer import Heartbeat, LeasedObserver
-from tasks.telemetry import Worker, worker_name
+from tasks.patience import PatientArtifacts
+from tasks.telemetry import Worker
 
 # How long a worker in the midst of a stage waits for a Redis that has gone before it gives the stage up.
 PATIENCE = 60.0
 ERROR_CHARACTERS = 10_000
+# After a stage was handed back because the store is away: time for others, who may reach it, to take it.
+REST = 30.0
 
 log = logging.getLogger(__name__)
 
@@ -49,16 +51,27 @@ class Trainer:
         self.device = torch.device(device)
         self.timing = timing
         self.host = socket.gethostname()
-        self.name = worker_name(os.getpid())
+        self.name = host.worker_name(os.getpid())
         self.redis: Redis = client(config, PATIENCE)
         self.artifacts = Artifacts(config.artifacts)
         self.celery = queue.make_app(config)
         self.stopping = threading.Event()
         self.busy = False
         now = datetime.now(UTC)
-        worker = Worker(self.name, self.host, device, os.getpid(), stage=None, since=now, seen=now)
+        worker = Worker(
+            self.name,
+            self.host,
+            device,
+            os.getpid(),
+            stage=None,
+            since=now,
+            seen=now,
+            started=host.started(os.getpid()),
+            boot=host.boot(),
+            gpu=devices.gpu_name(self.device),
+        )
         # A client of its own, since a beat must not wait for long behind a Redis that has gone.
-        self.heartbeat = Heartbeat(client(config), worker, timing)
+        self.heartbeat = Heartbeat(client(config), worker, timing, partial(devices.gpu_memory, self.device))
 
     def train(self, fingerprint: str, attempt: int) -> None:
         """Train a stage, if it is still to be had, and send what can be trained after it."""
@@ -83,6 +96,7 @@ class Trainer:
         try:
             result = self._result(stage, message)
             ready = leases.done(self.redis, message, result)
+            self.heartbeat.count_stage()
             log.info("stage %s is done", message.fingerprint)
             return ready
         except Interrupted as interrupted:
@@ -93,23 +107,41 @@ class Trainer:
             return []
         except RedisError:
             raise
+        except StoreAway as away:
+            log.error("stage %s is handed back: %s", message.fingerprint, away)
+            self._send(leases.release(self.redis, message))
+            self.heartbeat.hold(None)
+            self.stopping.wait(REST)
+            return []
+        except WeightsLost as lost:
+            log.warning("stage %s waits for %s to be trained again: %s", message.fingerprint, lost.fingerprint, lost)
+            why = f"waits for stage {lost.fingerprint} to be trained again: {lost}"
+            return leases.miss(self.redis, message, lost.fingerprint, why)
         except Exception as error:  # Whatever a stage dies of is kept with it, and the worker lives on.
             log.exception("stage %s failed", message.fingerprint)
-            return leases.fail(self.redis, message, _explain(error), retry=not isinstance(error, Diverged))
+            return leases.fail(self.redis, message, _explain(error))
         finally:
             self.heartbeat.hold(None)
 
     def _result(self, stage: Stage, message: Message) -> StageResult:
         fingerprint = message.fingerprint
-        # A worker may have died between keeping a result and telling of it.
-        result = self.artifacts.result(fingerprint)
+
+        def tell(trouble: str | None) -> None:
+            # Nobody need be held up by a stage that is cancelled or lost meanwhile: this raises then.
+            leases.renew(self.redis, message, self.timing.lease)
+            self.heartbeat.trouble(trouble)
+
+        artifacts = PatientArtifacts(self.artifacts, self.stopping, tell)
+        result = _kept_result(stage, artifacts)
         if result is None:
             log.info("stage %s begins, attempt %d", fingerprint, message.attempt)
-            observer = LeasedObserver(self.redis, message, self.name, self.timing, self.stopping)
+            observer = LeasedObserver(
+                self.redis, message, self.name, self.timing, self.stopping, self.heartbeat.count_epoch
+            )
             dataset = _dataset(stage.images, self.home)
-            result = run_stage(stage, dataset, self.artifacts, self.device, observer)
-            self.artifacts.finish(fingerprint, result)
-        self.artifacts.delete(fingerprint, "checkpoint")
+            result = run_stage(stage, dataset, artifacts, self.device, observer)
+            artifacts.finish(fingerprint, result)
+        artifacts.delete(fingerprint, "checkpoint")
         return result
 
     def _send(self, messages: list[Message]) -> None:
@@ -121,9 +153,27 @@ class Trainer:
         if self.stopping.is_set():
             os._exit(128 + number)
         self.stopping.set()
+        self.heartbeat.drain()
         celery_state.should_stop = 0
         if not self.busy:
             raise WorkerShutdown(0)
+
+
+def _kept_result(stage: Stage, artifacts: PatientArtifacts) -> StageResult | None:
+    """Return the result of a stage that is done, and whose weights are whole, although Redis may not know.
+
+    A worker may have died between keeping a result and telling of it; or weights were lost, and this is to mend it.
+    """
+    try:
+        result = artifacts.result(stage.fingerprint)
+        if result is not None:
+            for name in kept(stage, result):
+                artifacts.load(stage.fingerprint, name)
+        return result
+    except ArtifactLost as error:
+        log.warning("stage %s is trained again: %s", stage.fingerprint, error)
+        artifacts.unfinish(stage.fingerprint)
+        return None
 
 
 @lru_cache(maxsize=2)

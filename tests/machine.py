@@ -8,6 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
+from PIL import Image
+
 from data import queries
 from data.settings import Settings
 from data.store import Store
@@ -51,11 +54,30 @@ def tiny_study(**changes: object) -> Study:
     return parse_study({**values, **changes})
 
 
+def diverging_study(**changes: object) -> Study:
+    """Return a study of two rates; at the higher one each step's weight decay makes the weights nine times as large."""
+    recipe = {"epochs": 4, "batch_size": 10, "augmentation": "none", "weight_decay": 1.0}
+    return tiny_study(**{"name": "Diverging", "learning_rates": [0.1, 10.0], "recipe": recipe, **changes})
+
+
 def long_study(epochs: int = 400, **changes: object) -> Study:
     """Return a study of one dense training of several seconds, with its first checkpoint after a fifteenth of it."""
     empty: dict[str, object] = {"pruners": [], "sparsities": [], "starts": []}
     recipe = {"epochs": epochs, "batch_size": 32, "augmentation": "none"}
     return tiny_study(**{"name": "Long", "train_images": 1000, "recipe": recipe, **empty, **changes})
+
+
+def folder_of_images(path: Path) -> Path:
+    """Write a dataset of two classes, dark and light, in ImageFolder's layout."""
+    draws = np.random.default_rng(0)
+    for part, count in (("train", 20), ("test", 10)):
+        for label, level in (("dark", 40), ("light", 200)):
+            folder = path / part / label
+            folder.mkdir(parents=True)
+            for number in range(count):
+                pixels = draws.integers(level - 40, level + 40, (8, 8), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / f"{number}.png")
+    return path
 
 
 class Machine:

@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from app import charts_accuracy as charts
-from app import drawing, export_named, reading
+from app import divergence, drawing, export_named, reading
 from app.charts_accuracy import MEASURES, Measure
 from app.palette import STARTS
 from app.reading import Marker
@@ -18,8 +18,9 @@ def body(record: StudyRecord) -> None:
     """Draw the tab."""
     study_id = record.study_id
     rows = reading.accuracy(study_id)
+    diverged = reading.divergences(study_id)
     if rows.empty:
-        st.info("No training has finished yet. The first points appear here as soon as one has.")
+        divergence.nothing(diverged, "No training has finished yet. The first points appear here as soon as one has.")
         return
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium", key="accuracy_choices"):
         dataset, network = drawing.place_choice(rows, "accuracy")
@@ -45,6 +46,7 @@ def body(record: StudyRecord) -> None:
             key="accuracy_axis",
             persist_state="page",
         )
+    divergence.note(diverged)
     panels, specs = _drawn(study_id, dataset, network, pruners, measure, spread, shared, reading.measured(study_id))
     if not panels:
         _dense_only(here, measure)

@@ -7,7 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from app import charts_overlap as charts
-from app import drawing, export_named, reading, words
+from app import divergence, drawing, export_named, reading, words
 from app.charts_overlap import Across
 from app.palette import ramp
 from app.reading import Marker
@@ -24,13 +24,17 @@ def body(record: StudyRecord) -> None:
     """Draw the tab."""
     study_id, study = record.study_id, record.study
     pooled = reading.pooled_overlaps(study_id)
+    diverged = reading.divergences(study_id)
     if pooled.empty:
-        st.info("No overlap has been measured yet. The first comes with the first dense network that finishes.")
+        divergence.nothing(
+            diverged, "No overlap has been measured yet. The first comes with the first dense network that finishes."
+        )
         return
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium", key="overlap_choices"):
         dataset, network = drawing.place_choice(pooled, "overlap")
         p = _p(study)
         spread = drawing.spread_choice("overlap_spread")
+    divergence.note(diverged)
     rows = _rows(study_id, dataset, network)
     _retention(record, dataset, network, rows, spread, p)
     over_time.section(record, dataset, network, p, spread)
@@ -100,7 +104,7 @@ def _starts(record: StudyRecord, dataset: str, network: str, rows: pd.DataFrame,
         title = f"Learning rate {words.number(rate)} · {words.pruner(pruner)}"
         st.markdown(f"**{words.plain(title)}**")
         if (pruner, rate) not in finished:
-            st.caption("No fine-tuning has finished yet.")
+            st.caption(f"No fine-tuning has finished{'' if record.state in reading.FINISHED else ' yet'}.")
             return
         spec = _drawn_starts(study_id, dataset, network, pruner, rate, p, spread, reading.measured(study_id))
         alt = f"Overlap with the fine-tuned network against sparsity, {title}."

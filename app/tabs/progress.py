@@ -1,12 +1,13 @@
 """The Progress tab: how far a study is, stage by stage, live while it runs."""
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import replace
 
 import pandas as pd
 import streamlit as st
 
-from app import charts_progress, drawing, export_named, live, reading, words
+from app import access, charts_progress, drawing, export_named, live, reading, words
 from app.charts_overlap import rate_looks
 from app.charts_progress import Curve
 from app.palette import Look, series
@@ -39,6 +40,8 @@ def body(record: StudyRecord) -> None:
     overview(record, rows, now)
     if trouble:
         st.warning(f"Live speeds are missing: {words.plain(trouble)}", icon=":material/cloud_off:")
+    elif record.state not in reading.FINISHED:
+        waiting(set(rows["fingerprint"]))
     curves(record, rows)
     if "admm" in record.study.pruners:
         convergence(record)
@@ -66,6 +69,17 @@ def overview(record: StudyRecord, rows: pd.DataFrame, now: Mapping[str, Progress
                     width="content",
                     help="Epochs still to train, at the speed measured so far, shared among the workers.",
                 )
+
+
+def waiting(fingerprints: Container[str]) -> None:
+    """Warn of what the workers that train some stages wait for, once for all that wait on a host for the same."""
+    known, _ = live.workers()
+    found = Counter((worker.host, worker.trouble) for worker in known if worker.stage in fingerprints)
+    for (host, trouble), count in sorted((key, count) for key, count in found.items() if key[1] is not None):
+        # A viewer is shown that it waits, not the paths of the machine.
+        reason = f": {words.plain(str(trouble))}" if access.is_owner() else ""
+        several = f" ({words.plural(count, 'worker')})" if count > 1 else ""
+        st.warning(f"{words.plain(host)}{several} waits{reason}", icon=":material/hourglass_top:")
 
 
 def curves(record: StudyRecord, rows: pd.DataFrame) -> None:

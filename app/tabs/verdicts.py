@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app import drawing, reading, verdict_cards, verdict_tables, words
+from app import divergence, drawing, reading, verdict_cards, verdict_tables, words
 from app.reading import Marker
 from data.evidence import from_frames
 from data.queries import StudyRecord
@@ -17,8 +17,12 @@ def body(record: StudyRecord) -> None:
     """Draw the tab."""
     study_id = record.study_id
     accuracy = reading.accuracy(study_id)
+    diverged = reading.divergences(study_id)
     if accuracy.empty:
-        st.info("No training has finished yet. The first verdicts come with the first networks that can be compared.")
+        divergence.nothing(
+            diverged,
+            "No training has finished yet. The first verdicts come with the first networks that can be compared.",
+        )
         return
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium", key="verdict_choices"):
         dataset, network = drawing.place_choice(accuracy, "verdict")
@@ -33,6 +37,7 @@ def body(record: StudyRecord) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="medium", key="verdict_summary"):
         st.markdown(verdict_cards.badges(verdicts), width="content")
         st.caption(verdict_tables.recipe_words(record.study), width="content")
+    divergence.note(diverged)
     verdict_cards.show(asked, "verdict")
     _not_asked([verdict for verdict in verdicts if verdict not in asked])
     _winning(winning)
@@ -133,9 +138,9 @@ def _judged(
     changed: Marker,
 ) -> tuple[tuple[Verdict, ...], tuple[Verdict, ...]]:
     del changed
-    accuracy, pooled = (
+    accuracy, pooled, diverged = (
         frame[(frame["dataset"] == dataset) & (frame["network"] == network)]
-        for frame in (reading.accuracy(study_id), reading.pooled_overlaps(study_id))
+        for frame in (reading.accuracy(study_id), reading.pooled_overlaps(study_id), reading.diverged(study_id))
     )
-    points, overlaps = from_frames(accuracy, pooled)
+    points, overlaps = from_frames(accuracy, pooled, diverged)
     return evaluate(points, overlaps, thresholds, low, high), winning_property(points, thresholds)

@@ -1,4 +1,4 @@
--- deaths allowed, age from which a queued stage is stale (ms), list of messages not yet taken -> messages to send.
+-- deaths allowed, age from which a queued stage is stale (ms), lists of messages not yet taken -> messages to send.
 local messages = {}
 local time = now()
 for _, fingerprint in ipairs(redis.call('ZRANGEBYSCORE', prefix .. 'leases', '-inf', time)) do
@@ -13,7 +13,7 @@ for _, fingerprint in ipairs(redis.call('ZRANGEBYSCORE', prefix .. 'leases', '-i
   end
 end
 -- While messages wait, stages rightly wait with them; with none left, an old one was lost on its way.
-if redis.call('LLEN', ARGV[3]) == 0 then
+if redis.call('EXISTS', unpack(ARGV, 3)) == 0 then
   for _, fingerprint in ipairs(redis.call('ZRANGEBYSCORE', prefix .. 'queued', '-inf', time - tonumber(ARGV[2]))) do
     redis.call('ZADD', prefix .. 'queued', time, fingerprint)
     table.insert(messages, {fingerprint, tonumber(get(fingerprint, 'attempt'))})

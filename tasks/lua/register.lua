@@ -17,7 +17,7 @@ for _, stage in ipairs(stages) do
     state = nil
   end
   if not state then
-    set(fingerprint, 'failures', 0, 'deaths', 0, 'error', '')
+    set(fingerprint, 'failures', 0, 'deaths', 0, 'losses', 0, 'error', '')
     enter(fingerprint, stage.finished and 'done' or 'waiting')
   elseif stage.finished and (state == 'waiting' or state == 'queued') then
     enter(fingerprint, 'done')

@@ -1,6 +1,7 @@
 -- What every transition of a stage shares. KEYS[1] is the prefix of all keys; the parts after it:
---   stage:<fingerprint>     hash: spec, state, attempt, failures, deaths, worker, error
+--   stage:<fingerprint>     hash: spec, state, attempt, failures, deaths, losses, worker, error
 --   children:<fingerprint>  list of fingerprints, in the order of their plan
+--   awaiting:<fingerprint>  set of stages further down that miss its weights and wait for it to be trained again
 --   studies:<fingerprint>   set of the live studies that need the stage
 --   study:<study>           hash: launched (as published), cancelled
 --   members:<study>         set of fingerprints
@@ -55,6 +56,13 @@ local function enqueue_children(fingerprint, messages)
       table.insert(messages, enqueue(child))
     end
   end
+  local awaiting = prefix .. 'awaiting:' .. fingerprint
+  for _, stage in ipairs(redis.call('SMEMBERS', awaiting)) do
+    if get(stage, 'state') == 'waiting' then
+      table.insert(messages, enqueue(stage))
+    end
+  end
+  redis.call('DEL', awaiting)
   return messages
 end
 

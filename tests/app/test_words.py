@@ -29,6 +29,22 @@ def test_moments(before: timedelta, said: str) -> None:
     assert words.ago(NOW - before, NOW) == said
 
 
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1 KiB"),
+        (347 * 2**20, "347 MiB"),
+        (1020 * 2**20, "1.0 GiB"),
+        (23.5 * 2**30, "23.5 GiB"),
+        (1007 * 2**30, "1,007 GiB"),
+    ],
+)
+def test_sizes(count: float, said: str) -> None:
+    assert words.size(count) == said
+
+
 def test_fractions_keep_the_papers_precision() -> None:
     assert [words.percent(s) for s in (0.386, 0.9, 0.05)] == ["38.6 %", "90 %", "5 %"]
 

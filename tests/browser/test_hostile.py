@@ -100,9 +100,9 @@ def trapped(browser: Browser) -> Iterator[Page]:
 
 
 def check(page: Page) -> None:
-    """Fail where what was written in a name is more than text on the page."""
+    """Fail where what was written in a name is more than text on the page, an address that may be clicked apart."""
     assert page.evaluate("window.harmed") is None
-    foreign = "[src*=evil], [href*=evil], [style*=evil], [href^='javascript:'], img[src=x], svg[onload]"
+    foreign = "[src*=evil], link[href*=evil], [style*=evil], [href^='javascript:'], img[src=x], svg[onload]"
     assert page.locator(foreign).evaluate_all("found => found.map(one => one.outerHTML)") == []
 
 

@@ -62,7 +62,16 @@ def test_a_stranger_reads_one_study_and_nothing_else_until_it_is_revoked(watched
         token = re.search(r"share=(.+)$", address)[1]
 
         # With the token in hand, every other page by its address, and another study by its id.
-        pages = ["/", "/studies", "/new_study?preset=demo", "/compare", "/paper", "/figure?figure=fig7", "/links"]
+        pages = [
+            "/",
+            "/studies",
+            "/new_study?preset=demo",
+            "/compare",
+            "/paper",
+            "/figure?figure=fig7",
+            "/links",
+            "/workers",
+        ]
         for path in (*pages, "/glossary", "/study?study=finished-before", "/study?study=another"):
             page.goto(f"{watched.address}{path}{'&' if '?' in path else '?'}share={token}")
             ready(page)

@@ -74,6 +74,17 @@ def made_results(made: Plan) -> dict[str, StageResult]:
     return {fingerprint: made_result(fingerprint, stage) for fingerprint, stage in made.stages.items()}
 
 
+def diverging_results(made: Plan, rate: float = 0.1, after: int = 2) -> dict[str, StageResult]:
+    """Return results of which all at one rate diverged: the dense ones in an epoch, what is made from them at once."""
+    results = made_results(made)
+    for fingerprint, stage in made.stages.items():
+        if stage.learning_rate == rate:
+            at = after if stage.kind == "pretrain" else 0
+            epochs = results[fingerprint].epochs[: max(0, at - 1)]
+            results[fingerprint] = StageResult(fingerprint, epochs, 0.0, 0.5, "cpu", versions={}, diverged=at)
+    return results
+
+
 class Stream:
     """Numbers events as Redis does."""
 
@@ -118,10 +129,12 @@ class Stream:
         ]
 
 
-def whole_study(stream: Stream, made: Plan, study_id: str = STUDY_ID) -> list[Event]:
-    """Return all events of a study that ran from beginning to end."""
+def whole_study(
+    stream: Stream, made: Plan, study_id: str = STUDY_ID, results: dict[str, StageResult] | None = None
+) -> list[Event]:
+    """Return all events of a study that ran from beginning to end, with drawn results or others."""
     events = [stream.launched(made, study_id)]
-    for result in made_results(made).values():
+    for result in (results or made_results(made)).values():
         events += stream.life(result)
     return events
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from engine.dataset import Dataset
 from engine.plan import Images, Plan, Stage, plan
-from engine.results import Epoch
+from engine.results import Epoch, StageResult
 from engine.spec import Study, parse_study
 
 
@@ -29,10 +29,11 @@ def made_dataset(train: int = 96, test: int = 48, size: int = 8, channels: int =
 
 
 class MemoryWeights:
-    """The engine's Weights, in a dictionary."""
+    """The engine's Weights, in dictionaries; whoever runs a stage puts its result into `results`."""
 
     def __init__(self) -> None:
         self.kept: dict[tuple[str, str], dict[str, Tensor]] = {}
+        self.results: dict[str, StageResult] = {}
 
     def save(self, fingerprint: str, name: str, tensors: Mapping[str, Tensor]) -> None:
         self.kept[fingerprint, name] = {key: tensor.clone() for key, tensor in tensors.items()}
@@ -42,6 +43,9 @@ class MemoryWeights:
 
     def exists(self, fingerprint: str, name: str) -> bool:
         return (fingerprint, name) in self.kept
+
+    def result(self, fingerprint: str) -> StageResult | None:
+        return self.results.get(fingerprint)
 
 
 class Listener:

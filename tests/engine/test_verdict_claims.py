@@ -51,6 +51,26 @@ def test_a_diverged_run_takes_its_seed_out_of_the_reach() -> None:
     assert "1 of 5 seeds has no finite value" in only("E3", bad).reason
 
 
+def test_a_run_that_diverged_is_no_end_of_the_reach_under_any_pruner() -> None:
+    # Of one seed, fine-tuning under another pruner than ADMM diverged, whichever of them it is.
+    points = sink(made_points(pruners=THREE), "iterative", 0.3)
+    for pruner in ("iterative", "oneshot"):
+        bad = [
+            replace(p, accuracy=math.nan)
+            if (p.pruner, p.start, p.seed, p.sparsity) == (pruner, "finetune", 1, 0.8)
+            else p
+            for p in points
+        ]
+        assert only("E3", bad).n == 4
+    # Where all others match dense at every sparsity, one that diverged does not tell the pruners apart.
+    level = [
+        replace(p, accuracy=math.nan) if (p.pruner, p.start, p.seed) == ("oneshot", "finetune", 1) else p
+        for p in made_points(pruners=THREE)
+    ]
+    assert only("E3", level).outcome == "undecided"
+    assert "do not tell the pruners apart" in only("E3", level).reason
+
+
 @pytest.mark.parametrize("claim", ["A3", "A4", "B1", "D1"])
 @pytest.mark.parametrize(("rate", "which"), [(0.1, "low"), (0.02, "high")])
 def test_claims_about_two_rates_are_undecided_with_one_and_say_which_is_missing(

@@ -11,22 +11,15 @@ from data import queries
 from data.artifacts import Artifacts
 from data.settings import settings
 from engine.plan import plan
-from engine.results import StageResult
 from tasks import broker, launch, leases, telemetry
 from tasks.local import run
 from tasks.planning import plan_study
+from tests.faults.undisturbed import numbers
 from tests.machine import LEASE_SECONDS, Machine, long_study, tiny_study, wait_for
 
 pytestmark = pytest.mark.faults
 
 STUDY = long_study(epochs=300, train_images=500)
-
-
-def numbers(result: StageResult | None) -> object:
-    """Return what a result says, but for the clock."""
-    assert result is not None
-    values = result.to_json()
-    return [epoch[:6] for epoch in values["epochs"]], values["overlaps"], values["sparsity"]
 
 
 def check_against_uninterrupted(machine: Machine, study_id: str, folder: Path) -> None:

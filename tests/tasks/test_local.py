@@ -1,6 +1,7 @@
 """A study trained in one place: the same whatever the number of processes, and however often it was stopped."""
 
 import os
+import shutil
 import signal
 import threading
 from pathlib import Path
@@ -13,7 +14,7 @@ from engine.plan import Plan
 from engine.results import StageResult
 from tasks.local import Report, StageFailed, Stopped, run
 from tasks.planning import plan_study
-from tests.machine import long_study, tiny_study
+from tests.machine import diverging_study, folder_of_images, long_study, tiny_study
 
 
 def measured(results: dict[str, StageResult]) -> dict[str, object]:
@@ -63,14 +64,32 @@ def test_stopped_and_run_again_it_gives_the_same(home: Path, tmp_path: Path) -> 
     assert not Artifacts(str(tmp_path / "stopped")).exists(fingerprint, "checkpoint")
 
 
+def test_a_rate_that_diverges_is_a_result_and_all_its_epochs_count_as_done(home: Path, tmp_path: Path) -> None:
+    plan = plan_study(diverging_study(), home)
+    epochs: dict[str, int] = {}
+    results = train(plan, tmp_path, report=epochs.__setitem__)
+    assert results.keys() == plan.stages.keys()
+    assert epochs == {fingerprint: stage.epochs for fingerprint, stage in plan.stages.items()}
+    for fingerprint, stage in plan.stages.items():
+        assert (results[fingerprint].diverged is not None) == (stage.learning_rate == 10.0)
+    # Run again, it trains nothing, as with any result.
+    assert train(plan, tmp_path) == results
+
+
 def test_a_failure_is_told_after_all_else_is_done(home: Path, tmp_path: Path) -> None:
-    # No weights stay finite at such a rate; the other one trains.
-    plan = plan_study(tiny_study(learning_rates=[0.1, 10.0], recipe={"epochs": 30, "batch_size": 10}), home)
-    with pytest.raises(StageFailed, match="Diverged"):
+    images = folder_of_images(tmp_path / "images")
+    study = tiny_study(
+        datasets=["digits", f"folder:{images}"], train_images=None, test_images=None, pruners=["oneshot"]
+    )
+    plan = plan_study(study, home)
+    images.rename(tmp_path / "hidden")
+    # What was read of the folder is forgotten too.
+    shutil.rmtree(settings().datasets, ignore_errors=True)
+    with pytest.raises(StageFailed, match=f"pretrain .*{images}"):
         train(plan, tmp_path)
     done = Artifacts(str(tmp_path)).finished()
-    assert {plan.stages[fingerprint].learning_rate for fingerprint in done} == {0.1}
-    assert len(done) == 7
+    assert {plan.stages[fingerprint].images.name for fingerprint in done} == {"digits"}
+    assert len(done) == 5
 
 
 def test_processes_stop_when_asked_to(home: Path, tmp_path: Path) -> None:

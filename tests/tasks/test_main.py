@@ -1,6 +1,7 @@
 """The command line: what it prints, what it writes, and what it refuses."""
 
 import json
+import shutil
 import socket
 import subprocess
 import sys
@@ -11,12 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 from filelock import FileLock
 
-from data import queries
 from data.settings import settings
 from engine.spec import load_study, to_toml
+from tasks import leases
 from tasks.__main__ import main
 from tasks.process import ROOT, python
-from tests.machine import Machine, free_port, tiny_study
+from tests.machine import Machine, diverging_study, folder_of_images, free_port, tiny_study, wait_for
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -247,11 +248,26 @@ def test_run_writes_the_tables_and_does_nothing_the_second_time(
 
 
 def test_a_stage_that_fails_makes_run_fail(command: Command, toml: Callable[..., str], tmp_path: Path) -> None:
-    code, shown, _ = command(
-        "run", toml((RATES, "learning_rates = [10.0]"), ("epochs = 4", "epochs = 40")), "--out", str(tmp_path / "out")
-    )
+    out = tmp_path / "out"
+    (out / "artifacts").mkdir(parents=True)
+    # A file stands where the folder of all weights would be.
+    (out / "artifacts" / "weights").touch()
+    code, shown, _ = command("run", toml(), "--out", str(out), "--jobs", "1")
     assert code == 1
-    assert "Diverged" in shown
+    assert "not finished" in shown
+    assert "ArtifactError" in shown
+
+
+def test_a_study_that_diverges_is_run_to_its_end(command: Command, tmp_path: Path) -> None:
+    file, out = tmp_path / "diverging.toml", tmp_path / "out"
+    file.write_text(to_toml(diverging_study()))
+    assert command("run", str(file), "--out", str(out), "--jobs", "1")[0] == 0
+    rows = pq.read_table(out / "accuracy.parquet").to_pandas().set_index("learning_rate")
+    assert len(rows) == 18
+    assert rows.loc[0.1, "test_accuracy"].notna().all()
+    assert rows.loc[0.1, "diverged_epoch"].isna().all()
+    assert rows.loc[10.0, "test_accuracy"].isna().all()
+    assert sorted(rows.loc[10.0, "diverged_epoch"].unique()) == [0, 1]
 
 
 def test_a_study_is_launched_watched_shown_and_exported(
@@ -262,7 +278,9 @@ def test_a_study_is_launched_watched_shown_and_exported(
     assert "no workers" in error
     study_id = shown.split()[-1]
     # No recorder runs: what was launched is seen all the same.
-    assert study_id[:6] in command("status")[1]
+    shown = command("status")[1]
+    assert study_id[:6] in shown
+    assert shown.splitlines()[-1].strip() == "0 workers"
     code, shown, _ = command("status", study_id[:4])
     assert code == 0
     assert "1 queued" in shown
@@ -281,20 +299,32 @@ def test_a_study_is_launched_watched_shown_and_exported(
     assert "there are studies already" in command("launch", toml(), "--if-empty")[1]
 
 
-def test_waiting_for_a_study_that_fails_fails(command: Command, toml: Callable[..., str], machine: Machine) -> None:
-    machine.worker()
+def test_waiting_for_a_study_that_fails_fails(command: Command, machine: Machine, tmp_path: Path) -> None:
     machine.recorder()
-    code, shown, _ = command(
-        "launch", toml((RATES, "learning_rates = [10.0]"), ("epochs = 4", "epochs = 40")), "--wait"
+    images, file = folder_of_images(tmp_path / "images"), tmp_path / "study.toml"
+    file.write_text(
+        to_toml(tiny_study(datasets=[f"folder:{images}"], train_images=None, test_images=None, pruners=["oneshot"]))
     )
-    assert code == 1
-    assert "1 failed" in shown
+    waiting = machine.start("-m", "tasks", "launch", str(file), "--wait", log="launch")
+    [study_id] = wait_for(lambda: leases.studies(machine.redis))
+    images.rename(tmp_path / "hidden")
+    # What was read of the folder is forgotten too, as on another host.
+    shutil.rmtree(machine.config.datasets, ignore_errors=True)
+    machine.worker()
+    assert waiting.wait(timeout=60.0) == 1
+    assert "1 failed" in (machine.logs / "launch.log").read_text()
+    assert "DatasetError" in command("status", study_id)[1]
+
+
+def test_status_says_what_diverged(command: Command, machine: Machine, tmp_path: Path) -> None:
+    machine.recorder()
+    machine.worker()
+    file = tmp_path / "diverging.toml"
+    file.write_text(to_toml(diverging_study(pruners=["oneshot"])))
+    code, shown, _ = command("launch", str(file), "--wait")
+    assert code == 0
+    assert "failed" not in shown
     study_id = shown.split(" as ")[1].split()[0]
-    code, shown, _ = command("status", study_id)
-    assert "Diverged" in shown
-    assert machine.redis.hget(f"ticketscope:stage:{_failed(machine, study_id)}", "attempt") == "1"
-
-
-def _failed(machine: Machine, study_id: str) -> str:
-    stages = queries.stages(machine.store, study_id)
-    return str(stages[stages["state"] == "failed"]["fingerprint"].iloc[0])
+    assert (
+        "diverged 1 training diverged and 4 made from it could not begin: lenet300 on digits, learning rate 10, seed 0."
+    ) in command("status", study_id)[1]

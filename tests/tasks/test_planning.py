@@ -9,7 +9,7 @@ from data.settings import settings
 from data.sources import DatasetError
 from data.store import Store
 from engine.results import Epoch, StageResult
-from engine.spec import StudyError
+from engine.spec import StudyError, to_toml
 from tasks.launch import preview
 from tasks.planning import plan_study
 from tests.machine import tiny_study
@@ -33,7 +33,7 @@ def test_measured_speeds_replace_the_guess(home: Path) -> None:
     epochs = tuple(Epoch(n, 0.1, 1.0, 1.0, 1.0, 1.0, 5.0) for n in range(1, 5))
     result = StageResult(root, epochs, 0.0, 20.0, "cpu")
     stages = [{**stage.model_dump(mode="json"), "fingerprint": root}]
-    launched = {"study_id": "s", "name": "n", "toml": "", "at": "2026-01-01T00:00:00+00:00"}
+    launched = {"study_id": "s", "name": "n", "toml": to_toml(study), "at": "2026-01-01T00:00:00+00:00"}
     store.record(
         [
             Event("1-0", "launched", {**launched, "stages": stages, "roles": [], "reused": []}),

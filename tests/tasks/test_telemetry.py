@@ -1,11 +1,13 @@
 """What is live, and the stream of events."""
 
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
+import pytest
 from redis import Redis
 
-from tasks import leases, telemetry
-from tasks.telemetry import Progress, Worker
+from tasks import leases, queue, telemetry
+from tasks.telemetry import Memory, Progress, Worker
 from tests.tasks.test_leases import LEASE, claim, register, tiny_plan
 
 
@@ -22,20 +24,74 @@ def test_progress_is_that_of_running_stages_only(redis: Redis) -> None:
     assert telemetry.progress(redis=redis) == {}
 
 
-def test_workers_are_those_that_live(redis: Redis) -> None:
-    now = datetime.now(UTC)
-    first = Worker("h:1", "h", "cpu", 1, None, now, now)
-    second = Worker("h:2", "h", "cuda:0", 2, "f" * 32, now, now)
-    telemetry.beat(redis, second)
+NOW = datetime.now(UTC)
+
+
+def worker(name: str, **changes: object) -> Worker:
+    values = {"host": "h", "device": "cpu", "pid": int(name.split(":")[-1]), "stage": None, "since": NOW, "seen": NOW}
+    return Worker(name, **{**values, **changes})
+
+
+def age(redis: Redis, name: str, seconds: float) -> None:
+    """Let Redis have heard of a worker so long ago."""
+    redis.pexpire(f"ticketscope:worker:{name}", round((telemetry.FORGET_SECONDS - seconds) * 1000))
+
+
+def test_workers_tell_all_about_themselves(redis: Redis) -> None:
+    told = worker(
+        "h:2",
+        device="cuda:0",
+        stage="f" * 32,
+        started=NOW - timedelta(hours=1),
+        boot="b",
+        heartbeat=2.0,
+        draining=True,
+        trouble="cannot write",
+        stages=3,
+        epochs=70,
+        gpu="A GPU",
+        memory=Memory(1, 3, 2, 4, 5),
+    )
+    first = worker("h:1")
+    telemetry.beat(redis, told)
     telemetry.beat(redis, first)
-    assert telemetry.workers(redis) == [first, second]
+    found = telemetry.workers(redis)
+    assert all(abs(shown.silence()) < 5 for shown in found)
+    assert [replace(shown, seen=NOW, since=NOW) for shown in found] == [first, told]
+    assert [shown.state for shown in found] == ["idle", "draining"]
+
+
+def test_a_silent_worker_is_listed_until_it_is_forgotten(redis: Redis) -> None:
+    telemetry.beat(redis, worker("h:1", heartbeat=5.0))
+    telemetry.beat(redis, worker("h:2", heartbeat=5.0))
+    age(redis, "h:1", 14)
+    age(redis, "h:2", 16)
+    assert [live.name for live in telemetry.workers(redis)] == ["h:1"]
+    first, second = telemetry.known_workers(redis)
+    assert (first.is_silent(), second.is_silent()) == (False, True)
+    assert 16 <= second.silence() < 20
     # What the clock of Redis does to one that is not heard of any more.
-    redis.pexpire("ticketscope:worker:h:2", 1)
+    age(redis, "h:2", telemetry.FORGET_SECONDS - 0.001)
     while redis.exists("ticketscope:worker:h:2"):
         continue
-    assert telemetry.workers(redis) == [first]
+    assert [known.name for known in telemetry.known_workers(redis)] == ["h:1"]
+    assert redis.smembers(telemetry.WORKERS) == {"h:1"}
     telemetry.leave(redis, "h:1")
-    assert telemetry.workers(redis) == []
+    assert telemetry.known_workers(redis) == []
+
+
+@pytest.mark.parametrize("hours", [-5, 5])
+def test_a_host_whose_clock_is_wrong_is_neither_silent_nor_ahead(redis: Redis, hours: int) -> None:
+    its = datetime.now(UTC) + timedelta(hours=hours)
+    telemetry.beat(redis, worker("h:1", since=its - timedelta(seconds=90), seen=its))
+    [found] = telemetry.workers(redis)
+    assert 90 <= (datetime.now(UTC) - found.since).total_seconds() < 100
+
+
+def test_what_waits_for_a_worker_is_counted(redis: Redis) -> None:
+    assert telemetry.queued(redis) == 0
+    queue.send(register(redis, tiny_plan()))
+    assert telemetry.queued(redis) == 1
 
 
 def test_a_change_is_timed_by_the_clock_of_redis(redis: Redis) -> None:

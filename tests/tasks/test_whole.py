@@ -4,9 +4,7 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from data import queries, tables
 from data.artifacts import Artifacts
@@ -15,26 +13,13 @@ from engine.spec import to_toml
 from tasks import launch, leases, telemetry
 from tasks.local import run
 from tasks.planning import plan_study
-from tests.machine import Machine, long_study, tiny_study, wait_for
+from tests.machine import Machine, diverging_study, folder_of_images, long_study, tiny_study, wait_for
 
 
 def starts(machine: Machine, fingerprints: list[str]) -> list[int]:
     """Return how often each of some stages was begun."""
     log = (machine.logs / "worker.log").read_text()
     return [log.count(f"stage {fingerprint} begins") for fingerprint in fingerprints]
-
-
-def folder_of_images(path: Path) -> Path:
-    """Write a dataset of two classes, dark and light, in ImageFolder's layout."""
-    draws = np.random.default_rng(0)
-    for part, count in (("train", 20), ("test", 10)):
-        for label, level in (("dark", 40), ("light", 200)):
-            folder = path / part / label
-            folder.mkdir(parents=True)
-            for number in range(count):
-                pixels = draws.integers(level - 40, level + 40, (8, 8), dtype=np.uint8)
-                Image.fromarray(pixels).save(folder / f"{number}.png")
-    return path
 
 
 def test_a_study_gives_what_running_it_in_one_place_gives(machine: Machine, tmp_path: Path) -> None:
@@ -124,6 +109,38 @@ def test_a_failed_stage_says_why_and_can_be_retried(machine: Machine, tmp_path: 
     hidden.rename(images)
     launch.retry(study_id)
     machine.wait_until(study_id)
+
+
+def test_a_rate_that_diverges_ends_as_done_and_leaves_the_other_alone(machine: Machine, tmp_path: Path) -> None:
+    machine.recorder()
+    machine.worker()
+    machine.worker()
+    study = diverging_study()
+    study_id = machine.launch(study)
+    machine.wait_until(study_id)
+    plan = plan_study(study, machine.config.home)
+    stages = queries.stages(machine.store, study_id)
+    assert set(stages["state"]) == {"done"}
+    assert set(stages["attempt"]) == {1}
+    assert starts(machine, list(plan.stages)) == [1] * 14
+    # What diverged has no weights, and nothing that is made from it was trained; the other rate is complete.
+    assert sorted(stages[stages["learning_rate"] == 10.0]["diverged"]) == [0] * 6 + [1]
+    artifacts = Artifacts(machine.config.artifacts)
+    for fingerprint, stage in plan.stages.items():
+        assert artifacts.exists(fingerprint, "trained") == (stage.learning_rate == 0.1)
+        assert not artifacts.exists(fingerprint, "checkpoint")
+    roles = [role.fingerprint for role in plan.roles if role.learning_rate == 0.1]
+    assert list(queries.accuracy(machine.store, study_id)["fingerprint"]) == roles
+    # It gives what running it in one place gives.
+    alone = run(plan, str(tmp_path / "alone"), machine.config.home, ["cpu"], 1, lambda *_: None)
+    expected = tables.tables_from_results(plan, alone)
+    for name, table in tables.tables_from_store(machine.store, study_id).items():
+        clock = [column for column in table.column_names if column == "seconds"]
+        assert table.drop_columns(clock).equals(expected[name].drop_columns(clock)), name
+    # Nothing is left to try again, and launched again it is there at once.
+    launch.retry(study_id)
+    machine.wait_until(machine.launch(study))
+    assert starts(machine, list(plan.stages)) == [1] * 14
 
 
 def test_a_study_trained_without_redis_is_taken_over_with_its_results(machine: Machine) -> None:

@@ -1,0 +1,80 @@
+"""Tensors and results as bytes that know whether they are whole: each carries a hash of itself."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load as parse_tensors
+from safetensors.torch import save as dump_tensors
+from torch import Tensor, contiguous_format
+
+METADATA = "__metadata__"
+SEAL = "blake2b"
+
+
+class Damaged(ValueError):
+    """Bytes that are cut short, or not those that were written."""
+
+
+def seal_tensors(tensors: Mapping[str, Tensor]) -> bytes:
+    """Return tensors of any shape, dtype and device as a safetensors file with a hash of its content in its header."""
+    # safetensors takes neither views that share memory nor other memory formats.
+    plain = {key: tensor.detach().cpu().clone(memory_format=contiguous_format) for key, tensor in tensors.items()}
+    header, data = _parts(dump_tensors(plain))
+    text = json.dumps({METADATA: {SEAL: _hash_of(header, data)}, **header}, separators=(",", ":")).encode()
+    # As the format asks: what follows the header begins at a multiple of 8 bytes.
+    text += b" " * (-len(text) % 8)
+    return b"".join((len(text).to_bytes(8, "little"), text, data))
+
+
+def open_tensors(content: bytes) -> dict[str, Tensor]:
+    """Return sealed tensors, on the CPU; Damaged where the hash is not theirs. A file without one is taken as it is."""
+    try:
+        tensors = dict(parse_tensors(content))
+    except SafetensorError as error:
+        raise Damaged(str(error)) from error
+    header, data = _parts(content)
+    told = header.pop(METADATA, {}).get(SEAL)
+    if told is not None and told != _hash_of(header, data):
+        raise Damaged("its content does not match its hash")
+    return tensors
+
+
+def seal_values(values: Mapping[str, Any]) -> bytes:
+    """Return plain values as JSON with a hash of them."""
+    return json.dumps({**values, SEAL: _hash(_canonical(values))}, allow_nan=False).encode()
+
+
+def open_values(content: bytes) -> dict[str, Any]:
+    """Return sealed values; Damaged where the hash is not theirs. JSON without one is taken as it is."""
+    try:
+        values = dict(json.loads(content))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise Damaged(str(error)) from error
+    told = values.pop(SEAL, None)
+    if told is not None and told != _hash(_canonical(values)):
+        raise Damaged("its content does not match its hash")
+    return values
+
+
+def _parts(content: bytes) -> tuple[dict[str, Any], memoryview]:
+    """Return header and data of a safetensors file that has been found sound."""
+    size = int.from_bytes(content[:8], "little")
+    return json.loads(content[8 : 8 + size]), memoryview(content)[8 + size :]
+
+
+def _hash_of(header: Mapping[str, Any], data: memoryview) -> str:
+    return _hash(_canonical(header), data)
+
+
+def _canonical(values: Mapping[str, Any]) -> bytes:
+    return json.dumps(values, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _hash(*parts: bytes | memoryview) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()

@@ -1,0 +1,122 @@
+"""The Workers page, with signs of life in a real Redis."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from redis import Redis
+
+from data.settings import settings
+from data.store import Store
+from engine.spec import Study
+from tasks import leases, telemetry
+from tasks.broker import serving
+from tasks.telemetry import Memory
+from tests.app.dashboard import open_page, rerun, texts
+from tests.app.made_study import record
+from tests.tasks.test_leases import register, tiny_plan
+from tests.tasks.test_telemetry import age, worker
+
+PAGE = "views/workers.py"
+
+
+@pytest.fixture
+def redis(home: object) -> Iterator[Redis]:
+    """A Redis of its own, empty."""
+    del home
+    with serving(settings()) as client:
+        yield client
+        client.close()
+
+
+def test_without_redis_the_page_says_so() -> None:
+    app = open_page(PAGE)
+    assert "Redis is not running" in app.error[0].value.replace("\\", "")
+    assert "goes on trying" in app.error[0].value
+    assert not app.metric
+
+
+def test_without_workers_it_says_how_to_start_some(redis: Redis) -> None:
+    app = open_page(PAGE)
+    said = texts(app)
+    assert "No worker is running" in said
+    for needed in ("python -m tasks worker", "REDIS_URL", "TICKETSCOPE_ARTIFACTS"):
+        assert needed in said
+
+
+def test_workers_are_shown_with_what_they_do(redis: Redis, store: Store, study: Study) -> None:
+    gib = 1024**3
+    made = record(store, study, lambda i, s: "running" if i == 0 else "waiting")
+    # Redis has a stage in training of the study that the store knows.
+    [fingerprint] = [f for f, stage in list(made.stages.items())[:1]]
+    [message] = leases.register(redis, "made-study-0001", {}, [made.stages[fingerprint]], ())
+    assert leases.claim(redis, message, "gpu1-00aa:1", "gpu1", "cuda:0", 60.0)
+    shown = {"epoch": 3, "epochs": 4, "train_loss": 1.0, "test_accuracy": 50.0, "epochs_per_second": 12.5}
+    leases.show_progress(redis, message, {**shown, "worker": "gpu1-00aa:1", "updated": 0.0}, 60)
+    register(redis, tiny_plan())
+    now = datetime.now(UTC)
+    telemetry.beat(
+        redis,
+        worker(
+            "gpu1-00aa:1",
+            host="gpu1",
+            device="cuda:0",
+            stage=fingerprint,
+            gpu="A fast GPU",
+            memory=Memory(2 * gib, 64 * gib, 48 * gib, 10 * gib, 40 * gib),
+            trouble="cannot write x: no space left on device",
+            stages=7,
+            epochs=1234,
+            started=now - timedelta(hours=3),
+        ),
+    )
+    telemetry.beat(redis, worker("gpu1-00aa:2", host="gpu1", device="cuda:1"))
+    telemetry.beat(redis, worker("gpu1-00aa:3", host="gpu1", device="cuda:2", stage=fingerprint, draining=True))
+    for name in ("aged-1111:1", "gpu1-00aa:0"):
+        telemetry.beat(redis, worker(name, host=name.split("-")[0], stage=fingerprint))
+        age(redis, name, 40)
+    app = open_page(PAGE)
+    numbers = {metric.label: metric.value for metric in app.metric}
+    assert numbers == {
+        "Alive": "3",
+        "Training": "1",
+        "Idle": "1",
+        "Draining": "1",
+        "Silent": "2",
+        "Epochs per second": "12.5",
+        "Stages queued": "0",
+    }
+    said = texts(app).replace("\\", "")
+    for expected in (
+        "A fast GPU",
+        "no space left on device",
+        "7 stages, 1,234 epochs done in 3 h 00 min",
+        "dense · LeNet-300 on Digits · learning rate 0.01 · seed 0",
+    ):
+        assert expected in said
+    assert said.count("silent for 4") == 2
+    # Who is silent comes last, on its host and among hosts.
+    names = ["gpu1-00aa:1", "gpu1-00aa:2", "gpu1-00aa:3", "gpu1-00aa:0", "aged-1111:1"]
+    assert sorted(names, key=said.index) == names
+    bars = " ".join(bar.proto.text for bar in app.get("progress"))
+    for expected in ("epoch 3 of 4 · 12.5 epochs/s", "10.0 GiB of 40.0 GiB", "16.0 GiB of 64.0 GiB"):
+        assert expected in bars
+    # A silent worker's stage has another's progress, which is shown once.
+    assert bars.count("epoch 3 of 4") == 1
+    assert {link.label for link in app.get("page_link")} == {"**Small study**"}
+
+
+def test_a_worker_is_shown_before_its_study_is_recorded(redis: Redis) -> None:
+    telemetry.beat(redis, worker("h-1:1", stage="f" * 32))
+    assert "a study that is not recorded yet" in texts(open_page(PAGE))
+
+
+def test_the_page_goes_on_when_redis_comes_back(home: object) -> None:
+    del home
+    app = open_page(PAGE)
+    assert app.error
+    with serving(settings()) as client:
+        telemetry.beat(client, worker("h-1:1"))
+        assert "h-1:1" in texts(rerun(app)).replace("\\", "")
+        assert not app.error
+        client.close()

@@ -1,0 +1,58 @@
+"""The Workers page in a real browser, with real workers: one goes on, one is lost."""
+
+import re
+import signal
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tasks import telemetry
+from tests.browser.conftest import watching
+from tests.browser.serving import DASHBOARD, served
+from tests.machine import Machine, long_study, wait_for
+
+pytestmark = pytest.mark.browser
+
+
+def key(name: str) -> str:
+    """Return a name as Streamlit writes it into a class."""
+    return re.sub(r"[^\w-]", "-", name)
+
+
+def test_a_live_worker_is_seen_at_work_and_a_lost_one_is_marked(machine: Machine, browser: Browser) -> None:
+    machine.recorder()
+    processes = {process.pid: process for process in (machine.worker(), machine.worker())}
+    wait_for(lambda: len(telemetry.workers(machine.redis)) == 2)
+    study_id = machine.launch(long_study(epochs=10_000, name="A study that lasts"))
+    wait_for(lambda: telemetry.progress(redis=machine.redis))
+    [busy] = [worker for worker in telemetry.workers(machine.redis) if worker.stage]
+    [idle] = [worker for worker in telemetry.workers(machine.redis) if not worker.stage]
+    machine.wait_until(study_id, "running")
+    home = Path(machine.config.home)
+    with served(*DASHBOARD, home=home) as address, watching(browser, address) as watched:
+        page = watched.page
+        page.set_viewport_size({"width": 390, "height": 844})
+        watched.open("/workers")
+        row, other = (page.locator(f".st-key-worker-{key(worker.name)}") for worker in (busy, idle))
+        expect(row).to_contain_text(re.compile(r"training.*A study that lasts.*dense · LeNet-300 on Digits", re.DOTALL))
+        expect(row).to_contain_text(re.compile(r"epoch [\d,]+ of 10,000"))
+        expect(other).to_contain_text("waits for a stage")
+        # It moves by itself.
+        before = row.inner_text()
+        expect(row).not_to_have_text(before, timeout=15_000, use_inner_text=True)
+        main = page.locator("[data-testid=stMain]")
+        assert main.evaluate("element => element.scrollWidth <= element.clientWidth")
+
+        processes[busy.pid].send_signal(signal.SIGSTOP)
+        processes[idle.pid].send_signal(signal.SIGKILL)
+        for lost in (row, other):
+            expect(lost).to_contain_text(re.compile(r"silent for \d+ s"), timeout=20_000)
+        expect(page.locator(".st-key-workers_numbers")).to_contain_text(re.compile(r"Alive\s*0.*Silent\s*2", re.DOTALL))
+        # One comes back.
+        processes[busy.pid].send_signal(signal.SIGCONT)
+        expect(row).not_to_contain_text("silent", timeout=20_000)
+
+        page.set_viewport_size({"width": 1440, "height": 900})
+        row.get_by_role("link", name="A study that lasts").click()
+        expect(page.locator(".st-key-study_head")).to_contain_text("A study that lasts", timeout=20_000)

@@ -1,0 +1,22 @@
+"""A study struck by many faults, one after another, ends with the rows and files of one that was left alone."""
+
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from tests.faults.chaos import ALLOWED, show, study_under_fire, under_fire
+
+# The rest, and many more of these, strike in `make chaos`.
+KINDS = ("kill_worker", "kill_recorder_in_insert", "cut_checkpoint", "double_messages", "kill_redis", "cut_weights")
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(900)
+def test_what_is_left_of_a_study_under_fire_is_what_it_would_have_been(home: Path, tmp_path: Path) -> None:
+    del home
+    outcome = under_fire(tmp_path, study_under_fire(seeds=1, epochs=500), KINDS, seed=1, outage=0.0, console=Console())
+    show(outcome, Console())
+    assert len(outcome.strikes) == len(KINDS)
+    assert outcome.equal, (outcome.rows, outcome.differing)
+    assert outcome.worst <= ALLOWED

@@ -1,0 +1,151 @@
+"""Weights cut short, results that do not read, a disk that is full: all mended without anybody's help."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from data import queries
+from data.artifacts import Artifacts
+from data.settings import settings
+from engine.plan import Plan
+from engine.spec import Study
+from tasks import broker, launch, leases
+from tasks.local import run
+from tasks.planning import plan_study
+from tests.faults.undisturbed import numbers
+from tests.machine import Machine, long_study, tiny_study, wait_for
+
+pytestmark = pytest.mark.faults
+
+
+def cut_short(path: Path) -> None:
+    """Leave the first half of a file, as a crash of the disk may."""
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def fill(disk: Path) -> Path:
+    """Leave no space on a disk, and return the file that takes it all."""
+    state = os.statvfs(disk)
+    ballast = disk / "ballast"
+    ballast.write_bytes(bytes(state.f_bavail * state.f_frsize))
+    return ballast
+
+
+def weights(machine: Machine, fingerprint: str, name: str) -> Path:
+    return Path(machine.config.artifacts, "weights", fingerprint, f"{name}.safetensors")
+
+
+def undisturbed(machine: Machine, study: Study, folder: Path) -> tuple[Plan, dict[str, object]]:
+    planned = plan_study(study, machine.config.home)
+    results = run(planned, str(folder), machine.config.home, ["cpu"], 1, lambda *_: None)
+    return planned, {fingerprint: numbers(result) for fingerprint, result in results.items()}
+
+
+def test_lost_weights_are_trained_again_for_whoever_needs_them(machine: Machine, tmp_path: Path) -> None:
+    machine.recorder()
+    first = tiny_study(pruners=["oneshot"], sparsities=[0.5], starts=["winning_ticket"])
+    machine.worker()
+    machine.wait_until(machine.launch(first))
+    whole = tiny_study(pruners=["iterative", "oneshot"], starts=["winning_ticket", "rewind", "finetune"])
+    planned, expected = undisturbed(machine, whole, tmp_path / "alone")
+    [root] = [fingerprint for fingerprint, stage in planned.stages.items() if stage.kind == "pretrain"]
+    # Among them what grandchildren take: they name the stage that has to be trained again, which is not their parent.
+    cut_short(weights(machine, root, "rewind"))
+    weights(machine, root, "initial").unlink()
+    study_id = machine.launch(whole)
+    machine.wait_until(study_id)
+    kept = Artifacts(machine.config.artifacts)
+    assert {fingerprint: numbers(kept.result(fingerprint)) for fingerprint in planned.stages} == expected
+    stages = queries.stages(machine.store, study_id)
+    assert set(stages["state"]) == {"done"}
+    again = stages[stages["fingerprint"] == root]
+    # Once for its weights, however many stages missed them, or twice where one of them came late.
+    attempts = int(again["attempt"].iloc[0])
+    assert attempts in (2, 3)
+    assert (machine.logs / "worker.log").read_text().count(f"stage {root} begins") == attempts
+
+
+def test_a_checkpoint_cut_short_costs_time_and_nothing_else(machine: Machine, tmp_path: Path) -> None:
+    machine.recorder()
+    study = long_study(epochs=200, train_images=500)
+    planned, expected = undisturbed(machine, study, tmp_path / "alone")
+    [fingerprint] = planned.stages
+    worker = machine.worker()
+    study_id = machine.launch(study)
+    checkpoint = weights(machine, fingerprint, "checkpoint")
+    wait_for(checkpoint.exists)
+    worker.kill()
+    worker.wait()
+    cut_short(checkpoint)
+    machine.worker()
+    machine.wait_until(study_id)
+    assert numbers(Artifacts(machine.config.artifacts).result(fingerprint)) == expected[fingerprint]
+    assert machine.recorded_epochs(study_id) == 200
+    assert "begins anew" in (machine.logs / "worker.log").read_text()
+
+
+def test_a_result_cut_short_counts_as_none(machine: Machine) -> None:
+    machine.recorder()
+    machine.worker()
+    study = tiny_study()
+    machine.wait_until(machine.launch(study))
+    kept = Artifacts(machine.config.artifacts)
+    planned = plan_study(study, machine.config.home)
+    leaf = list(planned.stages)[-1]
+    before = numbers(kept.result(leaf))
+    cut_short(Path(machine.config.artifacts, "results", f"{leaf}.json"))
+    # On a Redis and a database that know nothing of it.
+    machine.redis.flushall()
+    machine.store.path.unlink()
+    machine.wait_until(machine.launch(study))
+    assert numbers(kept.result(leaf)) == before
+
+
+@pytest.fixture
+def small_disk(machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
+    """A machine whose artifacts lie on a disk of 6 MB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", disk], capture_output=True, check=False)
+    if mounted.returncode:
+        pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.decode().strip()}")
+    monkeypatch.setenv("TICKETSCOPE_ARTIFACTS", str(disk / "artifacts"))
+    settings.cache_clear()
+    small = Machine(settings())
+    try:
+        yield small
+    finally:
+        small.stop()
+        subprocess.run(["umount", "--lazy", disk], check=True)
+
+
+def test_a_full_disk_is_waited_for_and_work_goes_on_once_there_is_space(small_disk: Machine, tmp_path: Path) -> None:
+    study = long_study(epochs=150, train_images=500)
+    planned, expected = undisturbed(small_disk, study, tmp_path / "alone")
+    [fingerprint] = planned.stages
+    ballast = fill(Path(small_disk.config.artifacts).parent)
+    small_disk.recorder()
+    small_disk.worker()
+    study_id = small_disk.launch(study)
+    wait_for(lambda: "waiting for the artifact store" in (small_disk.logs / "worker.log").read_text())
+    # It holds the stage all the while, beyond what its lease would have lasted.
+    wait_for(lambda: leases.states(broker.connect(), [fingerprint]) == {fingerprint: "running"})
+    ballast.unlink()
+    small_disk.wait_until(study_id)
+    assert numbers(Artifacts(small_disk.config.artifacts).result(fingerprint)) == expected[fingerprint]
+    stages = queries.stages(small_disk.store, study_id)
+    assert list(stages["attempt"]) == [1]
+
+
+def test_a_study_that_waits_for_a_full_disk_can_be_cancelled(small_disk: Machine) -> None:
+    fill(Path(small_disk.config.artifacts).parent)
+    small_disk.recorder()
+    small_disk.worker()
+    study_id = small_disk.launch(long_study(epochs=150))
+    wait_for(lambda: "waiting for the artifact store" in (small_disk.logs / "worker.log").read_text())
+    assert launch.cancel(study_id) == 1
+    small_disk.wait_until(study_id, "cancelled")
+    wait_for(lambda: "is abandoned: Cancelled" in (small_disk.logs / "worker.log").read_text())

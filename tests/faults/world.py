@@ -1,0 +1,157 @@
+"""Ticketscope as it runs for real, with somebody beside it who starts again what was killed as a whole."""
+
+import os
+import shutil
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+from redis import Redis
+from redis.exceptions import RedisError
+
+from data.settings import Settings
+from data.store import Store
+from tasks import broker, leases, telemetry
+from tasks.process import python, spawn
+from tests.machine import free_port
+
+# Of the workers that are started by themselves; those of `up` have the usual one.
+SHORT_LEASE = 4.0
+
+
+class World:
+    """`up` with one worker, another worker started by itself, and their Redis; `tend` starts both again when dead."""
+
+    def __init__(self, config: Settings) -> None:
+        self.config = config
+        self.store = Store(config.database)
+        self.redis: Redis = broker.client(config, patience=30.0)
+        self.logs = config.home / "logs"
+        self.port = free_port()
+        self.up = self._start_up()
+        self.crew = self._start_crew()
+
+    def _start_up(self) -> "subprocess.Popen[bytes]":
+        command = python("-m", "tasks", "up", "--port", str(self.port), "--workers", "1")
+        return spawn(command, self.logs / "up.log")
+
+    def _start_crew(self) -> "subprocess.Popen[bytes]":
+        command = python("-m", "tasks", "worker", "--processes", "1", "--device", "cpu", "--lease", str(SHORT_LEASE))
+        return spawn(command, self.logs / "crew.log")
+
+    def tend(self) -> None:
+        """Start again what nothing inside would, as an init system does."""
+        if self.up.poll() is not None:
+            self.up = self._start_up()
+        if self.crew.poll() is not None:
+            self.crew = self._start_crew()
+
+    def stop(self) -> None:
+        """End everything."""
+        for process in (self.crew, self.up):
+            process.terminate()
+        for process in (self.crew, self.up):
+            try:
+                process.wait(timeout=30.0)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self.redis.close()
+
+    def processes(self, *words: str) -> list[psutil.Process]:
+        """Return the processes below `up` and the crew whose command lines hold all of some words."""
+        found = []
+        for parent in (self.up, self.crew):
+            try:
+                children = psutil.Process(parent.pid).children(recursive=True)
+            except psutil.NoSuchProcess:
+                continue
+            for child in children:
+                try:
+                    line = " ".join(child.cmdline())
+                except (psutil.NoSuchProcess, psutil.ZombieProcess):
+                    continue
+                if all(word in line for word in words):
+                    found.append(child)
+        return found
+
+    def redis_pid(self) -> int:
+        """Return the process of the Redis in use, which either of the two may have started."""
+        return int(self.redis.info("server")["process_id"])
+
+    def running(self) -> dict[str, tuple[int, str, int]]:
+        """Return the attempt, worker and process of every stage that is held now."""
+        held = {}
+        for fingerprint in self.redis.zrange(f"{leases.PREFIX}leases", 0, -1):
+            fields = self.redis.hmget(f"{leases.PREFIX}stage:{fingerprint}", ["attempt", "worker", "state"])
+            attempt, worker, state = fields
+            if state == "running" and attempt and worker:
+                held[str(fingerprint)] = (int(attempt), str(worker), int(str(worker).rpartition(":")[2]))
+        return held
+
+    def attempt(self, fingerprint: str) -> tuple[int, str]:
+        """Return a stage's attempt and state."""
+        attempt, state = self.redis.hmget(f"{leases.PREFIX}stage:{fingerprint}", ["attempt", "state"])
+        return int(attempt or 0), str(state)
+
+    def progressed(self, since: float) -> bool:
+        """Return whether an epoch was trained after a moment, in seconds since 1970, by everybody who should train."""
+        try:
+            return any(live.updated > since for live in telemetry.progress(redis=self.redis).values())
+        except (RedisError, broker.BrokerError):
+            return False
+
+    def healthy(self) -> bool:
+        """Return whether the dashboard answers."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/_stcore/health", timeout=2.0) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+    def wait(self, what: Callable[[], object], seconds: float = 120.0) -> float:
+        """Wait, and tend meanwhile; returns the seconds it took. AssertionError when it does not come."""
+        begin = time.monotonic()
+        while True:
+            self.tend()
+            try:
+                if what():
+                    return time.monotonic() - begin
+            except (RedisError, broker.BrokerError):
+                pass
+            if time.monotonic() - begin > seconds:
+                raise AssertionError(f"still not so after {seconds:g} s; logs in {self.logs}")
+            time.sleep(0.05)
+
+
+class SmallDisk:
+    """A disk of a few megabytes at a folder, mounted for as long as it is wanted; `there` where that is possible."""
+
+    def __init__(self, folder: Path, megabytes: int) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        options = ["-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs"]
+        mount = shutil.which("mount")
+        done = subprocess.run([mount, *options, folder], capture_output=True, check=False) if mount else None
+        self.there = done is not None and done.returncode == 0
+        self.reason = "" if self.there else (done.stderr.decode().strip() if done else "no mount here")
+
+    def fill(self) -> Path:
+        """Leave no space, and return the file that takes it all."""
+        ballast = self.folder / "ballast"
+        with ballast.open("wb") as file:
+            while state := os.statvfs(self.folder).f_bavail:
+                try:
+                    file.write(bytes(state * os.statvfs(self.folder).f_frsize))
+                    file.flush()
+                except OSError:
+                    break
+        return ballast
+
+    def unmount(self) -> None:
+        """Give the disk up with all that is on it."""
+        if self.there:
+            subprocess.run(["umount", "--lazy", self.folder], check=True)
