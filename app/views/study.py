@@ -40,7 +40,8 @@ def page() -> None:
         if live.is_expected(study_id):
             wait(study_id)
         else:
-            missing(f"No study {study_id!r} is recorded here: the address may be cut, or from another installation.")
+            asked = words.plain(repr(study_id))
+            missing(f"No study {asked} is recorded here: the address may be cut, or from another installation.")
         return
     except StoreError as error:
         st.error(words.plain(str(error)), icon=":material/database_off:")
