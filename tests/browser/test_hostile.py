@@ -112,7 +112,7 @@ def check(page: Page) -> None:
 
 def ready(page: Page) -> None:
     for _ in range(2):
-        page.wait_for_selector(READY, timeout=30_000)
+        page.wait_for_selector(READY, timeout=60_000)
         page.wait_for_timeout(250)
 
 

@@ -111,10 +111,15 @@ def sound(study: Study) -> None:
     """Assert what holds of any study that was taken: it is written and read back, and planned within limits."""
     written = to_toml(study)
     assert read_study(written) == study
-    assert check(draft_of(study)).study in (study, None) or study.parts or len(study.datasets) > 1
     planned = plan(study, {name: f"identity of {name}" for name in study.datasets})
     assert 1 <= len(planned.stages) <= TRAININGS_ALLOWED
     assert all(stage.parent is None or stage.parent in planned.stages for stage in planned.stages.values())
+    # The form, which strips what is typed and has a line for one folder, makes the same work of it, or says why not.
+    again = check(draft_of(study)).study
+    if again is not None and not study.parts and len(study.datasets) == 1 and study.datasets == again.datasets:
+        assert (
+            plan(again, {name: f"identity of {name}" for name in study.datasets}).stages.keys() == planned.stages.keys()
+        )
 
 
 @fuzz
