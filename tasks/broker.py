@@ -31,6 +31,8 @@ from tasks.process import spawn
 # A socket's path must fit sockaddr_un: 107 bytes on Linux, 103 elsewhere.
 SOCKET_PATH_LIMIT = 103
 START_SECONDS = 10.0
+# A Redis of this machine that takes longer than this hangs.
+PROBE_SECONDS = 1.0
 
 CONFIGURATION = """\
 port 0
@@ -170,12 +172,14 @@ def socket_path(home: Path) -> Path:
 
 def _answers(config: Settings) -> bool:
     probe = client(config, patience=0)
+    probe.connection_pool.connection_kwargs["socket_timeout"] = PROBE_SECONDS
     try:
         return bool(probe.ping())
-    except BusyLoadingError:
-        # It runs, and answers once its log is read: clients wait for that by themselves.
+    except (BusyLoadingError, TimeoutError):
+        # It runs, and answers once its log is read or it is let go on: clients wait for that by themselves. A second
+        # one beside it would write to the same files.
         return True
-    except (ConnectionError, TimeoutError):
+    except ConnectionError:
         return False
     finally:
         probe.close()

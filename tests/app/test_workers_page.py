@@ -84,7 +84,7 @@ def test_workers_are_shown_with_what_they_do(redis: Redis, store: Store, study: 
         "Draining": "1",
         "Silent": "2",
         "Epochs per second": "12.5",
-        "Stages queued": "0",
+        "Stages queued": str(redis.zcard("ticketscope:queued")),
     }
     said = texts(app).replace("\\", "")
     for expected in (

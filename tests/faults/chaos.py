@@ -55,7 +55,7 @@ class Outcome:
 
 
 def study_under_fire(seeds: int, epochs: int) -> Study:
-    """Return a study of 31 stages for each seed, by both ways of magnitude pruning."""
+    """Return a study of 29 stages for each seed, by both ways of magnitude pruning."""
     return tiny_study(
         name="Under fire",
         pruners=["iterative", "oneshot"],
@@ -98,7 +98,8 @@ def under_fire(folder: Path, study: Study, kinds: Sequence[str], seed: int, outa
                     time.sleep(draw.uniform(0.5, 3.0))
                     world.wait(lambda: world.progressed(time.time() - 1.0) or _state(world, study_id) == "done")
                     if _state(world, study_id) == "done":
-                        raise RuntimeError(f"the study was through after {len(strikes)} faults; give more --epochs")
+                        console.print(f"the study was through after {len(strikes)} faults; give more --epochs")
+                        break
                     strike = STRIKES[kind](target)
                     strikes.append(strike)
                     console.print(f"{len(strikes):3d}  {strike.kind:32s} {strike.hit:40s} {strike.seconds:6.1f} s")
@@ -167,7 +168,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--faults", type=int, default=45)
     parser.add_argument("--seed", type=int, default=None, help="of the schedule; drawn where left out")
-    parser.add_argument("--seeds", type=int, default=5, help="of the study: 31 stages each")
+    parser.add_argument("--seeds", type=int, default=5, help="of the study: 29 stages each")
     parser.add_argument("--epochs", type=int, default=600)
     parser.add_argument("--outage", type=float, default=60.0, help="seconds that Redis is out of reach")
     parser.add_argument("--json", type=Path, help="file for the outcome")
@@ -182,7 +183,8 @@ def main() -> int:
     show(outcome, console)
     if given.json:
         given.json.write_text(json.dumps({"seed": seed, **asdict(outcome)}, indent=1))
-    return 0 if outcome.equal and outcome.worst <= ALLOWED else 1
+    whole = len(outcome.strikes) >= given.faults - 1
+    return 0 if outcome.equal and whole and outcome.worst <= ALLOWED else 1
 
 
 if __name__ == "__main__":

@@ -110,3 +110,13 @@ def test_killed_and_started_again_it_has_every_event(redis: Redis) -> None:
     broker.ensure(settings())
     assert server(redis) != pid
     assert redis.xlen(telemetry.EVENTS) == 500
+
+
+def test_one_that_hangs_is_waited_for_and_gets_no_second_beside_it(redis: Redis) -> None:
+    pid = server(redis)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        broker.ensure(settings())
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert server(redis) == pid
