@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help up test check chaos browser lock clean
+.PHONY: help up test check chaos fuzz audit browser lock clean
 
 help: ## say what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -20,6 +20,14 @@ check: $(VENV)/.installed-dev ## style and types
 
 chaos: $(VENV)/.installed-dev ## strike a running study with faults, and compare what is left with the study left alone
 	$(BIN)/python -m tests.faults.chaos
+
+fuzz: $(VENV)/.installed-dev ## make up an hour's worth of studies, addresses, events and messages, new ones each time
+	FUZZ_CASES=55000 $(BIN)/python -m pytest tests/security/test_fuzz.py --timeout=0 --hypothesis-show-statistics
+
+audit: ## ask the Python Package Index for known holes in all that is pinned
+	$(PYTHON) -m venv var/audit
+	var/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1
+	var/audit/bin/pip-audit --strict --no-deps --disable-pip -r requirements.txt -r constraints.txt
 
 browser: $(VENV)/.installed-dev
 	@$(BIN)/python tests/browser/chromium.py --install

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import streamlit as st
 from streamlit.errors import StreamlitSecretNotFoundError
 
-from app import reading, sessions
+from app import reading, sessions, words
 from app.sessions import SESSIONS
 from data import shares
 from data.passwords import matches
@@ -240,7 +240,7 @@ def _oidc() -> None:
             st.button("Log in", type="primary", on_click=st.login, key="oidc_login", width="stretch")
             return
         st.error(
-            f"{st.user.get('email') or 'This account'} is not among the owners of this dashboard. "
+            f"{words.plain(str(st.user.get('email') or 'This account'))} is not among the owners of this dashboard. "
             "Whoever runs it names them in `TICKETSCOPE_OWNERS`.",
             icon=":material/lock:",
         )

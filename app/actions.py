@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app import deleting, live
+from app import deleting, live, words
 from app.reading import FINISHED
 from data.artifacts import ArtifactError
 from data.queries import StudyRecord, UnknownStudy
@@ -24,7 +24,7 @@ def actions(record: StudyRecord) -> None:
         try:
             launch.retry(record.study_id)
         except (BrokerError, UnknownStudy, ArtifactError) as error:
-            st.error(str(error))
+            st.error(words.plain(str(error)))
         else:
             live.expect_change(record.study_id)
             st.rerun()
@@ -43,7 +43,7 @@ def confirm_cancel(study_id: str) -> None:
             try:
                 launch.cancel(study_id)
             except (BrokerError, UnknownStudy) as error:
-                st.error(str(error))
+                st.error(words.plain(str(error)))
                 return
             st.rerun()
         if st.button("Keep it running", key="cancel_no"):

@@ -113,7 +113,8 @@ def _some(label: str, name: str, options: Sequence[Any], chosen: Iterable[Any], 
         options,
         selection_mode="multi",
         wrap=True,
-        format_func=told,
+        # Pills are Markdown, lists to choose from are not.
+        format_func=lambda option: words.plain(told(option)),
         help="None chosen shows all.",
         **bound(name, list(chosen)),
     )

@@ -1,5 +1,6 @@
 """Saving one chart: as a picture, and the exact numbers that it draws."""
 
+import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,9 @@ import streamlit as st
 from app.export_picture import Legend, Spec, png, standalone, svg
 
 PARQUET = "application/vnd.apache.parquet"
+
+# Characters of one part of a file's name; systems allow 255 in all.
+LONGEST_WORD = 48
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,14 @@ class Saving:
 def file_name(*parts: object) -> str:
     """Return parts of a name as one that every system takes for a file: 'made-study-accuracy-lr-0.1'."""
     words = (re.sub(r"[^A-Za-z0-9._-]+", "-", str(part)).strip("-.") for part in parts)
-    return "-".join(word for word in words if word)
+    return "-".join(_short(word) for word in words if word)
+
+
+def _short(word: str) -> str:
+    """Return a word of a name that no system finds too long; the end of a path says most, its hash tells it apart."""
+    if len(word) <= LONGEST_WORD:
+        return word
+    return f"{hashlib.blake2b(word.encode(), digest_size=3).hexdigest()}-{word[-LONGEST_WORD + 7 :].lstrip('-.')}"
 
 
 def as_drawn(drawn: Spec, name: str, title: str, about: str = "", legend: Legend | None = None) -> Saving:

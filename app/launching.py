@@ -50,7 +50,7 @@ def start(study: Study) -> None:
             with st.spinner("Queueing…"):
                 study_id = launch.launch(study, _copying(st.empty()))
         except (BrokerError, DatasetError, StudyError, ArtifactError) as error:
-            st.error(str(error))
+            st.error(words.plain(str(error)))
             return
         st.session_state["last_launch"] = (toml, time.time(), study_id)
         live.expect_change(study_id)

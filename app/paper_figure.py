@@ -67,7 +67,7 @@ def _launch(figure: Figure, chosen: Settings) -> None:
     try:
         found = outlook(to_toml(wanted))
     except ArtifactError as error:
-        st.error(str(error))
+        st.error(words.plain(str(error)))
         return
     except StudyError as error:
         # Such as more images than a folder holds: the form is where that is mended.
@@ -87,7 +87,7 @@ def _launch(figure: Figure, chosen: Settings) -> None:
     if chosen.like is None:
         command = f"python -m tasks launch {arguments(name, chosen.scale, chosen.data)}"
         # In a line of text: what colours code would have to be loaded before the charts.
-        st.markdown(f":small[`{command}`]")
+        st.markdown(f":small[{words.code(command)}]")
 
 
 def _adjust(name: str, chosen: Settings) -> None:

@@ -29,14 +29,14 @@ def guarded(body: Callable[[Settings], None]) -> None:
     given = st.query_params
     scale = given.get("scale", "paper")
     if scale not in paper.SCALES:
-        st.warning(f"The address names a scale {scale!r}, which is not known; shown is the paper's.")
+        st.warning(f"The address names a scale {words.plain(repr(scale))}, which is not known; shown is the paper's.")
         scale = "paper"
     try:
         body(Settings(scale, given.get("data"), given.get("like")))
     except StoreError as error:
-        st.error(str(error), icon=":material/database_off:")
+        st.error(words.plain(str(error)), icon=":material/database_off:")
     except (DatasetError, StudyError) as error:
-        st.error(str(error), icon=":material/image_not_supported:")
+        st.error(words.plain(str(error)), icon=":material/image_not_supported:")
         st.page_link("views/paper.py", label="All figures as in the paper", icon=":material/arrow_back:")
 
 
@@ -177,7 +177,8 @@ def _everything(chosen: Settings) -> None:
         if st.button("Launch all", icon=":material/rocket_launch:", key="launch_all"):
             confirm(chosen)
         if chosen.like is None:
-            st.markdown(f":small[`python -m tasks launch {arguments(paper.ALL, chosen.scale, chosen.data)}`]")
+            command = f"python -m tasks launch {arguments(paper.ALL, chosen.scale, chosen.data)}"
+            st.markdown(f":small[{words.code(command)}]")
 
 
 @st.dialog("Launch all figures?")
@@ -188,7 +189,7 @@ def confirm(chosen: Settings) -> None:
         with st.spinner("Estimating…"):
             found = outlook(to_toml(wanted))
     except ArtifactError as error:
-        st.error(str(error))
+        st.error(words.plain(str(error)))
         return
     st.markdown(
         f"{words.plural(found.trainings - found.reused, 'training')}, about {words.duration(found.seconds)} on "

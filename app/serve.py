@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import streamlit as st
+from starlette.middleware import Middleware
 
 # Streamlit puts this file's folder on the path; the floors lie beside it.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from app import sessions
+from app.guard import Guard
 
 HERE = Path(__file__).resolve().parent
 # Pages run whenever they are imported.
@@ -79,4 +81,4 @@ async def _lifespan(app: st.App) -> AsyncIterator[None]:
     yield
 
 
-app = st.App(HERE / "main.py", lifespan=_lifespan, routes=[sessions.ROUTE])
+app = st.App(HERE / "main.py", lifespan=_lifespan, routes=[sessions.ROUTE], middleware=[Middleware(Guard)])

@@ -62,7 +62,7 @@ def _create(study_ids: tuple[str, ...], state: str | None, note: str, ends: time
     try:
         _, token = shares.create(reading.store(), study_ids, state, note, until)
     except (ShareError, UnknownStudy) as error:
-        st.error(str(error))
+        st.error(words.plain(str(error)))
         return
     st.session_state[_MADE] = link(_base(), token)
 

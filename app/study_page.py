@@ -36,7 +36,7 @@ def _head(record: StudyRecord) -> None:
     with st.container(horizontal=True, vertical_alignment="center", key="study_head"):
         st.title(words.plain(study.name), anchor=False, width="content")
         st.markdown(words.badge(record.state), width="content")
-    st.caption(f"{words.compares(study.model_dump())} · launched {words.ago(record.created_at)}")
+    st.caption(f"{words.plain(words.compares(study.model_dump()))} · launched {words.ago(record.created_at)}")
     if study.note:
         st.markdown(words.plain(study.note.strip()))
     with st.container(horizontal=True, key="study_actions"):
@@ -68,4 +68,4 @@ def _opened(study_id: str, before: tuple[str, bool], body: Callable[[StudyRecord
     except UnknownStudy:
         st.rerun()
     except StoreError as error:
-        st.error(str(error), icon=":material/database_off:")
+        st.error(words.plain(str(error)), icon=":material/database_off:")

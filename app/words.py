@@ -147,7 +147,14 @@ def matches(query: str, text: str) -> bool:
 
 def plain(text: str) -> str:
     """Return text so that Markdown shows it as it is."""
+    # Streamlit looks for icons and emoji by name once Markdown has been read; a space of no width keeps them words.
+    text = re.sub(r":(?=[\w+/-]+:)", ":\u200b", text)
     return "".join(f"\\{letter}" if letter in "\\`*_{}[]()#+-!|<>$:~" else letter for letter in text)
+
+
+def code(text: str) -> str:
+    """Return text as code in Markdown, or where it holds what would end the code, as text."""
+    return plain(text) if re.search(r"[`\[\]\\\n]", text) else f"`{text}`"
 
 
 def minus(text: str) -> str:

@@ -155,7 +155,7 @@ def _badge(row: Row) -> str:
 
 
 def _device(worker: Worker) -> str:
-    return f"{worker.device} · {words.plain(worker.gpu)}" if worker.gpu else worker.device
+    return words.plain(f"{worker.device} · {worker.gpu}" if worker.gpu else worker.device)
 
 
 def _training(row: Row) -> None:
@@ -165,7 +165,7 @@ def _training(row: Row) -> None:
     if row.silent:
         st.caption("was training, before it fell silent:")
     if row.study is None:
-        st.caption(f"stage {row.worker.stage[:8]} of a study that is not recorded yet")
+        st.caption(f"stage {words.plain(row.worker.stage[:8])} of a study that is not recorded yet")
     else:
         study_id, name = row.study
         shared = f" :gray[and {words.plural(row.others, 'more study', 'more studies')}]" if row.others > 0 else ""

@@ -97,6 +97,8 @@ def studies(store: Store) -> pd.DataFrame:
 
 def find_study(store: Store, prefix: str) -> str:
     """Return the id of the only study whose id begins so; UnknownStudy, with the choices, where it is not one."""
+    # A shell may pass on what is no UTF-8, which no id holds.
+    prefix = prefix.encode(errors="replace").decode()
     with store.reading() as connection:
         rows = connection.execute(
             "SELECT study_id, name FROM studies WHERE starts_with(study_id, ?) ORDER BY created_at DESC", [prefix]

@@ -121,7 +121,7 @@ def touch(store: Store, share: Share) -> bool:
 
 def _hash(token: str) -> str:
     # 256 random bits cannot be guessed however fast the hash is; a slow one would only serve floods.
-    return hashlib.sha256(token.encode()).hexdigest()
+    return hashlib.sha256(token.encode(errors="replace")).hexdigest()
 
 
 def _naive(at: datetime | None) -> datetime | None:

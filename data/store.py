@@ -10,8 +10,13 @@ from data import recording, schema
 from data.events import Event, EventError, parse
 from data.lock import exclusive, shared
 
-# Never reach for the network because a query names a function that DuckDB would have to fetch.
-CONFIG: dict[str, str | bool | int | float | list[str]] = {"autoinstall_known_extensions": "false"}
+# Neither the network, for a function that DuckDB would have to fetch, nor any other file than its own, whatever a query
+# names: nor Python's variables, which it would otherwise take for tables.
+CONFIG: dict[str, str | bool | int | float | list[str]] = {
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "enable_external_access": "false",
+}
 
 # What DuckDB raises where the disk does not take what it is given.
 UNWRITABLE = (duckdb.IOException, duckdb.FatalException, duckdb.OutOfMemoryException)

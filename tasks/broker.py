@@ -24,6 +24,7 @@ from redis.exceptions import AuthenticationError, BusyLoadingError, ConnectionEr
 
 from data.settings import Settings, settings
 from tasks.network import OVER_NETWORK, Patience
+from tasks.exposed import warn_if_open
 from tasks.process import spawn
 
 # A socket's path must fit sockaddr_un: 107 bytes on Linux, 103 elsewhere.
@@ -117,6 +118,7 @@ def serving(config: Settings, tied: bool = False) -> Iterator[Redis]:
     Raises BrokerError where it does not answer or start.
     """
     if config.redis_url is not None:
+        warn_if_open(config)
         redis = client(config)
         with errors_explained(config):
             redis.ping()

@@ -233,8 +233,8 @@ def counts(redis: Redis, study_id: str) -> Counter[State]:
 
 def studies(redis: Redis, prefix: str = "") -> list[str]:
     """Return the ids of the studies that Redis knows and that begin so."""
-    # What is asked for is text, not a pattern.
-    escaped = re.sub(r"([*?\[\]\\])", r"\\\1", prefix)
+    # What is asked for is text, not a pattern; what the client cannot encode it would send as a question mark.
+    escaped = re.sub(r"([*?\[\]\\])", r"\\\1", prefix.encode(errors="replace").decode())
     start = len(f"{PREFIX}study:")
     return sorted(str(key)[start:] for key in redis.scan_iter(f"{PREFIX}study:{escaped}*", count=1000))
 

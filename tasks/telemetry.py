@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from redis import Redis
 
 from data.events import Event
@@ -88,7 +88,7 @@ class Worker:
         return self.silence(now) > MISSED_BEATS * self.heartbeat
 
 
-_WORKER = TypeAdapter(Worker)
+_WORKER, _PROGRESS = TypeAdapter(Worker), TypeAdapter(Progress)
 
 
 def progress(fingerprints: Iterable[str] | None = None, redis: Redis | None = None) -> dict[str, Progress]:
@@ -103,19 +103,16 @@ def progress(fingerprints: Iterable[str] | None = None, redis: Redis | None = No
         for fingerprint in running:
             pipeline.hgetall(f"{PREFIX}progress:{fingerprint}")
         found = zip(running, pipeline.execute(), strict=True)
-    return {fingerprint: _progress(fields) for fingerprint, fields in found if fields}
+    read = ((fingerprint, _progress(fields)) for fingerprint, fields in found if fields)
+    return {fingerprint: live for fingerprint, live in read if live is not None}
 
 
-def _progress(fields: Mapping[str, str]) -> Progress:
-    return Progress(
-        epoch=int(fields["epoch"]),
-        epochs=int(fields["epochs"]),
-        train_loss=float(fields["train_loss"]),
-        test_accuracy=float(fields["test_accuracy"]),
-        epochs_per_second=float(fields["epochs_per_second"]),
-        worker=fields["worker"],
-        updated=float(fields["updated"]),
-    )
+def _progress(fields: Mapping[str, str]) -> Progress | None:
+    """Return progress as a worker tells it, None for what no worker wrote."""
+    try:
+        return _PROGRESS.validate_python(fields)
+    except ValidationError:
+        return None
 
 
 def beat(redis: Redis, worker: Worker) -> None:
@@ -152,7 +149,8 @@ def known_workers(redis: Redis | None = None) -> list[Worker]:
         gone = [name for name, (text, _) in told.items() if text is None]
         if gone:
             redis.srem(WORKERS, *gone)
-    return [_worker(text, left, now) for text, left in told.values() if text is not None]
+    read = (_worker(text, left, now) for text, left in told.values() if text is not None)
+    return [worker for worker in read if worker is not None]
 
 
 def queued(redis: Redis | None = None) -> int:
@@ -166,12 +164,15 @@ def _key(name: str) -> str:
     return f"{PREFIX}worker:{name}"
 
 
-def _worker(text: str, left: int, now: datetime) -> Worker:
-    """Return a worker as it told of itself; left: milliseconds until Redis forgets it."""
-    worker = _WORKER.validate_json(text)
-    # The clock of Redis says how long ago that was, since the clocks of hosts differ.
-    seen = now - timedelta(seconds=max(0.0, FORGET_SECONDS - left / 1000))
-    return replace(worker, seen=seen, since=worker.since + (seen - worker.seen))
+def _worker(text: str, left: int, now: datetime) -> Worker | None:
+    """Return a worker as it told of itself, None for what none wrote; left: milliseconds until Redis forgets it."""
+    try:
+        worker = _WORKER.validate_json(text)
+        # The clock of Redis says how long ago that was, since the clocks of hosts differ.
+        seen = now - timedelta(seconds=max(0.0, FORGET_SECONDS - left / 1000))
+        return replace(worker, seen=seen, since=worker.since + (seen - worker.seen))
+    except (ValidationError, OverflowError, TypeError):
+        return None
 
 
 def publish(redis: Redis, events: Iterable[tuple[str, Mapping[str, Any]]]) -> None:

@@ -29,6 +29,7 @@ from engine.results import StageResult
 from engine.stages import Interrupted, WeightsLost, kept, run_stage
 from tasks import devices, host, leases, queue
 from tasks.broker import client
+from tasks.exposed import warn_if_open
 from tasks.leases import Cancelled, LeaseLost, Message, Timing
 from tasks.observer import Heartbeat, LeasedObserver
 from tasks.patience import PatientArtifacts
@@ -198,6 +199,7 @@ def _explain(error: Exception) -> str:
 def work(device: str, timing: Timing) -> None:
     """Take stages from the queue until a signal says to stop."""
     config = settings()
+    warn_if_open(config)
     torch.set_num_threads(config.threads)
     trainer = Trainer(config, device, timing)
     trainer.celery.task(name=queue.TASK)(trainer.train)

@@ -102,7 +102,7 @@ def _starts(record: StudyRecord, dataset: str, network: str, rows: pd.DataFrame,
     def cell(index: int) -> None:
         pruner, rate = panels[index]
         title = f"Learning rate {words.number(rate)} · {words.pruner(pruner)}"
-        st.markdown(f"**{title}**")
+        st.markdown(f"**{words.plain(title)}**")
         if (pruner, rate) not in finished:
             st.caption(f"No fine-tuning has finished{'' if record.state in reading.FINISHED else ' yet'}.")
             return
@@ -184,7 +184,7 @@ def _layers(record: StudyRecord, rates: list[float], dataset: str, network: str,
     def cell(index: int) -> None:
         rate = shown[index]
         title = f"p = {p:g}" if rate is None else f"Learning rate {words.number(rate)}"
-        st.markdown(f"**{title}**")
+        st.markdown(f"**{words.plain(title)}**")
         # With p across, a map is the same for every p.
         held = p if rate is None else None
         spec, counts = _drawn_layers(study_id, dataset, network, held, rate, reading.measured(study_id))

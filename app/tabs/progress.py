@@ -45,7 +45,7 @@ def body(record: StudyRecord) -> None:
             icon=":material/link_off:",
         )
     if trouble:
-        st.warning(f"Live speeds are missing: {trouble}", icon=":material/cloud_off:")
+        st.warning(f"Live speeds are missing: {words.plain(trouble)}", icon=":material/cloud_off:")
     elif record.state not in reading.FINISHED:
         waiting(set(rows["fingerprint"]))
     curves(record, rows)
@@ -250,7 +250,8 @@ def _failures(rows: pd.DataFrame) -> None:
             f"Failed: {words.plain(names[row.fingerprint])}", icon=":material/error:", key=f"failure-{row.fingerprint}"
         ):
             st.markdown(f"**{words.plain(error.strip().splitlines()[-1])}**")
-            st.caption(f"attempt {row.attempt} on {row.worker or 'an unknown worker'} ({row.host or 'unknown host'})")
+            ran = f"attempt {row.attempt} on {row.worker or 'an unknown worker'} ({row.host or 'unknown host'})"
+            st.caption(words.plain(ran))
             st.code(error, language=None, wrap_lines=True)
     if len(failed) > MOST_FAILURES:
         st.caption(f"{len(failed) - MOST_FAILURES:,} more have failed; the table lists them.")

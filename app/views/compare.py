@@ -69,7 +69,7 @@ def saved(state: CompareState, known: list[str]) -> None:
                     views.save(reading.store(), name, to_query(state))
                     st.toast(f"Saved “{words.plain(' '.join(name.split()))}”.", icon=":material/bookmark_added:")
                 except ViewError as error:
-                    st.error(str(error))
+                    st.error(words.plain(str(error)))
         kept = views.list(reading.store())
         if kept.empty:
             st.caption("No view is saved yet.")
@@ -116,7 +116,7 @@ def _renaming(view_id: str, name: str) -> None:
         try:
             views.rename(reading.store(), view_id, given)
         except ViewError as error:
-            st.error(str(error))
+            st.error(words.plain(str(error)))
             return
     if renamed or left:
         del st.session_state[_RENAMED]
@@ -154,4 +154,4 @@ except UnknownStudy:
     # One was deleted while the page was drawn; the list of studies leaves it out in a moment.
     st.rerun()
 except StoreError as error:
-    st.error(str(error), icon=":material/database_off:")
+    st.error(words.plain(str(error)), icon=":material/database_off:")

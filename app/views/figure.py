@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app import access, paper_figure, paper_overview
+from app import access, paper_figure, paper_overview, words
 from engine import paper
 
 
@@ -14,7 +14,8 @@ def page() -> None:
         return
     st.title("No such figure", anchor=False)
     st.error(
-        f"The paper has no {name!r} here." if name else "The address names no figure.", icon=":material/search_off:"
+        f"The paper has no {words.plain(repr(name))} here." if name else "The address names no figure.",
+        icon=":material/search_off:",
     )
     st.page_link("views/paper.py", label="All figures", icon=":material/arrow_back:")
 

@@ -20,7 +20,7 @@ def page() -> None:
     )
     found = [term for term in TERMS if words.matches(query, f"{term['name']} {term['symbol']} {term['meaning']}")]
     if not found:
-        st.info(f"No entry matches “{query}”. Search looks at names, symbols and meanings.")
+        st.info(f"No entry matches “{words.plain(query)}”. Search looks at names, symbols and meanings.")
         return
     for term in sorted(found, key=lambda term: term["name"].lower()):
         with st.container(key=f"term-{TERMS.index(term)}", gap=None, width=860):

@@ -27,7 +27,7 @@ def page() -> None:
     ]
     found = listed[[words.matches(query or "", line) for line in text]]
     if found.empty:
-        st.info(f"No link matches “{query}”. Search looks at notes, ids and the names of studies.")
+        st.info(f"No link matches “{words.plain(query)}”. Search looks at notes, ids and the names of studies.")
         return
     sharing.links(found, names)
 
@@ -36,4 +36,4 @@ access.require_owner()
 try:
     page()
 except StoreError as error:
-    st.error(str(error), icon=":material/database_off:")
+    st.error(words.plain(str(error)), icon=":material/database_off:")

@@ -25,7 +25,7 @@ def fill() -> None:
         try:
             study = reading.study(copied).study
         except UnknownStudy as error:
-            st.error(str(error))
+            st.error(words.plain(str(error)))
         else:
             form.load(study.model_copy(update={"name": f"{study.name} (copy)"[:100]}))
     if wanted is not None or not form.is_filled():

@@ -50,7 +50,7 @@ def page() -> None:
     except UnknownStudy:
         dead()
     except StoreError as error:
-        st.error(str(error), icon=":material/database_off:")
+        st.error(words.plain(str(error)), icon=":material/database_off:")
 
 
 if access.is_viewer():

@@ -29,7 +29,7 @@ def card(row: pd.Series) -> None:
                 "views/study.py", label=f"**{words.plain(row['name'])}**", query_params={"study": row["study_id"]}
             )
             st.markdown(words.badge(row["state"]), width="content")
-        st.caption(words.compares(row))
+        st.caption(words.plain(words.compares(row)))
         st.progress(float(row["done"]) / max(1, int(row["stages"])))
         began = f"launched {words.ago(row['created_at'])}"
         took = ""
@@ -67,13 +67,14 @@ def listing(query: str, every: float) -> None:
     try:
         studies = _studies()
     except StoreError as error:
-        st.error(str(error), icon=":material/database_off:")
+        st.error(words.plain(str(error)), icon=":material/database_off:")
         return
     if pace(studies) != every:
         st.rerun()
     found = studies[[words.matches(query, _text(row)) for _, row in studies.iterrows()]]
     if found.empty:
-        st.info(f"No study matches “{query}”. Search looks at names, notes, states and what a study compares.")
+        told = f"No study matches “{words.plain(query)}”."
+        st.info(f"{told} Search looks at names, notes, states and what a study compares.")
         return
     limit = st.session_state.get("studies_shown", PER_PAGE)
     for _, row in found.head(limit).iterrows():
@@ -132,7 +133,7 @@ def page() -> None:
         every = pace(_studies())
         st.fragment(listing, run_every=every)(query, every)
     except StoreError as error:
-        st.error(str(error), icon=":material/database_off:")
+        st.error(words.plain(str(error)), icon=":material/database_off:")
 
 
 access.require_owner()

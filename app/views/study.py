@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app import access, live, reading, study_page
+from app import access, live, reading, study_page, words
 from data.queries import UnknownStudy
 from data.store import StoreError
 
@@ -40,10 +40,11 @@ def page() -> None:
         if live.is_expected(study_id):
             wait(study_id)
         else:
-            missing(f"No study {study_id!r} is recorded here: the address may be cut, or from another installation.")
+            asked = words.plain(repr(study_id))
+            missing(f"No study {asked} is recorded here: the address may be cut, or from another installation.")
         return
     except StoreError as error:
-        st.error(str(error), icon=":material/database_off:")
+        st.error(words.plain(str(error)), icon=":material/database_off:")
         return
     study_page.draw(record)
 

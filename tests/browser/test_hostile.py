@@ -1,0 +1,221 @@
+"""Names, notes and errors that mean harm: on no page does a script of theirs run, and no request leaves."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import quote, unquote, urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from app.report import report
+from data import shares, views
+from data.events import Event
+from data.settings import Settings
+from data.store import Store
+from engine.spec import parse_study
+from tasks import telemetry
+from tasks.broker import serving
+from tests.app.made_study import record
+from tests.browser.chromium import READY
+from tests.browser.conftest import FINISHED
+from tests.browser.serving import DASHBOARD, served
+
+pytestmark = pytest.mark.browser
+
+STUDY = "hostile-study"
+# A picture of another scheme than the page's needs no slash, so that it fits into the last part of a path.
+PICTURE = "![](https:evil.example)"
+NAME = f"<img src=x onerror=window.harmed=1> {PICTURE} :material/home: :red[r] $x$"
+HARM = (
+    f"{NAME} </script><script>window.harmed=2</script> </style><svg onload=window.harmed=3> "
+    "[a](javascript:window.harmed=4) ![](http://evil.example/pixel.png) <iframe src=//evil.example></iframe> "
+    "`</code>` \\newcommand $$\\href{javascript:window.harmed=5}{x}$$ &lt;img src=y onerror=window.harmed=6&gt;"
+)
+# What is shown of a folder is its last part.
+FOLDER = f"folder:/data/<img src=x onerror=window.harmed=7>{PICTURE} $x$ :red[r]"
+
+
+def tell(store: Store, fingerprint: str) -> None:
+    """Let a stage fail on a worker whose every word means harm."""
+    at = datetime(2026, 11, 20, 13, tzinfo=UTC)
+    told = {
+        "fingerprint": fingerprint,
+        "attempt": 2,
+        "at": at.isoformat(),
+        "worker": HARM,
+        "host": HARM,
+        "device": HARM,
+    }
+    milliseconds = int(at.timestamp() * 1000)
+    states = (("running", None), ("failed", f"Traceback\n  {HARM}\nRuntimeError: {HARM}"))
+    store.record(
+        [
+            Event(f"{milliseconds}-{number}", "stage", {**told, "state": state, "error": error})
+            for number, (state, error) in enumerate(states)
+        ]
+    )
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str, Store]]:
+    """A dashboard whose store, links, views and workers mean harm: its address, a link's token, and the store."""
+    home = tmp_path_factory.mktemp("hostile") / "home"
+    store = Store(home / "ticketscope.duckdb")
+    store.ensure()
+    values = {**FINISHED, "name": NAME, "note": HARM, "datasets": ["digits", FOLDER], "pruners": ["iterative", "admm"]}
+    planned = record(store, parse_study(values), study_id=STUDY)
+    tell(store, list(planned.stages)[-1])
+    _, token = shares.create(store, [STUDY], note=HARM[: shares.LONGEST_NOTE])
+    shares.create(store, [STUDY], state=f"s={STUDY}", note=PICTURE)
+    views.save(store, NAME[: views.LONGEST], f"s={STUDY}&pr={quote(PICTURE)}")
+    config = Settings(TICKETSCOPE_HOME=str(home))
+    with serving(config) as redis:
+        now = datetime.now(UTC)
+        worker = telemetry.Worker(HARM, HARM, HARM, 1, list(planned.stages)[-1], now, now, trouble=HARM, gpu=HARM)
+        # As alive as it can be for as long as the pages are looked at.
+        telemetry.beat(redis, replace(worker, heartbeat=600.0))
+        with served(*DASHBOARD, home=home) as address:
+            yield address, token, store
+
+
+@contextmanager
+def trapped(browser: Browser) -> Iterator[Page]:
+    """Open a browser page that fails the test at its end where a script of a name ran or a request left."""
+    context = browser.new_context(viewport={"width": 1440, "height": 1000})
+    page = context.new_page()
+    caught: list[str] = []
+    page.on("dialog", lambda dialog: (caught.append(dialog.message), dialog.dismiss()))
+
+    def on_request(url: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("data", "blob", "file") and parts.hostname not in ("localhost", "127.0.0.1"):
+            caught.append(url)
+
+    page.on("request", lambda request: on_request(request.url))
+    page.on("websocket", lambda socket: on_request(socket.url))
+    yield page
+    context.close()
+    assert not caught
+
+
+def check(page: Page) -> None:
+    """Fail where what was written in a name is more than text on the page, an address that may be clicked apart."""
+    assert page.evaluate("window.harmed") is None
+    foreign = "[src*=evil], link[href*=evil], [style*=evil], [href^='javascript:'], img[src=x], svg[onload]"
+    found = page.locator(foreign).evaluate_all("found => found.map(one => one.parentElement.outerHTML)")
+    assert not found, f"{unquote(page.url)[:200]}\n{found}"
+
+
+def ready(page: Page) -> None:
+    for _ in range(2):
+        page.wait_for_selector(READY, timeout=60_000)
+        page.wait_for_timeout(250)
+
+
+HARMFUL = quote(HARM)
+PAGES = [
+    "/",
+    "/new_study",
+    f"/new_study?copy={STUDY}",
+    f"/new_study?copy={HARMFUL}",
+    f"/new_study?paper={HARMFUL}",
+    f"/new_study?paper=fig7&scale={HARMFUL}&data={HARMFUL}",
+    f"/study?study={HARMFUL}",
+    f"/compare?s={STUDY}",
+    f"/compare?s={STUDY}&by=dataset&c=start",
+    f"/compare?s={STUDY}&v=sweep",
+    f"/compare?s={STUDY}&v=overlap",
+    f"/compare?s={HARMFUL}&n={HARMFUL}&d={HARMFUL}&pr={HARMFUL}&lr={HARMFUL}&q={HARMFUL}&z={HARMFUL}&at={HARMFUL}",
+    f"/compare?s={STUDY}&v=sweep&q={HARMFUL}&n={HARMFUL}",
+    "/paper",
+    f"/paper?scale={HARMFUL}&data={HARMFUL}",
+    f"/figure?figure={HARMFUL}",
+    f"/figure?figure=fig7&scale={HARMFUL}&data=folder:{HARMFUL}",
+    "/links",
+    "/glossary",
+    "/workers",
+    f"/shared?share={HARMFUL}",
+]
+
+
+def test_no_page_runs_or_fetches_what_names_say(browser: Browser, hostile: tuple[str, str, Store]) -> None:
+    address, _, _ = hostile
+    with trapped(browser) as page:
+        for path in PAGES:
+            page.goto(address + path)
+            ready(page)
+            check(page)
+        page.goto(address)
+        expect(page.get_by_role("link", name=NAME)).to_be_visible()
+        search = page.get_by_role("searchbox")
+        if search.count():
+            search.first.fill(HARM)
+            search.first.press("Enter")
+            ready(page)
+            check(page)
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["owner", "viewer"])
+def test_no_tab_of_a_study_does(browser: Browser, hostile: tuple[str, str, Store], shared: bool) -> None:
+    address, token, _ = hostile
+    with trapped(browser) as page:
+        page.goto(address + (f"/shared?share={token}" if shared else f"/study?study={STUDY}"))
+        ready(page)
+        expect(page.get_by_role("heading", name=NAME)).to_be_visible()
+        for tab in page.get_by_role("tab").all():
+            tab.click()
+            ready(page)
+            check(page)
+            for expander in page.locator("summary:visible").all()[:12]:
+                expander.click()
+            ready(page)
+            check(page)
+        page.get_by_role("tab").first.click()
+        ready(page)
+        page.get_by_role("searchbox").first.fill(HARM)
+        page.get_by_role("searchbox").first.press("Enter")
+        ready(page)
+        check(page)
+        if not shared:
+            page.locator(".st-key-share button").click()
+            ready(page)
+            check(page)
+
+
+def test_no_toml_in_the_form_does(browser: Browser, hostile: tuple[str, str, Store]) -> None:
+    address, _, _ = hostile
+    with trapped(browser) as page:
+        page.goto(f"{address}/new_study")
+        ready(page)
+        page.get_by_text("From a TOML file").click()
+        for text in (f"{HARM}", f"name = '''{HARM}'''", f"'{PICTURE}' = 1", f"name = 'a'\ndatasets = ['''{FOLDER}''']"):
+            page.get_by_label("or paste one").fill(text)
+            page.locator(".st-key-toml_use button").click()
+            ready(page)
+            expect(page.locator(".st-key-toml_problem_shown")).to_be_visible()
+            check(page)
+        name = page.get_by_role("textbox", name="Name").first
+        name.fill(NAME)
+        name.press("Enter")
+        folder = page.get_by_role("textbox", name=re.compile("folder", re.IGNORECASE)).first
+        folder.fill(f"/data/{NAME}")
+        folder.press("Enter")
+        ready(page)
+        check(page)
+
+
+def test_no_report_does(browser: Browser, hostile: tuple[str, str, Store], tmp_path: Path) -> None:
+    _, _, store = hostile
+    file = tmp_path / "report.html"
+    file.write_text(report(store, STUDY), encoding="utf-8")
+    with trapped(browser) as page:
+        page.goto(file.as_uri())
+        page.wait_for_selector("body[data-drawn]", timeout=20_000)
+        for summary in page.locator("summary").all():
+            summary.click()
+        assert page.locator("h1").first.inner_text().strip() == NAME
+        check(page)

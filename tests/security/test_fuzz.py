@@ -1,0 +1,320 @@
+"""Whatever comes in from outside, made up by the thousand: only the errors that are meant come out.
+
+FUZZ_CASES says how many of each; `make fuzz` takes an hour's worth.
+"""
+
+import os
+import tomllib
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from app import words
+from app.compare_state import decode, encode, from_query, to_query
+from app.draft import check, draft_of
+from data import measured, queries, shares
+from data.events import Event, EventError, parse
+from data.queries import UnknownStudy
+from data.store import Store
+from engine import toml
+from engine.plan import plan
+from engine.results import StageResult
+from engine.spec import STARTS, TRAININGS_ALLOWED, Study, StudyError, parse_study, read_study, to_toml
+from tasks import delivery, leases
+from tasks.telemetry import read_event
+from tests.app.made_study import record
+from tests.machine import tiny_study
+from tests.tasks.test_leases import result
+
+CASES = int(os.environ.get("FUZZ_CASES", "0"))
+fuzz = settings(
+    max_examples=CASES or 100,
+    # The same each time in the tests, new ones each time by the hour.
+    derandomize=not CASES,
+    database=None,
+    deadline=timedelta(seconds=20),
+    phases=(Phase.explicit, Phase.generate, Phase.shrink),
+    suppress_health_check=list(HealthCheck),
+)
+
+ODD = st.sampled_from(
+    ["", "'", '"', "\\", "\0", "\n", "~", "%7E", "../", "<b>", ":red[", "1e999", "nan", "-0", "9" * 400, "digits"]
+)
+TEXT = st.text(max_size=60) | ODD | st.builds("".join, st.lists(ODD, max_size=5))
+SCALAR = st.none() | st.booleans() | st.integers() | st.floats() | TEXT | st.binary(max_size=5)
+VALUE = st.recursive(SCALAR, lambda v: st.lists(v, max_size=5) | st.dictionaries(TEXT, v, max_size=5), max_leaves=15)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | TEXT,
+    lambda v: st.lists(v, max_size=5) | st.dictionaries(TEXT, v, max_size=5),
+    max_leaves=20,
+)
+
+
+def told(error: Exception, characters: int) -> None:
+    """Assert that an error says something, and not more than fits."""
+    assert 0 < len(str(error)) < characters
+
+
+def mixed(good: Any, changes: dict[str, Any]) -> Any:
+    """Return values with some of them replaced, at any depth that a name with dots reaches."""
+    if not isinstance(good, dict):
+        return good
+    found = {name: mixed(value, {}) for name, value in good.items()}
+    for path, value in changes.items():
+        *folders, last = path.split(".")
+        inside = found
+        for folder in folders:
+            inside = inside.setdefault(folder, {})
+            if not isinstance(inside, dict):
+                break
+        else:
+            inside[last] = value
+    return found
+
+
+PLAIN = tiny_study().model_dump(mode="json", exclude_none=True)
+FIELDS = [
+    *PLAIN,
+    *(f"recipe.{name}" for name in PLAIN["recipe"]),
+    *(f"admm.{name}" for name in PLAIN["admm"]),
+    "parts",
+    "x",
+]
+GOOD = st.fixed_dictionaries(
+    {},
+    optional={
+        "name": st.text(min_size=1, max_size=100),
+        "note": st.text(max_size=200),
+        "datasets": st.lists(st.sampled_from(["digits", "cifar10", "folder:/x", "folder:y"]), min_size=1, max_size=3),
+        "networks": st.lists(st.sampled_from(["lenet300", "resnet20"]), min_size=1, max_size=2),
+        "learning_rates": st.lists(st.floats(1e-9, 10), min_size=1, max_size=4),
+        "pruners": st.lists(st.sampled_from(["iterative", "oneshot", "admm", "random"]), max_size=4),
+        "sparsities": st.lists(st.floats(0.001, 0.999), max_size=4).map(sorted),
+        "starts": st.lists(st.sampled_from(STARTS), max_size=4),
+        "seeds": st.lists(st.integers(0, 2**31 - 1), min_size=1, max_size=4),
+        "overlap_p": st.lists(st.sampled_from([0.05, 0.1, 0.3, 0.1 + 0.2, 0.95]), min_size=1, max_size=3).map(sorted),
+        "train_images": st.integers(1, 10**9),
+        "recipe.epochs": st.integers(1, 10_000),
+        "recipe.milestones": st.lists(st.floats(0.001, 0.999), max_size=4).map(sorted),
+        "recipe.rewind_epoch": st.integers(1, 10_000),
+        "parts": st.lists(
+            st.fixed_dictionaries({}, optional={"seeds": st.lists(st.integers(0, 3), max_size=3)}), max_size=3
+        ),
+    },
+)
+
+
+def sound(study: Study) -> None:
+    """Assert what holds of any study that was taken: it is written and read back, and planned within limits."""
+    written = to_toml(study)
+    assert read_study(written) == study
+    planned = plan(study, {name: f"identity of {name}" for name in study.datasets})
+    assert 1 <= len(planned.stages) <= TRAININGS_ALLOWED
+    assert all(stage.parent is None or stage.parent in planned.stages for stage in planned.stages.values())
+    # The form, which strips what is typed and has a line for one folder, makes the same work of it, or says why not.
+    again = check(draft_of(study)).study
+    if again is not None and not study.parts and len(study.datasets) == 1 and study.datasets == again.datasets:
+        assert (
+            plan(again, {name: f"identity of {name}" for name in study.datasets}).stages.keys() == planned.stages.keys()
+        )
+
+
+@fuzz
+@given(GOOD)
+def test_studies_that_are_nearly_right(values: dict[str, Any]) -> None:
+    try:
+        study = parse_study(mixed(PLAIN, values))
+    except StudyError as error:
+        told(error, 40_000)
+        return
+    sound(study)
+
+
+@fuzz
+@given(st.dictionaries(st.sampled_from(FIELDS), VALUE, max_size=4))
+def test_studies_of_any_values(values: dict[str, Any]) -> None:
+    try:
+        study = parse_study(mixed(PLAIN, values))
+    except StudyError as error:
+        told(error, 40_000)
+        return
+    sound(study)
+
+
+_MARKS = ("=", '"', "'", '"""', "'''", "[", "]", "[[", "]]", "{", "}", ".", ",", "\n", "#", "\\", "_", "\t", "\r", "-")
+_WORDS = ("name", "1", "1e9", "0x", "parts", "seeds", "recipe", "inf", "nan", "true", "2026-01-01", "datasets", "\\u")
+TOKENS = st.sampled_from((*_MARKS, *_WORDS, "[parts]", "\u202e"))
+
+
+@fuzz
+@given(
+    st.lists(TOKENS, max_size=60).map("".join)
+    | st.text(max_size=300)
+    | st.binary(max_size=200).map(lambda b: b.decode("latin-1"))
+)
+def test_texts_of_any_kind(text: str) -> None:
+    for written in (text, to_toml(tiny_study()) + text, text + "\n" + to_toml(tiny_study())):
+        try:
+            sound(read_study(written))
+        except StudyError as error:
+            told(error, 40_000)
+        # What is refused beyond Python's own reader is refused for its limits alone.
+        try:
+            expected = tomllib.loads(written)
+        except (ValueError, RecursionError):
+            continue
+        try:
+            assert repr(toml.read(written)) == repr(expected)
+        except toml.TomlError as error:
+            assert "parts" in str(error)  # noqa: PT017
+
+
+@fuzz
+@given(
+    st.dictionaries(
+        st.sampled_from([*draft_of(tiny_study())]),
+        TEXT | st.text(alphabet="0123456789/., ;e-", max_size=40),
+        max_size=4,
+    )
+)
+def test_what_is_typed_into_the_form(typed: dict[str, str]) -> None:
+    draft = draft_of(tiny_study())
+    texts = {name: text for name, text in typed.items() if isinstance(draft[name], str)}
+    found = check({**draft, **texts})
+    assert found.errors or found.study
+    if found.study:
+        sound(found.study)
+
+
+KNOWN = ["study-one", "study-two", "study~three", "st%7Eudy", "0123456789abcdef"]
+KEYS = st.sampled_from(
+    ["s", "v", "n", "d", "pr", "lr", "st", "by", "c", "m", "b", "x", "z", "at", "q", "sp", "p", "t", "a", ""]
+)
+NUMBERS = st.floats().map(repr) | st.integers().map(str)
+ADDRESS = st.dictionaries(
+    KEYS | TEXT, TEXT | st.sampled_from(KNOWN) | st.lists(NUMBERS | TEXT, max_size=5).map("~".join), max_size=6
+)
+
+
+@fuzz
+@given(ADDRESS)
+def test_addresses_of_the_compare_page(params: dict[str, str]) -> None:
+    state, problems = decode(params, KNOWN)
+    assert set(state.studies) <= set(KNOWN)
+    assert decode(encode(state, KNOWN), KNOWN) == (state, ())
+    assert decode(encode(state), KNOWN) == (state, ())
+    assert from_query(to_query(state, KNOWN), KNOWN) == (state, ())
+    assert all(problem and len(problem) < 400 for problem in problems)
+
+
+@fuzz
+@given(st.text(max_size=300))
+def test_query_strings_of_any_kind(query: str) -> None:
+    state, _ = from_query(query, KNOWN)
+    assert from_query(to_query(state), KNOWN) == (state, ())
+
+
+@fuzz
+@given(TEXT, TEXT)
+def test_searches(query: str, text: str) -> None:
+    assert isinstance(words.matches(query, text), bool)
+    # Whatever is in a text is found by it.
+    assert words.matches(text, text) or any(word.strip("\u200b") for word in text.split())
+    assert words.plain(query).replace("\\", "").replace("\u200b", "") == query.replace("\\", "").replace("\u200b", "")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A store with a study, and links to it."""
+    found = Store(tmp_path_factory.mktemp("fuzz") / "ticketscope.duckdb")
+    found.ensure()
+    record(found, tiny_study(), study_id="study-one")
+    shares.create(found, ["study-one"])
+    return found
+
+
+@settings(fuzz, max_examples=CASES // 10 or 20)
+@given(TEXT)
+def test_beginnings_of_ids_and_tokens(store: Store, text: str) -> None:
+    assert shares.find(store, text) is None
+    try:
+        assert queries.find_study(store, text) == "study-one"
+        assert "study-one".startswith(text)
+    except UnknownStudy:
+        assert not "study-one".startswith(text)
+
+
+STAGE = {"fingerprint": "a" * 32, "state": "done", "attempt": 1, "at": "2026-11-20T12:00:00Z"}
+BODIES: dict[str, dict[str, Any]] = {
+    "stage": STAGE,
+    "epochs": {"fingerprint": "a" * 32, "rows": [[1, 0.1, 1.0, 50.0, 1.0, 50.0, 0.1]]},
+    "result": {"fingerprint": "a" * 32, "result": result("a" * 32).to_json()},
+    "cancelled": {"study_id": "s", "at": "2026-11-20T12:00:00Z"},
+    "launched": {
+        **{"study_id": "s", "name": "n", "toml": to_toml(tiny_study()), "at": STAGE["at"]},
+        **{"stages": [], "roles": [], "reused": []},
+    },
+}
+PLACES = [*STAGE, "rows", "result", "study_id", "toml", "name", "stages", "roles", "reused", "error", "worker"]
+PLACES += [f"result.{name}" for name in BODIES["result"]["result"]]
+
+
+IDENTIFIERS = st.sampled_from(["1-0", "x", "", "1-", "٣-٣", "9" * 30 + "-1"])
+
+
+@fuzz
+@given(st.sampled_from([*BODIES]), st.dictionaries(st.sampled_from(PLACES), JSON, max_size=3), IDENTIFIERS)
+def test_events(kind: str, changes: dict[str, Any], identifier: str) -> None:
+    body = mixed(BODIES[kind], changes)
+    try:
+        parse(Event(identifier, kind, body))
+    except EventError as error:
+        told(error, 2_000)
+
+
+@fuzz
+@given(
+    st.dictionaries(
+        st.sampled_from(["kind", "body"]) | TEXT, TEXT | st.sampled_from(["stage", "{}", "[]", '{"at": 1}']), max_size=3
+    )
+)
+def test_entries_of_the_stream(fields: dict[str, str]) -> None:
+    try:
+        assert isinstance(read_event("1-0", fields), Event)
+    except (ValueError, KeyError):
+        return
+
+
+@fuzz
+@given(
+    JSON
+    | st.dictionaries(st.sampled_from([*BODIES["result"]["result"]]), JSON).map(
+        lambda c: mixed(BODIES["result"]["result"], c)
+    )
+)
+def test_results(values: Any) -> None:
+    try:
+        measured.check(values)
+    except ValueError as error:
+        told(error, 1_000)
+        return
+    assert StageResult.from_json(values).to_json()["epochs"] == [list(row) for row in values["epochs"]]
+
+
+@fuzz
+@given(
+    JSON
+    | st.dictionaries(
+        st.sampled_from(["body", "headers", "properties", "content-type", "headers.task", "properties.body_encoding"]),
+        JSON,
+    ).map(lambda c: mixed(delivery.written(leases.Message("a" * 32, 1), "q"), c))
+)
+def test_messages(delivered: Any) -> None:
+    try:
+        asked = delivery.read(delivered)
+    except ValueError:
+        return
+    assert asked == leases.Message("a" * 32, 1)

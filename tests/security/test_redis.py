@@ -1,0 +1,104 @@
+"""Who reaches Redis: with the one that is started here only this user, by a socket and a password."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+import redis as redis_py
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from data.settings import Settings, settings
+from tasks import leases, telemetry
+from tasks.broker import client, serving, socket_path
+from tasks.exposed import open_to_all
+from tests.machine import Machine, wait_for
+
+
+def sockets(pid: int) -> set[str]:
+    """Return the inodes of a process's sockets."""
+    links = [str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir() if path.is_symlink()]
+    return {link[len("socket:[") : -1] for link in links if link.startswith("socket:[")}
+
+
+def internet() -> set[str]:
+    """Return the inodes of all sockets of the internet's kinds on this machine."""
+    tables = [Path("/proc/net", name) for name in ("tcp", "tcp6", "udp", "udp6", "raw", "raw6")]
+    return {line.split()[9] for table in tables if table.exists() for line in table.read_text().splitlines()[1:]}
+
+
+def test_it_listens_to_no_network_and_to_nobody_else(home: Path) -> None:
+    with serving(settings()) as redis:
+        pid = int(redis.info()["process_id"])
+        assert sockets(pid)
+        assert not sockets(pid) & internet()
+        assert redis.config_get("port")["port"] == "0"
+        path = socket_path(settings().home)
+        assert stat.S_IMODE(path.stat().st_mode) == 0o700
+        assert stat.S_IMODE((home / "redis").stat().st_mode) == 0o700
+        for name in ("password", "redis.conf"):
+            assert stat.S_IMODE((home / "redis" / name).stat().st_mode) == 0o600
+        password = (home / "redis" / "password").read_text()
+        assert len(password) == 64
+        # Nor does the list of processes tell it.
+        assert password not in Path(f"/proc/{pid}/cmdline").read_text()
+        for wrong in (None, "", "guess", password[:-1]):
+            with pytest.raises((redis_py.AuthenticationError, redis_py.ResponseError)):
+                redis_py.Redis(unix_socket_path=str(path), password=wrong, retry=Retry(NoBackoff(), 0)).keys()
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        (None, False),
+        ("unix:///run/redis.sock", False),
+        ("redis://localhost:6379/0", False),
+        ("redis://127.0.0.1/0", False),
+        ("redis://[::1]:6379", False),
+        ("redis://:secret@redis.example:6379/0", False),
+        ("rediss://ada:secret@redis.example", False),
+        ("redis://redis.example:6379/0", True),
+        ("rediss://redis.example:6379/0", True),
+        ("redis://10.0.0.5", True),
+        ("redis://ada@10.0.0.5", True),
+        ("redis://127.0.0.1.evil.example", True),
+    ],
+)
+def test_a_redis_without_a_password_beyond_this_machine_is_told_of(url: str | None, told: bool) -> None:
+    assert (open_to_all(url) is not None) is told
+
+
+@pytest.mark.parametrize("part", [("-m", "tasks", "recorder"), ("-m", "tasks.worker")])
+def test_whoever_starts_a_part_is_told(home: Path, part: tuple[str, ...]) -> None:
+    del home
+    # The address is one of those for documentation, where nothing answers.
+    config = Settings(REDIS_URL="redis://192.0.2.1:6379/0", TICKETSCOPE_HOME=str(settings().home))
+    started = Machine.__new__(Machine)
+    started.logs, started._processes = config.home / "logs", []
+    os.environ["REDIS_URL"] = str(config.redis_url)
+    try:
+        started.start(*part, log="open")
+        said = wait_for(lambda: (started.logs / "open.log").exists() and (started.logs / "open.log").read_text())
+        wait_for(lambda: "names a host beyond this machine and no password" in (started.logs / "open.log").read_text())
+        assert said
+    finally:
+        del os.environ["REDIS_URL"]
+        for process in started._processes:
+            process.kill()
+            process.wait()
+
+
+def test_what_no_worker_wrote_breaks_no_page(home: Path) -> None:
+    del home
+    with serving(settings()):
+        redis = client(settings())
+        for number, text in enumerate(["not JSON", "[]", "{}", '{"name": 5}', "\udcff", '{"since": "9999999"}']):
+            redis.sadd(telemetry.WORKERS, f"forged:{number}")
+            redis.set(f"{leases.PREFIX}worker:forged:{number}", text)
+        redis.zadd(f"{leases.PREFIX}leases", {"a" * 32: 1, "b" * 32: 2})
+        redis.hset(f"{leases.PREFIX}progress:{'a' * 32}", mapping={"epoch": "many", "worker": "<b>"})
+        redis.hset(f"{leases.PREFIX}progress:{'b' * 32}", mapping={"epoch": "9" * 5000})
+        assert telemetry.workers(redis) == []
+        assert telemetry.progress(redis=redis) == {}
+        redis.close()

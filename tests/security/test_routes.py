@@ -1,0 +1,177 @@
+"""Every door of the dashboard's server, tried by someone without a password, a link or an account."""
+
+import base64
+import http.client
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import pytest
+
+from app.guard import HEADERS
+from app.sessions import COOKIE, SESSIONS
+from tests.browser.conftest import finished_home
+from tests.browser.serving import DASHBOARD, ROOT, served
+
+# Each route of the server, and what stands before it. Another one, as after an update of Streamlit, wants a look first.
+ROUTES = {
+    "/session": "tickets that the password bought",
+    "/_stcore/health": "says ok",
+    "/_stcore/metrics": "shut",
+    "/_stcore/host-config": "settings that all browsers get",
+    "/media/{file_id:path}": "names that nobody guesses, while the page that made them is open",
+    "/_stcore/upload_file/{session_id}/{file_id}": "a session's own id, a token against foreign pages, 1 MB",
+    "/component/{path:path}": "no component is registered",
+    "/_stcore/bidi-components/{path:path}": "no component is registered",
+    "/_stcore/stream": "the pages, which ask who is there",
+    "/auth/login": "OIDC",
+    "/auth/logout": "OIDC",
+    "/oauth2callback": "OIDC",
+    "/_stcore/agent/interact": "shut",
+    "/_stcore/agent/openapi.json": "shut",
+    "/_stcore/agent/mcp": "shut",
+    "": "the files of Streamlit's own page",
+}
+
+
+def test_the_server_has_no_other_routes(tmp_path: os.PathLike[str]) -> None:
+    script = "from app.serve import app\nfor route in app._build_starlette_app().routes: print('>', route.path)"
+    environment = {**os.environ, "TICKETSCOPE_HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
+    paths = {line[1:].strip() for line in done.stdout.splitlines() if line.startswith(">")}
+    assert paths == set(ROUTES)
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a dashboard with a password."""
+    home = finished_home(tmp_path_factory.mktemp("doors"))
+    with served(*DASHBOARD, home=home, TICKETSCOPE_PASSWORD="open sesame") as found:
+        yield found
+
+
+def ask(
+    address: str, path: str, method: str = "GET", body: bytes | None = None, **headers: str
+) -> tuple[int, dict[str, str], bytes]:
+    """Return status, headers and body of a request whose path is sent as it is."""
+    parts = urlsplit(address)
+    connection = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=20)
+    try:
+        connection.putrequest(method, path, skip_accept_encoding=True)
+        for name, value in headers.items():
+            connection.putheader(name.replace("_", "-"), value)
+        if body is not None:
+            connection.putheader("Content-Length", str(len(body)))
+        connection.endheaders(body)
+        answer = connection.getresponse()
+        return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize("path", ["/", "/study?study=finished-before", "/_stcore/health", "/media/x", "/nowhere"])
+def test_every_answer_keeps_tokens_out_of_referers_and_pages_out_of_frames(address: str, path: str) -> None:
+    headers = ask(address, path)[1]
+    for name, value in HEADERS.items():
+        assert headers[name.lower()] == value
+    assert "frame-ancestors 'self'" in headers["content-security-policy"]
+
+
+@pytest.mark.parametrize("path", [path for path, said in ROUTES.items() if said == "shut"])
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE"])
+def test_doors_that_nobody_needs_are_shut(address: str, path: str, method: str) -> None:
+    status, _, body = ask(address, path, method, b"{}", Content_Type="application/json")
+    assert (status, body) == (404, b"not served here")
+
+
+TRAVERSALS = [
+    "/../../../../etc/passwd",
+    "/..%2f..%2f..%2f..%2fetc/passwd",
+    "/%2e%2e/%2e%2e/%2e%2e/etc/passwd",
+    "/media/../../../../etc/passwd",
+    "/media/..%2f..%2fetc%2fpasswd",
+    "/media//etc/passwd",
+    "/component/../../../etc/passwd",
+    "/component/x/..%2f..%2f..%2fetc/passwd",
+    "/_stcore/bidi-components/../../../etc/passwd",
+    "/app/static/../main.py",
+    "/app/static/main.py",
+    "/static/../../../../../../../etc/passwd",
+    "/static/%00",
+    "/static/..\\..\\..\\etc\\passwd",
+    "//etc/passwd",
+    "/file:///etc/passwd",
+    "/.streamlit/config.toml",
+    "/app/serve.py",
+    "/var/ticketscope.duckdb",
+    "/ticketscope.duckdb",
+]
+
+
+@pytest.mark.parametrize("path", TRAVERSALS)
+def test_no_path_leads_to_a_file_of_this_machine(address: str, path: str) -> None:
+    status, _, body = ask(address, path)
+    assert status < 500
+    for kept in (b"root:", b"import streamlit", b"fileWatcherType", b"DUCK"):
+        assert kept not in body
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+def test_no_file_is_taken_from_whoever_has_no_page_open(address: str, method: str) -> None:
+    path = "/_stcore/upload_file/00000000-0000-0000-0000-000000000000/1"
+    assert ask(address, path, method, b"x" * 100)[0] in (400, 403)
+    # Nor with a token of the server's own, without a session.
+    token = ask(address, "/_stcore/health")[1]["set-cookie"].split("=", 1)[1].split(";")[0]
+    given = {"Cookie": f"_streamlit_xsrf={token}", "X_Xsrftoken": token.strip('"')}
+    status, _, body = ask(address, path, method, b"x" * 100, **given)
+    assert status in (204, 400, 403)
+    assert b"x" * 100 not in body
+
+
+def handshake(address: str, origin: str | None, host: str | None = None) -> int:
+    """Return the status that a WebSocket to a page gets."""
+    parts = urlsplit(address)
+    lines = [
+        "GET /_stcore/stream HTTP/1.1",
+        f"Host: {host or parts.netloc}",
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        f"Sec-WebSocket-Key: {base64.b64encode(os.urandom(16)).decode()}",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Protocol: streamlit",
+        *([f"Origin: {origin}"] if origin else []),
+    ]
+    with socket.create_connection((str(parts.hostname), int(parts.port or 80)), timeout=20) as connection:
+        connection.sendall("\r\n".join([*lines, "", ""]).encode())
+        return int(connection.recv(1000).split()[1])
+
+
+def test_a_page_of_another_site_opens_no_page_here(address: str) -> None:
+    assert handshake(address, address) == 101
+    for origin in ("http://evil.example", "https://localhost.evil.example", "null", "http://127.0.0.1.nip.io"):
+        assert handshake(address, origin) == 403
+
+
+@pytest.mark.parametrize("ticket", [b"", b"guess", b"x" * 100_000, b"\xff" * 43])
+def test_no_log_in_without_a_ticket(address: str, ticket: bytes) -> None:
+    status, headers, _ = ask(address, "/session", "POST", ticket)
+    assert status == 403
+    assert "set-cookie" not in headers
+
+
+def test_a_session_that_a_stranger_chose_is_never_taken_over() -> None:
+    chosen = "a" * 43
+    # What stands in a browser's cookie before a log-in has no part in it: each has a token of its own.
+    tokens = {SESSIONS.begin() for _ in range(10)}
+    assert len(tokens) == 10
+    assert chosen not in tokens
+    assert not SESSIONS.holds(chosen)
+    assert SESSIONS.spend(SESSIONS.ticket(next(iter(tokens)))) in tokens
+    for token in tokens:
+        SESSIONS.end(token)
+    assert COOKIE == "ticketscope_session"

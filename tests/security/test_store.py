@@ -1,0 +1,192 @@
+"""SQL and paths in whatever a reader may type: text to the database, which opens no other file than its own."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pytest
+
+from app import words
+from app.compare_state import decode, encode, from_query
+from data import comparison, queries, shares, views
+from data.queries import UnknownStudy
+from data.settings import settings
+from data.shares import ShareError
+from data.store import Store
+from data.views import ViewError
+from engine.spec import parse_study
+from tasks import launch
+from tasks.broker import serving
+from tests.app.made_study import record
+from tests.machine import tiny_study
+
+ID, OTHER = "study-one", "study-two"
+HOSTILE = [
+    "",
+    "'",
+    "''",
+    "' OR 1=1 --",
+    "'; DROP TABLE studies; --",
+    '"; DROP TABLE studies; --',
+    "%",
+    "_",
+    "*",
+    "?",
+    "[a-z]*",
+    "\\",
+    "\0",
+    "\n",
+    "/etc/passwd",
+    "../../etc/passwd",
+    "read_csv('/etc/passwd')",
+    "incoming",
+    "$1",
+    "?1",
+    "{study_id}",
+    "x" * 100_000,
+    "🎟" * 1_000,
+]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A store with two small studies."""
+    found = Store(tmp_path_factory.mktemp("store") / "ticketscope.duckdb")
+    found.ensure()
+    for study_id in (ID, OTHER):
+        record(found, tiny_study(name=study_id), study_id=study_id)
+    return found
+
+
+def untouched(store: Store) -> None:
+    assert sorted(queries.studies(store)["study_id"]) == [ID, OTHER]
+
+
+READS: list[Callable[[Store, str], Any]] = [
+    queries.study,
+    queries.stages,
+    queries.accuracy,
+    queries.epochs,
+    queries.overlaps,
+    queries.pooled_overlaps,
+    queries.residuals,
+    lambda store, text: queries.epochs(store, ID, [text]),
+    lambda store, text: queries.overlaps(store, ID, [text]),
+    lambda store, text: queries.pooled_overlaps(store, ID, [text]),
+    lambda store, text: comparison.accuracy(store, [text]),
+    lambda store, text: comparison.retention(store, [text, ID]),
+    lambda store, text: comparison.epochs(store, [ID], [text]),
+    lambda store, text: shares.find(store, text),
+    lambda store, text: shares.shares(store, text),
+    shares.revoke,
+    lambda store, text: shares.create(store, [text]),
+    views.get,
+    views.delete,
+    lambda store, text: views.rename(store, text, "name"),
+]
+
+
+@pytest.mark.parametrize("text", ["' OR 1=1 --", "'; DROP TABLE studies; --", "%", "\0", "incoming", "x" * 9_999])
+def test_whatever_is_asked_for_is_text(store: Store, text: str) -> None:
+    for read in READS:
+        try:
+            found = read(store, text)
+        except (UnknownStudy, ShareError, ViewError):
+            found = None
+        assert found is None or len(found) == 0
+    untouched(store)
+
+
+def test_a_beginning_of_an_id_is_text(store: Store) -> None:
+    # Nothing, which is asked for first, is the beginning of both.
+    for text in (*HOSTILE, "\udcff"):
+        with pytest.raises(UnknownStudy):
+            queries.find_study(store, text)
+
+
+@pytest.mark.parametrize("query", [*HOSTILE, "SELECT 1", "(.*a){30}"], ids=lambda text: ascii(text)[:20])
+def test_a_search_is_text(query: str) -> None:
+    found = words.matches(query, "ResNet-20 on CIFAR-10, 0.1")
+    assert found is (not query.split())
+
+
+def test_the_database_opens_no_other_file_and_no_variable(store: Store, tmp_path: Path) -> None:
+    secret = tmp_path / "secret.csv"
+    secret.write_text("a,b\n1,2\n")
+    incoming_frame = pa.table({"a": [1]})
+    statements = [
+        f"SELECT * FROM '{secret}'",
+        f"SELECT * FROM read_csv('{secret}')",
+        f"SELECT * FROM read_text('{secret}')",
+        f"SELECT * FROM glob('{tmp_path}/*')",
+        f"COPY (SELECT 1) TO '{tmp_path / 'out.csv'}'",
+        f"ATTACH '{tmp_path / 'other.duckdb'}'",
+        f"EXPORT DATABASE '{tmp_path / 'out'}'",
+        "SELECT * FROM 'https://evil.example/x.parquet'",
+        "INSTALL httpfs",
+        "LOAD httpfs",
+        "SET enable_external_access = true",
+        "SELECT * FROM incoming_frame",
+    ]
+    for opened in (store.reading, store.writing):
+        for statement in statements:
+            with pytest.raises(duckdb.Error), opened() as connection:
+                connection.execute(statement).fetchall()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["secret.csv"]
+    assert incoming_frame.num_rows == 1
+
+
+@pytest.mark.parametrize(
+    "key", ["s", "v", "n", "d", "pr", "lr", "st", "by", "c", "m", "b", "x", "z", "at", "q", "sp", "p"]
+)
+def test_an_address_is_read_or_left_out(key: str) -> None:
+    for text in HOSTILE:
+        state, problems = decode({key: text}, [ID, OTHER])
+        assert set(state.studies) <= {ID, OTHER}
+        assert decode(encode(state), [ID, OTHER])[0] == state
+        assert all(len(problem) < 300 for problem in problems)
+
+
+def tokens(token: str) -> Iterator[str]:
+    yield from HOSTILE
+    yield from (
+        token[:-1],
+        token + "=",
+        token + "\0",
+        token.swapcase(),
+        token[::-1],
+        f" {token}",
+        f"{token} ",
+        "a" * 43,
+    )
+
+
+def test_no_other_token_opens_a_link_and_none_another_study(store: Store) -> None:
+    link, token = shares.create(store, [ID])
+    ended = shares.create(store, [ID], expires_at=datetime.now(UTC) + timedelta(milliseconds=1))[1]
+    revoked, dead = shares.create(store, [OTHER])
+    shares.revoke(store, revoked.share_id)
+    for wrong in (*tokens(token), ended, dead, link.share_id):
+        assert shares.find(store, wrong) is None
+    found = shares.find(store, token)
+    assert found is not None
+    assert found.study_ids == (ID,)
+    # A view that names more than the link shows of it.
+    state, problems = from_query(f"s={ID}~{OTHER}", found.study_ids)
+    assert state.studies == (ID,)
+    assert len(problems) == 1
+    # Of a token nothing but a hash is kept.
+    with store.reading() as connection:
+        assert token not in str(connection.execute("SELECT * FROM shares").fetchall())
+
+
+def test_the_command_line_asks_redis_for_text_as_well(home: Path) -> None:
+    del home
+    with serving(settings()):
+        launch.launch(parse_study(tiny_study().model_dump()))
+        for text in (*HOSTILE[1:], "\udcff"):
+            with pytest.raises(UnknownStudy):
+                launch.find(text)
