@@ -23,8 +23,8 @@ from redis import Redis
 from redis.exceptions import AuthenticationError, BusyLoadingError, ConnectionError, TimeoutError
 
 from data.settings import Settings, settings
-from tasks.network import OVER_NETWORK, Patience
 from tasks.exposed import warn_if_open
+from tasks.network import OVER_NETWORK, Patience
 from tasks.process import spawn
 
 # A socket's path must fit sockaddr_un: 107 bytes on Linux, 103 elsewhere.
