@@ -1,43 +1,23 @@
 """Weights, masks and results by fingerprint, in a folder or any store that fsspec knows."""
 
-import errno
-import os
 import re
-import secrets
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import fsspec
-from fsspec.implementations.local import LocalFileSystem
 from torch import Tensor
 
-from data import measured, remote
+from data import measured
+from data.files import ArtifactError, Files, StoreAway
+from data.kept import Kept, recognised
 from data.sealed import Damaged, open_tensors, open_values, seal_tensors, seal_values
 from engine.results import StageResult
 from engine.stages import WeightsLost
 
+__all__ = ["ArtifactError", "ArtifactLost", "Artifacts", "ResultDamaged", "StoreAway"]
+
 FINGERPRINT = re.compile(r"[0-9a-f]{32}")
 NAME = re.compile(r"[a-z_]+")
-# What S3 takes in one request.
-DELETED_AT_ONCE = 1000
-
-# What passes by itself, or once somebody has cleared space or mended a mount.
-PASSING = {
-    getattr(errno, name)
-    for name in (
-        *("ENOSPC", "EDQUOT", "EIO", "ESTALE", "ETIMEDOUT", "EAGAIN", "EBUSY", "EREMOTEIO", "EPIPE", "ENOTCONN"),
-        *("ENETDOWN", "ENETUNREACH", "EHOSTDOWN", "EHOSTUNREACH", "ECONNREFUSED", "ECONNRESET", "ECONNABORTED"),
-    )
-    if hasattr(errno, name)
-}
-
-
-class ArtifactError(RuntimeError):
-    """Weights or a result that should be kept here are missing, damaged or cannot be written."""
 
 
 class ArtifactLost(ArtifactError, WeightsLost):
@@ -54,65 +34,53 @@ class ResultDamaged(ArtifactLost):
         super().__init__(fingerprint, "result", message)
 
 
-class StoreAway(ArtifactError):
-    """The store does not take or give anything for now: it is full, or does not answer."""
-
-
 class Artifacts:
     """The store of what stages leave behind.
 
     Layout below the URL: weights/<fingerprint>/<name>.safetensors and results/<fingerprint>.json, and for other hosts
-    datasets/<identity>.safetensors. A file appears
-    whole or not at all: locally it is written aside, flushed to disk and renamed; elsewhere it is a single put.
+    datasets/<identity>.safetensors. Every method raises StoreAway while the store is full or does not answer, and
+    ArtifactError where it refuses.
     """
 
     def __init__(self, url: str) -> None:
-        try:
-            self._files, self._root = fsspec.url_to_fs(url, **remote.options(url))
-        except (ValueError, ImportError) as error:
-            raise ArtifactError(
-                f"cannot use {url!r} for artifacts: {error}; set TICKETSCOPE_ARTIFACTS to a folder or s3://bucket/prefix"
-            ) from error
-        self.url = url.rstrip("/")
-        if self._is_s3:
-            self._files.retries = remote.TRIES
+        self._files = Files(url)
+        self.url = self._files.url
 
     def save(self, fingerprint: str, name: str, tensors: Mapping[str, Tensor]) -> None:
         """Keep tensors of any shape, dtype and device under a stage's fingerprint and a name, replacing older ones."""
-        self._write(self._weights(fingerprint, name), seal_tensors(tensors))
+        self._files.write(_weights(fingerprint, name), seal_tensors(tensors))
 
     def load(self, fingerprint: str, name: str) -> dict[str, Tensor]:
-        """Return kept tensors, on the CPU; ArtifactLost where they are missing or damaged, StoreAway."""
-        path = self._weights(fingerprint, name)
-        content = self._read(path)
+        """Return kept tensors, on the CPU; ArtifactLost where they are missing or damaged."""
+        path = _weights(fingerprint, name)
+        content = self._files.read(path)
         if content is None:
-            message = f"no {name} weights of stage {fingerprint} at {path}; {self._again(fingerprint)}"
+            message = (
+                f"no {name} weights of stage {fingerprint} at {self._files.full(path)}; {self._again(fingerprint)}"
+            )
             raise ArtifactLost(fingerprint, name, message)
         try:
             return open_tensors(content)
         except Damaged as error:
-            message = f"{path} is damaged ({str(error)[:300]}); {self._again(fingerprint)}"
-            raise ArtifactLost(fingerprint, name, message) from error
+            raise ArtifactLost(fingerprint, name, self._damaged(path, error, fingerprint)) from error
 
     def exists(self, fingerprint: str, name: str) -> bool:
-        """Return whether tensors are kept under that fingerprint and name; StoreAway."""
-        path = self._weights(fingerprint, name)
-        with self._reaching("look for", path):
-            return bool(self._files.exists(path))
+        """Return whether tensors are kept under that fingerprint and name."""
+        return self._files.exists(_weights(fingerprint, name))
 
     def delete(self, fingerprint: str, name: str) -> None:
-        """Remove kept tensors; those that are not there need no removing. Raises StoreAway."""
-        self._remove(self._weights(fingerprint, name))
+        """Remove kept tensors; those that are not there need no removing."""
+        self._files.remove(_weights(fingerprint, name))
 
     def finish(self, fingerprint: str, result: StageResult) -> None:
         """Keep a stage's result: from here on the stage is done. Call it after the weights are saved."""
-        self._write(self._result(fingerprint), seal_values(result.to_json()))
+        self._files.write(_result(fingerprint), seal_values(result.to_json()))
         self._sweep(fingerprint)
 
     def result(self, fingerprint: str) -> StageResult | None:
-        """Return a stage's result, None while it is not done; ResultDamaged where it does not read, StoreAway."""
-        path = self._result(fingerprint)
-        content = self._read(path)
+        """Return a stage's result, None while it is not done; ResultDamaged where it does not read."""
+        path = _result(fingerprint)
+        content = self._files.read(path)
         if content is None:
             return None
         try:
@@ -120,70 +88,50 @@ class Artifacts:
             measured.check(values)
             result = StageResult.from_json(values)
         except (Damaged, ValueError, KeyError, TypeError) as error:
-            reason = str(error)[:300]
-            raise ResultDamaged(fingerprint, f"{path} is damaged ({reason}); {self._again(fingerprint)}") from error
+            raise ResultDamaged(fingerprint, self._damaged(path, error, fingerprint)) from error
         if result.fingerprint != fingerprint:
-            raise ResultDamaged(
-                fingerprint, f"{path} is the result of stage {result.fingerprint}; {self._again(fingerprint)}"
-            )
+            full, again = self._files.full(path), self._again(fingerprint)
+            raise ResultDamaged(fingerprint, f"{full} is the result of stage {result.fingerprint}; {again}")
         return result
 
     def unfinish(self, fingerprint: str) -> None:
-        """Remove a stage's result, so that the stage counts as not done; raises StoreAway."""
-        self._remove(self._result(fingerprint))
+        """Remove a stage's result, so that the stage counts as not done."""
+        self._files.remove(_result(fingerprint))
 
     def finished(self) -> set[str]:
-        """Return the fingerprints of all stages that are done, from one listing; StoreAway."""
-        try:
-            with self._reaching("list", f"{self._root}/results"):
-                paths = self._files.ls(f"{self._root}/results", detail=False)
-        except FileNotFoundError:
-            self._check_bucket()
-            return set()
-        names = [str(path).rsplit("/", 1)[-1] for path in paths]
+        """Return the fingerprints of all stages that are done, from one listing."""
+        names = self._files.names("results")
         return {name.removesuffix(".json") for name in names if re.fullmatch(r"[0-9a-f]{32}\.json", name)}
 
     @property
     def is_folder(self) -> bool:
         """Whether the store is a folder of this machine."""
-        return self._local
+        return self._files.is_folder
 
     def has_dataset(self, identity: str) -> bool:
-        """Return whether a dataset's copy is kept; StoreAway."""
-        path = self._dataset(identity)
-        with self._reaching("look for", path):
-            return bool(self._files.exists(path))
+        """Return whether a dataset's copy is kept."""
+        return self._files.exists(_dataset(identity))
 
     def save_dataset(self, identity: str, file: Path) -> None:
-        """Keep a copy of a dataset's file for other hosts; ArtifactError, StoreAway."""
-        path = self._dataset(identity)
-        try:
-            with self._reaching("write", path):
-                # It appears whole or not at all: one put, or parts that are joined at the end.
-                self._files.put_file(str(file), path)
-        except FileNotFoundError as error:
-            raise ArtifactError(f"cannot write {path}: {error}; check that {self.url} is there") from error
+        """Keep a copy of a dataset's file for other hosts."""
+        self._files.upload(_dataset(identity), file)
 
     def load_dataset(self, identity: str, file: Path) -> bool:
-        """Write a dataset's copy to a file; False where none is kept. Raises StoreAway."""
-        path = self._dataset(identity)
-        try:
-            with self._reaching("read", path):
-                self._files.get_file(path, str(file))
-        except FileNotFoundError:
-            return False
-        return True
+        """Write a dataset's copy to a file; False where none is kept."""
+        return self._files.download(_dataset(identity), file)
 
-    def _dataset(self, identity: str) -> str:
-        return f"{self._root}/datasets/{_checked(identity)}.safetensors"
+    def kept(self) -> list[Kept]:
+        """Return every file that belongs to a stage or a dataset, from one listing, those half written included."""
+        listed = (file for part in ("results", "weights", "datasets") for file in self._files.below(part))
+        return [file for file in (recognised(*about) for about in listed) if file is not None]
 
-    def _weights(self, fingerprint: str, name: str) -> str:
-        if not NAME.fullmatch(name):
-            raise ValueError(f"{name!r} names no weights; allowed: small letters and underscores")
-        return f"{self._root}/weights/{_checked(fingerprint)}/{name}.safetensors"
+    def remove(self, files: Iterable[Kept]) -> None:
+        """Remove files that `kept` returned; what is left after an error is found again."""
+        # Results first, so that no stage counts as done whose weights are gone.
+        self._files.remove_all([file.path for file in sorted(files, key=lambda file: file.kind != "result")])
 
-    def _result(self, fingerprint: str) -> str:
-        return f"{self._root}/results/{_checked(fingerprint)}.json"
+    def _damaged(self, path: str, error: Exception, fingerprint: str) -> str:
+        return f"{self._files.full(path)} is damaged ({str(error)[:300]}); {self._again(fingerprint)}"
 
     def _again(self, fingerprint: str) -> str:
         return (
@@ -191,177 +139,25 @@ class Artifacts:
             "then launch the study again to train that stage anew"
         )
 
-    def _read(self, path: str) -> bytes | None:
-        try:
-            with self._reaching("read", path):
-                return bytes(self._files.cat_file(path))
-        except FileNotFoundError:
-            return None
-
-    def _write(self, path: str, content: bytes) -> None:
-        try:
-            with self._reaching("write", path):
-                if self._local:
-                    write_whole(Path(path), content)
-                else:
-                    self._files.pipe_file(path, content)
-        except FileNotFoundError as error:
-            raise ArtifactError(f"cannot write {path}: {error}; check that {self.url} is there") from error
-
-    def _remove(self, path: str) -> None:
-        try:
-            with self._reaching("remove", path):
-                self._files.rm_file(path)
-        except FileNotFoundError:
-            return
-
-    @contextmanager
-    def _reaching(self, what: str, path: str) -> Iterator[None]:
-        """Turn what the store answers into errors of ours, but for FileNotFoundError."""
-        try:
-            yield
-        except FileNotFoundError:
-            raise
-        except OSError as error:
-            # Of another host only a refusal is final; the rest are names for a line that is cut.
-            away = error.errno in PASSING if self._local else not isinstance(error, PermissionError)
-            kind = StoreAway if away else ArtifactError
-            raise kind(f"cannot {what} {path}: {error}; check space and rights at {self.url}") from error
-        except Exception as error:
-            # The libraries behind fsspec have errors of their own for a host that does not answer.
-            if self._local:
-                raise
-            raise StoreAway(f"cannot {what} {path}: {error!r}; check that {self.url} can be reached") from error
-
-    def _check_bucket(self) -> None:
-        """Tell a store where nothing is kept yet from one that is not there."""
-        if not self._is_s3:
-            return
-        bucket = self._root.partition("/")[0]
-        with self._reaching("look for", bucket):
-            there = self._files.exists(bucket)
-        if not there:
-            raise ArtifactError(
-                f"there is no bucket {bucket!r} for TICKETSCOPE_ARTIFACTS ({self.url}); make it, or name another, and "
-                "check AWS_ENDPOINT_URL where the store is not Amazon's"
-            )
-
-    @property
-    def _is_s3(self) -> bool:
-        return self.url.partition("://")[0] in remote.S3
-
-    @property
-    def _local(self) -> bool:
-        return isinstance(self._files, LocalFileSystem)
-
     def _sweep(self, fingerprint: str) -> None:
         """Remove what writers that were killed have left of this stage's weights."""
-        if self._local:
-            for leftover in Path(self._root, "weights", fingerprint).glob(".*.part"):
+        if self.is_folder:
+            for leftover in Path(self._files.full("weights"), fingerprint).glob(".*.part"):
                 leftover.unlink(missing_ok=True)
 
-    def kept(self) -> "list[Kept]":
-        """Return every file that belongs to a stage, from one listing, those half written included; StoreAway."""
-        found = (_kept(path[len(self._root) + 1 :], size, modified) for path, size, modified in self._listed())
-        return [file for file in found if file is not None]
 
-    def remove(self, files: "Iterable[Kept]") -> None:
-        """Remove files that `kept` returned; results first, so that no stage counts as done whose weights are gone.
-
-        Raises ArtifactError where it may not, StoreAway; what is left then is found again.
-        """
-        paths = [f"{self._root}/{file.path}" for file in sorted(files, key=lambda file: file.kind != "result")]
-        if self._local:
-            for path in paths:
-                self._remove(path)
-            for folder in {Path(path).parent for path in paths} - {Path(self._root, "results")}:
-                # Unless somebody writes there anew.
-                with suppress(OSError):
-                    folder.rmdir()
-            return
-        for begin in range(0, len(paths), DELETED_AT_ONCE):
-            some = paths[begin : begin + DELETED_AT_ONCE]
-            try:
-                with self._reaching("remove", self.url):
-                    self._files.rm(some)
-            except FileNotFoundError:
-                # Some stores stop at one that is gone already.
-                for path in some:
-                    self._remove(path)
-
-    def _listed(self) -> Iterator[tuple[str, int, float]]:
-        """Yield path, bytes and time of last change of every file below results and weights."""
-        for part in ("results", "weights"):
-            if self._local:
-                yield from _listed_folder(Path(self._root, part))
-                continue
-            try:
-                with self._reaching("list", f"{self._root}/{part}"):
-                    found = self._files.find(f"{self._root}/{part}", detail=True)
-            except FileNotFoundError:
-                continue
-            for path, about in found.items():
-                at = about.get("LastModified") or about.get("created") or about.get("mtime")
-                yield str(path), int(about["size"]), at.timestamp() if isinstance(at, datetime) else float(at or 0)
+def _weights(fingerprint: str, name: str) -> str:
+    if not NAME.fullmatch(name):
+        raise ValueError(f"{name!r} names no weights; allowed: small letters and underscores")
+    return f"weights/{_checked(fingerprint)}/{name}.safetensors"
 
 
-def _listed_folder(folder: Path) -> Iterator[tuple[str, int, float]]:
-    for parent, _, names in os.walk(folder):
-        for file in (Path(parent, name) for name in names):
-            # Workers write and rename meanwhile.
-            with suppress(FileNotFoundError):
-                state = file.stat()
-                yield str(file), state.st_size, state.st_mtime
+def _result(fingerprint: str) -> str:
+    return f"results/{_checked(fingerprint)}.json"
 
 
-@dataclass(frozen=True)
-class Kept:
-    """A file of a stage: its path below the URL, what it is, its bytes, and when it was last changed (since 1970)."""
-
-    path: str
-    fingerprint: str
-    kind: Literal["result", "weights", "checkpoint", "leftover"]
-    size: int
-    modified: float
-
-
-def _kept(path: str, size: int, modified: float) -> Kept | None:
-    result = re.fullmatch(r"results/([0-9a-f]{32})\.json", path)
-    weights = re.fullmatch(r"weights/([0-9a-f]{32})/([a-z_]+)\.safetensors", path)
-    leftover = re.fullmatch(
-        r"(?:results/\.|weights/)([0-9a-f]{32})(?:\.json|/\.[a-z_]+\.safetensors)\.[0-9a-f]+\.part", path
-    )
-    if result:
-        return Kept(path, result[1], "result", size, modified)
-    if weights:
-        return Kept(path, weights[1], "checkpoint" if weights[2] == "checkpoint" else "weights", size, modified)
-    return Kept(path, leftover[1], "leftover", size, modified) if leftover else None
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a local file so that a reader, or a crash at any moment, finds the old content or the new, whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # A name of its own for every writer: two may write the same file at once.
-    aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
-    try:
-        with aside.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
-    _flush_folder(path.parent)
-
-
-def _flush_folder(folder: Path) -> None:
-    # The rename itself lasts only once the folder is on disk.
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _dataset(identity: str) -> str:
+    return f"datasets/{_checked(identity)}.safetensors"
 
 
 def _checked(fingerprint: Any) -> str:

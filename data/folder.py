@@ -14,8 +14,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from data.artifacts import write_whole
 from data.sources import DatasetError, Progress
+from data.whole import write_whole
 from engine.cost import Shape
 from engine.dataset import Dataset
 

@@ -64,6 +64,15 @@ def all_members(store: Store, but: str = "") -> set[str]:
     return set(_fingerprints(store, "study_id <> ?", but))
 
 
+def all_datasets(store: Store) -> set[str]:
+    """Return the identities of the images that the stages of all studies train on."""
+    with store.reading() as connection:
+        rows = connection.execute(
+            "SELECT DISTINCT identity FROM stages JOIN study_stages USING (fingerprint)"
+        ).fetchall()
+    return {str(row[0]) for row in rows}
+
+
 def _fingerprints(store: Store, where: str, study_id: str) -> list[str]:
     with store.reading() as connection:
         rows = connection.execute(f"SELECT DISTINCT fingerprint FROM study_stages WHERE {where}", [study_id]).fetchall()

@@ -8,8 +8,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from data.artifacts import write_whole
 from data.sources import DatasetError
+from data.whole import write_whole
 from engine.dataset import Dataset
 
 NAMES = ("train_images", "train_labels", "test_images", "test_labels")

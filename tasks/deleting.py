@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from redis import Redis
 
 from data import launches, shares
-from data.artifacts import Artifacts, Kept
+from data.artifacts import Artifacts
+from data.kept import Kept
 from data.queries import UnknownStudy
 from data.settings import Settings
 from data.store import Store
@@ -127,4 +128,4 @@ def _stages(store: Store, redis: Redis, study_id: str) -> tuple[set[str], set[st
 
 def _files(artifacts: Artifacts, fingerprints: Iterable[str]) -> list[Kept]:
     wanted = set(fingerprints)
-    return [file for file in artifacts.kept() if file.fingerprint in wanted] if wanted else []
+    return [file for file in artifacts.kept() if file.owner in wanted] if wanted else []

@@ -226,6 +226,14 @@ def all_members(redis: Redis, but: str = "") -> set[str]:
     return {fingerprint for study_id in studies(redis) if study_id != but for fingerprint in members(redis, study_id)}
 
 
+def datasets(redis: Redis, fingerprints: Iterable[str]) -> set[str]:
+    """Return the identities of the images that some stages train on, as far as Redis knows the stages."""
+    pipeline = redis.pipeline(transaction=False)
+    for fingerprint in fingerprints:
+        pipeline.hget(f"{PREFIX}stage:{fingerprint}", "spec")
+    return {str(json.loads(spec)["images"]["identity"]) for spec in pipeline.execute() if spec is not None}
+
+
 def counts(redis: Redis, study_id: str) -> Counter[State]:
     """Return how many stages of a study are in each state; empty for a study not known."""
     return Counter(states(redis, members(redis, study_id)).values())

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from redis import Redis
 
 from data import launches
-from data.artifacts import Artifacts, Kept
+from data.artifacts import Artifacts
+from data.kept import Kept
 from data.settings import Settings
 from data.store import Store
 from tasks import leases
@@ -19,7 +20,7 @@ from tasks.turns import turn
 # What changed since then may belong to somebody at work who is not known here.
 GRACE_SECONDS = 3600.0
 
-KINDS = ("results", "weights", "checkpoints", "checkpoints of finished stages", "half-written content")
+KINDS = ("results", "weights", "checkpoints", "checkpoints of finished stages", "half-written content", "datasets")
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Waste:
 
 
 def find_waste(config: Settings, older: float = GRACE_SECONDS) -> Waste:
-    """Return the files of stages that neither the database nor Redis knows a study of, and what was left behind.
+    """Return the files of stages and datasets that no study in the database or Redis has, and what was left behind.
 
     older: seconds since anything of such a stage last changed. Raises RebuildError where no study is known at all,
     BrokerError and ArtifactError.
@@ -58,19 +59,23 @@ def reclaim(config: Settings, agreed: Waste, older: float = GRACE_SECONDS) -> li
 
 
 def _known(config: Settings, redis: Redis) -> set[str]:
-    known = launches.all_members(Store(config.database)) | leases.all_members(redis)
+    """Return whose files are needed: all stages, and the datasets that they train on."""
+    store = Store(config.database)
+    recorded = launches.all_members(store)
+    queued = leases.all_members(redis) - recorded
+    known = recorded | queued
     if not known:
         raise RebuildError(
             f"no study is known at {config.home}, so all of {config.artifacts} would count as left over; "
             "restore the database first, or set TICKETSCOPE_HOME to where it is"
         )
-    return known
+    return known | launches.all_datasets(store) | leases.datasets(redis, queued)
 
 
 def _sorted(files: Sequence[Kept], known: set[str], before: float) -> Waste:
     of: dict[str, list[Kept]] = defaultdict(list)
     for file in files:
-        of[file.fingerprint].append(file)
+        of[file.owner].append(file)
     found: dict[str, list[Kept]] = {kind: [] for kind in KINDS}
     young = 0
     for fingerprint, own in of.items():
@@ -94,4 +99,5 @@ def _kind(file: Kept, orphaned: bool, finished: bool) -> str | None:
         return "half-written content"
     if file.kind == "checkpoint" and finished:
         return "checkpoints of finished stages"
-    return {"result": "results", "weights": "weights", "checkpoint": "checkpoints"}[file.kind] if orphaned else None
+    kinds = {"result": "results", "weights": "weights", "checkpoint": "checkpoints", "dataset": "datasets"}
+    return kinds[file.kind] if orphaned else None

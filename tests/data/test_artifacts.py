@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from data.artifacts import ArtifactError, Artifacts, write_whole
+from data.artifacts import ArtifactError, Artifacts
+from data.whole import write_whole
 from tests.data.made_results import made_plan, made_results
 
 ONE, TWO = "1" * 32, "2" * 32
@@ -175,11 +176,11 @@ def test_every_file_of_a_stage_is_listed_and_can_be_removed(artifacts: Artifacts
     count = len(made_plan().stages)
     found = artifacts.kept()
     assert Counter(file.kind for file in found) == {"result": count, "weights": count, "checkpoint": 1}
-    assert {file.fingerprint for file in found} == {*made_plan().stages, ONE}
+    assert {file.owner for file in found} == {*made_plan().stages, ONE}
     assert all(file.size > 0 and begin <= file.modified <= time.time() + 2 for file in found)
     gone, *left = [file for file in found if file.kind == "weights"]
-    artifacts.remove([file for file in found if file.fingerprint in (gone.fingerprint, ONE)])
-    assert {file.fingerprint for file in artifacts.kept()} == {file.fingerprint for file in left}
+    artifacts.remove([file for file in found if file.owner in (gone.owner, ONE)])
+    assert {file.owner for file in artifacts.kept()} == {file.owner for file in left}
     # Again, and by another: what is gone need not be removed.
     artifacts.remove(found)
     assert artifacts.kept() == []

@@ -42,7 +42,7 @@ def names(redis: Redis) -> list[str]:
 
 
 def kept_stages() -> set[str]:
-    return {file.fingerprint for file in Artifacts(settings().artifacts).kept()}
+    return {file.owner for file in Artifacts(settings().artifacts).kept()}
 
 
 def test_what_only_it_has_goes_and_what_others_have_stays(redis: Redis, store: Store) -> None:
@@ -54,9 +54,7 @@ def test_what_only_it_has_goes_and_what_others_have_stays(redis: Redis, store: S
     about = deleting.outline(settings(), first)
     assert (about.own, about.shared) == (len(one.keys() - two.keys()), len(one.keys() & two.keys()))
     assert about.own > 0 < about.shared
-    assert about.files == sum(
-        file.fingerprint in one.keys() - two.keys() for file in Artifacts(settings().artifacts).kept()
-    )
+    assert about.files == sum(file.owner in one.keys() - two.keys() for file in Artifacts(settings().artifacts).kept())
     assert about.size > 0
     assert deleting.delete(settings(), first) == about.own
     recorder.drain_idle(settings())
@@ -184,6 +182,7 @@ def test_orphans_are_found_by_kind_and_removed_but_for_young_ones(redis: Redis, 
         "checkpoints": 1,
         "checkpoints of finished stages": 2,
         "half-written content": 1,
+        "datasets": 0,
     }
     assert waste.young > 0
     removed = reclaim(settings(), waste)

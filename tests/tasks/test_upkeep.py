@@ -94,6 +94,21 @@ def test_orphans_are_reported_and_removed(command: Command, study_id: str) -> No
     assert not artifacts.exists("1" * 32, "trained")
 
 
+def test_a_copy_of_images_goes_once_no_study_trains_on_them(command: Command, study_id: str, tmp_path: Path) -> None:
+    del study_id
+    artifacts = Artifacts(settings().artifacts)
+    (tmp_path / "images").write_bytes(b"images")
+    needed, other = next(iter(planned().stages.values())).images.identity, "2" * 32
+    Path(settings().artifacts, "datasets").mkdir()
+    for identity in (needed, other):
+        artifacts.save_dataset(identity, tmp_path / "images")
+    code, shown, _ = command("reclaim", "--yes", "--older", "0")
+    assert code == 0
+    assert "1 file of datasets" in shown
+    assert artifacts.has_dataset(needed)
+    assert not artifacts.has_dataset(other)
+
+
 def test_status_says_that_the_queue_lost_a_study(command: Command, study_id: str, redis: Redis) -> None:
     assert "rebuild" not in command("status", study_id)[1]
     redis.flushall()
