@@ -11,7 +11,7 @@ import torch
 from engine.networks import build, prunable
 from engine.overlap import P_GRID, top_count
 from engine.plan import Stage
-from engine.stages import looks
+from engine.retention import looks
 
 CLASSES = {"cifar10": 10, "cifar100": 100, "digits": 10}
 DENSE = {"resnet20": 91.8, "vgg11": 91.0, "mobilenet_v2": 93.2, "lenet300": 90.0}

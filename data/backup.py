@@ -15,6 +15,7 @@ import duckdb
 
 from data import schema
 from data.store import CONFIG, Store
+from data.whole import flush
 
 CHUNK = 4 * 1024 * 1024
 
@@ -60,7 +61,7 @@ def backup(store: Store, target: Path, force: bool = False, progress: Progress =
         # Looked at again: another backup may have taken the name meanwhile.
         _refuse_present(target, force)
         copy.replace(target)
-        _flush(target.parent)
+        flush(target.parent)
     return Backup(target, found.size, found.version, found.studies, found.stages, found.results)
 
 
@@ -101,11 +102,11 @@ def restore(store: Store, source: Path, progress: Progress = lambda done, total:
                 schema.install(connection)
             except schema.SchemaError as error:
                 raise BackupError(f"{source}: {error}") from error
-        _flush(copy)
+        flush(copy)
         with store.alone() as path:
             kept = _keep(path) if path.exists() else None
             copy.replace(path)
-            _flush(path.parent)
+            flush(path.parent)
     return kept
 
 
@@ -147,7 +148,7 @@ def _copied(resting: Callable[[], AbstractContextManager[Path]], beside: Path, p
                 # The last writer was killed: with its log taken in, the copy is one file.
                 with duckdb.connect(str(copy), config=CONFIG) as connection:
                     connection.execute("CHECKPOINT")
-                _flush(copy)
+                flush(copy)
         except OSError as error:
             raise BackupError(_unwritten(copy, beside, error)) from error
         except duckdb.Error as error:
@@ -185,11 +186,3 @@ def _unwritten(copy: Path, target: Path, error: OSError) -> str:
 
 def _log(path: Path) -> Path:
     return path.with_name(f"{path.name}.wal")
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

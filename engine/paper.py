@@ -4,7 +4,6 @@ The catalogue itself is `paper.toml`; nothing here knows a single figure.
 """
 
 import tomllib
-from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +11,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from engine.networks import TITLES
-from engine.spec import STARTS, Frozen, Start, Study, StudyError, parse_study
+from engine.parts import merged, union
+from engine.spec import Frozen, Start, Study, StudyError, parse_study
 
 Quantity = Literal["accuracy", "retention", "start_overlap", "ancestor_overlap"]
 
@@ -23,9 +23,6 @@ _TRAINED: dict[Quantity, tuple[Start, ...]] = {
     "start_overlap": ("finetune",),
     "ancestor_overlap": ("finetune",),
 }
-
-# What a part of a study combines, by the name of the list.
-_Lists = dict[str, tuple[Any, ...]]
 
 # Data by this name: the datasets that the paper names.
 OWN = "paper"
@@ -180,8 +177,8 @@ def study(name: str, scale: str = "paper", data: str | None = None) -> Study:
     panels = _named(name)
     data = data or SCALES[scale].data
     setting = SCALES[scale].setting(data)
-    parts = _merged(scaled(panel, scale, data) for panel in panels)
-    lists = {field: _union(field, parts) for field in parts[0]}
+    parts = merged(scaled(panel, scale, data) for panel in panels)
+    lists = {field: union(field, parts) for field in parts[0]}
     return parse_study(
         {
             "name": _title(name, scale, data),
@@ -290,46 +287,3 @@ def _title(name: str, scale: str, data: str) -> str:
 
 def _about(name: str) -> list[str]:
     return [] if name == ALL else [FIGURES[name.partition(":")[0]].about]
-
-
-def _merged(panels: Iterable[Panel]) -> list[_Lists]:
-    """Return what some panels train, in as few parts as that takes."""
-    found: dict[tuple[str, str, float, str | None, tuple[float, ...]], set[Start]] = {}
-    for panel in panels:
-        for rate in panel.learning_rates:
-            for pruner in panel.pruners if panel.trained else (None,):
-                key = (panel.dataset, panel.network, rate, pruner, panel.sparsities if pruner else ())
-                found.setdefault(key, set()).update(panel.trained)
-    pruned = {key[:3] for key in found if key[3]}
-    parts: list[_Lists] = [
-        {
-            "datasets": (dataset,),
-            "networks": (network,),
-            "learning_rates": (rate,),
-            "pruners": (pruner,) if pruner else (),
-            "sparsities": sparsities,
-            "starts": tuple(start for start in STARTS if start in starts),
-        }
-        # Whatever is pruned was trained dense before.
-        for (dataset, network, rate, pruner, sparsities), starts in found.items()
-        if pruner or (dataset, network, rate) not in pruned
-    ]
-    for field in ("pruners", "learning_rates", "networks", "datasets"):
-        parts = _joined(parts, field)
-    return parts
-
-
-def _joined(parts: list[_Lists], field: str) -> list[_Lists]:
-    """Return parts with those made one that differ in one field alone."""
-    groups: dict[tuple[object, ...], _Lists] = {}
-    for part in parts:
-        group = groups.setdefault(tuple(part[name] for name in part if name != field), {**part, field: ()})
-        group[field] = (*group[field], *(value for value in part[field] if value not in group[field]))
-    return list(groups.values())
-
-
-def _union(field: str, parts: list[_Lists]) -> tuple[Any, ...]:
-    values = tuple(dict.fromkeys(value for part in parts for value in part[field]))
-    if field == "sparsities":
-        return tuple(sorted(values))
-    return tuple(start for start in STARTS if start in values) if field == "starts" else values

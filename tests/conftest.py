@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from redis import Redis
 
 from data.settings import ALLOWED, settings
 from tasks.broker import serving
@@ -31,3 +32,12 @@ def machine(home: Path) -> Iterator[Machine]:
         started = Machine(config)
         yield started
         started.stop()
+
+
+@pytest.fixture
+def redis(home: Path) -> Iterator[Redis]:
+    """A Redis of its own, empty."""
+    del home
+    with serving(settings()) as client:
+        yield client
+        client.close()

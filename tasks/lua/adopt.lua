@@ -15,15 +15,9 @@ for _, stage in ipairs(stages) do
   redis.call('SADD', prefix .. 'members:' .. study, fingerprint)
   if not cancelled then redis.call('SADD', prefix .. 'studies:' .. fingerprint, study) end
   if state then
-    local error = get(fingerprint, 'error')
-    enter(fingerprint, state, {
-      worker = (state == 'running' or state == 'done') and get(fingerprint, 'worker') or nil,
-      error = state == 'failed' and error ~= '' and error or nil,
-    })
+    tell_again(fingerprint, state)
   else
-    set(fingerprint, 'spec', stage.spec, 'parent', stage.parent, 'attempt', stage.attempt)
-    set(fingerprint, 'failures', 0, 'deaths', 0, 'losses', 0, 'error', stage.error)
-    if stage.parent ~= '' then redis.call('RPUSH', prefix .. 'children:' .. stage.parent, fingerprint) end
+    begin(stage, stage.attempt, stage.error)
     if stage.told then
       set(fingerprint, 'state', stage.state)
     else
@@ -31,13 +25,4 @@ for _, stage in ipairs(stages) do
     end
   end
 end
-local messages = {}
-for _, stage in ipairs(stages) do
-  local state = get(stage.fingerprint, 'state')
-  if state == 'done' then
-    enqueue_children(stage.fingerprint, messages)
-  elseif state == 'waiting' and stage.parent == '' then
-    table.insert(messages, enqueue(stage.fingerprint))
-  end
-end
-return messages
+return enqueue_ready(stages)

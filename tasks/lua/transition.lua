@@ -85,3 +85,35 @@ end
 local function first_attempt()
   return tonumber(redis.call('GET', prefix .. 'attempts') or 0) + 1
 end
+
+-- Make a stage known, in no state yet.
+local function begin(stage, attempt, error)
+  set(stage.fingerprint, 'spec', stage.spec, 'parent', stage.parent, 'attempt', attempt)
+  set(stage.fingerprint, 'failures', 0, 'deaths', 0, 'losses', 0, 'error', error)
+  if stage.parent ~= '' then
+    redis.call('RPUSH', prefix .. 'children:' .. stage.parent, stage.fingerprint)
+  end
+end
+
+-- Tell a state again, since a database that was replaced would not know it.
+local function tell_again(fingerprint, state)
+  local error = get(fingerprint, 'error')
+  enter(fingerprint, state, {
+    worker = (state == 'running' or state == 'done') and get(fingerprint, 'worker') or nil,
+    error = state == 'failed' and error ~= '' and error or nil,
+  })
+end
+
+-- Make those of some stages ready that can be trained now; returns the messages that have to be sent.
+local function enqueue_ready(stages)
+  local messages = {}
+  for _, stage in ipairs(stages) do
+    local state = get(stage.fingerprint, 'state')
+    if state == 'done' then
+      enqueue_children(stage.fingerprint, messages)
+    elseif state == 'waiting' and stage.parent == '' then
+      table.insert(messages, enqueue(stage.fingerprint))
+    end
+  end
+  return messages
+end

@@ -10,8 +10,8 @@ from data.store import Store
 from engine.overlap import P_GRID, Count, top_count
 from engine.plan import Plan, Stage, plan
 from engine.results import Epoch, Overlap, Retained, StageResult
+from engine.retention import looks
 from engine.spec import Study, to_toml
-from engine.stages import looks
 
 LAYERS = {"fc1.weight": 19_200, "fc2.weight": 30_000, "fc3.weight": 1_000}
 BEGAN = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)

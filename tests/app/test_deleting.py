@@ -1,8 +1,5 @@
 """Deleting on a study's page: told first, done when told to, and said on the list of studies."""
 
-from collections.abc import Iterator
-
-import pytest
 import streamlit as st
 from redis import Redis
 
@@ -11,21 +8,11 @@ from data.settings import settings
 from data.store import Store
 from engine.spec import Study
 from tasks import launch, leases, recorder
-from tasks.broker import serving
 from tests.app.dashboard import open_page, rerun, texts
 from tests.app.made_study import record
 from tests.machine import tiny_study
 
 PAGE = "views/study.py"
-
-
-@pytest.fixture
-def redis(home: object) -> Iterator[Redis]:
-    """A Redis of its own."""
-    del home
-    with serving(settings()) as client:
-        yield client
-        client.close()
 
 
 def test_a_study_is_deleted_only_when_told_to_and_the_list_says_so(store: Store, redis: Redis) -> None:

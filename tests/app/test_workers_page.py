@@ -1,9 +1,7 @@
 """The Workers page, with signs of life in a real Redis."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-import pytest
 from redis import Redis
 
 from data.settings import settings
@@ -18,15 +16,6 @@ from tests.tasks.test_leases import register, tiny_plan
 from tests.tasks.test_telemetry import age, worker
 
 PAGE = "views/workers.py"
-
-
-@pytest.fixture
-def redis(home: object) -> Iterator[Redis]:
-    """A Redis of its own, empty."""
-    del home
-    with serving(settings()) as client:
-        yield client
-        client.close()
 
 
 def test_without_redis_the_page_says_so() -> None:

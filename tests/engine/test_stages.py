@@ -4,7 +4,8 @@ import torch
 from engine.masks import sparsity
 from engine.overlap import P_GRID, overlap_ratio, pooled
 from engine.results import PAIRS, StageResult
-from engine.stages import Interrupted, looks, run_stage
+from engine.retention import looks
+from engine.stages import Interrupted, run_stage
 from tests.engine.conftest import Listener, MemoryWeights, plan_of, small_study, stage_of
 
 CPU = torch.device("cpu")

@@ -1,26 +1,25 @@
-"""A real Redis, for tests that start nothing else, and the command line in this process."""
+"""A store that is there, and the command line in this process."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from redis import Redis
 
 from data.settings import settings
+from data.store import Store
 from tasks.__main__ import main
-from tasks.broker import serving
 
 Command = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def redis(home: Path) -> Iterator[Redis]:
-    """A Redis of its own, empty."""
+def store(home: Path) -> Store:
+    """The store of a home, empty."""
     del home
-    with serving(settings()) as client:
-        yield client
-        client.close()
+    found = Store(settings().database)
+    found.ensure()
+    return found
 
 
 @pytest.fixture

@@ -26,15 +26,6 @@ ONE = {"pruners": ["oneshot"]}
 TWO = {"pruners": ["iterative"]}
 
 
-@pytest.fixture
-def store(redis: Redis) -> Store:
-    """A store that is there."""
-    del redis
-    found = Store(settings().database)
-    found.ensure()
-    return found
-
-
 def names(redis: Redis) -> list[str]:
     """Return the keys that are about stages and studies."""
     kinds = ("stage:", "children:", "awaiting:", "studies:", "progress:", "study:", "members:")

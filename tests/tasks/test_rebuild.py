@@ -20,15 +20,6 @@ from tests.machine import tiny_study
 LEASE = 20.0
 
 
-@pytest.fixture
-def store(redis: Redis) -> Store:
-    """A store that is there."""
-    del redis
-    found = Store(settings().database)
-    found.ensure()
-    return found
-
-
 def planned(**changes: object) -> Plan:
     return plan_study(tiny_study(**changes), settings().home)
 

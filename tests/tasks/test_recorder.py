@@ -2,9 +2,7 @@
 
 import threading
 import time
-from pathlib import Path
 
-import pytest
 from redis import Redis
 
 from data import queries
@@ -13,14 +11,6 @@ from data.store import Store
 from tasks import launch, leases, recorder, telemetry
 from tests.machine import Machine, tiny_study, wait_for
 from tests.tasks.test_leases import LEASE, claim, result, row
-
-
-@pytest.fixture
-def store(home: Path) -> Store:
-    del home
-    found = Store(settings().database)
-    found.ensure()
-    return found
 
 
 def rows(store: Store, table: str) -> int:

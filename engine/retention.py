@@ -1,0 +1,62 @@
+"""How far the weights in training still overlap the initial ones, at a few epochs on the way."""
+
+import time
+
+import torch
+from torch import Tensor
+
+from engine import starts
+from engine.dataset import Dataset
+from engine.overlap import P_GRID, overlap_counts
+from engine.plan import Stage
+from engine.results import Retained
+from engine.training import Training
+
+State = dict[str, Tensor]
+
+# How often a pretraining is looked at on its way, at epochs that grow by a constant factor from the first to the last:
+# what is forgotten of the initial weights is mostly forgotten early.
+LOOKS = 10
+
+
+def looks(epochs: int) -> tuple[int, ...]:
+    """Return the epochs, counted from 1, after which a pretraining is compared with its initial weights."""
+    last = LOOKS - 1
+    return tuple(sorted({round(epochs ** (index / last)) for index in range(LOOKS)}))
+
+
+class Retention:
+    """What of the initial weights is left, looked at while a network is pretrained; of other stages, nothing."""
+
+    def __init__(self, stage: Stage, dataset: Dataset, layers: tuple[str, ...]) -> None:
+        self.rows: list[Retained] = []
+        self.seconds = 0.0
+        self._looks = looks(stage.epochs) if stage.kind == "pretrain" else ()
+        self._initial: State = {}
+        if self._looks:
+            initial = starts.state(starts.initial(stage, dataset))
+            self._initial = {layer: initial[layer] for layer in layers}
+
+    def look(self, training: Training, epoch: int) -> None:
+        """Compare the weights after an epoch with the initial ones, where the epoch is one of those to look at."""
+        if epoch not in self._looks:
+            return
+        begin = time.perf_counter()
+        weights = training.network.state_dict()
+        now = {layer: weights[layer] for layer in self._initial}
+        initial = {layer: tensor.to(now[layer].device) for layer, tensor in self._initial.items()}
+        counts = overlap_counts(initial, now, P_GRID)
+        for p in P_GRID:
+            at = [count for count in counts if count.p == p]
+            self.rows.append(Retained(epoch, p, sum(c.intersection for c in at), sum(c.top for c in at)))
+        self.seconds += time.perf_counter() - begin
+
+    def state(self) -> State:
+        """Return what a checkpoint keeps of it."""
+        rows = [[row.epoch, row.p, row.intersection, row.top] for row in self.rows]
+        return {"retention": torch.tensor(rows, dtype=torch.float64).reshape(-1, 4)} if self._looks else {}
+
+    def load(self, state: State) -> None:
+        """Go on from what `state` returned."""
+        if "retention" in state:
+            self.rows = [Retained(int(e), round(p, 2), int(i), int(t)) for e, p, i, t in state["retention"].tolist()]
