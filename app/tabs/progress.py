@@ -39,11 +39,10 @@ def body(record: StudyRecord) -> None:
         now, trouble = live.progress(tuple(rows["fingerprint"]))
     overview(record, rows, now)
     if live.is_lost(record):
-        st.warning(
-            "The queue does not know this study any more, so nothing of it goes on. "
-            "`python -m tasks rebuild` on the machine of the dashboard takes it up again.",
-            icon=":material/link_off:",
-        )
+        told = "The queue does not know this study any more, so nothing of it goes on."
+        if access.is_owner():
+            told += " `python -m tasks rebuild` on the machine of the dashboard takes it up again."
+        st.warning(told, icon=":material/link_off:")
     if trouble:
         st.warning(f"Live speeds are missing: {words.plain(trouble)}", icon=":material/cloud_off:")
     elif record.state not in reading.FINISHED:

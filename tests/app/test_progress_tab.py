@@ -1,12 +1,11 @@
 import pytest
+from redis import Redis
 
 from app.tabs import progress
 from data import shares
-from data.settings import settings
 from data.store import Store
 from engine.spec import Study
-from tasks import telemetry
-from tasks.broker import serving
+from tasks import leases, telemetry
 from tests.app.dashboard import open_page, rerun, texts
 from tests.app.made_study import record
 from tests.tasks.test_telemetry import worker
@@ -30,27 +29,41 @@ def test_a_long_list_of_stages_is_cut_and_search_finds_the_others(
     assert set(found) != set(last)
 
 
-def test_what_workers_of_the_study_wait_for_is_told_once(store: Store, study: Study) -> None:
+def known(redis: Redis) -> None:
+    """Have the queue know the study, as after a launch."""
+    leases.register(redis, "made-study-0001", {}, (), ())
+
+
+def test_what_workers_of_the_study_wait_for_is_told_once(store: Store, study: Study, redis: Redis) -> None:
     made = record(store, study, lambda i, s: "running" if i < 3 else "waiting")
     first, second, third, *_ = made.stages
     full = {"host": "gpu1", "trouble": "cannot write weights: no space left on device"}
-    with serving(settings()) as redis:
-        telemetry.beat(redis, worker("gpu1-1:1", **full, stage=first))
-        telemetry.beat(redis, worker("gpu1-1:2", **full, stage=second))
-        telemetry.beat(redis, worker("gpu2-1:1", host="gpu2", stage=third))
-        telemetry.beat(redis, worker("gpu3-1:1", host="gpu3", trouble="another study's", stage="f" * 32))
-        app = open_page("views/study.py", study="made-study-0001")
-        redis.close()
+    known(redis)
+    telemetry.beat(redis, worker("gpu1-1:1", **full, stage=first))
+    telemetry.beat(redis, worker("gpu1-1:2", **full, stage=second))
+    telemetry.beat(redis, worker("gpu2-1:1", host="gpu2", stage=third))
+    telemetry.beat(redis, worker("gpu3-1:1", host="gpu3", trouble="another study's", stage="f" * 32))
+    app = open_page("views/study.py", study="made-study-0001")
     told = [warning.value.replace("\\", "") for warning in app.warning]
     assert told == ["gpu1 (2 workers) waits: cannot write weights: no space left on device"]
 
 
-def test_a_viewer_is_not_told_of_the_paths_of_a_machine(store: Store, study: Study) -> None:
+def test_a_viewer_is_not_told_of_the_paths_of_a_machine(store: Store, study: Study, redis: Redis) -> None:
     made = record(store, study, lambda i, s: "running" if i == 0 else "waiting")
     token = shares.create(store, ["made-study-0001"])[1]
-    with serving(settings()) as redis:
-        stage = next(iter(made.stages))
-        telemetry.beat(redis, worker("gpu1-1:1", host="gpu1", trouble="cannot write /secret", stage=stage))
-        app = open_page("views/shared.py", share=token)
-        redis.close()
+    known(redis)
+    stage = next(iter(made.stages))
+    telemetry.beat(redis, worker("gpu1-1:1", host="gpu1", trouble="cannot write /secret", stage=stage))
+    app = open_page("views/shared.py", share=token)
     assert [warning.value for warning in app.warning] == ["gpu1 waits"]
+
+
+def test_a_viewer_is_told_that_a_study_is_lost_but_no_command(store: Store, study: Study, redis: Redis) -> None:
+    del redis
+    record(store, study, lambda i, s: "running" if i == 0 else "waiting")
+    token = shares.create(store, ["made-study-0001"])[1]
+    [told] = [warning.value for warning in open_page("views/shared.py", share=token).warning]
+    assert "does not know this study" in told
+    assert "tasks" not in told
+    [told] = [warning.value for warning in open_page("views/study.py", study="made-study-0001").warning]
+    assert "python -m tasks rebuild" in told
