@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app import deleting, live, words
+from app import asking, deleting, live, words
 from app.reading import FINISHED
 from data.artifacts import ArtifactError
 from data.queries import StudyRecord, UnknownStudy
@@ -17,7 +17,8 @@ def retryable(record: StudyRecord) -> int:
 
 def actions(record: StudyRecord) -> None:
     """Show the buttons that cancel a study or take it up again, where there is something to do, and delete it."""
-    if record.state not in FINISHED and st.button("Cancel study", icon=":material/cancel:", key="cancel"):
+    about = f"cancel {record.study_id}"
+    if record.state not in FINISHED and asking.button("Cancel study", about, icon=":material/cancel:", key="cancel"):
         confirm_cancel(record.study_id)
     again = "Retry failed and cancelled stages"
     if retryable(record) and st.button(again, icon=":material/refresh:", key="retry"):
@@ -31,7 +32,7 @@ def actions(record: StudyRecord) -> None:
     deleting.button(record)
 
 
-@st.dialog("Cancel this study?")
+@st.dialog("Cancel this study?", on_dismiss=asking.close)
 def confirm_cancel(study_id: str) -> None:
     """Ask before a study is cancelled."""
     st.markdown(
@@ -45,6 +46,6 @@ def confirm_cancel(study_id: str) -> None:
             except (BrokerError, UnknownStudy) as error:
                 st.error(words.plain(str(error)))
                 return
+            asking.close()
             st.rerun()
-        if st.button("Keep it running", key="cancel_no"):
-            st.rerun()
+        asking.no("Keep it running", "cancel_no")

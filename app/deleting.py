@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app import live, words
+from app import asking, live, words
 from data.artifacts import ArtifactError
 from data.queries import StudyRecord, UnknownStudy
 from data.settings import settings
@@ -17,7 +17,7 @@ _REFUSALS = (BrokerError, UnknownStudy, RebuildError, StoreError)
 
 def button(record: StudyRecord) -> None:
     """Show the button that asks whether to delete a study."""
-    if st.button("Delete", icon=":material/delete:", key="delete"):
+    if asking.button("Delete", f"delete {record.study_id}", icon=":material/delete:", key="delete"):
         confirm(record.study_id, record.study.name)
 
 
@@ -27,7 +27,7 @@ def tell() -> None:
         st.toast(told, icon=":material/delete:")
 
 
-@st.dialog("Delete this study?")
+@st.dialog("Delete this study?", on_dismiss=asking.close)
 def confirm(study_id: str, name: str) -> None:
     """Say what deleting a study takes away, and do it when told to."""
     try:
@@ -41,8 +41,7 @@ def confirm(study_id: str, name: str) -> None:
     with st.container(horizontal=True):
         if st.button("Delete the study", type="primary", key="delete_yes"):
             _delete(study_id, name)
-        if st.button("Keep it", key="delete_no"):
-            st.rerun()
+        asking.no("Keep it", "delete_no")
 
 
 def _delete(study_id: str, name: str) -> None:
@@ -56,6 +55,7 @@ def _delete(study_id: str, name: str) -> None:
     except _REFUSALS as error:
         st.error(str(error))
         return
+    asking.close()
     live.expect_gone(study_id)
     st.session_state[_TOLD] = told
     st.switch_page("views/studies.py")

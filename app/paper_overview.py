@@ -5,7 +5,7 @@ from functools import lru_cache
 
 import streamlit as st
 
-from app import drawing, figure_data, figure_numbers, form, launching, thumbnail, verdict_cards, words
+from app import asking, drawing, figure_data, figure_numbers, form, launching, thumbnail, verdict_cards, words
 from app.figure_data import CATALOGUE, Settings
 from app.outlook import outlook
 from data.artifacts import ArtifactError
@@ -174,14 +174,15 @@ def _everything(chosen: Settings) -> None:
             f"All figures and the table: **{apart:,}** trainings one by one, **{total:,}** after sharing what is equal."
         )
         st.progress(finished / total, text=f"{finished:,} of {words.plural(total, 'training')} done")
-        if st.button("Launch all", icon=":material/rocket_launch:", key="launch_all"):
+        about = f"launch all {chosen.scale} {chosen.data}"
+        if asking.button("Launch all", about, icon=":material/rocket_launch:", key="launch_all"):
             confirm(chosen)
         if chosen.like is None:
             command = f"python -m tasks launch {arguments(paper.ALL, chosen.scale, chosen.data)}"
             st.markdown(f":small[{words.code(command)}]")
 
 
-@st.dialog("Launch all figures?")
+@st.dialog("Launch all figures?", on_dismiss=asking.close)
 def confirm(chosen: Settings) -> None:
     """Ask before all figures are launched."""
     wanted = figure_data.study(paper.ALL, chosen)
@@ -195,7 +196,7 @@ def confirm(chosen: Settings) -> None:
         f"{words.plural(found.trainings - found.reused, 'training')}, about {words.duration(found.seconds)} on "
         f"{words.plural(found.workers, 'worker')}."
     )
-    if st.button("Launch all of them", type="primary", key="launch_all_yes"):
+    if st.button("Launch all of them", type="primary", key="launch_all_yes", on_click=asking.close):
         launching.start(wanted)
 
 

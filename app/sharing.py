@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 import pandas as pd
 import streamlit as st
 
-from app import access, reading, words
+from app import access, asking, reading, words
 from data import shares
 from data.queries import StudyRecord, UnknownStudy
 from data.settings import settings
@@ -24,19 +24,18 @@ _MADE = "share_made"
 
 def share_study(record: StudyRecord) -> None:
     """Show the button that opens the dialog for sharing a study."""
-    if st.button("Share", icon=":material/share:", key="share"):
-        st.session_state.pop(_MADE, None)
+    if asking.button("Share", f"share {record.study_id}", [_MADE], icon=":material/share:", key="share"):
         _dialog((record.study_id,), None, record.study.name)
 
 
 def share_view(study_ids: tuple[str, ...], state: str) -> None:
     """Show the button that opens the dialog for sharing a view of the Compare page; state: its query string."""
-    if st.button("Share", icon=":material/share:", key="share", disabled=not study_ids):
-        st.session_state.pop(_MADE, None)
+    about = f"share {state} of {study_ids}"
+    if asking.button("Share", about, [_MADE], icon=":material/share:", key="share", disabled=not study_ids):
         _dialog(study_ids, state, f"this view of {words.plural(len(study_ids), 'study', 'studies')}")
 
 
-@st.dialog("Share", width="medium")
+@st.dialog("Share", width="medium", on_dismiss=asking.close)
 def _dialog(study_ids: tuple[str, ...], state: str | None, what: str) -> None:
     """Make a link, and list those there are."""
     st.markdown(

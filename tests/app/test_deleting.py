@@ -28,8 +28,8 @@ def test_a_study_is_deleted_only_when_told_to_and_the_list_says_so(store: Store,
     assert "3 stages that other studies have too: kept" in said
     assert "1 link to it alone: ended" in said
     assert leases.studies(redis) == sorted((one, two))
-    # A browser runs the dialog again by itself; here the whole page runs, and has to open it again.
-    app.button(key="delete").click()
+    # It stays open while the page is drawn anew, as when the study's state changes.
+    rerun(app)
     app.button(key="delete_yes").click()
     rerun(app)
     assert leases.studies(redis) == [two]

@@ -1,0 +1,39 @@
+"""Dialogs that stay open until somebody closes them, whatever the page behind does meanwhile.
+
+A page is drawn anew as a whole when its study changes its state; Streamlit would drop a dialog that this run does not
+open again, perhaps with a link in it that is shown this once.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import streamlit as st
+
+_OPEN = "asking"
+
+
+def button(label: str, what: str, forget: Sequence[str] = (), **options: Any) -> bool:
+    """Show a button that opens a dialog, and return whether that is open, and so to be drawn.
+
+    what: tells the dialog from all others, such as by the study that it is about. forget: keys of the session that it
+    begins without. options: as st.button takes them.
+    """
+    st.button(label, on_click=_open, args=(what, tuple(forget)), **options)
+    return bool(st.session_state.get(_OPEN) == what)
+
+
+def close() -> None:
+    """Close the dialog that is open; for a button's on_click, a dialog's on_dismiss, and before leaving the page."""
+    st.session_state.pop(_OPEN, None)
+
+
+def no(label: str, key: str) -> None:
+    """Show, within a dialog, the button that closes it and does nothing."""
+    if st.button(label, key=key, on_click=close):
+        st.rerun()
+
+
+def _open(what: str, forget: Sequence[str]) -> None:
+    st.session_state[_OPEN] = what
+    for name in forget:
+        st.session_state.pop(name, None)
