@@ -34,7 +34,7 @@ def confirm(study_id: str, name: str) -> None:
         with st.spinner("Looking at what it holds…"):
             lines = deleting.told(deleting.outline(settings(), study_id))
     except (*_REFUSALS, ArtifactError) as error:
-        st.error(str(error))
+        st.error(words.plain(str(error)))
         return
     st.markdown(f"**{words.plain(name)}** cannot be brought back, but for launching it again.")
     st.markdown("\n".join(f"- {line}" for line in lines))
@@ -51,9 +51,9 @@ def _delete(study_id: str, name: str) -> None:
             deleting.delete(settings(), study_id)
     except ArtifactError as error:
         # The study is gone all the same.
-        told += f" Some files stayed, which `python -m tasks reclaim` removes later: {error}"
+        told += f" Some files stayed, which `python -m tasks reclaim` removes later: {words.plain(str(error))}"
     except _REFUSALS as error:
-        st.error(str(error))
+        st.error(words.plain(str(error)))
         return
     asking.close()
     live.expect_gone(study_id)

@@ -121,7 +121,7 @@ class Artifacts:
         return self._files.download(_dataset(identity), file)
 
     def kept(self) -> list[Kept]:
-        """Return every file that belongs to a stage or a dataset, from one listing, those half written included."""
+        """Return every file that belongs to a stage or a dataset, those half written included."""
         listed = (file for part in ("results", "weights", "datasets") for file in self._files.below(part))
         return [file for file in (recognised(*about) for about in listed) if file is not None]
 

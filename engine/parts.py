@@ -51,6 +51,7 @@ def _joined(parts: list[Lists], field: str) -> list[Lists]:
 
 
 def union(field: str, parts: list[Lists]) -> tuple[Any, ...]:
+    """Return all values that parts have for a field, each once, in the order in which studies list them."""
     values = tuple(dict.fromkeys(value for part in parts for value in part[field]))
     if field == "sparsities":
         return tuple(sorted(values))

@@ -17,8 +17,8 @@ def open_to_all(url: str | None) -> str | None:
     if parts.scheme == "unix" or parts.password or parts.hostname is None or is_loopback(parts.hostname):
         return None
     return (
-        f"REDIS_URL {url} names a host beyond this machine and no password: whoever reaches it can launch, cancel and "
-        "delete. Set a password there (requirepass) and give it here: rediss://:PASSWORD@host:port/0"
+        f"REDIS_URL names {parts.hostname}, beyond this machine, and no password: whoever reaches it can launch, "
+        "cancel and delete. Set a password there (requirepass) and give it here: rediss://:PASSWORD@host:port/0"
     )
 
 

@@ -1,6 +1,5 @@
 """Who reaches Redis: with the one that is started here only this user, by a socket and a password."""
 
-import os
 import stat
 from pathlib import Path
 
@@ -70,23 +69,16 @@ def test_a_redis_without_a_password_beyond_this_machine_is_told_of(url: str | No
 
 
 @pytest.mark.parametrize("part", [("-m", "tasks", "recorder"), ("-m", "tasks.worker")])
-def test_whoever_starts_a_part_is_told(home: Path, part: tuple[str, ...]) -> None:
-    del home
+def test_whoever_starts_a_part_is_told(home: Path, monkeypatch: pytest.MonkeyPatch, part: tuple[str, ...]) -> None:
     # The address is one of those for documentation, where nothing answers.
-    config = Settings(REDIS_URL="redis://192.0.2.1:6379/0", TICKETSCOPE_HOME=str(settings().home))
-    started = Machine.__new__(Machine)
-    started.logs, started._processes = config.home / "logs", []
-    os.environ["REDIS_URL"] = str(config.redis_url)
+    monkeypatch.setenv("REDIS_URL", "redis://192.0.2.1:6379/0")
+    started = Machine(Settings(REDIS_URL="redis://192.0.2.1:6379/0", TICKETSCOPE_HOME=str(home)))
+    log = started.logs / "open.log"
     try:
         started.start(*part, log="open")
-        said = wait_for(lambda: (started.logs / "open.log").exists() and (started.logs / "open.log").read_text())
-        wait_for(lambda: "names a host beyond this machine and no password" in (started.logs / "open.log").read_text())
-        assert said
+        wait_for(lambda: log.exists() and "names 192.0.2.1, beyond this machine, and no password" in log.read_text())
     finally:
-        del os.environ["REDIS_URL"]
-        for process in started._processes:
-            process.kill()
-            process.wait()
+        started.stop()
 
 
 def test_what_no_worker_wrote_breaks_no_page(home: Path) -> None:
