@@ -85,7 +85,7 @@ def _recipes(changed: Marker) -> dict[str, Study]:
     del changed
     if not reading.exists():
         return {}
-    return {study_id: read_study(toml) for study_id, toml in figures.studies(reading.store())}
+    return {study_id: read_study(toml, kept=True) for study_id, toml in figures.studies(reading.store())}
 
 
 def found_settings() -> tuple[Settings, ...]:

@@ -178,7 +178,7 @@ def _studies(connection: duckdb.DuckDBPyConnection, study_ids: Sequence[str]) ->
         raise UnknownStudy(f"no study {missing[0]!r}; python -m tasks status lists them")
     names = [row[1] for row in rows]
     return {
-        study_id: (name if names.count(name) == 1 else f"{name} ({study_id})", read_study(toml))
+        study_id: (name if names.count(name) == 1 else f"{name} ({study_id})", read_study(toml, kept=True))
         for study_id, name, toml in rows
     }
 

@@ -118,7 +118,7 @@ def study(store: Store, study_id: str) -> StudyRecord:
         row = _frame(connection, f"SELECT * FROM ({_STUDIES}) WHERE study_id = ?", study_id).iloc[0]
     return StudyRecord(
         study_id=study_id,
-        study=read_study(row["toml"]),
+        study=read_study(row["toml"], kept=True),
         created_at=row["created_at"].to_pydatetime(),
         state=str(row["state"]),
         counts={name: int(row[name]) for name in STATES},
@@ -276,7 +276,7 @@ def speeds(store: Store) -> pd.DataFrame:
 def _overlaps(store: Store, study_id: str, query: str, pairs: Sequence[str] | None) -> pd.DataFrame:
     with store.reading() as connection:
         toml = _require(connection, study_id)
-        ps = list(read_study(toml).overlap_p)
+        ps = list(read_study(toml, kept=True).overlap_p)
         return _frame(connection, query, study_id, ps, *([] if pairs is None else [list(pairs)]))
 
 

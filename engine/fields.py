@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, ValidationInfo
 
 from engine.networks import NETWORKS
 from engine.overlap import P_GRID
@@ -11,6 +11,9 @@ from engine.pruners import PRUNERS
 
 # Control characters, halves of character pairs, and marks that turn the text after them round.
 UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+# Of a validation's context.
+KEPT = "kept"
 
 
 def choice(kind: str, table: Any) -> AfterValidator:
@@ -38,9 +41,14 @@ def ascending(values: tuple[float, ...]) -> tuple[float, ...]:
     return values
 
 
-def visible(text: str) -> str:
+def is_kept(info: ValidationInfo) -> bool:
+    """Return whether what is read was accepted before, so that limits which came later do not count."""
+    return bool(info.context and info.context.get(KEPT))
+
+
+def visible(text: str, info: ValidationInfo) -> str:
     """Refuse characters that nobody sees."""
-    if found := UNSEEN.search(text):
+    if (found := UNSEEN.search(text)) and not is_kept(info):
         raise ValueError(f"{text[:80]!r} holds the character {found[0]!a}, which cannot be seen; leave it out")
     return text
 

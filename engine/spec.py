@@ -5,10 +5,23 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
 
 from engine import toml
-from engine.fields import LearningRates, Names, Networks, Pruners, Ps, Seeds, Sparsities, ascending, unique, visible
+from engine.fields import (
+    KEPT,
+    LearningRates,
+    Names,
+    Networks,
+    Pruners,
+    Ps,
+    Seeds,
+    Sparsities,
+    ascending,
+    is_kept,
+    unique,
+    visible,
+)
 from engine.networks import NETWORKS
 from engine.pruners import PRUNERS
 
@@ -149,7 +162,9 @@ class Study(Frozen):
     )
 
     @model_validator(mode="after")
-    def _not_enormous(self) -> "Study":
+    def _not_enormous(self, info: ValidationInfo) -> "Study":
+        if is_kept(info):
+            return self
         # Before anything else: each of the other checks looks at every part, value by value.
         if len(self.parts) > TRAININGS_ALLOWED:
             raise ValueError(f"parts are {len(self.parts):,}; allowed: {TRAININGS_ALLOWED:,}")
@@ -255,18 +270,21 @@ def _describe(names: list[str]) -> str:
     return (info.description if info else None) or "a table"
 
 
-def parse_study(values: dict[str, Any]) -> Study:
-    """Return the study that a mapping describes; StudyError names every faulty field."""
+def parse_study(values: dict[str, Any], kept: bool = False) -> Study:
+    """Return the study that a mapping describes; StudyError names every faulty field. kept: as for `read_study`."""
     try:
-        return Study.model_validate(values)
+        return Study.model_validate(values, context={KEPT: kept})
     except ValidationError as error:
         raise StudyError(_explain(error)) from error
 
 
-def read_study(text: str) -> Study:
-    """Return the study that a TOML text describes; StudyError says what is wrong with the text or its fields."""
+def read_study(text: str, kept: bool = False) -> Study:
+    """Return the study that a TOML text describes; StudyError says what is wrong with the text or its fields.
+
+    kept: it was accepted when it was launched, so that it may be larger than what a stranger may bring today.
+    """
     try:
-        return parse_study(toml.read(text))
+        return parse_study(toml.read(text, toml.KEPT_CHARACTERS if kept else toml.CHARACTERS), kept)
     except toml.TomlError as error:
         raise StudyError({"": f"the text cannot be read as a study: {error}"}) from error
 

@@ -1,0 +1,44 @@
+"""Studies that were launched before there were limits on them are shown as they ever were."""
+
+import pytest
+
+from data.store import Store
+from engine.spec import Study, StudyError, parse_study, read_study, to_toml
+from tests.app.dashboard import open_page
+from tests.app.made_study import record
+
+ID = "made-study-0001"
+
+
+@pytest.fixture
+def older(store: Store, study: Study) -> Study:
+    """A study that nobody could launch today: a bell in its name, more seeds than allowed, and a text longer than that."""
+    record(store, study)
+    values = {**study.model_dump(), "name": "Rings\a", "seeds": tuple(range(20_000))}
+    found = parse_study(values, kept=True)
+    with store.writing() as connection:
+        connection.execute("UPDATE studies SET name = ?, toml = ?", [found.name, to_toml(found)])
+    return found
+
+
+def test_nobody_could_launch_it_today(older: Study) -> None:
+    with pytest.raises(StudyError, match="characters; allowed"):
+        read_study(to_toml(older))
+    assert read_study(to_toml(older), kept=True) == older
+
+
+@pytest.mark.parametrize(
+    ("page", "query"),
+    [
+        ("views/studies.py", {}),
+        ("views/study.py", {"study": ID}),
+        ("views/compare.py", {"s": ID}),
+        ("views/paper.py", {}),
+        ("views/figure.py", {"figure": "fig2"}),
+        ("views/new_study.py", {"copy": ID}),
+    ],
+)
+def test_every_page_shows_it(older: Study, page: str, query: dict[str, str]) -> None:
+    del older
+    app = open_page(page, **query)
+    assert not app.error, [item.value for item in app.error]
