@@ -12,7 +12,7 @@ ID = "made-study-0001"
 
 @pytest.fixture
 def older(store: Store, study: Study) -> Study:
-    """A study that nobody could launch today: a bell in its name, more seeds than allowed, and a text longer than that."""
+    """A study that nobody could launch today: a bell in its name, and far too many seeds."""
     record(store, study)
     values = {**study.model_dump(), "name": "Rings\a", "seeds": tuple(range(20_000))}
     found = parse_study(values, kept=True)
