@@ -127,7 +127,7 @@ def test_a_database_put_back_to_an_earlier_hour_while_workers_train_becomes_whol
     before = queries.study(machine.store, study_id).counts["done"]
     wait_for(lambda: queries.study(machine.store, study_id).counts["done"] >= before + 3)
     later = machine.launch(tiny_study(seeds=[3]))
-    machine.wait_until(later, "queued")
+    wait_for(lambda: later in set(queries.studies(machine.store)["study_id"]))
     said = command("restore", str(tmp_path / "copy.duckdb"), "--yes")
     assert f"{later} Tiny is told to the database again" in said
     [kept] = machine.store.path.parent.glob("*.before-*[0-9]Z")

@@ -196,8 +196,8 @@ def test_a_drained_host_hands_its_stage_back_within_one_epoch(machine: Machine) 
     machine.recorder()
     crew = ("-m", "tasks", "worker", "--processes", "1", "--device", "cpu")
     drained = machine.start(*crew, log="worker")
-    # Epochs of a third of a second or more, so that each is shown.
-    study_id = machine.launch(long_study(epochs=500, recipe={"epochs": 500, "batch_size": 2, "rewind_epoch": 1}))
+    # Epochs so long that each is shown, and that a signal takes much less on its way.
+    study_id = machine.launch(long_study(epochs=500, recipe={"epochs": 500, "batch_size": 1, "rewind_epoch": 1}))
     [fingerprint] = leases.members(machine.redis, study_id)
     wait_for(lambda: telemetry.progress(redis=machine.redis))
     drained.terminate()
