@@ -11,7 +11,7 @@ up: $(VENV)/.installed ## install what is missing and start everything; the dash
 	@exec $(BIN)/python -m tasks up
 
 test: $(VENV)/.installed-dev browser check ## install what is missing, check the code and run all tests, a process per core
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/.installed-dev ## style and types
 	$(BIN)/ruff check .

@@ -25,7 +25,7 @@ T = TypeVar("T")
 LEASE_SECONDS = 2.0
 
 
-def wait_for(what: Callable[[], T], seconds: float = 30.0) -> T:
+def wait_for(what: Callable[[], T], seconds: float = 90.0) -> T:
     """Return the first answer that counts as true; AssertionError when none comes in time."""
     deadline = time.monotonic() + seconds
     while True:
@@ -104,7 +104,7 @@ class Machine:
         """Start one worker process, without the supervisor that would notice its death."""
         return self.start("-m", "tasks.worker", "--device", "cpu", "--lease", str(LEASE_SECONDS), log="worker")
 
-    def wait_until(self, study_id: str, state: str = "done", seconds: float = 60.0) -> None:
+    def wait_until(self, study_id: str, state: str = "done", seconds: float = 120.0) -> None:
         """Wait until DuckDB has a study in a state."""
 
         def reached() -> bool:

@@ -3,6 +3,7 @@ import asyncio
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from app.serve import send_at_once
@@ -51,6 +52,8 @@ def test_what_is_written_to_a_socket_bound_beforehand_is_sent_at_once() -> None:
         writer.close()
         server.close()
 
-    asyncio.run(serve())
+    # In a thread of its own: a browser of another test may keep a loop running in this one.
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(asyncio.run, serve()).result()
     assert accepted
     assert all(accepted)

@@ -14,7 +14,7 @@ def test_nothing_is_lost_between_simulated_workers_and_the_database(
     # Set here, so that what the benchmark sets is undone.
     monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1/0")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    found = workers.measure(workers.KINDS[0], 2, 4.0)
+    found = workers.measure(workers.KINDS[0], 2, 8.0)
     assert found["workers"] == 2
     assert found["events_per_second"] > 0
     for fault in ("leases_lost", "stages_begun_twice", "epochs_missing", "overlap_rows_missing", "results_missing"):

@@ -7,13 +7,16 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, WebSocket
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, WebSocket, expect
 
 from data.store import Store
 from engine.spec import parse_study
 from tests.app.made_study import record
 from tests.browser.chromium import READY, launched
 from tests.browser.serving import DASHBOARD, served
+
+# Machines that run the tests are shared: nothing here is about speed.
+expect.set_options(timeout=30_000)
 
 FINISHED = {
     "name": "Finished before",
@@ -80,9 +83,9 @@ class Watched:
 
     def ready(self) -> None:
         """Wait until Streamlit has nothing left to do."""
-        self.page.wait_for_selector(READY, timeout=30_000)
+        self.page.wait_for_selector(READY, timeout=60_000)
         self.page.wait_for_timeout(150)
-        self.page.wait_for_selector(READY, timeout=30_000)
+        self.page.wait_for_selector(READY, timeout=60_000)
 
 
 @contextmanager

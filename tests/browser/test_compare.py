@@ -36,7 +36,7 @@ def test_a_view_is_restored_from_its_address(watched: Watched) -> None:
     watched.open(VIEW)
     # A panel for each start, a colour for each of two rates at two sparsities.
     for panel in range(4):
-        expect(points(page, panel)).to_have_count(4, timeout=20_000)
+        expect(points(page, panel)).to_have_count(4)
     expect(page.get_by_role("combobox", name="Panels by")).to_have_value("start")
     expect(page.get_by_role("combobox", name="Band over seeds")).to_have_value("95 % interval")
     expect(page.locator(".st-key-compare-panel-0 svg.marks")).to_contain_text("remaining weights (%), log scale")
@@ -57,9 +57,9 @@ def test_a_view_is_restored_from_its_address(watched: Watched) -> None:
 def test_a_click_on_a_point_shows_its_seeds_and_a_drawn_rectangle_zooms(watched: Watched) -> None:
     page = watched.page
     watched.open("/compare")
-    expect(points(page, 0)).to_have_count(8, timeout=20_000)
+    expect(points(page, 0)).to_have_count(8)
     points(page, 0).nth(0).click()
-    expect(page.locator(".st-key-compare_seeds")).to_contain_text("on Digits", timeout=10_000)
+    expect(page.locator(".st-key-compare_seeds")).to_contain_text("on Digits")
     for curve in ("loss", "accuracy"):
         expect(page.locator(f".st-key-compare-{curve} svg.marks path").first).to_be_attached()
     page.wait_for_url(re.compile("at=[0-9a-f]{8}"))
@@ -88,7 +88,7 @@ def test_nothing_overflows_a_telephone_and_the_page_scrolls_over_charts(watched:
     page.set_viewport_size({"width": 420, "height": 900})
     watched.open(f"/compare?s=finish{view}")
     main = page.locator("[data-testid=stMain]")
-    expect(page.locator("svg.marks").first).to_be_visible(timeout=20_000)
+    expect(page.locator("svg.marks").first).to_be_visible()
     assert main.evaluate("element => element.scrollWidth <= element.clientWidth")
     page.locator("svg.marks").first.hover()
     before = main.evaluate("element => element.scrollTop")

@@ -44,7 +44,7 @@ def launch(watched: Watched) -> None:
     """Launch what the form holds and wait for the study's page."""
     watched.page.locator(".st-key-launch button").click()
     watched.page.wait_for_url("**/study?study=*")
-    expect(watched.page.locator(".st-key-study_head")).to_be_visible(timeout=20_000)
+    expect(watched.page.locator(".st-key-study_head")).to_be_visible()
 
 
 def done(page: Page) -> int:
@@ -55,7 +55,7 @@ def done(page: Page) -> int:
 
 def drawn(page: Page, key: str) -> None:
     """Expect a chart with marks in it."""
-    expect(page.locator(f".st-key-{key} svg.marks path").first).to_be_attached(timeout=20_000)
+    expect(page.locator(f".st-key-{key} svg.marks path").first).to_be_attached()
 
 
 def test_a_study_from_the_click_to_the_plots(watched: Watched) -> None:
@@ -123,7 +123,7 @@ def test_the_demo_preset_runs_from_the_click_to_both_charts(watched: Watched) ->
     expect(page.locator(".st-key-plan_numbers")).to_contain_text("42")
     launch(watched)
     expect(page.locator(".st-key-study_head")).to_contain_text("done", timeout=120_000)
-    expect(page.locator(".st-key-progress_overview")).to_contain_text("42 of 42 stages done", timeout=20_000)
+    expect(page.locator(".st-key-progress_overview")).to_contain_text("42 of 42 stages done")
     page.get_by_role("tab", name="Accuracy").click()
     for panel in range(4):
         drawn(page, f"accuracy-panel-{panel}")
@@ -136,7 +136,7 @@ def test_cancel_asks_first_and_retry_takes_up_again(watched: Watched) -> None:
     watched.open("/new_study")
     fill_in(watched, LONG)
     launch(watched)
-    expect(page.locator(".st-key-study_head")).to_contain_text("running", timeout=30_000)
+    expect(page.locator(".st-key-study_head")).to_contain_text("running")
     drawn(page, "curves-loss")
     page.locator(".st-key-cancel button").click()
     page.locator(".st-key-cancel_no button").click()
@@ -144,12 +144,12 @@ def test_cancel_asks_first_and_retry_takes_up_again(watched: Watched) -> None:
     expect(page.locator(".st-key-study_head")).to_contain_text("running")
     page.locator(".st-key-cancel button").click()
     page.locator(".st-key-cancel_yes button").click()
-    expect(page.locator(".st-key-study_head")).to_contain_text("cancelled", timeout=30_000)
+    expect(page.locator(".st-key-study_head")).to_contain_text("cancelled")
     page.locator(".st-key-retry button").click()
-    expect(page.locator(".st-key-study_head")).to_contain_text(re.compile("running|queued"), timeout=30_000)
+    expect(page.locator(".st-key-study_head")).to_contain_text(re.compile("running|queued"))
     page.locator(".st-key-cancel button").click()
     page.locator(".st-key-cancel_yes button").click()
-    expect(page.locator(".st-key-study_head")).to_contain_text("cancelled", timeout=30_000)
+    expect(page.locator(".st-key-study_head")).to_contain_text("cancelled")
 
 
 @pytest.mark.parametrize("path", ["/", "/new_study", "/study?study=finished-before", "/study?study=gone"])
@@ -174,16 +174,16 @@ def test_deleting_asks_first_and_leads_to_the_list(watched: Watched) -> None:
     page = watched.page
     page.locator(".st-key-delete button").click()
     dialog = page.get_by_role("dialog")
-    expect(dialog).to_contain_text("that no other study has", timeout=20_000)
+    expect(dialog).to_contain_text("that no other study has")
     page.locator(".st-key-delete_no button").click()
     expect(dialog).to_have_count(0)
     page.locator(".st-key-delete button").click()
     page.locator(".st-key-delete_yes button").click()
-    expect(page.get_by_test_id("stToast")).to_contain_text("Deleted “Unwanted study”", timeout=20_000)
+    expect(page.get_by_test_id("stToast")).to_contain_text("Deleted “Unwanted study”")
     expect(page.get_by_role("heading", name="Studies", exact=True)).to_be_visible()
     watched.ready()
     expect(page.get_by_role("link", name="Unwanted study")).to_have_count(0)
     # Also for who did not delete it, once it is recorded.
     page.reload()
-    expect(page.get_by_role("link", name="Finished before")).to_be_visible(timeout=20_000)
-    expect(page.get_by_role("link", name="Unwanted study")).to_have_count(0, timeout=20_000)
+    expect(page.get_by_role("link", name="Finished before")).to_be_visible()
+    expect(page.get_by_role("link", name="Unwanted study")).to_have_count(0)

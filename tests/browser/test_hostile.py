@@ -214,7 +214,7 @@ def test_no_report_does(browser: Browser, hostile: tuple[str, str, Store], tmp_p
     file.write_text(report(store, STUDY), encoding="utf-8")
     with trapped(browser) as page:
         page.goto(file.as_uri())
-        page.wait_for_selector("body[data-drawn]", timeout=20_000)
+        page.wait_for_selector("body[data-drawn]", timeout=60_000)
         for summary in page.locator("summary").all():
             summary.click()
         assert page.locator("h1").first.inner_text().strip() == NAME

@@ -73,7 +73,7 @@ def test_an_address_sent_to_someone_opens_after_the_password_and_not_before(brow
         expect(page.get_by_text("That is not the password")).to_be_visible()
         page.get_by_label("Password", exact=True).fill("open sesame")
         page.keyboard.press("Enter")
-        expect(page.get_by_role("heading", name="Finished before")).to_be_visible(timeout=15_000)
+        expect(page.get_by_role("heading", name="Finished before")).to_be_visible()
         expect(page.get_by_role("link", name="New study")).to_be_visible()
 
 
@@ -84,28 +84,28 @@ def test_a_log_in_lasts_in_its_browser_until_it_is_left(browser: Browser, locked
         page.get_by_label("Password", exact=True).fill("open sesame")
         page.keyboard.press("Enter")
         studies = page.get_by_role("heading", name="Studies")
-        expect(studies).to_be_visible(timeout=15_000)
+        expect(studies).to_be_visible()
         watched.ready()
         page.wait_for_function("fetch('/_stcore/health').then(answer => answer.ok)")
         (cookie,) = [one for one in page.context.cookies() if one["name"] == "ticketscope_session"]
         assert cookie["httpOnly"]
         assert cookie["sameSite"] == "Strict"
         page.reload()
-        expect(studies).to_be_visible(timeout=15_000)
+        expect(studies).to_be_visible()
         second = page.context.new_page()
         second.goto(f"{locked}/study?study=finished-before")
-        expect(second.get_by_role("heading", name="Finished before")).to_be_visible(timeout=15_000)
+        expect(second.get_by_role("heading", name="Finished before")).to_be_visible()
         with watching(browser, locked) as stranger:
             stranger.open("/")
             expect(stranger.page.get_by_label("Password", exact=True)).to_be_visible()
         page.get_by_role("link", name="Log out").click()
-        expect(page.get_by_label("Password", exact=True)).to_be_visible(timeout=15_000)
+        expect(page.get_by_label("Password", exact=True)).to_be_visible()
         # The other window's next run finds the log-in ended.
         second.get_by_role("tab", name="Accuracy").click()
-        expect(second.get_by_label("Password", exact=True)).to_be_visible(timeout=15_000)
+        expect(second.get_by_label("Password", exact=True)).to_be_visible()
         second.close()
         page.reload()
-        expect(page.get_by_label("Password", exact=True)).to_be_visible(timeout=15_000)
+        expect(page.get_by_label("Password", exact=True)).to_be_visible()
 
 
 def test_a_provider_says_who_someone_is_and_the_list_who_owns(browser: Browser, federated: str) -> None:
@@ -124,20 +124,20 @@ def test_a_provider_says_who_someone_is_and_the_list_who_owns(browser: Browser, 
             # The provider asks too, as it keeps log-ins of its own.
             page.get_by_role("button", name="End session").click()
             page.wait_for_url(f"{federated}/**")
-            expect(page.get_by_role("button", name="Log in")).to_be_visible(timeout=15_000)
+            expect(page.get_by_role("button", name="Log in")).to_be_visible()
 
         watched.open("/study?study=finished-before")
         expect(page.get_by_text("Finished before")).to_have_count(0)
         for stranger in ("eve", "mallory"):
             log_in(stranger)
-            expect(page.get_by_text("is not among the owners")).to_be_visible(timeout=15_000)
+            expect(page.get_by_text("is not among the owners")).to_be_visible()
             expect(page.get_by_role("link", name="New study")).to_have_count(0)
             page.get_by_role("button", name="Log out").click()
             leave()
         log_in("ada")
-        expect(page.get_by_role("link", name="New study")).to_be_visible(timeout=15_000)
+        expect(page.get_by_role("link", name="New study")).to_be_visible()
         page.reload()
-        expect(page.get_by_role("link", name="New study")).to_be_visible(timeout=15_000)
+        expect(page.get_by_role("link", name="New study")).to_be_visible()
         page.get_by_role("link", name="Log out").click()
         leave()
         assert set(watched.outside) == {STYLES}

@@ -34,9 +34,9 @@ def test_a_figure_is_launched_small_and_its_card_read(untrained: Watched) -> Non
     expect(page.locator(".st-key-study_head")).to_contain_text("done", timeout=60_000)
 
     watched.open("/figure?figure=main-fig4&scale=small")
-    expect(page.get_by_text("6 of 6 trainings done")).to_be_visible(timeout=20_000)
+    expect(page.get_by_text("6 of 6 trainings done")).to_be_visible()
     bars = page.locator(".st-key-figure-panel-retention-0 svg.marks .mark-rect path")
-    expect(bars.first).to_be_attached(timeout=20_000)
+    expect(bars.first).to_be_attached()
     # Five p at two learning rates, each bar with its mark of chance and the white below that.
     assert bars.count() == 30
     verdict = page.locator(".st-key-figure-main-fig4-B1")

@@ -53,7 +53,7 @@ def opened(browser: Browser, file: Path, request: pytest.FixtureRequest) -> Iter
     found.page.on("pageerror", lambda error: found.said.append(str(error)))
     found.page.on("request", lambda asked: found.asked.append(asked.url))
     found.page.goto(file.as_uri())
-    found.page.wait_for_selector("body[data-drawn]", timeout=20_000)
+    found.page.wait_for_selector("body[data-drawn]", timeout=60_000)
     yield found
     context.close()
 

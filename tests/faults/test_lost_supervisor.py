@@ -30,7 +30,7 @@ def test_the_next_start_ends_the_leases_of_the_dead(machine: Machine) -> None:
     assert lost.stage is not None
     os.kill(supervisor.pid, signal.SIGKILL)
     supervisor.wait()
-    wait_for(lambda: not host.runs(lost.pid, lost.started), 10.0)
+    wait_for(lambda: not host.runs(lost.pid, lost.started))
     assert leases.states(machine.redis, [lost.stage]) == {lost.stage: "running"}
     assert attempt(machine, lost.stage) == "1"
 

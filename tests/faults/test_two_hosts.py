@@ -168,7 +168,7 @@ def test_a_study_on_two_hosts_survives_a_host_and_a_store_that_are_cut_off(two: 
     machine.recorder()
     for host in two.hosts:
         two.work(host)
-    wait_for(lambda: {worker.host for worker in telemetry.workers(machine.redis)} == {one.name, other.name}, 60.0)
+    wait_for(lambda: {worker.host for worker in telemetry.workers(machine.redis)} == {one.name, other.name})
     study = flowers(tmp_path)
     study_id = machine.launch(study)
     artifacts = Artifacts(machine.config.artifacts)
@@ -176,7 +176,7 @@ def test_a_study_on_two_hosts_survives_a_host_and_a_store_that_are_cut_off(two: 
     # Both train; the second is cut off in the midst of a stage, without a word to either side.
     [held] = wait_for(lambda: two.busy(other))
     wait_for(lambda: two.busy(one))
-    wait_for(lambda: artifacts.exists(held, "checkpoint"), 60.0)
+    wait_for(lambda: artifacts.exists(held, "checkpoint"))
     wait_for(lambda: two.reached(held) > 0)
     before = two.attempt(held)
     other.cut_off()
@@ -201,7 +201,7 @@ def test_a_study_on_two_hosts_survives_a_host_and_a_store_that_are_cut_off(two: 
 
     # The store goes away alone, and returns; stages wait for it and none fails.
     two.stop_store()
-    wait_for(lambda: one.said("waiting for the artifact store") and other.said("waiting for the artifact store"), 60.0)
+    wait_for(lambda: one.said("waiting for the artifact store") and other.said("waiting for the artifact store"))
     two.start_store()
     for launched in (study_id, more):
         machine.wait_until(launched, seconds=120.0)

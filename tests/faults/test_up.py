@@ -51,8 +51,8 @@ def up(home: Path, tmp_path: Path) -> Iterator[Up]:
     del home
     started = Up(tmp_path)
     try:
-        wait_for(lambda: len(workers()) == 2, 40.0)
-        wait_for(started.healthy, 40.0)
+        wait_for(lambda: len(workers()) == 2)
+        wait_for(started.healthy)
         started.family()
         yield started
     finally:
@@ -75,25 +75,26 @@ def test_killed_parts_come_back_and_ctrl_c_ends_them_all(up: Up) -> None:
     launch.cancel(demo)
     study_id = launch.launch(long_study(epochs=10_000))
     [fingerprint] = leases.members(redis, study_id)
-    trained_by = wait_for(lambda: telemetry.progress([fingerprint], redis), 30.0)[fingerprint].worker
+    trained_by = wait_for(lambda: telemetry.progress([fingerprint], redis))[fingerprint].worker
     reached = wait_for(lambda: telemetry.progress([fingerprint], redis))[fingerprint].epoch
 
     # A worker: the supervisor knows at once that it is dead, so nobody waits for its lease to run out.
     os.kill(int(trained_by.split(":")[-1]), signal.SIGKILL)
-    wait_for(lambda: redis.hget(f"ticketscope:stage:{fingerprint}", "attempt") == "2", 10.0)
-    wait_for(lambda: telemetry.progress([fingerprint], redis), 10.0)
+    # Sooner than the lease of 20 s would have ended.
+    wait_for(lambda: redis.hget(f"ticketscope:stage:{fingerprint}", "attempt") == "2", 15.0)
+    wait_for(lambda: telemetry.progress([fingerprint], redis))
     assert reached > 0
-    wait_for(lambda: len(workers()) == 2, 20.0)
+    wait_for(lambda: len(workers()) == 2)
 
     # Redis: it is started again, with all that it held.
     pid = int(redis.info("server")["process_id"])
     os.kill(pid, signal.SIGKILL)
-    wait_for(lambda: answers_with_another_pid(pid), 10.0)
+    wait_for(lambda: answers_with_another_pid(pid))
     assert leases.states(redis, [fingerprint]) == {fingerprint: "running"}
 
     up.family()
     up.process.send_signal(signal.SIGINT)
-    assert up.process.wait(timeout=30.0) == 0
+    assert up.process.wait(timeout=90.0) == 0
     assert not [pid for pid in up.children if alive(pid)]
     assert f"http://localhost:{up.port}" in up.output.read_text()
 
@@ -113,4 +114,4 @@ def test_nothing_outlives_up_and_only_one_runs_on_a_home(up: Up) -> None:
     assert str(settings().home) in second.stderr.replace("\n", "")
     assert len(second.stderr.splitlines()) == 1
     up.process.kill()
-    wait_for(lambda: not [pid for pid in up.children if alive(pid)], 5.0)
+    wait_for(lambda: not [pid for pid in up.children if alive(pid)])

@@ -55,7 +55,7 @@ class World:
             process.terminate()
         for process in (self.crew, self.up):
             try:
-                process.wait(timeout=30.0)
+                process.wait(timeout=90.0)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()

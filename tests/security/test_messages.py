@@ -176,7 +176,7 @@ def test_a_worker_outlives_whatever_stands_in_the_queue_and_trains_on(machine: M
     # What kombu would put back into the queue for a worker that has died.
     machine.redis.hset("unacked", "forged", "not JSON")
     machine.redis.zadd("unacked_index", {"forged": 1})
-    wait_for(lambda: machine.redis.llen(leases.QUEUE) == 0, 60)
+    wait_for(lambda: machine.redis.llen(leases.QUEUE) == 0)
     study_id = machine.launch(tiny_study())
     machine.wait_until(study_id)
     assert worker.poll() is None

@@ -69,13 +69,13 @@ def test_a_dead_child_is_started_again(supervise: Start, tmp_path: Path) -> None
     supervise()
     steady, _, _ = started(tmp_path)
     os.kill(steady, signal.SIGKILL)
-    wait_for(lambda: len(pids(tmp_path, "steady")) == 2, 5.0)
+    wait_for(lambda: len(pids(tmp_path, "steady")) == 2)
     assert pids(tmp_path, "died") == [steady]
 
 
 def test_one_that_dies_at_once_is_started_ever_more_slowly(supervise: Start, tmp_path: Path) -> None:
     supervise("brittle")
-    wait_for(lambda: len(pids(tmp_path, "brittle")) >= 3, 10.0)
+    wait_for(lambda: len(pids(tmp_path, "brittle")) >= 3)
     time.sleep(1.0)
     assert len(pids(tmp_path, "brittle")) <= 6
 
@@ -86,7 +86,7 @@ def test_a_signal_stops_all_and_what_will_not_stop_is_killed(supervise: Start, t
     children = started(tmp_path)
     begin = time.monotonic()
     process.send_signal(number)
-    assert process.wait(timeout=5.0) == 0
+    assert process.wait(timeout=90.0) == 0
     assert time.monotonic() - begin < 3.0
     assert not any(alive(pid) for pid in children)
     assert "deaf" in (tmp_path / "log").read_text()
@@ -97,7 +97,7 @@ def test_children_do_not_outlive_a_supervisor_that_is_killed(supervise: Start, t
     process = supervise()
     children = started(tmp_path)
     process.kill()
-    wait_for(lambda: not any(alive(pid) for pid in children), 3.0)
+    wait_for(lambda: not any(alive(pid) for pid in children))
 
 
 def test_children_run_from_the_repository_whatever_the_folder(tmp_path: Path) -> None:

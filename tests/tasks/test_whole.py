@@ -62,7 +62,7 @@ def test_studies_launched_at_once_from_two_processes_share_their_stages(machine:
         files.append(str(file))
     with ThreadPoolExecutor(2) as pool:
         launched = [pool.submit(machine.start, "-m", "tasks", "launch", file, "--wait", log=file) for file in files]
-        assert [future.result().wait(timeout=60.0) for future in launched] == [0, 0]
+        assert [future.result().wait(timeout=90.0) for future in launched] == [0, 0]
     study = tiny_study(pruners=["iterative", "oneshot"], seeds=[0, 1])
     plan = plan_study(study, machine.config.home)
     assert starts(machine, list(plan.stages)) == [1] * len(plan.stages)
@@ -77,11 +77,11 @@ def test_a_cancelled_study_stops_and_a_retry_goes_on_from_its_checkpoint(machine
     wait_for(lambda: machine.recorded_epochs(study_id) >= 5)
     assert launch.cancel(study_id) == 1
     machine.wait_until(study_id, "cancelled")
-    # The worker notices by its next epoch, and is free again.
-    wait_for(lambda: all(worker.stage is None for worker in telemetry.workers(machine.redis)), 5.0)
+    # The worker notices by its next epoch, and is free again long before the training would have ended.
+    wait_for(lambda: all(worker.stage is None for worker in telemetry.workers(machine.redis)), 15.0)
     assert telemetry.progress(redis=machine.redis) == {}
     launch.retry(study_id)
-    wait_for(lambda: telemetry.progress([fingerprint], machine.redis), 10.0)
+    wait_for(lambda: telemetry.progress([fingerprint], machine.redis))
     assert telemetry.progress([fingerprint], machine.redis)[fingerprint].epoch > 5
     machine.wait_until(study_id, "running")
     launch.cancel(study_id)
@@ -167,7 +167,7 @@ def test_a_worker_asked_to_stop_hands_its_stage_back(machine: Machine) -> None:
     [fingerprint] = leases.members(machine.redis, study_id)
     wait_for(lambda: telemetry.progress(redis=machine.redis))
     worker.terminate()
-    assert worker.wait(timeout=20.0) == 0
+    assert worker.wait(timeout=90.0) == 0
     assert leases.states(machine.redis, [fingerprint])[fingerprint] == "queued"
     assert telemetry.workers(machine.redis) == []
     assert Artifacts(settings().artifacts).exists(fingerprint, "checkpoint")
@@ -202,7 +202,7 @@ def test_a_drained_host_hands_its_stage_back_within_one_epoch(machine: Machine) 
     wait_for(lambda: telemetry.progress(redis=machine.redis))
     drained.terminate()
     at = telemetry.progress(redis=machine.redis)[fingerprint].epoch
-    assert drained.wait(timeout=20.0) == 0
+    assert drained.wait(timeout=90.0) == 0
     assert leases.states(machine.redis, [fingerprint])[fingerprint] == "queued"
     assert telemetry.workers(machine.redis) == []
     assert "does not stop in time" not in (machine.logs / "worker.log").read_text()
@@ -214,4 +214,4 @@ def test_a_drained_host_hands_its_stage_back_within_one_epoch(machine: Machine) 
     assert telemetry.progress(redis=machine.redis)[fingerprint].epoch > reached
     launch.cancel(study_id)
     other.terminate()
-    assert other.wait(timeout=20.0) == 0
+    assert other.wait(timeout=90.0) == 0
