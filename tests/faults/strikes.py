@@ -179,13 +179,18 @@ def hang_redis(at: Target) -> Strike:
 def cut_checkpoint(at: Target) -> Strike:
     """A checkpoint cut short, and the worker killed that would have written the next."""
     artifacts = Path(at.world.config.artifacts)
-    for fingerprint, (attempt, _, pid) in at.world.running().items():
-        checkpoint = artifacts / "weights" / fingerprint / "checkpoint.safetensors"
-        if checkpoint.exists():
-            begin = time.time()
-            os.kill(pid, signal.SIGKILL)
-            os.truncate(checkpoint, at.draw.randrange(checkpoint.stat().st_size))
-            return Strike("checkpoint cut short", fingerprint[:8], _resumed(at, fingerprint, attempt, begin))
+    # A stage has none before its first five seconds are over.
+    until = time.monotonic() + 60.0
+    while time.monotonic() < until:
+        at.world.tend()
+        for fingerprint, (attempt, _, pid) in at.world.running().items():
+            checkpoint = artifacts / "weights" / fingerprint / "checkpoint.safetensors"
+            if checkpoint.exists():
+                begin = time.time()
+                os.kill(pid, signal.SIGKILL)
+                os.truncate(checkpoint, at.draw.randrange(checkpoint.stat().st_size))
+                return Strike("checkpoint cut short", fingerprint[:8], _resumed(at, fingerprint, attempt, begin))
+        time.sleep(0.02)
     return cut_weights(at)
 
 

@@ -7,8 +7,8 @@ from rich.console import Console
 
 from tests.faults.chaos import ALLOWED, show, study_under_fire, under_fire
 
-# The rest, and many more of these, strike in `make chaos`.
-KINDS = ("kill_worker", "kill_recorder_in_insert", "cut_checkpoint", "double_messages", "kill_redis", "cut_weights")
+# The rest, and many more of these, strike in `make chaos`; stages are too short here for a checkpoint to cut.
+KINDS = ("kill_worker", "kill_recorder_in_insert", "double_messages", "kill_redis", "cut_weights")
 
 
 @pytest.mark.faults
