@@ -95,7 +95,7 @@ def curves(record: StudyRecord, rows: pd.DataFrame) -> None:
     epochs = _epochs(record.study_id, {fingerprint: names[fingerprint] for fingerprint in chosen})
     looks = _series(names[fingerprint] for fingerprint in chosen)
     if epochs.empty:
-        st.markdown(":gray[No epoch is recorded yet of the stages that are running or chosen.]")
+        st.markdown(":gray[No epoch is recorded yet of the stages to draw.]")
     else:
         drawing.legend_row(looks.values(), "", "test images solid, training images dashed")
     total = int(rows["epochs"].max() if epochs.empty else rows[rows["fingerprint"].isin(chosen)]["epochs"].max())
@@ -164,25 +164,26 @@ def _drawn_residuals(
 
 def _chosen(rows: pd.DataFrame, names: Mapping[str, str]) -> list[str]:
     """Return the fingerprints of the stages to draw."""
-    begun = list(rows[rows["epoch"] > 0]["fingerprint"])
+    # A short stage is over before the first of its epochs is recorded.
+    shown = rows[rows["epoch"] > 0]
     with st.container(horizontal=True, vertical_alignment="bottom", key="curves_choices"):
         which = st.segmented_control(
             "Stages",
             [LATEST, CHOSEN],
             default=LATEST,
-            help="Latest are the stages in training now, or where none is, the two that finished last.",
+            help="Latest are those in training now or, before an epoch of theirs is recorded, the last two to finish.",
             required=True,
             key="curves_which",
             persist_state="page",
         )
         if which == LATEST:
-            running = rows[rows["state"] == "running"]
-            last = rows[rows["epoch"] > 0].sort_values("finished_at", na_position="first").tail(2)
+            running = shown[shown["state"] == "running"]
+            last = shown.sort_values("finished_at", na_position="first").tail(2)
             return list((last if running.empty else running)["fingerprint"])[:MOST_CURVES]
-        dense = rows[(rows["kind"] == "pretrain") & (rows["epoch"] > 0)]
+        dense = shown[shown["kind"] == "pretrain"]
         return st.multiselect(
             "Stages to draw",
-            begun,
+            list(shown["fingerprint"]),
             default=list(dense.drop_duplicates("learning_rate")["fingerprint"])[:2],
             format_func=names.__getitem__,
             key="curves_chosen",

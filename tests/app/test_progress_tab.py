@@ -1,8 +1,9 @@
 import pytest
 from redis import Redis
 
+from app.stages_table import stage_names
 from app.tabs import progress
-from data import shares
+from data import queries, shares
 from data.store import Store
 from engine.spec import Study
 from tasks import leases, telemetry
@@ -27,6 +28,25 @@ def test_a_long_list_of_stages_is_cut_and_search_finds_the_others(
     assert len(found) == 5
     assert found.str.startswith("rewind").all()
     assert set(found) != set(last)
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_the_last_to_finish_are_drawn_until_an_epoch_of_those_in_training_is_recorded(
+    store: Store, study: Study, recorded: bool
+) -> None:
+    record(store, study, lambda index, stage: "done" if index < 20 else "running" if index < 22 else "waiting")
+    if not recorded:
+        with store.writing() as connection:
+            connection.execute(
+                "DELETE FROM epochs WHERE fingerprint IN (SELECT fingerprint FROM states WHERE state = 'running')"
+            )
+    app = open_page("views/study.py", study="made-study-0001")
+    rows = queries.stages(store, "made-study-0001")
+    expected = rows[rows["state"] == ("running" if recorded else "done")].tail(2)["fingerprint"]
+    names = stage_names(rows)
+    legend = " ".join(item.proto.body for item in app.get("html"))
+    assert [name for name in names.values() if f"{name}<" in legend] == [names[fingerprint] for fingerprint in expected]
+    assert "No epoch is recorded" not in texts(app)
 
 
 def known(redis: Redis) -> None:
