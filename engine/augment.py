@@ -61,8 +61,8 @@ def to_device(dataset: Dataset, augmentation: str, device: torch.device) -> Devi
 def batches(data: DeviceData, batch_size: int, seed: int, purpose: str, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield one epoch's batches: float images (batch, channels, height, width) and their labels.
 
-    Order, crops and flips depend on seed, purpose and epoch only. The last batch may be smaller, but one image alone
-    is left out, since batch norm cannot take it.
+    Order, crops and flips depend on seed, purpose and epoch only. The last batch may be smaller, but one image that is
+    left over is left out, since batch norm cannot take it.
     """
     count, padded = data.train.shape[:2]
     draws = stream(seed, purpose, epoch)
@@ -80,7 +80,7 @@ def batches(data: DeviceData, batch_size: int, seed: int, purpose: str, epoch: i
     plain = not (data.crop or data.flip)
     for begin in range(0, count, batch_size):
         chosen = order[begin : begin + batch_size]
-        if len(chosen) == 1 and count > 1:
+        if len(chosen) == 1 < min(batch_size, count):
             return
         if plain:
             images = data.train[chosen]

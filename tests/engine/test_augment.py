@@ -87,6 +87,11 @@ def test_a_last_batch_of_one_image_is_left_out() -> None:
     assert [len(labels) for _, labels in batches(data, 4, 0, "pretrain", 0)] == [4, 4]
 
 
+def test_batches_of_one_image_hold_them_all() -> None:
+    data = to_device(numbered(count=9), "none", CPU)
+    assert [len(labels) for _, labels in batches(data, 1, 0, "pretrain", 0)] == [1] * 9
+
+
 def test_images_are_channels_last_in_memory() -> None:
     data = to_device(numbered(), "crop_flip", CPU)
     images, _ = next(batches(data, 4, 0, "pretrain", 0))

@@ -197,7 +197,8 @@ def test_a_drained_host_hands_its_stage_back_within_one_epoch(machine: Machine) 
     crew = ("-m", "tasks", "worker", "--processes", "1", "--device", "cpu")
     drained = machine.start(*crew, log="worker")
     # Epochs so long that each is shown, and that a signal takes much less on its way.
-    study_id = machine.launch(long_study(epochs=500, recipe={"epochs": 500, "batch_size": 1, "rewind_epoch": 1}))
+    recipe = {"epochs": 500, "batch_size": 1, "rewind_epoch": 1}
+    study_id = machine.launch(long_study(epochs=500, learning_rates=[0.001], recipe=recipe))
     [fingerprint] = leases.members(machine.redis, study_id)
     wait_for(lambda: telemetry.progress(redis=machine.redis))
     drained.terminate()
