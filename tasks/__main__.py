@@ -135,7 +135,7 @@ def plan(
 def launch(
     study: StudyFile,
     wait: Annotated[bool, typer.Option("--wait", help="Show progress; exit 0 when done, 1 on failure.")] = False,
-    if_empty: Annotated[bool, typer.Option("--if-empty", help="Only when no study was ever recorded.")] = False,
+    if_empty: Annotated[bool, typer.Option("--if-empty", help="Only when no study was ever launched.")] = False,
     scale: Scale = None,
     data: Data = None,
 ) -> None:
@@ -149,7 +149,7 @@ def launch(
     _say_scaling(study, scale, data)
     with serving(config) as redis:
         if if_empty and not follow.is_empty(config, redis):
-            out.print("there are studies already")
+            out.print("studies were launched here before")
             return
         study_id = queue_study(read, follow.say_copying(err))
         out.print(f"launched {escape(read.name)} as [bold]{study_id}[/bold]")

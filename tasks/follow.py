@@ -6,7 +6,7 @@ from redis import Redis
 from rich.console import Console
 from rich.markup import escape
 
-from data import queries
+from data import launches, queries
 from data.settings import Settings
 from data.sources import Progress
 from data.store import Store
@@ -18,8 +18,9 @@ RECORDER_SECONDS = 10.0
 
 
 def is_empty(config: Settings, redis: Redis) -> bool:
-    """Return whether no study was ever launched: none is recorded, and none is on its way to the recorder."""
-    return queries.studies(Store(config.database)).empty and not redis.xlen(telemetry.EVENTS)
+    """Return whether no study was ever launched: none is recorded, deleted, or on its way to the recorder."""
+    store = Store(config.database)
+    return queries.studies(store).empty and not launches.deleted(store) and not redis.xlen(telemetry.EVENTS)
 
 
 def say_what_is_missing(redis: Redis, console: Console) -> None:

@@ -277,7 +277,7 @@ def test_a_study_is_launched_watched_shown_and_exported(
     assert (code, error) == (0, "")
     assert pq.read_table(tmp_path / "exported" / "accuracy.parquet").num_rows == 9
     assert load_study(tmp_path / "exported" / "study.toml") == tiny_study()
-    assert "there are studies already" in command("launch", toml(), "--if-empty")[1]
+    assert "studies were launched here before" in command("launch", toml(), "--if-empty")[1]
 
 
 def test_waiting_for_a_study_that_fails_fails(command: Command, machine: Machine, tmp_path: Path) -> None:

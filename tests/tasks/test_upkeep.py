@@ -80,6 +80,12 @@ def test_a_study_is_deleted_by_the_beginning_of_its_id(command: Command, study_i
     assert command("delete", study_id)[0] == 2
 
 
+def test_who_deleted_the_demo_does_not_get_it_again(command: Command, study_id: str) -> None:
+    assert command("delete", study_id, "--yes")[0] == 0
+    code, shown, _ = command("launch", "demo", "--if-empty")
+    assert (code, shown.strip()) == (0, "studies were launched here before")
+
+
 def test_orphans_are_reported_and_removed(command: Command, study_id: str) -> None:
     del study_id
     artifacts = Artifacts(settings().artifacts)
