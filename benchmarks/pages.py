@@ -19,7 +19,7 @@ try:
 except ImportError:
     sys.exit("playwright is missing, a development dependency: pip install -r requirements-dev.txt -c constraints.txt")
 
-from benchmarks import clock, machine, training
+from benchmarks import clock, machine, meanwhile
 from benchmarks.full_store import FINISHED, TRAINING, contents
 from benchmarks.widgets import acted
 from data import shares
@@ -154,7 +154,7 @@ def _page(browser: Browser) -> Iterator[Page]:
 @contextmanager
 def _training(home: Path) -> Iterator[None]:
     stopping = threading.Event()
-    writer = threading.Thread(target=training.go_on, args=(Store(home / "ticketscope.duckdb"), TRAINING, stopping))
+    writer = threading.Thread(target=meanwhile.go_on, args=(Store(home / "ticketscope.duckdb"), TRAINING, stopping))
     writer.start()
     try:
         yield

@@ -1,40 +1,233 @@
-"""A study that goes on training while pages are looked at: an epoch of one of its stages every second."""
+"""How fast the engine trains, against the loop that researchers' repositories use: python -m benchmarks.training."""
 
-import threading
+import argparse
+import statistics
 import time
-from datetime import UTC, datetime
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
-from data.events import Event
-from data.store import Store
+import torch
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
 
-EVERY = 1.0
+from benchmarks.plain import PlainLoop
+from benchmarks.written import write
+from data.datasets import load
+from data.settings import settings
+from engine.augment import to_device
+from engine.dataset import Dataset
+from engine.masks import magnitude_mask
+from engine.networks import NETWORKS, build, prunable
+from engine.seeds import global_seed
+from engine.spec import Recipe
+from engine.training import Schedule, Training
 
-_BEGUN = """
-    SELECT fingerprint, coalesce(max(epoch), 0), any_value(stages.epochs)
-    FROM study_stages JOIN states USING (fingerprint) JOIN stages USING (fingerprint)
-        LEFT JOIN epochs AS done USING (fingerprint)
-    WHERE study_id = ? AND state IN ('running', 'waiting')
-    GROUP BY fingerprint ORDER BY any_value(state), any_value(study_stages.position)
-"""
-
-
-def go_on(store: Store, study_id: str, stopping: threading.Event) -> None:
-    """Record an epoch a second, as the recorder would, until asked to stop; each stage goes on to its last epoch."""
-    with store.reading() as connection:
-        stages = connection.execute(_BEGUN, [study_id]).fetchall()
-    for fingerprint, begun, total in stages:
-        for epoch in range(begun + 1, total + 1):
-            if stopping.wait(EVERY):
-                return
-            store.record(_events(fingerprint, epoch))
+PACKAGES = ("torch", "torchvision", "pillow")
+# Digits of 8 x 8 pixels in CIFAR's shape: real images that are there without a download.
+ENLARGED = "digits32"
+SPARSITY = 0.8
+LEARNING_RATE = 0.05
 
 
-def _events(fingerprint: str, epoch: int) -> list[Event]:
-    milliseconds = time.time_ns() // 1_000_000
-    at = datetime.now(UTC).isoformat()
-    state = {"fingerprint": fingerprint, "state": "running", "attempt": 1, "at": at, "worker": "host:100"}
-    rows = [[epoch, 0.01, 0.9, 70.0, 1.1, 65.0 + epoch % 5, 6.0]]
-    return [
-        Event(f"{milliseconds}-0", "stage", state),
-        Event(f"{milliseconds}-1", "epochs", {"fingerprint": fingerprint, "rows": rows}),
+def images(name: str, home: Path, train: int | None, test: int | None) -> Dataset:
+    """Return a dataset by its name in a study, or digits enlarged; train, test: how many images, None for all."""
+    found = load("digits" if name == ENLARGED else name, home)
+    if name == ENLARGED:
+        found = Dataset(
+            _enlarged(found.train_images),
+            found.train_labels,
+            _enlarged(found.test_images),
+            found.test_labels,
+            found.classes,
+        )
+    return Dataset(
+        found.train_images[:train],
+        found.train_labels[:train],
+        found.test_images[:test],
+        found.test_labels[:test],
+        found.classes,
+    )
+
+
+def _enlarged(digits: torch.Tensor) -> torch.Tensor:
+    return digits.repeat_interleave(4, 1).repeat_interleave(4, 2).repeat(1, 1, 1, 3).contiguous()
+
+
+def measure(
+    network: str,
+    precision: str,
+    dataset: Dataset,
+    device: torch.device,
+    *,
+    together: int,
+    repetitions: int,
+    batch_size: int,
+    loaders: int,
+    tell: Callable[[], None] = lambda: None,
+) -> dict[str, Any]:
+    """Train by both loops in turns, an epoch each, and return what was measured.
+
+    together: networks that the engine trains side by side, whose seconds are divided by their number. One epoch of each
+    goes before the clock starts. Both begin with the same weights under the same mask, and keep the recipe's schedule.
+    """
+    recipe = Recipe(epochs=repetitions + 1, batch_size=batch_size, precision=precision)
+    made = [_network(network, dataset, seed) for seed in range(together)]
+    mask = _mask(made[0])
+    alike = _network(network, dataset, 0)
+    plain = PlainLoop(alike, dataset, recipe, LEARNING_RATE, mask, device, loaders)
+    data = to_device(dataset, recipe.augmentation, device)
+    trainings = [
+        Training(
+            one.to(device), data, Schedule(recipe, LEARNING_RATE, recipe.epochs, seed, "benchmark"), _on(device, mask)
+        )
+        for seed, one in enumerate(made)
     ]
+    seconds: dict[str, list[float]] = {"plain": [], "ours": []}
+    accuracy = 0.0
+    for repetition in range(repetitions + 1):
+        begin = _now(device)
+        accuracy = plain.run_epoch()
+        middle = _now(device)
+        for training in trainings:
+            training.run_epoch()
+        end = _now(device)
+        tell()
+        if repetition:
+            seconds["plain"].append(middle - begin)
+            seconds["ours"].append((end - middle) / together)
+    ours = statistics.mean(training.history[-1].test_accuracy for training in trainings)
+    ratios = [slow / fast for slow, fast in zip(seconds["plain"], seconds["ours"], strict=True)]
+    count = len(dataset.train_labels)
+    return {
+        "network": network,
+        "precision": precision,
+        "together": together,
+        "batch_size": batch_size,
+        "train_images": count,
+        "test_images": len(dataset.test_labels),
+        "epochs": recipe.epochs,
+        "loaders": loaders,
+        "plain": {**_figures(seconds["plain"], count), "test_accuracy": accuracy},
+        "ours": {**_figures(seconds["ours"], count), "test_accuracy": ours},
+        "ratio": {"median": statistics.median(ratios), "least": min(ratios), "most": max(ratios)},
+    }
+
+
+def _network(name: str, dataset: Dataset, seed: int) -> torch.nn.Module:
+    with global_seed(seed, "benchmark"):
+        return build(name, dataset.channels, dataset.image_size, len(dataset.classes))
+
+
+def _mask(network: torch.nn.Module) -> dict[str, torch.Tensor]:
+    weights = network.state_dict()
+    return magnitude_mask({layer: weights[layer] for layer in prunable(network)}, SPARSITY)
+
+
+def _on(device: torch.device, mask: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {layer: kept.to(device) for layer, kept in mask.items()}
+
+
+def _figures(seconds: Sequence[float], images: int) -> dict[str, float]:
+    median = statistics.median(seconds)
+    return {
+        "seconds_per_epoch": median,
+        "least": min(seconds),
+        "most": max(seconds),
+        "images_per_second": images / median,
+    }
+
+
+def _now(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def table(found: Sequence[dict[str, Any]]) -> Table:
+    """Return what was measured as a table: medians, and their spread in brackets."""
+    shown = Table(title=f"seconds per network and epoch, {found[0]['train_images']:,} training images")
+    for column in (
+        "network",
+        "ours in",
+        "side by side",
+        "plain loop",
+        "ours",
+        "ratio",
+        "images/s",
+        "accuracy %, plain",
+        "ours",
+    ):
+        shown.add_column(column, justify="left" if column in ("network", "ours in") else "right")
+    for row in found:
+        plain, ours, ratio = row["plain"], row["ours"], row["ratio"]
+        shown.add_row(
+            row["network"],
+            row["precision"],
+            str(row["together"]),
+            f"{plain['seconds_per_epoch']:.2f} ({plain['least']:.2f}-{plain['most']:.2f})",
+            f"{ours['seconds_per_epoch']:.2f} ({ours['least']:.2f}-{ours['most']:.2f})",
+            f"{ratio['median']:.2f} ({ratio['least']:.2f}-{ratio['most']:.2f})",
+            f"{ours['images_per_second']:,.0f}",
+            f"{plain['test_accuracy']:.1f}",
+            f"{ours['test_accuracy']:.1f}",
+        )
+    return shown
+
+
+def main() -> None:
+    """Measure as the command line says, show it, and write it down where told to."""
+    given = _arguments()
+    config = settings()
+    device = torch.device(given.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    if given.threads:
+        torch.set_num_threads(given.threads)
+    dataset = images(given.data, config.home, given.train_images, given.test_images)
+    begin, found = time.perf_counter(), []
+    console = Console(width=150)
+    with Progress(console=Console(stderr=True), transient=True) as bars:
+        pairs = [(network, precision) for network in given.network for precision in given.precision]
+        bar = bars.add_task("training", total=len(pairs) * (given.repetitions + 1))
+        for network, precision in pairs:
+            bars.update(bar, description=f"{network} {precision}")
+            row = measure(
+                network,
+                precision,
+                dataset,
+                device,
+                together=given.together,
+                repetitions=given.repetitions,
+                batch_size=given.batch_size,
+                loaders=given.loaders,
+                tell=lambda: bars.advance(bar),
+            )
+            found.append(row)
+    console.print(table(found))
+    figures = {
+        "seconds": round(time.perf_counter() - begin),
+        "data": given.data.partition(":")[0],
+        "measured": found,
+    }
+    write("training", given.json, device, PACKAGES, figures, console)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.training", description=__doc__)
+    parser.add_argument("--device", help="cpu, cuda or one GPU such as cuda:0; the GPU where there is one")
+    parser.add_argument("--network", nargs="+", choices=sorted(NETWORKS), default=list(NETWORKS))
+    parser.add_argument("--precision", nargs="+", choices=["fp32", "bf16"], default=["fp32", "bf16"], help="of ours")
+    parser.add_argument("--together", type=int, default=1, metavar="K", help="networks that ours trains side by side")
+    parser.add_argument("--repetitions", type=int, default=5, help="epochs of each that are timed")
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--data", default=ENLARGED, help=f"{ENLARGED}, or a dataset as in a study")
+    parser.add_argument("--train-images", type=int, help="the first so many; left out, all")
+    parser.add_argument("--test-images", type=int)
+    parser.add_argument("--loaders", type=int, default=2, help="processes in which the plain loop loads images")
+    parser.add_argument("--threads", type=int, help="of PyTorch's, for both")
+    parser.add_argument("--json", type=Path, nargs="?", const=Path(), help="write a file, under results/ unless named")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""A study that goes on training while pages are looked at: an epoch of one of its stages every second."""
+
+import threading
+import time
+from datetime import UTC, datetime
+
+from data.events import Event
+from data.store import Store
+
+EVERY = 1.0
+
+_BEGUN = """
+    SELECT fingerprint, coalesce(max(epoch), 0), any_value(stages.epochs)
+    FROM study_stages JOIN states USING (fingerprint) JOIN stages USING (fingerprint)
+        LEFT JOIN epochs AS done USING (fingerprint)
+    WHERE study_id = ? AND state IN ('running', 'waiting')
+    GROUP BY fingerprint ORDER BY any_value(state), any_value(study_stages.position)
+"""
+
+
+def go_on(store: Store, study_id: str, stopping: threading.Event) -> None:
+    """Record an epoch a second, as the recorder would, until asked to stop; each stage goes on to its last epoch."""
+    with store.reading() as connection:
+        stages = connection.execute(_BEGUN, [study_id]).fetchall()
+    for fingerprint, begun, total in stages:
+        for epoch in range(begun + 1, total + 1):
+            if stopping.wait(EVERY):
+                return
+            store.record(_events(fingerprint, epoch))
+
+
+def _events(fingerprint: str, epoch: int) -> list[Event]:
+    milliseconds = time.time_ns() // 1_000_000
+    at = datetime.now(UTC).isoformat()
+    state = {"fingerprint": fingerprint, "state": "running", "attempt": 1, "at": at, "worker": "host:100"}
+    rows = [[epoch, 0.01, 0.9, 70.0, 1.1, 65.0 + epoch % 5, 6.0]]
+    return [
+        Event(f"{milliseconds}-0", "stage", state),
+        Event(f"{milliseconds}-1", "epochs", {"fingerprint": fingerprint, "rows": rows}),
+    ]

@@ -1,0 +1,116 @@
+"""The loop that researchers' repositories train with: torchvision and PIL through a DataLoader, eager, fp32."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
+
+from engine.dataset import Dataset
+from engine.spec import Recipe
+from engine.vision import torchvision
+
+PADDING = 4
+
+
+class Pictures(TorchDataset[tuple[Tensor, int]]):
+    """Images as `torchvision.datasets.CIFAR10` gives them: an array in memory, a PIL image at each access."""
+
+    def __init__(self, images: Tensor, labels: Tensor, transform: Any) -> None:
+        self._images, self._labels, self._transform = images.numpy(), labels.tolist(), transform
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        array = self._images[index]
+        image = Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
+        return self._transform(image), self._labels[index]
+
+
+class PlainLoop:
+    """One network trained under a mask that is multiplied in after each step.
+
+    network: with its starting weights. mask: prunable weight -> bool. loaders: processes that load images.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        dataset: Dataset,
+        recipe: Recipe,
+        learning_rate: float,
+        mask: Mapping[str, Tensor],
+        device: torch.device,
+        loaders: int,
+    ) -> None:
+        self._recipe, self._initial, self._device = recipe, learning_rate, device
+        self._network = network.to(device)
+        self._masks = {name: kept.to(device, torch.float32) for name, kept in mask.items()}
+        self._optimiser = torch.optim.SGD(
+            network.parameters(), lr=learning_rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay
+        )
+        self._epoch = 0
+        common: dict[str, Any] = {
+            "num_workers": loaders,
+            "pin_memory": device.type == "cuda",
+            "persistent_workers": loaders > 0,
+        }
+        train, test = _transforms(dataset, recipe.augmentation)
+        self._train = DataLoader(
+            Pictures(dataset.train_images, dataset.train_labels, train), recipe.batch_size, shuffle=True, **common
+        )
+        self._test = DataLoader(
+            Pictures(dataset.test_images, dataset.test_labels, test), recipe.batch_size, shuffle=False, **common
+        )
+        self._apply_mask()
+
+    def run_epoch(self) -> float:
+        """Train one epoch, evaluate, and return the test accuracy in percent."""
+        for group in self._optimiser.param_groups:
+            group["lr"] = self._recipe.learning_rate(self._initial, self._epoch, self._recipe.epochs)
+        self._network.train()
+        running = 0.0
+        for images, targets in self._train:
+            images, targets = images.to(self._device), targets.to(self._device)
+            self._optimiser.zero_grad()
+            loss = F.cross_entropy(self._network(images), targets)
+            loss.backward()
+            self._optimiser.step()
+            self._apply_mask()
+            running += loss.item()
+        self._epoch += 1
+        return self._evaluate()
+
+    @torch.no_grad()
+    def _evaluate(self) -> float:
+        self._network.eval()
+        hits = total = 0
+        for images, targets in self._test:
+            images, targets = images.to(self._device), targets.to(self._device)
+            hits += int((self._network(images).argmax(1) == targets).sum().item())
+            total += len(targets)
+        return 100.0 * hits / total
+
+    @torch.no_grad()
+    def _apply_mask(self) -> None:
+        for name, parameter in self._network.named_parameters():
+            if name in self._masks:
+                parameter.mul_(self._masks[name])
+
+
+def _transforms(dataset: Dataset, augmentation: str) -> tuple[Any, Any]:
+    """Return torchvision's transforms of training and test images."""
+    kinds = torchvision().transforms
+    pixels = dataset.train_images.double().flatten(0, 2) / 255
+    normalise = [kinds.ToTensor(), kinds.Normalize(pixels.mean(0).tolist(), pixels.std(0).clamp(min=1 / 255).tolist())]
+    changes = []
+    if augmentation in ("crop_flip", "crop"):
+        changes.append(kinds.RandomCrop(dataset.image_size, padding=PADDING))
+    if augmentation in ("crop_flip", "flip"):
+        changes.append(kinds.RandomHorizontalFlip())
+    return kinds.Compose([*changes, *normalise]), kinds.Compose(normalise)

@@ -1,0 +1,65 @@
+"""The benchmarks of training: both sides train the same, and the arithmetic is right, whatever the figures are."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks import floor, paper_cost, training
+from benchmarks.plain import PlainLoop
+from engine.spec import Recipe
+
+CPU = torch.device("cpu")
+
+
+def test_both_loops_train_the_same_network_and_learn(home: Path) -> None:
+    dataset = training.images(training.ENLARGED, home, 256, 100)
+    assert tuple(dataset.train_images.shape) == (256, 32, 32, 3)
+    told: list[int] = []
+    row = training.measure(
+        *("lenet300", "fp32", dataset, CPU),
+        **{"together": 2, "repetitions": 2, "batch_size": 16, "loaders": 0},
+        tell=lambda: told.append(1),
+    )
+    assert len(told) == row["epochs"] == 3
+    for side in ("plain", "ours"):
+        # One class in ten is guessed.
+        assert row[side]["test_accuracy"] > 40
+        assert 0 < row[side]["least"] <= row[side]["seconds_per_epoch"] <= row[side]["most"]
+        assert row[side]["images_per_second"] == pytest.approx(256 / row[side]["seconds_per_epoch"])
+    assert row["ratio"]["least"] <= row["ratio"]["median"] <= row["ratio"]["most"]
+    assert training.table([row]).row_count == 1
+
+
+def test_the_plain_loop_keeps_the_mask(home: Path) -> None:
+    dataset = training.images(training.ENLARGED, home, 32, 10)
+    network = training._network("resnet20", dataset, 0)
+    mask = training._mask(network)
+    PlainLoop(network, dataset, Recipe(epochs=1, batch_size=16), 0.1, mask, CPU, loaders=0).run_epoch()
+    weights = network.state_dict()
+    assert all(not weights[layer][~kept].any() for layer, kept in mask.items())
+    assert all(weights[layer][kept].all() for layer, kept in mask.items())
+
+
+def test_the_floor_counts_what_layers_put_out() -> None:
+    # 300, 100 and 10 outputs of the linear layers.
+    assert floor.outputs_per_image("lenet300") == 410
+    # The stem and six 3x3 convolutions at each of three sizes, and ten classes.
+    assert floor.outputs_per_image("resnet20") == 7 * 16 * 32**2 + 6 * 32 * 16**2 + 6 * 64 * 8**2 + 10
+
+
+def test_a_distance_is_how_many_times_the_floor_an_epoch_takes() -> None:
+    found = {"floors": [{"network": "vgg11", "precision": "fp32", "seconds": 2.0}]}
+    measured = [{"network": "vgg11", "precision": "fp32", "train_images": 5_000, "ours": {"seconds_per_epoch": 1.0}}]
+    assert floor.distances(found, measured) == {("vgg11", "fp32"): 5.0}
+
+
+def test_the_paper_costs_less_the_more_of_its_equal_work_is_done_once() -> None:
+    needed = paper_cost.work()
+    totals = [sum(counted.values()) for counted in needed.values()]
+    assert totals == sorted(totals)
+    assert len(set(totals)) == 3
+    speeds = dict.fromkeys(needed["everywhere"], 3600.0)
+    assert paper_cost.hours(needed["everywhere"], speeds) == pytest.approx(totals[0])
+    with pytest.raises(KeyError, match="vgg11"):
+        paper_cost.hours({"vgg11": 1}, {})
