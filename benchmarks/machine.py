@@ -4,10 +4,17 @@ import importlib.metadata
 import os
 import platform
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("streamlit", "altair", "duckdb", "pandas", "playwright")
+
+
+def stamp(command: str, packages: Sequence[str] = PACKAGES) -> dict[str, object]:
+    """Return what stands at the head of all figures: when, by which command, on what, and how busy that was."""
+    now = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+    return {"date": now, "command": command, **described(packages), "load": os.getloadavg()[1]}
 
 
 def described(packages: Sequence[str] = PACKAGES) -> dict[str, object]:

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import re
 import statistics
 import sys
@@ -216,12 +215,9 @@ def main() -> int:
     notes = measure(arguments)
     print(table(notes))
     found = {
-        "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         # Where the store lay is nobody's business.
-        "command": "python -m benchmarks.pages " + " ".join(sys.argv[1:]).replace(given, "DIR"),
+        **machine.stamp("python -m benchmarks.pages " + " ".join(sys.argv[1:]).replace(given, "DIR")),
         "seconds": round(time.perf_counter() - begin),
-        **machine.described(),
-        "load": os.getloadavg()[1],
         "store": contents(store, 150),
         "limits": {"first chart": FIRST, "reaction": REACTION},
         "measured": [asdict(row) | {"median": row.median, "worst": max(row.values)} for row in notes.rows.values()],

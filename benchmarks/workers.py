@@ -306,11 +306,8 @@ def main() -> int:
     for limit in limits:
         print(f"\nat most, {limit['kind']}: " + ", ".join(f"{value} {name}" for name, value in limit.items()))
     written = {
-        "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
-        "command": "python -m benchmarks.workers " + " ".join(sys.argv[1:]),
+        **machine.stamp("python -m benchmarks.workers " + " ".join(sys.argv[1:]), PACKAGES),
         "seconds": round(time.perf_counter() - begin),
-        **machine.described(PACKAGES),
-        "load": os.getloadavg()[1],
         "measured": found,
         "limits": limits,
     }

@@ -1,7 +1,6 @@
 """Writing down what a benchmark measured, with when and on what."""
 
 import json
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -11,7 +10,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from benchmarks.machine import ROOT, described
+from benchmarks.machine import ROOT, stamp
 
 
 def write(
@@ -25,16 +24,16 @@ def write(
     """Write figures to a file; an empty path stands for one under results/ with device and date, None for no file."""
     if file is None:
         return
-    now = datetime.now(UTC)
-    out = ROOT / "benchmarks" / "results" / f"{name}-{device.type}-{now:%Y-%m-%d}.json" if file == Path() else file
+    out = (
+        ROOT / "benchmarks" / "results" / f"{name}-{device.type}-{datetime.now(UTC):%Y-%m-%d}.json"
+        if file == Path()
+        else file
+    )
     about = {
-        "date": f"{now:%Y-%m-%d %H:%M} UTC",
         # Where things lay is nobody's business.
-        "command": " ".join([f"python -m benchmarks.{name}", *map(_plain, sys.argv[1:])]),
-        **described(packages),
+        **stamp(" ".join([f"python -m benchmarks.{name}", *map(_plain, sys.argv[1:])]), packages),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "threads": torch.get_num_threads(),
-        "load": os.getloadavg()[1],
     }
     out.write_text(json.dumps({**about, **measured}, indent=1) + "\n", encoding="utf-8")
     console.print(f"wrote {out}", soft_wrap=True, highlight=False)

@@ -11,13 +11,12 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.machine import described
+from benchmarks.machine import stamp
 from data import queries
 from data.settings import Settings, read_settings, settings
 from data.store import StoreError
@@ -185,9 +184,13 @@ def main() -> int:
         outcome = under_fire(Path(folder), study, kinds, seed, given.outage, console)
     show(outcome, console)
     if given.json:
-        about = {"date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC", "command": "python -m tests.faults.chaos"}
         options = {name: value for name, value in vars(given).items() if name != "json"}
-        written = {**about, **options, "seed": seed, **described(PACKAGES), **asdict(outcome)}
+        written = {
+            **stamp("python -m tests.faults.chaos", PACKAGES),
+            **options,
+            "seed": seed,
+            **asdict(outcome),
+        }
         given.json.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
     whole = len(outcome.strikes) >= given.faults - 1
     return 0 if outcome.equal and whole and outcome.worst <= ALLOWED else 1
