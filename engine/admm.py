@@ -50,12 +50,15 @@ class AdmmPenalty:
         self._z = self._project(flat.values * self._prunable)
         self.residuals: list[float] = []
 
-    def follow(self, learning_rate: float) -> None:
-        """Keep rho times the learning rate as it is; U, which is scaled by rho, shrinks as rho grows."""
+    def follow(self, learning_rate: float) -> bool:
+        """Keep rho times the learning rate as it is, and return whether that changed rho; U, scaled by rho, shrinks."""
+        if learning_rate == self._learning_rate:
+            return False
         factor = self._learning_rate / learning_rate
         self._rho *= factor
         self._u /= factor
         self._learning_rate = learning_rate
+        return True
 
     def add_gradient(self) -> None:
         """Add the penalty's gradient, rho * (W - Z + U), to the prunable weights' gradients."""
@@ -67,7 +70,8 @@ class AdmmPenalty:
         if epoch % self._period:
             return
         weights = self._flat.values * self._prunable
-        self._z = self._project(weights + self._u)
+        # In place, as whatever a recorded step reads.
+        self._z.copy_(self._project(weights + self._u))
         gap = weights - self._z
         self._u += gap
         self.residuals.append(float(gap.norm() / weights.norm().clamp(min=1e-12)))

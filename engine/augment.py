@@ -1,7 +1,6 @@
 """Images on the device, and batches cut out of them: crop, flip and normalisation for a whole batch at once."""
 
 import functools
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -19,7 +18,7 @@ class DeviceData:
 
     train: uint8 (count, height, width, channels), padded where it will be cropped. test: normalised float
     (count, channels, height, width), in channels-last memory. scale, shift: float (channels,), which turn uint8 into
-    zero mean and unit variance over the training set.
+    zero mean and unit variance over the training set. classes: how many there are.
     """
 
     train: Tensor
@@ -28,6 +27,7 @@ class DeviceData:
     test_labels: Tensor
     scale: Tensor
     shift: Tensor
+    classes: int
     crop: bool
     flip: bool
 
@@ -53,41 +53,64 @@ def to_device(dataset: Dataset, augmentation: str, device: torch.device) -> Devi
         test_labels=dataset.test_labels.to(device),
         scale=scale,
         shift=shift,
+        classes=len(dataset.classes),
         crop=crop,
         flip=flip,
     )
 
 
-def batches(data: DeviceData, batch_size: int, seed: int, purpose: str, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield one epoch's batches: float images (batch, channels, height, width) and their labels.
+class Feed:
+    """The batches of one training, cut on the device.
 
-    Order, crops and flips depend on seed, purpose and epoch only. The last batch may be smaller, but one image that is
-    left over is left out, since batch norm cannot take it.
+    An epoch's order, crops and flips are drawn on the CPU and copied to the device once. Which of them the next batch
+    takes is counted on the device too: nothing crosses the bus at a step, and every step is the same kernels over the
+    same memory, which a CUDA graph can replay. sizes: images in each batch of an epoch; the last may be smaller, but
+    one image that is left over is left out, since batch norm cannot take it.
     """
-    count, padded = data.train.shape[:2]
-    draws = stream(seed, purpose, epoch)
-    order = torch.randperm(count, generator=draws).to(data.device)
-    size = padded - 2 * PADDING if data.crop else padded
-    corner = torch.zeros(count, 2, dtype=torch.int64)
-    if data.crop:
-        corner = torch.randint(0, 2 * PADDING + 1, (count, 2), generator=draws)
-    flipped = torch.zeros(count, dtype=torch.bool)
-    if data.flip:
-        flipped = torch.rand(count, generator=draws) < 0.5
-    window = torch.arange(size)
-    columns = torch.where(flipped[:, None], window.flip(0), window) + corner[:, 1:]
-    rows, columns = (window + corner[:, :1]).to(data.device), columns.to(data.device)
-    plain = not (data.crop or data.flip)
-    for begin in range(0, count, batch_size):
-        chosen = order[begin : begin + batch_size]
-        if len(chosen) == 1 < min(batch_size, count):
-            return
-        if plain:
-            images = data.train[chosen]
+
+    def __init__(self, data: DeviceData, batch_size: int) -> None:
+        count, padded = data.train.shape[:2]
+        whole, rest = divmod(count, batch_size)
+        self.sizes = (batch_size,) * whole + ((rest,) if rest > bool(whole) else ())
+        self.data = data
+        # The first image of the next batch, by its place in the epoch's order.
+        self.begin = torch.zeros((), dtype=torch.int64, device=data.device)
+        self._order = torch.zeros(count, dtype=torch.int64, device=data.device)
+        self._corner = torch.zeros(count, 2, dtype=torch.int64, device=data.device)
+        self._flipped = torch.zeros(count, dtype=torch.bool, device=data.device)
+        self._places = torch.arange(max(self.sizes), device=data.device)
+        self._window = torch.arange(padded - 2 * PADDING if data.crop else padded, device=data.device)
+        self._mirrored = self._window.flip(0)
+
+    def draw(self, seed: int, purpose: str, epoch: int) -> None:
+        """Begin an epoch; order, crops and flips depend on seed, purpose and epoch only."""
+        draws = stream(seed, purpose, epoch)
+        count = len(self._order)
+        self._order.copy_(torch.randperm(count, generator=draws))
+        if self.data.crop:
+            self._corner.copy_(torch.randint(0, 2 * PADDING + 1, (count, 2), generator=draws))
+        if self.data.flip:
+            self._flipped.copy_(torch.rand(count, generator=draws) < 0.5)
+        self.begin.zero_()
+
+    def next(self, size: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return float images (size, channels, height, width), their labels, and their places in the epoch's order."""
+        places = self.begin + self._places[:size]
+        self.begin += size
+        chosen = self._order[places]
+        if self.data.crop or self.data.flip:
+            corner = self._corner[places]
+            rows = self._window + corner[:, :1]
+            columns = torch.where(self._flipped[places][:, None], self._mirrored, self._window) + corner[:, 1:]
+            images = self.data.train[chosen[:, None, None], rows[:, :, None], columns[:, None, :]]
         else:
-            part = slice(begin, begin + batch_size)
-            images = data.train[chosen[:, None, None], rows[part, :, None], columns[part, None, :]]
-        yield _normalise(images, data.scale, data.shift), data.train_labels[chosen]
+            images = self.data.train[chosen]
+        return _normalise(images, self.data.scale, self.data.shift), self.data.train_labels[chosen], places
+
+    @property
+    def labels(self) -> Tensor:
+        """The labels of the epoch's images, in its order."""
+        return self.data.train_labels[self._order[: sum(self.sizes)]]
 
 
 def _normalisation(images: Tensor) -> tuple[Tensor, Tensor]:

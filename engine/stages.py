@@ -4,7 +4,8 @@ import logging
 import math
 import platform
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import torch
@@ -21,7 +22,8 @@ from engine.plan import ENGINE_VERSION, Stage
 from engine.pruners import make_mask
 from engine.results import Epoch, Overlap, StageResult
 from engine.retention import Retention
-from engine.training import Diverged, Schedule, Training, train
+from engine.together import Outcome, train
+from engine.training import Diverged, Schedule, Training
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +81,15 @@ class Observer(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Job:
+    """A stage to run, the store that keeps its tensors, and who is told of its progress."""
+
+    stage: Stage
+    weights: Weights
+    observer: Observer
+
+
 def run_stage(
     stage: Stage,
     dataset: Dataset,
@@ -93,60 +104,142 @@ def run_stage(
     weights are saved. A damaged checkpoint counts as none. Raises Interrupted when the observer asks to stop,
     WeightsLost for those of another stage, and whatever else weights and observer raise.
     """
-    if _starts_diverged(stage, weights):
-        observer.commit(())
-        return _diverged(stage, device, (), 0)
-    layers, mask, training = _prepare(stage, dataset, weights, device)
-    retention = Retention(stage, dataset, layers)
-    state = _checkpoint(stage, weights)
-    if state is not None:
-        training.load(state)
-        retention.load(state)
-    committed = len(training.history)
-    saved_at = time.monotonic()
-
-    def checkpoint() -> None:
-        nonlocal committed, saved_at
-        observer.commit(training.history[committed:])
-        if stage.kind == "pretrain" and len(training.history) == stage.recipe.k:
-            weights.save(stage.fingerprint, "rewind", training.weights())
-        weights.save(stage.fingerprint, "checkpoint", {**training.state(), **retention.state()})
-        committed, saved_at = len(training.history), time.monotonic()
-
-    def after_epoch(training: Training, row: Epoch) -> bool:
-        go_on = observer.epoch(row, stage.epochs)
-        retention.look(training, row.epoch)
-        rewind = stage.kind == "pretrain" and row.epoch == stage.recipe.k
-        if rewind or not go_on or time.monotonic() - saved_at >= checkpoint_seconds:
-            checkpoint()
-        return go_on
-
-    try:
-        train([training], after_epoch)
-    except Diverged:
-        observer.commit(training.history[committed:])
-        return _diverged(stage, device, training.history, len(training.history) + 1)
-    if not training.done:
-        raise Interrupted(f"stopped after epoch {len(training.history)} of {stage.epochs}")
-    begin = time.perf_counter()
-    trained = training.weights()
-    overlaps = _overlaps(stage, dataset, weights, {layer: trained[layer] for layer in layers}, mask, device)
-    measuring = time.perf_counter() - begin + retention.seconds
-    observer.commit(training.history[committed:])
-    weights.save(stage.fingerprint, "trained", trained)
-    if mask:
-        weights.save(stage.fingerprint, "mask", mask)
-    return StageResult(
-        fingerprint=stage.fingerprint,
-        epochs=tuple(training.history),
-        sparsity=sparsity(mask) if mask else 0.0,
-        seconds=sum(row.seconds for row in training.history) + measuring,
-        device=_in_words(device),
-        overlaps=overlaps,
-        residuals=tuple(training.penalty.residuals) if training.penalty else (),
-        versions=_versions(),
-        retention=tuple(retention.rows),
+    outcomes: list[StageResult | Exception] = []
+    run_stages(
+        [Job(stage, weights, observer)],
+        dataset,
+        device,
+        lambda job, outcome: outcomes.append(outcome),
+        checkpoint_seconds,
     )
+    [outcome] = outcomes
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
+
+
+def run_stages(
+    jobs: Sequence[Job],
+    dataset: Dataset,
+    device: torch.device,
+    ended: Callable[[Job, StageResult | Exception], None],
+    checkpoint_seconds: float = 5.0,
+) -> None:
+    """Run stages side by side on one device, each as `run_stage` would.
+
+    ended: called as each ends, with its result or with what `run_stage` would raise; the others go on.
+    """
+    runs: dict[Training, _Run] = {}
+    for job in jobs:
+        try:
+            run = _Run(job, dataset, device, checkpoint_seconds)
+            if run.training is None or run.training.done:
+                ended(job, run.finish())
+            else:
+                runs[run.training] = run
+        except Exception as error:  # Whatever one dies of, the others go on.
+            ended(job, error)
+
+    def after_epoch(training: Training, outcome: Outcome) -> bool:
+        run = runs[training]
+        try:
+            if isinstance(outcome, Diverged):
+                ended(run.job, run.diverge())
+            elif not run.after_epoch(outcome):
+                ended(run.job, Interrupted(f"stopped after epoch {outcome.epoch} of {run.job.stage.epochs}"))
+                return False
+            elif training.done:
+                ended(run.job, run.finish())
+        except Exception as error:  # As above.
+            ended(run.job, error)
+            return False
+        return True
+
+    train(list(runs), after_epoch)
+
+
+class _Run:
+    """One stage on its way; training is None where what it is made from has diverged."""
+
+    def __init__(self, job: Job, dataset: Dataset, device: torch.device, checkpoint_seconds: float) -> None:
+        self.job = job
+        self.training: Training | None = None
+        self._dataset = dataset
+        self._device = device
+        self._checkpoint_seconds = checkpoint_seconds
+        self._committed = 0
+        self._saved_at = time.monotonic()
+        if _starts_diverged(job.stage, job.weights):
+            return
+        self._layers, self._mask, self.training = _prepare(job.stage, dataset, job.weights, device)
+        self._retention = Retention(job.stage, dataset, self._layers)
+        state = _checkpoint(job.stage, job.weights)
+        if state is not None:
+            self.training.load(state)
+            self._retention.load(state)
+        self._committed = len(self.training.history)
+
+    def after_epoch(self, row: Epoch) -> bool:
+        """Tell of an epoch, and keep a checkpoint when it is time; False when asked to stop."""
+        stage, training = self.job.stage, self._going
+        go_on = self.job.observer.epoch(row, stage.epochs)
+        self._retention.look(training, row.epoch)
+        rewind = stage.kind == "pretrain" and row.epoch == stage.recipe.k
+        if rewind or not go_on or time.monotonic() - self._saved_at >= self._checkpoint_seconds:
+            self._checkpoint(rewind)
+        # A stage that is asked to stop after its last epoch has reached its end.
+        return go_on or training.done
+
+    def diverge(self) -> StageResult:
+        """Return the result of a training that has no end."""
+        history = self._going.history
+        self._commit()
+        return _diverged(self.job.stage, self._device, history, len(history) + 1)
+
+    def finish(self) -> StageResult:
+        """Measure what was trained, keep it, and return the result."""
+        stage, weights = self.job.stage, self.job.weights
+        if self.training is None:
+            self.job.observer.commit(())
+            return _diverged(stage, self._device, (), 0)
+        training, mask = self.training, self._mask
+        begin = time.perf_counter()
+        trained = training.weights()
+        measured = {layer: trained[layer] for layer in self._layers}
+        overlaps = _overlaps(stage, self._dataset, weights, measured, mask, self._device)
+        measuring = time.perf_counter() - begin + self._retention.seconds
+        self._commit()
+        weights.save(stage.fingerprint, "trained", trained)
+        if mask:
+            weights.save(stage.fingerprint, "mask", mask)
+        return StageResult(
+            fingerprint=stage.fingerprint,
+            epochs=tuple(training.history),
+            sparsity=sparsity(mask) if mask else 0.0,
+            seconds=sum(row.seconds for row in training.history) + measuring,
+            device=_in_words(self._device),
+            overlaps=overlaps,
+            residuals=tuple(training.penalty.residuals) if training.penalty else (),
+            versions=_versions(),
+            retention=tuple(self._retention.rows),
+        )
+
+    @property
+    def _going(self) -> Training:
+        assert self.training is not None
+        return self.training
+
+    def _commit(self) -> None:
+        self.job.observer.commit(self._going.history[self._committed :])
+        self._committed = len(self._going.history)
+
+    def _checkpoint(self, rewind: bool) -> None:
+        stage, training, weights = self.job.stage, self._going, self.job.weights
+        self._commit()
+        if rewind:
+            weights.save(stage.fingerprint, "rewind", training.weights())
+        weights.save(stage.fingerprint, "checkpoint", {**training.state(), **self._retention.state()})
+        self._saved_at = time.monotonic()
 
 
 def _checkpoint(stage: Stage, weights: Weights) -> State | None:

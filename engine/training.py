@@ -2,22 +2,25 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import astuple, dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from engine import precision
 from engine.admm import AdmmPenalty
-from engine.augment import DeviceData, batches
+from engine.augment import DeviceData, Feed
 from engine.flat import FlatParameters
+from engine.graphs import Work, recorded
 from engine.results import Epoch
 from engine.seeds import global_seed
 from engine.spec import Recipe
 
-# Images per forward pass of the evaluation: large enough to fill a core, small enough for any memory.
-EVALUATION_BATCH = 500
+# Images per forward pass of the evaluation: large enough to fill the device, small enough for any memory.
+EVALUATION_BATCH = {"cpu": 500, "cuda": 2500}
 
 
 class Diverged(ValueError):
@@ -43,96 +46,133 @@ class Training:
     """One network in training.
 
     network: with its starting weights, on the data's device. mask: prunable weight -> bool; where False the weight is
-    0.0 from the first step to the last, its gradient is dropped, and momentum never revives it.
+    0.0 from the first step to the last, its gradient is dropped, and momentum never revives it. On a GPU each training
+    has a stream of its own, and its steps are CUDA graphs unless graphs is False, which changes no number.
+
+    An epoch is `begin_epoch`, a `step` for each of `sizes`, `queue_evaluation`, `end_epoch`; only the last waits for
+    the device, so that several trainings can share one (`engine.together`). `run_epoch` is all of it.
     """
 
-    def __init__(self, network: nn.Module, data: DeviceData, schedule: Schedule, mask: Mapping[str, Tensor]) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        data: DeviceData,
+        schedule: Schedule,
+        mask: Mapping[str, Tensor],
+        graphs: bool = True,
+    ) -> None:
         self.schedule = schedule
         self.history: list[Epoch] = []
         self.penalty: AdmmPenalty | None = None
         self.network = network
+        precision.prepare(network, schedule.recipe.precision, data.device)
         self._data = data
+        self._feed = Feed(data, schedule.recipe.batch_size)
         self.flat = FlatParameters(network)
         self._mask = self.flat.join(mask, fill=1.0) if mask else None
         if self._mask is not None:
             # Not a product: a weight that is infinite or not a number must become 0 too.
             self.flat.values.masked_fill_(self._mask == 0, 0.0)
+        self._rate = torch.tensor(schedule.learning_rate, device=data.device)
         # One parameter over the whole buffer: a step of the optimiser is one fused kernel, not one for each layer.
-        self._parameter = nn.Parameter(self.flat.values)
-        self._parameter.grad = self.flat.gradients
+        parameter = nn.Parameter(self.flat.values)
+        parameter.grad = self.flat.gradients
         self._optimiser = torch.optim.SGD(
-            [self._parameter],
-            lr=schedule.learning_rate,
+            [parameter],
+            lr=self._rate,
             momentum=schedule.recipe.momentum,
             weight_decay=schedule.recipe.weight_decay,
             fused=True,
         )
+        # Made here, at zero: an optimiser that makes its own takes another path at its first step.
+        self._optimiser.state[parameter]["momentum_buffer"] = self.flat.momenta
+        self._outputs = torch.zeros(sum(self._feed.sizes), data.classes, device=data.device)
+        self._test_outputs = torch.zeros(len(data.test), data.classes, device=data.device)
+        self._graphs = graphs
+        self._recorded: dict[str | int, Work] = {}
+        self._stream = torch.cuda.Stream(data.device) if data.device.type == "cuda" else None
 
     @property
     def done(self) -> bool:
         """Whether the last epoch is trained."""
         return len(self.history) >= self.schedule.epochs
 
+    @property
+    def sequential(self) -> bool:
+        """Whether the device does one thing after the other, so that an epoch gains nothing from another beside it."""
+        return self._stream is None
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The images in each step of an epoch."""
+        return self._feed.sizes
+
     def run_epoch(self) -> Epoch:
         """Train one epoch, evaluate, and return both; Diverged when a loss is not finite."""
         begin = time.perf_counter()
-        epoch = len(self.history)
-        learning_rate = self.schedule.rate(epoch)
-        for group in self._optimiser.param_groups:
-            group["lr"] = learning_rate
-        if self.penalty is not None:
-            self.penalty.follow(learning_rate)
-        self.network.train()
-        outputs: list[Tensor] = []
-        labels: list[Tensor] = []
         schedule = self.schedule
-        with global_seed(schedule.seed, schedule.purpose, "noise", epoch):
-            for images, targets in batches(
-                self._data, schedule.recipe.batch_size, schedule.seed, schedule.purpose, epoch
-            ):
-                outputs.append(self._step(images, targets))
-                labels.append(targets)
-        # Losses and hits are counted once an epoch, from the outputs kept: no step waits for a number.
-        train_loss, train_accuracy = _score(torch.cat(outputs), torch.cat(labels))
-        test_loss, test_accuracy = self.evaluate()
+        with global_seed(schedule.seed, schedule.purpose, "noise", len(self.history)):
+            self.begin_epoch()
+            for size in self.sizes:
+                self.step(size)
+        self.queue_evaluation()
+        self.wait()
+        return self.end_epoch(time.perf_counter() - begin)
+
+    def begin_epoch(self) -> None:
+        """Set the learning rate, and draw the epoch's order and augmentation."""
+        epoch, schedule = len(self.history), self.schedule
+        rate = schedule.rate(epoch)
+        if self.penalty is not None and self.penalty.follow(rate):
+            # A recorded step has the penalty's weight in it.
+            self._recorded.clear()
+        if self._stream is not None:
+            # What was made or loaded before.
+            self._stream.wait_stream(torch.cuda.current_stream(self._data.device))
+        with self._on_stream():
+            self._rate.fill_(rate)
+            self._feed.draw(schedule.seed, schedule.purpose, epoch)
+        self.network.train()
+
+    def step(self, size: int) -> None:
+        """Train on the next batch, of so many images."""
+        with self._on_stream():
+            self._do(size, lambda: self._train_on(size))
+
+    def queue_evaluation(self) -> None:
+        """Run the test images through the network."""
+        self.network.eval()
+        with self._on_stream():
+            self._do("evaluation", self._evaluate)
+
+    def wait(self) -> None:
+        """Wait until the device has done all that was asked of it here."""
+        if self._stream is not None:
+            self._stream.synchronize()
+
+    def end_epoch(self, seconds: float) -> Epoch:
+        """Count losses and hits, and return the epoch; seconds: what it took. Diverged when a loss is not finite."""
+        epoch = len(self.history)
+        # Counted once an epoch, from the outputs kept: no step waits for a number.
+        train_loss, train_accuracy = _score(self._outputs, self._feed.labels)
+        test_loss, test_accuracy = _score(self._test_outputs, self._data.test_labels)
+        rate = self.schedule.rate(epoch)
         if not (math.isfinite(train_loss) and math.isfinite(test_loss)):
             raise Diverged(
-                f"the loss is no longer finite after epoch {epoch + 1} of {schedule.epochs} at learning rate "
-                f"{learning_rate:g}; use a lower learning rate"
+                f"the loss is no longer finite after epoch {epoch + 1} of {self.schedule.epochs} at learning rate "
+                f"{rate:g}; use a lower learning rate"
             )
         if self.penalty is not None:
             self.penalty.end_epoch(epoch + 1)
-        row = Epoch(
-            epoch + 1, learning_rate, train_loss, train_accuracy, test_loss, test_accuracy, time.perf_counter() - begin
-        )
+        row = Epoch(epoch + 1, rate, train_loss, train_accuracy, test_loss, test_accuracy, seconds)
         self.history.append(row)
         return row
 
-    def _forward(self, images: Tensor) -> Tensor:
-        if self.schedule.recipe.precision == "bf16":
-            with torch.autocast(self._data.device.type, dtype=torch.bfloat16):
-                return self.network(images).float()  # type: ignore[no-any-return]
-        return self.network(images)  # type: ignore[no-any-return]
-
-    def _step(self, images: Tensor, targets: Tensor) -> Tensor:
-        output = self._forward(images)
-        F.cross_entropy(output, targets).backward()
-        if self.penalty is not None:
-            self.penalty.add_gradient()
-        if self._mask is not None:
-            self.flat.gradients.mul_(self._mask)
-        self._optimiser.step()
-        self.flat.gradients.zero_()
-        return output.detach()
-
-    @torch.no_grad()
     def evaluate(self) -> tuple[float, float]:
         """Return mean test loss in nats and test accuracy in percent."""
-        self.network.eval()
-        return _score(
-            torch.cat([self._forward(part) for part in self._data.test.split(EVALUATION_BATCH)]),
-            self._data.test_labels,
-        )
+        self.queue_evaluation()
+        self.wait()
+        return _score(self._test_outputs, self._data.test_labels)
 
     def weights(self) -> dict[str, Tensor]:
         """Return copies of all parameters and buffers, on the CPU."""
@@ -146,10 +186,9 @@ class Training:
 
         Data order, augmentation and noise are drawn anew each epoch from the study's seed; the epoch stands for them.
         """
-        buffer = self._optimiser.state[self._parameter].get("momentum_buffer")
         return {
             **{f"weights/{name}": tensor for name, tensor in self.weights().items()},
-            **({"momenta": buffer.detach().cpu()} if buffer is not None else {}),
+            "momenta": self.flat.momenta.to("cpu", copy=True),
             "history": torch.tensor([astuple(row) for row in self.history], dtype=torch.float64).reshape(-1, 7),
             **(self.penalty.state() if self.penalty is not None else {}),
         }
@@ -160,20 +199,51 @@ class Training:
         for name, tensor in own.items():
             tensor.copy_(state[f"weights/{name}"])
         if "momenta" in state:
-            self._optimiser.state[self._parameter]["momentum_buffer"] = state["momenta"].to(self._data.device)
+            self.flat.momenta.copy_(state["momenta"])
         self.history = [Epoch(int(row[0]), *row[1:]) for row in state["history"].tolist()]
         if self.penalty is not None:
             self.penalty.load(state)
 
+    def _do(self, name: str | int, work: Work) -> None:
+        if name not in self._recorded:
+            self._recorded[name] = recorded(work, self._data.device, self._undone) if self._graphs else work
+        self._recorded[name]()
 
-def train(trainings: Sequence[Training], after_epoch: Callable[[Training, Epoch], bool]) -> None:
-    """Train networks to their last epochs, an epoch of each in turn.
+    def _train_on(self, size: int) -> None:
+        images, targets, places = self._feed.next(size)
+        output = precision.forward(self.network, images, self.schedule.recipe.precision)
+        F.cross_entropy(output, targets).backward()
+        if self.penalty is not None:
+            self.penalty.add_gradient()
+        if self._mask is not None:
+            self.flat.gradients.mul_(self._mask)
+        self._optimiser.step()
+        self.flat.gradients.zero_()
+        self._outputs.index_copy_(0, places, output.detach())
 
-    after_epoch is called with the training and its new epoch; when it returns False that training stops there.
-    """
-    going = [training for training in trainings if not training.done]
-    while going:
-        going = [training for training in going if after_epoch(training, training.run_epoch()) and not training.done]
+    @torch.no_grad()
+    def _evaluate(self) -> None:
+        begin = 0
+        for part in self._data.test.split(EVALUATION_BATCH[self._data.device.type]):
+            end = begin + len(part)
+            self._test_outputs[begin:end] = precision.forward(self.network, part, self.schedule.recipe.precision)
+            begin = end
+
+    @contextmanager
+    def _undone(self) -> Iterator[None]:
+        """Put back, at the end of the block, all that steps change."""
+        changed = (self.flat.values, self.flat.momenta, self._feed.begin, *self.network.buffers())
+        before = [tensor.clone() for tensor in changed]
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for tensor, kept in zip(changed, before, strict=True):
+                    tensor.copy_(kept)
+                self.flat.gradients.zero_()
+
+    def _on_stream(self) -> AbstractContextManager[object]:
+        return nullcontext() if self._stream is None else torch.cuda.stream(self._stream)
 
 
 def _score(outputs: Tensor, labels: Tensor) -> tuple[float, float]:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from engine.augment import DeviceData, Feed
 from engine.dataset import Dataset
 from engine.plan import Images, Plan, Stage, plan
 from engine.results import Epoch, StageResult
@@ -26,6 +27,13 @@ def made_dataset(train: int = 96, test: int = 48, size: int = 8, channels: int =
         return pixels.to(torch.uint8), labels
 
     return Dataset(*images(train), *images(test), tuple(str(i) for i in range(classes)))
+
+
+def batches(data: DeviceData, batch_size: int, seed: int, purpose: str, epoch: int) -> list[tuple[Tensor, Tensor]]:
+    """Return one epoch's images and labels, batch by batch."""
+    feed = Feed(data, batch_size)
+    feed.draw(seed, purpose, epoch)
+    return [feed.next(size)[:2] for size in feed.sizes]
 
 
 class MemoryWeights:

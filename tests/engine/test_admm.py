@@ -6,8 +6,7 @@ import torch
 from engine.admm import AdmmPenalty, automatic_rho
 from engine.masks import sparsity
 from engine.networks import prunable
-from engine.training import train
-from tests.engine.test_training import equal, training_of
+from tests.engine.test_training import equal, run, training_of
 
 
 def admm_training(epochs: int = 12, period: int = 2, **settings):
@@ -20,7 +19,7 @@ def admm_training(epochs: int = 12, period: int = 2, **settings):
 
 def test_the_primal_residual_falls() -> None:
     training = admm_training(epochs=120, period=10)
-    train([training], lambda *_: True)
+    run(training)
     residuals = training.penalty.residuals
     assert len(residuals) == 12
     assert max(residuals[-4:]) < residuals[0] / 10
@@ -29,7 +28,7 @@ def test_the_primal_residual_falls() -> None:
 
 def test_z_meets_the_budget_and_is_nearest_in_each_layer() -> None:
     training = admm_training()
-    train([training], lambda *_: True)
+    run(training)
     z = training.flat.split(training.penalty._z)
     layers = prunable(training.network)
     assert sparsity({layer: z[layer] != 0 for layer in layers}) == pytest.approx(0.8, abs=0.01)
@@ -50,19 +49,19 @@ def test_the_gradient_is_that_of_the_penalty() -> None:
 
 def test_resumed_admm_equals_uninterrupted_bit_for_bit() -> None:
     whole = admm_training(epochs=6)
-    train([whole], lambda *_: True)
+    run(whole)
     first = admm_training(epochs=6)
-    train([first], lambda training, row: row.epoch < 3)
+    run(first, 3)
     second = admm_training(epochs=6)
     second.load(first.state())
-    train([second], lambda *_: True)
+    run(second)
     assert second.penalty.residuals == whole.penalty.residuals
     assert equal(whole.state() | {"history": torch.zeros(1)}, second.state() | {"history": torch.zeros(1)})
 
 
 def test_a_lower_learning_rate_leaves_the_pull_and_the_dual_variable_as_they_are() -> None:
     training = admm_training(epochs=4, rho=0.5)
-    train([training], lambda *_: True)
+    run(training)
     penalty = training.penalty
     dual, pull = penalty._rho * penalty._u, penalty._rho * penalty._learning_rate
     penalty.follow(0.005)

@@ -1,8 +1,9 @@
 import pytest
 import torch
 
-from engine.augment import PADDING, batches, to_device
+from engine.augment import PADDING, to_device
 from engine.dataset import Dataset
+from tests.engine.conftest import batches
 
 CPU = torch.device("cpu")
 
@@ -94,5 +95,5 @@ def test_batches_of_one_image_hold_them_all() -> None:
 
 def test_images_are_channels_last_in_memory() -> None:
     data = to_device(numbered(), "crop_flip", CPU)
-    images, _ = next(batches(data, 4, 0, "pretrain", 0))
+    images, _ = batches(data, 4, 0, "pretrain", 0)[0]
     assert images.is_contiguous(memory_format=torch.channels_last)

@@ -4,13 +4,14 @@ import pytest
 import torch
 from torch import nn
 
-from engine.augment import batches, to_device
+from engine.augment import to_device
 from engine.masks import magnitude_mask
 from engine.networks import NETWORKS, build, prunable
 from engine.seeds import global_seed
 from engine.spec import Recipe
-from engine.training import Diverged, Schedule, Training, train
-from tests.engine.conftest import made_dataset
+from engine.together import Outcome, train
+from engine.training import Diverged, Schedule, Training
+from tests.engine.conftest import batches, made_dataset
 
 CPU = torch.device("cpu")
 
@@ -29,8 +30,15 @@ def training_of(
     return Training(network.to(device), data, Schedule(settings, rate, settings.epochs, seed, "retrain"), mask)
 
 
-def run(training: Training) -> Training:
-    train([training], lambda *_: True)
+def run(training: Training, epochs: int | None = None) -> Training:
+    """Train to the end, or to some epoch, and return the training."""
+
+    def after_epoch(training: Training, outcome: Outcome) -> bool:
+        if isinstance(outcome, Diverged):
+            raise outcome
+        return outcome.epoch != epochs
+
+    train([training], after_epoch)
     return training
 
 
@@ -72,14 +80,13 @@ def test_pruned_weights_are_zero_after_every_step(name: str, monkeypatch: pytest
     gone = training._mask == 0
     assert 0.5 < float(gone.float().mean()) < 0.95
     steps = []
-    step = training._step
+    step = training.step
 
-    def watched(images, labels):
-        output = step(images, labels)
+    def watched(size: int) -> None:
+        step(size)
         steps.append(bool((training.flat.values[gone] == 0.0).all()))
-        return output
 
-    monkeypatch.setattr(training, "_step", watched)
+    monkeypatch.setattr(training, "step", watched)
     training.run_epoch()
     assert len(steps) == 3
     assert all(steps)
@@ -97,7 +104,7 @@ def test_resumed_training_equals_uninterrupted_bit_for_bit(name: str) -> None:
     torch.set_num_threads(1)
     whole = run(training_of(name, epochs=3))
     first = training_of(name, epochs=3)
-    train([first], lambda training, row: row.epoch < 2)
+    run(first, 2)
     assert len(first.history) == 2
     second = training_of(name, epochs=3)
     second.load(first.state())

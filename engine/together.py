@@ -1,0 +1,119 @@
+"""Several trainings at once on one device: each gives the numbers that it gives alone."""
+
+import functools
+import itertools
+import time
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import nn
+
+from engine.results import Epoch
+from engine.training import Diverged, Training
+
+# Networks side by side on one GPU, at most: beyond, more of them measured no faster anywhere would only take memory.
+MOST = 32
+# One more doubling has to bring so much more speed, or it is left.
+WORTHWHILE = 1.05
+# Of the GPU's memory, what the trainings may take; evaluation, measuring and other processes need the rest.
+MEMORY_SHARE = 0.8
+TIMED_STEPS = 20
+
+Outcome = Epoch | Diverged
+
+
+def train(trainings: Sequence[Training], after_epoch: Callable[[Training, Outcome], bool]) -> None:
+    """Train networks to their last epochs.
+
+    after_epoch is called with a training and its new epoch, or with why there is none; when it returns False, and after
+    the last epoch or a divergence, that training ends there while the others go on.
+    """
+    going = [training for training in trainings if not training.done]
+    while going:
+        outcomes = run_epochs(going)
+        going = [
+            training
+            for training, outcome in zip(going, outcomes, strict=True)
+            if after_epoch(training, outcome) and isinstance(outcome, Epoch) and not training.done
+        ]
+
+
+def run_epochs(trainings: Sequence[Training]) -> list[Outcome]:
+    """Train an epoch of each, and return it or why there is none.
+
+    On a GPU their steps are queued in turn, each on its training's own stream, and run side by side; the seconds of an
+    epoch are then its share. On a CPU one epoch follows the other: processes, one per core, are what runs side by side.
+    """
+    if len(trainings) == 1 or any(training.sequential for training in trainings):
+        return [_outcome(training.run_epoch) for training in trainings]
+    return side_by_side(trainings)
+
+
+def side_by_side(trainings: Sequence[Training]) -> list[Outcome]:
+    """Train an epoch of each, step by step in turn."""
+    begin = time.perf_counter()
+    for training in trainings:
+        training.begin_epoch()
+    for step in itertools.zip_longest(*(training.sizes for training in trainings)):
+        for training, size in zip(trainings, step, strict=True):
+            if size is not None:
+                training.step(size)
+    for training in trainings:
+        training.queue_evaluation()
+    for training in trainings:
+        training.wait()
+    share = (time.perf_counter() - begin) / len(trainings)
+    return [_outcome(functools.partial(training.end_epoch, share)) for training in trainings]
+
+
+def _outcome(epoch: Callable[[], Epoch]) -> Outcome:
+    try:
+        return epoch()
+    except Diverged as diverged:
+        return diverged
+
+
+def is_random(network: nn.Module) -> bool:
+    """Return whether a network draws while it trains: from the device's one generator, so that it must train alone."""
+    return any(isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0 for module in network.modules())
+
+
+def how_many(make: Callable[[], Training], device: torch.device) -> int:
+    """Return how many trainings of one shape to run side by side on a device, from a short measurement; 1 on a CPU.
+
+    make: returns one such training, which is used up. Their number is doubled while that makes the whole faster by
+    `WORTHWHILE`, and fits into `MEMORY_SHARE` of the memory.
+    """
+    if device.type != "cuda":
+        return 1
+    trainings = [make()]
+    if is_random(trainings[0].network):
+        return 1
+    before = torch.cuda.memory_allocated(device)
+    best, speed = 1, _steps_per_second(trainings)
+    each = max(1, torch.cuda.memory_reserved(device) - before)
+    free, total = torch.cuda.mem_get_info(device)
+    fitting = 1 + int(max(0.0, free - (1 - MEMORY_SHARE) * total) // each)
+    while best * 2 <= min(MOST, fitting):
+        trainings += [make() for _ in range(best)]
+        faster = _steps_per_second(trainings)
+        if faster < WORTHWHILE * speed:
+            break
+        best, speed = best * 2, faster
+    return best
+
+
+def _steps_per_second(trainings: Sequence[Training]) -> float:
+    """Return steps per second of all trainings together, after one that records."""
+    size = trainings[0].sizes[0]
+    for training in trainings:
+        training.begin_epoch()
+        training.step(size)
+        training.wait()
+    begin = time.perf_counter()
+    for _ in range(TIMED_STEPS):
+        for training in trainings:
+            training.step(size)
+    for training in trainings:
+        training.wait()
+    return TIMED_STEPS * len(trainings) / (time.perf_counter() - begin)
