@@ -25,12 +25,14 @@ class BasicBlock(nn.Module):
         self.widen = channels_out - channels_in
 
     def forward(self, x: Tensor) -> Tensor:
-        out = F.relu(self.bn1(self.conv1(x)))
+        # In place: what batch norm puts out, nothing else needs.
+        out = F.relu(self.bn1(self.conv1(x)), inplace=True)
         out = self.bn2(self.conv2(out))
         if self.stride != 1 or self.widen:
             x = x[:, :, :: self.stride, :: self.stride]
             x = F.pad(x, (0, 0, 0, 0, self.widen // 2, self.widen - self.widen // 2))
-        return F.relu(out + x)
+        out += x
+        return F.relu(out, inplace=True)
 
 
 def resnet20(channels: int, image_size: int, classes: int) -> nn.Module:
@@ -38,7 +40,7 @@ def resnet20(channels: int, image_size: int, classes: int) -> nn.Module:
     layers: dict[str, nn.Module] = {
         "conv": nn.Conv2d(channels, 16, 3, padding=1, bias=False),
         "bn": nn.BatchNorm2d(16),
-        "relu": nn.ReLU(),
+        "relu": nn.ReLU(inplace=True),
     }
     width = 16
     for stage, stage_width in enumerate((16, 32, 64), start=1):
@@ -66,7 +68,7 @@ def vgg11(channels: int, image_size: int, classes: int) -> nn.Module:
     ):
         layers[f"conv{number}"] = nn.Conv2d(width, channels_out, 3, padding=1, bias=False)
         layers[f"bn{number}"] = nn.BatchNorm2d(channels_out)
-        layers[f"relu{number}"] = nn.ReLU()
+        layers[f"relu{number}"] = nn.ReLU(inplace=True)
         width = channels_out
         if pooled and size >= 2:
             layers[f"pool{number}"] = nn.MaxPool2d(2)
@@ -106,9 +108,9 @@ def lenet300(channels: int, image_size: int, classes: int) -> nn.Module:
     layers: dict[str, nn.Module] = {
         "flatten": nn.Flatten(),
         "fc1": nn.Linear(channels * image_size**2, 300),
-        "relu1": nn.ReLU(),
+        "relu1": nn.ReLU(inplace=True),
         "fc2": nn.Linear(300, 100),
-        "relu2": nn.ReLU(),
+        "relu2": nn.ReLU(inplace=True),
         "fc3": nn.Linear(100, classes),
     }
     network = nn.Sequential(OrderedDict(layers))
