@@ -105,7 +105,7 @@ class Simulated:
             self._done.lost += 1
             return []
         finally:
-            self._heartbeat.hold(None)
+            self._heartbeat.hold()
 
     def _train(self, stage: Stage, message: Message) -> list[Message]:
         observer = LeasedObserver(self._redis, message, self._name, self._timing, self._stopping)

@@ -11,8 +11,8 @@ from data import measured
 from data.files import ArtifactError, Files, StoreAway
 from data.kept import Kept, recognised
 from data.sealed import Damaged, open_tensors, open_values, seal_tensors, seal_values
+from engine.preparing import WeightsLost
 from engine.results import StageResult
-from engine.stages import WeightsLost
 
 __all__ = ["ArtifactError", "ArtifactLost", "Artifacts", "ResultDamaged", "StoreAway"]
 

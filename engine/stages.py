@@ -1,47 +1,28 @@
 """Run one stage: load what it starts from, train it, measure it, and keep its weights."""
 
 import logging
-import math
 import platform
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import torch
-from torch import Tensor
 
-from engine import starts
-from engine.admm import AdmmPenalty, automatic_rho
-from engine.augment import to_device
+from engine import preparing, together
 from engine.dataset import Dataset
-from engine.masks import Mask, sparsity
-from engine.networks import prunable
-from engine.overlap import P_GRID, overlap_counts
+from engine.masks import sparsity
 from engine.plan import ENGINE_VERSION, Stage
-from engine.pruners import make_mask
-from engine.results import Epoch, Overlap, StageResult
+from engine.preparing import State, Weights, WeightsLost, prepare
+from engine.results import Epoch, StageResult
 from engine.retention import Retention
-from engine.together import Outcome, train
-from engine.training import Diverged, Schedule, Training
+from engine.training import Diverged, Training
 
 log = logging.getLogger(__name__)
-
-State = dict[str, Tensor]
-T = TypeVar("T")
 
 
 class Interrupted(Exception):
     """The observer asked to stop; the checkpoint is written and the stage can be resumed anywhere."""
-
-
-class WeightsLost(Exception):
-    """Kept tensors of a stage, by fingerprint and name, are missing or damaged."""
-
-    def __init__(self, fingerprint: str, name: str, message: str) -> None:
-        self.fingerprint = fingerprint
-        self.name = name
-        super().__init__(message)
 
 
 # What a finished stage has kept, by its kind: what its children may ask for.
@@ -51,22 +32,6 @@ KEPT = {"pretrain": ("initial", "rewind", "trained"), "admm": ("trained",), "ret
 def kept(stage: Stage, result: StageResult) -> tuple[str, ...]:
     """Return the names of the weights that a finished stage has kept; of one that diverged, none that anybody needs."""
     return KEPT[stage.kind] if result.diverged is None else ()
-
-
-class Weights(Protocol):
-    """Where tensors and results are kept, by the stage's fingerprint.
-
-    Names of tensors are initial, rewind, trained, mask and checkpoint. load raises WeightsLost for what is missing or
-    damaged; result answers None for what is missing.
-    """
-
-    def save(self, fingerprint: str, name: str, tensors: Mapping[str, Tensor]) -> None: ...
-
-    def load(self, fingerprint: str, name: str) -> State: ...
-
-    def exists(self, fingerprint: str, name: str) -> bool: ...
-
-    def result(self, fingerprint: str) -> StageResult | None: ...
 
 
 class Observer(Protocol):
@@ -133,29 +98,26 @@ def run_stages(
     for job in jobs:
         try:
             run = _Run(job, dataset, device, checkpoint_seconds)
+            outcome: StageResult | Exception | None = None
             if run.training is None or run.training.done:
-                ended(job, run.finish())
-            else:
-                runs[run.training] = run
+                outcome = run.finish()
         except Exception as error:  # Whatever one dies of, the others go on.
-            ended(job, error)
+            outcome = error
+        if outcome is not None:
+            ended(job, outcome)
+        elif run.training is not None:
+            runs[run.training] = run
 
-    def after_epoch(training: Training, outcome: Outcome) -> bool:
-        run = runs[training]
+    def after_epoch(training: Training, trained: together.Outcome) -> bool:
         try:
-            if isinstance(outcome, Diverged):
-                ended(run.job, run.diverge())
-            elif not run.after_epoch(outcome):
-                ended(run.job, Interrupted(f"stopped after epoch {outcome.epoch} of {run.job.stage.epochs}"))
-                return False
-            elif training.done:
-                ended(run.job, run.finish())
+            outcome = runs[training].after_epoch(trained)
         except Exception as error:  # As above.
-            ended(run.job, error)
-            return False
-        return True
+            outcome = error
+        if outcome is not None:
+            ended(runs.pop(training).job, outcome)
+        return outcome is None
 
-    train(list(runs), after_epoch)
+    together.train(list(runs), after_epoch)
 
 
 class _Run:
@@ -171,7 +133,7 @@ class _Run:
         self._saved_at = time.monotonic()
         if _starts_diverged(job.stage, job.weights):
             return
-        self._layers, self._mask, self.training = _prepare(job.stage, dataset, job.weights, device)
+        self._layers, self._mask, self.training = prepare(job.stage, dataset, job.weights, device)
         self._retention = Retention(job.stage, dataset, self._layers)
         state = _checkpoint(job.stage, job.weights)
         if state is not None:
@@ -179,22 +141,21 @@ class _Run:
             self._retention.load(state)
         self._committed = len(self.training.history)
 
-    def after_epoch(self, row: Epoch) -> bool:
-        """Tell of an epoch, and keep a checkpoint when it is time; False when asked to stop."""
+    def after_epoch(self, trained: together.Outcome) -> StageResult | Exception | None:
+        """Tell of an epoch, and keep a checkpoint when it is time; return how the stage ended where it did."""
         stage, training = self.job.stage, self._going
-        go_on = self.job.observer.epoch(row, stage.epochs)
-        self._retention.look(training, row.epoch)
-        rewind = stage.kind == "pretrain" and row.epoch == stage.recipe.k
+        if isinstance(trained, Diverged):
+            self._commit()
+            return _diverged(stage, self._device, training.history, len(training.history) + 1)
+        go_on = self.job.observer.epoch(trained, stage.epochs)
+        self._retention.look(training, trained.epoch)
+        rewind = stage.kind == "pretrain" and trained.epoch == stage.recipe.k
         if rewind or not go_on or time.monotonic() - self._saved_at >= self._checkpoint_seconds:
             self._checkpoint(rewind)
         # A stage that is asked to stop after its last epoch has reached its end.
-        return go_on or training.done
-
-    def diverge(self) -> StageResult:
-        """Return the result of a training that has no end."""
-        history = self._going.history
-        self._commit()
-        return _diverged(self.job.stage, self._device, history, len(history) + 1)
+        if training.done:
+            return self.finish()
+        return None if go_on else Interrupted(f"stopped after epoch {trained.epoch} of {stage.epochs}")
 
     def finish(self) -> StageResult:
         """Measure what was trained, keep it, and return the result."""
@@ -206,7 +167,7 @@ class _Run:
         begin = time.perf_counter()
         trained = training.weights()
         measured = {layer: trained[layer] for layer in self._layers}
-        overlaps = _overlaps(stage, self._dataset, weights, measured, mask, self._device)
+        overlaps = preparing.overlaps(stage, self._dataset, weights, measured, mask, self._device)
         measuring = time.perf_counter() - begin + self._retention.seconds
         self._commit()
         weights.save(stage.fingerprint, "trained", trained)
@@ -278,84 +239,3 @@ def _in_words(device: torch.device) -> str:
 
 def _versions() -> dict[str, str]:
     return {"engine": str(ENGINE_VERSION), "torch": torch.__version__, "python": platform.python_version()}
-
-
-def _prepare(
-    stage: Stage, dataset: Dataset, weights: Weights, device: torch.device
-) -> tuple[tuple[str, ...], Mask, Training]:
-    """Return the prunable layers, the mask (empty for dense training) and the training, ready to run."""
-    network = starts.reinit(stage, dataset) if stage.start == "reinit" else starts.initial(stage, dataset)
-    layers = prunable(network)
-    mask: Mask = {}
-    if stage.kind == "pretrain":
-        weights.save(stage.fingerprint, "initial", starts.state(network))
-    elif stage.kind == "admm":
-        network.load_state_dict(weights.load(_given(stage.root, stage), "trained"))
-    else:
-        if stage.start != "reinit":
-            source = starts.SOURCES[_given(stage.start, stage)]
-            network.load_state_dict(weights.load(_given(stage.root, stage), source))
-        mask = _mask(stage, weights, layers)
-        shapes = {layer: network.state_dict()[layer].shape for layer in layers}
-        if odd := [layer for layer in layers if mask[layer].shape != shapes[layer]]:
-            raise ValueError(
-                f"the mask of {odd[0]} is {tuple(mask[odd[0]].shape)}, the layer {tuple(shapes[odd[0]])}: the weights "
-                f"kept of stage {stage.parent} are another network's; remove them and its result, then launch again"
-            )
-    data = to_device(dataset, stage.recipe.augmentation, device)
-    schedule = Schedule(stage.recipe, stage.learning_rate, stage.epochs, stage.seed, stage.kind)
-    training = Training(network.to(device), data, schedule, mask)
-    if stage.admm is not None:
-        steps = stage.admm.period * math.ceil(len(data.train) / stage.recipe.batch_size)
-        rho = stage.admm.rho or automatic_rho(stage.learning_rate, stage.recipe.momentum, steps)
-        training.penalty = AdmmPenalty(
-            training.flat,
-            layers,
-            stage.sparsity,
-            stage.scope or "layer",
-            rho=rho,
-            learning_rate=stage.learning_rate,
-            period=stage.admm.period,
-        )
-    return layers, mask, training
-
-
-def _mask(stage: Stage, weights: Weights, layers: tuple[str, ...]) -> Mask:
-    """Return the mask that a retraining holds, made from its parent's trained weights."""
-    parent = _given(stage.parent, stage)
-    trained = weights.load(parent, "trained")
-    within = weights.load(parent, "mask") if len(stage.rounds) > 1 else None
-    kernels = {layer: trained[layer] for layer in layers}
-    return make_mask(_given(stage.score, stage), kernels, stage.sparsity, stage.scope or "layer", within, stage.seed)
-
-
-def _overlaps(
-    stage: Stage, dataset: Dataset, weights: Weights, trained: State, mask: Mask, device: torch.device
-) -> tuple[Overlap, ...]:
-    """Return the overlap ratios that a stage records (figures 2 and 4-6, table 1)."""
-
-    def measure(pair: str, a: State, b: State, within: Mask | None = None) -> Overlap:
-        return Overlap(pair, tuple(overlap_counts(on_device(a), on_device(b), P_GRID, within and on_device(within))))
-
-    def on_device(tensors: State) -> State:
-        return {layer: tensors[layer].to(device) for layer in trained}
-
-    initial = starts.state(starts.initial(stage, dataset))
-    if stage.kind == "pretrain":
-        return (measure("initial_pretrained", initial, trained),)
-    if stage.start != "finetune":
-        return ()
-    reinit = starts.state(starts.reinit(stage, dataset))
-    pretrained = weights.load(_given(stage.root, stage), "trained")
-    return (
-        measure("ticket_finetuned", initial, trained, mask),
-        measure("reinit_finetuned", reinit, trained, mask),
-        measure("finetuned_initial", trained, initial),
-        measure("finetuned_pretrained", trained, pretrained),
-    )
-
-
-def _given(value: T | None, stage: Stage) -> T:
-    if value is None:
-        raise ValueError(f"stage {stage.fingerprint} ({stage.kind}) lacks a setting that its kind needs")
-    return value

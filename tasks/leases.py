@@ -28,6 +28,8 @@ FINGERPRINT = re.compile(r"[0-9a-f]{32}")
 FAILURES_ALLOWED = 2
 DEATHS_ALLOWED = 5
 LOSSES_ALLOWED = 5
+# Of the queued stages, those that are looked at for one that can be trained beside another.
+LOOKED_AT = 500
 
 State = Literal["waiting", "queued", "running", "done", "failed", "cancelled"]
 
@@ -127,6 +129,20 @@ def claim(redis: Redis, message: Message, worker: str, host: str, device: str, l
     """Take a queued stage for `lease` seconds; None where another worker has it or the message is out of date."""
     spec = _run(redis, "claim", message.fingerprint, message.attempt, worker, host, device, _ms(lease))
     return None if spec is None else Stage.model_validate_json(spec)
+
+
+def claim_alike(
+    redis: Redis, stage: Stage, most: int, workers: int, worker: str, host: str, device: str, lease: float
+) -> list[tuple[Message, Stage]]:
+    """Take queued stages that can be trained side by side with one that this worker has.
+
+    These have its network, images, batch size, precision and augmentation. most: how many more. workers: those that
+    live, this one among them; of the stages that are queued no more than a fair share is taken. The messages of those
+    taken are still on their way, and find them claimed.
+    """
+    spec = stage.model_dump_json()
+    found = _run(redis, "claim_alike", spec, worker, host, device, _ms(lease), most, max(1, workers), LOOKED_AT)
+    return [(Message(str(name), int(attempt)), Stage.model_validate_json(spec)) for name, attempt, spec in found]
 
 
 def renew(redis: Redis, message: Message, lease: float, epochs: Iterable[Epoch] = ()) -> None:

@@ -17,6 +17,7 @@ import torch
 
 from data.artifacts import Artifacts
 from data.datasets import load_images
+from engine.allocation import keep_freed_memory
 from engine.dataset import Dataset
 from engine.plan import Images, Plan, Stage
 from engine.results import Epoch, StageResult
@@ -48,6 +49,7 @@ class _Bench:
 
     def __init__(self, artifacts: str, home: Path, device: str, threads: int, report: Report, stopping: Flag) -> None:
         torch.set_num_threads(threads)
+        keep_freed_memory()
         self._artifacts = Artifacts(artifacts)
         self._home = home
         self._device = torch.device(device)

@@ -43,14 +43,18 @@ class LeasedObserver:
         self._stopping = stopping
         self._trained = trained
         self._shown_at = -SHOW_SECONDS
+        self._heard_at: float | None = None
         self._seconds: float | None = None
 
     def epoch(self, row: Epoch, total: int) -> bool:
         """Show the epoch to whoever watches, a few times a second at most; False once this worker has to stop."""
         self._trained()
-        # Smoothed: single epochs of a small network vary by half.
-        self._seconds = row.seconds if self._seconds is None else 0.8 * self._seconds + 0.2 * row.seconds
         now = time.monotonic()
+        # From one epoch to the next: beside others on a GPU, an epoch's own seconds are only its share.
+        seconds = row.seconds if self._heard_at is None else now - self._heard_at
+        self._heard_at = now
+        # Smoothed: single epochs of a small network vary by half.
+        self._seconds = seconds if self._seconds is None else 0.8 * self._seconds + 0.2 * seconds
         if now - self._shown_at >= SHOW_SECONDS or row.epoch == total:
             self._shown_at = now
             fields: dict[str, str | float] = {
@@ -72,7 +76,7 @@ class LeasedObserver:
 
 
 class Heartbeat:
-    """Tells that this worker lives and renews the lease of what it trains, from a thread of its own.
+    """Tells that this worker lives and renews the leases of what it trains, from a thread of its own.
 
     gpu: returns used and total bytes of the worker's GPU, None where it has none or does not use it yet.
     """
@@ -88,7 +92,7 @@ class Heartbeat:
         self._worker = replace(worker, heartbeat=timing.heartbeat)
         self._timing = timing
         self._gpu = gpu
-        self._message: Message | None = None
+        self._messages: tuple[Message, ...] = ()
         self._draining = False
         self._stages = 0
         self._epochs = 0
@@ -110,11 +114,14 @@ class Heartbeat:
         except RedisError as error:
             log.warning("Redis does not answer, so this worker will be listed as silent: %s", error)
 
-    def hold(self, message: Message | None) -> None:
-        """Renew this message's lease from now on; None for none."""
-        self._message = message
-        stage = message.fingerprint if message else None
-        self._worker = replace(self._worker, stage=stage, since=datetime.now(UTC), trouble=None)
+    def hold(self, *messages: Message) -> None:
+        """Renew the leases of these messages from now on, and of no other."""
+        if messages[:1] != self._messages[:1]:
+            self._worker = replace(self._worker, since=datetime.now(UTC))
+        self._messages = messages
+        fingerprints = tuple(message.fingerprint for message in messages)
+        stage = fingerprints[0] if fingerprints else None
+        self._worker = replace(self._worker, stage=stage, beside=fingerprints[1:], trouble=None)
         self._beat()
 
     def trouble(self, text: str | None) -> None:
@@ -143,16 +150,14 @@ class Heartbeat:
             if self._ended.is_set():
                 return
             self._beat()
-            message = self._message
-            if message is None:
-                continue
-            try:
-                leases.renew(self._redis, message, self._timing.lease)
-            except (LeaseLost, Cancelled):
-                # The training thread finds out by itself before it writes anything.
-                log.info("stage %s is no longer ours", message.fingerprint)
-            except RedisError as error:
-                log.warning("cannot renew the lease of %s: %s", message.fingerprint, error)
+            for message in self._messages:
+                try:
+                    leases.renew(self._redis, message, self._timing.lease)
+                except (LeaseLost, Cancelled):
+                    # The training thread finds out by itself before it writes anything.
+                    log.info("stage %s is no longer ours", message.fingerprint)
+                except RedisError as error:
+                    log.warning("cannot renew the lease of %s: %s", message.fingerprint, error)
 
     def _beat(self) -> None:
         now = replace(

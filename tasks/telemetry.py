@@ -50,6 +50,7 @@ class Memory:
 class Worker:
     """A worker process; stage is the fingerprint that it trains, None when idle; times are UTC.
 
+    beside: fingerprints of those that it trains side by side with the stage.
     since: of its present stage or idleness. seen: when it was last heard of. started: its process. boot: see
     `tasks.host.boot`. heartbeat: seconds between two signs of life. draining: asked to stop, it finishes its epoch.
     trouble: what it waits for before it can go on. stages, epochs: done since it started. gpu: its name.
@@ -71,6 +72,7 @@ class Worker:
     epochs: int = 0
     gpu: str | None = None
     memory: Memory | None = None
+    beside: tuple[str, ...] = ()
 
     @property
     def state(self) -> Literal["training", "idle", "draining"]:

@@ -1,4 +1,4 @@
-"""One worker process: it takes stages from the queue, one at a time, and trains them on one device."""
+"""One worker process: it takes stages from the queue and trains them on one device."""
 
 import argparse
 import logging
@@ -23,12 +23,15 @@ from redis.exceptions import RedisError
 from data.artifacts import ArtifactLost, Artifacts, StoreAway
 from data.datasets import load_images
 from data.settings import Settings, settings
+from engine.allocation import keep_freed_memory
 from engine.dataset import Dataset
 from engine.plan import ENGINE_VERSION, Images, Stage
+from engine.preparing import WeightsLost
 from engine.results import StageResult
-from engine.stages import Interrupted, WeightsLost, kept, run_stage
-from tasks import devices, host, leases, queue
+from engine.stages import Interrupted, Job, kept, run_stages
+from tasks import devices, host, leases, queue, telemetry
 from tasks.broker import client
+from tasks.bundles import Bundles
 from tasks.exposed import warn_if_open
 from tasks.leases import Cancelled, LeaseLost, Message, Timing
 from tasks.observer import Heartbeat, LeasedObserver
@@ -59,6 +62,7 @@ class Trainer:
         self.name = host.worker_name(os.getpid())
         self.redis: Redis = client(config, PATIENCE)
         self.artifacts = Artifacts(config.artifacts)
+        self.bundles = Bundles(self.device, config.together)
         self.celery = queue.make_app(config)
         self.stopping = threading.Event()
         self.busy = False
@@ -79,28 +83,94 @@ class Trainer:
         self.heartbeat = Heartbeat(client(config), worker, timing, partial(devices.gpu_memory, self.device))
 
     def train(self, fingerprint: str, attempt: int) -> None:
-        """Train a stage, if it is still to be had, and send what can be trained after it."""
+        """Train a stage, if it is still to be had, and send what can be trained after it.
+
+        Beside it the worker trains queued stages of its shape, as many as are fastest on the device.
+        """
         message = Message(fingerprint, attempt)
         self.busy = True
         try:
-            self._send(self._messages_after(message))
+            if self.stopping.is_set():
+                self._send([message])
+                return
+            stage = leases.claim(self.redis, message, self.name, self.host, str(self.device), self.timing.lease)
+            if stage is None:
+                log.info("stage %s, attempt %d, is not to be had", fingerprint, attempt)
+                return
+            self._train(message, stage)
         except (RedisError, OperationalError) as error:
-            # The lease runs out, and the reaper gives the stage to a worker that reaches Redis.
-            log.error("stage %s is given up, since Redis has gone: %s", fingerprint, error)
+            # The leases run out, and the reaper gives the stages to a worker that reaches Redis.
+            log.error("stage %s and those beside it are given up, since Redis has gone: %s", fingerprint, error)
         finally:
+            self.heartbeat.hold()
             self.busy = False
 
-    def _messages_after(self, message: Message) -> list[Message]:
-        if self.stopping.is_set():
-            return [message]
-        stage = leases.claim(self.redis, message, self.name, self.host, str(self.device), self.timing.lease)
-        if stage is None:
-            log.info("stage %s, attempt %d, is not to be had", message.fingerprint, message.attempt)
-            return []
-        self.heartbeat.hold(message)
+    def _train(self, message: Message, stage: Stage) -> None:
+        held: dict[Message, PatientArtifacts] = {}
+        messages: dict[str, Message] = {}
+        jobs: list[Job] = []
+
+        def begin(message: Message, stage: Stage) -> None:
+            held[message] = self._artifacts_for(message)
+            self.heartbeat.hold(*held)
+            try:
+                self._check_engine(stage, message)
+                result = _kept_result(stage, held[message])
+            except Exception as error:  # Whatever a stage dies of is kept with it, and the worker lives on.
+                end(message, error)
+                return
+            if result is not None:
+                end(message, result)
+                return
+            log.info("stage %s begins, attempt %d", message.fingerprint, message.attempt)
+            observer = LeasedObserver(
+                self.redis, message, self.name, self.timing, self.stopping, self.heartbeat.count_epoch
+            )
+            messages[stage.fingerprint] = message
+            jobs.append(Job(stage, held[message], observer))
+
+        def end(message: Message, outcome: StageResult | Exception) -> None:
+            self._send(self._messages_after(message, held.pop(message), outcome))
+            self.heartbeat.hold(*held)
+
+        begin(message, stage)
+        if not jobs:
+            return
         try:
-            result = self._result(stage, message)
-            ready = leases.done(self.redis, message, result)
+            dataset = _dataset(stage.images, self.home, self.artifacts)
+            for other in self._claim_beside(stage, dataset):
+                begin(*other)
+            run_stages(jobs, dataset, self.device, lambda job, outcome: end(messages[job.stage.fingerprint], outcome))
+        except (RedisError, OperationalError):
+            raise
+        except torch.OutOfMemoryError as error:
+            self.bundles.shrink(stage)
+            alone = len(held) == 1
+            for message in list(held):
+                end(message, error if alone else Interrupted(f"beside others, memory ran out: {error}"))
+        except Exception as error:  # As above.
+            for message in list(held):
+                end(message, error)
+
+    def _claim_beside(self, stage: Stage, dataset: Dataset) -> list[tuple[Message, Stage]]:
+        """Return queued stages that are now this worker's, to be trained side by side with one that it has."""
+        more = self.bundles.size(stage, dataset) - 1
+        if more == 0:
+            return []
+        workers = len(telemetry.workers(self.redis))
+        place = (self.name, self.host, str(self.device), self.timing.lease)
+        return leases.claim_alike(self.redis, stage, more, workers, *place)
+
+    def _messages_after(
+        self, message: Message, artifacts: PatientArtifacts, outcome: StageResult | Exception
+    ) -> list[Message]:
+        """Keep how a stage ended, and return what has to be sent for it."""
+        try:
+            if isinstance(outcome, Exception):
+                raise outcome
+            artifacts.finish(message.fingerprint, outcome)
+            artifacts.delete(message.fingerprint, "checkpoint")
+            ready = leases.done(self.redis, message, outcome)
             self.heartbeat.count_stage()
             log.info("stage %s is done", message.fingerprint)
             return ready
@@ -115,7 +185,7 @@ class Trainer:
         except StoreAway as away:
             log.error("stage %s is handed back: %s", message.fingerprint, away)
             self._send(leases.release(self.redis, message))
-            self.heartbeat.hold(None)
+            self.heartbeat.hold()
             self.stopping.wait(REST)
             return []
         except WeightsLost as lost:
@@ -125,34 +195,21 @@ class Trainer:
         except Exception as error:  # Whatever a stage dies of is kept with it, and the worker lives on.
             log.exception("stage %s failed", message.fingerprint)
             return leases.fail(self.redis, message, _explain(error), retry=not isinstance(error, OtherEngine))
-        finally:
-            self.heartbeat.hold(None)
 
-    def _result(self, stage: Stage, message: Message) -> StageResult:
-        fingerprint = message.fingerprint
-        if stage.fingerprint != fingerprint:
+    def _check_engine(self, stage: Stage, message: Message) -> None:
+        if stage.fingerprint != message.fingerprint:
             raise OtherEngine(
-                f"stage {fingerprint} was queued by a Ticketscope whose engine gives other numbers than this worker's "
-                f"(version {ENGINE_VERSION}); bring all hosts to one version, then launch the study again"
+                f"stage {message.fingerprint} was queued by a Ticketscope whose engine gives other numbers than this "
+                f"worker's (version {ENGINE_VERSION}); bring all hosts to one version, then launch the study again"
             )
 
+    def _artifacts_for(self, message: Message) -> PatientArtifacts:
         def tell(trouble: str | None) -> None:
             # Nobody need be held up by a stage that is cancelled or lost meanwhile: this raises then.
             leases.renew(self.redis, message, self.timing.lease)
             self.heartbeat.trouble(trouble)
 
-        artifacts = PatientArtifacts(self.artifacts, self.stopping, tell)
-        result = _kept_result(stage, artifacts)
-        if result is None:
-            log.info("stage %s begins, attempt %d", fingerprint, message.attempt)
-            observer = LeasedObserver(
-                self.redis, message, self.name, self.timing, self.stopping, self.heartbeat.count_epoch
-            )
-            dataset = _dataset(stage.images, self.home, self.artifacts)
-            result = run_stage(stage, dataset, artifacts, self.device, observer)
-            artifacts.finish(fingerprint, result)
-        artifacts.delete(fingerprint, "checkpoint")
-        return result
+        return PatientArtifacts(self.artifacts, self.stopping, tell)
 
     def _send(self, messages: list[Message]) -> None:
         queue.send(messages, self.celery)
@@ -201,6 +258,7 @@ def work(device: str, timing: Timing) -> None:
     config = settings()
     warn_if_open(config)
     torch.set_num_threads(config.threads)
+    keep_freed_memory()
     trainer = Trainer(config, device, timing)
     trainer.celery.task(name=queue.TASK)(trainer.train)
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -4,7 +4,4 @@ local state = get(fingerprint, 'state')
 if get(fingerprint, 'attempt') ~= attempt then return nil end
 -- A claim whose answer was lost is asked again, and is still the same worker's.
 if state ~= 'queued' and not (state == 'running' and get(fingerprint, 'worker') == worker) then return nil end
-set(fingerprint, 'worker', worker)
-enter(fingerprint, 'running', {worker = worker, host = ARGV[4], device = ARGV[5]})
-redis.call('ZADD', prefix .. 'leases', now() + tonumber(ARGV[6]), fingerprint)
-return get(fingerprint, 'spec')
+return take(fingerprint, worker, ARGV[4], ARGV[5], ARGV[6])

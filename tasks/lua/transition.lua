@@ -77,6 +77,14 @@ local function standing(fingerprint, attempt)
   return 'lost'
 end
 
+-- Give a stage to a worker under a lease (ms), and return its spec.
+local function take(fingerprint, worker, host, device, lease)
+  set(fingerprint, 'worker', worker)
+  enter(fingerprint, 'running', {worker = worker, host = host, device = device})
+  redis.call('ZADD', prefix .. 'leases', now() + tonumber(lease), fingerprint)
+  return get(fingerprint, 'spec')
+end
+
 local function next_attempt(fingerprint)
   redis.call('HINCRBY', prefix .. 'stage:' .. fingerprint, 'attempt', 1)
 end

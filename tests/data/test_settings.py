@@ -32,6 +32,7 @@ def test_every_setting_has_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_pat
         "TICKETSCOPE_DEVICE": "cpu",
         "TICKETSCOPE_THREADS": "2",
         "TICKETSCOPE_WORKERS": "3",
+        "TICKETSCOPE_TOGETHER": "4",
         "TICKETSCOPE_PASSWORD": "open sesame",
         "TICKETSCOPE_PASSWORD_HASH": hashed("open sesame"),
         "TICKETSCOPE_OWNERS": "ada@lab.example, @group.example",

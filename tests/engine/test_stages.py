@@ -3,6 +3,7 @@ import torch
 
 from engine.masks import sparsity
 from engine.overlap import P_GRID, overlap_ratio, pooled
+from engine.preparing import prepare
 from engine.results import PAIRS, StageResult
 from engine.retention import looks
 from engine.stages import Interrupted, run_stage
@@ -29,12 +30,10 @@ def test_every_start_begins_where_it_says(ran, monkeypatch: pytest.MonkeyPatch) 
     planned, weights, _, dataset = ran
     root = next(f for f, s in planned.stages.items() if s.kind == "pretrain")
     sources = {"winning_ticket": "initial", "rewind": "rewind", "finetune": "trained"}
-    from engine import stages as module
-
     for stage in planned.stages.values():
         if stage.kind != "retrain":
             continue
-        layers, mask, training = module._prepare(stage, dataset, weights, CPU)
+        layers, mask, training = prepare(stage, dataset, weights, CPU)
         begin = training.weights()
         for layer in layers:
             if stage.start in sources:

@@ -49,7 +49,7 @@ def test_what_a_worker_does_is_told_at_once(redis: Redis, heartbeat: Heartbeat) 
     heartbeat.drain()
     wait_for(lambda: seen(redis).state == "draining")
     heartbeat.trouble("cannot write")
-    heartbeat.hold(None)
+    heartbeat.hold()
     assert (seen(redis).stage, seen(redis).trouble) == (None, None)
 
 
@@ -60,7 +60,7 @@ def test_a_worker_counts_what_it_has_done_and_tells_its_memory(redis: Redis, hea
     for epoch in (1, 2, 3):
         observer.epoch(Epoch(epoch, 0.1, 1.0, 50.0, 1.0, 50.0, 0.01), 3)
     heartbeat.count_stage()
-    heartbeat.hold(None)
+    heartbeat.hold()
     found = seen(redis)
     assert (found.epochs, found.stages) == (3, 1)
     assert found.memory is not None
