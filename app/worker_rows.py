@@ -15,7 +15,7 @@ from tasks.telemetry import Progress, Worker
 
 @dataclass(frozen=True)
 class Row:
-    """A worker and what is known of what it trains; study: its id and name."""
+    """A worker and what is known of what it trains; study: its id and name. speed: of all its stages, epochs/s."""
 
     worker: Worker
     silent: bool
@@ -23,11 +23,7 @@ class Row:
     study: tuple[str, str] | None
     others: int
     stage: str | None
-
-    @property
-    def speed(self) -> float:
-        """Epochs per second."""
-        return 0.0 if self.progress is None else self.progress.epochs_per_second
+    speed: float
 
 
 @dataclass(frozen=True)
@@ -60,27 +56,32 @@ def _grouped(rows: list[Row]) -> list[tuple[Row, ...]]:
 
 
 def _rows(workers: list[Worker]) -> list[Row]:
-    fingerprints = tuple(sorted({worker.stage for worker in workers if worker.stage is not None}))
+    fingerprints = tuple(sorted({stage for worker in workers for stage in _held(worker)}))
     now, _ = live.progress(fingerprints)
     studies, names = _studies(fingerprints)
     moment = datetime.now(UTC)
     rows = []
     for worker in workers:
         stage = worker.stage or ""
-        shown = now.get(stage)
+        # By now another worker may have the stages of a silent one.
+        progress = {held: now[held] for held in _held(worker) if held in now and now[held].worker == worker.name}
         study_id, name, count = studies.get(stage, ("", "", 0))
         rows.append(
             Row(
                 worker,
                 worker.is_silent(moment),
-                # By now another worker may have the stage of a silent one.
-                shown if shown is not None and shown.worker == worker.name else None,
+                progress.get(stage),
                 (study_id, name) if study_id else None,
                 count - 1,
                 names.get(stage),
+                sum(shown.epochs_per_second for shown in progress.values()),
             )
         )
     return rows
+
+
+def _held(worker: Worker) -> tuple[str, ...]:
+    return () if worker.stage is None else (worker.stage, *worker.beside)
 
 
 def _studies(fingerprints: tuple[str, ...]) -> tuple[dict[str, tuple[str, str, int]], dict[str, str]]:
@@ -176,6 +177,11 @@ def _training(row: Row) -> None:
         _bar(
             f"epoch {shown.epoch:,} of {shown.epochs:,} · {shown.epochs_per_second:.3g} epochs/s",
             shown.epoch / max(1, shown.epochs),
+        )
+    if row.worker.beside:
+        st.caption(
+            f"and {words.plural(len(row.worker.beside), 'stage')} of its shape side by side with it · "
+            f"{row.speed:.3g} epochs/s together"
         )
 
 

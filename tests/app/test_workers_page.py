@@ -109,3 +109,15 @@ def test_the_page_goes_on_when_redis_comes_back(home: object) -> None:
         assert "h-1:1" in texts(rerun(app)).replace("\\", "")
         assert not app.error
         client.close()
+
+
+def test_what_is_trained_side_by_side_is_told(redis: Redis) -> None:
+    messages = register(redis, tiny_plan(seeds=[0, 1, 2]))
+    shown = {"epoch": 3, "epochs": 4, "train_loss": 1.0, "test_accuracy": 50.0, "epochs_per_second": 12.5}
+    for message in messages:
+        assert leases.claim(redis, message, "gpu1-00aa:1", "gpu1", "cuda:0", 60.0)
+        leases.show_progress(redis, message, {**shown, "worker": "gpu1-00aa:1", "updated": 0.0}, 60)
+    first, *beside = (message.fingerprint for message in messages)
+    telemetry.beat(redis, worker("gpu1-00aa:1", host="gpu1", device="cuda:0", stage=first, beside=tuple(beside)))
+    said = texts(open_page(PAGE))
+    assert "and 2 stages of its shape side by side with it · 37.5 epochs/s together" in said

@@ -7,6 +7,7 @@ from torch import nn
 from engine.augment import to_device
 from engine.masks import magnitude_mask
 from engine.networks import NETWORKS, build, prunable
+from engine.precision import FullPrecisionConv2d
 from engine.seeds import global_seed
 from engine.spec import Recipe
 from engine.together import Outcome, train
@@ -114,12 +115,18 @@ def test_resumed_training_equals_uninterrupted_bit_for_bit(name: str) -> None:
     assert strip == [(r.epoch, r.train_loss, r.test_loss, r.test_accuracy) for r in second.history]
 
 
-def test_networks_trained_together_equal_networks_trained_alone() -> None:
-    alone = [run(training_of(rate=rate, seed=seed)) for rate, seed in ((0.01, 0), (0.1, 1))]
-    together = [training_of(rate=rate, seed=seed) for rate, seed in ((0.01, 0), (0.1, 1))]
-    train(together, lambda *_: True)
-    for one, other in zip(alone, together, strict=True):
-        assert equal(one.weights(), other.weights())
+def test_strided_depthwise_convolutions_stay_out_of_bf16_on_a_cpu() -> None:
+    training = training_of("mobilenet_v2", epochs=1, precision="bf16")
+    exempt = [m for m in training.network.modules() if isinstance(m, FullPrecisionConv2d)]
+    assert exempt
+    assert all(m.groups > 1 and max(m.stride) > 1 for m in exempt)
+    types: set[torch.dtype] = set()
+    for module in exempt:
+        module.register_forward_hook(lambda module, given, output: types.add(output.dtype))
+    names = set(training.weights())
+    training.run_epoch()
+    assert types == {torch.float32}
+    assert names == set(training_of("mobilenet_v2").weights())
 
 
 def test_it_learns_and_counts_percent() -> None:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from redis import Redis
 
-from engine.plan import Plan, plan
+from engine.plan import Plan, Stage, plan
 from engine.results import Epoch, StageResult
 from tasks import leases, telemetry
 from tasks.leases import Cancelled, LeaseLost, Message
@@ -234,3 +234,37 @@ def test_studies_are_found_by_what_their_id_begins_with(redis: Redis) -> None:
     assert leases.studies(redis, "ab") == ["ab1", "ab2"]
     assert leases.studies(redis, "*") == []
     assert len(leases.members(redis, "b")) == len(tiny_plan().stages)
+
+
+def alike(redis: Redis, stage: Stage, most: int = 10, workers: int = 1) -> list[Message]:
+    return [message for message, _ in leases.claim_alike(redis, stage, most, workers, "w1", "host", "cuda:0", LEASE)]
+
+
+def test_queued_stages_of_one_shape_can_be_claimed_beside_another(redis: Redis) -> None:
+    planned = tiny_plan(seeds=[0, 1, 2], learning_rates=[0.01, 0.1])
+    other = tiny_plan(recipe={"epochs": 2, "batch_size": 64})
+    waiting = register(redis, planned)
+    register(redis, other, "s2")
+    assert len(waiting) == 6
+    first = waiting[0]
+    stage = planned.stages[first.fingerprint]
+    assert claim(redis, first)
+    # Never what it has already, and none of another shape.
+    two = alike(redis, stage, most=2)
+    assert len(two) == 2
+    rest = alike(redis, stage)
+    assert {*two, *rest} == set(waiting[1:])
+    assert alike(redis, stage) == []
+    # Their own messages find them claimed, and they can be renewed and finished like any other.
+    assert not claim(redis, two[0], "w2")
+    leases.renew(redis, two[0], LEASE, [row()])
+    assert leases.done(redis, two[0], result(two[0].fingerprint))
+    assert told(redis, two[1].fingerprint) == ["waiting", "queued", "running"]
+
+
+def test_of_stages_of_one_shape_a_worker_takes_a_fair_share(redis: Redis) -> None:
+    planned = tiny_plan(seeds=list(range(8)))
+    waiting = register(redis, planned)
+    assert claim(redis, waiting[0])
+    # Eight stages for three workers: three each at most.
+    assert len(alike(redis, planned.stages[waiting[0].fingerprint], workers=3)) == 2

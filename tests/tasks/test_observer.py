@@ -80,3 +80,18 @@ def test_a_beat_ends_the_silence_and_renews_the_lease(redis: Redis) -> None:
     wait_for(lambda: not seen(redis).is_silent())
     wait_for(lambda: redis.zscore(f"{leases.PREFIX}leases", message.fingerprint) > before)
     beating.stop()
+
+
+def test_the_leases_of_all_that_is_trained_side_by_side_are_renewed(redis: Redis) -> None:
+    planned = tiny_plan(seeds=[0, 1])
+    messages = register(redis, planned)
+    assert all(claim(redis, message) for message in messages)
+    before = [redis.zscore(f"{leases.PREFIX}leases", message.fingerprint) for message in messages]
+    beating = Heartbeat(redis, worker(NAME), Timing(lease=2000.0, heartbeat=0.1))
+    beating.hold(*messages)
+    [told] = telemetry.workers(redis)
+    assert (told.stage, told.beside) == (messages[0].fingerprint, (messages[1].fingerprint,))
+    beating.start()
+    for message, score in zip(messages, before, strict=True):
+        wait_for(lambda: redis.zscore(f"{leases.PREFIX}leases", message.fingerprint) > score)  # noqa: B023
+    beating.stop()

@@ -51,6 +51,29 @@ def test_a_study_gives_what_running_it_in_one_place_gives(machine: Machine, tmp_
     assert starts(machine, list(plan.stages)) == [1] * 7
 
 
+def test_a_worker_that_trains_stages_side_by_side_gives_what_it_gives_one_by_one(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TICKETSCOPE_TOGETHER", "4")
+    study = tiny_study(seeds=[0, 1, 2], recipe={"epochs": 3, "batch_size": 32})
+    study_id = machine.launch(study)
+    machine.recorder()
+    machine.worker()
+    machine.wait_until(study_id)
+    plan = plan_study(study, machine.config.home)
+    alone = run(plan, str(tmp_path / "alone"), machine.config.home, ["cpu"], 1, lambda *_: None)
+    expected, recorded = tables.tables_from_results(plan, alone), tables.tables_from_store(machine.store, study_id)
+    for name in ("accuracy", "overlap"):
+        clock = [column for column in recorded[name].column_names if column == "seconds"]
+        assert recorded[name].drop_columns(clock).equals(expected[name].drop_columns(clock))
+    assert set(queries.stages(machine.store, study_id)["attempt"]) == {1}
+    assert starts(machine, list(plan.stages)) == [1] * len(plan.stages)
+    # It had two of the three dense trainings in hand before the first was done.
+    log = (machine.logs / "worker.log").read_text()
+    first_end = log.index("is done")
+    assert log[:first_end].count("begins") == 3
+
+
 def test_studies_launched_at_once_from_two_processes_share_their_stages(machine: Machine, tmp_path: Path) -> None:
     machine.recorder()
     machine.worker()

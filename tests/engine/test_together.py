@@ -1,0 +1,193 @@
+"""Trainings side by side on one device: each gives what it gives alone, and ends for itself."""
+
+import pytest
+import torch
+from torch import nn
+
+from engine import together
+from engine.dataset import Dataset
+from engine.graphs import WARM_UPS, recorded, rehearse
+from engine.preparing import prepare
+from engine.results import Epoch, StageResult
+from engine.stages import Interrupted, Job, run_stage, run_stages
+from engine.training import Diverged, Training
+from tests.engine.conftest import Listener, MemoryWeights, plan_of, small_study, stage_of
+from tests.engine.test_training import equal, run, training_of
+
+CPU = torch.device("cpu")
+gpu = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine"),
+]
+
+
+def several(device: torch.device = CPU, network: str = "lenet300", **recipe: object) -> list[Training]:
+    """Return trainings of one shape that differ in rate, seed, mask and length."""
+    return [
+        training_of(network, sparsity, rate, seed, device, epochs=epochs, **recipe)
+        for sparsity, rate, seed, epochs in ((0.8, 0.05, 0, 3), (None, 0.1, 1, 3), (0.5, 0.01, 2, 2))
+    ]
+
+
+def losses(training: Training) -> list[tuple[float, float]]:
+    return [(row.train_loss, row.test_loss) for row in training.history]
+
+
+@pytest.mark.parametrize("network", ["lenet300", "resnet20"])
+def test_steps_taken_in_turn_give_each_network_what_it_gives_alone(network: str) -> None:
+    torch.set_num_threads(1)
+    alone = [run(training) for training in several(network=network)]
+    beside = several(network=network)
+    for _ in range(2):
+        together.side_by_side(beside)
+    together.side_by_side(beside[:2])
+    for one, other in zip(alone, beside, strict=True):
+        assert equal(one.weights(), other.weights())
+        assert losses(one) == losses(other)
+
+
+def test_a_shorter_training_leaves_the_others_going() -> None:
+    trainings = several()
+    heard: list[tuple[int, int]] = []
+
+    def after_epoch(training: Training, outcome: together.Outcome) -> bool:
+        assert isinstance(outcome, Epoch)
+        heard.append((trainings.index(training), outcome.epoch))
+        return True
+
+    together.train(trainings, after_epoch)
+    assert sorted(heard) == [(0, 1), (0, 2), (0, 3), (1, 1), (1, 2), (1, 3), (2, 1), (2, 2)]
+
+
+@pytest.mark.parametrize("epochs", [together.side_by_side, together.run_epochs])
+def test_one_that_diverges_is_told_and_the_others_go_on(epochs) -> None:
+    fine, lost = training_of(), training_of(rate=1e9, sparsity=None)
+    outcomes = epochs([fine, lost])
+    assert isinstance(outcomes[0], Epoch)
+    assert isinstance(outcomes[1], Diverged)
+    assert (len(fine.history), len(lost.history)) == (1, 0)
+
+
+@pytest.mark.parametrize("network", ["lenet300", "resnet20"])
+def test_rehearsing_a_step_changes_nothing(network: str) -> None:
+    plain, rehearsed = training_of(network), training_of(network)
+    rehearsed.begin_epoch()
+    steps: list[int] = []
+
+    def step() -> None:
+        steps.append(1)
+        rehearsed.step(rehearsed.sizes[0])
+
+    rehearse(step, rehearsed._undone)
+    assert len(steps) == WARM_UPS
+    assert equal(plain.weights(), rehearsed.weights())
+    assert not rehearsed.flat.momenta.any()
+    assert equal(run(plain).weights(), run(rehearsed).weights())
+
+
+def test_where_nothing_can_be_recorded_the_work_is_called() -> None:
+    training = training_of()
+    called: list[int] = []
+    work = recorded(lambda: called.append(1), CPU, training._undone)
+    work()
+    work()
+    assert called == [1, 1]
+
+
+def test_a_new_rate_under_admm_is_recorded_anew_and_no_other(dataset: Dataset) -> None:
+    """The penalty's weight is a number within a recorded step, and rises where the rate falls."""
+    study = small_study(
+        pruners=["admm"],
+        recipe={"epochs": 4, "batch_size": 32, "augmentation": "none", "milestones": [0.5]},
+        admm={"rounds": 4, "period": 1},
+    )
+    weights = MemoryWeights()
+    stages = list(plan_of(study).stages.values())
+    [dense] = [stage for stage in stages if stage.kind == "pretrain"]
+    run_stage(dense, dataset, weights, CPU, Listener())
+    training = prepare(next(stage for stage in stages if stage.kind == "admm"), dataset, weights, CPU)[2]
+    recordings: list[object] = []
+    for _ in range(4):
+        training.run_epoch()
+        recordings.append(training._recorded[32])
+    assert recordings[0] is recordings[1]
+    assert recordings[1] is not recordings[2]
+    assert recordings[2] is recordings[3]
+
+
+def test_stages_of_a_bundle_end_each_for_itself(dataset: Dataset) -> None:
+    stages = [stage_of(), stage_of(seed=1), stage_of(learning_rate=1e9), stage_of(seed=2), stage_of(seed=3)]
+    stores = [MemoryWeights() for _ in stages]
+    listeners = [Listener(), Listener(stop_after=1), Listener(), Breaking(), Listener()]
+    ended: dict[int, StageResult | Exception] = {}
+    jobs = [Job(*parts) for parts in zip(stages, stores, listeners, strict=True)]
+    run_stages(jobs, dataset, CPU, lambda job, outcome: ended.__setitem__(jobs.index(job), outcome))
+    assert sorted(ended) == [0, 1, 2, 3, 4]
+    assert isinstance(ended[1], Interrupted)
+    assert isinstance(ended[2], StageResult)
+    assert ended[2].diverged == 1
+    assert isinstance(ended[3], ConnectionError)
+    for number in (0, 4):
+        alone = run_stage(stages[number], dataset, MemoryWeights(), CPU, Listener())
+        outcome = ended[number]
+        assert isinstance(outcome, StageResult)
+        assert [row.train_loss for row in outcome.epochs] == [row.train_loss for row in alone.epochs]
+        assert outcome.overlaps == alone.overlaps
+    # What was interrupted goes on from its checkpoint.
+    assert run_stage(stages[1], dataset, stores[1], CPU, Listener()).epochs[0].epoch == 1
+
+
+def test_an_error_in_telling_of_an_end_is_not_told_as_another_end(dataset: Dataset) -> None:
+    ended: list[object] = []
+
+    def tell(job: Job, outcome: object) -> None:
+        ended.append(outcome)
+        raise ConnectionError("away")
+
+    with pytest.raises(ConnectionError, match="away"):
+        run_stages([Job(stage_of(), MemoryWeights(), Listener())], dataset, CPU, tell)
+    assert len(ended) == 1
+    assert isinstance(ended[0], StageResult)
+
+
+def test_a_cpu_takes_one_training_at_a_time_and_a_network_that_draws_trains_alone() -> None:
+    assert together.how_many(training_of, CPU) == 1
+    assert not together.is_random(training_of("mobilenet_v2").network)
+    assert together.is_random(nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.1)))
+    assert not together.is_random(nn.Sequential(nn.Dropout(0.0)))
+
+
+class Breaking(Listener):
+    """An observer whose Redis has gone."""
+
+    def epoch(self, row: Epoch, total: int) -> bool:
+        raise ConnectionError("gone")
+
+
+class TestGpu:
+    """The same on a GPU, where steps are recorded and run at once."""
+
+    pytestmark = gpu
+
+    @pytest.mark.parametrize("precision", ["fp32", "bf16"])
+    @pytest.mark.parametrize("network", ["lenet300", "resnet20"])
+    def test_recorded_steps_give_what_eager_ones_give(self, network: str, precision: str) -> None:
+        device = torch.device("cuda")
+        eager, replayed = (training_of(network, device=device, precision=precision) for _ in range(2))
+        eager._graphs = False
+        run(eager)
+        run(replayed)
+        assert losses(eager) == pytest.approx(losses(replayed), rel=1e-3)
+
+    @pytest.mark.parametrize("network", ["lenet300", "resnet20"])
+    def test_side_by_side_each_network_gives_what_it_gives_alone(self, network: str) -> None:
+        device = torch.device("cuda")
+        alone = [run(training) for training in several(device, network)]
+        beside = several(device, network)
+        together.train(beside, lambda *_: True)
+        for one, other in zip(alone, beside, strict=True):
+            assert losses(one) == pytest.approx(losses(other), rel=1e-3)
+
+    def test_how_many_is_measured(self) -> None:
+        device = torch.device("cuda")
+        assert 1 <= together.how_many(lambda: training_of("resnet20", device=device), device) <= together.MOST
