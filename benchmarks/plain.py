@@ -1,6 +1,8 @@
 """The loop that researchers' repositories train with: torchvision and PIL through a DataLoader, eager, fp32."""
 
-from collections.abc import Mapping
+import multiprocessing
+from collections.abc import Callable, Mapping
+from multiprocessing.connection import Connection
 from typing import Any
 
 import torch
@@ -41,10 +43,10 @@ class PlainLoop:
     def __init__(
         self,
         network: nn.Module,
+        mask: Mapping[str, Tensor],
         dataset: Dataset,
         recipe: Recipe,
         learning_rate: float,
-        mask: Mapping[str, Tensor],
         device: torch.device,
         loaders: int,
     ) -> None:
@@ -59,6 +61,8 @@ class PlainLoop:
             "num_workers": loaders,
             "pin_memory": device.type == "cuda",
             "persistent_workers": loaders > 0,
+            # What a script of its own would have on Linux.
+            "multiprocessing_context": "fork" if loaders else None,
         }
         train, test = _transforms(dataset, recipe.augmentation)
         self._train = DataLoader(
@@ -101,6 +105,44 @@ class PlainLoop:
         for name, parameter in self._network.named_parameters():
             if name in self._masks:
                 parameter.mul_(self._masks[name])
+
+
+class Apart:
+    """A plain loop in a process of its own, which keeps PyTorch as it comes: allocator, threads and all.
+
+    make: a picklable function that returns the loop. threads: of PyTorch's; None leaves them.
+    """
+
+    def __init__(self, make: Callable[[], PlainLoop], threads: int | None) -> None:
+        # Spawned: a fork of a process that has used PyTorch hangs.
+        context = multiprocessing.get_context("spawn")
+        self._ours, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, make, threads))
+        self._process.start()
+        theirs.close()
+
+    def run_epoch(self) -> float:
+        """Train one epoch, evaluate, and return the test accuracy in percent; EOFError where the loop has died."""
+        self._ours.send("epoch")
+        return float(self._ours.recv())
+
+    def __enter__(self) -> "Apart":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._ours.close()
+        self._process.join()
+
+
+def _serve(asked: Connection, make: Callable[[], PlainLoop], threads: int | None) -> None:
+    if threads:
+        torch.set_num_threads(threads)
+    loop = make()
+    try:
+        while asked.recv():
+            asked.send(loop.run_epoch())
+    except EOFError:
+        return
 
 
 def _transforms(dataset: Dataset, augmentation: str) -> tuple[Any, Any]:

@@ -4,6 +4,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,18 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from benchmarks.plain import PlainLoop
+from benchmarks.plain import Apart, PlainLoop
 from benchmarks.written import write
 from data.datasets import load
 from data.settings import settings
-from engine.augment import to_device
+from engine.allocation import keep_freed_memory
+from engine.augment import DeviceData, to_device
 from engine.dataset import Dataset
 from engine.masks import magnitude_mask
 from engine.networks import NETWORKS, build, prunable
 from engine.seeds import global_seed
 from engine.spec import Recipe
+from engine.together import run_epochs
 from engine.training import Schedule, Training
 
 PACKAGES = ("torch", "torchvision", "pillow")
@@ -65,38 +68,31 @@ def measure(
     repetitions: int,
     batch_size: int,
     loaders: int,
+    threads: int | None = None,
     tell: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """Train by both loops in turns, an epoch each, and return what was measured.
 
     together: networks that the engine trains side by side, whose seconds are divided by their number. One epoch of each
     goes before the clock starts. Both begin with the same weights under the same mask, and keep the recipe's schedule.
+    The plain loop has a process of its own, without what the engine sets for its own.
     """
     recipe = Recipe(epochs=repetitions + 1, batch_size=batch_size, precision=precision)
-    made = [_network(network, dataset, seed) for seed in range(together)]
-    mask = _mask(made[0])
-    alike = _network(network, dataset, 0)
-    plain = PlainLoop(alike, dataset, recipe, LEARNING_RATE, mask, device, loaders)
     data = to_device(dataset, recipe.augmentation, device)
-    trainings = [
-        Training(
-            one.to(device), data, Schedule(recipe, LEARNING_RATE, recipe.epochs, seed, "benchmark"), _on(device, mask)
-        )
-        for seed, one in enumerate(made)
-    ]
+    trainings = [_training(network, dataset, data, recipe, seed) for seed in range(together)]
     seconds: dict[str, list[float]] = {"plain": [], "ours": []}
     accuracy = 0.0
-    for repetition in range(repetitions + 1):
-        begin = _now(device)
-        accuracy = plain.run_epoch()
-        middle = _now(device)
-        for training in trainings:
-            training.run_epoch()
-        end = _now(device)
-        tell()
-        if repetition:
-            seconds["plain"].append(middle - begin)
-            seconds["ours"].append((end - middle) / together)
+    with Apart(partial(_plain, network, dataset, recipe, device, loaders), threads) as plain:
+        for repetition in range(repetitions + 1):
+            begin = time.perf_counter()
+            accuracy = plain.run_epoch()
+            middle = time.perf_counter()
+            run_epochs(trainings)
+            end = time.perf_counter()
+            tell()
+            if repetition:
+                seconds["plain"].append(middle - begin)
+                seconds["ours"].append((end - middle) / together)
     ours = statistics.mean(training.history[-1].test_accuracy for training in trainings)
     ratios = [slow / fast for slow, fast in zip(seconds["plain"], seconds["ours"], strict=True)]
     count = len(dataset.train_labels)
@@ -115,18 +111,23 @@ def measure(
     }
 
 
-def _network(name: str, dataset: Dataset, seed: int) -> torch.nn.Module:
+def _training(network: str, dataset: Dataset, data: DeviceData, recipe: Recipe, seed: int) -> Training:
+    made, mask = _pruned(network, dataset, seed)
+    schedule = Schedule(recipe, LEARNING_RATE, recipe.epochs, seed, "benchmark")
+    on_device = {layer: kept.to(data.device) for layer, kept in mask.items()}
+    return Training(made.to(data.device), data, schedule, on_device)
+
+
+def _plain(network: str, dataset: Dataset, recipe: Recipe, device: torch.device, loaders: int) -> PlainLoop:
+    return PlainLoop(*_pruned(network, dataset, 0), dataset, recipe, LEARNING_RATE, device, loaders)
+
+
+def _pruned(name: str, dataset: Dataset, seed: int) -> tuple[torch.nn.Module, dict[str, torch.Tensor]]:
+    """Return a network as it is drawn, and the mask of its largest weights."""
     with global_seed(seed, "benchmark"):
-        return build(name, dataset.channels, dataset.image_size, len(dataset.classes))
-
-
-def _mask(network: torch.nn.Module) -> dict[str, torch.Tensor]:
+        network = build(name, dataset.channels, dataset.image_size, len(dataset.classes))
     weights = network.state_dict()
-    return magnitude_mask({layer: weights[layer] for layer in prunable(network)}, SPARSITY)
-
-
-def _on(device: torch.device, mask: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {layer: kept.to(device) for layer, kept in mask.items()}
+    return network, magnitude_mask({layer: weights[layer] for layer in prunable(network)}, SPARSITY)
 
 
 def _figures(seconds: Sequence[float], images: int) -> dict[str, float]:
@@ -137,12 +138,6 @@ def _figures(seconds: Sequence[float], images: int) -> dict[str, float]:
         "most": max(seconds),
         "images_per_second": images / median,
     }
-
-
-def _now(device: torch.device) -> float:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()
 
 
 def table(found: Sequence[dict[str, Any]]) -> Table:
@@ -183,6 +178,7 @@ def main() -> None:
     device = torch.device(given.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     if given.threads:
         torch.set_num_threads(given.threads)
+    keep_freed_memory()
     dataset = images(given.data, config.home, given.train_images, given.test_images)
     begin, found = time.perf_counter(), []
     console = Console(width=150)
@@ -200,6 +196,7 @@ def main() -> None:
                 repetitions=given.repetitions,
                 batch_size=given.batch_size,
                 loaders=given.loaders,
+                threads=given.threads,
                 tell=lambda: bars.advance(bar),
             )
             found.append(row)

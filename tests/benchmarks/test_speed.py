@@ -33,9 +33,8 @@ def test_both_loops_train_the_same_network_and_learn(home: Path) -> None:
 
 def test_the_plain_loop_keeps_the_mask(home: Path) -> None:
     dataset = training.images(training.ENLARGED, home, 32, 10)
-    network = training._network("resnet20", dataset, 0)
-    mask = training._mask(network)
-    PlainLoop(network, dataset, Recipe(epochs=1, batch_size=16), 0.1, mask, CPU, loaders=0).run_epoch()
+    network, mask = training._pruned("resnet20", dataset, 0)
+    PlainLoop(network, mask, dataset, Recipe(epochs=1, batch_size=16), 0.1, CPU, loaders=0).run_epoch()
     weights = network.state_dict()
     assert all(not weights[layer][~kept].any() for layer, kept in mask.items())
     assert all(weights[layer][kept].all() for layer, kept in mask.items())
