@@ -79,7 +79,7 @@ def measure(
     """
     recipe = Recipe(epochs=repetitions + 1, batch_size=batch_size, precision=precision)
     data = to_device(dataset, recipe.augmentation, device)
-    trainings = [_training(network, dataset, data, recipe, seed) for seed in range(together)]
+    trainings = [pruned_training(network, dataset, data, recipe, seed) for seed in range(together)]
     seconds: dict[str, list[float]] = {"plain": [], "ours": []}
     accuracy = 0.0
     with Apart(partial(_plain, network, dataset, recipe, device, loaders), threads) as plain:
@@ -111,7 +111,8 @@ def measure(
     }
 
 
-def _training(network: str, dataset: Dataset, data: DeviceData, recipe: Recipe, seed: int) -> Training:
+def pruned_training(network: str, dataset: Dataset, data: DeviceData, recipe: Recipe, seed: int) -> Training:
+    """Return a training of a freshly drawn network under the mask of its largest weights."""
     made, mask = _pruned(network, dataset, seed)
     schedule = Schedule(recipe, LEARNING_RATE, recipe.epochs, seed, "benchmark")
     on_device = {layer: kept.to(data.device) for layer, kept in mask.items()}

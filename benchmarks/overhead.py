@@ -1,0 +1,173 @@
+"""What evaluation, checkpoints and telemetry cost beside training: python -m benchmarks.overhead."""
+
+import argparse
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from redis import Redis
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from benchmarks import workers
+from benchmarks.training import ENLARGED, images, pruned_training
+from benchmarks.written import write
+from data.artifacts import Artifacts
+from data.settings import settings
+from engine.allocation import keep_freed_memory
+from engine.augment import to_device
+from engine.dataset import Dataset
+from engine.networks import NETWORKS
+from engine.plan import plan
+from engine.spec import Recipe, parse_study
+from engine.training import Training
+from tasks import broker, leases
+from tasks.leases import Message, Timing
+from tasks.observer import LeasedObserver
+
+PACKAGES = ("torch", "redis", "safetensors")
+# An epoch of CIFAR, to which what is measured on fewer images is carried over.
+TRAIN, TEST = 50_000, 10_000
+# How often a stage keeps a checkpoint, as `engine.stages.run_stage` does.
+CHECKPOINT_SECONDS = 5.0
+GOAL = 0.05
+
+
+def measure(
+    network: str,
+    precision: str,
+    dataset: Dataset,
+    device: torch.device,
+    redis: Redis,
+    folder: Path,
+    repetitions: int,
+    tell: Callable[[], None] = lambda: None,
+) -> dict[str, Any]:
+    """Return the seconds of each part for an epoch of CIFAR, and what share of the training they are.
+
+    A checkpoint is written through the real store to folder, and an epoch told through a real Redis.
+    """
+    recipe = Recipe(epochs=repetitions + 1, precision=precision)
+    training = pruned_training(network, dataset, to_device(dataset, recipe.augmentation, device), recipe, seed=0)
+    store, (message, observer) = Artifacts(str(folder)), _claimed(redis, network)
+    seconds: dict[str, list[float]] = {"training": [], "evaluation": [], "telemetry": [], "checkpoint": []}
+    for repetition in range(repetitions + 1):
+        begin = time.perf_counter()
+        _train(training)
+        trained = time.perf_counter()
+        training.queue_evaluation()
+        training.wait()
+        row = training.end_epoch(time.perf_counter() - begin)
+        evaluated = time.perf_counter()
+        observer.epoch(row, recipe.epochs)
+        told = time.perf_counter()
+        observer.commit([row])
+        store.save(message.fingerprint, "checkpoint", training.state())
+        kept = time.perf_counter()
+        tell()
+        if repetition:
+            seconds["training"].append((trained - begin) / len(dataset.train_labels) * TRAIN)
+            seconds["evaluation"].append((evaluated - trained) / len(dataset.test_labels) * TEST)
+            seconds["telemetry"].append(told - evaluated)
+            seconds["checkpoint"].append(kept - told)
+    median = {part: statistics.median(found) for part, found in seconds.items()}
+    checkpoints = median["checkpoint"] / CHECKPOINT_SECONDS
+    shares = {
+        "evaluation": median["evaluation"] / median["training"],
+        "checkpoints": checkpoints,
+        "telemetry": median["telemetry"] / median["training"],
+    }
+    return {
+        "network": network,
+        "precision": precision,
+        "seconds": median,
+        "spread": {part: [min(found), max(found)] for part, found in seconds.items()},
+        "shares": {**shares, "together": sum(shares.values())},
+    }
+
+
+def _train(training: Training) -> None:
+    training.begin_epoch()
+    for size in training.sizes:
+        training.step(size)
+    training.wait()
+
+
+def _claimed(redis: Redis, network: str) -> tuple[Message, LeasedObserver]:
+    """Return a stage that is held here, and its observer."""
+    study = parse_study(
+        {"name": "o", "datasets": ["cifar10"], "networks": [network], "pruners": [], "sparsities": [], "starts": []}
+        | {"learning_rates": [0.1], "seeds": [0]}
+    )
+    [stage] = plan(study, {"cifar10": network}).stages.values()
+    [message] = leases.register(redis, network, {"study_id": network}, [stage], ())
+    leases.claim(redis, message, "benchmark", "benchmark", "none", 3600.0)
+    return message, LeasedObserver(redis, message, "benchmark", Timing(lease=3600.0), threading.Event())
+
+
+def table(found: Sequence[dict[str, Any]]) -> Table:
+    """Return the shares as a table, in percent of the training."""
+    shown = Table(title="beside an epoch of CIFAR, a checkpoint every 5 s: % of the training")
+    for column in ("network", "in", "training s", "evaluation %", "checkpoints %", "telemetry %", "together %"):
+        shown.add_column(column, justify="left" if column in ("network", "in") else "right")
+    for row in found:
+        shares = row["shares"]
+        shown.add_row(
+            row["network"],
+            row["precision"],
+            f"{row['seconds']['training']:.1f}",
+            *(f"{100 * shares[part]:.2f}" for part in ("evaluation", "checkpoints", "telemetry", "together")),
+        )
+    return shown
+
+
+def main() -> None:
+    """Measure as the command line says, show it, and write it down where told to."""
+    given = _arguments()
+    device = torch.device(given.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    if given.threads:
+        torch.set_num_threads(given.threads)
+    keep_freed_memory()
+    dataset = images(given.data, settings().home, given.train_images, given.test_images)
+    console, found = Console(width=120), []
+    pairs = [(network, precision) for network in given.network for precision in given.precision]
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        workers.around(Path(folder) / "home") as config,
+        Progress(console=Console(stderr=True), transient=True) as bars,
+    ):
+        bar = bars.add_task("training", total=len(pairs) * (given.repetitions + 1))
+        for network, precision in pairs:
+            redis = broker.client(config)
+            redis.flushall()
+            kept = Path(folder) / "artifacts"
+            row = measure(
+                *(network, precision, dataset, device, redis, kept, given.repetitions), lambda: bars.advance(bar)
+            )
+            found.append(row)
+    console.print(table(found))
+    write("overhead", given.json, device, PACKAGES, {"goal": GOAL, "measured": found}, console)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.overhead", description=__doc__)
+    parser.add_argument("--device", help="cpu, cuda or one GPU such as cuda:0; the GPU where there is one")
+    parser.add_argument("--network", nargs="+", choices=sorted(NETWORKS), default=list(NETWORKS))
+    parser.add_argument("--precision", nargs="+", choices=["fp32", "bf16"], default=["fp32"])
+    parser.add_argument("--repetitions", type=int, default=5, help="epochs that are timed")
+    parser.add_argument("--data", default=ENLARGED, help=f"{ENLARGED}, or a dataset as in a study")
+    parser.add_argument("--train-images", type=int, default=512, help="the first so many")
+    parser.add_argument("--test-images", type=int, default=360)
+    parser.add_argument("--threads", type=int, help="of PyTorch's")
+    parser.add_argument("--json", type=Path, nargs="?", const=Path(), help="write a file, under results/ unless named")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
