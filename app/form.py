@@ -48,7 +48,7 @@ EMPTY: dict[str, str] = {
 OPTIONS: dict[str, tuple[str, ...]] = {
     "scope": ("layer", "global"),
     "recipe.augmentation": ("crop_flip", "crop", "flip", "none"),
-    "recipe.precision": ("fp32", "bf16"),
+    "recipe.precision": ("fp32", "bf16", "auto"),
 }
 OPTION_NAMES: dict[str, str] = {
     "layer": "each layer alike",

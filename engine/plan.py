@@ -107,7 +107,12 @@ class Plan:
 
 
 def plan(study: Study, identities: Mapping[str, str]) -> Plan:
-    """Expand a study; identities maps each of its datasets to the hash of its content."""
+    """Expand a study; identities maps each of its datasets to the hash of its content.
+
+    ValueError where its precision is still to be chosen: what a stage gives must not hang on where it is trained.
+    """
+    if study.recipe.precision == "auto":
+        raise ValueError("precision is auto; choose fp32 or bf16 for the hardware at hand before planning")
     stages: dict[str, Stage] = {}
     # In the order in which they come, each once: parts of a study may overlap.
     roles: dict[Role, None] = {}

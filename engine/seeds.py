@@ -26,8 +26,16 @@ def stream(seed: int, *purpose: str | int) -> torch.Generator:
 def global_seed(seed: int, *purpose: str | int) -> Iterator[None]:
     """Seed PyTorch's global CPU generator within the block, and put its state back afterwards.
 
-    Initialisers of `torch.nn` draw from the global generator and take no other.
+    Initialisers of `torch.nn` draw from the global generator and take no other. The generators of GPUs in use are
+    seeded too: dropout draws from them.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive(seed, *purpose))
+    drawn = derive(seed, *purpose)
+    before = torch.default_generator.get_state()
+    # `torch.manual_seed` also notes the seed, with a stack trace, for a CUDA that may never be used.
+    torch.default_generator.manual_seed(drawn)
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(drawn)
+    try:
         yield
+    finally:
+        torch.default_generator.set_state(before)

@@ -58,7 +58,9 @@ class Recipe(Frozen):
     augmentation: Literal["crop_flip", "crop", "flip", "none"] = Field(
         "crop_flip", description="random crop (padding 4) and horizontal flip: crop_flip, crop, flip or none"
     )
-    precision: Literal["fp32", "bf16"] = Field("fp32", description="fp32, or bf16 autocast")
+    precision: Literal["fp32", "bf16", "auto"] = Field(
+        "fp32", description="fp32, bf16 autocast, or auto: bf16 where the workers' hardware computes in it, else fp32"
+    )
     rewind_epoch: int | None = Field(None, ge=1, description="k of the rewind start: 1 to T; left out, 10/150 of T")
 
     @model_validator(mode="after")

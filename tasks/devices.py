@@ -3,8 +3,9 @@
 import os
 import re
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     import torch
@@ -48,6 +49,21 @@ def gpus() -> int:
     import torch
 
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def precision(devices: Iterable[str]) -> Literal["fp32", "bf16"]:
+    """Return the precision in which networks train fastest on all of some devices: bf16 where each computes in it."""
+    return "bf16" if all(_computes_in_bf16(device) for device in devices) else "fp32"
+
+
+def _computes_in_bf16(device: str) -> bool:
+    if device == "cpu":
+        flags = Path("/proc/cpuinfo")
+        return flags.exists() and not {"avx512_bf16", "amx_bf16"}.isdisjoint(flags.read_text().split())
+    import torch
+
+    # Ampere and later; before, PyTorch emulates it, slowly.
+    return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def gpu_name(device: "torch.device") -> str | None:

@@ -11,7 +11,7 @@ from engine.plan import Plan, plan
 from engine.spec import Study, StudyError
 from tasks import telemetry
 from tasks.broker import BrokerError, connect
-from tasks.devices import devices
+from tasks.devices import devices, precision
 from tasks.estimate import estimated_seconds
 
 
@@ -38,12 +38,12 @@ class Preview:
 
 
 def plan_study(study: Study, home: Path) -> Plan:
-    """Return a study's plan, with folders of images by their absolute paths; home: `Settings.home`.
+    """Return a study's plan, with folders by their absolute paths and an open precision settled; home: `Settings.home`.
 
     DatasetError where a dataset is not known or not there, StudyError where it holds fewer images than asked for.
     """
     # Workers run in other folders, and on other hosts.
-    study = _everywhere(study)
+    study = _settled(_everywhere(study))
     identities = {name: identity(name, home) for name in study.datasets}
     for name in study.datasets:
         there = shape(name, home)
@@ -62,6 +62,15 @@ def _everywhere(study: Study) -> Study:
 
     parts = tuple(part.model_copy(update={"datasets": renamed(part.datasets)}) for part in study.parts)
     return study.model_copy(update={"datasets": renamed(study.datasets), "parts": parts})
+
+
+def _settled(study: Study) -> Study:
+    """Return a study with the precision that this machine's devices are fastest in, where it left that open."""
+    if study.recipe.precision != "auto":
+        return study
+    config = settings()
+    chosen = precision(devices(config.device, config.workers))
+    return study.model_copy(update={"recipe": study.recipe.model_copy(update={"precision": chosen})})
 
 
 def preview(study: Study) -> Preview:

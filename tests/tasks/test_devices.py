@@ -1,9 +1,11 @@
 """How many workers a machine gets, and on what."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
-from tasks.devices import DeviceError, cores, devices, gpus
+from tasks.devices import DeviceError, cores, devices, gpus, precision
 
 
 def test_a_cpu_machine_gets_a_worker_for_each_core() -> None:
@@ -20,3 +22,10 @@ def test_gpus_are_those_that_pytorch_finds() -> None:
 def test_what_is_not_there_is_refused(wanted: str) -> None:
     with pytest.raises(DeviceError, match="auto"):
         devices(wanted)
+
+
+def test_bf16_is_chosen_where_every_device_computes_in_it() -> None:
+    flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    assert precision(["cpu"]) == ("bf16" if "avx512_bf16" in flags or "amx_bf16" in flags else "fp32")
+    if not torch.cuda.is_available():
+        assert precision(["cpu", "cuda:0"]) == "fp32"

@@ -8,8 +8,10 @@ from data.events import Event
 from data.settings import settings
 from data.sources import DatasetError
 from data.store import Store
+from engine.plan import plan
 from engine.results import Epoch, StageResult
 from engine.spec import StudyError, to_toml
+from tasks.devices import devices, precision
 from tasks.launch import preview
 from tasks.planning import plan_study
 from tests.machine import tiny_study
@@ -53,3 +55,15 @@ def test_what_a_dataset_does_not_hold_is_refused_at_its_field(home: Path) -> Non
     assert "1 to 360" in error.value.fields["test_images"]
     with pytest.raises(DatasetError, match="digits"):
         plan_study(tiny_study(datasets=["digit"]), home)
+
+
+def test_an_open_precision_is_settled_by_the_hardware_before_anything_is_planned(home: Path) -> None:
+    study = tiny_study(recipe={"epochs": 3, "batch_size": 32, "precision": "auto"})
+    planned = plan_study(study, home)
+    chosen = precision(devices("auto"))
+    assert planned.study.recipe.precision == chosen
+    assert {stage.recipe.precision for stage in planned.stages.values()} == {chosen}
+    settled = tiny_study(recipe={"epochs": 3, "batch_size": 32, "precision": chosen})
+    assert plan_study(settled, home).stages.keys() == planned.stages.keys()
+    with pytest.raises(ValueError, match="choose fp32 or bf16"):
+        plan(study, {"digits": "0" * 32})
