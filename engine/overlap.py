@@ -3,9 +3,12 @@
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
+
+from engine.ranking import ranked
 
 # Every p that is recorded. A study shows some of them; recording all makes p no part of a training's identity.
 P_GRID: tuple[float, ...] = tuple(round(0.05 * i, 2) for i in range(1, 20))
@@ -47,20 +50,30 @@ def overlap_counts(
     for p in wanted:
         if not 0 < p <= 1:
             raise ValueError(f"p is {p:g}; allowed: above 0, at most 1")
-    counts: list[Count] = []
-    possible = set(wanted)
+    if not a:
+        return []
+    tops: dict[str, list[int]] = {}
+    sizes: list[int] = []
+    bins: list[Tensor] = []
+    nonzero: list[Tensor] = []
     for layer, weights in a.items():
         keep = mask[layer].flatten().bool() if mask is not None else None
-        magnitudes = [_magnitudes(tensor, keep) for tensor in (weights, b[layer])]
-        size = magnitudes[0].numel()
-        nonzero = min(int(torch.count_nonzero(m)) for m in magnitudes) if keep is None else size
-        places = [_places(m) for m in magnitudes]
-        tops = [top_count(p, size) for p in wanted]
-        for p, top, intersection in zip(wanted, tops, _shared(places, tops), strict=True):
-            if top > nonzero:
-                possible.discard(p)
-            counts.append(Count(layer, p, intersection, top, size))
-    return [count for count in counts if count.p in possible]
+        pair = [_flat(tensor, keep) for tensor in (weights, b[layer])]
+        sizes.append(pair[0].numel())
+        tops[layer] = [top_count(p, sizes[-1]) for p in wanted]
+        bins.append(_bins(pair, tops[layer], first=len(bins) * (len(wanted) + 1)))
+        nonzero.append(torch.stack([torch.count_nonzero(tensor) for tensor in pair]).min())
+    # Read once, at the end: each look at a GPU's numbers waits for all that it has still to do.
+    filled = torch.bincount(torch.cat(bins), minlength=len(a) * (len(wanted) + 1))
+    shared: list[list[int]] = filled.view(len(a), -1).cumsum(1)[:, :-1].tolist()
+    there: list[int] = sizes if mask is not None else torch.stack(nonzero).tolist()
+    possible = [all(row[i] <= most for row, most in zip(tops.values(), there, strict=True)) for i in range(len(wanted))]
+    return [
+        Count(layer, p, intersection, top, size)
+        for (layer, row), size, found in zip(tops.items(), sizes, shared, strict=True)
+        for p, top, intersection, fits in zip(wanted, row, found, possible, strict=True)
+        if fits
+    ]
 
 
 def overlap_ratio(
@@ -89,26 +102,19 @@ def pooled(counts: Iterable[Count]) -> float:
     return sum(count.intersection for count in rows) / top
 
 
-def _magnitudes(tensor: Tensor, keep: Tensor | None) -> Tensor:
-    flat = tensor.detach().abs().flatten()
+def _flat(tensor: Tensor, keep: Tensor | None) -> Tensor:
+    flat = tensor.detach().flatten()
     return flat if keep is None else flat[keep]
 
 
-def _places(magnitudes: Tensor) -> Tensor:
-    """Return each weight's place in the ranking by magnitude, 0 for the largest."""
-    order = torch.sort(magnitudes, descending=True, stable=True).indices
-    places = torch.empty_like(order)
-    places[order] = torch.arange(order.numel(), device=order.device)
-    return places
-
-
-def _shared(places: list[Tensor], tops: list[int]) -> list[int]:
-    """Return for each k in tops, rising, how many indices are among the first k places of both rankings."""
-    # An index is in both sets exactly when the worse of its two places is below k.
-    worse = torch.maximum(*places)
-    bins = torch.bucketize(worse, torch.tensor(tops, device=worse.device), right=True)
-    shared: list[int] = torch.bincount(bins, minlength=len(tops) + 1).cumsum(0)[: len(tops)].tolist()
-    return shared
+def _bins(pair: list[Tensor], tops: list[int], first: int) -> Tensor:
+    """Return for each index the number of tops, rising, that it is not in for either of two tensors, plus `first`."""
+    size = pair[0].numel()
+    levels = torch.empty(size, dtype=torch.int32, device=pair[0].device)
+    for level, (begin, end) in enumerate(pairwise((0, *tops, size))):
+        levels[begin:end] = first + level
+    # An index is in both sets exactly when the worse of its two places is.
+    return torch.maximum(*(torch.empty_like(levels).scatter_(0, ranked(tensor), levels) for tensor in pair))
 
 
 def _check(a: Mapping[str, Tensor], b: Mapping[str, Tensor], mask: Mapping[str, Tensor] | None) -> None:
