@@ -61,7 +61,7 @@ def overlap_counts(
         pair = [_flat(tensor, keep) for tensor in (weights, b[layer])]
         sizes.append(pair[0].numel())
         tops[layer] = [top_count(p, sizes[-1]) for p in wanted]
-        bins.append(_bins(pair, tops[layer], first=len(bins) * (len(wanted) + 1)))
+        bins.append(_bins(pair, tops[layer]) + len(bins) * (len(wanted) + 1))
         nonzero.append(torch.stack([torch.count_nonzero(tensor) for tensor in pair]).min())
     # Read once, at the end: each look at a GPU's numbers waits for all that it has still to do.
     filled = torch.bincount(torch.cat(bins), minlength=len(a) * (len(wanted) + 1))
@@ -107,14 +107,16 @@ def _flat(tensor: Tensor, keep: Tensor | None) -> Tensor:
     return flat if keep is None else flat[keep]
 
 
-def _bins(pair: list[Tensor], tops: list[int], first: int) -> Tensor:
-    """Return for each index the number of tops, rising, that it is not in for either of two tensors, plus `first`."""
+def _bins(pair: list[Tensor], tops: list[int]) -> Tensor:
+    """Return for each index the number of tops, rising, that it is not in for one of two tensors or both."""
     size = pair[0].numel()
-    levels = torch.empty(size, dtype=torch.int32, device=pair[0].device)
+    # Written in the order of the ranking, all over the memory: the narrower, the more of it is at hand.
+    narrow = torch.uint8 if len(tops) < 256 else torch.int32
+    levels = torch.empty(size, dtype=narrow, device=pair[0].device)
     for level, (begin, end) in enumerate(pairwise((0, *tops, size))):
-        levels[begin:end] = first + level
+        levels[begin:end] = level
     # An index is in both sets exactly when the worse of its two places is.
-    return torch.maximum(*(torch.empty_like(levels).scatter_(0, ranked(tensor), levels) for tensor in pair))
+    return torch.maximum(*(torch.empty_like(levels).scatter_(0, ranked(tensor), levels) for tensor in pair)).int()
 
 
 def _check(a: Mapping[str, Tensor], b: Mapping[str, Tensor], mask: Mapping[str, Tensor] | None) -> None:

@@ -85,6 +85,12 @@ def test_counts_of_large_layers_equal_those_by_sets(masked: bool) -> None:
     assert len(counts) == 2 * len(P_GRID)
 
 
+def test_more_p_than_a_byte_counts_are_told_apart() -> None:
+    a, b = draw(1, layer=2_000), draw(2, layer=2_000)
+    many = [round(0.001 * i, 3) for i in range(1, 601)]
+    assert overlap_counts(a, b, many) == plain_counts(a, b, many)
+
+
 @given(seed=st.integers(0, 2**16), p=st.sampled_from(P_GRID))
 @settings(max_examples=30, deadline=None)
 def test_a_network_overlaps_itself_wholly_whatever_the_ties(seed: int, p: float) -> None:
