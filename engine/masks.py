@@ -7,6 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from engine.ranking import levels
+
 Mask = dict[str, Tensor]
 Scope = Literal["layer", "global"]
 
@@ -65,14 +67,13 @@ def sparsity(mask: Mapping[str, Tensor]) -> float:
 def _keep(scores: Tensor, sparsity: float, within: Tensor | None, where: str) -> Tensor:
     flat = scores.flatten().float()
     count = kept_count(sparsity, flat.numel())
-    if within is not None:
-        allowed = within.flatten().bool()
-        if count > int(allowed.sum()):
-            raise ValueError(
-                f"{where}: {count} of {flat.numel()} weights should stay at sparsity {sparsity:g}, "
-                f"but the mask before keeps only {int(allowed.sum())}; prune to rising sparsities"
-            )
-        flat = torch.where(allowed, flat, -1.0)
-    kept = torch.zeros(flat.numel(), dtype=torch.bool, device=flat.device)
-    kept[torch.sort(flat, descending=True, stable=True).indices[:count]] = True
-    return kept.view(scores.shape)
+    if within is None:
+        return (levels(flat, [count]) == 0).view(scores.shape)
+    kept = within.flatten().bool()
+    before = int(kept.sum())
+    if count > before:
+        raise ValueError(
+            f"{where}: {count} of {flat.numel()} weights should stay at sparsity {sparsity:g}, "
+            f"but the mask before keeps only {before}; prune to rising sparsities"
+        )
+    return kept.masked_scatter(kept, levels(flat[kept], [count]) == 0).view(scores.shape)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from engine.ranking import levels
+
 # Every p that is recorded. A study shows some of them; recording all makes p no part of a training's identity.
 P_GRID: tuple[float, ...] = tuple(round(0.05 * i, 2) for i in range(1, 20))
 
@@ -47,20 +49,28 @@ def overlap_counts(
     for p in wanted:
         if not 0 < p <= 1:
             raise ValueError(f"p is {p:g}; allowed: above 0, at most 1")
-    counts: list[Count] = []
-    possible = set(wanted)
-    for layer, weights in a.items():
-        keep = mask[layer].flatten().bool() if mask is not None else None
-        magnitudes = [_magnitudes(tensor, keep) for tensor in (weights, b[layer])]
-        size = magnitudes[0].numel()
-        nonzero = min(int(torch.count_nonzero(m)) for m in magnitudes) if keep is None else size
-        places = [_places(m) for m in magnitudes]
-        tops = [top_count(p, size) for p in wanted]
-        for p, top, intersection in zip(wanted, tops, _shared(places, tops), strict=True):
-            if top > nonzero:
-                possible.discard(p)
-            counts.append(Count(layer, p, intersection, top, size))
-    return [count for count in counts if count.p in possible]
+    if not a:
+        return []
+    pairs = {
+        layer: [_flat(tensor, None if mask is None else mask[layer]) for tensor in (a[layer], b[layer])] for layer in a
+    }
+    sizes = {layer: pair[0].numel() for layer, pair in pairs.items()}
+    if mask is None:
+        wanted = _possible(wanted, pairs)
+    tops = {layer: [top_count(p, size) for p in wanted] for layer, size in sizes.items()}
+    bins = []
+    for number, (layer, pair) in enumerate(pairs.items()):
+        # An index is in both sets exactly when it is in that which ranks it worse.
+        worse = torch.maximum(*(levels(tensor, tops[layer]) for tensor in pair))
+        bins.append(worse.int() + number * (len(wanted) + 1))
+    # Read once, at the end: each look at a GPU's numbers waits for all that it has still to do.
+    filled = torch.bincount(torch.cat(bins), minlength=len(a) * (len(wanted) + 1))
+    shared = dict(zip(a, filled.view(len(a), -1).cumsum(1)[:, :-1].tolist(), strict=True))
+    return [
+        Count(layer, p, intersection, top, sizes[layer])
+        for layer in a
+        for p, intersection, top in zip(wanted, shared[layer], tops[layer], strict=True)
+    ]
 
 
 def overlap_ratio(
@@ -89,26 +99,16 @@ def pooled(counts: Iterable[Count]) -> float:
     return sum(count.intersection for count in rows) / top
 
 
-def _magnitudes(tensor: Tensor, keep: Tensor | None) -> Tensor:
-    flat = tensor.detach().abs().flatten()
-    return flat if keep is None else flat[keep]
+def _flat(tensor: Tensor, keep: Tensor | None) -> Tensor:
+    flat = tensor.detach().flatten()
+    return flat if keep is None else flat[keep.flatten().bool()]
 
 
-def _places(magnitudes: Tensor) -> Tensor:
-    """Return each weight's place in the ranking by magnitude, 0 for the largest."""
-    order = torch.sort(magnitudes, descending=True, stable=True).indices
-    places = torch.empty_like(order)
-    places[order] = torch.arange(order.numel(), device=order.device)
-    return places
-
-
-def _shared(places: list[Tensor], tops: list[int]) -> list[int]:
-    """Return for each k in tops, rising, how many indices are among the first k places of both rankings."""
-    # An index is in both sets exactly when the worse of its two places is below k.
-    worse = torch.maximum(*places)
-    bins = torch.bucketize(worse, torch.tensor(tops, device=worse.device), right=True)
-    shared: list[int] = torch.bincount(bins, minlength=len(tops) + 1).cumsum(0)[: len(tops)].tolist()
-    return shared
+def _possible(ps: list[float], pairs: Mapping[str, list[Tensor]]) -> list[float]:
+    """Return those p for which all layers of both networks hold enough weights that are not 0."""
+    fewest = [torch.stack([torch.count_nonzero(tensor) for tensor in pair]).min() for pair in pairs.values()]
+    there = dict(zip(pairs, torch.stack(fewest).tolist(), strict=True))
+    return [p for p in ps if all(top_count(p, pair[0].numel()) <= there[layer] for layer, pair in pairs.items())]
 
 
 def _check(a: Mapping[str, Tensor], b: Mapping[str, Tensor], mask: Mapping[str, Tensor] | None) -> None:

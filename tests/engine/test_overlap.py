@@ -1,9 +1,11 @@
+import math
+
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine.overlap import P_GRID, overlap_counts, overlap_ratio, pooled, top_count
+from engine.overlap import P_GRID, Count, overlap_counts, overlap_ratio, pooled, top_count
 
 
 def draw(seed: int, **sizes: int) -> dict[str, torch.Tensor]:
@@ -29,6 +31,64 @@ def test_pooled_ratio_equals_a_count_by_sets(seed: int, p: float, masked: bool) 
     a, b = draw(seed, first=40, second=90), draw(seed + 1, first=40, second=90)
     mask = {name: w > -0.3 for name, w in draw(seed + 2, first=40, second=90).items()} if masked else None
     assert overlap_ratio(a, b, p, mask) == pytest.approx(brute_force(a, b, p, mask), abs=1e-12)
+
+
+def plain_counts(a, b, ps, mask=None):
+    """Count every p and layer by sets of indices; leave out the p that some layer of some network cannot fill."""
+    counts, possible = [], set(ps)
+    for layer in a:
+        kept = [i for i in range(a[layer].numel()) if mask is None or mask[layer].flatten()[i]]
+        flat = [[abs(value) for value in network[layer].flatten().tolist()] for network in (a, b)]
+        ranks = [sorted(kept, key=lambda i, w=w: (not math.isnan(w[i]), -w[i], i)) for w in flat]
+        for p in sorted(ps):
+            k = top_count(p, len(kept))
+            if mask is None and any(sum(value != 0 for value in w) < k for w in flat):
+                possible.discard(p)
+            counts.append(Count(layer, p, len(set(ranks[0][:k]) & set(ranks[1][:k])), k, len(kept)))
+    return [count for count in counts if count.p in possible]
+
+
+# Mostly equal magnitudes, zeros among them or not.
+TIED = st.sampled_from([0.25, 0.5, -0.5, 1.0, -1.0, 2.0, math.inf, math.nan])
+WITH_ZEROS = st.one_of(TIED, st.sampled_from([0.0, -0.0]))
+DRAWN = st.floats(-1, 1, width=32)
+
+
+@st.composite
+def pairs(draw):
+    """Two networks of one to three layers of 1 to 200 weights, and a mask or none."""
+    sizes = draw(st.lists(st.integers(1, 200), min_size=1, max_size=3))
+    values = draw(st.sampled_from([TIED, WITH_ZEROS, DRAWN]))
+
+    def network(kind):
+        lists = [draw(st.lists(kind, min_size=size, max_size=size)) for size in sizes]
+        return {f"layer{i}": torch.tensor(row) for i, row in enumerate(lists)}
+
+    return network(values), network(values), draw(st.none() | st.builds(lambda: network(st.booleans())))
+
+
+@given(pair=pairs(), ps=st.sets(st.sampled_from((*P_GRID, 0.01, 1.0)), max_size=6))
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+def test_counts_equal_those_by_sets_whatever_the_ties(pair, ps) -> None:
+    assert overlap_counts(*pair[:2], ps, pair[2]) == plain_counts(*pair[:2], ps, pair[2])
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_counts_of_large_layers_equal_those_by_sets(masked: bool) -> None:
+    sizes = {"large": 70_000, "small": 31}
+    a, b = ({name: (w * 200).round() for name, w in draw(seed, **sizes).items()} for seed in (7, 8))
+    a["small"] += 500
+    b["small"] -= 500
+    mask = {name: w > -1.0 for name, w in draw(9, **sizes).items()} if masked else None
+    counts = overlap_counts(a, b, P_GRID, mask)
+    assert counts == plain_counts(a, b, P_GRID, mask)
+    assert len(counts) == 2 * len(P_GRID)
+
+
+def test_more_p_than_a_byte_counts_are_told_apart() -> None:
+    a, b = draw(1, layer=2_000), draw(2, layer=2_000)
+    many = [round(0.001 * i, 3) for i in range(1, 601)]
+    assert overlap_counts(a, b, many) == plain_counts(a, b, many)
 
 
 @given(seed=st.integers(0, 2**16), p=st.sampled_from(P_GRID))

@@ -1,0 +1,74 @@
+"""The benchmark of growth: each step does the work that it counts, and goals are held against the right size."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks import growth
+from engine.spec import StudyError
+
+CPU = torch.device("cpu")
+
+
+def check(found: dict, works: list[int], repetitions: int) -> None:
+    """Every size did its work, its seconds are in order, and the table has a row for each."""
+    assert [row["work"] for row in found["rows"]] == works
+    for row in found["rows"]:
+        seconds = row["seconds"]
+        assert 0 < seconds["least"] <= seconds["median"] <= seconds["most"]
+        assert row["per_second"] == pytest.approx(row["work"] / seconds["median"])
+        assert repetitions > 1 or seconds["least"] == seconds["most"]
+    assert found["growth"]["work"] == works[-1] / works[0]
+    medians = [row["seconds"]["median"] for row in found["rows"]]
+    assert found["growth"]["seconds"] == medians[-1] / medians[0]
+    assert growth.table([found]).row_count == len(works)
+
+
+def test_planning_counts_the_stages_of_all_figures(home: Path) -> None:
+    told: list[int] = []
+    check(growth.measure("planning", CPU, 2, (1, 2), lambda: told.append(1)), [859, 2 * 859], 2)
+    assert len(told) == 4
+    assert not home.exists()
+
+
+def test_a_study_beyond_what_is_allowed_is_not_measured() -> None:
+    with pytest.raises(StudyError, match="allowed: 20,000"):
+        growth.whole_paper(20)
+
+
+def test_overlaps_are_counted_over_all_weights_of_vgg() -> None:
+    found = growth.measure("overlap", CPU, 3, (1 / 512, 10 / 512))
+    check(found, [18_010, 180_100], 3)
+    assert found["goal"] is None
+
+
+@pytest.fixture
+def surroundings(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Set here, so that what the benchmark sets is undone.
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1/0")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
+@pytest.mark.usefixtures("surroundings")
+def test_launching_queues_all_stages_anew_each_time() -> None:
+    check(growth.measure("launching", CPU, 2, (1,)), [859], 2)
+
+
+@pytest.mark.usefixtures("surroundings")
+def test_a_recorder_drains_every_epoch_of_a_stream() -> None:
+    check(growth.measure("recording", CPU, 1, (40, 80)), [40 * 150, 80 * 150], 1)
+
+
+def row(size: float, seconds: float, work: int) -> dict:
+    return {"size": size, "seconds": {"median": seconds}, "per_second": work / seconds}
+
+
+def test_a_goal_is_for_its_size_and_device() -> None:
+    overlap, recording = growth.STEPS["overlap"], growth.STEPS["recording"]
+    rows = [row(1, 0.4, 9), row(10, 4.0, 90)]
+    assert growth._held(overlap, CPU, rows) == {"size": 1, "seconds": 0.5, "met": True}
+    assert growth._held(overlap, torch.device("cuda"), rows) == {"size": 1, "seconds": 0.05, "met": False}
+    assert growth._held(overlap, CPU, rows[1:]) is None
+    met = [growth._held(recording, CPU, [row(2000, 10.0, work)])["met"] for work in (49_999, 50_000)]
+    assert met == [False, True]
