@@ -1,0 +1,79 @@
+"""The README's table of speeds, from the latest results: python -m benchmarks.table [--check]."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.machine import ROOT
+from engine.networks import TITLES
+
+README, RESULTS = ROOT / "README.md", ROOT / "benchmarks" / "results"
+BEGIN, END = "<!-- speeds: python -m benchmarks.table -->", "<!-- end of speeds -->"
+
+
+def latest(results: Path) -> list[Path]:
+    """Return the newest training results of each kind of device, by the date in their names."""
+    newest: dict[str, Path] = {}
+    for file in sorted(results.glob("training-*.json")):
+        newest[file.name.split("-")[1]] = file
+    return list(newest.values())
+
+
+def speeds(file: Path, root: Path = ROOT) -> list[str]:
+    """Return the lines of Markdown that show one file of results."""
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    hardware = found["device"] if found["device"] != "cpu" else f"{found['cpu']}, {found['threads']} threads"
+    first = found["measured"][0]
+    lines = [
+        "| network | in | ours, images/s | plain loop, images/s | ratio (least-most) | test accuracy %, ours | plain |",
+        "|---|---|--:|--:|--:|--:|--:|",
+    ]
+    for row in found["measured"]:
+        ours, plain, ratio = row["ours"], row["plain"], row["ratio"]
+        beside = f", {row['together']} side by side" if row["together"] > 1 else ""
+        lines.append(
+            f"| {TITLES.get(row['network'], row['network'])} | {row['precision']}{beside} "
+            f"| {ours['images_per_second']:,.0f} | {plain['images_per_second']:,.0f} "
+            f"| {ratio['median']:.2f} ({ratio['least']:.2f}-{ratio['most']:.2f}) "
+            f"| {ours['test_accuracy']:.1f} | {plain['test_accuracy']:.1f} |"
+        )
+    return [
+        *lines,
+        "",
+        f"{hardware}, PyTorch {found['versions']['torch']}, {found['date'][:10]}: medians over {first['epochs'] - 1} epochs "
+        f"of {first['train_images']:,} images ({_images(found['data'])}), evaluation of {first['test_images']:,} included, "
+        f"batches of {first['batch_size']}; accuracy after {first['epochs']} epochs from equal weights, n = 1. "
+        f"[{file.name}]({file.relative_to(root)})",
+    ]
+
+
+def _images(data: str) -> str:
+    return {"digits32": "digits enlarged to 32 x 32", "folder": "CIFAR-10"}.get(data, data)
+
+
+def written(readme: str, lines: Sequence[str]) -> str:
+    """Return a README with the lines in place of those between its two marks; ValueError where these are missing."""
+    before, begin, rest = readme.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise ValueError(f"the README lacks its marks; put {BEGIN} and {END} where the table belongs")
+    return "\n".join([before + BEGIN, *lines, END + after])
+
+
+def main() -> None:
+    """Write the table into the README, or with --check say whether it is the one that the results give."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.table", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="change nothing; exit with 1 where it is out of date")
+    given = parser.parse_args()
+    readme = README.read_text(encoding="utf-8")
+    fresh = written(readme, [line for file in latest(RESULTS) for line in speeds(file)])
+    if given.check:
+        sys.exit(fresh != readme)
+    README.write_text(fresh, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""The README's speeds are those of the results, and nobody's memory of them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks import table
+
+
+def test_the_readme_shows_the_latest_results() -> None:
+    readme = table.README.read_text(encoding="utf-8")
+    lines = [line for file in table.latest(table.RESULTS) for line in table.speeds(file)]
+    assert len(lines) > 4
+    assert table.written(readme, lines) == readme, "run: python -m benchmarks.table"
+
+
+def test_the_newest_of_each_device_is_shown(tmp_path: Path) -> None:
+    for name in ("training-cpu-2026-01-02", "training-cpu-2026-03-01", "training-cuda-2026-02-01", "pages-2026-09-09"):
+        (tmp_path / f"{name}.json").touch()
+    assert [file.name for file in table.latest(tmp_path)] == [
+        "training-cpu-2026-03-01.json",
+        "training-cuda-2026-02-01.json",
+    ]
+
+
+def test_a_row_tells_ratio_spread_and_both_accuracies(tmp_path: Path) -> None:
+    figures = {
+        "date": "2026-03-01 10:00 UTC",
+        "cpu": "A processor",
+        "device": "cpu",
+        "threads": 2,
+        "versions": {"torch": "9.9"},
+        "data": "folder",
+        "measured": [
+            {
+                "network": "resnet20",
+                "precision": "bf16",
+                "together": 4,
+                "batch_size": 128,
+                "train_images": 2000,
+                "test_images": 400,
+                "epochs": 4,
+                "plain": {"images_per_second": 1000.4, "test_accuracy": 41.25},
+                "ours": {"images_per_second": 3000.0, "test_accuracy": 40.0},
+                "ratio": {"median": 3.0, "least": 2.5, "most": 3.5},
+            }
+        ],
+    }
+    file = tmp_path / "training-cpu-2026-03-01.json"
+    file.write_text(json.dumps(figures))
+    _, _, row, _, note = table.speeds(file, tmp_path)
+    assert row == "| ResNet-20 | bf16, 4 side by side | 3,000 | 1,000 | 3.00 (2.50-3.50) | 40.0 | 41.2 |"
+    for said in ("A processor, 2 threads", "PyTorch 9.9", "3 epochs of 2,000 images (CIFAR-10)", "n = 1"):
+        assert said in note
+
+
+def test_a_readme_without_marks_is_left_alone() -> None:
+    with pytest.raises(ValueError, match="lacks its marks"):
+        table.written("# Ticketscope", ["x"])
