@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from engine.ranking import ranked
+from engine.ranking import levels
 
 Mask = dict[str, Tensor]
 Scope = Literal["layer", "global"]
@@ -67,15 +67,13 @@ def sparsity(mask: Mapping[str, Tensor]) -> float:
 def _keep(scores: Tensor, sparsity: float, within: Tensor | None, where: str) -> Tensor:
     flat = scores.flatten().float()
     count = kept_count(sparsity, flat.numel())
-    kept = torch.zeros(flat.numel(), dtype=torch.bool, device=flat.device)
     if within is None:
-        kept[ranked(flat)[:count]] = True
-        return kept.view(scores.shape)
-    allowed = within.flatten().nonzero().flatten()
-    if count > allowed.numel():
+        return (levels(flat, [count]) == 0).view(scores.shape)
+    kept = within.flatten().bool()
+    before = int(kept.sum())
+    if count > before:
         raise ValueError(
             f"{where}: {count} of {flat.numel()} weights should stay at sparsity {sparsity:g}, "
-            f"but the mask before keeps only {allowed.numel()}; prune to rising sparsities"
+            f"but the mask before keeps only {before}; prune to rising sparsities"
         )
-    kept[allowed[ranked(flat[allowed])[:count]]] = True
-    return kept.view(scores.shape)
+    return kept.masked_scatter(kept, levels(flat[kept], [count]) == 0).view(scores.shape)

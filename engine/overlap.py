@@ -3,12 +3,11 @@
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 from torch import Tensor
 
-from engine.ranking import ranked
+from engine.ranking import levels
 
 # Every p that is recorded. A study shows some of them; recording all makes p no part of a training's identity.
 P_GRID: tuple[float, ...] = tuple(round(0.05 * i, 2) for i in range(1, 20))
@@ -52,27 +51,25 @@ def overlap_counts(
             raise ValueError(f"p is {p:g}; allowed: above 0, at most 1")
     if not a:
         return []
-    tops: dict[str, list[int]] = {}
-    sizes: list[int] = []
-    bins: list[Tensor] = []
-    nonzero: list[Tensor] = []
-    for layer, weights in a.items():
-        keep = mask[layer].flatten().bool() if mask is not None else None
-        pair = [_flat(tensor, keep) for tensor in (weights, b[layer])]
-        sizes.append(pair[0].numel())
-        tops[layer] = [top_count(p, sizes[-1]) for p in wanted]
-        bins.append(_bins(pair, tops[layer]) + len(bins) * (len(wanted) + 1))
-        nonzero.append(torch.stack([torch.count_nonzero(tensor) for tensor in pair]).min())
+    pairs = {
+        layer: [_flat(tensor, None if mask is None else mask[layer]) for tensor in (a[layer], b[layer])] for layer in a
+    }
+    sizes = {layer: pair[0].numel() for layer, pair in pairs.items()}
+    if mask is None:
+        wanted = _possible(wanted, pairs)
+    tops = {layer: [top_count(p, size) for p in wanted] for layer, size in sizes.items()}
+    bins = []
+    for number, (layer, pair) in enumerate(pairs.items()):
+        # An index is in both sets exactly when it is in that which ranks it worse.
+        worse = torch.maximum(*(levels(tensor, tops[layer]) for tensor in pair))
+        bins.append(worse.int() + number * (len(wanted) + 1))
     # Read once, at the end: each look at a GPU's numbers waits for all that it has still to do.
     filled = torch.bincount(torch.cat(bins), minlength=len(a) * (len(wanted) + 1))
-    shared: list[list[int]] = filled.view(len(a), -1).cumsum(1)[:, :-1].tolist()
-    there: list[int] = sizes if mask is not None else torch.stack(nonzero).tolist()
-    possible = [all(row[i] <= most for row, most in zip(tops.values(), there, strict=True)) for i in range(len(wanted))]
+    shared = dict(zip(a, filled.view(len(a), -1).cumsum(1)[:, :-1].tolist(), strict=True))
     return [
-        Count(layer, p, intersection, top, size)
-        for (layer, row), size, found in zip(tops.items(), sizes, shared, strict=True)
-        for p, top, intersection, fits in zip(wanted, row, found, possible, strict=True)
-        if fits
+        Count(layer, p, intersection, top, sizes[layer])
+        for layer in a
+        for p, intersection, top in zip(wanted, shared[layer], tops[layer], strict=True)
     ]
 
 
@@ -104,19 +101,14 @@ def pooled(counts: Iterable[Count]) -> float:
 
 def _flat(tensor: Tensor, keep: Tensor | None) -> Tensor:
     flat = tensor.detach().flatten()
-    return flat if keep is None else flat[keep]
+    return flat if keep is None else flat[keep.flatten().bool()]
 
 
-def _bins(pair: list[Tensor], tops: list[int]) -> Tensor:
-    """Return for each index the number of tops, rising, that it is not in for one of two tensors or both."""
-    size = pair[0].numel()
-    # Written in the order of the ranking, all over the memory: the narrower, the more of it is at hand.
-    narrow = torch.uint8 if len(tops) < 256 else torch.int32
-    levels = torch.empty(size, dtype=narrow, device=pair[0].device)
-    for level, (begin, end) in enumerate(pairwise((0, *tops, size))):
-        levels[begin:end] = level
-    # An index is in both sets exactly when the worse of its two places is.
-    return torch.maximum(*(torch.empty_like(levels).scatter_(0, ranked(tensor), levels) for tensor in pair)).int()
+def _possible(ps: list[float], pairs: Mapping[str, list[Tensor]]) -> list[float]:
+    """Return those p for which all layers of both networks hold enough weights that are not 0."""
+    fewest = [torch.stack([torch.count_nonzero(tensor) for tensor in pair]).min() for pair in pairs.values()]
+    there = dict(zip(pairs, torch.stack(fewest).tolist(), strict=True))
+    return [p for p in ps if all(top_count(p, pair[0].numel()) <= there[layer] for layer, pair in pairs.items())]
 
 
 def _check(a: Mapping[str, Tensor], b: Mapping[str, Tensor], mask: Mapping[str, Tensor] | None) -> None:

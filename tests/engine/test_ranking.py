@@ -8,18 +8,30 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from engine.masks import kept_count, magnitude_mask
-from engine.ranking import ranked
+from engine.ranking import FEW, levels
 
 # Few values, so that most magnitudes are equal; the last are the least that a float holds, and what training can ruin.
 VALUES = [0.0, -0.0, 1.0, -1.0, 0.5, -2.0, 1e-45, -1e-45, 3e38, math.inf, -math.inf, math.nan]
-# PyTorch sorts so many by radix, and fewer by comparing.
-LARGE = 70_000
+# So many are counted in bins before they are sorted.
+LARGE = FEW + 2_000
 
 
 def plain(weights: torch.Tensor) -> list[int]:
     """Rank as the docstring reads, by Python's own sort."""
     magnitudes = [abs(value) for value in weights.flatten().tolist()]
     return sorted(range(len(magnitudes)), key=lambda i: (not math.isnan(magnitudes[i]), -magnitudes[i], i))
+
+
+def plain_levels(weights: torch.Tensor, tops: list[int]) -> list[int]:
+    """Say of each weight how many tops it is not in, by its place."""
+    found = [0] * weights.numel()
+    for place, position in enumerate(plain(weights)):
+        found[position] = sum(top <= place for top in tops)
+    return found
+
+
+def every_tenth(size: int) -> list[int]:
+    return [size * tenth // 10 for tenth in range(11)]
 
 
 def strange(size: int, dtype: torch.dtype, seed: int = 0) -> torch.Tensor:
@@ -30,39 +42,66 @@ def strange(size: int, dtype: torch.dtype, seed: int = 0) -> torch.Tensor:
     return torch.where(torch.rand(size, generator=draws) < 0.5, normal, few).to(dtype)
 
 
-@given(arrays.arrays(np.float32, st.integers(0, 200), elements=st.sampled_from([np.float32(v) for v in VALUES])))
+FEW_VALUES = arrays.arrays(np.float32, st.integers(1, 200), elements=st.sampled_from([np.float32(v) for v in VALUES]))
+
+
+@pytest.mark.parametrize("few", [0, FEW])
+@given(values=FEW_VALUES, tenths=st.sets(st.integers(0, 10)))
 @settings(max_examples=100, deadline=None)
-def test_equal_magnitudes_rank_by_position(values: np.ndarray) -> None:
-    assert ranked(torch.from_numpy(values)).tolist() == plain(torch.from_numpy(values))
+def test_equal_magnitudes_rank_by_position(few: int, values: np.ndarray, tenths: set[int]) -> None:
+    weights = torch.from_numpy(values)
+    tops = sorted(len(values) * tenth // 10 for tenth in tenths)
+    with pytest.MonkeyPatch.context() as patch:
+        # From how many weights they are counted in bins before they are sorted.
+        patch.setattr("engine.ranking.FEW", few)
+        assert levels(weights, tops).tolist() == plain_levels(weights, tops)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("size", [200, LARGE])
 def test_every_float_ranks_as_python_ranks_it(dtype: torch.dtype, size: int) -> None:
     weights = strange(size, dtype).view(2, -1)
-    assert ranked(weights).tolist() == plain(weights)
+    tops = every_tenth(size)
+    assert levels(weights, tops).tolist() == plain_levels(weights, tops)
+
+
+@pytest.mark.parametrize("kind", ["normal", "pruned", "all equal", "close"])
+def test_many_weights_rank_as_python_ranks_them(kind: str) -> None:
+    weights = torch.randn(LARGE, generator=torch.Generator().manual_seed(3))
+    weights = {
+        "normal": weights,
+        "pruned": torch.where(weights.abs() > 1.2, weights, 0.0),
+        "all equal": torch.ones(LARGE),
+        # All of them in one bin.
+        "close": 1 + weights * 1e-6,
+    }[kind]
+    for tops in (every_tenth(LARGE), [], [0], [1], [LARGE - 1], [LARGE], [500, 500, 501]):
+        assert levels(weights, tops).tolist() == plain_levels(weights, tops)
+
+
+def test_more_tops_than_a_byte_counts_are_told_apart() -> None:
+    weights = strange(LARGE, torch.float32)
+    tops = list(range(0, LARGE, 200))
+    assert len(tops) > 256
+    assert levels(weights, tops).tolist() == plain_levels(weights, tops)
 
 
 def test_whole_numbers_are_told_apart_that_a_short_float_cannot() -> None:
-    assert ranked(torch.tensor([2**24, 2**24 + 1, -(2**24) - 2])).tolist() == [2, 1, 0]
+    assert levels(torch.tensor([2**24, 2**24 + 1, -(2**24) - 2]), [1, 2]).tolist() == [2, 1, 0]
 
 
 def test_all_patterns_of_nan_are_equal() -> None:
     patterns = torch.tensor([0x7F800001, 0x7FC00000, 0x7FFFFFFF, 0x7F800000], dtype=torch.int32).view(torch.float32)
-    assert ranked(torch.cat([patterns, -patterns])).tolist() == [0, 1, 2, 4, 5, 6, 3, 7]
+    assert levels(torch.cat([patterns, -patterns]), list(range(1, 8))).tolist() == [0, 1, 2, 6, 3, 4, 5, 7]
 
 
 def test_ranking_leaves_the_weights_alone() -> None:
     weights = torch.tensor([-3.0, math.nan, 2.0], requires_grad=True)
-    assert ranked(weights).tolist() == [1, 0, 2]
+    assert levels(weights, [1, 2]).tolist() == [1, 0, 2]
     assert weights[::2].tolist() == [-3.0, 2.0]
 
 
-@given(
-    arrays.arrays(np.float32, st.integers(2, 200), elements=st.sampled_from([np.float32(v) for v in VALUES])),
-    st.floats(0.0, 0.99),
-    st.integers(0, 2**16),
-)
+@given(FEW_VALUES, st.floats(0.0, 0.99), st.integers(0, 2**16))
 @settings(max_examples=60, deadline=None)
 def test_a_mask_keeps_the_first_of_the_plain_ranking(values: np.ndarray, sparsity: float, seed: int) -> None:
     weights = torch.from_numpy(values)
