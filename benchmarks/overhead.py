@@ -26,6 +26,7 @@ from engine.dataset import Dataset
 from engine.networks import NETWORKS
 from engine.plan import plan
 from engine.spec import Recipe, parse_study
+from engine.stages import CHECKPOINT_SHARE
 from engine.training import Training
 from tasks import broker, leases
 from tasks.leases import Message, Timing
@@ -77,7 +78,7 @@ def measure(
             seconds["telemetry"].append(told - evaluated)
             seconds["checkpoint"].append(kept - told)
     median = {part: statistics.median(found) for part, found in seconds.items()}
-    checkpoints = median["checkpoint"] / CHECKPOINT_SECONDS
+    checkpoints = median["checkpoint"] / max(CHECKPOINT_SECONDS, median["checkpoint"] / CHECKPOINT_SHARE)
     shares = {
         "evaluation": median["evaluation"] / median["training"],
         "checkpoints": checkpoints,
@@ -113,7 +114,7 @@ def _claimed(redis: Redis, network: str) -> tuple[Message, LeasedObserver]:
 
 def table(found: Sequence[dict[str, Any]]) -> Table:
     """Return the shares as a table, in percent of the training."""
-    shown = Table(title="beside an epoch of CIFAR, a checkpoint every 5 s: % of the training")
+    shown = Table(title="beside an epoch of CIFAR, with checkpoints as often as a stage keeps them: % of the training")
     for column in ("network", "in", "training s", "evaluation %", "checkpoints %", "telemetry %", "together %"):
         shown.add_column(column, justify="left" if column in ("network", "in") else "right")
     for row in found:
@@ -162,7 +163,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--precision", nargs="+", choices=["fp32", "bf16"], default=["fp32"])
     parser.add_argument("--repetitions", type=int, default=5, help="epochs that are timed")
     parser.add_argument("--data", default=ENLARGED, help=f"{ENLARGED}, or a dataset as in a study")
-    parser.add_argument("--train-images", type=int, default=512, help="the first so many")
+    parser.add_argument("--train-images", type=int, default=512, help="so many, of all classes alike")
     parser.add_argument("--test-images", type=int, default=360)
     parser.add_argument("--threads", type=int, help="of PyTorch's")
     parser.add_argument("--json", type=Path, nargs="?", const=Path(), help="write a file, under results/ unless named")

@@ -40,14 +40,11 @@ def speeds(file: Path, root: Path = ROOT) -> list[str]:
             f"| {ratio['median']:.2f} ({ratio['least']:.2f}-{ratio['most']:.2f}) "
             f"| {ours['test_accuracy']:.1f} | {plain['test_accuracy']:.1f} |"
         )
-    return [
-        *lines,
-        "",
-        f"{hardware}, PyTorch {found['versions']['torch']}, {found['date'][:10]}: medians over {first['epochs'] - 1} epochs "
-        f"of {first['train_images']:,} images ({_images(found['data'])}), evaluation of {first['test_images']:,} included, "
-        f"batches of {first['batch_size']}; accuracy after {first['epochs']} epochs from equal weights, n = 1. "
-        f"[{file.name}]({file.relative_to(root)})",
-    ]
+    on = f"{hardware}, PyTorch {found['versions']['torch']}, {found['date'][:10]}"
+    epochs = f"medians over {first['epochs'] - 1} epochs of {first['train_images']:,} images ({_images(found['data'])})"
+    included = f"evaluation of {first['test_images']:,} included, batches of {first['batch_size']}"
+    accuracy = f"accuracy after {first['epochs']} epochs from equal weights, n = 1"
+    return [*lines, "", f"{on}: {epochs}, {included}; {accuracy}. [{file.name}]({file.relative_to(root)})"]
 
 
 def _images(data: str) -> str:

@@ -4,6 +4,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,14 @@ from rich.table import Table
 
 from benchmarks.plain import Apart, PlainLoop
 from benchmarks.written import write
-from data.datasets import load
+from data.datasets import identity, load_images
 from data.settings import settings
 from engine.allocation import keep_freed_memory
 from engine.augment import DeviceData, to_device
 from engine.dataset import Dataset
 from engine.masks import magnitude_mask
 from engine.networks import NETWORKS, build, prunable
+from engine.plan import Images
 from engine.seeds import global_seed
 from engine.spec import Recipe
 from engine.together import run_epochs
@@ -35,23 +37,12 @@ LEARNING_RATE = 0.05
 
 
 def images(name: str, home: Path, train: int | None, test: int | None) -> Dataset:
-    """Return a dataset by its name in a study, or digits enlarged; train, test: how many images, None for all."""
-    found = load("digits" if name == ENLARGED else name, home)
+    """Return a dataset by its name in a study, or digits enlarged; train, test: how many, of all classes alike."""
+    source = "digits" if name == ENLARGED else name
+    found = load_images(Images(name=source, identity=identity(source, home), train=train, test=test), home)
     if name == ENLARGED:
-        found = Dataset(
-            _enlarged(found.train_images),
-            found.train_labels,
-            _enlarged(found.test_images),
-            found.test_labels,
-            found.classes,
-        )
-    return Dataset(
-        found.train_images[:train],
-        found.train_labels[:train],
-        found.test_images[:test],
-        found.test_labels[:test],
-        found.classes,
-    )
+        return replace(found, train_images=_enlarged(found.train_images), test_images=_enlarged(found.test_images))
+    return found
 
 
 def _enlarged(digits: torch.Tensor) -> torch.Tensor:
@@ -111,12 +102,14 @@ def measure(
     }
 
 
-def pruned_training(network: str, dataset: Dataset, data: DeviceData, recipe: Recipe, seed: int) -> Training:
+def pruned_training(
+    network: str, dataset: Dataset, data: DeviceData, recipe: Recipe, seed: int, graphs: bool = True
+) -> Training:
     """Return a training of a freshly drawn network under the mask of its largest weights."""
     made, mask = _pruned(network, dataset, seed)
     schedule = Schedule(recipe, LEARNING_RATE, recipe.epochs, seed, "benchmark")
     on_device = {layer: kept.to(data.device) for layer, kept in mask.items()}
-    return Training(made.to(data.device), data, schedule, on_device)
+    return Training(made.to(data.device), data, schedule, on_device, graphs)
 
 
 def _plain(network: str, dataset: Dataset, recipe: Recipe, device: torch.device, loaders: int) -> PlainLoop:
@@ -219,7 +212,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--repetitions", type=int, default=5, help="epochs of each that are timed")
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--data", default=ENLARGED, help=f"{ENLARGED}, or a dataset as in a study")
-    parser.add_argument("--train-images", type=int, help="the first so many; left out, all")
+    parser.add_argument("--train-images", type=int, help="so many, of all classes alike; left out, all")
     parser.add_argument("--test-images", type=int)
     parser.add_argument("--loaders", type=int, default=2, help="processes in which the plain loop loads images")
     parser.add_argument("--threads", type=int, help="of PyTorch's, for both")

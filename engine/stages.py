@@ -20,6 +20,9 @@ from engine.training import Diverged, Training
 
 log = logging.getLogger(__name__)
 
+# What checkpoints may take of a worker's time, that of all stages which it trains side by side.
+CHECKPOINT_SHARE = 0.02
+
 
 class Interrupted(Exception):
     """The observer asked to stop; the checkpoint is written and the stage can be resumed anywhere."""
@@ -97,7 +100,7 @@ def run_stages(
     runs: dict[Training, _Run] = {}
     for job in jobs:
         try:
-            run = _Run(job, dataset, device, checkpoint_seconds)
+            run = _Run(job, dataset, device, checkpoint_seconds, len(jobs))
             outcome: StageResult | Exception | None = None
             if run.training is None or run.training.done:
                 outcome = run.finish()
@@ -123,14 +126,17 @@ def run_stages(
 class _Run:
     """One stage on its way; training is None where what it is made from has diverged."""
 
-    def __init__(self, job: Job, dataset: Dataset, device: torch.device, checkpoint_seconds: float) -> None:
+    def __init__(
+        self, job: Job, dataset: Dataset, device: torch.device, checkpoint_seconds: float, beside: int
+    ) -> None:
         self.job = job
         self.training: Training | None = None
         self._dataset = dataset
         self._device = device
         self._checkpoint_seconds = checkpoint_seconds
+        self._beside = beside
         self._committed = 0
-        self._saved_at = time.monotonic()
+        self._saved_at, self._saving_took = time.monotonic(), 0.0
         if _starts_diverged(job.stage, job.weights):
             return
         self._layers, self._mask, self.training = prepare(job.stage, dataset, job.weights, device)
@@ -150,7 +156,7 @@ class _Run:
         go_on = self.job.observer.epoch(trained, stage.epochs)
         self._retention.look(training, trained.epoch)
         rewind = stage.kind == "pretrain" and trained.epoch == stage.recipe.k
-        if rewind or not go_on or time.monotonic() - self._saved_at >= self._checkpoint_seconds:
+        if rewind or not go_on or time.monotonic() - self._saved_at >= self._pause:
             self._checkpoint(rewind)
         # A stage that is asked to stop after its last epoch has reached its end.
         if training.done:
@@ -186,6 +192,11 @@ class _Run:
         )
 
     @property
+    def _pause(self) -> float:
+        """Seconds from one checkpoint to the next: longer where writing them would take much of the time."""
+        return max(self._checkpoint_seconds, self._saving_took * self._beside / CHECKPOINT_SHARE)
+
+    @property
     def _going(self) -> Training:
         assert self.training is not None
         return self.training
@@ -196,11 +207,13 @@ class _Run:
 
     def _checkpoint(self, rewind: bool) -> None:
         stage, training, weights = self.job.stage, self._going, self.job.weights
+        begin = time.monotonic()
         self._commit()
         if rewind:
             weights.save(stage.fingerprint, "rewind", training.weights())
         weights.save(stage.fingerprint, "checkpoint", {**training.state(), **self._retention.state()})
         self._saved_at = time.monotonic()
+        self._saving_took = self._saved_at - begin
 
 
 def _checkpoint(stage: Stage, weights: Weights) -> State | None:

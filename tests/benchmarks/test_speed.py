@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import floor, paper_cost, training
+from benchmarks import floor, paper_cost, training, ways
 from benchmarks.plain import PlainLoop
+from engine.augment import to_device
 from engine.spec import Recipe
 
 CPU = torch.device("cpu")
@@ -62,3 +63,35 @@ def test_the_paper_costs_less_the_more_of_its_equal_work_is_done_once() -> None:
     assert paper_cost.hours(needed["everywhere"], speeds) == pytest.approx(totals[0])
     with pytest.raises(KeyError, match="vgg11"):
         paper_cost.hours({"vgg11": 1}, {})
+
+
+def test_networks_stacked_into_one_learn_like_those_trained_one_by_one(home: Path) -> None:
+    dataset = training.images(training.ENLARGED, home, 256, 100)
+    recipe = Recipe(epochs=3, batch_size=16, augmentation="none")
+    found = ways.ways("lenet300", dataset, CPU, recipe, 2)
+    stacked = found["stacked (vmap)"].__self__
+    before = {name: tensor.detach().clone() for name, tensor in stacked._parameters.items()}
+    for _ in range(3):
+        stacked.run_epoch()
+    with torch.no_grad():
+        test = to_device(dataset, "none", CPU).test
+        outputs = stacked._forward(torch.stack([test, test]))
+    hits = (outputs.argmax(2) == dataset.test_labels).double().mean(1)
+    assert (hits > 0.4).all()
+    # Each is a network of its own.
+    assert not torch.equal(outputs[0], outputs[1])
+    assert all(tensor.shape == before[name].shape for name, tensor in stacked._parameters.items())
+
+
+def test_ways_are_timed_in_turns_and_one_that_fails_says_why(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise RuntimeError("no compiler here")
+
+    calls: list[str] = []
+    made = {"eager, a step of each in turn": lambda: calls.append("eager"), "compiled": fail}
+    monkeypatch.setattr(ways, "ways", lambda *_: made)
+    row = ways.measure("lenet300", training.images("digits", home, 32, 10), CPU, Recipe(), 2, 3)
+    assert len(calls) == 4
+    assert list(row["seconds"]) == ["eager, a step of each in turn"]
+    assert row["failed"] == {"compiled": "RuntimeError: no compiler here"}
+    assert ways.table([row]).row_count == 2

@@ -1,0 +1,203 @@
+"""Ways to train several networks of one shape on one device: python -m benchmarks.ways."""
+
+import argparse
+import copy
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from benchmarks.training import ENLARGED, LEARNING_RATE, images, pruned_training
+from benchmarks.written import write
+from data.settings import settings
+from engine.allocation import keep_freed_memory
+from engine.augment import DeviceData, Feed, to_device
+from engine.dataset import Dataset
+from engine.networks import NETWORKS
+from engine.spec import Recipe
+from engine.together import side_by_side
+from engine.training import Training
+
+PACKAGES = ("torch",)
+
+# Trains one epoch of each network.
+Epoch = Callable[[], None]
+
+
+class Stacked:
+    """Networks fused into one: weights stacked, the forward pass mapped over them (vmap), one optimiser for all.
+
+    Convolutions become grouped convolutions, linear layers batched products. It trains without a mask and at one rate,
+    which is less than the engine does, and so flatters it.
+    """
+
+    def __init__(self, networks: Sequence[nn.Module], data: DeviceData, recipe: Recipe) -> None:
+        self._recipe, self._data = recipe, data
+        self._feeds = [Feed(data, recipe.batch_size) for _ in networks]
+        states = [(dict(network.named_parameters()), dict(network.named_buffers())) for network in networks]
+        self._parameters = {name: _stack([own[name] for own, _ in states]).requires_grad_() for name in states[0][0]}
+        self._buffers = {name: _stack([own[name] for _, own in states]) for name in states[0][1]}
+        self._base = copy.deepcopy(networks[0]).to("meta").train()
+        self._optimiser = torch.optim.SGD(
+            list(self._parameters.values()),
+            lr=LEARNING_RATE,
+            momentum=recipe.momentum,
+            weight_decay=recipe.weight_decay,
+            fused=True,
+        )
+
+    def run_epoch(self) -> None:
+        """Train one epoch of all."""
+        for seed, feed in enumerate(self._feeds):
+            feed.draw(seed, "benchmark", 0)
+        for size in self._feeds[0].sizes:
+            drawn = [feed.next(size) for feed in self._feeds]
+            pictures, labels = torch.stack([batch[0] for batch in drawn]), torch.stack([batch[1] for batch in drawn])
+            self._optimiser.zero_grad()
+            outputs = self._forward(pictures)
+            # The sum over networks of the mean over each one's batch.
+            (F.cross_entropy(outputs.flatten(0, 1), labels.flatten()) * len(drawn)).backward()
+            self._optimiser.step()
+
+    def _forward(self, pictures: Tensor) -> Tensor:
+        def one(parameters: dict[str, Tensor], buffers: dict[str, Tensor], given: Tensor) -> Tensor:
+            output: Tensor = functional_call(self._base, (parameters, buffers), (given,))
+            return output
+
+        with torch.autocast(self._data.device.type, torch.bfloat16, enabled=self._recipe.precision == "bf16"):
+            mapped = torch.vmap(one, randomness="different")(self._parameters, self._buffers, pictures)
+        return mapped.float()
+
+
+def _stack(tensors: Sequence[Tensor]) -> Tensor:
+    return torch.stack([tensor.detach() for tensor in tensors])
+
+
+def ways(network: str, dataset: Dataset, device: torch.device, recipe: Recipe, together: int) -> dict[str, Epoch]:
+    """Return the ways that there are on a device, each with networks of its own."""
+    data = to_device(dataset, recipe.augmentation, device)
+
+    def made(graphs: bool = False, compiled: bool = False) -> list[Training]:
+        trainings = [pruned_training(network, dataset, data, recipe, seed, graphs) for seed in range(together)]
+        if compiled:
+            for training in trainings:
+                training.network.compile()
+        return trainings
+
+    def stepping(trainings: list[Training]) -> Epoch:
+        def epoch() -> None:
+            side_by_side(trainings)
+
+        return epoch
+
+    found = {"eager, a step of each in turn": stepping(made())}
+    if device.type == "cuda":
+        found["CUDA graphs, each on its stream"] = stepping(made(graphs=True))
+        found["compiled, CUDA graphs"] = stepping(made(graphs=True, compiled=True))
+    found["compiled"] = stepping(made(compiled=True))
+    found["stacked (vmap)"] = Stacked([training.network for training in made()], data, recipe).run_epoch
+    return found
+
+
+def measure(
+    network: str, dataset: Dataset, device: torch.device, recipe: Recipe, together: int, repetitions: int
+) -> dict[str, Any]:
+    """Return seconds per network and epoch of each way, in turns; of one that fails, why."""
+    seconds: dict[str, list[float]] = {}
+    failed: dict[str, str] = {}
+    found = ways(network, dataset, device, recipe, together)
+    for repetition in range(repetitions + 1):
+        for way, epoch in found.items():
+            if way in failed:
+                continue
+            begin = time.perf_counter()
+            try:
+                epoch()
+                if device.type == "cuda":
+                    torch.cuda.synchronize(device)
+            except Exception as error:  # A way that is not to be had here is part of the answer.
+                failed[way] = f"{type(error).__name__}: {error}"[:200]
+                continue
+            if repetition:
+                seconds.setdefault(way, []).append((time.perf_counter() - begin) / together)
+    return {
+        "network": network,
+        "precision": recipe.precision,
+        "together": together,
+        "seconds": {
+            way: {"median": statistics.median(s), "least": min(s), "most": max(s)} for way, s in seconds.items()
+        },
+        "failed": failed,
+    }
+
+
+def _figures(values: Sequence[float]) -> dict[str, float]:
+    return {"median": statistics.median(values), "least": min(values), "most": max(values)}
+
+
+def table(found: Sequence[dict[str, Any]]) -> Table:
+    """Return the ways as a table, each beside the first."""
+    shown = Table(title="milliseconds per network and epoch, medians, with least and most")
+    for column in ("network", "in", "side by side", "way", "ms", "times as fast as eager"):
+        shown.add_column(column, justify="right" if column in ("side by side", "ms") else "left")
+    for row in found:
+        eager = next(iter(row["seconds"].values()))["median"]
+        for way, s in row["seconds"].items():
+            cell = f"{1e3 * s['median']:.1f} ({1e3 * s['least']:.1f}-{1e3 * s['most']:.1f})"
+            shown.add_row(
+                row["network"], row["precision"], str(row["together"]), way, cell, f"{eager / s['median']:.2f}"
+            )
+        for way, why in row["failed"].items():
+            shown.add_row(row["network"], row["precision"], str(row["together"]), way, "fails", why[:60])
+    return shown
+
+
+def main() -> None:
+    """Measure as the command line says, show it, and write it down where told to."""
+    given = _arguments()
+    device = torch.device(given.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    torch.set_num_threads(given.threads)
+    keep_freed_memory()
+    dataset = images(given.data, settings().home, given.train_images, given.test_images)
+    console, found = Console(width=130), []
+    cases = [(n, p, k) for n in given.network for p in given.precision for k in given.together]
+    with Progress(console=Console(stderr=True), transient=True) as bars:
+        bar = bars.add_task("training", total=len(cases))
+        for network, chosen, together in cases:
+            recipe = Recipe(
+                epochs=10_000, batch_size=given.batch_size, precision=chosen, augmentation=given.augmentation
+            )
+            found.append(measure(network, dataset, device, recipe, together, given.repetitions))
+            bars.advance(bar)
+    console.print(table(found))
+    write("ways", given.json, device, PACKAGES, {"data": given.data.partition(":")[0], "measured": found}, console)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.ways", description=__doc__)
+    parser.add_argument("--device", help="cpu, cuda or one GPU such as cuda:0; the GPU where there is one")
+    parser.add_argument("--network", nargs="+", choices=sorted(NETWORKS), default=["resnet20"])
+    parser.add_argument("--precision", nargs="+", choices=["fp32", "bf16"], default=["fp32"])
+    parser.add_argument("--together", nargs="+", type=int, default=[1, 4], metavar="K", help="networks at once")
+    parser.add_argument("--repetitions", type=int, default=3, help="epochs that are timed")
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--augmentation", choices=["crop_flip", "none"], default="crop_flip")
+    parser.add_argument("--data", default=ENLARGED, help=f"{ENLARGED}, or a dataset as in a study")
+    parser.add_argument("--train-images", type=int, help="so many, of all classes alike; left out, all")
+    parser.add_argument("--test-images", type=int)
+    parser.add_argument("--threads", type=int, default=1, help="of PyTorch's")
+    parser.add_argument("--json", type=Path, nargs="?", const=Path(), help="write a file, under results/ unless named")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
