@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from engine import stages
 from engine.masks import sparsity
 from engine.overlap import P_GRID, overlap_ratio, pooled
 from engine.preparing import prepare
@@ -186,3 +187,20 @@ def test_a_result_of_before_retention_was_measured_still_reads(ran) -> None:
     assert StageResult.from_json(values).retention
     del values["retention"]
     assert StageResult.from_json(values).retention == ()
+
+
+@pytest.mark.parametrize(("share", "checkpoints"), [(1e9, 3), (1e-9, 1)])
+def test_checkpoints_that_take_more_than_their_share_of_the_time_are_fewer(
+    dataset, monkeypatch: pytest.MonkeyPatch, share: float, checkpoints: int
+) -> None:
+    kept: list[str] = []
+
+    class Store(MemoryWeights):
+        def save(self, fingerprint, name, tensors) -> None:
+            kept.append(name)
+            super().save(fingerprint, name, tensors)
+
+    monkeypatch.setattr(stages, "CHECKPOINT_SHARE", share)
+    run_stage(stage_of(), dataset, Store(), CPU, Listener(), checkpoint_seconds=0.0)
+    # That of the rewind weights, after the first of three epochs, is always kept.
+    assert kept.count("checkpoint") == checkpoints
