@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import floor, paper_cost, training, ways
+from benchmarks import floor, paper_cost, step, training, ways
 from benchmarks.plain import PlainLoop
 from engine.augment import to_device
 from engine.spec import Recipe
@@ -95,3 +95,13 @@ def test_ways_are_timed_in_turns_and_one_that_fails_says_why(home: Path, monkeyp
     assert list(row["seconds"]) == ["eager, a step of each in turn"]
     assert row["failed"] == {"compiled": "RuntimeError: no compiler here"}
     assert ways.table([row]).row_count == 2
+
+
+def test_a_profile_tells_the_time_of_a_step_by_operator(home: Path) -> None:
+    dataset = training.images(training.ENLARGED, home, 64, 10)
+    row = step.measure("lenet300", "fp32", dataset, CPU, Recipe(batch_size=32), 2)
+    times = list(row["operators"].values())
+    assert times == sorted(times, reverse=True)
+    assert 0 < sum(times) <= row["milliseconds"]
+    assert any("addmm" in operator for operator in row["operators"])
+    assert step.table([row]).row_count == len(times) + 1

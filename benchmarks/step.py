@@ -1,0 +1,98 @@
+"""Where the time of one training step goes, operator by operator: python -m benchmarks.step."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch.profiler import ProfilerActivity, profile
+
+from benchmarks.training import ENLARGED, images, pruned_training
+from benchmarks.written import write
+from data.settings import settings
+from engine.allocation import keep_freed_memory
+from engine.augment import to_device
+from engine.dataset import Dataset
+from engine.networks import NETWORKS
+from engine.spec import Recipe
+
+PACKAGES = ("torch",)
+SHOWN = 10
+
+
+def measure(
+    network: str, precision: str, dataset: Dataset, device: torch.device, recipe: Recipe, steps: int
+) -> dict[str, Any]:
+    """Return milliseconds per step of each operator itself, the slowest first, after an epoch that goes untimed."""
+    training = pruned_training(network, dataset, to_device(dataset, recipe.augmentation, device), recipe, seed=0)
+    training.run_epoch()
+    training.begin_epoch()
+    size = training.sizes[0]
+    activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * (device.type == "cuda")
+    with profile(activities=activities) as profiled:
+        for _ in range(steps):
+            training.step(size)
+        training.wait()
+    on_gpu = device.type == "cuda"
+    operators = {
+        event.key: (event.self_device_time_total if on_gpu else event.self_cpu_time_total) / 1e3 / steps
+        for event in profiled.key_averages()
+    }
+    ordered = sorted(operators.items(), key=lambda pair: -pair[1])
+    return {
+        "network": network,
+        "precision": precision,
+        "batch_size": size,
+        "steps": steps,
+        "milliseconds": sum(operators.values()),
+        "operators": dict(ordered[:SHOWN]),
+    }
+
+
+def table(found: Sequence[dict[str, Any]]) -> Table:
+    """Return the operators of each network as a table, in milliseconds per step."""
+    shown = Table(title="milliseconds per step, each operator by itself")
+    for column in ("network", "in", "operator", "ms", "%"):
+        shown.add_column(column, justify="right" if column in ("ms", "%") else "left")
+    for row in found:
+        total = row["milliseconds"]
+        for operator, ms in row["operators"].items():
+            shown.add_row(row["network"], row["precision"], operator[:60], f"{ms:.1f}", f"{100 * ms / total:.0f}")
+        shown.add_row(row["network"], row["precision"], "all", f"{total:.1f}", "100", end_section=True)
+    return shown
+
+
+def main() -> None:
+    """Profile as the command line says, show it, and write it down where told to."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.step", description=__doc__)
+    parser.add_argument("--device", help="cpu, cuda or one GPU such as cuda:0; the GPU where there is one")
+    parser.add_argument("--network", nargs="+", choices=sorted(NETWORKS), default=list(NETWORKS))
+    parser.add_argument("--precision", nargs="+", choices=["fp32", "bf16"], default=["fp32", "bf16"])
+    parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--data", default=ENLARGED, help=f"{ENLARGED}, or a dataset as in a study")
+    parser.add_argument("--threads", type=int, default=1, help="of PyTorch's")
+    parser.add_argument("--system-memory", action="store_true", help="give freed memory back, as is the default")
+    parser.add_argument("--json", type=Path, nargs="?", const=Path(), help="write a file, under results/ unless named")
+    given = parser.parse_args()
+    device = torch.device(given.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    torch.set_num_threads(given.threads)
+    if not given.system_memory:
+        keep_freed_memory()
+    # Enough for the steps, in batches of one size.
+    dataset = images(given.data, settings().home, given.steps * given.batch_size, 100)
+    console = Console(width=120)
+    found = [
+        measure(network, chosen, dataset, device, Recipe(precision=chosen, batch_size=given.batch_size), given.steps)
+        for network in given.network
+        for chosen in given.precision
+    ]
+    console.print(table(found))
+    write("step", given.json, device, PACKAGES, {"system_memory": given.system_memory, "measured": found}, console)
+
+
+if __name__ == "__main__":
+    main()
