@@ -26,7 +26,7 @@ from engine.dataset import Dataset
 from engine.networks import NETWORKS
 from engine.plan import plan
 from engine.spec import Recipe, parse_study
-from engine.stages import CHECKPOINT_SHARE
+from engine.stages import CHECKPOINT_SHARE, LONGEST_PAUSE
 from engine.training import Training
 from tasks import broker, leases
 from tasks.leases import Message, Timing
@@ -78,7 +78,8 @@ def measure(
             seconds["telemetry"].append(told - evaluated)
             seconds["checkpoint"].append(kept - told)
     median = {part: statistics.median(found) for part, found in seconds.items()}
-    checkpoints = median["checkpoint"] / max(CHECKPOINT_SECONDS, median["checkpoint"] / CHECKPOINT_SHARE)
+    pause = min(median["checkpoint"] / CHECKPOINT_SHARE, LONGEST_PAUSE)
+    checkpoints = median["checkpoint"] / max(CHECKPOINT_SECONDS, pause)
     shares = {
         "evaluation": median["evaluation"] / median["training"],
         "checkpoints": checkpoints,

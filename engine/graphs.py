@@ -39,6 +39,8 @@ def recorded(work: Work, device: torch.device, undone: Callable[[], AbstractCont
             torch.cuda.graph(graph, stream=torch.cuda.current_stream(device), capture_error_mode="thread_local"),
         ):
             work()
+    except torch.OutOfMemoryError:
+        raise
     except RuntimeError as error:
         log.warning("this network is trained without CUDA graphs, more slowly: %s", error)
         return work

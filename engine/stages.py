@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 # What checkpoints may take of a worker's time, that of all stages which it trains side by side.
 CHECKPOINT_SHARE = 0.02
+# Seconds between two, at most: a store that was away once does not stay slow.
+LONGEST_PAUSE = 120.0
 
 
 class Interrupted(Exception):
@@ -194,7 +196,8 @@ class _Run:
     @property
     def _pause(self) -> float:
         """Seconds from one checkpoint to the next: longer where writing them would take much of the time."""
-        return max(self._checkpoint_seconds, self._saving_took * self._beside / CHECKPOINT_SHARE)
+        affordable = self._saving_took * self._beside / CHECKPOINT_SHARE
+        return max(self._checkpoint_seconds, min(affordable, LONGEST_PAUSE))
 
     @property
     def _going(self) -> Training:

@@ -11,7 +11,7 @@ from torch import nn
 from engine.results import Epoch
 from engine.training import Diverged, Training
 
-# Networks side by side on one GPU, at most: beyond, more of them measured no faster anywhere would only take memory.
+# Networks side by side on one GPU, at most: so many graphs are launched one after the other.
 MOST = 32
 # One more doubling has to bring so much more speed, or it is left.
 WORTHWHILE = 1.05
@@ -95,8 +95,11 @@ def how_many(make: Callable[[], Training], device: torch.device) -> int:
     free, total = torch.cuda.mem_get_info(device)
     fitting = 1 + int(max(0.0, free - (1 - MEMORY_SHARE) * total) // each)
     while best * 2 <= min(MOST, fitting):
-        trainings += [make() for _ in range(best)]
-        faster = _steps_per_second(trainings)
+        try:
+            trainings += [make() for _ in range(best)]
+            faster = _steps_per_second(trainings)
+        except torch.OutOfMemoryError:
+            break
         if faster < WORTHWHILE * speed:
             break
         best, speed = best * 2, faster

@@ -66,6 +66,7 @@ class Trainer:
         self.celery = queue.make_app(config)
         self.stopping = threading.Event()
         self.busy = False
+        self.store_away = False
         now = datetime.now(UTC)
         worker = Worker(
             self.name,
@@ -97,7 +98,11 @@ class Trainer:
             if stage is None:
                 log.info("stage %s, attempt %d, is not to be had", fingerprint, attempt)
                 return
+            self.store_away = False
             self._train(message, stage)
+            if self.store_away:
+                self.heartbeat.hold()
+                self.stopping.wait(REST)
         except (RedisError, OperationalError) as error:
             # The leases run out, and the reaper gives the stages to a worker that reaches Redis.
             log.error("stage %s and those beside it are given up, since Redis has gone: %s", fingerprint, error)
@@ -184,10 +189,8 @@ class Trainer:
             raise
         except StoreAway as away:
             log.error("stage %s is handed back: %s", message.fingerprint, away)
-            self._send(leases.release(self.redis, message))
-            self.heartbeat.hold()
-            self.stopping.wait(REST)
-            return []
+            self.store_away = True
+            return leases.release(self.redis, message)
         except WeightsLost as lost:
             log.warning("stage %s waits for %s to be trained again: %s", message.fingerprint, lost.fingerprint, lost)
             why = f"waits for stage {lost.fingerprint} to be trained again: {lost}"
