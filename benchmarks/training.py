@@ -113,6 +113,8 @@ def pruned_training(
 
 
 def _plain(network: str, dataset: Dataset, recipe: Recipe, device: torch.device, loaders: int) -> PlainLoop:
+    # Its order and augmentation; the process is its own.
+    torch.manual_seed(0)
     return PlainLoop(*_pruned(network, dataset, 0), dataset, recipe, LEARNING_RATE, device, loaders)
 
 
