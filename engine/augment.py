@@ -64,8 +64,9 @@ class Feed:
 
     An epoch's order, crops and flips are drawn on the CPU and copied to the device once. Which of them the next batch
     takes is counted on the device too: nothing crosses the bus at a step, and every step is the same kernels over the
-    same memory, which a CUDA graph can replay. sizes: images in each batch of an epoch; the last may be smaller, but
-    one image that is left over is left out, since batch norm cannot take it.
+    same memory, which a CUDA graph can replay. Beyond the last batch the first comes again, for whoever tries a step
+    out. sizes: images in each batch of an epoch; the last may be smaller, but one image that is left over is left out,
+    since batch norm cannot take it.
     """
 
     def __init__(self, data: DeviceData, batch_size: int) -> None:
@@ -95,7 +96,7 @@ class Feed:
 
     def next(self, size: int) -> tuple[Tensor, Tensor, Tensor]:
         """Return float images (size, channels, height, width), their labels, and their places in the epoch's order."""
-        places = self.begin + self._places[:size]
+        places = (self.begin + self._places[:size]) % sum(self.sizes)
         self.begin += size
         chosen = self._order[places]
         if self.data.crop or self.data.flip:

@@ -232,7 +232,7 @@ class Training:
     @contextmanager
     def _undone(self) -> Iterator[None]:
         """Put back, at the end of the block, all that steps change."""
-        changed = (self.flat.values, self.flat.momenta, self._feed.begin, *self.network.buffers())
+        changed = (self.flat.values, self.flat.momenta, self._feed.begin, self._outputs, *self.network.buffers())
         before = [tensor.clone() for tensor in changed]
         try:
             yield

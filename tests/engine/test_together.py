@@ -69,20 +69,37 @@ def test_one_that_diverges_is_told_and_the_others_go_on(epochs) -> None:
 
 
 @pytest.mark.parametrize("network", ["lenet300", "resnet20"])
-def test_rehearsing_a_step_changes_nothing(network: str) -> None:
-    plain, rehearsed = training_of(network), training_of(network)
-    rehearsed.begin_epoch()
+@pytest.mark.parametrize("batch_size", [32, 36, 96])
+def test_rehearsing_steps_changes_nothing(network: str, batch_size: int) -> None:
+    """Also where it goes on beyond the epoch's last image, as for the smaller batch at its end."""
+    plain, rehearsed = (training_of(network, batch_size=batch_size) for _ in range(2))
     steps: list[int] = []
 
-    def step() -> None:
-        steps.append(1)
-        rehearsed.step(rehearsed.sizes[0])
+    def rehearsing(size: int) -> None:
+        def step() -> None:
+            steps.append(size)
+            rehearsed.step(size)
 
-    rehearse(step, rehearsed._undone)
-    assert len(steps) == WARM_UPS
+        rehearse(step, rehearsed._undone)
+
+    for epoch in range(2):
+        plain.run_epoch()
+        steps.clear()
+        rehearsed.begin_epoch()
+        for size in rehearsed.sizes:
+            rehearsing(size)
+            rehearsed.step(size)
+        assert len(steps) == WARM_UPS * len(rehearsed.sizes)
+        rehearsed.queue_evaluation()
+        rehearsed.end_epoch(0.0)
+        assert losses(plain)[epoch] == losses(rehearsed)[epoch]
     assert equal(plain.weights(), rehearsed.weights())
-    assert not rehearsed.flat.momenta.any()
-    assert equal(run(plain).weights(), run(rehearsed).weights())
+
+
+def test_steps_are_timed_however_short_an_epoch_is() -> None:
+    trainings = [training_of(batch_size=40) for _ in range(2)]
+    assert together._steps_per_second(trainings) > 0
+    assert len(trainings[0].sizes) < together.TIMED_STEPS
 
 
 def test_where_nothing_can_be_recorded_the_work_is_called() -> None:
