@@ -7,7 +7,7 @@ import streamlit as st
 from app import words
 from app.draft import FOLDER, PARTS, Draft, check, description, draft_of, fields, untrained
 from data.datasets import DATASETS
-from engine.networks import NETWORKS
+from engine.architectures import NETWORKS
 from engine.pruners import PRUNERS
 from engine.spec import STARTS, Study
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from app.palette import STARTS
 from data.datasets import DATASETS, FOLDER
-from engine.networks import TITLES
+from engine import architectures
 from engine.pruners import PRUNERS
 
 STATES: dict[str, tuple[str, str]] = {
@@ -46,7 +46,7 @@ def pruner(name: str) -> str:
 
 def network(name: str) -> str:
     """Return how the literature writes a network's name."""
-    return TITLES.get(name, name)
+    return architectures.title(name)
 
 
 def dataset(name: str) -> str:

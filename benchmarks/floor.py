@@ -13,8 +13,10 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from benchmarks.written import write
-from engine.cost import TRAINING_FACTOR, flops_per_image
-from engine.networks import NETWORKS, build
+from engine.architectures import NETWORKS
+from engine.cost import TRAINING_FACTOR
+from engine.flops import flops_per_image
+from engine.networks import build
 
 PACKAGES = ("torch",)
 # CIFAR's shape, and one epoch of it.

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from engine.counts import P_GRID, top_count
 from engine.networks import build, prunable
-from engine.overlap import P_GRID, top_count
 from engine.plan import Stage
 from engine.retention import looks
 

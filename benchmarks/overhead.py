@@ -21,9 +21,9 @@ from benchmarks.written import write
 from data.artifacts import Artifacts
 from data.settings import settings
 from engine.allocation import keep_freed_memory
+from engine.architectures import NETWORKS
 from engine.augment import to_device
 from engine.dataset import Dataset
-from engine.networks import NETWORKS
 from engine.plan import plan
 from engine.spec import Recipe, parse_study
 from engine.stages import CHECKPOINT_SHARE, LONGEST_PAUSE

@@ -14,9 +14,9 @@ from benchmarks.training import ENLARGED, images, pruned_training
 from benchmarks.written import write
 from data.settings import settings
 from engine.allocation import keep_freed_memory
+from engine.architectures import NETWORKS
 from engine.augment import to_device
 from engine.dataset import Dataset
-from engine.networks import NETWORKS
 from engine.spec import Recipe
 
 PACKAGES = ("torch",)

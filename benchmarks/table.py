@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import ROOT
-from engine.networks import TITLES
+from engine.architectures import title
 
 README, RESULTS = ROOT / "README.md", ROOT / "benchmarks" / "results"
 BEGIN, END = "<!-- speeds: python -m benchmarks.table -->", "<!-- end of speeds -->"
@@ -35,7 +35,7 @@ def speeds(file: Path, root: Path = ROOT) -> list[str]:
         ours, plain, ratio = row["ours"], row["plain"], row["ratio"]
         beside = f", {row['together']} side by side" if row["together"] > 1 else ""
         lines.append(
-            f"| {TITLES.get(row['network'], row['network'])} | {row['precision']}{beside} "
+            f"| {title(row['network'])} | {row['precision']}{beside} "
             f"| {ours['images_per_second']:,.0f} | {plain['images_per_second']:,.0f} "
             f"| {ratio['median']:.2f} ({ratio['least']:.2f}-{ratio['most']:.2f}) "
             f"| {ours['test_accuracy']:.1f} | {plain['test_accuracy']:.1f} |"

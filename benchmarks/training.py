@@ -16,13 +16,15 @@ from rich.table import Table
 
 from benchmarks.plain import Apart, PlainLoop
 from benchmarks.written import write
-from data.datasets import identity, load_images
+from data.datasets import identity
+from data.loading import load_images
 from data.settings import settings
 from engine.allocation import keep_freed_memory
+from engine.architectures import NETWORKS
 from engine.augment import DeviceData, to_device
 from engine.dataset import Dataset
 from engine.masks import magnitude_mask
-from engine.networks import NETWORKS, build, prunable
+from engine.networks import build, prunable
 from engine.plan import Images
 from engine.seeds import global_seed
 from engine.spec import Recipe

@@ -20,9 +20,9 @@ from benchmarks.training import ENLARGED, LEARNING_RATE, images, pruned_training
 from benchmarks.written import write
 from data.settings import settings
 from engine.allocation import keep_freed_memory
+from engine.architectures import NETWORKS
 from engine.augment import DeviceData, Feed, to_device
 from engine.dataset import Dataset
-from engine.networks import NETWORKS
 from engine.spec import Recipe
 from engine.together import side_by_side
 from engine.training import Training

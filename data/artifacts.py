@@ -3,16 +3,17 @@
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from data import measured
 from data.files import ArtifactError, Files, StoreAway
 from data.kept import Kept, recognised
 from data.sealed import Damaged, open_tensors, open_values, seal_tensors, seal_values
-from engine.preparing import WeightsLost
+from engine.lost import WeightsLost
 from engine.results import StageResult
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["ArtifactError", "ArtifactLost", "Artifacts", "ResultDamaged", "StoreAway"]
 
@@ -46,11 +47,11 @@ class Artifacts:
         self._files = Files(url)
         self.url = self._files.url
 
-    def save(self, fingerprint: str, name: str, tensors: Mapping[str, Tensor]) -> None:
+    def save(self, fingerprint: str, name: str, tensors: Mapping[str, "Tensor"]) -> None:
         """Keep tensors of any shape, dtype and device under a stage's fingerprint and a name, replacing older ones."""
         self._files.write(_weights(fingerprint, name), seal_tensors(tensors))
 
-    def load(self, fingerprint: str, name: str) -> dict[str, Tensor]:
+    def load(self, fingerprint: str, name: str) -> "dict[str, Tensor]":
         """Return kept tensors, on the CPU; ArtifactLost where they are missing or damaged."""
         path = _weights(fingerprint, name)
         content = self._files.read(path)

@@ -8,11 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from data.sources import DatasetError, Progress
 from engine.dataset import Dataset
-from engine.vision import torchvision
 
 # Seconds that a silent server is waited for.
 PATIENCE = 30.0
@@ -27,16 +24,22 @@ def identity(archive_md5: str) -> str:
 
 def read_cifar10(folder: Path, progress: Progress) -> Dataset:
     """Return CIFAR-10, downloaded into a folder where it is not there yet."""
-    return _read(torchvision().datasets.CIFAR10, folder, progress)
+    return _read("CIFAR10", folder, progress)
 
 
 def read_cifar100(folder: Path, progress: Progress) -> Dataset:
     """Return CIFAR-100 with its 100 fine classes, downloaded into a folder where it is not there yet."""
-    return _read(torchvision().datasets.CIFAR100, folder, progress)
+    return _read("CIFAR100", folder, progress)
 
 
-def _read(source: Any, folder: Path, progress: Progress) -> Dataset:
+def _read(name: str, folder: Path, progress: Progress) -> Dataset:
     """Return the dataset of a torchvision class; DatasetError when it is neither there nor to be had."""
+    # Imported late, as only reading needs it.
+    import torch
+
+    from engine.vision import torchvision
+
+    source: Any = getattr(torchvision().datasets, name)
     archive = folder / source.filename
     folder.mkdir(parents=True, exist_ok=True)
     try:

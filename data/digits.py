@@ -3,8 +3,6 @@
 import hashlib
 from pathlib import Path
 
-import torch
-
 from data.sources import DatasetError, Progress
 from engine.dataset import Dataset
 
@@ -17,7 +15,8 @@ CONTENT = "a79e829c01a4795ad6bf65dcd9af3f7f"
 def read(folder: Path, progress: Progress) -> Dataset:
     """Return the digits, their grey levels 0 to 16 spread over 0 to 255; needs no download."""
     del folder
-    # Imported late: it takes a second, and the images are read only once.
+    # Imported late: they take seconds, and the images are read only once.
+    import torch
     from sklearn.datasets import load_digits
 
     images, labels = load_digits(return_X_y=True)

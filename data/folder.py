@@ -9,15 +9,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
 from PIL import Image
-from torch import Tensor
 
 from data.sources import DatasetError, Progress
 from data.whole import write_whole
 from engine.cost import Shape
 from engine.dataset import Dataset
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 GREY = ("1", "L", "LA")
@@ -123,6 +125,9 @@ def read(files: Listing, progress: Progress) -> Dataset:
 
     DatasetError names the first image that cannot be read, is not square, or has another size than the first.
     """
+    # Imported late, as only reading needs it.
+    import torch
+
     size = _read(files.root / files.names[0]).size
     total = len(files.names)
     needed, there = total * size[0] * size[1] * 3, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -203,8 +208,10 @@ def _hash(content: bytes) -> str:
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
-def _fill(path: Path, size: tuple[int, int], target: Tensor) -> bool:
+def _fill(path: Path, size: tuple[int, int], target: "Tensor") -> bool:
     """Write an image's pixels into a tensor of three channels and return whether it is grey."""
+    import torch
+
     image = _read(path)
     if image.size != size:
         raise DatasetError(

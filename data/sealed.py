@@ -3,12 +3,14 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load as parse_tensors
-from safetensors.torch import save as dump_tensors
-from torch import Tensor, contiguous_format
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# Results are read where nothing is trained: what holds tensors imports PyTorch itself.
 
 METADATA = "__metadata__"
 SEAL = "blake2b"
@@ -18,8 +20,11 @@ class Damaged(ValueError):
     """Bytes that are cut short, or not those that were written."""
 
 
-def seal_tensors(tensors: Mapping[str, Tensor]) -> bytes:
+def seal_tensors(tensors: Mapping[str, "Tensor"]) -> bytes:
     """Return tensors of any shape, dtype and device as a safetensors file with a hash of its content in its header."""
+    from safetensors.torch import save as dump_tensors
+    from torch import contiguous_format
+
     # safetensors takes neither views that share memory nor other memory formats.
     plain = {key: tensor.detach().cpu().clone(memory_format=contiguous_format) for key, tensor in tensors.items()}
     header, data = _parts(dump_tensors(plain))
@@ -29,8 +34,10 @@ def seal_tensors(tensors: Mapping[str, Tensor]) -> bytes:
     return b"".join((len(text).to_bytes(8, "little"), text, data))
 
 
-def open_tensors(content: bytes) -> dict[str, Tensor]:
+def open_tensors(content: bytes) -> "dict[str, Tensor]":
     """Return sealed tensors, on the CPU; Damaged where the hash is not theirs. A file without one is taken as it is."""
+    from safetensors.torch import load as parse_tensors
+
     try:
         tensors = dict(parse_tensors(content))
     except SafetensorError as error:

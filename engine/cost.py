@@ -1,14 +1,9 @@
 """How long a plan will take, from measured speeds where there are any, else from the work that it holds."""
 
-import functools
 import heapq
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
-import torch
-from torch.utils.flop_counter import FlopCounterMode
-
-from engine.networks import build
 from engine.plan import Plan, Stage
 
 # Seconds that a stage takes beside its epochs: dispatch, loading, measuring and saving.
@@ -43,18 +38,6 @@ class Speed:
     precision: str
 
 
-@functools.lru_cache(maxsize=256)
-def flops_per_image(network: str, channels: int, image_size: int, classes: int) -> int:
-    """Return the floating-point operations of one image's forward pass."""
-    with torch.device("meta"):
-        module = build(network, channels, image_size, classes).eval()
-        images = torch.zeros(1, channels, image_size, image_size)
-    counter = FlopCounterMode(display=False)
-    with counter, torch.no_grad():
-        module(images)
-    return int(counter.get_total_flops())
-
-
 def speed_key(stage: Stage, shape: Shape) -> Speed:
     """Return the key under which a stage's seconds per epoch are comparable."""
     train = stage.images.train or shape.train
@@ -76,6 +59,9 @@ def stage_seconds(stage: Stage, shape: Shape, speeds: Mapping[Speed, float], dev
 
 
 def _guess(stage: Stage, shape: Shape, key: Speed, device: str) -> float:
+    # Counting takes PyTorch, and seconds to import it, which nobody need wait for where speeds are known.
+    from engine.flops import flops_per_image
+
     flops = flops_per_image(stage.network, shape.channels, shape.image_size, shape.classes)
     images = TRAINING_FACTOR * key.train + (stage.images.test or shape.test)
     steps = -(-key.train // key.batch_size)

@@ -1,8 +1,10 @@
 """Labelled images in memory, as training takes them."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -13,10 +15,10 @@ class Dataset:
     0 .. classes - 1. Channels last, since that is how a batch is cut out fastest.
     """
 
-    train_images: Tensor
-    train_labels: Tensor
-    test_images: Tensor
-    test_labels: Tensor
+    train_images: "Tensor"
+    train_labels: "Tensor"
+    test_images: "Tensor"
+    test_labels: "Tensor"
     classes: tuple[str, ...]
 
     @property

@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, ValidationInfo
 
-from engine.networks import NETWORKS
-from engine.overlap import P_GRID
+from engine.architectures import NETWORKS
+from engine.counts import P_GRID
 from engine.pruners import PRUNERS
 
 # Control characters, halves of character pairs, and marks that turn the text after them round.

@@ -2,15 +2,14 @@
 
 import math
 from collections.abc import Mapping
-from typing import Literal
 
 import torch
 from torch import Tensor
 
+from engine.pruners import Scope
 from engine.ranking import levels
 
 Mask = dict[str, Tensor]
-Scope = Literal["layer", "global"]
 
 
 def magnitude_mask(

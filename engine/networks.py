@@ -1,11 +1,13 @@
-"""Networks in their CIFAR form, by name."""
+"""Networks in their CIFAR form; `engine.architectures` names them."""
 
 from collections import OrderedDict
 from collections.abc import Callable
+from pkgutil import resolve_name
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from engine.architectures import NETWORKS
 from engine.vision import torchvision
 
 # From channels, image size in pixels and classes to a network with weights drawn from the global generator.
@@ -127,20 +129,10 @@ def _sequence(layers: dict[str, nn.Module], width: int, classes: int) -> nn.Sequ
     return nn.Sequential(OrderedDict({**layers, **head}))
 
 
-NETWORKS: dict[str, Builder] = {
-    "resnet20": resnet20,
-    "vgg11": vgg11,
-    "mobilenet_v2": mobilenet_v2,
-    "lenet300": lenet300,
-}
-
-# How the literature writes their names; one without an entry goes by its own.
-TITLES = {"resnet20": "ResNet-20", "vgg11": "VGG-11", "mobilenet_v2": "MobileNet-V2", "lenet300": "LeNet-300"}
-
-
 def build(name: str, channels: int, image_size: int, classes: int) -> nn.Module:
     """Return a freshly initialised network; KeyError for a name that is not in NETWORKS."""
-    return NETWORKS[name](channels, image_size, classes)
+    builder: Builder = resolve_name(NETWORKS[name].builder)
+    return builder(channels, image_size, classes)
 
 
 def prunable(network: nn.Module) -> tuple[str, ...]:

@@ -1,36 +1,12 @@
 """The correlation indicator of the paper: how far the largest weights of two networks coincide (section 3, R_p)."""
 
-import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from engine.counts import Count, pooled, top_count
 from engine.ranking import levels
-
-# Every p that is recorded. A study shows some of them; recording all makes p no part of a training's identity.
-P_GRID: tuple[float, ...] = tuple(round(0.05 * i, 2) for i in range(1, 20))
-
-
-@dataclass(frozen=True)
-class Count:
-    """How the top-p index sets of one layer of two networks coincide.
-
-    intersection: indices in both sets; top: indices in each set, p*N rounded half up; size: N, the weights ranked.
-    """
-
-    layer: str
-    p: float
-    intersection: int
-    top: int
-    size: int
-
-
-def top_count(p: float, size: int) -> int:
-    """Return how many of `size` weights are the largest p of them: p * size, halves rounded up."""
-    # The product is rounded first, since 0.15 * 10 and its like fall a hair beside the half.
-    return math.floor(round(p * size, 6) + 0.5)
 
 
 def overlap_counts(
@@ -88,15 +64,6 @@ def overlap_ratio(
             "choose p at most 1 - sparsity, or give the mask to rank kept weights only"
         )
     return pooled(counts)
-
-
-def pooled(counts: Iterable[Count]) -> float:
-    """Return the overlap ratio of some counts taken together: all shared indices over all indices of one set."""
-    rows = list(counts)
-    top = sum(count.top for count in rows)
-    if top == 0:
-        raise ValueError("no layer is large enough to hold a single weight of its top p; choose a larger p")
-    return sum(count.intersection for count in rows) / top
 
 
 def _flat(tensor: Tensor, keep: Tensor | None) -> Tensor:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from engine.networks import TITLES
+from engine.architectures import title
 from engine.parts import merged, union
 from engine.spec import Frozen, Start, Study, StudyError, parse_study
 
@@ -223,7 +223,7 @@ def scaling(scale: str = "paper", data: str | None = None) -> tuple[str, ...]:
         told.append(f"Trained on {data} in place of the paper's datasets.")
     if data in _CATALOGUE.substitutes:
         network = _CATALOGUE.substitutes[data]
-        told.append(f"Network {TITLES.get(network, network)} in place of the paper's three.")
+        told.append(f"Network {title(network)} in place of the paper's three.")
     changes = [
         f"{setting.train_images:,} training images" if setting.train_images else "",
         f"{setting.test_images:,} test images" if setting.test_images else "",

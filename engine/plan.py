@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from engine.masks import Scope
-from engine.pruners import PRUNERS
+from engine.pruners import PRUNERS, Scope
 from engine.spec import Admm, Frozen, Recipe, Start, Study
 
 # Part of every fingerprint: raise it when a change to the engine changes what equal settings give.

@@ -10,26 +10,18 @@ from torch import Tensor
 from engine import starts, together
 from engine.admm import AdmmPenalty, automatic_rho
 from engine.augment import to_device
+from engine.counts import P_GRID
 from engine.dataset import Dataset
 from engine.masks import Mask
 from engine.networks import prunable
-from engine.overlap import P_GRID, overlap_counts
+from engine.overlap import overlap_counts
 from engine.plan import Stage
-from engine.pruners import make_mask
 from engine.results import Overlap, StageResult
+from engine.scores import make_mask
 from engine.training import Schedule, Training
 
 State = dict[str, Tensor]
 T = TypeVar("T")
-
-
-class WeightsLost(Exception):
-    """Kept tensors of a stage, by fingerprint and name, are missing or damaged."""
-
-    def __init__(self, fingerprint: str, name: str, message: str) -> None:
-        self.fingerprint = fingerprint
-        self.name = name
-        super().__init__(message)
 
 
 class Weights(Protocol):

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from engine.overlap import Count
+from engine.counts import Count
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Overlap:
 
     pair: initial_pretrained for R_p(theta_0, theta_T); ticket_finetuned and reinit_finetuned for theta_0*m and
     theta_0'*m against (theta_T*m)_T; finetuned_initial and finetuned_pretrained for (theta_T*m)_T against theta_0 and
-    theta_T. counts: one per layer and p (see `engine.overlap.Count`).
+    theta_T. counts: one per layer and p (see `engine.counts.Count`).
     """
 
     pair: str

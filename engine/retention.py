@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from engine import starts
+from engine.counts import P_GRID
 from engine.dataset import Dataset
-from engine.overlap import P_GRID, overlap_counts
+from engine.overlap import overlap_counts
 from engine.plan import Stage
 from engine.results import Retained
 from engine.training import Training

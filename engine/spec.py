@@ -8,6 +8,7 @@ import tomli_w
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
 
 from engine import toml
+from engine.architectures import NETWORKS
 from engine.fields import (
     KEPT,
     LearningRates,
@@ -22,7 +23,6 @@ from engine.fields import (
     unique,
     visible,
 )
-from engine.networks import NETWORKS
 from engine.pruners import PRUNERS
 
 Start = Literal["winning_ticket", "reinit", "rewind", "finetune"]

@@ -11,9 +11,10 @@ import torch
 
 from engine import preparing, together
 from engine.dataset import Dataset
+from engine.lost import WeightsLost
 from engine.masks import sparsity
 from engine.plan import ENGINE_VERSION, Stage
-from engine.preparing import State, Weights, WeightsLost, prepare
+from engine.preparing import State, Weights, prepare
 from engine.results import Epoch, StageResult
 from engine.retention import Retention
 from engine.training import Diverged, Training

@@ -10,7 +10,7 @@ from typing import Any
 from redis import Redis
 
 from data.artifacts import Artifacts, ResultDamaged
-from data.datasets import DatasetError, share
+from data.datasets import DatasetError
 from data.queries import UnknownStudy, recorded
 from data.settings import Settings, settings
 from data.sources import Progress, silent
@@ -107,6 +107,12 @@ def _share_images(config: Settings, stages: Sequence[Stage], progress: Progress)
     """Put the images that some stages have still to train on where workers on other hosts find them."""
     artifacts = Artifacts(config.artifacts)
     finished = artifacts.finished()
+    if artifacts.is_folder:
+        # Its workers run here, or where this machine's folders are mounted.
+        return
+    # What reads images takes seconds to import.
+    from data.loading import share
+
     # Limits differ, the images do not.
     for images in {s.images.identity: s.images for s in stages if s.fingerprint not in finished}.values():
         try:

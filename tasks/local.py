@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import torch
 
 from data.artifacts import Artifacts
-from data.datasets import load_images
+from data.loading import load_images
 from engine.allocation import keep_freed_memory
 from engine.dataset import Dataset
 from engine.plan import Images, Plan, Stage

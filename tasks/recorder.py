@@ -8,14 +8,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from filelock import FileLock, Timeout
-from kombu.exceptions import OperationalError
 from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from data.events import Event, EventError
 from data.settings import Settings
 from data.store import Store, StoreError
-from tasks import leases, queue
 from tasks.broker import client
 from tasks.leases import PREFIX, Timing
 from tasks.telemetry import EVENTS, read_event
@@ -40,6 +38,9 @@ Entries = Sequence[tuple[str, dict[str, str]]]
 
 def record(config: Settings, timing: Timing, stopping: threading.Event) -> None:
     """Drain the stream and reap leases until asked to stop; waits while another recorder of this home runs."""
+    # It brings Celery, which commands that only record what waits do without.
+    from tasks.reaper import reap
+
     config.home.mkdir(parents=True, exist_ok=True)
     with _only_recorder(config, stopping) as alone:
         if not alone:
@@ -47,7 +48,7 @@ def record(config: Settings, timing: Timing, stopping: threading.Event) -> None:
         store = Store(config.database)
         store.ensure()
         redis = client(config, patience=5.0)
-        reaper = threading.Thread(target=_reap, args=(config, timing, stopping), name="reaper", daemon=True)
+        reaper = threading.Thread(target=reap, args=(config, timing, stopping), name="reaper", daemon=True)
         reaper.start()
         log.info("recording into %s", config.database)
         pending = True
@@ -171,28 +172,6 @@ def join(redis: Redis) -> None:
     except ResponseError as error:
         if "BUSYGROUP" not in str(error):
             raise
-
-
-def _reap(config: Settings, timing: Timing, stopping: threading.Event) -> None:
-    redis = client(config)
-    celery = queue.make_app(config)
-    away = False
-    while not stopping.wait(timing.reap):
-        try:
-            if away:
-                redis.ping()
-                away = False
-                stopping.wait(1.5 * timing.heartbeat)
-                continue
-            messages = leases.reap(redis, timing.stale)
-            queue.send(messages, celery)
-        except (RedisError, OperationalError) as error:
-            log.warning("cannot look for lost leases: %s", error)
-            # While Redis was gone nobody could renew a lease: let the living do so before the dead are looked for.
-            away = True
-            continue
-        if messages:
-            log.info("sent %d stages again", len(messages))
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from data import tables
-from data.datasets import load
+from data.loading import load
 from data.settings import Settings
 from engine.plan import Plan
 from engine.results import StageResult

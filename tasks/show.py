@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from rich.console import Console
@@ -16,10 +16,12 @@ from data.divergence import divergences, in_words
 from data.store import Store
 from tasks import leases
 from tasks.broker import BrokerError, connect, errors_explained
-from tasks.launch import Preview
 from tasks.leases import State
 from tasks.telemetry import Worker
 from tasks.telemetry import progress as live_progress
+
+if TYPE_CHECKING:
+    from tasks.planning import Preview
 
 COLOURS = {"done": "green", "running": "cyan", "failed": "red", "cancelled": "yellow"}
 REFRESH_SECONDS = 0.5
@@ -46,7 +48,7 @@ def size(count: int) -> str:
     return f"{number:.1f} TB"
 
 
-def plan_table(name: str, preview: Preview, one_by_one: int | None = None) -> Table:
+def plan_table(name: str, preview: "Preview", one_by_one: int | None = None) -> Table:
     """Return a plan's sizes as a table; one_by_one: trainings of several figures where they shared none."""
     table = Table(title=name, show_header=False, title_justify="left")
     for kind, count in preview.by_kind.items():
@@ -62,7 +64,7 @@ def plan_table(name: str, preview: Preview, one_by_one: int | None = None) -> Ta
 
 
 def plan_values(
-    name: str, preview: Preview, one_by_one: int | None = None, scaling: Sequence[str] | None = None
+    name: str, preview: "Preview", one_by_one: int | None = None, scaling: Sequence[str] | None = None
 ) -> dict[str, Any]:
     """Return a plan's sizes by name; one_by_one as in `plan_table`, scaling: how a study departs from the paper's."""
     return {

@@ -21,12 +21,12 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from data.artifacts import ArtifactLost, Artifacts, StoreAway
-from data.datasets import load_images
+from data.loading import load_images
 from data.settings import Settings, settings
 from engine.allocation import keep_freed_memory
 from engine.dataset import Dataset
+from engine.lost import WeightsLost
 from engine.plan import ENGINE_VERSION, Images, Stage
-from engine.preparing import WeightsLost
 from engine.results import StageResult
 from engine.stages import Interrupted, Job, kept, run_stages
 from tasks import devices, host, leases, queue, telemetry

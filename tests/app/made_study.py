@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from data.events import Event
 from data.store import Store
-from engine.overlap import P_GRID, Count, top_count
+from engine.counts import P_GRID, Count, top_count
 from engine.plan import Plan, Stage, plan
 from engine.results import Epoch, Overlap, Retained, StageResult
 from engine.retention import looks

@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 
 from data.events import Event
-from engine.overlap import P_GRID, Count, top_count
+from engine.counts import P_GRID, Count, top_count
 from engine.plan import Plan, Stage, plan
 from engine.results import Epoch, Overlap, StageResult
 from engine.spec import Study, parse_study, to_toml

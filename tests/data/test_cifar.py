@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from data import cifar
-from data.datasets import DATASETS, DatasetError, load
+from data.datasets import DATASETS, DatasetError
+from data.loading import load
 from engine.vision import torchvision
 
 PER_BATCH = 4

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from data.datasets import DATASETS, DatasetError, absolute, identity, load, load_images, shape
+from data.datasets import DATASETS, DatasetError, absolute, identity, shape
+from data.loading import load, load_images
 from engine.plan import Images
 
 

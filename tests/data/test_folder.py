@@ -7,7 +7,8 @@ import torch
 from PIL import Image
 
 from data import datasets
-from data.datasets import DatasetError, identity, load, shape
+from data.datasets import DatasetError, identity, shape
+from data.loading import load
 
 
 def made_folder(root: Path, mode: str = "RGB", size: int = 6, classes: tuple[str, ...] = ("cat", "dog")) -> Path:

@@ -3,7 +3,7 @@ import pytest
 from data import queries
 from data.queries import UnknownStudy
 from data.store import Store
-from engine.overlap import pooled
+from engine.counts import pooled
 from tests.data.made_results import STUDY_ID, Stream, made_plan, made_results, whole_study
 
 

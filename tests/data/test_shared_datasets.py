@@ -8,7 +8,8 @@ from safetensors.torch import load_file, save_file
 
 from data import datasets, prepared
 from data.artifacts import Artifacts
-from data.datasets import DatasetError, identity, load_images, share
+from data.datasets import DatasetError, identity
+from data.loading import load, load_images, share
 from engine.plan import Images
 from tests.machine import folder_of_images
 
@@ -74,7 +75,7 @@ def test_nothing_is_copied_into_a_folder_or_that_every_host_has(images: Images, 
 def test_a_file_of_an_earlier_version_is_marked_before_it_is_shared(
     store: Artifacts, images: Images, tmp_path: Path
 ) -> None:
-    datasets.load(images.name, tmp_path / "here")
+    load(images.name, tmp_path / "here")
     [file] = (tmp_path / "here" / "datasets").glob("*.safetensors")
     classes = '["dark", "light"]'
     save_file(load_file(file), file, metadata={"classes": classes})

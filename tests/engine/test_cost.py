@@ -1,6 +1,7 @@
 import pytest
 
-from engine.cost import Shape, estimate_seconds, flops_per_image, speed_key, stage_seconds
+from engine.cost import Shape, estimate_seconds, speed_key, stage_seconds
+from engine.flops import flops_per_image
 from tests.engine.conftest import plan_of, small_study
 
 SHAPE = Shape(channels=1, image_size=8, classes=4, train=96, test=48)

@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from engine.networks import NETWORKS, build, prunable
+from engine.architectures import NETWORKS, title
+from engine.networks import build, prunable
 from engine.seeds import global_seed
 
 MILLIONS = {"resnet20": (0.265, 0.275), "vgg11": (9.2, 9.3), "mobilenet_v2": (2.2, 2.3), "lenet300": (0.9, 1.0)}
@@ -42,3 +43,8 @@ def test_weights_follow_from_the_seed_alone(name: str) -> None:
     assert not torch.equal(one, drawn(4, "initial"))
     correlation = torch.corrcoef(torch.stack([one, drawn(3, "reinit")]))[0, 1]
     assert abs(float(correlation)) < 0.02
+
+
+def test_a_network_without_a_title_goes_by_its_name() -> None:
+    assert title("resnet20") == "ResNet-20"
+    assert title("lenet5") == "lenet5"

@@ -5,7 +5,8 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine.overlap import P_GRID, Count, overlap_counts, overlap_ratio, pooled, top_count
+from engine.counts import P_GRID, Count, pooled, top_count
+from engine.overlap import overlap_counts, overlap_ratio
 
 
 def draw(seed: int, **sizes: int) -> dict[str, torch.Tensor]:

@@ -3,7 +3,7 @@ from collections.abc import Iterator
 import pytest
 
 from engine import paper
-from engine.networks import NETWORKS
+from engine.architectures import NETWORKS
 from engine.paper import FIGURES, REPORTED, SCALES, Panel, reported, scaled, scaling, study
 from engine.plan import Plan, plan
 from engine.spec import Study, StudyError, load_study, to_toml

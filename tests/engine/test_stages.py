@@ -2,8 +2,9 @@ import pytest
 import torch
 
 from engine import stages
+from engine.counts import P_GRID, pooled
 from engine.masks import sparsity
-from engine.overlap import P_GRID, overlap_ratio, pooled
+from engine.overlap import overlap_ratio
 from engine.preparing import prepare
 from engine.results import PAIRS, StageResult
 from engine.retention import looks

@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch import nn
 
+from engine.architectures import NETWORKS
 from engine.augment import to_device
 from engine.masks import magnitude_mask
-from engine.networks import NETWORKS, build, prunable
+from engine.networks import build, prunable
 from engine.precision import FullPrecisionConv2d
 from engine.seeds import global_seed
 from engine.spec import Recipe

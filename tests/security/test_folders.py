@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from data import folder
-from data.datasets import DatasetError, absolute, identity, load, shape
+from data.datasets import DatasetError, absolute, identity, shape
+from data.loading import load
 from tests.data.test_folder import made_folder
 
 
