@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import operator
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +15,18 @@ from engine.spec import Admm, Frozen, Recipe, Start, Study
 ENGINE_VERSION = 1
 
 Kind = Literal["pretrain", "admm", "retrain"]
+
+# Where a stage's settings say what shape its training has: those of one shape can be trained side by side.
+SHAPE = (
+    ("network",),
+    ("images", "identity"),
+    ("images", "train"),
+    ("images", "test"),
+    ("recipe", "batch_size"),
+    ("recipe", "precision"),
+    ("recipe", "augmentation"),
+)
+Shape = tuple[str | int | None, ...]
 
 
 class Images(Frozen):
@@ -58,6 +71,11 @@ class Stage(Frozen):
         settings["recipe"]["rewind_epoch"] = self.recipe.k
         text = json.dumps([ENGINE_VERSION, settings], sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+    @cached_property
+    def shape(self) -> Shape:
+        """What stages that can be trained side by side have in common: the values at the places of SHAPE."""
+        return tuple(operator.attrgetter(".".join(place))(self) for place in SHAPE)
 
     @property
     def sparsity(self) -> float:

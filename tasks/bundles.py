@@ -5,12 +5,10 @@ import logging
 import torch
 
 from engine.dataset import Dataset
-from engine.plan import Stage
+from engine.plan import Shape, Stage
 from engine.preparing import how_many
 
 log = logging.getLogger(__name__)
-
-Shape = tuple[object, ...]
 
 
 class Bundles:
@@ -23,7 +21,7 @@ class Bundles:
 
     def size(self, stage: Stage, dataset: Dataset) -> int:
         """Return how many stages of a stage's shape to train at once, at least 1."""
-        shape = _shape(stage)
+        shape = stage.shape
         if shape not in self._sizes:
             size = self._fixed or how_many(stage, dataset, self._device)
             if size > 1:
@@ -33,10 +31,4 @@ class Bundles:
 
     def shrink(self, stage: Stage) -> None:
         """Take half as many from now on: memory ran out."""
-        shape = _shape(stage)
-        self._sizes[shape] = max(1, self._sizes.get(shape, 1) // 2)
-
-
-def _shape(stage: Stage) -> Shape:
-    recipe = stage.recipe
-    return stage.network, stage.images, recipe.batch_size, recipe.precision, recipe.augmentation
+        self._sizes[stage.shape] = max(1, self._sizes.get(stage.shape, 1) // 2)

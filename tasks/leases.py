@@ -16,7 +16,7 @@ from typing import Any, Literal
 from redis import Redis
 from redis.commands.core import Script
 
-from engine.plan import Stage
+from engine.plan import SHAPE, Stage
 from engine.results import Epoch, StageResult
 
 PREFIX = "ticketscope:"
@@ -134,14 +134,15 @@ def claim(redis: Redis, message: Message, worker: str, host: str, device: str, l
 def claim_alike(
     redis: Redis, stage: Stage, most: int, workers: int, worker: str, host: str, device: str, lease: float
 ) -> list[tuple[Message, Stage]]:
-    """Take queued stages that can be trained side by side with one that this worker has.
+    """Take queued stages of the shape of one that this worker has, to be trained side by side with it.
 
-    These have its network, images, batch size, precision and augmentation. most: how many more. workers: those that
+    most: how many more. workers: those that
     live, this one among them; of the stages that are queued no more than a fair share is taken. The messages of those
     taken are still on their way, and find them claimed.
     """
     spec = stage.model_dump_json()
-    found = _run(redis, "claim_alike", spec, worker, host, device, _ms(lease), most, max(1, workers), LOOKED_AT)
+    place = worker, host, device, _ms(lease)
+    found = _run(redis, "claim_alike", spec, *place, most, max(1, workers), LOOKED_AT, json.dumps(SHAPE))
     return [(Message(str(name), int(attempt)), Stage.model_validate_json(spec)) for name, attempt, spec in found]
 
 

@@ -1,15 +1,14 @@
 """Running a whole study in one place, without Redis and DuckDB: what `python -m tasks run` does."""
 
+import math
 import multiprocessing
 import signal
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing.queues import Queue
-from pathlib import Path
 from queue import Empty
 from typing import Any, Protocol
 
@@ -17,15 +16,20 @@ import torch
 
 from data.artifacts import Artifacts
 from data.loading import load_images
+from data.settings import Settings
 from engine.allocation import keep_freed_memory
 from engine.dataset import Dataset
 from engine.plan import Images, Plan, Stage
 from engine.results import Epoch, StageResult
-from engine.stages import Interrupted, run_stage
+from engine.stages import Interrupted, Job, run_stages
+from engine.together import MOST
+from tasks.bundles import Bundles
 from tasks.process import tie_to_parent
 
 # Told of each epoch: the stage's fingerprint and how many of its epochs are done.
 Report = Callable[[str, int], None]
+# How stages ended, by fingerprint: None where one is done, else why it failed. One that was asked to stop has no end.
+Ends = dict[str, str | None]
 
 
 class StageFailed(RuntimeError):
@@ -47,25 +51,60 @@ class Flag(Protocol):
 class _Bench:
     """What one process needs to train stages."""
 
-    def __init__(self, artifacts: str, home: Path, device: str, threads: int, report: Report, stopping: Flag) -> None:
-        torch.set_num_threads(threads)
+    def __init__(self, config: Settings, artifacts: str, device: str, report: Report, stopping: Flag) -> None:
+        torch.set_num_threads(config.threads)
         keep_freed_memory()
         self._artifacts = Artifacts(artifacts)
-        self._home = home
+        self._home = config.home
         self._device = torch.device(device)
+        self._bundles = Bundles(self._device, config.together)
         self._report = report
         self._stopping = stopping
         self._loaded: tuple[Images, Dataset] | None = None
 
-    def train(self, stage: Stage) -> None:
-        """Train one stage and keep its result."""
-        if self._loaded is None or self._loaded[0] != stage.images:
-            self._loaded = (stage.images, load_images(stage.images, self._home))
-        observer = _Observer(stage.fingerprint, self._report, self._stopping)
-        result = run_stage(stage, self._loaded[1], self._artifacts, self._device, observer)
-        self._artifacts.finish(stage.fingerprint, result)
+    def train(self, stages: Sequence[Stage]) -> Ends:
+        """Train stages of one shape, as many side by side as are fastest here, and keep their results."""
+        ends: Ends = {}
+
+        def end(job: Job, outcome: StageResult | Exception) -> None:
+            try:
+                self._keep(job.stage, outcome)
+                ends[job.stage.fingerprint] = None
+            except Interrupted:
+                return
+            except Exception as error:  # Told once all else is done.
+                ends[job.stage.fingerprint] = f"{type(error).__name__}: {error}"
+
+        waiting = list(stages)
+        while waiting and not self._stopping.is_set():
+            jobs = [self._job(stage) for stage in waiting]
+            try:
+                dataset = self._dataset(waiting[0].images)
+                jobs = jobs[: self._bundles.size(waiting[0], dataset)]
+                run_stages(jobs, dataset, self._device, end)
+            except Exception as error:  # As above.
+                if isinstance(error, torch.OutOfMemoryError) and len(jobs) > 1:
+                    self._bundles.shrink(waiting[0])
+                else:
+                    for job in jobs:
+                        end(job, error)
+            waiting = [stage for stage in waiting if stage.fingerprint not in ends]
+        return ends
+
+    def _job(self, stage: Stage) -> Job:
+        return Job(stage, self._artifacts, _Observer(stage.fingerprint, self._report, self._stopping))
+
+    def _dataset(self, images: Images) -> Dataset:
+        if self._loaded is None or self._loaded[0] != images:
+            self._loaded = (images, load_images(images, self._home))
+        return self._loaded[1]
+
+    def _keep(self, stage: Stage, outcome: StageResult | Exception) -> None:
+        if isinstance(outcome, Exception):
+            raise outcome
+        self._artifacts.finish(stage.fingerprint, outcome)
         self._artifacts.delete(stage.fingerprint, "checkpoint")
-        if result.diverged is not None:
+        if outcome.diverged is not None:
             # The epochs that are left will not come.
             self._report(stage.fingerprint, stage.epochs)
 
@@ -89,13 +128,11 @@ class _Observer:
         del rows
 
 
-def run(
-    plan: Plan, artifacts: str, home: Path, devices: Sequence[str], threads: int, report: Report
-) -> dict[str, StageResult]:
+def run(plan: Plan, artifacts: str, config: Settings, devices: Sequence[str], report: Report) -> dict[str, StageResult]:
     """Train every stage of a plan that is not done yet, and return the results of all.
 
     artifacts: the URL that keeps weights and results. devices: that of each process; a single one trains in this
-    process. Independent stages give the same numbers wherever they run, so the number of processes changes nothing.
+    process. Independent stages give the same numbers wherever they run, and whatever is trained beside them.
     Raises Stopped after SIGINT or SIGTERM, and StageFailed once everything that does not hang on a failure is done.
     """
     kept = Artifacts(artifacts)
@@ -104,32 +141,28 @@ def run(
         report(fingerprint, plan.stages[fingerprint].epochs)
     if len(finished) < len(plan.stages):
         train = _train_here if len(devices) == 1 else _train_spread
-        train(plan, finished, artifacts, home, devices, threads, report)
+        train(plan, finished, artifacts, config, devices, report)
     results = {fingerprint: kept.result(fingerprint) for fingerprint in plan.stages}
     return {fingerprint: result for fingerprint, result in results.items() if result is not None}
 
 
 def _train_here(
-    plan: Plan, finished: set[str], artifacts: str, home: Path, devices: Sequence[str], threads: int, report: Report
+    plan: Plan, finished: set[str], artifacts: str, config: Settings, devices: Sequence[str], report: Report
 ) -> None:
     stopping = threading.Event()
-    bench = _Bench(artifacts, home, devices[0], threads, report, stopping)
+    bench = _Bench(config, artifacts, devices[0], report, stopping)
 
-    def submit(stage: Stage) -> Future[None]:
-        future: Future[None] = Future()
-        try:
-            bench.train(stage)
-            future.set_result(None)
-        except Exception as error:  # Handed on, as from another process.
-            future.set_exception(error)
+    def submit(stages: Sequence[Stage]) -> Future[Ends]:
+        future: Future[Ends] = Future()
+        future.set_result(bench.train(stages))
         return future
 
     with _stopped_by_signals(stopping):
-        _schedule(plan, finished, submit, 1, stopping, lambda: None)
+        _schedule(plan, finished, submit, 1, _most(config, devices), stopping, lambda: None)
 
 
 def _train_spread(
-    plan: Plan, finished: set[str], artifacts: str, home: Path, devices: Sequence[str], threads: int, report: Report
+    plan: Plan, finished: set[str], artifacts: str, config: Settings, devices: Sequence[str], report: Report
 ) -> None:
     # Spawned: a fork of a process that has used PyTorch hangs.
     context = multiprocessing.get_context("spawn")
@@ -146,46 +179,61 @@ def _train_spread(
         except Empty:
             return
 
-    arguments = (artifacts, home, places, threads, epochs, stopping)
+    arguments = (config, artifacts, places, epochs, stopping)
     with (
         _stopped_by_signals(stopping),
         ProcessPoolExecutor(len(devices), context, initializer=_set_up, initargs=arguments) as pool,
     ):
-        _schedule(plan, finished, lambda stage: pool.submit(_train, stage), len(devices), stopping, listen)
+        most = _most(config, devices)
+        _schedule(plan, finished, lambda stages: pool.submit(_train, stages), len(devices), most, stopping, listen)
+
+
+def _most(config: Settings, devices: Sequence[str]) -> int:
+    """Return how many stages of one shape to give to a process at once, at most."""
+    return config.together or (MOST if any(device.startswith("cuda") for device in devices) else 1)
 
 
 def _schedule(
     plan: Plan,
     finished: set[str],
-    submit: Callable[[Stage], Future[None]],
+    submit: Callable[[Sequence[Stage]], Future[Ends]],
     at_once: int,
+    most: int,
     stopping: Flag,
     listen: Callable[[], None],
 ) -> None:
-    """Submit stages as their parents finish, in the order of the plan, until all are done or nothing more can be."""
-    ready = deque(
+    """Submit stages as their parents finish, in the order of the plan, until all are done or nothing more can be.
+
+    at_once: processes. most: stages of one shape that one of them is given at once; none more than its fair share.
+    """
+    ready = [
         stage
         for fingerprint, stage in plan.stages.items()
         if fingerprint not in finished and (stage.parent is None or stage.parent in finished)
-    )
-    running: dict[Future[None], Stage] = {}
+    ]
+    running: set[Future[Ends]] = set()
     failures: list[str] = []
     while running or (ready and not stopping.is_set()):
         while ready and len(running) < at_once and not stopping.is_set():
-            stage = ready.popleft()
-            running[submit(stage)] = stage
+            alike = [stage for stage in ready if stage.shape == ready[0].shape]
+            chosen = alike[: min(most, math.ceil(len(alike) / at_once))]
+            taken = {stage.fingerprint for stage in chosen}
+            ready = [stage for stage in ready if stage.fingerprint not in taken]
+            running.add(submit(chosen))
         for future in wait(running, timeout=0.1, return_when=FIRST_COMPLETED).done:
-            stage = running.pop(future)
-            error = future.exception()
-            if error is None:
-                finished.add(stage.fingerprint)
-                ready += [plan.stages[child] for child in plan.children[stage.fingerprint] if child not in finished]
-            elif isinstance(error, BrokenProcessPool):
+            running.remove(future)
+            try:
+                ends = future.result()
+            except BrokenProcessPool:
                 raise StageFailed(
                     f"a process died while {at_once} trained at once; perhaps memory ran out: give a smaller --jobs"
-                )
-            elif not isinstance(error, Interrupted):
-                failures.append(f"{stage.kind} {stage.fingerprint}: {type(error).__name__}: {error}")
+                ) from None
+            for fingerprint, why in ends.items():
+                if why is None:
+                    finished.add(fingerprint)
+                    ready += [plan.stages[child] for child in plan.children[fingerprint] if child not in finished]
+                else:
+                    failures.append(f"{plan.stages[fingerprint].kind} {fingerprint}: {why}")
         listen()
     if stopping.is_set():
         raise Stopped
@@ -208,14 +256,14 @@ _bench: _Bench
 
 
 def _set_up(
-    artifacts: str, home: Path, places: "Queue[str]", threads: int, epochs: "Queue[tuple[str, int]]", stopping: Any
+    config: Settings, artifacts: str, places: "Queue[str]", epochs: "Queue[tuple[str, int]]", stopping: Any
 ) -> None:
     """Make a spawned process ready; Ctrl-C reaches it too, but the process that spawned it decides."""
     tie_to_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     global _bench
-    _bench = _Bench(artifacts, home, places.get(), threads, lambda *told: epochs.put(told), stopping)
+    _bench = _Bench(config, artifacts, places.get(), lambda *told: epochs.put(told), stopping)
 
 
-def _train(stage: Stage) -> None:
-    _bench.train(stage)
+def _train(stages: Sequence[Stage]) -> Ends:
+    return _bench.train(stages)

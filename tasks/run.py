@@ -71,4 +71,4 @@ def _with_bar(
             bars.advance(bar, epoch - reached.get(fingerprint, 0))
             reached[fingerprint] = epoch
 
-        return run(plan, artifacts, config.home, devices, config.threads, report)
+        return run(plan, artifacts, config, devices, report)

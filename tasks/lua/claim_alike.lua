@@ -1,15 +1,21 @@
--- spec, worker, host, device, lease (ms), most, workers to share with, stages to look at -> {fingerprint, attempt, spec} each.
--- Claims queued stages that can be trained beside the spec's: the oldest, and of all there are no more than a fair share.
+-- spec, worker, host, device, lease (ms), most, workers to share with, stages to look at, JSON list of the places of a
+-- spec that make its shape -> {fingerprint, attempt, spec} each.
+-- Claims queued stages of the spec's shape: the oldest, and of all there are no more than a fair share.
+local places = cjson.decode(ARGV[9])
+
 local function shape(spec)
-  local images, recipe = spec.images, spec.recipe
-  return cjson.encode({
-    spec.network, images.identity, images.train, images.test, recipe.batch_size, recipe.precision, recipe.augmentation
-  })
+  local decoded, values = cjson.decode(spec), {}
+  for number, place in ipairs(places) do
+    local value = decoded
+    for _, name in ipairs(place) do value = value[name] end
+    values[number] = value
+  end
+  return cjson.encode(values)
 end
 
-local like, alike = shape(cjson.decode(ARGV[1])), {}
+local like, alike = shape(ARGV[1]), {}
 for _, fingerprint in ipairs(redis.call('ZRANGE', prefix .. 'queued', 0, tonumber(ARGV[8]) - 1)) do
-  if shape(cjson.decode(get(fingerprint, 'spec'))) == like then table.insert(alike, fingerprint) end
+  if shape(get(fingerprint, 'spec')) == like then table.insert(alike, fingerprint) end
 end
 local share = math.ceil((#alike + 1) / tonumber(ARGV[7])) - 1
 local claimed = {}

@@ -26,7 +26,7 @@ def check_against_uninterrupted(machine: Machine, study_id: str, folder: Path) -
     """Compare a one-stage study, weights, result and recorded rows, with a run that nothing disturbed."""
     planned = plan_study(STUDY, machine.config.home)
     [fingerprint] = planned.stages
-    undisturbed = run(planned, str(folder), machine.config.home, ["cpu"], 1, lambda *_: None)
+    undisturbed = run(planned, str(folder), machine.config, ["cpu"], lambda *_: None)
     kept = Artifacts(machine.config.artifacts)
     assert numbers(kept.result(fingerprint)) == numbers(undisturbed[fingerprint])
     for name in ("trained", "rewind", "initial"):
@@ -122,7 +122,7 @@ def test_a_worker_that_dies_between_result_and_telling_costs_no_second_training(
     # What such a worker leaves: a claimed stage, its result kept, its lease running out.
     message = leases.Message(next(iter(planned.stages)), 1)
     assert leases.claim(machine.redis, message, "dead", "host", "cpu", LEASE_SECONDS)
-    run(planned, machine.config.artifacts, machine.config.home, ["cpu"], 1, lambda *_: None)
+    run(planned, machine.config.artifacts, machine.config, ["cpu"], lambda *_: None)
     machine.worker()
     machine.wait_until(study_id)
     assert f"stage {message.fingerprint} begins" not in (machine.logs / "worker.log").read_text()

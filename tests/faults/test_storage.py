@@ -40,7 +40,7 @@ def weights(machine: Machine, fingerprint: str, name: str) -> Path:
 
 def undisturbed(machine: Machine, study: Study, folder: Path) -> tuple[Plan, dict[str, object]]:
     planned = plan_study(study, machine.config.home)
-    results = run(planned, str(folder), machine.config.home, ["cpu"], 1, lambda *_: None)
+    results = run(planned, str(folder), machine.config, ["cpu"], lambda *_: None)
     return planned, {fingerprint: numbers(result) for fingerprint, result in results.items()}
 
 

@@ -148,7 +148,7 @@ def flowers(tmp_path: Path, **changes: object) -> Study:
 def check_like_left_alone(machine: Machine, study: Study, study_id: str, folder: Path) -> None:
     """Compare weights, results and recorded rows of a study with those of the same one, left alone."""
     planned = plan_study(study, machine.config.home)
-    undisturbed = run(planned, str(folder), machine.config.home, ["cpu"], 1, lambda *_: None)
+    undisturbed = run(planned, str(folder), machine.config, ["cpu"], lambda *_: None)
     kept, own = Artifacts(machine.config.artifacts), Artifacts(str(folder))
     for fingerprint, result in undisturbed.items():
         assert numbers(kept.result(fingerprint)) == numbers(result)

@@ -7,11 +7,14 @@ import threading
 from pathlib import Path
 
 import pytest
+import torch
 
 from data.artifacts import Artifacts
 from data.settings import settings
 from engine.plan import Plan
 from engine.results import StageResult
+from engine.stages import run_stages
+from tasks import local
 from tasks.local import Report, StageFailed, Stopped, run
 from tasks.planning import plan_study
 from tests.machine import diverging_study, folder_of_images, long_study, tiny_study
@@ -26,7 +29,7 @@ def measured(results: dict[str, StageResult]) -> dict[str, object]:
 
 
 def train(plan: Plan, folder: Path, processes: int = 1, report: Report = lambda *_: None) -> dict[str, StageResult]:
-    return run(plan, str(folder), settings().home, ["cpu"] * processes, 1, report)
+    return run(plan, str(folder), settings(), ["cpu"] * processes, report)
 
 
 def test_processes_change_nothing(home: Path, tmp_path: Path) -> None:
@@ -74,6 +77,38 @@ def test_a_rate_that_diverges_is_a_result_and_all_its_epochs_count_as_done(home:
         assert (results[fingerprint].diverged is not None) == (stage.learning_rate == 10.0)
     # Run again, it trains nothing, as with any result.
     assert train(plan, tmp_path) == results
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_stages_trained_side_by_side_change_nothing(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: int
+) -> None:
+    plan = plan_study(tiny_study(seeds=[0, 1, 2], learning_rates=[0.05, 10.0]), home)
+    alone = train(plan, tmp_path / "alone")
+    monkeypatch.setenv("TICKETSCOPE_TOGETHER", "4")
+    settings.cache_clear()
+    epochs: dict[str, int] = {}
+    together = train(plan, tmp_path / "together", processes, epochs.__setitem__)
+    assert measured(alone) == measured(together)
+    assert epochs == {fingerprint: stage.epochs for fingerprint, stage in plan.stages.items()}
+
+
+def test_memory_that_runs_out_beside_others_is_tried_with_fewer(home: Path, tmp_path: Path) -> None:
+    plan = plan_study(tiny_study(seeds=[0, 1, 2], pruners=[], sparsities=[], starts=[]), home)
+    config = settings().model_copy(update={"together": 3})
+    sizes: list[int] = []
+
+    def scarce(jobs, *rest) -> None:
+        sizes.append(len(jobs))
+        if len(jobs) > 1:
+            raise torch.OutOfMemoryError("no room for so many")
+        run_stages(jobs, *rest)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(local, "run_stages", scarce)
+        results = run(plan, str(tmp_path), config, ["cpu"], lambda *_: None)
+    assert len(results) == 3
+    assert sizes == [3, 1, 1, 1]
 
 
 def test_a_failure_is_told_after_all_else_is_done(home: Path, tmp_path: Path) -> None:

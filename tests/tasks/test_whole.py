@@ -30,7 +30,7 @@ def test_a_study_gives_what_running_it_in_one_place_gives(machine: Machine, tmp_
     study_id = machine.launch(study)
     machine.wait_until(study_id)
     plan = plan_study(study, machine.config.home)
-    alone = run(plan, str(tmp_path / "alone"), machine.config.home, ["cpu"], 1, lambda *_: None)
+    alone = run(plan, str(tmp_path / "alone"), machine.config, ["cpu"], lambda *_: None)
     expected = tables.tables_from_results(plan, alone)
     recorded = tables.tables_from_store(machine.store, study_id)
     assert set(recorded) == {"accuracy", "overlap", "epochs", "claims"}
@@ -61,7 +61,7 @@ def test_a_worker_that_trains_stages_side_by_side_gives_what_it_gives_one_by_one
     machine.worker()
     machine.wait_until(study_id)
     plan = plan_study(study, machine.config.home)
-    alone = run(plan, str(tmp_path / "alone"), machine.config.home, ["cpu"], 1, lambda *_: None)
+    alone = run(plan, str(tmp_path / "alone"), machine.config, ["cpu"], lambda *_: None)
     expected, recorded = tables.tables_from_results(plan, alone), tables.tables_from_store(machine.store, study_id)
     for name in ("accuracy", "overlap"):
         clock = [column for column in recorded[name].column_names if column == "seconds"]
@@ -155,7 +155,7 @@ def test_a_rate_that_diverges_ends_as_done_and_leaves_the_other_alone(machine: M
     roles = [role.fingerprint for role in plan.roles if role.learning_rate == 0.1]
     assert list(queries.accuracy(machine.store, study_id)["fingerprint"]) == roles
     # It gives what running it in one place gives.
-    alone = run(plan, str(tmp_path / "alone"), machine.config.home, ["cpu"], 1, lambda *_: None)
+    alone = run(plan, str(tmp_path / "alone"), machine.config, ["cpu"], lambda *_: None)
     expected = tables.tables_from_results(plan, alone)
     for name, table in tables.tables_from_store(machine.store, study_id).items():
         clock = [column for column in table.column_names if column == "seconds"]
@@ -169,7 +169,7 @@ def test_a_rate_that_diverges_ends_as_done_and_leaves_the_other_alone(machine: M
 def test_a_study_trained_without_redis_is_taken_over_with_its_results(machine: Machine) -> None:
     study = tiny_study()
     plan = plan_study(study, machine.config.home)
-    run(plan, machine.config.artifacts, machine.config.home, ["cpu"], 1, lambda *_: None)
+    run(plan, machine.config.artifacts, machine.config, ["cpu"], lambda *_: None)
     assert launch.preview(study).reused == 7
     machine.recorder()
     study_id = machine.launch(study)
