@@ -2,7 +2,7 @@
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator
@@ -16,7 +16,7 @@ ALLOWED = {
     "TICKETSCOPE_ARTIFACTS": "a folder, or a URL that fsspec knows, such as s3://bucket/prefix",
     "REDIS_URL": "redis://host:port/db, rediss://... or unix:///path/to/redis.sock; left out, Redis is started here",
     "TICKETSCOPE_DEVICE": "auto, cpu or cuda",
-    "TICKETSCOPE_THREADS": "a whole number of 1 or more",
+    "TICKETSCOPE_THREADS": "a whole number of 1 or more, or auto: the cores shared out among this machine's workers",
     "TICKETSCOPE_WORKERS": "a whole number of 1 or more; left out, one per core or per GPU",
     "TICKETSCOPE_TOGETHER": "a whole number of 1 or more; left out, what a short measurement finds fastest on the GPU",
     "TICKETSCOPE_PASSWORD": "the password that opens the dashboard",
@@ -45,7 +45,7 @@ class Settings(BaseSettings):
     redis_url: str | None = Field(None, validation_alias="REDIS_URL")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", validation_alias="TICKETSCOPE_DEVICE")
     # More threads change the order of sums, and with it the numbers.
-    threads: int = Field(1, ge=1, validation_alias="TICKETSCOPE_THREADS")
+    threads: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(1, validation_alias="TICKETSCOPE_THREADS")
     workers: int | None = Field(None, ge=1, validation_alias="TICKETSCOPE_WORKERS")
     together: int | None = Field(None, ge=1, validation_alias="TICKETSCOPE_TOGETHER")
     # Kept out of the model's repr, which ends up in logs.

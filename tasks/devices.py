@@ -41,6 +41,11 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def threads(wanted: int | Literal["auto"], processes: int) -> int:
+    """Return the threads of each of some worker processes: as many as wanted, or a fair share of the cores."""
+    return max(1, cores() // processes) if wanted == "auto" else wanted
+
+
 def gpus() -> int:
     """Return how many GPUs PyTorch can use."""
     # Importing torch takes seconds, which a machine without a GPU driver need not wait for.

@@ -24,6 +24,7 @@ from engine.results import Epoch, StageResult
 from engine.stages import Interrupted, Job, run_stages
 from engine.together import MOST
 from tasks.bundles import Bundles
+from tasks.devices import threads
 from tasks.process import tie_to_parent
 
 # Told of each epoch: the stage's fingerprint and how many of its epochs are done.
@@ -51,8 +52,10 @@ class Flag(Protocol):
 class _Bench:
     """What one process needs to train stages."""
 
-    def __init__(self, config: Settings, artifacts: str, device: str, report: Report, stopping: Flag) -> None:
-        torch.set_num_threads(config.threads)
+    def __init__(
+        self, config: Settings, artifacts: str, device: str, threads: int, report: Report, stopping: Flag
+    ) -> None:
+        torch.set_num_threads(threads)
         keep_freed_memory()
         self._artifacts = Artifacts(artifacts)
         self._home = config.home
@@ -150,7 +153,7 @@ def _train_here(
     plan: Plan, finished: set[str], artifacts: str, config: Settings, devices: Sequence[str], report: Report
 ) -> None:
     stopping = threading.Event()
-    bench = _Bench(config, artifacts, devices[0], report, stopping)
+    bench = _Bench(config, artifacts, devices[0], threads(config.threads, 1), report, stopping)
 
     def submit(stages: Sequence[Stage]) -> Future[Ends]:
         future: Future[Ends] = Future()
@@ -179,7 +182,7 @@ def _train_spread(
         except Empty:
             return
 
-    arguments = (config, artifacts, places, epochs, stopping)
+    arguments = (config, artifacts, places, threads(config.threads, len(devices)), epochs, stopping)
     with (
         _stopped_by_signals(stopping),
         ProcessPoolExecutor(len(devices), context, initializer=_set_up, initargs=arguments) as pool,
@@ -256,13 +259,18 @@ _bench: _Bench
 
 
 def _set_up(
-    config: Settings, artifacts: str, places: "Queue[str]", epochs: "Queue[tuple[str, int]]", stopping: Any
+    config: Settings,
+    artifacts: str,
+    places: "Queue[str]",
+    threads: int,
+    epochs: "Queue[tuple[str, int]]",
+    stopping: Any,
 ) -> None:
     """Make a spawned process ready; Ctrl-C reaches it too, but the process that spawned it decides."""
     tie_to_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     global _bench
-    _bench = _Bench(config, artifacts, places.get(), lambda *told: epochs.put(told), stopping)
+    _bench = _Bench(config, artifacts, places.get(), threads, lambda *told: epochs.put(told), stopping)
 
 
 def _train(stages: Sequence[Stage]) -> Ends:

@@ -19,6 +19,7 @@ from rich.console import Console
 from data.settings import Settings
 from tasks import broker, leases, telemetry
 from tasks import host as this_host
+from tasks.devices import threads
 from tasks.process import ROOT, python, spawn
 from tasks.supervisor import Part, Supervisor
 
@@ -69,13 +70,14 @@ def worker_parts(
         except RedisError as error:
             log.warning("cannot end the lease of %s, which runs out by itself: %s", name, error)
 
+    each = str(threads(config.threads, len(devices)))
     return [
         Part(
             name=f"worker {number}",
             command=python("-m", "tasks.worker", "--device", device, "--lease", str(lease)),
             log=logs / f"worker-{number}.log" if logs else None,
             grace=grace,
-            environment={**_environment(config), "OMP_NUM_THREADS": str(config.threads)},
+            environment={**_environment(config), "OMP_NUM_THREADS": each, "TICKETSCOPE_THREADS": each},
             died=died,
         )
         for number, device in enumerate(devices, start=1)

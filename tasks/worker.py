@@ -260,7 +260,7 @@ def work(device: str, timing: Timing) -> None:
     """Take stages from the queue until a signal says to stop."""
     config = settings()
     warn_if_open(config)
-    torch.set_num_threads(config.threads)
+    torch.set_num_threads(devices.threads(config.threads, 1))
     keep_freed_memory()
     trainer = Trainer(config, device, timing)
     trainer.celery.task(name=queue.TASK)(trainer.train)

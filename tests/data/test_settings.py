@@ -24,6 +24,11 @@ def test_defaults_lie_below_the_working_folder(tmp_path: Path) -> None:
     assert (found.redis_url, found.workers, found.password) == (None, None, None)
 
 
+def test_threads_may_be_left_to_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TICKETSCOPE_THREADS", "auto")
+    assert read_settings().threads == "auto"
+
+
 def test_every_setting_has_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     values = {
         "TICKETSCOPE_HOME": str(tmp_path / "elsewhere"),

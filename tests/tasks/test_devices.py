@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tasks.devices import DeviceError, cores, devices, gpus, precision
+from tasks.devices import DeviceError, cores, devices, gpus, precision, threads
 
 
 def test_a_cpu_machine_gets_a_worker_for_each_core() -> None:
@@ -29,3 +29,9 @@ def test_bf16_is_chosen_where_every_device_computes_in_it() -> None:
     assert precision(["cpu"]) == ("bf16" if "avx512_bf16" in flags or "amx_bf16" in flags else "fp32")
     if not torch.cuda.is_available():
         assert precision(["cpu", "cuda:0"]) == "fp32"
+
+
+def test_threads_are_as_wanted_or_a_share_of_the_cores() -> None:
+    assert threads(3, 2) == 3
+    assert threads("auto", 1) == cores()
+    assert threads("auto", cores()) == threads("auto", 10 * cores()) == 1
