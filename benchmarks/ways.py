@@ -24,10 +24,12 @@ from engine.architectures import NETWORKS
 from engine.augment import DeviceData, Feed, to_device
 from engine.dataset import Dataset
 from engine.spec import Recipe
+from engine.stacked import can_stack
 from engine.together import side_by_side
 from engine.training import Training
 
 PACKAGES = ("torch",)
+EAGER = "eager, one after the other"
 
 # Trains one epoch of each network.
 Epoch = Callable[[], None]
@@ -93,17 +95,25 @@ def ways(network: str, dataset: Dataset, device: torch.device, recipe: Recipe, t
                 training.network.compile()
         return trainings
 
-    def stepping(trainings: list[Training]) -> Epoch:
+    def in_turn(trainings: list[Training]) -> Epoch:
+        def epoch() -> None:
+            for training in trainings:
+                training.run_epoch()
+
+        return epoch
+
+    def at_once(trainings: list[Training]) -> Epoch:
         def epoch() -> None:
             side_by_side(trainings)
 
         return epoch
 
-    found = {"eager, a step of each in turn": stepping(made())}
+    found = {EAGER: in_turn(made()), "compiled, one after the other": in_turn(made(compiled=True))}
     if device.type == "cuda":
-        found["CUDA graphs, each on its stream"] = stepping(made(graphs=True))
-        found["compiled, CUDA graphs"] = stepping(made(graphs=True, compiled=True))
-    found["compiled"] = stepping(made(compiled=True))
+        found["CUDA graphs, each on its stream"] = at_once(made(graphs=True))
+        found["compiled, CUDA graphs"] = at_once(made(graphs=True, compiled=True))
+    if can_stack(stackable := made()[0]) and together > 1:
+        found["stacked by the engine"] = at_once([stackable, *made()[1:]])
     found["stacked (vmap)"] = Stacked([training.network for training in made()], data, recipe).run_epoch
     return found
 

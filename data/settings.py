@@ -18,7 +18,7 @@ ALLOWED = {
     "TICKETSCOPE_DEVICE": "auto, cpu or cuda",
     "TICKETSCOPE_THREADS": "a whole number of 1 or more, or auto: the cores shared out among this machine's workers",
     "TICKETSCOPE_WORKERS": "a whole number of 1 or more; left out, one per core or per GPU",
-    "TICKETSCOPE_TOGETHER": "a whole number of 1 or more; left out, what a short measurement finds fastest on the GPU",
+    "TICKETSCOPE_TOGETHER": "a whole number of 1 or more; left out, what a short measurement finds fastest",
     "TICKETSCOPE_PASSWORD": "the password that opens the dashboard",
     "TICKETSCOPE_PASSWORD_HASH": "what python -m tasks password prints, in place of the password itself",
     "TICKETSCOPE_OWNERS": "the owners after an OIDC login: e-mail addresses or @domains, with commas between",

@@ -1,7 +1,6 @@
 """Several trainings at once on one device: each gives the numbers that it gives alone."""
 
 import functools
-import itertools
 import time
 from collections.abc import Callable, Sequence
 
@@ -9,15 +8,16 @@ import torch
 from torch import nn
 
 from engine.results import Epoch
+from engine.stacked import Stack, can_stack
 from engine.training import Diverged, Training
 
-# Networks side by side on one GPU, at most: so many graphs are launched one after the other.
+# Networks side by side, at most: so many graphs are launched one after the other.
 MOST = 32
 # One more doubling has to bring so much more speed, or it is left.
 WORTHWHILE = 1.05
 # Of the GPU's memory, what the trainings may take; evaluation, measuring and other processes need the rest.
 MEMORY_SHARE = 0.8
-TIMED_STEPS = 20
+TIMED_STEPS, TIMED_GOES = 20, 3
 
 Outcome = Epoch | Diverged
 
@@ -39,31 +39,51 @@ def train(trainings: Sequence[Training], after_epoch: Callable[[Training, Outcom
 
 
 def run_epochs(trainings: Sequence[Training]) -> list[Outcome]:
-    """Train an epoch of each, and return it or why there is none.
+    """Train an epoch of each, and return it or why there is none; the trainings are of one shape.
 
-    On a GPU their steps are queued in turn, each on its training's own stream, and run side by side; the seconds of an
-    epoch are then its share. On a CPU one epoch follows the other: processes, one per core, are what runs side by side.
+    On a GPU their steps are queued in turn, each on its training's own stream, and run side by side. On a CPU small
+    networks are stacked, and of others one epoch follows the other: processes, one per core, are what runs side by
+    side there. The seconds of an epoch that was trained beside others are its share.
     """
-    if len(trainings) == 1 or any(training.sequential for training in trainings):
+    if len(trainings) == 1 or not (_stacked(trainings) or all(training.concurrent for training in trainings)):
         return [_outcome(training.run_epoch) for training in trainings]
     return side_by_side(trainings)
 
 
 def side_by_side(trainings: Sequence[Training]) -> list[Outcome]:
-    """Train an epoch of each, step by step in turn."""
+    """Train an epoch of each, step by step."""
     begin = time.perf_counter()
     for training in trainings:
         training.begin_epoch()
-    for step in itertools.zip_longest(*(training.sizes for training in trainings)):
-        for training, size in zip(trainings, step, strict=True):
-            if size is not None:
-                training.step(size)
-    for training in trainings:
-        training.queue_evaluation()
+    step, evaluate = _ways(trainings)
+    for size in trainings[0].sizes:
+        step(size)
+    evaluate()
     for training in trainings:
         training.wait()
     share = (time.perf_counter() - begin) / len(trainings)
     return [_outcome(functools.partial(training.end_epoch, share)) for training in trainings]
+
+
+def _stacked(trainings: Sequence[Training]) -> bool:
+    return all(can_stack(training) for training in trainings)
+
+
+def _ways(trainings: Sequence[Training]) -> tuple[Callable[[int], None], Callable[[], None]]:
+    """Return how to take a step of so many images with each training, and how to evaluate each."""
+    if _stacked(trainings):
+        stack = Stack(trainings)
+        return stack.step, stack.evaluate
+
+    def step(size: int) -> None:
+        for training in trainings:
+            training.step(size)
+
+    def evaluate() -> None:
+        for training in trainings:
+            training.queue_evaluation()
+
+    return step, evaluate
 
 
 def _outcome(epoch: Callable[[], Epoch]) -> Outcome:
@@ -79,21 +99,17 @@ def is_random(network: nn.Module) -> bool:
 
 
 def how_many(make: Callable[[], Training], device: torch.device) -> int:
-    """Return how many trainings of one shape to run side by side on a device, from a short measurement; 1 on a CPU.
+    """Return how many trainings of one shape to run side by side on a device, from a short measurement.
 
     make: returns one such training, which is used up. Their number is doubled while that makes the whole faster by
-    `WORTHWHILE`, and fits into `MEMORY_SHARE` of the memory.
+    `WORTHWHILE`, and on a GPU fits into `MEMORY_SHARE` of the memory.
     """
-    if device.type != "cuda":
-        return 1
     trainings = [make()]
-    if is_random(trainings[0].network):
+    if is_random(trainings[0].network) or not (trainings[0].concurrent or _stacked(trainings)):
         return 1
-    before = torch.cuda.memory_allocated(device)
+    before = _allocated(device)
     best, speed = 1, _steps_per_second(trainings)
-    each = max(1, torch.cuda.memory_reserved(device) - before)
-    free, total = torch.cuda.mem_get_info(device)
-    fitting = 1 + int(max(0.0, free - (1 - MEMORY_SHARE) * total) // each)
+    fitting = _fitting(device, before)
     while best * 2 <= min(MOST, fitting):
         try:
             trainings += [make() for _ in range(best)]
@@ -106,17 +122,36 @@ def how_many(make: Callable[[], Training], device: torch.device) -> int:
     return best
 
 
+def _allocated(device: torch.device) -> int:
+    return torch.cuda.memory_allocated(device) if device.type == "cuda" else 0
+
+
+def _fitting(device: torch.device, before: int) -> int:
+    """Return how many trainings fit, of which one is there that took the memory up from what it was before."""
+    if device.type != "cuda":
+        # What can be stacked is small.
+        return MOST
+    each = max(1, torch.cuda.memory_reserved(device) - before)
+    free, total = torch.cuda.mem_get_info(device)
+    return 1 + int(max(0.0, free - (1 - MEMORY_SHARE) * total) // each)
+
+
 def _steps_per_second(trainings: Sequence[Training]) -> float:
-    """Return steps per second of all trainings together, after one that records."""
+    """Return steps per second of all trainings together, after one that records: the best of a few goes."""
     size = trainings[0].sizes[0]
     for training in trainings:
         training.begin_epoch()
-        training.step(size)
+    step, _ = _ways(trainings) if len(trainings) > 1 else (trainings[0].step, None)
+    step(size)
+    return max(_timed(step, size, trainings) for _ in range(TIMED_GOES))
+
+
+def _timed(step: Callable[[int], None], size: int, trainings: Sequence[Training]) -> float:
+    for training in trainings:
         training.wait()
     begin = time.perf_counter()
     for _ in range(TIMED_STEPS):
-        for training in trainings:
-            training.step(size)
+        step(size)
     for training in trainings:
         training.wait()
     return TIMED_STEPS * len(trainings) / (time.perf_counter() - begin)

@@ -93,14 +93,24 @@ class Training:
         self._stream = torch.cuda.Stream(data.device) if data.device.type == "cuda" else None
 
     @property
+    def device(self) -> torch.device:
+        """Where it trains."""
+        return self._data.device
+
+    @property
+    def test_images(self) -> Tensor:
+        """The test images as networks take them in."""
+        return self._data.test
+
+    @property
     def done(self) -> bool:
         """Whether the last epoch is trained."""
         return len(self.history) >= self.schedule.epochs
 
     @property
-    def sequential(self) -> bool:
-        """Whether the device does one thing after the other, so that an epoch gains nothing from another beside it."""
-        return self._stream is None
+    def concurrent(self) -> bool:
+        """Whether the device can do its steps and those of another training at once."""
+        return self._stream is not None
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -210,24 +220,35 @@ class Training:
         self._recorded[name]()
 
     def _train_on(self, size: int) -> None:
-        images, targets, places = self._feed.next(size)
+        images, targets, places = self.next_batch(size)
         output = precision.forward(self.network, images, self.schedule.recipe.precision)
         F.cross_entropy(output, targets).backward()
+        self.descend(output.detach(), places)
+
+    def next_batch(self, size: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what `engine.augment.Feed.next` does; whoever asks calls `descend` for it."""
+        return self._feed.next(size)
+
+    def descend(self, output: Tensor, places: Tensor) -> None:
+        """Take a step down the gradients that lie in `flat`, and keep the batch's output for the epoch's figures."""
         if self.penalty is not None:
             self.penalty.add_gradient()
         if self._mask is not None:
             self.flat.gradients.mul_(self._mask)
         self._optimiser.step()
         self.flat.gradients.zero_()
-        self._outputs.index_copy_(0, places, output.detach())
+        self._outputs.index_copy_(0, places, output)
+
+    def keep_test_outputs(self, begin: int, outputs: Tensor) -> None:
+        """Keep the outputs of some test images, from one of them on, for the epoch's figures."""
+        self._test_outputs[begin : begin + len(outputs)] = outputs
 
     @torch.no_grad()
     def _evaluate(self) -> None:
         begin = 0
         for part in self._data.test.split(EVALUATION_BATCH[self._data.device.type]):
-            end = begin + len(part)
-            self._test_outputs[begin:end] = precision.forward(self.network, part, self.schedule.recipe.precision)
-            begin = end
+            self.keep_test_outputs(begin, precision.forward(self.network, part, self.schedule.recipe.precision))
+            begin += len(part)
 
     @contextmanager
     def _undone(self) -> Iterator[None]:

@@ -29,7 +29,7 @@ from tasks.process import tie_to_parent
 
 # Told of each epoch: the stage's fingerprint and how many of its epochs are done.
 Report = Callable[[str, int], None]
-# How stages ended, by fingerprint: None where one is done, else why it failed. One that was asked to stop has no end.
+# How stages ended, by fingerprint: None where one is done, else why it failed. One still to be trained has none.
 Ends = dict[str, str | None]
 
 
@@ -66,8 +66,9 @@ class _Bench:
         self._loaded: tuple[Images, Dataset] | None = None
 
     def train(self, stages: Sequence[Stage]) -> Ends:
-        """Train stages of one shape, as many side by side as are fastest here, and keep their results."""
+        """Train the first of some stages of one shape, as many side by side as are fastest, and keep the results."""
         ends: Ends = {}
+        jobs = [self._job(stage) for stage in stages]
 
         def end(job: Job, outcome: StageResult | Exception) -> None:
             try:
@@ -78,20 +79,16 @@ class _Bench:
             except Exception as error:  # Told once all else is done.
                 ends[job.stage.fingerprint] = f"{type(error).__name__}: {error}"
 
-        waiting = list(stages)
-        while waiting and not self._stopping.is_set():
-            jobs = [self._job(stage) for stage in waiting]
-            try:
-                dataset = self._dataset(waiting[0].images)
-                jobs = jobs[: self._bundles.size(waiting[0], dataset)]
-                run_stages(jobs, dataset, self._device, end)
-            except Exception as error:  # As above.
-                if isinstance(error, torch.OutOfMemoryError) and len(jobs) > 1:
-                    self._bundles.shrink(waiting[0])
-                else:
-                    for job in jobs:
-                        end(job, error)
-            waiting = [stage for stage in waiting if stage.fingerprint not in ends]
+        try:
+            dataset = self._dataset(stages[0].images)
+            jobs = jobs[: self._bundles.size(stages[0], dataset)]
+            run_stages(jobs, dataset, self._device, end)
+        except Exception as error:  # As above.
+            if isinstance(error, torch.OutOfMemoryError) and len(jobs) > 1:
+                self._bundles.shrink(stages[0])
+            else:
+                for job in jobs:
+                    end(job, error)
         return ends
 
     def _job(self, stage: Stage) -> Job:
@@ -161,7 +158,7 @@ def _train_here(
         return future
 
     with _stopped_by_signals(stopping):
-        _schedule(plan, finished, submit, 1, _most(config, devices), stopping, lambda: None)
+        _schedule(plan, finished, submit, 1, config.together or MOST, stopping, lambda: None)
 
 
 def _train_spread(
@@ -187,13 +184,8 @@ def _train_spread(
         _stopped_by_signals(stopping),
         ProcessPoolExecutor(len(devices), context, initializer=_set_up, initargs=arguments) as pool,
     ):
-        most = _most(config, devices)
+        most = config.together or MOST
         _schedule(plan, finished, lambda stages: pool.submit(_train, stages), len(devices), most, stopping, listen)
-
-
-def _most(config: Settings, devices: Sequence[str]) -> int:
-    """Return how many stages of one shape to give to a process at once, at most."""
-    return config.together or (MOST if any(device.startswith("cuda") for device in devices) else 1)
 
 
 def _schedule(
@@ -207,14 +199,15 @@ def _schedule(
 ) -> None:
     """Submit stages as their parents finish, in the order of the plan, until all are done or nothing more can be.
 
-    at_once: processes. most: stages of one shape that one of them is given at once; none more than its fair share.
+    at_once: processes. most: stages of one shape that one of them is given at once, and no more than its fair share;
+    it trains as many of them as are fastest side by side there, and hands back the others.
     """
     ready = [
         stage
         for fingerprint, stage in plan.stages.items()
         if fingerprint not in finished and (stage.parent is None or stage.parent in finished)
     ]
-    running: set[Future[Ends]] = set()
+    running: dict[Future[Ends], list[Stage]] = {}
     failures: list[str] = []
     while running or (ready and not stopping.is_set()):
         while ready and len(running) < at_once and not stopping.is_set():
@@ -222,15 +215,16 @@ def _schedule(
             chosen = alike[: min(most, math.ceil(len(alike) / at_once))]
             taken = {stage.fingerprint for stage in chosen}
             ready = [stage for stage in ready if stage.fingerprint not in taken]
-            running.add(submit(chosen))
+            running[submit(chosen)] = chosen
         for future in wait(running, timeout=0.1, return_when=FIRST_COMPLETED).done:
-            running.remove(future)
+            given = running.pop(future)
             try:
                 ends = future.result()
             except BrokenProcessPool:
                 raise StageFailed(
                     f"a process died while {at_once} trained at once; perhaps memory ran out: give a smaller --jobs"
                 ) from None
+            ready = [stage for stage in given if stage.fingerprint not in ends] + ready
             for fingerprint, why in ends.items():
                 if why is None:
                     finished.add(fingerprint)

@@ -72,6 +72,7 @@ def test_networks_stacked_into_one_learn_like_those_trained_one_by_one(home: Pat
     recipe = Recipe(epochs=3, batch_size=16, augmentation="none")
     found = ways.ways("lenet300", dataset, CPU, recipe, 2)
     stacked = found["stacked (vmap)"].__self__
+    assert "stacked by the engine" in found
     before = {name: tensor.detach().clone() for name, tensor in stacked._parameters.items()}
     # Without a mask, its one rate is too high for more.
     for _ in range(2):
@@ -91,11 +92,11 @@ def test_ways_are_timed_in_turns_and_one_that_fails_says_why(home: Path, monkeyp
         raise RuntimeError("no compiler here")
 
     calls: list[str] = []
-    made = {"eager, a step of each in turn": lambda: calls.append("eager"), "compiled": fail}
+    made = {ways.EAGER: lambda: calls.append("eager"), "compiled": fail}
     monkeypatch.setattr(ways, "ways", lambda *_: made)
     row = ways.measure("lenet300", training.images("digits", home, 32, 10), CPU, Recipe(), 2, 3)
     assert len(calls) == 4
-    assert list(row["seconds"]) == ["eager, a step of each in turn"]
+    assert list(row["seconds"]) == [ways.EAGER]
     assert row["failed"] == {"compiled": "RuntimeError: no compiler here"}
     assert ways.table([row]).row_count == 2
 

@@ -167,8 +167,8 @@ def test_an_error_in_telling_of_an_end_is_not_told_as_another_end(dataset: Datas
     assert isinstance(ended[0], StageResult)
 
 
-def test_a_cpu_takes_one_training_at_a_time_and_a_network_that_draws_trains_alone() -> None:
-    assert together.how_many(training_of, CPU) == 1
+def test_a_cpu_takes_one_convolutional_network_at_a_time_and_one_that_draws_trains_alone() -> None:
+    assert together.how_many(lambda: training_of("resnet20"), CPU) == 1
     assert not together.is_random(training_of("mobilenet_v2").network)
     assert together.is_random(nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.1)))
     assert not together.is_random(nn.Sequential(nn.Dropout(0.0)))
