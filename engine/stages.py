@@ -144,7 +144,7 @@ class _Run:
             return
         self._layers, self._mask, self.training = prepare(job.stage, dataset, job.weights, device)
         self._retention = Retention(job.stage, dataset, self._layers)
-        state = _checkpoint(job.stage, job.weights)
+        state = _kept_checkpoint(job.stage, job.weights)
         if state is not None:
             self.training.load(state)
             self._retention.load(state)
@@ -220,7 +220,7 @@ class _Run:
         self._saving_took = self._saved_at - begin
 
 
-def _checkpoint(stage: Stage, weights: Weights) -> State | None:
+def _kept_checkpoint(stage: Stage, weights: Weights) -> State | None:
     if not weights.exists(stage.fingerprint, "checkpoint"):
         return None
     try:

@@ -1,0 +1,42 @@
+"""What benchmarks of parts run in: a Redis and a home of their own."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from redis.exceptions import RedisError
+
+from data.settings import Settings, settings
+from tasks import broker
+from tasks.process import spawn
+from tests.machine import free_port, wait_for
+
+
+@contextmanager
+def around(home: Path) -> Iterator[Settings]:
+    """A real Redis over TCP with a password, and settings for it, within the block."""
+    port, password = free_port(), secrets.token_hex(16)
+    folder = home / "redis"
+    folder.mkdir(parents=True)
+    options = ["--bind", "127.0.0.1", "--port", str(port), "--requirepass", password, "--dir", str(folder)]
+    server = spawn([broker.server_binary(), *options, "--appendonly", "yes", "--save", ""], folder / "log")
+    os.environ.update(
+        TICKETSCOPE_HOME=str(home), REDIS_URL=f"redis://:{password}@127.0.0.1:{port}/0", OMP_NUM_THREADS="1"
+    )
+    settings.cache_clear()
+    broker._connected.cache_clear()
+    try:
+        wait_for(lambda: _answers(settings()))
+        yield settings()
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def _answers(config: Settings) -> bool:
+    try:
+        return bool(broker.client(config, 0).ping())
+    except RedisError:
+        return False
