@@ -12,7 +12,7 @@ import pytest
 
 from data import backup, queries
 from data.artifacts import Artifacts
-from data.settings import settings
+from data.settings import Settings, settings
 from data.store import Store
 from tasks import broker, launch, leases, queue, recorder
 from tasks.broker import serving
@@ -32,7 +32,8 @@ STUDY = tiny_study(seeds=[0, 1], recipe={"epochs": 15, "batch_size": 20, "augmen
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The study's artifacts as a run gives them that nothing disturbs."""
     folder = tmp_path_factory.mktemp("alone")
-    run(plan_study(STUDY, folder / "home"), str(folder / "artifacts"), folder / "home", ["cpu"], 1, lambda *_: None)
+    config = Settings(TICKETSCOPE_HOME=folder / "home")
+    run(plan_study(STUDY, config.home), str(folder / "artifacts"), config, ["cpu"], lambda *_: None)
     return folder / "artifacts"
 
 
