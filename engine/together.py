@@ -17,7 +17,7 @@ MOST = 32
 WORTHWHILE = 1.05
 # Of the GPU's memory, what the trainings may take; evaluation, measuring and other processes need the rest.
 MEMORY_SHARE = 0.8
-TIMED_STEPS, TIMED_GOES = 20, 3
+TIMED_STEPS, TIMED_GOES = 10, 3
 
 Outcome = Epoch | Diverged
 
@@ -102,23 +102,23 @@ def how_many(make: Callable[[], Training], device: torch.device) -> int:
     """Return how many trainings of one shape to run side by side on a device, from a short measurement.
 
     make: returns one such training, which is used up. Their number is doubled while that makes the whole faster by
-    `WORTHWHILE`, and on a GPU fits into `MEMORY_SHARE` of the memory.
+    `WORTHWHILE`, once or in two goes, and on a GPU fits into `MEMORY_SHARE` of the memory.
     """
     trainings = [make()]
     if is_random(trainings[0].network) or not (trainings[0].concurrent or _stacked(trainings)):
         return 1
     before = _allocated(device)
     best, speed = 1, _steps_per_second(trainings)
-    fitting = _fitting(device, before)
-    while best * 2 <= min(MOST, fitting):
+    most = min(MOST, _fitting(device, before))
+    # Up to one doubling beyond the first that brings nothing: a busy machine makes any single one look so.
+    while len(trainings) < min(4 * best, most):
         try:
-            trainings += [make() for _ in range(best)]
+            trainings += [make() for _ in trainings[: most - len(trainings)]]
             faster = _steps_per_second(trainings)
         except torch.OutOfMemoryError:
             break
-        if faster < WORTHWHILE * speed:
-            break
-        best, speed = best * 2, faster
+        if faster >= WORTHWHILE * speed:
+            best, speed = len(trainings), faster
     return best
 
 

@@ -167,6 +167,38 @@ def test_an_error_in_telling_of_an_end_is_not_told_as_another_end(dataset: Datas
     assert isinstance(ended[0], StageResult)
 
 
+@pytest.mark.parametrize(
+    ("speeds", "found"),
+    [
+        # By number of trainings; one doubling that brings nothing may be noise.
+        ({1: 10.0, 2: 10.1, 4: 14.0, 8: 20.0, 16: 20.1, 32: 20.2}, 8),
+        ({1: 10.0, 2: 10.1, 4: 10.2, 8: 99.0}, 1),
+        ({1: 1.0, 2: 2.0, 4: 4.0, 8: 8.0, 16: 16.0, 32: 32.0}, together.MOST),
+        ({1: 10.0, 2: 12.0, 4: 9.0, 8: 11.0}, 2),
+    ],
+)
+def test_as_many_as_are_fastest(monkeypatch: pytest.MonkeyPatch, speeds: dict[int, float], found: int) -> None:
+    asked: list[int] = []
+
+    def speed(trainings: list[Training]) -> float:
+        asked.append(len(trainings))
+        return speeds[len(trainings)]
+
+    monkeypatch.setattr(together, "_steps_per_second", speed)
+    assert together.how_many(training_of, CPU) == found
+    assert max(asked) <= min(4 * found, together.MOST)
+
+
+def test_memory_that_runs_out_ends_the_measuring(monkeypatch: pytest.MonkeyPatch) -> None:
+    def speed(trainings: list[Training]) -> float:
+        if len(trainings) > 4:
+            raise torch.OutOfMemoryError
+        return float(len(trainings))
+
+    monkeypatch.setattr(together, "_steps_per_second", speed)
+    assert together.how_many(training_of, CPU) == 4
+
+
 def test_a_cpu_takes_one_convolutional_network_at_a_time_and_one_that_draws_trains_alone() -> None:
     assert together.how_many(lambda: training_of("resnet20"), CPU) == 1
     assert not together.is_random(training_of("mobilenet_v2").network)
