@@ -22,6 +22,11 @@ def button(label: str, what: str, forget: Sequence[str] = (), **options: Any) ->
     return bool(st.session_state.get(_OPEN) == what)
 
 
+def is_open() -> bool:
+    """Return whether a dialog is open."""
+    return _OPEN in st.session_state
+
+
 def close() -> None:
     """Close the dialog that is open; for a button's on_click, a dialog's on_dismiss, and before leaving the page."""
     st.session_state.pop(_OPEN, None)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import pandas as pd
 import streamlit as st
 
+from app import asking
 from app.reading import FINISHED
 from data.queries import StudyRecord
 from tasks import leases, telemetry
@@ -44,7 +45,13 @@ def gone() -> set[str]:
 
 
 def every(record: StudyRecord, seconds: float) -> float | None:
-    """Return how often to refresh what shows a study: after so many seconds while it may change, else never."""
+    """Return how often to refresh what shows a study: after so many seconds while it may change, else never.
+
+    Behind a dialog nothing refreshes itself: where a refresh was asked for just as the dialog's answer leads to another
+    page, Streamlit clears that page in the browser and cannot draw it any more.
+    """
+    if asking.is_open():
+        return None
     return seconds if record.state not in FINISHED or is_expected(record.study_id) else None
 
 

@@ -6,6 +6,7 @@ import time
 import pytest
 from playwright.sync_api import Page, expect
 
+from app.study_page import REFRESH
 from tests.browser.conftest import Watched
 
 pytestmark = pytest.mark.browser
@@ -172,9 +173,19 @@ def test_deleting_asks_first_and_leads_to_the_list(watched: Watched) -> None:
     fill_in(watched, LONG.replace("Long", "Unwanted"))
     launch(watched)
     page = watched.page
+    sent: list[str | bytes] = []
+    page.on("websocket", lambda socket: socket.on("framesent", lambda frame: sent.append(frame)))
+    # A page that was opened before its socket was watched.
+    page.reload()
+    watched.ready()
     page.locator(".st-key-delete button").click()
     dialog = page.get_by_role("dialog")
     expect(dialog).to_contain_text("that no other study has")
+    watched.ready()
+    before = len(sent)
+    page.wait_for_timeout(1_500 * REFRESH)
+    assert before > 0, "no socket was watched"
+    assert len(sent) == before, "the page behind the dialog has refreshed itself"
     page.locator(".st-key-delete_no button").click()
     expect(dialog).to_have_count(0)
     page.locator(".st-key-delete button").click()
