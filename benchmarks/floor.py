@@ -54,6 +54,9 @@ def outputs_per_image(network: str) -> int:
 def matrix_rate(device: torch.device, kind: torch.dtype) -> float:
     """Return the floating-point operations per second of the fastest of some square matrix products."""
     rates = []
+    if device.type == "cuda":
+        # As convolutions in fp32 are computed there: in TF32.
+        torch.set_float32_matmul_precision("high")
     for size in MATRICES[device.type]:
         left, right = (torch.randn(size, size, device=device).to(kind) for _ in range(2))
         rates.append(2 * size**3 / _fastest(lambda a=left, b=right: a @ b, device))  # type: ignore[misc]

@@ -20,10 +20,10 @@ from benchmarks.training import ENLARGED, images, pruned_training
 from benchmarks.written import write
 from data.artifacts import Artifacts
 from data.settings import settings
-from engine.allocation import keep_freed_memory
 from engine.architectures import NETWORKS
 from engine.augment import to_device
 from engine.dataset import Dataset
+from engine.device import get_ready
 from engine.plan import plan
 from engine.spec import Recipe, parse_study
 from engine.stages import CHECKPOINT_SHARE, LONGEST_PAUSE
@@ -133,9 +133,7 @@ def main() -> None:
     """Measure as the command line says, show it, and write it down where told to."""
     given = _arguments()
     device = torch.device(given.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    if given.threads:
-        torch.set_num_threads(given.threads)
-    keep_freed_memory()
+    get_ready(device, given.threads or torch.get_num_threads())
     dataset = images(given.data, settings().home, given.train_images, given.test_images)
     console, found = Console(width=120), []
     pairs = [(network, precision) for network in given.network for precision in given.precision]

@@ -8,15 +8,16 @@ from typing import Any
 import torch
 from rich.console import Console
 from rich.table import Table
+from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.training import ENLARGED, images, pruned_training
 from benchmarks.written import write
 from data.settings import settings
-from engine.allocation import keep_freed_memory
 from engine.architectures import NETWORKS
 from engine.augment import to_device
 from engine.dataset import Dataset
+from engine.device import keep_freed_memory
 from engine.spec import Recipe
 
 PACKAGES = ("torch",)
@@ -36,11 +37,13 @@ def measure(
         for _ in range(steps):
             training.step(size)
         training.wait()
-    on_gpu = device.type == "cuda"
-    operators = {
-        event.key: (event.self_device_time_total if on_gpu else event.self_cpu_time_total) / 1e3 / steps
-        for event in profiled.key_averages()
-    }
+    events = profiled.key_averages()
+    if device.type == "cuda":
+        # The kernels themselves: the operators that launch them would count them once more.
+        took = {event.key: event.self_device_time_total for event in events if event.device_type == DeviceType.CUDA}
+    else:
+        took = {event.key: event.self_cpu_time_total for event in events}
+    operators = {name: microseconds / 1e3 / steps for name, microseconds in took.items()}
     ordered = sorted(operators.items(), key=lambda pair: -pair[1])
     return {
         "network": network,

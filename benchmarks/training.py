@@ -19,10 +19,10 @@ from benchmarks.written import write
 from data.datasets import identity
 from data.loading import load_images
 from data.settings import settings
-from engine.allocation import keep_freed_memory
 from engine.architectures import NETWORKS
 from engine.augment import DeviceData, to_device
 from engine.dataset import Dataset
+from engine.device import get_ready
 from engine.masks import magnitude_mask
 from engine.networks import build, prunable
 from engine.plan import Images
@@ -174,9 +174,7 @@ def main() -> None:
     given = _arguments()
     config = settings()
     device = torch.device(given.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    if given.threads:
-        torch.set_num_threads(given.threads)
-    keep_freed_memory()
+    get_ready(device, given.threads or torch.get_num_threads())
     dataset = images(given.data, config.home, given.train_images, given.test_images)
     begin, found = time.perf_counter(), []
     console = Console(width=150)

@@ -19,10 +19,10 @@ from torch.func import functional_call
 from benchmarks.training import ENLARGED, LEARNING_RATE, images, pruned_training
 from benchmarks.written import write
 from data.settings import settings
-from engine.allocation import keep_freed_memory
 from engine.architectures import NETWORKS
 from engine.augment import DeviceData, Feed, to_device
 from engine.dataset import Dataset
+from engine.device import get_ready
 from engine.spec import Recipe
 from engine.stacked import can_stack
 from engine.together import side_by_side
@@ -175,8 +175,7 @@ def main() -> None:
     """Measure as the command line says, show it, and write it down where told to."""
     given = _arguments()
     device = torch.device(given.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    torch.set_num_threads(given.threads)
-    keep_freed_memory()
+    get_ready(device, given.threads)
     dataset = images(given.data, settings().home, given.train_images, given.test_images)
     console, found = Console(width=130), []
     cases = [(n, p, k) for n in given.network for p in given.precision for k in given.together]

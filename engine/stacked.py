@@ -62,14 +62,16 @@ class Stack:
 
     @torch.no_grad()
     def evaluate(self) -> None:
-        """Run the test images through each network."""
+        """Run the test images through each network, and count losses and hits of the epoch."""
         weights = [torch.stack(layer[0]) for layer in self._layers]
         begin = 0
-        for part in self.trainings[0].test_images.split(EVALUATION_BATCH["cpu"]):
+        for part in self.trainings[0].test_images.split(EVALUATION_BATCH):
             outputs = self._forward(part.flatten(1).expand(len(self.trainings), -1, -1), weights)[-1]
             for training, output in zip(self.trainings, outputs, strict=True):
                 training.keep_test_outputs(begin, output)
             begin += len(part)
+        for training in self.trainings:
+            training.count()
 
     def _forward(self, images: Tensor, weights: Sequence[Tensor]) -> list[Tensor]:
         """Return what each layer takes in, and at the end what the last puts out, as (network, image, value)."""

@@ -11,6 +11,7 @@ import torch
 
 from engine import preparing, together
 from engine.dataset import Dataset
+from engine.device import ran_out_of_memory
 from engine.lost import WeightsLost
 from engine.masks import sparsity
 from engine.plan import ENGINE_VERSION, Stage
@@ -98,32 +99,48 @@ def run_stages(
 ) -> None:
     """Run stages side by side on one device, each as `run_stage` would.
 
-    ended: called as each ends, with its result or with what `run_stage` would raise; the others go on.
+    ended: called as each ends, with its result or with what `run_stage` would raise; the others go on. Where there are
+    several, raises what says that the device's memory ran out; those that have not ended can be resumed, fewer at once.
     """
     runs: dict[Training, _Run] = {}
-    for job in jobs:
-        try:
-            run = _Run(job, dataset, device, checkpoint_seconds, len(jobs))
-            outcome: StageResult | Exception | None = None
-            if run.training is None or run.training.done:
-                outcome = run.finish()
-        except Exception as error:  # Whatever one dies of, the others go on.
-            outcome = error
-        if outcome is not None:
-            ended(job, outcome)
-        elif run.training is not None:
-            runs[run.training] = run
 
-    def after_epoch(training: Training, trained: together.Outcome) -> bool:
-        try:
-            outcome = runs[training].after_epoch(trained)
-        except Exception as error:  # As above.
-            outcome = error
-        if outcome is not None:
-            ended(runs.pop(training).job, outcome)
-        return outcome is None
+    def fail(job: Job, error: Exception) -> None:
+        if len(jobs) > 1 and ran_out_of_memory(error):
+            # Fewer at once may fit, so it is no fault of this one.
+            raise error
+        ended(job, error)
 
-    together.train(list(runs), after_epoch)
+    try:
+        for job in jobs:
+            try:
+                run = _Run(job, dataset, device, checkpoint_seconds, len(jobs))
+                result = run.finish() if run.training is None or run.training.done else None
+            except Exception as error:  # Whatever one dies of, the others go on.
+                fail(job, error)
+                continue
+            if result is not None:
+                ended(job, result)
+            elif run.training is not None:
+                runs[run.training] = run
+
+        def after_epoch(training: Training, trained: together.Outcome) -> bool:
+            try:
+                outcome = runs[training].after_epoch(trained)
+            except Exception as error:  # As above.
+                fail(_close(training), error)
+                return False
+            if outcome is not None:
+                ended(_close(training), outcome)
+            return outcome is None
+
+        def _close(training: Training) -> Job:
+            training.close()
+            return runs.pop(training).job
+
+        together.train(list(runs), after_epoch)
+    finally:
+        for training in runs:
+            training.close()
 
 
 class _Run:

@@ -7,12 +7,11 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import nn
 
+from engine.device import STREAMS, ran_out_of_memory
 from engine.results import Epoch
 from engine.stacked import Stack, can_stack
 from engine.training import Diverged, Training
 
-# Networks side by side, at most: so many graphs are launched one after the other.
-MOST = 32
 # One more doubling has to bring so much more speed, or it is left.
 WORTHWHILE = 1.05
 # Of the GPU's memory, what the trainings may take; evaluation, measuring and other processes need the rest.
@@ -108,17 +107,23 @@ def how_many(make: Callable[[], Training], device: torch.device) -> int:
     if is_random(trainings[0].network) or not (trainings[0].concurrent or _stacked(trainings)):
         return 1
     before = _allocated(device)
-    best, speed = 1, _steps_per_second(trainings)
-    most = min(MOST, _fitting(device, before))
-    # Up to one doubling beyond the first that brings nothing: a busy machine makes any single one look so.
-    while len(trainings) < min(4 * best, most):
-        try:
-            trainings += [make() for _ in trainings[: most - len(trainings)]]
-            faster = _steps_per_second(trainings)
-        except torch.OutOfMemoryError:
-            break
-        if faster >= WORTHWHILE * speed:
-            best, speed = len(trainings), faster
+    try:
+        best, speed = 1, _steps_per_second(trainings)
+        most = min(STREAMS, _fitting(device, before))
+        # Up to one doubling beyond the first that brings nothing: a busy machine makes any single one look so.
+        while len(trainings) < min(4 * best, most):
+            try:
+                trainings += [make() for _ in trainings[: most - len(trainings)]]
+                faster = _steps_per_second(trainings)
+            except RuntimeError as error:
+                if not ran_out_of_memory(error):
+                    raise
+                break
+            if faster >= WORTHWHILE * speed:
+                best, speed = len(trainings), faster
+    finally:
+        for training in trainings:
+            training.close()
     return best
 
 
@@ -130,7 +135,7 @@ def _fitting(device: torch.device, before: int) -> int:
     """Return how many trainings fit, of which one is there that took the memory up from what it was before."""
     if device.type != "cuda":
         # What can be stacked is small.
-        return MOST
+        return STREAMS
     each = max(1, torch.cuda.memory_reserved(device) - before)
     free, total = torch.cuda.mem_get_info(device)
     return 1 + int(max(0.0, free - (1 - MEMORY_SHARE) * total) // each)

@@ -19,8 +19,10 @@ from engine.results import Epoch
 from engine.seeds import global_seed
 from engine.spec import Recipe
 
-# Images per forward pass of the evaluation: large enough to fill the device, small enough for any memory.
-EVALUATION_BATCH = {"cpu": 500, "cuda": 2500}
+# Images per forward pass of the evaluation: large enough to fill a device, and no more memory than a step takes.
+EVALUATION_BATCH = 500
+# Among the works that are recorded, beside steps by their number of images.
+EVALUATION = "evaluation"
 
 
 class Diverged(ValueError):
@@ -50,7 +52,8 @@ class Training:
     has a stream of its own, and its steps are CUDA graphs unless graphs is False, which changes no number.
 
     An epoch is `begin_epoch`, a `step` for each of `sizes`, `queue_evaluation`, `end_epoch`; only the last waits for
-    the device, so that several trainings can share one (`engine.together`). `run_epoch` is all of it.
+    the device, so that several trainings can share one (`engine.together`). `run_epoch` is all of it. Whoever is done
+    with a training, at its end or before, calls `close`.
     """
 
     def __init__(
@@ -88,9 +91,13 @@ class Training:
         self._optimiser.state[parameter]["momentum_buffer"] = self.flat.momenta
         self._outputs = torch.zeros(sum(self._feed.sizes), data.classes, device=data.device)
         self._test_outputs = torch.zeros(len(data.test), data.classes, device=data.device)
-        self._graphs = graphs
-        self._recorded: dict[str | int, Work] = {}
+        # Loss and share of hits in the epoch's training batches, and on the test images.
+        self._figures = torch.zeros(2, 2, device=data.device)
         self._stream = torch.cuda.Stream(data.device) if data.device.type == "cuda" else None
+        self._graphs = graphs and self.concurrent
+        self._recorded: dict[str | int, Work] = {}
+        # Graphs of one training never run at once: that of a step, which takes most, has room for the others.
+        self._pool = torch.cuda.graph_pool_handle() if self._graphs else None
 
     @property
     def device(self) -> torch.device:
@@ -135,7 +142,7 @@ class Training:
         rate = schedule.rate(epoch)
         if self.penalty is not None and self.penalty.follow(rate):
             # A recorded step has the penalty's weight in it.
-            self._recorded.clear()
+            self._recorded = {name: work for name, work in self._recorded.items() if name == EVALUATION}
         if self._stream is not None:
             # What was made or loaded before.
             self._stream.wait_stream(torch.cuda.current_stream(self._data.device))
@@ -150,10 +157,10 @@ class Training:
             self._do(size, lambda: self._train_on(size))
 
     def queue_evaluation(self) -> None:
-        """Run the test images through the network."""
+        """Run the test images through the network, and count losses and hits of the epoch."""
         self.network.eval()
         with self._on_stream():
-            self._do("evaluation", self._evaluate)
+            self._do(EVALUATION, self._evaluate)
 
     def wait(self) -> None:
         """Wait until the device has done all that was asked of it here."""
@@ -161,11 +168,9 @@ class Training:
             self._stream.synchronize()
 
     def end_epoch(self, seconds: float) -> Epoch:
-        """Count losses and hits, and return the epoch; seconds: what it took. Diverged when a loss is not finite."""
+        """Return the epoch, whose seconds are what it took; Diverged when a loss is not finite."""
         epoch = len(self.history)
-        # Counted once an epoch, from the outputs kept: no step waits for a number.
-        train_loss, train_accuracy = _score(self._outputs, self._feed.labels)
-        test_loss, test_accuracy = _score(self._test_outputs, self._data.test_labels)
+        (train_loss, train_hits), (test_loss, test_hits) = self._figures.tolist()
         rate = self.schedule.rate(epoch)
         if not (math.isfinite(train_loss) and math.isfinite(test_loss)):
             raise Diverged(
@@ -174,15 +179,14 @@ class Training:
             )
         if self.penalty is not None:
             self.penalty.end_epoch(epoch + 1)
-        row = Epoch(epoch + 1, rate, train_loss, train_accuracy, test_loss, test_accuracy, seconds)
+        row = Epoch(epoch + 1, rate, train_loss, 100 * train_hits, test_loss, 100 * test_hits, seconds)
         self.history.append(row)
         return row
 
-    def evaluate(self) -> tuple[float, float]:
-        """Return mean test loss in nats and test accuracy in percent."""
-        self.queue_evaluation()
+    def close(self) -> None:
+        """Give back what the device keeps for this training alone; it can be read from on, and goes on more slowly."""
         self.wait()
-        return _score(self._test_outputs, self._data.test_labels)
+        self._recorded.clear()
 
     def weights(self) -> dict[str, Tensor]:
         """Return copies of all parameters and buffers, on the CPU."""
@@ -215,8 +219,11 @@ class Training:
             self.penalty.load(state)
 
     def _do(self, name: str | int, work: Work) -> None:
+        if not self._graphs:
+            work()
+            return
         if name not in self._recorded:
-            self._recorded[name] = recorded(work, self._data.device, self._undone) if self._graphs else work
+            self._recorded[name] = recorded(work, self._data.device, self._undone, self._pool)
         self._recorded[name]()
 
     def _train_on(self, size: int) -> None:
@@ -244,11 +251,18 @@ class Training:
         self._test_outputs[begin : begin + len(outputs)] = outputs
 
     @torch.no_grad()
+    def count(self) -> None:
+        """Count losses and hits of the epoch from the outputs kept: once, so that no step waits for a number."""
+        _score(self._outputs, self._feed.labels, into=self._figures[0])
+        _score(self._test_outputs, self._data.test_labels, into=self._figures[1])
+
+    @torch.no_grad()
     def _evaluate(self) -> None:
         begin = 0
-        for part in self._data.test.split(EVALUATION_BATCH[self._data.device.type]):
+        for part in self._data.test.split(EVALUATION_BATCH):
             self.keep_test_outputs(begin, precision.forward(self.network, part, self.schedule.recipe.precision))
             begin += len(part)
+        self.count()
 
     @contextmanager
     def _undone(self) -> Iterator[None]:
@@ -267,7 +281,6 @@ class Training:
         return nullcontext() if self._stream is None else torch.cuda.stream(self._stream)
 
 
-def _score(outputs: Tensor, labels: Tensor) -> tuple[float, float]:
-    loss = F.cross_entropy(outputs, labels)
-    hits = (outputs.argmax(1) == labels).float().mean()
-    return float(loss), 100 * float(hits)
+def _score(outputs: Tensor, labels: Tensor, into: Tensor) -> None:
+    into[0] = F.cross_entropy(outputs, labels)
+    into[1] = (outputs.argmax(1) == labels).float().mean()

@@ -17,12 +17,11 @@ import torch
 from data.artifacts import Artifacts
 from data.loading import load_images
 from data.settings import Settings
-from engine.allocation import keep_freed_memory
 from engine.dataset import Dataset
+from engine.device import STREAMS, get_ready, ran_out_of_memory
 from engine.plan import Images, Plan, Stage
 from engine.results import Epoch, StageResult
 from engine.stages import Interrupted, Job, run_stages
-from engine.together import MOST
 from tasks.bundles import Bundles
 from tasks.devices import threads
 from tasks.process import tie_to_parent
@@ -55,11 +54,10 @@ class _Bench:
     def __init__(
         self, config: Settings, artifacts: str, device: str, threads: int, report: Report, stopping: Flag
     ) -> None:
-        torch.set_num_threads(threads)
-        keep_freed_memory()
+        self._device = torch.device(device)
+        get_ready(self._device, threads)
         self._artifacts = Artifacts(artifacts)
         self._home = config.home
-        self._device = torch.device(device)
         self._bundles = Bundles(self._device, config.together)
         self._report = report
         self._stopping = stopping
@@ -84,7 +82,7 @@ class _Bench:
             jobs = jobs[: self._bundles.size(stages[0], dataset)]
             run_stages(jobs, dataset, self._device, end)
         except Exception as error:  # As above.
-            if isinstance(error, torch.OutOfMemoryError) and len(jobs) > 1:
+            if len(jobs) > 1 and ran_out_of_memory(error):
                 self._bundles.shrink(stages[0])
             else:
                 for job in jobs:
@@ -158,7 +156,7 @@ def _train_here(
         return future
 
     with _stopped_by_signals(stopping):
-        _schedule(plan, finished, submit, 1, config.together or MOST, stopping, lambda: None)
+        _schedule(plan, finished, submit, 1, config.together or STREAMS, stopping, lambda: None)
 
 
 def _train_spread(
@@ -184,7 +182,7 @@ def _train_spread(
         _stopped_by_signals(stopping),
         ProcessPoolExecutor(len(devices), context, initializer=_set_up, initargs=arguments) as pool,
     ):
-        most = config.together or MOST
+        most = config.together or STREAMS
         _schedule(plan, finished, lambda stages: pool.submit(_train, stages), len(devices), most, stopping, listen)
 
 

@@ -23,8 +23,8 @@ from redis.exceptions import RedisError
 from data.artifacts import ArtifactLost, Artifacts, StoreAway
 from data.loading import load_images
 from data.settings import Settings, settings
-from engine.allocation import keep_freed_memory
 from engine.dataset import Dataset
+from engine.device import get_ready, ran_out_of_memory
 from engine.lost import WeightsLost
 from engine.plan import ENGINE_VERSION, Images, Stage
 from engine.results import StageResult
@@ -148,14 +148,13 @@ class Trainer:
             run_stages(jobs, dataset, self.device, lambda job, outcome: end(messages[job.stage.fingerprint], outcome))
         except (RedisError, OperationalError):
             raise
-        except torch.OutOfMemoryError as error:
-            self.bundles.shrink(stage)
-            alone = len(held) == 1
-            for message in list(held):
-                end(message, error if alone else Interrupted(f"beside others, memory ran out: {error}"))
         except Exception as error:  # As above.
+            outcome = error
+            if len(held) > 1 and ran_out_of_memory(error):
+                self.bundles.shrink(stage)
+                outcome = Interrupted(f"beside others, memory ran out: {error}")
             for message in list(held):
-                end(message, error)
+                end(message, outcome)
 
     def _claim_beside(self, stage: Stage, dataset: Dataset) -> list[tuple[Message, Stage]]:
         """Return queued stages that are now this worker's, to be trained side by side with one that it has."""
@@ -260,8 +259,7 @@ def work(device: str, timing: Timing) -> None:
     """Take stages from the queue until a signal says to stop."""
     config = settings()
     warn_if_open(config)
-    torch.set_num_threads(devices.threads(config.threads, 1))
-    keep_freed_memory()
+    get_ready(torch.device(device), devices.threads(config.threads, 1))
     trainer = Trainer(config, device, timing)
     trainer.celery.task(name=queue.TASK)(trainer.train)
     for number in (signal.SIGTERM, signal.SIGINT):

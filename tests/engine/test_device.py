@@ -1,0 +1,38 @@
+"""What a process sets for its device, and how running out of memory is told from other errors."""
+
+import pytest
+import torch
+
+from data.settings import Settings
+from engine.device import STREAMS, get_ready, ran_out_of_memory
+
+
+def test_a_process_takes_the_threads_that_it_is_given() -> None:
+    before = torch.get_num_threads()
+    try:
+        get_ready(torch.device("cpu"), 2)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (torch.OutOfMemoryError(), True),
+        (RuntimeError("CUDA error: out of memory"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
+        (RuntimeError("operation not permitted when stream is capturing"), False),
+        (OSError("out of memory"), False),
+    ],
+)
+def test_memory_that_ran_out_is_known_by_its_type_or_its_words(error: Exception, told: bool) -> None:
+    assert ran_out_of_memory(error) is told
+
+
+def test_no_more_stages_are_trained_at_once_than_there_are_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TICKETSCOPE_TOGETHER", str(STREAMS))
+    assert Settings().together == STREAMS
+    monkeypatch.setenv("TICKETSCOPE_TOGETHER", str(STREAMS + 1))
+    with pytest.raises(ValueError, match="TICKETSCOPE_TOGETHER"):
+        Settings()
