@@ -75,7 +75,7 @@ def measure(
     trainings = [pruned_training(network, dataset, data, recipe, seed) for seed in range(together)]
     seconds: dict[str, list[float]] = {"plain": [], "ours": []}
     accuracy = 0.0
-    with Apart(partial(_plain, network, dataset, recipe, device, loaders), threads) as plain:
+    with Apart(partial(plain_loop, network, dataset, recipe, device, loaders), threads) as plain:
         for repetition in range(repetitions + 1):
             begin = time.perf_counter()
             accuracy = plain.run_epoch()
@@ -105,19 +105,34 @@ def measure(
 
 
 def pruned_training(
-    network: str, dataset: Dataset, data: DeviceData, recipe: Recipe, seed: int, graphs: bool = True
+    network: str,
+    dataset: Dataset,
+    data: DeviceData,
+    recipe: Recipe,
+    seed: int,
+    graphs: bool = True,
+    rate: float = LEARNING_RATE,
 ) -> Training:
     """Return a training of a freshly drawn network under the mask of its largest weights."""
     made, mask = _pruned(network, dataset, seed)
-    schedule = Schedule(recipe, LEARNING_RATE, recipe.epochs, seed, "benchmark")
+    schedule = Schedule(recipe, rate, recipe.epochs, seed, "benchmark")
     on_device = {layer: kept.to(data.device) for layer, kept in mask.items()}
     return Training(made.to(data.device), data, schedule, on_device, graphs)
 
 
-def _plain(network: str, dataset: Dataset, recipe: Recipe, device: torch.device, loaders: int) -> PlainLoop:
-    # Its order and augmentation; the process is its own.
-    torch.manual_seed(0)
-    return PlainLoop(*_pruned(network, dataset, 0), dataset, recipe, LEARNING_RATE, device, loaders)
+def plain_loop(
+    network: str,
+    dataset: Dataset,
+    recipe: Recipe,
+    device: torch.device,
+    loaders: int,
+    seed: int = 0,
+    rate: float = LEARNING_RATE,
+) -> PlainLoop:
+    """Return a plain loop over the network that `pruned_training` begins with, for a process of its own."""
+    # Its order and augmentation.
+    torch.manual_seed(seed)
+    return PlainLoop(*_pruned(network, dataset, seed), dataset, recipe, rate, device, loaders)
 
 
 def _pruned(name: str, dataset: Dataset, seed: int) -> tuple[torch.nn.Module, dict[str, torch.Tensor]]:

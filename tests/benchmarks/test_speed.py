@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import floor, paper_cost, step, training, ways
+from benchmarks import floor, paper_cost, parity, step, training, ways
 from benchmarks.plain import PlainLoop
 from engine.augment import to_device
 from engine.spec import Recipe
@@ -30,6 +30,25 @@ def test_both_loops_train_the_same_network_and_learn(home: Path) -> None:
         assert row[side]["images_per_second"] == pytest.approx(256 / row[side]["seconds_per_epoch"])
     assert row["ratio"]["least"] <= row["ratio"]["median"] <= row["ratio"]["most"]
     assert training.table([row]).row_count == 1
+
+
+def test_both_ways_reach_the_same_accuracy_and_the_difference_has_its_interval(home: Path) -> None:
+    dataset = training.images(training.ENLARGED, home, 300, 200)
+    told: list[int] = []
+    row = parity.measure(
+        *("lenet300", dataset, CPU),
+        **{"rate": 0.05, "epochs": 6, "batch_size": 16, "seeds": 2, "loaders": 0},
+        tell=lambda: told.append(1),
+    )
+    assert len(told) == 6
+    for way, accuracies in row["test_accuracy"].items():
+        # One class in ten is guessed.
+        assert min(accuracies) > 40, way
+        assert len(set(accuracies)) == 2, way
+    gap = row["less_plain"]["fp32"]
+    assert gap["low"] < gap["mean"] < gap["high"]
+    assert parity.difference([3.0, 5.0], [1.0, 1.0]).mean == 3
+    assert parity.table([row]).row_count == 1
 
 
 def test_the_plain_loop_keeps_the_mask(home: Path) -> None:

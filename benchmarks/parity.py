@@ -1,0 +1,156 @@
+"""Whether the engine learns as well as the plain loop, in either precision: python -m benchmarks.parity."""
+
+import argparse
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from benchmarks.plain import Apart
+from benchmarks.training import ENLARGED, PACKAGES, images, plain_loop, pruned_training
+from benchmarks.written import write
+from data.settings import settings
+from engine.architectures import NETWORKS
+from engine.augment import to_device
+from engine.dataset import Dataset
+from engine.device import get_ready
+from engine.spec import Recipe
+from engine.statistics import Interval, interval
+
+PLAIN, PRECISIONS = "plain loop", ("fp32", "bf16")
+CONFIDENCE = 0.95
+
+
+def measure(
+    network: str,
+    dataset: Dataset,
+    device: torch.device,
+    *,
+    rate: float,
+    epochs: int,
+    batch_size: int,
+    seeds: int,
+    loaders: int,
+    threads: int | None = None,
+    tell: Callable[[], None] = lambda: None,
+) -> dict[str, Any]:
+    """Train a network by each way from the same weights under the same mask, and return the final test accuracies.
+
+    rate: the initial learning rate, which follows the recipe's schedule. seeds: pairs of weights, order and
+    augmentation; the last two are drawn by each way's own generator, so that ways differ as two seeds would.
+    """
+    accuracies: dict[str, list[float]] = {way: [] for way in (PLAIN, *PRECISIONS)}
+    recipe = Recipe(epochs=epochs, batch_size=batch_size)
+    data = to_device(dataset, recipe.augmentation, device)
+    for seed in range(seeds):
+        with Apart(partial(plain_loop, network, dataset, recipe, device, loaders, seed, rate), threads) as plain:
+            accuracies[PLAIN].append([plain.run_epoch() for _ in range(epochs)][-1])
+        tell()
+        for precision in PRECISIONS:
+            chosen = recipe.model_copy(update={"precision": precision})
+            training = pruned_training(network, dataset, data, chosen, seed, rate=rate)
+            while not training.done:
+                training.run_epoch()
+            training.close()
+            accuracies[precision].append(training.history[-1].test_accuracy)
+            tell()
+    return {
+        "network": network,
+        "learning_rate": rate,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "train_images": len(dataset.train_labels),
+        "test_images": len(dataset.test_labels),
+        "test_accuracy": accuracies,
+        "less_plain": {
+            precision: asdict(difference(accuracies[precision], accuracies[PLAIN])) for precision in PRECISIONS
+        },
+    }
+
+
+def difference(ours: Sequence[float], plain: Sequence[float]) -> Interval:
+    """Return the mean of ours less plain over seeds, in points, with its 95 % interval."""
+    return interval([one - other for one, other in zip(ours, plain, strict=True)], CONFIDENCE, standard_errors=0)
+
+
+def table(found: Sequence[dict[str, Any]]) -> Table:
+    """Return the final accuracies: means, least and most; and how far ours are from the plain loop's."""
+    first = found[0]
+    n = len(first["test_accuracy"][PLAIN])
+    shown = Table(
+        title=f"test accuracy in % after {first['epochs']} epochs of {first['train_images']:,} images, n = {n}"
+    )
+    for column in ("network", "rate", PLAIN, *(f"ours, {precision}" for precision in PRECISIONS)):
+        shown.add_column(column, justify="left" if column == "network" else "right")
+    for column in PRECISIONS:
+        shown.add_column(f"{column} less plain (95 %)", justify="right")
+    for row in found:
+        means = (
+            f"{interval(values, CONFIDENCE, 0).mean:.1f} ({min(values):.1f}-{max(values):.1f})"
+            for values in row["test_accuracy"].values()
+        )
+        gaps = (_words(**row["less_plain"][precision]) for precision in PRECISIONS)
+        shown.add_row(row["network"], f"{row['learning_rate']:g}", *means, *gaps)
+    return shown
+
+
+def _words(mean: float, low: float | None, high: float | None, n: int) -> str:
+    del n
+    return f"{mean:+.1f}" if low is None else f"{mean:+.1f} ({low:+.1f} to {high:+.1f})"
+
+
+def main() -> None:
+    """Measure as the command line says, show it, and write it down where told to."""
+    given = _arguments()
+    device = torch.device(given.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    get_ready(device, given.threads or torch.get_num_threads())
+    dataset = images(given.data, settings().home, given.train_images, given.test_images)
+    begin, found, console = time.perf_counter(), [], Console(width=150)
+    with Progress(console=Console(stderr=True), transient=True) as bars:
+        bar = bars.add_task("training", total=len(given.network) * given.seeds * (1 + len(PRECISIONS)))
+        for network in given.network:
+            bars.update(bar, description=network)
+            row = measure(
+                network,
+                dataset,
+                device,
+                rate=given.learning_rate,
+                epochs=given.epochs,
+                batch_size=given.batch_size,
+                seeds=given.seeds,
+                loaders=given.loaders,
+                threads=given.threads,
+                tell=lambda: bars.advance(bar),
+            )
+            found.append(row)
+    console.print(table(found))
+    figures = {"seconds": round(time.perf_counter() - begin), "data": given.data.partition(":")[0], "measured": found}
+    write("parity", given.json, device, PACKAGES, figures, console)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.parity", description=__doc__)
+    parser.add_argument("--device", help="cpu, cuda or one GPU such as cuda:0; the GPU where there is one")
+    parser.add_argument("--network", nargs="+", choices=sorted(NETWORKS), default=list(NETWORKS))
+    parser.add_argument("--learning-rate", type=float, default=0.05, help="at the first epoch")
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--seeds", type=int, default=5, metavar="N", help="trainings of each kind")
+    parser.add_argument("--data", default=ENLARGED, help=f"{ENLARGED}, or a dataset as in a study")
+    parser.add_argument("--train-images", type=int, help="so many, of all classes alike; left out, all")
+    parser.add_argument("--test-images", type=int)
+    parser.add_argument("--loaders", type=int, default=2, help="processes in which the plain loop loads images")
+    parser.add_argument("--threads", type=int, help="of PyTorch's, for all")
+    parser.add_argument("--json", type=Path, nargs="?", const=Path(), help="write a file, under results/ unless named")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
