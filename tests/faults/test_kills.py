@@ -11,6 +11,7 @@ from data import queries
 from data.artifacts import Artifacts
 from data.settings import settings
 from engine.plan import plan
+from engine.spec import Study
 from tasks import broker, launch, leases, telemetry
 from tasks.local import run
 from tasks.planning import plan_study
@@ -20,22 +21,25 @@ from tests.machine import LEASE_SECONDS, Machine, long_study, tiny_study, wait_f
 pytestmark = pytest.mark.faults
 
 STUDY = long_study(epochs=300, train_images=500)
+SEVERAL = long_study(epochs=300, train_images=500, name="Several", seeds=[0, 1, 2])
 
 
-def check_against_uninterrupted(machine: Machine, study_id: str, folder: Path) -> None:
-    """Compare a one-stage study, weights, result and recorded rows, with a run that nothing disturbed."""
-    planned = plan_study(STUDY, machine.config.home)
-    [fingerprint] = planned.stages
-    undisturbed = run(planned, str(folder), machine.config, ["cpu"], lambda *_: None)
+def check_against_uninterrupted(machine: Machine, study_id: str, folder: Path, study: Study = STUDY) -> None:
+    """Compare a dense study, weights, results and recorded rows, with undisturbed runs of each stage alone."""
+    planned = plan_study(study, machine.config.home)
+    alone = machine.config.model_copy(update={"together": 1})
+    undisturbed = run(planned, str(folder), alone, ["cpu"], lambda *_: None)
     kept = Artifacts(machine.config.artifacts)
-    assert numbers(kept.result(fingerprint)) == numbers(undisturbed[fingerprint])
-    for name in ("trained", "rewind", "initial"):
-        file = Path("weights", fingerprint, f"{name}.safetensors")
-        assert (Path(machine.config.artifacts) / file).read_bytes() == (folder / file).read_bytes()
-    assert machine.recorded_epochs(study_id) == STUDY.recipe.epochs
     recorded = queries.epochs(machine.store, study_id)
-    assert list(recorded["epoch"]) == list(range(1, STUDY.recipe.epochs + 1))
-    assert list(recorded["test_accuracy"]) == [epoch.test_accuracy for epoch in undisturbed[fingerprint].epochs]
+    assert len(recorded) == machine.recorded_epochs(study_id) == study.recipe.epochs * len(planned.stages)
+    for fingerprint in planned.stages:
+        assert numbers(kept.result(fingerprint)) == numbers(undisturbed[fingerprint])
+        for name in ("trained", "rewind", "initial"):
+            file = Path("weights", fingerprint, f"{name}.safetensors")
+            assert (Path(machine.config.artifacts) / file).read_bytes() == (folder / file).read_bytes()
+        rows = recorded[recorded["fingerprint"] == fingerprint]
+        assert list(rows["epoch"]) == list(range(1, study.recipe.epochs + 1))
+        assert list(rows["test_accuracy"]) == [epoch.test_accuracy for epoch in undisturbed[fingerprint].epochs]
 
 
 def in_training(machine: Machine, study_id: str) -> str:
@@ -62,6 +66,34 @@ def test_a_killed_worker_is_replaced_and_the_numbers_are_the_same(machine: Machi
     log = (machine.logs / "worker.log").read_text()
     assert log.count(f"stage {fingerprint} begins") == 2
     check_against_uninterrupted(machine, study_id, tmp_path / "alone")
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_worker_lost_with_several_stages_side_by_side_costs_none_of_them(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, how: signal.Signals
+) -> None:
+    """Killed, or asleep for longer than its leases and then awake again."""
+    monkeypatch.setenv("TICKETSCOPE_TOGETHER", "3")
+    machine.recorder()
+    study_id = machine.launch(SEVERAL)
+    worker = machine.worker()
+    fingerprints = leases.members(machine.redis, study_id)
+    artifacts = Artifacts(machine.config.artifacts)
+    wait_for(lambda: all(artifacts.exists(fingerprint, "checkpoint") for fingerprint in fingerprints))
+    worker.send_signal(how)
+    machine.worker()
+
+    def attempts() -> list[str | None]:
+        return [machine.redis.hget(f"ticketscope:stage:{fingerprint}", "attempt") for fingerprint in fingerprints]
+
+    wait_for(lambda: attempts() == ["2"] * 3, LEASE_SECONDS + 5.0)
+    if how == signal.SIGSTOP:
+        worker.send_signal(signal.SIGCONT)
+        wait_for(lambda: (machine.logs / "worker.log").read_text().count("is abandoned: LeaseLost") == 3)
+    machine.wait_until(study_id)
+    log = (machine.logs / "worker.log").read_text()
+    assert all(log.count(f"stage {fingerprint} begins") == 2 for fingerprint in fingerprints)
+    check_against_uninterrupted(machine, study_id, tmp_path / "alone", SEVERAL)
 
 
 def test_a_worker_that_slept_through_its_lease_writes_nothing_more(machine: Machine, tmp_path: Path) -> None:
