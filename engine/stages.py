@@ -123,19 +123,19 @@ def run_stages(
             elif run.training is not None:
                 runs[run.training] = run
 
+        def close(training: Training) -> Job:
+            training.close()
+            return runs.pop(training).job
+
         def after_epoch(training: Training, trained: together.Outcome) -> bool:
             try:
                 outcome = runs[training].after_epoch(trained)
             except Exception as error:  # As above.
-                fail(_close(training), error)
+                fail(close(training), error)
                 return False
             if outcome is not None:
-                ended(_close(training), outcome)
+                ended(close(training), outcome)
             return outcome is None
-
-        def _close(training: Training) -> Job:
-            training.close()
-            return runs.pop(training).job
 
         together.train(list(runs), after_epoch)
     finally:
