@@ -1,6 +1,7 @@
 """What evaluation, checkpoints and telemetry cost beside training: python -m benchmarks.overhead."""
 
 import argparse
+import math
 import statistics
 import tempfile
 import threading
@@ -78,11 +79,9 @@ def measure(
             seconds["telemetry"].append(told - evaluated)
             seconds["checkpoint"].append(kept - told)
     median = {part: statistics.median(found) for part, found in seconds.items()}
-    pause = min(median["checkpoint"] / CHECKPOINT_SHARE, LONGEST_PAUSE)
-    checkpoints = median["checkpoint"] / max(CHECKPOINT_SECONDS, pause)
     shares = {
         "evaluation": median["evaluation"] / median["training"],
-        "checkpoints": checkpoints,
+        "checkpoints": median["checkpoint"] / epochs_between(**median) / median["training"],
         "telemetry": median["telemetry"] / median["training"],
     }
     return {
@@ -92,6 +91,15 @@ def measure(
         "spread": {part: [min(found), max(found)] for part, found in seconds.items()},
         "shares": {**shares, "together": sum(shares.values())},
     }
+
+
+def epochs_between(training: float, evaluation: float, telemetry: float, checkpoint: float) -> int:
+    """Return how many epochs apart checkpoints are, from the seconds of each part.
+
+    One is written after the first epoch that ends when it is time, as `engine.stages` does.
+    """
+    pause = max(CHECKPOINT_SECONDS, min(checkpoint / CHECKPOINT_SHARE, LONGEST_PAUSE))
+    return math.ceil(pause / (training + evaluation + telemetry))
 
 
 def _train(training: Training) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import floor, paper_cost, parity, step, training, ways
+from benchmarks import floor, overhead, paper_cost, parity, step, training, ways
 from benchmarks.plain import PlainLoop
 from engine.augment import to_device
 from engine.spec import Recipe
@@ -65,6 +65,21 @@ def test_the_floor_counts_what_layers_put_out() -> None:
     assert floor.outputs_per_image("lenet300") == 410
     # The stem and six 3x3 convolutions at each of three sizes, and ten classes.
     assert floor.outputs_per_image("resnet20") == 7 * 16 * 32**2 + 6 * 32 * 16**2 + 6 * 64 * 8**2 + 10
+
+
+@pytest.mark.parametrize(
+    ("epoch", "checkpoint", "between"),
+    [
+        # Epochs of minutes: after each.
+        (400.0, 0.3, 1),
+        # Every 5 s; one of 0.3 s every 15 s, so that it takes a fiftieth of the time; one of 10 s every two minutes.
+        (0.5, 0.01, 10),
+        (0.5, 0.3, 30),
+        (0.5, 10.0, 240),
+    ],
+)
+def test_checkpoints_are_kept_at_the_ends_of_epochs(epoch: float, checkpoint: float, between: int) -> None:
+    assert overhead.epochs_between(epoch, 0.0, 0.0, checkpoint) == between
 
 
 def test_a_distance_is_how_many_times_the_floor_an_epoch_takes() -> None:
