@@ -92,7 +92,7 @@ def _mask(stage: Stage, weights: Weights, layers: tuple[str, ...]) -> Mask:
     return make_mask(given(stage.score, stage), kernels, stage.sparsity, stage.scope or "layer", within, stage.seed)
 
 
-def how_many(stage: Stage, dataset: Dataset, device: torch.device) -> int:
+def how_many(stage: Stage, dataset: Dataset, device: torch.device) -> together.Room:
     """Return how many stages of a stage's shape to run side by side on a device: see `engine.together.how_many`."""
 
     def make() -> Training:

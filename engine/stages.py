@@ -90,30 +90,41 @@ def run_stage(
     return outcome
 
 
+def nothing(going: int) -> Sequence[Job]:
+    """Return no job."""
+    del going
+    return ()
+
+
 def run_stages(
     jobs: Sequence[Job],
     dataset: Dataset,
     device: torch.device,
     ended: Callable[[Job, StageResult | Exception], None],
     checkpoint_seconds: float = 5.0,
+    more: Callable[[int], Sequence[Job]] = nothing,
 ) -> None:
     """Run stages side by side on one device, each as `run_stage` would.
 
-    ended: called as each ends, with its result or with what `run_stage` would raise; the others go on. Where there are
-    several, raises what says that the device's memory ran out; those that have not ended can be resumed, fewer at once.
+    ended: called as each ends, with its result or with what `run_stage` would raise; the others go on. more: called
+    after each epoch with the number of those that go on, if any; returns others of their shape that join them.
+    Where there are several, raises what says that the device's memory ran out; those that have not ended can be
+    resumed, fewer at once.
     """
     runs: dict[Training, _Run] = {}
+    several = len(jobs) > 1
 
     def fail(job: Job, error: Exception) -> None:
-        if len(jobs) > 1 and ran_out_of_memory(error):
+        if several and ran_out_of_memory(error):
             # Fewer at once may fit, so it is no fault of this one.
             raise error
         ended(job, error)
 
-    try:
+    def begin(jobs: Sequence[Job]) -> list[Training]:
+        begun: list[Training] = []
         for job in jobs:
             try:
-                run = _Run(job, dataset, device, checkpoint_seconds, len(jobs))
+                run = _Run(job, dataset, device, checkpoint_seconds, lambda: len(runs))
                 result = run.finish() if run.training is None or run.training.done else None
             except Exception as error:  # Whatever one dies of, the others go on.
                 fail(job, error)
@@ -122,22 +133,31 @@ def run_stages(
                 ended(job, result)
             elif run.training is not None:
                 runs[run.training] = run
+                begun.append(run.training)
+        return begun
 
-        def close(training: Training) -> Job:
-            training.close()
-            return runs.pop(training).job
+    def close(training: Training) -> Job:
+        training.close()
+        return runs.pop(training).job
 
-        def after_epoch(training: Training, trained: together.Outcome) -> bool:
-            try:
-                outcome = runs[training].after_epoch(trained)
-            except Exception as error:  # As above.
-                fail(close(training), error)
-                return False
-            if outcome is not None:
-                ended(close(training), outcome)
-            return outcome is None
+    def after_epoch(training: Training, trained: together.Outcome) -> bool:
+        try:
+            outcome = runs[training].after_epoch(trained)
+        except Exception as error:  # As above.
+            fail(close(training), error)
+            return False
+        if outcome is not None:
+            ended(close(training), outcome)
+        return outcome is None
 
-        together.train(list(runs), after_epoch)
+    def join(going: int) -> list[Training]:
+        nonlocal several
+        joining = more(going)
+        several = several or bool(joining)
+        return begin(joining)
+
+    try:
+        together.train(begin(jobs), after_epoch, join)
     finally:
         for training in runs:
             training.close()
@@ -147,14 +167,14 @@ class _Run:
     """One stage on its way; training is None where what it is made from has diverged."""
 
     def __init__(
-        self, job: Job, dataset: Dataset, device: torch.device, checkpoint_seconds: float, beside: int
+        self, job: Job, dataset: Dataset, device: torch.device, checkpoint_seconds: float, going: Callable[[], int]
     ) -> None:
         self.job = job
         self.training: Training | None = None
         self._dataset = dataset
         self._device = device
         self._checkpoint_seconds = checkpoint_seconds
-        self._beside = beside
+        self._going_at_once = going
         self._committed = 0
         self._saved_at, self._saving_took = time.monotonic(), 0.0
         if _starts_diverged(job.stage, job.weights):
@@ -214,7 +234,7 @@ class _Run:
     @property
     def _pause(self) -> float:
         """Seconds from one checkpoint to the next: longer where writing them would take much of the time."""
-        affordable = self._saving_took * self._beside / CHECKPOINT_SHARE
+        affordable = self._saving_took * self._going_at_once() / CHECKPOINT_SHARE
         return max(self._checkpoint_seconds, min(affordable, LONGEST_PAUSE))
 
     @property

@@ -3,6 +3,7 @@
 import functools
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -21,11 +22,30 @@ TIMED_STEPS, TIMED_GOES = 10, 3
 Outcome = Epoch | Diverged
 
 
-def train(trainings: Sequence[Training], after_epoch: Callable[[Training, Outcome], bool]) -> None:
+@dataclass(frozen=True)
+class Room:
+    """How many trainings of one shape a device takes at once: the number that is fastest, and the most that fit."""
+
+    fastest: int
+    most: int
+
+
+def nobody(going: int) -> Sequence[Training]:
+    """Return no training."""
+    del going
+    return ()
+
+
+def train(
+    trainings: Sequence[Training],
+    after_epoch: Callable[[Training, Outcome], bool],
+    more: Callable[[int], Sequence[Training]] = nobody,
+) -> None:
     """Train networks to their last epochs.
 
     after_epoch is called with a training and its new epoch, or with why there is none; when it returns False, and after
-    the last epoch or a divergence, that training ends there while the others go on.
+    the last epoch or a divergence, that training ends there while the others go on. more is called after each epoch
+    with the number of those that go on, if any, and returns others of their shape that join them.
     """
     going = [training for training in trainings if not training.done]
     while going:
@@ -35,6 +55,8 @@ def train(trainings: Sequence[Training], after_epoch: Callable[[Training, Outcom
             for training, outcome in zip(going, outcomes, strict=True)
             if after_epoch(training, outcome) and isinstance(outcome, Epoch) and not training.done
         ]
+        if going:
+            going += more(len(going))
 
 
 def run_epochs(trainings: Sequence[Training]) -> list[Outcome]:
@@ -97,7 +119,7 @@ def is_random(network: nn.Module) -> bool:
     return any(isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0 for module in network.modules())
 
 
-def how_many(make: Callable[[], Training], device: torch.device) -> int:
+def how_many(make: Callable[[], Training], device: torch.device) -> Room:
     """Return how many trainings of one shape to run side by side on a device, from a short measurement.
 
     make: returns one such training, which is used up. Their number is doubled while that makes the whole faster by
@@ -105,11 +127,12 @@ def how_many(make: Callable[[], Training], device: torch.device) -> int:
     """
     trainings = [make()]
     if is_random(trainings[0].network) or not (trainings[0].concurrent or _stacked(trainings)):
-        return 1
+        return Room(fastest=1, most=1)
     before = _allocated(device)
     try:
         best, speed = 1, _steps_per_second(trainings)
         most = min(STREAMS, _fitting(device, before))
+        tried = len(trainings)
         # Up to one doubling beyond the first that brings nothing: a busy machine makes any single one look so.
         while len(trainings) < min(4 * best, most):
             try:
@@ -118,13 +141,15 @@ def how_many(make: Callable[[], Training], device: torch.device) -> int:
             except RuntimeError as error:
                 if not ran_out_of_memory(error):
                     raise
+                most = tried
                 break
+            tried = len(trainings)
             if faster >= WORTHWHILE * speed:
                 best, speed = len(trainings), faster
     finally:
         for training in trainings:
             training.close()
-    return best
+    return Room(fastest=best, most=max(best, most))
 
 
 def _allocated(device: torch.device) -> int:

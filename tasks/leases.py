@@ -131,18 +131,29 @@ def claim(redis: Redis, message: Message, worker: str, host: str, device: str, l
     return None if spec is None else Stage.model_validate_json(spec)
 
 
+@dataclass(frozen=True)
+class Hands:
+    """What a worker has in hand and room for: stages held, how many are fastest, how many fit; joining: they train."""
+
+    held: int
+    fastest: int
+    most: int
+    joining: bool = False
+
+
 def claim_alike(
-    redis: Redis, stage: Stage, most: int, workers: int, worker: str, host: str, device: str, lease: float
+    redis: Redis, stage: Stage, hands: Hands, workers: int, idle: int, worker: str, host: str, device: str, lease: float
 ) -> list[tuple[Message, Stage]]:
     """Take queued stages of the shape of one that this worker has, to be trained side by side with it.
 
-    most: how many more. workers: those that
-    live, this one among them; of the stages that are queued no more than a fair share is taken. The messages of those
-    taken are still on their way, and find them claimed.
+    Those that were begun before come first, as many as fit, shared with `idle` other workers. Then others, as many as
+    are fastest: at first a fair share among `workers`, all that live; to join those in training whatever is left, also
+    shared with the idle, unless a stage of another shape has waited longer. The messages of those taken are still on
+    their way, and find them claimed.
     """
     spec = stage.model_dump_json()
-    place = worker, host, device, _ms(lease)
-    found = _run(redis, "claim_alike", spec, *place, most, max(1, workers), LOOKED_AT, json.dumps(SHAPE))
+    numbers = LOOKED_AT, hands.held, hands.fastest, hands.most, max(1, workers), idle, "1" if hands.joining else ""
+    found = _run(redis, "claim_alike", spec, worker, host, device, _ms(lease), json.dumps(SHAPE), *numbers)
     return [(Message(str(name), int(attempt)), Stage.model_validate_json(spec)) for name, attempt, spec in found]
 
 

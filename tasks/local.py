@@ -22,9 +22,9 @@ from engine.device import STREAMS, get_ready, ran_out_of_memory
 from engine.plan import Images, Plan, Stage
 from engine.results import Epoch, StageResult
 from engine.stages import Interrupted, Job, run_stages
-from tasks.bundles import Bundles
 from tasks.devices import threads
 from tasks.process import tie_to_parent
+from tasks.rooms import Rooms
 
 # Told of each epoch: the stage's fingerprint and how many of its epochs are done.
 Report = Callable[[str, int], None]
@@ -58,7 +58,7 @@ class _Bench:
         get_ready(self._device, threads)
         self._artifacts = Artifacts(artifacts)
         self._home = config.home
-        self._bundles = Bundles(self._device, config.together)
+        self._rooms = Rooms(self._device, config.together)
         self._report = report
         self._stopping = stopping
         self._loaded: tuple[Images, Dataset] | None = None
@@ -79,11 +79,11 @@ class _Bench:
 
         try:
             dataset = self._dataset(stages[0].images)
-            jobs = jobs[: self._bundles.size(stages[0], dataset)]
+            jobs = jobs[: self._rooms.of(stages[0], dataset).fastest]
             run_stages(jobs, dataset, self._device, end)
         except Exception as error:  # As above.
             if len(jobs) > 1 and ran_out_of_memory(error):
-                self._bundles.shrink(stages[0])
+                self._rooms.shrink(stages[0], len(jobs))
             else:
                 for job in jobs:
                     end(job, error)

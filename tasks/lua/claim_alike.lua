@@ -1,7 +1,12 @@
--- spec, worker, host, device, lease (ms), most, workers to share with, stages to look at, JSON list of the places of a
--- spec that make its shape -> {fingerprint, attempt, spec} each.
--- Claims queued stages of the spec's shape: the oldest, and of all there are no more than a fair share.
-local places = cjson.decode(ARGV[9])
+-- spec, worker, host, device, lease (ms), JSON list of the places of a spec that make its shape, stages to look at, stages
+-- in hand, how many of them are fastest, how many fit, live workers, others that are idle, joining ('1' or '')
+-- -> {fingerprint, attempt, spec} each.
+-- Claims queued stages of the spec's shape. First those that were begun before, up to as many as fit, shared with the
+-- workers that are idle; then the oldest that have not begun, up to as many as are fastest: at first no more than a fair
+-- share of all, later, to join those in training, whatever is left, unless a stage of another shape has waited longer.
+local places, looked_at = cjson.decode(ARGV[6]), tonumber(ARGV[7])
+local held, fastest, most = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
+local workers, idle, joining = tonumber(ARGV[11]), tonumber(ARGV[12]), ARGV[13] == '1'
 
 local function shape(spec)
   local decoded, values = cjson.decode(spec), {}
@@ -13,15 +18,34 @@ local function shape(spec)
   return cjson.encode(values)
 end
 
-local like, alike = shape(ARGV[1]), {}
-for _, fingerprint in ipairs(redis.call('ZRANGE', prefix .. 'queued', 0, tonumber(ARGV[8]) - 1)) do
-  if shape(get(fingerprint, 'spec')) == like then table.insert(alike, fingerprint) end
+local like = shape(ARGV[1])
+local function is_alike(fingerprint)
+  return shape(get(fingerprint, 'spec')) == like
 end
-local share = math.ceil((#alike + 1) / tonumber(ARGV[7])) - 1
+
+local begun, fresh, seen, waits = {}, {}, {}, false
+for _, fingerprint in ipairs(redis.call('ZRANGE', prefix .. 'begun', 0, looked_at - 1)) do
+  seen[fingerprint] = true
+  if is_alike(fingerprint) then table.insert(begun, fingerprint) else waits = joining end
+end
+for _, fingerprint in ipairs(redis.call('ZRANGE', prefix .. 'queued', 0, looked_at - 1)) do
+  if waits then break end
+  if not seen[fingerprint] then
+    if is_alike(fingerprint) then table.insert(fresh, fingerprint) else waits = joining end
+  end
+end
+
 local claimed = {}
-for place = 1, math.min(share, tonumber(ARGV[6]), #alike) do
-  local fingerprint = alike[place]
-  local spec = take(fingerprint, ARGV[2], ARGV[3], ARGV[4], ARGV[5])
-  table.insert(claimed, {fingerprint, tonumber(get(fingerprint, 'attempt')), spec})
+local function claim(stages, number)
+  for place = 1, math.min(number, #stages) do
+    local spec = take(stages[place], ARGV[2], ARGV[3], ARGV[4], ARGV[5])
+    table.insert(claimed, {stages[place], tonumber(get(stages[place], 'attempt')), spec})
+  end
 end
+
+claim(begun, math.min(most - held, math.ceil(#begun / (idle + 1))))
+-- Those in training have had their share by now: what is left over is shared with the workers that are idle.
+local share = math.ceil((held + #begun + #fresh) / workers) - held - #claimed
+if joining then share = math.ceil(#fresh / (idle + 1)) end
+claim(fresh, math.min(fastest - held - #claimed, share))
 return claimed

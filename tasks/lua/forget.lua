@@ -19,6 +19,7 @@ for _, fingerprint in ipairs(forgotten) do
   end
   redis.call('ZREM', prefix .. 'leases', fingerprint)
   redis.call('ZREM', prefix .. 'queued', fingerprint)
+  redis.call('ZREM', prefix .. 'begun', fingerprint)
 end
 for _, fingerprint in ipairs(members) do
   local state = get(fingerprint, 'state')

@@ -6,6 +6,7 @@
 --   study:<study>           hash: launched (as published), cancelled
 --   members:<study>         set of fingerprints
 --   leases, queued          sorted sets of fingerprints by the end of their lease, by when they were last sent (ms)
+--   begun                   of those queued, by since when (ms), the ones that a worker had in hand before
 --   attempts                the highest attempt of any stage that was forgotten
 --   events                  the stream that the recorder drains
 local prefix = KEYS[1]
@@ -41,6 +42,7 @@ local function enter(fingerprint, state, details)
   end
   if state ~= 'queued' then
     redis.call('ZREM', prefix .. 'queued', fingerprint)
+    redis.call('ZREM', prefix .. 'begun', fingerprint)
   end
 end
 
@@ -87,6 +89,14 @@ end
 
 local function next_attempt(fingerprint)
   redis.call('HINCRBY', prefix .. 'stage:' .. fingerprint, 'attempt', 1)
+end
+
+-- Make a stage ready once more that a worker had in hand and has lost or let go: it goes before all that has not begun.
+local function enqueue_again(fingerprint)
+  next_attempt(fingerprint)
+  local message = enqueue(fingerprint)
+  redis.call('ZADD', prefix .. 'begun', now(), fingerprint)
+  return message
 end
 
 -- A stage that was forgotten and comes again must not meet a worker that still holds it from before.

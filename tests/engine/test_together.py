@@ -15,6 +15,7 @@ from engine.graphs import WARM_UPS, recorded, rehearse
 from engine.preparing import prepare
 from engine.results import Epoch, StageResult
 from engine.stages import Interrupted, Job, run_stage, run_stages
+from engine.together import Room
 from engine.training import EVALUATION, Diverged, Training
 from tests.engine.conftest import Listener, MemoryWeights, plan_of, small_study, stage_of
 from tests.engine.test_training import equal, run, training_of
@@ -162,6 +163,28 @@ def test_stages_of_a_bundle_end_each_for_itself(dataset: Dataset) -> None:
     assert run_stage(stages[1], dataset, stores[1], CPU, Listener()).epochs[0].epoch == 1
 
 
+def test_stages_that_join_others_give_what_they_give_alone(dataset: Dataset) -> None:
+    first, *joining = (Job(stage_of(seed=seed), MemoryWeights(), Listener()) for seed in range(4))
+    going_on: list[int] = []
+    ended: dict[int, StageResult | Exception] = {}
+
+    def more(going: int) -> list[Job]:
+        going_on.append(going)
+        return [joining.pop()] if len(going_on) in (1, 3) else []
+
+    run_stages([first], dataset, CPU, lambda job, outcome: ended.__setitem__(job.stage.seed, outcome), more=more)
+    assert first.stage.epochs == 3
+    # One joins after the first epoch, another when the first stage has ended; nobody is asked for after the last epoch.
+    assert going_on == [1, 2, 1, 1, 1]
+    assert sorted(ended) == [0, 2, 3]
+    for seed, outcome in ended.items():
+        stage = stage_of(seed=seed)
+        assert isinstance(outcome, StageResult)
+        alone = run_stage(stage, dataset, MemoryWeights(), CPU, Listener())
+        assert [row.train_loss for row in outcome.epochs] == [row.train_loss for row in alone.epochs]
+        assert outcome.overlaps == alone.overlaps
+
+
 class Full(MemoryWeights):
     """A store on whose way out of the device memory runs out."""
 
@@ -241,7 +264,7 @@ def test_as_many_as_are_fastest(monkeypatch: pytest.MonkeyPatch, speeds: dict[in
         return speeds[len(trainings)]
 
     monkeypatch.setattr(together, "_steps_per_second", speed)
-    assert together.how_many(training_of, CPU) == found
+    assert together.how_many(training_of, CPU) == Room(found, together.STREAMS)
     assert max(asked) <= min(4 * found, together.STREAMS)
 
 
@@ -252,11 +275,11 @@ def test_memory_that_runs_out_ends_the_measuring(monkeypatch: pytest.MonkeyPatch
         return float(len(trainings))
 
     monkeypatch.setattr(together, "_steps_per_second", speed)
-    assert together.how_many(training_of, CPU) == 4
+    assert together.how_many(training_of, CPU) == Room(4, 4)
 
 
 def test_a_cpu_takes_one_convolutional_network_at_a_time_and_one_that_draws_trains_alone() -> None:
-    assert together.how_many(lambda: training_of("resnet20"), CPU) == 1
+    assert together.how_many(lambda: training_of("resnet20"), CPU) == Room(1, 1)
     assert not together.is_random(training_of("mobilenet_v2").network)
     assert together.is_random(nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.1)))
     assert not together.is_random(nn.Sequential(nn.Dropout(0.0)))
@@ -313,4 +336,5 @@ class TestGpu:
         assert torch.cuda.memory_reserved() <= 1.5 * before
 
     def test_how_many_is_measured(self) -> None:
-        assert 1 <= together.how_many(lambda: training_of("resnet20", device=GPU), GPU) <= together.STREAMS
+        room = together.how_many(lambda: training_of("resnet20", device=GPU), GPU)
+        assert 1 <= room.fastest <= room.most <= together.STREAMS

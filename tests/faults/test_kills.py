@@ -96,6 +96,29 @@ def test_a_worker_lost_with_several_stages_side_by_side_costs_none_of_them(
     check_against_uninterrupted(machine, study_id, tmp_path / "alone", SEVERAL)
 
 
+def test_what_a_dead_worker_had_joins_what_a_busy_one_trains(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As where a host is gone, and nobody is idle."""
+    monkeypatch.setenv("TICKETSCOPE_TOGETHER", "6")
+    study = long_study(epochs=900, train_images=500, name="Shared", seeds=list(range(6)))
+    machine.recorder()
+    workers = [machine.worker(), machine.worker()]
+    wait_for(lambda: len(telemetry.workers(machine.redis)) == 2)
+    study_id = machine.launch(study)
+    fingerprints = leases.members(machine.redis, study_id)
+    artifacts = Artifacts(machine.config.artifacts)
+    wait_for(lambda: all(artifacts.exists(fingerprint, "checkpoint") for fingerprint in fingerprints))
+    [dead] = [worker for worker in telemetry.workers(machine.redis) if worker.pid == workers[0].pid]
+    workers[0].kill()
+    wait_for(lambda: any(len(worker.beside) == 5 for worker in telemetry.workers(machine.redis)), 30.0)
+    machine.wait_until(study_id)
+    log = (machine.logs / "worker.log").read_text()
+    twice = {fingerprint for fingerprint in fingerprints if log.count(f"stage {fingerprint} begins") == 2}
+    assert twice == {dead.stage, *dead.beside}
+    check_against_uninterrupted(machine, study_id, tmp_path / "alone", study)
+
+
 def test_a_worker_that_slept_through_its_lease_writes_nothing_more(machine: Machine, tmp_path: Path) -> None:
     machine.recorder()
     sleeper = machine.worker()
