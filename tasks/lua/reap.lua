@@ -8,7 +8,8 @@ for _, fingerprint in ipairs(redis.call('ZRANGEBYSCORE', prefix .. 'leases', '-i
       .. get(fingerprint, 'worker') .. '. Look for a lack of memory in its log, then retry.'
     enter(fingerprint, 'failed', {error = reason})
   else
-    table.insert(messages, enqueue_again(fingerprint))
+    next_attempt(fingerprint)
+    table.insert(messages, enqueue(fingerprint))
   end
 end
 -- While messages wait, stages rightly wait with them; with none left, an old one was lost on its way.

@@ -1,4 +1,5 @@
 -- fingerprint, attempt -> the message of the next attempt, or nil where the lease is lost.
 local fingerprint = ARGV[1]
 if standing(fingerprint, ARGV[2]) ~= 'ok' then return nil end
-return enqueue_again(fingerprint)
+next_attempt(fingerprint)
+return enqueue(fingerprint)

@@ -6,7 +6,7 @@
 --   study:<study>           hash: launched (as published), cancelled
 --   members:<study>         set of fingerprints
 --   leases, queued          sorted sets of fingerprints by the end of their lease, by when they were last sent (ms)
---   begun                   of those queued, by since when (ms), the ones that a worker had in hand before
+--   begun                   of those queued, by since when (ms), the ones that were begun before, or are wanted again
 --   attempts                the highest attempt of any stage that was forgotten
 --   events                  the stream that the recorder drains
 local prefix = KEYS[1]
@@ -49,8 +49,11 @@ end
 -- Make a stage ready to be claimed; returns the message that has to be sent.
 local function enqueue(fingerprint, details)
   enter(fingerprint, 'queued', details)
+  local attempt = tonumber(get(fingerprint, 'attempt'))
   redis.call('ZADD', prefix .. 'queued', now(), fingerprint)
-  return {fingerprint, tonumber(get(fingerprint, 'attempt'))}
+  -- As messages go: first those of later attempts.
+  if attempt ~= 1 then redis.call('ZADD', prefix .. 'begun', now(), fingerprint) end
+  return {fingerprint, attempt}
 end
 
 local function enqueue_children(fingerprint, messages)
@@ -89,14 +92,6 @@ end
 
 local function next_attempt(fingerprint)
   redis.call('HINCRBY', prefix .. 'stage:' .. fingerprint, 'attempt', 1)
-end
-
--- Make a stage ready once more that a worker had in hand and has lost or let go: it goes before all that has not begun.
-local function enqueue_again(fingerprint)
-  next_attempt(fingerprint)
-  local message = enqueue(fingerprint)
-  redis.call('ZADD', prefix .. 'begun', now(), fingerprint)
-  return message
 end
 
 -- A stage that was forgotten and comes again must not meet a worker that still holds it from before.

@@ -300,6 +300,18 @@ def test_what_was_begun_goes_first_and_all_of_it_as_far_as_it_fits(redis: Redis)
     assert Message(rest[0].fingerprint, rest[0].attempt) in begun
 
 
+def test_what_is_wanted_again_goes_first_too(redis: Redis) -> None:
+    """As a stage that others wait for, since its weights were lost."""
+    planned = tiny_plan(seeds=[0, 1, 2, 3])
+    first, again, *others = register(redis, planned)
+    assert claim(redis, again)
+    assert leases.fail(redis, again, "weights of another are gone")
+    assert claim(redis, first)
+    stage = planned.stages[first.fingerprint]
+    assert alike(redis, stage, fastest=2) == [Message(again.fingerprint, 2)]
+    assert set(alike(redis, stage, held=2, joining=True)) == set(others)
+
+
 def test_who_joins_stages_in_training_does_not_overtake_another_shape(redis: Redis) -> None:
     planned, other = tiny_plan(seeds=[0, 1]), tiny_plan(recipe={"epochs": 2, "batch_size": 64})
     first, second = register(redis, planned)
