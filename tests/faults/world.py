@@ -142,11 +142,11 @@ class SmallDisk:
     def fill(self) -> Path:
         """Leave no space, and return the file that takes it all."""
         ballast = self.folder / "ballast"
-        with ballast.open("wb") as file:
+        # Unbuffered: what a full disk has refused would be written once more at the end, and refused again.
+        with ballast.open("wb", buffering=0) as file:
             while state := os.statvfs(self.folder).f_bavail:
                 try:
                     file.write(bytes(state * os.statvfs(self.folder).f_frsize))
-                    file.flush()
                 except OSError:
                     break
         return ballast
