@@ -246,11 +246,14 @@ def _some_running(at: Target) -> tuple[str, int, int]:
 
 
 def _resumed(at: Target, fingerprint: str, attempt: int, begin: float) -> float:
-    """Wait until a stage is trained on by somebody else, or done; returns the seconds since a moment."""
+    """Wait until a stage is taken up by somebody else; returns the seconds since a moment.
+
+    It is trained on or done, or waits for weights that an earlier fault has cut short and that are trained again.
+    """
 
     def on() -> bool:
         now, state = at.world.attempt(fingerprint)
-        if state == "done":
+        if state in ("done", "waiting"):
             return True
         live = telemetry.progress([fingerprint], at.world.redis)
         return now > attempt and any(progress.updated > begin for progress in live.values())
