@@ -74,7 +74,8 @@ class Bundle:
         self.store_away = False
         self._bench = bench
         self._held: dict[Message, PatientArtifacts] = {}
-        self._messages: dict[str, Message] = {}
+        # By job, not by stage: one whose lease is lost may be here once more before that is noticed.
+        self._messages: dict[Job, Message] = {}
         # How many were in training, and when, as others were last looked for.
         self._looked_for = 0
         self._looked_at = time.monotonic()
@@ -121,8 +122,8 @@ class Bundle:
             log.info("stage %s begins, attempt %d", message.fingerprint, message.attempt)
             trained = bench.heartbeat.count_epoch
             observer = LeasedObserver(bench.redis, message, bench.name, bench.timing, bench.stopping, trained)
-            self._messages[stage.fingerprint] = message
             jobs.append(Job(stage, artifacts, observer))
+            self._messages[jobs[-1]] = message
         return jobs
 
     def _claim(self, stage: Stage, dataset: Dataset, going: int, joining: bool = False) -> list[tuple[Message, Stage]]:
@@ -146,7 +147,7 @@ class Bundle:
         return joining
 
     def _ended(self, job: Job, outcome: StageResult | Exception) -> None:
-        self._end(self._messages[job.stage.fingerprint], outcome)
+        self._end(self._messages.pop(job), outcome)
 
     def _end(self, message: Message, outcome: StageResult | Exception) -> None:
         self._bench.send(self._messages_after(message, self._held.pop(message), outcome))
