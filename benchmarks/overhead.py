@@ -27,7 +27,7 @@ from engine.dataset import Dataset
 from engine.device import get_ready
 from engine.plan import plan
 from engine.spec import Recipe, parse_study
-from engine.stages import CHECKPOINT_SHARE, LONGEST_PAUSE
+from engine.stages import pause
 from engine.training import Training
 from tasks import broker, leases
 from tasks.leases import Message, Timing
@@ -98,8 +98,7 @@ def epochs_between(training: float, evaluation: float, telemetry: float, checkpo
 
     One is written after the first epoch that ends when it is time, as `engine.stages` does.
     """
-    pause = max(CHECKPOINT_SECONDS, min(checkpoint / CHECKPOINT_SHARE, LONGEST_PAUSE))
-    return math.ceil(pause / (training + evaluation + telemetry))
+    return math.ceil(pause(CHECKPOINT_SECONDS, checkpoint) / (training + evaluation + telemetry))
 
 
 def _train(training: Training) -> None:

@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from data.passwords import hashed, is_hash
+from engine.room import STREAMS
 
 # The environment variable behind each setting and what it may hold; error messages quote both.
 ALLOWED = {
@@ -18,7 +19,7 @@ ALLOWED = {
     "TICKETSCOPE_DEVICE": "auto, cpu or cuda",
     "TICKETSCOPE_THREADS": "a whole number of 1 or more, or auto: the cores shared out among this machine's workers",
     "TICKETSCOPE_WORKERS": "a whole number of 1 or more; left out, one per core or per GPU",
-    "TICKETSCOPE_TOGETHER": "a whole number, 1 to 32; left out, what a short measurement finds fastest",
+    "TICKETSCOPE_TOGETHER": f"a whole number, 1 to {STREAMS}; left out, what a short measurement finds fastest",
     "TICKETSCOPE_PASSWORD": "the password that opens the dashboard",
     "TICKETSCOPE_PASSWORD_HASH": "what python -m tasks password prints, in place of the password itself",
     "TICKETSCOPE_OWNERS": "the owners after an OIDC login: e-mail addresses or @domains, with commas between",
@@ -47,8 +48,7 @@ class Settings(BaseSettings):
     # More threads change the order of sums, and with it the numbers.
     threads: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(1, validation_alias="TICKETSCOPE_THREADS")
     workers: int | None = Field(None, ge=1, validation_alias="TICKETSCOPE_WORKERS")
-    # `engine.device.STREAMS`, of a module that brings PyTorch along.
-    together: int | None = Field(None, ge=1, le=32, validation_alias="TICKETSCOPE_TOGETHER")
+    together: int | None = Field(None, ge=1, le=STREAMS, validation_alias="TICKETSCOPE_TOGETHER")
     # Kept out of the model's repr, which ends up in logs.
     password: str | None = Field(None, repr=False, validation_alias="TICKETSCOPE_PASSWORD")
     password_hash: str | None = Field(None, repr=False, validation_alias="TICKETSCOPE_PASSWORD_HASH")

@@ -6,8 +6,7 @@ import platform
 
 import torch
 
-# Networks side by side on one GPU, at most: PyTorch has so many streams, and CUDA takes so many queues for them.
-STREAMS = 32
+from engine.room import STREAMS
 
 # Of glibc's malloc.h: above the one size a block comes straight from the system, above the other free memory goes back.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3

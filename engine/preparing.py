@@ -17,6 +17,7 @@ from engine.networks import prunable
 from engine.overlap import overlap_counts
 from engine.plan import Stage
 from engine.results import Overlap, StageResult
+from engine.room import Room
 from engine.scores import make_mask
 from engine.training import Schedule, Training
 
@@ -92,7 +93,7 @@ def _mask(stage: Stage, weights: Weights, layers: tuple[str, ...]) -> Mask:
     return make_mask(given(stage.score, stage), kernels, stage.sparsity, stage.scope or "layer", within, stage.seed)
 
 
-def how_many(stage: Stage, dataset: Dataset, device: torch.device) -> together.Room:
+def how_many(stage: Stage, dataset: Dataset, device: torch.device) -> Room:
     """Return how many stages of a stage's shape to run side by side on a device: see `engine.together.how_many`."""
 
     def make() -> Training:

@@ -90,19 +90,13 @@ def run_stage(
     return outcome
 
 
-def nothing(going: int) -> Sequence[Job]:
-    """Return no job."""
-    del going
-    return ()
-
-
 def run_stages(
     jobs: Sequence[Job],
     dataset: Dataset,
     device: torch.device,
     ended: Callable[[Job, StageResult | Exception], None],
     checkpoint_seconds: float = 5.0,
-    more: Callable[[int], Sequence[Job]] = nothing,
+    more: Callable[[int], Sequence[Job]] = lambda going: (),
 ) -> None:
     """Run stages side by side on one device, each as `run_stage` would.
 
@@ -161,6 +155,11 @@ def run_stages(
     finally:
         for training in runs:
             training.close()
+
+
+def pause(wanted: float, took: float) -> float:
+    """Return the seconds from one checkpoint to the next: those wanted, or more where writing takes much of them."""
+    return max(wanted, min(took / CHECKPOINT_SHARE, LONGEST_PAUSE))
 
 
 class _Run:
@@ -233,9 +232,8 @@ class _Run:
 
     @property
     def _pause(self) -> float:
-        """Seconds from one checkpoint to the next: longer where writing them would take much of the time."""
-        affordable = self._saving_took * self._going_at_once() / CHECKPOINT_SHARE
-        return max(self._checkpoint_seconds, min(affordable, LONGEST_PAUSE))
+        """Seconds from this stage's last checkpoint to its next."""
+        return pause(self._checkpoint_seconds, self._saving_took * self._going_at_once())
 
     @property
     def _going(self) -> Training:

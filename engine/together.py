@@ -3,13 +3,13 @@
 import functools
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import nn
 
-from engine.device import STREAMS, ran_out_of_memory
+from engine.device import ran_out_of_memory
 from engine.results import Epoch
+from engine.room import STREAMS, Room
 from engine.stacked import Stack, can_stack
 from engine.training import Diverged, Training
 
@@ -22,24 +22,10 @@ TIMED_STEPS, TIMED_GOES = 10, 3
 Outcome = Epoch | Diverged
 
 
-@dataclass(frozen=True)
-class Room:
-    """How many trainings of one shape a device takes at once: the number that is fastest, and the most that fit."""
-
-    fastest: int
-    most: int
-
-
-def nobody(going: int) -> Sequence[Training]:
-    """Return no training."""
-    del going
-    return ()
-
-
 def train(
     trainings: Sequence[Training],
     after_epoch: Callable[[Training, Outcome], bool],
-    more: Callable[[int], Sequence[Training]] = nobody,
+    more: Callable[[int], Sequence[Training]] = lambda going: (),
 ) -> None:
     """Train networks to their last epochs.
 

@@ -24,7 +24,7 @@ from engine.plan import ENGINE_VERSION, Images, Stage
 from engine.results import StageResult
 from engine.stages import Interrupted, Job, kept, run_stages
 from tasks import leases, queue, telemetry
-from tasks.leases import Cancelled, Hands, LeaseLost, Message, Timing
+from tasks.leases import Cancelled, LeaseLost, Message, Sharing, Timing
 from tasks.observer import Heartbeat, LeasedObserver
 from tasks.patience import PatientArtifacts
 from tasks.rooms import Rooms
@@ -133,8 +133,8 @@ class Bundle:
             return []
         workers = telemetry.workers(self._bench.redis)
         idle = sum(worker.state == "idle" for worker in workers)
-        hands = Hands(going, room.fastest, room.most, joining)
-        return leases.claim_alike(self._bench.redis, stage, hands, len(workers), idle, *self._bench.place)
+        sharing = Sharing(going, joining, len(workers), idle)
+        return leases.claim_alike(self._bench.redis, stage, room, sharing, *self._bench.place)
 
     def _join(self, stage: Stage, dataset: Dataset, going: int) -> list[Job]:
         """Return stages that join those in training, in the place of some that have ended or begun elsewhere before."""

@@ -18,6 +18,7 @@ from redis.commands.core import Script
 
 from engine.plan import SHAPE, Stage
 from engine.results import Epoch, StageResult
+from engine.room import Room
 
 PREFIX = "ticketscope:"
 QUEUE = PREFIX + "queue"
@@ -132,28 +133,36 @@ def claim(redis: Redis, message: Message, worker: str, host: str, device: str, l
 
 
 @dataclass(frozen=True)
-class Hands:
-    """What a worker has in hand and room for: stages held, how many are fastest, how many fit; joining: they train."""
+class Sharing:
+    """How a worker takes stages: it holds some already, `joining` where these train; live workers, and idle others."""
 
     held: int
-    fastest: int
-    most: int
-    joining: bool = False
+    joining: bool
+    workers: int
+    idle: int
 
 
 def claim_alike(
-    redis: Redis, stage: Stage, hands: Hands, workers: int, idle: int, worker: str, host: str, device: str, lease: float
+    redis: Redis, stage: Stage, room: Room, sharing: Sharing, worker: str, host: str, device: str, lease: float
 ) -> list[tuple[Message, Stage]]:
     """Take queued stages of the shape of one that this worker has, to be trained side by side with it.
 
-    Those that were begun before come first, as many as fit, shared with `idle` other workers. Then others, as many as
-    are fastest: at first a fair share among `workers`, all that live; to join those in training whatever is left, also
-    shared with the idle, unless a stage of another shape has waited longer. The messages of those taken are still on
+    Those that were begun before come first, as many as fit, shared with the idle workers. Then others, as many as are
+    fastest: at first a fair share among all that live; to join those in training whatever is left, also shared with the
+    idle, unless a stage of another shape has waited longer. The messages of those taken are still on
     their way, and find them claimed.
     """
     spec = stage.model_dump_json()
-    numbers = LOOKED_AT, hands.held, hands.fastest, hands.most, max(1, workers), idle, "1" if hands.joining else ""
-    found = _run(redis, "claim_alike", spec, worker, host, device, _ms(lease), json.dumps(SHAPE), *numbers)
+    place = worker, host, device, _ms(lease)
+    shared = (
+        sharing.held,
+        room.fastest,
+        room.most,
+        max(1, sharing.workers),
+        sharing.idle,
+        "1" if sharing.joining else "",
+    )
+    found = _run(redis, "claim_alike", spec, *place, json.dumps(SHAPE), LOOKED_AT, *shared)
     return [(Message(str(name), int(attempt)), Stage.model_validate_json(spec)) for name, attempt, spec in found]
 
 

@@ -18,9 +18,10 @@ from data.artifacts import Artifacts
 from data.loading import load_images
 from data.settings import Settings
 from engine.dataset import Dataset
-from engine.device import STREAMS, get_ready, ran_out_of_memory
+from engine.device import get_ready, ran_out_of_memory
 from engine.plan import Images, Plan, Stage
 from engine.results import Epoch, StageResult
+from engine.room import STREAMS
 from engine.stages import Interrupted, Job, run_stages
 from tasks.devices import threads
 from tasks.process import tie_to_parent

@@ -7,7 +7,7 @@ import torch
 from engine.dataset import Dataset
 from engine.plan import Shape, Stage
 from engine.preparing import how_many
-from engine.together import Room
+from engine.room import Room
 
 log = logging.getLogger(__name__)
 

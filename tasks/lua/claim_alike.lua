@@ -29,7 +29,7 @@ for _, fingerprint in ipairs(redis.call('ZRANGE', prefix .. 'begun', 0, looked_a
   if is_alike(fingerprint) then table.insert(begun, fingerprint) else waits = joining end
 end
 for _, fingerprint in ipairs(redis.call('ZRANGE', prefix .. 'queued', 0, looked_at - 1)) do
-  if waits then break end
+  if waits or held >= fastest then break end
   if not seen[fingerprint] then
     if is_alike(fingerprint) then table.insert(fresh, fingerprint) else waits = joining end
   end

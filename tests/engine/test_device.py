@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from data.settings import Settings
-from engine.device import STREAMS, get_ready, ran_out_of_memory
+from engine.device import get_ready, ran_out_of_memory
+from engine.room import STREAMS
 
 
 def test_a_process_takes_the_threads_that_it_is_given() -> None:

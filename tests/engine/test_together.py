@@ -14,8 +14,8 @@ from engine.dataset import Dataset
 from engine.graphs import WARM_UPS, recorded, rehearse
 from engine.preparing import prepare
 from engine.results import Epoch, StageResult
+from engine.room import STREAMS, Room
 from engine.stages import Interrupted, Job, run_stage, run_stages
-from engine.together import Room
 from engine.training import EVALUATION, Diverged, Training
 from tests.engine.conftest import Listener, MemoryWeights, plan_of, small_study, stage_of
 from tests.engine.test_training import equal, run, training_of
@@ -252,7 +252,7 @@ def test_an_error_in_telling_of_an_end_is_not_told_as_another_end(dataset: Datas
         # By number of trainings; one doubling that brings nothing may be noise.
         ({1: 10.0, 2: 10.1, 4: 14.0, 8: 20.0, 16: 20.1, 32: 20.2}, 8),
         ({1: 10.0, 2: 10.1, 4: 10.2, 8: 99.0}, 1),
-        ({1: 1.0, 2: 2.0, 4: 4.0, 8: 8.0, 16: 16.0, 32: 32.0}, together.STREAMS),
+        ({1: 1.0, 2: 2.0, 4: 4.0, 8: 8.0, 16: 16.0, 32: 32.0}, STREAMS),
         ({1: 10.0, 2: 12.0, 4: 9.0, 8: 11.0}, 2),
     ],
 )
@@ -264,8 +264,8 @@ def test_as_many_as_are_fastest(monkeypatch: pytest.MonkeyPatch, speeds: dict[in
         return speeds[len(trainings)]
 
     monkeypatch.setattr(together, "_steps_per_second", speed)
-    assert together.how_many(training_of, CPU) == Room(found, together.STREAMS)
-    assert max(asked) <= min(4 * found, together.STREAMS)
+    assert together.how_many(training_of, CPU) == Room(found, STREAMS)
+    assert max(asked) <= min(4 * found, STREAMS)
 
 
 def test_memory_that_runs_out_ends_the_measuring(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -337,4 +337,4 @@ class TestGpu:
 
     def test_how_many_is_measured(self) -> None:
         room = together.how_many(lambda: training_of("resnet20", device=GPU), GPU)
-        assert 1 <= room.fastest <= room.most <= together.STREAMS
+        assert 1 <= room.fastest <= room.most <= STREAMS

@@ -4,9 +4,10 @@ from redis import Redis
 
 from data.settings import settings
 from engine.plan import Stage
+from engine.room import Room
 from tasks import leases
 from tasks.bundle import Bundle
-from tasks.leases import Hands, LeaseLost, Message, Timing
+from tasks.leases import LeaseLost, Message, Sharing, Timing
 from tasks.worker import Trainer
 from tests.tasks.test_leases import LEASE, claim, register, result, row, tiny_plan, told
 
@@ -15,9 +16,9 @@ def alike(
     redis: Redis, stage: Stage, held: int = 1, fastest: int = 10, fit: int = 10, joining: bool = False, **others: int
 ) -> list[Message]:
     """Claim what can be trained beside a stage; others: workers that live, and that are idle."""
-    hands, sharing = Hands(held, fastest, fit, joining), {"workers": 1, "idle": 0, **others}
-    place = {"worker": "w1", "host": "host", "device": "cuda:0", "lease": LEASE}
-    return [message for message, _ in leases.claim_alike(redis, stage, hands, **sharing, **place)]
+    sharing = Sharing(held, joining, **{"workers": 1, "idle": 0, **others})
+    place = "w1", "host", "cuda:0", LEASE
+    return [message for message, _ in leases.claim_alike(redis, stage, Room(fastest, fit), sharing, *place)]
 
 
 def test_queued_stages_of_one_shape_can_be_claimed_beside_another(redis: Redis) -> None:
