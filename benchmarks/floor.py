@@ -1,6 +1,5 @@
 """The least that an epoch can take on a device, by arithmetic and by memory: python -m benchmarks.floor."""
 
-import argparse
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -12,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
+from benchmarks import options
 from benchmarks.written import write
 from engine.architectures import NETWORKS
 from engine.cost import TRAINING_FACTOR
@@ -156,12 +156,10 @@ def table(found: dict[str, Any], far: dict[tuple[str, str], float]) -> Table:
 
 def main() -> None:
     """Measure the device, show the floors, and write them down where told to."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.floor", description=__doc__)
-    parser.add_argument("--device", help="cpu, cuda or one GPU such as cuda:0; the GPU where there is one")
+    parser = options.parser("floor", __doc__)
     parser.add_argument("--against", type=Path, metavar="FILE", help="what benchmarks.training wrote: how far is it?")
-    parser.add_argument("--json", type=Path, nargs="?", const=Path(), help="write a file, under results/ unless named")
     given = parser.parse_args()
-    device = torch.device(given.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    device = options.device(given)
     found = floors(device)
     far = distances(found, json.loads(given.against.read_text())["measured"]) if given.against else {}
     console = Console(width=130)

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from benchmarks import made_world, surroundings, workers
+from benchmarks import made_world, options, surroundings, workers
 from benchmarks.written import write
 from engine import paper
 from engine.overlap import overlap_counts
@@ -222,7 +222,7 @@ def _told(goal: Mapping[str, Any]) -> str:
 def main() -> int:
     """Measure as the command line says, show it, and write it down where told to; 1 where a goal is missed."""
     given = _arguments()
-    device = torch.device(given.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    device = options.device(given)
     torch.set_num_threads(given.threads)
     begin, found = time.perf_counter(), []
     console = Console(width=130)
@@ -242,14 +242,10 @@ def main() -> int:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.growth", description=__doc__)
-    parser.add_argument(
-        "--device", help="for overlaps: cpu, cuda or one GPU such as cuda:0; the GPU where there is one"
-    )
+    parser = options.parser("growth", __doc__)
     parser.add_argument("--only", nargs="+", choices=list(STEPS), default=list(STEPS), help="steps to measure")
     parser.add_argument("--repetitions", type=int, default=5, help="how often each size is measured")
     parser.add_argument("--threads", type=int, default=1, help="of PyTorch's (default 1, as a worker has)")
-    parser.add_argument("--json", type=Path, nargs="?", const=Path(), help="write a file, under results/ unless named")
     return parser.parse_args()
 
 

@@ -16,12 +16,11 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from benchmarks import surroundings
-from benchmarks.training import ENLARGED, images, pruned_training
+from benchmarks import options, surroundings
+from benchmarks.training import images, pruned_training
 from benchmarks.written import write
 from data.artifacts import Artifacts
 from data.settings import settings
-from engine.architectures import NETWORKS
 from engine.augment import to_device
 from engine.dataset import Dataset
 from engine.device import get_ready
@@ -139,7 +138,7 @@ def table(found: Sequence[dict[str, Any]]) -> Table:
 def main() -> None:
     """Measure as the command line says, show it, and write it down where told to."""
     given = _arguments()
-    device = torch.device(given.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    device = options.device(given)
     get_ready(device, given.threads or torch.get_num_threads())
     dataset = images(given.data, settings().home, given.train_images, given.test_images)
     console, found = Console(width=120), []
@@ -163,16 +162,12 @@ def main() -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.overhead", description=__doc__)
-    parser.add_argument("--device", help="cpu, cuda or one GPU such as cuda:0; the GPU where there is one")
-    parser.add_argument("--network", nargs="+", choices=sorted(NETWORKS), default=list(NETWORKS))
-    parser.add_argument("--precision", nargs="+", choices=["fp32", "bf16"], default=["fp32"])
+    parser = options.parser("overhead", __doc__)
+    options.add_networks(parser)
+    options.add_precisions(parser, ["fp32"])
     parser.add_argument("--repetitions", type=int, default=5, help="epochs that are timed")
-    parser.add_argument("--data", default=ENLARGED, help=f"{ENLARGED}, or a dataset as in a study")
-    parser.add_argument("--train-images", type=int, default=512, help="so many, of all classes alike")
-    parser.add_argument("--test-images", type=int, default=360)
+    options.add_images(parser, 512, 360)
     parser.add_argument("--threads", type=int, help="of PyTorch's")
-    parser.add_argument("--json", type=Path, nargs="?", const=Path(), help="write a file, under results/ unless named")
     return parser.parse_args()
 
 

@@ -1,11 +1,11 @@
 """Whether the engine learns as well as the plain loop, in either precision: python -m benchmarks.parity."""
 
 import argparse
+import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,18 +13,19 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from benchmarks import options
+from benchmarks.options import PRECISIONS
 from benchmarks.plain import Apart
-from benchmarks.training import ENLARGED, PACKAGES, images, plain_loop, pruned_training
+from benchmarks.training import PACKAGES, images, plain_loop, pruned_training
 from benchmarks.written import write
 from data.settings import settings
-from engine.architectures import NETWORKS
 from engine.augment import to_device
 from engine.dataset import Dataset
 from engine.device import get_ready
 from engine.spec import Recipe
 from engine.statistics import Interval, interval
 
-PLAIN, PRECISIONS = "plain loop", ("fp32", "bf16")
+PLAIN = "plain loop"
 CONFIDENCE = 0.95
 
 
@@ -93,23 +94,22 @@ def table(found: Sequence[dict[str, Any]]) -> Table:
         shown.add_column(f"{column} less plain (95 %)", justify="right")
     for row in found:
         means = (
-            f"{interval(values, CONFIDENCE, 0).mean:.1f} ({min(values):.1f}-{max(values):.1f})"
+            f"{statistics.fmean(values):.1f} ({min(values):.1f}-{max(values):.1f})"
             for values in row["test_accuracy"].values()
         )
-        gaps = (_words(**row["less_plain"][precision]) for precision in PRECISIONS)
+        gaps = (_words(Interval(**row["less_plain"][precision])) for precision in PRECISIONS)
         shown.add_row(row["network"], f"{row['learning_rate']:g}", *means, *gaps)
     return shown
 
 
-def _words(mean: float, low: float | None, high: float | None, n: int) -> str:
-    del n
-    return f"{mean:+.1f}" if low is None else f"{mean:+.1f} ({low:+.1f} to {high:+.1f})"
+def _words(gap: Interval) -> str:
+    return f"{gap.mean:+.1f}" + ("" if gap.low is None else f" ({gap.low:+.1f} to {gap.high:+.1f})")
 
 
 def main() -> None:
     """Measure as the command line says, show it, and write it down where told to."""
     given = _arguments()
-    device = torch.device(given.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    device = options.device(given)
     get_ready(device, given.threads or torch.get_num_threads())
     dataset = images(given.data, settings().home, given.train_images, given.test_images)
     begin, found, console = time.perf_counter(), [], Console(width=150)
@@ -136,19 +136,15 @@ def main() -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.parity", description=__doc__)
-    parser.add_argument("--device", help="cpu, cuda or one GPU such as cuda:0; the GPU where there is one")
-    parser.add_argument("--network", nargs="+", choices=sorted(NETWORKS), default=list(NETWORKS))
+    parser = options.parser("parity", __doc__)
+    options.add_networks(parser)
     parser.add_argument("--learning-rate", type=float, default=0.05, help="at the first epoch")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--seeds", type=int, default=5, metavar="N", help="trainings of each kind")
-    parser.add_argument("--data", default=ENLARGED, help=f"{ENLARGED}, or a dataset as in a study")
-    parser.add_argument("--train-images", type=int, help="so many, of all classes alike; left out, all")
-    parser.add_argument("--test-images", type=int)
+    options.add_images(parser)
     parser.add_argument("--loaders", type=int, default=2, help="processes in which the plain loop loads images")
     parser.add_argument("--threads", type=int, help="of PyTorch's, for all")
-    parser.add_argument("--json", type=Path, nargs="?", const=Path(), help="write a file, under results/ unless named")
     return parser.parse_args()
 
 

@@ -1,8 +1,6 @@
 """Where the time of one training step goes, operator by operator: python -m benchmarks.step."""
 
-import argparse
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,10 +9,11 @@ from rich.table import Table
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
-from benchmarks.training import ENLARGED, images, pruned_training
+from benchmarks import options
+from benchmarks.options import ENLARGED
+from benchmarks.training import images, pruned_training
 from benchmarks.written import write
 from data.settings import settings
-from engine.architectures import NETWORKS
 from engine.augment import to_device
 from engine.dataset import Dataset
 from engine.device import keep_freed_memory
@@ -70,18 +69,16 @@ def table(found: Sequence[dict[str, Any]]) -> Table:
 
 def main() -> None:
     """Profile as the command line says, show it, and write it down where told to."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.step", description=__doc__)
-    parser.add_argument("--device", help="cpu, cuda or one GPU such as cuda:0; the GPU where there is one")
-    parser.add_argument("--network", nargs="+", choices=sorted(NETWORKS), default=list(NETWORKS))
-    parser.add_argument("--precision", nargs="+", choices=["fp32", "bf16"], default=["fp32", "bf16"])
+    parser = options.parser("step", __doc__)
+    options.add_networks(parser)
+    options.add_precisions(parser)
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--data", default=ENLARGED, help=f"{ENLARGED}, or a dataset as in a study")
     parser.add_argument("--threads", type=int, default=1, help="of PyTorch's")
     parser.add_argument("--system-memory", action="store_true", help="give freed memory back, as is the default")
-    parser.add_argument("--json", type=Path, nargs="?", const=Path(), help="write a file, under results/ unless named")
     given = parser.parse_args()
-    device = torch.device(given.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    device = options.device(given)
     torch.set_num_threads(given.threads)
     if not given.system_memory:
         keep_freed_memory()

@@ -14,12 +14,13 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from benchmarks import options
+from benchmarks.options import ENLARGED
 from benchmarks.plain import Apart, PlainLoop
 from benchmarks.written import write
 from data.datasets import identity
 from data.loading import load_images
 from data.settings import settings
-from engine.architectures import NETWORKS
 from engine.augment import DeviceData, to_device
 from engine.dataset import Dataset
 from engine.device import get_ready
@@ -32,8 +33,6 @@ from engine.together import run_epochs
 from engine.training import Schedule, Training
 
 PACKAGES = ("torch", "torchvision", "pillow")
-# Digits of 8 x 8 pixels in CIFAR's shape: real images that are there without a download.
-ENLARGED = "digits32"
 SPARSITY = 0.8
 LEARNING_RATE = 0.05
 
@@ -188,7 +187,7 @@ def main() -> None:
     """Measure as the command line says, show it, and write it down where told to."""
     given = _arguments()
     config = settings()
-    device = torch.device(given.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    device = options.device(given)
     get_ready(device, given.threads or torch.get_num_threads())
     dataset = images(given.data, config.home, given.train_images, given.test_images)
     begin, found = time.perf_counter(), []
@@ -221,19 +220,15 @@ def main() -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.training", description=__doc__)
-    parser.add_argument("--device", help="cpu, cuda or one GPU such as cuda:0; the GPU where there is one")
-    parser.add_argument("--network", nargs="+", choices=sorted(NETWORKS), default=list(NETWORKS))
-    parser.add_argument("--precision", nargs="+", choices=["fp32", "bf16"], default=["fp32", "bf16"], help="of ours")
+    parser = options.parser("training", __doc__)
+    options.add_networks(parser)
+    options.add_precisions(parser)
     parser.add_argument("--together", type=int, default=1, metavar="K", help="networks that ours trains side by side")
     parser.add_argument("--repetitions", type=int, default=5, help="epochs of each that are timed")
     parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--data", default=ENLARGED, help=f"{ENLARGED}, or a dataset as in a study")
-    parser.add_argument("--train-images", type=int, help="so many, of all classes alike; left out, all")
-    parser.add_argument("--test-images", type=int)
+    options.add_images(parser)
     parser.add_argument("--loaders", type=int, default=2, help="processes in which the plain loop loads images")
     parser.add_argument("--threads", type=int, help="of PyTorch's, for both")
-    parser.add_argument("--json", type=Path, nargs="?", const=Path(), help="write a file, under results/ unless named")
     return parser.parse_args()
 
 

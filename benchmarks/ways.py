@@ -5,7 +5,6 @@ import copy
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,10 +15,10 @@ from rich.table import Table
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from benchmarks.training import ENLARGED, LEARNING_RATE, images, pruned_training
+from benchmarks import options
+from benchmarks.training import LEARNING_RATE, images, pruned_training
 from benchmarks.written import write
 from data.settings import settings
-from engine.architectures import NETWORKS
 from engine.augment import DeviceData, Feed, to_device
 from engine.dataset import Dataset
 from engine.device import get_ready
@@ -174,7 +173,7 @@ def table(found: Sequence[dict[str, Any]]) -> Table:
 def main() -> None:
     """Measure as the command line says, show it, and write it down where told to."""
     given = _arguments()
-    device = torch.device(given.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    device = options.device(given)
     get_ready(device, given.threads)
     dataset = images(given.data, settings().home, given.train_images, given.test_images)
     console, found = Console(width=130), []
@@ -192,19 +191,15 @@ def main() -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.ways", description=__doc__)
-    parser.add_argument("--device", help="cpu, cuda or one GPU such as cuda:0; the GPU where there is one")
-    parser.add_argument("--network", nargs="+", choices=sorted(NETWORKS), default=["resnet20"])
-    parser.add_argument("--precision", nargs="+", choices=["fp32", "bf16"], default=["fp32"])
+    parser = options.parser("ways", __doc__)
+    options.add_networks(parser, ["resnet20"])
+    options.add_precisions(parser, ["fp32"])
     parser.add_argument("--together", nargs="+", type=int, default=[1, 4], metavar="K", help="networks at once")
     parser.add_argument("--repetitions", type=int, default=3, help="epochs that are timed")
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--augmentation", choices=["crop_flip", "none"], default="crop_flip")
-    parser.add_argument("--data", default=ENLARGED, help=f"{ENLARGED}, or a dataset as in a study")
-    parser.add_argument("--train-images", type=int, help="so many, of all classes alike; left out, all")
-    parser.add_argument("--test-images", type=int)
+    options.add_images(parser)
     parser.add_argument("--threads", type=int, default=1, help="of PyTorch's")
-    parser.add_argument("--json", type=Path, nargs="?", const=Path(), help="write a file, under results/ unless named")
     return parser.parse_args()
 
 

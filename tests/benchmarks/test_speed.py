@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from benchmarks import floor, overhead, paper_cost, parity, step, training, ways
+from benchmarks.options import ENLARGED
 from benchmarks.plain import PlainLoop
 from engine.augment import to_device
 from engine.spec import Recipe
@@ -14,7 +15,7 @@ CPU = torch.device("cpu")
 
 
 def test_both_loops_train_the_same_network_and_learn(home: Path) -> None:
-    dataset = training.images(training.ENLARGED, home, 256, 100)
+    dataset = training.images(ENLARGED, home, 256, 100)
     assert tuple(dataset.train_images.shape) == (256, 32, 32, 3)
     told: list[int] = []
     row = training.measure(
@@ -33,7 +34,7 @@ def test_both_loops_train_the_same_network_and_learn(home: Path) -> None:
 
 
 def test_both_ways_reach_the_same_accuracy_and_the_difference_has_its_interval(home: Path) -> None:
-    dataset = training.images(training.ENLARGED, home, 300, 200)
+    dataset = training.images(ENLARGED, home, 300, 200)
     told: list[int] = []
     row = parity.measure(
         *("lenet300", dataset, CPU),
@@ -52,7 +53,7 @@ def test_both_ways_reach_the_same_accuracy_and_the_difference_has_its_interval(h
 
 
 def test_the_plain_loop_keeps_the_mask(home: Path) -> None:
-    dataset = training.images(training.ENLARGED, home, 32, 10)
+    dataset = training.images(ENLARGED, home, 32, 10)
     network, mask = training._pruned("resnet20", dataset, 0)
     PlainLoop(network, mask, dataset, Recipe(epochs=1, batch_size=16), 0.1, CPU, loaders=0).run_epoch()
     weights = network.state_dict()
@@ -102,7 +103,7 @@ def test_the_paper_costs_less_the_more_of_its_equal_work_is_done_once() -> None:
 # PyTorch's own, where it loads what vmap falls back on.
 @pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated:DeprecationWarning")
 def test_networks_stacked_into_one_learn_like_those_trained_one_by_one(home: Path) -> None:
-    dataset = training.images(training.ENLARGED, home, 256, 100)
+    dataset = training.images(ENLARGED, home, 256, 100)
     recipe = Recipe(epochs=3, batch_size=16, augmentation="none")
     found = ways.ways("lenet300", dataset, CPU, recipe, 2)
     stacked = found["stacked (vmap)"].__self__
@@ -136,7 +137,7 @@ def test_ways_are_timed_in_turns_and_one_that_fails_says_why(home: Path, monkeyp
 
 
 def test_a_profile_tells_the_time_of_a_step_by_operator(home: Path) -> None:
-    dataset = training.images(training.ENLARGED, home, 64, 10)
+    dataset = training.images(ENLARGED, home, 64, 10)
     row = step.measure("lenet300", "fp32", dataset, CPU, Recipe(batch_size=32), 2)
     times = list(row["operators"].values())
     assert times == sorted(times, reverse=True)
