@@ -14,8 +14,8 @@ from rich.progress import Progress
 from rich.table import Table
 
 from benchmarks import options
+from benchmarks.apart import Apart
 from benchmarks.options import PRECISIONS
-from benchmarks.plain import Apart
 from benchmarks.training import PACKAGES, images, plain_loop, pruned_training
 from benchmarks.written import write
 from data.settings import settings
@@ -39,7 +39,7 @@ def measure(
     batch_size: int,
     seeds: int,
     loaders: int,
-    threads: int | None = None,
+    threads: int,
     tell: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """Train a network by each way from the same weights under the same mask, and return the final test accuracies.
@@ -51,7 +51,7 @@ def measure(
     recipe = Recipe(epochs=epochs, batch_size=batch_size)
     data = to_device(dataset, recipe.augmentation, device)
     for seed in range(seeds):
-        with Apart(partial(plain_loop, network, dataset, recipe, device, loaders, seed, rate), threads) as plain:
+        with Apart(partial(plain_loop, network, dataset, recipe, device, loaders, threads, seed, rate)) as plain:
             accuracies[PLAIN].append([plain.run_epoch() for _ in range(epochs)][-1])
         tell()
         for precision in PRECISIONS:
@@ -110,7 +110,8 @@ def main() -> None:
     """Measure as the command line says, show it, and write it down where told to."""
     given = _arguments()
     device = options.device(given)
-    get_ready(device, given.threads or torch.get_num_threads())
+    threads = given.threads or torch.get_num_threads()
+    get_ready(device, threads)
     dataset = images(given.data, settings().home, given.train_images, given.test_images)
     begin, found, console = time.perf_counter(), [], Console(width=150)
     with Progress(console=Console(stderr=True), transient=True) as bars:
@@ -126,7 +127,7 @@ def main() -> None:
                 batch_size=given.batch_size,
                 seeds=given.seeds,
                 loaders=given.loaders,
-                threads=given.threads,
+                threads=threads,
                 tell=lambda: bars.advance(bar),
             )
             found.append(row)

@@ -1,8 +1,6 @@
 """The loop that researchers' repositories train with: torchvision and PIL through a DataLoader, eager, fp32."""
 
-import multiprocessing
-from collections.abc import Callable, Mapping
-from multiprocessing.connection import Connection
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -105,44 +103,6 @@ class PlainLoop:
         for name, parameter in self._network.named_parameters():
             if name in self._masks:
                 parameter.mul_(self._masks[name])
-
-
-class Apart:
-    """A plain loop in a process of its own, which keeps PyTorch as it comes: allocator, threads and all.
-
-    make: a picklable function that returns the loop. threads: of PyTorch's; None leaves them.
-    """
-
-    def __init__(self, make: Callable[[], PlainLoop], threads: int | None) -> None:
-        # Spawned: a fork of a process that has used PyTorch hangs.
-        context = multiprocessing.get_context("spawn")
-        self._ours, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, make, threads))
-        self._process.start()
-        theirs.close()
-
-    def run_epoch(self) -> float:
-        """Train one epoch, evaluate, and return the test accuracy in percent; EOFError where the loop has died."""
-        self._ours.send("epoch")
-        return float(self._ours.recv())
-
-    def __enter__(self) -> "Apart":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._ours.close()
-        self._process.join()
-
-
-def _serve(asked: Connection, make: Callable[[], PlainLoop], threads: int | None) -> None:
-    if threads:
-        torch.set_num_threads(threads)
-    loop = make()
-    try:
-        while asked.recv():
-            asked.send(loop.run_epoch())
-    except EOFError:
-        return
 
 
 def _transforms(dataset: Dataset, augmentation: str) -> tuple[Any, Any]:

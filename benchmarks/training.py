@@ -4,6 +4,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,8 +16,9 @@ from rich.progress import Progress
 from rich.table import Table
 
 from benchmarks import options
+from benchmarks.apart import Apart
 from benchmarks.options import ENLARGED
-from benchmarks.plain import Apart, PlainLoop
+from benchmarks.plain import PlainLoop
 from benchmarks.written import write
 from data.datasets import identity
 from data.loading import load_images
@@ -50,57 +52,85 @@ def _enlarged(digits: torch.Tensor) -> torch.Tensor:
     return digits.repeat_interleave(4, 1).repeat_interleave(4, 2).repeat(1, 1, 1, 3).contiguous()
 
 
+class OurLoop:
+    """Networks that the engine trains side by side in one process, as a worker does."""
+
+    def __init__(self, trainings: Sequence[Training]) -> None:
+        self._trainings = trainings
+
+    def run_epoch(self) -> float:
+        """Train one epoch of each, evaluate, and return their mean test accuracy in percent."""
+        run_epochs(self._trainings)
+        return statistics.fmean(training.history[-1].test_accuracy for training in self._trainings)
+
+
 def measure(
     network: str,
     precision: str,
     dataset: Dataset,
     device: torch.device,
     *,
+    processes: int,
     together: int,
     repetitions: int,
     batch_size: int,
     loaders: int,
-    threads: int | None = None,
+    threads: int,
     tell: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """Train by both loops in turns, an epoch each, and return what was measured.
 
-    together: networks that the engine trains side by side, whose seconds are divided by their number. One epoch of each
-    goes before the clock starts. Both begin with the same weights under the same mask, and keep the recipe's schedule.
-    The plain loop has a process of its own, without what the engine sets for its own.
+    processes: in which the engine trains, as workers do, each with its share of the threads. together: networks in each
+    of them, each of a seed of its own; the first has the weights and the mask of the plain loop's, and all keep the
+    recipe's schedule. An epoch's seconds are divided by their number. One epoch of each goes before the clock starts.
     """
     recipe = Recipe(epochs=repetitions + 1, batch_size=batch_size, precision=precision)
-    data = to_device(dataset, recipe.augmentation, device)
-    trainings = [pruned_training(network, dataset, data, recipe, seed) for seed in range(together)]
+    each = max(1, threads // processes)
+    makers = [
+        partial(our_loop, network, dataset, recipe, device, each, range(first, first + together))
+        for first in range(0, processes * together, together)
+    ]
     seconds: dict[str, list[float]] = {"plain": [], "ours": []}
-    accuracy = 0.0
-    with Apart(partial(plain_loop, network, dataset, recipe, device, loaders), threads) as plain:
+    with ExitStack() as stack:
+        plain = stack.enter_context(Apart(partial(plain_loop, network, dataset, recipe, device, loaders, threads)))
+        ours = [stack.enter_context(Apart(make)) for make in makers]
         for repetition in range(repetitions + 1):
             begin = time.perf_counter()
-            accuracy = plain.run_epoch()
+            plain_accuracy = plain.run_epoch()
             middle = time.perf_counter()
-            run_epochs(trainings)
+            for loop in ours:
+                loop.begin_epoch()
+            accuracy = statistics.fmean([loop.end_epoch() for loop in ours])
             end = time.perf_counter()
             tell()
             if repetition:
                 seconds["plain"].append(middle - begin)
-                seconds["ours"].append((end - middle) / together)
-    ours = statistics.mean(training.history[-1].test_accuracy for training in trainings)
+                seconds["ours"].append((end - middle) / (processes * together))
     ratios = [slow / fast for slow, fast in zip(seconds["plain"], seconds["ours"], strict=True)]
     count = len(dataset.train_labels)
     return {
         "network": network,
         "precision": precision,
+        "processes": processes,
         "together": together,
         "batch_size": batch_size,
         "train_images": count,
         "test_images": len(dataset.test_labels),
         "epochs": recipe.epochs,
         "loaders": loaders,
-        "plain": {**_figures(seconds["plain"], count), "test_accuracy": accuracy},
-        "ours": {**_figures(seconds["ours"], count), "test_accuracy": ours},
+        "plain": {**_figures(seconds["plain"], count), "test_accuracy": plain_accuracy},
+        "ours": {**_figures(seconds["ours"], count), "test_accuracy": accuracy},
         "ratio": {"median": statistics.median(ratios), "least": min(ratios), "most": max(ratios)},
     }
+
+
+def our_loop(
+    network: str, dataset: Dataset, recipe: Recipe, device: torch.device, threads: int, seeds: Sequence[int]
+) -> OurLoop:
+    """Return a loop of the engine over one network for each seed, for a process of its own."""
+    get_ready(device, threads)
+    data = to_device(dataset, recipe.augmentation, device)
+    return OurLoop([pruned_training(network, dataset, data, recipe, seed) for seed in seeds])
 
 
 def pruned_training(
@@ -125,10 +155,12 @@ def plain_loop(
     recipe: Recipe,
     device: torch.device,
     loaders: int,
+    threads: int,
     seed: int = 0,
     rate: float = LEARNING_RATE,
 ) -> PlainLoop:
     """Return a plain loop over the network that `pruned_training` begins with, for a process of its own."""
+    torch.set_num_threads(threads)
     # Its order and augmentation.
     torch.manual_seed(seed)
     return PlainLoop(*_pruned(network, dataset, seed), dataset, recipe, rate, device, loaders)
@@ -158,6 +190,7 @@ def table(found: Sequence[dict[str, Any]]) -> Table:
     for column in (
         "network",
         "ours in",
+        "processes",
         "side by side",
         "plain loop",
         "ours",
@@ -172,6 +205,7 @@ def table(found: Sequence[dict[str, Any]]) -> Table:
         shown.add_row(
             row["network"],
             row["precision"],
+            str(row["processes"]),
             str(row["together"]),
             f"{plain['seconds_per_epoch']:.2f} ({plain['least']:.2f}-{plain['most']:.2f})",
             f"{ours['seconds_per_epoch']:.2f} ({ours['least']:.2f}-{ours['most']:.2f})",
@@ -188,7 +222,8 @@ def main() -> None:
     given = _arguments()
     config = settings()
     device = options.device(given)
-    get_ready(device, given.threads or torch.get_num_threads())
+    threads = given.threads or torch.get_num_threads()
+    processes = given.processes or (threads if device.type == "cpu" else 1)
     dataset = images(given.data, config.home, given.train_images, given.test_images)
     begin, found = time.perf_counter(), []
     console = Console(width=150)
@@ -202,16 +237,18 @@ def main() -> None:
                 precision,
                 dataset,
                 device,
+                processes=processes,
                 together=given.together,
                 repetitions=given.repetitions,
                 batch_size=given.batch_size,
                 loaders=given.loaders,
-                threads=given.threads,
+                threads=threads,
                 tell=lambda: bars.advance(bar),
             )
             found.append(row)
     console.print(table(found))
     figures = {
+        "threads": threads,
         "seconds": round(time.perf_counter() - begin),
         "data": given.data.partition(":")[0],
         "measured": found,
@@ -223,12 +260,13 @@ def _arguments() -> argparse.Namespace:
     parser = options.parser("training", __doc__)
     options.add_networks(parser)
     options.add_precisions(parser)
-    parser.add_argument("--together", type=int, default=1, metavar="K", help="networks that ours trains side by side")
+    parser.add_argument("--processes", type=int, metavar="P", help="of ours; one per thread on a CPU, else one")
+    parser.add_argument("--together", type=int, default=1, metavar="K", help="networks side by side in each of ours")
     parser.add_argument("--repetitions", type=int, default=5, help="epochs of each that are timed")
     parser.add_argument("--batch-size", type=int, default=128)
     options.add_images(parser)
     parser.add_argument("--loaders", type=int, default=2, help="processes in which the plain loop loads images")
-    parser.add_argument("--threads", type=int, help="of PyTorch's, for both")
+    parser.add_argument("--threads", type=int, help="of PyTorch's, for the plain loop, and for all processes of ours")
     return parser.parse_args()
 
 

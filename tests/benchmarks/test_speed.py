@@ -20,7 +20,7 @@ def test_both_loops_train_the_same_network_and_learn(home: Path) -> None:
     told: list[int] = []
     row = training.measure(
         *("lenet300", "fp32", dataset, CPU),
-        **{"together": 2, "repetitions": 4, "batch_size": 16, "loaders": 0},
+        **{"processes": 2, "together": 2, "repetitions": 4, "batch_size": 16, "loaders": 0, "threads": 2},
         tell=lambda: told.append(1),
     )
     assert len(told) == row["epochs"] == 5
@@ -38,7 +38,7 @@ def test_both_ways_reach_the_same_accuracy_and_the_difference_has_its_interval(h
     told: list[int] = []
     row = parity.measure(
         *("lenet300", dataset, CPU),
-        **{"rate": 0.05, "epochs": 6, "batch_size": 16, "seeds": 2, "loaders": 0},
+        **{"rate": 0.05, "epochs": 6, "batch_size": 16, "seeds": 2, "loaders": 0, "threads": 2},
         tell=lambda: told.append(1),
     )
     assert len(told) == 6
