@@ -33,8 +33,7 @@ def speeds(file: Path, root: Path = ROOT) -> list[str]:
     ]
     for row in found["measured"]:
         ours, plain, ratio = row["ours"], row["plain"], row["ratio"]
-        count = row["processes"] * row["together"]
-        beside = f", {count} side by side" if count > 1 else ""
+        beside = f", {row['together']} side by side" if row["together"] > 1 else ""
         lines.append(
             f"| {title(row['network'])} | {row['precision']}{beside} "
             f"| {ours['images_per_second']:,.0f} | {plain['images_per_second']:,.0f} "
@@ -44,9 +43,10 @@ def speeds(file: Path, root: Path = ROOT) -> list[str]:
     on = f"{hardware}, PyTorch {found['versions']['torch']}, {found['date'][:10]}"
     epochs = f"medians over {first['epochs'] - 1} epochs of {first['train_images']:,} images ({_images(found['data'])})"
     included = f"evaluation of {first['test_images']:,} included, batches of {first['batch_size']}"
+    shared = f"ours in {first['processes']} processes at once, " if first["processes"] > 1 else ""
     networks = first["processes"] * first["together"]
     accuracy = f"accuracy after {first['epochs']} epochs, n = {networks} of ours, one from the plain loop's weights"
-    return [*lines, "", f"{on}: {epochs}, {included}; {accuracy}. [{file.name}]({file.relative_to(root)})"]
+    return [*lines, "", f"{on}: {epochs}, {shared}{included}; {accuracy}. [{file.name}]({file.relative_to(root)})"]
 
 
 def _images(data: str) -> str:
