@@ -52,7 +52,13 @@ def test_a_row_tells_ratio_spread_and_both_accuracies(tmp_path: Path) -> None:
     file.write_text(json.dumps(figures))
     _, _, row, _, note = table.speeds(file, tmp_path)
     assert row == "| ResNet-20 | bf16, 2 side by side | 3,000 | 1,000 | 3.00 (2.50-3.50) | 40.0 | 41.2 |"
-    for said in ("A processor, 2 threads", "PyTorch 9.9", "3 epochs of 2,000 images (CIFAR-10)", "ours in 2 processes at once", "n = 4 of ours"):
+    for said in (
+        "A processor, 2 threads",
+        "PyTorch 9.9",
+        "3 epochs of 2,000 images (CIFAR-10)",
+        "ours in 2 processes at once",
+        "n = 4 of ours",
+    ):
         assert said in note
 
 
