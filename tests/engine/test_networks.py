@@ -1,10 +1,7 @@
-from typing import Any
-
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch import nn
 
 from engine.architectures import NETWORKS, title
 from engine.networks import BasicBlock, GlobalAverage, build, prunable
@@ -52,34 +49,6 @@ def test_weights_follow_from_the_seed_alone(name: str) -> None:
 def test_a_network_without_a_title_goes_by_its_name() -> None:
     assert title("resnet20") == "ResNet-20"
     assert title("lenet5") == "lenet5"
-
-
-class _MixedLayouts(TorchDispatchMode):
-    """Notes the operators that take in activations of which some have channels last and some do not."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[str] = []
-        self.seen = 0
-
-    def __torch_dispatch__(self, op: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        # Of one pixel or one channel, both layouts are the same.
-        taken = [one for one in args if isinstance(one, Tensor) and one.dim() == 4 and min(one.shape[1:3]) > 1]
-        self.seen += len(taken) > 1
-        if len({one.is_contiguous(memory_format=torch.channels_last) for one in taken}) > 1:
-            self.found.append(str(op))
-        return op(*args, **(kwargs or {}))
-
-
-@pytest.mark.parametrize("name", ["resnet20", "vgg11", "mobilenet_v2"])
-def test_gradients_lie_in_memory_as_activations_do(name: str) -> None:
-    # Else operators over both take many times as long.
-    network = build(name, 3, 32, 10).to(memory_format=torch.channels_last)
-    images = torch.randn(4, 3, 32, 32).contiguous(memory_format=torch.channels_last)
-    with _MixedLayouts() as mixed:
-        network(images).sum().backward()
-    assert mixed.seen > 20
-    assert mixed.found == []
 
 
 @pytest.mark.parametrize(("stride", "widen"), [(1, 0), (2, 6), (1, 3)])

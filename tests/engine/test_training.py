@@ -1,8 +1,10 @@
 import math
+from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from engine.architectures import NETWORKS
 from engine.augment import to_device
@@ -128,6 +130,36 @@ def test_strided_depthwise_convolutions_stay_out_of_bf16_on_a_cpu() -> None:
     training.run_epoch()
     assert types == {torch.float32}
     assert names == set(training_of("mobilenet_v2").weights())
+
+
+class _MixedLayouts(TorchDispatchMode):
+    """Notes the operators that take in activations of which some have channels last and some do not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.seen = 0
+
+    def __torch_dispatch__(self, op: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        # Of one pixel or one channel, both layouts are the same.
+        taken = [one for one in args if isinstance(one, Tensor) and one.dim() == 4 and min(one.shape[1:3]) > 1]
+        self.seen += len(taken) > 1
+        if len({one.is_contiguous(memory_format=torch.channels_last) for one in taken}) > 1:
+            self.found.append(str(op))
+        return op(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("name", ["resnet20", "vgg11", "mobilenet_v2"])
+def test_gradients_lie_in_memory_as_activations_do(name: str, precision: str) -> None:
+    # Else operators over both take many times as long.
+    training = training_of(name, precision=precision)
+    training.begin_epoch()
+    with _MixedLayouts() as mixed:
+        training.step(training.sizes[0])
+        training.queue_evaluation()
+    assert mixed.seen > 20
+    assert mixed.found == []
 
 
 def test_it_learns_and_counts_percent() -> None:
