@@ -73,6 +73,11 @@ class PlainLoop:
 
     def run_epoch(self) -> float:
         """Train one epoch, evaluate, and return the test accuracy in percent."""
+        self.train_epoch()
+        return self._evaluate()
+
+    def train_epoch(self) -> None:
+        """Train one epoch."""
         for group in self._optimiser.param_groups:
             group["lr"] = self._recipe.learning_rate(self._initial, self._epoch, self._recipe.epochs)
         self._network.train()
@@ -86,7 +91,6 @@ class PlainLoop:
             self._apply_mask()
             running += loss.item()
         self._epoch += 1
-        return self._evaluate()
 
     @torch.no_grad()
     def _evaluate(self) -> float:

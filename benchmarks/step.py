@@ -1,6 +1,7 @@
 """Where the time of one training step goes, operator by operator: python -m benchmarks.step."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from benchmarks import options
 from benchmarks.options import ENLARGED
-from benchmarks.training import images, pruned_training
+from benchmarks.training import images, plain_loop, pruned_training
 from benchmarks.written import write
 from data.settings import settings
 from engine.augment import to_device
@@ -30,12 +31,29 @@ def measure(
     training = pruned_training(network, dataset, to_device(dataset, recipe.augmentation, device), recipe, seed=0)
     training.run_epoch()
     training.begin_epoch()
-    size = training.sizes[0]
+
+    def take_steps() -> None:
+        for _ in range(steps):
+            training.step(training.sizes[0])
+        training.wait()
+
+    return {"network": network, "loop": "ours", "precision": precision, **_profiled(take_steps, device, steps)}
+
+
+def measure_plain(network: str, dataset: Dataset, device: torch.device, recipe: Recipe) -> dict[str, Any]:
+    """Return the same of the plain loop, which prepares its images in the same process here."""
+    loop = plain_loop(network, dataset, recipe, device, loaders=0, threads=torch.get_num_threads())
+    loop.train_epoch()
+    steps = math.ceil(len(dataset.train_labels) / recipe.batch_size)
+    return {"network": network, "loop": "plain", "precision": "fp32", **_profiled(loop.train_epoch, device, steps)}
+
+
+def _profiled(take_steps: Callable[[], None], device: torch.device, steps: int) -> dict[str, Any]:
     activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * (device.type == "cuda")
     with profile(activities=activities) as profiled:
-        for _ in range(steps):
-            training.step(size)
-        training.wait()
+        take_steps()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
     events = profiled.key_averages()
     if device.type == "cuda":
         # The kernels themselves: the operators that launch them would count them once more.
@@ -44,26 +62,19 @@ def measure(
         took = {event.key: event.self_cpu_time_total for event in events}
     operators = {name: microseconds / 1e3 / steps for name, microseconds in took.items()}
     ordered = sorted(operators.items(), key=lambda pair: -pair[1])
-    return {
-        "network": network,
-        "precision": precision,
-        "batch_size": size,
-        "steps": steps,
-        "milliseconds": sum(operators.values()),
-        "operators": dict(ordered[:SHOWN]),
-    }
+    return {"steps": steps, "milliseconds": sum(operators.values()), "operators": dict(ordered[:SHOWN])}
 
 
 def table(found: Sequence[dict[str, Any]]) -> Table:
     """Return the operators of each network as a table, in milliseconds per step."""
     shown = Table(title="milliseconds per step, each operator by itself")
-    for column in ("network", "in", "operator", "ms", "%"):
+    for column in ("network", "loop", "in", "operator", "ms", "%"):
         shown.add_column(column, justify="right" if column in ("ms", "%") else "left")
     for row in found:
-        total = row["milliseconds"]
+        total, of = row["milliseconds"], (row["network"], row["loop"], row["precision"])
         for operator, ms in row["operators"].items():
-            shown.add_row(row["network"], row["precision"], operator[:60], f"{ms:.1f}", f"{100 * ms / total:.0f}")
-        shown.add_row(row["network"], row["precision"], "all", f"{total:.1f}", "100", end_section=True)
+            shown.add_row(*of, operator[:60], f"{ms:.1f}", f"{100 * ms / total:.0f}")
+        shown.add_row(*of, "all", f"{total:.1f}", "100", end_section=True)
     return shown
 
 
@@ -76,22 +87,27 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--data", default=ENLARGED, help=f"{ENLARGED}, or a dataset as in a study")
     parser.add_argument("--threads", type=int, default=1, help="of PyTorch's")
+    parser.add_argument("--plain", action="store_true", help="the plain loop's step too, images included")
     parser.add_argument("--system-memory", action="store_true", help="give freed memory back, as is the default")
     given = parser.parse_args()
     device = options.device(given)
     torch.set_num_threads(given.threads)
-    if not given.system_memory:
-        keep_freed_memory()
     # Enough for the steps, in batches of one size.
     dataset = images(given.data, settings().home, given.steps * given.batch_size, 100)
     console = Console(width=120)
-    found = [
-        measure(network, chosen, dataset, device, Recipe(precision=chosen, batch_size=given.batch_size), given.steps)
+    recipe = Recipe(batch_size=given.batch_size)
+    # First, for whatever is set for ours is in force from there on.
+    found = [measure_plain(network, dataset, device, recipe) for network in given.network if given.plain]
+    if not given.system_memory:
+        keep_freed_memory()
+    found += [
+        measure(network, chosen, dataset, device, recipe.model_copy(update={"precision": chosen}), given.steps)
         for network in given.network
         for chosen in given.precision
     ]
     console.print(table(found))
-    write("step", given.json, device, PACKAGES, {"system_memory": given.system_memory, "measured": found}, console)
+    figures = {"batch_size": given.batch_size, "system_memory": given.system_memory, "measured": found}
+    write("step", given.json, device, PACKAGES, figures, console)
 
 
 if __name__ == "__main__":

@@ -142,9 +142,7 @@ def measure(
         "network": network,
         "precision": recipe.precision,
         "together": together,
-        "seconds": {
-            way: {"median": statistics.median(s), "least": min(s), "most": max(s)} for way, s in seconds.items()
-        },
+        "seconds": {way: _figures(values) for way, values in seconds.items()},
         "failed": failed,
     }
 

@@ -137,10 +137,15 @@ def test_ways_are_timed_in_turns_and_one_that_fails_says_why(home: Path, monkeyp
 
 
 def test_a_profile_tells_the_time_of_a_step_by_operator(home: Path) -> None:
-    dataset = training.images(ENLARGED, home, 64, 10)
-    row = step.measure("lenet300", "fp32", dataset, CPU, Recipe(batch_size=32), 2)
-    times = list(row["operators"].values())
-    assert times == sorted(times, reverse=True)
-    assert 0 < sum(times) <= row["milliseconds"]
-    assert any("addmm" in operator for operator in row["operators"])
-    assert step.table([row]).row_count == len(times) + 1
+    dataset, recipe = training.images(ENLARGED, home, 64, 10), Recipe(batch_size=32)
+    plain = step.measure_plain("lenet300", dataset, CPU, recipe)
+    ours = step.measure("lenet300", "fp32", dataset, CPU, recipe, 2)
+    for row in (plain, ours):
+        times = list(row["operators"].values())
+        assert times == sorted(times, reverse=True)
+        assert 0 < sum(times) <= row["milliseconds"]
+        assert row["steps"] == 2
+    assert any("addmm" in operator for operator in ours["operators"])
+    # What prepares images in the midst of training.
+    assert any("DataLoader" in operator for operator in plain["operators"])
+    assert step.table([plain, ours]).row_count == len(plain["operators"]) + len(ours["operators"]) + 2
