@@ -30,6 +30,9 @@ from engine.training import Training
 PACKAGES = ("torch",)
 EAGER = "eager, one after the other"
 
+# Allowed of one function: each network, of each shape, in training and in evaluation.
+COMPILATIONS = 1_000
+
 # Trains one epoch of each network.
 Epoch = Callable[[], None]
 
@@ -91,7 +94,7 @@ def ways(network: str, dataset: Dataset, device: torch.device, recipe: Recipe, t
         trainings = [pruned_training(network, dataset, data, recipe, seed, graphs) for seed in range(together)]
         if compiled:
             for training in trainings:
-                training.network.compile()
+                compile_whole(training.network)
         return trainings
 
     def in_turn(trainings: list[Training]) -> Epoch:
@@ -115,6 +118,15 @@ def ways(network: str, dataset: Dataset, device: torch.device, recipe: Recipe, t
         found["stacked by the engine"] = at_once([stackable, *made()[1:]])
     found["stacked (vmap)"] = Stacked([training.network for training in made()], data, recipe).run_epoch
     return found
+
+
+def compile_whole(network: nn.Module, backend: str | Callable[..., Any] = "inductor") -> None:
+    """Have a network compiled as one graph for each shape of its input; backend: as `torch.compile` takes it.
+
+    `Module.compile` would leave out the loop of an `nn.Sequential`, and compile its parts one by one until it gives up.
+    """
+    torch._dynamo.config.recompile_limit = torch._dynamo.config.accumulated_recompile_limit = COMPILATIONS
+    network.forward = torch.compile(network.forward, dynamic=False, backend=backend)
 
 
 def measure(

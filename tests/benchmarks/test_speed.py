@@ -1,5 +1,6 @@
 """The benchmarks of training: both sides train the same, and the arithmetic is right, whatever the figures are."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from benchmarks import floor, overhead, paper_cost, parity, step, training, ways
 from benchmarks.options import ENLARGED
 from benchmarks.plain import PlainLoop
 from engine.augment import to_device
+from engine.networks import build
 from engine.spec import Recipe
 
 CPU = torch.device("cpu")
@@ -134,6 +136,24 @@ def test_ways_are_timed_in_turns_and_one_that_fails_says_why(home: Path, monkeyp
     assert list(row["seconds"]) == [ways.EAGER]
     assert row["failed"] == {"compiled": "RuntimeError: no compiler here"}
     assert ways.table([row]).row_count == 2
+
+
+def test_what_is_compiled_is_the_whole_network() -> None:
+    graphs: list[torch.fx.GraphModule] = []
+
+    def backend(graph: torch.fx.GraphModule, given: object) -> Callable[..., object]:
+        graphs.append(graph)
+        return graph.forward
+
+    network, images = build("resnet20", 3, 32, 10).eval(), torch.randn(2, 3, 32, 32)
+    expected = network(images)
+    ways.compile_whole(network, backend)
+    assert torch.equal(network(images), expected)
+    [graph] = graphs
+    # 19 convolutions with batch norm, and the linear layer.
+    called = [str(node.target) for node in graph.graph.nodes]
+    assert sum("conv2d" in target for target in called) == 19
+    assert sum("linear" in target for target in called) == 1
 
 
 def test_a_profile_tells_the_time_of_a_step_by_operator(home: Path) -> None:
