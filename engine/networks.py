@@ -47,7 +47,7 @@ class GlobalAverage(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Average over height and width."""
-        # As in the shortcut: the gradient has the layout of x.
+        # As in the shortcut: a gradient with channels last.
         return x.permute(0, 2, 3, 1).mean((1, 2))
 
 
