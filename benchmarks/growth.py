@@ -17,7 +17,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from benchmarks import made_world, options, surroundings, workers
-from benchmarks.written import write
+from benchmarks.written import spread, write
 from engine import paper
 from engine.overlap import overlap_counts
 from engine.spec import Study, parse_study
@@ -176,7 +176,7 @@ def _row(size: float, taken: Sequence[tuple[float, int]]) -> dict[str, Any]:
     return {
         "size": size,
         "work": work,
-        "seconds": {"median": median, "least": min(seconds), "most": max(seconds)},
+        "seconds": spread(seconds),
         "per_second": work / median,
     }
 

@@ -37,7 +37,9 @@ def measure(
             training.step(training.sizes[0])
         training.wait()
 
-    return {"network": network, "loop": "ours", "precision": precision, **_profiled(take_steps, device, steps)}
+    found = _profiled(take_steps, device, steps)
+    training.close()
+    return {"network": network, "loop": "ours", "precision": precision, **found}
 
 
 def measure_plain(network: str, dataset: Dataset, device: torch.device, recipe: Recipe) -> dict[str, Any]:

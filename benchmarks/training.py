@@ -19,7 +19,7 @@ from benchmarks import options
 from benchmarks.apart import Apart
 from benchmarks.options import ENLARGED
 from benchmarks.plain import PlainLoop
-from benchmarks.written import write
+from benchmarks.written import spread, write
 from data.datasets import identity
 from data.loading import load_images
 from data.settings import settings
@@ -120,7 +120,7 @@ def measure(
         "loaders": loaders,
         "plain": {**_figures(seconds["plain"], count), "test_accuracy": plain_accuracy},
         "ours": {**_figures(seconds["ours"], count), "test_accuracy": accuracy},
-        "ratio": {"median": statistics.median(ratios), "least": min(ratios), "most": max(ratios)},
+        "ratio": spread(ratios),
     }
 
 
@@ -175,13 +175,9 @@ def _pruned(name: str, dataset: Dataset, seed: int) -> tuple[torch.nn.Module, di
 
 
 def _figures(seconds: Sequence[float], images: int) -> dict[str, float]:
-    median = statistics.median(seconds)
-    return {
-        "seconds_per_epoch": median,
-        "least": min(seconds),
-        "most": max(seconds),
-        "images_per_second": images / median,
-    }
+    found = spread(seconds)
+    median = found.pop("median")
+    return {"seconds_per_epoch": median, **found, "images_per_second": images / median}
 
 
 def table(found: Sequence[dict[str, Any]]) -> Table:

@@ -2,9 +2,9 @@
 
 import argparse
 import copy
-import statistics
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -17,7 +17,7 @@ from torch.func import functional_call
 
 from benchmarks import options
 from benchmarks.training import LEARNING_RATE, images, pruned_training
-from benchmarks.written import write
+from benchmarks.written import spread, write
 from data.settings import settings
 from engine.augment import DeviceData, Feed, to_device
 from engine.dataset import Dataset
@@ -86,14 +86,18 @@ def _stack(tensors: Sequence[Tensor]) -> Tensor:
     return torch.stack([tensor.detach() for tensor in tensors])
 
 
-def ways(network: str, dataset: Dataset, device: torch.device, recipe: Recipe, together: int) -> dict[str, Epoch]:
-    """Return the ways that there are on a device, each with networks of its own."""
+def ways(
+    network: str, dataset: Dataset, device: torch.device, recipe: Recipe, together: int, opened: ExitStack
+) -> dict[str, Epoch]:
+    """Return the ways that there are on a device, each with networks of its own, which end with what is opened."""
     data = to_device(dataset, recipe.augmentation, device)
 
     def made(graphs: bool = False, compiled: bool = False) -> list[Training]:
         trainings = [pruned_training(network, dataset, data, recipe, seed, graphs) for seed in range(together)]
-        if compiled:
-            for training in trainings:
+        for training in trainings:
+            # What one case recorded on a GPU must not lie there in the next.
+            opened.callback(training.close)
+            if compiled:
                 compile_whole(training.network)
         return trainings
 
@@ -135,32 +139,29 @@ def measure(
     """Return seconds per network and epoch of each way, in turns; of one that fails, why."""
     seconds: dict[str, list[float]] = {}
     failed: dict[str, str] = {}
-    found = ways(network, dataset, device, recipe, together)
-    for repetition in range(repetitions + 1):
-        for way, epoch in found.items():
-            if way in failed:
-                continue
-            begin = time.perf_counter()
-            try:
-                epoch()
-                if device.type == "cuda":
-                    torch.cuda.synchronize(device)
-            except Exception as error:  # A way that is not to be had here is part of the answer.
-                failed[way] = f"{type(error).__name__}: {error}"[:200]
-                continue
-            if repetition:
-                seconds.setdefault(way, []).append((time.perf_counter() - begin) / together)
+    with ExitStack() as opened:
+        found = ways(network, dataset, device, recipe, together, opened)
+        for repetition in range(repetitions + 1):
+            for way, epoch in found.items():
+                if way in failed:
+                    continue
+                begin = time.perf_counter()
+                try:
+                    epoch()
+                    if device.type == "cuda":
+                        torch.cuda.synchronize(device)
+                except Exception as error:  # A way that is not to be had here is part of the answer.
+                    failed[way] = f"{type(error).__name__}: {error}"[:200]
+                    continue
+                if repetition:
+                    seconds.setdefault(way, []).append((time.perf_counter() - begin) / together)
     return {
         "network": network,
         "precision": recipe.precision,
         "together": together,
-        "seconds": {way: _figures(values) for way, values in seconds.items()},
+        "seconds": {way: spread(values) for way, values in seconds.items()},
         "failed": failed,
     }
-
-
-def _figures(values: Sequence[float]) -> dict[str, float]:
-    return {"median": statistics.median(values), "least": min(values), "most": max(values)}
 
 
 def table(found: Sequence[dict[str, Any]]) -> Table:

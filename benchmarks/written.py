@@ -1,6 +1,7 @@
-"""Writing down what a benchmark measured, with when and on what."""
+"""Writing down what a benchmark measured, with its spread, when and on what."""
 
 import json
+import statistics
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -11,6 +12,11 @@ import torch
 from rich.console import Console
 
 from benchmarks.machine import ROOT, stamp
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Return the median of some values, the least and the most."""
+    return {"median": statistics.median(values), "least": min(values), "most": max(values)}
 
 
 def write(

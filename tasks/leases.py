@@ -149,8 +149,8 @@ def claim_alike(
 
     Those that were begun before come first, as many as fit, shared with the idle workers. Then others, as many as are
     fastest: at first a fair share among all that live; to join those in training whatever is left, also shared with the
-    idle, unless a stage of another shape has waited longer. The messages of those taken are still on
-    their way, and find them claimed.
+    idle, unless a stage of another shape has waited longer. The messages of those taken are still on their way, and
+    find them claimed.
     """
     spec = stage.model_dump_json()
     place = worker, host, device, _ms(lease)

@@ -1,6 +1,7 @@
 """The benchmarks of training: both sides train the same, and the arithmetic is right, whatever the figures are."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -107,7 +108,7 @@ def test_the_paper_costs_less_the_more_of_its_equal_work_is_done_once() -> None:
 def test_networks_stacked_into_one_learn_like_those_trained_one_by_one(home: Path) -> None:
     dataset = training.images(ENLARGED, home, 256, 100)
     recipe = Recipe(epochs=3, batch_size=16, augmentation="none")
-    found = ways.ways("lenet300", dataset, CPU, recipe, 2)
+    found = ways.ways("lenet300", dataset, CPU, recipe, 2, ExitStack())
     stacked = found["stacked (vmap)"].__self__
     assert "stacked by the engine" in found
     before = {name: tensor.detach().clone() for name, tensor in stacked._parameters.items()}
