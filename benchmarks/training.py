@@ -32,7 +32,7 @@ from engine.plan import Images
 from engine.seeds import global_seed
 from engine.spec import Recipe
 from engine.together import run_epochs
-from engine.training import Schedule, Training
+from engine.training import Diverged, Schedule, Training
 
 PACKAGES = ("torch", "torchvision", "pillow")
 SPARSITY = 0.8
@@ -59,9 +59,13 @@ class OurLoop:
         self._trainings = trainings
 
     def run_epoch(self) -> float:
-        """Train one epoch of each, evaluate, and return their mean test accuracy in percent."""
-        run_epochs(self._trainings)
-        return statistics.fmean(training.history[-1].test_accuracy for training in self._trainings)
+        """Train one epoch of each, evaluate, and return their mean test accuracy in percent; Diverged where one does."""
+        accuracies = []
+        for outcome in run_epochs(self._trainings):
+            if isinstance(outcome, Diverged):
+                raise outcome
+            accuracies.append(outcome.test_accuracy)
+        return statistics.fmean(accuracies)
 
 
 def measure(
