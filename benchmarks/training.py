@@ -59,7 +59,7 @@ class OurLoop:
         self._trainings = trainings
 
     def run_epoch(self) -> float:
-        """Train one epoch of each, evaluate, and return their mean test accuracy in percent; Diverged where one does."""
+        """Train an epoch of each, evaluate, and return their mean test accuracy in percent; Diverged where one does."""
         accuracies = []
         for outcome in run_epochs(self._trainings):
             if isinstance(outcome, Diverged):
