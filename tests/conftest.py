@@ -1,14 +1,20 @@
 """What every test may use."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from redis import Redis
 
 from data.settings import ALLOWED, settings
 from tasks.broker import serving
 from tests.machine import Machine
+
+# Side by side, tests have a core each: threads beyond it would wait for each other, and take ten times as long.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    torch.set_num_threads(1)
 
 
 @pytest.fixture
