@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine import precision
+from engine import convolutions, precision
 from engine.admm import AdmmPenalty
 from engine.augment import DeviceData, Feed
 from engine.flat import FlatParameters
@@ -68,7 +68,7 @@ class Training:
         self.history: list[Epoch] = []
         self.penalty: AdmmPenalty | None = None
         self.network = network
-        precision.prepare(network, schedule.recipe.precision, data.device)
+        convolutions.prepare(network, schedule.recipe.precision, data.device)
         self._data = data
         self._feed = Feed(data, schedule.recipe.batch_size)
         self.flat = FlatParameters(network)

@@ -8,9 +8,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from engine.architectures import NETWORKS
 from engine.augment import to_device
+from engine.convolutions import FullPrecisionConv2d
 from engine.masks import magnitude_mask
 from engine.networks import build, prunable
-from engine.precision import FullPrecisionConv2d
 from engine.seeds import global_seed
 from engine.spec import Recipe
 from engine.together import Outcome, train
@@ -103,7 +103,7 @@ def test_a_mask_given_over_nonzero_weights_zeroes_them_from_the_start() -> None:
             assert (tensor == 0).float().mean() > 0.85
 
 
-@pytest.mark.parametrize("name", ["lenet300", "resnet20", "mobilenet_v2"])
+@pytest.mark.parametrize("name", ["lenet300", "resnet20", "vgg11", "mobilenet_v2"])
 def test_resumed_training_equals_uninterrupted_bit_for_bit(name: str) -> None:
     torch.set_num_threads(1)
     whole = run(training_of(name, epochs=3))
@@ -158,7 +158,7 @@ def test_gradients_lie_in_memory_as_activations_do(name: str, precision: str) ->
     with _MixedLayouts() as mixed:
         training.step(training.sizes[0])
         training.queue_evaluation()
-    assert mixed.seen > 20
+    assert mixed.seen > 15
     assert mixed.found == []
 
 
