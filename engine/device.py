@@ -10,7 +10,7 @@ from engine.room import STREAMS
 
 # Of glibc's malloc.h: above the one size a block comes straight from the system, above the other free memory goes back.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-LARGEST = 2**30
+LARGEST, NEVER = 2**30, -1
 
 
 def get_ready(device: torch.device, threads: int) -> None:
@@ -38,7 +38,8 @@ def keep_freed_memory() -> bool:
     if platform.libc_ver()[0] != "glibc":
         return False
     libc = ctypes.CDLL(None)
-    return all(libc.mallopt(option, LARGEST) == 1 for option in (M_MMAP_THRESHOLD, M_TRIM_THRESHOLD))
+    options = {M_MMAP_THRESHOLD: LARGEST, M_TRIM_THRESHOLD: NEVER}
+    return all(libc.mallopt(option, value) == 1 for option, value in options.items())
 
 
 def ran_out_of_memory(error: BaseException) -> bool:
