@@ -3,7 +3,7 @@
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +15,16 @@ BEGIN, END = "<!-- speeds: python -m benchmarks.table -->", "<!-- end of speeds 
 
 
 def latest(results: Path) -> list[Path]:
-    """Return the newest training results of each kind of device, by the date in their names."""
+    """Return the newest training results of each hardware, by the dates in their names, GPUs before CPUs."""
     newest: dict[str, Path] = {}
-    for file in sorted(results.glob("training-*.json")):
-        newest[file.name.split("-")[1]] = file
+    for file in sorted(results.glob("training-*.json"), reverse=True):
+        newest.setdefault(_hardware(_read(file)), file)
     return list(newest.values())
 
 
 def speeds(file: Path, root: Path = ROOT) -> list[str]:
     """Return the lines of Markdown that show one file of results."""
-    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    hardware = found["device"] if found["device"] != "cpu" else f"{found['cpu']}, {found['threads']} threads"
+    found = _read(file)
     first = found["measured"][0]
     lines = [
         "| network | in | ours, images/s | plain loop, images/s | ratio (least-most) | test accuracy %, ours | plain |",
@@ -40,7 +39,7 @@ def speeds(file: Path, root: Path = ROOT) -> list[str]:
             f"| {ratio['median']:.2f} ({ratio['least']:.2f}-{ratio['most']:.2f}) "
             f"| {ours['test_accuracy']:.1f} | {plain['test_accuracy']:.1f} |"
         )
-    on = f"{hardware}, PyTorch {found['versions']['torch']}, {found['date'][:10]}"
+    on = f"{_hardware(found)}, PyTorch {found['versions']['torch']}, {found['date'][:10]}"
     epochs = f"medians over {first['epochs'] - 1} epochs of {first['train_images']:,} images ({_images(found['data'])})"
     included = f"evaluation of {first['test_images']:,} included, batches of {first['batch_size']}"
     shared = f"ours in {first['processes']} processes at once, " if first["processes"] > 1 else ""
@@ -49,8 +48,23 @@ def speeds(file: Path, root: Path = ROOT) -> list[str]:
     return [*lines, "", f"{on}: {epochs}, {shared}{included}; {accuracy}. [{file.name}]({file.relative_to(root)})"]
 
 
+def _read(file: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return found
+
+
+def _hardware(found: Mapping[str, Any]) -> str:
+    return found["device"] if found["device"] != "cpu" else f"{found['cpu']}, {found['threads']} threads"
+
+
 def _images(data: str) -> str:
     return {"digits32": "digits enlarged to 32 x 32", "folder": "CIFAR-10"}.get(data, data)
+
+
+def shown(results: Path, root: Path = ROOT) -> list[str]:
+    """Return the lines of all tables, the notes between them set apart."""
+    tables = [speeds(file, root) for file in latest(results)]
+    return [line for number, lines in enumerate(tables) for line in ([""] if number else []) + lines]
 
 
 def written(readme: str, lines: Sequence[str]) -> str:
@@ -68,7 +82,7 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="change nothing; exit with 1 where it is out of date")
     given = parser.parse_args()
     readme = README.read_text(encoding="utf-8")
-    fresh = written(readme, [line for file in latest(RESULTS) for line in speeds(file)])
+    fresh = written(readme, shown(RESULTS))
     if given.check:
         sys.exit(fresh != readme)
     README.write_text(fresh, encoding="utf-8")

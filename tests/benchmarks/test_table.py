@@ -10,17 +10,26 @@ from benchmarks import table
 
 def test_the_readme_shows_the_latest_results() -> None:
     readme = table.README.read_text(encoding="utf-8")
-    lines = [line for file in table.latest(table.RESULTS) for line in table.speeds(file)]
+    lines = table.shown(table.RESULTS)
     assert len(lines) > 4
     assert table.written(readme, lines) == readme, "run: python -m benchmarks.table"
 
 
-def test_the_newest_of_each_device_is_shown(tmp_path: Path) -> None:
-    for name in ("training-cpu-2026-01-02", "training-cpu-2026-03-01", "training-cuda-2026-02-01", "pages-2026-09-09"):
-        (tmp_path / f"{name}.json").touch()
+def test_the_newest_of_each_hardware_is_shown(tmp_path: Path) -> None:
+    old, new, other = ({"device": "cpu", "cpu": name, "threads": 2} for name in ("slow", "slow", "fast"))
+    gpu = {"device": "NVIDIA H200", "cpu": "fast", "threads": 8}
+    for name, about in (
+        ("training-cpu-2026-01-02", old),
+        ("training-cpu-2026-03-01", new),
+        ("training-cpu-2026-02-01", other),
+        ("training-cuda-2026-02-01", gpu),
+        ("pages-2026-09-09", other),
+    ):
+        (tmp_path / f"{name}.json").write_text(json.dumps(about))
     assert [file.name for file in table.latest(tmp_path)] == [
-        "training-cpu-2026-03-01.json",
         "training-cuda-2026-02-01.json",
+        "training-cpu-2026-03-01.json",
+        "training-cpu-2026-02-01.json",
     ]
 
 

@@ -51,9 +51,13 @@ def layers(channels: tuple[int, int], size: tuple[int, int]) -> tuple[nn.Conv2d,
     return plain, wide, images
 
 
+@pytest.mark.parametrize("able", [False, True])
 @pytest.mark.parametrize("channels", [NARROW, LARGE])
 @pytest.mark.parametrize("size", SIZES)
-def test_a_wide_convolution_is_a_convolution(channels: tuple[int, int], size: tuple[int, int]) -> None:
+def test_a_wide_convolution_is_a_convolution(
+    channels: tuple[int, int], size: tuple[int, int], able: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(convolutions, "_cpu_has", lambda feature: able)
     plain, wide, images = layers(channels, size)
     found = outcome(wide, images, "fp32")
     for one, expected in zip(found, outcome(plain, images, "fp32"), strict=True):
@@ -61,13 +65,13 @@ def test_a_wide_convolution_is_a_convolution(channels: tuple[int, int], size: tu
     assert all(one.is_contiguous(memory_format=torch.channels_last) for one in found[:2])
 
 
-@pytest.mark.parametrize("amx", [False, True])
+@pytest.mark.parametrize("able", [False, True])
 @pytest.mark.parametrize("channels", [NARROW, LARGE])
 @pytest.mark.parametrize("size", SIZES)
 def test_in_bf16_it_strays_no_further_from_fp32_than_a_convolution_does(
-    channels: tuple[int, int], size: tuple[int, int], amx: bool, monkeypatch: pytest.MonkeyPatch
+    channels: tuple[int, int], size: tuple[int, int], able: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(convolutions, "_has_amx", lambda: amx)
+    monkeypatch.setattr(convolutions, "_cpu_has", lambda feature: able)
     plain, wide, images = layers(channels, size)
     exact, rough = outcome(copy.deepcopy(plain), images, "fp32"), outcome(plain, images, "bf16")
     for whole, expected, found in zip(exact, rough, outcome(wide, images, "bf16"), strict=True):
@@ -75,16 +79,16 @@ def test_in_bf16_it_strays_no_further_from_fp32_than_a_convolution_does(
         assert float((found - whole).norm()) <= 1.2 * float((expected - whole).norm())
 
 
-@pytest.mark.parametrize("amx", [False, True])
+@pytest.mark.parametrize("able", [False, True])
 def test_in_bf16_products_take_the_place_of_large_convolutions_where_there_is_amx(
-    amx: bool, monkeypatch: pytest.MonkeyPatch
+    able: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(convolutions, "_has_amx", lambda: amx)
+    monkeypatch.setattr(convolutions, "_cpu_has", lambda feature: able)
     _, wide, images = layers(LARGE, (4, 4))
     with _Operators() as seen:
         outcome(wide, images, "bf16")
-    assert ("aten.convolution.default" in seen.names) is not amx
-    assert ("aten.index_select.default" in seen.names) is amx
+    assert ("aten.convolution.default" in seen.names) is not able
+    assert ("aten.index_select.default" in seen.names) is able
 
 
 @pytest.mark.parametrize("within", ["fp32", "bf16"])
