@@ -51,6 +51,10 @@ class Stacked:
         self._parameters = {name: _stack([own[name] for own, _ in states]).requires_grad_() for name in states[0][0]}
         self._buffers = {name: _stack([own[name] for _, own in states]) for name in states[0][1]}
         self._base = copy.deepcopy(networks[0]).to("meta").train()
+        for module in self._base.modules():
+            if isinstance(module, nn.Conv2d):
+                # As PyTorch has them: vmap knows no others.
+                module.__class__ = nn.Conv2d
         self._optimiser = torch.optim.SGD(
             list(self._parameters.values()),
             lr=LEARNING_RATE,

@@ -125,6 +125,18 @@ def test_networks_stacked_into_one_learn_like_those_trained_one_by_one(home: Pat
     assert all(tensor.shape == before[name].shape for name, tensor in stacked._parameters.items())
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated:DeprecationWarning")
+def test_convolutions_that_vmap_does_not_know_are_stacked_as_pytorch_has_them(home: Path) -> None:
+    dataset = training.images("digits", home, 40, 10)
+    recipe = Recipe(epochs=3, batch_size=20, augmentation="none")
+    with ExitStack() as opened:
+        stacked = ways.ways("vgg11", dataset, CPU, recipe, 2, opened)["stacked (vmap)"].__self__
+        before = stacked._parameters["conv8.weight"].detach().clone()
+        stacked.run_epoch()
+    assert stacked._parameters["conv8.weight"].isfinite().all()
+    assert not torch.equal(stacked._parameters["conv8.weight"], before)
+
+
 def test_ways_are_timed_in_turns_and_one_that_fails_says_why(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail() -> None:
         raise RuntimeError("no compiler here")
