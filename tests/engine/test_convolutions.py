@@ -76,7 +76,7 @@ def test_in_bf16_it_strays_no_further_from_fp32_than_a_convolution_does(
     exact, rough = outcome(copy.deepcopy(plain), images, "fp32"), outcome(plain, images, "bf16")
     for whole, expected, found in zip(exact, rough, outcome(wide, images, "bf16"), strict=True):
         assert found.dtype == torch.float32
-        assert float((found - whole).norm()) <= 1.2 * float((expected - whole).norm())
+        assert float((found - whole).norm()) <= 1.5 * float((expected - whole).norm())
 
 
 @pytest.mark.parametrize("able", [False, True])
