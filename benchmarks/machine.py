@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+# Of a processor, in the system's words: what decides how fast it multiplies matrices.
+FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
 PACKAGES = ("streamlit", "altair", "duckdb", "pandas", "playwright")
 
 
@@ -18,11 +20,21 @@ def stamp(command: str, packages: Sequence[str] = PACKAGES) -> dict[str, object]
 
 
 def described(packages: Sequence[str] = PACKAGES) -> dict[str, object]:
-    """Return the processor, its cores, and the versions of what counts for speed."""
-    model = platform.processor() or platform.machine()
+    """Return the processor, its features and cores, and the versions of what counts for speed."""
+    model, flags = platform.processor() or platform.machine(), ""
     info = Path("/proc/cpuinfo")
     if info.exists():
-        names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if "model name" in line]
-        model = names[0] if names else model
+        # Of the first core; on other processors than x86 some fields are missing.
+        fields = dict(reversed([_field(line) for line in info.read_text().splitlines()]))
+        model, flags = fields.get("model name", model), fields.get("flags", "")
+    features = [feature for feature in FEATURES if feature in flags.split()]
     versions = {name: importlib.metadata.version(name) for name in packages}
-    return {"cpu": model, "cores": os.cpu_count(), "python": platform.python_version(), "versions": versions}
+    return {
+        **{"cpu": model, "features": features, "cores": os.cpu_count()},
+        **{"python": platform.python_version(), "versions": versions},
+    }
+
+
+def _field(line: str) -> tuple[str, str]:
+    name, _, value = line.partition(":")
+    return name.strip(), value.strip()

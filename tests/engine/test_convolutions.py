@@ -1,4 +1,5 @@
 import copy
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -17,15 +18,34 @@ NARROW, LARGE = (6, 10), (192, 160)
 SIZES = [(1, 1), (1, 2), (2, 1), (2, 2), (1, 4), (3, 4), (4, 4), (5, 4)]
 
 
+# Of a network with 3 channels: how many convolutions of each kind a CPU trains it with.
+KINDS = {
+    ("resnet20", "fp32"): {"Conv2d": 2, "WideConv2d": 17},
+    ("resnet20", "bf16"): {"Conv2d": 2, "WideConv2d": 17},
+    ("vgg11", "fp32"): {"WideConv2d": 8},
+    ("vgg11", "bf16"): {"WideConv2d": 8},
+    ("mobilenet_v2", "fp32"): {"Conv2d": 51, "WideConv2d": 1},
+    ("mobilenet_v2", "bf16"): {"Conv2d": 48, "WideConv2d": 1, "FullPrecisionConv2d": 3},
+}
+
+
+@pytest.fixture(params=[False, True], ids=["without", "with"])
+def able(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether the CPU has what `WideConv2d` asks for; each machine tests both."""
+    monkeypatch.setattr(convolutions, "_cpu_has", lambda feature: request.param)
+    return bool(request.param)
+
+
 class _Operators(TorchDispatchMode):
-    """Notes the names of all operators."""
+    """Notes the names of all operators, and whether what they first take in has channels last."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.names: set[str] = set()
+        self.channels_last: dict[str, bool] = {}
 
     def __torch_dispatch__(self, op: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.names.add(str(op))
+        first = args[0] if args and isinstance(args[0], Tensor) else None
+        self.channels_last[str(op)] = first is not None and first.stride(1) == 1
         return op(*args, **(kwargs or {}))
 
 
@@ -51,13 +71,10 @@ def layers(channels: tuple[int, int], size: tuple[int, int]) -> tuple[nn.Conv2d,
     return plain, wide, images
 
 
-@pytest.mark.parametrize("able", [False, True])
+@pytest.mark.usefixtures("able")
 @pytest.mark.parametrize("channels", [NARROW, LARGE])
 @pytest.mark.parametrize("size", SIZES)
-def test_a_wide_convolution_is_a_convolution(
-    channels: tuple[int, int], size: tuple[int, int], able: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(convolutions, "_cpu_has", lambda feature: able)
+def test_a_wide_convolution_is_a_convolution(channels: tuple[int, int], size: tuple[int, int]) -> None:
     plain, wide, images = layers(channels, size)
     found = outcome(wide, images, "fp32")
     for one, expected in zip(found, outcome(plain, images, "fp32"), strict=True):
@@ -65,13 +82,12 @@ def test_a_wide_convolution_is_a_convolution(
     assert all(one.is_contiguous(memory_format=torch.channels_last) for one in found[:2])
 
 
-@pytest.mark.parametrize("able", [False, True])
+@pytest.mark.usefixtures("able")
 @pytest.mark.parametrize("channels", [NARROW, LARGE])
 @pytest.mark.parametrize("size", SIZES)
 def test_in_bf16_it_strays_no_further_from_fp32_than_a_convolution_does(
-    channels: tuple[int, int], size: tuple[int, int], able: bool, monkeypatch: pytest.MonkeyPatch
+    channels: tuple[int, int], size: tuple[int, int]
 ) -> None:
-    monkeypatch.setattr(convolutions, "_cpu_has", lambda feature: able)
     plain, wide, images = layers(channels, size)
     exact, rough = outcome(copy.deepcopy(plain), images, "fp32"), outcome(plain, images, "bf16")
     for whole, expected, found in zip(exact, rough, outcome(wide, images, "bf16"), strict=True):
@@ -79,41 +95,31 @@ def test_in_bf16_it_strays_no_further_from_fp32_than_a_convolution_does(
         assert float((found - whole).norm()) <= 1.5 * float((expected - whole).norm())
 
 
-@pytest.mark.parametrize("able", [False, True])
-def test_in_bf16_products_take_the_place_of_large_convolutions_where_there_is_amx(
-    able: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(convolutions, "_cpu_has", lambda feature: able)
+def test_a_large_weight_over_few_pixels_is_not_left_to_onednn_as_it_lies(able: bool) -> None:
     _, wide, images = layers(LARGE, (4, 4))
-    with _Operators() as seen:
-        outcome(wide, images, "bf16")
-    assert ("aten.convolution.default" in seen.names) is not able
-    assert ("aten.index_select.default" in seen.names) is able
+    with _Operators() as in_fp32:
+        outcome(wide, images, "fp32")
+    assert in_fp32.channels_last["aten.convolution.default"] is not able
+    with _Operators() as in_bf16:
+        outcome(wide, images.detach(), "bf16")
+    assert ("aten.convolution.default" in in_bf16.channels_last) is not able
+    assert ("aten.index_select.default" in in_bf16.channels_last) is able
 
 
-@pytest.mark.parametrize("within", ["fp32", "bf16"])
-@pytest.mark.parametrize("name", ["resnet20", "vgg11", "mobilenet_v2"])
+@pytest.mark.parametrize(("name", "within"), KINDS)
 def test_a_cpu_gets_its_own_convolutions_and_weights_keep_their_names(name: str, within: str) -> None:
     network = build(name, 3, 32, 10)
     names = list(network.state_dict())
     prepare(network, within, CPU)
     assert list(network.state_dict()) == names
-    kinds = {
-        kind: [m for m in network.modules() if type(m) is kind] for kind in (nn.Conv2d, WideConv2d, FullPrecisionConv2d)
-    }
-    assert all(m.kernel_size == (3, 3) and m.stride == (1, 1) and m.groups == 1 for m in kinds[WideConv2d])
-    assert all(m.groups > 1 and max(m.stride) > 1 for m in kinds[FullPrecisionConv2d])
-    found = {kind.__name__: len(of) for kind, of in kinds.items() if of}
-    assert (
-        found
-        == {
-            "resnet20": {"Conv2d": 2, "WideConv2d": 17},
-            "vgg11": {"WideConv2d": 8},
-            "mobilenet_v2": {"Conv2d": 51, "WideConv2d": 1}
-            if within == "fp32"
-            else {"Conv2d": 48, "WideConv2d": 1, "FullPrecisionConv2d": 3},
-        }[name]
-    )
+    found = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
+    for module in found:
+        if isinstance(module, WideConv2d):
+            assert (module.kernel_size, module.stride, module.groups) == ((3, 3), (1, 1), 1)
+        elif isinstance(module, FullPrecisionConv2d):
+            assert module.groups > 1
+            assert max(module.stride) > 1
+    assert Counter(type(module).__name__ for module in found) == KINDS[name, within]
 
 
 @pytest.mark.parametrize(
