@@ -3,7 +3,8 @@ FROM python:3.11-slim-bookworm
 
 ENV PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
-    TICKETSCOPE_HOME=/var/lib/ticketscope
+    TICKETSCOPE_HOME=/var/lib/ticketscope \
+    NUMBA_CACHE_DIR=/var/lib/ticketscope/numba
 
 WORKDIR /opt/ticketscope
 

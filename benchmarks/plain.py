@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from engine.dataset import Dataset
+from engine.norms import ClampedNorm2d
 from engine.spec import Recipe
 from engine.vision import torchvision
 
@@ -32,6 +33,16 @@ class Pictures(TorchDataset[tuple[Tensor, int]]):
         return self._transform(image), self._labels[index]
 
 
+def as_pytorch_has_it(network: nn.Module) -> nn.Module:
+    """Return a network that computes by PyTorch's own layers again, whatever ours do in their place."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            module.__class__ = nn.Conv2d
+        elif isinstance(module, ClampedNorm2d):
+            module.fused = False
+    return network
+
+
 class PlainLoop:
     """One network trained under a mask that is multiplied in after each step.
 
@@ -49,7 +60,7 @@ class PlainLoop:
         loaders: int,
     ) -> None:
         self._recipe, self._initial, self._device = recipe, learning_rate, device
-        self._network = network.to(device)
+        self._network = as_pytorch_has_it(network).to(device)
         self._masks = {name: kept.to(device, torch.float32) for name, kept in mask.items()}
         self._optimiser = torch.optim.SGD(
             network.parameters(), lr=learning_rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from benchmarks import options
+from benchmarks.plain import as_pytorch_has_it
 from benchmarks.training import LEARNING_RATE, images, pruned_training
 from benchmarks.written import spread, write
 from data.settings import settings
@@ -50,11 +51,8 @@ class Stacked:
         states = [(dict(network.named_parameters()), dict(network.named_buffers())) for network in networks]
         self._parameters = {name: _stack([own[name] for own, _ in states]).requires_grad_() for name in states[0][0]}
         self._buffers = {name: _stack([own[name] for _, own in states]) for name in states[0][1]}
-        self._base = copy.deepcopy(networks[0]).to("meta").train()
-        for module in self._base.modules():
-            if isinstance(module, nn.Conv2d):
-                # As PyTorch has them: vmap knows no others.
-                module.__class__ = nn.Conv2d
+        # vmap knows no other layers.
+        self._base = as_pytorch_has_it(copy.deepcopy(networks[0])).to("meta").train()
         self._optimiser = torch.optim.SGD(
             list(self._parameters.values()),
             lr=LEARNING_RATE,
@@ -102,7 +100,7 @@ def ways(
             # What one case recorded on a GPU must not lie there in the next.
             opened.callback(training.close)
             if compiled:
-                compile_whole(training.network)
+                compile_whole(as_pytorch_has_it(training.network))
         return trainings
 
     def in_turn(trainings: list[Training]) -> Epoch:

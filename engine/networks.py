@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.architectures import NETWORKS
+from engine.norms import ClampedNorm2d
 from engine.vision import torchvision
 
 # From channels, image size in pixels and classes to a network with weights drawn from the global generator.
@@ -20,18 +21,15 @@ class BasicBlock(nn.Module):
     def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(channels_in, channels_out, 3, stride, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(channels_out)
+        self.bn1 = ClampedNorm2d(channels_out, low=0)
         self.conv2 = nn.Conv2d(channels_out, channels_out, 3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(channels_out)
+        self.bn2 = ClampedNorm2d(channels_out, low=0)
         self.stride = stride
         self.widen = channels_out - channels_in
 
     def forward(self, x: Tensor) -> Tensor:
-        # In place: what batch norm puts out, nothing else needs.
-        out = F.relu(self.bn1(self.conv1(x)), inplace=True)
-        out = self.bn2(self.conv2(out))
-        out += self._shortcut(x)
-        return F.relu(out, inplace=True)
+        out = self.bn1(self.conv1(x))
+        return self.bn2(self.conv2(out), added=self._shortcut(x))  # type: ignore[no-any-return]
 
     def _shortcut(self, x: Tensor) -> Tensor:
         if self.stride == 1 and not self.widen:
@@ -55,8 +53,7 @@ def resnet20(channels: int, image_size: int, classes: int) -> nn.Module:
     """ResNet-20 of He et al. 2016, section 4.2: 0.27 M parameters at 10 classes."""
     layers: dict[str, nn.Module] = {
         "conv": nn.Conv2d(channels, 16, 3, padding=1, bias=False),
-        "bn": nn.BatchNorm2d(16),
-        "relu": nn.ReLU(inplace=True),
+        "bn": ClampedNorm2d(16, low=0),
     }
     width = 16
     for stage, stage_width in enumerate((16, 32, 64), start=1):
@@ -83,8 +80,7 @@ def vgg11(channels: int, image_size: int, classes: int) -> nn.Module:
         start=1,
     ):
         layers[f"conv{number}"] = nn.Conv2d(width, channels_out, 3, padding=1, bias=False)
-        layers[f"bn{number}"] = nn.BatchNorm2d(channels_out)
-        layers[f"relu{number}"] = nn.ReLU(inplace=True)
+        layers[f"bn{number}"] = ClampedNorm2d(channels_out, low=0)
         width = channels_out
         if pooled and size >= 2:
             layers[f"pool{number}"] = nn.MaxPool2d(2)
@@ -112,14 +108,17 @@ def mobilenet_v2(channels: int, image_size: int, classes: int) -> nn.Module:
         [6, 320, 1, 1],
     ]
     # Dropout off: the paper names crop and flip as the only regularising tricks.
-    network = models.MobileNetV2(num_classes=classes, inverted_residual_setting=settings, dropout=0.0)
+    network = models.MobileNetV2(
+        num_classes=classes, inverted_residual_setting=settings, dropout=0.0, norm_layer=ClampedNorm2d
+    )
     stem = nn.Conv2d(channels, 32, 3, stride=1, padding=1, bias=False)
     nn.init.kaiming_normal_(stem.weight, mode="fan_out")
     network.features[0][0] = stem
-    for module in network.modules():
-        if isinstance(module, nn.ReLU6):
-            # The backward pass needs what came in: in place, PyTorch copies it first.
-            module.inplace = False
+    for block in network.modules():
+        for norm, (name, clamp) in zip(block.children(), list(block.named_children())[1:], strict=False):
+            if isinstance(norm, ClampedNorm2d) and isinstance(clamp, nn.ReLU6):
+                norm.low, norm.high = 0, 6
+                setattr(block, name, nn.Identity())
     parts = {"features": network.features, "average": GlobalAverage(), "classifier": network.classifier}
     return nn.Sequential(OrderedDict(parts))
 
