@@ -38,7 +38,13 @@ def as_pytorch_has_it(network: nn.Module) -> nn.Module:
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             module.__class__ = nn.Conv2d
-        elif isinstance(module, ClampedNorm2d):
+    return with_pytorchs_norms(network)
+
+
+def with_pytorchs_norms(network: nn.Module) -> nn.Module:
+    """Return a network whose norms are PyTorch's operators, one after the other."""
+    for module in network.modules():
+        if isinstance(module, ClampedNorm2d):
             module.fused = False
     return network
 

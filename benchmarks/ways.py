@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from benchmarks import options
-from benchmarks.plain import as_pytorch_has_it
+from benchmarks.plain import as_pytorch_has_it, with_pytorchs_norms
 from benchmarks.training import LEARNING_RATE, images, pruned_training
 from benchmarks.written import spread, write
 from data.settings import settings
@@ -100,7 +100,7 @@ def ways(
             # What one case recorded on a GPU must not lie there in the next.
             opened.callback(training.close)
             if compiled:
-                compile_whole(as_pytorch_has_it(training.network))
+                compile_whole(training.network)
         return trainings
 
     def in_turn(trainings: list[Training]) -> Epoch:
@@ -129,8 +129,10 @@ def ways(
 def compile_whole(network: nn.Module, backend: str | Callable[..., Any] = "inductor") -> None:
     """Have a network compiled as one graph for each shape of its input; backend: as `torch.compile` takes it.
 
-    `Module.compile` would leave out the loop of an `nn.Sequential`, and compile its parts one by one until it gives up.
+    Its norms are PyTorch's operators, which a compiler takes together in its own way. `Module.compile` would leave out
+    the loop of an `nn.Sequential`, and compile its parts one by one until it gives up.
     """
+    with_pytorchs_norms(network)
     torch._dynamo.config.recompile_limit = torch._dynamo.config.accumulated_recompile_limit = COMPILATIONS
     network.forward = torch.compile(network.forward, dynamic=False, backend=backend)
 

@@ -1,8 +1,8 @@
-"""Loops over a layer's images that take fewer passes over memory than PyTorch's operators; numba compiles them.
+"""Batch norm as loops over images, in fewer passes over memory than PyTorch's operators take; numba compiles them.
 
-Images are arrays (rows, columns) of fp32, or of bf16 as uint16; a row is a few pixels with channels last. What each
-channel has is a vector (channels,): weight and bias, and the batch's mean and the inverse of its deviation, of fp64. Of
-IEEE 754 nothing is given up but that a product may be contracted with a sum: what is not a number stays none.
+Images are arrays (rows, columns) of fp32, or of bf16 as uint16; a row is a few pixels with channels last. Vectors
+(channels,) are weight and bias, and in fp64 the mean and the inverse of the deviation over the batch. Of IEEE 754 no
+more is given up than that a product may be contracted with a sum: what is not a number stays none.
 """
 
 from collections.abc import Callable
@@ -31,7 +31,107 @@ def compiled(loop: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @compiled
-def moments(x: Array, channels: int) -> tuple[Array, Array]:
+def normalise_batch(
+    x: Array,
+    added: Array | None,
+    output: Array,
+    weight: Array,
+    bias: Array,
+    running_mean: Array,
+    running_variance: Array,
+    momentum: float,
+    eps: float,
+    low: np.float32,
+    high: np.float32,
+) -> tuple[Array, Array]:
+    """Put out what `normalise` does by the batch's own statistics, have the running ones follow, and return the former.
+
+    Returned are the mean and the inverse of the deviation, as `normalise` takes them.
+    """
+    channels = len(weight)
+    mean, squares = _moments(x, channels)
+    count = x.size // channels
+    for channel in range(channels):
+        unbiased = squares[channel] / (count - 1)
+        running_mean[channel] += momentum * (mean[channel] - running_mean[channel])
+        running_variance[channel] += momentum * (unbiased - running_variance[channel])
+    inverse = 1 / np.sqrt(squares / count + eps)
+    normalise(x, added, output, weight, bias, mean, inverse, low, high)
+    return mean, inverse
+
+
+@compiled
+def normalise(
+    x: Array,
+    added: Array | None,
+    output: Array,
+    weight: Array,
+    bias: Array,
+    mean: Array,
+    inverse: Array,
+    low: np.float32,
+    high: np.float32,
+) -> None:
+    """Put out weight * (x - mean) * inverse + bias, plus what is added if it is not None, clamped from low to high."""
+    rows, columns = x.shape
+    scale, shift = _affine(weight, bias, mean, inverse, columns)
+    for i in range(rows):
+        row, into = x[i], output[i]
+        for j in range(columns):
+            value = _get(row, j) * scale[j] + shift[j]
+            if added is not None:
+                value += _get(added[i], j)
+            value = low if value < low else value
+            value = high if value > high else value
+            _put(into, j, value)
+
+
+@compiled
+def gradients(
+    gradient: Array,
+    x: Array,
+    output: Array | None,
+    of_added: Array | None,
+    of_x: Array,
+    of_weight: Array,
+    of_bias: Array,
+    weight: Array,
+    bias: Array,
+    mean: Array,
+    inverse: Array,
+    low: np.float32,
+    high: np.float32,
+) -> None:
+    """Put out, for the gradient of what `normalise_batch` put out, the gradients of all that it took in.
+
+    output: what was put out, where something was added; else None, as of_added, and x shows what the clamp lets by.
+    """
+    rows, columns = x.shape
+    channels = len(weight)
+    total, product = _gradient_sums(gradient, x, output, of_added, weight, bias, mean, inverse, low, high)
+    of_bias[:] = total
+    of_weight[:] = inverse * product
+    if of_added is not None:
+        given, low, high = of_added, np.float32(-np.inf), np.float32(np.inf)
+    else:
+        given = gradient
+    scale, shift = _affine(weight, bias, mean, inverse, columns)
+    middle = _wide(mean, columns)
+    slope, count = weight * inverse, x.size // channels
+    per_gradient = _wide(slope, columns)
+    per_distance = _wide(-slope * inverse * inverse * product / count, columns)
+    constant = _wide(-slope * total / count, columns)
+    for i in range(rows):
+        row, from_row, into = x[i], given[i], of_x[i]
+        for j in range(columns):
+            value = _get(row, j)
+            before = value * scale[j] + shift[j]
+            through = _get(from_row, j) if (before > low) & (before < high) else np.float32(0)
+            _put(into, j, per_gradient[j] * through + (per_distance[j] * (value - middle[j]) + constant[j]))
+
+
+@compiled
+def _moments(x: Array, channels: int) -> tuple[Array, Array]:
     """Return, by channel, the mean and the sum of squared distances to it, (channels,) of fp64."""
     rows, columns = x.shape
     mean, squares = np.zeros(columns), np.zeros(columns)
@@ -66,41 +166,7 @@ def moments(x: Array, channels: int) -> tuple[Array, Array]:
 
 
 @compiled
-def follow(running_mean: Array, running_variance: Array, momentum: float, mean: Array, variance: Array) -> None:
-    """Have running statistics follow those of a batch."""
-    for channel in range(len(mean)):
-        running_mean[channel] += momentum * (mean[channel] - running_mean[channel])
-        running_variance[channel] += momentum * (variance[channel] - running_variance[channel])
-
-
-@compiled
-def normalise(
-    x: Array,
-    added: Array | None,
-    output: Array,
-    weight: Array,
-    bias: Array,
-    mean: Array,
-    inverse: Array,
-    low: np.float32,
-    high: np.float32,
-) -> None:
-    """Put out weight * (x - mean) * inverse + bias, plus what is added if it is not None, clamped from low to high."""
-    rows, columns = x.shape
-    scale, shift = _affine(weight, bias, mean, inverse, columns)
-    for i in range(rows):
-        row, into = x[i], output[i]
-        for j in range(columns):
-            value = _get(row, j) * scale[j] + shift[j]
-            if added is not None:
-                value += _get(added[i], j)
-            value = low if value < low else value
-            value = high if value > high else value
-            _put(into, j, value)
-
-
-@compiled
-def gradient_sums(
+def _gradient_sums(
     gradient: Array,
     x: Array,
     output: Array | None,
@@ -114,8 +180,7 @@ def gradient_sums(
 ) -> tuple[Array, Array]:
     """Return, by channel, the sum of the gradients that the clamp lets through, and of them times x - mean.
 
-    Both are (channels,) of fp64. output: what `normalise` put out, where something was added, else None: then it is x
-    that shows what the clamp lets through. passed: None, or what it lets through is written there.
+    passed: None, or what the clamp lets through is written there.
     """
     rows, columns = x.shape
     scale, shift = _affine(weight, bias, mean, inverse, columns)
@@ -142,41 +207,6 @@ def gradient_sums(
             total[j] += near_total[j]
             product[j] += near_product[j]
     return _by_channel(total, len(mean)), _by_channel(product, len(mean))
-
-
-@compiled
-def input_gradient(
-    gradient: Array,
-    x: Array,
-    output: Array,
-    weight: Array,
-    bias: Array,
-    mean: Array,
-    inverse: Array,
-    low: np.float32,
-    high: np.float32,
-    total: Array,
-    product: Array,
-    count: int,
-) -> None:
-    """Put out the gradient of x, from those that the clamp lets through.
-
-    total, product: what `gradient_sums` returned, over all rows. count: values of a channel in all rows.
-    """
-    rows, columns = x.shape
-    scale, shift = _affine(weight, bias, mean, inverse, columns)
-    middle = _wide(mean, columns)
-    slope = weight * inverse
-    per_gradient = _wide(slope, columns)
-    per_distance = _wide(-slope * inverse * inverse * product / count, columns)
-    constant = _wide(-slope * total / count, columns)
-    for i in range(rows):
-        row, given, into = x[i], gradient[i], output[i]
-        for j in range(columns):
-            value = _get(row, j)
-            shown = value * scale[j] + shift[j]
-            through = _get(given, j) if (shown > low) & (shown < high) else np.float32(0)
-            _put(into, j, per_gradient[j] * through + (per_distance[j] * (value - middle[j]) + constant[j]))
 
 
 @compiled
