@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable
+from itertools import pairwise
 from pkgutil import resolve_name
 
 import torch.nn.functional as F
@@ -115,7 +116,7 @@ def mobilenet_v2(channels: int, image_size: int, classes: int) -> nn.Module:
     nn.init.kaiming_normal_(stem.weight, mode="fan_out")
     network.features[0][0] = stem
     for block in network.modules():
-        for norm, (name, clamp) in zip(block.children(), list(block.named_children())[1:], strict=False):
+        for (_, norm), (name, clamp) in pairwise(list(block.named_children())):
             if isinstance(norm, ClampedNorm2d) and isinstance(clamp, nn.ReLU6):
                 norm.low, norm.high = 0, 6
                 setattr(block, name, nn.Identity())

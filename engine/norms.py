@@ -35,10 +35,9 @@ class ClampedNorm2d(nn.BatchNorm2d):
     def forward(self, input: Tensor, added: Tensor | None = None) -> Tensor:
         """Normalise, add a tensor of the same shape if there is one, and clamp."""
         self._check_input_dim(input)
-        if self._fuses(input):
-            added = None if added is None else added.to(input.dtype)
+        if self._fuses(input, added):
             if self.training:
-                output: Tensor = _Trained.apply(input, self.weight, self.bias, added, self)  # type: ignore[no-untyped-call]
+                output: Tensor = _ClampedNorm.apply(input, self.weight, self.bias, added, self)  # type: ignore[no-untyped-call]
                 return output
             return _evaluated(input, added, self)
         output = super().forward(input)
@@ -51,19 +50,23 @@ class ClampedNorm2d(nn.BatchNorm2d):
         # Not in place: the backward pass needs what came in, and PyTorch would copy it first.
         return F.hardtanh(output, self.low, self.high)
 
-    def _fuses(self, input: Tensor) -> bool:
-        """Return whether all is taken together: one thread of a CPU trains it, or evaluates it for no gradient."""
+    def _fuses(self, input: Tensor, added: Tensor | None) -> bool:
+        """Return whether all is taken together: one thread of a CPU trains it, or evaluates it for no gradient.
+
+        What does not fit together is left to PyTorch, which says so.
+        """
         return (
             self.fused
             and input.device.type == "cpu"
-            and input.dtype in (torch.float32, torch.bfloat16)
             and torch.get_num_threads() == 1
-            # From a single value for each channel there is nothing to learn, which PyTorch says.
+            and (input.dtype in (torch.float32, torch.bfloat16) and self.weight.dtype == torch.float32)
+            and input.shape[1] == self.num_features
+            and (added is None or (added.shape == input.shape and added.dtype == input.dtype))
             and (input.numel() > self.num_features if self.training else not torch.is_grad_enabled())
         )
 
 
-class _Trained(torch.autograd.Function):
+class _ClampedNorm(torch.autograd.Function):
     """What `ClampedNorm2d` does in training: it normalises by the batch's own statistics; the running ones follow."""
 
     @staticmethod

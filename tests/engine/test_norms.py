@@ -86,27 +86,15 @@ def test_what_is_not_a_number_stays_none(low: float) -> None:
 
 
 def test_bf16_is_rounded_to_the_nearest_and_of_two_to_the_even_one() -> None:
-    values = torch.cat(
-        [torch.arange(-(2**15), 2**15).short().view(torch.bfloat16).float(), torch.tensor([1e39, -1e39])]
-    )
-    # A third of each lies between two numbers of bf16, some right in the middle once a bit is added below.
-    drawn = torch.cat([values / 3, values * (1 + 2**-8), values * (1 + 2**-9)])
-    rows = drawn[: drawn.numel() // 4 * 4].reshape(-1, 4)
-    rounded = torch.zeros(rows.shape, dtype=torch.uint16)
-    one, none = np.ones(4, np.float32), np.zeros(4, np.float32)
-    halves = torch.zeros_like(rounded)
-    loops.normalise(
-        halves.numpy(),
-        rows.numpy(),
-        rounded.numpy(),
-        one,
-        none,
-        none.astype(np.float64),
-        one.astype(np.float64),
-        np.float32(-math.inf),
-        np.float32(math.inf),
-    )
-    found, expected = rounded.view(torch.bfloat16), rows.bfloat16()
+    # Every number of bf16 with what lies below it in fp32: nothing, almost half, half, more than half, and most of all.
+    below = torch.tensor([0, 0x7FFF, 0x8000, 0x8001, 0xFFFF], dtype=torch.int32)
+    exact = ((torch.arange(-(2**15), 2**15, dtype=torch.int32) << 16)[:, None] + below).view(torch.float32)
+    rounded = torch.zeros(exact.shape, dtype=torch.uint16)
+    ones, none = np.ones(5), np.zeros(5)
+    low, high = np.float32(-math.inf), np.float32(math.inf)
+    # Zeros, plus the numbers.
+    loops.normalise(np.zeros((2**16, 5), np.uint16), exact.numpy(), rounded.numpy(), ones, none, none, ones, low, high)
+    found, expected = rounded.view(torch.bfloat16), exact.bfloat16()
     assert torch.equal(found.isnan(), expected.isnan())
     assert torch.equal(found.nan_to_num(), expected.nan_to_num())
 
@@ -114,6 +102,14 @@ def test_bf16_is_rounded_to_the_nearest_and_of_two_to_the_even_one() -> None:
 def test_one_value_for_each_channel_is_refused_as_pytorch_does() -> None:
     with pytest.raises(ValueError, match="Expected more than 1 value per channel when training"):
         a_norm(3)(torch.ones(1, 3, 1, 1))
+
+
+def test_what_does_not_fit_is_refused_as_pytorch_does() -> None:
+    norm = a_norm(3)
+    with pytest.raises(RuntimeError, match="running_mean should contain 4 elements not 3"):
+        norm(torch.ones(2, 4, 5, 5))
+    with pytest.raises(RuntimeError, match="must match the size"):
+        norm(torch.ones(2, 3, 5, 5), torch.ones(2, 3, 4, 5))
 
 
 def test_what_are_no_images_is_refused_as_pytorch_does() -> None:
