@@ -35,6 +35,11 @@ class DeviceData:
     def device(self) -> torch.device:
         return self.train.device
 
+    @functools.cached_property
+    def flat_test(self) -> Tensor:
+        """The test images (count, values), for networks that would flatten them anew in each evaluation."""
+        return self.test.flatten(1)
+
 
 @functools.lru_cache(maxsize=2)
 def to_device(dataset: Dataset, augmentation: str, device: torch.device) -> DeviceData:

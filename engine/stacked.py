@@ -66,7 +66,7 @@ class Stack:
         weights = [torch.stack(layer[0]) for layer in self._layers]
         begin = 0
         for part in self.trainings[0].test_images.split(EVALUATION_BATCH):
-            outputs = self._forward(part.flatten(1).expand(len(self.trainings), -1, -1), weights)[-1]
+            outputs = self._forward(part.expand(len(self.trainings), -1, -1), weights)[-1]
             for training, output in zip(self.trainings, outputs, strict=True):
                 training.keep_test_outputs(begin, output)
             begin += len(part)

@@ -51,6 +51,8 @@ class Training:
     0.0 from the first step to the last, its gradient is dropped, and momentum never revives it. On a GPU each training
     has a stream of its own, and its steps are CUDA graphs unless graphs is False, which changes no number.
 
+    test_images: as the network takes them in.
+
     An epoch is `begin_epoch`, a `step` for each of `sizes`, `queue_evaluation`, `end_epoch`; only the last waits for
     the device, so that several trainings can share one (`engine.together`). `run_epoch` is all of it. Whoever is done
     with a training, at its end or before, calls `close`.
@@ -70,6 +72,7 @@ class Training:
         self.network = network
         convolutions.prepare(network, schedule.recipe.precision, data.device)
         self._data = data
+        self.test_images = data.flat_test if _flattens(network) else data.test
         self._feed = Feed(data, schedule.recipe.batch_size)
         self.flat = FlatParameters(network)
         self._mask = self.flat.join(mask, fill=1.0) if mask else None
@@ -103,11 +106,6 @@ class Training:
     def device(self) -> torch.device:
         """Where it trains."""
         return self._data.device
-
-    @property
-    def test_images(self) -> Tensor:
-        """The test images as networks take them in."""
-        return self._data.test
 
     @property
     def done(self) -> bool:
@@ -259,7 +257,7 @@ class Training:
     @torch.no_grad()
     def _evaluate(self) -> None:
         begin = 0
-        for part in self._data.test.split(EVALUATION_BATCH):
+        for part in self.test_images.split(EVALUATION_BATCH):
             self.keep_test_outputs(begin, precision.forward(self.network, part, self.schedule.recipe.precision))
             begin += len(part)
         self.count()
@@ -279,6 +277,12 @@ class Training:
 
     def _on_stream(self) -> AbstractContextManager[object]:
         return nullcontext() if self._stream is None else torch.cuda.stream(self._stream)
+
+
+def _flattens(network: nn.Module) -> bool:
+    """Return whether the first thing that a network does with images is to flatten them."""
+    first = network[0] if isinstance(network, nn.Sequential) else None
+    return isinstance(first, nn.Flatten) and first.start_dim == 1
 
 
 def _score(outputs: Tensor, labels: Tensor, into: Tensor) -> None:

@@ -166,6 +166,11 @@ def test_gradients_lie_in_memory_as_activations_do(name: str, precision: str) ->
     assert mixed.found == []
 
 
+def test_networks_that_flatten_images_are_tested_on_flat_ones() -> None:
+    flat, images = training_of("lenet300").test_images, training_of("resnet20").test_images
+    assert torch.equal(flat, images.flatten(1))
+
+
 def test_it_learns_and_counts_percent() -> None:
     training = run(training_of(epochs=12, sparsity=0.5, augmentation="none"))
     assert training.history[-1].test_accuracy > 90
