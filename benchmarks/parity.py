@@ -37,7 +37,7 @@ def measure(
     rate: float,
     epochs: int,
     batch_size: int,
-    seeds: int,
+    seeds: Sequence[int],
     loaders: int,
     threads: int,
     tell: Callable[[], None] = lambda: None,
@@ -50,7 +50,7 @@ def measure(
     accuracies: dict[str, list[float]] = {way: [] for way in (PLAIN, *PRECISIONS)}
     recipe = Recipe(epochs=epochs, batch_size=batch_size)
     data = to_device(dataset, recipe.augmentation, device)
-    for seed in range(seeds):
+    for seed in seeds:
         with Apart(partial(plain_loop, network, dataset, recipe, device, loaders, threads, seed, rate)) as plain:
             accuracies[PLAIN].append([plain.run_epoch() for _ in range(epochs)][-1])
         tell()
@@ -111,7 +111,8 @@ def main() -> None:
     given = _arguments()
     device = options.device(given)
     threads = given.threads or torch.get_num_threads()
-    get_ready(device, threads)
+    # As a worker has them.
+    get_ready(device, 1 if device.type == "cpu" else threads)
     dataset = images(given.data, settings().home, given.train_images, given.test_images)
     begin, found, console = time.perf_counter(), [], Console(width=150)
     with Progress(console=Console(stderr=True), transient=True) as bars:
@@ -125,7 +126,7 @@ def main() -> None:
                 rate=given.learning_rate,
                 epochs=given.epochs,
                 batch_size=given.batch_size,
-                seeds=given.seeds,
+                seeds=range(given.first_seed, given.first_seed + given.seeds),
                 loaders=given.loaders,
                 threads=threads,
                 tell=lambda: bars.advance(bar),
@@ -143,9 +144,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--seeds", type=int, default=5, metavar="N", help="trainings of each kind")
+    parser.add_argument("--first-seed", type=int, default=0, metavar="N", help="they count from here")
     options.add_images(parser)
     parser.add_argument("--loaders", type=int, default=2, help="processes in which the plain loop loads images")
-    parser.add_argument("--threads", type=int, help="of PyTorch's, for all")
+    parser.add_argument("--threads", type=int, help="of PyTorch's, for the plain loop")
     return parser.parse_args()
 
 

@@ -41,7 +41,7 @@ def test_both_ways_reach_the_same_accuracy_and_the_difference_has_its_interval(h
     told: list[int] = []
     row = parity.measure(
         *("lenet300", dataset, CPU),
-        **{"rate": 0.05, "epochs": 6, "batch_size": 16, "seeds": 2, "loaders": 0, "threads": 2},
+        **{"rate": 0.05, "epochs": 6, "batch_size": 16, "seeds": range(2), "loaders": 0, "threads": 2},
         tell=lambda: told.append(1),
     )
     assert len(told) == 6
