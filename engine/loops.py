@@ -6,11 +6,13 @@ more is given up than that a product may be contracted with a sum: what is not a
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
+from numba.core.caching import FunctionCache
 from numba.extending import intrinsic, overload
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -19,15 +21,22 @@ Array = np.ndarray[Any, np.dtype[Any]]
 BLOCK = 32
 
 
+class _Kept(FunctionCache):  # type: ignore[misc]
+    """What numba has compiled of a function, on disk: beside this file, or in ~/.cache, or in NUMBA_CACHE_DIR."""
+
+    def save_overload(self, sig, data):
+        """Keep what was compiled, if there is room; a process that finds nothing compiles anew."""
+        with suppress(OSError):
+            super().save_overload(sig, data)
+
+
 def compiled(loop: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a loop as numba compiles it when it is first called, and keeps it: beside this file, or in ~/.cache."""
-    settings: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
-    try:
-        fast: Callable[..., Any] = njit(cache=True, **settings)(loop)
-    except RuntimeError:
-        # It can write to neither: each process compiles anew.
-        fast = njit(**settings)(loop)
-    return fast
+    """Return a loop as numba compiles it when it is first called, kept for other processes where that is possible."""
+    fast: Any = njit(nogil=True, error_model="numpy", fastmath={"contract"})(loop)
+    # There may be no place that it can write to.
+    with suppress(RuntimeError):
+        fast._cache = _Kept(loop)
+    return fast  # type: ignore[no-any-return]
 
 
 @compiled

@@ -1,6 +1,10 @@
 import copy
 import math
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +17,7 @@ from engine.norms import ClampedNorm2d
 from engine.seeds import global_seed
 from tests.engine.test_training import training_of
 
+ROOT = Path(__file__).parents[2]
 # Where the clamp begins and ends, and whether something is added before it.
 KINDS = [(-math.inf, math.inf, False), (0, math.inf, False), (0, math.inf, True), (0, 6, False), (-1, 1, True)]
 # Many pixels in a row, some, one; more channels than a row has values; a number of pixels that is prime.
@@ -133,6 +138,28 @@ def test_what_cannot_be_kept_on_disk_is_compiled_all_the_same() -> None:
     made: dict[str, Callable[[int], int]] = {}
     exec("def double(x):\n    return 2 * x\n", made)
     assert loops.compiled(made["double"])(21) == 42
+
+
+TRAINED = """
+import resource, sys, torch
+torch.set_num_threads(1)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
+from engine.norms import ClampedNorm2d
+from numba.core.event import install_recorder
+with install_recorder("numba:compile") as compiled:
+    ClampedNorm2d(2)(torch.ones(2, 2, 2, 2)).sum().backward()
+print(len(compiled.buffer) > 0)
+"""
+
+
+def test_what_was_compiled_is_kept_for_the_next_process_unless_the_disk_is_full(tmp_path: Path) -> None:
+    def compiles(largest: int) -> str:
+        environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+        command = [sys.executable, "-c", TRAINED, str(largest)]
+        done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    assert [compiles(largest) for largest in (1000, 10**9, 10**9)] == ["True", "True", "False"]
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
