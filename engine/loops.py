@@ -15,7 +15,7 @@ from numba import njit, types
 from numba.core.caching import FunctionCache
 from numba.extending import intrinsic, overload
 
-Array = np.ndarray[Any, np.dtype[Any]]
+from engine.norms import Array
 
 # Rows that are summed in fp32, and stay in a core's cache meanwhile; their sums are summed in fp64.
 BLOCK = 32
@@ -245,11 +245,11 @@ def _by_channel(sums: Array, channels: int) -> Array:
 
 
 def _get(row: Array, j: int) -> Any:
-    """Return one value of a row, in fp32."""
+    """Return one value of a row, in fp32; in compiled loops it is `_typed_get`."""
 
 
 def _put(row: Array, j: int, value: Any) -> None:
-    """Set one value of a row, in bf16 rounded to the nearest, of two to the even one."""
+    """Set one value of a row, in bf16 rounded to the nearest, of two to the even one; compiled, it is `_typed_put`."""
 
 
 @overload(_get, inline="always")
