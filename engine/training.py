@@ -282,7 +282,7 @@ class Training:
 def _flattens(network: nn.Module) -> bool:
     """Return whether the first thing that a network does with images is to flatten them."""
     first = network[0] if isinstance(network, nn.Sequential) else None
-    return isinstance(first, nn.Flatten) and first.start_dim == 1
+    return isinstance(first, nn.Flatten) and (first.start_dim, first.end_dim) == (1, -1)
 
 
 def _score(outputs: Tensor, labels: Tensor, into: Tensor) -> None:

@@ -51,16 +51,22 @@ def equal(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
-@pytest.mark.parametrize("name", ["lenet300", "resnet20"])
-def test_an_epoch_equals_plain_pytorch_with_the_mask_multiplied_after_each_step(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "fused", "near"), [("lenet300", False, 1), ("resnet20", False, 1), ("resnet20", True, 5)]
+)
+def test_an_epoch_equals_plain_pytorch_with_the_mask_multiplied_after_each_step(
+    name: str, fused: bool, near: int
+) -> None:
+    # Of our norms, whose rounding is another, further off.
     ours = training_of(name, weight_decay=1e-2, epochs=2, milestones=[0.5])
     plain = training_of(name, weight_decay=1e-2, epochs=2, milestones=[0.5])
     network = plain.network
     reference = build(name, 1, 8, 4)
     reference.load_state_dict(network.state_dict())
-    for module in reference.modules():
-        if isinstance(module, ClampedNorm2d):
-            module.fused = False
+    for trained, ours_there in ((ours.network, fused), (reference, False)):
+        for module in trained.modules():
+            if isinstance(module, ClampedNorm2d):
+                module.fused = ours_there
     kernels = dict(reference.named_parameters())
     mask = {n: kernels[n].detach() != 0 for n in prunable(reference)}
     optimiser = torch.optim.SGD(reference.parameters(), lr=0.05, momentum=0.9, weight_decay=1e-2)
@@ -79,7 +85,7 @@ def test_an_epoch_equals_plain_pytorch_with_the_mask_multiplied_after_each_step(
                     kernels[n] *= kept
     run(ours)
     for n, tensor in reference.state_dict().items():
-        torch.testing.assert_close(ours.weights()[n], tensor.contiguous(), rtol=5e-4, atol=1e-4)
+        torch.testing.assert_close(ours.weights()[n], tensor.contiguous(), rtol=near * 2e-4, atol=near * 2e-5)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -162,6 +168,7 @@ def test_gradients_lie_in_memory_as_activations_do(name: str, precision: str) ->
     with _MixedLayouts() as mixed:
         training.step(training.sizes[0])
         training.queue_evaluation()
+    # Our norms are no operators; what they take in is watched in test_norms.py.
     assert mixed.seen > 10
     assert mixed.found == []
 
