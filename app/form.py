@@ -7,8 +7,7 @@ import streamlit as st
 from app import words
 from app.draft import FOLDER, PARTS, Draft, check, description, draft_of, fields, untrained
 from data.datasets import DATASETS
-from engine.architectures import NETWORKS
-from engine.pruners import PRUNERS
+from engine.registry import NETWORKS, PRUNERS
 from engine.spec import STARTS, Study
 
 LABELS: dict[str, str] = {

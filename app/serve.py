@@ -36,8 +36,8 @@ def read_in() -> None:
     import pandas as pd
 
     from app import paper_overview
-    from engine.architectures import NETWORKS
     from engine.flops import flops_per_image
+    from engine.registry import NETWORKS
 
     for module in pkgutil.walk_packages([str(HERE)], "app."):
         if not module.name.startswith(PAGES):

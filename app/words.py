@@ -10,8 +10,8 @@ import pandas as pd
 
 from app.palette import STARTS
 from data.datasets import DATASETS, FOLDER
-from engine import architectures
-from engine.pruners import PRUNERS
+from engine import registry
+from engine.registry import PRUNERS
 
 STATES: dict[str, tuple[str, str]] = {
     "waiting": ("waiting", "gray"),
@@ -46,7 +46,7 @@ def pruner(name: str) -> str:
 
 def network(name: str) -> str:
     """Return how the literature writes a network's name."""
-    return architectures.title(name)
+    return registry.network_title(name)
 
 
 def dataset(name: str) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from engine.architectures import NETWORKS
+from engine.registry import NETWORKS
 
 # Digits of 8 x 8 pixels in CIFAR's shape: real images that are there without a download.
 ENLARGED = "digits32"

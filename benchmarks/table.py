@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import ROOT
-from engine.architectures import title
+from engine.registry import network_title
 
 README, RESULTS = ROOT / "README.md", ROOT / "benchmarks" / "results"
 BEGIN, END = "<!-- speeds: python -m benchmarks.table -->", "<!-- end of speeds -->"
@@ -34,7 +34,7 @@ def speeds(file: Path, root: Path = ROOT) -> list[str]:
         ours, plain, ratio = row["ours"], row["plain"], row["ratio"]
         beside = f", {row['together']} side by side" if row["together"] > 1 else ""
         lines.append(
-            f"| {title(row['network'])} | {row['precision']}{beside} "
+            f"| {network_title(row['network'])} | {row['precision']}{beside} "
             f"| {ours['images_per_second']:,.0f} | {plain['images_per_second']:,.0f} "
             f"| {ratio['median']:.2f} ({ratio['least']:.2f}-{ratio['most']:.2f}) "
             f"| {ours['test_accuracy']:.1f} | {plain['test_accuracy']:.1f} |"

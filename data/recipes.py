@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from engine.pruners import PRUNERS
+from engine.registry import PRUNERS
 from engine.spec import Study
 
 # The values of a setting by the name that it has here; None where a study makes no use of it.

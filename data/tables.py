@@ -34,7 +34,7 @@ STUDY = (
     _field("network", TEXT, "name in engine.networks"),
     _field("learning_rate", NUMBER, "initial learning rate"),
     _field("seed", WHOLE, "repetition"),
-    _field("pruner", TEXT, "name in engine.pruners; null for dense networks"),
+    _field("pruner", TEXT, "name in engine.registry; null for dense networks"),
     _field("sparsity", NUMBER, "fraction of prunable weights that were to be removed"),
     _field("start", TEXT, "winning_ticket, reinit, rewind or finetune; dense for pretraining"),
 )

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from engine.flat import FlatParameters
 from engine.masks import magnitude_mask
-from engine.pruners import Scope
+from engine.registry import Scope
 
 # How many time constants of the pull towards Z fit into one round, where rho is left to us.
 TIME_CONSTANTS = 3.0

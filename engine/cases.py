@@ -5,16 +5,11 @@ from dataclasses import dataclass, replace
 
 from engine.evidence import Gap, Group, average, difference, finite
 from engine.judging import Question, Thresholds, Verdict, judge, undecided
+from engine.registry import STARTS
 
 # The p at which the paper compares starts and ancestors.
 STARTS_P = 0.2
-NAMES = {
-    "winning_ticket": "winning ticket",
-    "reinit": "random reinit",
-    "rewind": "rewind",
-    "finetune": "fine-tune",
-    "dense": "dense",
-}
+NAMES = {**{name: start.title for name, start in STARTS.items()}, "dense": "dense"}
 
 Scope = dict[str, str]
 

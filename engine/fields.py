@@ -5,9 +5,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, ValidationInfo
 
-from engine.architectures import NETWORKS
 from engine.counts import P_GRID
-from engine.pruners import PRUNERS
+from engine.registry import NETWORKS, PRUNERS, STARTS
 
 # Control characters, halves of character pairs, and marks that turn the text after them round.
 UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -73,6 +72,8 @@ Names = Annotated[tuple[Name, ...], AfterValidator(unique)]
 Networks = Annotated[tuple[Annotated[str, choice("network", NETWORKS)], ...], AfterValidator(unique)]
 LearningRates = Annotated[tuple[LearningRate, ...], AfterValidator(unique)]
 Pruners = Annotated[tuple[Annotated[str, choice("pruner", PRUNERS)], ...], AfterValidator(unique)]
+Start = Annotated[str, choice("start", STARTS)]
+Starts = Annotated[tuple[Start, ...], AfterValidator(unique)]
 Sparsities = Annotated[tuple[Sparsity, ...], AfterValidator(ascending)]
 Seeds = Annotated[tuple[Seed, ...], AfterValidator(unique)]
 Ps = Annotated[tuple[Annotated[float, AfterValidator(on_grid)], ...], AfterValidator(ascending)]

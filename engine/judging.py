@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from engine.evidence import Gap
-from engine.pruners import PRUNERS
+from engine.registry import PRUNERS
 from engine.spec import Frozen
 from engine.statistics import Interval, interval
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from engine.pruners import Scope
 from engine.ranking import levels
+from engine.registry import Scope
 
 Mask = dict[str, Tensor]
 

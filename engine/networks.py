@@ -1,4 +1,4 @@
-"""Networks in their CIFAR form; `engine.architectures` names them."""
+"""Networks in their CIFAR form; `engine.registry.NETWORKS` names them."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -8,8 +8,8 @@ from pkgutil import resolve_name
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine.architectures import NETWORKS
 from engine.norms import ClampedNorm2d
+from engine.registry import NETWORKS
 from engine.vision import torchvision
 
 # From channels, image size in pixels and classes to a network with weights drawn from the global generator.

@@ -10,15 +10,15 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from engine.architectures import title
 from engine.parts import merged, union
-from engine.spec import Frozen, Start, Study, StudyError, parse_study
+from engine.registry import network_title
+from engine.spec import Frozen, Study, StudyError, parse_study
 
 Quantity = Literal["accuracy", "retention", "start_overlap", "ancestor_overlap"]
 
 # What has to be trained to draw a quantity, where it is not the series drawn: both overlaps are measured on the
 # fine-tuned network, against weights that need no training of their own.
-_TRAINED: dict[Quantity, tuple[Start, ...]] = {
+_TRAINED: dict[Quantity, tuple[str, ...]] = {
     "retention": (),
     "start_overlap": ("finetune",),
     "ancestor_overlap": ("finetune",),
@@ -60,7 +60,7 @@ class Panel(Frozen):
     network: str
     learning_rates: tuple[float, ...]
     pruners: tuple[str, ...]
-    starts: tuple[Start, ...]
+    starts: tuple[str, ...]
     sparsities: tuple[float, ...]
     ps: tuple[float, ...]
 
@@ -70,7 +70,7 @@ class Panel(Frozen):
         return self.quantity == "accuracy"
 
     @property
-    def trained(self) -> tuple[Start, ...]:
+    def trained(self) -> tuple[str, ...]:
         """The starts to train for it."""
         return _TRAINED.get(self.quantity, self.starts)
 
@@ -83,7 +83,7 @@ class _Row(Frozen):
     network: str
     learning_rates: tuple[float, ...]
     pruners: tuple[str, ...] = ()
-    starts: tuple[Start, ...] = ()
+    starts: tuple[str, ...] = ()
     sparsities: tuple[float, ...] = ()
     ps: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5)
 
@@ -223,7 +223,7 @@ def scaling(scale: str = "paper", data: str | None = None) -> tuple[str, ...]:
         told.append(f"Trained on {data} in place of the paper's datasets.")
     if data in _CATALOGUE.substitutes:
         network = _CATALOGUE.substitutes[data]
-        told.append(f"Network {title(network)} in place of the paper's three.")
+        told.append(f"Network {network_title(network)} in place of the paper's three.")
     changes = [
         f"{setting.train_images:,} training images" if setting.train_images else "",
         f"{setting.test_images:,} test images" if setting.test_images else "",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from engine.spec import STARTS, Start
+from engine.spec import STARTS
 
 if TYPE_CHECKING:
     from engine.paper import Panel
@@ -16,7 +16,7 @@ Lists = dict[str, tuple[Any, ...]]
 
 def merged(panels: Iterable[Panel]) -> list[Lists]:
     """Return what some panels train, in as few parts as that takes."""
-    found: dict[tuple[str, str, float, str | None, tuple[float, ...]], set[Start]] = {}
+    found: dict[tuple[str, str, float, str | None, tuple[float, ...]], set[str]] = {}
     for panel in panels:
         for rate in panel.learning_rates:
             for pruner in panel.pruners if panel.trained else (None,):

@@ -6,10 +6,13 @@ import operator
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
-from engine.pruners import PRUNERS, Scope
-from engine.spec import Admm, Frozen, Recipe, Start, Study
+from engine import registry
+from engine.code import CodeError
+from engine.fields import Start
+from engine.registry import PRUNERS, Implementations, Scope
+from engine.spec import Admm, Frozen, Recipe, Study, StudyError
 
 # Part of every fingerprint: raise it when a change to the engine changes what equal settings give.
 ENGINE_VERSION = 1
@@ -45,7 +48,8 @@ class Stage(Frozen):
     """One training: everything that determines its result.
 
     rounds: the sparsities pruned to so far, one after the other (one entry for a mask made in one go). root: the
-    fingerprint of the pretraining. parent: of the stage whose trained weights the mask is made from.
+    fingerprint of the pretraining. parent: of the stage whose trained weights the mask is made from. code: the
+    identities of network, score and start that are not at version 1 (see `engine.registry.implementations`).
     """
 
     kind: Kind
@@ -61,12 +65,12 @@ class Stage(Frozen):
     admm: Admm | None = None
     root: str | None = None
     parent: str | None = None
+    code: Implementations = ()
 
     @cached_property
     def fingerprint(self) -> str:
         """32 hex digits that hash all settings but where the images lie."""
-        settings = self.model_dump(mode="json")
-        del settings["images"]["name"]
+        settings = hashed(self)
         # k is what counts, not whether it was written out; pretraining keeps theta_k for whoever asks.
         settings["recipe"]["rewind_epoch"] = self.recipe.k
         text = json.dumps([ENGINE_VERSION, settings], sort_keys=True)
@@ -86,6 +90,35 @@ class Stage(Frozen):
     def epochs(self) -> int:
         """How many epochs the stage trains."""
         return self.admm.epochs if self.kind == "admm" and self.admm else self.recipe.epochs
+
+
+# The fields that fingerprints have had from the first. Any other enters a fingerprint only where it differs from its
+# default, so that a field that is added later changes no fingerprint of before; its default must never change.
+_ALWAYS_HASHED: dict[type[Frozen], set[str]] = {
+    Stage: {"kind", "images", "network", "learning_rate", "seed", "recipe", "start", "score", "rounds", "scope", "admm",
+            "root", "parent"},
+    Images: {"identity", "train", "test"},
+    Recipe: {"epochs", "batch_size", "momentum", "weight_decay", "milestones", "decay", "augmentation", "precision",
+             "rewind_epoch"},
+    Admm: {"rho", "rounds", "period"},
+}  # fmt: skip
+# Where images lie is no part of what they are.
+_NEVER_HASHED = {Images: {"name"}}
+
+
+def hashed(settings: Frozen) -> dict[str, Any]:
+    """Return what a fingerprint hashes of a stage or one of its tables, as plain JSON values."""
+    kinds = type(settings).__mro__
+    always = next(fields for kind, fields in _ALWAYS_HASHED.items() if kind in kinds)
+    never = next((fields for kind, fields in _NEVER_HASHED.items() if kind in kinds), set())
+    plain = settings.model_dump(mode="json")
+    for name, field in type(settings).model_fields.items():
+        value = getattr(settings, name)
+        if isinstance(value, Frozen):
+            plain[name] = hashed(value)
+        if name in never or (name not in always and value == field.default):
+            del plain[name]
+    return plain
 
 
 @dataclass(frozen=True)
@@ -127,9 +160,17 @@ def plan(study: Study, identities: Mapping[str, str]) -> Plan:
     """Expand a study; identities maps each of its datasets to the hash of its content.
 
     ValueError where its precision is still to be chosen: what a stage gives must not hang on where it is trained.
+    StudyError where the code of a network or a score that somebody added cannot be read.
     """
     if study.recipe.precision == "auto":
         raise ValueError("precision is auto; choose fp32 or bf16 for the hardware at hand before planning")
+    try:
+        return _expanded(study, identities)
+    except CodeError as error:
+        raise StudyError({"": str(error)}) from error
+
+
+def _expanded(study: Study, identities: Mapping[str, str]) -> Plan:
     stages: dict[str, Stage] = {}
     # In the order in which they come, each once: parts of a study may overlap.
     roles: dict[Role, None] = {}
@@ -158,17 +199,20 @@ def _roots(study: Study, identities: Mapping[str, str]) -> Iterator[Stage]:
                         learning_rate=learning_rate,
                         seed=seed,
                         recipe=study.recipe,
+                        code=registry.implementations(network, None, None),
                     )
 
 
-def _pruned(study: Study, root: Stage, name: str) -> Iterator[tuple[Stage, Start | None]]:
+def _pruned(study: Study, root: Stage, name: str) -> Iterator[tuple[Stage, str | None]]:
     """Yield a pruner's stages below one pretraining with the start of each (None: ADMM itself), parents first."""
     pruner = PRUNERS[name]
     parent = root
     rounds: tuple[float, ...] = ()
     for index, sparsity in enumerate(study.sparsities):
         if pruner.admm:
-            parent = _child(root, root, kind="admm", rounds=(sparsity,), scope=study.scope, admm=study.admm)
+            parent = _child(
+                root, root, kind="admm", rounds=(sparsity,), scope=study.scope, admm=study.admm, code=root.code
+            )
             yield parent, None
         rounds = (*rounds, sparsity) if pruner.gradual else (sparsity,)
         for start in study.starts:
@@ -180,8 +224,9 @@ def _pruned(study: Study, root: Stage, name: str) -> Iterator[tuple[Stage, Start
                 yield parent, "winning_ticket"
 
 
-def _retrain(study: Study, root: Stage, parent: Stage, score: str, rounds: tuple[float, ...], start: Start) -> Stage:
-    return _child(root, parent, kind="retrain", start=start, score=score, rounds=rounds, scope=study.scope)
+def _retrain(study: Study, root: Stage, parent: Stage, score: str, rounds: tuple[float, ...], start: str) -> Stage:
+    code = registry.implementations(root.network, score, start)
+    return _child(root, parent, kind="retrain", start=start, score=score, rounds=rounds, scope=study.scope, code=code)
 
 
 def _child(root: Stage, parent: Stage, **changes: object) -> Stage:

@@ -1,44 +1,24 @@
 """What a stage is made from: its network at the right weights, its mask, and the training of both."""
 
 import math
-from collections.abc import Mapping
-from typing import Protocol, TypeVar
 
 import torch
-from torch import Tensor
 
 from engine import starts, together
 from engine.admm import AdmmPenalty, automatic_rho
 from engine.augment import to_device
 from engine.counts import P_GRID
 from engine.dataset import Dataset
+from engine.lost import Weights
 from engine.masks import Mask
 from engine.networks import prunable
 from engine.overlap import overlap_counts
 from engine.plan import Stage
-from engine.results import Overlap, StageResult
+from engine.results import Overlap
 from engine.room import Room
 from engine.scores import make_mask
+from engine.starts import State, required
 from engine.training import Schedule, Training
-
-State = dict[str, Tensor]
-T = TypeVar("T")
-
-
-class Weights(Protocol):
-    """Where tensors and results are kept, by the stage's fingerprint.
-
-    Names of tensors are initial, rewind, trained, mask and checkpoint. load raises WeightsLost for what is missing or
-    damaged; result answers None for what is missing.
-    """
-
-    def save(self, fingerprint: str, name: str, tensors: Mapping[str, Tensor]) -> None: ...
-
-    def load(self, fingerprint: str, name: str) -> State: ...
-
-    def exists(self, fingerprint: str, name: str) -> bool: ...
-
-    def result(self, fingerprint: str) -> StageResult | None: ...
 
 
 def prepare(
@@ -48,17 +28,15 @@ def prepare(
 
     Raises WeightsLost for those of the stages that it is made from.
     """
-    network = starts.reinit(stage, dataset) if stage.start == "reinit" else starts.initial(stage, dataset)
+    network = starts.initial(stage, dataset)
     layers = prunable(network)
     mask: Mask = {}
     if stage.kind == "pretrain":
         weights.save(stage.fingerprint, "initial", starts.state(network))
     elif stage.kind == "admm":
-        network.load_state_dict(weights.load(given(stage.root, stage), "trained"))
+        network.load_state_dict(weights.load(required(stage.root, stage), "trained"))
     else:
-        if stage.start != "reinit":
-            source = starts.SOURCES[given(stage.start, stage)]
-            network.load_state_dict(weights.load(given(stage.root, stage), source))
+        network.load_state_dict(starts.starting(stage, dataset, weights))
         mask = _mask(stage, weights, layers)
         shapes = {layer: network.state_dict()[layer].shape for layer in layers}
         if odd := [layer for layer in layers if mask[layer].shape != shapes[layer]]:
@@ -86,11 +64,11 @@ def prepare(
 
 def _mask(stage: Stage, weights: Weights, layers: tuple[str, ...]) -> Mask:
     """Return the mask that a retraining holds, made from its parent's trained weights."""
-    parent = given(stage.parent, stage)
+    parent = required(stage.parent, stage)
     trained = weights.load(parent, "trained")
     within = weights.load(parent, "mask") if len(stage.rounds) > 1 else None
     kernels = {layer: trained[layer] for layer in layers}
-    return make_mask(given(stage.score, stage), kernels, stage.sparsity, stage.scope or "layer", within, stage.seed)
+    return make_mask(required(stage.score, stage), kernels, stage.sparsity, stage.scope or "layer", within, stage.seed)
 
 
 def how_many(stage: Stage, dataset: Dataset, device: torch.device) -> Room:
@@ -118,22 +96,16 @@ def overlaps(
     def on_device(tensors: State) -> State:
         return {layer: tensors[layer].to(device) for layer in trained}
 
-    initial = starts.state(starts.initial(stage, dataset))
     if stage.kind == "pretrain":
-        return (measure("initial_pretrained", initial, trained),)
+        return (measure("initial_pretrained", weights.load(stage.fingerprint, "initial"), trained),)
     if stage.start != "finetune":
         return ()
-    reinit = starts.state(starts.reinit(stage, dataset))
-    pretrained = weights.load(given(stage.root, stage), "trained")
+    root = required(stage.root, stage)
+    initial, pretrained = weights.load(root, "initial"), weights.load(root, "trained")
+    reinit = starts.reinit(stage, dataset, weights)
     return (
         measure("ticket_finetuned", initial, trained, mask),
         measure("reinit_finetuned", reinit, trained, mask),
         measure("finetuned_initial", trained, initial),
         measure("finetuned_pretrained", trained, pretrained),
     )
-
-
-def given(value: T | None, stage: Stage) -> T:
-    if value is None:
-        raise ValueError(f"stage {stage.fingerprint} ({stage.kind}) lacks a setting that its kind needs")
-    return value

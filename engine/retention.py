@@ -3,17 +3,14 @@
 import time
 
 import torch
-from torch import Tensor
 
-from engine import starts
 from engine.counts import P_GRID
-from engine.dataset import Dataset
+from engine.lost import Weights
 from engine.overlap import overlap_counts
 from engine.plan import Stage
 from engine.results import Retained
+from engine.starts import State
 from engine.training import Training
-
-State = dict[str, Tensor]
 
 # How often a pretraining is looked at on its way, at epochs that grow by a constant factor from the first to the last:
 # what is forgotten of the initial weights is mostly forgotten early.
@@ -29,13 +26,13 @@ def looks(epochs: int) -> tuple[int, ...]:
 class Retention:
     """What of the initial weights is left, looked at while a network is pretrained; of other stages, nothing."""
 
-    def __init__(self, stage: Stage, dataset: Dataset, layers: tuple[str, ...]) -> None:
+    def __init__(self, stage: Stage, weights: Weights, layers: tuple[str, ...]) -> None:
         self.rows: list[Retained] = []
         self.seconds = 0.0
         self._looks = looks(stage.epochs) if stage.kind == "pretrain" else ()
         self._initial: State = {}
         if self._looks:
-            initial = starts.state(starts.initial(stage, dataset))
+            initial = weights.load(stage.fingerprint, "initial")
             self._initial = {layer: initial[layer] for layer in layers}
 
     def look(self, training: Training, epoch: int) -> None:

@@ -1,12 +1,13 @@
-"""SCORES: what pruners rank weights by, and the masks that come of it."""
+"""What pruners rank weights by, and the masks that follow; `engine.registry.SCORES` names the scores."""
 
 from collections.abc import Callable, Mapping
+from pkgutil import resolve_name
 
 import torch
 from torch import Tensor
 
 from engine.masks import Mask, keep_largest
-from engine.pruners import Scope
+from engine.registry import SCORES, Scope
 from engine.seeds import stream
 
 # From a layer's name, its trained weights and the study's seed to one score of at least 0 per weight.
@@ -24,9 +25,6 @@ def random(layer: str, weights: Tensor, seed: int) -> Tensor:
     return drawn.to(weights.device)
 
 
-SCORES: dict[str, Score] = {"magnitude": magnitude, "random": random}
-
-
 def make_mask(
     score: str,
     weights: Mapping[str, Tensor],
@@ -36,5 +34,6 @@ def make_mask(
     seed: int,
 ) -> Mask:
     """Return the mask of a score (a name in SCORES) at a sparsity; see `engine.masks.magnitude_mask` for the rest."""
-    scores = {layer: SCORES[score](layer, tensor, seed) for layer, tensor in weights.items()}
+    function: Score = resolve_name(SCORES[score].function)
+    scores = {layer: function(layer, tensor, seed) for layer, tensor in weights.items()}
     return keep_largest(scores, sparsity, scope, within)

@@ -7,8 +7,7 @@ from typing import Annotated, Any, Literal
 import tomli_w
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
 
-from engine import toml
-from engine.architectures import NETWORKS
+from engine import registry, toml
 from engine.fields import (
     KEPT,
     LearningRates,
@@ -18,15 +17,14 @@ from engine.fields import (
     Ps,
     Seeds,
     Sparsities,
+    Starts,
     ascending,
     is_kept,
-    unique,
     visible,
 )
-from engine.pruners import PRUNERS
+from engine.registry import NETWORKS, PRUNERS
 
-Start = Literal["winning_ticket", "reinit", "rewind", "finetune"]
-STARTS: tuple[Start, ...] = ("winning_ticket", "reinit", "rewind", "finetune")
+STARTS: tuple[str, ...] = tuple(registry.STARTS)
 
 # A plan of so many takes two seconds to draw up; the whole paper has some thousands.
 TRAININGS_ALLOWED = 20_000
@@ -97,9 +95,6 @@ class Admm(Frozen):
     def epochs(self) -> int:
         """The epochs that the whole of ADMM takes."""
         return self.rounds * self.period
-
-
-Starts = Annotated[tuple[Start, ...], AfterValidator(unique)]
 
 
 class Part(Frozen):

@@ -12,12 +12,13 @@ import torch
 from engine import preparing, together
 from engine.dataset import Dataset
 from engine.device import ran_out_of_memory
-from engine.lost import WeightsLost
+from engine.lost import Weights, WeightsLost
 from engine.masks import sparsity
 from engine.plan import ENGINE_VERSION, Stage
-from engine.preparing import State, Weights, prepare
+from engine.preparing import prepare
 from engine.results import Epoch, StageResult
 from engine.retention import Retention
+from engine.starts import State
 from engine.training import Diverged, Training
 
 log = logging.getLogger(__name__)
@@ -179,7 +180,7 @@ class _Run:
         if _starts_diverged(job.stage, job.weights):
             return
         self._layers, self._mask, self.training = prepare(job.stage, dataset, job.weights, device)
-        self._retention = Retention(job.stage, dataset, self._layers)
+        self._retention = Retention(job.stage, job.weights, self._layers)
         state = _kept_checkpoint(job.stage, job.weights)
         if state is not None:
             self.training.load(state)

@@ -8,7 +8,7 @@ from itertools import takewhile
 from engine.cases import NAMES, Case, Scope, absent, across, by_pruner, missing_rate, rate_name, sparsity_name, starts
 from engine.evidence import Values, difference
 from engine.judging import Outcome, Question, Thresholds, Verdict, all_of, judge, undecided, within
-from engine.pruners import PRUNERS
+from engine.registry import PRUNERS
 
 # The paper's three, the one that it finds ahead first.
 _COMPARED = {name: PRUNERS[name].title for name in ("admm", "iterative", "oneshot")}

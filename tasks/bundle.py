@@ -20,10 +20,11 @@ from data.loading import load_images
 from engine.dataset import Dataset
 from engine.device import ran_out_of_memory
 from engine.lost import WeightsLost
-from engine.plan import ENGINE_VERSION, Images, Stage
+from engine.plan import Images, Stage
 from engine.results import StageResult
 from engine.stages import Interrupted, Job, kept, run_stages
 from tasks import leases, queue, telemetry
+from tasks.engines import OtherEngine, check_engine
 from tasks.leases import Cancelled, LeaseLost, Message, Sharing, Timing
 from tasks.observer import Heartbeat, LeasedObserver
 from tasks.patience import PatientArtifacts
@@ -35,10 +36,6 @@ ERROR_CHARACTERS = 10_000
 JOIN_SECONDS = 5.0
 
 log = logging.getLogger(__name__)
-
-
-class OtherEngine(RuntimeError):
-    """A stage whose fingerprint stands for the numbers of another engine."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +108,7 @@ class Bundle:
             self._held[message] = artifacts = self._artifacts_for(message)
             bench.heartbeat.hold(*self._held)
             try:
-                _check_engine(stage, message)
+                check_engine(stage, message.fingerprint)
                 result = _kept_result(stage, artifacts)
             except Exception as error:  # As above.
                 self._end(message, error)
@@ -196,14 +193,6 @@ class Bundle:
             bench.heartbeat.trouble(trouble)
 
         return PatientArtifacts(bench.artifacts, bench.stopping, tell)
-
-
-def _check_engine(stage: Stage, message: Message) -> None:
-    if stage.fingerprint != message.fingerprint:
-        raise OtherEngine(
-            f"stage {message.fingerprint} was queued by a Ticketscope whose engine gives other numbers than this "
-            f"worker's (version {ENGINE_VERSION}); bring all hosts to one version, then launch the study again"
-        )
 
 
 def _kept_result(stage: Stage, artifacts: PatientArtifacts) -> StageResult | None:

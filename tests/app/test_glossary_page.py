@@ -1,6 +1,6 @@
 from app.palette import STARTS
 from app.words import plain, pruner
-from engine.pruners import PRUNERS
+from engine.registry import PRUNERS
 from tests.app.dashboard import open_page, rerun, texts
 
 PAGE = "views/glossary.py"

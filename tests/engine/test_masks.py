@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.masks import kept_count, magnitude_mask, sparsity
-from engine.pruners import PRUNERS
+from engine.registry import PRUNERS
 from engine.scores import SCORES, make_mask
 
 SPARSITY = st.floats(0.0, 0.99)

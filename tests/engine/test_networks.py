@@ -3,8 +3,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from engine.architectures import NETWORKS, title
 from engine.networks import BasicBlock, GlobalAverage, build, prunable
+from engine.registry import NETWORKS, network_title
 from engine.seeds import global_seed
 
 MILLIONS = {"resnet20": (0.265, 0.275), "vgg11": (9.2, 9.3), "mobilenet_v2": (2.2, 2.3), "lenet300": (0.9, 1.0)}
@@ -47,8 +47,8 @@ def test_weights_follow_from_the_seed_alone(name: str) -> None:
 
 
 def test_a_network_without_a_title_goes_by_its_name() -> None:
-    assert title("resnet20") == "ResNet-20"
-    assert title("lenet5") == "lenet5"
+    assert network_title("resnet20") == "ResNet-20"
+    assert network_title("lenet5") == "lenet5"
 
 
 @pytest.mark.parametrize(("stride", "widen"), [(1, 0), (2, 6), (1, 3)])

@@ -3,9 +3,9 @@ from collections.abc import Iterator
 import pytest
 
 from engine import paper
-from engine.architectures import NETWORKS
 from engine.paper import FIGURES, REPORTED, SCALES, Panel, reported, scaled, scaling, study
 from engine.plan import Plan, plan
+from engine.registry import NETWORKS
 from engine.spec import Study, StudyError, load_study, to_toml
 
 # As the appendix and the main text number them.

@@ -50,7 +50,11 @@ def test_the_demo_study_is_valid() -> None:
         ({"learning_rates": ["abc"]}, "learning_rates", "'abc' should be a valid number"),
         ({"learning_rates": [float("nan")]}, "learning_rates", "finite"),
         ({"pruners": ["snip"]}, "pruners", "allowed: admm, iterative, oneshot, random"),
-        ({"starts": ["lucky"]}, "starts", "'lucky' should be 'winning_ticket', 'reinit', 'rewind' or 'finetune'"),
+        (
+            {"starts": ["lucky"]},
+            "starts",
+            "'lucky' is not a known start; allowed: finetune, reinit, rewind, winning_ticket",
+        ),
         ({"seeds": [1, 1]}, "seeds", "each value may stand once"),
         ({"seeds": [-1]}, "seeds", "-1 should be greater than or equal to 0"),
         ({"overlap_p": [0.33]}, "overlap_p", "allowed: 0.05 to 0.95"),

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from engine.architectures import NETWORKS
 from engine.augment import to_device
 from engine.convolutions import FullPrecisionConv2d
 from engine.masks import magnitude_mask
 from engine.networks import build, prunable
 from engine.norms import ClampedNorm2d
+from engine.registry import NETWORKS
 from engine.seeds import global_seed
 from engine.spec import Recipe
 from engine.together import Outcome, train

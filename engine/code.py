@@ -1,0 +1,200 @@
+"""The identity of an implementation: the version that it carries, or else a hash of its code."""
+
+import ast
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+
+# What these give is covered by ENGINE_VERSION in `engine.plan`, so code that uses them need not hash them.
+COVERED = frozenset(
+    f"engine.{name}"
+    for name in (
+        "admm", "augment", "convolutions", "counts", "dataset", "device", "flat", "graphs", "loops", "lost", "masks",
+        "norms", "overlap", "plan", "precision", "preparing", "ranking", "registry", "results", "retention", "room",
+        "seeds", "spec", "stacked", "stages", "together", "training", "vision",
+    )
+)  # fmt: skip
+
+
+class CodeError(ValueError):
+    """The code of an implementation cannot be read, so that no fingerprint can name it."""
+
+
+def identity(where: str, version: int | None) -> str | None:
+    """Return what tells an implementation from others of its name: a version, or a hash of its code.
+
+    where: module:name. version: None for code without one. Returns None for version 1, so that fingerprints of before
+    implementations had versions stay. Raises CodeError for code that cannot be read.
+    """
+    if version is None:
+        return f"code {code_hash(where)}"
+    return None if version == 1 else f"version {version}"
+
+
+@cache
+def loaded_identity(where: str, version: int | None) -> str | None:
+    """Return the `identity` that code had when this process first asked: that of the code which it has imported."""
+    return identity(where, version)
+
+
+def code_hash(where: str) -> str:
+    """Return 16 hex digits that hash the code of module:name without comments and docstrings.
+
+    It covers what the code names in its own module, and in modules beside it; not installed packages, and not the parts
+    of the engine in COVERED. The module is read, not imported, at each call, so an edit shows at once.
+    """
+    module, _, name = where.partition(":")
+    if not name:
+        raise CodeError(f"{where!r} names no code; write module:name, such as engine.networks:resnet20")
+    # Not "module:name" as the key: where code lies is no part of what it does.
+    reached: dict[tuple[str, str], str] = {}
+    _reach(module, name.partition(".")[0], _root(module), reached)
+    text = json.dumps(sorted((name, code) for (_, name), code in reached.items()))
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+@dataclass(frozen=True)
+class _Module:
+    """The statements of a module by the names that they bind, and where its imported names come from."""
+
+    definitions: dict[str, list[ast.stmt]]
+    imports: dict[str, tuple[str, str | None]]
+
+
+def _reach(module: str, name: str, root: Path, reached: dict[tuple[str, str], str]) -> None:
+    """Add the code of a name, and of all that it names, to what is reached."""
+    if (module, name) in reached:
+        return
+    read = _module(module)
+    if name not in read.definitions:
+        if name in read.imports:
+            _follow(read.imports[name], None, root, reached)
+            return
+        raise CodeError(f"module {module} has no {name!r}; write where the code is defined, as module:name")
+    statements = read.definitions[name]
+    reached[module, name] = json.dumps([_canonical(statement) for statement in statements])
+    for statement in statements:
+        for used, attribute in _names(statement):
+            if used in read.definitions:
+                _reach(module, used, root, reached)
+            elif used in read.imports:
+                _follow(read.imports[used], attribute, root, reached)
+
+
+def _follow(
+    target: tuple[str, str | None], attribute: str | None, root: Path, reached: dict[tuple[str, str], str]
+) -> None:
+    """Reach what an import brings, where it is code of the project that no engine version covers."""
+    module, name = target
+    if name is not None and _is_project(f"{module}.{name}", root):
+        module, name = f"{module}.{name}", None
+    name = name or attribute
+    if name is not None and module not in COVERED and _is_project(module, root):
+        _reach(module, name, root, reached)
+
+
+def _names(statement: ast.stmt) -> Iterator[tuple[str, str | None]]:
+    """Yield the names that code uses, each with the attribute that is taken of it, if any."""
+    for node in ast.walk(statement):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            yield node.value.id, node.attr
+        elif isinstance(node, ast.Name):
+            yield node.id, None
+
+
+def _module(module: str) -> _Module:
+    path = _file(module)
+    if path is None:
+        raise CodeError(f"module {module} is not found, so its code cannot be read; correct its entry in the table")
+    try:
+        stat = path.stat()
+        return _parsed(path, stat.st_mtime_ns, stat.st_size, module)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise CodeError(
+            f"the code of module {module} cannot be read from {path}: {error}; "
+            "correct it, or give its entry in the table a version"
+        ) from error
+
+
+@lru_cache(maxsize=64)
+def _parsed(path: Path, modified: int, size: int, module: str) -> _Module:
+    del modified, size
+    definitions: dict[str, list[ast.stmt]] = {}
+    imports: dict[str, tuple[str, str | None]] = {}
+    for statement in ast.parse(path.read_bytes()).body:
+        for node in ast.walk(statement):
+            if isinstance(node, ast.Import):
+                for alias in node.names:
+                    imports[alias.asname or alias.name.partition(".")[0]] = (alias.name, None)
+            elif isinstance(node, ast.ImportFrom):
+                origin = _absolute(module, node)
+                imports |= {alias.asname or alias.name: (origin, alias.name) for alias in node.names}
+        for name in _bound(statement):
+            definitions.setdefault(name, []).append(statement)
+    return _Module(definitions, imports)
+
+
+def _bound(statement: ast.stmt) -> set[str]:
+    """Return the names that a statement of a module defines."""
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return {statement.name}
+    names: set[str] = set()
+    for node in ast.walk(statement):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+    return names
+
+
+def _absolute(module: str, node: ast.ImportFrom) -> str:
+    if not node.level:
+        return node.module or ""
+    package = module.split(".")[: -node.level]
+    return ".".join([*package, *([node.module] if node.module else [])])
+
+
+def _canonical(node: object) -> object:
+    """Return code as plain values that depend neither on its layout nor on the version of Python."""
+    if isinstance(node, list):
+        return [_canonical(item) for item in node]
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    fields = dict(ast.iter_fields(node))
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
+        fields["body"] = fields["body"][1:]
+    # Empty fields, since newer versions of Python have more of them.
+    return [type(node).__name__, {name: _canonical(value) for name, value in fields.items() if value not in (None, [])}]
+
+
+def _file(module: str) -> Path | None:
+    """Return the source of a module, None where it has none; imports no package on the way, which may be slow."""
+    top, *below = module.split(".")
+    try:
+        spec = find_spec(top)
+    except (ImportError, ValueError):
+        return None
+    if spec is None or spec.origin is None:
+        return None
+    path = Path(spec.origin)
+    if below:
+        path = path.parent.joinpath(*below)
+        path = path / "__init__.py" if path.is_dir() else path.parent / f"{path.name}.py"
+    return path if path.suffix == ".py" and path.is_file() else None
+
+
+def _root(module: str) -> Path:
+    """Return the folder that a module's package lies in."""
+    top = module.partition(".")[0]
+    path = _file(top) or Path(top)
+    return path.parents[path.name == "__init__.py"]
+
+
+def _is_project(module: str, root: Path) -> bool:
+    """Return whether a module is a file of the project, not of an installed package."""
+    path = _file(module)
+    return path is not None and path.is_relative_to(root) and "site-packages" not in path.parts

@@ -1,0 +1,40 @@
+"""Whether this worker's engine gives the numbers that a stage's fingerprint stands for."""
+
+from collections.abc import Container
+
+from engine.code import loaded_identity
+from engine.plan import ENGINE_VERSION, Stage
+from engine.registry import NETWORKS, SCORES, STARTS, implementations
+
+
+class OtherEngine(RuntimeError):
+    """A stage whose fingerprint stands for the numbers of another engine, or of other code than this worker loaded."""
+
+
+def check_engine(stage: Stage, fingerprint: str) -> None:
+    """Raise OtherEngine where a stage, queued under a fingerprint, was planned with another engine or other code."""
+    if stage.fingerprint != fingerprint:
+        raise OtherEngine(
+            f"stage {fingerprint} was queued by a Ticketscope whose engine gives other numbers than this worker's "
+            f"(version {ENGINE_VERSION}); bring all hosts to one version, then launch the study again"
+        )
+    named: dict[str, tuple[str | None, Container[str]]]
+    named = {"network": (stage.network, NETWORKS), "score": (stage.score, SCORES), "start": (stage.start, STARTS)}
+    for role, (name, table) in named.items():
+        if name is not None and name not in table:
+            raise OtherEngine(
+                f"stage {fingerprint} names the {role} {name!r}, which this worker does not know; "
+                "bring all hosts to the same code, restart the workers, then launch the study again"
+            )
+    planned = dict(stage.code)
+    loaded = dict(implementations(stage.network, stage.score, stage.start, loaded_identity))
+    differing = [
+        f"{role} {name} ({planned.get(role, 'version 1')} planned, {loaded.get(role, 'version 1')} loaded)"
+        for role, (name, _) in named.items()
+        if planned.get(role) != loaded.get(role)
+    ]
+    if differing:
+        raise OtherEngine(
+            f"stage {fingerprint} was planned with other code than this worker has loaded: {', '.join(differing)}; "
+            "bring all hosts to the same code, restart the workers, then launch the study again"
+        )

@@ -1,0 +1,205 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from engine import registry
+from engine.code import COVERED, CodeError, code_hash, identity, loaded_identity
+from engine.plan import Plan, plan
+from engine.registry import NETWORKS, SCORES, STARTS, Network, Score
+from engine.spec import StudyError, parse_study
+
+ENGINE = Path(registry.__file__).parent
+
+# What the numbers of built-in implementations come from, as it is at their present version.
+BUILT_IN = {
+    "engine.networks:resnet20": (1, "0f01702fd082ba4f"),
+    "engine.networks:vgg11": (1, "fa9ad9002b8c4948"),
+    "engine.networks:mobilenet_v2": (1, "1e6d4d45644c6e5b"),
+    "engine.networks:lenet300": (1, "69245d5c9ce53426"),
+    "engine.scores:magnitude": (1, "2ea157795c252f6f"),
+    "engine.scores:random": (1, "c6572605b9847ea9"),
+    "engine.starts:winning_ticket": (1, "deb60316530ad4e6"),
+    "engine.starts:reinit": (1, "ce75e7c3201e54f1"),
+    "engine.starts:rewind": (1, "0be36d0fbf83e342"),
+    "engine.starts:finetune": (1, "6d3c2412a6ec637e"),
+}
+
+
+def entries() -> dict[str, int | None]:
+    found = {network.builder: network.version for network in NETWORKS.values()}
+    return found | {entry.function: entry.version for entry in (*SCORES.values(), *STARTS.values())}
+
+
+@pytest.mark.parametrize("where", BUILT_IN)
+def test_the_code_of_a_built_in_implementation_is_that_of_its_version(where: str) -> None:
+    version, known = BUILT_IN[where]
+    assert (entries()[where], code_hash(where)) == (version, known), (
+        f"the code of {where} has changed: raise its version if its numbers change, and put the new hash here"
+    )
+
+
+def test_every_built_in_implementation_is_held() -> None:
+    assert entries().keys() == BUILT_IN.keys()
+
+
+def test_parts_of_the_engine_that_a_version_covers_exist() -> None:
+    for module in COVERED:
+        assert (ENGINE / f"{module.removeprefix('engine.')}.py").exists(), module
+
+
+BODY = """
+import torch
+from torch import nn
+
+from blocks import widen
+
+WIDTH = 8
+
+
+def helper(size):
+    return nn.Linear(size, WIDTH)
+
+
+def unrelated():
+    return 1
+
+
+class Network(nn.Module):
+    def __init__(self, size):
+        super().__init__()
+        self.first = helper(size)
+
+
+def added(channels: int, image_size: int, classes: int) -> nn.Module:
+    return widen(Network(channels * image_size**2))
+"""
+BLOCKS = """
+def widen(network):
+    return network
+
+
+def other():
+    return 2
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "added_network.py").write_text(BODY)
+    (tmp_path / "blocks.py").write_text(BLOCKS)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return tmp_path
+
+
+WHERE = "added_network:added"
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("added_network.py", "image_size**2)", "image_size**2 + 0)"),
+        ("added_network.py", "WIDTH = 8", "WIDTH = 9"),
+        ("added_network.py", "nn.Linear(size, WIDTH)", "nn.Linear(size, 8)"),
+        ("added_network.py", "self.first", "self.last"),
+        ("added_network.py", "def added(", "@torch.no_grad()\ndef added("),
+        ("blocks.py", "return network", "return network.half()"),
+    ],
+)
+def test_an_edit_of_what_code_uses_changes_its_hash(folder: Path, file: str, old: str, new: str) -> None:
+    before = code_hash(WHERE)
+    text = (folder / file).read_text()
+    assert old in text
+    (folder / file).write_text(text.replace(old, new))
+    assert code_hash(WHERE) != before
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("added_network.py", "def helper(size):", "# A comment.\ndef helper(size):\n    'A docstring.'\n"),
+        ("added_network.py", "class Network(nn.Module):", "class Network(nn.Module):\n    'A docstring.'\n"),
+        ("added_network.py", "    return 1", "    return 3"),
+        ("added_network.py", "size, WIDTH)", "size,\n        WIDTH,\n    )"),
+        ("blocks.py", "return 2", "return 4"),
+    ],
+)
+def test_an_edit_of_comments_layout_and_other_code_does_not(folder: Path, file: str, old: str, new: str) -> None:
+    before = code_hash(WHERE)
+    text = (folder / file).read_text()
+    assert old in text
+    (folder / file).write_text(text.replace(old, new))
+    assert code_hash(WHERE) == before
+
+
+def test_code_that_moves_to_another_module_stays_itself(folder: Path) -> None:
+    before = code_hash(WHERE)
+    (folder / "moved_network.py").write_text((folder / "added_network.py").read_text())
+    assert code_hash("moved_network:added") == before
+
+
+def test_a_process_keeps_the_identity_of_what_it_has_loaded(folder: Path) -> None:
+    loaded = loaded_identity(WHERE, None)
+    assert loaded == identity(WHERE, None)
+    (folder / "added_network.py").write_text(BODY.replace("WIDTH = 8", "WIDTH = 7"))
+    assert loaded_identity(WHERE, None) == loaded != identity(WHERE, None)
+
+
+def test_what_cannot_be_read_says_so(folder: Path) -> None:
+    with pytest.raises(CodeError, match="module nowhere is not found"):
+        code_hash("nowhere:network")
+    with pytest.raises(CodeError, match="added_network has no 'missing'"):
+        code_hash("added_network:missing")
+    with pytest.raises(CodeError, match="write module:name"):
+        code_hash("added_network")
+    (folder / "added_network.py").write_text("def added(:")
+    with pytest.raises(CodeError, match="cannot be read from"):
+        code_hash(WHERE)
+
+
+def planned(**changes: object) -> Plan:
+    values = {
+        "name": "added",
+        "datasets": ["digits"],
+        "networks": ["lenet300"],
+        "learning_rates": [0.1],
+        "pruners": ["oneshot"],
+        "sparsities": [0.5],
+        "starts": ["finetune"],
+        "seeds": [0],
+    }
+    return plan(parse_study({**values, **changes}), {"digits": "0" * 32})
+
+
+def test_an_added_network_that_is_edited_is_trained_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(NETWORKS, "added", Network("added", WHERE))
+    before = planned(networks=["added"]).stages
+    assert planned(networks=["added"]).stages.keys() == before.keys()
+    (folder / "added_network.py").write_text(BODY.replace("WIDTH = 8", "WIDTH = 7"))
+    assert not planned(networks=["added"]).stages.keys() & before.keys()
+    monkeypatch.setitem(NETWORKS, "added", Network("added", "added_network:gone"))
+    with pytest.raises(StudyError, match="has no 'gone'"):
+        planned(networks=["added"])
+
+
+def test_an_added_score_that_is_edited_prunes_again_and_pretrains_not(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "added_score.py").write_text("def tiny(layer, weights, seed):\n    return weights.abs()\n")
+    monkeypatch.setitem(SCORES, "magnitude", Score("added_score:tiny"))
+    dense, pruned = planned().stages
+    (folder / "added_score.py").write_text("def tiny(layer, weights, seed):\n    return -weights.abs()\n")
+    again = list(planned().stages)
+    assert again[0] == dense
+    assert again[1] != pruned
+
+
+def test_reading_code_imports_neither_it_nor_pytorch(folder: Path) -> None:
+    script = (
+        "import sys; from engine.code import code_hash; code_hash('added_network:added'); "
+        "code_hash('engine.networks:mobilenet_v2'); print('torch' in sys.modules, 'added_network' in sys.modules)"
+    )
+    environment = {"PYTHONPATH": f"{ENGINE.parent}:{folder}"}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]

@@ -1,0 +1,110 @@
+"""Fingerprints that stages have had from the first version on: results that people have are found by them."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from engine.plan import Plan, Stage, plan
+from engine.registry import NETWORKS, Network
+from engine.spec import Recipe, load_study, parse_study
+
+IDENTITY = "0" * 32
+STUDY: dict[str, object] = {
+    "name": "pinned",
+    "datasets": ["digits"],
+    "networks": ["lenet300"],
+    "learning_rates": [0.1],
+    "pruners": ["iterative", "oneshot", "random"],
+    "sparsities": [0.5, 0.8],
+    "seeds": [0],
+}
+OTHER_RECIPE = {
+    "epochs": 3,
+    "batch_size": 32,
+    "momentum": 0.5,
+    "weight_decay": 0.0,
+    "milestones": [0.5],
+    "decay": 0.5,
+    "augmentation": "flip",
+    "precision": "bf16",
+    "rewind_epoch": 2,
+}
+DENSE_ONLY = {"pruners": [], "sparsities": [], "starts": []}
+
+
+def pinned(**changes: object) -> Plan:
+    return plan(parse_study({**STUDY, **changes}), {"digits": IDENTITY})
+
+
+def of(planned: Plan, pruner: str | None, sparsity: float, start: str) -> str:
+    (found,) = (r.fingerprint for r in planned.roles if (r.pruner, r.sparsity, r.start) == (pruner, sparsity, start))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("pruner", "sparsity", "start", "fingerprint"),
+    [
+        (None, 0.0, "dense", "24f5df3fda29baae0f627c15f0f74712"),
+        ("iterative", 0.5, "winning_ticket", "af9cbc73a9051ab2ed90b5baea127500"),
+        ("iterative", 0.8, "winning_ticket", "fe5b36ffc7c8c57ec2e78b5d6d9f83f0"),
+        ("iterative", 0.8, "reinit", "1d53c6af204fb81a005db220aa6a3c9b"),
+        ("iterative", 0.8, "rewind", "69e536fef02fff10bec35937d2416c68"),
+        ("iterative", 0.8, "finetune", "e1f9f94d8a88f9eecfecbd481c983c66"),
+        ("oneshot", 0.5, "finetune", "3b98067ef181a89e767f02bb0c3bf16d"),
+        ("oneshot", 0.8, "winning_ticket", "fdf262803dd0f2b5aea16110441c5dc3"),
+        ("oneshot", 0.8, "reinit", "78d8b03f0e22bb8e071b72a42e571aa0"),
+        ("random", 0.5, "rewind", "89094c2bf9c7bad3f12a9566a5c5b6e5"),
+        ("random", 0.8, "finetune", "a6d48af8a78c5a5194e067f8872082ee"),
+    ],
+)
+def test_a_stage_has_the_fingerprint_that_it_always_had(
+    pruner: str | None, sparsity: float, start: str, fingerprint: str
+) -> None:
+    assert of(pinned(), pruner, sparsity, start) == fingerprint
+
+
+def test_all_settings_of_a_recipe_and_limits_on_images_have_theirs() -> None:
+    planned = pinned(networks=["resnet20"], train_images=100, test_images=50, recipe=OTHER_RECIPE, **DENSE_ONLY)
+    assert list(planned.stages) == ["d8a73f8207c6f6c1c1a53b950e376189"]
+
+
+def test_global_ranking_has_its_own() -> None:
+    planned = pinned(pruners=["oneshot"], starts=["reinit"], scope="global")
+    assert of(planned, "oneshot", 0.8, "reinit") == "3e745e3ceb643dfeff9e8508732fb940"
+
+
+def test_nothing_of_the_demo_would_be_trained_again() -> None:
+    study = load_study(Path(__file__).parents[2] / "studies" / "demo.toml")
+    stages = plan(study, {"digits": IDENTITY}).stages
+    assert len(stages) == 126
+    joined = "\n".join(sorted(stages)).encode()
+    assert hashlib.sha256(joined).hexdigest()[:32] == "d2d699a5f9037cbdc1882485df922fbf"
+
+
+class LaterRecipe(Recipe):
+    nesterov: bool = False
+
+
+class LaterStage(Stage):
+    note: str | None = None
+
+
+def test_a_field_that_is_added_later_counts_only_where_it_differs_from_its_default() -> None:
+    stage = next(iter(pinned().stages.values()))
+    values = stage.model_dump(exclude={"recipe"})
+    recipe = stage.recipe.model_dump()
+    assert LaterStage(**values, recipe=LaterRecipe(**recipe)).fingerprint == stage.fingerprint
+    changed = {
+        LaterStage(**values, recipe=LaterRecipe(**recipe, nesterov=True)).fingerprint,
+        LaterStage(**values, recipe=LaterRecipe(**recipe), note="other").fingerprint,
+    }
+    assert len(changed | {stage.fingerprint}) == 3
+
+
+def test_a_network_of_another_version_is_another_stage(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = pinned().stages
+    monkeypatch.setitem(NETWORKS, "lenet300", Network("LeNet-300", "engine.networks:lenet300", version=2))
+    after = pinned().stages
+    assert not before.keys() & after.keys()
+    assert {stage.code for stage in after.values()} == {(("network", "version 2"),)}
