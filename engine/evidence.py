@@ -12,7 +12,9 @@ Values = dict[int, float]
 class Point:
     """One finished training: accuracy in percent, NaN where it diverged; a dense one has no pruner and start dense.
 
-    training: what tells one training from another, such as a fingerprint, so that none is compared with itself.
+    training: what tells one training from another, such as a fingerprint, so that none is compared with itself. mask:
+    the same of the mask that it holds. moved: under ADMM, the fraction of the kept weights that one-shot pruning of
+    theta_T would not keep. Each is None where it is not recorded.
     """
 
     dataset: str
@@ -24,11 +26,17 @@ class Point:
     start: str
     accuracy: float
     training: str | None = None
+    mask: str | None = None
+    moved: float | None = None
 
 
 @dataclass(frozen=True)
 class OverlapPoint:
-    """One overlap ratio of a finished training; pair is one of engine.results.PAIRS."""
+    """One overlap ratio of a finished training; pair is one of engine.results.PAIRS.
+
+    level: the ratio that weights which know nothing but the mask have on average, for pairs of a pruned network and a
+    dense one; None for other pairs, whose level is p, and where it is not recorded.
+    """
 
     dataset: str
     network: str
@@ -40,6 +48,7 @@ class OverlapPoint:
     pair: str
     p: float
     ratio: float
+    level: float | None = None
 
 
 @dataclass(frozen=True)
