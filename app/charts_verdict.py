@@ -8,10 +8,12 @@ import pandas as pd
 from app import words
 from app.charts_accuracy import Layers
 from app.palette import NEUTRAL
-from engine.judging import TOLD, Verdict
+from engine.claims import Verdict
+from engine.claims.verdict import UNITS as DECIMALS
+from engine.claims.verdict import percent
 
 ROW, FRAME = 22, 60
-COLOURS = {"holds": "#009E73", "fails": "#D55E00", "undecided": NEUTRAL}
+COLOURS = {"holds": "#009E73", "fails": "#D55E00", "undecided": NEUTRAL, "missing": NEUTRAL}
 UNITS = {"points": "points of accuracy", "overlap": "overlap ratio", "sparsity": "% of the weights"}
 
 
@@ -22,7 +24,7 @@ def forest(parts: Sequence[Verdict], shared: Mapping[str, str]) -> Layers:
     parts: verdicts of one unit; where units are mixed, those of the first. shared: the scope that all have in common.
     """
     unit = parts[0].unit
-    decimals, _, factor = TOLD[unit]
+    decimals, _, factor = DECIMALS[unit]
     rows = [
         {
             "name": row_name(part, shared),
@@ -32,12 +34,13 @@ def forest(parts: Sequence[Verdict], shared: Mapping[str, str]) -> Layers:
                 for name, value in (("effect", part.effect), ("low", part.low), ("high", part.high))
             },
             "n": part.n,
+            "level": percent(part.level),
             "outcome": part.outcome,
         }
         for part in parts
         if part.unit == unit and part.effect is not None
     ]
-    frame = pd.DataFrame(rows, columns=["name", "kind", "effect", "low", "high", "n", "outcome"])
+    frame = pd.DataFrame(rows, columns=["name", "kind", "effect", "low", "high", "n", "level", "outcome"])
     margins = pd.DataFrame(
         [
             {"name": row_name(part, shared), "margin": factor * bound}
@@ -60,6 +63,7 @@ def forest(parts: Sequence[Verdict], shared: Mapping[str, str]) -> Layers:
         alt.Tooltip("effect:Q", title=f"effect ({UNITS[unit]})", format=digits),
         alt.Tooltip("low:Q", title="interval from", format=digits),
         alt.Tooltip("high:Q", title="to", format=digits),
+        alt.Tooltip("level:N", title="confidence"),
         alt.Tooltip("n:Q", title="seeds (n)"),
     ]
     x = alt.X("effect:Q", title=UNITS[unit], scale=alt.Scale(zero=True), axis=alt.Axis(tickCount=6))

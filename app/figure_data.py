@@ -15,11 +15,11 @@ from data.datasets import identity
 from data.evidence import from_frames
 from data.settings import settings
 from engine import paper
+from engine.claims import Verdict, evaluate
 from engine.paper import Figure
 from engine.plan import Plan, Role, plan
 from engine.results import PAIRS
 from engine.spec import Study, read_study
-from engine.verdict import Verdict, evaluate
 
 # The paper's datasets, which a study may hold under their own names.
 _OWN = {"cifar10", "cifar100"}

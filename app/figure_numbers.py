@@ -6,8 +6,8 @@ import pandas as pd
 
 from app import words
 from app.spread import describe, summarise
+from engine.claims.intervals import Interval, interval
 from engine.paper import Panel, Reported, scaled
-from engine.statistics import Interval, interval
 
 CONFIDENCE = 0.95
 QUANTITIES = {

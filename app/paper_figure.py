@@ -31,6 +31,7 @@ from engine import paper
 from engine.paper import Figure
 from engine.spec import StudyError, to_toml
 from tasks.catalogue import arguments
+from tasks.planning import number_of_test_images
 
 REFRESH = 3.0
 
@@ -175,5 +176,8 @@ def _verdicts(runs: Runs, figure: Figure, chosen: Settings) -> None:
     if not runs.verdicts:
         st.markdown(f":gray[On {words.listing(list(figure.claims))}, as soon as there are runs.]")
         return
-    st.caption(verdict_tables.recipe_words(figure_data.study(figure.id, chosen)))
+    wanted = figure_data.study(figure.id, chosen)
+    images = {number_of_test_images(wanted, dataset) for dataset in wanted.datasets}
+    over = verdict_tables.over_seeds(images.pop() if len(images) == 1 else None)
+    st.caption(f"{verdict_tables.recipe_words(wanted)} {over} {verdict_tables.by_chance(runs.verdicts)}")
     verdict_cards.show(runs.verdicts, f"figure-{figure.id}", shared=())

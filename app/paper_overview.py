@@ -159,8 +159,7 @@ def _card(figure: Figure, chosen: Settings) -> None:
             runs.done / max(1, runs.asked), text=f"{runs.done:,} of {words.plural(runs.asked, 'training')} done"
         )
         claims = [f":gray-badge[{claim}]" for claim in figure.claims]
-        decided = [verdict for verdict in runs.verdicts if verdict.effect is not None]
-        st.markdown(f"{' '.join(claims)} {verdict_cards.badges(decided)}")
+        st.markdown(f"{' '.join(claims)} {verdict_cards.badges(runs.verdicts)}")
 
 
 def _everything(chosen: Settings) -> None:

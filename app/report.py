@@ -24,8 +24,9 @@ from data import queries
 from data.provenance import provenance
 from data.queries import StudyRecord
 from data.store import Store
-from engine.judging import Thresholds
+from engine.claims import Thresholds
 from engine.spec import to_toml
+from tasks.planning import number_of_test_images
 
 FOLDER = Path(__file__).with_name("templates")
 COMMAND = "python -m tasks run study.toml --out DIR"
@@ -41,6 +42,7 @@ class Part:
     retention: pd.DataFrame
     ancestors: pd.DataFrame
     verdicts: Judged
+    over_seeds: str
 
 
 def report(store: Store, study_id: str, now: datetime | None = None) -> str:
@@ -129,6 +131,7 @@ def _part(record: StudyRecord, found: Measured, drawn: list[Drawn], dataset: str
         charts_overlap.retention_table(pooled, p),
         charts_overlap.table(pooled, p),
         judged(accuracy, pooled, of(found.diverged, dataset, network), Thresholds()),
+        verdict_tables.over_seeds(number_of_test_images(record.study, dataset)),
     )
 
 

@@ -8,18 +8,17 @@ import pandas as pd
 
 from app import verdict_tables, words
 from data.evidence import from_frames
-from engine.claims import CLAIMS
-from engine.judging import Thresholds, Verdict
-from engine.verdict import evaluate, winning_property
+from engine.claims import CLAIMS, Thresholds, Verdict, evaluate, winning_property
 
 
 @dataclass(frozen=True)
 class Line:
-    """One verdict on a claim: its outcome, the scope beside dataset and network, why, and the numbers behind it."""
+    """One verdict on a claim: outcome, scope beside dataset and network, why, what would decide it, and numbers."""
 
     outcome: str
     where: str
     reason: str
+    needs: str
     comparisons: pd.DataFrame
 
 
@@ -38,27 +37,45 @@ class Card:
 class Judged:
     """The verdicts on one dataset and network.
 
-    counts: of each outcome. cards: claims that could be held against runs. missing: the others, each with what runs it
-    lacks. winning: the winning property by learning rate, pruner and sparsity; without rows where no run tells of it.
+    counts: of each outcome. cards: claims that could be judged; controls: those on pruners that the paper makes no
+    claim of. missing: the others, each with what runs it lacks. winning: the winning property by learning rate, pruner
+    and sparsity; without rows where no run bears on it. widened: why its intervals differ from those of claim A4.
+    by_chance: what the number of verdicts means.
     """
 
     counts: dict[str, int]
     cards: list[Card]
+    controls: list[Card]
     missing: list[tuple[str, str]]
     winning: pd.DataFrame
+    widened: str
+    by_chance: str
 
 
 def judged(accuracy: pd.DataFrame, pooled: pd.DataFrame, diverged: pd.DataFrame, thresholds: Thresholds) -> Judged:
     """Return the verdicts on the rows of one dataset and network."""
     points, overlaps = from_frames(accuracy, pooled, diverged)
     verdicts = evaluate(points, overlaps, thresholds)
-    asked = [verdict for verdict in verdicts if verdict.effect is not None]
     return Judged(
-        {outcome: sum(v.outcome == outcome for v in asked) for outcome in ("holds", "fails", "undecided")},
-        [_card(claim, list(group)) for claim, group in groupby(asked, key=lambda verdict: verdict.claim)],
-        list(dict.fromkeys((v.claim, words.sentence(v.reason)) for v in verdicts if v.effect is None)),
+        verdict_tables.counts(verdicts),
+        _cards([verdict for verdict in verdicts if not verdict.control]),
+        _cards([verdict for verdict in verdicts if verdict.control]),
+        list(
+            dict.fromkeys(
+                (v.claim, words.sentence(v.reason))
+                for v in verdicts
+                if not verdict_tables.is_shown(v) and not v.control
+            )
+        ),
         verdict_tables.winning(winning_property(points, thresholds)),
+        verdict_tables.widened(verdicts),
+        verdict_tables.by_chance(verdicts),
     )
+
+
+def _cards(verdicts: Sequence[Verdict]) -> list[Card]:
+    asked = [verdict for verdict in verdicts if verdict_tables.is_shown(verdict)]
+    return [_card(claim, list(group)) for claim, group in groupby(asked, key=lambda verdict: verdict.claim)]
 
 
 def _card(claim: str, verdicts: Sequence[Verdict]) -> Card:
@@ -69,4 +86,5 @@ def _card(claim: str, verdicts: Sequence[Verdict]) -> Card:
 
 def _line(verdict: Verdict) -> Line:
     about = verdict_tables.scope(verdict, ("dataset", "network"))
-    return Line(verdict.outcome, about, words.sentence(verdict.reason), verdict_tables.compared(verdict))
+    reason, needs = words.sentence(verdict.reason), verdict_tables.needed(verdict)
+    return Line(verdict.outcome, about, reason, needs, verdict_tables.compared(verdict))

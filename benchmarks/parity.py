@@ -20,10 +20,10 @@ from benchmarks.training import PACKAGES, images, plain_loop, pruned_training
 from benchmarks.written import write
 from data.settings import settings
 from engine.augment import to_device
+from engine.claims.intervals import Interval, interval
 from engine.dataset import Dataset
 from engine.device import get_ready
 from engine.spec import Recipe
-from engine.statistics import Interval, interval
 
 PLAIN = "plain loop"
 CONFIDENCE = 0.95

@@ -7,7 +7,7 @@ import pandas as pd
 
 from data import queries
 from data.store import Store
-from engine.evidence import OverlapPoint, Point
+from engine.claims.evidence import OverlapPoint, Point
 
 _POINT = ("dataset", "network", "learning_rate", "seed", "pruner", "sparsity", "start")
 

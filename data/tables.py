@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 from data import queries
 from data.evidence import from_frames
 from data.store import Store
+from engine.claims import Verdict, evaluate
 from engine.plan import Plan
 from engine.results import StageResult
-from engine.verdict import Verdict, evaluate
 
 TEXT, NUMBER, WHOLE = pa.string(), pa.float64(), pa.int64()
 # A dense network has no pruner, and a claim without runs no effect.

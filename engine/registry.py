@@ -46,12 +46,14 @@ class Pruner:
 
     score: name in SCORES. gradual: prune in rounds, one for each sparsity of the study, and train theta_0 * m between
     them; else prune theta_T once for each sparsity. admm: train with ADMM to the sparsity first, and score its weights.
+    in_paper: whether the paper's claims are about it; verdicts on others are controls.
     """
 
     title: str
     score: str = "magnitude"
     gradual: bool = False
     admm: bool = False
+    in_paper: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,9 +82,9 @@ SCORES: dict[str, Score] = {
 }
 
 PRUNERS: dict[str, Pruner] = {
-    "iterative": Pruner("iterative magnitude", gradual=True),
-    "oneshot": Pruner("one-shot magnitude"),
-    "admm": Pruner("ADMM", admm=True),
+    "iterative": Pruner("iterative magnitude", gradual=True, in_paper=True),
+    "oneshot": Pruner("one-shot magnitude", in_paper=True),
+    "admm": Pruner("ADMM", admm=True, in_paper=True),
     "random": Pruner("random", score="random"),
 }
 

@@ -1,6 +1,8 @@
 """What to run: a study as a frozen, validated model, read from and written to TOML."""
 
+import itertools
 import math
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -26,6 +28,8 @@ from engine.registry import NETWORKS, PRUNERS
 
 STARTS: tuple[str, ...] = tuple(registry.STARTS)
 
+# What `with_more_seeds` puts behind a study's name.
+SEEDS_IN_NAME = re.compile(r" \(\d+ seeds\)$")
 # A plan of so many takes two seconds to draw up; the whole paper has some thousands.
 TRAININGS_ALLOWED = 20_000
 # The paper rewinds to epoch 10 of 150 (appendix G); other lengths of training keep the proportion.
@@ -213,6 +217,24 @@ def _trainings(study: Study, part: Part | None) -> int:
 
     roots = count("datasets") * count("networks") * count("learning_rates") * count("seeds")
     return roots * (1 + count("pruners") * count("sparsities") * (count("starts") + 1))
+
+
+def with_more_seeds(study: Study, more: int) -> Study:
+    """Return a study with further seeds, the smallest that it does not have; equal stages are the same work as before.
+
+    Parts that name their seeds get them too. ValueError where more is below 1, StudyError where the study grows too
+    large.
+    """
+    if more < 1:
+        raise ValueError(f"more seeds are at least 1, given {more}")
+    free = (seed for seed in itertools.count() if seed not in study.seeds)
+    added = tuple(itertools.islice(free, more))
+    seeds = (*study.seeds, *added)
+    name = f"{SEEDS_IN_NAME.sub('', study.name)[:80]} ({len(seeds)} seeds)"
+    parts = [
+        {**part.given, **({"seeds": (*part.seeds, *added)} if part.seeds is not None else {})} for part in study.parts
+    ]
+    return parse_study({**study.model_dump(exclude={"parts"}), "name": name, "seeds": seeds, "parts": parts})
 
 
 # Of a faulty value, and of faulty fields, so much is told.

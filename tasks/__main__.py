@@ -199,6 +199,45 @@ def status(study_id: Annotated[str | None, typer.Argument(metavar="[STUDY_ID]", 
 
 
 @app.command()
+def verdicts(
+    study_id: StudyId,
+    json: Annotated[bool, typer.Option("--json", help="Print them as JSON.")] = False,
+    add_seeds: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Queue the study with N more seeds; what is done is reused.")
+    ] = None,
+) -> None:
+    """Hold the paper's claims against a study's runs, and say what would decide those that are open."""
+    from data import queries
+    from tasks.verdicts import table, values, verdicts_of
+
+    with recorded() as store:
+        found = queries.find_study(store, study_id)
+        if add_seeds is not None:
+            _add_seeds(queries.study(store, found).study, add_seeds)
+            return
+        judged = verdicts_of(store, found)
+    if json:
+        out.print_json(data=values(judged))
+    elif judged:
+        out.print(table(judged))
+    else:
+        out.print("no training of this study has finished yet")
+
+
+def _add_seeds(study: "Study", more: int) -> None:
+    from engine.spec import with_more_seeds
+    from tasks import follow
+    from tasks.broker import serving
+    from tasks.launch import launch as queue_study
+
+    wanted = with_more_seeds(study, more)
+    with serving(settings()) as redis:
+        study_id = queue_study(wanted, follow.say_copying(err))
+        out.print(f"launched {escape(wanted.name)} as [bold]{study_id}[/bold]; what is trained already is reused")
+        follow.say_what_is_missing(redis, err)
+
+
+@app.command()
 def cancel(study_id: StudyId) -> None:
     """Cancel a study's stages, but for those that another study needs."""
     from tasks.broker import serving

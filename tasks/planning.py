@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data.artifacts import Artifacts
-from data.datasets import absolute, identity, shape
+from data.datasets import DatasetError, absolute, identity, shape
 from data.settings import Settings, settings
 from engine.plan import Plan, plan
 from engine.spec import Study, StudyError
@@ -35,6 +35,14 @@ class Preview:
     def remaining(self) -> int:
         """The trainings still to be done."""
         return self.trainings - self.reused
+
+
+def number_of_test_images(study: Study, dataset: str) -> int | None:
+    """Return how many images a study tests on, None where a dataset is not there to be counted."""
+    try:
+        return study.test_images or shape(dataset, settings().home).test
+    except DatasetError:
+        return None
 
 
 def plan_study(study: Study, home: Path) -> Plan:

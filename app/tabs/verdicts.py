@@ -1,16 +1,19 @@
 """The Verdicts tab: the paper's claims held against this study's own runs."""
 
+from functools import partial
+
 import streamlit as st
 
-from app import divergence, drawing, reading, verdict_cards, verdict_tables, words
+from app import divergence, drawing, more_seeds, reading, verdict_cards, verdict_tables, words
 from app.reading import Marker
 from data.evidence import from_frames
 from data.queries import StudyRecord
-from engine.judging import Thresholds, Verdict
-from engine.verdict import HIGH, LOW, evaluate, winning_property
+from engine.claims import Thresholds, Verdict, evaluate, winning_property
+from engine.claims.catalog import HIGH, LOW
+from tasks.planning import number_of_test_images
 
 # Steps of the thresholds' inputs, and how they are written.
-_STEPS = {"confidence": 0.01, "overlap_above": 0.01, "overlap_about": 0.01, "standard_errors": 0.5}
+_STEPS = {"confidence": 0.01, "overlap_above": 0.01, "overlap_about": 0.01, "standard_errors": 0.5, "moved": 0.01}
 
 
 def body(record: StudyRecord) -> None:
@@ -33,14 +36,14 @@ def body(record: StudyRecord) -> None:
     if not verdicts:
         st.info("No training of this dataset and network has finished yet.")
         return
-    asked = [v for v in verdicts if any(c.effect is not None for c in verdict_tables.comparisons(v))]
     with st.container(horizontal=True, vertical_alignment="center", gap="medium", key="verdict_summary"):
         st.markdown(verdict_cards.badges(verdicts), width="content")
         st.caption(verdict_tables.recipe_words(record.study), width="content")
     divergence.note(diverged)
-    verdict_cards.show(asked, "verdict")
-    _not_asked([verdict for verdict in verdicts if verdict not in asked])
-    _winning(winning)
+    over_seeds = verdict_tables.over_seeds(number_of_test_images(record.study, dataset))
+    st.caption(f"{over_seeds} {verdict_tables.by_chance(verdicts)}")
+    verdict_cards.show(verdicts, "verdict", beside=partial(more_seeds.offer, record))
+    _winning(winning, verdict_tables.widened(verdicts))
     st.download_button(
         "Verdicts as CSV",
         verdict_tables.numbers(verdicts).to_csv(index=False),
@@ -95,8 +98,8 @@ def _threshold(name: str, default: float) -> float:
     label, key = name.replace("_", " ").capitalize(), f"threshold-{name}"
     if isinstance(default, int):
         return int(st.number_input(label, 2, 1000, default, key=key, required=True, persist_state="page") or default)
-    most = 0.999 if name == "confidence" else 1.0 if name.startswith("overlap") else 100.0
-    least = 0.5 if name == "confidence" else 0.0
+    most = 0.999 if name == "confidence" else 1.0 if name.startswith(("overlap", "moved")) else 100.0
+    least = 0.51 if name == "confidence" else 0.0
     given = st.number_input(
         label, least, most, default, _STEPS.get(name, 0.1), "%.3g", key=key, required=True, persist_state="page"
     )
@@ -108,21 +111,15 @@ def _reset() -> None:
         st.session_state[f"threshold-{name}"] = field.default
 
 
-def _not_asked(verdicts: list[Verdict]) -> None:
-    """List the claims for which runs are missing, in a line each."""
-    if not verdicts:
-        return
-    st.markdown("**Runs are missing for**")
-    told = dict.fromkeys((verdict.claim, verdict.reason) for verdict in verdicts)
-    st.markdown("\n".join(f"- {claim}: {words.plain(reason)}" for claim, reason in told))
-
-
-def _winning(verdicts: tuple[Verdict, ...]) -> None:
+def _winning(verdicts: tuple[Verdict, ...], widened: str) -> None:
     """Show where the winning property is, by learning rate, pruner and sparsity."""
     if not verdicts:
         return
     st.subheader("The winning property", anchor=False)
-    st.caption("The winning ticket matches dense and beats random reinit, at one learning rate, pruner and sparsity.")
+    st.caption(
+        "The winning ticket matches dense and beats random reinit, at one learning rate, pruner and sparsity. "
+        f"{widened}"
+    )
     with st.container(key="winning_table"):
         drawing.table(verdict_tables.winning(verdicts), "winning_frame")
 

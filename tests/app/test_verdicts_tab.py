@@ -3,11 +3,12 @@ from streamlit.testing.v1 import AppTest
 
 from app import charts_verdict, drawing, verdict_tables
 from app.reading import accuracy, pooled_overlaps
+from data import shares
 from data.evidence import from_frames
 from data.store import Store
-from engine.claims import CLAIMS
+from engine.claims import CLAIMS, Thresholds, evaluate
+from engine.plan import plan
 from engine.spec import Study, parse_study
-from engine.verdict import Thresholds, evaluate
 from tests.app.dashboard import open_page, rerun, tables, texts
 from tests.app.made_study import record
 
@@ -31,9 +32,9 @@ def opened(**query: str) -> AppTest:
 def test_every_claim_has_a_card_with_its_verdict_and_numbers(store: Store, wide: Study) -> None:
     record(store, wide)
     shown = texts(opened())
-    assert all(f"**{claim}**" in shown for claim in CLAIMS)
-    assert "interval" in shown
-    assert "over 4 seeds" in shown
+    assert all(f"**{claim}**" in shown or f"- {claim}: " in shown for claim in CLAIMS)
+    assert "95 % interval" in shown
+    assert "n = 4" in shown
 
 
 def test_weight_decay_and_epochs_stand_beside_the_verdicts(store: Store, wide: Study) -> None:
@@ -102,8 +103,8 @@ def test_every_threshold_says_where_it_comes_from() -> None:
 def test_claims_without_runs_stand_in_the_order_of_the_claims(store: Store, study: Study) -> None:
     record(store, parse_study({**study.model_dump(), "starts": ["winning_ticket"]}))
     (listed,) = [item.value for item in opened().markdown if item.value.startswith("- ")]
-    claims = [line[2:4] for line in listed.splitlines()]
-    assert claims == sorted(claims)
+    claims = [line[2:].partition(":")[0] for line in listed.splitlines()]
+    assert claims == sorted(claims, key=list(CLAIMS).index)
     assert "no run of random reinit" in listed
 
 
@@ -125,7 +126,9 @@ def test_one_click_tells_the_rules_with_their_margins_and_every_comparison(store
     app.session_state["verdict-B1-why"] = True
     rerun(app)
     (told,) = [item.value.replace("\\", "") for item in app.markdown if item.value.startswith("- Well above p")]
-    assert "above 0.1 and its interval above 0" in told
+    assert "is above 0 at every value of p, and its mean over them" in told
+    assert "above 0.1" in told
+    assert "95 % interval" in told
     assert "within ±0.05" in told
     assert len(app.get("vega_lite_chart")) == before + 1
 
@@ -138,7 +141,9 @@ def test_the_forest_draws_means_apart_and_each_row_with_the_margins_of_its_rule(
     names = [row["name"] for data in drawn["datasets"].values() for row in data if "effect" in row]
     assert names[0] == "learning rate 0.01 · mean over 5 values of p"
     margins = {(row["name"], row["margin"]) for data in drawn["datasets"].values() for row in data if "margin" in row}
-    assert ("learning rate 0.01 · p = 0.2", 0.1) in margins
+    # Above 0 at each p, above the margin on average.
+    assert ("learning rate 0.01 · p = 0.2", 0.0) in margins
+    assert ("learning rate 0.01 · mean over 5 values of p", 0.1) in margins
     assert {margin for name, margin in margins if name == "learning rate 0.1 · p = 0.2"} == {-0.05, 0.05}
 
 
@@ -147,3 +152,49 @@ def test_a_reach_is_told_in_percent(store: Store, wide: Study) -> None:
     (verdict,) = evaluate(*from_frames(accuracy(STUDY), pooled_overlaps(STUDY)), claims=["E3"])
     assert verdict.unit == "sparsity"
     assert "% of the weights" in verdict_tables.told(verdict)
+
+
+def test_undecided_says_what_would_decide_it_and_offers_to_queue_more_seeds(store: Store, wide: Study) -> None:
+    record(store, parse_study({**wide.model_dump(), "seeds": [0, 1]}))
+    app = opened()
+    assert "Needs 1 more seed, 3 in all" in texts(app)
+    button = next(button for button in app.button if button.label.startswith("Add 1 seed"))
+    button.click()
+    rerun(app)
+    shown = texts(app).replace("\\", "")
+    assert "Small study (3 seeds)" in shown
+    assert "All that is trained already is reused" in shown
+    assert any(f"python -m tasks verdicts {STUDY} --add-seeds 1" in code.value for code in app.code)
+    assert app.button(key="seeds_yes").label == "Launch it"
+    trainings = next(metric.value for metric in app.metric if metric.label == "Trainings")
+    planned = plan(wide, {"digits": "any"})
+    assert int(trainings) == 3 * len(planned.stages) // len(wide.seeds)
+
+
+def test_a_viewer_reads_what_would_decide_a_verdict_but_queues_nothing(store: Store, wide: Study) -> None:
+    record(store, parse_study({**wide.model_dump(), "seeds": [0, 1]}))
+    token = shares.create(store, [STUDY])[1]
+    app = open_page("views/shared.py", share=token)
+    app.session_state["tab"] = "Verdicts"
+    rerun(app)
+    assert "more seed" in texts(app)
+    assert not [button for button in app.button if button.label.startswith("Add")]
+
+
+def test_controls_stand_apart_and_are_not_counted(store: Store, study: Study) -> None:
+    record(store, parse_study({**study.model_dump(), "pruners": ["iterative", "random"]}))
+    with_control = texts(opened())
+    assert "Controls and other pruners" in with_control
+    first, _, rest = with_control.partition("Controls and other pruners")
+    assert "random" not in first.replace("random reinit", "")
+    assert "random" in rest
+
+
+def test_the_page_says_what_intervals_are_over_and_how_many_verdicts_it_holds(store: Store, wide: Study) -> None:
+    record(store, wide)
+    shown = texts(opened()).replace("\\", "")
+    assert "Intervals are over seeds, on one fixed test set" in shown
+    assert "a point of accuracy is" in shown
+    assert "verdicts on this page" in shown
+    assert "chosen on the test images" in shown
+    assert "Claim A4 looks at all sparsities and needs one" in shown

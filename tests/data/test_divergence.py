@@ -13,8 +13,8 @@ from data.events import Event, EventError, parse
 from data.evidence import evidence
 from data.queries import UnknownStudy
 from data.store import Store
+from engine.claims import evaluate
 from engine.plan import Plan
-from engine.verdict import evaluate
 from tests.data.made_results import STUDY_ID, Stream, diverging_results, made_plan, whole_study
 from tests.data.test_schema import VERSIONS
 

@@ -7,7 +7,7 @@ from data import queries
 from data.evidence import evidence, from_frames
 from data.queries import UnknownStudy
 from data.store import Store
-from engine.verdict import evaluate
+from engine.claims import evaluate
 from tests.data.made_results import STUDY_ID, Stream, made_plan, whole_study
 
 

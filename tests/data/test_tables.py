@@ -49,8 +49,8 @@ def test_claims_hold_every_claim_and_their_comparisons() -> None:
     claims = tables.tables_from_results(made, made_results(made))["claims"].to_pandas()
     assert set(claims["id"]) == set(CLAIMS)
     assert not claims.duplicated(["id", "scope"]).any()
-    # Two seeds are too few for any verdict but one.
-    assert set(claims["verdict"]) == {"undecided"}
+    # Two seeds are too few for any verdict; some claims lack their runs besides.
+    assert set(claims["verdict"]) == {"undecided", "missing"}
     assert claims["scope"].str.startswith("digits · lenet300").all()
 
 

@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.spec import Study, StudyError, load_study, parse_study, to_toml
+from engine.spec import Study, StudyError, load_study, parse_study, to_toml, with_more_seeds
+from tests.engine.conftest import plan_of, small_study
 
 MINIMAL = {"name": "minimal", "datasets": ["digits"], "networks": ["lenet300"]}
 
@@ -151,3 +152,18 @@ def test_a_study_without_parts_is_its_own_product_and_writes_none() -> None:
 def test_a_faulty_part_is_explained(part: dict[str, object], words: str) -> None:
     with pytest.raises(StudyError, match=words):
         parse_study({**MINIMAL, "parts": [part]})
+
+
+def test_more_seeds_are_the_smallest_that_are_free_and_named_in_the_study() -> None:
+    study = small_study(seeds=[0, 2], parts=[{"seeds": [2]}, {"learning_rates": [0.05]}])
+    more = with_more_seeds(study, 3)
+    assert more.seeds == (0, 2, 1, 3, 4)
+    assert [part.seeds for part in more.parts] == [(2, 1, 3, 4), None]
+    assert more.name == "small (5 seeds)"
+    assert with_more_seeds(more, 1).name == "small (6 seeds)"
+    # All that the study trains is among what the larger one trains.
+    assert plan_of(study).stages.keys() < plan_of(more).stages.keys()
+    with pytest.raises(ValueError, match="at least 1, given 0"):
+        with_more_seeds(study, 0)
+    with pytest.raises(StudyError, match="allowed: 20,000"):
+        with_more_seeds(study, 30_000)

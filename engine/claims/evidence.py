@@ -65,10 +65,12 @@ class Gap:
     @property
     def note(self) -> str:
         """In words which seeds are left out; empty where none is."""
-        asked = len(self.values) + len(self.odd) + len(self.lacking)
-        told = [f"{len(self.odd)} of {_seeds(asked)} {_have(self.odd)} no finite value"] * bool(self.odd)
-        told += [f"{len(self.lacking)} of {_seeds(asked)} {_have(self.lacking)} not every run"] * bool(self.lacking)
-        return "; ".join(told)
+        if not self.odd and not self.lacking:
+            return ""
+        wanted = len(self.values) + len(self.odd) + len(self.lacking)
+        notes = [f"{len(self.odd)} of {_seeds(wanted)} {_have(self.odd)} no finite value"] * bool(self.odd)
+        notes += [f"{len(self.lacking)} of {_seeds(wanted)} {_have(self.lacking)} not every run"] * bool(self.lacking)
+        return "; ".join(notes)
 
 
 class Group:
@@ -78,19 +80,27 @@ class Group:
         self.dataset = dataset
         self.network = network
         self._accuracy: dict[tuple[str | None, float, float, str], Values] = {}
-        self._training: dict[tuple[str | None, float, float, str], dict[int, str | None]] = {}
+        self._sparsities: dict[tuple[str | None, float], set[float]] = {}
+        self._training: dict[tuple[str | None, float, float, str], dict[int, tuple[str | None, str | None]]] = {}
+        self._moved: dict[tuple[str, float, float], Values] = {}
         self._ratio: dict[tuple[str, str | None, float, float, float], Values] = {}
+        self._level: dict[tuple[str, str | None, float, float, float], Values] = {}
 
     def add(self, point: Point | OverlapPoint) -> None:
-        """Take a run in; of several of one place and seed, the last counts."""
+        """Add a run; of several of one place and seed, the last counts."""
         sparsity = round(point.sparsity, 6)
         if isinstance(point, Point):
             key = (point.pruner, point.learning_rate, sparsity, point.start)
             self._accuracy.setdefault(key, {})[point.seed] = point.accuracy
-            self._training.setdefault(key, {})[point.seed] = point.training
+            self._sparsities.setdefault(key[:2], set()).add(sparsity)
+            self._training.setdefault(key, {})[point.seed] = (point.training, point.mask)
+            if point.moved is not None and point.pruner is not None:
+                self._moved.setdefault((point.pruner, point.learning_rate, sparsity), {})[point.seed] = point.moved
         else:
             place = (point.pair, point.pruner, point.learning_rate, sparsity, round(point.p, 4))
             self._ratio.setdefault(place, {})[point.seed] = point.ratio
+            if point.level is not None:
+                self._level.setdefault(place, {})[point.seed] = point.level
 
     def dense(self, rate: float) -> Values:
         """Return the dense accuracies at a learning rate."""
@@ -101,9 +111,17 @@ class Group:
         return self._accuracy.get((pruner, rate, sparsity, start), {})
 
     def shared(self, pruners: tuple[str, str], rate: float, sparsity: float, start: str) -> set[int]:
-        """Return the seeds whose training is one and the same under two pruners."""
+        """Return the seeds whose training is one and the same under two pruners, by itself or by its mask."""
         one, other = (self._training.get((name, rate, sparsity, start), {}) for name in pruners)
-        return {seed for seed, training in one.items() if training is not None and training == other.get(seed)}
+        return {seed for seed in one.keys() & other.keys() if _same(one[seed], other[seed])}
+
+    def moved(self, pruner: str, rate: float, sparsity: float) -> Values:
+        """Return the fractions of the mask that ADMM chose otherwise than one-shot pruning would."""
+        return self._moved.get((pruner, rate, sparsity), {})
+
+    def level(self, pair: str, pruner: str | None, rate: float, sparsity: float, p: float) -> Values:
+        """Return the overlap ratios that the mask alone gives a pair, where they are recorded."""
+        return self._level.get((pair, pruner, rate, sparsity, p), {})
 
     def ratio(self, pair: str, pruner: str | None, rate: float, sparsity: float, p: float) -> Values:
         """Return the overlap ratios of a pair."""
@@ -111,15 +129,15 @@ class Group:
 
     def rates(self) -> list[float]:
         """Return the learning rates, from the lowest."""
-        return sorted({key[1] for key in self._accuracy} | {key[2] for key in self._ratio})
+        return sorted({rate for _, rate in self._sparsities} | {key[2] for key in self._ratio})
 
     def pruners(self) -> list[str]:
         """Return the pruners in order of name."""
-        return sorted({key[0] for key in self._accuracy if key[0] is not None})
+        return sorted({pruner for pruner, _ in self._sparsities if pruner is not None})
 
     def sparsities(self, pruner: str, rate: float) -> list[float]:
         """Return the sparsities of a pruner at a learning rate, rising."""
-        return sorted({key[2] for key in self._accuracy if key[0] == pruner and key[1] == rate})
+        return sorted(self._sparsities.get((pruner, rate), ()))
 
     def overlap_places(self, pair: str, rate: float) -> list[tuple[str | None, float, float]]:
         """Return pruner, sparsity and p of all overlaps of a pair at a learning rate."""
@@ -170,6 +188,11 @@ def average(gaps: Sequence[Gap], least: int) -> tuple[Gap, int]:
     asked = frozenset[int]().union(*(gap.values.keys() | gap.odd | gap.lacking for gap in gaps))
     odd = frozenset[int]().union(*(gap.odd for gap in gaps)) - seeds
     return Gap(means, odd, asked - odd - seeds), len(taken)
+
+
+def _same(one: tuple[str | None, str | None], other: tuple[str | None, str | None]) -> bool:
+    """Return whether two trainings are one, or hold the same mask; what is not recorded is like nothing."""
+    return (one[0] is not None and one[0] == other[0]) or (one[1] is not None and one[1] == other[1])
 
 
 def _seeds(count: int) -> str:

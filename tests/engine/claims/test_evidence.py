@@ -4,7 +4,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.evidence import Gap, Point, average, difference, finite, groups
+from engine.claims.evidence import Gap, Point, average, difference, finite, groups
 
 ALL = dict.fromkeys(range(5), 1.0)
 

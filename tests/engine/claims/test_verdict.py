@@ -5,11 +5,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from engine.evidence import Gap
-from engine.judging import Question, Rule, Thresholds, Verdict, all_of, judge, undecided
+from engine.claims.evidence import Gap
+from engine.claims.verdict import (
+    Question,
+    Rule,
+    Strictness,
+    Thresholds,
+    Verdict,
+    combine,
+    joined,
+    judge,
+    missing,
+)
 
 USUAL = Thresholds()
-RULES: tuple[Rule, ...] = ("exceeds", "within", "matches", "reaches")
+RULES: tuple[Rule, ...] = ("exceeds", "within", "matches", "below")
 seeds = st.lists(st.floats(-5, 5), min_size=3, max_size=8)
 
 
@@ -25,8 +35,9 @@ def judged(rule: Rule, values: list[float], margin: float = 0.5, thresholds: Thr
         ("exceeds", [0.1, 0.0, -0.1], "fails"),
         ("exceeds", [-2.0, -2.1, -1.9], "fails"),
         ("exceeds", [3.0, 0.0, -1.0], "undecided"),
-        # Above 0 beyond doubt, and yet no clear gap either way.
+        # Above 0 beyond doubt, and above the margin by its mean, and yet no clear gap.
         ("exceeds", [0.4, 0.5, 0.45], "undecided"),
+        ("exceeds", [0.6, 0.5, 0.55], "undecided"),
         ("exceeds", [0.5, 0.5, 0.5], "undecided"),
         ("within", [0.1, 0.0, -0.1], "holds"),
         ("within", [2.0, 2.1, 1.9], "fails"),
@@ -38,9 +49,10 @@ def judged(rule: Rule, values: list[float], margin: float = 0.5, thresholds: Thr
         ("matches", [7.0, 8.0, 9.0], "holds"),
         ("matches", [-2.0, -2.1, -1.9], "fails"),
         ("matches", [-1.5, 0.0, 1.0], "undecided"),
-        ("reaches", [0.0, 0.0, 0.0], "holds"),
-        ("reaches", [-0.1, -0.1, -0.1], "fails"),
-        ("reaches", [0.0, 0.0, 0.1], "undecided"),
+        ("below", [0.1, 0.0, -0.1], "holds"),
+        ("below", [-9.0, -9.1, -8.9], "holds"),
+        ("below", [2.0, 2.1, 1.9], "fails"),
+        ("below", [0.9, 0.0, -0.9], "undecided"),
     ],
 )
 def test_a_rule_decides_what_its_sentence_says(rule: Rule, values: list[float], outcome: str) -> None:
@@ -48,11 +60,11 @@ def test_a_rule_decides_what_its_sentence_says(rule: Rule, values: list[float], 
 
 
 @pytest.mark.parametrize("rule", RULES)
-@pytest.mark.parametrize("values", [[], [9.0], [-9.0, -9.0], [0.0, 0.0]])
+@pytest.mark.parametrize("values", [[9.0], [-9.0, -9.0], [0.0, 0.0]])
 def test_fewer_seeds_than_it_takes_are_never_decided(rule: Rule, values: list[float]) -> None:
     verdict = judged(rule, values)
     assert (verdict.outcome, verdict.n) == ("undecided", len(values))
-    assert "it takes 3" in verdict.reason
+    assert "needs 3 seeds" in verdict.reason
     assert judged(rule, [9.0] * 3, thresholds=Thresholds(min_seeds=4)).outcome == "undecided"
 
 
@@ -99,39 +111,61 @@ def part(rule: Rule, values: list[float], name: str) -> Verdict:
     return judge("G1", {"against": name}, question, Gap(dict(enumerate(values))), USUAL)
 
 
-def test_all_hold_or_one_fails_or_it_is_undecided_and_the_decisive_part_is_told() -> None:
+def test_all_hold_or_one_fails_or_it_is_open_and_the_decisive_part_is_named() -> None:
     wide, close = part("exceeds", [9.0, 9.1, 8.9], "wide"), part("exceeds", [1.0, 1.1, 0.9], "close")
     fails, open_ = part("exceeds", [-3.0, -3.1, -2.9], "fails"), part("exceeds", [5.0, 0.0, -2.0], "open")
-    held = all_of("G1", {}, [wide, close], "Both.")
+    held = combine("G1", {}, [wide, close], "Both.")
     assert (held.outcome, held.effect) == ("holds", close.effect)
     assert "the closest, close" in held.reason
-    assert all_of("G1", {}, [wide, open_], "Both.").effect == open_.effect
-    lost = all_of("G1", {}, [open_, fails, wide], "All.")
+    assert combine("G1", {}, [wide, open_], "Both.").effect == open_.effect
+    lost = combine("G1", {}, [open_, fails, wide], "All.")
     assert (lost.outcome, lost.effect) == ("fails", fails.effect)
-    missing = all_of("G1", {}, [wide, undecided("G1", {"against": "gone"}, "points", "", "no runs"), open_], "All.")
-    assert (missing.outcome, missing.effect, missing.reason) == ("undecided", None, "gone: no runs")
+    gone = missing("G1", {"against": "gone"}, "points", "", "no runs")
+    lacking = combine("G1", {}, [wide, gone, open_], "All.")
+    assert (lacking.outcome, lacking.effect, lacking.reason) == ("missing", None, "gone: no runs")
+
+
+def test_any_holds_where_one_does_and_fails_where_all_do() -> None:
+    holds, open_ = part("exceeds", [9.0, 9.1, 8.9], "holds"), part("exceeds", [5.0, 0.0, -2.0], "open")
+    fails, worse = part("exceeds", [-3.0, -3.1, -2.9], "fails"), part("exceeds", [-9.0, -9.1, -8.9], "worse")
+    assert joined([holds, fails], "any") == "holds"
+    assert joined([open_, fails], "any") == "undecided"
+    lost = combine("A4", {}, [worse, fails], "Any.", "any")
+    assert (lost.outcome, lost.effect) == ("fails", fails.effect)
+    assert combine("A4", {}, [fails, holds], "Any.", "any").room == holds.room
 
 
 def test_the_closest_part_is_the_one_with_least_room_not_the_smallest_effect() -> None:
     # A negative effect in the middle of its margins is further from the edge than a positive one beside it.
     middle, edge = part("within", [-0.1, -0.1, -0.1], "middle"), part("within", [0.4, 0.4, 0.4], "edge")
-    assert all_of("A2", {}, [middle, edge], "Both.").effect == edge.effect
+    assert combine("A2", {}, [middle, edge], "Both.").effect == edge.effect
+
+
+def test_a_claim_that_one_of_many_looks_makes_hold_or_fail_asks_more_of_each() -> None:
+    clear, below = Gap({0: 1.2, 1: 1.6, 2: 1.4}), Gap({0: -0.3, 1: 0.1, 2: -0.1})
+    question = Question("one minus the other", "exceeds", 0.5)
+    for gap, once, often in (
+        (clear, Strictness(), Strictness(holds=12)),
+        (below, Strictness(), Strictness(fails=12)),
+    ):
+        assert judge("A1", {}, question, gap, USUAL, once).outcome != "undecided"
+        assert judge("A1", {}, question, gap, USUAL, often).outcome == "undecided"
+    # The interval that is shown is the one that decides.
+    assert judge("A1", {}, question, clear, USUAL, Strictness(holds=12)).level > 0.99
+
+
+def test_the_interval_that_is_shown_has_its_confidence() -> None:
+    assert judged("exceeds", [1.0, 2.0, 3.0]).level == pytest.approx(0.95)
+    assert judged("within", [1.0, 2.0, 3.0]).level == pytest.approx(0.9)
+    assert "95 % interval" in judged("exceeds", [1.0, 2.0, 3.0]).reason
+    assert "90 % interval" in judged("within", [1.0, 2.0, 3.0]).reason
 
 
 def test_thresholds_are_checked_and_say_where_they_come_from() -> None:
-    for given_values in ({"min_seeds": 1}, {"confidence": 1.0}, {"clear": -1.0}, {"unknown": 3}):
+    for given_values in ({"min_seeds": 1}, {"confidence": 1.0}, {"margin": -1.0}, {"unknown": 3}):
         with pytest.raises(ValidationError):
             Thresholds.model_validate(given_values)
     for name, field in Thresholds.model_fields.items():
         assert field.description, name
-    assert USUAL.similar_on("cifar100") == 1.0
-    assert USUAL.similar_on("digits") == USUAL.similar_on("cifar10") == 0.5
-
-
-@pytest.mark.parametrize("rule", RULES)
-def test_a_rule_is_told_with_its_margin_confidence_and_seeds(rule: Rule) -> None:
-    told = Question("one minus the other", rule, 0.25).told(USUAL)
-    assert "One minus the other" in told
-    assert ("0.25 points" in told) == (rule != "reaches")
-    assert "0.95" in told
-    assert "fewer than 3 seeds" in told
+    assert USUAL.margin_on("cifar100") == 1.0
+    assert USUAL.margin_on("digits") == USUAL.margin_on("cifar10") == 0.5

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Mapping, Sequence
 
-from engine.verdict import OverlapPoint, Point, Verdict, evaluate
+from engine.claims import OverlapPoint, Point, Verdict, evaluate
 
 # By learning rate: dense accuracy, then what each start is above or below it.
 PAPER = {
@@ -39,9 +39,17 @@ def made_points(
 
 
 def made_overlaps(
-    kept: Mapping[float, float], seeds: int = 5, noise: float = 0.005, pruner: str = "iterative"
+    kept: Mapping[float, float],
+    seeds: int = 5,
+    noise: float = 0.005,
+    pruner: str = "iterative",
+    remembered: float = 0.2,
 ) -> list[OverlapPoint]:
-    """Return overlaps of a world; kept: by learning rate, how far what remembers theta_0 lies above p."""
+    """Return overlaps of a world.
+
+    kept: by learning rate, how far what remembers theta_0 lies above p. remembered: how far fine-tuned weights overlap
+    theta_T beyond what their mask alone gives.
+    """
     draw = random.Random(7)
     points = []
     for rate, above in kept.items():
@@ -56,10 +64,11 @@ def made_overlaps(
                 "ticket_finetuned": above,
                 "reinit_finetuned": 0.0,
                 "finetuned_initial": above / 10,
-                "finetuned_pretrained": 0.4,
+                "finetuned_pretrained": remembered,
             }.items():
                 place = ("cifar10", "resnet20", rate, seed, pruner, 0.5, "finetune", pair, 0.2)
-                points.append(OverlapPoint(*place, ratio(0.2, more)))
+                level = {"finetuned_initial": 0.2, "finetuned_pretrained": 0.4}.get(pair)
+                points.append(OverlapPoint(*place, ratio(level or 0.2, more), level))
     return points
 
 

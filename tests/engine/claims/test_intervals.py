@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.statistics import interval
+from engine.claims.intervals import interval
 
 values = st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=12)
 

@@ -1,0 +1,22 @@
+"""The paper's claims and what runs say of them: verdicts with effect, interval and n."""
+
+from engine.claims.catalog import CLAIMS, Claim, evaluate, rates, winning_property
+from engine.claims.evidence import OverlapPoint, Point
+from engine.claims.power import Need, need
+from engine.claims.verdict import OUTCOMES, Outcome, Thresholds, Verdict
+
+__all__ = [
+    "CLAIMS",
+    "OUTCOMES",
+    "Claim",
+    "Need",
+    "Outcome",
+    "OverlapPoint",
+    "Point",
+    "Thresholds",
+    "Verdict",
+    "evaluate",
+    "need",
+    "rates",
+    "winning_property",
+]

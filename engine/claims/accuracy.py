@@ -1,0 +1,295 @@
+"""The claims about accuracy (A, C, E and G of the paper), each for one case."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+
+from engine.claims.cases import (
+    NAMES,
+    Case,
+    Scope,
+    absent,
+    across,
+    between,
+    by_pruner,
+    contrast,
+    estimated,
+    missing_rate,
+    rate_name,
+    sparsity_name,
+    starts,
+)
+from engine.claims.evidence import difference
+from engine.claims.verdict import Question, Strictness, Verdict, combine, judge, missing
+from engine.registry import PRUNERS
+
+# The paper's three, the one that it finds ahead first.
+COMPARED = {name: PRUNERS[name].title for name in ("admm", "iterative", "oneshot")}
+TICKET_REINIT = ("winning_ticket", "reinit")
+GAP = "winning ticket minus random reinit"
+
+
+def beats_at_low(claim: str, case: Case) -> Iterator[Verdict]:
+    """A1: winning ticket minus random reinit is a clear gap at the low rate."""
+    yield from _gap(claim, case, case.low, Question(GAP, "exceeds", case.margin))
+
+
+def similar_at_high(claim: str, case: Case) -> Iterator[Verdict]:
+    """A2: winning ticket minus random reinit is within what is similar at the high rate."""
+    yield from _gap(claim, case, case.high, Question(GAP, "within", case.margin))
+
+
+def _gap(claim: str, case: Case, rate: float | None, question: Question) -> Iterator[Verdict]:
+    for pruner, scope in by_pruner(case):
+        if rate is None:
+            yield missing_rate(case, claim, scope, "points")
+        else:
+            place = {**scope, "learning_rate": rate_name(rate)}
+            compared = starts(case, pruner, rate, *TICKET_REINIT)
+            yield across(claim, case, place, question, compared, absent(case, pruner, rate, *TICKET_REINIT))
+
+
+def larger_at_low(claim: str, case: Case) -> Iterator[Verdict]:
+    """A1 with A2: the gap of winning ticket and random reinit is larger at the low rate than at the high one."""
+    question = Question(f"{GAP} at the low rate, minus the same at the high rate,", "exceeds", case.margin)
+    for pruner, scope in by_pruner(case):
+        if case.low is None or case.high is None:
+            yield missing_rate(case, claim, scope, "points")
+            continue
+        low, high = (starts(case, pruner, rate, *TICKET_REINIT) for rate in (case.low, case.high))
+        gone = [absent(case, pruner, rate, *TICKET_REINIT)
+                for rate, found in ((case.low, low), (case.high, high)) if not found]  # fmt: skip
+        why = "; ".join(gone) or "the two rates have no sparsity in common"
+        yield across(claim, case, scope, question, between(low, high), why)
+
+
+def dense(claim: str, case: Case) -> Iterator[Verdict]:
+    """A3: dense accuracy at the high rate is clearly above that at the low one."""
+    question = Question("dense accuracy at the high rate minus at the low rate", "exceeds", case.margin)
+    if case.low is None or case.high is None:
+        yield missing_rate(case, claim, case.scope, "points")
+        return
+    gap = difference(case.group.dense(case.high), case.group.dense(case.low))
+    yield judge(claim, case.scope, question, gap, case.thresholds)
+
+
+def property_at(case: Case, pruner: str, rate: float) -> Iterator[Verdict]:
+    """Yield the verdict on the winning property at each sparsity: the ticket matches dense, and beats reinit."""
+    match, beat = _match(case), _beat(case)
+    against_dense, against_reinit = (
+        starts(case, pruner, rate, "winning_ticket", other) for other in ("dense", "reinit")
+    )
+    spread_dense, spread_reinit = estimated(against_dense), estimated(against_reinit)
+    strictness = Strictness(fails=2)
+    for sparsity in [name for name in against_dense if name in against_reinit]:
+        scope = {**case.scope, "pruner": pruner, "learning_rate": rate_name(rate), "sparsity": sparsity}
+        parts = [
+            judge("A4", {**scope, "against": against}, question, gaps[sparsity], case.thresholds, strictness,
+                  spread.get(sparsity))
+            for question, gaps, spread, against in (
+                (match, against_dense, spread_dense, "against dense"),
+                (beat, against_reinit, spread_reinit, "against reinit"),
+            )
+        ]  # fmt: skip
+        yield combine("A4", scope, parts, "The ticket matches dense and beats random reinit at this sparsity.")
+
+
+def winning(claim: str, case: Case) -> Iterator[Verdict]:
+    """A4: the winning property at the low rate only."""
+    rule = (
+        "Holds where at one sparsity or more the ticket at the low rate matches dense and beats random reinit, by "
+        "more than at the high rate, and where at no sparsity of the high rate it does both. At the low rate one "
+        "sparsity is enough, so its intervals are widened for the number of sparsities (Bonferroni). Fails where it "
+        "does both at no sparsity of the low rate, or at one of the high rate. Otherwise undecided."
+    )
+    for pruner, scope in by_pruner(case):
+        if case.low is None or case.high is None:
+            parts = [part for rate in case.rates for part in property_at(case, pruner, rate)]
+            yield missing_rate(case, claim, scope, "points", parts)
+            continue
+        low, high = (_Rate(case, pruner, rate) for rate in (case.low, case.high))
+        shared = [name for name in low.sparsities if name in high.sparsities]
+        if not shared:
+            gone = [absent(case, pruner, one.rate, "winning_ticket", "reinit", "dense")
+                    for one in (low, high) if not one.sparsities]  # fmt: skip
+            yield missing(claim, scope, "points", rule, "; ".join(gone) or "the two rates have no sparsity in common")
+            continue
+        yield combine(claim, scope, [_there(claim, scope, low, high, shared), _nowhere(claim, scope, high)], rule)
+
+
+class _Rate:
+    """What the winning property takes at one rate: the ticket against dense and against reinit, by sparsity."""
+
+    def __init__(self, case: Case, pruner: str, rate: float) -> None:
+        self.case = case
+        self.rate = rate
+        self.dense = starts(case, pruner, rate, "winning_ticket", "dense")
+        self.reinit = starts(case, pruner, rate, *TICKET_REINIT)
+        self.sparsities = [name for name in self.dense if name in self.reinit]
+        self.spread_dense, self.spread_reinit = estimated(self.dense), estimated(self.reinit)
+
+
+def _there(claim: str, scope: Scope, low: _Rate, high: _Rate, shared: Sequence[str]) -> Verdict:
+    """Return whether the property is there at one sparsity of the low rate, and more so than at the high rate."""
+    case = low.case
+    more = Question("ticket minus reinit at the low rate, minus the same at the high rate,", "exceeds", 0.0)
+    contrasts = {name: contrast(low.reinit[name], high.reinit[name]) for name in shared}
+    spread = estimated(contrasts)
+    # One sparsity makes it hold; of its three comparisons one makes it fail.
+    ask = partial(judge, claim, thresholds=case.thresholds, strictness=Strictness(len(shared), 3))
+    rate = {**scope, "learning_rate": rate_name(low.rate)}
+    each = []
+    for name in shared:
+        place = {**rate, "sparsity": name}
+        parts = [
+            ask({**place, "against": "against dense"}, _match(case), low.dense[name], found=low.spread_dense.get(name)),
+            ask({**place, "against": "against reinit"}, _beat(case), low.reinit[name],
+                found=low.spread_reinit.get(name)),
+            ask({**place, "against": "against the high rate"}, more, contrasts[name], found=spread.get(name)),
+        ]  # fmt: skip
+        each.append(
+            combine(claim, place, parts, "The ticket matches dense, beats reinit, and by more than at the other.")
+        )
+    return combine(claim, rate, each, "The winning property is there at one sparsity of the low rate or more.", "any")
+
+
+def _nowhere(claim: str, scope: Scope, high: _Rate) -> Verdict:
+    """Return whether the property is absent at every sparsity of the high rate: no clear gap, or below dense."""
+    case = high.case
+    no_gap = Question(GAP, "below", case.margin)
+    falls_short = Question("winning ticket minus dense", "below", -case.margin)
+    # Of two comparisons one makes it absent at a sparsity; one sparsity where it is there makes it fail.
+    ask = partial(judge, claim, thresholds=case.thresholds, strictness=Strictness(2, len(high.sparsities)))
+    rate = {**scope, "learning_rate": rate_name(high.rate)}
+    each = []
+    for name in high.sparsities:
+        place = {**rate, "sparsity": name}
+        parts = [
+            ask({**place, "against": "against reinit"}, no_gap, high.reinit[name], found=high.spread_reinit.get(name)),
+            ask({**place, "against": "against dense"}, falls_short, high.dense[name],
+                found=high.spread_dense.get(name)),
+        ]  # fmt: skip
+        each.append(
+            combine(claim, place, parts, "The ticket does not beat reinit clearly, or falls short of dense.", "any")
+        )
+    return combine(claim, rate, each, "The winning property is absent at every sparsity of the high rate.")
+
+
+def _match(case: Case) -> Question:
+    return Question("winning ticket minus dense", "matches", case.margin)
+
+
+def _beat(case: Case) -> Question:
+    return Question(GAP, "exceeds", case.margin)
+
+
+def close(claim: str, case: Case) -> Iterator[Verdict]:
+    """C1: fine-tune matches dense at the same rate."""
+    question = Question("fine-tune minus dense", "matches", case.margin)
+    for pruner, scope in by_pruner(case):
+        for rate in case.group.rates():
+            compared = starts(case, pruner, rate, "finetune", "dense")
+            if compared or rate in (case.low, case.high):
+                place = {**scope, "learning_rate": rate_name(rate)}
+                yield across(claim, case, place, question, compared, absent(case, pruner, rate, "finetune", "dense"))
+
+
+def _ordered(claim: str, case: Case, pruner: str, scope: Scope, pairs: Sequence[tuple[str, str]]) -> Iterator[Verdict]:
+    assert case.high is not None
+    for one, other in pairs:
+        question = Question(f"{NAMES[one]} minus {NAMES[other]}", "exceeds", case.margin)
+        place = {**scope, "learning_rate": rate_name(case.high), "against": f"{NAMES[one]} over {NAMES[other]}"}
+        compared, gone = starts(case, pruner, case.high, one, other), absent(case, pruner, case.high, one, other)
+        yield across(claim, case, place, question, compared, gone, families=len(pairs))
+
+
+def finetune_wins(claim: str, case: Case) -> Iterator[Verdict]:
+    """E1: fine-tune beats ticket and reinit at the high rate."""
+    yield from _order(claim, case, [("finetune", "winning_ticket"), ("finetune", "reinit")])
+
+
+def rewinding(claim: str, case: Case) -> Iterator[Verdict]:
+    """G1: fine-tune above rewind, and rewind above winning ticket, at the high rate."""
+    for verdict in _order(claim, case, [("finetune", "rewind"), ("rewind", "winning_ticket")]):
+        pruner = PRUNERS.get(verdict.scope["pruner"])
+        chain = getattr(pruner, "resets_to", "winning_ticket")
+        gradual = pruner is not None and pruner.gradual
+        masks = f"the chain of rounds that trains {NAMES[chain]}" if gradual else "the pretrained weights"
+        yield replace(verdict, rule=f"{verdict.rule} All starts hold the masks of {masks}.")
+
+
+def _order(claim: str, case: Case, pairs: Sequence[tuple[str, str]]) -> Iterator[Verdict]:
+    told = ", and ".join(f"{NAMES[one]} above {NAMES[other]}" for one, other in pairs)
+    rule = f"At the high rate {told}. Holds where both hold, fails where one fails; otherwise undecided."
+    for pruner, scope in by_pruner(case):
+        if case.high is None:
+            yield missing_rate(case, claim, scope, "points")
+        else:
+            yield combine(claim, scope, list(_ordered(claim, case, pruner, scope, pairs)), rule)
+
+
+def pruner_order(claim: str, case: Case) -> Iterator[Verdict]:
+    """E2: ADMM not below iterative, and iterative not below one-shot.
+
+    Runs that two pruners share, since their masks are the same, are left out: they would say that both are equal.
+    Undecided where ADMM's masks are all but one-shot's.
+    """
+    rule = (
+        "ADMM not below iterative, and iterative not below one-shot, for fine-tune and for winning tickets. Holds "
+        "where all four hold, fails where one fails; otherwise undecided."
+    )
+    rate = case.high
+    if rate is None:
+        yield missing_rate(case, claim, case.scope, "points")
+        return
+    parts = [
+        _compared_pruners(claim, case, rate, start, one, other)
+        for start in ("finetune", "winning_ticket")
+        for one, other in (("admm", "iterative"), ("iterative", "oneshot"))
+    ]
+    yield combine(claim, case.scope, parts, rule)
+
+
+def _compared_pruners(claim: str, case: Case, rate: float, start: str, one: str, other: str) -> Verdict:
+    group = case.group
+    what = f"{NAMES[start]} under {COMPARED[one]} minus under {COMPARED[other]}"
+    compared = {}
+    for sparsity in group.sparsities(one, rate):
+        mine, theirs = (group.accuracy(name, rate, sparsity, start) for name in (one, other))
+        same = group.shared((one, other), rate, sparsity, start)
+        mine, theirs = ({s: v for s, v in runs.items() if s not in same} for runs in (mine, theirs))
+        if mine and theirs:
+            compared[sparsity_name(sparsity)] = difference(mine, theirs)
+    place = {
+        **case.scope,
+        "learning_rate": rate_name(rate),
+        "against": f"{NAMES[start]}, {COMPARED[one]} over {COMPARED[other]}",
+    }
+    gone = [COMPARED[name] for name in (one, other)
+            if not any(group.accuracy(name, rate, s, start) for s in group.sparsities(name, rate))]  # fmt: skip
+    why = f"no run of {NAMES[start]} under {' and '.join(gone)} at {rate_name(rate)} has finished"
+    alike = f"{COMPARED[one]} and {COMPARED[other]} have no sparsity in common at which their masks differ"
+    still = unmoved(case, rate) if one == "admm" else {}
+
+    def adjust(name: str, part: Verdict) -> Verdict:
+        if name not in still or part.outcome == "missing":
+            return part
+        return replace(part, outcome="undecided", blocked=still[name], reason=f"{part.reason}; {still[name]}")
+
+    question = Question(what, "matches", case.margin)
+    return across(claim, case, place, question, compared, why if gone else alike, families=4, adjust=adjust)
+
+
+def unmoved(case: Case, rate: float) -> dict[str, str]:
+    """Return by sparsity that ADMM's mask is all but one-shot's, in words, where it is so on average over seeds."""
+    found = {}
+    for sparsity in case.group.sparsities("admm", rate):
+        moved = case.group.moved("admm", rate, sparsity)
+        mean = sum(moved.values()) / len(moved) if moved else 1.0
+        if mean < case.thresholds.moved:
+            found[sparsity_name(sparsity)] = (
+                f"ADMM's mask is one-shot's but for {100 * mean:.2g} % of the weights that it keeps, so that one "
+                f"pruner would be compared with itself (needs {100 * case.thresholds.moved:g} %; a smaller start of "
+                "rho moves more)"
+            )
+    return found

@@ -1,0 +1,196 @@
+"""CLAIMS: the paper's claims, each with the function that judges it, and the verdicts on all of them."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from engine.claims import accuracy, overlap, reach
+from engine.claims.cases import Case
+from engine.claims.evidence import Group, OverlapPoint, Point, groups
+from engine.claims.verdict import Thresholds, Verdict
+from engine.registry import PRUNERS
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim: what it says, where the paper makes it, what runs it needs, and the function that judges a case."""
+
+    id: str
+    text: str
+    where: str
+    needs: str
+    judge: Callable[[str, Case], Iterator[Verdict]]
+
+
+_CLAIMS = (
+    Claim(
+        "A1",
+        "At the low learning rate, the winning ticket beats random reinit across sparsities.",
+        "figure 1; main text, figure 2",
+        "winning ticket and random reinit at the low rate",
+        accuracy.beats_at_low,
+    ),
+    Claim(
+        "A2",
+        "At the high learning rate, winning ticket and random reinit do not differ.",
+        "figure 1; main text, figure 2",
+        "winning ticket and random reinit at the high rate",
+        accuracy.similar_at_high,
+    ),
+    Claim(
+        "A1+A2",
+        "The winning ticket's advantage over random reinit is larger at the low learning rate than at the high one.",
+        "figure 1; main text, figure 2: what A1 and A2 say together",
+        "winning ticket and random reinit at two learning rates",
+        accuracy.larger_at_low,
+    ),
+    Claim(
+        "A3",
+        "The dense network is more accurate at the high learning rate than at the low one.",
+        "figure 1; the accuracies that the text states",
+        "dense networks at two learning rates",
+        accuracy.dense,
+    ),
+    Claim(
+        "A4",
+        "The winning property (the ticket matches dense and beats reinit) is there at the low learning rate only.",
+        "figure 1",
+        "dense, winning ticket and random reinit at two learning rates",
+        accuracy.winning,
+    ),
+    Claim(
+        "B1",
+        "The overlap of initial and trained dense weights is well above p at the low learning rate and about p at the "
+        "high one.",
+        "figure 2; main text, figure 4",
+        "dense networks at two learning rates",
+        overlap.retention,
+    ),
+    Claim(
+        "C1",
+        "Fine-tuning stays close to or above dense at the same learning rate.",
+        "figure 3; main text, figure 5",
+        "dense and fine-tune",
+        accuracy.close,
+    ),
+    Claim(
+        "D1",
+        "At the low learning rate, the ticket's weights overlap the fine-tuned ones more than a reinit's; at the high "
+        "rate, both overlap them about as chance does.",
+        "figures 4 to 6; main text, figure 5",
+        "fine-tune at two learning rates",
+        overlap.start_overlap,
+    ),
+    Claim(
+        "E1",
+        "At the high learning rate, fine-tuning beats winning ticket and random reinit under every pruner.",
+        "figures 7 to 10; main text, figure 6",
+        "fine-tune, winning ticket and random reinit at the high rate",
+        accuracy.finetune_wins,
+    ),
+    Claim(
+        "E2",
+        "At the high learning rate, ADMM is at least as accurate as iterative pruning, and that as one-shot pruning, "
+        "for fine-tuning and for winning tickets.",
+        "figures 11 and 12; main text, figure 7",
+        "fine-tune and winning ticket under ADMM, iterative and one-shot pruning",
+        accuracy.pruner_order,
+    ),
+    Claim(
+        "E3",
+        "At the high learning rate, fine-tuning under ADMM matches dense up to the highest sparsity of the pruners.",
+        "figures 7 to 12",
+        "dense, and fine-tune under ADMM and another pruner",
+        reach.furthest,
+    ),
+    Claim(
+        "F1",
+        "The fine-tuned network overlaps the trained dense weights beyond what its mask alone gives, and the initial "
+        "weights only as far as its mask does.",
+        "table 1",
+        "fine-tune at the high rate and a sparsity of at most 1 - p",
+        overlap.ancestors,
+    ),
+    Claim(
+        "G1",
+        "At the high learning rate, fine-tune is more accurate than rewind, and rewind than the winning ticket.",
+        "figure 13",
+        "fine-tune, rewind and winning ticket at the high rate",
+        accuracy.rewinding,
+    ),
+)
+
+CLAIMS: dict[str, Claim] = {claim.id: claim for claim in _CLAIMS}
+
+# The paper's two learning rates. Of a study with others, the lowest and the highest; one alone is high from here on.
+LOW, HIGH, ALONE_HIGH = 0.01, 0.1, 0.05
+
+
+def evaluate(
+    points: Iterable[Point],
+    overlaps: Iterable[OverlapPoint],
+    thresholds: Thresholds | None = None,
+    low: float | None = None,
+    high: float | None = None,
+    claims: Sequence[str] | None = None,
+) -> tuple[Verdict, ...]:
+    """Return the verdicts on all claims, or some, in the order of the claims, then of dataset, network and pruner.
+
+    low, high: the learning rates that claims call so; left out, 0.01 and 0.1 where both are there, else the lowest and
+    the highest; a rate that is alone is high from 0.05 on, and low below. The order of points does not matter; a seed
+    counts where both of its runs are there and finite. Verdicts on pruners that the paper makes no claim of are
+    marked as controls. ValueError where low is not below high, or a claim is unknown.
+    """
+    if low is not None and high is not None and low >= high:
+        raise ValueError(f"the low learning rate, {low:g}, must lie below the high one, {high:g}; choose two rates")
+    if odd := [name for name in claims or () if name not in CLAIMS]:
+        raise ValueError(f"no claim {', '.join(odd)}; allowed: {', '.join(CLAIMS)}")
+    thresholds = thresholds or Thresholds()
+    cases = [_case(group, thresholds, low, high) for group in groups(points, overlaps)]
+    wanted = [claim for claim in CLAIMS.values() if claims is None or claim.id in claims]
+    return tuple(
+        replace(verdict, control=_is_control(verdict))
+        for claim in wanted
+        for case in cases
+        for verdict in claim.judge(claim.id, case)
+    )
+
+
+def winning_property(points: Iterable[Point], thresholds: Thresholds | None = None) -> tuple[Verdict, ...]:
+    """Return whether the ticket matches dense and beats reinit, for every learning rate, pruner and sparsity."""
+    thresholds = thresholds or Thresholds()
+    return tuple(
+        verdict
+        for group in groups(points, ())
+        for pruner in group.pruners()
+        for rate in group.rates()
+        for verdict in accuracy.property_at(Case(group, None, None, thresholds), pruner, rate)
+    )
+
+
+def _is_control(verdict: Verdict) -> bool:
+    """Return whether a verdict is about a pruner of which the paper claims nothing."""
+    name = verdict.scope.get("pruner")
+    return name is not None and (name not in PRUNERS or not PRUNERS[name].in_paper)
+
+
+def _case(group: Group, thresholds: Thresholds, low: float | None, high: float | None) -> Case:
+    return Case(group, *rates(group.rates(), low, high), thresholds)
+
+
+def rates(
+    found: Sequence[float], low: float | None = None, high: float | None = None
+) -> tuple[float | None, float | None]:
+    """Return which of some learning rates are the low and the high one, each None where there is none; see `evaluate`.
+
+    low, high: given, they are these.
+    """
+    if low is None and high is None and len(found) == 1:
+        return (None, found[0]) if found[0] >= ALONE_HIGH else (found[0], None)
+    both = LOW in found and HIGH in found
+    if low is None:
+        below = [rate for rate in found if high is None or rate < high]
+        low = LOW if both and LOW in below else min(below, default=None)
+    if high is None:
+        above = [rate for rate in found if low is None or rate > low]
+        high = HIGH if both and HIGH in above else max(above, default=None)
+    return low, high

@@ -1,0 +1,139 @@
+"""What would decide a verdict that is undecided: how many seeds, from the spread that is seen."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from scipy.special import ndtr
+
+from engine.claims.intervals import Estimate, quantile
+from engine.claims.verdict import Outcome, Question, Thresholds, Verdict, tail
+
+# The chance of a decision that is asked for, and the most seeds that anybody would train.
+POWER, MOST_SEEDS = 0.8, 100
+
+
+@dataclass(frozen=True)
+class Need:
+    """What an undecided verdict needs, if effects and spread are as they are seen.
+
+    toward: how it would be decided. now: the chance of that with n seeds, as many as there are. seeds: how many there
+    must be for a chance of 80 %, None where no number up to 100 is enough. why: what seeds cannot mend.
+    """
+
+    toward: Outcome
+    now: float
+    n: int
+    seeds: int | None
+    why: str = ""
+
+    @property
+    def more(self) -> int | None:
+        """How many seeds are to be added."""
+        return None if self.seeds is None else self.seeds - self.n
+
+    @property
+    def sentence(self) -> str:
+        """What would decide the verdict, in words."""
+        if self.seeds is None:
+            reason = f": {self.why}" if self.why else ""
+            return f"No number of seeds up to {MOST_SEEDS} decides this{reason}."
+        more = f"{self.more} more seed{'s' * (self.more != 1)}"
+        if self.toward == "undecided":
+            return f"Needs {more}: {self.why}."
+        return (
+            f"Needs {more}, {self.seeds} in all: if effects and spread are as seen here, it then {self.toward} with a "
+            f"chance of 80 %; with {self.n} seeds that chance is {100 * self.now:.0f} %."
+        )
+
+
+def need(verdict: Verdict) -> Need | None:
+    """Return what would decide an undecided verdict; None for one that is decided, or whose runs are missing."""
+    if verdict.outcome != "undecided":
+        return None
+    leaves = list(_leaves(verdict))
+    n = min((leaf.n for leaf in leaves), default=0)
+    if verdict.blocked or not leaves:
+        return Need("undecided", 0.0, n, None, verdict.blocked or verdict.reason)
+    least = max((leaf.thresholds.min_seeds for leaf in leaves if leaf.thresholds is not None), default=0)
+    if any(leaf.estimate is None for leaf in leaves):
+        return Need("undecided", 0.0, n, None, "runs diverged, or are missing")
+    if any(leaf.estimate is not None and math.isnan(leaf.estimate.deviation) for leaf in leaves):
+        return Need("undecided", 0.0, n, max(least, n + 1), "one seed has no spread to plan by")
+    chances = {"holds": _holds(verdict, MOST_SEEDS), "fails": _fails(verdict, MOST_SEEDS)}
+    toward: Outcome = "holds" if chances["holds"] >= chances["fails"] else "fails"
+    chance = _holds if toward == "holds" else _fails
+    now = chance(verdict, n) if n >= least else 0.0
+    enough = next(
+        (count for count in range(max(n + 1, least), MOST_SEEDS + 1) if chance(verdict, count) >= POWER), None
+    )
+    return Need(toward, now, n, enough, "" if enough else "the effect lies too near its margin")
+
+
+def _leaves(verdict: Verdict) -> Iterator[Verdict]:
+    """Yield the single comparisons that a verdict is made of."""
+    if not verdict.parts:
+        if verdict.question is not None:
+            yield verdict
+        return
+    for part in verdict.parts:
+        yield from _leaves(part)
+
+
+def _holds(verdict: Verdict, n: int) -> float:
+    """Return the chance that a verdict holds with n seeds; its comparisons as if independent of each other."""
+    if not verdict.parts:
+        return _passes(verdict, n)
+    if verdict.join == "all":
+        return math.prod(_holds(part, n) for part in verdict.parts)
+    return 1 - math.prod(1 - _holds(part, n) for part in verdict.parts)
+
+
+def _fails(verdict: Verdict, n: int) -> float:
+    """Return the chance that a verdict fails with n seeds: where one part is enough, that of the likeliest."""
+    if not verdict.parts:
+        return _excluded(verdict, n)
+    if verdict.join == "all":
+        return max(_fails(part, n) for part in verdict.parts)
+    return math.prod(_fails(part, n) for part in verdict.parts)
+
+
+def _passes(leaf: Verdict, n: int) -> float:
+    question, found, thresholds = _asked(leaf)
+    error = found.deviation / math.sqrt(n)
+    least = 0.0 if question.one_sided else thresholds.standard_errors
+    half = max(_quantile(found, n, tail(question, thresholds) / leaf.strictness.holds), least) * error
+    margin, mean = question.margin, found.mean
+    if question.rule == "within":
+        return max(0.0, _above(margin - half - mean, error) - _above(half - margin - mean, error))
+    room = {"exceeds": mean - margin, "matches": mean + margin, "below": margin - mean}[question.rule] - half
+    return _above(room, error)
+
+
+def _excluded(leaf: Verdict, n: int) -> float:
+    question, found, thresholds = _asked(leaf)
+    error = found.deviation / math.sqrt(n)
+    half = _quantile(found, n, (1 - thresholds.confidence) / 2 / leaf.strictness.fails) * error
+    margin, mean = question.margin, found.mean
+    room = {
+        "exceeds": margin - mean, "within": abs(mean) - margin, "matches": -margin - mean, "below": mean - margin
+    }[question.rule] - half  # fmt: skip
+    return _above(room, error)
+
+
+def _asked(leaf: Verdict) -> tuple[Question, Estimate, Thresholds]:
+    assert leaf.question is not None
+    assert leaf.estimate is not None
+    assert leaf.thresholds is not None
+    return leaf.question, leaf.estimate, leaf.thresholds
+
+
+def _quantile(found: Estimate, n: int, chance: float) -> float:
+    freedom = found.freedom * (n - 1) / max(found.n - 1, 1)
+    return quantile(round(freedom, 1), 1 - chance)
+
+
+def _above(room: float, error: float) -> float:
+    if error == 0:
+        return float(room > 0)
+    return float(ndtr(room / error))

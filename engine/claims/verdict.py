@@ -1,0 +1,342 @@
+"""How differences over seeds become verdicts: rules, thresholds, and what several comparisons say together."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
+from typing import Literal
+
+from pydantic import Field
+from scipy.special import stdtr
+
+from engine.claims.evidence import Gap
+from engine.claims.intervals import MANY, Estimate, estimates, quantile
+from engine.registry import PRUNERS
+from engine.spec import Frozen
+
+Outcome = Literal["holds", "fails", "undecided", "missing"]
+OUTCOMES: tuple[Outcome, ...] = ("holds", "fails", "undecided", "missing")
+# exceeds: above a margin. within: no further from 0 than it. matches: no further below 0. below: not above it.
+Rule = Literal["exceeds", "within", "matches", "below"]
+Join = Literal["all", "any"]
+
+# The decimals in which a unit is written, its name, and the factor from the number to what is written.
+UNITS = {"points": (2, " points", 1), "overlap": (3, "", 1), "sparsity": (1, " % of the weights", 100)}
+
+
+class Thresholds(Frozen):
+    """What counts as similar, as a clear gap, and as enough seeds.
+
+    One margin per dataset serves both "similar" and "clear"; the two are those of Ma et al. 2021 (Sanity Checks for
+    Lottery Tickets). That a gap must exceed two standard errors is a replication's rule. The paper has no margins for
+    overlaps: its table 1 calls 0.20 at p = 0.2 no correlation.
+    """
+
+    margin: float = Field(
+        0.5, ge=0, le=100, description="points within which two accuracies are similar, and beyond which a gap is clear"
+        " (Ma et al. 2021, CIFAR-10)"
+    )  # fmt: skip
+    margin_cifar100: float = Field(1.0, ge=0, le=100, description="the same on CIFAR-100, in points (Ma et al. 2021)")
+    standard_errors: float = Field(
+        2.0, ge=0, le=10, description="least half width of a gap's interval, in standard errors (a replication's rule)"
+    )
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="confidence of the intervals (Student's t over seeds)")
+    min_seeds: int = Field(3, ge=2, le=1000, description="seeds below which a claim is undecided (ours)")
+    overlap_above: float = Field(
+        0.1, ge=0, le=1, description="overlap beyond which it is well above its level of chance (ours)"
+    )
+    overlap_about: float = Field(
+        0.05, ge=0, le=1, description="overlap within which it is about its level of chance (ours)"
+    )
+    moved: float = Field(
+        0.01, ge=0, le=1, description="fraction of its weights that ADMM's mask must have other than one-shot's (ours)"
+    )
+
+    def margin_on(self, dataset: str) -> float:
+        """Return the points within which two accuracies on a dataset are similar, and beyond which a gap is clear."""
+        return self.margin_cifar100 if dataset == "cifar100" else self.margin
+
+
+@dataclass(frozen=True)
+class Question:
+    """A difference to be judged: what it is in words, by which rule, against which margin in which unit."""
+
+    what: str
+    rule: Rule
+    margin: float
+    unit: str = "points"
+
+    @property
+    def bounds(self) -> tuple[float, ...]:
+        """What the effect is compared with, in the question's unit."""
+        return {
+            "exceeds": (self.margin,),
+            "within": (-self.margin, self.margin),
+            "matches": (-self.margin,),
+            "below": (self.margin,),
+        }[self.rule]
+
+    @property
+    def one_sided(self) -> bool:
+        """Whether an effect is shown not to lie beyond a margin, by one-sided tests, rather than to be a clear gap."""
+        return self.rule != "exceeds"
+
+    def sentence(self) -> str:
+        """Return when the answer is yes, as a sentence about intervals."""
+        unit = " points" if self.unit == "points" else ""
+        return {
+            "exceeds": f"above {self.margin:g}{unit}",
+            "within": f"within ±{self.margin:g}{unit}",
+            "matches": f"above −{self.margin:g}{unit}",
+            "below": f"below {self.margin:g}{unit}",
+        }[self.rule]
+
+
+@dataclass(frozen=True)
+class Strictness:
+    """By how much the chance of an error is divided where a claim looks at several comparisons.
+
+    holds: the number of comparisons of which one alone makes the claim hold; below 1 where all must, and chance is
+    against that already (see `together`). fails: the number of which one alone makes it fail.
+    """
+
+    holds: float = 1
+    fails: int = 1
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What runs say of a claim, or one comparison of it.
+
+    scope: what it is about, by field of a study, as text. effect, low, high: a mean over n seeds and its interval at a
+    confidence of `level`, in unit (points of accuracy, overlap, or sparsity). rule: when it holds and fails. reason:
+    why it came out so. parts: the comparisons that it is made of; join: whether all of them must hold, or any.
+    question, estimate, strictness: what a comparison asks, the numbers, and how strictly; None where nothing was
+    compared. over: what the effect is a mean over, where it only summarises its parts. control: whether it is about a
+    pruner that the paper makes no claim of. blocked: why no number of further seeds would decide it; empty where they
+    might.
+    """
+
+    claim: str
+    scope: Mapping[str, str]
+    outcome: Outcome
+    effect: float | None
+    low: float | None
+    high: float | None
+    unit: str
+    n: int
+    rule: str
+    reason: str
+    parts: "tuple[Verdict, ...]" = ()
+    join: Join = "all"
+    level: float = 0.95
+    question: Question | None = None
+    estimate: Estimate | None = None
+    strictness: Strictness = Strictness()
+    thresholds: Thresholds | None = None
+    over: str = ""
+    control: bool = False
+    blocked: str = ""
+
+    @property
+    def place(self) -> str:
+        """The scope in one line."""
+        return " · ".join(self.scope.values())
+
+    @property
+    def room(self) -> float:
+        """How far the effect is from not holding, in its unit: below 0 where it does not; -inf without an interval."""
+        if self.parts and self.question is not None:
+            return (min if self.join == "all" else max)(part.room for part in self.parts)
+        if self.question is None or self.estimate is None or self.thresholds is None:
+            return -math.inf
+        if math.isnan(self.estimate.deviation):
+            return -math.inf
+        return _room(self.question, self.estimate, self.thresholds, self.strictness)
+
+
+def half_width(question: Question, found: Estimate, thresholds: Thresholds, looks: float = 1) -> float:
+    """Return the half width of the interval that shows an answer to be yes; looks: as `Strictness.holds`."""
+    return found.half(tail(question, thresholds) / looks, 0.0 if question.one_sided else thresholds.standard_errors)
+
+
+def level(question: Question, thresholds: Thresholds, looks: float = 1) -> float:
+    """Return the confidence of that interval."""
+    return 1 - 2 * tail(question, thresholds) / looks
+
+
+def tail(question: Question, thresholds: Thresholds) -> float:
+    """Return the chance that a bound of that interval errs, for a single look."""
+    # Two one-sided tests, each at the chance of an error allowed; an interval of a gap shares it out to both sides.
+    return (1 - thresholds.confidence) / (1 if question.one_sided else 2)
+
+
+def together(question: Question, found: Sequence[Estimate], thresholds: Thresholds) -> float:
+    """Return `Strictness.holds` for one of several differences that must all lie within a margin, both ways.
+
+    Of k differences, one at the margin and the others at 0, all are shown to lie within at a chance of a * q^(k-1),
+    where a is that of the one and q that of the others. So a may be larger than the chance of an error allowed, until
+    the product reaches it: at most twice as large, since differences that vary together have less against them.
+    """
+    allowed = 1 - thresholds.confidence
+    several = [one for one in found if one.n > 1 and one.error > 0]
+    if question.rule != "within" or len(several) < 2:
+        return 1.0
+    error, freedom = fmean(one.error for one in several), fmean(min(one.freedom, MANY) for one in several)
+
+    def size(chance: float) -> float:
+        passes = 2 * float(stdtr(freedom, question.margin / error - quantile(freedom, 1 - chance))) - 1
+        return chance * max(passes, 0.0) ** (len(found) - 1)
+
+    low, high = allowed, 2 * allowed
+    if size(high) <= allowed:
+        return allowed / high
+    for _ in range(20):
+        middle = (low + high) / 2
+        low, high = (middle, high) if size(middle) <= allowed else (low, middle)
+    return allowed / low
+
+
+def judge(
+    claim: str,
+    scope: Mapping[str, str],
+    question: Question,
+    gap: Gap,
+    thresholds: Thresholds,
+    strictness: Strictness = Strictness(),
+    found: Estimate | None = None,
+) -> Verdict:
+    """Return the verdict on one difference; found: its mean, where its spread was estimated together with others'."""
+    if not gap.values:
+        # Runs that diverged are there.
+        lost = bool(gap.odd)
+        reason = gap.note or f"no runs for {question.what}"
+        return replace(
+            missing(claim, scope, question.unit, answer(question, thresholds), reason),
+            outcome="undecided" if lost else "missing",
+            question=question,
+            thresholds=thresholds,
+            strictness=strictness,
+            blocked="every seed diverged" if lost else "",
+        )
+    found = found or estimates([list(gap.values.values())])[0]
+    shown = level(question, thresholds, strictness.holds)
+    low = high = None
+    if found.n > 1:
+        half = half_width(question, found, thresholds, strictness.holds)
+        low, high = found.mean - half, found.mean + half
+    outcome: Outcome = "undecided"
+    reason = measured(question.what, question.unit, found.mean, low, high, found.n, shown)
+    if found.n < thresholds.min_seeds:
+        reason = f"{reason}; needs {thresholds.min_seeds} seeds"
+    elif _room(question, found, thresholds, strictness) > 0:
+        outcome = "holds"
+    elif _fails(question, found, thresholds, strictness):
+        outcome = "fails"
+    if gap.note:
+        reason = f"{reason}; {gap.note}"
+    return Verdict(
+        claim, dict(scope), outcome, found.mean, low, high, question.unit, found.n, answer(question, thresholds),
+        reason, level=shown, question=question, estimate=found, strictness=strictness, thresholds=thresholds,
+    )  # fmt: skip
+
+
+def answer(question: Question, thresholds: Thresholds) -> str:
+    """Return the rule of one comparison as a sentence."""
+    return (
+        f"{capital(question.what)}: holds where its {percent(level(question, thresholds))} interval lies "
+        f"{question.sentence()}."
+    )
+
+
+def missing(
+    claim: str, scope: Mapping[str, str], unit: str, rule: str, reason: str, parts: Sequence[Verdict] = ()
+) -> Verdict:
+    """Return the verdict where runs that a claim needs are missing; parts: what can be compared without them."""
+    return Verdict(claim, dict(scope), "missing", None, None, None, unit, 0, rule, reason, tuple(parts))
+
+
+def joined(parts: Sequence[Verdict], join: Join) -> Outcome:
+    """Return what several verdicts say together, where all of them must hold, or any."""
+    outcomes = {part.outcome for part in parts}
+    order: tuple[Outcome, ...] = ("fails", "missing", "undecided", "holds")
+    if join == "any":
+        order = ("holds", "missing", "undecided", "fails")
+    return next(outcome for outcome in order if outcome in outcomes)
+
+
+def combine(
+    claim: str, scope: Mapping[str, str], parts: Sequence[Verdict], rule: str, join: Join = "all", reason: str = ""
+) -> Verdict:
+    """Return what parts say together: with join "all" it holds where all hold, with "any" where one holds.
+
+    Its numbers are those of the part that decides: of those with the outcome of the whole, the one with the least room
+    where all must hold, with the most where any may. reason: in place of that part's.
+    """
+    outcome = joined(parts, join)
+    alike = [part for part in parts if part.outcome == outcome]
+    pick = min if join == "all" else max
+    decisive = pick(alike, key=lambda part: (part.room, part.place))
+    if not reason:
+        where = beyond(decisive, scope)
+        reason = f"{where}: {decisive.reason}" if where else decisive.reason
+        if outcome == "holds" and join == "all" and len(parts) > 1:
+            reason = f"{'both' if len(parts) == 2 else f'all {len(parts)}'} parts hold; the closest, {reason}"
+    blocked = next((part.blocked for part in alike if part.blocked), "")
+    return replace(
+        decisive, claim=claim, scope=dict(scope), outcome=outcome, rule=rule, reason=reason, parts=tuple(parts),
+        join=join, over="", blocked=blocked,
+    )  # fmt: skip
+
+
+def beyond(part: Verdict, scope: Mapping[str, str]) -> str:
+    """Return in one line what a part's scope says beyond another, pruners by their titles."""
+    further = {name: value for name, value in part.scope.items() if scope.get(name) != value}
+    return " · ".join(
+        PRUNERS[value].title if name == "pruner" and value in PRUNERS else value for name, value in further.items()
+    )
+
+
+def measured(
+    what: str, unit: str, effect: float, low: float | None, high: float | None, n: int, confidence: float
+) -> str:
+    """Return an effect with its interval and n in words, after what it is the effect of."""
+    return f"{what} is {numbers(unit, effect, low, high, n, confidence)}"
+
+
+def numbers(unit: str, effect: float | None, low: float | None, high: float | None, n: int, confidence: float) -> str:
+    """Return an effect with its interval and n, such as "+2.10 points (95 % interval +1.80 to +2.40, n = 5)"."""
+    digits, name, factor = UNITS[unit]
+    mean, least, most = ("" if value is None else f"{factor * value:+.{digits}f}" for value in (effect, low, high))
+    interval = f"{percent(confidence)} interval {least} to {most}, " if least and most else ""
+    return f"{mean}{name} ({interval}n = {n})"
+
+
+def percent(fraction: float) -> str:
+    """Return a confidence in percent."""
+    return f"{100 * fraction:.3g} %"
+
+
+def capital(text: str) -> str:
+    """Return a text with its first letter as a capital."""
+    return text[:1].upper() + text[1:]
+
+
+def _room(question: Question, found: Estimate, thresholds: Thresholds, strictness: Strictness) -> float:
+    half = half_width(question, found, thresholds, strictness.holds)
+    return {
+        "exceeds": found.mean - half - question.margin,
+        "within": question.margin - abs(found.mean) - half,
+        "matches": found.mean - half + question.margin,
+        "below": question.margin - found.mean - half,
+    }[question.rule]
+
+
+def _fails(question: Question, found: Estimate, thresholds: Thresholds, strictness: Strictness) -> bool:
+    half = found.half((1 - thresholds.confidence) / 2 / strictness.fails)
+    return {
+        "exceeds": found.mean + half < question.margin,
+        "within": abs(found.mean) - half > question.margin,
+        "matches": found.mean + half < -question.margin,
+        "below": found.mean - half > question.margin,
+    }[question.rule]

@@ -1,0 +1,55 @@
+"""The command `verdicts`: the paper's claims held against a study's runs, and what would decide the open ones."""
+
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from data.evidence import evidence
+from data.store import Store
+from engine.claims import CLAIMS, OUTCOMES, Verdict, evaluate, need
+
+_COLOURS = {"holds": "green", "fails": "red", "undecided": "yellow", "missing": "dim"}
+_NAMES = {"missing": "runs missing"}
+
+
+def verdicts_of(store: Store, study_id: str) -> tuple[Verdict, ...]:
+    """Return the verdicts on a study's runs; UnknownStudy where it is not recorded."""
+    return evaluate(*evidence(store, study_id))
+
+
+def table(verdicts: tuple[Verdict, ...]) -> Table:
+    """Return verdicts as a table, those on controls last, each with what would decide it."""
+    shown = Table("claim", "verdict", "about", "why, and what would decide it", title_justify="left", show_lines=True)
+    for verdict in sorted(verdicts, key=lambda verdict: verdict.control):
+        name = _NAMES.get(verdict.outcome, verdict.outcome)
+        found = need(verdict)
+        why = escape(verdict.reason) + (f"\n[dim]{escape(found.sentence)}[/dim]" if found else "")
+        about = escape(verdict.place) + ("\n[dim]control[/dim]" if verdict.control else "")
+        shown.add_row(verdict.claim, f"[{_COLOURS[verdict.outcome]}]{name}[/]", about, why)
+    counts = {o: sum(v.outcome == o and not v.control for v in verdicts) for o in OUTCOMES}
+    shown.title = ", ".join(f"{count} {_NAMES.get(outcome, outcome)}" for outcome, count in counts.items() if count)
+    return shown
+
+
+def values(verdicts: tuple[Verdict, ...]) -> list[dict[str, Any]]:
+    """Return verdicts as plain JSON values."""
+    return [
+        {
+            "claim": verdict.claim,
+            "text": CLAIMS[verdict.claim].text,
+            "scope": dict(verdict.scope),
+            "verdict": verdict.outcome,
+            "control": verdict.control,
+            "effect": verdict.effect,
+            "low": verdict.low,
+            "high": verdict.high,
+            "confidence": round(verdict.level, 4),
+            "unit": verdict.unit,
+            "n": verdict.n,
+            "reason": verdict.reason,
+            "seeds_needed": None if (found := need(verdict)) is None else found.seeds,
+            "needs": "" if found is None else found.sentence,
+        }
+        for verdict in verdicts
+    ]
