@@ -5,7 +5,7 @@ import time
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app import live, words
+from app import form, live, words
 from app.outlook import Outlook
 from data.artifacts import ArtifactError
 from data.datasets import DatasetError
@@ -38,6 +38,22 @@ def plan_numbers(found: Outlook, key: str = "plan_numbers") -> None:
         )
     kinds = [f"{count:,} {_KINDS.get(kind, kind)}" for kind, count in found.by_kind.items()]
     st.caption(f"{words.listing(kinds)} · on {words.plural(found.workers, 'worker')}")
+    for told in found.rounds:
+        st.caption(f"Iterative pruning: {words.plain(told)}")
+    _warnings(found, f"{key}_warnings")
+
+
+def _warnings(found: Outlook, key: str) -> None:
+    """Show what to know before launching, one line each; it can be launched all the same."""
+    if not found.warnings:
+        return
+    with st.container(key=key, gap="xsmall"):
+        st.markdown(
+            f":orange[:material/warning: **{words.plural(len(found.warnings), 'thing')} to know before launching**]"
+        )
+        for finding in found.warnings:
+            label = form.LABELS.get(finding.field, finding.field)
+            st.markdown(f"- :small[**{words.plain(label)}**: {words.plain(finding.text)}]")
 
 
 def start(study: Study) -> None:

@@ -8,26 +8,41 @@ from app.draft import FOLDER, Draft, check
 from data.artifacts import ArtifactError
 from data.datasets import DatasetError, identity
 from data.settings import settings
+from engine.checks import Finding
 from engine.spec import Study, StudyError, read_study, to_toml
 from tasks import planning
 
 
 @dataclass(frozen=True)
 class Outlook:
-    """What a study would take; by_kind counts trainings by kind of stage, seconds is for what is not reused."""
+    """What a study would take, for a page.
+
+    by_kind counts trainings by kind of stage, seconds is for what is not reused. rounds: what each round of iterative
+    pruning removes, in words. warnings: what to know before launching it.
+    """
 
     trainings: int
     reused: int
     by_kind: dict[str, int]
     seconds: float
     workers: int
+    rounds: tuple[str, ...]
+    warnings: tuple[Finding, ...]
 
 
 @st.cache_data(ttl=3, max_entries=16, show_spinner=False)
 def outlook(toml: str) -> Outlook:
     """Return what a study would take now; raises DatasetError, StudyError and ArtifactError."""
     found = planning.preview(read_study(toml))
-    return Outlook(found.trainings, found.reused, found.by_kind, found.estimated_seconds, found.workers)
+    return Outlook(
+        found.trainings,
+        found.reused,
+        found.by_kind,
+        found.estimated_seconds,
+        found.workers,
+        found.plan.rounds,
+        found.warnings,
+    )
 
 
 def examine(draft: Draft) -> tuple[Study | None, Outlook | None, dict[str, str]]:

@@ -12,7 +12,7 @@ from engine import registry
 from engine.code import CodeError
 from engine.fields import Start
 from engine.registry import PRUNERS, Implementations, Scope
-from engine.rounds import pruned_to
+from engine.rounds import pruned_to, told
 from engine.spec import Admm, Frozen, Recipe, Study, StudyError
 
 # Part of every fingerprint: raise it when a change to the engine changes what equal settings give.
@@ -148,6 +148,11 @@ class Plan:
     roles: tuple[Role, ...]
 
     @cached_property
+    def rounds(self) -> tuple[str, ...]:
+        """What each round of the gradual pruners removes: see `rounds_told`."""
+        return rounds_told(self.study)
+
+    @cached_property
     def children(self) -> dict[str, tuple[str, ...]]:
         """The fingerprints of each stage's children."""
         found: dict[str, list[str]] = {fingerprint: [] for fingerprint in self.stages}
@@ -155,6 +160,12 @@ class Plan:
             if stage.parent is not None:
                 found[stage.parent].append(fingerprint)
         return {fingerprint: tuple(children) for fingerprint, children in found.items()}
+
+
+def rounds_told(study: Study) -> tuple[str, ...]:
+    """Return in words what each round of a study's gradual pruners removes, one text for each list of sparsities."""
+    lists = (one.sparsities for one in study.products if any(PRUNERS[name].gradual for name in one.pruners))
+    return tuple(told(sparsities, study.round_rate) for sparsities in dict.fromkeys(lists))
 
 
 def plan(study: Study, identities: Mapping[str, str]) -> Plan:

@@ -7,9 +7,12 @@ from pathlib import Path
 from data.artifacts import Artifacts
 from data.datasets import absolute, identity, shape
 from data.settings import Settings, settings
+from engine.checks import Finding, Findings, check
+from engine.layers import Anatomy
 from engine.plan import Plan, plan
 from engine.spec import Study, StudyError
 from tasks import telemetry
+from tasks.anatomy import CannotBeBuilt, anatomy
 from tasks.broker import BrokerError, connect
 from tasks.devices import devices, precision
 from tasks.estimate import estimated_seconds
@@ -20,7 +23,8 @@ class Preview:
     """What a study would take.
 
     stages: all of them; trainings: the same number, since every stage trains a network. reused: those that are done
-    already. by_kind: stages of each kind. estimated_seconds: for the rest, on `workers` workers.
+    already. by_kind: stages of each kind. estimated_seconds: for the rest, on `workers` workers. warnings: what its
+    author should know before launching it.
     """
 
     plan: Plan
@@ -30,6 +34,7 @@ class Preview:
     by_kind: dict[str, int]
     estimated_seconds: float
     workers: int
+    warnings: tuple[Finding, ...]
 
     @property
     def remaining(self) -> int:
@@ -40,20 +45,37 @@ class Preview:
 def plan_study(study: Study, home: Path) -> Plan:
     """Return a study's plan, with folders by their absolute paths and an open precision settled; home: `Settings.home`.
 
-    DatasetError where a dataset is not known or not there, StudyError where it holds fewer images than asked for.
+    DatasetError where a dataset is not known or not there, StudyError with all that `design` finds wrong.
     """
+    return _checked_plan(study, home)[0]
+
+
+def _checked_plan(study: Study, home: Path) -> tuple[Plan, tuple[Finding, ...]]:
     # Workers run in other folders, and on other hosts.
     study = _settled(_everywhere(study))
     identities = {name: identity(name, home) for name in study.datasets}
-    for name in study.datasets:
-        there = shape(name, home)
-        for field, limit, count in (
-            ("train_images", study.train_images, there.train),
-            ("test_images", study.test_images, there.test),
-        ):
-            if limit is not None and limit > count:
-                raise StudyError({field: f"{limit} is more than {name} holds; allowed: 1 to {count}, or none for all"})
-    return plan(study, identities)
+    found = design(study, home)
+    if found.errors:
+        raise StudyError(found.errors)
+    return plan(study, identities), tuple(found.warnings)
+
+
+def design(study: Study, home: Path) -> Findings:
+    """Return all that is wrong or odd with a study's design; DatasetError where a dataset is not known or not there."""
+    shapes = {name: shape(name, home) for name in study.datasets}
+    unbuilt: dict[str, str] = {}
+
+    def found(network: str, dataset: str) -> Anatomy | None:
+        try:
+            return anatomy(network, shapes[dataset], home)
+        except CannotBeBuilt as error:
+            size = shapes[dataset].image_size
+            unbuilt[network] = f"{network} cannot be built for {dataset}, {size} x {size} pixels: {error}"
+            return None
+
+    findings = check(study, shapes, found)
+    findings.refuse(("networks", text) for text in unbuilt.values())
+    return findings
 
 
 def _everywhere(study: Study) -> Study:
@@ -79,7 +101,7 @@ def preview(study: Study) -> Preview:
     Raises ArtifactError, and what `plan_study` raises.
     """
     config = settings()
-    planned = plan_study(study, config.home)
+    planned, warnings = _checked_plan(study, config.home)
     reused = Artifacts(config.artifacts).finished() & planned.stages.keys()
     busy = worker_devices(config)
     return Preview(
@@ -90,6 +112,7 @@ def preview(study: Study) -> Preview:
         by_kind=dict(Counter(stage.kind for stage in planned.stages.values())),
         estimated_seconds=estimated_seconds(config, planned, reused, busy),
         workers=len(busy),
+        warnings=warnings,
     )
 
 
