@@ -1,6 +1,7 @@
 """Launching a study from a page: a plan's numbers, and one launch however often the button is clicked."""
 
 import time
+from collections.abc import Sequence
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -10,6 +11,7 @@ from app.outlook import Outlook
 from data.artifacts import ArtifactError
 from data.datasets import DatasetError
 from data.sources import Progress
+from engine.checks import Finding
 from engine.spec import Study, StudyError, to_toml
 from tasks import launch
 from tasks.broker import BrokerError
@@ -40,18 +42,16 @@ def plan_numbers(found: Outlook, key: str = "plan_numbers") -> None:
     st.caption(f"{words.listing(kinds)} · on {words.plural(found.workers, 'worker')}")
     for told in found.rounds:
         st.caption(f"Iterative pruning: {words.plain(told)}")
-    _warnings(found, f"{key}_warnings")
 
 
-def _warnings(found: Outlook, key: str) -> None:
-    """Show what to know before launching, one line each; it can be launched all the same."""
-    if not found.warnings:
+def warnings(found: Sequence[Finding]) -> None:
+    """Show what to know of a study before it is launched, all of it at once; it can be launched all the same."""
+    if not found:
         return
-    with st.container(key=key, gap="xsmall"):
-        st.markdown(
-            f":orange[:material/warning: **{words.plural(len(found.warnings), 'thing')} to know before launching**]"
-        )
-        for finding in found.warnings:
+    with st.container(key="design_warnings", gap="xsmall"):
+        title = f"{words.plural(len(found), 'thing')} to know before launching"
+        st.markdown(f":orange[:material/warning: **{title}**]")
+        for finding in found:
             label = form.LABELS.get(finding.field, finding.field)
             st.markdown(f"- :small[**{words.plain(label)}**: {words.plain(finding.text)}]")
 

@@ -11,6 +11,7 @@ from data.settings import settings
 from engine.checks import Finding
 from engine.spec import Study, StudyError, read_study, to_toml
 from tasks import planning
+from tasks.planning import DesignRefused
 
 
 @dataclass(frozen=True)
@@ -45,21 +46,34 @@ def outlook(toml: str) -> Outlook:
     )
 
 
-def examine(draft: Draft) -> tuple[Study | None, Outlook | None, dict[str, str]]:
-    """Return a form's study and what it would take, or what is wrong by field, datasets included."""
+@dataclass(frozen=True)
+class Examined:
+    """A form's study and what it would take, or what is wrong by field; warnings: what to know beside either."""
+
+    study: Study | None
+    outlook: Outlook | None
+    errors: dict[str, str]
+    warnings: tuple[Finding, ...] = ()
+
+
+def examine(draft: Draft) -> Examined:
+    """Return what a form's study would take, or what is wrong with it, datasets and design included."""
     checked = check(draft)
     errors = {**_dataset_errors(draft), **checked.errors}
     study = checked.study
     if study is None or errors:
-        return study, None, errors
+        return Examined(study, None, errors)
     try:
-        return study, outlook(to_toml(study)), {}
+        found = outlook(to_toml(study))
+        return Examined(study, found, {}, found.warnings)
+    except DesignRefused as error:
+        return Examined(study, None, error.fields, error.warnings)
     except StudyError as error:
-        return study, None, error.fields
+        return Examined(study, None, error.fields)
     except DatasetError as error:
-        return study, None, {"datasets": str(error)}
+        return Examined(study, None, {"datasets": str(error)})
     except ArtifactError as error:
-        return study, None, {"": str(error)}
+        return Examined(study, None, {"": str(error)})
 
 
 def _dataset_errors(draft: Draft) -> dict[str, str]:

@@ -145,7 +145,7 @@ def launch(
     from tasks import follow
     from tasks.broker import serving
     from tasks.launch import launch as queue_study
-    from tasks.planning import design
+    from tasks.planning import design_warnings
     from tasks.show import say_warnings
 
     config = settings()
@@ -155,7 +155,7 @@ def launch(
         if if_empty and not follow.is_empty(config, redis):
             out.print("studies were launched here before")
             return
-        say_warnings(err, design(read, config.home).warnings)
+        say_warnings(err, design_warnings(read, config.home))
         study_id = queue_study(read, follow.say_copying(err))
         out.print(f"launched {escape(read.name)} as [bold]{study_id}[/bold]")
         follow.say_what_is_missing(redis, err)
@@ -174,14 +174,14 @@ def run(
 ) -> None:
     """Train a whole study here, without Redis or DuckDB, and write its tables. Run again, it goes on where it was."""
     from tasks.devices import devices
-    from tasks.planning import design
+    from tasks.planning import design_warnings
     from tasks.run import run_study
     from tasks.show import say_warnings
 
     config = settings()
     read = _read(study, scale, data)
     _say_scaling(study, scale, data)
-    say_warnings(err, design(read, config.home).warnings)
+    say_warnings(err, design_warnings(read, config.home))
     run_study(config, read, out_folder, devices(device or config.device, jobs or config.workers), out)
 
 
@@ -268,6 +268,10 @@ def main() -> None:
 
 
 def _refuse(error: Exception) -> None:
+    if warnings := getattr(error, "warnings", ()):
+        from tasks.show import say_warnings
+
+        say_warnings(err, warnings)
     err.print(f"[red]error:[/red] {escape(str(error))}", soft_wrap=True, highlight=False)
     sys.exit(2)
 

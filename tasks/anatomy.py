@@ -4,6 +4,7 @@ import json
 import logging
 import subprocess
 from dataclasses import asdict
+from functools import cache
 from hashlib import blake2b
 from pathlib import Path
 
@@ -42,11 +43,11 @@ def anatomy(network: str, shape: Shape, home: Path) -> Anatomy | None:
         return None
     name = blake2b(json.dumps([entry.builder, identity, *place]).encode(), digest_size=16).hexdigest()
     remembered = home / "networks" / f"{name}.json"
-    found = _read(remembered)
-    if found is None:
-        found = _inspected(entry.builder, *place)
-        if found is not None:
-            write_whole(remembered, json.dumps(asdict(found)).encode())
+    found = _read(remembered) or inspected(entry.builder, identity, *place)
+    if isinstance(found, str):
+        raise CannotBeBuilt(found)
+    if found is not None and not remembered.exists():
+        write_whole(remembered, json.dumps(asdict(found)).encode())
     return found
 
 
@@ -57,19 +58,21 @@ def _read(path: Path) -> Anatomy | None:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
         log.warning("%s is damaged (%r) and made anew", path, error)
+        path.unlink(missing_ok=True)
         return None
 
 
-def _inspected(builder: str, *place: int) -> Anatomy | None:
+@cache
+def inspected(builder: str, identity: str | None, *place: int) -> Anatomy | str | None:
+    """Return what another process finds, why the network cannot be built, or None where that is not known.
+
+    Remembered for as long as this process lives, so that no page waits for it twice; identity: of the network's code.
+    """
     command = python("-m", "engine.inspection", builder, *map(str, place))
     try:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=SECONDS, check=True)
         values = json.loads(done.stdout.rstrip().rpartition("\n")[2])
-        if "error" in values:
-            raise CannotBeBuilt(str(values["error"])[:500])
-        return _parsed(values)
-    except CannotBeBuilt:
-        raise
+        return str(values["error"])[:500] if "error" in values else _parsed(values)
     except (OSError, subprocess.SubprocessError, ValueError, KeyError, TypeError) as error:
         log.warning("the layers of %s are not known: %s", builder, error)
         return None

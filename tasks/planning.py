@@ -18,6 +18,14 @@ from tasks.devices import devices, precision
 from tasks.estimate import estimated_seconds
 
 
+class DesignRefused(StudyError):
+    """A study whose design would not do what it says; warnings: what else its author should know."""
+
+    def __init__(self, found: Findings) -> None:
+        super().__init__(found.errors)
+        self.warnings = tuple(found.warnings)
+
+
 @dataclass(frozen=True)
 class Preview:
     """What a study would take.
@@ -45,7 +53,7 @@ class Preview:
 def plan_study(study: Study, home: Path) -> Plan:
     """Return a study's plan, with folders by their absolute paths and an open precision settled; home: `Settings.home`.
 
-    DatasetError where a dataset is not known or not there, StudyError with all that `design` finds wrong.
+    DatasetError where a dataset is not known or not there, DesignRefused with all that is wrong with its design.
     """
     return _checked_plan(study, home)[0]
 
@@ -54,14 +62,22 @@ def _checked_plan(study: Study, home: Path) -> tuple[Plan, tuple[Finding, ...]]:
     # Workers run in other folders, and on other hosts.
     study = _settled(_everywhere(study))
     identities = {name: identity(name, home) for name in study.datasets}
-    found = design(study, home)
+    warnings = design_warnings(study, home)
+    return plan(study, identities), warnings
+
+
+def design_warnings(study: Study, home: Path) -> tuple[Finding, ...]:
+    """Return what the author of a study should know before it is launched.
+
+    Raises DesignRefused where it cannot be launched, DatasetError where a dataset is not known or not there.
+    """
+    found = _design(study, home)
     if found.errors:
-        raise StudyError(found.errors)
-    return plan(study, identities), tuple(found.warnings)
+        raise DesignRefused(found)
+    return tuple(found.warnings)
 
 
-def design(study: Study, home: Path) -> Findings:
-    """Return all that is wrong or odd with a study's design; DatasetError where a dataset is not known or not there."""
+def _design(study: Study, home: Path) -> Findings:
     shapes = {name: shape(name, home) for name in study.datasets}
     unbuilt: dict[str, str] = {}
 
