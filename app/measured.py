@@ -31,7 +31,7 @@ def notes(rows: pd.DataFrame, by: Sequence[str]) -> dict[tuple[object, ...], str
     """
     pruned = rows[(rows["start"] != "dense") & rows["measured_sparsity"].notna()]
     columns = pruned[["dataset", "network", "sparsity", "measured_sparsity"]].itertuples(index=False, name=None)
-    far = pruned[[departs(*row) for row in columns]]
+    far = pruned[pd.Series([departs(*row) for row in columns], index=pruned.index, dtype=bool)]
     return {
         key if isinstance(key, tuple) else (key,): f"measured sparsity {_span(found)}"
         for key, found in far.groupby(list(by))["measured_sparsity"]
