@@ -56,22 +56,31 @@ def check(study: Study, shapes: Mapping[str, Shape], anatomies: Anatomies) -> Fi
     for dataset, shape in shapes.items():
         found.refuse(_crops(study, dataset, shape, refused=True))
         found.warn(_crops(study, dataset, shape, refused=False))
-    masked: dict[tuple[str, tuple[Layer, ...], tuple[Study, ...]], list[str]] = {}
+    # What masks do to a network is often the same on several datasets, and then said once.
+    masked: dict[tuple[bool, str, str], list[str]] = {}
     for (network, dataset), products in _places(study).items():
         anatomy = anatomies(network, dataset)
-        if anatomy is not None:
-            where = f"{network_title(network)} on {dataset}"
-            found.refuse(_single_images(study, shapes[dataset], anatomy, where, refused=True))
-            found.warn(_single_images(study, shapes[dataset], anatomy, where, refused=False))
-            masked.setdefault((network, anatomy.layers, tuple(products)), []).append(dataset)
-    for (network, layers, whole), datasets in masked.items():
-        where = f"{network_title(network)} on {listing(datasets)}"
-        listed = sorted({sparsity for one in whole if one.pruners for sparsity in one.sparsities})
-        found.refuse(masking.impossible(listed, study.scope, layers, where))
-        found.warn(masking.doubtful(listed, study.scope, layers, where))
-        for one in whole:
-            found.warn(_idle_rounds(one, layers, where))
+        if anatomy is None:
+            continue
+        where = f"{network_title(network)} on {dataset}"
+        found.refuse(_single_images(study, shapes[dataset], anatomy, where, refused=True))
+        found.warn(_single_images(study, shapes[dataset], anatomy, where, refused=False))
+        for sentence in _masks(products, anatomy.layers, network_title(network)):
+            masked.setdefault(sentence, []).append(dataset)
+    for (refused, name, text), datasets in masked.items():
+        sentences = [(name, f"on {listing(datasets)}, {text}")]
+        found.refuse(sentences) if refused else found.warn(sentences)
     return found
+
+
+def _masks(products: Sequence[Study], layers: Sequence[Layer], network: str) -> Iterator[tuple[bool, str, str]]:
+    """Yield what is refused (True) or warned of in the masks of a network: field and sentence, each once."""
+    scope = products[0].scope
+    listed = sorted({sparsity for one in products if one.pruners for sparsity in one.sparsities})
+    yield from ((True, *sentence) for sentence in masking.impossible(listed, scope, layers, network))
+    yield from ((False, *sentence) for sentence in masking.doubtful(listed, scope, layers, network))
+    idle = [sentence for one in products for sentence in _idle_rounds(one, layers, network)]
+    yield from ((False, *sentence) for sentence in dict.fromkeys(idle))
 
 
 def _places(study: Study) -> dict[tuple[str, str], list[Study]]:
@@ -156,12 +165,12 @@ def _single_images(study: Study, shape: Shape, anatomy: Anatomy, where: str, ref
         yield name, f"with batches of 1 image, batch norm of {where} would normalise each image by itself"
 
 
-def _idle_rounds(study: Study, layers: Sequence[Layer], where: str) -> Sentences:
+def _idle_rounds(study: Study, layers: Sequence[Layer], network: str) -> Sentences:
     for gradual in {PRUNERS[name].gradual for name in study.pruners}:
         steps = [reached[-1] for reached, _ in pruned_to(study.sparsities, study.round_rate, gradual)]
         if same := masking.idle(steps, study.scope, layers):
             name = "sparsities" if set(same) <= set(study.sparsities) else "round_rate"
             yield (
                 name,
-                f"{where}: masks of {percent(same[0])} and {percent(same[1])} keep equally many weights of each layer",
+                f"{network}: masks of {percent(same[0])} and {percent(same[1])} keep as many weights of each layer",
             )

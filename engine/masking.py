@@ -16,10 +16,12 @@ NAMED = 3
 HAIR = 1e-9
 
 
-def impossible(listed: Sequence[float], scope: Scope, layers: Sequence[Layer], where: str) -> Iterator[tuple[str, str]]:
+def impossible(
+    listed: Sequence[float], scope: Scope, layers: Sequence[Layer], network: str
+) -> Iterator[tuple[str, str]]:
     """Yield for the sparsities field what masks cannot be: layers without a weight, and masks that remove none.
 
-    listed: sparsities, increasing. where: the network and its dataset in words.
+    listed: sparsities, increasing. network: in words.
     """
     groups = _groups(scope, layers)
     empty = [group for group in groups if listed and kept_count(listed[-1], group.size) == 0]
@@ -28,25 +30,25 @@ def impossible(listed: Sequence[float], scope: Scope, layers: Sequence[Layer], w
         too_high = [percent(s) for s in listed if kept_count(s, smallest) == 0]
         yield (
             "sparsities",
-            f"at {listing(too_high)} no weight of {_names(empty)} of {where} would be left; "
+            f"at {listing(too_high)} no weight of {_names(empty)} of {network} would be left; "
             f"allowed: below {percent((smallest - 0.5) / smallest)}",
         )
     largest = max(group.size for group in groups)
     if too_low := [percent(s) for s in listed if kept_count(s, largest) == largest]:
         yield (
             "sparsities",
-            f"{listing(too_low)} removes no weight of {where}, of which {largest:,} are ranked together at most; "
+            f"{listing(too_low)} removes no weight of {network}, of which {largest:,} are ranked together at most; "
             f"allowed: from {percent(0.5 / largest)}",
         )
 
 
-def doubtful(listed: Sequence[float], scope: Scope, layers: Sequence[Layer], where: str) -> Iterator[tuple[str, str]]:
+def doubtful(listed: Sequence[float], scope: Scope, layers: Sequence[Layer], network: str) -> Iterator[tuple[str, str]]:
     """Yield by field what masks are allowed to be, but may not be meant to; arguments as for `impossible`."""
     if listed and scope == "global":
-        yield from _may_empty(listed[-1], layers, where)
+        yield from _may_empty(listed[-1], layers, network)
     elif listed:
-        yield from _thin(listed, layers, where)
-        yield from _untouched(listed, layers, where)
+        yield from _thin(listed, layers, network)
+        yield from _untouched(listed, layers, network)
 
 
 def idle(steps: Sequence[float], scope: Scope, layers: Sequence[Layer]) -> tuple[float, float] | None:
@@ -81,7 +83,7 @@ def _emptied(sparsity: float, layer: Layer) -> float:
     return float(sparsity ** (layer.size / layer.outputs))
 
 
-def _thin(listed: Sequence[float], layers: Sequence[Layer], where: str) -> Iterator[tuple[str, str]]:
+def _thin(listed: Sequence[float], layers: Sequence[Layer], network: str) -> Iterator[tuple[str, str]]:
     thin = {s: [layer for layer in layers if _emptied(s, layer) >= THIN] for s in listed}
     thin = {s: found for s, found in thin.items() if found and all(kept_count(s, layer.size) for layer in found)}
     if not thin:
@@ -97,20 +99,20 @@ def _thin(listed: Sequence[float], layers: Sequence[Layer], where: str) -> Itera
     since = f"from {percent(min(thin))} on, " if len(thin) > 1 else ""
     yield (
         "sparsities",
-        f"{where}: {since}whole channels may lose all their weights; at {percent(worst)} in {len(first)} of "
+        f"{network}: {since}whole channels may lose all their weights; at {percent(worst)} in {len(first)} of "
         f"{len(layers)} layers: {listing(kept)}; removed at random, weights would leave "
         f"{percent(round(_emptied(worst, first[0]), 2))} of the first layer's outputs without any",
     )
 
 
-def _untouched(listed: Sequence[float], layers: Sequence[Layer], where: str) -> Iterator[tuple[str, str]]:
+def _untouched(listed: Sequence[float], layers: Sequence[Layer], network: str) -> Iterator[tuple[str, str]]:
     for sparsity in listed:
         whole = [layer for layer in layers if kept_count(sparsity, layer.size) == layer.size]
         if whole and len(whole) < len(layers):
-            yield "sparsities", f"{where}: {percent(sparsity)} removes no weight of {_names(whole)}"
+            yield "sparsities", f"{network}: {percent(sparsity)} removes no weight of {_names(whole)}"
 
 
-def _may_empty(sparsity: float, layers: Sequence[Layer], where: str) -> Iterator[tuple[str, str]]:
+def _may_empty(sparsity: float, layers: Sequence[Layer], network: str) -> Iterator[tuple[str, str]]:
     total = sum(layer.size for layer in layers)
     gone = total - kept_count(sparsity, total)
     small = [layer for layer in layers if layer.size <= gone]
@@ -118,6 +120,6 @@ def _may_empty(sparsity: float, layers: Sequence[Layer], where: str) -> Iterator
         smallest = min(small, key=lambda layer: layer.size)
         yield (
             "scope",
-            f"{where}: ranked together, a layer may lose all its weights; at {percent(sparsity)} {gone:,} of {total:,} "
+            f"{network}: ranked together, layers may lose all weights; at {percent(sparsity)} {gone:,} of {total:,} "
             f"go, and {smallest.name} has {smallest.size:,}",
         )

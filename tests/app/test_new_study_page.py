@@ -169,7 +169,7 @@ def test_what_is_odd_stands_beside_the_plan_all_at_once_and_can_be_launched() ->
     said = texts(rerun(app)).replace("\\", "")
     assert "2 things to know before launching" in said
     assert "Augmentation**: images of digits" in said
-    assert "Sparsities**: LeNet-300 on digits: 0.04 % removes no weight of fc3.weight (1,000)" in said
+    assert "Sparsities**: on digits, LeNet-300: 0.04 % removes no weight of fc3.weight (1,000)" in said
     assert "Trainings" in metrics(app)
     said = texts(type_in(app, "learning_rates", "0.1, 0.10000000001")).replace("\\", "")
     assert "all shown as 0.1" in said

@@ -94,11 +94,13 @@ def test_a_sparsity_is_refused_where_a_layers_mask_would_be_empty_or_whole(asked
 
 def test_what_is_refused_says_what_is_allowed() -> None:
     text = found(networks=["lenet300"], datasets=["digits"], sparsities=[0.5, 0.9996, 0.9999]).errors["sparsities"]
-    assert "at 99.96 % and 99.99 % no weight of fc3.weight (1,000) of LeNet-300 on digits" in text
+    assert text.startswith(
+        "on digits, at 99.96 % and 99.99 % no weight of fc3.weight (1,000) of LeNet-300 would be left"
+    )
     assert "allowed: below 99.95 %" in text
     assert "sparsities" not in found(networks=["lenet300"], datasets=["digits"], sparsities=[0.5, 0.9994]).errors
     text = found(sparsities=[1e-6, 0.5]).errors["sparsities"]
-    assert "0.0001 % removes no weight of ResNet-20 on cifar10" in text
+    assert "0.0001 % removes no weight of ResNet-20" in text
 
 
 def test_layers_that_keep_too_few_weights_are_named_with_what_they_keep() -> None:
@@ -116,23 +118,23 @@ def test_layers_of_which_nothing_is_removed_are_named() -> None:
 
 def test_ranked_together_layers_may_empty() -> None:
     said = warned(found(scope="global", sparsities=[0.858]))
-    assert said.startswith("scope: ResNet-20 on cifar10: ranked together, a layer may lose all its weights")
+    assert said.startswith("scope: on cifar10, ResNet-20: ranked together, layers may lose all weights")
     assert "fc.weight has 640" in said
 
 
-def test_datasets_on_which_a_network_has_the_same_layers_are_said_together() -> None:
+def test_datasets_on_which_the_same_happens_to_a_network_are_said_together() -> None:
     said = warned(found(datasets=["cifar10", "digits"], networks=["mobilenet_v2"], recipe={"augmentation": "none"}))
     assert said.count("MobileNet-V2") == 1
-    assert "MobileNet-V2 on cifar10 and digits" in said
+    assert "on cifar10 and digits, MobileNet-V2:" in said
 
 
 def test_a_round_that_removes_nothing_is_said() -> None:
     near = {"networks": ["lenet300"], "datasets": ["digits"], "recipe": {"augmentation": "none"}}
-    assert "equally many" not in warned(found(**near, sparsities=[0.5, 0.501]))
+    assert "as many" not in warned(found(**near, sparsities=[0.5, 0.501]))
     said = warned(found(**near, sparsities=[0.00003, 0.00004, 0.5], pruners=["iterative"]))
-    assert "sparsities: LeNet-300 on digits: masks of 0.003 % and 0.004 % keep equally many" in said
+    assert "sparsities: on digits, LeNet-300: masks of 0.003 % and 0.004 % keep as many" in said
     said = warned(found(**near, sparsities=[0.0001], pruners=["iterative"], round_rate=0.00001))
-    assert "round_rate: LeNet-300 on digits: masks of" in said
+    assert "round_rate: on digits, LeNet-300: masks of" in said
 
 
 @pytest.mark.parametrize(

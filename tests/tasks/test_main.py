@@ -241,7 +241,7 @@ def test_what_is_odd_is_said_before_launching_and_beside_what_is_refused(
         code, _, said = command(*verb, both)
         assert code == 2
         assert said.count("warning: recipe.augmentation") == 1
-        assert "sparsities: at 99.99 % no weight of fc3.weight (1,000)" in said
+        assert "sparsities: on digits, at 99.99 % no weight of fc3.weight (1,000)" in said
 
 
 def test_run_writes_the_tables_and_does_nothing_the_second_time(
