@@ -7,9 +7,9 @@ from typing import Literal
 import altair as alt
 import pandas as pd
 
-from app import inline, words
+from app import inline, measured, words
 from app.palette import NEUTRAL, STARTS
-from app.scales import colour, dash, shape
+from app.scales import PERCENT, colour, dash, removed, shape
 from app.spread import SPREADS, Spread, describe, summarise
 
 Measure = Literal["test_accuracy", "best_test_accuracy"]
@@ -30,7 +30,8 @@ _LOOKS = {look.name: look for look in STARTS.values()}
 class Panel:
     """What one panel shows.
 
-    lines: a row per start and sparsity (start, sparsity, mean, sd, low, high, n). dense: the baseline's row, or none.
+    lines: a row per start and sparsity (start, sparsity, mean, sd, low, high, n, and a note where another sparsity was
+    measured). dense: the baseline's row, or none.
     """
 
     learning_rate: float
@@ -52,6 +53,7 @@ def panels(accuracy: pd.DataFrame, measure: Measure, spread: Spread) -> list[Pan
     dense = summarise(accuracy[accuracy["start"] == "dense"], measure, ["learning_rate"], spread)
     pruned = accuracy[accuracy["start"] != "dense"]
     lines = summarise(pruned, measure, _KEYS, spread)
+    lines["note"] = _notes(lines, pruned, _KEYS)
     found = pruned[["pruner", "learning_rate"]].drop_duplicates()
     rates = sorted(accuracy["learning_rate"].unique())
     return [
@@ -108,7 +110,7 @@ def _panel(
         "removed:Q",
         title="sparsity (% of prunable weights removed)",
         scale=alt.Scale(domain=list(span), nice=False, zero=False),
-        axis=alt.Axis(values=list(sparsities), format=".1~f", labelOverlap="greedy", grid=False),
+        axis=alt.Axis(values=list(sparsities), format=PERCENT, labelOverlap="greedy", grid=False),
     )
     axis = alt.Y(
         "mean:Q",
@@ -120,7 +122,7 @@ def _panel(
     tooltip = [
         alt.Tooltip("name:N", title="start"),
         alt.Tooltip("symbol:N", title="symbol"),
-        alt.Tooltip("removed:Q", title="sparsity (%)", format=".1f"),
+        alt.Tooltip("removed:Q", title="sparsity (%)", format=PERCENT),
         alt.Tooltip("told:N", title=told_title("accuracy (%)", spread)),
         alt.Tooltip("n:Q", title="seeds (n)"),
     ]
@@ -140,7 +142,7 @@ def told_title(what: str, spread: Spread) -> str:
 
 def _labelled(lines: pd.DataFrame, spread: Spread) -> pd.DataFrame:
     frame = lines.assign(
-        removed=(100 * lines["sparsity"]).round(4),
+        removed=removed(lines["sparsity"]),
         name=lines["start"].map(words.start),
         symbol=lines["start"].map(lambda start: STARTS[start].symbol),
         told=_told(lines, spread),
@@ -150,7 +152,15 @@ def _labelled(lines: pd.DataFrame, spread: Spread) -> pd.DataFrame:
 
 def _told(rows: pd.DataFrame, spread: Spread, unit: str = "") -> list[str]:
     values = rows[["mean", "low", "high", "n"]].itertuples(index=False)
-    return [describe(mean, low, high, n, spread, unit=unit) for mean, low, high, n in values]
+    told = [describe(mean, low, high, n, spread, unit=unit) for mean, low, high, n in values]
+    notes = rows["note"] if "note" in rows.columns else [""] * len(rows)
+    return [f"{text}, {note}" if note else text for text, note in zip(told, notes, strict=True)]
+
+
+def _notes(points: pd.DataFrame, rows: pd.DataFrame, keys: Sequence[str]) -> list[str]:
+    """Return for each point what to say of its measured sparsity, mostly nothing; rows: the trainings behind them."""
+    found = measured.notes(rows, keys)
+    return [found.get(key, "") for key in points[list(keys)].itertuples(index=False, name=None)]
 
 
 def dense_words(panel: Panel, spread: Spread) -> str:
@@ -187,10 +197,12 @@ def numbers(accuracy: pd.DataFrame, measure: Measure) -> pd.DataFrame:
 def table(accuracy: pd.DataFrame, measure: Measure) -> pd.DataFrame:
     """Return the numbers as people read them: a row per learning rate, pruner and sparsity, a column per start.
 
-    Cells are mean ± standard deviation in percent with n; an empty cell is a training that has not finished.
+    Cells are mean ± standard deviation in percent with n, and the measured sparsity where it departs from the one that
+    was asked for; an empty cell is a training that has not finished.
     """
     keys = ["learning_rate", "pruner", "sparsity"]
     points = summarise(accuracy, measure, [*keys, "start"], "sd")
+    points["note"] = _notes(points, accuracy, [*keys, "start"])
     points["cell"] = _told(points, "sd")
     dense = points[points["start"] == "dense"].set_index("learning_rate")["cell"]
     pruned = points[points["start"] != "dense"]

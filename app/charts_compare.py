@@ -7,7 +7,7 @@ from app.charts_accuracy import MEASURES, Layers, Measure, told_title
 from app.compare_points import Comparison, Panel
 from app.compare_state import FIELD_NAMES, Axis, Field
 from app.palette import NEUTRAL, STARTS, Look
-from app.scales import colour, dash, shape
+from app.scales import PERCENT, colour, dash, removed, shape
 from app.spread import Spread
 
 HEIGHT = 320
@@ -53,7 +53,7 @@ def _y_domain(values: pd.Series) -> Domain:
 
 def _x(lines: pd.DataFrame, axis: Axis) -> list[float]:
     fractions = lines["sparsity"] if axis == "sparsity" else 1 - lines["sparsity"]
-    return [float(value) for value in (100 * fractions).round(4)]
+    return [float(value) for value in removed(fractions)]
 
 
 def chart(
@@ -76,7 +76,7 @@ def chart(
             zero=False,
             reverse=axis == "remaining",
         ),
-        axis=alt.Axis(values=ticks, format=".1~f", labelOverlap="greedy", grid=False),
+        axis=alt.Axis(values=ticks, format=PERCENT, labelOverlap="greedy", grid=False),
     )
     ys = alt.Y(
         "mean:Q",
@@ -89,7 +89,7 @@ def chart(
     strokes = alt.Chart(alt.NamedData(name=_LINES)).encode(x=xs, color=colour(colours), detail="rest:N")
     most = max((len(panel.lines[["name", "rest"]].drop_duplicates()) for panel in comparison.panels), default=0)
     tooltip = [alt.Tooltip(f"{field}:N", title=TITLES[field]) for field in told] + [
-        alt.Tooltip("x:Q", title="sparsity (%)" if axis == "sparsity" else "remaining weights (%)", format=".1f"),
+        alt.Tooltip("x:Q", title="sparsity (%)" if axis == "sparsity" else "remaining weights (%)", format=PERCENT),
         alt.Tooltip("told:N", title=told_title("accuracy (%)", spread)),
         alt.Tooltip("n:Q", title="seeds (n)"),
     ]

@@ -10,9 +10,10 @@ from app import charts_accuracy, inline, words
 from app.charts_accuracy import HEIGHT, Layers, told_title
 from app.charts_overlap import CHANCE, rate_looks
 from app.palette import BAR, NEUTRAL, STARTS, Look, series
-from app.scales import colour, dash, shape
+from app.scales import PERCENT, colour, dash, removed, shape
 from app.spread import SPREADS, Spread, describe, summarise
 from engine.paper import Panel, Reported
+from engine.shown import percent_value
 
 # Reads on light and dark pages alike.
 _STATED = "#8a6d00"
@@ -127,15 +128,16 @@ def _by_pruner(rows: pd.DataFrame, panel: Panel, spread: Spread, y: tuple[float,
     known = {look.name: look for look in own.values()}
     frame = summarise(rows[rows["start"] != "dense"], "test_accuracy", ["pruner", "start", "sparsity"], spread)
     frame["name"] = [own[pruner, start].name for pruner, start in zip(frame["pruner"], frame["start"], strict=True)]
-    frame["removed"] = (100 * frame["sparsity"]).round(4)
+    frame["removed"] = removed(frame["sparsity"])
     frame["told"] = _told(frame, spread)
     span = (100 * panel.sparsities[0] - 3, 100 * panel.sparsities[-1] + 3)
+    ticks = [percent_value(sparsity) for sparsity in panel.sparsities]
     base = alt.Chart(frame[["name", "removed", "mean", "low", "high", "n", "told"]]).encode(
         x=alt.X(
             "removed:Q",
             title="sparsity (% of prunable weights removed)",
             scale=alt.Scale(domain=list(span), nice=False, zero=False),
-            axis=alt.Axis(values=[100 * s for s in panel.sparsities], format=".1~f", labelOverlap="greedy", grid=False),
+            axis=alt.Axis(values=ticks, format=PERCENT, labelOverlap="greedy", grid=False),
         ),
         color=colour(known),
     )
@@ -147,7 +149,7 @@ def _by_pruner(rows: pd.DataFrame, panel: Panel, spread: Spread, y: tuple[float,
     )
     tooltip = [
         alt.Tooltip("name:N", title="pruner, start"),
-        alt.Tooltip("removed:Q", title="sparsity (%)", format=".1f"),
+        alt.Tooltip("removed:Q", title="sparsity (%)", format=PERCENT),
         alt.Tooltip("told:N", title=told_title("accuracy (%)", spread)),
         alt.Tooltip("n:Q", title="seeds (n)"),
     ]

@@ -9,7 +9,7 @@ import pandas as pd
 from app import inline, words
 from app.charts_accuracy import Layers, told_title
 from app.palette import NEUTRAL, STARTS, Look, series
-from app.scales import colour, dash, shape
+from app.scales import PERCENT, colour, dash, removed, shape
 from app.spread import Spread, describe, summarise
 
 HEIGHT = 300
@@ -82,7 +82,7 @@ def starts(pooled: pd.DataFrame, p: float, spread: Spread) -> inline.Spec:
     frame = _told(summarise(rows, "ratio", ["pair", "sparsity"], spread), spread)
     frame["name"] = [STARTS[_COMPARED[pair]].name for pair in frame["pair"]]
     frame["symbol"] = [STARTS[_COMPARED[pair]].symbol for pair in frame["pair"]]
-    frame["removed"] = (100 * frame["sparsity"]).round(4)
+    frame["removed"] = removed(frame["sparsity"])
     sparsities = tuple(sorted(frame["removed"].unique()))
     lines = frame[["name", "symbol", "removed", "mean", "low", "high", "n", "told"]]
     return inline.filled(_starts, (sparsities, p, spread), {_LINES: lines})
@@ -96,7 +96,7 @@ def _starts(sparsities: Sequence[float], p: float, spread: Spread) -> Layers:
             "removed:Q",
             title="sparsity (% of prunable weights removed)",
             scale=alt.Scale(domain=list(span), nice=False, zero=False),
-            axis=alt.Axis(values=list(sparsities), format=".1~f", labelOverlap="greedy", grid=False),
+            axis=alt.Axis(values=list(sparsities), format=PERCENT, labelOverlap="greedy", grid=False),
         ),
         color=colour(looks),
     )
@@ -104,7 +104,7 @@ def _starts(sparsities: Sequence[float], p: float, spread: Spread) -> Layers:
     tooltip = [
         alt.Tooltip("name:N", title="start"),
         alt.Tooltip("symbol:N", title="against (θ_T⊙m)_T"),
-        alt.Tooltip("removed:Q", title="sparsity (%)", format=".1f"),
+        alt.Tooltip("removed:Q", title="sparsity (%)", format=PERCENT),
         alt.Tooltip("told:N", title=told_title("overlap ratio", spread)),
         alt.Tooltip("n:Q", title="seeds (n)"),
     ]

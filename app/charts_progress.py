@@ -8,7 +8,7 @@ import pandas as pd
 from app import words
 from app.charts_accuracy import Layers
 from app.palette import Look
-from app.scales import colour
+from app.scales import PERCENT, colour, removed
 from app.spread import describe, summarise
 
 HEIGHT = 250
@@ -61,7 +61,7 @@ def residuals(rows: pd.DataFrame, looks: dict[str, Look]) -> Layers:
     frame = frame[frame["mean"] > 0]
     frame = frame.assign(
         name=[f"learning rate {words.number(rate)}" for rate in frame["learning_rate"]],
-        removed=(100 * frame["sparsity"]).round(4),
+        removed=removed(frame["sparsity"]),
         told=[
             describe(mean, low, high, n, "sd", digits=4)
             for mean, low, high, n in frame[["mean", "low", "high", "n"]].itertuples(index=False)
@@ -79,7 +79,7 @@ def residuals(rows: pd.DataFrame, looks: dict[str, Look]) -> Layers:
         detail="removed:N",
         tooltip=[
             alt.Tooltip("name:N", title="training"),
-            alt.Tooltip("removed:Q", title="sparsity (%)", format=".1f"),
+            alt.Tooltip("removed:Q", title="sparsity (%)", format=PERCENT),
             alt.Tooltip("round:Q", title="round"),
             alt.Tooltip("told:N", title="residual, ± standard deviation"),
             alt.Tooltip("n:Q", title="seeds (n)"),

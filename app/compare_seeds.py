@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import get_args
+from typing import Any, get_args
 
 import pandas as pd
 import streamlit as st
 
-from app import charts_progress, drawing, reading_compare, words
+from app import charts_progress, drawing, measured, reading_compare, words
 from app.charts_progress import Curve
 from app.compare_points import KEYS, apart, by_studies, point_id
 from app.compare_state import CompareState
@@ -71,11 +71,17 @@ def _table(found: pd.DataFrame) -> None:
             "Best epoch (%)": found["best_test_accuracy"].map("{:.2f}".format),
             "At epoch": found["best_epoch"],
             "Test loss, last epoch": found["test_loss"].map("{:.4f}".format),
-            "Sparsity measured": found["measured_sparsity"].map(words.percent),
+            "Sparsity measured": [_measured(row) for row in found.itertuples()],
             "Study": found["studies"],
         }
     )
     drawing.table(table, "compare_seeds_table")
+
+
+def _measured(row: Any) -> str:
+    told = words.percent(row.measured_sparsity)
+    departs = row.start != "dense" and measured.departs(row.dataset, row.network, row.sparsity, row.measured_sparsity)
+    return f"{told}, not {words.percent(row.sparsity)}" if departs else told
 
 
 def _curves(state: CompareState, found: pd.DataFrame, marker: Marker) -> None:

@@ -23,6 +23,7 @@ LABELS: dict[str, str] = {
     "pruners": "Pruners",
     "starts": "Starts",
     "sparsities": "Sparsities",
+    "round_rate": "Rate per round",
     "overlap_p": "p of the overlap ratio",
     "scope": "Prune by",
     "recipe.epochs": "Epochs, T",
@@ -41,6 +42,7 @@ LABELS: dict[str, str] = {
 EMPTY: dict[str, str] = {
     "train_images": "all",
     "test_images": "all",
+    "round_rate": "a round for each sparsity",
     "recipe.rewind_epoch": "10/150 of T",
     "admm.rho": "automatic",
 }
@@ -92,9 +94,9 @@ def draw(errors: Errors) -> None:
     _pair(_field("learning_rates", errors), _field("seeds", errors))
     _pills("pruners", list(PRUNERS), words.pruner, errors)
     _pills("starts", list(STARTS), words.start, errors)
-    _pair(_field("sparsities", errors), _field("overlap_p", errors))
+    _pair(_field("sparsities", errors), _field("round_rate", errors))
     _parts()
-    _options("scope", errors)
+    _pair(lambda: _options("scope", errors), _field("overlap_p", errors))
     _group("Recipe", "recipe", errors)
     _group("ADMM", "admm", errors)
 

@@ -1,15 +1,17 @@
 """Launching a study from a page: a plan's numbers, and one launch however often the button is clicked."""
 
 import time
+from collections.abc import Sequence
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app import live, words
+from app import form, live, words
 from app.outlook import Outlook
 from data.artifacts import ArtifactError
 from data.datasets import DatasetError
 from data.sources import Progress
+from engine.checks import Finding
 from engine.spec import Study, StudyError, to_toml
 from tasks import launch
 from tasks.broker import BrokerError
@@ -38,6 +40,20 @@ def plan_numbers(found: Outlook, key: str = "plan_numbers") -> None:
         )
     kinds = [f"{count:,} {_KINDS.get(kind, kind)}" for kind, count in found.by_kind.items()]
     st.caption(f"{words.listing(kinds)} · on {words.plural(found.workers, 'worker')}")
+    for told in found.rounds:
+        st.caption(f"Iterative pruning: {words.plain(told)}")
+
+
+def warnings(found: Sequence[Finding]) -> None:
+    """Show what to know of a study before it is launched, all of it at once; it can be launched all the same."""
+    if not found:
+        return
+    with st.container(key="design_warnings", gap="xsmall"):
+        title = f"{words.plural(len(found), 'thing')} to know before launching"
+        st.markdown(f":orange[:material/warning: **{title}**]")
+        for finding in found:
+            label = form.LABELS.get(finding.field, finding.field)
+            st.markdown(f"- :small[**{words.plain(label)}**: {words.plain(finding.text)}]")
 
 
 def start(study: Study) -> None:

@@ -76,6 +76,7 @@ def _launch(figure: Figure, chosen: Settings) -> None:
         _adjust(name, chosen)
         return
     launching.plan_numbers(found)
+    launching.warnings(found.warnings)
     _, trouble = live.workers()
     with st.container(horizontal=True):
         if st.button(

@@ -3,8 +3,13 @@
 from collections.abc import Mapping
 
 import altair as alt
+import pandas as pd
 
 from app.palette import Look
+from engine.shown import percent_value
+
+# Of a number in percent: the digits that it has, and no more.
+PERCENT = ".8~f"
 
 
 def colour(looks: Mapping[str, Look], field: str = "name") -> alt.Color:
@@ -23,3 +28,8 @@ def dash(looks: Mapping[str, Look], field: str = "name") -> alt.StrokeDash:
     """Return the dash encoding of lines, as `colour`."""
     scale = alt.Scale(domain=list(looks), range=[list(look.dash) or [1, 0] for look in looks.values()])
     return alt.StrokeDash(f"{field}:N", scale=scale, legend=None)
+
+
+def removed(sparsities: pd.Series) -> pd.Series:
+    """Return sparsities in percent, as the axis and the tooltips of a chart show them by the format PERCENT."""
+    return sparsities.map(percent_value).astype(float)

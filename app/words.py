@@ -12,6 +12,8 @@ from app.palette import STARTS
 from data.datasets import DATASETS, FOLDER
 from engine import registry
 from engine.registry import PRUNERS
+from engine.shown import number as number
+from engine.shown import percent as percent
 
 STATES: dict[str, tuple[str, str]] = {
     "waiting": ("waiting", "gray"),
@@ -59,16 +61,6 @@ def dataset(name: str) -> str:
 def place(network_name: str, dataset_name: str) -> str:
     """Return a network and what it is trained on: 'ResNet-20 on CIFAR-10'."""
     return f"{network(network_name)} on {dataset(dataset_name)}"
-
-
-def percent(fraction: float) -> str:
-    """Return a fraction as percent with at most one decimal: 0.386 is '38.6 %'."""
-    return f"{round(100 * fraction, 1):g} %"
-
-
-def number(value: float) -> str:
-    """Return a setting such as a learning rate as people write it: 0.0005, 0.1, 1e-05."""
-    return f"{value:g}"
 
 
 def numbers(values: Sequence[float]) -> str:

@@ -17,6 +17,7 @@ from data.frames import frame as _frame
 from data.queries import UnknownStudy
 from data.recipes import differing
 from data.store import Store
+from engine.shown import percent_value
 from engine.spec import Study, read_study
 
 _STUDY = ["study_id", "study"]
@@ -213,7 +214,7 @@ def _rounds(connection: duckdb.DuckDBPyConnection, rows: pd.DataFrame) -> pd.Ser
             [fingerprints],
         ).fetchall()
     )
-    names = {f: f"rounds {', '.join(f'{100 * part:.3g}' for part in found[f] or [])} %" for f in fingerprints}
+    names = {f: f"rounds {', '.join(f'{percent_value(part):.12g}' for part in found[f] or [])} %" for f in fingerprints}
     alike = alike.assign(name=alike["fingerprint"].map(names))
     # Where even those agree, only the trainings themselves tell.
     again = alike.duplicated([*_ROLE, "recipe", "name"], keep=False)

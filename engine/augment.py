@@ -8,8 +8,7 @@ from torch import Tensor
 
 from engine.dataset import Dataset
 from engine.seeds import stream
-
-PADDING = 4
+from engine.spec import PADDING
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The counts behind the overlap ratio R_p, by layer and p, and the grid of p."""
+"""The counts behind masks and the overlap ratio R_p, by layer and p, and the grid of p."""
 
 import math
 from collections.abc import Iterable
@@ -26,6 +26,11 @@ def top_count(p: float, size: int) -> int:
     """Return how many of `size` weights are the largest p of them: p * size, halves rounded up."""
     # The product is rounded first, since 0.15 * 10 and its like fall a hair beside the half.
     return math.floor(round(p * size, 6) + 0.5)
+
+
+def kept_count(sparsity: float, size: int) -> int:
+    """Return how many of `size` weights stay at a sparsity."""
+    return size - math.floor(round(sparsity * size, 6) + 0.5)
 
 
 def pooled(counts: Iterable[Count]) -> float:

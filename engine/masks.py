@@ -1,13 +1,15 @@
 """Masks: which prunable weights of a network stay, and which are 0."""
 
-import math
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
+from engine.counts import kept_count
 from engine.ranking import levels
 from engine.registry import Scope
+
+__all__ = ["Mask", "keep_largest", "kept_count", "magnitude_mask", "sparsity"]
 
 Mask = dict[str, Tensor]
 
@@ -47,11 +49,6 @@ def keep_largest(
         parts = kept.split([tensor.numel() for tensor in scores.values()])
         return {layer: part.view(tensor.shape) for (layer, tensor), part in zip(scores.items(), parts, strict=True)}
     raise ValueError(f"scope is {scope!r}; allowed: layer, global")
-
-
-def kept_count(sparsity: float, size: int) -> int:
-    """Return how many of `size` weights stay at a sparsity."""
-    return size - math.floor(round(sparsity * size, 6) + 0.5)
 
 
 def sparsity(mask: Mapping[str, Tensor]) -> float:

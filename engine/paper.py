@@ -146,6 +146,7 @@ class Scale(Frozen):
 class _Catalogue(Frozen):
     seeds: tuple[int, ...]
     sparsities: tuple[float, ...]
+    round_rate: float
     reported: tuple[Reported, ...]
     substitutes: dict[str, str]
     scales: dict[str, Scale]
@@ -184,6 +185,8 @@ def study(name: str, scale: str = "paper", data: str | None = None) -> Study:
             "name": _title(name, scale, data),
             "note": " ".join([*_about(name), *scaling(scale, data)]),
             **lists,
+            # A scale with fewer sparsities is there to train less.
+            "round_rate": None if setting.sparsities else _CATALOGUE.round_rate,
             "seeds": _CATALOGUE.seeds[: setting.seeds],
             "overlap_p": sorted({p for panel in panels for p in panel.ps}),
             "train_images": setting.train_images,
@@ -228,7 +231,8 @@ def scaling(scale: str = "paper", data: str | None = None) -> tuple[str, ...]:
         f"{setting.train_images:,} training images" if setting.train_images else "",
         f"{setting.test_images:,} test images" if setting.test_images else "",
         f"{setting.seeds} seeds instead of {len(_CATALOGUE.seeds)}" if setting.seeds else "",
-        f"accuracy at {len(setting.sparsities)} sparsities instead of {len(_CATALOGUE.sparsities)}"
+        f"accuracy at {len(setting.sparsities)} sparsities instead of {len(_CATALOGUE.sparsities)}, and one round of "
+        "iterative pruning for each sparsity"
         if setting.sparsities
         else "",
         *(f"{name.replace('_', ' ')} {value}" for name, value in setting.recipe.items()),

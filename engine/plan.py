@@ -12,6 +12,7 @@ from engine import registry
 from engine.code import CodeError
 from engine.fields import Start
 from engine.registry import PRUNERS, Implementations, Scope
+from engine.rounds import pruned_to, told
 from engine.spec import Admm, Frozen, Recipe, Study, StudyError
 
 # Part of every fingerprint: raise it when a change to the engine changes what equal settings give.
@@ -147,6 +148,11 @@ class Plan:
     roles: tuple[Role, ...]
 
     @cached_property
+    def rounds(self) -> tuple[str, ...]:
+        """What each round of the gradual pruners removes: see `rounds_told`."""
+        return rounds_told(self.study)
+
+    @cached_property
     def children(self) -> dict[str, tuple[str, ...]]:
         """The fingerprints of each stage's children."""
         found: dict[str, list[str]] = {fingerprint: [] for fingerprint in self.stages}
@@ -154,6 +160,12 @@ class Plan:
             if stage.parent is not None:
                 found[stage.parent].append(fingerprint)
         return {fingerprint: tuple(children) for fingerprint, children in found.items()}
+
+
+def rounds_told(study: Study) -> tuple[str, ...]:
+    """Return in words what each round of a study's gradual pruners removes, one text for each list of sparsities."""
+    lists = (one.sparsities for one in study.products if any(PRUNERS[name].gradual for name in one.pruners))
+    return tuple(told(sparsities, study.round_rate) for sparsities in dict.fromkeys(lists))
 
 
 def plan(study: Study, identities: Mapping[str, str]) -> Plan:
@@ -204,24 +216,26 @@ def _roots(study: Study, identities: Mapping[str, str]) -> Iterator[Stage]:
 
 
 def _pruned(study: Study, root: Stage, name: str) -> Iterator[tuple[Stage, str | None]]:
-    """Yield a pruner's stages below one pretraining with the start of each (None: ADMM itself), parents first."""
+    """Yield a pruner's stages below one pretraining with the start of each, parents first.
+
+    A start of None marks what is no point of a chart: ADMM itself, and what only makes the next round's mask.
+    """
     pruner = PRUNERS[name]
     parent = root
-    rounds: tuple[float, ...] = ()
-    for index, sparsity in enumerate(study.sparsities):
+    for reached, is_listed in pruned_to(study.sparsities, study.round_rate, pruner.gradual):
         if pruner.admm:
             parent = _child(
-                root, root, kind="admm", rounds=(sparsity,), scope=study.scope, admm=study.admm, code=root.code
+                root, root, kind="admm", rounds=reached[-1:], scope=study.scope, admm=study.admm, code=root.code
             )
             yield parent, None
-        rounds = (*rounds, sparsity) if pruner.gradual else (sparsity,)
-        for start in study.starts:
-            yield _retrain(study, root, parent, pruner.score, rounds, start), start
-        if pruner.gradual and index + 1 < len(study.sparsities):
-            # The next mask comes from the trained ticket, whether or not the study asks to see it.
-            parent = _retrain(study, root, parent, pruner.score, rounds, "winning_ticket")
-            if "winning_ticket" not in study.starts:
-                yield parent, "winning_ticket"
+        starts = study.starts if is_listed else ()
+        for start in starts:
+            yield _retrain(study, root, parent, pruner.score, reached, start), start
+        if pruner.gradual and reached[-1] != study.sparsities[-1]:
+            # The next mask comes from this training, whether or not the study asks to see it.
+            parent = _retrain(study, root, parent, pruner.score, reached, pruner.resets_to)
+            if pruner.resets_to not in starts:
+                yield parent, None
 
 
 def _retrain(study: Study, root: Stage, parent: Stage, score: str, rounds: tuple[float, ...], start: str) -> Stage:

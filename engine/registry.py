@@ -44,14 +44,16 @@ class Score:
 class Pruner:
     """How a pruner makes masks.
 
-    score: name in SCORES. gradual: prune in rounds, one for each sparsity of the study, and train theta_0 * m between
-    them; else prune theta_T once for each sparsity. admm: train with ADMM to the sparsity first, and score its weights.
-    in_paper: whether the paper's claims are about it; verdicts on others are controls.
+    score: name in SCORES. gradual: prune in rounds (see `engine.rounds`) and train between them; else prune theta_T
+    once for each sparsity. resets_to: the start in STARTS that a gradual pruner trains in each round, and makes the
+    mask of the next round from. admm: train with ADMM to the sparsity first, and score its weights. in_paper: whether
+    the paper's claims are about it; verdicts on others are controls.
     """
 
     title: str
     score: str = "magnitude"
     gradual: bool = False
+    resets_to: str = "winning_ticket"
     admm: bool = False
     in_paper: bool = False
 
@@ -83,6 +85,7 @@ SCORES: dict[str, Score] = {
 
 PRUNERS: dict[str, Pruner] = {
     "iterative": Pruner("iterative magnitude", gradual=True, in_paper=True),
+    "iterative_rewind": Pruner("iterative with rewinding", gradual=True, resets_to="rewind"),
     "oneshot": Pruner("one-shot magnitude", in_paper=True),
     "admm": Pruner("ADMM", admm=True, in_paper=True),
     "random": Pruner("random", score="random"),

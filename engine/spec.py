@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import tomli_w
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
 
-from engine import registry, toml
+from engine import registry, rounds, toml
 from engine.fields import (
     KEPT,
     LearningRates,
@@ -32,6 +32,8 @@ STARTS: tuple[str, ...] = tuple(registry.STARTS)
 SEEDS_IN_NAME = re.compile(r" \(\d+ seeds\)$")
 # A plan of so many takes two seconds to draw up; the whole paper has some thousands.
 TRAININGS_ALLOWED = 20_000
+# Pixels of border around an image before it is cropped at random.
+PADDING = 4
 # The paper rewinds to epoch 10 of 150 (appendix G); other lengths of training keep the proportion.
 PAPER_EPOCHS = 150
 PAPER_REWIND = 10
@@ -58,7 +60,7 @@ class Recipe(Frozen):
     )
     decay: float = Field(0.1, gt=0, le=1, description="factor on the learning rate at a milestone: above 0, at most 1")
     augmentation: Literal["crop_flip", "crop", "flip", "none"] = Field(
-        "crop_flip", description="random crop (padding 4) and horizontal flip: crop_flip, crop, flip or none"
+        "crop_flip", description=f"random crop (padding {PADDING}) and horizontal flip: crop_flip, crop, flip or none"
     )
     precision: Literal["fp32", "bf16", "auto"] = Field(
         "fp32", description="fp32, bf16 autocast, or auto: bf16 where the workers' hardware computes in it, else fp32"
@@ -78,8 +80,12 @@ class Recipe(Frozen):
 
     def learning_rate(self, initial: float, epoch: int, epochs: int) -> float:
         """Return the learning rate of an epoch, counted from 0, of a training over some number of epochs."""
-        passed = sum(epoch >= round(fraction * epochs) for fraction in self.milestones)
+        passed = sum(epoch >= drop for drop in self.drops(epochs))
         return initial * math.pow(self.decay, passed)
+
+    def drops(self, epochs: int) -> tuple[int, ...]:
+        """Return for each milestone the epochs trained before the learning rate drops, of a training over `epochs`."""
+        return tuple(round(fraction * epochs) for fraction in self.milestones)
 
 
 class Admm(Frozen):
@@ -139,6 +145,13 @@ class Study(Frozen):
     pruners: Pruners = Field(("iterative",), description="any of " + ", ".join(PRUNERS))
     sparsities: Sparsities = Field(
         (0.386, 0.623, 0.803, 0.858), description="fractions of prunable weights removed, increasing, between 0 and 1"
+    )
+    round_rate: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="most that a round of iterative pruning removes of the remaining weights, above 0 and below 1; the "
+        "paper has 0.15. Rounds between the sparsities are trained and not shown; left out, one round per sparsity",
     )
     starts: Starts = Field(STARTS, description="any of " + ", ".join(STARTS))
     seeds: Seeds = Field(
@@ -216,7 +229,9 @@ def _trainings(study: Study, part: Part | None) -> int:
         return len(given.get(name, getattr(study, name)))
 
     roots = count("datasets") * count("networks") * count("learning_rates") * count("seeds")
-    return roots * (1 + count("pruners") * count("sparsities") * (count("starts") + 1))
+    between = rounds.between(given.get("sparsities", study.sparsities), study.round_rate)
+    gradual = sum(PRUNERS[name].gradual for name in given.get("pruners", study.pruners))
+    return roots * (1 + count("pruners") * count("sparsities") * (count("starts") + 1) + gradual * between)
 
 
 def with_more_seeds(study: Study, more: int) -> Study:

@@ -118,7 +118,7 @@ def plan(
     """Show what a study would train, what of it is done already, and how long the rest will take."""
     from tasks.catalogue import one_by_one
     from tasks.launch import preview
-    from tasks.show import plan_table, plan_values
+    from tasks.show import plan_table, plan_values, say_rounds, say_warnings
 
     read = _read(study, scale, data)
     planned = preview(read)
@@ -126,6 +126,8 @@ def plan(
     if not json:
         out.print(plan_table(escape(read.name), planned, unshared))
         _say_scaling(study, scale, data)
+        say_rounds(out, planned)
+        say_warnings(err, planned.warnings)
         return
     scaling = _scaling(study, scale, data) if study.startswith("paper:") else None
     out.print_json(data=plan_values(read.name, planned, unshared, scaling))
@@ -143,6 +145,8 @@ def launch(
     from tasks import follow
     from tasks.broker import serving
     from tasks.launch import launch as queue_study
+    from tasks.planning import design_warnings
+    from tasks.show import say_warnings
 
     config = settings()
     read = _read(study, scale, data)
@@ -151,6 +155,7 @@ def launch(
         if if_empty and not follow.is_empty(config, redis):
             out.print("studies were launched here before")
             return
+        say_warnings(err, design_warnings(read, config.home))
         study_id = queue_study(read, follow.say_copying(err))
         out.print(f"launched {escape(read.name)} as [bold]{study_id}[/bold]")
         follow.say_what_is_missing(redis, err)
@@ -169,11 +174,14 @@ def run(
 ) -> None:
     """Train a whole study here, without Redis or DuckDB, and write its tables. Run again, it goes on where it was."""
     from tasks.devices import devices
+    from tasks.planning import design_warnings
     from tasks.run import run_study
+    from tasks.show import say_warnings
 
     config = settings()
     read = _read(study, scale, data)
     _say_scaling(study, scale, data)
+    say_warnings(err, design_warnings(read, config.home))
     run_study(config, read, out_folder, devices(device or config.device, jobs or config.workers), out)
 
 
@@ -299,6 +307,10 @@ def main() -> None:
 
 
 def _refuse(error: Exception) -> None:
+    if warnings := getattr(error, "warnings", ()):
+        from tasks.show import say_warnings
+
+        say_warnings(err, warnings)
     err.print(f"[red]error:[/red] {escape(str(error))}", soft_wrap=True, highlight=False)
     sys.exit(2)
 

@@ -7,12 +7,23 @@ from pathlib import Path
 from data.artifacts import Artifacts
 from data.datasets import DatasetError, absolute, identity, shape
 from data.settings import Settings, settings
+from engine.checks import Finding, Findings, check
+from engine.layers import Anatomy
 from engine.plan import Plan, plan
 from engine.spec import Study, StudyError
 from tasks import telemetry
+from tasks.anatomy import CannotBeBuilt, anatomy
 from tasks.broker import BrokerError, connect
 from tasks.devices import devices, precision
 from tasks.estimate import estimated_seconds
+
+
+class DesignRefused(StudyError):
+    """A study whose design would not do what it says; warnings: what else its author should know."""
+
+    def __init__(self, found: Findings) -> None:
+        super().__init__(found.errors)
+        self.warnings = tuple(found.warnings)
 
 
 @dataclass(frozen=True)
@@ -20,7 +31,8 @@ class Preview:
     """What a study would take.
 
     stages: all of them; trainings: the same number, since every stage trains a network. reused: those that are done
-    already. by_kind: stages of each kind. estimated_seconds: for the rest, on `workers` workers.
+    already. by_kind: stages of each kind. estimated_seconds: for the rest, on `workers` workers. warnings: what its
+    author should know before launching it.
     """
 
     plan: Plan
@@ -30,6 +42,7 @@ class Preview:
     by_kind: dict[str, int]
     estimated_seconds: float
     workers: int
+    warnings: tuple[Finding, ...]
 
     @property
     def remaining(self) -> int:
@@ -48,20 +61,45 @@ def number_of_test_images(study: Study, dataset: str) -> int | None:
 def plan_study(study: Study, home: Path) -> Plan:
     """Return a study's plan, with folders by their absolute paths and an open precision settled; home: `Settings.home`.
 
-    DatasetError where a dataset is not known or not there, StudyError where it holds fewer images than asked for.
+    DatasetError where a dataset is not known or not there, DesignRefused with all that is wrong with its design.
     """
+    return _checked_plan(study, home)[0]
+
+
+def _checked_plan(study: Study, home: Path) -> tuple[Plan, tuple[Finding, ...]]:
     # Workers run in other folders, and on other hosts.
     study = _settled(_everywhere(study))
     identities = {name: identity(name, home) for name in study.datasets}
-    for name in study.datasets:
-        there = shape(name, home)
-        for field, limit, count in (
-            ("train_images", study.train_images, there.train),
-            ("test_images", study.test_images, there.test),
-        ):
-            if limit is not None and limit > count:
-                raise StudyError({field: f"{limit} is more than {name} holds; allowed: 1 to {count}, or none for all"})
-    return plan(study, identities)
+    warnings = design_warnings(study, home)
+    return plan(study, identities), warnings
+
+
+def design_warnings(study: Study, home: Path) -> tuple[Finding, ...]:
+    """Return what the author of a study should know before it is launched.
+
+    Raises DesignRefused where it cannot be launched, DatasetError where a dataset is not known or not there.
+    """
+    found = _design(study, home)
+    if found.errors:
+        raise DesignRefused(found)
+    return tuple(found.warnings)
+
+
+def _design(study: Study, home: Path) -> Findings:
+    shapes = {name: shape(name, home) for name in study.datasets}
+    unbuilt: dict[str, str] = {}
+
+    def found(network: str, dataset: str) -> Anatomy | None:
+        try:
+            return anatomy(network, shapes[dataset], home)
+        except CannotBeBuilt as error:
+            size = shapes[dataset].image_size
+            unbuilt[network] = f"{network} cannot be built for {dataset}, {size} x {size} pixels: {error}"
+            return None
+
+    findings = check(study, shapes, found)
+    findings.refuse(("networks", text) for text in unbuilt.values())
+    return findings
 
 
 def _everywhere(study: Study) -> Study:
@@ -87,7 +125,7 @@ def preview(study: Study) -> Preview:
     Raises ArtifactError, and what `plan_study` raises.
     """
     config = settings()
-    planned = plan_study(study, config.home)
+    planned, warnings = _checked_plan(study, config.home)
     reused = Artifacts(config.artifacts).finished() & planned.stages.keys()
     busy = worker_devices(config)
     return Preview(
@@ -98,6 +136,7 @@ def preview(study: Study) -> Preview:
         by_kind=dict(Counter(stage.kind for stage in planned.stages.values())),
         estimated_seconds=estimated_seconds(config, planned, reused, busy),
         workers=len(busy),
+        warnings=warnings,
     )
 
 

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -14,6 +14,7 @@ from rich.table import Column, Table
 from data import queries
 from data.divergence import divergences, in_words
 from data.store import Store
+from engine.shown import number, percent
 from tasks import leases
 from tasks.broker import BrokerError, connect, errors_explained
 from tasks.leases import State
@@ -21,6 +22,7 @@ from tasks.telemetry import Worker
 from tasks.telemetry import progress as live_progress
 
 if TYPE_CHECKING:
+    from engine.checks import Finding
     from tasks.planning import Preview
 
 COLOURS = {"done": "green", "running": "cyan", "failed": "red", "cancelled": "yellow"}
@@ -63,6 +65,19 @@ def plan_table(name: str, preview: "Preview", one_by_one: int | None = None) -> 
     return table
 
 
+def say_rounds(console: Console, preview: "Preview") -> None:
+    """Print what each round of iterative pruning removes."""
+    for told in preview.plan.rounds:
+        console.print(f"iterative pruning: {escape(told)}", soft_wrap=True, highlight=False)
+
+
+def say_warnings(console: Console, warnings: Iterable["Finding"]) -> None:
+    """Print what the author of a study should know before it is launched."""
+    for finding in warnings:
+        text = escape(f"{finding.field}: {finding.text}")
+        console.print(f"[yellow]warning:[/yellow] {text}", soft_wrap=True, highlight=False)
+
+
 def plan_values(
     name: str, preview: "Preview", one_by_one: int | None = None, scaling: Sequence[str] | None = None
 ) -> dict[str, Any]:
@@ -77,6 +92,8 @@ def plan_values(
         "by_kind": preview.by_kind,
         "estimated_seconds": round(preview.estimated_seconds, 1),
         "workers": preview.workers,
+        "rounds": list(preview.plan.rounds),
+        "warnings": [{"field": finding.field, "text": finding.text} for finding in preview.warnings],
         **({} if scaling is None else {"scaling": list(scaling)}),
     }
 
@@ -153,9 +170,15 @@ def _running_table(running: pd.DataFrame) -> Table:
     return table
 
 
-def _describe(row: dict[str, object]) -> str:
-    words = f"{row['network']} on {row['dataset']}, lr {row['learning_rate']:g}, seed {row['seed']}, {row['start']}"
-    return words if row["kind"] == "pretrain" else f"{words} @ {row['sparsity']:g} ({row['pruners'] or row['kind']})"
+def _describe(row: dict[str, Any]) -> str:
+    words = (
+        f"{row['network']} on {row['dataset']}, lr {number(row['learning_rate'])}, seed {row['seed']}, {row['start']}"
+    )
+    return (
+        words
+        if row["kind"] == "pretrain"
+        else f"{words} @ {percent(row['sparsity'])} ({row['pruners'] or row['kind']})"
+    )
 
 
 def watch(console: Console, title: str, counts: Callable[[], Counter[State]]) -> Counter[State]:

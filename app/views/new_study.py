@@ -3,7 +3,7 @@
 import streamlit as st
 
 from app import access, form, from_paper, launching, live, presets, reading, words
-from app.outlook import Outlook, examine
+from app.outlook import Examined, Outlook, examine
 from app.presets import PRESETS
 from data.queries import UnknownStudy
 from engine.spec import Study, StudyError, load_study, read_study, to_toml
@@ -66,8 +66,9 @@ def _use_text() -> None:
         st.session_state["toml_problem"] = "  \n".join(words.plain(line) for line in str(error).splitlines())
 
 
-def plan(study: Study | None, found: Outlook | None, errors: dict[str, str]) -> None:
+def plan(examined: Examined) -> None:
     """Show what the study would take, and launch it."""
+    study, found, errors = examined.study, examined.outlook, examined.errors
     st.subheader("Plan", anchor=False)
     if found is not None:
         launching.plan_numbers(found)
@@ -77,6 +78,7 @@ def plan(study: Study | None, found: Outlook | None, errors: dict[str, str]) -> 
             for name, message in errors.items():
                 label = form.LABELS.get(name, "")
                 st.markdown(f"- {label + ': ' if label else ''}{words.plain(message)}")
+    launching.warnings(examined.warnings)
     workers, trouble = live.workers()
     reason = _reason(found, errors, trouble)
     if st.button(
@@ -127,12 +129,12 @@ def page() -> None:
     st.title("New study", anchor=False)
     fill()
     choose_preset()
-    study, found, errors = examine(form.draft())
+    examined = examine(form.draft())
     fields, beside = st.columns([3, 2], gap="large")
     with fields:
-        form.draw(errors)
+        form.draw(examined.errors)
     with beside, st.container(border=True, key="plan"):
-        plan(study, found, errors)
+        plan(examined)
 
 
 st.html("<style>@media (min-width: 641px) {.st-key-plan {position: sticky; top: 4.5rem;}}</style>")

@@ -212,9 +212,9 @@ def rewinding(claim: str, case: Case) -> Iterator[Verdict]:
     """G1: fine-tune above rewind, and rewind above winning ticket, at the high rate."""
     for verdict in _order(claim, case, [("finetune", "rewind"), ("rewind", "winning_ticket")]):
         pruner = PRUNERS.get(verdict.scope["pruner"])
-        chain = getattr(pruner, "resets_to", "winning_ticket")
-        gradual = pruner is not None and pruner.gradual
-        masks = f"the chain of rounds that trains {NAMES[chain]}" if gradual else "the pretrained weights"
+        masks = "one pruning of the pretrained weights"
+        if pruner is not None and pruner.gradual:
+            masks = f"the chain of rounds that trains and resets to {NAMES[pruner.resets_to]}"
         yield replace(verdict, rule=f"{verdict.rule} All starts hold the masks of {masks}.")
 
 

@@ -122,3 +122,27 @@ def test_the_csv_has_a_row_per_point(accuracy: pd.DataFrame) -> None:
     numbers = charts.numbers(accuracy, "best_test_accuracy")
     assert len(numbers) == 2 * 2 * 2 * 4 + 2
     assert {"best_test_accuracy_mean", "best_test_accuracy_sd", "n"} < set(numbers.columns)
+
+
+def test_a_measured_sparsity_that_is_not_the_one_asked_for_is_marked(accuracy: pd.DataFrame) -> None:
+    far = (accuracy["pruner"] == "iterative") & (accuracy["sparsity"] == 0.9) & (accuracy["start"] == "reinit")
+    rows = accuracy.assign(measured_sparsity=accuracy["sparsity"].where(~far, 0.87))
+    marked = charts.table(rows, "test_accuracy")[STARTS["reinit"].name]
+    assert marked.str.contains("measured sparsity 87 %").sum() == 2
+    assert (
+        not charts.table(accuracy.assign(measured_sparsity=accuracy["sparsity"]), "test_accuracy")
+        .apply(lambda column: column.str.contains("measured"))
+        .any(axis=None)
+    )
+    panel = next(panel for panel in charts.panels(rows, "test_accuracy", "sd") if panel.pruner == "iterative")
+    (points,) = layers(drawn := charts.chart(panel, "test_accuracy", "sd", (0, 100)), "point")
+    told = data(drawn, points).set_index(["name", "removed"])["told"]
+    assert {key for key, text in told.items() if "measured" in text} == {(STARTS["reinit"].name, 90.0)}
+
+
+def test_high_sparsities_stay_apart_on_the_axis(accuracy: pd.DataFrame) -> None:
+    rows = accuracy.assign(sparsity=accuracy["sparsity"].replace({0.5: 0.99985, 0.9: 0.9999}))
+    panel = charts.panels(rows, "test_accuracy", "sd")[0]
+    (points,) = layers(drawn := charts.chart(panel, "test_accuracy", "sd", (0, 100)), "point")
+    assert set(data(drawn, points)["removed"]) == {99.985, 99.99}
+    assert set(charts.table(rows, "test_accuracy")["sparsity"]) == {"99.985 %", "99.99 %"}

@@ -150,3 +150,28 @@ def test_the_form_is_filled_in_from_a_figure_in_a_scale() -> None:
     assert "python -m tasks launch paper:fig13 --scale small" in texts(app)
     type_in(app, "seeds", "0")
     assert "python -m tasks launch study.toml" in texts(app)
+
+
+def test_the_plan_says_what_each_round_removes() -> None:
+    app = open_page(PAGE)
+    assert "90 % removes 80 %" in texts(app).replace("\\", "")
+    before = int(metrics(app)["Trainings"])
+    app = type_in(app, "round_rate", "0.15")
+    assert "50 % in 5 rounds of 12.9 %" in texts(app).replace("\\", "")
+    assert int(metrics(app)["Trainings"]) > before
+    type_in(app, "round_rate", "1")
+    assert any("less than 1" in item.value.replace("\\", "") for item in app.markdown if ":red[" in item.value)
+
+
+def test_what_is_odd_stands_beside_the_plan_all_at_once_and_can_be_launched() -> None:
+    app = type_in(open_page(PAGE), "sparsities", "0.0004, 0.5")
+    app.selectbox(key="field-recipe-augmentation").select("crop")
+    said = texts(rerun(app)).replace("\\", "")
+    assert "2 things to know before launching" in said
+    assert "Augmentation**: images of digits" in said
+    assert "Sparsities**: on digits, LeNet-300: 0.04 % removes no weight of fc3.weight (1,000)" in said
+    assert "Trainings" in metrics(app)
+    said = texts(type_in(app, "learning_rates", "0.1, 0.10000000001")).replace("\\", "")
+    assert "all shown as 0.1" in said
+    assert "2 things to know before launching" in said
+    assert "Trainings" not in metrics(app)

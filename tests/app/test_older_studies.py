@@ -12,9 +12,10 @@ ID = "made-study-0001"
 
 @pytest.fixture
 def older(store: Store, study: Study) -> Study:
-    """A study that nobody could launch today: a bell in its name, and far too many seeds."""
+    """A study that nobody could launch today: a bell in its name, far too many seeds, and a milestone at epoch 0."""
     record(store, study)
     values = {**study.model_dump(), "name": "Rings\a", "seeds": tuple(range(20_000))}
+    values["recipe"] = {**study.recipe.model_dump(), "milestones": (0.01,)}
     found = parse_study(values, kept=True)
     with store.writing() as connection:
         connection.execute("UPDATE studies SET name = ?, toml = ?", [found.name, to_toml(found)])

@@ -39,8 +39,8 @@ def test_every_figure_has_a_card_with_what_it_takes() -> None:
     said = shown(app)
     for figure in FIGURES.values():
         assert plain(figure.about).replace("\\", "") in said
-    assert "8,205" in said
-    assert "4,295" in said
+    assert "8,625" in said
+    assert "4,715" in said
 
 
 def test_a_search_and_a_claim_narrow_the_cards() -> None:

@@ -64,6 +64,26 @@ def test_a_stage_has_the_fingerprint_that_it_always_had(
     assert of(pinned(), pruner, sparsity, start) == fingerprint
 
 
+def test_rounds_of_a_rate_are_the_stages_of_a_study_that_listed_all_of_them() -> None:
+    planned = pinned(pruners=["iterative"], sparsities=[0.386, 0.623, 0.803, 0.858], round_rate=0.15)
+    assert of(planned, "iterative", 0.386, "finetune") == "f0e89abef8c927b1f9b3a18ff12215f6"
+    assert of(planned, "iterative", 0.858, "winning_ticket") == "2c1dd14752bc6602eb3ab9fe46940122"
+
+
+@pytest.mark.parametrize(
+    ("sparsity", "start", "fingerprint"),
+    [
+        # The first round is that of every pruner by magnitude.
+        (0.5, "winning_ticket", "af9cbc73a9051ab2ed90b5baea127500"),
+        (0.8, "winning_ticket", "51ee3b959984b4a798903d3322d742be"),
+        (0.8, "rewind", "cfbf413992040d80adc7ad93604c0065"),
+        (0.8, "reinit", "dac5598ae60f82b455f08eff66db1d4b"),
+    ],
+)
+def test_iterative_pruning_with_rewinding_has_its_own(sparsity: float, start: str, fingerprint: str) -> None:
+    assert of(pinned(pruners=["iterative_rewind"]), "iterative_rewind", sparsity, start) == fingerprint
+
+
 def test_all_settings_of_a_recipe_and_limits_on_images_have_theirs() -> None:
     planned = pinned(networks=["resnet20"], train_images=100, test_images=50, recipe=OTHER_RECIPE, **DENSE_ONLY)
     assert list(planned.stages) == ["d8a73f8207c6f6c1c1a53b950e376189"]

@@ -3,7 +3,7 @@ from collections import Counter
 import pytest
 
 from engine.plan import Plan, Stage, plan
-from engine.spec import STARTS
+from engine.spec import STARTS, _trainings
 from tests.engine.conftest import plan_of, small_study
 
 
@@ -133,3 +133,69 @@ def test_a_dense_part_prunes_nothing() -> None:
     planned = plan_of(small_study(learning_rates=[0.05, 0.1], parts=parts))
     assert {stage.learning_rate for stage in planned.stages.values() if stage.kind == "retrain"} == {0.05}
     assert kinds(planned)["pretrain"] == 2
+
+
+NAMED = [0.386, 0.623, 0.803, 0.858]
+TWELVE = [round(1 - 0.85**i + 1e-9, 3) for i in range(1, 13)]
+
+
+def test_a_rate_per_round_plans_the_rounds_in_between_and_shows_them_nowhere() -> None:
+    named = plan_of(small_study(sparsities=NAMED, round_rate=0.15))
+    # 4 starts at 4 sparsities, and the ticket of the 8 rounds in between.
+    assert kinds(named) == {"pretrain": 1, "retrain": 16 + 8}
+    assert {role.sparsity for role in named.roles} == {0.0, *NAMED}
+    played = {role.fingerprint for role in named.roles}
+    hidden = [stage for fingerprint, stage in named.stages.items() if fingerprint not in played]
+    assert {stage.start for stage in hidden} == {"winning_ticket"}
+    assert {stage.sparsity for stage in hidden} == set(TWELVE) - set(NAMED)
+
+
+def test_rounds_of_the_rate_share_the_stages_of_a_study_that_lists_them_all() -> None:
+    named = plan_of(small_study(sparsities=NAMED, round_rate=0.15))
+    listed = plan_of(small_study(sparsities=TWELVE))
+    assert named.stages.keys() < listed.stages.keys()
+    assert plan_of(small_study(sparsities=TWELVE, round_rate=0.15)).stages.keys() == listed.stages.keys()
+
+
+def test_a_rate_per_round_is_nothing_to_pruners_without_rounds() -> None:
+    pruners = ["oneshot", "admm", "random"]
+    without = plan_of(small_study(sparsities=NAMED, pruners=pruners))
+    assert (
+        plan_of(small_study(sparsities=NAMED, pruners=pruners, round_rate=0.15)).stages.keys() == without.stages.keys()
+    )
+
+
+def test_rounds_run_over_the_sparsities_of_a_part() -> None:
+    parts = [{"sparsities": [0.386]}, {"sparsities": [0.623], "seeds": [1]}]
+    planned = plan_of(small_study(sparsities=NAMED, round_rate=0.15, seeds=[0, 1], starts=["reinit"], parts=parts))
+    of = {seed: {s.sparsity for s in planned.stages.values() if s.seed == seed} for seed in (0, 1)}
+    assert of[0] == {0.0, *TWELVE[:3]}
+    assert of[1] == {0.0, *TWELVE[:6]}
+
+
+def test_iterative_with_rewinding_makes_its_masks_from_the_chain_that_it_rewinds() -> None:
+    planned = plan_of(small_study(pruners=["iterative_rewind"], sparsities=[0.2, 0.5, 0.8]))
+    later = [stage for stage in planned.stages.values() if len(stage.rounds) > 1]
+    assert len(later) == 8
+    for stage in later:
+        parent = planned.stages[stage.parent]
+        assert (parent.start, parent.rounds) == ("rewind", stage.rounds[:-1])
+    hidden = plan_of(small_study(pruners=["iterative_rewind"], starts=["reinit"], round_rate=0.3))
+    played = {role.fingerprint for role in hidden.roles}
+    assert {s.start for f, s in hidden.stages.items() if f not in played} == {"rewind"}
+
+
+def test_the_first_round_is_the_same_whatever_the_chain_rewinds_to() -> None:
+    three = plan_of(small_study(pruners=["iterative", "iterative_rewind", "oneshot"], sparsities=[0.5, 0.8]))
+    shared = Counter(role.fingerprint for role in three.roles if role.sparsity == 0.5)
+    assert sorted(shared.values()) == [3] * 4
+    assert set(Counter(role.fingerprint for role in three.roles if role.sparsity == 0.8).values()) == {1}
+
+
+@pytest.mark.parametrize("starts", [["winning_ticket"], ["reinit", "finetune"], list(STARTS)])
+@pytest.mark.parametrize("pruners", [["iterative"], ["iterative", "iterative_rewind", "admm"]])
+@pytest.mark.parametrize("rate", [None, 0.15, 0.02])
+def test_the_limit_on_trainings_counts_the_rounds_in_between(starts, pruners, rate) -> None:
+    study = small_study(starts=starts, pruners=pruners, sparsities=NAMED, round_rate=rate, seeds=[0, 1])
+    assert len(plan_of(study).stages) <= _trainings(study, None)
+    assert _trainings(study, None) <= 2 * len(plan_of(study).stages)

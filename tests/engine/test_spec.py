@@ -50,7 +50,7 @@ def test_the_demo_study_is_valid() -> None:
         ({"learning_rates": [0]}, "learning_rates", "0 should be greater than 0"),
         ({"learning_rates": ["abc"]}, "learning_rates", "'abc' should be a valid number"),
         ({"learning_rates": [float("nan")]}, "learning_rates", "finite"),
-        ({"pruners": ["snip"]}, "pruners", "allowed: admm, iterative, oneshot, random"),
+        ({"pruners": ["snip"]}, "pruners", "allowed: admm, iterative, iterative_rewind, oneshot, random"),
         (
             {"starts": ["lucky"]},
             "starts",

@@ -3,7 +3,7 @@ import torch
 
 from engine import stages
 from engine.counts import P_GRID, pooled
-from engine.masks import sparsity
+from engine.masks import magnitude_mask, sparsity
 from engine.overlap import overlap_ratio
 from engine.preparing import prepare
 from engine.results import PAIRS, StageResult
@@ -24,7 +24,7 @@ def ran():
 
     torch.set_num_threads(1)
     weights, dataset = MemoryWeights(), made_dataset()
-    planned = plan_of(small_study(pruners=["iterative", "oneshot", "admm"]))
+    planned = plan_of(small_study(pruners=["iterative", "iterative_rewind", "oneshot", "admm"]))
     return planned, weights, run_plan(planned, dataset, weights), dataset
 
 
@@ -59,6 +59,18 @@ def test_masks_nest_along_the_rounds_and_meet_their_sparsity(ran) -> None:
         if len(stage.rounds) > 1:
             before = weights.load(stage.parent, "mask")
             assert all(bool((before[layer] | ~mask[layer]).all()) for layer in mask)
+
+
+def test_masks_of_iterative_pruning_with_rewinding_are_made_from_the_rewound_training(ran) -> None:
+    planned, weights, _, _ = ran
+    later = [r.fingerprint for r in planned.roles if (r.pruner, r.sparsity) == ("iterative_rewind", 0.8)]
+    assert len(later) == 4
+    for fingerprint in later:
+        mask, parent = weights.load(fingerprint, "mask"), planned.stages[fingerprint].parent
+        trained = {layer: weights.load(parent, "trained")[layer] for layer in mask}
+        wanted = magnitude_mask(trained, 0.8, within=weights.load(parent, "mask"))
+        assert planned.stages[parent].start == "rewind"
+        assert all(torch.equal(mask[layer], wanted[layer]) for layer in mask)
 
 
 def test_trained_weights_stay_zero_where_pruned(ran) -> None:

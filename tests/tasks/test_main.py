@@ -212,6 +212,38 @@ def test_plan_counts_what_there_is_to_do(command: Command, toml: Callable[..., s
     assert "remaining" in command("plan", toml())[1]
 
 
+def test_a_plan_says_what_each_round_removes(command: Command, toml: Callable[..., str]) -> None:
+    said = "one round each: 50 % removes 50 % of what is left; 90 % removes 80 %: the paper removes 15 %"
+    assert f"iterative pruning: {said}" in command("plan", toml())[1]
+    assert json.loads(command("plan", toml(), "--json")[1])["rounds"] == [said]
+    found = json.loads(command("plan", toml((SPARSITIES, "sparsities = [0.386]\nround_rate = 0.15")), "--json")[1])
+    assert found["rounds"] == ["38.6 % in 3 rounds of 15 %"]
+    # The ticket of two rounds in between; the first round of one-shot pruning is another.
+    assert found["by_kind"] == {"pretrain": 1, "retrain": 2 + 2 + 2}
+
+
+def test_what_is_odd_is_said_before_launching_and_beside_what_is_refused(
+    command: Command, toml: Callable[..., str]
+) -> None:
+    odd = toml(('augmentation = "none"', 'augmentation = "crop"'))
+    code, shown, said = command("plan", odd)
+    assert code == 0
+    assert "warning: recipe.augmentation: images of digits are 8 x 8 pixels" in said
+    assert "warning" not in shown
+    [warning] = json.loads(command("plan", odd, "--json")[1])["warnings"]
+    assert warning["field"] == "recipe.augmentation"
+    code, shown, said = command("launch", odd)
+    assert code == 0
+    assert "warning: recipe.augmentation" in said
+    assert "launched" in shown
+    both = toml(('augmentation = "none"', 'augmentation = "crop"'), (SPARSITIES, "sparsities = [0.5, 0.9999]"))
+    for verb in (("plan",), ("launch",), ("run", "--out", "/nowhere/at/all")):
+        code, _, said = command(*verb, both)
+        assert code == 2
+        assert said.count("warning: recipe.augmentation") == 1
+        assert "sparsities: on digits, at 99.99 % no weight of fc3.weight (1,000)" in said
+
+
 def test_run_writes_the_tables_and_does_nothing_the_second_time(
     command: Command, toml: Callable[..., str], tmp_path: Path
 ) -> None:

@@ -1,0 +1,31 @@
+"""How settings are written for people: what two of them look like decides whether a reader can tell them apart."""
+
+import math
+
+# Significant digits of a percentage, counted from the nearer of 0 and 100 %.
+DIGITS = 4
+
+
+def percent(fraction: float) -> str:
+    """Return a fraction as percent, with as many digits as it needs: '38.6 %', '99.99 %', '99.985 %'."""
+    return f"{percent_value(fraction):.12f}".rstrip("0").rstrip(".") + " %"
+
+
+def percent_value(fraction: float) -> float:
+    """Return the number that `percent` writes: four significant digits, counted from the nearer of 0 and 100 %."""
+    # At 0.999 ten times as many weights remain as at 0.9999: what remains decides how many digits tell them apart.
+    small = min(abs(fraction), abs(1 - fraction))
+    if not 1e-12 < small < math.inf:
+        return 100.0 * fraction
+    decimals = DIGITS - 1 - math.floor(math.log10(100 * small) + 1e-9)
+    return round(100 * fraction, max(0, min(decimals, 12)))
+
+
+def number(value: float) -> str:
+    """Return a setting such as a learning rate as people write it: 0.0005, 0.1, 1e-05."""
+    return f"{value:g}"
+
+
+def listing(values: list[str]) -> str:
+    """Return names in one phrase: 'a', 'a and b', 'a, b and c'."""
+    return " and ".join([", ".join(values[:-1]), values[-1]]) if len(values) > 1 else "".join(values)

@@ -1,0 +1,85 @@
+"""The anatomy of any network, also of those that users add, without importing PyTorch in this process."""
+
+import json
+import logging
+import subprocess
+from dataclasses import asdict
+from functools import cache
+from hashlib import blake2b
+from pathlib import Path
+
+from data.whole import write_whole
+from engine import code, layers
+from engine.cost import Shape
+from engine.layers import Anatomy, Layer
+from engine.registry import NETWORKS
+from tasks.process import ROOT, python
+
+log = logging.getLogger(__name__)
+
+# A network that takes longer to build is left unknown.
+SECONDS = 60.0
+
+
+class CannotBeBuilt(ValueError):
+    """A network cannot be built, or takes no images of some shape."""
+
+
+def anatomy(network: str, shape: Shape, home: Path) -> Anatomy | None:
+    """Return the anatomy of a network for images of a shape, None where it cannot be found out.
+
+    That of a network that users add is found by building it in another process, and remembered below home by its code.
+    Raises CannotBeBuilt for a network that cannot be built.
+    """
+    place = (shape.channels, shape.image_size, shape.classes)
+    own = layers.known(network, *place)
+    if own is not None:
+        return own
+    entry = NETWORKS[network]
+    try:
+        identity = code.identity(entry.builder, entry.version)
+    except code.CodeError:
+        # The plan, which needs it too, says why.
+        return None
+    name = blake2b(json.dumps([entry.builder, identity, *place]).encode(), digest_size=16).hexdigest()
+    remembered = home / "networks" / f"{name}.json"
+    found = _read(remembered) or inspected(entry.builder, identity, *place)
+    if isinstance(found, str):
+        raise CannotBeBuilt(found)
+    if found is not None and not remembered.exists():
+        write_whole(remembered, json.dumps(asdict(found)).encode())
+    return found
+
+
+def _read(path: Path) -> Anatomy | None:
+    try:
+        return _parsed(json.loads(path.read_bytes()))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        log.warning("%s is damaged (%r) and made anew", path, error)
+        path.unlink(missing_ok=True)
+        return None
+
+
+@cache
+def inspected(builder: str, identity: str | None, *place: int) -> Anatomy | str | None:
+    """Return what another process finds, why the network cannot be built, or None where that is not known.
+
+    Remembered for as long as this process lives, so that no page waits for it twice; identity: of the network's code.
+    """
+    command = python("-m", "engine.inspection", builder, *map(str, place))
+    try:
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=SECONDS, check=True)
+        values = json.loads(done.stdout.rstrip().rpartition("\n")[2])
+        return str(values["error"])[:500] if "error" in values else _parsed(values)
+    except (OSError, subprocess.SubprocessError, ValueError, KeyError, TypeError) as error:
+        log.warning("the layers of %s are not known: %s", builder, error)
+        return None
+
+
+def _parsed(values: dict[str, object]) -> Anatomy:
+    rows, pixels = values["layers"], values["norm_pixels"]
+    if not isinstance(rows, list) or not (pixels is None or isinstance(pixels, int)):
+        raise ValueError("no anatomy of a network")
+    return Anatomy(tuple(Layer(**row) for row in rows), pixels)
