@@ -24,6 +24,7 @@ from engine.claims.verdict import (
     together,
 )
 from engine.registry import STARTS
+from engine.shown import percent as shown_percent
 
 # The p at which the paper compares starts and ancestors.
 STARTS_P = 0.2
@@ -63,7 +64,7 @@ def rate_name(rate: float | None) -> str:
 
 
 def sparsity_name(sparsity: float) -> str:
-    return f"sparsity {round(100 * sparsity, 4):g} %"
+    return f"sparsity {shown_percent(sparsity)}"
 
 
 def by_pruner(case: Case) -> Iterator[tuple[str, Scope]]:
