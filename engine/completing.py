@@ -33,7 +33,9 @@ def complete(stage: Stage, result: StageResult, weights: Weights) -> StageResult
     try:
         mask = weights.load(result.fingerprint, "mask")
         overlaps = tuple(_completed(overlap, mask, stage, weights) for overlap in result.overlaps)
-    except (WeightsLost, ValueError) as error:
+    except WeightsLost:
+        return None
+    except ValueError as error:
         log.warning("the result of stage %s stays as it is: %s", result.fingerprint, error)
         return None
     found = replace(result, mask=content_hash(mask), overlaps=overlaps)
