@@ -101,7 +101,7 @@ def overlaps(stage: Stage, draw: np.random.Generator) -> list[dict[str, Any]]:
 
 def _mask(stage: Stage) -> str:
     """Return what stands for the hash of a stage's mask, the same for all starts."""
-    text = f"{stage.root} {stage.parent if stage.admm or len(stage.rounds) > 1 else ''} {stage.score} {stage.sparsity}"
+    text = f"{stage.parent} {stage.score} {stage.sparsity}"
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 

@@ -104,7 +104,8 @@ def _cumulated(of_layers: Sequence[Tensor], tops: int) -> Tensor:
 
 def _outside_last(level: Tensor, mask: Tensor, tops: int) -> Tensor:
     """Return levels with those of weights outside a mask set to the last, which is in no top."""
-    return level.masked_fill(~mask.flatten().bool(), tops)
+    # Vectorised, which filling by a mask is not.
+    return torch.maximum(level, (mask.flatten() == 0).to(level.dtype).mul_(tops))
 
 
 def _expected(masks: Mapping[str, Tensor], inside: Tensor, tops: Mapping[str, Sequence[int]]) -> dict[str, list[float]]:

@@ -103,14 +103,13 @@ def measured(fingerprint: str, stage: Stage) -> StageResult:
         overlaps=tuple(overlaps(stage, draw, remembers)),
         versions={"engine": "1", "torch": "2.13.0", "python": "3.11.7"},
         retention=tuple(retention(stage, remembers)),
-        # The same for all starts, and for pruners at the first sparsity of the round.
+        # The same for all starts, and for iterative and one-shot pruning in the first round.
         mask=_mask(stage) if stage.kind == "retrain" else None,
     )
 
 
 def _mask(stage: Stage) -> str:
-    rounds = () if len(stage.rounds) < 2 else stage.rounds
-    text = f"{stage.network} {stage.learning_rate} {stage.seed} {stage.sparsity} {rounds} {stage.score} {stage.admm}"
+    text = f"{stage.parent} {stage.score} {stage.sparsity}"
     return blake2b(text.encode(), digest_size=16).hexdigest()
 
 
