@@ -137,8 +137,8 @@ def table(pooled: pd.DataFrame, p: float) -> pd.DataFrame:
     """Return how far the fine-tuned network overlaps its two dense ancestors at one p, as people read it.
 
     Columns: learning rate, pruner, sparsity, then for θ₀ and for θ_T the overlap and the level of the mask alone, and
-    chance; cells are mean ± standard deviation with n. All weights are ranked, so p must be at most 1 - sparsity: rows
-    beyond it are left out.
+    chance; cells are mean ± standard deviation with n. All weights are ranked, so p is at most 1 - sparsity: rows of
+    higher sparsities are left out.
     """
     rows = at(pooled, p)
     keys = ["learning_rate", "pruner", "sparsity"]
@@ -175,8 +175,9 @@ def missing(pooled: pd.DataFrame) -> str:
     rows = pooled[pooled["pair"].isin(AGAINST_DENSE)]
     lacking = rows[rows["level"].isna()]["fingerprint"].nunique()
     networks = words.plural(rows["fingerprint"].nunique(), "fine-tuned network")
-    told = f"The level of the mask alone is not recorded for {lacking} of {networks}, which an older version measured."
-    return told if lacking else ""
+    if not lacking:
+        return ""
+    return f"The level of the mask alone is not recorded for {lacking} of {networks}, which an older version measured."
 
 
 def _told(points: pd.DataFrame, spread: Spread) -> list[str]:

@@ -154,7 +154,7 @@ def _recorded(changed: Marker) -> set[str]:
 
 @st.cache_resource(ttl=reading.KEEP, max_entries=2, show_spinner=False)
 def _completed(changed: Marker) -> int:
-    from data.queries import completed
+    from data.lacking import completed
 
     del changed
     return completed(reading.store()) if reading.exists() else 0

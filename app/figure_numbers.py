@@ -116,8 +116,8 @@ def as_in_paper(
 ) -> pd.DataFrame:
     """Return our values as the paper's table has its own: a row per network and dataset, a column per ancestor.
 
-    Beside each stands the level of the mask alone, which the paper does not have. numbers: those of the table. An em
-    dash stands where nothing is trained.
+    A column beside each ancestor is the level of the mask alone, which the paper does not have. numbers: those of the
+    table. A cell is an em dash where nothing is trained.
     """
     rows: dict[tuple[str, str], dict[str, str]] = {}
     for number in numbers:

@@ -100,7 +100,7 @@ def overlaps(stage: Stage, draw: np.random.Generator) -> list[dict[str, Any]]:
 
 
 def _mask(stage: Stage) -> str:
-    """Return what stands for the hash of a stage's mask, the same for all starts."""
+    """Return a hash in place of that of a stage's mask, the same for all starts."""
     text = f"{stage.parent} {stage.score} {stage.sparsity}"
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 

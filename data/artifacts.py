@@ -70,7 +70,7 @@ class Artifacts:
         return self._files.exists(_weights(fingerprint, name))
 
     def all_weights(self) -> set[tuple[str, str]]:
-        """Return fingerprint and name of all kept tensors, from one listing."""
+        """Return fingerprint and name of all saved weights, from one listing."""
         found = (recognised(*about) for about in self._files.below("weights"))
         return {(file.owner, Path(file.path).stem) for file in found if file is not None and file.kind == "weights"}
 

@@ -40,3 +40,10 @@ def lacking(store: Store) -> list[Lacking]:
     return [
         Lacking(str(fingerprint), str(root), str(spec), mask, levels) for fingerprint, root, spec, mask, levels in rows
     ]
+
+
+def completed(store: Store) -> int:
+    """Return of how many results the mask is recorded, which rises as results of before are completed."""
+    with store.reading() as connection:
+        row = connection.execute("SELECT count(mask) FROM results").fetchone()
+    return int(row[0]) if row else 0

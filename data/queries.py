@@ -259,13 +259,6 @@ def recorded(store: Store) -> set[str]:
         return {str(row[0]) for row in connection.execute("SELECT fingerprint FROM results").fetchall()}
 
 
-def completed(store: Store) -> int:
-    """Return of how many results the mask is recorded, which rises as results of before are completed."""
-    with store.reading() as connection:
-        row = connection.execute("SELECT count(mask) FROM results").fetchone()
-    return int(row[0]) if row else 0
-
-
 def speeds(store: Store) -> pd.DataFrame:
     """Return how fast stages of each make were trained, measured over all that are done.
 

@@ -1,4 +1,4 @@
-"""Results of before, completed with what has been measured since then and their weights still say."""
+"""Completing an older result: what only later versions measure is computed from the weights that are still there."""
 
 import logging
 from dataclasses import replace
@@ -59,7 +59,7 @@ def _completed(overlap: Overlap, mask: Mask, stage: Stage, weights: Weights) -> 
     except WeightsLost:
         return overlap
     if not mask.keys() <= dense.keys():
-        raise ValueError(f"its mask is not that of the network whose weights are kept of stage {stage.root}")
+        raise ValueError(f"its mask is not that of the network whose weights stage {stage.root} has saved")
     ps = sorted({count.p for count in overlap.counts})
     alone = mask_alone(mask, {layer: dense[layer] for layer in mask}, ps)
     return replace(overlap, counts=tuple(replace(c, expected=alone[c.layer][c.p]) for c in overlap.counts))

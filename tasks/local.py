@@ -129,7 +129,7 @@ class _Observer:
 
 
 def run(plan: Plan, artifacts: str, config: Settings, devices: Sequence[str], report: Report) -> dict[str, StageResult]:
-    """Train every stage of a plan that is not done yet, and return the results of all; those of before are completed.
+    """Train every stage of a plan that is not done yet, and return the results of all, older ones completed.
 
     artifacts: the URL that keeps weights and results. devices: that of each process; a single one trains in this
     process. Independent stages give the same numbers wherever they run, and whatever is trained beside them.
@@ -147,7 +147,7 @@ def run(plan: Plan, artifacts: str, config: Settings, devices: Sequence[str], re
 
 
 def _completed(kept: Artifacts, stage: Stage) -> StageResult | None:
-    """Return a stage's result, of before or new, with all that is measured now, as far as its weights still say it."""
+    """Return a stage's result; one of an older version is completed from its weights, as far as these are there."""
     result = kept.result(stage.fingerprint)
     found = None if result is None else complete(stage, result, kept)
     if found is None or found is result:

@@ -1,4 +1,4 @@
-"""Completing what an older version recorded: what is measured now is filled in where the weights still say it."""
+"""Completing results that an older version recorded, from their weights, in the artifacts and in the database."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ from tasks.broker import client, errors_explained
 from tasks.recorder import drain_idle
 from tasks.turns import turn
 
-# Told of how many results of how many were looked at.
+# Called with the number of results that are done and the number of all.
 Report = Callable[[int, int], None]
 
 # The recorder goes through all overlaps once for each batch that it reads.
@@ -39,8 +39,8 @@ class Remeasured:
 def remeasure(config: Settings, report: Report, at_start: bool = False) -> Remeasured | None:
     """Complete the recorded results that lack something, in the artifacts and, by the recorder, in the database.
 
-    It may be killed and run again at any moment, beside everything else; None where another one is at work. at_start:
-    leave results alone whose weights are gone by a listing, and the recording to the recorder, which is about to run.
+    It may be killed and run again at any moment, beside everything else. Returns None where another one is at work.
+    at_start: skip results whose weights a listing does not show, and leave the recording to the recorder.
     Raises BrokerError, StoreError and ArtifactError.
     """
     try:
@@ -52,18 +52,18 @@ def remeasure(config: Settings, report: Report, at_start: bool = False) -> Remea
 
 def _remeasure(config: Settings, redis: Redis, report: Report, at_start: bool) -> Remeasured:
     if config.redis_url is None and not at_start:
-        # What an earlier one told may still wait there.
+        # Events of an earlier run may still wait there.
         drain_idle(config)
     found = lacking(Store(config.database))
     if not found:
         return Remeasured(0, 0)
     artifacts = Artifacts(config.artifacts)
     kept = artifacts.all_weights()
-    # Without its weights, a result may still have been completed by one that was killed before it told of it.
+    # A run that was killed may have completed a result without an event, and its weights may have gone since.
     tried = [row for row in found if _may_say_more(row, kept)] if at_start else found
     completed, events = 0, list[tuple[str, Mapping[str, Any]]]()
 
-    def tell() -> None:
+    def publish() -> None:
         telemetry.publish(redis, events)
         events.clear()
         if config.redis_url is None and not at_start:
@@ -76,8 +76,8 @@ def _remeasure(config: Settings, redis: Redis, report: Report, at_start: bool) -
         if result is not None:
             events.append(("completed", _body(result)))
         if len(events) == BATCH:
-            tell()
-    tell()
+            publish()
+    publish()
     report(len(tried), len(tried))
     return Remeasured(completed, len(found) - completed)
 
@@ -89,8 +89,8 @@ def _may_say_more(row: Lacking, kept: set[tuple[str, str]]) -> bool:
 
 
 def _completed(config: Settings, artifacts: Artifacts, row: Lacking) -> tuple[StageResult | None, bool]:
-    """Return a result with what the database lacks of it, None where there is nothing, and whether it is whole now."""
-    # It brings PyTorch, which a start without anything to complete does without.
+    """Return a result with what the database lacks of it, None where there is nothing, and whether it is complete."""
+    # Importing it imports PyTorch, for nothing where no result can be completed.
     from engine.completing import complete, lacks
 
     stage = Stage.model_validate_json(row.spec)
@@ -103,7 +103,7 @@ def _completed(config: Settings, artifacts: Artifacts, row: Lacking) -> tuple[St
         return None, False
     found = complete(stage, before, artifacts)
     if found is not None and found is not before:
-        # Nobody deletes or launches meanwhile: a result must not come back after its weights are gone.
+        # Within the turn nobody deletes: a result must not come back after its weights have been removed.
         with turn(config):
             if artifacts.result(row.fingerprint) != before:
                 return None, False

@@ -127,7 +127,7 @@ class _Household:
         )
         self._answered = False
         self._looked_at = 0.0
-        # What runs once beside the parts, and what it failed at where it fails.
+        # Processes that run once beside the parts, each with what to log where it fails.
         self._once: dict[str, tuple[subprocess.Popen[bytes], str]] = {}
 
     def run(self) -> None:
@@ -145,10 +145,10 @@ class _Household:
         demo = python("-m", "tasks", "launch", "demo", "--if-empty")
         self._begin("demo", demo, environment, "the demo study could not be queued")
         if self._config.database.exists():
-            # Results that an older version recorded are completed; where none lacks anything, it ends at once.
+            # It completes results that an older version recorded, and ends at once where there are none.
             remeasure = python("-m", "tasks", "remeasure", "--at-start")
             slowly = {**environment, "OMP_NUM_THREADS": "1"}
-            self._begin("remeasure", remeasure, slowly, "results of before could not be completed")
+            self._begin("remeasure", remeasure, slowly, "older results could not be completed")
         # The recorder stops last, to record what the workers hand back.
         Supervisor([[dashboard, *workers], [recorder]]).run(self._tick)
         self._console.print("stopped")

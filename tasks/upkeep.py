@@ -95,7 +95,7 @@ def rebuild() -> None:
 @commands.command()
 def remeasure(
     at_start: Annotated[
-        bool, typer.Option("--at-start", hidden=True, help="As up does: at the lowest priority, and only what is new.")
+        bool, typer.Option("--at-start", hidden=True, help="As up runs it: at the lowest priority.")
     ] = False,
 ) -> None:
     """Complete results that an older Ticketscope recorded, from their weights: masks, and what a mask alone gives."""
@@ -110,7 +110,7 @@ def remeasure(
             os.nice(19)
         done = remeasuring.remeasure(config, report, at_start)
     if done is None:
-        out.print("another remeasure is at work here; it does the same")
+        out.print("another remeasure is running here and does the same work")
         return
     out.print(_said(done), highlight=False)
 
@@ -183,10 +183,10 @@ def _held(found: "Backup") -> str:
 
 
 def _said(done: "Remeasured") -> str:
-    told = [f"{done.completed} result{'s' * (done.completed != 1)} completed"] if done.completed else []
+    parts = [f"{done.completed} result{'s' * (done.completed != 1)} completed"] if done.completed else []
     if done.gone:
-        told.append(f"{done.gone} cannot be completed, since the weights that would say it are gone")
-    return "; ".join(told) or "no recorded result lacks anything"
+        parts.append(f"{done.gone} cannot be completed: {'its' if done.gone == 1 else 'their'} weights are gone")
+    return "; ".join(parts) or "no recorded result lacks anything"
 
 
 def _files(count: int) -> str:

@@ -96,7 +96,8 @@ def _starts(record: StudyRecord, dataset: str, network: str, rows: pd.DataFrame,
         st.info(_no_finetune(study))
         return []
     drawing.legend_row([*charts.compared_looks(), charts.CHANCE], band(spread))
-    pruners = drawing.panel_pruners(study.pruners, len(study.learning_rates), "overlap_pruner")
+    # The section below has a panel for each of these too.
+    pruners = drawing.panel_pruners(study.pruners, 2 * len(study.learning_rates), "overlap_pruner")
     panels = [(pruner, rate) for pruner in pruners for rate in sorted(study.learning_rates)]
 
     def cell(index: int) -> None:

@@ -67,6 +67,8 @@ def test_a_file_of_before_opens_and_says_what_it_lacks(of_old: Store) -> None:
     assert tables.tables_from_store(of_old, STUDY_ID)["overlap"]["expected"].null_count == len(
         tables.tables_from_store(of_old, STUDY_ID)["overlap"]
     )
+    direct, stored = tables.tables_from_results(MADE, OLD), tables.tables_from_store(of_old, STUDY_ID)
+    assert all(table.equals(stored[name], check_metadata=False) for name, table in direct.items())
     assert {row.fingerprint for row in lacking(of_old)} == RETRAINED
     assert all(MADE.stages[row.fingerprint].root == row.root and row.mask for row in lacking(of_old))
     finetuned = {fingerprint for fingerprint in RETRAINED if MADE.stages[fingerprint].start == "finetune"}
