@@ -171,38 +171,17 @@ def retention_table(pooled: pd.DataFrame, p: float) -> pd.DataFrame:
     return pd.DataFrame({"learning rate": rates, "overlap ratio": points["told"], "chance": f"{p:.2f}"})
 
 
-def table(pooled: pd.DataFrame, p: float) -> pd.DataFrame:
-    """Return how far the fine-tuned network overlaps its two dense ancestors at one p, as people read it.
-
-    Columns: learning rate, pruner, sparsity, with θ₀, with θ_T, chance; cells are mean ± standard deviation with n. All
-    weights are ranked, so p must be at most 1 - sparsity: rows beyond it are left out.
-    """
-    pairs = {"finetuned_initial": "with initial weights θ₀", "finetuned_pretrained": "with trained dense weights θ_T"}
-    rows = pooled[pooled["pair"].isin(pairs) & (pooled["p"].round(4) == round(p, 4))]
-    keys = ["learning_rate", "pruner", "sparsity"]
-    points = _told(summarise(rows, "ratio", [*keys, "pair"], "sd"), "sd")
-    wide = points.pivot(index=keys, columns="pair", values="told").reset_index()
-    shown = pd.DataFrame(
-        {
-            "learning rate": wide["learning_rate"].map(words.number),
-            "pruner": wide["pruner"].map(words.pruner),
-            "sparsity": wide["sparsity"].map(words.percent),
-        }
-    )
-    for pair, title in pairs.items():
-        shown[title] = wide[pair].fillna("") if pair in wide.columns else ""
-    shown["chance"] = f"{p:.2f}"
-    return shown
-
-
 def numbers(pooled: pd.DataFrame) -> pd.DataFrame:
     """Return every pooled overlap as mean over seeds, ready for CSV.
 
-    Columns: dataset, network, learning_rate, pruner, sparsity, pair, p, chance, mean, sd, n.
+    Columns: dataset, network, learning_rate, pruner, sparsity, pair, p, chance, overlap_mean, overlap_sd, n, and of the
+    level of the mask alone level_mean, empty for pairs without one and where it is not recorded, and level_n.
     """
     keys = ["dataset", "network", "learning_rate", "pruner", "sparsity", "pair", "p"]
     points = summarise(pooled, "ratio", keys, "sd").drop(columns=["low", "high"])
     points.insert(len(keys), "chance", points["p"])
+    levels = summarise(pooled, "level", keys, "sd")
+    points["level_mean"], points["level_n"] = levels["mean"], levels["n"]
     return points.rename(columns={"mean": "overlap_mean", "sd": "overlap_sd"})
 
 

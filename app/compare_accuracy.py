@@ -6,7 +6,17 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app import charts_compare, compare_controls, compare_saving, compare_seeds, drawing, inline, reading_compare, words
+from app import (
+    charts_compare,
+    compare_controls,
+    compare_saving,
+    compare_seeds,
+    drawing,
+    inline,
+    reading_compare,
+    same_masks,
+    words,
+)
 from app.charts_accuracy import Measure
 from app.charts_compare import BRUSH, POINT, WHOLE
 from app.compare_points import (
@@ -52,6 +62,8 @@ def body(state: CompareState, rows: pd.DataFrame) -> None:
     drawing.grid(shown, min(shown, drawing.columns(shown)), cell)
     if len(comparison.panels) > shown:
         st.caption(f"The first {shown} of {len(comparison.panels)} panels; choose fewer by the filters to see others.")
+    if alike := same_masks.sentences(chosen(rows, state)):
+        st.caption(words.plain(" ".join(alike)))
     compare_seeds.show(state, _forget)
 
 

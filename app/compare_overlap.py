@@ -1,4 +1,4 @@
-"""Overlap of several studies side by side: against p, by sparsity, over training time and by layer."""
+"""Overlap of several studies side by side: against p, over training time, by sparsity and by layer."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -7,14 +7,15 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from app import charts_ancestors, charts_retention, compare_controls, compare_saving, drawing, reading_compare, words
 from app import charts_overlap as charts
-from app import charts_retention, compare_controls, compare_saving, drawing, reading_compare, words
 from app.compare_points import apart, chosen, label
 from app.compare_saving import Numbers, means
 from app.compare_state import CompareState
 from app.palette import Look, ramp
 from app.reading import KEEP, Marker
 from app.spread import band
+from engine.results import AGAINST_DENSE
 
 MOST_PANELS = 12
 # Maps have a cell, and a figure in it, for every layer and column.
@@ -23,10 +24,12 @@ _DENSE = ("initial_pretrained",)
 _COMPARED = ("ticket_finetuned", "reinit_finetuned")
 # Networks of one kind: the rows of a variant differ in learning rate, pruner, sparsity and seed only.
 VARIANT = ["network", "dataset", "recipe"]
+# What tells the points of panels by sparsity apart, beside their variant.
+_BY_SPARSITY = ["learning_rate", "pruner", "pair", "p", "sparsity"]
 
 
 def body(state: CompareState, rows: pd.DataFrame) -> None:
-    """Draw the four views."""
+    """Draw the five views."""
     dense = reading_compare.pooled(state.studies, _DENSE)
     if dense.empty:
         st.info("No overlap has been measured yet in these studies. The first comes with a dense network that is done.")
@@ -85,6 +88,23 @@ def body(state: CompareState, rows: pd.DataFrame) -> None:
         st.info(
             "No fine-tuned network of these studies and filters is done, which these overlaps are measured against."
         )
+
+    st.subheader("The fine-tuned network against its dense ancestors", anchor=False)
+    st.caption(
+        r"Overlap ratio of $(\theta_T\odot m)_T$ with the initial weights $\theta_0$ and with the trained dense "
+        rf"weights $\theta_T$, at p = {p:g}, all weights ranked. {charts_ancestors.EXPLAINED}"
+    )
+    found, total, lacking = _ancestors(state, marker)
+    if found:
+        compared = charts_ancestors.looks()
+        drawing.legend_row(compared, bands)
+        alt = "Overlap of the fine-tuned network with its dense ancestors against sparsity"
+        _grid(found, "compare-ancestors", f"{alt}, with the {charts_ancestors.LEVEL}", 3, compared, bands, total)
+    else:
+        most = words.percent(1 - p)
+        st.info(f"No fine-tuned network of a sparsity up to {most} is left by the filters; choose a smaller p.")
+    if lacking:
+        st.caption(lacking)
 
     st.subheader("Layer by layer", anchor=False)
     st.caption(
@@ -168,19 +188,48 @@ def _over_time(state: CompareState, changed: Marker) -> tuple[Drawn, str]:
 @st.cache_resource(ttl=KEEP, max_entries=16, show_spinner=False)
 def _by_sparsity(state: CompareState, changed: Marker) -> tuple[Drawn, int]:
     del changed
-    everything = apart(reading_compare.pooled(state.studies, _COMPARED, state.p), studies=False)
+    _, parts = _panels(state, _COMPARED)
+    return [
+        (
+            caption,
+            charts.starts(part, state.p, state.spread),
+            means(part, "ratio", _BY_SPARSITY, state.spread),
+        )
+        for caption, part in parts[:MOST_PANELS]
+    ], len(parts)
+
+
+@st.cache_resource(ttl=KEEP, max_entries=16, show_spinner=False)
+def _ancestors(state: CompareState, changed: Marker) -> tuple[Drawn, int, str]:
+    del changed
+    rows, parts = _panels(state, AGAINST_DENSE)
+
+    def numbers(part: pd.DataFrame) -> Numbers:
+        keys = [name for name in VARIANT if name not in _BY_SPARSITY] + _BY_SPARSITY
+        drawn = means(part, "ratio", _BY_SPARSITY, state.spread)
+        return lambda: charts_ancestors.with_levels(drawn(), part, keys)
+
+    drawn: Drawn = [
+        (caption, charts_ancestors.chart(part, state.p, state.spread), numbers(part))
+        for caption, part in parts[:MOST_PANELS]
+    ]
+    return drawn, len(parts), charts_ancestors.missing(rows)
+
+
+def _panels(state: CompareState, pairs: tuple[str, ...]) -> tuple[pd.DataFrame, list[tuple[str, pd.DataFrame]]]:
+    """Return overlaps of some pairs at the p of the page, and those of each panel with its caption."""
+    everything = apart(reading_compare.pooled(state.studies, pairs, state.p), studies=False)
     found = chosen(everything, replace(state, starts=()))
     several = found[VARIANT].drop_duplicates().shape[0] > 1
     parts = _in_order(found, [*VARIANT, "pruner", "learning_rate"])
-    return [
+    return found, [
         (
             f"Learning rate {words.number(values[4])} · {words.pruner(values[3])}"
             + (f" · {title(values[:3])}" if several else ""),
-            charts.starts(part, state.p, state.spread),
-            means(part, "ratio", ["learning_rate", "pruner", "pair", "p", "sparsity"], state.spread),
+            part,
         )
-        for values, part in parts[:MOST_PANELS]
-    ], len(parts)
+        for values, part in parts
+    ]
 
 
 @st.cache_resource(ttl=KEEP, max_entries=16, show_spinner=False)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from app import charts_overlap, words
+from app import charts_ancestors, charts_overlap, words
 from app.charts_accuracy import MEASURES, Measure, Panel
 from app.charts_progress import Curve
 from app.export_chart import Saving, file_name
@@ -105,6 +105,33 @@ def starts(
         numbers,
         _about(record, dataset, network, words.pruner(pruner), f"p = {p:g}"),
         Legend((*charts_overlap.compared_looks(), charts_overlap.CHANCE), band(spread)),
+    )
+
+
+def ancestors(
+    record: StudyRecord,
+    dataset: str,
+    network: str,
+    pruner: str,
+    rate: float,
+    p: float,
+    rows: pd.DataFrame,
+    spread: Spread,
+) -> Saving:
+    """Return what the fine-tuned network's overlap with dense ones is saved as; rows: those of the panel."""
+
+    def numbers() -> pd.DataFrame:
+        keys = ["pair", "sparsity"]
+        frame = summarise(rows, "ratio", keys, spread).assign(chance=p)
+        about = {"dataset": dataset, "network": network, "learning_rate": rate, "pruner": pruner, "p": p}
+        return charts_ancestors.with_levels(_with(frame, about, spread), rows, keys)
+
+    return Saving(
+        file_name(record.study_id, "ancestors", dataset, network, f"lr{words.number(rate)}", pruner, f"p{p:g}"),
+        f"Overlap of the fine-tuned network with its dense ancestors, learning rate {words.number(rate)}",
+        numbers,
+        _about(record, dataset, network, words.pruner(pruner), f"p = {p:g}"),
+        Legend(tuple(charts_ancestors.looks()), band(spread)),
     )
 
 

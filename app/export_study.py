@@ -41,7 +41,7 @@ bit for bit. On a GPU this is not promised.
 
 _ABOUT = {
     "accuracy": "a row per finished training: final and best test accuracy and loss, or when it diverged",
-    "overlap": "a row per pair of networks, layer and p: the counts behind the overlap ratio R_p",
+    "overlap": "a row per pair of networks, layer and p: the counts behind R_p and the level of the mask alone",
     "epochs": "a row per training and epoch",
     "claims": "a row per claim of the paper and scope: verdict, effect, interval, n",
 }

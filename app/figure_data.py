@@ -133,9 +133,10 @@ class Runs:
     asked: int
 
 
-def results() -> int:
-    """Return how many results there are: they never change, so their number says which."""
-    return len(_recorded(reading.marker()))
+def results() -> Marker:
+    """Return how many results there are, and how many of them have their mask recorded: what they have stays."""
+    marker = reading.marker()
+    return len(_recorded(marker)), _completed(marker)
 
 
 def done(one: Plan) -> int:
@@ -151,13 +152,21 @@ def _recorded(changed: Marker) -> set[str]:
     return recorded(reading.store()) if reading.exists() else set()
 
 
+@st.cache_resource(ttl=reading.KEEP, max_entries=2, show_spinner=False)
+def _completed(changed: Marker) -> int:
+    from data.lacking import completed
+
+    del changed
+    return completed(reading.store()) if reading.exists() else 0
+
+
 def runs(figure: Figure, chosen: Settings) -> Runs:
     """Return what is trained of a figure; errors as for `planned`."""
     return _runs(figure.id, chosen, _identities(study(figure.id, chosen).datasets), results())
 
 
 @st.cache_resource(ttl=reading.KEEP, max_entries=128, show_spinner=False, hash_funcs={Settings: repr})
-def _runs(name: str, chosen: Settings, identities: tuple[tuple[str, str], ...], changed: int) -> Runs:
+def _runs(name: str, chosen: Settings, identities: tuple[tuple[str, str], ...], changed: Marker) -> Runs:
     one = _plan(name, chosen, identities)
     finished = _recorded(reading.marker())
     roles = [role for role in one.roles if role.fingerprint in finished]
@@ -201,7 +210,7 @@ def means(chosen: Settings) -> Means:
 
 
 @st.cache_resource(ttl=reading.KEEP, max_entries=8, show_spinner=False, hash_funcs={Settings: repr})
-def _measured(chosen: Settings, identities: tuple[tuple[str, str], ...], changed: int) -> _Measured:
+def _measured(chosen: Settings, identities: tuple[tuple[str, str], ...], changed: Marker) -> _Measured:
     # One reading for all figures takes a tenth of one for each.
     del changed
     one = _plan(paper.ALL, chosen, identities)

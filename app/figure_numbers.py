@@ -5,9 +5,11 @@ from collections.abc import Sequence
 import pandas as pd
 
 from app import words
+from app.charts_ancestors import EXPLAINED, NOT_RECORDED
 from app.spread import describe, summarise
+from engine import paper
 from engine.claims.intervals import Interval, interval
-from engine.paper import Panel, Reported, scaled
+from engine.paper import Figure, Panel, Reported, scaled
 
 CONFIDENCE = 0.95
 QUANTITIES = {
@@ -20,6 +22,10 @@ ANCESTORS = {
     "finetuned_initial": "with initial weights θ₀ (%)",
     "finetuned_pretrained": "with trained dense weights θ_T (%)",
 }
+LEVELS = {
+    "finetuned_initial": "level of the mask alone, θ₀ (%)",
+    "finetuned_pretrained": "level of the mask alone, θ_T (%)",
+}
 
 
 def ours(number: Reported, accuracy: pd.DataFrame, pooled: pd.DataFrame, scale: str, data: str | None) -> Interval:
@@ -28,7 +34,25 @@ def ours(number: Reported, accuracy: pd.DataFrame, pooled: pd.DataFrame, scale: 
 
 
 def values(number: Reported, accuracy: pd.DataFrame, pooled: pd.DataFrame, scale: str, data: str | None) -> list[float]:
-    """Return our values of a stated number in percent, one a seed; frames as in `figure_data`.
+    """Return our values of a stated number in percent, one a seed; arguments as of `rows_of`."""
+    column, factor = ("test_accuracy", 1.0) if number.quantity == "accuracy" else ("ratio", 100.0)
+    rows = rows_of(number, accuracy, pooled, scale, data)
+    return [] if rows.empty else [factor * float(value) for value in rows[column].dropna()]
+
+
+def levels(number: Reported, pooled: pd.DataFrame, scale: str, data: str | None) -> list[float] | None:
+    """Return the level of the mask alone beside our values of a stated overlap, in percent, one a seed.
+
+    Seeds of which it is not recorded have none. Returns None where nothing is trained.
+    """
+    rows = rows_of(number, pooled, pooled, scale, data)
+    return None if rows.empty else [100 * float(value) for value in rows["level"].dropna()]
+
+
+def rows_of(
+    number: Reported, accuracy: pd.DataFrame, pooled: pd.DataFrame, scale: str, data: str | None
+) -> pd.DataFrame:
+    """Return the rows of accuracies or overlaps that a stated number is about; frames as in `figure_data`.
 
     scale, data: how ours was trained, which says on which dataset and network. The sparsity is the nearest that was
     trained, within half a point, since the text rounds its own.
@@ -38,9 +62,9 @@ def values(number: Reported, accuracy: pd.DataFrame, pooled: pd.DataFrame, scale
         learning_rates=(number.learning_rate,), pruners=(), starts=(), sparsities=(), ps=(),
     )  # fmt: skip
     there = scaled(place, scale, data)
-    frame, column = (accuracy, "test_accuracy") if number.quantity == "accuracy" else (pooled, "ratio")
+    frame = accuracy if number.quantity == "accuracy" else pooled
     if frame.empty:
-        return []
+        return frame
     rows = frame[
         (frame["dataset"] == there.dataset)
         & (frame["network"] == there.network)
@@ -50,11 +74,9 @@ def values(number: Reported, accuracy: pd.DataFrame, pooled: pd.DataFrame, scale
     ]
     if number.pruner is not None:
         rows = rows[rows["pruner"] == number.pruner]
-    factor = 1.0
     if number.quantity != "accuracy":
         rows = rows[(rows["pair"] == number.quantity) & (rows["p"].round(4) == number.p)]
-        factor = 100.0
-    return [factor * float(value) for value in rows[column].dropna()]
+    return rows
 
 
 def table(
@@ -62,10 +84,12 @@ def table(
 ) -> pd.DataFrame:
     """Return stated numbers beside ours as people read them.
 
-    Columns: what, network, dataset, learning rate, paper (%), ours (%), difference (points), n. The interval is that of
-    our mean; the paper gives no spread for its own.
+    Columns: what, network, dataset, learning rate, paper (%), ours (%), difference (points), n, and where overlaps are
+    among them the level of the mask alone, ours (%). The interval is that of our mean; the paper gives no spread for
+    its own.
     """
-    rows = []
+    rows: list[dict[str, str]] = []
+    of_overlaps = any(number.quantity != "accuracy" for number in numbers)
     for number in numbers:
         mine = ours(number, accuracy, pooled, scale, data)
         rows.append(
@@ -80,6 +104,10 @@ def table(
                 "n": str(mine.n) if mine.n else "",
             }
         )
+        if of_overlaps:
+            rows[-1]["level of the mask alone, ours (%)"] = (
+                "" if number.quantity == "accuracy" else _level(levels(number, pooled, scale, data))
+            )
     return pd.DataFrame(rows)
 
 
@@ -88,14 +116,33 @@ def as_in_paper(
 ) -> pd.DataFrame:
     """Return our values as the paper's table has its own: a row per network and dataset, a column per ancestor.
 
-    numbers: those of the table. An em dash stands where nothing is trained.
+    A column beside each ancestor is the level of the mask alone, which the paper does not have. numbers: those of the
+    table. A cell is an em dash where nothing is trained.
     """
     rows: dict[tuple[str, str], dict[str, str]] = {}
     for number in numbers:
         place = words.network(number.network), words.dataset(number.dataset)
         row = rows.setdefault(place, {"network": place[0], "dataset": place[1]})
         row[ANCESTORS[number.quantity]] = _cell(values(number, accuracy, pooled, scale, data))
+        row[LEVELS[number.quantity]] = _level(levels(number, pooled, scale, data))
     return pd.DataFrame(list(rows.values()))
+
+
+def against_the_mask(figure: Figure, p: float, sparsity: float) -> str:
+    """Return in sentences what stated overlaps with the trained dense weights are to be compared with."""
+    stated = [number.value for number in paper.reported(figure) if number.quantity == "finetuned_pretrained"]
+    alone, chance = words.percent(p / (1 - sparsity)), words.percent(p)
+    told = (
+        f"{EXPLAINED} At p = {chance} and {words.percent(sparsity)} sparsity, a mask that keeps the largest of "
+        f"$\\theta_T$ gives {alone} by itself, where independent weights give {chance}."
+    )
+    if stated:
+        told += f" The paper's {min(stated):.0f} to {max(stated):.0f} % are to be compared with {alone}, not {chance}."
+    return told
+
+
+def _level(found: list[float] | None) -> str:
+    return NOT_RECORDED if found == [] else _cell(found or [])
 
 
 def _cell(found: list[float]) -> str:

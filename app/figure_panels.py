@@ -8,6 +8,7 @@ import streamlit as st
 
 from app import charts_figure, drawing, figure_data, reading, words
 from app.figure_data import Runs, Settings
+from app.reading import Marker
 from app.spread import Spread
 from engine import paper
 from engine.paper import FIGURES, Panel, Reported
@@ -33,7 +34,7 @@ def panels(name: str, chosen: Settings, spread: Spread) -> tuple[Drawn, ...]:
 
 
 @st.cache_resource(ttl=reading.KEEP, max_entries=64, show_spinner=False, hash_funcs={Settings: repr})
-def _panels(name: str, chosen: Settings, spread: Spread, changed: int) -> tuple[Drawn, ...]:
+def _panels(name: str, chosen: Settings, spread: Spread, changed: Marker) -> tuple[Drawn, ...]:
     del changed
     figure = FIGURES[name]
     runs = figure_data.runs(figure, chosen)

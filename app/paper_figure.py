@@ -152,6 +152,7 @@ def _table(runs: Runs, figure: Figure, chosen: Settings) -> None:
         f"{words.pruner(one.pruners[0])}, {words.percent(one.sparsities[0])} sparsity  \n"
         f":gray[:small[mean ± standard deviation over n seeds; independent weights give {words.percent(p)}]]"
     )
+    st.caption(figure_numbers.against_the_mask(figure, p, one.sparsities[0]))
     with st.container(key="figure_table"):
         rows = figure_numbers.as_in_paper(paper.reported(figure), runs.accuracy, runs.pooled, chosen.scale, chosen.data)
         drawing.table(rows, "figure_table_frame")

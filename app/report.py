@@ -14,7 +14,16 @@ import vl_convert
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from app import charts_accuracy, charts_overlap, divergence, report_facts, verdict_tables, words
+from app import (
+    charts_accuracy,
+    charts_ancestors,
+    charts_overlap,
+    divergence,
+    report_facts,
+    same_masks,
+    verdict_tables,
+    words,
+)
 from app.charts_accuracy import MEASURES
 from app.export_picture import VEGA_LITE, Legend, theme
 from app.palette import legend, ramp
@@ -41,6 +50,8 @@ class Part:
     accuracy: pd.DataFrame
     retention: pd.DataFrame
     ancestors: pd.DataFrame
+    missing_levels: str
+    same_masks: list[str]
     verdicts: Judged
     over_seeds: str
 
@@ -77,6 +88,7 @@ def render(store: Store, record: StudyRecord, found: Measured, drawn: list[Drawn
             parts=[_part(record, found, drawn, *kind) for kind in kinds(found)],
             measure=MEASURES[MEASURE],
             p=near_p(record),
+            mask_alone=charts_ancestors.EXPLAINED,
             thresholds=verdict_tables.thresholds_table(thresholds),
             toml=to_toml(record.study),
             command=COMMAND,
@@ -129,7 +141,9 @@ def _part(record: StudyRecord, found: Measured, drawn: list[Drawn], dataset: str
         own,
         table(accuracy, MEASURE),
         charts_overlap.retention_table(pooled, p),
-        charts_overlap.table(pooled, p),
+        charts_ancestors.table(pooled, p),
+        charts_ancestors.missing(charts_ancestors.at(pooled, p)),
+        same_masks.sentences(accuracy),
         judged(accuracy, pooled, of(found.diverged, dataset, network), Thresholds()),
         verdict_tables.over_seeds(number_of_test_images(record.study, dataset)),
     )

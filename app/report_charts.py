@@ -5,7 +5,16 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from app import charts_accuracy, charts_overlap, charts_progress, charts_retention, drawing, export_named, words
+from app import (
+    charts_accuracy,
+    charts_ancestors,
+    charts_overlap,
+    charts_progress,
+    charts_retention,
+    drawing,
+    export_named,
+    words,
+)
 from app.charts_accuracy import Measure
 from app.export_chart import Saving
 from app.export_picture import Spec
@@ -18,7 +27,7 @@ from data.store import Store
 # The band of a report, and the accuracy that it draws: those that a page shows at first.
 SPREAD: Spread = "sd"
 MEASURE: Measure = "test_accuracy"
-PARTS = ("accuracy", "retention", "time", "starts", "layers", "admm")
+PARTS = ("accuracy", "retention", "time", "starts", "ancestors", "layers", "admm")
 
 
 @dataclass(frozen=True)
@@ -120,6 +129,15 @@ def _overlap(record: StudyRecord, dataset: str, network: str, rows: pd.DataFrame
                 charts_overlap.starts(shown, p, SPREAD),
                 export_named.starts(record, dataset, network, str(pruner), float(rate), p, rows, SPREAD),
             )
+    for (pruner, rate), shown in charts_ancestors.at(rows, p).groupby(["pruner", "learning_rate"], sort=False):
+        yield Drawn(
+            "ancestors",
+            dataset,
+            network,
+            (f"Learning rate {words.number(float(rate))} · {words.pruner(str(pruner))}",),
+            charts_ancestors.chart(shown, p, SPREAD),
+            export_named.ancestors(record, dataset, network, str(pruner), float(rate), p, shown, SPREAD),
+        )
 
 
 def _over_time(record: StudyRecord, dataset: str, network: str, rows: pd.DataFrame) -> Iterator[Drawn]:

@@ -13,6 +13,7 @@ from app import charts_figure
 from app.charts_overlap import rate_looks
 from app.palette import NEUTRAL, STARTS
 from engine.paper import Panel
+from engine.results import AGAINST_DENSE
 
 WIDTH, HEIGHT, GAP = 336.0, 96.0, 8.0
 # Panels of a figure with one or two are as wide as those of one with three.
@@ -27,17 +28,19 @@ class Means:
     """Means over seeds, ready to look up.
 
     accuracy: by dataset, network, learning rate, pruner, start and sparsity. overlap: by the same, but for a pair and
-    its p in place of the start. A dense network has no pruner and sparsity 0.
+    its p in place of the start; level: of the mask alone, likewise. A dense network has no pruner and sparsity 0.
     """
 
     accuracy: dict[tuple[Any, ...], float]
     overlap: dict[tuple[Any, ...], float]
+    level: dict[tuple[Any, ...], float]
 
 
 def means(accuracy: pd.DataFrame, pooled: pd.DataFrame) -> Means:
     """Return the means of some rows; frames of `data.figures`, empty where nothing is trained."""
     pairs = [name for name in _PLACE if name != "start"]
-    return Means(_by_key(accuracy, _PLACE, "test_accuracy"), _by_key(pooled, [*pairs, "pair", "p"], "ratio"))
+    overlap, level = (_by_key(pooled, [*pairs, "pair", "p"], value) for value in ("ratio", "level"))
+    return Means(_by_key(accuracy, _PLACE, "test_accuracy"), overlap, level)
 
 
 def _by_key(frame: pd.DataFrame, keys: list[str], value: str) -> dict[tuple[Any, ...], float]:
@@ -143,8 +146,9 @@ def _stroke(points: Sequence[_Point], colour: str, dashed: bool = False) -> str:
     return f"<polyline points='{path}' fill='none' stroke='{colour}' stroke-width='{width}'{style}/>"
 
 
-# Bars side by side, each its height from 0 to 1 (None where it is not measured) and colour; and their level of chance.
-_Group = tuple[list[tuple[float | None, str]], float]
+# Bars side by side, each its height from 0 to 1 (None where it is not measured) and colour; and the levels that they
+# are held against: chance, and that of the mask alone where there is one.
+_Group = tuple[list[tuple[float | None, str]], tuple[float, ...]]
 
 
 def _bars(box: _Box, panel: Panel, found: Means) -> str:
@@ -163,23 +167,27 @@ def _groups(panel: Panel, found: Means) -> list[_Group]:
         colours = [look.colour for look in rate_looks(panel.learning_rates).values()]
         rates = list(zip(panel.learning_rates, colours, strict=True))
         return [
-            ([(overlap(rate, None, 0.0, "initial_pretrained", p), colour) for rate, colour in rates], p)
+            ([(overlap(rate, None, 0.0, "initial_pretrained", p), colour) for rate, colour in rates], (p,))
             for p in panel.ps
         ]
     rate, pruner, p = panel.learning_rates[0], panel.pruners[0], panel.ps[0]
     if panel.quantity == "start_overlap":
         pairs = [(charts_figure.PAIR_OF[start], STARTS[start].colour) for start in panel.starts]
         return [
-            ([(overlap(rate, pruner, sparsity, pair, p), colour) for pair, colour in pairs], p)
+            ([(overlap(rate, pruner, sparsity, pair, p), colour) for pair, colour in pairs], (p,))
             for sparsity in panel.sparsities
         ]
-    ancestors = ("finetuned_initial", "finetuned_pretrained")
-    return [([(overlap(rate, pruner, panel.sparsities[0], pair, p), NEUTRAL)], p) for pair in ancestors]
+    groups: list[_Group] = []
+    for pair in AGAINST_DENSE:
+        place = (rate, pruner, panel.sparsities[0], pair, p)
+        alone = found.level.get(_key(panel.dataset, panel.network, *place))
+        groups.append(([(overlap(*place), NEUTRAL)], (p,) if alone is None else (p, alone)))
+    return groups
 
 
 def _drawn_bars(box: _Box, groups: Sequence[_Group]) -> Iterable[str]:
     each = 1 / len(groups)
-    for index, (bars, chance) in enumerate(groups):
+    for index, (bars, held_against) in enumerate(groups):
         wide = 0.7 * each / len(bars)
         for place, (value, colour) in enumerate(bars):
             if value is not None:
@@ -187,4 +195,5 @@ def _drawn_bars(box: _Box, groups: Sequence[_Group]) -> Iterable[str]:
                 (left, top), (right, bottom) = box.at(from_left, value), box.at(from_left + wide, 0)
                 size = f"width='{right - left - 0.5:.1f}' height='{bottom - top:.1f}'"
                 yield f"<rect x='{left:.1f}' y='{top:.1f}' {size} fill='{colour}' fill-opacity='.7'/>"
-        yield _stroke([box.at(each * (index + 0.1), chance), box.at(each * (index + 0.9), chance)], NEUTRAL)
+        for level in held_against:
+            yield _stroke([box.at(each * (index + 0.1), level), box.at(each * (index + 0.9), level)], NEUTRAL)

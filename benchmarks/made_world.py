@@ -1,5 +1,6 @@
 """Results drawn from a made-up world: of the right shape and size and plausible to look at, measured by nobody."""
 
+import hashlib
 import math
 from collections.abc import Sequence
 from functools import cache
@@ -50,6 +51,7 @@ def result(stage: Stage, seed: int) -> dict[str, Any]:
         "residuals": (0.5 * 0.6 ** np.arange(stage.admm.rounds)).tolist() if stage.admm else [],
         "versions": {"engine": "made up"},
         "retention": retention(stage, draw) if stage.kind == "pretrain" else [],
+        "mask": _mask(stage) if stage.kind == "retrain" else None,
     }
 
 
@@ -92,13 +94,25 @@ def overlaps(stage: Stage, draw: np.random.Generator) -> list[dict[str, Any]]:
     return [
         _pair("ticket_finetuned", stage, 0.8 * memory, kept, P_GRID, draw),
         _pair("reinit_finetuned", stage, 0.0, kept, P_GRID, draw),
-        _pair("finetuned_initial", stage, 0.6 * memory, 1.0, within, draw),
-        _pair("finetuned_pretrained", stage, 0.75, 1.0, within, draw),
+        _pair("finetuned_initial", stage, 0.6 * memory, 1.0, within, draw, 1 + 0.3 * memory),
+        _pair("finetuned_pretrained", stage, 0.75, 1.0, within, draw, 1 / kept),
     ]
 
 
+def _mask(stage: Stage) -> str:
+    """Return a hash in place of that of a stage's mask, the same for all starts."""
+    text = f"{stage.parent} {stage.score} {stage.sparsity}"
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
 def _pair(
-    name: str, stage: Stage, strength: float, kept: float, ps: Sequence[float], draw: np.random.Generator
+    name: str,
+    stage: Stage,
+    strength: float,
+    kept: float,
+    ps: Sequence[float],
+    draw: np.random.Generator,
+    mask_alone: float | None = None,
 ) -> dict[str, Any]:
     names, _ = layers(stage.network, stage.images.name)
     sizes, tops = _tops(stage.network, stage.images.name, kept)
@@ -114,6 +128,8 @@ def _pair(
         tops.ravel().tolist(),
         np.repeat(sizes, len(ps)).tolist(),
     ]
+    if mask_alone is not None:
+        counts.append((np.minimum(1.0, mask_alone * p) * tops).ravel().tolist())
     return {"pair": name, "counts": counts if ps else []}
 
 

@@ -69,6 +69,11 @@ class Artifacts:
         """Return whether tensors are kept under that fingerprint and name."""
         return self._files.exists(_weights(fingerprint, name))
 
+    def all_weights(self) -> set[tuple[str, str]]:
+        """Return fingerprint and name of all saved weights, from one listing."""
+        found = (recognised(*about) for about in self._files.below("weights"))
+        return {(file.owner, Path(file.path).stem) for file in found if file is not None and file.kind == "weights"}
+
     def delete(self, fingerprint: str, name: str) -> None:
         """Remove kept tensors; those that are not there need no removing."""
         self._files.remove(_weights(fingerprint, name))

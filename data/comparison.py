@@ -26,11 +26,13 @@ _POINT = ", ".join(f"role.{name}" for name in ("fingerprint", *_ROLE))
 
 
 def revision(store: Store, study_ids: Sequence[str]) -> tuple[int, ...]:
-    """Return what changes whenever a result of some studies is recorded, and never otherwise."""
+    """Return what changes whenever a result of some studies is recorded or completed, and never otherwise."""
     with store.reading() as connection:
         row = connection.execute(
             """
             SELECT (SELECT count(*) FROM study_stages JOIN results USING (fingerprint)
+                    WHERE study_id IN (SELECT unnest($1::VARCHAR[]))),
+                (SELECT count(mask) FROM study_stages JOIN results USING (fingerprint)
                     WHERE study_id IN (SELECT unnest($1::VARCHAR[]))),
                 (SELECT coalesce(sum(epoch_us(created_at)), 0)::HUGEINT FROM studies
                     WHERE study_id IN (SELECT unnest($1::VARCHAR[])))
@@ -47,7 +49,7 @@ def accuracy(store: Store, study_ids: Sequence[str]) -> pd.DataFrame:
     """
     query = f"""
         SELECT study_id, {_POINT}, epochs, test_accuracy, test_loss, best_test_accuracy, best_test_loss, best_epoch,
-            result.sparsity AS measured_sparsity
+            result.sparsity AS measured_sparsity, mask
         FROM roles AS role JOIN results AS result USING (fingerprint)
         WHERE study_id IN (SELECT unnest($1::VARCHAR[])) AND diverged IS NULL ORDER BY study_id, role.position
     """
@@ -64,13 +66,14 @@ def pooled_overlaps(
     """
     query = f"""
         WITH pooled AS (
-            SELECT fingerprint, pair, p, sum(intersection) / nullif(sum(top), 0) AS ratio, count(*)::INTEGER AS layers
+            SELECT fingerprint, pair, p, sum(intersection) / nullif(sum(top), 0) AS ratio, count(*)::INTEGER AS layers,
+                CASE WHEN count(expected) = count(*) THEN sum(expected) / nullif(sum(top), 0) END AS level
             FROM overlap_counts
             WHERE fingerprint IN (SELECT fingerprint FROM roles WHERE study_id IN (SELECT unnest($1::VARCHAR[])))
                 AND p IN (SELECT unnest($2::DOUBLE[])) {_some(pairs)}
             GROUP BY fingerprint, pair, p
         )
-        SELECT study_id, {_POINT}, pair, p, ratio, layers, p AS chance
+        SELECT study_id, {_POINT}, pair, p, ratio, layers, p AS chance, level
         FROM roles AS role JOIN pooled USING (fingerprint)
         WHERE study_id IN (SELECT unnest($1::VARCHAR[])) ORDER BY study_id, role.position, pair, p
     """
@@ -85,7 +88,7 @@ def layer_overlaps(
     Columns: study_id, study, recipe, rounds, then those of `data.queries.overlaps`.
     """
     query = f"""
-        SELECT study_id, {_POINT}, pair, layer, count.position, p, intersection, top, size
+        SELECT study_id, {_POINT}, pair, layer, count.position, p, intersection, top, size, expected
         FROM roles AS role JOIN overlap_counts AS count USING (fingerprint)
         WHERE study_id IN (SELECT unnest($1::VARCHAR[])) AND p IN (SELECT unnest($2::DOUBLE[])) {_some(pairs)}
         ORDER BY study_id, role.position, pair, count.position, p

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from data import measured
 from engine.plan import Role, Stage
@@ -64,6 +64,9 @@ Time = Annotated[datetime, AfterValidator(_utc)]
 Fingerprint = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 StudyId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,100}$")]
 Text = Annotated[str, Field(max_length=1_000)]
+# Strict, since pydantic would take "0.2" and True for numbers.
+Share = Annotated[float, Field(strict=True, gt=0, le=1)]
+Expected = Annotated[float, Field(strict=True, ge=0, le=measured.WEIGHTS)]
 
 
 class Body(BaseModel):
@@ -136,11 +139,45 @@ class Deleted(Body):
     stages: tuple[Fingerprint, ...] = ()
 
 
-Parsed = Launched | Changed | Measured | Finished | Cancelled | Deleted
+class Level(BaseModel):
+    """What the mask alone gives of one pair's overlap: the expected intersection for each layer and p, by column."""
+
+    model_config = ConfigDict(frozen=True)
+
+    pair: Literal["finetuned_initial", "finetuned_pretrained"]
+    layers: tuple[Text, ...]
+    ps: tuple[Share, ...]
+    expected: tuple[Expected, ...]
+
+    @model_validator(mode="after")
+    def _columns_fit(self) -> "Level":
+        if not len(self.layers) == len(self.ps) == len(self.expected):
+            raise ValueError("layers, ps and expected differ in length")
+        if len(set(zip(self.layers, self.ps, strict=True))) < len(self.layers):
+            raise ValueError("a layer stands twice at the same p")
+        return self
+
+
+class Completed(Body):
+    """What a result of before lacked, computed from its weights; it is recorded only where nothing is recorded yet."""
+
+    fingerprint: Fingerprint
+    mask: Fingerprint
+    levels: tuple[Level, ...] = ()
+
+    @model_validator(mode="after")
+    def _pairs_differ(self) -> "Completed":
+        if len({level.pair for level in self.levels}) < len(self.levels):
+            raise ValueError("levels hold a pair twice")
+        return self
+
+
+Parsed = Launched | Changed | Measured | Finished | Completed | Cancelled | Deleted
 BODIES: dict[str, type[Body]] = {
     "launched": Launched,
     "stage": Changed,
     "epochs": Measured,
+    "completed": Completed,
     "cancelled": Cancelled,
     "deleted": Deleted,
 }
@@ -168,7 +205,7 @@ def parse(event: Event) -> Parsed:
         raise EventError(event, f"{place}: {first['msg']}, given {str(first['input'])[:200]!r}") from error
     except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
         raise EventError(event, f"its body does not read: {str(error)[:500]}") from error
-    assert isinstance(body, Launched | Changed | Measured | Cancelled | Deleted)
+    assert isinstance(body, Launched | Changed | Measured | Completed | Cancelled | Deleted)
     return body
 
 

@@ -26,14 +26,15 @@ def from_frames(
 
     A training that diverged, or that a row of accuracy has no accuracy of, is a point with NaN: it is told of, and
     compared with nothing. One that stands twice for the same counts once; one that stands for several, such as two
-    pruners, counts once for each.
+    pruners, counts once for each. A mask or level that a frame has no value for is None.
     """
-    points = [Point(*values) for values in _rows(accuracy, (*_POINT, "test_accuracy", "fingerprint"), _POINT)]
+    of_point = (*_POINT, "test_accuracy", "fingerprint", "mask")
+    points = [Point(*values) for values in _rows(accuracy, of_point, _POINT)]
     if diverged is not None:
-        lost = diverged.assign(test_accuracy=math.nan)
-        points += [Point(*values) for values in _rows(lost, (*_POINT, "test_accuracy", "fingerprint"), _POINT)]
+        lost = diverged.assign(test_accuracy=math.nan, mask=None)
+        points += [Point(*values) for values in _rows(lost, of_point, _POINT)]
     place = (*_POINT, "pair", "p")
-    return points, [OverlapPoint(*values) for values in _rows(pooled, (*place, "ratio"), place)]
+    return points, [OverlapPoint(*values) for values in _rows(pooled, (*place, "ratio", "level"), place)]
 
 
 def _rows(frame: pd.DataFrame, names: tuple[str, ...], place: tuple[str, ...]) -> list[tuple[Any, ...]]:
@@ -42,7 +43,8 @@ def _rows(frame: pd.DataFrame, names: tuple[str, ...], place: tuple[str, ...]) -
     columns = []
     for name in names:
         cells = frame[name].tolist()
-        if name == "pruner":
-            cells = [cell if isinstance(cell, str) else None for cell in cells]
+        if name in ("pruner", "mask", "level"):
+            # What is missing is NaN in one column and None in another.
+            cells = [None if cell != cell else cell for cell in cells]
         columns.append(cells)
     return list(zip(*columns, strict=True))

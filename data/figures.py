@@ -22,7 +22,7 @@ def accuracy(store: Store, roles: Sequence[Role]) -> pd.DataFrame:
     """
     query = f"""
         SELECT {_POINT}, epochs, test_accuracy, test_loss, best_test_accuracy, best_test_loss, best_epoch,
-            result.sparsity AS measured_sparsity
+            result.sparsity AS measured_sparsity, mask
         FROM wanted AS role JOIN results AS result USING (fingerprint) WHERE diverged IS NULL ORDER BY role.position
     """
     return _of_roles(store, roles, query)
@@ -41,13 +41,14 @@ def pooled_overlaps(store: Store, roles: Sequence[Role], pairs: Sequence[str], p
     """Return overlap ratios of roles whose training is done; columns as in `data.queries.pooled_overlaps`."""
     query = f"""
         WITH pooled AS (
-            SELECT fingerprint, pair, p, sum(intersection) / nullif(sum(top), 0) AS ratio, count(*)::INTEGER AS layers
+            SELECT fingerprint, pair, p, sum(intersection) / nullif(sum(top), 0) AS ratio, count(*)::INTEGER AS layers,
+                CASE WHEN count(expected) = count(*) THEN sum(expected) / nullif(sum(top), 0) END AS level
             FROM overlap_counts
             WHERE fingerprint IN (SELECT fingerprint FROM wanted) AND pair IN (SELECT unnest($1::VARCHAR[]))
                 AND p IN (SELECT unnest($2::DOUBLE[]))
             GROUP BY fingerprint, pair, p
         )
-        SELECT {_POINT}, pair, p, ratio, layers, p AS chance
+        SELECT {_POINT}, pair, p, ratio, layers, p AS chance, level
         FROM wanted AS role JOIN pooled USING (fingerprint) ORDER BY role.position, pair, p
     """
     return _of_roles(store, roles, query, list(pairs), list(ps))

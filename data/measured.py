@@ -1,6 +1,7 @@
 """Whether a result, as JSON, is what a stage measures: checked before it is recorded or handed to a study."""
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,8 @@ EPOCHS, WEIGHTS = 2**31 - 1, 2**53
 LETTERS = 1_000
 
 _COLUMNS = ("text", "number", "whole", "whole", "whole")
+# The last column of an overlap, which only some pairs have, and no result of before it was measured.
+_EXPECTED = "number"
 _EPOCH = ("epoch", *("number",) * 6)
 _RETAINED = ("epoch", "number", "whole", "whole")
 
@@ -21,6 +24,8 @@ def check(values: Any) -> None:
         _one(name, kind, values.get(name))
     if values.get("diverged") is not None:
         _one("diverged", "epoch", values["diverged"])
+    if values.get("mask") is not None:
+        mask_hash(values["mask"])
     versions = values.get("versions")
     if not isinstance(versions, Mapping) or len(versions) > LETTERS:
         raise ValueError("versions is no table of texts")
@@ -42,12 +47,23 @@ def _overlap(overlap: Any) -> None:
         raise ValueError("an overlap is a pair and counts")
     _one("pair", "text", overlap.get("pair"))
     counts = overlap["counts"]
-    if counts and len(counts) != len(_COLUMNS):
-        raise ValueError(f"counts of an overlap are {len(_COLUMNS)} columns, given {len(counts)}")
-    for kind, column in zip(_COLUMNS, counts, strict=False):
+    fewest = len(_COLUMNS)
+    if counts and len(counts) not in (fewest, fewest + 1):
+        raise ValueError(f"counts of an overlap are {fewest} or {fewest + 1} columns, given {len(counts)}")
+    for kind, column in zip((*_COLUMNS, _EXPECTED), counts, strict=False):
         _column("counts", kind, column)
     if len({len(column) for column in counts}) > 1:
         raise ValueError("columns of an overlap differ in length")
+    if len(counts) > fewest:
+        for top, expected in zip(counts[3], counts[fewest], strict=True):
+            if not 0 <= expected <= top:
+                raise ValueError(f"counts holds an expected intersection of {expected!r}, outside 0 to {top}")
+
+
+def mask_hash(value: Any) -> None:
+    """Raise ValueError where a value is not what `engine.masks.content_hash` returns."""
+    if not isinstance(value, str) or not re.fullmatch(r"[0-9a-f]{32}", value):
+        raise ValueError(f"mask holds {str(value)[:80]!r}; allowed: 32 hex digits in small letters")
 
 
 def _rows(name: str, kinds: tuple[str, ...], rows: Any) -> None:

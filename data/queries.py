@@ -161,11 +161,12 @@ def accuracy(store: Store, study_id: str) -> pd.DataFrame:
 
     Columns: fingerprint, dataset, network, learning_rate, seed, pruner (None for a pretraining), sparsity, start
     ("dense" for a pretraining), epochs, test_accuracy, test_loss (of the last epoch), best_test_accuracy,
-    best_test_loss, best_epoch (of the epoch of best test accuracy), measured_sparsity.
+    best_test_loss, best_epoch (of the epoch of best test accuracy), measured_sparsity, mask (a hash of its content;
+    None for a pretraining, and where it is not recorded).
     """
     query = f"""
         SELECT {_POINT}, epochs, test_accuracy, test_loss, best_test_accuracy, best_test_loss, best_epoch,
-            result.sparsity AS measured_sparsity
+            result.sparsity AS measured_sparsity, mask
         FROM roles AS role JOIN results AS result USING (fingerprint)
         WHERE study_id = $1 AND diverged IS NULL ORDER BY role.position
     """
@@ -206,10 +207,10 @@ def overlaps(store: Store, study_id: str, pairs: Sequence[str] | None = None) ->
     """Return the overlap counts of a study per layer, at the study's p, for all pairs or some of engine.results.PAIRS.
 
     Columns: fingerprint, dataset, network, learning_rate, seed, pruner, sparsity, start, pair, layer, position (of the
-    layer in the network, from 0), p, intersection, top, size.
+    layer in the network, from 0), p, intersection, top, size, expected (see `engine.counts.Count`; NaN where None).
     """
     query = f"""
-        SELECT {_POINT}, pair, layer, count.position, p, intersection, top, size
+        SELECT {_POINT}, pair, layer, count.position, p, intersection, top, size, expected
         FROM roles AS role JOIN overlap_counts AS count USING (fingerprint)
         WHERE study_id = $1 AND p IN (SELECT unnest($2::DOUBLE[])) {_some(pairs)}
         ORDER BY role.position, pair, count.position, p
@@ -221,17 +222,19 @@ def pooled_overlaps(store: Store, study_id: str, pairs: Sequence[str] | None = N
     """Return the overlap ratios R_p of a study, pooled over layers, at the study's p.
 
     Columns: fingerprint, dataset, network, learning_rate, seed, pruner, sparsity, start, pair, p, ratio (NaN where no
-    layer holds a single weight of its top p), layers, chance (of independent weights: p).
+    layer holds a single weight of its top p), layers, chance (of independent weights: p), level (of the mask alone, for
+    pairs of a pruned network and a dense one; NaN for other pairs, and where it is not recorded of all layers).
     """
     query = f"""
         WITH pooled AS (
-            SELECT fingerprint, pair, p, sum(intersection) / nullif(sum(top), 0) AS ratio, count(*)::INTEGER AS layers
+            SELECT fingerprint, pair, p, sum(intersection) / nullif(sum(top), 0) AS ratio, count(*)::INTEGER AS layers,
+                CASE WHEN count(expected) = count(*) THEN sum(expected) / nullif(sum(top), 0) END AS level
             FROM overlap_counts
             WHERE fingerprint IN (SELECT fingerprint FROM roles WHERE study_id = $1)
                 AND p IN (SELECT unnest($2::DOUBLE[])) {_some(pairs)}
             GROUP BY fingerprint, pair, p
         )
-        SELECT {_POINT}, pair, p, ratio, layers, p AS chance
+        SELECT {_POINT}, pair, p, ratio, layers, p AS chance, level
         FROM roles AS role JOIN pooled USING (fingerprint) WHERE study_id = $1 ORDER BY role.position, pair, p
     """
     return _overlaps(store, study_id, query, pairs)

@@ -10,7 +10,7 @@ import duckdb
 import pyarrow as pa
 
 from data import deletion
-from data.events import Cancelled, Changed, Deleted, Finished, Launched, Measured, Parsed
+from data.events import Cancelled, Changed, Completed, Deleted, Finished, Launched, Measured, Parsed
 from data.states import StageState, merge, told
 from engine.plan import Stage
 from engine.results import Epoch
@@ -24,14 +24,16 @@ EPOCH_COLUMNS = attrgetter(*(field.name for field in fields(Epoch)))
 def apply(connection: duckdb.DuckDBPyConnection, events: Sequence[Parsed]) -> None:
     """Write events within the transaction that the connection is in.
 
-    Studies, stages and roles are written once and never change; so are results, with their overlaps and residuals. A
-    study that was deleted stays so, whatever else is told of it.
+    Studies, stages and roles are written once and never change; so are results, with their overlaps and residuals,
+    except that what a result lacks may be filled in. A study that was deleted stays so, whatever else is told of it.
     """
     gone = deletion.deleted(connection)
     _launches(connection, [event for event in events if isinstance(event, Launched) and event.study_id not in gone])
     _states(connection, [event for event in events if isinstance(event, Changed)])
     _epochs(connection, [event for event in events if isinstance(event, Measured)])
     _results(connection, [event for event in events if isinstance(event, Finished)])
+    # After the results, of which one may be in the same batch.
+    _completed(connection, [event for event in events if isinstance(event, Completed)])
     cancelled = [event for event in events if isinstance(event, Cancelled) and event.study_id not in gone]
     _insert(connection, "cancellations", [(event.study_id, event.at) for event in cancelled])
     # Last, so that nothing of the same batch is left behind.
@@ -129,6 +131,39 @@ def _results(connection: duckdb.DuckDBPyConnection, events: Sequence[Finished]) 
     _overlaps(connection, new)
 
 
+def _completed(connection: duckdb.DuckDBPyConnection, events: Sequence[Completed]) -> None:
+    """Fill in what recorded results lack; what they have stays, and so does what no result of theirs can hold."""
+    if not events:
+        return
+    masks = [(event.fingerprint, event.mask) for event in events]
+    counts = [
+        (event.fingerprint, level.pair, *row)
+        for event in events
+        for level in event.levels
+        for row in zip(level.layers, level.ps, level.expected, strict=True)
+    ]
+    connection.register("incoming", _table(("fingerprint", "mask"), masks))
+    connection.execute(
+        "UPDATE results SET mask = incoming.mask FROM incoming JOIN stages USING (fingerprint) WHERE "
+        "results.fingerprint = incoming.fingerprint AND results.mask IS NULL AND diverged IS NULL AND kind = 'retrain'"
+    )
+    connection.register("incoming", _table(("fingerprint", "pair", "layer", "p", "expected"), counts))
+    connection.execute(
+        "UPDATE overlap_counts AS count SET expected = incoming.expected FROM incoming WHERE "
+        "count.fingerprint = incoming.fingerprint AND count.pair = incoming.pair AND count.layer = incoming.layer "
+        'AND count.p = incoming.p AND count.expected IS NULL AND incoming.expected <= count."top"'
+    )
+    connection.unregister("incoming")
+
+
+def _table(names: Sequence[str], rows: Sequence[Row]) -> pa.Table:
+    types = {"p": pa.float64(), "expected": pa.float64()}
+    columns = {
+        name: pa.array([row[place] for row in rows], types.get(name, pa.string())) for place, name in enumerate(names)
+    }
+    return pa.table(columns)
+
+
 def _result(event: Finished) -> Row:
     result = event.result
     scores: Row = (None,) * 5
@@ -144,6 +179,7 @@ def _result(event: Finished) -> Row:
         len(result.epochs),
         *scores,
         result.diverged,
+        result.mask,
     )
 
 
@@ -153,7 +189,7 @@ def _overlaps(connection: duckdb.DuckDBPyConnection, events: Sequence[Finished])
         for overlap in event.overlaps:
             if not overlap["counts"]:
                 continue
-            layers, ps, intersections, tops, sizes = overlap["counts"]
+            layers, ps, intersections, tops, sizes, *expected = overlap["counts"]
             place = {layer: position for position, layer in enumerate(dict.fromkeys(layers))}
             columns["fingerprint"] += [event.result.fingerprint] * len(layers)
             columns["pair"] += [overlap["pair"]] * len(layers)
@@ -163,6 +199,7 @@ def _overlaps(connection: duckdb.DuckDBPyConnection, events: Sequence[Finished])
             columns["intersection"] += intersections
             columns["top"] += tops
             columns["size"] += sizes
+            columns["expected"] += expected[0] if expected else [None] * len(layers)
     _write(connection, "overlap_counts", columns, None)
 
 

@@ -96,7 +96,9 @@ CREATE TABLE results (
     best_test_loss DOUBLE,
     best_epoch INTEGER,
     -- The epoch after which a loss was no longer finite, 0 where what the training starts from diverged; else NULL.
-    diverged INTEGER
+    diverged INTEGER,
+    -- Of a retraining, a hash of its mask's content; NULL for other stages, and where it is not recorded.
+    mask VARCHAR
 );
 
 CREATE TABLE epochs (
@@ -121,7 +123,10 @@ CREATE TABLE overlap_counts (
     p DOUBLE NOT NULL,
     intersection BIGINT NOT NULL,
     top BIGINT NOT NULL,
-    size BIGINT NOT NULL
+    size BIGINT NOT NULL,
+    -- Of a pruned network against a dense one, the intersection that a random order within the mask has on average;
+    -- NULL for other pairs, and where it is not recorded.
+    expected DOUBLE
 );
 
 CREATE TABLE residuals (fingerprint VARCHAR NOT NULL, round INTEGER NOT NULL, residual DOUBLE NOT NULL);
@@ -157,4 +162,4 @@ CREATE TABLE shares (
     revoked_at TIMESTAMP
 );
 
-INSERT INTO meta VALUES ('version', '3');
+INSERT INTO meta VALUES ('version', '5');

@@ -17,7 +17,7 @@ from engine.results import StageResult
 
 TEXT, NUMBER, WHOLE = pa.string(), pa.float64(), pa.int64()
 # A dense network has no pruner, and a claim without runs no effect.
-_NULLABLE = ("pruner", "effect", "low", "high", "diverged_epoch")
+_NULLABLE = ("pruner", "effect", "low", "high", "diverged_epoch", "mask", "expected")
 
 
 def _field(name: str, kind: pa.DataType, about: str) -> pa.Field:
@@ -56,6 +56,11 @@ ACCURACY = pa.schema(
             WHOLE,
             "after which a loss was no longer finite, 0 where what the training is made from diverged; else null",
         ),
+        _field(
+            "mask",
+            TEXT,
+            "hash of the mask's content, equal for equal masks; null for dense networks and where it is not recorded",
+        ),
         KEY,
     ]
 )
@@ -69,6 +74,13 @@ OVERLAP = pa.schema(
         _field("intersection", WHOLE, "weights in both sets"),
         _field("top", WHOLE, "weights in each set"),
         _field("size", WHOLE, "weights ranked: of the layer, or of those that the mask keeps"),
+        _field(
+            "expected",
+            NUMBER,
+            "of a fine-tuned network against a dense one, weights in both sets that a random order within the mask has "
+            "on average, so that expected / top is the level of the mask alone; null for other pairs, whose level is "
+            "p, and where it is not recorded",
+        ),
         KEY,
     ]
 )
@@ -122,11 +134,11 @@ def tables_from_results(plan: Plan, results: Mapping[str, StageResult]) -> dict[
             final, best = result.final, result.best
             scores = (final.test_accuracy, final.test_loss, best.test_accuracy, best.test_loss, best.epoch)
             scores = (*scores, result.sparsity)
-        rows["accuracy"].append((*study, len(result.epochs), *scores, result.diverged, key))
+        rows["accuracy"].append((*study, len(result.epochs), *scores, result.diverged, result.mask, key))
         for overlap in result.overlaps:
             place = {layer: i for i, layer in enumerate(dict.fromkeys(count.layer for count in overlap.counts))}
             rows["overlap"] += [
-                (*study, overlap.pair, c.p, c.layer, place[c.layer], c.intersection, c.top, c.size, key)
+                (*study, overlap.pair, c.p, c.layer, place[c.layer], c.intersection, c.top, c.size, c.expected, key)
                 for c in overlap.counts
                 if c.p in shown
             ]
@@ -157,8 +169,12 @@ def _with_claims(tables: dict[str, pa.Table]) -> dict[str, pa.Table]:
     """Add the verdicts that the other tables give, so that both ways to them give the same."""
     keys = [*(field.name for field in STUDY), "pair", "p"]
     overlap = tables["overlap"].to_pandas()
-    sums = overlap.groupby(keys, dropna=False, sort=False)[["intersection", "top"]].sum().reset_index()
-    pooled = sums.assign(ratio=sums["intersection"] / sums["top"].where(sums["top"] > 0))
+    lacking = overlap.assign(lacking=overlap["expected"].isna())
+    added = ["intersection", "top", "expected", "lacking"]
+    sums = lacking.groupby(keys, dropna=False, sort=False)[added].sum().reset_index()
+    top = sums["top"].where(sums["top"] > 0)
+    level = (sums["expected"] / top).where(sums["lacking"] == 0)
+    pooled = sums.assign(ratio=sums["intersection"] / top, level=level)
     verdicts = evaluate(*from_frames(tables["accuracy"].to_pandas(), pooled))
     rows = [row for verdict in verdicts for row in _claim_rows(verdict)]
     columns = {name: [row[i] for row in rows] for i, name in enumerate(CLAIMS.names)}

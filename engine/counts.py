@@ -13,6 +13,8 @@ class Count:
     """How the top-p index sets of one layer of two networks coincide.
 
     intersection: indices in both sets; top: indices in each set, p*N rounded half up; size: N, the weights ranked.
+    expected: of a pruned network against a dense one, the intersection that a random order of the weights within the
+    mask has on average; None for other pairs, whose average is p*top, and where it is not recorded.
     """
 
     layer: str
@@ -20,6 +22,7 @@ class Count:
     intersection: int
     top: int
     size: int
+    expected: float | None = None
 
 
 def top_count(p: float, size: int) -> int:
@@ -40,3 +43,14 @@ def pooled(counts: Iterable[Count]) -> float:
     if top == 0:
         raise ValueError("no layer is large enough to hold a single weight of its top p; choose a larger p")
     return sum(count.intersection for count in rows) / top
+
+
+def pooled_level(counts: Iterable[Count]) -> float | None:
+    """Return the level of the mask alone of some counts taken together: all expected indices over all of one set.
+
+    None where a count lacks its expected intersection, or no set holds an index.
+    """
+    rows = list(counts)
+    top = sum(count.top for count in rows)
+    expected = [count.expected for count in rows if count.expected is not None]
+    return sum(expected) / top if top and len(expected) == len(rows) else None

@@ -1,7 +1,10 @@
 """Masks: which prunable weights of a network stay, and which are 0."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -58,6 +61,20 @@ def sparsity(mask: Mapping[str, Tensor]) -> float:
         raise ValueError("the mask is empty; give one tensor for each prunable layer")
     kept = sum(int(torch.count_nonzero(tensor)) for tensor in mask.values())
     return (total - kept) / total
+
+
+def content_hash(mask: Mapping[str, Tensor]) -> str:
+    """Return 32 hex digits that two masks share exactly when they keep the same weights of layers of the same shapes.
+
+    mask: layer name -> 0/1, on any device and in any order.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    for layer in sorted(mask):
+        tensor = mask[layer].detach().cpu().bool()
+        # The shape says where the bits of one layer end and the next layer begins.
+        digest.update(json.dumps([layer, list(tensor.shape)]).encode() + b"\n")
+        digest.update(np.packbits(tensor.contiguous().numpy()).tobytes())
+    return digest.hexdigest()
 
 
 def _keep(scores: Tensor, sparsity: float, within: Tensor | None, where: str) -> Tensor:

@@ -90,8 +90,9 @@ def overlaps(
 ) -> tuple[Overlap, ...]:
     """Return the overlap ratios that a stage records (figures 2 and 4-6, table 1)."""
 
-    def measure(pair: str, a: State, b: State, within: Mask | None = None) -> Overlap:
-        return Overlap(pair, tuple(overlap_counts(on_device(a), on_device(b), P_GRID, within and on_device(within))))
+    def measure(pair: str, a: State, b: State, within: Mask | None = None, held: Mask | None = None) -> Overlap:
+        masks = (within and on_device(within), held and on_device(held))
+        return Overlap(pair, tuple(overlap_counts(on_device(a), on_device(b), P_GRID, *masks)))
 
     def on_device(tensors: State) -> State:
         return {layer: tensors[layer].to(device) for layer in trained}
@@ -106,6 +107,6 @@ def overlaps(
     return (
         measure("ticket_finetuned", initial, trained, mask),
         measure("reinit_finetuned", reinit, trained, mask),
-        measure("finetuned_initial", trained, initial),
-        measure("finetuned_pretrained", trained, pretrained),
+        measure("finetuned_initial", trained, initial, held=mask),
+        measure("finetuned_pretrained", trained, pretrained, held=mask),
     )

@@ -25,7 +25,8 @@ class Overlap:
 
     pair: initial_pretrained for R_p(theta_0, theta_T); ticket_finetuned and reinit_finetuned for theta_0*m and
     theta_0'*m against (theta_T*m)_T; finetuned_initial and finetuned_pretrained for (theta_T*m)_T against theta_0 and
-    theta_T. counts: one per layer and p (see `engine.counts.Count`).
+    theta_T. counts: one per layer and p (see `engine.counts.Count`); those of AGAINST_DENSE have expected
+    intersections, but for results of before these were measured.
     """
 
     pair: str
@@ -46,6 +47,8 @@ class Retained:
 
 
 PAIRS = ("initial_pretrained", "ticket_finetuned", "reinit_finetuned", "finetuned_initial", "finetuned_pretrained")
+# Of a pruned network against a dense one: here the mask alone overlaps by more than p.
+AGAINST_DENSE = ("finetuned_initial", "finetuned_pretrained")
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ class StageResult:
     pretraining, R_p(theta_0, theta_t) at a few epochs t for every p. diverged: the epoch, from 1, after which a loss
     was no longer finite; 0 where training could not begin, since the stage that it is made from diverged; else None. Of
     a stage that diverged, epochs are the finite ones before, perhaps none, and nothing else is measured or kept.
+    mask: of a retraining, `engine.masks.content_hash` of its mask; None for other stages, and where it is not recorded.
     """
 
     fingerprint: str
@@ -69,6 +73,7 @@ class StageResult:
     versions: dict[str, str] = field(default_factory=dict)
     retention: tuple[Retained, ...] = ()
     diverged: int | None = None
+    mask: str | None = None
 
     @property
     def final(self) -> Epoch:
@@ -93,6 +98,7 @@ class StageResult:
             "versions": self.versions,
             "retention": [list(asdict(row).values()) for row in self.retention],
             "diverged": self.diverged,
+            "mask": self.mask,
         }
 
     @classmethod
@@ -114,9 +120,12 @@ class StageResult:
             retention=tuple(Retained(*row) for row in values.get("retention", ())),
             # Before it was a result, a divergence was a failure.
             diverged=values.get("diverged"),
+            mask=values.get("mask"),
         )
 
 
 def _columns(overlap: Overlap) -> dict[str, Any]:
-    rows = [(c.layer, c.p, c.intersection, c.top, c.size) for c in overlap.counts]
+    rows: list[tuple[Any, ...]] = [(c.layer, c.p, c.intersection, c.top, c.size) for c in overlap.counts]
+    if all(c.expected is not None for c in overlap.counts):
+        rows = [(*row, c.expected) for row, c in zip(rows, overlap.counts, strict=True)]
     return {"pair": overlap.pair, "counts": [list(column) for column in zip(*rows, strict=True)]}

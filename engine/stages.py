@@ -13,7 +13,7 @@ from engine import preparing, together
 from engine.dataset import Dataset
 from engine.device import ran_out_of_memory
 from engine.lost import Weights, WeightsLost
-from engine.masks import sparsity
+from engine.masks import content_hash, sparsity
 from engine.plan import ENGINE_VERSION, Stage
 from engine.preparing import prepare
 from engine.results import Epoch, StageResult
@@ -229,6 +229,7 @@ class _Run:
             residuals=tuple(training.penalty.residuals) if training.penalty else (),
             versions=_versions(),
             retention=tuple(self._retention.rows),
+            mask=content_hash(mask) if mask else None,
         )
 
     @property

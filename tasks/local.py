@@ -17,6 +17,7 @@ import torch
 from data.artifacts import Artifacts
 from data.loading import load_images
 from data.settings import Settings
+from engine.completing import complete
 from engine.dataset import Dataset
 from engine.device import get_ready, ran_out_of_memory
 from engine.plan import Images, Plan, Stage
@@ -128,7 +129,7 @@ class _Observer:
 
 
 def run(plan: Plan, artifacts: str, config: Settings, devices: Sequence[str], report: Report) -> dict[str, StageResult]:
-    """Train every stage of a plan that is not done yet, and return the results of all.
+    """Train every stage of a plan that is not done yet, and return the results of all, older ones completed.
 
     artifacts: the URL that keeps weights and results. devices: that of each process; a single one trains in this
     process. Independent stages give the same numbers wherever they run, and whatever is trained beside them.
@@ -141,8 +142,18 @@ def run(plan: Plan, artifacts: str, config: Settings, devices: Sequence[str], re
     if len(finished) < len(plan.stages):
         train = _train_here if len(devices) == 1 else _train_spread
         train(plan, finished, artifacts, config, devices, report)
-    results = {fingerprint: kept.result(fingerprint) for fingerprint in plan.stages}
+    results = {fingerprint: _completed(kept, stage) for fingerprint, stage in plan.stages.items()}
     return {fingerprint: result for fingerprint, result in results.items() if result is not None}
+
+
+def _completed(kept: Artifacts, stage: Stage) -> StageResult | None:
+    """Return a stage's result; one of an older version is completed from its weights, as far as these are there."""
+    result = kept.result(stage.fingerprint)
+    found = None if result is None else complete(stage, result, kept)
+    if found is None or found is result:
+        return result
+    kept.finish(stage.fingerprint, found)
+    return found
 
 
 def _train_here(

@@ -7,7 +7,7 @@ import subprocess
 import time
 import tomllib
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.error import URLError
 
@@ -127,7 +127,8 @@ class _Household:
         )
         self._answered = False
         self._looked_at = 0.0
-        self._demo: subprocess.Popen[bytes] | None = None
+        # Processes that run once beside the parts, each with what to log where it fails.
+        self._once: dict[str, tuple[subprocess.Popen[bytes], str]] = {}
 
     def run(self) -> None:
         where = self._config.redis_url and broker.without_password(self._config.redis_url)
@@ -142,7 +143,12 @@ class _Household:
         workers = worker_parts(self._config, self._devices, leases.Timing.lease, STOP_SECONDS, self._logs)
         # A study that is there already keeps this from doing anything.
         demo = python("-m", "tasks", "launch", "demo", "--if-empty")
-        self._demo = spawn(demo, self._logs / "demo.log", extra=environment)
+        self._begin("demo", demo, environment, "the demo study could not be queued")
+        if self._config.database.exists():
+            # It completes results that an older version recorded, and ends at once where there are none.
+            remeasure = python("-m", "tasks", "remeasure", "--at-start")
+            slowly = {**environment, "OMP_NUM_THREADS": "1"}
+            self._begin("remeasure", remeasure, slowly, "older results could not be completed")
         # The recorder stops last, to record what the workers hand back.
         Supervisor([[dashboard, *workers], [recorder]]).run(self._tick)
         self._console.print("stopped")
@@ -156,13 +162,17 @@ class _Household:
             broker.ensure(self._config, tied=True)
         except broker.BrokerError as error:
             log.error("%s", error)
-        if self._demo is not None and self._demo.poll() is not None:
-            if self._demo.returncode:
-                log.warning("the demo study could not be queued; see %s", self._logs / "demo.log")
-            self._demo = None
+        for name, (process, failure) in list(self._once.items()):
+            if process.poll() is not None:
+                if process.returncode:
+                    log.warning("%s; see %s", failure, self._logs / f"{name}.log")
+                del self._once[name]
         if not self._answered and self._healthy():
             self._answered = True
             self._console.print(f"dashboard  [bold]{self._url}[/bold]  (Ctrl-C stops everything)")
+
+    def _begin(self, name: str, command: Sequence[str], environment: Mapping[str, str], failure: str) -> None:
+        self._once[name] = (spawn(command, self._logs / f"{name}.log", extra=environment), failure)
 
     def _healthy(self) -> bool:
         try:

@@ -1,9 +1,10 @@
-"""The commands that save, mend and give up what is kept: backup, restore, rebuild, delete, reclaim."""
+"""The commands that save, mend and give up what is kept: backup, restore, rebuild, remeasure, delete, reclaim."""
 
 # Imported where used, as in tasks/__main__.py.
 
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +12,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 from data.settings import settings
 from tasks.terminal import StudyId, out
@@ -20,6 +29,7 @@ if TYPE_CHECKING:
     from data.backup import Backup
     from data.backup import Progress as Told
     from tasks.rebuild import Rebuilt
+    from tasks.remeasure import Remeasured
 
 commands = typer.Typer()
 
@@ -80,6 +90,29 @@ def rebuild() -> None:
     config = settings()
     with serving(config):
         _say(mend(config))
+
+
+@commands.command()
+def remeasure(
+    at_start: Annotated[
+        bool, typer.Option("--at-start", hidden=True, help="As up runs it: at the lowest priority.")
+    ] = False,
+) -> None:
+    """Complete results that an older Ticketscope recorded, from their weights: masks, and what a mask alone gives."""
+    from tasks import remeasure as remeasuring
+    from tasks.broker import serving
+    from tasks.rebuild import require_database
+
+    config = settings()
+    require_database(config)
+    with serving(config), _counting("results") as report:
+        if at_start:
+            os.nice(19)
+        done = remeasuring.remeasure(config, report, at_start)
+    if done is None:
+        out.print("another remeasure is running here and does the same work")
+        return
+    out.print(_said(done), highlight=False)
 
 
 @commands.command()
@@ -149,6 +182,13 @@ def _held(found: "Backup") -> str:
     return f"{studies}, {found.results} of {found.stages} stages with results"
 
 
+def _said(done: "Remeasured") -> str:
+    parts = [f"{done.completed} result{'s' * (done.completed != 1)} completed"] if done.completed else []
+    if done.gone:
+        parts.append(f"{done.gone} cannot be completed: {'its' if done.gone == 1 else 'their'} weights are gone")
+    return "; ".join(parts) or "no recorded result lacks anything"
+
+
 def _files(count: int) -> str:
     return f"{count} file{'' if count == 1 else 's'}"
 
@@ -158,6 +198,14 @@ def _say(done: list["Rebuilt"]) -> None:
         out.print(f"[bold]{study.study_id}[/bold] {escape(study.name)} {study.what}", highlight=False)
     if not done:
         out.print("the queue and the database agree; nothing had to be done")
+
+
+@contextmanager
+def _counting(name: str) -> Iterator[Callable[[int, int], None]]:
+    columns = (TextColumn(name), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        bar = bars.add_task(name, total=None)
+        yield lambda done, total: bars.update(bar, completed=done, total=total)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from app import charts_accuracy as charts
-from app import divergence, drawing, export_named, reading
+from app import divergence, drawing, export_named, reading, same_masks, words
 from app.charts_accuracy import MEASURES, Measure
 from app.palette import STARTS
 from app.reading import Marker
@@ -64,6 +64,8 @@ def body(record: StudyRecord) -> None:
         drawing.show(specs[index], f"accuracy-panel-{index}", alt, saving)
 
     drawing.grid(len(panels), min(len({panel.learning_rate for panel in panels}), 3), cell)
+    if alike := same_masks.sentences(here):
+        st.caption(words.plain(" ".join(alike)))
     _numbers(dataset, network, measure, study_id)
 
 

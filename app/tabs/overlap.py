@@ -1,6 +1,5 @@
 """The Overlap tab: how far the largest weights coincide, by p, by sparsity and by layer."""
 
-from functools import partial
 from typing import cast
 
 import pandas as pd
@@ -12,7 +11,7 @@ from app.charts_overlap import Across
 from app.palette import ramp
 from app.reading import Marker
 from app.spread import Spread, band
-from app.tabs import over_time
+from app.tabs import ancestors, over_time
 from data.queries import StudyRecord
 from engine.spec import Study
 
@@ -38,8 +37,8 @@ def body(record: StudyRecord) -> None:
     rows = _rows(study_id, dataset, network)
     _retention(record, dataset, network, rows, spread, p)
     over_time.section(record, dataset, network, p, spread)
-    _starts(record, dataset, network, rows, spread, p)
-    _ancestors(study_id, dataset, network, p)
+    pruners = _starts(record, dataset, network, rows, spread, p)
+    ancestors.section(record, dataset, network, pruners, p, spread)
     rates = sorted(rows[rows["pair"] == "initial_pretrained"]["learning_rate"].unique())
     _layers(record, rates, dataset, network, p)
 
@@ -83,7 +82,8 @@ def _retention(record: StudyRecord, dataset: str, network: str, rows: pd.DataFra
         )
 
 
-def _starts(record: StudyRecord, dataset: str, network: str, rows: pd.DataFrame, spread: Spread, p: float) -> None:
+def _starts(record: StudyRecord, dataset: str, network: str, rows: pd.DataFrame, spread: Spread, p: float) -> list[str]:
+    """Draw the section, and return the pruners of its panels."""
     study_id, study = record.study_id, record.study
     st.subheader("Starts against the fine-tuned network", anchor=False)
     st.caption(
@@ -94,9 +94,10 @@ def _starts(record: StudyRecord, dataset: str, network: str, rows: pd.DataFrame,
     finished = _compared(study_id, dataset, network, p, reading.measured(study_id))
     if not finished:
         st.info(_no_finetune(study))
-        return
+        return []
     drawing.legend_row([*charts.compared_looks(), charts.CHANCE], band(spread))
-    pruners = drawing.panel_pruners(study.pruners, len(study.learning_rates), "overlap_pruner")
+    # The section below has a panel for each of these too.
+    pruners = drawing.panel_pruners(study.pruners, 2 * len(study.learning_rates), "overlap_pruner")
     panels = [(pruner, rate) for pruner in pruners for rate in sorted(study.learning_rates)]
 
     def cell(index: int) -> None:
@@ -112,36 +113,13 @@ def _starts(record: StudyRecord, dataset: str, network: str, rows: pd.DataFrame,
         drawing.show(spec, f"overlap-starts-{index}", alt, saving)
 
     drawing.grid(len(panels), min(len(study.learning_rates), 3), cell)
+    return pruners
 
 
 def _no_finetune(study: Study) -> str:
     if "finetune" not in study.starts:
         return "This study has no fine-tune start, which these overlaps are measured against."
     return "No fine-tuning has finished yet."
-
-
-def _ancestors(study_id: str, dataset: str, network: str, p: float) -> None:
-    table = _table(study_id, dataset, network, p, reading.measured(study_id))
-    st.subheader("The fine-tuned network against its dense ancestors", anchor=False)
-    st.caption(
-        rf"Overlap ratio at p = {p:g} of $(\theta_T\odot m)_T$ with the initial weights $\theta_0$ and with the "
-        r"trained dense weights $\theta_T$: mean ± standard deviation over n seeds. All weights are ranked, so only "
-        "sparsities up to 1 − p have a row."
-    )
-    if table.empty:
-        st.info(f"No fine-tuned network of a sparsity up to {words.percent(1 - p)} has finished; choose a smaller p.")
-    else:
-        with st.container(key="overlap_table"):
-            drawing.table(table, "overlap_frame")
-    st.download_button(
-        "All overlaps as CSV",
-        partial(_csv, reading.pooled_overlaps(study_id)),
-        f"{study_id}-overlap.csv",
-        "text/csv",
-        icon=":material/download:",
-        on_click="ignore",
-        key="overlap_csv",
-    )
 
 
 def _layers(record: StudyRecord, rates: list[float], dataset: str, network: str, p: float) -> None:
@@ -230,16 +208,6 @@ def _drawn_layers(
 def _retention_table(study_id: str, dataset: str, network: str, p: float, changed: Marker) -> pd.DataFrame:
     del changed
     return charts.retention_table(_rows(study_id, dataset, network), p)
-
-
-@st.cache_data(ttl=reading.KEEP, max_entries=32, show_spinner=False)
-def _table(study_id: str, dataset: str, network: str, p: float, changed: Marker) -> pd.DataFrame:
-    del changed
-    return charts.table(_rows(study_id, dataset, network), p)
-
-
-def _csv(pooled: pd.DataFrame) -> str:
-    return str(charts.numbers(pooled).to_csv(index=False))
 
 
 def _rows(study_id: str, dataset: str, network: str) -> pd.DataFrame:

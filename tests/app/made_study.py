@@ -4,6 +4,7 @@ import math
 import random
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
 
 from data.events import Event
 from data.store import Store
@@ -102,7 +103,14 @@ def measured(fingerprint: str, stage: Stage) -> StageResult:
         overlaps=tuple(overlaps(stage, draw, remembers)),
         versions={"engine": "1", "torch": "2.13.0", "python": "3.11.7"},
         retention=tuple(retention(stage, remembers)),
+        # The same for all starts, and for iterative and one-shot pruning in the first round.
+        mask=_mask(stage) if stage.kind == "retrain" else None,
     )
+
+
+def _mask(stage: Stage) -> str:
+    text = f"{stage.parent} {stage.score} {stage.sparsity}"
+    return blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def retention(stage: Stage, remembers: bool) -> list[Retained]:
@@ -131,18 +139,24 @@ def overlaps(stage: Stage, draw: random.Random, remembers: bool) -> list[Overlap
     return [
         overlap("ticket_finetuned", strong, draw, kept, P_GRID),
         overlap("reinit_finetuned", 0.0, draw, kept, P_GRID),
-        overlap("finetuned_initial", 0.3 * strong, draw, 1.0, dense),
-        overlap("finetuned_pretrained", 0.7, draw, 1.0, dense),
+        overlap("finetuned_initial", 0.3 * strong, draw, 1.0, dense, 1 + 0.5 * strong),
+        overlap("finetuned_pretrained", 0.7, draw, 1.0, dense, 1 / kept),
     ]
 
 
-def overlap(pair: str, strength: float, draw: random.Random, kept: float, ps: tuple[float, ...]) -> Overlap:
-    """Return one pair's counts: a share of p + strength (1 - p), a little more in later layers."""
+def overlap(
+    pair: str, strength: float, draw: random.Random, kept: float, ps: tuple[float, ...], mask_alone: float | None = None
+) -> Overlap:
+    """Return one pair's counts: a share of p + strength (1 - p), a little more in later layers.
+
+    mask_alone: how many times p the mask alone gives; None for pairs without such a level.
+    """
     counts = []
     for place, (layer, weights) in enumerate(LAYERS.items()):
         size = round(weights * kept)
         for p in ps:
             share = min(1.0, max(0.0, p + strength * (0.9 + 0.1 * place) * (1 - p) + draw.gauss(0, 0.01)))
             top = top_count(p, size)
-            counts.append(Count(layer, p, round(share * top), top, size))
+            expected = None if mask_alone is None else min(1.0, mask_alone * p) * top
+            counts.append(Count(layer, p, round(share * top), top, size, expected))
     return Overlap(pair, tuple(counts))

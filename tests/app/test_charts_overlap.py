@@ -5,6 +5,7 @@ from app import charts_overlap as charts
 from app.palette import STARTS
 from data import queries
 from data.store import Store
+from engine.results import AGAINST_DENSE
 from engine.spec import Study
 from tests.app.made_study import LAYERS, record
 from tests.app.test_charts_accuracy import data, layers
@@ -63,13 +64,16 @@ def test_the_heat_map_has_layers_in_network_order(recorded: Store, across: str, 
     assert cells["encoding"]["color"]["scale"]["domain"] == [0, 1]
 
 
-def test_the_table_stops_where_p_exceeds_what_is_kept(pooled: pd.DataFrame) -> None:
-    assert set(charts.table(pooled, 0.1)["sparsity"]) == {"50 %", "90 %"}
-    assert set(charts.table(pooled, 0.2)["sparsity"]) == {"50 %"}
-    assert charts.table(pooled, 0.2).filter(like="with").map(lambda cell: cell.endswith("(n = 3)")).all(axis=None)
-
-
 def test_the_csv_carries_chance_and_n(pooled: pd.DataFrame) -> None:
     numbers = charts.numbers(pooled)
     assert (numbers["chance"] == numbers["p"]).all()
     assert (numbers["n"] == 3).all()
+
+
+def test_the_csv_has_the_level_of_the_mask_alone_where_there_is_one(pooled: pd.DataFrame) -> None:
+    numbers = charts.numbers(pooled)
+    against_dense = numbers["pair"].isin(AGAINST_DENSE)
+    assert (numbers["level_n"] == 3 * against_dense).all()
+    assert (numbers["level_mean"].notna() == against_dense).all()
+    best = numbers[(numbers["pair"] == "finetuned_pretrained") & (numbers["sparsity"] == 0.5)]
+    assert list(best["level_mean"]) == pytest.approx(list((2 * best["p"]).clip(upper=1)))

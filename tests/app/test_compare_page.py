@@ -147,13 +147,13 @@ def test_the_sweep_has_three_panels_and_the_picture_of_gap_against_overlap(one: 
     assert "n = 3" in texts(rerun(app))
 
 
-def test_overlap_shows_four_views(one: Store) -> None:
+def test_overlap_shows_five_views(one: Store) -> None:
     app = open_page(PAGE, s=ONE, v="overlap")
-    # By p, over time, a panel per pruner and rate, a map per rate.
-    assert charts(app) == 1 + 1 + 4 + 2
+    # By p, over time, twice a panel per pruner and rate, a map per rate.
+    assert charts(app) == 1 + 1 + 4 + 4 + 2
     app.segmented_control(key="compare_across").set_value("learning_rate")
     app.segmented_control(key="compare_time").set_value("log")
-    assert charts(rerun(app)) == 1 + 1 + 4 + 1
+    assert charts(rerun(app)) == 1 + 1 + 4 + 4 + 1
     assert address(app) == {"s": "made-s", "v": "overlap", "t": "log", "a": "learning_rate"}
 
 
@@ -162,7 +162,7 @@ def test_trainings_without_overlap_over_time_are_told_of(one: Store) -> None:
         connection.execute("DELETE FROM retention")
     app = open_page(PAGE, s=ONE, v="overlap")
     assert "6 dense trainings were recorded without this" in texts(app)
-    assert charts(app) == 1 + 4 + 2
+    assert charts(app) == 1 + 4 + 4 + 2
 
 
 def test_dense_only_studies_can_be_compared(store: Store, study: Study) -> None:

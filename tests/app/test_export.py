@@ -110,7 +110,7 @@ def test_every_chart_has_numbers_and_a_name_of_its_own(store: Store, study: Stud
     names = [item.saving.name for item in drawn]
     assert len(set(names)) == len(names)
     assert all(name.startswith(ID) for name in names)
-    assert {item.part for item in drawn} == {"accuracy", "retention", "time", "starts", "layers"}
+    assert {item.part for item in drawn} == {"accuracy", "retention", "time", "starts", "ancestors", "layers"}
     for item in drawn:
         frame = item.saving.numbers()
         assert len(frame)
@@ -139,7 +139,7 @@ def test_the_zip_holds_what_it_says(store: Store, study: Study) -> None:
         assert archive.read(f"{ID}/report.html").startswith(b"<!doctype html>")
     assert all(name.startswith(f"{ID}/") and ".." not in name for name in names)
     endings = [name.rsplit(".", 1)[1] for name in names if "/charts/" in name]
-    assert endings.count("svg") == endings.count("png") == endings.count("csv") == 1 + 1 + 1 + 1 + 1
+    assert endings.count("svg") == endings.count("png") == endings.count("csv") == 1 + 1 + 1 + 1 + 1 + 1
     assert steps == sorted(steps)
     assert steps[-1] < 1
 

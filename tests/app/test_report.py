@@ -99,7 +99,7 @@ def test_every_chart_has_its_place_once(store: Store, study: Study) -> None:
     record(store, study)
     page = read(store)
     places = [int(value) for name, value in page.attributes if name == "data-chart"]
-    assert sorted(places) == list(range(len(charts(page)))) == list(range(4 + 1 + 1 + 4 + 2))
+    assert sorted(places) == list(range(len(charts(page)))) == list(range(4 + 1 + 1 + 4 + 4 + 2))
 
 
 def test_a_report_needs_nothing_from_elsewhere(store: Store, study: Study) -> None:
@@ -175,7 +175,7 @@ def test_many_datasets_networks_and_rates_have_their_own_parts(store: Store, stu
     record(store, study.model_copy(update={**wide, "learning_rates": (0.01, 0.03, 0.1), "pruners": ("oneshot",)}))
     page = read(store)
     assert said(page).count("LeNet-300 on Digits") >= 3
-    assert len(charts(page)) == 4 * (3 + 1 + 1 + 3 + 3)
+    assert len(charts(page)) == 4 * (3 + 1 + 1 + 3 + 3 + 3)
 
 
 def test_an_unknown_study_has_no_report(store: Store) -> None:

@@ -130,7 +130,7 @@ def test_accuracy_of_several_networks_has_a_selector(store: Store, study: Study)
 def test_overlap_shows_all_five_views_and_the_weight_decay(store: Store, study: Study) -> None:
     record(store, study)
     app = tab("Overlap")
-    assert charts(app) == 1 + 1 + 4 + 2
+    assert charts(app) == 1 + 1 + 4 + 4 + 2
     assert "Weight decay 0.01, T = 4 epochs: both take part in how much of the initial weights is left." in texts(app)
     assert [len(table) for table in tables(app)] == [2, 4]
     app.select_slider(key="overlap_p").set_value(0.1)

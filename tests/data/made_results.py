@@ -1,9 +1,10 @@
 """Studies and results of the right shape with drawn numbers, and the events that tell of them."""
 
+import hashlib
 import itertools
 import random
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import duckdb
@@ -11,7 +12,7 @@ import duckdb
 from data.events import Event
 from engine.counts import P_GRID, Count, top_count
 from engine.plan import Plan, Stage, plan
-from engine.results import Epoch, Overlap, StageResult
+from engine.results import AGAINST_DENSE, Epoch, Overlap, StageResult
 from engine.spec import Study, parse_study, to_toml
 
 LAYERS = {"fc1.weight": 640, "fc2.weight": 300, "fc3.weight": 7}
@@ -52,10 +53,36 @@ def made_result(fingerprint: str, stage: Stage) -> StageResult:
         sparsity=stage.sparsity + 0.001,
         seconds=1.5 * stage.epochs,
         device="cpu",
-        overlaps=tuple(Overlap(pair, tuple(_counts(draw))) for pair in pairs),
+        overlaps=tuple(Overlap(pair, tuple(_counts(draw, pair in AGAINST_DENSE))) for pair in pairs),
         residuals=tuple(0.5**i for i in range(3)) if stage.kind == "admm" else (),
         versions={"torch": "2"},
+        # The same for all starts of a seed, and for pruners at one sparsity.
+        mask=hashlib.md5(f"{stage.seed} {stage.sparsity}".encode()).hexdigest() if stage.kind == "retrain" else None,
     )
+
+
+def of_before(result: StageResult) -> StageResult:
+    """Return a result as it was before masks and their level were measured."""
+    bare = [
+        replace(overlap, counts=tuple(replace(count, expected=None) for count in overlap.counts))
+        for overlap in result.overlaps
+    ]
+    return replace(result, mask=None, overlaps=tuple(bare))
+
+
+def completion(result: StageResult) -> dict[str, object]:
+    """Return the body of the event that completes a result of before."""
+    levels = [
+        {
+            "pair": overlap.pair,
+            "layers": [count.layer for count in overlap.counts],
+            "ps": [count.p for count in overlap.counts],
+            "expected": [count.expected for count in overlap.counts],
+        }
+        for overlap in result.overlaps
+        if overlap.pair in AGAINST_DENSE
+    ]
+    return {"fingerprint": result.fingerprint, "mask": result.mask, "levels": levels}
 
 
 def _epoch(draw: random.Random, number: int, rate: float) -> Epoch:
@@ -63,11 +90,12 @@ def _epoch(draw: random.Random, number: int, rate: float) -> Epoch:
     return Epoch(number, rate / number, draw.random(), draw.uniform(0, 100), draw.random(), test_accuracy, 0.5)
 
 
-def _counts(draw: random.Random) -> Iterator[Count]:
+def _counts(draw: random.Random, against_dense: bool) -> Iterator[Count]:
     for layer, size in LAYERS.items():
         for p in P_GRID:
             top = top_count(p, size)
-            yield Count(layer, p, draw.randint(0, top), top, size)
+            shared, expected = draw.randint(0, top), draw.uniform(p * top, top)
+            yield Count(layer, p, shared, top, size, expected if against_dense else None)
 
 
 def made_results(made: Plan) -> dict[str, StageResult]:

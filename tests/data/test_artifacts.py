@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from data.artifacts import ArtifactError, Artifacts
+from data.sealed import seal_values
 from data.whole import write_whole
-from tests.data.made_results import made_plan, made_results
+from tests.data.made_results import made_plan, made_results, of_before
 
 ONE, TWO = "1" * 32, "2" * 32
 
@@ -186,3 +187,16 @@ def test_every_file_of_a_stage_is_listed_and_can_be_removed(artifacts: Artifacts
     assert artifacts.kept() == []
     assert artifacts.finished() == set()
     assert Artifacts(artifacts.url + "/nowhere").kept() == []
+
+
+def test_a_result_of_before_masks_were_told_apart_reads(tmp_path: Path) -> None:
+    made = made_plan()
+    fingerprint = next(f for f, stage in made.stages.items() if stage.start == "finetune")
+    old = of_before(made_results(made)[fingerprint])
+    values = old.to_json()
+    assert {len(overlap["counts"]) for overlap in values["overlaps"]} == {5}
+    del values["mask"]
+    path = tmp_path / "results" / f"{fingerprint}.json"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(seal_values(values))
+    assert Artifacts(str(tmp_path)).result(fingerprint) == old

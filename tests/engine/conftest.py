@@ -8,6 +8,7 @@ from torch import Tensor
 
 from engine.augment import DeviceData, Feed
 from engine.dataset import Dataset
+from engine.lost import WeightsLost
 from engine.plan import Images, Plan, Stage, plan
 from engine.results import Epoch, StageResult
 from engine.spec import Study, parse_study
@@ -47,6 +48,8 @@ class MemoryWeights:
         self.kept[fingerprint, name] = {key: tensor.clone() for key, tensor in tensors.items()}
 
     def load(self, fingerprint: str, name: str) -> dict[str, Tensor]:
+        if (fingerprint, name) not in self.kept:
+            raise WeightsLost(fingerprint, name, f"no {name} weights of stage {fingerprint}")
         return {key: tensor.clone() for key, tensor in self.kept[fingerprint, name].items()}
 
     def exists(self, fingerprint: str, name: str) -> bool:

@@ -1,9 +1,11 @@
+import re
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.masks import kept_count, magnitude_mask, sparsity
+from engine.masks import content_hash, kept_count, magnitude_mask, sparsity
 from engine.registry import PRUNERS
 from engine.scores import SCORES, make_mask
 
@@ -95,3 +97,23 @@ def test_random_pruning_depends_on_the_seed_and_not_on_the_weights() -> None:
     assert all(torch.equal(one[name], same[name]) for name in one)
     assert not torch.equal(one["linear"], other["linear"])
     assert sparsity(one) == pytest.approx(0.5, abs=0.01)
+
+
+def test_masks_share_a_hash_exactly_where_they_keep_the_same_weights() -> None:
+    mask = {"a": torch.tensor([[True, False, True], [False, True, True]]), "b": torch.ones(9, dtype=torch.bool)}
+    known = content_hash(mask)
+    assert re.fullmatch(r"[0-9a-f]{32}", known)
+    assert content_hash(dict(reversed(mask.items()))) == known
+    assert content_hash({name: tensor.to(torch.uint8) for name, tensor in mask.items()}) == known
+    assert content_hash({**mask, "a": mask["a"].T.contiguous().T}) == known
+    others = [{**mask, "a": mask["a"].view(3, 2)}, {"a": mask["a"], "c": mask["b"]}, {"a": mask["a"]}]
+    for layer, tensor in mask.items():
+        for place in range(tensor.numel()):
+            flipped = tensor.clone().flatten()
+            flipped[place] = ~flipped[place]
+            others.append({**mask, layer: flipped.view(tensor.shape)})
+    hashes = [content_hash(other) for other in others]
+    assert known not in hashes
+    assert len(set(hashes)) == len(hashes)
+    # The same wherever and whenever it is computed: masks of different machines are compared by it.
+    assert content_hash({"w": torch.tensor([True, False, True])}) == "087da34a54858453f47a25adefae561c"

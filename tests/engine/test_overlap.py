@@ -1,12 +1,14 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine.counts import P_GRID, Count, pooled, top_count
-from engine.overlap import overlap_counts, overlap_ratio
+from engine.counts import P_GRID, Count, pooled, pooled_level, top_count
+from engine.masks import magnitude_mask
+from engine.overlap import mask_alone, overlap_counts, overlap_ratio
 
 
 def draw(seed: int, **sizes: int) -> dict[str, torch.Tensor]:
@@ -153,3 +155,87 @@ def test_unequal_networks_are_refused() -> None:
 def test_a_layer_too_small_for_its_top_p_says_so() -> None:
     with pytest.raises(ValueError, match="choose a larger p"):
         overlap_ratio(draw(1, layer=4), draw(2, layer=4), 0.05)
+
+
+def plain_expected(mask, b, p):
+    """Count by sets of indices what a random order within a mask shares with b's top p on average, by layer."""
+    found = {}
+    for layer, weights in b.items():
+        size = weights.numel()
+        k = top_count(p, size)
+        values = [abs(value) for value in weights.flatten().tolist()]
+        top = set(sorted(range(size), key=lambda i, v=values: (not math.isnan(v[i]), -v[i], i))[:k])
+        kept = {i for i in range(size) if mask[layer].flatten()[i]}
+        found[layer] = k * len(kept & top) / len(kept) if kept else 0.0
+    return found
+
+
+@given(pair=pairs(), ps=st.sets(st.sampled_from((*P_GRID, 0.01, 1.0)), max_size=6), seed=st.integers(0, 2**16))
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+def test_expected_counts_equal_those_by_sets_whatever_the_ties(pair, ps, seed) -> None:
+    a, b, _ = pair
+    mask = {name: w > 0 for name, w in draw(seed, **{name: w.numel() for name, w in b.items()}).items()}
+    # In another order than the network's layers, as a file may have them.
+    mask = dict(reversed(mask.items()))
+    held = {name: torch.where(mask[name], w, 0.0) for name, w in a.items()}
+    counts = overlap_counts(held, b, ps, held=mask)
+    assert [replace(count, expected=None) for count in counts] == overlap_counts(held, b, ps)
+    by_sets = {p: plain_expected(mask, b, p) for p in ps}
+    alone = mask_alone(mask, b, list(ps))
+    for count in counts:
+        assert count.expected == by_sets[count.p][count.layer] == alone[count.layer][count.p]
+        assert 0 <= count.expected <= count.top
+
+
+@pytest.mark.parametrize("correlated", [True, False])
+def test_the_level_of_the_mask_alone_is_the_mean_over_random_orders_within_it(correlated: bool) -> None:
+    dense = draw(11, first=300, second=80)
+    mask = magnitude_mask(dense if correlated else draw(12, first=300, second=80), 0.4)
+    generator = torch.Generator().manual_seed(13)
+    ratios = []
+    for _ in range(400):
+        weights = {}
+        for layer, kept in mask.items():
+            shuffled = torch.zeros(kept.numel())
+            shuffled[kept] = 1.0 + torch.randperm(int(kept.sum()), generator=generator)
+            weights[layer] = shuffled
+        ratios.append(overlap_ratio(weights, dense, 0.3))
+    level = pooled_level(overlap_counts(weights, dense, [0.3], held=mask))
+    assert level is not None
+    mean = sum(ratios) / len(ratios)
+    error = (sum((ratio - mean) ** 2 for ratio in ratios) / (len(ratios) - 1) / len(ratios)) ** 0.5
+    assert abs(level - mean) < 4 * error
+    assert abs(level - (0.5 if correlated else 0.3)) < (0.001 if correlated else 0.05)
+
+
+@given(
+    seed=st.integers(0, 2**16), sparsity=st.sampled_from([0.2, 0.386, 0.5, 0.62, 0.7]), p=st.sampled_from([0.1, 0.2])
+)
+@settings(max_examples=30, deadline=None)
+def test_where_the_mask_keeps_the_largest_the_level_is_p_over_one_minus_the_sparsity(seed, sparsity, p) -> None:
+    dense = draw(seed, first=1000, second=5000)
+    mask = magnitude_mask(dense, sparsity)
+    counts = overlap_counts({name: dense[name] * kept for name, kept in mask.items()}, dense, [p], held=mask)
+    assert pooled_level(counts) == pytest.approx(p / (1 - sparsity))
+
+
+def test_large_layers_have_the_same_expected_counts() -> None:
+    sizes = {"large": 70_000, "small": 31}
+    dense = {name: (w * 200).round() for name, w in draw(7, **sizes).items()}
+    mask = {name: w > -0.5 for name, w in draw(9, **sizes).items()}
+    for count in overlap_counts({n: dense[n] * m + 0.1 * m for n, m in mask.items()}, dense, (0.1, 0.5), held=mask):
+        assert count.expected == plain_expected(mask, dense, count.p)[count.layer]
+
+
+def test_a_level_is_missing_where_a_count_lacks_it() -> None:
+    some, none = Count("a", 0.2, 1, 2, 10, 1.5), Count("b", 0.2, 1, 2, 10)
+    assert pooled_level([some, some]) == 0.75
+    assert pooled_level([some, none]) is None
+    assert pooled_level([]) is None
+
+
+def test_a_mask_to_rank_within_and_one_that_is_held_are_not_given_together() -> None:
+    weights = draw(1, layer=9)
+    mask = {"layer": weights["layer"] > 0}
+    with pytest.raises(ValueError, match="give mask to rank kept weights only, or held to rank all"):
+        overlap_counts(weights, weights, [0.2], mask, mask)

@@ -11,10 +11,15 @@ import psutil
 import pytest
 from redis.exceptions import ConnectionError
 
+from data.artifacts import Artifacts
+from data.lacking import lacking
 from data.settings import settings
-from tasks import broker, launch, leases, telemetry
+from data.store import Store
+from tasks import broker, launch, leases, local, telemetry
+from tasks.planning import plan_study
 from tasks.process import ROOT, python
-from tests.machine import alive, free_port, long_study, wait_for
+from tests.data.made_results import Stream, of_before, whole_study
+from tests.machine import alive, free_port, long_study, tiny_study, wait_for
 
 pytestmark = pytest.mark.faults
 
@@ -115,3 +120,23 @@ def test_nothing_outlives_up_and_only_one_runs_on_a_home(up: Up) -> None:
     assert len(second.stderr.splitlines()) == 1
     up.process.kill()
     wait_for(lambda: not [pid for pid in up.children if alive(pid)])
+
+
+def test_results_of_an_older_version_are_completed_beside_everything_else(home: Path, tmp_path: Path) -> None:
+    plan = plan_study(tiny_study(), home)
+    whole = local.run(plan, settings().artifacts, settings(), ["cpu"], lambda *_: None)
+    store, artifacts = Store(settings().database), Artifacts(settings().artifacts)
+    old = {fingerprint: of_before(result) for fingerprint, result in whole.items()}
+    store.record(whole_study(Stream(), plan, results=old))
+    for fingerprint, result in old.items():
+        artifacts.finish(fingerprint, result)
+    started = Up(tmp_path)
+    try:
+        wait_for(started.healthy)
+        wait_for(lambda: lacking(store) == [])
+    finally:
+        started.process.send_signal(signal.SIGINT)
+        started.process.wait(30)
+    assert {fingerprint: artifacts.result(fingerprint) for fingerprint in whole} == whole
+    assert "completed" in (home / "logs" / "remeasure.log").read_text()
+    assert "could not be completed" not in started.output.read_text()

@@ -86,6 +86,8 @@ GOOD = result(FINGERPRINT).to_json()
         json.dumps({**GOOD, "device": "<script>\x00"}),
         json.dumps({**GOOD, "versions": {"a": ["b"]}}),
         json.dumps({**GOOD, "overlaps": [{"pair": "a", "counts": [["l"], ["p"], [1], [1], [1]]}]}),
+        json.dumps({**GOOD, "overlaps": [{"pair": "a", "counts": [["l"], [0.1], [1], [1], [1], [2]]}]}),
+        json.dumps({**GOOD, "mask": "<script>"}),
         json.dumps({**GOOD, "retention": [[1]]}),
         json.dumps({**GOOD, "residuals": ["x"]}),
         json.dumps({**GOOD, "fingerprint": "f" * 32}),

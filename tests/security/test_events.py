@@ -48,7 +48,7 @@ def forged(fingerprint: str) -> Iterator[tuple[str, dict[str, str]]]:
     yield "no body", {"kind": "stage"}
     yield "unknown kind", entry("rumour", {})
     for body in ("", "not JSON", "null", "5", "[]", '"text"', "[" * 100_000, '{"a":' * 50_000, "\x00", "NaN"):
-        for kind in ("stage", "result", "launched", "epochs", "cancelled"):
+        for kind in ("stage", "result", "launched", "epochs", "completed", "cancelled"):
             yield f"{kind} {body[:10]!r}", entry(kind, body)
     stage = {"fingerprint": fingerprint, "state": "done", "attempt": 1}
     for changes in (
@@ -122,11 +122,51 @@ def forged(fingerprint: str) -> Iterator[tuple[str, dict[str, str]]]:
         {"overlaps": [{"pair": "p", "counts": [["a"], [0.1], ["x"], [1], [1]]}]},
         {"overlaps": [{"pair": "p", "counts": [[["a"]], [0.1], [1], [1], [1]]}]},
         {"overlaps": [{"pair": "p", "counts": [["a"], [0.1], [2**70], [1], [1]]}]},
+        {"overlaps": [{"pair": "p", "counts": [["a"], [0.1], [1], [1], [1], [None]]}]},
+        {"overlaps": [{"pair": "p", "counts": [["a"], [0.1], [1], [1], [1], [-0.5]]}]},
+        {"overlaps": [{"pair": "p", "counts": [["a"], [0.1], [1], [1], [1], [1.5]]}]},
+        {"overlaps": [{"pair": "p", "counts": [["a"], [0.1], [1], [1], [1], [float("nan")]]}]},
+        {"overlaps": [{"pair": "p", "counts": [["a"], [0.1], [1], [1], [1], []]}]},
+        {"overlaps": [{"pair": "p", "counts": [["a"], [0.1], [1], [1], [1], [1], [1]]}]},
+        {"mask": 5},
+        {"mask": "no hash"},
+        {"mask": "A" * 32},
         {"overlaps": [{**overlap, "pair": 5}]},
         {"overlaps": [{**overlap, "counts": "abcde"}]},
     ):
         body = {"fingerprint": fingerprint, "result": changed(measured, **changes)}
         yield f"result {str(changes)[:60]}", entry("result", body)
+    level = {"pair": "finetuned_initial", "layers": ["a"], "ps": [0.2], "expected": [1.0]}
+    completed = {"fingerprint": fingerprint, "mask": "0" * 32, "levels": [level]}
+    for changes in (
+        {"fingerprint": "'; DROP TABLE results; --"},
+        {"fingerprint": ...},
+        {"mask": ...},
+        {"mask": None},
+        {"mask": "x" * 1_000_000},
+        {"levels": "many"},
+        {"levels": [level] * 2},
+        *(
+            {"levels": [{**level, **inside}]}
+            for inside in (
+                {"pair": "initial_pretrained"},
+                {"layers": "a"},
+                {"layers": [5]},
+                {"layers": ["a", "b"]},
+                {"layers": ["x" * 1_000_000]},
+                {"ps": [0.0]},
+                {"ps": ["0.2"]},
+                {"ps": [True]},
+                {"expected": [BIG]},
+                {"expected": [-1.0]},
+                {"expected": [float("nan")]},
+                {"expected": [float("inf")]},
+                {"expected": [None]},
+                {"layers": ["a"] * 2, "ps": [0.2] * 2, "expected": [1.0] * 2},
+            )
+        ),
+    ):
+        yield f"completed {str(changes)[:60]}", entry("completed", changed(completed, **changes))
     study = tiny_study()
     launched = {"study_id": "s", "name": "n", "toml": to_toml(study), "at": AT, "stages": [], "roles": [], "reused": []}
     for changes in (

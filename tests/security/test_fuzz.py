@@ -252,13 +252,31 @@ BODIES: dict[str, dict[str, Any]] = {
     "stage": STAGE,
     "epochs": {"fingerprint": "a" * 32, "rows": [[1, 0.1, 1.0, 50.0, 1.0, 50.0, 0.1]]},
     "result": {"fingerprint": "a" * 32, "result": result("a" * 32).to_json()},
+    "completed": {
+        **{"fingerprint": "a" * 32, "mask": "0" * 32},
+        "levels": [{"pair": "finetuned_initial", "layers": ["a"], "ps": [0.2], "expected": [1.0]}],
+    },
     "cancelled": {"study_id": "s", "at": "2026-11-20T12:00:00Z"},
     "launched": {
         **{"study_id": "s", "name": "n", "toml": to_toml(tiny_study()), "at": STAGE["at"]},
         **{"stages": [], "roles": [], "reused": []},
     },
 }
-PLACES = [*STAGE, "rows", "result", "study_id", "toml", "name", "stages", "roles", "reused", "error", "worker"]
+PLACES = [
+    *STAGE,
+    "rows",
+    "result",
+    "study_id",
+    "toml",
+    "name",
+    "stages",
+    "roles",
+    "reused",
+    "error",
+    "worker",
+    "mask",
+    "levels",
+]
 PLACES += [f"result.{name}" for name in BODIES["result"]["result"]]
 
 

@@ -15,7 +15,7 @@ from data.datasets import DATASETS
 from data.store import Store
 from engine.plan import plan
 from tasks.process import ROOT
-from tests.data.made_results import Stream, made_study, whole_study
+from tests.data.made_results import Stream, made_results, made_study, of_before, whole_study
 from tests.machine import free_port, wait_for
 
 # What `-X importtime` writes of each module.
@@ -81,6 +81,16 @@ def test_a_plan_whose_speed_is_known_does_not_import_torch(store: Store) -> None
     store.record(whole_study(Stream(), plan(made_study(), {"digits": DATASETS["digits"].identity})))
     found = run("plan", "demo")
     assert "engine.cost" in found
+    assert "torch" not in found
+
+
+def test_looking_for_results_to_complete_does_not_import_torch(store: Store) -> None:
+    made = plan(made_study(), {"digits": DATASETS["digits"].identity})
+    old = {fingerprint: of_before(result) for fingerprint, result in made_results(made).items()}
+    store.record(whole_study(Stream(), made, results=old))
+    # None of their weights is there.
+    found = run("remeasure", "--at-start")
+    assert "data.lacking" in found
     assert "torch" not in found
 
 

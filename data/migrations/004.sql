@@ -1,0 +1,3 @@
+-- Version 4.
+
+UPDATE meta SET value = '4' WHERE key = 'version';
