@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from data import queries
 from data.evidence import from_frames
 from data.store import Store
-from engine.claims import Verdict, evaluate
+from engine.claims import Verdict, evaluate, need
 from engine.plan import Plan
 from engine.results import StageResult
 
@@ -101,7 +101,7 @@ CLAIMS = pa.schema(
     [
         _field("id", TEXT, "of the claim, see engine.claims"),
         _field("scope", TEXT, "what the verdict is about: a whole claim, or below it one of its comparisons"),
-        _field("verdict", TEXT, "holds, fails or undecided"),
+        _field("verdict", TEXT, "holds, fails, undecided, or missing where runs that it needs are not there"),
         _field("effect", NUMBER, "mean over seeds; of a claim of several comparisons, that of the decisive one"),
         _field("low", NUMBER, "lower end of the effect's interval"),
         _field("high", NUMBER, "upper end of the effect's interval"),
@@ -109,6 +109,9 @@ CLAIMS = pa.schema(
         _field("unit", TEXT, "of the effect: points of accuracy, overlap, or sparsity"),
         _field("rule", TEXT, "when the verdict is which"),
         _field("reason", TEXT, "why it is this one"),
+        _field("confidence", NUMBER, "of the interval from low to high"),
+        _field("control", pa.bool_(), "whether it is about a pruner of which the paper claims nothing"),
+        _field("needs", TEXT, "what would decide it, of a whole claim that is undecided; else empty"),
     ]
 )
 SCHEMAS = {"accuracy": ACCURACY, "overlap": OVERLAP, "epochs": EPOCHS, "claims": CLAIMS}
@@ -176,15 +179,18 @@ def _with_claims(tables: dict[str, pa.Table]) -> dict[str, pa.Table]:
     level = (sums["expected"] / top).where(sums["lacking"] == 0)
     pooled = sums.assign(ratio=sums["intersection"] / top, level=level)
     verdicts = evaluate(*from_frames(tables["accuracy"].to_pandas(), pooled))
-    rows = [row for verdict in verdicts for row in _claim_rows(verdict)]
+    rows = []
+    for verdict in verdicts:
+        found = need(verdict)
+        rows += _claim_rows(verdict, verdict.control, found.sentence if found else "")
     columns = {name: [row[i] for row in rows] for i, name in enumerate(CLAIMS.names)}
     return {**tables, "claims": pa.table(columns, schema=CLAIMS).replace_schema_metadata(None)}
 
 
-def _claim_rows(verdict: Verdict) -> list[tuple[object, ...]]:
+def _claim_rows(verdict: Verdict, control: bool, needs: str = "") -> list[tuple[object, ...]]:
     own = (verdict.effect, verdict.low, verdict.high, verdict.n, verdict.unit, verdict.rule, verdict.reason)
-    below = [row for part in verdict.parts for row in _claim_rows(part)]
-    return [(verdict.claim, verdict.place, verdict.outcome, *own), *below]
+    below = [row for part in verdict.parts for row in _claim_rows(part, control)]
+    return [(verdict.claim, verdict.place, verdict.outcome, *own, round(verdict.level, 4), control, needs), *below]
 
 
 def write(tables: Mapping[str, pa.Table], out: Path) -> list[Path]:

@@ -114,7 +114,12 @@ def winning(claim: str, case: Case) -> Iterator[Verdict]:
                     for one in (low, high) if not one.sparsities]  # fmt: skip
             yield missing(claim, scope, "points", rule, "; ".join(gone) or "the two rates have no sparsity in common")
             continue
-        yield combine(claim, scope, [_there(claim, scope, low, high, shared), _nowhere(claim, scope, high)], rule)
+        parts = [_there(claim, scope, low, high, shared), _nowhere(claim, scope, high)]
+        states = [{"holds": yes, "fails": no}.get(part.outcome, "open") for part, (yes, no) in
+                  zip(parts, (("there", "absent"), ("absent", "there")), strict=True)]  # fmt: skip
+        whole = combine(claim, scope, parts, rule)
+        told = f"the winning property is {states[0]} at {rate_name(case.low)}, {states[1]} at {rate_name(case.high)}"
+        yield replace(whole, reason=f"{told}; {whole.reason}")
 
 
 class _Rate:

@@ -98,13 +98,13 @@ def across(
     nothing is compared. families: the number of such lists that the claim is made of. adjust: changes the verdict at
     one sparsity, by its name.
     """
-    rule = rule_across(question, case.thresholds, len(compared), field)
+    found = estimated(compared)
+    holds = together(question, list(found.values()), case.thresholds)
+    rule = rule_across(question, case.thresholds, len(compared), field, holds)
     if not compared:
         return missing(claim, scope, question.unit, rule, absent or f"no runs for {question.what}")
     several = len(compared) > 1
     each = replace(question, margin=0.0) if several and question.rule == "exceeds" else question
-    found = estimated(compared)
-    holds = together(question, list(found.values()), case.thresholds)
     strictness = Strictness(holds, families * (len(compared) + several))
     parts = [
         adjust(name, judge(claim, {**scope, field: name}, each, gap, case.thresholds, strictness, found.get(name)))
@@ -203,26 +203,32 @@ def _reason(
     if outcome == "holds":
         return f"{on_average}; {told}" + (f"; {note}" if note else "")
     place = decisive.scope[field]
-    where = place if place.startswith("mean") else f"at {place}"
-    verb = "contradicted" if outcome == "fails" else "open"
     one = decisive.reason.removeprefix(f"{question.what} is ")
-    return f"{on_average}; {told}; {verb} {where}: {one}"
+    if place.startswith("mean"):
+        where = f"contradicted by the {place}" if outcome == "fails" else f"open for the {place}"
+    else:
+        where = f"contradicted at {place}" if outcome == "fails" else f"open at {place}"
+    return f"{on_average}; {told}; {where}: {one}"
 
 
-def rule_across(question: Question, thresholds: Thresholds, count: int, field: str = "sparsity") -> str:
-    """Return the rule of differences at some number of sparsities, or values of p, as sentences."""
-    shown = percent(level(question, thresholds))
+def rule_across(
+    question: Question, thresholds: Thresholds, count: int, field: str = "sparsity", holds: float = 1.0
+) -> str:
+    """Return the rule of differences at several sparsities, or values of p, as sentences; holds: as of `Strictness`."""
+    shown = percent(level(question, thresholds, holds))
     if count < 2:
         return f"{answer(question, thresholds)} {_fine_print(question, thresholds)}"
     one = "value of p" if field == "p" else "sparsity"
     if question.rule == "exceeds":
         most = f", the {one} of the largest left out" if count > 2 else ""
-        holds = f"it is above 0 at every {one}, and its mean over them{most} is {question.sentence()}"
+        told = f"it is above 0 at every {one}, and its mean over them{most} is {question.sentence()}"
     else:
-        holds = f"it lies {question.sentence()} at every {one}, and so does its mean"
+        told = f"it lies {question.sentence()} at every {one}, and so does its mean"
+    usual = percent(level(question, thresholds))
+    raised = f" ({usual} for one alone: that all lie within by chance is seldom enough)" * (holds != 1)
     return (
-        f"{capital(question.what)}: holds where {holds}, each by its {shown} interval; fails where one of these is "
-        f"excluded, by an interval widened for their number (Bonferroni). {_fine_print(question, thresholds)}"
+        f"{capital(question.what)}: holds where {told}, each by its {shown} interval{raised}; fails where one of these "
+        f"is excluded, by an interval widened for their number (Bonferroni). {_fine_print(question, thresholds)}"
     )
 
 

@@ -190,7 +190,8 @@ def together(question: Question, found: Sequence[Estimate], thresholds: Threshol
 
     low, high = allowed, 2 * allowed
     if size(high) <= allowed:
-        return allowed / high
+        # With spread as wide as that, nothing is shown at either level; the usual one is easier to read.
+        return allowed / high if size(high) > allowed / 10 else 1.0
     for _ in range(20):
         middle = (low + high) / 2
         low, high = (middle, high) if size(middle) <= allowed else (low, middle)
@@ -212,7 +213,7 @@ def judge(
         lost = bool(gap.odd)
         reason = gap.note or f"no runs for {question.what}"
         return replace(
-            missing(claim, scope, question.unit, answer(question, thresholds), reason),
+            missing(claim, scope, question.unit, answer(question, thresholds, strictness.holds), reason),
             outcome="undecided" if lost else "missing",
             question=question,
             thresholds=thresholds,
@@ -236,15 +237,16 @@ def judge(
     if gap.note:
         reason = f"{reason}; {gap.note}"
     return Verdict(
-        claim, dict(scope), outcome, found.mean, low, high, question.unit, found.n, answer(question, thresholds),
+        claim, dict(scope), outcome, found.mean, low, high, question.unit, found.n,
+        answer(question, thresholds, strictness.holds),
         reason, level=shown, question=question, estimate=found, strictness=strictness, thresholds=thresholds,
     )  # fmt: skip
 
 
-def answer(question: Question, thresholds: Thresholds) -> str:
+def answer(question: Question, thresholds: Thresholds, looks: float = 1) -> str:
     """Return the rule of one comparison as a sentence."""
     return (
-        f"{capital(question.what)}: holds where its {percent(level(question, thresholds))} interval lies "
+        f"{capital(question.what)}: holds where its {percent(level(question, thresholds, looks))} interval lies "
         f"{question.sentence()}."
     )
 
