@@ -21,7 +21,9 @@ def offer(record: StudyRecord, verdict: Verdict, key: str) -> None:
         if found.more is None or not access.is_owner():
             return
         about = f"seeds {record.study_id} {key}"
-        if asking.button(f"Add {words.plural(found.more, 'seed')}", about, key=f"{key}-add", type="tertiary"):
+        if asking.button(
+            f"Add {words.plural(found.more, 'seed')}", about, key=f"{key}-add", type="tertiary", icon=":material/add:"
+        ):
             confirm(record, found.more)
 
 
