@@ -39,7 +39,7 @@ def confirm(record: StudyRecord, more: int) -> None:
         return
     added = [seed for seed in wanted.seeds if seed not in record.study.seeds]
     st.markdown(
-        f"A new study, **{words.plain(wanted.name)}**, with {words.plural(more, 'seed')} more "
+        f"A new study, **{words.plain(wanted.name)}**, with {words.plural(more, 'more seed')} "
         f"({', '.join(map(str, added[:20]))}{', …' if len(added) > 20 else ''}). All that is trained already is reused."
     )
     launching.plan_numbers(found, key="seeds_numbers")

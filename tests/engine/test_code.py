@@ -1,3 +1,4 @@
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +48,18 @@ def test_every_built_in_implementation_is_held() -> None:
 def test_parts_of_the_engine_that_a_version_covers_exist() -> None:
     for module in COVERED:
         assert (ENGINE / f"{module.removeprefix('engine.')}.py").exists(), module
+
+
+@pytest.mark.parametrize("module", ["networks", "scores", "starts"])
+def test_what_built_in_implementations_import_of_the_engine_is_covered_by_its_version(module: str) -> None:
+    imported = {
+        f"{node.module}.{alias.name}" if node.module == "engine" else node.module
+        for node in ast.walk(ast.parse((ENGINE / f"{module}.py").read_text()))
+        if isinstance(node, ast.ImportFrom) and node.module
+        for alias in node.names
+    }
+    ours = {name for name in imported if name.startswith("engine.")} - {"engine.networks"}
+    assert ours <= COVERED
 
 
 BODY = """
