@@ -49,7 +49,8 @@ class Stage(Frozen):
 
     rounds: the sparsities pruned to so far, one after the other (one entry for a mask made in one go). root: the
     fingerprint of the pretraining. parent: of the stage whose trained weights the mask is made from. code: the
-    identities of network, score and start that are not at version 1 (see `engine.registry.implementations`).
+    identities of network, score and start that are not at version 1 (see `engine.registry.implementations`). rho_grows:
+    whether ADMM's rho grows over the rounds; stages of before it could lack the field, and theirs is constant.
     """
 
     kind: Kind
@@ -66,6 +67,7 @@ class Stage(Frozen):
     root: str | None = None
     parent: str | None = None
     code: Implementations = ()
+    rho_grows: bool = False
 
     @cached_property
     def fingerprint(self) -> str:
@@ -210,9 +212,7 @@ def _pruned(study: Study, root: Stage, name: str) -> Iterator[tuple[Stage, str |
     rounds: tuple[float, ...] = ()
     for index, sparsity in enumerate(study.sparsities):
         if pruner.admm:
-            parent = _child(
-                root, root, kind="admm", rounds=(sparsity,), scope=study.scope, admm=study.admm, code=root.code
-            )
+            parent = _admm(study, root, sparsity, grows=not pruner.constant_rho)
             yield parent, None
         rounds = (*rounds, sparsity) if pruner.gradual else (sparsity,)
         for start in study.starts:
@@ -222,6 +222,15 @@ def _pruned(study: Study, root: Stage, name: str) -> Iterator[tuple[Stage, str |
             parent = _retrain(study, root, parent, pruner.score, rounds, "winning_ticket")
             if "winning_ticket" not in study.starts:
                 yield parent, "winning_ticket"
+
+
+def _admm(study: Study, root: Stage, sparsity: float, grows: bool) -> Stage:
+    # Without the settings that it makes no use of, so that they are no part of its fingerprint.
+    unused: dict[str, None] = {"rho": None} if grows else {"rho_start": None, "rho_end": None}
+    admm = study.admm.model_copy(update=unused)
+    return _child(
+        root, root, kind="admm", rounds=(sparsity,), scope=study.scope, admm=admm, code=root.code, rho_grows=grows
+    )
 
 
 def _retrain(study: Study, root: Stage, parent: Stage, score: str, rounds: tuple[float, ...], start: str) -> Stage:

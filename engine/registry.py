@@ -45,13 +45,15 @@ class Pruner:
     """How a pruner makes masks.
 
     score: name in SCORES. gradual: prune in rounds, one for each sparsity of the study, and train theta_0 * m between
-    them; else prune theta_T once for each sparsity. admm: train with ADMM to the sparsity first, and score its weights.
+    them; else prune theta_T once for each sparsity. admm: train with ADMM to the sparsity first, and score its weights;
+    constant_rho: with the same rho in every round, else with one that grows.
     """
 
     title: str
     score: str = "magnitude"
     gradual: bool = False
     admm: bool = False
+    constant_rho: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,8 @@ PRUNERS: dict[str, Pruner] = {
     "iterative": Pruner("iterative magnitude", gradual=True),
     "oneshot": Pruner("one-shot magnitude"),
     "admm": Pruner("ADMM", admm=True),
+    # A control: so large a rho from the first round on leaves the mask as it is after one-shot pruning.
+    "admm_constant": Pruner("ADMM, constant rho", admm=True, constant_rho=True),
     "random": Pruner("random", score="random"),
 }
 
