@@ -1,6 +1,7 @@
 """From recorded results to what claims are held against."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -28,7 +29,8 @@ def from_frames(
     compared with nothing. One that stands twice for the same counts once; one that stands for several, such as two
     pruners, counts once for each.
     """
-    points = [Point(*values) for values in _rows(accuracy, (*_POINT, "test_accuracy", "fingerprint"), _POINT)]
+    measured = _rows(accuracy, (*_POINT, "test_accuracy", "fingerprint", "support_moved"), _POINT)
+    points = [replace(Point(*values), moved=None if pd.isna(moved) else moved) for *values, moved in measured]
     if diverged is not None:
         lost = diverged.assign(test_accuracy=math.nan)
         points += [Point(*values) for values in _rows(lost, (*_POINT, "test_accuracy", "fingerprint"), _POINT)]

@@ -212,7 +212,7 @@ def _pruned(study: Study, root: Stage, name: str) -> Iterator[tuple[Stage, str |
     rounds: tuple[float, ...] = ()
     for index, sparsity in enumerate(study.sparsities):
         if pruner.admm:
-            parent = _admm(study, root, sparsity, grows=not pruner.constant_rho)
+            parent = _admm(study, root, name, sparsity)
             yield parent, None
         rounds = (*rounds, sparsity) if pruner.gradual else (sparsity,)
         for start in study.starts:
@@ -224,12 +224,17 @@ def _pruned(study: Study, root: Stage, name: str) -> Iterator[tuple[Stage, str |
                 yield parent, "winning_ticket"
 
 
-def _admm(study: Study, root: Stage, sparsity: float, grows: bool) -> Stage:
-    # Without the settings that it makes no use of, so that they are no part of its fingerprint.
-    unused: dict[str, None] = {"rho": None} if grows else {"rho_start": None, "rho_end": None}
-    admm = study.admm.model_copy(update=unused)
+def _admm(study: Study, root: Stage, name: str, sparsity: float) -> Stage:
     return _child(
-        root, root, kind="admm", rounds=(sparsity,), scope=study.scope, admm=admm, code=root.code, rho_grows=grows
+        root,
+        root,
+        kind="admm",
+        rounds=(sparsity,),
+        scope=study.scope,
+        # A setting that this pruner makes no use of is no part of the fingerprint.
+        admm=study.admm.used_by((name,)),
+        rho_grows=not PRUNERS[name].constant_rho,
+        code=root.code,
     )
 
 

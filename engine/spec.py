@@ -1,6 +1,7 @@
 """What to run: a study as a frozen, validated model, read from and written to TOML."""
 
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -96,15 +97,6 @@ class Admm(Frozen):
     to Z, loss aside.
     """
 
-    rho: float | None = Field(
-        None,
-        gt=0,
-        le=10,
-        description="rho of every round of admm_constant: above 0, at most 10; left out, automatic: as large as the "
-        "automatic rho_end",
-    )
-    rounds: int = Field(10, ge=1, le=1_000, description="updates of Z and U: 1 to 1,000")
-    period: int = Field(3, ge=1, le=1_000, description="epochs between two updates of Z: 1 to 1,000")
     rho_start: float | None = Field(
         None,
         gt=0,
@@ -119,6 +111,15 @@ class Admm(Frozen):
         description="rho of the last round: above 0, at most 10; left out, automatic: so large that the steps of one "
         "round bring the weights to Z, loss aside, and at least rho_start",
     )
+    rho: float | None = Field(
+        None,
+        gt=0,
+        le=10,
+        description="rho of every round of admm_constant: above 0, at most 10; left out, automatic: as large as the "
+        "automatic rho_end",
+    )
+    rounds: int = Field(10, ge=1, le=1_000, description="updates of Z and U: 1 to 1,000")
+    period: int = Field(3, ge=1, le=1_000, description="epochs between two updates of Z: 1 to 1,000")
 
     @model_validator(mode="after")
     def _rising(self) -> "Admm":
@@ -133,6 +134,12 @@ class Admm(Frozen):
     def epochs(self) -> int:
         """The epochs that the whole of ADMM takes."""
         return self.rounds * self.period
+
+    def used_by(self, pruners: Iterable[str]) -> "Admm":
+        """Return these settings without the values of rho that none of some pruners uses."""
+        kinds = {PRUNERS[name].constant_rho for name in pruners if PRUNERS[name].admm}
+        unused = [*(["rho"] if True not in kinds else []), *(["rho_start", "rho_end"] if False not in kinds else [])]
+        return self.model_copy(update=dict.fromkeys(unused))
 
 
 class Part(Frozen):

@@ -11,7 +11,7 @@ import duckdb
 from data.events import Event
 from engine.counts import P_GRID, Count, top_count
 from engine.plan import Plan, Stage, plan
-from engine.results import Epoch, Overlap, StageResult
+from engine.results import Epoch, Overlap, StageResult, Support
 from engine.spec import Study, parse_study, to_toml
 
 LAYERS = {"fc1.weight": 640, "fc2.weight": 300, "fc3.weight": 7}
@@ -55,6 +55,7 @@ def made_result(fingerprint: str, stage: Stage) -> StageResult:
         overlaps=tuple(Overlap(pair, tuple(_counts(draw))) for pair in pairs),
         residuals=tuple(0.5**i for i in range(3)) if stage.kind == "admm" else (),
         versions={"torch": "2"},
+        support=Support(500, draw.randint(0, 500), 40.0, 30.0) if stage.kind == "admm" else None,
     )
 
 
