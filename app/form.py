@@ -34,15 +34,19 @@ LABELS: dict[str, str] = {
     "recipe.augmentation": "Augmentation",
     "recipe.precision": "Precision",
     "recipe.rewind_epoch": "Rewind epoch, k",
-    "admm.rho": "ρ",
+    "admm.rho": "Constant ρ",
     "admm.rounds": "Rounds",
     "admm.period": "Epochs per round",
+    "admm.rho_start": "First ρ",
+    "admm.rho_end": "Last ρ",
 }
 EMPTY: dict[str, str] = {
     "train_images": "all",
     "test_images": "all",
     "recipe.rewind_epoch": "10/150 of T",
     "admm.rho": "automatic",
+    "admm.rho_start": "automatic",
+    "admm.rho_end": "automatic",
 }
 OPTIONS: dict[str, tuple[str, ...]] = {
     "scope": ("layer", "global"),

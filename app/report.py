@@ -14,7 +14,7 @@ import vl_convert
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from app import charts_accuracy, charts_overlap, divergence, report_facts, verdict_tables, words
+from app import charts_accuracy, charts_overlap, divergence, report_facts, support_table, verdict_tables, words
 from app.charts_accuracy import MEASURES
 from app.export_picture import VEGA_LITE, Legend, theme
 from app.palette import legend, ramp
@@ -40,6 +40,7 @@ class Part:
     accuracy: pd.DataFrame
     retention: pd.DataFrame
     ancestors: pd.DataFrame
+    supports: pd.DataFrame
     verdicts: Judged
 
 
@@ -75,6 +76,7 @@ def render(store: Store, record: StudyRecord, found: Measured, drawn: list[Drawn
             parts=[_part(record, found, drawn, *kind) for kind in kinds(found)],
             measure=MEASURES[MEASURE],
             p=near_p(record),
+            about_supports=support_table.ABOUT,
             thresholds=verdict_tables.thresholds_table(thresholds),
             toml=to_toml(record.study),
             command=COMMAND,
@@ -128,6 +130,7 @@ def _part(record: StudyRecord, found: Measured, drawn: list[Drawn], dataset: str
         table(accuracy, MEASURE),
         charts_overlap.retention_table(pooled, p),
         charts_overlap.table(pooled, p),
+        support_table.table(of(found.supports, dataset, network)),
         judged(accuracy, pooled, of(found.diverged, dataset, network), Thresholds()),
     )
 

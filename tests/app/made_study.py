@@ -4,12 +4,13 @@ import math
 import random
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from data.events import Event
 from data.store import Store
 from engine.counts import P_GRID, Count, top_count
 from engine.plan import Plan, Stage, plan
-from engine.results import Epoch, Overlap, Retained, StageResult
+from engine.results import Epoch, Overlap, Retained, StageResult, Support
 from engine.retention import looks
 from engine.spec import Study, to_toml
 
@@ -102,7 +103,16 @@ def measured(fingerprint: str, stage: Stage) -> StageResult:
         overlaps=tuple(overlaps(stage, draw, remembers)),
         versions={"engine": "1", "torch": "2.13.0", "python": "3.11.7"},
         retention=tuple(retention(stage, remembers)),
+        **(admm(stage) if stage.kind == "admm" else {}),
     )
+
+
+def admm(stage: Stage) -> dict[str, Any]:
+    """Return what only ADMM measures: a residual that falls, and a support that moves where rho grows."""
+    assert stage.admm is not None
+    kept = round(sum(LAYERS.values()) * (1 - stage.sparsity))
+    support = Support(kept, round(kept * (0.12 if stage.rho_grows else 0.0001)), 90.0 + stage.seed, 80.0)
+    return {"residuals": tuple(0.3 * 0.6**number for number in range(stage.admm.rounds)), "support": support}
 
 
 def retention(stage: Stage, remembers: bool) -> list[Retained]:
