@@ -85,7 +85,7 @@ PRUNERS: dict[str, Pruner] = {
     "iterative": Pruner("iterative magnitude", gradual=True),
     "oneshot": Pruner("one-shot magnitude"),
     "admm": Pruner("ADMM", admm=True),
-    # A control: so large a rho from the first round on leaves the mask as it is after one-shot pruning.
+    # A control: so large a rho from the first round on lets few weights change places, often none.
     "admm_constant": Pruner("ADMM, constant rho", admm=True, constant_rho=True),
     "random": Pruner("random", score="random"),
 }

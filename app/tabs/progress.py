@@ -136,7 +136,7 @@ def convergence(record: StudyRecord) -> None:
     st.subheader("ADMM", anchor=False)
     st.caption(
         "How far the weights W are from Z, their projection onto the sparsity budget, after each round: mean over "
-        "seeds, a line per learning rate and sparsity. It falls where ADMM converges."
+        "seeds, a line per pruner, learning rate and sparsity. It falls where ADMM converges."
     )
     if found.empty:
         st.markdown(":gray[No ADMM training is done yet.]")
