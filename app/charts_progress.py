@@ -10,12 +10,16 @@ from app.charts_accuracy import Layers
 from app.palette import Look
 from app.scales import PERCENT, colour, removed
 from app.spread import describe, summarise
+from engine.registry import PRUNERS
 
 HEIGHT = 250
 
 Curve = Literal["loss", "accuracy"]
 
 _TITLES: dict[Curve, str] = {"loss": "cross-entropy loss (nats)", "accuracy": "accuracy (%)"}
+# Of the pruners of a chart, in their order, and how a legend calls it.
+_DASHES = ([1, 0], [4, 3], [1, 2])
+_HOW = ("solid", "dashed", "dotted")
 _DASH = {"training": [4, 3], "test": [1, 0]}
 
 
@@ -54,20 +58,22 @@ def curves(epochs: pd.DataFrame, looks: dict[str, Look], curve: Curve, total: in
 def residuals(rows: pd.DataFrame, looks: dict[str, Look]) -> Layers:
     """Return ADMM's primal residual by round on a log axis, a line per learning rate and sparsity, mean over seeds.
 
-    rows: `data.queries.residuals` rows of one dataset and network. looks: by "learning rate <rate>".
+    rows: `data.queries.residuals` rows of one dataset and network; where they are of two pruners, lines of the second
+    are dashed. looks: by "learning rate <rate>".
     """
-    frame = summarise(rows, "residual", ["learning_rate", "sparsity", "round"], "sd")
+    frame = summarise(rows, "residual", ["pruner", "learning_rate", "sparsity", "round"], "sd")
     # A logarithm has no place for a residual of exactly 0.
     frame = frame[frame["mean"] > 0]
     frame = frame.assign(
         name=[f"learning rate {words.number(rate)}" for rate in frame["learning_rate"]],
         removed=removed(frame["sparsity"]),
+        pruner=frame["pruner"].map(words.pruner),
         told=[
             describe(mean, low, high, n, "sd", digits=4)
             for mean, low, high, n in frame[["mean", "low", "high", "n"]].itertuples(index=False)
         ],
     )
-    base = alt.Chart(frame[["name", "removed", "round", "mean", "n", "told"]]).encode(
+    base = alt.Chart(frame[["name", "pruner", "removed", "round", "mean", "n", "told"]]).encode(
         x=alt.X("round:Q", title="round of ADMM", axis=alt.Axis(format="d", tickMinStep=1, tickCount=6, grid=False)),
         y=alt.Y(
             "mean:Q",
@@ -76,13 +82,28 @@ def residuals(rows: pd.DataFrame, looks: dict[str, Look]) -> Layers:
             axis=alt.Axis(tickCount=4, format="~g"),
         ),
         color=colour(looks),
-        detail="removed:N",
+        detail=["pruner:N", "removed:N"],
         tooltip=[
             alt.Tooltip("name:N", title="training"),
+            alt.Tooltip("pruner:N", title="pruner"),
             alt.Tooltip("removed:Q", title="sparsity (%)", format=PERCENT),
             alt.Tooltip("round:Q", title="round"),
             alt.Tooltip("told:N", title="residual, ± standard deviation"),
             alt.Tooltip("n:Q", title="seeds (n)"),
         ],
     )
-    return alt.layer(base.mark_line(strokeWidth=1.75), base.mark_point(size=30, filled=True, opacity=1), height=HEIGHT)
+    titles = _titles(rows)
+    dash = alt.StrokeDash("pruner:N", scale=alt.Scale(domain=titles, range=_DASHES[: len(titles)]), legend=None)
+    lines = base.mark_line(strokeWidth=1.75).encode(strokeDash=dash)
+    return alt.layer(lines, base.mark_point(size=30, filled=True, opacity=1), height=HEIGHT)
+
+
+def residuals_note(rows: pd.DataFrame) -> str:
+    """Return which lines of `residuals` are dashed; empty where its rows are of one pruner."""
+    titles = _titles(rows)
+    return " · ".join(f"{title}: {how}" for title, how in zip(titles, _HOW, strict=False)) if len(titles) > 1 else ""
+
+
+def _titles(rows: pd.DataFrame) -> list[str]:
+    present = set(rows["pruner"])
+    return [words.pruner(name) for name in PRUNERS if name in present]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from app import charts_ancestors, charts_overlap, words
+from app import charts_ancestors, charts_overlap, charts_progress, words
 from app.charts_accuracy import MEASURES, Measure, Panel
 from app.charts_progress import Curve
 from app.export_chart import Saving, file_name
@@ -169,7 +169,7 @@ def residuals(record: StudyRecord, dataset: str, network: str, found: pd.DataFra
 
     def numbers() -> pd.DataFrame:
         rows = found[(found["dataset"] == dataset) & (found["network"] == network)]
-        frame = summarise(rows, "residual", ["learning_rate", "sparsity", "round"], "sd")
+        frame = summarise(rows, "residual", ["pruner", "learning_rate", "sparsity", "round"], "sd")
         return _with(frame, {"dataset": dataset, "network": network}, "sd")
 
     return Saving(
@@ -177,7 +177,7 @@ def residuals(record: StudyRecord, dataset: str, network: str, found: pd.DataFra
         "ADMM's primal residual by round",
         numbers,
         _about(record, dataset, network, "mean over seeds, a line per learning rate and sparsity"),
-        Legend(tuple(looks)),
+        Legend(tuple(looks), "", charts_progress.residuals_note(found)),
     )
 
 

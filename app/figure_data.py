@@ -67,16 +67,17 @@ def study(name: str, chosen: Settings) -> Study:
     if chosen.like is None:
         return wanted
     like = _recipes(reading.marker()).get(chosen.like)
-    return wanted if like is None else wanted.model_copy(update=_borrowed(like))
+    return wanted if like is None else wanted.model_copy(update=_borrowed(like, wanted))
 
 
 # Studies and plans never change, and hashing one costs more than all else on a page of cards.
 _catalogued = lru_cache(maxsize=256)(paper.study)
 
 
-def _borrowed(like: Study) -> dict[str, object]:
-    names = ("recipe", "admm", "scope", "train_images", "test_images")
-    return {name: getattr(like, name) for name in names}
+def _borrowed(like: Study, wanted: Study) -> dict[str, object]:
+    names = ("recipe", "scope", "train_images", "test_images")
+    # What none of the figure's pruners uses would be an error in a study of them.
+    return {name: getattr(like, name) for name in names} | {"admm": like.admm.used_by(wanted.pruners)}
 
 
 @st.cache_data(ttl=reading.KEEP, max_entries=4, show_spinner=False)
@@ -104,7 +105,7 @@ def found_settings() -> tuple[Settings, ...]:
 
 
 def _key(one: Study, data: str) -> str:
-    return f"{data} {one.recipe} {one.admm} {one.scope} {one.train_images} {one.test_images}"
+    return f"{data} {one.recipe} {one.admm.used_by(('admm',))} {one.scope} {one.train_images} {one.test_images}"
 
 
 def planned(name: str, chosen: Settings) -> Plan:

@@ -35,9 +35,11 @@ LABELS: dict[str, str] = {
     "recipe.augmentation": "Augmentation",
     "recipe.precision": "Precision",
     "recipe.rewind_epoch": "Rewind epoch, k",
-    "admm.rho": "ρ",
+    "admm.rho": "Constant ρ",
     "admm.rounds": "Rounds",
     "admm.period": "Epochs per round",
+    "admm.rho_start": "First ρ",
+    "admm.rho_end": "Last ρ",
 }
 EMPTY: dict[str, str] = {
     "train_images": "all",
@@ -45,6 +47,8 @@ EMPTY: dict[str, str] = {
     "round_rate": "a round for each sparsity",
     "recipe.rewind_epoch": "10/150 of T",
     "admm.rho": "automatic",
+    "admm.rho_start": "automatic",
+    "admm.rho_end": "automatic",
 }
 OPTIONS: dict[str, tuple[str, ...]] = {
     "scope": ("layer", "global"),

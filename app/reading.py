@@ -115,6 +115,11 @@ def residuals(study_id: str) -> pd.DataFrame:
     return _residuals(study_id, measured(study_id))
 
 
+def supports(study_id: str) -> pd.DataFrame:
+    """Return how ADMM's masks differ from one-shot's; columns are those of `data.queries.supports`."""
+    return _supports(study_id, measured(study_id))
+
+
 def studies_of(fingerprints: tuple[str, ...]) -> pd.DataFrame:
     """Return which studies some stages belong to; columns are those of `data.membership.studies_of`."""
     return _studies_of(fingerprints, marker())
@@ -130,6 +135,12 @@ def _studies_of(fingerprints: tuple[str, ...], changed: Marker) -> pd.DataFrame:
 def _revision(study_id: str, changed: Marker) -> Revision:
     del changed
     return revision(store(), study_id)
+
+
+@st.cache_data(ttl=KEEP, max_entries=8, show_spinner=False)
+def _supports(study_id: str, changed: Marker) -> pd.DataFrame:
+    del changed
+    return queries.supports(store(), study_id)
 
 
 @st.cache_data(ttl=KEEP, max_entries=8, show_spinner=False)

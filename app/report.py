@@ -21,6 +21,7 @@ from app import (
     divergence,
     report_facts,
     same_masks,
+    support_table,
     verdict_tables,
     words,
 )
@@ -52,6 +53,7 @@ class Part:
     ancestors: pd.DataFrame
     missing_levels: str
     same_masks: list[str]
+    supports: pd.DataFrame
     verdicts: Judged
     over_seeds: str
 
@@ -89,6 +91,7 @@ def render(store: Store, record: StudyRecord, found: Measured, drawn: list[Drawn
             measure=MEASURES[MEASURE],
             p=near_p(record),
             mask_alone=charts_ancestors.EXPLAINED,
+            about_supports=support_table.ABOUT,
             thresholds=verdict_tables.thresholds_table(thresholds),
             toml=to_toml(record.study),
             command=COMMAND,
@@ -144,6 +147,7 @@ def _part(record: StudyRecord, found: Measured, drawn: list[Drawn], dataset: str
         charts_ancestors.table(pooled, p),
         charts_ancestors.missing(charts_ancestors.at(pooled, p)),
         same_masks.sentences(accuracy),
+        support_table.table(of(found.supports, dataset, network)),
         judged(accuracy, pooled, of(found.diverged, dataset, network), Thresholds()),
         verdict_tables.over_seeds(number_of_test_images(record.study, dataset)),
     )

@@ -38,6 +38,7 @@ class Measured:
     pooled: pd.DataFrame
     layers: pd.DataFrame
     residuals: pd.DataFrame
+    supports: pd.DataFrame
     retained: pd.DataFrame
     diverged: pd.DataFrame
 
@@ -61,6 +62,7 @@ def measured(store: Store, study_id: str) -> Measured:
         queries.pooled_overlaps(store, study_id),
         queries.overlaps(store, study_id, ("initial_pretrained",)),
         queries.residuals(store, study_id),
+        queries.supports(store, study_id),
         comparison.retention(store, [study_id]),
         queries.diverged(store, study_id),
     )

@@ -10,6 +10,8 @@ from app import words
 from app.stages_table import stage_names
 from data.queries import StudyRecord
 from engine.plan import rounds_told
+from engine.registry import PRUNERS
+from engine.spec import Admm
 
 Facts = list[tuple[str, str]]
 
@@ -98,12 +100,20 @@ def recipe(record: StudyRecord) -> Facts:
         ("Training images", "all" if study.train_images is None else f"{study.train_images:,}"),
         ("Test images", "all" if study.test_images is None else f"{study.test_images:,}"),
     ]
-    if "admm" in study.pruners:
-        rho = "automatic" if study.admm.rho is None else words.number(study.admm.rho)
-        facts.append(("ADMM", f"{study.admm.rounds} rounds of {study.admm.period} epochs, rho {rho}"))
+    ours = [name for name in study.pruners if PRUNERS[name].admm]
+    facts += [(words.pruner(name), _admm(study.admm, PRUNERS[name].constant_rho)) for name in ours]
     if study.parts:
         facts.append(("Parts", f"{len(study.parts)}; not all combinations are trained, see the study's TOML below"))
     return facts
+
+
+def _admm(settings: Admm, constant: bool) -> str:
+    def rho(value: float | None) -> str:
+        return "automatic" if value is None else words.number(value)
+
+    growing = f"from {rho(settings.rho_start)} to {rho(settings.rho_end)}, growing by a constant factor per round"
+    told = rho(settings.rho) if constant else growing
+    return f"{settings.rounds} rounds of {settings.period} epochs, rho {told}"
 
 
 def failures(stages: pd.DataFrame) -> tuple[Facts, int]:

@@ -52,7 +52,8 @@ def _what(key: tuple[Any, ...], tell_network: bool) -> str:
     if kind == "pretrain":
         return f"dense{where}"
     if kind == "admm":
-        return f"ADMM pruning to {words.percent(sparsity)}{where}"
+        title = words.pruner(pruners)
+        return f"{title}{',' * (',' in title)} pruning to {words.percent(sparsity)}{where}"
     names = [words.pruner(name).removesuffix(" magnitude") for name in pruners.split(", ") if name]
     # A stage that is no point of a chart only makes the next round's mask.
     means = words.listing(names) or "mask for the next round,"

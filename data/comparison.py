@@ -48,9 +48,11 @@ def accuracy(store: Store, study_ids: Sequence[str]) -> pd.DataFrame:
     Columns: study_id, study, recipe, rounds, then those of `data.queries.accuracy`.
     """
     query = f"""
-        SELECT study_id, {_POINT}, epochs, test_accuracy, test_loss, best_test_accuracy, best_test_loss, best_epoch,
-            result.sparsity AS measured_sparsity, mask
-        FROM roles AS role JOIN results AS result USING (fingerprint)
+        SELECT study_id, {_POINT}, result.epochs, test_accuracy, test_loss, best_test_accuracy, best_test_loss,
+            best_epoch, result.sparsity AS measured_sparsity, mask,
+            support.moved / nullif(support.kept, 0) AS support_moved
+        FROM roles AS role JOIN results AS result USING (fingerprint) JOIN stages AS stage USING (fingerprint)
+            LEFT JOIN supports AS support ON support.fingerprint = stage.parent
         WHERE study_id IN (SELECT unnest($1::VARCHAR[])) AND diverged IS NULL ORDER BY study_id, role.position
     """
     with store.reading() as connection:

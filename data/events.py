@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from data import measured
+from data.older import renamed
 from engine.plan import Role, Stage
 from engine.results import Epoch, StageResult
 from engine.spec import read_study
@@ -91,7 +92,8 @@ class Launched(Body):
     @property
     def compared(self) -> dict[str, Any]:
         """The fields of the study that say what it compares, and its note."""
-        study = read_study(self.toml)
+        # It was accepted when it was launched, perhaps by an older Ticketscope.
+        study = read_study(self.toml, kept=True)
         lists = ("datasets", "networks", "learning_rates", "pruners", "starts", "seeds")
         return {"note": study.note} | {name: list(getattr(study, name)) for name in lists}
 
@@ -198,6 +200,8 @@ def parse(event: Event) -> Parsed:
             return _finished(event.body)
         body = BODIES[event.kind].model_validate({**event.body, "revision": revision})
         if isinstance(body, Launched):
+            roles, toml = renamed(body.stages, body.roles, body.toml)
+            body = body.model_copy(update={"roles": roles, "toml": toml})
             _ = body.compared
     except ValidationError as error:
         first = error.errors()[0]

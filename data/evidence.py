@@ -1,6 +1,7 @@
 """From recorded results to what claims are held against."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -29,7 +30,8 @@ def from_frames(
     pruners, counts once for each. A mask or level that a frame has no value for is None.
     """
     of_point = (*_POINT, "test_accuracy", "fingerprint", "mask")
-    points = [Point(*values) for values in _rows(accuracy, of_point, _POINT)]
+    measured = _rows(accuracy, (*of_point, "support_moved"), _POINT)
+    points = [replace(Point(*values), moved=None if pd.isna(moved) else moved) for *values, moved in measured]
     if diverged is not None:
         lost = diverged.assign(test_accuracy=math.nan, mask=None)
         points += [Point(*values) for values in _rows(lost, of_point, _POINT)]

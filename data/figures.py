@@ -21,9 +21,12 @@ def accuracy(store: Store, roles: Sequence[Role]) -> pd.DataFrame:
     Columns are those of `data.queries.accuracy`.
     """
     query = f"""
-        SELECT {_POINT}, epochs, test_accuracy, test_loss, best_test_accuracy, best_test_loss, best_epoch,
-            result.sparsity AS measured_sparsity, mask
-        FROM wanted AS role JOIN results AS result USING (fingerprint) WHERE diverged IS NULL ORDER BY role.position
+        SELECT {_POINT}, result.epochs, test_accuracy, test_loss, best_test_accuracy, best_test_loss,
+            best_epoch, result.sparsity AS measured_sparsity, mask,
+            support.moved / nullif(support.kept, 0) AS support_moved
+        FROM wanted AS role JOIN results AS result USING (fingerprint) JOIN stages AS stage USING (fingerprint)
+            LEFT JOIN supports AS support ON support.fingerprint = stage.parent
+        WHERE diverged IS NULL ORDER BY role.position
     """
     return _of_roles(store, roles, query)
 

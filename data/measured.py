@@ -14,6 +14,7 @@ _COLUMNS = ("text", "number", "whole", "whole", "whole")
 _EXPECTED = "number"
 _EPOCH = ("epoch", *("number",) * 6)
 _RETAINED = ("epoch", "number", "whole", "whole")
+_SUPPORT = {"kept": "whole", "moved": "whole", "accuracy": "number", "oneshot_accuracy": "number"}
 
 
 def check(values: Any) -> None:
@@ -35,11 +36,22 @@ def check(values: Any) -> None:
     _rows("epochs", _EPOCH, values.get("epochs"))
     _rows("retention", _RETAINED, values.get("retention", []))
     _column("residuals", "number", values.get("residuals"))
+    if values.get("support") is not None:
+        _support(values["support"])
     overlaps = values.get("overlaps")
     if not isinstance(overlaps, list):
         raise ValueError("overlaps is no list")
     for overlap in overlaps:
         _overlap(overlap)
+
+
+def _support(support: Any) -> None:
+    if not isinstance(support, Mapping) or support.keys() != _SUPPORT.keys():
+        raise ValueError(f"support is a table of {', '.join(_SUPPORT)}")
+    for name, kind in _SUPPORT.items():
+        _one(name, kind, support[name])
+    if support["moved"] > support["kept"]:
+        raise ValueError(f"{support['moved']} weights moved of {support['kept']} that are kept")
 
 
 def _overlap(overlap: Any) -> None:

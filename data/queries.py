@@ -58,6 +58,10 @@ _POINT = ", ".join(
 )
 
 
+# The pruner that a stage of ADMM is of; what stages lack in their JSON is as it was before they had it.
+_ADMM = "CASE WHEN CAST(stage.spec::JSON->'$.rho_grows' AS BOOLEAN) THEN 'admm' ELSE 'admm_constant' END"
+
+
 class UnknownStudy(LookupError):
     """No study of that id, or more than one."""
 
@@ -129,10 +133,10 @@ def stages(store: Store, study_id: str) -> pd.DataFrame:
     """Return every stage of a study, parents before children.
 
     Columns: fingerprint, kind, dataset, network, learning_rate, seed, pruners (those whose points it is, joined by
-    ", "; empty for none), score, sparsity (aimed at), start ("dense" for a pretraining), parent, state, attempt (0
-    before the first), worker, host, device, started_at, finished_at, seconds (of training, once done), error, epochs
-    (to train), epoch (last recorded, 0 before the first), test_accuracy (of that epoch), diverged (as in
-    `engine.results.StageResult`, NA where it did not), reused, position.
+    ", ", and that of a stage of ADMM; empty for none), score, sparsity (aimed at), start ("dense" for a pretraining),
+    parent, state, attempt (0 before the first), worker, host, device, started_at, finished_at, seconds (of training,
+    once done), error, epochs (to train), epoch (last recorded, 0 before the first), test_accuracy (of that epoch),
+    diverged (as in `engine.results.StageResult`, NA where it did not), reused, position.
     """
     query = f"""
         WITH part AS ({_STAGES} WHERE study_id = $1),
@@ -144,7 +148,8 @@ def stages(store: Store, study_id: str) -> pd.DataFrame:
             SELECT fingerprint, string_agg(DISTINCT pruner, ', ' ORDER BY pruner) AS pruners
             FROM roles WHERE study_id = $1 GROUP BY fingerprint
         )
-        SELECT fingerprint, kind, dataset, network, learning_rate, seed, coalesce(pruners, '') AS pruners, score,
+        SELECT fingerprint, kind, dataset, network, learning_rate, seed,
+            CASE WHEN kind = 'admm' THEN {_ADMM} ELSE coalesce(pruners, '') END AS pruners, score,
             stage.sparsity, CASE WHEN kind = 'pretrain' THEN 'dense' ELSE start END AS start, parent, state,
             coalesce(attempt, 0)::INTEGER AS attempt, worker, host, coalesce(part.device, result.device) AS device,
             started_at, finished_at, seconds, error, stage.epochs, coalesce(last.epoch, 0)::INTEGER AS epoch,
@@ -162,12 +167,15 @@ def accuracy(store: Store, study_id: str) -> pd.DataFrame:
     Columns: fingerprint, dataset, network, learning_rate, seed, pruner (None for a pretraining), sparsity, start
     ("dense" for a pretraining), epochs, test_accuracy, test_loss (of the last epoch), best_test_accuracy,
     best_test_loss, best_epoch (of the epoch of best test accuracy), measured_sparsity, mask (a hash of its content;
-    None for a pretraining, and where it is not recorded).
+    None for a pretraining, and where it is not recorded), support_moved (of a mask that ADMM made: the fraction of its
+    weights that one-shot pruning of theta_T would remove; NaN where there is none).
     """
     query = f"""
-        SELECT {_POINT}, epochs, test_accuracy, test_loss, best_test_accuracy, best_test_loss, best_epoch,
-            result.sparsity AS measured_sparsity, mask
-        FROM roles AS role JOIN results AS result USING (fingerprint)
+        SELECT {_POINT}, result.epochs, test_accuracy, test_loss, best_test_accuracy, best_test_loss,
+            best_epoch, result.sparsity AS measured_sparsity, mask,
+            support.moved / nullif(support.kept, 0) AS support_moved
+        FROM roles AS role JOIN results AS result USING (fingerprint) JOIN stages AS stage USING (fingerprint)
+            LEFT JOIN supports AS support ON support.fingerprint = stage.parent
         WHERE study_id = $1 AND diverged IS NULL ORDER BY role.position
     """
     return _of_study(store, study_id, query)
@@ -243,12 +251,31 @@ def pooled_overlaps(store: Store, study_id: str, pairs: Sequence[str] | None = N
 def residuals(store: Store, study_id: str) -> pd.DataFrame:
     """Return ADMM's primal residuals |W - Z| / |W| after each round.
 
-    Columns: fingerprint, dataset, network, learning_rate, seed, sparsity, round (from 1), residual.
+    Columns: fingerprint, dataset, network, learning_rate, seed, pruner, sparsity, round (from 1), residual.
     """
-    query = """
-        SELECT fingerprint, dataset, network, learning_rate, seed, sparsity, round, residual
-        FROM study_stages AS part JOIN stages USING (fingerprint) JOIN residuals USING (fingerprint)
+    query = f"""
+        SELECT fingerprint, dataset, network, learning_rate, seed, {_ADMM} AS pruner, sparsity, round, residual
+        FROM study_stages AS part JOIN stages AS stage USING (fingerprint) JOIN residuals USING (fingerprint)
         WHERE study_id = $1 ORDER BY position, round
+    """
+    return _of_study(store, study_id, query)
+
+
+def supports(store: Store, study_id: str) -> pd.DataFrame:
+    """Return one row for each of a study's stages of ADMM that is done and did not diverge.
+
+    Columns: fingerprint, dataset, network, learning_rate, seed, pruner, sparsity, residual (after the last round),
+    moved (the fraction of the weights kept that one-shot pruning of theta_T would remove), accuracy, oneshot_accuracy
+    (of ADMM's weights and of theta_T right after pruning, nothing trained); the last three are NaN for results of
+    before they were measured.
+    """
+    query = f"""
+        WITH last AS (SELECT fingerprint, arg_max(residual, round) AS residual FROM residuals GROUP BY fingerprint)
+        SELECT fingerprint, dataset, network, learning_rate, seed, {_ADMM} AS pruner, stage.sparsity, residual,
+            moved / nullif(kept, 0) AS moved, accuracy, oneshot_accuracy
+        FROM study_stages AS part JOIN stages AS stage USING (fingerprint) JOIN results AS result USING (fingerprint)
+            LEFT JOIN last USING (fingerprint) LEFT JOIN supports USING (fingerprint)
+        WHERE study_id = $1 AND kind = 'admm' AND diverged IS NULL ORDER BY position
     """
     return _of_study(store, study_id, query)
 

@@ -30,7 +30,7 @@ def _values(told: Mapping[str, Settings], name: str) -> set[str]:
 def _settings(study: Study, tell_k: bool) -> Settings:
     """Return each setting in words; tell_k: some study chose its k, which otherwise follows from T."""
     recipe, admm = study.recipe, study.admm
-    uses_admm = any(PRUNERS[name].admm for name in study.pruners)
+    kinds = {PRUNERS[name].constant_rho for name in study.pruners if PRUNERS[name].admm}
     return {
         "epochs": f"T {recipe.epochs}",
         "weight_decay": f"weight decay {recipe.weight_decay:g}",
@@ -44,6 +44,12 @@ def _settings(study: Study, tell_k: bool) -> Settings:
         "train": f"{study.train_images:,} training images" if study.train_images else "all training images",
         "test": f"{study.test_images:,} test images" if study.test_images else "all test images",
         "scope": f"pruned by {study.scope}" if study.pruners else None,
-        "rho": f"ADMM ρ {'automatic' if admm.rho is None else f'{admm.rho:g}'}" if uses_admm else None,
-        "rounds": f"ADMM {admm.rounds} rounds of {admm.period} epochs" if uses_admm else None,
+        "rho": f"constant ADMM ρ {_rho(admm.rho)}" if True in kinds else None,
+        "rho_start": f"ADMM ρ from {_rho(admm.rho_start)}" if False in kinds else None,
+        "rho_end": f"ADMM ρ up to {_rho(admm.rho_end)}" if False in kinds else None,
+        "rounds": f"ADMM {admm.rounds} rounds of {admm.period} epochs" if kinds else None,
     }
+
+
+def _rho(value: float | None) -> str:
+    return "automatic" if value is None else f"{value:g}"

@@ -121,12 +121,16 @@ def _results(connection: duckdb.DuckDBPyConnection, events: Sequence[Finished]) 
         for event in new
         for number, residual in enumerate(event.result.residuals, start=1)
     ]
+    supports = [
+        (event.result.fingerprint, *astuple(event.result.support)) for event in new if event.result.support is not None
+    ]
     retention = [(event.result.fingerprint, *astuple(row)) for event in new for row in event.result.retention]
     _insert(connection, "results", results)
     # Epochs told while the stage ran are those of the result, unless it was interrupted on a device whose numbers
     # vary from run to run; then the result is what the stage's weights belong to.
     _insert(connection, "epochs", epochs, "REPLACE")
     _insert(connection, "residuals", residuals, None)
+    _insert(connection, "supports", supports, None)
     _insert(connection, "retention", retention, None)
     _overlaps(connection, new)
 

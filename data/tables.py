@@ -17,7 +17,7 @@ from engine.results import StageResult
 
 TEXT, NUMBER, WHOLE = pa.string(), pa.float64(), pa.int64()
 # A dense network has no pruner, and a claim without runs no effect.
-_NULLABLE = ("pruner", "effect", "low", "high", "diverged_epoch", "mask", "expected")
+_NULLABLE = ("pruner", "effect", "low", "high", "diverged_epoch", "mask", "support_moved", "expected")
 
 
 def _field(name: str, kind: pa.DataType, about: str) -> pa.Field:
@@ -51,6 +51,12 @@ ACCURACY = pa.schema(
         _reached("best_test_loss", NUMBER, "cross-entropy in nats, after the epoch of best test accuracy"),
         _reached("best_epoch", WHOLE, "from 1, the first of best test accuracy"),
         _reached("measured_sparsity", NUMBER, "zeros over prunable weights after training"),
+        _field(
+            "support_moved",
+            NUMBER,
+            "fraction of the weights that ADMM's mask keeps and one-shot pruning of theta_T to it would not; "
+            "null for other masks, and for ADMM of before it was measured",
+        ),
         _field(
             "diverged_epoch",
             WHOLE,
@@ -132,11 +138,12 @@ def tables_from_results(plan: Plan, results: Mapping[str, StageResult]) -> dict[
             continue
         study = (role.dataset, role.network, role.learning_rate, role.seed, role.pruner, role.sparsity, role.start)
         key = role.fingerprint
-        scores: tuple[object, ...] = (None,) * 6
+        scores: tuple[object, ...] = (None,) * 7
         if result.diverged is None:
             final, best = result.final, result.best
             scores = (final.test_accuracy, final.test_loss, best.test_accuracy, best.test_loss, best.epoch)
             scores = (*scores, result.sparsity)
+            scores = (*scores, _moved(plan, results, role.fingerprint))
         rows["accuracy"].append((*study, len(result.epochs), *scores, result.diverged, result.mask, key))
         for overlap in result.overlaps:
             place = {layer: i for i, layer in enumerate(dict.fromkeys(count.layer for count in overlap.counts))}
@@ -150,6 +157,13 @@ def tables_from_results(plan: Plan, results: Mapping[str, StageResult]) -> dict[
             rows["epochs"].append((*study, e.epoch, e.learning_rate, *losses, e.seconds, key))
     frames = {name: pd.DataFrame(rows[name], columns=SCHEMAS[name].names) for name in ORDER}
     return _with_claims({name: _table(name, frame) for name, frame in frames.items()})
+
+
+def _moved(plan: Plan, results: Mapping[str, StageResult], fingerprint: str) -> float | None:
+    """Return how much of the support has moved in the mask of a stage, where ADMM made it."""
+    parent = plan.stages[fingerprint].parent
+    made_from = None if parent is None else results.get(parent)
+    return None if made_from is None or made_from.support is None else made_from.support.fraction
 
 
 def tables_from_store(store: Store, study_id: str) -> dict[str, pa.Table]:

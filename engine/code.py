@@ -15,7 +15,7 @@ COVERED = frozenset(
     for name in (
         "admm", "augment", "convolutions", "counts", "dataset", "device", "flat", "graphs", "loops", "lost", "masks",
         "norms", "overlap", "plan", "precision", "preparing", "ranking", "registry", "results", "retention", "room",
-        "seeds", "spec", "stacked", "stages", "together", "training", "vision",
+        "seeds", "spec", "stacked", "stages", "support", "together", "training", "vision",
     )
 )  # fmt: skip
 

@@ -50,7 +50,8 @@ class Stage(Frozen):
 
     rounds: the sparsities pruned to so far, one after the other (one entry for a mask made in one go). root: the
     fingerprint of the pretraining. parent: of the stage whose trained weights the mask is made from. code: the
-    identities of network, score and start that are not at version 1 (see `engine.registry.implementations`).
+    identities of network, score and start that are not at version 1 (see `engine.registry.implementations`). rho_grows:
+    whether ADMM's rho grows over the rounds; stages of before it could lack the field, and theirs is constant.
     """
 
     kind: Kind
@@ -67,6 +68,7 @@ class Stage(Frozen):
     root: str | None = None
     parent: str | None = None
     code: Implementations = ()
+    rho_grows: bool = False
 
     @cached_property
     def fingerprint(self) -> str:
@@ -224,9 +226,7 @@ def _pruned(study: Study, root: Stage, name: str) -> Iterator[tuple[Stage, str |
     parent = root
     for reached, is_listed in pruned_to(study.sparsities, study.round_rate, pruner.gradual):
         if pruner.admm:
-            parent = _child(
-                root, root, kind="admm", rounds=reached[-1:], scope=study.scope, admm=study.admm, code=root.code
-            )
+            parent = _admm(study, root, name, reached[-1])
             yield parent, None
         starts = study.starts if is_listed else ()
         for start in starts:
@@ -236,6 +236,20 @@ def _pruned(study: Study, root: Stage, name: str) -> Iterator[tuple[Stage, str |
             parent = _retrain(study, root, parent, pruner.score, reached, pruner.resets_to)
             if pruner.resets_to not in starts:
                 yield parent, None
+
+
+def _admm(study: Study, root: Stage, name: str, sparsity: float) -> Stage:
+    return _child(
+        root,
+        root,
+        kind="admm",
+        rounds=(sparsity,),
+        scope=study.scope,
+        # A setting that this pruner makes no use of is no part of the fingerprint.
+        admm=study.admm.used_by((name,)),
+        rho_grows=not PRUNERS[name].constant_rho,
+        code=root.code,
+    )
 
 
 def _retrain(study: Study, root: Stage, parent: Stage, score: str, rounds: tuple[float, ...], start: str) -> Stage:

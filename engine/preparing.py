@@ -5,7 +5,7 @@ import math
 import torch
 
 from engine import starts, together
-from engine.admm import AdmmPenalty, automatic_rho
+from engine.admm import AdmmPenalty, automatic_rho, growing_rho
 from engine.augment import to_device
 from engine.counts import P_GRID
 from engine.dataset import Dataset
@@ -49,7 +49,10 @@ def prepare(
     training = Training(network.to(device), data, schedule, mask)
     if stage.admm is not None:
         steps = stage.admm.period * math.ceil(len(data.train) / stage.recipe.batch_size)
-        rho = stage.admm.rho or automatic_rho(stage.learning_rate, stage.recipe.momentum, steps)
+        automatic = automatic_rho(stage.learning_rate, stage.recipe.momentum, steps)
+        rho, growth = stage.admm.rho or automatic, 1.0
+        if stage.rho_grows:
+            rho, growth = growing_rho(stage.admm.rho_start, stage.admm.rho_end, automatic, stage.admm.rounds)
         training.penalty = AdmmPenalty(
             training.flat,
             layers,
@@ -58,6 +61,7 @@ def prepare(
             rho=rho,
             learning_rate=stage.learning_rate,
             period=stage.admm.period,
+            growth=growth,
         )
     return layers, mask, training
 

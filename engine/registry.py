@@ -46,8 +46,9 @@ class Pruner:
 
     score: name in SCORES. gradual: prune in rounds (see `engine.rounds`) and train between them; else prune theta_T
     once for each sparsity. resets_to: the start in STARTS that a gradual pruner trains in each round, and makes the
-    mask of the next round from. admm: train with ADMM to the sparsity first, and score its weights. in_paper: whether
-    the paper's claims are about it; verdicts on others are controls.
+    mask of the next round from. admm: train with ADMM to the sparsity first, and score its weights; constant_rho: with
+    the same rho in every round, else with one that grows. in_paper: whether the paper's claims are about it; verdicts
+    on others are controls.
     """
 
     title: str
@@ -55,6 +56,7 @@ class Pruner:
     gradual: bool = False
     resets_to: str = "winning_ticket"
     admm: bool = False
+    constant_rho: bool = False
     in_paper: bool = False
 
 
@@ -88,6 +90,8 @@ PRUNERS: dict[str, Pruner] = {
     "iterative_rewind": Pruner("iterative with rewinding", gradual=True, resets_to="rewind"),
     "oneshot": Pruner("one-shot magnitude", in_paper=True),
     "admm": Pruner("ADMM", admm=True, in_paper=True),
+    # A control: so large a rho from the first round on lets few weights change places, often none.
+    "admm_constant": Pruner("ADMM, constant rho", admm=True, constant_rho=True),
     "random": Pruner("random", score="random"),
 }
 

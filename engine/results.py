@@ -1,5 +1,6 @@
 """What a finished stage has measured, and its form as JSON."""
 
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -46,6 +47,25 @@ class Retained:
     top: int
 
 
+@dataclass(frozen=True)
+class Support:
+    """The mask that ADMM's weights lead to, beside that of one-shot pruning of theta_T at its sparsity and scope.
+
+    kept: weights that it keeps. moved: those of them that one-shot pruning removes. accuracy, oneshot_accuracy: on the
+    test images, in percent, of ADMM's weights and of theta_T right after the smaller ones became 0, nothing trained.
+    """
+
+    kept: int
+    moved: int
+    accuracy: float
+    oneshot_accuracy: float
+
+    @property
+    def fraction(self) -> float:
+        """The fraction of the kept weights that moved; NaN where none is kept."""
+        return self.moved / self.kept if self.kept else math.nan
+
+
 PAIRS = ("initial_pretrained", "ticket_finetuned", "reinit_finetuned", "finetuned_initial", "finetuned_pretrained")
 # Of a pruned network against a dense one: here the mask alone overlaps by more than p.
 AGAINST_DENSE = ("finetuned_initial", "finetuned_pretrained")
@@ -61,6 +81,7 @@ class StageResult:
     was no longer finite; 0 where training could not begin, since the stage that it is made from diverged; else None. Of
     a stage that diverged, epochs are the finite ones before, perhaps none, and nothing else is measured or kept.
     mask: of a retraining, `engine.masks.content_hash` of its mask; None for other stages, and where it is not recorded.
+    support: of ADMM alone; results of before it was measured have none.
     """
 
     fingerprint: str
@@ -74,6 +95,7 @@ class StageResult:
     retention: tuple[Retained, ...] = ()
     diverged: int | None = None
     mask: str | None = None
+    support: Support | None = None
 
     @property
     def final(self) -> Epoch:
@@ -99,6 +121,7 @@ class StageResult:
             "retention": [list(asdict(row).values()) for row in self.retention],
             "diverged": self.diverged,
             "mask": self.mask,
+            "support": None if self.support is None else asdict(self.support),
         }
 
     @classmethod
@@ -121,6 +144,7 @@ class StageResult:
             # Before it was a result, a divergence was a failure.
             diverged=values.get("diverged"),
             mask=values.get("mask"),
+            support=None if values.get("support") is None else Support(**values["support"]),
         )
 
 

@@ -3,11 +3,21 @@
 import itertools
 import math
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from engine import registry, rounds, toml
 from engine.fields import (
@@ -91,20 +101,55 @@ class Recipe(Frozen):
 class Admm(Frozen):
     """Settings of ADMM pruning, which the paper leaves open (Zhang et al., ECCV 2018).
 
-    An automatic rho is as large as it must be for the steps of one round to bring the weights to Z, loss aside. A much
-    smaller one lets U grow without the weights following, and the residual rises.
+    rho is the weight of the penalty |W - Z|^2 at the initial learning rate. From round to round it grows by a constant
+    factor, from rho_start to rho_end: at first weights can still change places, at last W meets Z. An automatic
+    rho_end, which is also the automatic rho, is as large as it must be for the steps of one round to bring the weights
+    to Z, loss aside.
     """
 
+    rho_start: float | None = Field(
+        None,
+        gt=0,
+        le=10,
+        description="rho of the first round, from where it grows by a constant factor per round: above 0, at most 10 "
+        "and at most rho_end; left out, automatic: a hundredth of rho_end",
+    )
+    rho_end: float | None = Field(
+        None,
+        gt=0,
+        le=10,
+        description="rho of the last round: above 0, at most 10; left out, automatic: so large that the steps of one "
+        "round bring the weights to Z, loss aside, and at least rho_start",
+    )
     rho: float | None = Field(
-        None, gt=0, le=10, description="weight of the penalty |W - Z|^2: above 0, at most 10; left out, automatic"
+        None,
+        gt=0,
+        le=10,
+        description="rho of every round of admm_constant: above 0, at most 10; left out, automatic: as large as the "
+        "automatic rho_end",
     )
     rounds: int = Field(10, ge=1, le=1_000, description="updates of Z and U: 1 to 1,000")
     period: int = Field(3, ge=1, le=1_000, description="epochs between two updates of Z: 1 to 1,000")
+
+    @model_validator(mode="after")
+    def _rising(self) -> "Admm":
+        if self.rho_start is not None and self.rho_end is not None and self.rho_start > self.rho_end:
+            raise ValueError(
+                f"rho_start {self.rho_start:g} is above rho_end {self.rho_end:g}; allowed: at most rho_end, since rho "
+                "grows from round to round. Lower rho_start, or leave one of the two out, which makes it automatic"
+            )
+        return self
 
     @property
     def epochs(self) -> int:
         """The epochs that the whole of ADMM takes."""
         return self.rounds * self.period
+
+    def used_by(self, pruners: Iterable[str]) -> "Admm":
+        """Return these settings without the values of rho that none of some pruners uses."""
+        kinds = {PRUNERS[name].constant_rho for name in pruners if PRUNERS[name].admm}
+        unused = [*(["rho"] if True not in kinds else []), *(["rho_start", "rho_end"] if False not in kinds else [])]
+        return self.model_copy(update=dict.fromkeys(unused))
 
 
 class Part(Frozen):
@@ -174,6 +219,31 @@ class Study(Frozen):
     parts: tuple[Part, ...] = Field(
         (), description="what of all combinations to train, a table each; left out, all of them"
     )
+
+    @field_validator("admm")
+    @classmethod
+    def _rho_is_used(cls, admm: Admm, info: ValidationInfo) -> Admm:
+        # Faulty pruners are an error of their own.
+        pruners = info.data.get("pruners")
+        if is_kept(info) or pruners is None:
+            return admm
+        ours = [PRUNERS[name] for name in pruners]
+        if admm.rho is not None and not any(pruner.constant_rho for pruner in ours):
+            raise ValueError(
+                f"rho is {admm.rho:g}, but of the pruners only admm_constant has one rho for all rounds, and the study "
+                f"lists {', '.join(pruners) or 'no pruners'}; add admm_constant to the pruners, or leave rho out: that "
+                "of admm grows from rho_start to rho_end"
+            )
+        growing = {"rho_start": admm.rho_start, "rho_end": admm.rho_end}
+        if (given := [name for name, value in growing.items() if value is not None]) and not any(
+            pruner.admm and not pruner.constant_rho for pruner in ours
+        ):
+            raise ValueError(
+                f"{' and '.join(given)} {'are' if len(given) > 1 else 'is'} set, but of the pruners only admm has a "
+                f"rho that grows, and the study lists {', '.join(pruners) or 'no pruners'}; add admm to the pruners, "
+                f"or leave {' and '.join(given)} out"
+            )
+        return admm
 
     @model_validator(mode="after")
     def _not_enormous(self, info: ValidationInfo) -> "Study":

@@ -19,6 +19,7 @@ from engine.preparing import prepare
 from engine.results import Epoch, StageResult
 from engine.retention import Retention
 from engine.starts import State
+from engine.support import support_of
 from engine.training import Diverged, Training
 
 log = logging.getLogger(__name__)
@@ -214,6 +215,7 @@ class _Run:
         trained = training.weights()
         measured = {layer: trained[layer] for layer in self._layers}
         overlaps = preparing.overlaps(stage, self._dataset, weights, measured, mask, self._device)
+        support = support_of(stage, weights, trained, self._layers, training) if stage.kind == "admm" else None
         measuring = time.perf_counter() - begin + self._retention.seconds
         self._commit()
         weights.save(stage.fingerprint, "trained", trained)
@@ -230,6 +232,7 @@ class _Run:
             versions=_versions(),
             retention=tuple(self._retention.rows),
             mask=content_hash(mask) if mask else None,
+            support=support,
         )
 
     @property

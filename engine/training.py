@@ -138,9 +138,8 @@ class Training:
         """Set the learning rate, and draw the epoch's order and augmentation."""
         epoch, schedule = len(self.history), self.schedule
         rate = schedule.rate(epoch)
-        if self.penalty is not None and self.penalty.follow(rate):
-            # A recorded step has the penalty's weight in it.
-            self._recorded = {name: work for name, work in self._recorded.items() if name == EVALUATION}
+        if self.penalty is not None:
+            self.penalty.follow(rate)
         if self._stream is not None:
             # What was made or loaded before.
             self._stream.wait_stream(torch.cuda.current_stream(self._data.device))
@@ -180,6 +179,16 @@ class Training:
         row = Epoch(epoch + 1, rate, train_loss, 100 * train_hits, test_loss, 100 * test_hits, seconds)
         self.history.append(row)
         return row
+
+    def accuracy_with(self, weights: Mapping[str, Tensor]) -> float:
+        """Return the test accuracy, in percent, of other weights and buffers, which the network keeps; for its end."""
+        for name, tensor in self.network.state_dict().items():
+            tensor.copy_(weights[name])
+        if self._stream is not None:
+            self._stream.wait_stream(torch.cuda.current_stream(self._data.device))
+        self.queue_evaluation()
+        self.wait()
+        return 100 * float(self._figures[1, 1])
 
     def close(self) -> None:
         """Give back what the device keeps for this training alone; it can be read from on, and goes on more slowly."""

@@ -7,13 +7,14 @@ from dataclasses import replace
 import pandas as pd
 import streamlit as st
 
-from app import access, charts_progress, drawing, export_named, live, reading, words
+from app import access, charts_progress, drawing, export_named, live, reading, support_table, words
 from app.charts_overlap import rate_looks
 from app.charts_progress import Curve
 from app.palette import Look, series
 from app.reading import Marker
 from app.stages_table import matching, several, shown_table, stage_names
 from data.queries import StudyRecord
+from engine.registry import PRUNERS
 from tasks.telemetry import Progress
 
 TABLE_HEIGHT = 380
@@ -48,7 +49,7 @@ def body(record: StudyRecord) -> None:
     elif record.state not in reading.FINISHED:
         waiting(set(rows["fingerprint"]))
     curves(record, rows)
-    if "admm" in record.study.pruners:
+    if any(PRUNERS[name].admm for name in record.study.pruners):
         convergence(record)
     stages(rows, now)
 
@@ -135,17 +136,22 @@ def convergence(record: StudyRecord) -> None:
     st.subheader("ADMM", anchor=False)
     st.caption(
         "How far the weights W are from Z, their projection onto the sparsity budget, after each round: mean over "
-        "seeds, a line per learning rate and sparsity. It falls where ADMM converges."
+        "seeds, a line per pruner, learning rate and sparsity. It falls where ADMM converges."
     )
     if found.empty:
         st.markdown(":gray[No ADMM training is done yet.]")
         return
     dataset, network = drawing.place_choice(found, "residual")
     looks = _strokes(record.study.learning_rates).values()
-    drawing.legend_row(looks)
+    part = found[(found["dataset"] == dataset) & (found["network"] == network)]
+    drawing.legend_row(looks, "", charts_progress.residuals_note(part))
     spec = _drawn_residuals(study_id, dataset, network, record.study.learning_rates, reading.measured(study_id))
     saving = export_named.residuals(record, dataset, network, found, list(looks))
     drawing.grid(1, 2, lambda _: drawing.show(spec, "residual", "ADMM's primal residual by round.", saving))
+    supports = reading.supports(study_id)
+    st.caption(support_table.ABOUT)
+    own = supports[(supports["dataset"] == dataset) & (supports["network"] == network)]
+    drawing.table(support_table.table(own), "support_table")
 
 
 def _strokes(rates: tuple[float, ...]) -> dict[str, Look]:

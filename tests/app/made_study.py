@@ -5,12 +5,13 @@ import random
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
+from typing import Any
 
 from data.events import Event
 from data.store import Store
 from engine.counts import P_GRID, Count, top_count
 from engine.plan import Plan, Stage, plan
-from engine.results import Epoch, Overlap, Retained, StageResult
+from engine.results import Epoch, Overlap, Retained, StageResult, Support
 from engine.retention import looks
 from engine.spec import Study, to_toml
 
@@ -105,12 +106,21 @@ def measured(fingerprint: str, stage: Stage) -> StageResult:
         retention=tuple(retention(stage, remembers)),
         # The same for all starts, and for iterative and one-shot pruning in the first round.
         mask=_mask(stage) if stage.kind == "retrain" else None,
+        **(admm(stage) if stage.kind == "admm" else {}),
     )
 
 
 def _mask(stage: Stage) -> str:
     text = f"{stage.parent} {stage.score} {stage.sparsity}"
     return blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def admm(stage: Stage) -> dict[str, Any]:
+    """Return what only ADMM measures: a residual that falls, and a support that moves where rho grows."""
+    assert stage.admm is not None
+    kept = round(sum(LAYERS.values()) * (1 - stage.sparsity))
+    support = Support(kept, round(kept * (0.12 if stage.rho_grows else 0.0001)), 90.0 + stage.seed, 80.0)
+    return {"residuals": tuple(0.3 * 0.6**number for number in range(stage.admm.rounds)), "support": support}
 
 
 def retention(stage: Stage, remembers: bool) -> list[Retained]:

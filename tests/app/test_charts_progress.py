@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from app.charts_progress import curves, residuals
+from app.charts_progress import curves, residuals, residuals_note
 from app.palette import series
 
 EPOCHS = pd.DataFrame(
@@ -35,6 +35,7 @@ def test_no_epochs_leave_the_axes() -> None:
 def test_residuals_are_means_over_seeds_with_n_on_a_log_axis() -> None:
     rows = pd.DataFrame(
         {
+            "pruner": ["admm"] * 4,
             "learning_rate": [0.1] * 4,
             "sparsity": [0.9] * 4,
             "seed": [0, 1, 0, 1],
@@ -47,3 +48,21 @@ def test_residuals_are_means_over_seeds_with_n_on_a_log_axis() -> None:
     (point,) = next(iter(drawn["datasets"].values()))
     assert point["mean"] == pytest.approx(0.3)
     assert (point["n"], point["removed"], point["round"]) == (2, 90.0, 1)
+    assert residuals_note(rows) == ""
+
+
+def test_residuals_of_two_pruners_are_never_averaged() -> None:
+    rows = pd.DataFrame(
+        {
+            "pruner": ["admm_constant", "admm"],
+            "learning_rate": [0.1] * 2,
+            "sparsity": [0.9] * 2,
+            "seed": [0, 0],
+            "round": [1, 1],
+            "residual": [0.2, 0.4],
+        }
+    )
+    drawn = residuals(rows, series(["learning rate 0.1"])).to_dict()
+    points = {point["pruner"]: point["mean"] for point in next(iter(drawn["datasets"].values()))}
+    assert points == {"ADMM": 0.4, "ADMM, constant rho": 0.2}
+    assert residuals_note(rows) == "ADMM: solid · ADMM, constant rho: dashed"

@@ -110,7 +110,7 @@ def test_every_chart_has_numbers_and_a_name_of_its_own(store: Store, study: Stud
     names = [item.saving.name for item in drawn]
     assert len(set(names)) == len(names)
     assert all(name.startswith(ID) for name in names)
-    assert {item.part for item in drawn} == {"accuracy", "retention", "time", "starts", "ancestors", "layers"}
+    assert {item.part for item in drawn} == {"accuracy", "retention", "time", "starts", "ancestors", "layers", "admm"}
     for item in drawn:
         frame = item.saving.numbers()
         assert len(frame)

@@ -12,7 +12,7 @@ import duckdb
 from data.events import Event
 from engine.counts import P_GRID, Count, top_count
 from engine.plan import Plan, Stage, plan
-from engine.results import AGAINST_DENSE, Epoch, Overlap, StageResult
+from engine.results import AGAINST_DENSE, Epoch, Overlap, StageResult, Support
 from engine.spec import Study, parse_study, to_toml
 
 LAYERS = {"fc1.weight": 640, "fc2.weight": 300, "fc3.weight": 7}
@@ -58,6 +58,7 @@ def made_result(fingerprint: str, stage: Stage) -> StageResult:
         versions={"torch": "2"},
         # The same for all starts of a seed, and for pruners at one sparsity.
         mask=hashlib.md5(f"{stage.seed} {stage.sparsity}".encode()).hexdigest() if stage.kind == "retrain" else None,
+        support=Support(500, draw.randint(0, 500), 40.0, 30.0) if stage.kind == "admm" else None,
     )
 
 

@@ -3,12 +3,13 @@ import math
 import pandas as pd
 import pytest
 
-from data import queries
+from data import comparison, figures, queries
 from data.evidence import evidence, from_frames
 from data.queries import UnknownStudy
 from data.store import Store
+from data.tables import tables_from_results, tables_from_store
 from engine.claims import evaluate
-from tests.data.made_results import STUDY_ID, Stream, made_plan, whole_study
+from tests.data.made_results import STUDY_ID, Stream, made_plan, made_results, whole_study
 
 
 def frames(store: Store) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -54,3 +55,25 @@ def test_numbers_that_are_not_there_stay_so(store: Store) -> None:
 def test_a_study_without_results_gives_nothing(store: Store) -> None:
     store.record([Stream().launched(made_plan())])
     assert evidence(store, STUDY_ID) == ([], [])
+
+
+def test_masks_of_admm_say_how_far_they_moved_whichever_way_they_are_read(store: Store) -> None:
+    made = made_plan(pruners=["oneshot", "admm"], learning_rates=[0.1], seeds=[0])
+    store.record(whole_study(Stream(), made))
+    results = made_results(made)
+    expected = {}
+    for role in made.roles:
+        parent = made.stages[role.fingerprint].parent
+        support = results[parent].support if parent else None
+        expected[role.pruner, role.sparsity, role.start] = None if support is None else support.fraction
+    assert any(moved is not None for moved in expected.values())
+    frames = (
+        queries.accuracy(store, STUDY_ID),
+        figures.accuracy(store, made.roles),
+        comparison.accuracy(store, [STUDY_ID]),
+        tables_from_results(made, results)["accuracy"].to_pandas(),
+        tables_from_store(store, STUDY_ID)["accuracy"].to_pandas(),
+    )
+    for frame in frames:
+        points, _ = from_frames(frame, queries.pooled_overlaps(store, STUDY_ID))
+        assert {(p.pruner, p.sparsity, p.start): p.moved for p in points} == expected

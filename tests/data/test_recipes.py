@@ -32,3 +32,11 @@ def test_admm_counts_only_where_it_prunes() -> None:
     assert set(differing({"a": made(), "b": made(**admm)}).values()) == {""}
     told = differing({"a": made(pruners=["admm"]), "b": made(**admm)})
     assert told == {"a": "ADMM 10 rounds of 3 epochs", "b": "ADMM 4 rounds of 3 epochs"}
+
+
+def test_each_kind_of_admm_tells_its_own_rho_alone() -> None:
+    growing = {"a": made(pruners=["admm"]), "b": made(pruners=["admm"], admm={"rho_start": 1e-4})}
+    assert differing(growing) == {"a": "ADMM ρ from automatic", "b": "ADMM ρ from 0.0001"}
+    constant = {"a": made(pruners=["admm_constant"]), "b": made(pruners=["admm_constant"], admm={"rho": 0.05})}
+    assert differing(constant) == {"a": "constant ADMM ρ automatic", "b": "constant ADMM ρ 0.05"}
+    assert set(differing({"a": growing["a"], "b": constant["b"]}).values()) == {""}

@@ -101,7 +101,7 @@ def test_an_admm_training_that_diverges_leaves_no_residual(dataset: Dataset, wei
     weights.results[root.fingerprint] = run_stage(root, dataset, weights, CPU, Listener())
     wild = admm.model_copy(update={"learning_rate": FAR_TOO_HIGH})
     result = run_stage(wild, dataset, weights, CPU, Listener())
-    assert (result.diverged, result.residuals) == (1, ())
+    assert (result.diverged, result.residuals, result.support) == (1, (), None)
 
 
 def test_it_survives_its_json_form(dataset: Dataset, weights: MemoryWeights) -> None:

@@ -84,6 +84,73 @@ def test_iterative_pruning_with_rewinding_has_its_own(sparsity: float, start: st
     assert of(pinned(pruners=["iterative_rewind"]), "iterative_rewind", sparsity, start) == fingerprint
 
 
+@pytest.mark.parametrize(
+    ("sparsity", "fingerprints"),
+    [
+        (
+            0.5,
+            {
+                None: "420a7b9d9993cc5b6983d06cdc55fd96",
+                "winning_ticket": "b7f6dc56b22a6e3492dc57b0d635f0bc",
+                "reinit": "a2a43d9a30761324ec40a5d1bb81ae8d",
+                "rewind": "5302ad7d79011c8e3f8d5cbce80f6d96",
+                "finetune": "1eb480ead110cd9b382cc46fe16b7484",
+            },
+        ),
+        (0.8, {None: "2f94f43b318862b920b8c22e531ee798"}),
+    ],
+)
+def test_admm_of_constant_rho_has_those_that_admm_had(sparsity: float, fingerprints: dict[str | None, str]) -> None:
+    planned = pinned(pruners=["admm_constant"])
+    assert fingerprints.items() <= below(planned, sparsity).items()
+
+
+def test_its_settings_have_theirs() -> None:
+    planned = pinned(pruners=["admm_constant"], starts=["finetune"], admm={"rho": 0.05, "rounds": 4, "period": 2})
+    assert below(planned, 0.5) == {
+        None: "2e50454cbb8a33248b9534b4e4bad847",
+        "finetune": "ac0ac816be83916cc08d2b8d7bb901ea",
+    }
+    assert below(planned, 0.8) == {
+        None: "8bc5737d0fc1922edea3930d39ca2e7b",
+        "finetune": "5a7ed06adbd6d9775045bb4fc212d9c8",
+    }
+
+
+def below(planned: Plan, sparsity: float) -> dict[str | None, str]:
+    """Return by start the fingerprints of a sparsity, that of ADMM itself by None."""
+    return {stage.start: f for f, stage in planned.stages.items() if stage.sparsity == sparsity}
+
+
+def test_admm_whose_rho_grows_is_other_work_below_the_same_pretraining() -> None:
+    growing, constant = (pinned(pruners=[name]).stages.keys() for name in ("admm", "admm_constant"))
+    assert growing & constant == {of(pinned(), None, 0.0, "dense")}
+
+
+def test_each_kind_of_admm_counts_its_own_settings_alone() -> None:
+    def stages(**admm: float) -> dict[str, set[str]]:
+        planned = pinned(pruners=["admm", "admm_constant"], admm=admm)
+        roots = {key: stage for key, stage in planned.stages.items() if stage.kind == "admm"}
+        return {
+            name: {key for key, stage in roots.items() if stage.rho_grows == (name == "admm")}
+            for name in ("admm", "admm_constant")
+        }
+
+    default, rho = stages(), stages(rho=0.05)
+    assert rho["admm"] == default["admm"]
+    assert not rho["admm_constant"] & default["admm_constant"]
+    for changed in (stages(rho_start=0.01), stages(rho_end=0.02)):
+        assert changed["admm_constant"] == default["admm_constant"]
+        assert not changed["admm"] & default["admm"]
+
+
+def test_a_stage_of_before_rho_could_grow_reads_as_one_of_constant_rho() -> None:
+    [stage, *_] = [stage for stage in pinned(pruners=["admm_constant"]).stages.values() if stage.kind == "admm"]
+    values = stage.model_dump(mode="json", exclude={"rho_grows": True, "admm": {"rho_start", "rho_end"}})
+    assert "rho_grows" not in values
+    assert Stage.model_validate(values).fingerprint == stage.fingerprint
+
+
 def test_all_settings_of_a_recipe_and_limits_on_images_have_theirs() -> None:
     planned = pinned(networks=["resnet20"], train_images=100, test_images=50, recipe=OTHER_RECIPE, **DENSE_ONLY)
     assert list(planned.stages) == ["d8a73f8207c6f6c1c1a53b950e376189"]

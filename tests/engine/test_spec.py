@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -50,7 +51,11 @@ def test_the_demo_study_is_valid() -> None:
         ({"learning_rates": [0]}, "learning_rates", "0 should be greater than 0"),
         ({"learning_rates": ["abc"]}, "learning_rates", "'abc' should be a valid number"),
         ({"learning_rates": [float("nan")]}, "learning_rates", "finite"),
-        ({"pruners": ["snip"]}, "pruners", "allowed: admm, iterative, iterative_rewind, oneshot, random"),
+        (
+            {"pruners": ["snip"]},
+            "pruners",
+            "allowed: admm, admm_constant, iterative, iterative_rewind, oneshot, random",
+        ),
         (
             {"starts": ["lucky"]},
             "starts",
@@ -72,6 +77,30 @@ def test_bad_input_names_the_field_what_was_given_and_what_is_allowed(changes, f
     fields = refused(**changes)
     assert list(fields) == [field]
     assert said in fields[field]
+
+
+@pytest.mark.parametrize(
+    ("pruners", "admm", "said"),
+    [
+        (["admm"], {"rho": 0.05}, "rho is 0.05.*lists admm; add admm_constant to the pruners, or leave rho out"),
+        (["iterative", "oneshot"], {"rho": 0.05}, "lists iterative, oneshot; add admm_constant"),
+        (["admm_constant"], {"rho_start": 0.1}, "rho_start is set.*add admm to the pruners, or leave rho_start out"),
+        (["oneshot"], {"rho_start": 0.1, "rho_end": 0.2}, "rho_start and rho_end are set.*lists oneshot"),
+        (["admm"], {"rho_start": 0.2, "rho_end": 0.1}, "rho_start 0.2 is above rho_end 0.1; allowed: at most rho_end"),
+    ],
+)
+def test_a_rho_that_nothing_uses_is_explained(pruners: list[str], admm: dict[str, float], said: str) -> None:
+    assert re.search(said, refused(pruners=pruners, admm=admm)["admm"])
+
+
+def test_rho_start_and_rho_end_may_be_given_alone_or_alike() -> None:
+    for admm in ({"rho_start": 0.1}, {"rho_end": 0.1}, {"rho_start": 0.1, "rho_end": 0.1}):
+        assert parse_study({**MINIMAL, "pruners": ["admm"], "admm": admm}).admm.model_dump(exclude_unset=True) == admm
+
+
+def test_a_study_launched_before_rho_could_grow_still_reads() -> None:
+    values = {**MINIMAL, "pruners": ["admm"], "admm": {"rho": 0.05}}
+    assert parse_study(values, kept=True).admm.rho == 0.05
 
 
 def test_every_faulty_field_is_named_at_once() -> None:

@@ -39,11 +39,12 @@ def row_of(epoch) -> tuple[object, ...]:
     return tuple(vars(epoch).values())
 
 
-def test_admm_is_stacked_too(dataset) -> None:
+@pytest.mark.parametrize("pruners", [["admm"], ["admm_constant"], ["admm", "admm_constant"]])
+def test_admm_is_stacked_too(dataset, pruners: list[str]) -> None:
     torch.set_num_threads(1)
     recipe = {"epochs": 4, "batch_size": 32, "augmentation": "none", "milestones": [0.5]}
     planned = plan_of(
-        small_study(pruners=["admm"], recipe=recipe, admm={"rounds": 4, "period": 1}, sparsities=[0.5, 0.8])
+        small_study(pruners=pruners, recipe=recipe, admm={"rounds": 4, "period": 1}, sparsities=[0.5, 0.8])
     )
     weights = MemoryWeights()
     dense = next(stage for stage in planned.stages.values() if stage.kind == "pretrain")
@@ -54,7 +55,7 @@ def test_admm_is_stacked_too(dataset) -> None:
         return [prepare(stage, dataset, weights, CPU)[2] for stage in stages]
 
     stacked = admm()
-    assert len(stacked) == 2
+    assert len(stacked) == 2 * len(pruners)
     together.train(stacked, lambda *_: True)
     for one, other in zip(map(run, admm()), stacked, strict=True):
         assert equal(one.weights(), other.weights())

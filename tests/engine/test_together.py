@@ -116,8 +116,8 @@ def test_where_nothing_can_be_recorded_the_work_is_called() -> None:
     assert called == [1, 1]
 
 
-def test_a_new_rate_under_admm_is_recorded_anew_and_no_other(dataset: Dataset) -> None:
-    """The penalty's weight is a number within a recorded step, and rises where the rate falls."""
+def test_no_step_is_recorded_anew_as_rho_grows(dataset: Dataset) -> None:
+    """A recorded step reads rho, which grows from round to round and where the rate falls."""
     study = small_study(
         pruners=["admm"],
         recipe={"epochs": 4, "batch_size": 32, "augmentation": "none", "milestones": [0.5]},
@@ -129,14 +129,18 @@ def test_a_new_rate_under_admm_is_recorded_anew_and_no_other(dataset: Dataset) -
     run_stage(dense, dataset, weights, CPU, Listener())
     training = prepare(next(stage for stage in stages if stage.kind == "admm"), dataset, weights, CPU)[2]
     training._graphs = True
+    assert training.penalty is not None
     recordings: list[dict[str | int, object]] = []
+    rhos, places = [], set()
     for _ in range(4):
         training.run_epoch()
         recordings.append(dict(training._recorded))
-    assert recordings[0] == recordings[1]
-    assert recordings[2] == recordings[3]
-    assert recordings[1][32] is not recordings[2][32]
-    assert recordings[1][EVALUATION] is recordings[2][EVALUATION]
+        rhos.append(float(training.penalty._weight))
+        places.add(training.penalty._weight.data_ptr())
+    assert all(recording == recordings[0] for recording in recordings)
+    assert {32, EVALUATION} <= recordings[0].keys()
+    assert rhos == sorted(set(rhos))
+    assert len(places) == 1
 
 
 def test_a_training_that_nobody_holds_is_freed_at_once() -> None:

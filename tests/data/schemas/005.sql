@@ -131,6 +131,17 @@ CREATE TABLE overlap_counts (
 
 CREATE TABLE residuals (fingerprint VARCHAR NOT NULL, round INTEGER NOT NULL, residual DOUBLE NOT NULL);
 
+-- The mask that ADMM's weights lead to beside one-shot's: weights kept, those of them that one-shot pruning would remove,
+-- and the accuracy of either right after pruning, with nothing trained. Of ADMM alone, none of what diverged or was
+-- trained before this was measured.
+CREATE TABLE supports (
+    fingerprint VARCHAR NOT NULL,
+    kept BIGINT NOT NULL,
+    moved BIGINT NOT NULL,
+    accuracy DOUBLE NOT NULL,
+    oneshot_accuracy DOUBLE NOT NULL
+);
+
 -- How far the weights in training overlap the initial ones, all layers together, at a few epochs of a pretraining.
 CREATE TABLE retention (
     fingerprint VARCHAR NOT NULL,

@@ -1,0 +1,203 @@
+"""How far ADMM's mask is from one-shot's, for several first values of rho: python -m benchmarks.admm."""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from benchmarks import options
+from benchmarks.training import PACKAGES
+from benchmarks.written import write
+from data.datasets import shape
+from data.loading import load
+from data.settings import Settings, settings
+from engine.admm import automatic_rho
+from engine.plan import Plan, Stage
+from engine.results import StageResult
+from engine.spec import Study, parse_study
+from tasks.local import run
+from tasks.planning import plan_study
+
+CONSTANT = "constant"
+
+
+def studies(base: dict[str, Any], fractions: Sequence[float], train_images: int) -> dict[str, Study]:
+    """Return a study for each way that rho takes, by its name: constant, or from a fraction of that value up to it.
+
+    base: a study of one learning rate, without pruners. train_images: as many as an epoch has.
+    """
+    constant = parse_study({**base, "pruners": ["admm_constant"]})
+    recipe, admm = constant.recipe, constant.admm
+    steps = admm.period * -(-train_images // recipe.batch_size)
+    end = automatic_rho(constant.learning_rates[0], recipe.momentum, steps)
+    growing = {
+        f"from {fraction:g}": parse_study(
+            {
+                **base,
+                "pruners": ["admm"],
+                "admm": {**admm.model_dump(exclude_none=True), "rho_start": fraction * end, "rho_end": end},
+            }
+        )
+        for fraction in fractions
+    }
+    return {CONSTANT: constant, **growing}
+
+
+def planned(study: Study, home: Path, finetune: bool) -> Plan:
+    """Return a study's plan; without fine-tuning, its pretrainings and ADMM alone."""
+    whole = plan_study(study, home)
+    wanted = {key: stage for key, stage in whole.stages.items() if finetune or stage.kind != "retrain"}
+    return Plan(whole.study, wanted, whole.roles)
+
+
+def measured(plans: dict[str, Plan], results: dict[str, StageResult]) -> list[dict[str, Any]]:
+    """Return a row for each stage of ADMM: accuracies in percent, moved as a fraction of the weights kept."""
+    rows = []
+    for way, plan in plans.items():
+        for fingerprint, stage in plan.stages.items():
+            found = results[fingerprint]
+            if stage.kind != "admm" or found.support is None:
+                continue
+            tuned = [results[child] for child in plan.children[fingerprint]]
+            rows.append(
+                {
+                    "sparsity": stage.sparsity,
+                    "seed": stage.seed,
+                    "way": way,
+                    "kept": found.support.kept,
+                    "moved": found.support.fraction,
+                    "residuals": list(found.residuals),
+                    "dense_accuracy": results[_root(stage)].final.test_accuracy,
+                    "unpruned_accuracy": found.final.test_accuracy,
+                    "accuracy": found.support.accuracy,
+                    "oneshot_accuracy": found.support.oneshot_accuracy,
+                    "finetuned_accuracy": tuned[0].final.test_accuracy if tuned else None,
+                    "seconds": found.seconds,
+                }
+            )
+    return sorted(rows, key=lambda row: (row["sparsity"], row["seed"]))
+
+
+def _root(stage: Stage) -> str:
+    assert stage.root is not None
+    return stage.root
+
+
+def table(rows: Sequence[dict[str, Any]]) -> Table:
+    """Return what was measured as a table, a line for each sparsity, seed and way."""
+    shown = Table(title="accuracies in percent, right after the smaller weights became 0")
+    for column in ("sparsity", "seed", "rho", "moved %", "last residual", "ADMM", "one-shot", "fine-tuned", "dense"):
+        shown.add_column(column, justify="left" if column == "rho" else "right")
+    for row in rows:
+        shown.add_row(
+            f"{row['sparsity']:g}",
+            str(row["seed"]),
+            row["way"],
+            f"{100 * row['moved']:.3f}",
+            f"{row['residuals'][-1]:.4f}",
+            f"{row['accuracy']:.2f}",
+            f"{row['oneshot_accuracy']:.2f}",
+            "" if row["finetuned_accuracy"] is None else f"{row['finetuned_accuracy']:.2f}",
+            f"{row['dense_accuracy']:.2f}",
+        )
+    return shown
+
+
+def main() -> None:
+    """Measure as the command line says, show it, and write it down where a file is named."""
+    given = _arguments()
+    device = options.device(given)
+    config = settings()
+    begin = time.perf_counter()
+    base = {
+        "name": "how far ADMM moves the mask",
+        "datasets": [given.data],
+        "networks": [given.network],
+        "learning_rates": [given.rate],
+        "sparsities": given.sparsities,
+        "starts": ["finetune"],
+        "seeds": given.seeds,
+        "train_images": given.train_images,
+        "test_images": given.test_images,
+        "recipe": {
+            "epochs": given.epochs,
+            "batch_size": given.batch_size,
+            "precision": given.precision,
+            "augmentation": given.augmentation,
+            "weight_decay": given.weight_decay,
+        },
+        "admm": {"rounds": given.rounds, "period": given.period},
+    }
+    load(given.data, config.home)
+    images = given.train_images or shape(given.data, config.home).train
+    ways = studies(base, given.fractions, images)
+    plans = {way: planned(study, config.home, given.finetune) for way, study in ways.items()}
+    console = Console(width=150)
+    with tempfile.TemporaryDirectory() as folder:
+        results = _run(plans, str(given.artifacts or folder), config, [str(device)] * given.processes)
+    rows = measured(plans, results)
+    console.print(table(rows))
+    figures = {
+        "seconds": round(time.perf_counter() - begin),
+        "data": given.data.partition(":")[0],
+        "network": given.network,
+        "learning_rate": given.rate,
+        "recipe": base["recipe"],
+        "admm": base["admm"],
+        "train_images": images,
+        "test_images": given.test_images,
+        "processes": given.processes,
+        "measured": rows,
+    }
+    write("admm", given.json, device, PACKAGES, figures, console)
+
+
+def _run(plans: dict[str, Plan], artifacts: str, config: Settings, devices: Sequence[str]) -> dict[str, StageResult]:
+    """Train the stages of all plans at once, so that no process waits for the last of one plan."""
+    first = next(iter(plans.values()))
+    stages = {key: stage for plan in plans.values() for key, stage in plan.stages.items()}
+    reached: dict[str, int] = {}
+    with Progress(console=Console(stderr=True), transient=True) as bars:
+        bar = bars.add_task("training", total=sum(stage.epochs for stage in stages.values()))
+
+        def report(fingerprint: str, epoch: int) -> None:
+            bars.advance(bar, epoch - reached.get(fingerprint, 0))
+            reached[fingerprint] = epoch
+
+        return run(Plan(first.study, stages, first.roles), artifacts, config, devices, report)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = options.parser("admm", __doc__)
+    parser.add_argument("--out", dest="json", type=Path, metavar="FILE", help="the same as --json FILE")
+    parser.add_argument("--network", default="resnet20")
+    parser.add_argument("--data", required=True, help="a dataset as in a study, such as folder:DIR")
+    parser.add_argument("--train-images", type=int, help="so many, of all classes alike; left out, all")
+    parser.add_argument("--test-images", type=int)
+    parser.add_argument("--precision", choices=options.PRECISIONS, default="fp32")
+    parser.add_argument("--rate", type=float, default=0.1, help="initial learning rate")
+    parser.add_argument("--epochs", type=int, default=50, help="of pretraining and of fine-tuning")
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--rounds", type=int, default=10, help="of ADMM")
+    parser.add_argument("--period", type=int, default=3, help="epochs of ADMM per round")
+    parser.add_argument("--sparsities", type=float, nargs="+", default=[0.39, 0.62, 0.80])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument(
+        "--fractions", type=float, nargs="+", default=[0.1, 0.01, 0.001], help="first rho over the last one's"
+    )
+    parser.add_argument("--finetune", action="store_true", help="fine-tune under each mask too")
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--augmentation", default="crop_flip", help="as in a study")
+    parser.add_argument("--weight-decay", type=float, default=5e-4)
+    parser.add_argument("--artifacts", type=Path, help="a folder that keeps what is trained, to go on from")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
