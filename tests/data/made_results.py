@@ -37,6 +37,16 @@ def made_study(**changes: object) -> Study:
     return parse_study({**values, **changes})
 
 
+def copy_into(connection: duckdb.DuckDBPyConnection, schema: str) -> None:
+    """Copy from an attached database, by its name, all that the tables of an older one have a column for."""
+    names = connection.execute("SELECT table_name FROM duckdb_tables() WHERE database_name <> ?", [schema]).fetchall()
+    for (name,) in names:
+        if name != "meta":
+            found = connection.execute(f"SELECT * FROM {name} LIMIT 0").description
+            columns = ", ".join(f'"{column[0]}"' for column in found)
+            connection.execute(f"INSERT INTO {name} ({columns}) SELECT {columns} FROM {schema}.{name}")
+
+
 def made_plan(**changes: object) -> Plan:
     study = made_study(**changes)
     return plan(study, {name: f"content of {name}" for name in study.datasets})

@@ -21,6 +21,7 @@ from tests.data.made_results import (
     Stream,
     completion,
     contents,
+    copy_into,
     diverging_results,
     made_plan,
     made_results,
@@ -28,7 +29,7 @@ from tests.data.made_results import (
     whole_study,
 )
 
-MADE = made_plan()
+MADE = made_plan(pruners=["iterative", "oneshot", "random"])
 RESULTS = made_results(MADE)
 OLD = {fingerprint: of_before(result) for fingerprint, result in RESULTS.items()}
 RETRAINED = {fingerprint for fingerprint, stage in MADE.stages.items() if stage.kind == "retrain"}
@@ -46,12 +47,7 @@ def of_old(tmp_path: Path) -> Store:
     with duckdb.connect(str(then)) as connection:
         connection.execute((Path(__file__).parent / "schemas" / "003.sql").read_text())
         connection.execute(f"ATTACH '{now.path}' AS recent (READ_ONLY)")
-        names = connection.execute("SELECT table_name FROM duckdb_tables() WHERE database_name = 'earlier'").fetchall()
-        for (name,) in names:
-            if name != "meta":
-                found = connection.execute(f"SELECT * FROM earlier.{name} LIMIT 0").description
-                columns = ", ".join(f'"{column[0]}"' for column in found)
-                connection.execute(f"INSERT INTO earlier.{name} ({columns}) SELECT {columns} FROM recent.{name}")
+        copy_into(connection, "recent")
     return Store(then)
 
 

@@ -12,7 +12,7 @@ from data.store import Store
 from data.tables import tables_from_store
 from engine.plan import Plan, plan
 from engine.spec import parse_study, to_toml
-from tests.data.made_results import STUDY_ID, Stream, made_plan, whole_study
+from tests.data.made_results import STUDY_ID, Stream, copy_into, made_plan, whole_study
 
 SCHEMA = Path(__file__).parent / "schemas" / "003.sql"
 PARTS = [{"pruners": ["admm_constant"], "seeds": [0]}, {"pruners": ["oneshot"]}]
@@ -48,10 +48,7 @@ def old(tmp_path: Path) -> Store:
         connection.execute(SCHEMA.read_text())
         connection.execute(f"ATTACH '{new.path}' AS new (READ_ONLY)")
         connection.execute("DELETE FROM meta WHERE key <> 'version'")
-        tables = connection.execute("SELECT table_name FROM duckdb_tables() WHERE database_name <> 'new'").fetchall()
-        for (table,) in tables:
-            if table != "meta":
-                connection.execute(f"INSERT INTO {table} BY NAME FROM new.{table}")
+        copy_into(connection, "new")
         connection.create_function("older", older, ["VARCHAR"], "VARCHAR")
         connection.create_function("older_spec", older_spec, ["VARCHAR"], "VARCHAR")
         connection.execute("UPDATE roles SET pruner = 'admm' WHERE pruner = 'admm_constant'")
