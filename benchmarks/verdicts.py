@@ -111,7 +111,7 @@ def show(table: list[dict[str, object]], console: Console) -> bool:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.verdicts", description=__doc__)
-    parser.add_argument("--repetitions", type=int, default=60, help="simulated studies of each world, n and deviation")
+    parser.add_argument("--repetitions", type=int, default=100, help="simulated studies of each world, n and deviation")
     parser.add_argument("--world", nargs="+", choices=sorted(WORLDS), default=list(WORLDS))
     parser.add_argument("--json", type=Path, nargs="?", const=Path(), help="write a file, under results/ unless named")
     given = parser.parse_args()
