@@ -6,6 +6,7 @@ from functools import partial
 
 from engine.claims.cases import (
     NAMES,
+    SHARED_RUN,
     Case,
     Scope,
     absent,
@@ -79,7 +80,7 @@ def property_at(case: Case, pruner: str, rate: float) -> Iterator[Verdict]:
     against_dense, against_reinit = (
         starts(case, pruner, rate, "winning_ticket", other) for other in ("dense", "reinit")
     )
-    spread_dense, spread_reinit = estimated(against_dense), estimated(against_reinit)
+    spread_dense, spread_reinit = estimated(against_dense, SHARED_RUN), estimated(against_reinit)
     strictness = Strictness(fails=2)
     for sparsity in [name for name in against_dense if name in against_reinit]:
         scope = {**case.scope, "pruner": pruner, "learning_rate": rate_name(rate), "sparsity": sparsity}
@@ -131,7 +132,7 @@ class _Rate:
         self.dense = starts(case, pruner, rate, "winning_ticket", "dense")
         self.reinit = starts(case, pruner, rate, *TICKET_REINIT)
         self.sparsities = [name for name in self.dense if name in self.reinit]
-        self.spread_dense, self.spread_reinit = estimated(self.dense), estimated(self.reinit)
+        self.spread_dense, self.spread_reinit = estimated(self.dense, SHARED_RUN), estimated(self.reinit)
 
 
 def _there(claim: str, scope: Scope, low: _Rate, high: _Rate, shared: Sequence[str]) -> Verdict:
@@ -196,7 +197,8 @@ def close(claim: str, case: Case) -> Iterator[Verdict]:
             compared = starts(case, pruner, rate, "finetune", "dense")
             if compared or rate in (case.low, case.high):
                 place = {**scope, "learning_rate": rate_name(rate)}
-                yield across(claim, case, place, question, compared, absent(case, pruner, rate, "finetune", "dense"))
+                gone = absent(case, pruner, rate, "finetune", "dense")
+                yield across(claim, case, place, question, compared, gone, correlation=SHARED_RUN)
 
 
 def _ordered(claim: str, case: Case, pruner: str, scope: Scope, pairs: Sequence[tuple[str, str]]) -> Iterator[Verdict]:

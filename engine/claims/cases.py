@@ -28,6 +28,8 @@ from engine.shown import percent as shown_percent
 
 # The p at which the paper compares starts and ancestors.
 STARTS_P = 0.2
+# How differences correlate that share a run of each seed, such as the dense one: half of their variance is the same.
+SHARED_RUN = 0.5
 NAMES = {**{name: start.title for name, start in STARTS.items()}, "dense": "dense"}
 
 Scope = dict[str, str]
@@ -88,6 +90,7 @@ def across(
     absent: str = "",
     field: str = "sparsity",
     families: int = 1,
+    correlation: float = 0.0,
     adjust: Callable[[str, Verdict], Verdict] = lambda name, part: part,
 ) -> Verdict:
     """Return the verdict on differences at several sparsities, or values of p, each of which must bear the claim out.
@@ -95,10 +98,10 @@ def across(
     A clear gap is above 0 at each, and above the margin on average: from three on without the largest, so that one
     sparsity alone never makes it. For the other rules each lies on the right side of the margin, and so does the mean.
     The chance that one of them makes the claim fail by luck is shared out among them all. absent: what to say where
-    nothing is compared. families: the number of such lists that the claim is made of. adjust: changes the verdict at
-    one sparsity, by its name.
+    nothing is compared. families: the number of such lists that the claim is made of. correlation: of
+    these differences, seed by seed. adjust: changes the verdict at one sparsity, by its name.
     """
-    found = estimated(compared)
+    found = estimated(compared, correlation)
     holds = together(question, list(found.values()), case.thresholds)
     rule = rule_across(question, case.thresholds, len(compared), field, holds)
     if not compared:
@@ -135,10 +138,10 @@ def across(
     )  # fmt: skip
 
 
-def estimated(compared: Compared) -> dict[str, Estimate]:
-    """Return the mean of each gap that has a seed, their spreads informing each other."""
+def estimated(compared: Compared, correlation: float = 0.0) -> dict[str, Estimate]:
+    """Return the mean of each gap that has a seed, their spreads informing each other; see `estimates`."""
     samples = {name: list(gap.values.values()) for name, gap in compared.items() if gap.values}
-    return dict(zip(samples, estimates(list(samples.values())), strict=True))
+    return dict(zip(samples, estimates(list(samples.values()), correlation), strict=True))
 
 
 def _mean_part(

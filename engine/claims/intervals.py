@@ -77,16 +77,19 @@ def estimate(values: Sequence[float]) -> Estimate:
     return estimates([values])[0]
 
 
-def estimates(samples: Sequence[Sequence[float]]) -> list[Estimate]:
+def estimates(samples: Sequence[Sequence[float]], correlation: float = 0.0) -> list[Estimate]:
     """Return the means of several samples, each at least one value, whose spreads inform each other.
 
     Runs at neighbouring sparsities vary about as much, and a few seeds tell little of their spread. So each variance is
     drawn towards what all have in common, as far as the variances themselves agree (the moderated t of Smyth 2004,
     "Linear models and empirical Bayes methods"): where all agree it is their mean, where they differ widely it stays
-    its own. So does one that stands out, since it would be made too small.
+    its own. So does one that stands out, since it would be made too small. correlation: of two samples' values by
+    seed; where they share a run, their variances say in part the same, and count for fewer degrees of freedom.
     """
     own = [(_variance(sample), len(sample) - 1) for sample in samples if len(sample) > 1]
     prior, prior_freedom = _prior(own)
+    # Of k variances, those of values that correlate by r correlate by r^2.
+    all_freedom = sum(freedom for _, freedom in own) / (1 + max(len(own) - 1, 0) * correlation**2)
     found = []
     for sample in samples:
         n = len(sample)
@@ -98,10 +101,11 @@ def estimates(samples: Sequence[Sequence[float]]) -> list[Estimate]:
         if prior == 0 or fdtrc(freedom, min(prior_freedom, MANY), spread / prior) < STANDS_OUT:
             moderated, known_by = spread, float(freedom)
         elif math.isinf(prior_freedom):
-            moderated, known_by = prior, float(sum(freedom for _, freedom in own))
+            moderated, known_by = prior, max(all_freedom, freedom)
         else:
-            known_by = prior_freedom + freedom
-            moderated = (prior_freedom * prior + freedom * spread) / known_by
+            weight = min(prior_freedom, all_freedom)
+            known_by = weight + freedom
+            moderated = (weight * prior + freedom * spread) / known_by
         found.append(Estimate(fmean(sample), math.sqrt(moderated), known_by, n))
     return found
 

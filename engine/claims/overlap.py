@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from engine.claims.cases import (
     NAMES,
+    SHARED_RUN,
     Case,
     across,
     between,
@@ -38,11 +39,11 @@ def retention(claim: str, case: Case) -> Iterator[Verdict]:
     if case.low is not None:
         question = Question(what, "exceeds", case.thresholds.overlap_above, "overlap")
         place = {**case.scope, "learning_rate": rate_name(case.low)}
-        parts.append(across(claim, case, place, question, over_p[case.low], _unmeasured(case.low), "p", 3))
+        parts.append(across(claim, case, place, question, over_p[case.low], _unmeasured(case.low), "p", 3, 1.0))
     if case.high is not None:
         question = Question(what, "within", case.thresholds.overlap_about, "overlap")
         place = {**case.scope, "learning_rate": rate_name(case.high)}
-        parts.append(across(claim, case, place, question, over_p[case.high], _unmeasured(case.high), "p", 3))
+        parts.append(across(claim, case, place, question, over_p[case.high], _unmeasured(case.high), "p", 3, 1.0))
     if case.low is None or case.high is None:
         yield missing_rate(case, claim, case.scope, "overlap", parts)
         return
@@ -51,7 +52,7 @@ def retention(claim: str, case: Case) -> Iterator[Verdict]:
     )
     place = {**case.scope, "learning_rate": "low rate minus high rate"}
     compared = between(over_p[case.low], over_p[case.high])
-    parts.append(across(claim, case, place, question, compared, "no p is measured at both rates", "p", 3))
+    parts.append(across(claim, case, place, question, compared, "no p is measured at both rates", "p", 3, 1.0))
     rule = (
         "Well above p at the low rate, about p at the high rate, and a difference between the rates, over p up to 0.5."
     )
@@ -79,7 +80,7 @@ def start_overlap(claim: str, case: Case) -> Iterator[Verdict]:
             place = {**scope, "learning_rate": rate_name(case.low)}
             question = Question(what, "exceeds", above, "overlap")
             gone = _unmeasured(case.low)
-            parts.append(across(claim, case, place, question, gaps[case.low], gone, families=4))
+            parts.append(across(claim, case, place, question, gaps[case.low], gone, families=4, correlation=SHARED_RUN))
         if case.high is not None:
             for pair, start in pairs.items():
                 question = Question(
@@ -89,7 +90,18 @@ def start_overlap(claim: str, case: Case) -> Iterator[Verdict]:
                     {sparsity_name(s): over_chance(case, pair, pruner, case.high, s, p) for s in sparsities}
                 )
                 place = {**scope, "learning_rate": rate_name(case.high), "start": NAMES[start]}
-                parts.append(across(claim, case, place, question, compared, _unmeasured(case.high), families=4))
+                parts.append(
+                    across(
+                        claim,
+                        case,
+                        place,
+                        question,
+                        compared,
+                        _unmeasured(case.high),
+                        families=4,
+                        correlation=SHARED_RUN,
+                    )
+                )
         if case.low is None or case.high is None:
             yield missing_rate(case, claim, scope, "overlap", parts)
             continue
@@ -97,7 +109,16 @@ def start_overlap(claim: str, case: Case) -> Iterator[Verdict]:
         place = {**scope, "learning_rate": "low rate minus high rate"}
         compared = between(gaps[case.low], gaps[case.high])
         parts.append(
-            across(claim, case, place, question, compared, "no sparsity is measured at both rates", families=4)
+            across(
+                claim,
+                case,
+                place,
+                question,
+                compared,
+                "no sparsity is measured at both rates",
+                families=4,
+                correlation=SHARED_RUN,
+            )
         )
         rule = (
             f"At p = {p:g}: the ticket above the reinit at the low rate, both about p at the high one, and a "
@@ -140,7 +161,7 @@ def ancestors(claim: str, case: Case) -> Iterator[Verdict]:
                     "python -m tasks remeasure counts it where their weights are still there"
                 )
             place = {**scope, "learning_rate": rate_name(case.high), "against": against[pair]}
-            parts.append(across(claim, case, place, question, measured, gone, families=2))
+            parts.append(across(claim, case, place, question, measured, gone, families=2, correlation=SHARED_RUN))
         rule = (
             f"At p = {p:g}, against the level of the mask alone, which lies between p and p / (1 - sparsity): above it "
             "with the trained dense weights, about it with the initial ones."

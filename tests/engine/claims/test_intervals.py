@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.claims.intervals import interval
+from engine.claims.intervals import estimates, interval
 
 values = st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=12)
 
@@ -60,3 +60,46 @@ def test_the_interval_covers_the_truth_as_often_as_it_says(n: int) -> None:
         covered += found.low <= 2 <= found.high
     # Three standard errors of a share of 0.95 over so many tries.
     assert covered / tries == pytest.approx(0.95, abs=3 * math.sqrt(0.95 * 0.05 / tries))
+
+
+def test_spreads_that_agree_inform_each_other_and_those_that_differ_do_not() -> None:
+    draw = random.Random(5)
+    alike = [[draw.gauss(0, 1) for _ in range(3)] for _ in range(12)]
+    found = estimates(alike)
+    # Known by far more than their own two degrees of freedom, and nearer to 1 than they are by themselves.
+    assert all(one.freedom > 10 for one in found)
+    own = [statistics.stdev(sample) for sample in alike]
+    assert statistics.pstdev(one.deviation for one in found) < statistics.pstdev(own) / 2
+    apart = estimates([[scale * value for value in sample] for scale, sample in zip((1, 30, 900), alike, strict=False)])
+    assert [one.freedom < 6 for one in apart] == [True] * 3
+    assert sorted(one.deviation for one in apart) == [one.deviation for one in apart]
+
+
+def test_one_spread_that_stands_out_is_not_made_small() -> None:
+    draw = random.Random(5)
+    samples = [[draw.gauss(0, 0.1) for _ in range(4)] for _ in range(11)] + [[0.0, 50.0, -50.0, 20.0]]
+    *others, last = estimates(samples)
+    assert last.deviation > 0.8 * statistics.stdev(samples[-1])
+    assert last.freedom < 6
+    assert max(one.deviation for one in others) < 5
+
+
+def test_samples_that_share_a_run_count_for_fewer_degrees_of_freedom() -> None:
+    samples = [[place - 1, place - 0.5, place, place + 0.5, place + 1] for place in range(12)]
+    free, half, same = (next(one.freedom for one in estimates(samples, c)) for c in (0.0, 0.5, 1.0))
+    assert (free, half, same) == (48, 48 / 3.75, 4)
+
+
+def test_intervals_of_moderated_spread_cover_the_truth() -> None:
+    draw = random.Random(11)
+    covered = 0
+    for _ in range(300):
+        for one in estimates([[draw.gauss(3, 1) for _ in range(3)] for _ in range(8)]):
+            covered += abs(one.mean - 3) <= one.half(0.025)
+    assert 0.93 <= covered / 2400 <= 0.97
+
+
+def test_equal_values_beside_others_are_no_certainty() -> None:
+    # Accuracies come in steps, so that three runs may well agree.
+    first, *_ = estimates([[1.0, 1.0, 1.0], [0.5, 1.5, 1.1], [0.2, 0.9, 0.4], [2.0, 1.4, 1.6]])
+    assert first.deviation > 0.05
