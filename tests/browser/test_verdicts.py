@@ -1,0 +1,30 @@
+"""The Verdicts tab as a person uses it: what would decide a verdict, and the click that queues it."""
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import Watched
+
+pytestmark = pytest.mark.browser
+
+
+def test_seeds_that_would_decide_a_verdict_are_queued_with_a_click(watched: Watched) -> None:
+    page = watched.page
+    watched.open("/study?study=finished-before")
+    page.get_by_role("tab", name="Verdicts").click()
+    watched.ready()
+    expect(page.locator(".st-key-verdict_summary")).to_contain_text("undecided")
+    page.get_by_role("button", name="Add 1 seed").first.click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("Finished before (3 seeds)")
+    expect(dialog).to_contain_text("All that is trained already is reused")
+    expect(dialog.locator(".st-key-seeds_numbers")).to_contain_text("Trainings")
+    dialog.get_by_role("button", name="Launch it").click()
+    page.wait_for_url(lambda address: "study=" in address and "finished-before" not in address)
+    expect(page.locator(".st-key-study_head")).to_contain_text("Finished before (3 seeds)")
+    expect(dialog).to_be_hidden()
+    # It goes on to its end, with verdicts over three seeds.
+    expect(page.locator(".st-key-study_head")).to_contain_text("done", timeout=120_000)
+    page.get_by_role("tab", name="Verdicts").click()
+    watched.ready()
+    expect(page.locator(".st-key-tab-verdicts")).to_contain_text("n = 3")
