@@ -27,7 +27,7 @@ def check(found: dict, works: list[int], repetitions: int) -> None:
 
 def test_planning_counts_the_stages_of_all_figures(home: Path) -> None:
     told: list[int] = []
-    check(growth.measure("planning", CPU, 2, (1, 2), lambda: told.append(1)), [859, 2 * 859], 2)
+    check(growth.measure("planning", CPU, 2, (1, 2), lambda: told.append(1)), [943, 2 * 943], 2)
     assert len(told) == 4
     assert not home.exists()
 
@@ -52,7 +52,7 @@ def surroundings(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("surroundings")
 def test_launching_queues_all_stages_anew_each_time() -> None:
-    check(growth.measure("launching", CPU, 2, (1,)), [859], 2)
+    check(growth.measure("launching", CPU, 2, (1,)), [943], 2)
 
 
 @pytest.mark.usefixtures("surroundings")

@@ -40,7 +40,7 @@ def test_a_figure_is_launched_small_and_its_card_read(untrained: Watched) -> Non
     # Five p at two learning rates, each bar with its mark of chance and the white below that.
     assert bars.count() == 30
     verdict = page.locator(".st-key-figure-main-fig4-B1")
-    expect(verdict).to_contain_text("over 3 seeds")
+    expect(verdict).to_contain_text("n = 3")
     verdict.get_by_text("Rule and numbers").click()
     expect(verdict).to_contain_text("Student's t")
     watched.open("/paper?scale=small")

@@ -61,8 +61,8 @@ def opened(browser: Browser, file: Path, request: pytest.FixtureRequest) -> Iter
 def test_it_opens_from_disk_draws_every_chart_and_asks_for_nothing(opened: Offline, file: Path) -> None:
     page = opened.page
     places = page.locator("[data-chart]")
-    # By rate: accuracy, overlap of the starts and layers; for both rates: what is retained, and that over time.
-    assert places.count() == 2 + 2 + 2 + 1 + 1
+    # By rate: accuracy, overlap of the starts, dense ancestors and layers; for both: what is retained, also over time.
+    assert places.count() == 2 + 2 + 2 + 2 + 1 + 1
     for index in range(places.count()):
         expect(places.nth(index).locator("svg.marks path").first).to_be_attached()
     assert opened.said == []
