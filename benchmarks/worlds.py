@@ -291,7 +291,7 @@ def truth(world: World, verdict: Verdict) -> bool:
             reach = {name: _reach(over_dense("finetune", HIGH, name), margin) for name in PAPER_PRUNERS}
             return reach["admm"] >= max(reach.values())
         case "F1":
-            return world.remembered > about and abs(world.initial) <= about
+            return world.remembered > about and world.initial <= about
         case "G1":
             return clear(minus("finetune", "rewind")) and clear(minus("rewind", ticket))
     raise ValueError(f"no truth for claim {verdict.claim}")

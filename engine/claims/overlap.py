@@ -1,6 +1,9 @@
 """The claims about overlap (B, D and F of the paper), each for one case."""
 
+import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from statistics import fmean
 
 from engine.claims.cases import (
     NAMES,
@@ -140,7 +143,7 @@ def ancestors(claim: str, case: Case) -> Iterator[Verdict]:
             "overlap",
         ),
         "finetuned_initial": Question(
-            "overlap of fine-tuned and initial weights minus the level of the mask alone", "within", about, "overlap"
+            "overlap of fine-tuned and initial weights minus the level of the mask alone", "below", about, "overlap"
         ),
     }  # fmt: skip
     against = {"finetuned_pretrained": "trained dense weights", "finetuned_initial": "initial weights"}
@@ -161,12 +164,24 @@ def ancestors(claim: str, case: Case) -> Iterator[Verdict]:
                     "python -m tasks remeasure counts it where their weights are still there"
                 )
             place = {**scope, "learning_rate": rate_name(case.high), "against": against[pair]}
-            parts.append(across(claim, case, place, question, measured, gone, families=2, correlation=SHARED_RUN))
+            part = across(claim, case, place, question, measured, gone, families=2, correlation=SHARED_RUN)
+            parts.append(replace(part, reason=f"{part.reason}{_levels(case, pair, pruner, fitting, p)}"))
         rule = (
             f"At p = {p:g}, against the level of the mask alone, which lies between p and p / (1 - sparsity): above it "
-            "with the trained dense weights, about it with the initial ones."
+            "with the trained dense weights, not above it with the initial ones."
         )
         yield combine(claim, scope, parts, f"{rule} {ALL_HOLD}")
+
+
+def _levels(case: Case, pair: str, pruner: str, sparsities: list[float], p: float) -> str:
+    """Return the overlap ratio itself beside the level of the mask alone and p, as means over sparsities and seeds."""
+    assert case.high is not None
+    places = [(pair, pruner, case.high, sparsity, p) for sparsity in sparsities]
+    ratios = [ratio for place in places for ratio in case.group.ratio(*place).values() if math.isfinite(ratio)]
+    levels = [level for place in places for level in case.group.level(*place).values()]
+    if not ratios or not levels:
+        return ""
+    return f"; R_p {fmean(ratios):.3f}, mask alone {fmean(levels):.3f}, p {p:g}"
 
 
 def _some(compared: Mapping[str, Gap]) -> dict[str, Gap]:

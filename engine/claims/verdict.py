@@ -195,7 +195,8 @@ def together(question: Question, found: Sequence[Estimate], thresholds: Threshol
     for _ in range(20):
         middle = (low + high) / 2
         low, high = (middle, high) if size(middle) <= allowed else (low, middle)
-    return allowed / low
+    # Where it hardly differs, the usual level is easier to read.
+    return allowed / low if low > 1.1 * allowed else 1.0
 
 
 def judge(
