@@ -9,8 +9,8 @@ from app import words
 from app.charts_accuracy import Layers
 from app.palette import NEUTRAL
 from engine.claims import Verdict
-from engine.claims.verdict import UNITS as DECIMALS
-from engine.claims.verdict import percent
+from engine.claims.questions import UNITS as DECIMALS
+from engine.claims.questions import percent
 
 ROW, FRAME = 22, 60
 COLOURS = {"holds": "#009E73", "fails": "#D55E00", "undecided": NEUTRAL, "missing": NEUTRAL}

@@ -7,7 +7,7 @@ import pandas as pd
 from app import words
 from app.charts_verdict import row_name
 from engine.claims import OUTCOMES, Thresholds, Verdict, need
-from engine.claims.verdict import UNITS, percent
+from engine.claims.questions import UNITS, percent
 from engine.spec import Study
 
 

@@ -3,7 +3,8 @@
 from engine.claims.catalog import CLAIMS, Claim, evaluate, rates, winning_property
 from engine.claims.evidence import OverlapPoint, Point
 from engine.claims.power import Need, need
-from engine.claims.verdict import OUTCOMES, Outcome, Thresholds, Verdict
+from engine.claims.questions import Thresholds
+from engine.claims.verdict import OUTCOMES, Outcome, Verdict
 
 __all__ = [
     "CLAIMS",

@@ -4,28 +4,24 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
+from engine.claims.across import SHARED_RUN, across, estimated
 from engine.claims.cases import (
     NAMES,
-    SHARED_RUN,
     Case,
     Scope,
     absent,
-    across,
     between,
     by_pruner,
     contrast,
-    estimated,
     missing_rate,
     rate_name,
-    sparsity_name,
     starts,
 )
 from engine.claims.evidence import difference
-from engine.claims.verdict import Question, Strictness, Verdict, combine, judge, missing
+from engine.claims.questions import Question, Strictness
+from engine.claims.verdict import Verdict, combine, judge, missing
 from engine.registry import PRUNERS
 
-# The paper's three, the one that it finds ahead first.
-COMPARED = {name: PRUNERS[name].title for name in ("admm", "iterative", "oneshot")}
 TICKET_REINIT = ("winning_ticket", "reinit")
 GAP = "winning ticket minus random reinit"
 
@@ -233,70 +229,3 @@ def _order(claim: str, case: Case, pairs: Sequence[tuple[str, str]]) -> Iterator
             yield missing_rate(case, claim, scope, "points")
         else:
             yield combine(claim, scope, list(_ordered(claim, case, pruner, scope, pairs)), rule)
-
-
-def pruner_order(claim: str, case: Case) -> Iterator[Verdict]:
-    """E2: ADMM not below iterative, and iterative not below one-shot.
-
-    Runs that two pruners share, since their masks are the same, are left out: they would say that both are equal.
-    Undecided where ADMM's masks are all but one-shot's.
-    """
-    rule = (
-        "ADMM not below iterative, and iterative not below one-shot, for fine-tune and for winning tickets. Holds "
-        "where all four hold, fails where one fails; otherwise undecided."
-    )
-    rate = case.high
-    if rate is None:
-        yield missing_rate(case, claim, case.scope, "points")
-        return
-    parts = [
-        _compared_pruners(claim, case, rate, start, one, other)
-        for start in ("finetune", "winning_ticket")
-        for one, other in (("admm", "iterative"), ("iterative", "oneshot"))
-    ]
-    yield combine(claim, case.scope, parts, rule)
-
-
-def _compared_pruners(claim: str, case: Case, rate: float, start: str, one: str, other: str) -> Verdict:
-    group = case.group
-    what = f"{NAMES[start]} under {COMPARED[one]} minus under {COMPARED[other]}"
-    compared = {}
-    for sparsity in group.sparsities(one, rate):
-        mine, theirs = (group.accuracy(name, rate, sparsity, start) for name in (one, other))
-        same = group.shared((one, other), rate, sparsity, start)
-        mine, theirs = ({s: v for s, v in runs.items() if s not in same} for runs in (mine, theirs))
-        if mine and theirs:
-            compared[sparsity_name(sparsity)] = difference(mine, theirs)
-    place = {
-        **case.scope,
-        "learning_rate": rate_name(rate),
-        "against": f"{NAMES[start]}, {COMPARED[one]} over {COMPARED[other]}",
-    }
-    gone = [COMPARED[name] for name in (one, other)
-            if not any(group.accuracy(name, rate, s, start) for s in group.sparsities(name, rate))]  # fmt: skip
-    why = f"no run of {NAMES[start]} under {' and '.join(gone)} at {rate_name(rate)} has finished"
-    alike = f"{COMPARED[one]} and {COMPARED[other]} have no sparsity in common at which their masks differ"
-    still = unmoved(case, rate) if one == "admm" else {}
-
-    def adjust(name: str, part: Verdict) -> Verdict:
-        if name not in still or part.outcome == "missing":
-            return part
-        return replace(part, outcome="undecided", blocked=still[name], reason=f"{part.reason}; {still[name]}")
-
-    question = Question(what, "matches", case.margin)
-    return across(claim, case, place, question, compared, why if gone else alike, families=4, adjust=adjust)
-
-
-def unmoved(case: Case, rate: float) -> dict[str, str]:
-    """Return by sparsity that ADMM's mask is all but one-shot's, in words, where it is so on average over seeds."""
-    found = {}
-    for sparsity in case.group.sparsities("admm", rate):
-        moved = case.group.moved("admm", rate, sparsity)
-        mean = sum(moved.values()) / len(moved) if moved else 1.0
-        if mean < case.thresholds.moved:
-            found[sparsity_name(sparsity)] = (
-                f"ADMM's mask is one-shot's but for {100 * mean:.2g} % of the weights that it keeps, so that one "
-                f"pruner would be compared with itself (needs {100 * case.thresholds.moved:g} %; a smaller start of "
-                "rho moves more)"
-            )
-    return found

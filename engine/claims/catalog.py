@@ -3,10 +3,11 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from engine.claims import accuracy, overlap, reach
+from engine.claims import accuracy, overlap, pruners, reach
 from engine.claims.cases import Case
 from engine.claims.evidence import Group, OverlapPoint, Point, groups
-from engine.claims.verdict import Thresholds, Verdict
+from engine.claims.questions import Thresholds
+from engine.claims.verdict import Verdict
 from engine.registry import PRUNERS
 
 
@@ -93,7 +94,7 @@ _CLAIMS = (
         "for fine-tuning and for winning tickets.",
         "figures 11 and 12; main text, figure 7",
         "fine-tune and winning ticket under ADMM, iterative and one-shot pruning",
-        accuracy.pruner_order,
+        pruners.pruner_order,
     ),
     Claim(
         "E3",

@@ -5,11 +5,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from statistics import fmean
 
+from engine.claims.across import SHARED_RUN, across
 from engine.claims.cases import (
     NAMES,
-    SHARED_RUN,
     Case,
-    across,
     between,
     by_pruner,
     missing_rate,
@@ -20,7 +19,8 @@ from engine.claims.cases import (
     sparsity_name,
 )
 from engine.claims.evidence import Gap, difference
-from engine.claims.verdict import Question, Verdict, combine
+from engine.claims.questions import Question
+from engine.claims.verdict import Verdict, combine
 
 # The largest p at which the paper shows dense networks.
 LARGEST_P = 0.5

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from scipy.special import ndtr
 
 from engine.claims.intervals import Estimate, quantile
-from engine.claims.verdict import Outcome, Question, Thresholds, Verdict, tail
+from engine.claims.questions import Question, Thresholds, tail
+from engine.claims.verdict import Outcome, Verdict
 
 # The chance of a decision that is asked for, and the most seeds that anybody would train.
 POWER, MOST_SEEDS = 0.8, 100

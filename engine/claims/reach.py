@@ -7,11 +7,12 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.claims.accuracy import COMPARED, unmoved
 from engine.claims.cases import Case, Scope, missing_rate, rate_name, sparsity_name
 from engine.claims.evidence import Gap
 from engine.claims.intervals import Estimate, quantile
-from engine.claims.verdict import Question, Strictness, Verdict, combine, missing, numbers
+from engine.claims.pruners import COMPARED, unmoved
+from engine.claims.questions import Question, Strictness
+from engine.claims.verdict import Verdict, combine, missing, numbers
 
 Numbers = NDArray[np.float64]
 

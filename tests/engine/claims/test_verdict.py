@@ -6,17 +6,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from engine.claims.evidence import Gap
-from engine.claims.verdict import (
-    Question,
-    Rule,
-    Strictness,
-    Thresholds,
-    Verdict,
-    combine,
-    joined,
-    judge,
-    missing,
-)
+from engine.claims.questions import Question, Rule, Strictness, Thresholds
+from engine.claims.verdict import Verdict, combine, joined, judge, missing
 
 USUAL = Thresholds()
 RULES: tuple[Rule, ...] = ("exceeds", "within", "matches", "below")
