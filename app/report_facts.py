@@ -10,8 +10,8 @@ from app import words
 from app.stages_table import stage_names
 from data.queries import StudyRecord
 from engine.plan import rounds_told
+from engine.recipe import Admm
 from engine.registry import PRUNERS
-from engine.spec import Admm
 
 Facts = list[tuple[str, str]]
 

@@ -25,7 +25,8 @@ from engine.augment import to_device
 from engine.dataset import Dataset
 from engine.device import get_ready
 from engine.plan import plan
-from engine.spec import Recipe, parse_study
+from engine.recipe import Recipe
+from engine.spec import parse_study
 from engine.stages import pause
 from engine.training import Training
 from tasks import broker, leases

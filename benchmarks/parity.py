@@ -23,7 +23,7 @@ from engine.augment import to_device
 from engine.claims.intervals import Interval, interval
 from engine.dataset import Dataset
 from engine.device import get_ready
-from engine.spec import Recipe
+from engine.recipe import Recipe
 
 PLAIN = "plain loop"
 CONFIDENCE = 0.95

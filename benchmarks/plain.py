@@ -12,7 +12,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from engine.dataset import Dataset
 from engine.norms import ClampedNorm2d
-from engine.spec import Recipe
+from engine.recipe import Recipe
 from engine.vision import torchvision
 
 PADDING = 4

@@ -18,7 +18,7 @@ from data.settings import settings
 from engine.augment import to_device
 from engine.dataset import Dataset
 from engine.device import keep_freed_memory
-from engine.spec import Recipe
+from engine.recipe import Recipe
 
 PACKAGES = ("torch",)
 SHOWN = 10

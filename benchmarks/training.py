@@ -29,8 +29,8 @@ from engine.device import get_ready
 from engine.masks import magnitude_mask
 from engine.networks import build, prunable
 from engine.plan import Images
+from engine.recipe import Recipe
 from engine.seeds import global_seed
-from engine.spec import Recipe
 from engine.together import run_epochs
 from engine.training import Diverged, Schedule, Training
 

@@ -23,7 +23,7 @@ from data.settings import settings
 from engine.augment import DeviceData, Feed, to_device
 from engine.dataset import Dataset
 from engine.device import get_ready
-from engine.spec import Recipe
+from engine.recipe import Recipe
 from engine.stacked import can_stack
 from engine.together import side_by_side
 from engine.training import Training

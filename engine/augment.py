@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from engine.dataset import Dataset
+from engine.recipe import PADDING
 from engine.seeds import stream
-from engine.spec import PADDING
 
 
 @dataclass(frozen=True)

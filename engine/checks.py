@@ -7,10 +7,11 @@ from itertools import product
 from engine import masking
 from engine.cost import Shape
 from engine.layers import Anatomy, Layer
+from engine.recipe import PADDING, Recipe
 from engine.registry import PRUNERS, network_title
 from engine.rounds import pruned_to
 from engine.shown import listing, number, percent
-from engine.spec import PADDING, Recipe, Study
+from engine.spec import Study
 
 # The anatomy of a network on a dataset, by their names; None where it is not known.
 Anatomies = Callable[[str, str], Anatomy | None]

@@ -14,8 +14,8 @@ COVERED = frozenset(
     f"engine.{name}"
     for name in (
         "admm", "augment", "convolutions", "counts", "dataset", "device", "flat", "graphs", "loops", "lost", "masks",
-        "norms", "overlap", "plan", "precision", "preparing", "ranking", "registry", "results", "retention", "room",
-        "seeds", "spec", "stacked", "stages", "support", "together", "training", "vision",
+        "norms", "overlap", "plan", "precision", "preparing", "ranking", "recipe", "registry", "results", "retention",
+        "room", "seeds", "spec", "stacked", "stages", "support", "together", "training", "vision",
     )
 )  # fmt: skip
 

@@ -11,8 +11,9 @@ from typing import Any, Literal
 from pydantic import Field
 
 from engine.parts import merged, union
+from engine.recipe import Frozen
 from engine.registry import network_title
-from engine.spec import Frozen, Study, StudyError, parse_study
+from engine.spec import Study, StudyError, parse_study
 
 Quantity = Literal["accuracy", "retention", "start_overlap", "ancestor_overlap"]
 

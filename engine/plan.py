@@ -11,9 +11,10 @@ from typing import Any, Literal
 from engine import registry
 from engine.code import CodeError
 from engine.fields import Start
+from engine.recipe import Admm, Frozen, Recipe
 from engine.registry import PRUNERS, Implementations, Scope
 from engine.rounds import pruned_to, told
-from engine.spec import Admm, Frozen, Recipe, Study, StudyError
+from engine.spec import Study, StudyError
 
 # Part of every fingerprint: raise it when a change to the engine changes what equal settings give.
 ENGINE_VERSION = 1

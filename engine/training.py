@@ -15,9 +15,9 @@ from engine.admm import AdmmPenalty
 from engine.augment import DeviceData, Feed
 from engine.flat import FlatParameters
 from engine.graphs import Work, recorded
+from engine.recipe import Recipe
 from engine.results import Epoch
 from engine.seeds import global_seed
-from engine.spec import Recipe
 
 # Images per forward pass of the evaluation: large enough to fill a device, and no more memory than a step takes.
 EVALUATION_BATCH = 500

@@ -12,7 +12,7 @@ from benchmarks.options import ENLARGED
 from benchmarks.plain import PlainLoop
 from engine.augment import to_device
 from engine.networks import build
-from engine.spec import Recipe
+from engine.recipe import Recipe
 
 CPU = torch.device("cpu")
 

@@ -10,7 +10,8 @@ from engine.layers import Anatomy, Layer, known
 from engine.masking import impossible, rounding
 from engine.masks import magnitude_mask, sparsity
 from engine.networks import build
-from engine.spec import PADDING, Study, parse_study
+from engine.recipe import PADDING
+from engine.spec import Study, parse_study
 
 SHAPES = {
     "digits": Shape(channels=1, image_size=8, classes=10, train=1437, test=360),

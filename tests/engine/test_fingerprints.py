@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from engine.plan import Plan, Stage, plan
+from engine.recipe import Recipe
 from engine.registry import NETWORKS, Network
-from engine.spec import Recipe, load_study, parse_study
+from engine.spec import load_study, parse_study
 
 IDENTITY = "0" * 32
 STUDY: dict[str, object] = {

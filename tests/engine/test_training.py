@@ -11,9 +11,9 @@ from engine.convolutions import FullPrecisionConv2d
 from engine.masks import magnitude_mask
 from engine.networks import build, prunable
 from engine.norms import ClampedNorm2d
+from engine.recipe import Recipe
 from engine.registry import NETWORKS
 from engine.seeds import global_seed
-from engine.spec import Recipe
 from engine.together import Outcome, train
 from engine.training import Diverged, Schedule, Training
 from tests.engine.conftest import batches, made_dataset
