@@ -1,0 +1,37 @@
+"""The benchmark of verdicts: what it prints and writes, and that it is the same each time."""
+
+import json
+import subprocess
+from pathlib import Path
+
+from benchmarks.verdicts import DEVIATIONS, SEEDS, rows, simulate, wrong_by_claim
+from tasks.process import ROOT, python
+
+
+def test_it_prints_a_table_for_each_world_and_writes_every_row(tmp_path: Path) -> None:
+    file = tmp_path / "verdicts.json"
+    command = python("-m", "benchmarks.verdicts", "--repetitions", "3", "--world", "mask_only", "--json", str(file))
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "fine-tuned weights that know only the mask" in done.stdout
+    assert "Wrong at most 0.0 %" in done.stdout
+    written = json.loads(file.read_text())
+    assert {"date", "command", "cpu", "python", "versions", "repetitions", "rows"} <= written.keys()
+    assert len(written["rows"]) == len(SEEDS) * len(DEVIATIONS)
+    for row in written["rows"]:
+        assert row["claim"] == "F1"
+        assert not row["true"]
+        assert row["holds"] + row["fails"] + row["undecided"] == 1
+
+
+def test_the_same_world_gives_the_same_counts_again() -> None:
+    key = ("alone", 3, 0.2)
+    assert simulate(key, 4) == simulate(key, 4)
+
+
+def test_a_wrong_verdict_is_one_that_holds_where_false_or_fails_where_true() -> None:
+    found = dict([simulate(("barely_false", 3, 0.3), 4), simulate(("barely_true", 3, 0.3), 4)])
+    table = list(rows(found))
+    for row in table:
+        assert row["wrong"] == row["fails" if row["true"] else "holds"]
+    assert all(0 <= share <= 1 for share in wrong_by_claim(table).values())
