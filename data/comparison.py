@@ -14,6 +14,7 @@ import duckdb
 import pandas as pd
 
 from data.frames import frame as _frame
+from data.points import MEASURED, POINT, POOLED, RESULTS, ROLE, pooled
 from data.queries import UnknownStudy
 from data.recipes import differing
 from data.store import Store
@@ -21,8 +22,6 @@ from engine.shown import percent_value
 from engine.spec import Study, read_study
 
 _STUDY = ["study_id", "study"]
-_ROLE = ["dataset", "network", "learning_rate", "seed", "pruner", "sparsity", "start"]
-_POINT = ", ".join(f"role.{name}" for name in ("fingerprint", *_ROLE))
 
 
 def revision(store: Store, study_ids: Sequence[str]) -> tuple[int, ...]:
@@ -48,11 +47,8 @@ def accuracy(store: Store, study_ids: Sequence[str]) -> pd.DataFrame:
     Columns: study_id, study, recipe, rounds, then those of `data.queries.accuracy`.
     """
     query = f"""
-        SELECT study_id, {_POINT}, result.epochs, test_accuracy, test_loss, best_test_accuracy, best_test_loss,
-            best_epoch, result.sparsity AS measured_sparsity, mask,
-            support.moved / nullif(support.kept, 0) AS support_moved
-        FROM roles AS role JOIN results AS result USING (fingerprint) JOIN stages AS stage USING (fingerprint)
-            LEFT JOIN supports AS support ON support.fingerprint = stage.parent
+        SELECT study_id, {POINT}, {MEASURED}
+        FROM roles AS role {RESULTS}
         WHERE study_id IN (SELECT unnest($1::VARCHAR[])) AND diverged IS NULL ORDER BY study_id, role.position
     """
     with store.reading() as connection:
@@ -66,16 +62,13 @@ def pooled_overlaps(
 
     Columns: study_id, study, recipe, rounds, then those of `data.queries.pooled_overlaps`.
     """
+    wanted = f"""
+        fingerprint IN (SELECT fingerprint FROM roles WHERE study_id IN (SELECT unnest($1::VARCHAR[])))
+        AND p IN (SELECT unnest($2::DOUBLE[])) {_some(pairs)}
+    """
     query = f"""
-        WITH pooled AS (
-            SELECT fingerprint, pair, p, sum(intersection) / nullif(sum(top), 0) AS ratio, count(*)::INTEGER AS layers,
-                CASE WHEN count(expected) = count(*) THEN sum(expected) / nullif(sum(top), 0) END AS level
-            FROM overlap_counts
-            WHERE fingerprint IN (SELECT fingerprint FROM roles WHERE study_id IN (SELECT unnest($1::VARCHAR[])))
-                AND p IN (SELECT unnest($2::DOUBLE[])) {_some(pairs)}
-            GROUP BY fingerprint, pair, p
-        )
-        SELECT study_id, {_POINT}, pair, p, ratio, layers, p AS chance, level
+        WITH pooled AS ({pooled(wanted)})
+        SELECT study_id, {POINT}, {POOLED}
         FROM roles AS role JOIN pooled USING (fingerprint)
         WHERE study_id IN (SELECT unnest($1::VARCHAR[])) ORDER BY study_id, role.position, pair, p
     """
@@ -90,7 +83,7 @@ def layer_overlaps(
     Columns: study_id, study, recipe, rounds, then those of `data.queries.overlaps`.
     """
     query = f"""
-        SELECT study_id, {_POINT}, pair, layer, count.position, p, intersection, top, size, expected
+        SELECT study_id, {POINT}, pair, layer, count.position, p, intersection, top, size, expected
         FROM roles AS role JOIN overlap_counts AS count USING (fingerprint)
         WHERE study_id IN (SELECT unnest($1::VARCHAR[])) AND p IN (SELECT unnest($2::DOUBLE[])) {_some(pairs)}
         ORDER BY study_id, role.position, pair, count.position, p
@@ -105,7 +98,7 @@ def retention(store: Store, study_ids: Sequence[str], ps: Sequence[float] | None
     sparsity (0), start ("dense"), epochs (T), epoch, p, ratio (NaN where no weight is among the largest p).
     """
     query = f"""
-        SELECT study_id, {_POINT}, stage.epochs, epoch, p, intersection / nullif(top, 0) AS ratio
+        SELECT study_id, {POINT}, stage.epochs, epoch, p, intersection / nullif(top, 0) AS ratio
         FROM roles AS role JOIN retention USING (fingerprint) JOIN stages AS stage USING (fingerprint)
         WHERE study_id IN (SELECT unnest($1::VARCHAR[])) AND role.start = 'dense'
             AND p IN (SELECT unnest($2::DOUBLE[]))
@@ -207,8 +200,8 @@ def _images(connection: duckdb.DuckDBPyConnection, study_ids: Sequence[str]) -> 
 def _rounds(connection: duckdb.DuckDBPyConnection, rows: pd.DataFrame) -> pd.Series:
     """Return for each row how its training came to its sparsity, where others of the same point and seed differ."""
     told = pd.Series([""] * len(rows), index=rows.index, dtype=object)
-    trainings = rows[[*_ROLE, "recipe", "fingerprint"]].drop_duplicates()
-    alike = trainings[trainings.duplicated([*_ROLE, "recipe"], keep=False)]
+    trainings = rows[[*ROLE, "recipe", "fingerprint"]].drop_duplicates()
+    alike = trainings[trainings.duplicated([*ROLE, "recipe"], keep=False)]
     if alike.empty:
         return told
     fingerprints = list(dict.fromkeys(alike["fingerprint"]))
@@ -222,6 +215,6 @@ def _rounds(connection: duckdb.DuckDBPyConnection, rows: pd.DataFrame) -> pd.Ser
     names = {f: f"rounds {', '.join(f'{percent_value(part):.12g}' for part in found[f] or [])} %" for f in fingerprints}
     alike = alike.assign(name=alike["fingerprint"].map(names))
     # Where even those agree, only the trainings themselves tell.
-    again = alike.duplicated([*_ROLE, "recipe", "name"], keep=False)
+    again = alike.duplicated([*ROLE, "recipe", "name"], keep=False)
     names |= {f: f"training {f[:8]}" for f in alike[again]["fingerprint"]}
     return rows["fingerprint"].map(names).fillna("").astype(object)

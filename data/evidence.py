@@ -7,10 +7,9 @@ from typing import Any
 import pandas as pd
 
 from data import queries
+from data.points import ROLE
 from data.store import Store
 from engine.claims.evidence import OverlapPoint, Point
-
-_POINT = ("dataset", "network", "learning_rate", "seed", "pruner", "sparsity", "start")
 
 
 def evidence(store: Store, study_id: str) -> tuple[list[Point], list[OverlapPoint]]:
@@ -29,13 +28,13 @@ def from_frames(
     compared with nothing. One that stands twice for the same counts once; one that stands for several, such as two
     pruners, counts once for each. A mask or level that a frame has no value for is None.
     """
-    of_point = (*_POINT, "test_accuracy", "fingerprint", "mask")
-    measured = _rows(accuracy, (*of_point, "support_moved"), _POINT)
+    of_point = (*ROLE, "test_accuracy", "fingerprint", "mask")
+    measured = _rows(accuracy, (*of_point, "support_moved"), ROLE)
     points = [replace(Point(*values), moved=None if pd.isna(moved) else moved) for *values, moved in measured]
     if diverged is not None:
         lost = diverged.assign(test_accuracy=math.nan, mask=None)
-        points += [Point(*values) for values in _rows(lost, of_point, _POINT)]
-    place = (*_POINT, "pair", "p")
+        points += [Point(*values) for values in _rows(lost, of_point, ROLE)]
+    place = (*ROLE, "pair", "p")
     return points, [OverlapPoint(*values) for values in _rows(pooled, (*place, "ratio", "level"), place)]
 
 

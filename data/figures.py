@@ -6,13 +6,9 @@ import pandas as pd
 import pyarrow as pa
 
 from data.frames import frame
+from data.points import MEASURED, POINT, POOLED, RESULTS, pooled
 from data.store import Store
 from engine.plan import Role
-
-_POINT = ", ".join(
-    f"role.{name}"
-    for name in ("fingerprint", "dataset", "network", "learning_rate", "seed", "pruner", "sparsity", "start")
-)
 
 
 def accuracy(store: Store, roles: Sequence[Role]) -> pd.DataFrame:
@@ -21,11 +17,8 @@ def accuracy(store: Store, roles: Sequence[Role]) -> pd.DataFrame:
     Columns are those of `data.queries.accuracy`.
     """
     query = f"""
-        SELECT {_POINT}, result.epochs, test_accuracy, test_loss, best_test_accuracy, best_test_loss,
-            best_epoch, result.sparsity AS measured_sparsity, mask,
-            support.moved / nullif(support.kept, 0) AS support_moved
-        FROM wanted AS role JOIN results AS result USING (fingerprint) JOIN stages AS stage USING (fingerprint)
-            LEFT JOIN supports AS support ON support.fingerprint = stage.parent
+        SELECT {POINT}, {MEASURED}
+        FROM wanted AS role {RESULTS}
         WHERE diverged IS NULL ORDER BY role.position
     """
     return _of_roles(store, roles, query)
@@ -34,7 +27,7 @@ def accuracy(store: Store, roles: Sequence[Role]) -> pd.DataFrame:
 def diverged(store: Store, roles: Sequence[Role]) -> pd.DataFrame:
     """Return a row for each role whose training diverged; columns as in `data.queries.diverged`."""
     query = f"""
-        SELECT {_POINT}, epochs, diverged FROM wanted AS role JOIN results USING (fingerprint)
+        SELECT {POINT}, epochs, diverged FROM wanted AS role JOIN results USING (fingerprint)
         WHERE diverged IS NOT NULL ORDER BY role.position
     """
     return _of_roles(store, roles, query)
@@ -42,16 +35,13 @@ def diverged(store: Store, roles: Sequence[Role]) -> pd.DataFrame:
 
 def pooled_overlaps(store: Store, roles: Sequence[Role], pairs: Sequence[str], ps: Sequence[float]) -> pd.DataFrame:
     """Return overlap ratios of roles whose training is done; columns as in `data.queries.pooled_overlaps`."""
+    wanted = """
+        fingerprint IN (SELECT fingerprint FROM wanted) AND pair IN (SELECT unnest($1::VARCHAR[]))
+        AND p IN (SELECT unnest($2::DOUBLE[]))
+    """
     query = f"""
-        WITH pooled AS (
-            SELECT fingerprint, pair, p, sum(intersection) / nullif(sum(top), 0) AS ratio, count(*)::INTEGER AS layers,
-                CASE WHEN count(expected) = count(*) THEN sum(expected) / nullif(sum(top), 0) END AS level
-            FROM overlap_counts
-            WHERE fingerprint IN (SELECT fingerprint FROM wanted) AND pair IN (SELECT unnest($1::VARCHAR[]))
-                AND p IN (SELECT unnest($2::DOUBLE[]))
-            GROUP BY fingerprint, pair, p
-        )
-        SELECT {_POINT}, pair, p, ratio, layers, p AS chance, level
+        WITH pooled AS ({pooled(wanted)})
+        SELECT {POINT}, {POOLED}
         FROM wanted AS role JOIN pooled USING (fingerprint) ORDER BY role.position, pair, p
     """
     return _of_roles(store, roles, query, list(pairs), list(ps))

@@ -13,6 +13,7 @@ import duckdb
 import pandas as pd
 
 from data.frames import frame as _frame
+from data.points import MEASURED, POINT, POOLED, RESULTS, pooled
 from data.store import Store
 from engine.spec import Study, read_study
 
@@ -50,12 +51,6 @@ _STUDIES = f"""
             AS finished_at
     FROM studies LEFT JOIN cancellations USING (study_id) JOIN progress USING (study_id)
 """
-
-# What a point of a chart stands for.
-_POINT = ", ".join(
-    f"role.{name}"
-    for name in ("fingerprint", "dataset", "network", "learning_rate", "seed", "pruner", "sparsity", "start")
-)
 
 
 # The pruner that a stage of ADMM is of; what stages lack in their JSON is as it was before they had it.
@@ -171,11 +166,8 @@ def accuracy(store: Store, study_id: str) -> pd.DataFrame:
     weights that one-shot pruning of theta_T would remove; NaN where there is none).
     """
     query = f"""
-        SELECT {_POINT}, result.epochs, test_accuracy, test_loss, best_test_accuracy, best_test_loss,
-            best_epoch, result.sparsity AS measured_sparsity, mask,
-            support.moved / nullif(support.kept, 0) AS support_moved
-        FROM roles AS role JOIN results AS result USING (fingerprint) JOIN stages AS stage USING (fingerprint)
-            LEFT JOIN supports AS support ON support.fingerprint = stage.parent
+        SELECT {POINT}, {MEASURED}
+        FROM roles AS role {RESULTS}
         WHERE study_id = $1 AND diverged IS NULL ORDER BY role.position
     """
     return _of_study(store, study_id, query)
@@ -188,7 +180,7 @@ def diverged(store: Store, study_id: str) -> pd.DataFrame:
     diverged (the epoch after which a loss was no longer finite, 0 where what the training is made from diverged).
     """
     query = f"""
-        SELECT {_POINT}, epochs, diverged FROM roles AS role JOIN results USING (fingerprint)
+        SELECT {POINT}, epochs, diverged FROM roles AS role JOIN results USING (fingerprint)
         WHERE study_id = $1 AND diverged IS NOT NULL ORDER BY role.position
     """
     return _of_study(store, study_id, query)
@@ -218,7 +210,7 @@ def overlaps(store: Store, study_id: str, pairs: Sequence[str] | None = None) ->
     layer in the network, from 0), p, intersection, top, size, expected (see `engine.counts.Count`; NaN where None).
     """
     query = f"""
-        SELECT {_POINT}, pair, layer, count.position, p, intersection, top, size, expected
+        SELECT {POINT}, pair, layer, count.position, p, intersection, top, size, expected
         FROM roles AS role JOIN overlap_counts AS count USING (fingerprint)
         WHERE study_id = $1 AND p IN (SELECT unnest($2::DOUBLE[])) {_some(pairs)}
         ORDER BY role.position, pair, count.position, p
@@ -233,16 +225,13 @@ def pooled_overlaps(store: Store, study_id: str, pairs: Sequence[str] | None = N
     layer holds a single weight of its top p), layers, chance (of independent weights: p), level (of the mask alone, for
     pairs of a pruned network and a dense one; NaN for other pairs, and where it is not recorded of all layers).
     """
+    wanted = f"""
+        fingerprint IN (SELECT fingerprint FROM roles WHERE study_id = $1)
+        AND p IN (SELECT unnest($2::DOUBLE[])) {_some(pairs)}
+    """
     query = f"""
-        WITH pooled AS (
-            SELECT fingerprint, pair, p, sum(intersection) / nullif(sum(top), 0) AS ratio, count(*)::INTEGER AS layers,
-                CASE WHEN count(expected) = count(*) THEN sum(expected) / nullif(sum(top), 0) END AS level
-            FROM overlap_counts
-            WHERE fingerprint IN (SELECT fingerprint FROM roles WHERE study_id = $1)
-                AND p IN (SELECT unnest($2::DOUBLE[])) {_some(pairs)}
-            GROUP BY fingerprint, pair, p
-        )
-        SELECT {_POINT}, pair, p, ratio, layers, p AS chance, level
+        WITH pooled AS ({pooled(wanted)})
+        SELECT {POINT}, {POOLED}
         FROM roles AS role JOIN pooled USING (fingerprint) WHERE study_id = $1 ORDER BY role.position, pair, p
     """
     return _overlaps(store, study_id, query, pairs)
