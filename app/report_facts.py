@@ -9,7 +9,7 @@ import pandas as pd
 from app import words
 from app.stages_table import stage_names
 from data.queries import StudyRecord
-from engine.plan import rounds_told
+from engine.plan import rounds_described
 from engine.recipe import Admm
 from engine.registry import PRUNERS
 
@@ -61,7 +61,7 @@ def general(record: StudyRecord, made: pd.DataFrame, total: int, now: datetime) 
         (f"Learning rate{'s' * (len(rates) > 1)}", words.numbers(rates)),
         ("Pruners", words.listing([words.pruner(name) for name in study.pruners]) or "none, dense networks only"),
         ("Sparsities", ", ".join(words.percent(value) for value in study.sparsities) or "none"),
-        *(("Rounds of iterative pruning", rounds) for rounds in rounds_told(study)),
+        *(("Rounds of iterative pruning", rounds) for rounds in rounds_described(study)),
         ("Starts", words.listing([words.start(name) for name in study.starts]) or "none"),
         (f"Seeds (n = {len(seeds)})", ", ".join(map(str, seeds))),
         ("Launched", moment(record.created_at)),

@@ -114,22 +114,22 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, default=100, help="simulated studies of each world, n and deviation")
     parser.add_argument("--world", nargs="+", choices=sorted(WORLDS), default=list(WORLDS))
     parser.add_argument("--json", type=Path, nargs="?", const=Path(), help="write a file, under results/ unless named")
-    given = parser.parse_args()
+    options = parser.parse_args()
     console = Console(width=150)
-    keys = [(name, seeds, deviation) for name in given.world for seeds in SEEDS for deviation in DEVIATIONS]
+    keys = [(name, seeds, deviation) for name in options.world for seeds in SEEDS for deviation in DEVIATIONS]
     begin = time.perf_counter()
     with ProcessPoolExecutor(os.cpu_count()) as pool:
-        done = pool.map(partial(simulate, repetitions=given.repetitions), keys)
+        done = pool.map(partial(simulate, repetitions=options.repetitions), keys)
         found = dict(track(done, "simulating", len(keys), console=Console(stderr=True)))
     seconds = time.perf_counter() - begin
     table = list(rows(found))
     met = show(table, console)
-    console.print(f"{given.repetitions} studies each, {seconds:.0f} s")
-    if given.json is not None:
+    console.print(f"{options.repetitions} studies each, {seconds:.0f} s")
+    if options.json is not None:
         day = f"{datetime.now(UTC):%Y-%m-%d}"
-        out = ROOT / "benchmarks" / "results" / f"verdicts-{day}.json" if given.json == Path() else given.json
+        out = ROOT / "benchmarks" / "results" / f"verdicts-{day}.json" if options.json == Path() else options.json
         command = " ".join(["python -m benchmarks.verdicts", *sys.argv[1:]])
-        about = {**stamp(command, ("numpy", "scipy")), "repetitions": given.repetitions, "seconds": round(seconds)}
+        about = {**stamp(command, ("numpy", "scipy")), "repetitions": options.repetitions, "seconds": round(seconds)}
         rounded = [{k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()} for row in table]
         out.write_text(
             json.dumps({**about, "rows": rounded}, indent=None, separators=(",", ":")) + "\n", encoding="utf-8"

@@ -13,7 +13,7 @@ from engine.code import CodeError
 from engine.fields import Start
 from engine.recipe import Admm, Frozen, Recipe
 from engine.registry import PRUNERS, Implementations, Scope
-from engine.rounds import pruned_to, told
+from engine.rounds import described, pruned_to
 from engine.spec import Study, StudyError
 
 # Part of every fingerprint: raise it when a change to the engine changes what equal settings give.
@@ -152,8 +152,8 @@ class Plan:
 
     @cached_property
     def rounds(self) -> tuple[str, ...]:
-        """What each round of the gradual pruners removes: see `rounds_told`."""
-        return rounds_told(self.study)
+        """What each round of the gradual pruners removes: see `rounds_described`."""
+        return rounds_described(self.study)
 
     @cached_property
     def children(self) -> dict[str, tuple[str, ...]]:
@@ -165,10 +165,10 @@ class Plan:
         return {fingerprint: tuple(children) for fingerprint, children in found.items()}
 
 
-def rounds_told(study: Study) -> tuple[str, ...]:
+def rounds_described(study: Study) -> tuple[str, ...]:
     """Return in words what each round of a study's gradual pruners removes, one text for each list of sparsities."""
     lists = (one.sparsities for one in study.products if any(PRUNERS[name].gradual for name in one.pruners))
-    return tuple(told(sparsities, study.round_rate) for sparsities in dict.fromkeys(lists))
+    return tuple(described(sparsities, study.round_rate) for sparsities in dict.fromkeys(lists))
 
 
 def plan(study: Study, identities: Mapping[str, str]) -> Plan:

@@ -125,7 +125,7 @@ def implementations(
         found.append(("score", identity(SCORES[score].function, SCORES[score].version)))
     if start is not None:
         found.append(("start", identity(STARTS[start].function, STARTS[start].version)))
-    return tuple((role, told) for role, told in found if told is not None)
+    return tuple((role, name) for role, name in found if name is not None)
 
 
 def load_added() -> None:

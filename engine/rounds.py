@@ -44,7 +44,7 @@ def removed(before: float, after: float) -> float:
     return (after - before) / (1 - before)
 
 
-def told(sparsities: Sequence[float], rate: float | None) -> str:
+def described(sparsities: Sequence[float], rate: float | None) -> str:
     """Return in words what each round removes.
 
     For example '38.6 % in 3 rounds of 15 %; 62.3 % in 3 rounds of 15 %', or without a rate 'one round each: 38.6 %

@@ -115,8 +115,8 @@ def winning(claim: str, case: Case) -> Iterator[Verdict]:
         states = [{"holds": yes, "fails": no}.get(part.outcome, "open") for part, (yes, no) in
                   zip(parts, (("there", "absent"), ("absent", "there")), strict=True)]  # fmt: skip
         whole = combine(claim, scope, parts, rule)
-        told = f"the winning property is {states[0]} at {rate_name(case.low)}, {states[1]} at {rate_name(case.high)}"
-        yield replace(whole, reason=f"{told}; {whole.reason}")
+        where = f"the winning property is {states[0]} at {rate_name(case.low)}, {states[1]} at {rate_name(case.high)}"
+        yield replace(whole, reason=f"{where}; {whole.reason}")
 
 
 class _Rate:
@@ -222,8 +222,8 @@ def rewinding(claim: str, case: Case) -> Iterator[Verdict]:
 
 
 def _order(claim: str, case: Case, pairs: Sequence[tuple[str, str]]) -> Iterator[Verdict]:
-    told = ", and ".join(f"{NAMES[one]} above {NAMES[other]}" for one, other in pairs)
-    rule = f"At the high rate {told}. Holds where both hold, fails where one fails; otherwise undecided."
+    order = ", and ".join(f"{NAMES[one]} above {NAMES[other]}" for one, other in pairs)
+    rule = f"At the high rate {order}. Holds where both hold, fails where one fails; otherwise undecided."
     for pruner, scope in by_pruner(case):
         if case.high is None:
             yield missing_rate(case, claim, scope, "points")

@@ -45,8 +45,8 @@ def across(
     A clear gap is above 0 at each, and above the margin on average: from three on without the largest, so that one
     sparsity alone never makes it. For the other rules each lies on the right side of the margin, and so does the mean.
     The chance that one of them makes the claim fail by luck is shared out among them all. absent: what to say where
-    nothing is compared. families: the number of such lists that the claim is made of. correlation: of
-    these differences, seed by seed. adjust: changes the verdict at one sparsity, by its name.
+    nothing is compared. families: the number of such lists that the claim is made of. correlation: of these
+    differences, seed by seed. adjust: changes the verdict at one sparsity, by its name.
     """
     found = estimated(compared, correlation)
     holds = together(question, list(found.values()), case.thresholds)
@@ -149,16 +149,16 @@ def _reason(
     effect = numbers(summary.unit, summary.effect, summary.low, summary.high, summary.n, summary.level)
     on_average = f"{question.what} is {effect}, mean over {over}" if summary.effect is not None else question.what
     shown = sum(part.outcome == "holds" for part in single)
-    told = f"shown {each.sentence()} at {'all' if shown == len(single) else f'{shown} of'} {len(single)} {kind}"
+    count = f"shown {each.sentence()} at {'all' if shown == len(single) else f'{shown} of'} {len(single)} {kind}"
     if outcome == "holds":
-        return f"{on_average}; {told}" + (f"; {note}" if note else "")
+        return f"{on_average}; {count}" + (f"; {note}" if note else "")
     place = decisive.scope[field]
     one = decisive.reason.removeprefix(f"{question.what} is ")
     if place.startswith("mean"):
         where = f"contradicted by the {place}" if outcome == "fails" else f"open for the {place}"
     else:
         where = f"contradicted at {place}" if outcome == "fails" else f"open at {place}"
-    return f"{on_average}; {told}; {where}: {one}"
+    return f"{on_average}; {count}; {where}: {one}"
 
 
 def rule_across(
@@ -171,14 +171,14 @@ def rule_across(
     one = "value of p" if field == "p" else "sparsity"
     if question.rule == "exceeds":
         most = f", the {one} of the largest left out" if count > 2 else ""
-        told = f"it is above 0 at every {one}, and its mean over them{most} is {question.sentence()}"
+        asked = f"it is above 0 at every {one}, and its mean over them{most} is {question.sentence()}"
     else:
-        told = f"it lies {question.sentence()} at every {one}, and so does its mean"
+        asked = f"it lies {question.sentence()} at every {one}, and so does its mean"
     usual = percent(level(question, thresholds))
     raised = f" ({usual} for one alone: that all lie within by chance is seldom enough)" * (holds != 1)
     return (
-        f"{capital(question.what)}: holds where {told}, each by its {shown} interval{raised}; fails where one of these "
-        f"is excluded, by an interval widened for their number (Bonferroni). {_fine_print(question, thresholds)}"
+        f"{capital(question.what)}: holds where {asked}, each by its {shown} interval{raised}; fails where one of "
+        f"these is excluded, by an interval widened for their number (Bonferroni). {_fine_print(question, thresholds)}"
     )
 
 

@@ -183,7 +183,7 @@ def rates(
 ) -> tuple[float | None, float | None]:
     """Return which of some learning rates are the low and the high one, each None where there is none; see `evaluate`.
 
-    low, high: given, they are these.
+    low, high: the rates that a caller chooses.
     """
     if low is None and high is None and len(found) == 1:
         return (None, found[0]) if found[0] >= ALONE_HIGH else (found[0], None)

@@ -63,12 +63,12 @@ def _untold(case: Case, rate: float, pruners: list[str]) -> str:
         return ""
     ends = set(reached(np.nanmean(gaps, axis=0), common, case.margin).tolist())
     if ends == {common[-1]}:
-        told = f"matches dense up to {sparsity_name(common[-1])}, the highest"
+        where = f"matches dense up to {sparsity_name(common[-1])}, the highest"
     elif max(ends) < common[0]:
-        told = f"does not match dense at {sparsity_name(common[0])}"
+        where = f"does not match dense at {sparsity_name(common[0])}"
     else:
         return ""
-    return f"under every pruner fine-tune {told}: these sparsities do not tell the pruners apart"
+    return f"under every pruner fine-tune {where}: these sparsities do not tell the pruners apart"
 
 
 def _compared(claim: str, case: Case, scope: Scope, rate: float, other: str, looks: int) -> Verdict:

@@ -139,23 +139,20 @@ def joined(parts: Sequence[Verdict], join: Join) -> Outcome:
     return next(outcome for outcome in order if outcome in outcomes)
 
 
-def combine(
-    claim: str, scope: Mapping[str, str], parts: Sequence[Verdict], rule: str, join: Join = "all", reason: str = ""
-) -> Verdict:
+def combine(claim: str, scope: Mapping[str, str], parts: Sequence[Verdict], rule: str, join: Join = "all") -> Verdict:
     """Return what parts say together: with join "all" it holds where all hold, with "any" where one holds.
 
     Its numbers are those of the part that decides: of those with the outcome of the whole, the one with the least room
-    where all must hold, with the most where any may. reason: in place of that part's.
+    where all must hold, with the most where any may.
     """
     outcome = joined(parts, join)
     alike = [part for part in parts if part.outcome == outcome]
     pick = min if join == "all" else max
     decisive = pick(alike, key=lambda part: (part.room, part.place))
-    if not reason:
-        where = beyond(decisive, scope)
-        reason = f"{where}: {decisive.reason}" if where else decisive.reason
-        if outcome == "holds" and join == "all" and len(parts) > 1:
-            reason = f"{'both' if len(parts) == 2 else f'all {len(parts)}'} parts hold; the closest, {reason}"
+    where = beyond(decisive, scope)
+    reason = f"{where}: {decisive.reason}" if where else decisive.reason
+    if outcome == "holds" and join == "all" and len(parts) > 1:
+        reason = f"{'both' if len(parts) == 2 else f'all {len(parts)}'} parts hold; the closest, {reason}"
     blocked = next((part.blocked for part in alike if part.blocked), "")
     return replace(
         decisive, claim=claim, scope=dict(scope), outcome=outcome, rule=rule, reason=reason, parts=tuple(parts),

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.rounds import TOLERANCE, between, pruned_to, removed, rounds, told
+from engine.rounds import TOLERANCE, between, described, pruned_to, removed, rounds
 
 PAPER = tuple(round(1 - 0.85**i + 1e-9, 3) for i in range(1, 13))
 NAMED = (0.386, 0.623, 0.803, 0.858)
@@ -73,12 +73,12 @@ def test_pruners_that_are_not_gradual_know_no_rounds() -> None:
 
 
 def test_what_each_round_removes_is_said() -> None:
-    assert told(NAMED, 0.15) == (
+    assert described(NAMED, 0.15) == (
         "38.6 % in 3 rounds of 15 %; 62.3 % in 3 rounds of 15 %; 80.3 % in 4 rounds of 15 %; 85.8 % in 2 rounds of 15 %"
     )
-    assert told(NAMED, None) == (
+    assert described(NAMED, None) == (
         "one round each: 38.6 % removes 38.6 % of what is left; 62.3 % removes 38.6 %; 80.3 % removes 47.7 %; "
         "85.8 % removes 27.9 %: the paper removes 15 %"
     )
-    assert "paper" not in told(PAPER, None)
-    assert told([0.3, 0.5], 0.15) == "30 % in 3 rounds of 11.2 %; 50 % in 3 rounds of 10.6 %"
+    assert "paper" not in described(PAPER, None)
+    assert described([0.3, 0.5], 0.15) == "30 % in 3 rounds of 11.2 %; 50 % in 3 rounds of 10.6 %"
