@@ -245,7 +245,7 @@ def truth(world: World, verdict: Verdict) -> bool:
         return [world.starts[start](rate, pruner, s) for s in SPARSITIES]
 
     def clear(gaps: Sequence[float], margin: float = margin) -> bool:
-        least = sorted(gaps)[:-1] if len(gaps) > 2 else gaps
+        least = sorted(gaps)[:-1] if len(gaps) > 1 else gaps
         return min(gaps) > 0 and sum(least) / len(least) > margin
 
     ticket, reinit = "winning_ticket", "reinit"

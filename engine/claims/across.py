@@ -42,8 +42,8 @@ def across(
 ) -> Verdict:
     """Return the verdict on differences at several sparsities, or values of p, each of which must bear the claim out.
 
-    A clear gap is above 0 at each, and above the margin on average: from three on without the largest, so that one
-    sparsity alone never makes it. For the other rules each lies on the right side of the margin, and so does the mean.
+    A clear gap is above 0 at each, and above the margin on average, without the largest, so that one sparsity alone
+    never makes it. For the other rules each lies on the right side of the margin, and so does the mean.
     The chance that one of them makes the claim fail by luck is shared out among them all. absent: what to say where
     nothing is compared. families: the number of such lists that the claim is made of. correlation: of these
     differences, seed by seed. adjust: changes the verdict at one sparsity, by its name.
@@ -101,9 +101,9 @@ def _mean_part(
     field: str,
     strictness: Strictness,
 ) -> Verdict:
-    """Return the verdict on the mean; of a clear gap without its largest, where there are three or more."""
+    """Return the verdict on the mean; of a clear gap without its largest."""
     gaps, name = dict(compared), f"mean over {len(compared)} {_kind(field)}"
-    if question.rule == "exceeds" and len(found) > 2:
+    if question.rule == "exceeds" and len(found) > 1:
         largest = max(found, key=lambda place: found[place].mean)
         del gaps[largest]
         name = f"mean without {largest}"
@@ -170,8 +170,10 @@ def rule_across(
         return f"{answer(question, thresholds)} {_fine_print(question, thresholds)}"
     one = "value of p" if field == "p" else "sparsity"
     if question.rule == "exceeds":
-        most = f", the {one} of the largest left out" if count > 2 else ""
-        asked = f"it is above 0 at every {one}, and its mean over them{most} is {question.sentence()}"
+        asked = (
+            f"it is above 0 at every {one}, and its mean over them, the {one} of the largest left out, is "
+            f"{question.sentence()}"
+        )
     else:
         asked = f"it lies {question.sentence()} at every {one}, and so does its mean"
     usual = percent(level(question, thresholds))

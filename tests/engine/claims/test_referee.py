@@ -45,6 +45,13 @@ def test_one_sparsity_never_carries_all_others() -> None:
     assert outcome("A1", gaps([0.3] * 11 + [8.0], [0.0] * 12, noise=0.02)) == "fails"
 
 
+def test_one_of_two_sparsities_does_not_carry_the_other() -> None:
+    two = [p for p in gaps([0.3] * 11 + [8.0], [0.0] * 12, noise=0.02) if p.sparsity in (0.0, *TWELVE[-2:])]
+    assert outcome("A1", two) == "fails"
+    clear = [p for p in gaps([2.0] * 11 + [8.0], [0.0] * 12, noise=0.02) if p.sparsity in (0.0, *TWELVE[-2:])]
+    assert outcome("A1", clear) == "holds"
+
+
 def test_a_fall_at_the_highest_sparsities_alone_is_a_fall() -> None:
     points = made_points(world(0.1, finetune=0.5), noise=0.2, sparsities=TWELVE)
     fallen = [
