@@ -10,7 +10,7 @@ import pandas as pd
 from app import inline, measured, words
 from app.palette import NEUTRAL, STARTS
 from app.scales import PERCENT, colour, dash, removed, shape
-from app.spread import SPREADS, Spread, describe, summarise
+from app.spread import SPREADS, Spread, described, summarise
 
 Measure = Literal["test_accuracy", "best_test_accuracy"]
 
@@ -97,7 +97,7 @@ def chart(panel: Panel, measure: Measure, spread: Spread, y: tuple[float, float]
     sparsities = tuple(sorted(lines["removed"].unique()))
     pad = 3.0
     span = (min(sparsities) - pad, max(sparsities) + pad) if sparsities else (0.0, 100.0)
-    dense = panel.dense.assign(told=_told(panel.dense, spread), left=span[0], right=span[1])
+    dense = panel.dense.assign(told=_with_notes(panel.dense, spread), left=span[0], right=span[1])
     rows = {_LINES: lines, _DENSE: dense[["mean", "low", "high", "n", "told", "left", "right"]]}
     return inline.filled(_panel, (sparsities, span, not dense.empty, measure, spread, y), rows)
 
@@ -149,16 +149,15 @@ def _labelled(lines: pd.DataFrame, spread: Spread) -> pd.DataFrame:
         removed=removed(lines["sparsity"]),
         name=lines["start"].map(words.start),
         symbol=lines["start"].map(lambda start: STARTS[start].symbol),
-        told=_told(lines, spread),
+        told=_with_notes(lines, spread),
     )
     return frame[["name", "symbol", "removed", "mean", "low", "high", "n", "told"]]
 
 
-def _told(rows: pd.DataFrame, spread: Spread, unit: str = "") -> list[str]:
-    values = rows[["mean", "low", "high", "n"]].itertuples(index=False)
-    told = [describe(mean, low, high, n, spread, unit=unit) for mean, low, high, n in values]
+def _with_notes(rows: pd.DataFrame, spread: Spread, unit: str = "") -> list[str]:
     notes = rows["note"] if "note" in rows.columns else [""] * len(rows)
-    return [f"{text}, {note}" if note else text for text, note in zip(told, notes, strict=True)]
+    texts = zip(described(rows, spread, unit=unit), notes, strict=True)
+    return [f"{text}, {note}" if note else text for text, note in texts]
 
 
 def _notes(points: pd.DataFrame, rows: pd.DataFrame, keys: Sequence[str]) -> list[str]:
@@ -171,7 +170,7 @@ def dense_words(panel: Panel, spread: Spread) -> str:
     """Return a panel's dense baseline with its spread and n, for the line under its title."""
     if panel.dense.empty:
         return "dense baseline not finished yet"
-    return f"dense baseline {_told(panel.dense, spread, ' %')[0]}"
+    return f"dense baseline {_with_notes(panel.dense, spread, ' %')[0]}"
 
 
 def _baseline(spread: Spread) -> list[alt.Chart]:
@@ -207,7 +206,7 @@ def table(accuracy: pd.DataFrame, measure: Measure) -> pd.DataFrame:
     keys = ["learning_rate", "pruner", "sparsity"]
     points = summarise(accuracy, measure, [*keys, "start"], "sd")
     points["note"] = _notes(points, accuracy, [*keys, "start"])
-    points["cell"] = _told(points, "sd")
+    points["cell"] = _with_notes(points, "sd")
     dense = points[points["start"] == "dense"].set_index("learning_rate")["cell"]
     pruned = points[points["start"] != "dense"]
     wide = pruned.pivot(index=keys, columns="start", values="cell").reset_index()
@@ -229,4 +228,4 @@ def dense_table(accuracy: pd.DataFrame, measure: Measure) -> pd.DataFrame:
     """Return the dense baselines as people read them: mean ± standard deviation in percent with n, by learning rate."""
     points = summarise(accuracy[accuracy["start"] == "dense"], measure, ["learning_rate"], "sd")
     rates = points["learning_rate"].map(words.number)
-    return pd.DataFrame({"learning rate": rates, STARTS["dense"].name: _told(points, "sd")})
+    return pd.DataFrame({"learning rate": rates, STARTS["dense"].name: _with_notes(points, "sd")})

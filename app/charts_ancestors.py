@@ -10,7 +10,7 @@ from app.charts_accuracy import Layers, told_title
 from app.charts_overlap import CHANCE
 from app.palette import Look, series
 from app.scales import colour, dash, shape
-from app.spread import Spread, describe, summarise
+from app.spread import Spread, described, summarise
 from engine.results import AGAINST_DENSE
 
 HEIGHT = 260
@@ -63,8 +63,8 @@ def chart(pooled: pd.DataFrame, p: float, spread: Spread) -> inline.Spec:
     of_levels = {pair: look.name for pair, look in level_looks().items()}
     lines = _points(rows, "ratio", names, spread)
     levels = _points(rows.dropna(subset=["level"]), "level", of_levels, spread)
-    told = levels.set_index(["pair", "removed"])["told"]
-    lines["level"] = [told.get(key, NOT_RECORDED) for key in zip(lines["pair"], lines["removed"], strict=True)]
+    texts = levels.set_index(["pair", "removed"])["told"]
+    lines["level"] = [texts.get(key, NOT_RECORDED) for key in zip(lines["pair"], lines["removed"], strict=True)]
     sparsities = tuple(sorted(lines["removed"].unique()))
     return inline.filled(
         _panel,
@@ -80,7 +80,7 @@ def _points(rows: pd.DataFrame, value: str, names: dict[str, str], spread: Sprea
     frame = summarise(rows, value, ["pair", "sparsity"], spread)
     frame["name"] = frame["pair"].map(names)
     frame["removed"] = (100 * frame["sparsity"]).round(4)
-    frame["told"] = _told(frame, spread)
+    frame["told"] = described(frame, spread)
     return frame
 
 
@@ -159,7 +159,7 @@ def table(pooled: pd.DataFrame, p: float) -> pd.DataFrame:
 
 def _wide(rows: pd.DataFrame, value: str, keys: list[str]) -> pd.DataFrame:
     points = summarise(rows, value, [*keys, "pair"], "sd")
-    points["told"] = [told if n else "" for told, n in zip(_told(points, "sd"), points["n"], strict=True)]
+    points["told"] = [text if n else "" for text, n in zip(described(points, "sd"), points["n"], strict=True)]
     wide = points.pivot(index=keys, columns="pair", values="told").reindex(columns=list(AGAINST_DENSE))
     return wide.fillna("").reset_index()
 
@@ -178,8 +178,3 @@ def missing(pooled: pd.DataFrame) -> str:
     if not lacking:
         return ""
     return f"The level of the mask alone is not recorded for {lacking} of {networks}, which an older version measured."
-
-
-def _told(points: pd.DataFrame, spread: Spread) -> list[str]:
-    values = points[["mean", "low", "high", "n"]].itertuples(index=False)
-    return [describe(mean, low, high, n, spread) for mean, low, high, n in values]

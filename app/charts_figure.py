@@ -11,7 +11,7 @@ from app.charts_accuracy import HEIGHT, Layers, told_title
 from app.charts_overlap import CHANCE, rate_looks
 from app.palette import BAR, NEUTRAL, STARTS, Look, series
 from app.scales import PERCENT, colour, dash, removed, shape
-from app.spread import SPREADS, Spread, describe, summarise
+from app.spread import SPREADS, Spread, described, summarise
 from engine.paper import Panel, Reported
 from engine.shown import percent_value
 
@@ -129,7 +129,7 @@ def _by_pruner(rows: pd.DataFrame, panel: Panel, spread: Spread, y: tuple[float,
     frame = summarise(rows[rows["start"] != "dense"], "test_accuracy", ["pruner", "start", "sparsity"], spread)
     frame["name"] = [own[pruner, start].name for pruner, start in zip(frame["pruner"], frame["start"], strict=True)]
     frame["removed"] = removed(frame["sparsity"])
-    frame["told"] = _told(frame, spread)
+    frame["told"] = described(frame, spread)
     span = (100 * panel.sparsities[0] - 3, 100 * panel.sparsities[-1] + 3)
     ticks = [percent_value(sparsity) for sparsity in panel.sparsities]
     base = alt.Chart(frame[["name", "removed", "mean", "low", "high", "n", "told"]]).encode(
@@ -213,7 +213,7 @@ def start_overlap(pooled: pd.DataFrame, panel: Panel, spread: Spread) -> Layers:
 def _bars(
     frame: pd.DataFrame, names: Mapping[str, Look], groups: Sequence[str], across: str, up: str, spread: Spread
 ) -> Layers:
-    frame["told"] = _told(frame, spread)
+    frame["told"] = described(frame, spread)
     order = list(names)
     base = alt.Chart(frame[["name", "group", "mean", "low", "high", "n", "told", "chance"]]).encode(
         x=alt.X("group:N", sort=list(groups), scale=alt.Scale(domain=list(groups)), title=across,
@@ -239,8 +239,3 @@ def _bars(
     ]
     bars = base.mark_bar(opacity=0.75).encode(y=axis, color=colour(names), tooltip=tooltip)
     return alt.layer(bars, *lines, height=HEIGHT)
-
-
-def _told(rows: pd.DataFrame, spread: Spread) -> list[str]:
-    values = rows[["mean", "low", "high", "n"]].itertuples(index=False)
-    return [describe(mean, low, high, n, spread) for mean, low, high, n in values]

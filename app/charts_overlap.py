@@ -10,7 +10,7 @@ from app import inline, words
 from app.charts_accuracy import Layers, told_title
 from app.palette import NEUTRAL, STARTS, Look, series
 from app.scales import PERCENT, colour, dash, removed, shape
-from app.spread import Spread, describe, summarise
+from app.spread import Spread, described, summarise
 
 HEIGHT = 300
 # Pixels per layer of the heat map, and for the axis below it.
@@ -44,7 +44,8 @@ def retention(pooled: pd.DataFrame, rates: Sequence[float], spread: Spread) -> L
     that a colour stays with its rate while results come in.
     """
     rows = pooled[pooled["pair"] == "initial_pretrained"]
-    frame = _told(summarise(rows, "ratio", ["learning_rate", "p"], spread), spread)
+    frame = summarise(rows, "ratio", ["learning_rate", "p"], spread)
+    frame["told"] = described(frame, spread)
     frame["name"] = [f"learning rate {words.number(rate)}" for rate in frame["learning_rate"]]
     looks = rate_looks(rates)
     furthest = min(1.0, float(frame["p"].max()) + 0.03) if len(frame) else 1.0
@@ -79,7 +80,8 @@ def starts(pooled: pd.DataFrame, p: float, spread: Spread) -> inline.Spec:
     pooled: rows of one dataset, network, learning rate and pruner. Ranked are the kept weights only; chance is p.
     """
     rows = pooled[pooled["pair"].isin(_COMPARED) & (pooled["p"].round(4) == round(p, 4))]
-    frame = _told(summarise(rows, "ratio", ["pair", "sparsity"], spread), spread)
+    frame = summarise(rows, "ratio", ["pair", "sparsity"], spread)
+    frame["told"] = described(frame, spread)
     frame["name"] = [STARTS[_COMPARED[pair]].name for pair in frame["pair"]]
     frame["symbol"] = [STARTS[_COMPARED[pair]].symbol for pair in frame["pair"]]
     frame["removed"] = removed(frame["sparsity"])
@@ -125,7 +127,7 @@ def layer_map(layers: pd.DataFrame, across: Across) -> Layers:
     """
     rows = layers.assign(ratio=layers["intersection"] / layers["top"].where(layers["top"] > 0))
     frame = summarise(rows, "ratio", ["position", "layer", across], "sd").dropna(subset=["mean"])
-    frame["told"] = _told(frame, "sd")["told"]
+    frame["told"] = described(frame, "sd")
     frame["column"] = frame[across].map(words.number)
     sizes = rows.groupby("layer")["size"].first()
     frame["size"] = frame["layer"].map(sizes)
@@ -166,7 +168,8 @@ def layer_map(layers: pd.DataFrame, across: Across) -> Layers:
 def retention_table(pooled: pd.DataFrame, p: float) -> pd.DataFrame:
     """Return R_p(θ₀, θ_T) at one p by learning rate as people read it: mean ± standard deviation, n, chance."""
     rows = pooled[(pooled["pair"] == "initial_pretrained") & (pooled["p"].round(4) == round(p, 4))]
-    points = _told(summarise(rows, "ratio", ["learning_rate"], "sd"), "sd")
+    points = summarise(rows, "ratio", ["learning_rate"], "sd")
+    points["told"] = described(points, "sd")
     rates = points["learning_rate"].map(words.number)
     return pd.DataFrame({"learning rate": rates, "overlap ratio": points["told"], "chance": f"{p:.2f}"})
 
@@ -183,11 +186,6 @@ def numbers(pooled: pd.DataFrame) -> pd.DataFrame:
     levels = summarise(pooled, "level", keys, "sd")
     points["level_mean"], points["level_n"] = levels["mean"], levels["n"]
     return points.rename(columns={"mean": "overlap_mean", "sd": "overlap_sd"})
-
-
-def _told(points: pd.DataFrame, spread: Spread) -> pd.DataFrame:
-    values = points[["mean", "low", "high", "n"]].itertuples(index=False)
-    return points.assign(told=[describe(mean, low, high, n, spread) for mean, low, high, n in values])
 
 
 def _ratio_axis(title: str) -> alt.Y:

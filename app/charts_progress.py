@@ -9,7 +9,7 @@ from app import words
 from app.charts_accuracy import Layers
 from app.palette import Look
 from app.scales import PERCENT, colour, removed
-from app.spread import describe, summarise
+from app.spread import described, summarise
 from engine.registry import PRUNERS
 
 HEIGHT = 250
@@ -68,10 +68,7 @@ def residuals(rows: pd.DataFrame, looks: dict[str, Look]) -> Layers:
         name=[f"learning rate {words.number(rate)}" for rate in frame["learning_rate"]],
         removed=removed(frame["sparsity"]),
         pruner=frame["pruner"].map(words.pruner),
-        told=[
-            describe(mean, low, high, n, "sd", digits=4)
-            for mean, low, high, n in frame[["mean", "low", "high", "n"]].itertuples(index=False)
-        ],
+        told=described(frame, "sd", digits=4),
     )
     base = alt.Chart(frame[["name", "pruner", "removed", "round", "mean", "n", "told"]]).encode(
         x=alt.X("round:Q", title="round of ADMM", axis=alt.Axis(format="d", tickMinStep=1, tickCount=6, grid=False)),

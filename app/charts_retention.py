@@ -10,7 +10,7 @@ from app.charts_accuracy import Layers, told_title
 from app.charts_overlap import CHANCE, HEIGHT, rate_looks
 from app.compare_state import Time
 from app.scales import colour, dash, shape
-from app.spread import Spread, describe, summarise
+from app.spread import Spread, described, summarise
 
 
 def over_time(rows: pd.DataFrame, rates: Sequence[float], p: float, spread: Spread, time: Time) -> Layers:
@@ -25,8 +25,7 @@ def over_time(rows: pd.DataFrame, rates: Sequence[float], p: float, spread: Spre
         # A logarithm has no place for the moment before the first epoch, where the overlap is 1.
         frame = frame[frame["epoch"] > 0]
     frame["name"] = [f"learning rate {words.number(rate)}" for rate in frame["learning_rate"]]
-    values = frame[["mean", "low", "high", "n"]].itertuples(index=False)
-    frame["told"] = [describe(mean, low, high, n, spread) for mean, low, high, n in values]
+    frame["told"] = described(frame, spread)
     looks = rate_looks(rates)
     last = float(frame["epoch"].max()) if len(frame) else 1.0
     first = float(frame["epoch"].min()) if len(frame) and time == "log" else 0.0

@@ -10,7 +10,7 @@ from app.charts_accuracy import MEASURES, Layers, Measure, told_title
 from app.charts_overlap import CHANCE
 from app.palette import NEUTRAL, STARTS, Look
 from app.scales import colour, dash, shape
-from app.spread import SPREADS, Spread, describe, summarise
+from app.spread import SPREADS, Spread, described, summarise
 
 TALL, SHORT = 240, 160
 # Pixels of every panel's axis of values, so that the panels stand flush.
@@ -46,11 +46,6 @@ def _y(title: str, label: str, **scale: Any) -> alt.Y:
     )
 
 
-def _told(frame: pd.DataFrame, spread: Spread) -> pd.DataFrame:
-    values = frame[["mean", "low", "high", "n"]].itertuples(index=False)
-    return frame.assign(told=[describe(mean, low, high, n, spread) for mean, low, high, n in values])
-
-
 def _tooltip(several: bool, first: list[alt.Tooltip], what: str, spread: Spread, n: str = "seeds (n)") -> list[Any]:
     return [
         *first,
@@ -68,7 +63,8 @@ def accuracy(
 
     rows: accuracies of one pruner and sparsity and of dense networks, with rest, a key of rests.
     """
-    frame = _told(summarise(rows, measure, ["start", *BY], spread), spread)
+    frame = summarise(rows, measure, ["start", *BY], spread)
+    frame["told"] = described(frame, spread)
     frame["name"] = frame["start"].map(words.start)
     looks = {look.name: look for look in STARTS.values()}
     style = (rests, "rest") if len(rests) > 1 else (looks, "name")
@@ -137,7 +133,8 @@ def _single(
     last: bool,
     n: str = "seeds (n)",
 ) -> Layers:
-    frame = _told(summarise(rows, value, BY, spread), spread)
+    frame = summarise(rows, value, BY, spread)
+    frame["told"] = described(frame, spread)
     base = alt.Chart(frame[[*BY, "mean", "low", "high", "n", "told"]]).encode(x=_x(rates, last), detail="rest:N")
     line = base.mark_line(strokeWidth=2, color=INK)
     marks = base.mark_point(size=60, filled=True, opacity=1, color=INK)

@@ -15,7 +15,7 @@ from app import words
 from app.charts_overlap import rate_looks
 from app.compare_state import CompareState, Field
 from app.palette import NEUTRAL, STARTS, Look, series
-from app.spread import Spread, describe, summarise
+from app.spread import Spread, described, summarise
 from data.comparison import once
 from data.datasets import FOLDER
 
@@ -191,8 +191,7 @@ def _named(
         STARTS["dense"].name if by in _OF_PRUNED and is_dense.any() else [label(by, value) for value in found[by]]
     )
     columns["rest"] = [" · ".join(parts) for parts in zip(*rests, strict=True)] if rests else ""
-    values = found[["mean", "low", "high", "n"]].itertuples(index=False)
-    columns["told"] = [describe(mean, low, high, n, spread) for mean, low, high, n in values]
+    columns["told"] = described(found, spread)
     for field, text in texts.items():
         columns[field] = text
     return columns

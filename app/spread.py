@@ -59,3 +59,9 @@ def describe(mean: float, low: float, high: float, n: int, spread: Spread, digit
     elif n > 1:
         told += f" ± {high - mean:.{digits}f}"
     return f"{told}{unit} (n = {n})"
+
+
+def described(points: pd.DataFrame, spread: Spread, digits: int = 2, unit: str = "") -> list[str]:
+    """Return each row of `summarise` in words."""
+    values = points[["mean", "low", "high", "n"]].itertuples(index=False)
+    return [describe(mean, low, high, n, spread, digits, unit) for mean, low, high, n in values]
