@@ -79,9 +79,9 @@ def _table(found: pd.DataFrame) -> None:
 
 
 def _measured(row: Any) -> str:
-    told = words.percent(row.measured_sparsity)
+    percent = words.percent(row.measured_sparsity)
     departs = row.start != "dense" and measured.departs(row.dataset, row.network, row.sparsity, row.measured_sparsity)
-    return f"{told}, not {words.percent(row.sparsity)}" if departs else told
+    return f"{percent}, not {words.percent(row.sparsity)}" if departs else percent
 
 
 def _curves(state: CompareState, found: pd.DataFrame, marker: Marker) -> None:

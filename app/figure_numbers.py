@@ -132,13 +132,13 @@ def against_the_mask(figure: Figure, p: float, sparsity: float) -> str:
     """Return in sentences what stated overlaps with the trained dense weights are to be compared with."""
     stated = [number.value for number in paper.reported(figure) if number.quantity == "finetuned_pretrained"]
     alone, chance = words.percent(p / (1 - sparsity)), words.percent(p)
-    told = (
+    text = (
         f"{EXPLAINED} At p = {chance} and {words.percent(sparsity)} sparsity, a mask that keeps the largest of "
         f"$\\theta_T$ gives {alone} by itself, where independent weights give {chance}."
     )
     if stated:
-        told += f" The paper's {min(stated):.0f} to {max(stated):.0f} % are to be compared with {alone}, not {chance}."
-    return told
+        text += f" The paper's {min(stated):.0f} to {max(stated):.0f} % are to be compared with {alone}, not {chance}."
+    return text
 
 
 def _level(found: list[float] | None) -> str:

@@ -40,8 +40,8 @@ def plan_numbers(found: Outlook, key: str = "plan_numbers") -> None:
         )
     kinds = [f"{count:,} {_KINDS.get(kind, kind)}" for kind, count in found.by_kind.items()]
     st.caption(f"{words.listing(kinds)} · on {words.plural(found.workers, 'worker')}")
-    for told in found.rounds:
-        st.caption(f"Iterative pruning: {words.plain(told)}")
+    for sentence in found.rounds:
+        st.caption(f"Iterative pruning: {words.plain(sentence)}")
 
 
 def warnings(found: Sequence[Finding]) -> None:

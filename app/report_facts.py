@@ -112,8 +112,8 @@ def _admm(settings: Admm, constant: bool) -> str:
         return "automatic" if value is None else words.number(value)
 
     growing = f"from {rho(settings.rho_start)} to {rho(settings.rho_end)}, growing by a constant factor per round"
-    told = rho(settings.rho) if constant else growing
-    return f"{settings.rounds} rounds of {settings.period} epochs, rho {told}"
+    in_words = rho(settings.rho) if constant else growing
+    return f"{settings.rounds} rounds of {settings.period} epochs, rho {in_words}"
 
 
 def failures(stages: pd.DataFrame) -> tuple[Facts, int]:

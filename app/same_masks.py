@@ -37,8 +37,8 @@ def sentences(accuracy: pd.DataFrame) -> list[str]:
         where += [f"learning rate {words.number(float(str(rate)))}"] * several["learning_rate"]
         merged.setdefault((pruners, tuple(where), runs(of_seeds)), []).append(float(str(sparsity)))
     return [
-        _sentence(pruners, sparsities, where, told)  # type: ignore[arg-type]
-        for (pruners, where, told), sparsities in merged.items()
+        _sentence(pruners, sparsities, where, seeds_text)  # type: ignore[arg-type]
+        for (pruners, where, seeds_text), sparsities in merged.items()
     ]
 
 
@@ -57,5 +57,5 @@ def runs(seeds: Iterable[int]) -> str:
             spans[-1][1] = seed
         else:
             spans.append([seed, seed])
-    told = ", ".join(f"{first}" if first == last else f"{first}-{last}" for first, last in spans)
-    return f"seed{'s' * (len(ordered) > 1)} {told}"
+    ranges = ", ".join(f"{first}" if first == last else f"{first}-{last}" for first, last in spans)
+    return f"seed{'s' * (len(ordered) > 1)} {ranges}"

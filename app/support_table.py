@@ -5,7 +5,7 @@ import pandas as pd
 from app import words
 from app.spread import describe, summarise
 
-# What is told of it wherever it stands.
+# Every page and report that shows the table explains it in these words.
 ABOUT = (
     "Support moved: of the weights that ADMM's mask keeps, those that one-shot pruning of θ_T to the same sparsity "
     "would remove. The residual falls whether or not the support moves, so it takes both. Accuracies are on the test "

@@ -25,7 +25,7 @@ def apply(connection: duckdb.DuckDBPyConnection, events: Sequence[Parsed]) -> No
     """Write events within the transaction that the connection is in.
 
     Studies, stages and roles are written once and never change; so are results, with their overlaps and residuals,
-    except that what a result lacks may be filled in. A study that was deleted stays so, whatever else is told of it.
+    except that what a result lacks may be filled in. A study that was deleted stays so, whatever comes later.
     """
     gone = deletion.deleted(connection)
     _launches(connection, [event for event in events if isinstance(event, Launched) and event.study_id not in gone])

@@ -67,8 +67,8 @@ def plan_table(name: str, preview: "Preview", one_by_one: int | None = None) -> 
 
 def say_rounds(console: Console, preview: "Preview") -> None:
     """Print what each round of iterative pruning removes."""
-    for told in preview.plan.rounds:
-        console.print(f"iterative pruning: {escape(told)}", soft_wrap=True, highlight=False)
+    for sentence in preview.plan.rounds:
+        console.print(f"iterative pruning: {escape(sentence)}", soft_wrap=True, highlight=False)
 
 
 def say_warnings(console: Console, warnings: Iterable["Finding"]) -> None:
@@ -142,8 +142,8 @@ def study_tables(store: Store, study_id: str) -> list[Table | str]:
     for row in stages[stages["state"] == "failed"].to_dict("records"):
         reason = str(row["error"] or "no reason was recorded").strip().splitlines()[0]
         shown.append(f"[red]failed[/red] {_describe(row)}: {escape(reason)}")
-    if told := in_words(divergences(store, [study_id])):
-        shown.append(f"[yellow]diverged[/yellow] {escape(told)}")
+    if sentence := in_words(divergences(store, [study_id])):
+        shown.append(f"[yellow]diverged[/yellow] {escape(sentence)}")
     return shown
 
 

@@ -48,12 +48,12 @@ def furthest(claim: str, case: Case) -> Iterator[Verdict]:
         return
     parts = [_compared(claim, case, scope, rate, other, len(others)) for other in others]
     verdict = combine(claim, scope, parts, rule)
-    if same := _untold(case, rate, trained):
+    if same := _indistinct(case, rate, trained):
         verdict = replace(verdict, outcome="undecided", reason=same, blocked=same)
     yield verdict
 
 
-def _untold(case: Case, rate: float, pruners: list[str]) -> str:
+def _indistinct(case: Case, rate: float, pruners: list[str]) -> str:
     """Return in words that all pruners reach equally far, to none or to the last sparsity; empty where they do not."""
     common = sorted(set.intersection(*(_finetuned(case, name, rate) for name in pruners)))
     if not common:

@@ -26,9 +26,9 @@ def check(found: dict, works: list[int], repetitions: int) -> None:
 
 
 def test_planning_counts_the_stages_of_all_figures(home: Path) -> None:
-    told: list[int] = []
-    check(growth.measure("planning", CPU, 2, (1, 2), lambda: told.append(1)), [943, 2 * 943], 2)
-    assert len(told) == 4
+    calls: list[int] = []
+    check(growth.measure("planning", CPU, 2, (1, 2), lambda: calls.append(1)), [943, 2 * 943], 2)
+    assert len(calls) == 4
     assert not home.exists()
 
 

@@ -218,7 +218,7 @@ def test_true_claims_hold_at_the_papers_own_effects_and_design() -> None:
 
 def test_the_truth_of_a_world_is_that_of_its_means() -> None:
     verdicts = evaluate(made_points(sparsities=TWELVE), made_overlaps({0.01: 0.5, 0.1: 0.01}))
-    told = {v.claim: truth(WORLDS["paper"], v) for v in verdicts if v.claim != "C1"}
-    assert all(told.values())
+    true = {v.claim: truth(WORLDS["paper"], v) for v in verdicts if v.claim != "C1"}
+    assert all(true.values())
     assert not truth(WORLDS["mask_only"], next(v for v in verdicts if v.claim == "F1"))
     assert not truth(WORLDS["equal_rates"], next(v for v in verdicts if v.claim == "A4"))
