@@ -1,15 +1,19 @@
 """Datasets by name: what they are, and how to tell their content apart; `data.loading` reads them.
 
-To add one, write a function that returns an `engine.dataset.Dataset` and give it a line in DATASETS. What reads images
-imports PyTorch in that function: names and shapes are asked for where nothing is trained, and need not wait for it.
+To add one, write a function that returns an `engine.dataset.Dataset` and give it a line in DATASETS.
 """
 
+import hashlib
+from collections.abc import Callable
 from pathlib import Path
+from pkgutil import resolve_name
 
 from data import cifar, digits, folder
 from data.artifacts import FINGERPRINT
-from data.sources import DatasetError, Source
+from data.sources import DatasetError, Progress, Source
+from engine import code
 from engine.cost import Shape
+from engine.dataset import Dataset
 
 __all__ = ["DATASETS", "FOLDER", "DatasetError", "absolute", "identity", "shape"]
 
@@ -22,22 +26,25 @@ DATASETS: dict[str, Source] = {
         description="1,797 handwritten digits of 8 x 8 grey pixels (UCI, with scikit-learn); no download",
         identity=digits.CONTENT,
         shape=Shape(channels=1, image_size=8, classes=10, train=1437, test=360),
-        read=digits.read,
+        read="data.digits:read",
         bundled=True,
+        version=1,
     ),
     "cifar10": Source(
         title="CIFAR-10",
         description="60,000 photographs of 32 x 32 colour pixels in 10 classes; 170 MB download",
         identity=cifar.identity("c58f30108f718f92721af3b95e74349a"),
         shape=Shape(channels=3, image_size=32, classes=10, train=50_000, test=10_000),
-        read=cifar.read_cifar10,
+        read="data.cifar:read_cifar10",
+        version=1,
     ),
     "cifar100": Source(
         title="CIFAR-100",
         description="60,000 photographs of 32 x 32 colour pixels in 100 classes; 169 MB download",
         identity=cifar.identity("eb9058c3a382ffc7106e4002c42a8d85"),
         shape=Shape(channels=3, image_size=32, classes=100, train=50_000, test=10_000),
-        read=cifar.read_cifar100,
+        read="data.cifar:read_cifar100",
+        version=1,
     ),
 }
 
@@ -46,11 +53,46 @@ def identity(name: str, home: Path) -> str:
     """Return 32 hex digits that change whenever the dataset's images, names or classes do.
 
     name: a key of DATASETS, or folder:<path>. home: `Settings.home`. Reads the files of a folder once, and afterwards
-    only their sizes and times. DatasetError for a name that is unknown or a folder that is not laid out as it should.
+    only their sizes and times. DatasetError for a name that is unknown, a folder that is not laid out as it should, or
+    code of an added dataset that cannot be read.
     """
     if name.startswith(FOLDER):
         return folder.identity(listing(name), kept_in(home))
-    return source(name).identity
+    return _identity(source(name), code.identity)
+
+
+def reader(name: str, content: str) -> Callable[[Path, Progress], Dataset]:
+    """Return the function that reads a dataset of DATASETS.
+
+    content: the identity that it was planned with. DatasetError where this process has loaded other code, or none.
+    """
+    found = source(name)
+    loaded = _identity(found, code.loaded_identity)
+    if loaded != content:
+        raise DatasetError(
+            f"{name} was planned with other code of {found.read} than this process has loaded (content {loaded}, "
+            f"planned {content}); bring all hosts to the same code, restart, then launch the study again"
+        )
+    try:
+        function: Callable[[Path, Progress], Dataset] = resolve_name(found.read)
+    except (ImportError, AttributeError) as error:
+        raise DatasetError(f"{found.read}, which reads {name}, cannot be imported: {error}; correct it") from error
+    return function
+
+
+def load_added() -> None:
+    """Import the code of all datasets that are known by it; see `engine.code.load`."""
+    code.load((source.read, source.version) for source in DATASETS.values())
+
+
+def _identity(source: Source, of: Callable[[str, int | None], str | None]) -> str:
+    try:
+        reads = of(source.read, source.version)
+    except code.CodeError as error:
+        raise DatasetError(f"{source.title}: {error}") from error
+    if reads is None:
+        return source.identity
+    return hashlib.blake2b(f"{source.identity} {reads}".encode(), digest_size=16).hexdigest()
 
 
 def absolute(name: str) -> str:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from data import folder, prepared
 from data.artifacts import Artifacts
-from data.datasets import FOLDER, identity, is_bundled, kept_file, kept_in, listing, source
+from data.datasets import FOLDER, identity, is_bundled, kept_file, kept_in, listing, reader
 from data.sources import DatasetError, Progress, silent
 from engine.dataset import Dataset
 from engine.plan import Images
@@ -83,8 +83,8 @@ def _own(images: Images, home: Path, progress: Progress) -> Dataset:
     found = identity(images.name, home)
     if found != images.identity:
         raise DatasetError(
-            f"{images.name} holds other images than when the study was launched (content {found}, then "
-            f"{images.identity}); put the old images back, or launch the study anew"
+            f"{images.name} holds other images than when the study was launched, or other code reads them (content "
+            f"{found}, then {images.identity}); put the old ones back, or launch the study anew"
         )
     return _load(images.name, found, home, progress)
 
@@ -128,14 +128,14 @@ def _load(name: str, content: str, home: Path, progress: Progress) -> Dataset:
     with FileLock(path.with_suffix(".lock")):
         dataset = prepared.find(path)
         if dataset is None:
-            dataset = _read(name, home, progress)
+            dataset = _read(name, content, home, progress)
             prepared.keep(dataset, content, path)
     return dataset
 
 
-def _read(name: str, home: Path, progress: Progress) -> Dataset:
+def _read(name: str, content: str, home: Path, progress: Progress) -> Dataset:
     if not name.startswith(FOLDER):
-        return source(name).read(kept_in(home), progress)
+        return reader(name, content)(kept_in(home), progress)
     files = listing(name)
     dataset = folder.read(files, progress)
     if listing(name).digest != files.digest:

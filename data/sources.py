@@ -2,10 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from engine.cost import Shape
-from engine.dataset import Dataset
 
 # Called with what is being done, how much of it is done, and how much there is in all.
 Progress = Callable[[str, int, int], None]
@@ -19,16 +17,23 @@ class DatasetError(ValueError):
 class Source:
     """A dataset that has a name.
 
-    identity: 32 hex digits that change whenever the images do. read: from the folder for downloads to the images; may
-    raise DatasetError. bundled: whether reading needs no network on any host.
+    identity: 32 hex digits that change whenever the images do. read: module:function, from the folder for downloads and
+    a `Progress` to a `Dataset`, imported when the images are first read; may raise DatasetError. bundled: whether
+    reading needs no network on any host. version: raised when the same files give other images; None where the code of
+    read itself counts (see `engine.code`). DatasetError where read is nothing of that form.
     """
 
     title: str
     description: str
     identity: str
     shape: Shape
-    read: Callable[[Path, Progress], Dataset]
+    read: str
     bundled: bool = False
+    version: int | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.read, str) or not all(self.read.partition(":")):
+            raise DatasetError(f"read of {self.title} is {self.read!r}; write module:function, such as data.cifar:read")
 
 
 def silent(what: str, done: int, total: int) -> None:

@@ -3,11 +3,15 @@
 import ast
 import hashlib
 import json
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
+from pkgutil import resolve_name
+
+log = logging.getLogger(__name__)
 
 # What these give is covered by ENGINE_VERSION in `engine.plan`, so code that uses them need not hash them.
 COVERED = frozenset(
@@ -39,6 +43,20 @@ def identity(where: str, version: int | None) -> str | None:
 def loaded_identity(where: str, version: int | None) -> str | None:
     """Return the `identity` that code had when this process first asked: that of the code which it has imported."""
     return identity(where, version)
+
+
+def load(places: Iterable[tuple[str, int | None]]) -> None:
+    """Import code that is known by its hash, so that `loaded_identity` is that of what runs.
+
+    places: as for `identity`. Code that does not import is left to the stage that needs it, which says so.
+    """
+    for where, version in places:
+        if version is None:
+            try:
+                loaded_identity(where, version)
+                resolve_name(where)
+            except Exception as error:  # Code that somebody adds may raise anything as it is imported.
+                log.warning("%s is not loaded: %s", where, error)
 
 
 def code_hash(where: str) -> str:

@@ -1,14 +1,10 @@
 """NETWORKS, SCORES, PRUNERS and STARTS: what studies may name, what it is called, and where it is implemented."""
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from pkgutil import resolve_name
 from typing import Literal
 
 from engine import code
-
-log = logging.getLogger(__name__)
 
 # Whether the smallest weights of each layer are removed, or those of all layers ranked together.
 Scope = Literal["layer", "global"]
@@ -129,17 +125,7 @@ def implementations(
 
 
 def load_added() -> None:
-    """Import the code of all entries that are known by it, so that `engine.code.loaded_identity` is of what runs.
-
-    An entry whose code does not import is left to the stage that needs it, which says so.
-    """
-    places = [(entry.builder, entry.version) for entry in NETWORKS.values()]
-    places += [(score.function, score.version) for score in SCORES.values()]
-    places += [(start.function, start.version) for start in STARTS.values()]
-    for where, version in places:
-        if version is None:
-            try:
-                code.loaded_identity(where, version)
-                resolve_name(where)
-            except Exception as error:  # Code that somebody adds may raise anything as it is imported.
-                log.warning("%s is not loaded: %s", where, error)
+    """Import the code of all entries that are known by it; see `engine.code.load`."""
+    code.load((entry.builder, entry.version) for entry in NETWORKS.values())
+    code.load((score.function, score.version) for score in SCORES.values())
+    code.load((start.function, start.version) for start in STARTS.values())

@@ -17,10 +17,11 @@ from celery.worker import state as celery_state
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
+from data import datasets
 from data.artifacts import Artifacts
 from data.settings import Settings, settings
+from engine import registry
 from engine.device import get_ready
-from engine.registry import load_added
 from tasks import devices, host, leases, queue
 from tasks.broker import client
 from tasks.bundle import Bench, Bundle
@@ -116,7 +117,8 @@ def work(device: str, timing: Timing) -> None:
     config = settings()
     warn_if_open(config)
     get_ready(torch.device(device), devices.threads(config.threads, 1))
-    load_added()
+    registry.load_added()
+    datasets.load_added()
     trainer = Trainer(config, device, timing)
     trainer.bench.celery.task(name=queue.TASK)(trainer.train)
     for number in (signal.SIGTERM, signal.SIGINT):

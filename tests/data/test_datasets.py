@@ -1,9 +1,13 @@
 import itertools
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from data import datasets
 from data.datasets import DATASETS, DatasetError, absolute, identity, shape
 from data.loading import load, load_images
 from engine.plan import Images
@@ -95,3 +99,83 @@ def test_a_folder_is_named_by_its_absolute_path(monkeypatch: pytest.MonkeyPatch,
     assert absolute("folder:/data/images") == "folder:/data/images"
     assert absolute("digits") == "digits"
     assert absolute("folder:") == "folder:"
+
+
+READER = """
+import torch
+from engine.dataset import Dataset
+
+LEVEL = {level}
+
+def read(folder, progress):  # {comment}
+    images, labels = torch.full((8, 4, 4, 1), LEVEL, dtype=torch.uint8), torch.tensor([0, 1] * 4)
+    return Dataset(images, labels, images, labels, ("even", "odd"))
+"""
+
+
+def written(folder: Path, level: int, comment: str = "") -> None:
+    (folder / "added_images.py").write_text(READER.format(level=level, comment=comment))
+
+
+@pytest.fixture
+def added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the module of a dataset that somebody added, as "added"."""
+    written(tmp_path, 1)
+    monkeypatch.syspath_prepend(tmp_path)
+    one = replace(DATASETS["digits"], identity="ab" * 16, read="added_images:read", bundled=False, version=None)
+    monkeypatch.setitem(DATASETS, "added", one)
+    monkeypatch.delitem(sys.modules, "added_images", raising=False)
+    datasets.code.loaded_identity.cache_clear()
+    return tmp_path
+
+
+def test_a_dataset_that_was_added_is_known_by_the_code_that_reads_it(
+    added: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = identity("added", added)
+    assert first != "ab" * 16
+    written(added, 1, "only a comment")
+    assert identity("added", added) == first
+    written(added, 2)
+    edited = identity("added", added)
+    assert edited != first
+    monkeypatch.setitem(DATASETS, "added", replace(DATASETS["added"], version=1))
+    assert identity("added", added) == "ab" * 16
+    monkeypatch.setitem(DATASETS, "added", replace(DATASETS["added"], version=2))
+    assert identity("added", added) not in {"ab" * 16, first, edited}
+
+
+def test_an_edited_reader_is_read_anew_and_never_by_code_that_was_loaded_before(added: Path) -> None:
+    home = added / "home"
+    datasets.load_added()
+    assert int(load("added", home).train_images.max()) == 1
+    planned = Images(name="added", identity=identity("added", home))
+    written(added, 2)
+    with pytest.raises(DatasetError, match=r"other code of added_images:read than this process has loaded .* restart"):
+        load("added", home)
+    with pytest.raises(DatasetError, match="or other code reads them"):
+        load_images(planned, home)
+    # As a process does that starts after the edit.
+    del sys.modules["added_images"]
+    datasets.code.loaded_identity.cache_clear()
+    assert int(load("added", home).train_images.max()) == 2
+
+
+@pytest.mark.parametrize("where", ["added_images:gone", "nowhere:read"])
+def test_a_reader_that_is_not_there_is_told(added: Path, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    for version in (None, 1):
+        monkeypatch.setitem(DATASETS, "added", replace(DATASETS["added"], read=where, version=version))
+        with pytest.raises(DatasetError, match=r"correct|write"):
+            load("added", added / "home")
+
+
+@pytest.mark.parametrize("read", [load, "added_images", ":read", "added_images:"])
+def test_a_reader_is_written_as_module_and_function(read: object) -> None:
+    with pytest.raises(DatasetError, match=r"read of Digits is .*; write module:function"):
+        replace(DATASETS["digits"], read=read)  # type: ignore[arg-type]
+
+
+def test_naming_datasets_imports_no_torch() -> None:
+    subprocess.run(
+        [sys.executable, "-c", "import sys, data.datasets; sys.exit('torch' in sys.modules)"], check=True, timeout=60
+    )

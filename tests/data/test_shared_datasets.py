@@ -119,15 +119,17 @@ def test_a_host_that_finds_the_images_nowhere_says_what_to_do(store: Artifacts, 
         load_images(images, tmp_path / "there", store=store)
 
 
+def no_network(folder: Path, progress: object) -> object:
+    raise DatasetError("cannot download")
+
+
 def test_downloads_are_taken_from_the_store_where_they_are_there(
     store: Artifacts, images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = load_images(images, tmp_path / "here")
 
-    def no_network(folder: Path, progress: object) -> object:
-        raise DatasetError("cannot download")
-
-    source = datasets.Source("Far", "", "ab" * 16, datasets.DATASETS["digits"].shape, no_network)  # type: ignore[arg-type]
+    here = f"{__name__}:no_network"
+    source = datasets.Source("Far", "", "ab" * 16, datasets.DATASETS["digits"].shape, here, version=1)
     monkeypatch.setitem(datasets.DATASETS, "far", source)
     far = Images(name="far", identity="ab" * 16)
     with pytest.raises(DatasetError, match=r"holds no copy of far .*; and cannot download"):
