@@ -11,7 +11,7 @@ from app.charts_overlap import CHANCE
 from app.palette import Look, series
 from app.scales import colour, dash, shape
 from app.spread import Spread, described, summarise
-from engine.results import AGAINST_DENSE
+from engine.study.results import AGAINST_DENSE
 
 HEIGHT = 260
 LEVEL = "level of the mask alone"

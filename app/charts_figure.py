@@ -12,8 +12,8 @@ from app.charts_overlap import CHANCE, rate_looks
 from app.palette import BAR, NEUTRAL, STARTS, Look, series
 from app.scales import PERCENT, colour, dash, removed, shape
 from app.spread import SPREADS, Spread, described, summarise
-from engine.paper import Panel, Reported
-from engine.shown import percent_value
+from engine.formatting import percent_value
+from engine.paper.figures import Panel, Reported
 
 # Reads on light and dark pages alike.
 _STATED = "#8a6d00"

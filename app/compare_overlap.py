@@ -15,7 +15,7 @@ from app.compare_state import CompareState
 from app.palette import Look, ramp
 from app.reading import KEEP, Marker
 from app.spread import band
-from engine.results import AGAINST_DENSE
+from engine.study.results import AGAINST_DENSE
 
 MOST_PANELS = 12
 # Maps have a cell, and a figure in it, for every layer and column.

@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from engine.recipe import Admm, Recipe
-from engine.spec import Part, Study, StudyError, parse_study
+from engine.study.recipe import Admm, Recipe
+from engine.study.spec import Part, Study, StudyError, parse_study
 
 # A form's fields by name, nested ones with a dot as in `StudyError.fields`: text for what is typed, lists for choices.
 Draft = dict[str, Any]

@@ -12,7 +12,7 @@ from app.report import report
 from data import shares, tables
 from data.queries import StudyRecord
 from data.tables import SCHEMAS
-from engine.spec import to_toml
+from engine.study.spec import to_toml
 
 # Where a session keeps the zip that it made last.
 KEPT = "study_zip_kept"

@@ -12,7 +12,7 @@ from app.report_charts import charts, measured
 from data import queries, tables
 from data.queries import StudyRecord
 from data.store import Store
-from engine.spec import to_toml
+from engine.study.spec import to_toml
 
 # Told how much is done, from 0 to 1, and what comes next.
 Progress = Callable[[float, str], object]

@@ -14,12 +14,13 @@ from data import figures
 from data.datasets import identity
 from data.evidence import from_frames
 from data.settings import settings
-from engine import paper
 from engine.claims import Verdict, evaluate
-from engine.paper import Figure
-from engine.plan import Plan, Role, plan
-from engine.results import PAIRS
-from engine.spec import Study, read_study
+from engine.paper import figures as paper
+from engine.paper import studies
+from engine.paper.figures import Figure
+from engine.study.plan import Plan, Role, plan
+from engine.study.results import PAIRS
+from engine.study.spec import Study, read_study
 
 # The paper's datasets, which a study may hold under their own names.
 _OWN = {"cifar10", "cifar100"}
@@ -31,7 +32,8 @@ MOST_FOUND = 6
 class Settings:
     """The settings under which a figure is trained.
 
-    scale, data: as for `engine.paper.study`. like: the id of a study whose recipe takes the place of the scale's.
+    scale, data: as for `engine.paper.studies.study`. like: the id of a study whose recipe takes the place of the
+    scale's.
     """
 
     scale: str = "paper"
@@ -62,7 +64,7 @@ CATALOGUE = (Settings(), Settings("small"), Settings("small", paper.OWN))
 
 
 def study(name: str, chosen: Settings) -> Study:
-    """Return what to train for a figure, a panel of one, or all; errors as for `engine.paper.study`."""
+    """Return what to train for a figure, a panel of one, or all; errors as for `engine.paper.studies.study`."""
     wanted = _catalogued(name, chosen.scale, chosen.data)
     if chosen.like is None:
         return wanted
@@ -71,7 +73,7 @@ def study(name: str, chosen: Settings) -> Study:
 
 
 # Studies and plans never change, and hashing one costs more than all else on a page of cards.
-_catalogued = lru_cache(maxsize=256)(paper.study)
+_catalogued = lru_cache(maxsize=256)(studies.study)
 
 
 def _borrowed(like: Study, wanted: Study) -> dict[str, object]:
@@ -92,7 +94,7 @@ def _recipes(changed: Marker) -> dict[str, Study]:
 def found_settings() -> tuple[Settings, ...]:
     """Return settings of launched studies that the catalogue does not have, the latest first."""
     found: dict[object, Settings] = {}
-    known = {_key(paper.study("fig1", one.scale, one.data), one.data or "") for one in CATALOGUE}
+    known = {_key(studies.study("fig1", one.scale, one.data), one.data or "") for one in CATALOGUE}
     for study_id, launched in _recipes(reading.marker()).items():
         others = [dataset for dataset in launched.datasets if dataset not in _OWN]
         for data in [*([paper.OWN] if len(others) < len(launched.datasets) else []), *others]:

@@ -7,9 +7,10 @@ import pandas as pd
 from app import words
 from app.charts_ancestors import EXPLAINED, NOT_RECORDED
 from app.spread import describe, summarise
-from engine import paper
 from engine.claims.intervals import Interval, interval
-from engine.paper import Figure, Panel, Reported, scaled
+from engine.paper import figures
+from engine.paper.figures import Figure, Panel, Reported
+from engine.paper.studies import scaled
 
 CONFIDENCE = 0.95
 QUANTITIES = {
@@ -130,7 +131,7 @@ def as_in_paper(
 
 def against_the_mask(figure: Figure, p: float, sparsity: float) -> str:
     """Return in sentences what stated overlaps with the trained dense weights are to be compared with."""
-    stated = [number.value for number in paper.reported(figure) if number.quantity == "finetuned_pretrained"]
+    stated = [number.value for number in figures.reported(figure) if number.quantity == "finetuned_pretrained"]
     alone, chance = words.percent(p / (1 - sparsity)), words.percent(p)
     text = (
         f"{EXPLAINED} At p = {chance} and {words.percent(sparsity)} sparsity, a mask that keeps the largest of "

@@ -10,8 +10,8 @@ from app import charts_figure, drawing, figure_data, reading, words
 from app.figure_data import Runs, Settings
 from app.reading import Marker
 from app.spread import Spread
-from engine import paper
-from engine.paper import FIGURES, Panel, Reported
+from engine.paper import figures, studies
+from engine.paper.figures import FIGURES, Panel, Reported
 
 
 @dataclass(frozen=True)
@@ -38,15 +38,15 @@ def _panels(name: str, chosen: Settings, spread: Spread, changed: Marker) -> tup
     del changed
     figure = FIGURES[name]
     runs = figure_data.runs(figure, chosen)
-    here = [paper.scaled(panel, chosen.scale, chosen.data) for panel in figure.panels]
+    here = [studies.scaled(panel, chosen.scale, chosen.data) for panel in figure.panels]
     # The paper's own numbers belong on charts of its own settings alone.
-    own = not paper.scaling(chosen.scale, chosen.data) and chosen.like is None
-    numbers = paper.reported(figure) if own else ()
+    own = not studies.scaling(chosen.scale, chosen.data) and chosen.like is None
+    numbers = figures.reported(figure) if own else ()
     found = []
     for panel, original in zip(here, figure.panels, strict=True):
         rows = charts_figure.rows_of(runs.accuracy if panel.quantity == "accuracy" else runs.pooled, panel)
         like = [other for other in here if other.quantity == panel.quantity and _compared(other, panel)]
-        stated = [number for number in numbers if paper.shows(original, number)]
+        stated = [number for number in numbers if figures.shows(original, number)]
         chart = None if rows.empty else _chart(runs, rows, panel, like, spread, stated)
         found.append(Drawn(panel, _caption(panel), _standing(runs, panel, original), rows, chart))
     return tuple(found)

@@ -8,7 +8,7 @@ from app import words
 from app.draft import FOLDER, PARTS, Draft, check, description, draft_of, fields, untrained
 from data.datasets import DATASETS
 from engine.registry import NETWORKS, PRUNERS
-from engine.spec import STARTS, Study
+from engine.study.spec import STARTS, Study
 
 LABELS: dict[str, str] = {
     "name": "Name",

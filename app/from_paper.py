@@ -3,8 +3,8 @@
 import streamlit as st
 
 from app import form, words
-from engine import paper
-from engine.spec import Study, StudyError
+from engine.paper import figures, studies
+from engine.study.spec import Study, StudyError
 from tasks import catalogue
 
 _DATA = (None, "paper", "digits", "cifar10", "cifar100")
@@ -17,7 +17,7 @@ def choose() -> None:
         with figure:
             st.selectbox(
                 "Figure",
-                [*paper.FIGURES, paper.ALL],
+                [*figures.FIGURES, figures.ALL],
                 format_func=_title,
                 key="paper_figure",
                 help="What the figure needs trained: networks, datasets, rates, pruners, starts, sparsities and seeds.",
@@ -25,9 +25,9 @@ def choose() -> None:
         with scale:
             st.selectbox(
                 "Scale",
-                list(paper.SCALES),
-                index=list(paper.SCALES).index("small"),
-                format_func=lambda name: paper.SCALES[name].title,
+                list(figures.SCALES),
+                index=list(figures.SCALES).index("small"),
+                format_func=lambda name: figures.SCALES[name].title,
                 key="paper_scale",
                 help="As in the paper: 150 epochs and five seeds, for GPUs. Small: what a laptop finishes.",
             )
@@ -39,7 +39,7 @@ def choose() -> None:
                 key="paper_data",
                 help="A dataset in place of all of the paper's. A folder of images is set below, in the form.",
             )
-        for sentence in paper.scaling(st.session_state["paper_scale"], st.session_state["paper_data"]):
+        for sentence in studies.scaling(st.session_state["paper_scale"], st.session_state["paper_data"]):
             st.markdown(f":small[{words.plain(sentence)}]")
         st.button("Fill in the form", key="paper_use", on_click=_use)
         if problem := st.session_state.get("paper_problem"):
@@ -47,17 +47,17 @@ def choose() -> None:
 
 
 def _title(name: str) -> str:
-    if name == paper.ALL:
+    if name == figures.ALL:
         return "All figures"
-    figure = paper.FIGURES[name]
+    figure = figures.FIGURES[name]
     return f"{figure.title}: {figure.about}"
 
 
 def _data_title(name: str | None, scale: str) -> str:
     if name is None:
-        own = paper.SCALES[scale].data
-        return "the paper's datasets" if own == paper.OWN else f"{own}, as the scale has it"
-    return "the paper's datasets" if name == paper.OWN else name
+        own = figures.SCALES[scale].data
+        return "the paper's datasets" if own == figures.OWN else f"{own}, as the scale has it"
+    return "the paper's datasets" if name == figures.OWN else name
 
 
 def _use() -> None:

@@ -11,8 +11,8 @@ from app.outlook import Outlook
 from data.artifacts import ArtifactError
 from data.datasets import DatasetError
 from data.sources import Progress
-from engine.checks import Finding
-from engine.spec import Study, StudyError, to_toml
+from engine.study.checks import Finding
+from engine.study.spec import Study, StudyError, to_toml
 from tasks import launch
 from tasks.broker import BrokerError
 

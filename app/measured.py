@@ -6,9 +6,9 @@ import pandas as pd
 
 from app import words
 from data.datasets import DATASETS
-from engine.layers import known
-from engine.masking import rounding
 from engine.registry import NETWORKS
+from engine.study.layers import known
+from engine.study.mask_sizes import rounding
 
 # Where the sizes of a network's layers are not known: as much as a network of a thousand weights a layer may round.
 UNKNOWN = 5e-4

@@ -8,7 +8,7 @@ from data.artifacts import ArtifactError
 from data.datasets import DatasetError
 from data.queries import StudyRecord
 from engine.claims import Verdict, need
-from engine.spec import StudyError, to_toml, with_more_seeds
+from engine.study.spec import StudyError, to_toml, with_more_seeds
 
 
 def offer(record: StudyRecord, verdict: Verdict, key: str) -> None:

@@ -8,8 +8,8 @@ from app.draft import FOLDER, Draft, check
 from data.artifacts import ArtifactError
 from data.datasets import DatasetError, identity
 from data.settings import settings
-from engine.checks import Finding
-from engine.spec import Study, StudyError, read_study, to_toml
+from engine.study.checks import Finding
+from engine.study.spec import Study, StudyError, read_study, to_toml
 from tasks import planning
 from tasks.planning import DesignRefused
 

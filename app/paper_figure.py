@@ -27,9 +27,9 @@ from app.outlook import outlook
 from app.palette import Look
 from app.spread import Spread, band
 from data.artifacts import ArtifactError
-from engine import paper
-from engine.paper import Figure
-from engine.spec import StudyError, to_toml
+from engine.paper import figures, studies
+from engine.paper.figures import Figure
+from engine.study.spec import StudyError, to_toml
 from tasks.catalogue import arguments
 from tasks.planning import number_of_test_images
 
@@ -45,7 +45,7 @@ def page(figure: Figure, chosen: Settings) -> None:
     left, right = st.columns([3, 2], gap="large")
     with left:
         chosen = paper_overview.choose(chosen, "figure")
-        departs = paper.scaling(chosen.scale, chosen.data)
+        departs = studies.scaling(chosen.scale, chosen.data)
         if departs:
             st.markdown(f":orange-badge[scaled] {words.plain(' '.join(departs))}")
         # A table has no bands.
@@ -154,17 +154,19 @@ def _table(runs: Runs, figure: Figure, chosen: Settings) -> None:
     )
     st.caption(figure_numbers.against_the_mask(figure, p, one.sparsities[0]))
     with st.container(key="figure_table"):
-        rows = figure_numbers.as_in_paper(paper.reported(figure), runs.accuracy, runs.pooled, chosen.scale, chosen.data)
+        rows = figure_numbers.as_in_paper(
+            figures.reported(figure), runs.accuracy, runs.pooled, chosen.scale, chosen.data
+        )
         drawing.table(rows, "figure_table_frame")
     _stated(runs, figure, chosen)
 
 
 def _stated(runs: Runs, figure: Figure, chosen: Settings) -> None:
-    numbers = paper.reported(figure)
+    numbers = figures.reported(figure)
     if not numbers:
         return
     st.subheader("The paper's numbers and ours", anchor=False)
-    scaled = bool(paper.scaling(chosen.scale, chosen.data)) or chosen.like is not None
+    scaled = bool(studies.scaling(chosen.scale, chosen.data)) or chosen.like is not None
     if scaled:
         st.markdown(":orange-badge[scaled] The differences compare other data or another recipe with the paper's.")
     with st.container(key="stated_table"):

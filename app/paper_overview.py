@@ -12,10 +12,10 @@ from data.artifacts import ArtifactError
 from data.datasets import FOLDER, DatasetError, absolute, identity
 from data.settings import settings
 from data.store import StoreError
-from engine import paper
 from engine.claims import CLAIMS
-from engine.paper import Figure
-from engine.spec import StudyError, to_toml
+from engine.paper import figures, studies
+from engine.paper.figures import Figure
+from engine.study.spec import StudyError, to_toml
 from tasks.catalogue import PAPER, arguments, one_by_one
 
 COLUMNS = 3
@@ -28,7 +28,7 @@ def guarded(body: Callable[[Settings], None]) -> None:
     drawing.still()
     given = st.query_params
     scale = given.get("scale", "paper")
-    if scale not in paper.SCALES:
+    if scale not in figures.SCALES:
         st.warning(f"The address names a scale {words.plain(repr(scale))}, which is not known; shown is the paper's.")
         scale = "paper"
     try:
@@ -48,11 +48,11 @@ def overview(chosen: Settings) -> None:
         "and the table as a study of your own."
     )
     chosen = choose(chosen, "overview")
-    departs = paper.scaling(chosen.scale, chosen.data)
+    departs = studies.scaling(chosen.scale, chosen.data)
     if departs:
         st.markdown(f":orange-badge[scaled] {words.plain(' '.join(departs))}")
     query, claims = _search()
-    found = [figure for figure in paper.FIGURES.values() if _matches(figure, query, claims)]
+    found = [figure for figure in figures.FIGURES.values() if _matches(figure, query, claims)]
     if not found:
         st.info("No figure matches. Search looks at titles, networks, datasets, pruners, starts and claims.")
     drawing.grid(len(found), COLUMNS, lambda index: _card(found[index], chosen))
@@ -98,7 +98,7 @@ def _on_folder(key: str) -> Settings | None:
     try:
         with st.spinner("Reading the folder…"):
             identity(data, settings().home)
-        paper.study(paper.ALL, "small", data)
+        studies.study(figures.ALL, "small", data)
     except (DatasetError, StudyError) as error:
         st.markdown(f":small[:red[:material/error: {words.plain(str(error))}]]")
         return None
@@ -153,7 +153,7 @@ def _card(figure: Figure, chosen: Settings) -> None:
         st.caption(figure.section)
         st.markdown(words.plain(figure.about))
         st.caption(panels_words(figure))
-        panels = [paper.scaled(panel, chosen.scale, chosen.data) for panel in figure.panels]
+        panels = [studies.scaled(panel, chosen.scale, chosen.data) for panel in figure.panels]
         st.html(thumbnail.image(figure.title, panels, figure_data.means(chosen)))
         st.progress(
             runs.done / max(1, runs.asked), text=f"{runs.done:,} of {words.plural(runs.asked, 'training')} done"
@@ -165,7 +165,7 @@ def _card(figure: Figure, chosen: Settings) -> None:
 def _everything(chosen: Settings) -> None:
     """Show what all figures together take, and launch them."""
     st.subheader("Everything", anchor=False)
-    one = figure_data.planned(paper.ALL, chosen)
+    one = figure_data.planned(figures.ALL, chosen)
     total, finished = len(one.stages), figure_data.done(one)
     with st.container(border=True, key="figure-all", gap="small"):
         apart = _apart(chosen.scale, chosen.data)
@@ -177,14 +177,14 @@ def _everything(chosen: Settings) -> None:
         if asking.button("Launch all", about, icon=":material/rocket_launch:", key="launch_all"):
             confirm(chosen)
         if chosen.like is None:
-            command = f"python -m tasks launch {arguments(paper.ALL, chosen.scale, chosen.data)}"
+            command = f"python -m tasks launch {arguments(figures.ALL, chosen.scale, chosen.data)}"
             st.markdown(f":small[{words.code(command)}]")
 
 
 @st.dialog("Launch all figures?", on_dismiss=asking.close)
 def confirm(chosen: Settings) -> None:
     """Ask before all figures are launched."""
-    wanted = figure_data.study(paper.ALL, chosen)
+    wanted = figure_data.study(figures.ALL, chosen)
     try:
         with st.spinner("Estimating…"):
             found = outlook(to_toml(wanted))
@@ -201,13 +201,13 @@ def confirm(chosen: Settings) -> None:
 
 @lru_cache(maxsize=32)
 def _apart(scale: str, data: str | None) -> int:
-    return one_by_one(f"{PAPER}{paper.ALL}", scale, data) or 0
+    return one_by_one(f"{PAPER}{figures.ALL}", scale, data) or 0
 
 
 def read_in() -> None:
     """Plan all figures under the settings of the catalogue, which takes a moment the first time."""
     for chosen in figure_data.CATALOGUE:
-        for name in (*paper.FIGURES, paper.ALL):
+        for name in (*figures.FIGURES, figures.ALL):
             figure_data.planned(name, chosen)
         _apart(chosen.scale, chosen.data)
 
@@ -219,11 +219,11 @@ def _numbers(chosen: Settings) -> None:
         "Every number that the paper's text states, beside the mean of our seeds. The interval is that of our mean; "
         "the paper gives no spread for its own."
     )
-    if paper.scaling(chosen.scale, chosen.data) or chosen.like:
+    if studies.scaling(chosen.scale, chosen.data) or chosen.like:
         st.markdown(":orange-badge[scaled] The differences compare other data or another recipe with the paper's.")
     rows = [
         figure_numbers.table([number], runs.accuracy, runs.pooled, chosen.scale, chosen.data)
-        for number in paper.REPORTED
+        for number in figures.REPORTED
         for runs in [figure_data.runs(_figure_of(number), chosen)]
     ]
     table = figure_numbers.joined(rows)
@@ -240,5 +240,5 @@ def _numbers(chosen: Settings) -> None:
     )
 
 
-def _figure_of(number: paper.Reported) -> Figure:
-    return next(figure for figure in paper.FIGURES.values() if number in paper.reported(figure))
+def _figure_of(number: figures.Reported) -> Figure:
+    return next(figure for figure in figures.FIGURES.values() if number in figures.reported(figure))

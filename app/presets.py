@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.spec import Study, load_study
+from engine.study.spec import Study, load_study
 
 STUDIES = Path(__file__).resolve().parent.parent / "studies"
 

@@ -35,7 +35,7 @@ from data.provenance import provenance
 from data.queries import StudyRecord
 from data.store import Store
 from engine.claims import Thresholds
-from engine.spec import to_toml
+from engine.study.spec import to_toml
 from tasks.planning import number_of_test_images
 
 FOLDER = Path(__file__).with_name("templates")

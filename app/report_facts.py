@@ -9,9 +9,9 @@ import pandas as pd
 from app import words
 from app.stages_table import stage_names
 from data.queries import StudyRecord
-from engine.plan import rounds_described
-from engine.recipe import Admm
 from engine.registry import PRUNERS
+from engine.study.plan import rounds_described
+from engine.study.recipe import Admm
 
 Facts = list[tuple[str, str]]
 

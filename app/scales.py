@@ -6,7 +6,7 @@ import altair as alt
 import pandas as pd
 
 from app.palette import Look
-from engine.shown import percent_value
+from engine.formatting import percent_value
 
 # Of a number in percent: the digits that it has, and no more.
 PERCENT = ".8~f"

@@ -36,7 +36,7 @@ def read_in() -> None:
     import pandas as pd
 
     from app import paper_overview
-    from engine.flops import flops_per_image
+    from engine.models.flops import flops_per_image
     from engine.registry import NETWORKS
 
     for module in pkgutil.walk_packages([str(HERE)], "app."):

@@ -12,8 +12,8 @@ import pandas as pd
 from app import charts_figure
 from app.charts_overlap import rate_looks
 from app.palette import NEUTRAL, STARTS
-from engine.paper import Panel
-from engine.results import AGAINST_DENSE
+from engine.paper.figures import Panel
+from engine.study.results import AGAINST_DENSE
 
 WIDTH, HEIGHT, GAP = 336.0, 96.0, 8.0
 # Panels of a figure with one or two are as wide as those of one with three.

@@ -8,7 +8,7 @@ from app import words
 from app.charts_verdict import row_name
 from engine.claims import OUTCOMES, Thresholds, Verdict, need
 from engine.claims.questions import UNITS, percent
-from engine.spec import Study
+from engine.study.spec import Study
 
 
 def recipe_words(study: Study) -> str:

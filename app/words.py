@@ -11,9 +11,9 @@ import pandas as pd
 from app.palette import STARTS
 from data.datasets import DATASETS, FOLDER
 from engine import registry
+from engine.formatting import number as number
+from engine.formatting import percent as percent
 from engine.registry import PRUNERS
-from engine.shown import number as number
-from engine.shown import percent as percent
 
 STATES: dict[str, tuple[str, str]] = {
     "waiting": ("waiting", "gray"),

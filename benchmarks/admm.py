@@ -17,10 +17,10 @@ from benchmarks.written import write
 from data.datasets import shape
 from data.loading import load
 from data.settings import Settings, settings
-from engine.admm import automatic_rho
-from engine.plan import Plan, Stage
-from engine.results import StageResult
-from engine.spec import Study, parse_study
+from engine.study.plan import Plan, Stage
+from engine.study.results import StageResult
+from engine.study.spec import Study, parse_study
+from engine.training.admm import automatic_rho
 from tasks.local import run
 from tasks.planning import plan_study
 

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from benchmarks import options
 from benchmarks.written import write
-from engine.cost import TRAINING_FACTOR
-from engine.flops import flops_per_image
-from engine.networks import build
+from engine.models.flops import flops_per_image
+from engine.models.networks import build
 from engine.registry import NETWORKS
+from engine.study.cost import TRAINING_FACTOR
 
 PACKAGES = ("torch",)
 # CIFAR's shape, and one epoch of it.

@@ -15,9 +15,10 @@ from benchmarks import made_world
 from data.datasets import identity
 from data.events import Event
 from data.store import Store
-from engine import paper
-from engine.plan import Plan, plan
-from engine.spec import Study, parse_study, to_toml
+from engine.paper import figures as paper
+from engine.paper import studies as paper_studies
+from engine.study.plan import Plan, plan
+from engine.study.spec import Study, parse_study, to_toml
 
 BEGAN = datetime(2026, 11, 2, 8, 0, tzinfo=UTC)
 # Stages recorded in one transaction; the recorder's batches are of this order.
@@ -37,7 +38,7 @@ def studies(trainings: int, epochs: int) -> dict[str, Study]:
     The first is all figures of the paper. Each training counts once, though two studies may hold it.
     """
     seeds = tuple(range(max(1, math.ceil(trainings / PER_SEED))))
-    whole = paper.study(paper.ALL)
+    whole = paper_studies.study(paper.ALL)
     recipe = whole.recipe.model_copy(update={"epochs": epochs})
     common: dict[str, Any] = {
         "networks": ["resnet20"],

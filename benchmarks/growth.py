@@ -18,9 +18,10 @@ from rich.table import Table
 
 from benchmarks import made_world, options, surroundings, workers
 from benchmarks.written import spread, write
-from engine import paper
 from engine.overlap import overlap_counts
-from engine.spec import Study, parse_study
+from engine.paper import figures as paper
+from engine.paper import studies
+from engine.study.spec import Study, parse_study
 from tasks import broker, launch, leases
 from tasks.planning import plan_study
 
@@ -52,7 +53,7 @@ class Step:
 def whole_paper(seeds: int) -> Study:
     """Return all figures of the paper as one study of so many seeds."""
     # Checked, so that nothing is measured that could not be launched.
-    values = paper.study(paper.ALL).model_dump()
+    values = studies.study(paper.ALL).model_dump()
     parts = [{name: value for name, value in part.items() if value is not None} for part in values["parts"]]
     return parse_study({**values, "parts": parts, "seeds": tuple(range(seeds))})
 

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from engine.counts import P_GRID, top_count
-from engine.networks import build, prunable
-from engine.plan import Stage
-from engine.retention import looks
+from engine.models.networks import build, prunable
+from engine.stages.measure import looks
+from engine.study.plan import Stage
 
 CLASSES = {"cifar10": 10, "cifar100": 100, "digits": 10}
 DENSE = {"resnet20": 91.8, "vgg11": 91.0, "mobilenet_v2": 93.2, "lenet300": 90.0}

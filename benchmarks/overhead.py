@@ -21,14 +21,14 @@ from benchmarks.training import images, pruned_training
 from benchmarks.written import write
 from data.artifacts import Artifacts
 from data.settings import settings
-from engine.augment import to_device
 from engine.dataset import Dataset
-from engine.device import get_ready
-from engine.plan import plan
-from engine.recipe import Recipe
-from engine.spec import parse_study
-from engine.stages import pause
-from engine.training import Training
+from engine.stages.runner import pause
+from engine.study.plan import plan
+from engine.study.recipe import Recipe
+from engine.study.spec import parse_study
+from engine.training.augment import to_device
+from engine.training.device import get_ready
+from engine.training.sgd import Training
 from tasks import broker, leases
 from tasks.leases import Message, Timing
 from tasks.observer import LeasedObserver
@@ -36,7 +36,7 @@ from tasks.observer import LeasedObserver
 PACKAGES = ("torch", "redis", "safetensors")
 # An epoch of CIFAR, to which what is measured on fewer images is carried over.
 TRAIN, TEST = 50_000, 10_000
-# How often a stage keeps a checkpoint, as `engine.stages.run_stage` does.
+# How often a stage keeps a checkpoint, as `engine.stages.runner.run_stage` does.
 CHECKPOINT_SECONDS = 5.0
 GOAL = 0.05
 
@@ -96,7 +96,7 @@ def measure(
 def epochs_between(training: float, evaluation: float, telemetry: float, checkpoint: float) -> int:
     """Return how many epochs apart checkpoints are, from the seconds of each part.
 
-    One is written after the first epoch that ends when it is time, as `engine.stages` does.
+    One is written after the first epoch that ends when it is time, as `engine.stages.runner` does.
     """
     return math.ceil(pause(CHECKPOINT_SECONDS, checkpoint) / (training + evaluation + telemetry))
 

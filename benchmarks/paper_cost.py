@@ -12,9 +12,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.written import write
-from engine import paper
-from engine.plan import Stage, plan
-from engine.spec import Study
+from engine.paper import figures as paper
+from engine.paper import studies
+from engine.study.plan import Stage, plan
+from engine.study.spec import Study
 
 # Of CIFAR-10 and CIFAR-100, which all figures train on.
 TRAIN = 50_000
@@ -34,10 +35,10 @@ def work() -> dict[str, Counter[str]]:
     Everywhere; within each figure; or nowhere, where each cell of each figure trains a dense network of its own, and
     what is pruned in rounds all of the rounds before it.
     """
-    figures = [_planned(figure.study("paper", None)) for figure in paper.FIGURES.values()]
+    figures = [_planned(studies.study(figure.id)) for figure in paper.FIGURES.values()]
     nowhere = (_with_ancestors(stage, stages) for stages in figures for stage in stages.values())
     return {
-        "everywhere": epochs(_planned(paper.study(paper.ALL)).values()),
+        "everywhere": epochs(_planned(studies.study(paper.ALL)).values()),
         "within figures": sum((epochs(stages.values()) for stages in figures), Counter()),
         "nowhere": sum((epochs(chain) for chain in nowhere), Counter()),
     }

@@ -19,11 +19,11 @@ from benchmarks.options import PRECISIONS
 from benchmarks.training import PACKAGES, images, plain_loop, pruned_training
 from benchmarks.written import write
 from data.settings import settings
-from engine.augment import to_device
 from engine.claims.intervals import Interval, interval
 from engine.dataset import Dataset
-from engine.device import get_ready
-from engine.recipe import Recipe
+from engine.study.recipe import Recipe
+from engine.training.augment import to_device
+from engine.training.device import get_ready
 
 PLAIN = "plain loop"
 CONFIDENCE = 0.95

@@ -11,9 +11,9 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from engine.dataset import Dataset
-from engine.norms import ClampedNorm2d
-from engine.recipe import Recipe
-from engine.vision import torchvision
+from engine.models.batch_norm import ClampedNorm2d
+from engine.models.torchvision_compat import torchvision
+from engine.study.recipe import Recipe
 
 PADDING = 4
 

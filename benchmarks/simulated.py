@@ -16,15 +16,15 @@ from kombu import Consumer
 
 from benchmarks import made_world
 from data.settings import settings
-from engine.plan import Stage
-from engine.results import StageResult
+from engine.study.plan import Stage
+from engine.study.results import StageResult
 from tasks import leases, queue
 from tasks.broker import client
 from tasks.leases import PREFIX, QUEUE, LeaseLost, Message, Timing
 from tasks.observer import Heartbeat, LeasedObserver
 from tasks.telemetry import Worker
 
-# As `engine.stages.run_stage` does.
+# As `engine.stages.runner.run_stage` does.
 CHECKPOINT_SECONDS = 5.0
 TICK = 0.1
 

@@ -15,10 +15,10 @@ from benchmarks.options import ENLARGED
 from benchmarks.training import images, plain_loop, pruned_training
 from benchmarks.written import write
 from data.settings import settings
-from engine.augment import to_device
 from engine.dataset import Dataset
-from engine.device import keep_freed_memory
-from engine.recipe import Recipe
+from engine.study.recipe import Recipe
+from engine.training.augment import to_device
+from engine.training.device import keep_freed_memory
 
 PACKAGES = ("torch",)
 SHOWN = 10

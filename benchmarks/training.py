@@ -23,16 +23,16 @@ from benchmarks.written import spread, write
 from data.datasets import identity
 from data.loading import load_images
 from data.settings import settings
-from engine.augment import DeviceData, to_device
 from engine.dataset import Dataset
-from engine.device import get_ready
 from engine.masks import magnitude_mask
-from engine.networks import build, prunable
-from engine.plan import Images
-from engine.recipe import Recipe
+from engine.models.networks import build, prunable
 from engine.seeds import global_seed
-from engine.together import run_epochs
-from engine.training import Diverged, Schedule, Training
+from engine.study.plan import Images
+from engine.study.recipe import Recipe
+from engine.training.augment import DeviceData, to_device
+from engine.training.concurrent import run_epochs
+from engine.training.device import get_ready
+from engine.training.sgd import Diverged, Schedule, Training
 
 PACKAGES = ("torch", "torchvision", "pillow")
 SPARSITY = 0.8

@@ -20,13 +20,13 @@ from benchmarks.plain import as_pytorch_has_it, with_pytorchs_norms
 from benchmarks.training import LEARNING_RATE, images, pruned_training
 from benchmarks.written import spread, write
 from data.settings import settings
-from engine.augment import DeviceData, Feed, to_device
 from engine.dataset import Dataset
-from engine.device import get_ready
-from engine.recipe import Recipe
-from engine.stacked import can_stack
-from engine.together import side_by_side
-from engine.training import Training
+from engine.study.recipe import Recipe
+from engine.training.augment import DeviceData, Feed, to_device
+from engine.training.concurrent import side_by_side
+from engine.training.device import get_ready
+from engine.training.sgd import Training
+from engine.training.stacked import can_stack
 
 PACKAGES = ("torch",)
 EAGER = "eager, one after the other"

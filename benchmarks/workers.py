@@ -24,8 +24,8 @@ from benchmarks.simulated import CHECKPOINT_SECONDS
 from data.datasets import identity
 from data.settings import Settings
 from data.store import Store
-from engine.plan import plan
-from engine.spec import Study, parse_study
+from engine.study.plan import plan
+from engine.study.spec import Study, parse_study
 from tasks import broker, launch, leases, telemetry
 from tasks.process import python, spawn
 from tests.machine import wait_for

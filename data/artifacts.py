@@ -9,8 +9,8 @@ from data import measured
 from data.files import ArtifactError, Files, StoreAway
 from data.kept import Kept, recognised
 from data.sealed import Damaged, open_tensors, open_values, seal_tensors, seal_values
-from engine.lost import WeightsLost
-from engine.results import StageResult
+from engine.stages.weights import WeightsLost
+from engine.study.results import StageResult
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -37,7 +37,7 @@ def _read(name: str, folder: Path, progress: Progress) -> Dataset:
     # Imported late, as only reading needs it.
     import torch
 
-    from engine.vision import torchvision
+    from engine.models.torchvision_compat import torchvision
 
     source: Any = getattr(torchvision().datasets, name)
     archive = folder / source.filename

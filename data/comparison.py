@@ -18,8 +18,8 @@ from data.points import MEASURED, POINT, POOLED, RESULTS, ROLE, pooled
 from data.queries import UnknownStudy
 from data.recipes import differing
 from data.store import Store
-from engine.shown import percent_value
-from engine.spec import Study, read_study
+from engine.formatting import percent_value
+from engine.study.spec import Study, read_study
 
 _STUDY = ["study_id", "study"]
 

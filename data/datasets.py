@@ -12,8 +12,7 @@ from data import cifar, digits, folder
 from data.artifacts import FINGERPRINT
 from data.sources import DatasetError, Progress, Source
 from engine import code
-from engine.cost import Shape
-from engine.dataset import Dataset
+from engine.dataset import Dataset, Shape
 
 __all__ = ["DATASETS", "FOLDER", "DatasetError", "absolute", "identity", "shape"]
 

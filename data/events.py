@@ -10,9 +10,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from data import measured
 from data.older import renamed
-from engine.plan import Role, Stage
-from engine.results import Epoch, StageResult
-from engine.spec import read_study
+from engine.study.plan import Role, Stage
+from engine.study.results import Epoch, StageResult
+from engine.study.spec import read_study
 
 State = Literal["waiting", "queued", "running", "done", "failed", "cancelled"]
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 from data.frames import frame
 from data.points import MEASURED, POINT, POOLED, RESULTS, pooled
 from data.store import Store
-from engine.plan import Role
+from engine.study.plan import Role
 
 
 def accuracy(store: Store, roles: Sequence[Role]) -> pd.DataFrame:

@@ -15,8 +15,7 @@ from PIL import Image
 
 from data.sources import DatasetError, Progress
 from data.whole import write_whole
-from engine.cost import Shape
-from engine.dataset import Dataset
+from engine.dataset import Dataset, Shape
 
 if TYPE_CHECKING:
     from torch import Tensor

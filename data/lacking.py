@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from data.store import Store
-from engine.results import AGAINST_DENSE
+from engine.study.results import AGAINST_DENSE
 
 
 @dataclass(frozen=True)

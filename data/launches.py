@@ -9,7 +9,7 @@ from typing import Any
 from data import deletion
 from data.queries import UnknownStudy
 from data.store import Store
-from engine.plan import Role, Stage
+from engine.study.plan import Role, Stage
 
 
 @dataclass(frozen=True)

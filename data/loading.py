@@ -13,7 +13,7 @@ from data.artifacts import Artifacts
 from data.datasets import FOLDER, identity, is_bundled, kept_file, kept_in, listing, reader
 from data.sources import DatasetError, Progress, silent
 from engine.dataset import Dataset
-from engine.plan import Images
+from engine.study.plan import Images
 
 
 def load(name: str, home: Path, progress: Progress | None = None) -> Dataset:

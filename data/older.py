@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from engine.plan import Role, Stage
+from engine.study.plan import Role, Stage
 
 ADMM, CONSTANT = "admm", "admm_constant"
 

@@ -15,7 +15,7 @@ import pandas as pd
 from data.frames import frame as _frame
 from data.points import MEASURED, POINT, POOLED, RESULTS, pooled
 from data.store import Store
-from engine.spec import Study, read_study
+from engine.study.spec import Study, read_study
 
 STATES = ("waiting", "queued", "running", "done", "failed", "cancelled")
 
@@ -131,7 +131,7 @@ def stages(store: Store, study_id: str) -> pd.DataFrame:
     ", ", and that of a stage of ADMM; empty for none), score, sparsity (aimed at), start ("dense" for a pretraining),
     parent, state, attempt (0 before the first), worker, host, device, started_at, finished_at, seconds (of training,
     once done), error, epochs (to train), epoch (last recorded, 0 before the first), test_accuracy (of that epoch),
-    diverged (as in `engine.results.StageResult`, NA where it did not), reused, position.
+    diverged (as in `engine.study.results.StageResult`, NA where it did not), reused, position.
     """
     query = f"""
         WITH part AS ({_STAGES} WHERE study_id = $1),
@@ -204,7 +204,8 @@ def epochs(store: Store, study_id: str, fingerprints: Sequence[str] | None = Non
 
 
 def overlaps(store: Store, study_id: str, pairs: Sequence[str] | None = None) -> pd.DataFrame:
-    """Return the overlap counts of a study per layer, at the study's p, for all pairs or some of engine.results.PAIRS.
+    """Return the overlap counts of a study per layer, at the study's p, for all pairs or some of
+    engine.study.results.PAIRS.
 
     Columns: fingerprint, dataset, network, learning_rate, seed, pruner, sparsity, start, pair, layer, position (of the
     layer in the network, from 0), p, intersection, top, size, expected (see `engine.counts.Count`; NaN where None).

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from engine.registry import PRUNERS
-from engine.spec import Study
+from engine.study.spec import Study
 
 # The values of a setting by the name that it has here; None where a study makes no use of it.
 Settings = dict[str, str | None]

@@ -12,8 +12,8 @@ import pyarrow as pa
 from data import deletion
 from data.events import Cancelled, Changed, Completed, Deleted, Finished, Launched, Measured, Parsed
 from data.states import StageState, merge, told
-from engine.plan import Stage
-from engine.results import Epoch
+from engine.study.plan import Stage
+from engine.study.results import Epoch
 
 Row = tuple[Any, ...]
 

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from data.passwords import hashed, is_hash
-from engine.room import STREAMS
+from engine.capacity import STREAMS
 
 # The environment variable behind each setting and what it may hold; error messages quote both.
 ALLOWED = {

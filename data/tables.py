@@ -12,8 +12,8 @@ from data import queries
 from data.evidence import from_frames
 from data.store import Store
 from engine.claims import Verdict, evaluate, need
-from engine.plan import Plan
-from engine.results import StageResult
+from engine.study.plan import Plan
+from engine.study.results import StageResult
 
 TEXT, NUMBER, WHOLE = pa.string(), pa.float64(), pa.int64()
 # A dense network has no pruner, and a claim without runs no effect.
@@ -31,7 +31,7 @@ def _reached(name: str, kind: pa.DataType, about: str) -> pa.Field:
 
 STUDY = (
     _field("dataset", TEXT, "name in the study"),
-    _field("network", TEXT, "name in engine.networks"),
+    _field("network", TEXT, "name in engine.models.networks"),
     _field("learning_rate", NUMBER, "initial learning rate"),
     _field("seed", WHOLE, "repetition"),
     _field("pruner", TEXT, "name in engine.registry; null for dense networks"),
@@ -73,7 +73,7 @@ ACCURACY = pa.schema(
 OVERLAP = pa.schema(
     [
         *STUDY,
-        _field("pair", TEXT, "the two networks compared, see engine.results.PAIRS"),
+        _field("pair", TEXT, "the two networks compared, see engine.study.results.PAIRS"),
         _field("p", NUMBER, "fraction of a layer's weights in each set; also the chance level of intersection / top"),
         _field("layer", TEXT, "name of the weight tensor"),
         _field("position", WHOLE, "of the layer in the network, from 0"),

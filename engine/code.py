@@ -13,13 +13,16 @@ from pkgutil import resolve_name
 
 log = logging.getLogger(__name__)
 
-# What these give is covered by ENGINE_VERSION in `engine.plan`, so code that uses them need not hash them.
+# What these give is covered by ENGINE_VERSION in `engine.study.plan`, so code that uses them need not hash them.
 COVERED = frozenset(
     f"engine.{name}"
     for name in (
-        "admm", "augment", "convolutions", "counts", "dataset", "device", "flat", "graphs", "loops", "lost", "masks",
-        "norms", "overlap", "plan", "precision", "preparing", "ranking", "recipe", "registry", "results", "retention",
-        "room", "seeds", "spec", "stacked", "stages", "support", "together", "training", "vision",
+        "capacity", "counts", "dataset", "masks", "overlap", "ranking", "registry", "seeds",
+        "models.batch_norm", "models.batch_norm_cpu", "models.conv", "models.torchvision_compat",
+        "stages.measure", "stages.prepare", "stages.runner", "stages.support", "stages.weights",
+        "study.plan", "study.recipe", "study.results", "study.spec",
+        "training.admm", "training.augment", "training.concurrent", "training.cuda_graphs", "training.device",
+        "training.flat_parameters", "training.precision", "training.sgd", "training.stacked",
     )
 )  # fmt: skip
 
@@ -67,7 +70,7 @@ def code_hash(where: str) -> str:
     """
     module, _, name = where.partition(":")
     if not name:
-        raise CodeError(f"{where!r} names no code; write module:name, such as engine.networks:resnet20")
+        raise CodeError(f"{where!r} names no code; write module:name, such as engine.models.networks:resnet20")
     # Not "module:name" as the key: where code lies is no part of what it does.
     reached: dict[tuple[str, str], str] = {}
     _reach(module, name.partition(".")[0], _root(module), reached)

@@ -28,3 +28,14 @@ class Dataset:
     @property
     def image_size(self) -> int:
         return int(self.train_images.shape[1])
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a dataset's images look like and how many there are."""
+
+    channels: int
+    image_size: int
+    classes: int
+    train: int
+    test: int

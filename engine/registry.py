@@ -40,11 +40,11 @@ class Score:
 class Pruner:
     """How a pruner makes masks.
 
-    score: name in SCORES. gradual: prune in rounds (see `engine.rounds`) and train between them; else prune theta_T
-    once for each sparsity. resets_to: the start in STARTS that a gradual pruner trains in each round, and makes the
-    mask of the next round from. admm: train with ADMM to the sparsity first, and score its weights; constant_rho: with
-    the same rho in every round, else with one that grows. in_paper: whether the paper's claims are about it; verdicts
-    on others are controls.
+    score: name in SCORES. gradual: prune in rounds (see `engine.study.rounds`) and train between them; else prune
+    theta_T once for each sparsity. resets_to: the start in STARTS that a gradual pruner trains in each round, and makes
+    the mask of the next round from. admm: train with ADMM to the sparsity first, and score its weights; constant_rho:
+    with the same rho in every round, else with one that grows. in_paper: whether the paper's claims are about it;
+    verdicts on others are controls.
     """
 
     title: str
@@ -70,10 +70,10 @@ class Start:
 
 
 NETWORKS: dict[str, Network] = {
-    "resnet20": Network("ResNet-20", "engine.networks:resnet20", version=1),
-    "vgg11": Network("VGG-11", "engine.networks:vgg11", version=1),
-    "mobilenet_v2": Network("MobileNet-V2", "engine.networks:mobilenet_v2", version=1),
-    "lenet300": Network("LeNet-300", "engine.networks:lenet300", version=1),
+    "resnet20": Network("ResNet-20", "engine.models.networks:resnet20", version=1),
+    "vgg11": Network("VGG-11", "engine.models.networks:vgg11", version=1),
+    "mobilenet_v2": Network("MobileNet-V2", "engine.models.networks:mobilenet_v2", version=1),
+    "lenet300": Network("LeNet-300", "engine.models.networks:lenet300", version=1),
 }
 
 SCORES: dict[str, Score] = {
@@ -92,10 +92,10 @@ PRUNERS: dict[str, Pruner] = {
 }
 
 STARTS: dict[str, Start] = {
-    "winning_ticket": Start("winning ticket", "engine.starts:winning_ticket", version=1),
-    "reinit": Start("random reinit", "engine.starts:reinit", version=1),
-    "rewind": Start("rewind", "engine.starts:rewind", version=1),
-    "finetune": Start("fine-tune", "engine.starts:finetune", version=1),
+    "winning_ticket": Start("winning ticket", "engine.stages.starts:winning_ticket", version=1),
+    "reinit": Start("random reinit", "engine.stages.starts:reinit", version=1),
+    "rewind": Start("rewind", "engine.stages.starts:rewind", version=1),
+    "finetune": Start("fine-tune", "engine.stages.starts:finetune", version=1),
 }
 
 

@@ -18,7 +18,7 @@ from tasks.devices import DeviceError
 from tasks.terminal import StudyId, err, out, recorded
 
 if TYPE_CHECKING:
-    from engine.spec import Study
+    from engine.study.spec import Study
 
 app = typer.Typer(
     name="python -m tasks",
@@ -233,7 +233,7 @@ def verdicts(
 
 
 def _add_seeds(study: "Study", more: int) -> None:
-    from engine.spec import with_more_seeds
+    from engine.study.spec import with_more_seeds
     from tasks import follow
     from tasks.broker import serving
     from tasks.launch import launch as queue_study
@@ -279,7 +279,7 @@ def _read(name: str, scale: str | None, data: str | None) -> "Study":
 
 
 def _scaling(name: str, scale: str | None, data: str | None) -> tuple[str, ...]:
-    from engine.paper import scaling
+    from engine.paper.studies import scaling
 
     return scaling((scale or "paper").lower(), data) if name.startswith("paper:") else ()
 

@@ -9,10 +9,11 @@ from hashlib import blake2b
 from pathlib import Path
 
 from data.whole import write_whole
-from engine import code, layers
-from engine.cost import Shape
-from engine.layers import Anatomy, Layer
+from engine import code
+from engine.dataset import Shape
 from engine.registry import NETWORKS
+from engine.study import layers
+from engine.study.layers import Anatomy, Layer
 from tasks.process import ROOT, python
 
 log = logging.getLogger(__name__)
@@ -68,7 +69,7 @@ def inspected(builder: str, identity: str | None, *place: int) -> Anatomy | str 
 
     Remembered for as long as this process lives, so that no page waits for it twice; identity: of the network's code.
     """
-    command = python("-m", "engine.inspection", builder, *map(str, place))
+    command = python("-m", "engine.models.inspection", builder, *map(str, place))
     try:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=SECONDS, check=True)
         values = json.loads(done.stdout.rstrip().rpartition("\n")[2])

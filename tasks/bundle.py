@@ -18,11 +18,11 @@ from redis.exceptions import RedisError
 from data.artifacts import ArtifactLost, Artifacts, StoreAway
 from data.loading import load_images
 from engine.dataset import Dataset
-from engine.device import ran_out_of_memory
-from engine.lost import WeightsLost
-from engine.plan import Images, Stage
-from engine.results import StageResult
-from engine.stages import Interrupted, Job, kept, run_stages
+from engine.stages.runner import Interrupted, Job, kept, run_stages
+from engine.stages.weights import WeightsLost
+from engine.study.plan import Images, Stage
+from engine.study.results import StageResult
+from engine.training.device import ran_out_of_memory
 from tasks import leases, queue, telemetry
 from tasks.engines import OtherEngine, check_engine
 from tasks.leases import Cancelled, LeaseLost, Message, Sharing, Timing

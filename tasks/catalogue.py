@@ -3,21 +3,22 @@
 import shlex
 from pathlib import Path
 
-from engine import paper
-from engine.plan import plan
-from engine.spec import Study, StudyError, load_study
+from engine.paper import figures, studies
+from engine.study.plan import plan
+from engine.study.spec import Study, StudyError, load_study
 from tasks.process import ROOT
 
 PAPER = "paper:"
 
 
 def read(name: str, scale: str | None = None, data: str | None = None) -> Study:
-    """Return the study of a name: demo, paper:<id> in a scale on some data (see `engine.paper.study`), or a TOML file.
+    """Return the study of a name: demo, paper:<id> in a scale on some data (see `engine.paper.studies.study`), or a
+    TOML file.
 
     Raises StudyError for a name, file, scale or data that will not do.
     """
     if name.startswith(PAPER):
-        return paper.study(name.removeprefix(PAPER), (scale or "paper").lower(), data)
+        return studies.study(name.removeprefix(PAPER), (scale or "paper").lower(), data)
     if scale is not None or data is not None:
         raise StudyError({"": f"--scale and --data are for the paper's studies, such as paper:fig7; given {name!r}"})
     return load_study(ROOT / "studies" / "demo.toml" if name == "demo" else Path(name))
@@ -34,9 +35,9 @@ def one_by_one(name: str, scale: str | None = None, data: str | None = None) -> 
 
     None for a name that is not of several figures.
     """
-    if name != f"{PAPER}{paper.ALL}":
+    if name != f"{PAPER}{figures.ALL}":
         return None
-    return sum(_count(figure.study(scale or "paper", data)) for figure in paper.FIGURES.values())
+    return sum(_count(studies.study(figure.id, scale or "paper", data)) for figure in figures.FIGURES.values())
 
 
 def _count(study: Study) -> int:

@@ -3,8 +3,8 @@
 from collections.abc import Container
 
 from engine.code import loaded_identity
-from engine.plan import ENGINE_VERSION, Stage
 from engine.registry import NETWORKS, SCORES, STARTS, implementations
+from engine.study.plan import ENGINE_VERSION, Stage
 
 
 class OtherEngine(RuntimeError):

@@ -6,8 +6,9 @@ from data import queries
 from data.datasets import shape
 from data.settings import Settings
 from data.store import Store
-from engine.cost import Shape, Speed, estimate_seconds
-from engine.plan import Plan
+from engine.dataset import Shape
+from engine.study.cost import Speed, estimate_seconds
+from engine.study.plan import Plan
 
 
 def estimated_seconds(config: Settings, plan: Plan, reused: Container[str], devices: Sequence[str]) -> float:
@@ -19,7 +20,14 @@ def estimated_seconds(config: Settings, plan: Plan, reused: Container[str], devi
     shapes = {name: shape(name, config.home) for name in names}
     kind = "cuda" if any(device.startswith("cuda") for device in devices) else "cpu"
     speeds = _speeds(config, {identity: shapes[name] for name, identity in names.items()}, kind)
-    return estimate_seconds(plan, reused, shapes, speeds, len(devices), kind)
+    return estimate_seconds(plan, reused, shapes, speeds, len(devices), kind, _flops)
+
+
+def _flops(network: str, channels: int, image_size: int, classes: int) -> float:
+    # PyTorch takes seconds to import, which nobody need wait for where speeds were measured.
+    from engine.models.flops import flops_per_image
+
+    return flops_per_image(network, channels, image_size, classes)
 
 
 def _speeds(config: Settings, shapes: dict[str, Shape], kind: str) -> dict[Speed, float]:

@@ -55,7 +55,7 @@ def export(
 ) -> None:
     """Write a study's tables as Parquet, and the study itself as TOML."""
     from data import queries, tables
-    from engine.spec import to_toml
+    from engine.study.spec import to_toml
 
     with recorded() as store:
         found = queries.find_study(store, study_id)

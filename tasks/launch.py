@@ -15,8 +15,8 @@ from data.queries import UnknownStudy, recorded
 from data.settings import Settings, settings
 from data.sources import Progress, silent
 from data.store import Store
-from engine.plan import Stage
-from engine.spec import Study, to_toml
+from engine.study.plan import Stage
+from engine.study.spec import Study, to_toml
 from tasks import leases, queue, telemetry
 from tasks.broker import connect, errors_explained
 from tasks.planning import Preview, plan_study, preview

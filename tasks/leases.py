@@ -16,9 +16,9 @@ from typing import Any, Literal
 from redis import Redis
 from redis.commands.core import Script
 
-from engine.plan import SHAPE, Stage
-from engine.results import Epoch, StageResult
-from engine.room import Room
+from engine.capacity import Room
+from engine.study.plan import SHAPE, Stage
+from engine.study.results import Epoch, StageResult
 
 PREFIX = "ticketscope:"
 QUEUE = PREFIX + "queue"

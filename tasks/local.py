@@ -17,13 +17,13 @@ import torch
 from data.artifacts import Artifacts
 from data.loading import load_images
 from data.settings import Settings
-from engine.completing import complete
+from engine.capacity import STREAMS
 from engine.dataset import Dataset
-from engine.device import get_ready, ran_out_of_memory
-from engine.plan import Images, Plan, Stage
-from engine.results import Epoch, StageResult
-from engine.room import STREAMS
-from engine.stages import Interrupted, Job, run_stages
+from engine.stages.complete import complete
+from engine.stages.runner import Interrupted, Job, run_stages
+from engine.study.plan import Images, Plan, Stage
+from engine.study.results import Epoch, StageResult
+from engine.training.device import get_ready, ran_out_of_memory
 from tasks.devices import threads
 from tasks.process import tie_to_parent
 from tasks.rooms import Rooms
@@ -110,7 +110,7 @@ class _Bench:
 
 
 class _Observer:
-    """An `engine.stages.Observer` that passes epochs on and stops when told to."""
+    """An `engine.stages.runner.Observer` that passes epochs on and stops when told to."""
 
     def __init__(self, fingerprint: str, report: Report, stopping: Flag) -> None:
         self._fingerprint = fingerprint

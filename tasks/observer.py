@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from redis import Redis
 from redis.exceptions import RedisError
 
-from engine.results import Epoch
+from engine.study.results import Epoch
 from tasks import host, leases, telemetry
 from tasks.leases import Cancelled, LeaseLost, Message, Timing
 from tasks.telemetry import Worker
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class LeasedObserver:
-    """An `engine.stages.Observer` for a stage that this worker has claimed.
+    """An `engine.stages.runner.Observer` for a stage that this worker has claimed.
 
     Both methods raise LeaseLost when another worker has the stage by now, and Cancelled when nobody wants it.
     trained: called after every epoch.

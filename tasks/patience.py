@@ -17,7 +17,7 @@ from tenacity import (
 from torch import Tensor
 
 from data.artifacts import Artifacts, StoreAway
-from engine.results import StageResult
+from engine.study.results import StageResult
 
 # So long a stage is held in memory; then it is handed back, since another host may reach the store.
 PATIENCE = 600.0
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 
 class PatientArtifacts:
-    """The `engine.stages.Weights` of a worker, and its results.
+    """The `engine.stages.runner.Weights` of a worker, and its results.
 
     tell: called with what is wrong at each try, and with None once it is over; may raise, to abandon the stage.
     Every method tries again while the store is away, and raises StoreAway once the patience is over or stopping is set.

@@ -7,10 +7,10 @@ from pathlib import Path
 from data.artifacts import Artifacts
 from data.datasets import DatasetError, absolute, identity, shape
 from data.settings import Settings, settings
-from engine.checks import Finding, Findings, check
-from engine.layers import Anatomy
-from engine.plan import Plan, plan
-from engine.spec import Study, StudyError
+from engine.study.checks import Finding, Findings, check
+from engine.study.layers import Anatomy
+from engine.study.plan import Plan, plan
+from engine.study.spec import Study, StudyError
 from tasks import telemetry
 from tasks.anatomy import CannotBeBuilt, anatomy
 from tasks.broker import BrokerError, connect

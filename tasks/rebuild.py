@@ -12,7 +12,7 @@ from data.artifacts import Artifacts
 from data.launches import Launch, Standing
 from data.settings import Settings
 from data.store import Store
-from engine.plan import Stage
+from engine.study.plan import Stage
 from tasks import leases, queue, telemetry
 from tasks.broker import client, errors_explained
 from tasks.launch import tell_results

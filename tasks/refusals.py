@@ -6,7 +6,7 @@ from data.datasets import DatasetError
 from data.queries import UnknownStudy
 from data.shares import ShareError
 from data.store import StoreError
-from engine.spec import StudyError
+from engine.study.spec import StudyError
 from tasks.rebuild import RebuildError
 from tasks.up import UpError
 

@@ -12,8 +12,8 @@ from data.artifacts import Artifacts, ResultDamaged
 from data.lacking import Lacking, lacking
 from data.settings import Settings
 from data.store import Store
-from engine.plan import Stage
-from engine.results import AGAINST_DENSE, StageResult
+from engine.study.plan import Stage
+from engine.study.results import AGAINST_DENSE, StageResult
 from tasks import telemetry
 from tasks.broker import client, errors_explained
 from tasks.recorder import drain_idle
@@ -91,7 +91,7 @@ def _may_say_more(row: Lacking, kept: set[tuple[str, str]]) -> bool:
 def _completed(config: Settings, artifacts: Artifacts, row: Lacking) -> tuple[StageResult | None, bool]:
     """Return a result with what the database lacks of it, None where there is nothing, and whether it is complete."""
     # Importing it imports PyTorch, for nothing where no result can be completed.
-    from engine.completing import complete, lacks
+    from engine.stages.complete import complete, lacks
 
     stage = Stage.model_validate_json(row.spec)
     try:

@@ -4,10 +4,10 @@ import logging
 
 import torch
 
+from engine.capacity import Room
 from engine.dataset import Dataset
-from engine.plan import Shape, Stage
-from engine.preparing import how_many
-from engine.room import Room
+from engine.stages.prepare import how_many
+from engine.study.plan import Shape, Stage
 
 log = logging.getLogger(__name__)
 

@@ -11,9 +11,9 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from data import tables
 from data.loading import load
 from data.settings import Settings
-from engine.plan import Plan
-from engine.results import StageResult
-from engine.spec import Study, to_toml
+from engine.study.plan import Plan
+from engine.study.results import StageResult
+from engine.study.spec import Study, to_toml
 from tasks.local import StageFailed, Stopped, run
 from tasks.planning import plan_study
 

@@ -14,7 +14,7 @@ from rich.table import Column, Table
 from data import queries
 from data.divergence import divergences, in_words
 from data.store import Store
-from engine.shown import number, percent
+from engine.formatting import number, percent
 from tasks import leases
 from tasks.broker import BrokerError, connect, errors_explained
 from tasks.leases import State
@@ -22,7 +22,7 @@ from tasks.telemetry import Worker
 from tasks.telemetry import progress as live_progress
 
 if TYPE_CHECKING:
-    from engine.checks import Finding
+    from engine.study.checks import Finding
     from tasks.planning import Preview
 
 COLOURS = {"done": "green", "running": "cyan", "failed": "red", "cancelled": "yellow"}

@@ -21,7 +21,7 @@ from data import datasets
 from data.artifacts import Artifacts
 from data.settings import Settings, settings
 from engine import registry
-from engine.device import get_ready
+from engine.training.device import get_ready
 from tasks import devices, host, leases, queue
 from tasks.broker import client
 from tasks.bundle import Bench, Bundle

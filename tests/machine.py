@@ -14,7 +14,7 @@ from PIL import Image
 from data import queries
 from data.settings import Settings
 from data.store import Store
-from engine.spec import Study, parse_study
+from engine.study.spec import Study, parse_study
 from tasks import launch, leases
 from tasks.broker import client
 from tasks.process import python, spawn

@@ -13,7 +13,7 @@ from app.reading import Marker
 from app.spread import Spread, band
 from app.tabs import ancestors, over_time
 from data.queries import StudyRecord
-from engine.spec import Study
+from engine.study.spec import Study
 
 # Maps of layers by p side by side; each has a cell for every layer and p.
 MOST_MAPS = 2

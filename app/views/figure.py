@@ -3,14 +3,14 @@
 import streamlit as st
 
 from app import access, paper_figure, paper_overview, words
-from engine import paper
+from engine.paper import figures
 
 
 def page() -> None:
     """Draw the page."""
     name = st.query_params.get("figure", "")
-    if name in paper.FIGURES:
-        paper_overview.guarded(lambda chosen: paper_figure.page(paper.FIGURES[name], chosen))
+    if name in figures.FIGURES:
+        paper_overview.guarded(lambda chosen: paper_figure.page(figures.FIGURES[name], chosen))
         return
     st.title("No such figure", anchor=False)
     st.error(

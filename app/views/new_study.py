@@ -6,7 +6,7 @@ from app import access, form, from_paper, launching, live, presets, reading, wor
 from app.outlook import Examined, Outlook, examine
 from app.presets import PRESETS
 from data.queries import UnknownStudy
-from engine.spec import Study, StudyError, load_study, read_study, to_toml
+from engine.study.spec import Study, StudyError, load_study, read_study, to_toml
 
 
 def fill() -> None:

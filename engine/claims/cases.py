@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from engine.claims.evidence import Gap, Group, difference, finite
 from engine.claims.questions import Thresholds
 from engine.claims.verdict import Verdict, missing
+from engine.formatting import percent as shown_percent
 from engine.registry import STARTS
-from engine.shown import percent as shown_percent
 
 # The p at which the paper compares starts and ancestors.
 STARTS_P = 0.2

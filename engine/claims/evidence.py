@@ -32,7 +32,7 @@ class Point:
 
 @dataclass(frozen=True)
 class OverlapPoint:
-    """One overlap ratio of a finished training; pair is one of engine.results.PAIRS.
+    """One overlap ratio of a finished training; pair is one of engine.study.results.PAIRS.
 
     level: the ratio that weights which know nothing but the mask have on average, for pairs of a pruned network and a
     dense one; None for other pairs, whose level is p, and where it is not recorded.

@@ -9,7 +9,7 @@ from pydantic import Field
 from scipy.special import stdtr
 
 from engine.claims.intervals import MANY, Estimate, quantile
-from engine.recipe import Frozen
+from engine.study.recipe import Frozen
 
 # exceeds: above a margin. within: no further from 0 than it. matches: no further below 0. below: not above it.
 Rule = Literal["exceeds", "within", "matches", "below"]

@@ -9,7 +9,7 @@ from streamlit import config
 
 from data.settings import settings
 from data.store import Store
-from engine.spec import Study, parse_study
+from engine.study.spec import Study, parse_study
 
 
 @pytest.fixture(autouse=True)

@@ -10,10 +10,10 @@ from typing import Any
 from data.events import Event
 from data.store import Store
 from engine.counts import P_GRID, Count, top_count
-from engine.plan import Plan, Stage, plan
-from engine.results import Epoch, Overlap, Retained, StageResult, Support
-from engine.retention import looks
-from engine.spec import Study, to_toml
+from engine.stages.measure import looks
+from engine.study.plan import Plan, Stage, plan
+from engine.study.results import Epoch, Overlap, Retained, StageResult, Support
+from engine.study.spec import Study, to_toml
 
 LAYERS = {"fc1.weight": 19_200, "fc2.weight": 30_000, "fc3.weight": 1_000}
 BEGAN = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)

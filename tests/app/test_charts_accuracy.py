@@ -6,7 +6,7 @@ from app import charts_accuracy as charts
 from app.palette import STARTS
 from data import queries
 from data.store import Store
-from engine.spec import Study
+from engine.study.spec import Study
 from tests.app.made_study import record
 
 

@@ -12,10 +12,10 @@ from app import export_study, figure_data, figure_numbers, report
 from app.charts_overlap import CHANCE
 from data import queries
 from data.store import Store
-from engine import paper
-from engine.paper import FIGURES
-from engine.results import AGAINST_DENSE
-from engine.spec import Study
+from engine.paper import figures, studies
+from engine.paper.figures import FIGURES
+from engine.study.results import AGAINST_DENSE
+from engine.study.spec import Study
 from tests.app.dashboard import open_page, rerun, tables, texts
 from tests.app.made_study import record
 from tests.app.test_charts_accuracy import data, layers
@@ -161,8 +161,8 @@ def test_compare_draws_both_levels(recorded: Store) -> None:
 
 @pytest.mark.usefixtures("identities")
 def test_the_papers_table_has_the_level_of_the_mask_beside_each_overlap(store: Store) -> None:
-    record(store, paper.study("table1", "small"))
-    numbers = paper.reported(FIGURES["table1"])
+    record(store, studies.study("table1", "small"))
+    numbers = figures.reported(FIGURES["table1"])
     frames = queries.accuracy(store, ID), queries.pooled_overlaps(store, ID)
     table = figure_numbers.as_in_paper(numbers, *frames, "small", None)
     assert table[figure_numbers.LEVELS["finetuned_pretrained"]].str.startswith("40.0").all()
@@ -182,7 +182,7 @@ def test_the_papers_table_has_the_level_of_the_mask_beside_each_overlap(store: S
 
 @pytest.mark.usefixtures("identities")
 def test_a_figure_is_drawn_anew_once_results_of_before_are_completed(store: Store) -> None:
-    record(store, paper.study("table1", "small"))
+    record(store, studies.study("table1", "small"))
     level = figure_numbers.LEVELS["finetuned_initial"]
     with store.writing() as connection:
         connection.execute("CREATE TABLE counts AS SELECT * FROM overlap_counts")

@@ -5,7 +5,7 @@ from app.charts_compare import BRUSH, POINT, WHOLE
 from app.compare_points import Comparison, apart, compare, looks, points
 from data import comparison
 from data.store import Store
-from engine.spec import Study
+from engine.study.spec import Study
 from tests.app.made_study import record
 
 

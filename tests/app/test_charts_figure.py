@@ -4,8 +4,9 @@ import pytest
 from app import charts_figure, figure_numbers
 from app.reading import accuracy, pooled_overlaps
 from data.store import Store
-from engine import paper
-from engine.paper import FIGURES, REPORTED, scaled
+from engine.paper import figures, studies
+from engine.paper.figures import FIGURES, REPORTED
+from engine.paper.studies import scaled
 from tests.app.made_study import record
 from tests.app.test_charts_accuracy import valid
 
@@ -14,7 +15,7 @@ STUDY = "made-study-0001"
 
 @pytest.fixture
 def frames(store: Store) -> tuple[pd.DataFrame, pd.DataFrame]:
-    record(store, paper.study("all", "small"))
+    record(store, studies.study("all", "small"))
     return accuracy(STUDY), pooled_overlaps(STUDY)
 
 
@@ -31,7 +32,7 @@ def test_every_panel_is_a_valid_chart_with_all_its_series(frames: tuple[pd.DataF
                 assert len(pruned) == len(panel.starts) * len(panel.pruners) * len(panel.sparsities) * 3
                 y = charts_figure.domain([rows], "sd")
                 assert y[0] < rows["test_accuracy"].min()
-                valid(charts_figure.accuracy(rows, panel, "sd", y, paper.reported(figure)))
+                valid(charts_figure.accuracy(rows, panel, "sd", y, figures.reported(figure)))
             elif panel.quantity == "retention":
                 drawn = charts_figure.retention(pooled, panel, "ci").to_dict()
                 assert len(next(iter(drawn["datasets"].values()))) == len(panel.ps) * len(panel.learning_rates)
@@ -78,7 +79,7 @@ def test_our_value_of_a_stated_number_is_the_mean_of_the_right_runs(frames: tupl
 
 def test_a_cell_of_the_papers_table_without_runs_is_a_dash() -> None:
     nothing = pd.DataFrame()
-    told = figure_numbers.as_in_paper(paper.reported(FIGURES["table1"]), nothing, nothing, "small", None)
+    told = figure_numbers.as_in_paper(figures.reported(FIGURES["table1"]), nothing, nothing, "small", None)
     assert len(told) == 5
     assert set(told[figure_numbers.ANCESTORS["finetuned_initial"]]) == {"—"}
 

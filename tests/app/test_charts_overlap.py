@@ -5,8 +5,8 @@ from app import charts_overlap as charts
 from app.palette import STARTS
 from data import queries
 from data.store import Store
-from engine.results import AGAINST_DENSE
-from engine.spec import Study
+from engine.study.results import AGAINST_DENSE
+from engine.study.spec import Study
 from tests.app.made_study import LAYERS, record
 from tests.app.test_charts_accuracy import data, layers
 

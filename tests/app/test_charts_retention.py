@@ -4,7 +4,7 @@ import pytest
 from app import charts_retention as charts
 from data import comparison
 from data.store import Store
-from engine.spec import Study
+from engine.study.spec import Study
 from tests.app.made_study import record
 from tests.app.test_charts_accuracy import data, layers
 

@@ -7,7 +7,7 @@ from app import compare_seeds
 from app.compare_points import apart, points
 from data import comparison, views
 from data.store import Store
-from engine.spec import Study
+from engine.study.spec import Study
 from tests.app.dashboard import open_page, rerun, tables, texts
 from tests.app.made_study import BEGAN, record
 

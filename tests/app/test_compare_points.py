@@ -8,7 +8,7 @@ from app.compare_state import CompareState
 from app.palette import STARTS
 from data import comparison
 from data.store import Store
-from engine.spec import Study
+from engine.study.spec import Study
 from tests.app.made_study import record
 
 IDS = ("made-study-0001", "longer")

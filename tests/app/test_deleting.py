@@ -6,7 +6,7 @@ from redis import Redis
 from data import queries, shares, views
 from data.settings import settings
 from data.store import Store
-from engine.spec import Study
+from engine.study.spec import Study
 from tasks import launch, leases, recorder
 from tests.app.dashboard import open_page, rerun, texts
 from tests.app.made_study import record

@@ -17,9 +17,9 @@ from app.tabs import progress
 from data import queries
 from data.events import Event
 from data.store import Store
-from engine import paper
-from engine.results import StageResult
-from engine.spec import Study, parse_study
+from engine.paper import studies
+from engine.study.results import StageResult
+from engine.study.spec import Study, parse_study
 from tests.app.dashboard import open_page, rerun, texts
 from tests.app.made_study import measured, record
 
@@ -153,7 +153,7 @@ def test_the_compare_page_says_it_too(store: Store, study: Study) -> None:
 
 def test_a_figure_of_the_paper_says_it_too(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(figure_data, "identity", lambda name, home: f"identity of {name}")
-    one = parse_study(paper.study("fig7", "small").model_dump(exclude_none=True))
+    one = parse_study(studies.study("fig7", "small").model_dump(exclude_none=True))
     diverging(store, one, seeds=one.seeds[:1])
     shown = read(texts(open_page("views/figure.py", figure="fig7", scale="small")))
     assert "learning rate 0.1, seed 0. Means, bands and n are without them." in shown

@@ -3,8 +3,8 @@ import pytest
 from app.draft import FOLDER, Draft, check, description, draft_of, fields, untrained
 from app.form import LABELS
 from app.presets import PRESETS
-from engine import paper
-from engine.spec import Study, parse_study
+from engine.paper import studies
+from engine.study.spec import Study, parse_study
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_all_errors_come_at_once(draft: Draft) -> None:
 @pytest.mark.parametrize("scale", ["paper", "small"])
 @pytest.mark.parametrize("name", ["fig1", "main-fig5", "table1", "all"])
 def test_figures_of_the_paper_survive_the_form_unchanged(name: str, scale: str) -> None:
-    wanted = paper.study(name, scale)
+    wanted = studies.study(name, scale)
     assert check(draft_of(wanted)).study == wanted
 
 

@@ -21,7 +21,7 @@ from app.report_charts import charts, measured
 from app.spread import summarise
 from data import queries, shares, tables
 from data.store import Store
-from engine.spec import Study, parse_study
+from engine.study.spec import Study, parse_study
 from tests.app.dashboard import open_page, rerun
 from tests.app.made_study import record
 

@@ -5,7 +5,7 @@ from streamlit.testing.v1 import AppTest
 
 from app.presets import PRESETS
 from data.store import Store
-from engine.spec import Study, to_toml
+from engine.study.spec import Study, to_toml
 from tests.app.dashboard import open_page, rerun, texts
 from tests.app.made_study import record
 

@@ -3,7 +3,7 @@
 import pytest
 
 from data.store import Store
-from engine.spec import Study, StudyError, parse_study, read_study, to_toml
+from engine.study.spec import Study, StudyError, parse_study, read_study, to_toml
 from tests.app.dashboard import open_page
 from tests.app.made_study import record
 

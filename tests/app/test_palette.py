@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from app.palette import STARTS, legend, series
-from engine.spec import STARTS as ALL_STARTS
+from engine.study.spec import STARTS as ALL_STARTS
 
 # Linear RGB as people without red, green or blue cones see it (Machado, Oliveira and Fernandes 2009).
 BLINDNESS = {

@@ -7,9 +7,9 @@ from streamlit.testing.v1 import AppTest
 from app.paper_overview import ON_FOLDER
 from app.words import plain
 from data.store import Store
-from engine import paper
-from engine.paper import FIGURES
-from engine.spec import Study, parse_study
+from engine.paper import studies
+from engine.paper.figures import FIGURES
+from engine.study.spec import Study, parse_study
 from tests.app.dashboard import open_page, rerun, tables, texts
 from tests.app.made_study import record
 
@@ -27,7 +27,7 @@ def identities(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def small(name: str, **changes: object) -> Study:
     """Return a figure at small scale, trained for a moment."""
-    return parse_study({**paper.study(name, "small").model_dump(exclude_none=True), **changes})
+    return parse_study({**studies.study(name, "small").model_dump(exclude_none=True), **changes})
 
 
 def shown(app: AppTest) -> str:
@@ -88,7 +88,7 @@ def test_runs_count_whichever_study_trained_them(store: Store) -> None:
 
 
 def test_the_papers_numbers_stand_beside_ours_with_the_difference(store: Store) -> None:
-    study = parse_study({**paper.study("table1").model_dump(exclude_none=True), "recipe": {"epochs": 4}})
+    study = parse_study({**studies.study("table1").model_dump(exclude_none=True), "recipe": {"epochs": 4}})
     record(store, study)
     app = open_page(FIGURE, figure="table1", like="made-study-0001")
     laid_out, frame = tables(app)
@@ -110,7 +110,7 @@ def test_the_papers_numbers_stand_beside_ours_with_the_difference(store: Store) 
 
 
 def test_settings_of_a_launched_study_can_be_chosen_and_stand_in_the_address(store: Store) -> None:
-    record(store, parse_study({**paper.study("main-fig4").model_dump(exclude_none=True), "recipe": {"epochs": 3}}))
+    record(store, parse_study({**studies.study("main-fig4").model_dump(exclude_none=True), "recipe": {"epochs": 3}}))
     app = open_page(FIGURE, figure="main-fig4")
     chooser = app.selectbox[0]
     (option,) = (option for option in chooser.options if "made-study-0001" in option)

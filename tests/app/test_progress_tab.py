@@ -5,7 +5,7 @@ from app.stages_table import stage_names
 from app.tabs import progress
 from data import queries, shares
 from data.store import Store
-from engine.spec import Study
+from engine.study.spec import Study
 from tasks import leases, telemetry
 from tests.app.dashboard import open_page, rerun, texts
 from tests.app.made_study import record

@@ -11,7 +11,7 @@ from app.report import embedded, libraries, report
 from data import queries
 from data.queries import UnknownStudy
 from data.store import Store
-from engine.spec import Study, to_toml
+from engine.study.spec import Study, to_toml
 from tests.app.made_study import record
 
 ID = "made-study-0001"

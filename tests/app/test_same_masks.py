@@ -4,7 +4,7 @@ import pytest
 from app import same_masks
 from data import queries
 from data.store import Store
-from engine.spec import Study
+from engine.study.spec import Study
 from tests.app.dashboard import open_page, rerun, texts
 from tests.app.made_study import record
 

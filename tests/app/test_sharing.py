@@ -6,7 +6,7 @@ import streamlit as st
 from app.access import may_see
 from data import shares
 from data.store import Store
-from engine.spec import Study
+from engine.study.spec import Study
 from tests.app.dashboard import MAIN, open_page, rerun, texts
 from tests.app.made_study import record
 

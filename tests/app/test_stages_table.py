@@ -7,7 +7,7 @@ from app import live
 from app.stages_table import matching, shown_table, stage_names
 from data import queries
 from data.store import Store
-from engine.spec import Study
+from engine.study.spec import Study
 from tasks.telemetry import Progress
 from tests.app.made_study import record
 

@@ -6,7 +6,7 @@ from streamlit.testing.v1 import AppTest
 from app import live
 from data import queries
 from data.store import Store
-from engine.spec import Study
+from engine.study.spec import Study
 from tests.app.dashboard import open_page, rerun, tables, texts
 from tests.app.made_study import record
 

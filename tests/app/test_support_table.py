@@ -5,7 +5,7 @@ import pytest
 from app import report, support_table
 from data import queries
 from data.store import Store
-from engine.spec import Study
+from engine.study.spec import Study
 from tests.app.dashboard import open_page, texts
 from tests.app.made_study import record
 

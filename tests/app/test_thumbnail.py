@@ -8,8 +8,9 @@ import pytest
 from app import charts_figure, thumbnail
 from app.reading import accuracy, pooled_overlaps
 from data.store import Store
-from engine import paper
-from engine.paper import FIGURES, Panel, scaled
+from engine.paper import studies
+from engine.paper.figures import FIGURES, Panel
+from engine.paper.studies import scaled
 from tests.app.made_study import record
 
 STUDY = "made-study-0001"
@@ -18,7 +19,7 @@ NOTHING = pd.DataFrame()
 
 @pytest.fixture
 def frames(store: Store) -> tuple[pd.DataFrame, pd.DataFrame]:
-    record(store, paper.study("all", "small"))
+    record(store, studies.study("all", "small"))
     return accuracy(STUDY), pooled_overlaps(STUDY)
 
 

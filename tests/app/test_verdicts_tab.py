@@ -7,8 +7,8 @@ from data import shares
 from data.evidence import from_frames
 from data.store import Store
 from engine.claims import CLAIMS, Thresholds, evaluate
-from engine.plan import plan
-from engine.spec import Study, parse_study
+from engine.study.plan import plan
+from engine.study.spec import Study, parse_study
 from tests.app.dashboard import open_page, rerun, tables, texts
 from tests.app.made_study import record
 

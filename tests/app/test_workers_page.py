@@ -6,7 +6,7 @@ from redis import Redis
 
 from data.settings import settings
 from data.store import Store
-from engine.spec import Study
+from engine.study.spec import Study
 from tasks import leases, telemetry
 from tasks.broker import serving
 from tasks.telemetry import Memory

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.admm import CONSTANT, studies
-from engine.admm import automatic_rho
+from engine.training.admm import automatic_rho
 
 BASE = {
     "name": "made",

@@ -6,7 +6,7 @@ from benchmarks import full_store, made_world
 from data import queries
 from data.store import Store
 from engine.counts import P_GRID
-from engine.spec import Study
+from engine.study.spec import Study
 
 LAYERS = {"resnet20": 19, "vgg11": 8, "mobilenet_v2": 52}
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from benchmarks import growth
-from engine.spec import StudyError
+from engine.study.spec import StudyError
 
 CPU = torch.device("cpu")
 

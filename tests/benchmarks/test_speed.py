@@ -10,9 +10,9 @@ import torch
 from benchmarks import floor, overhead, paper_cost, parity, step, training, ways
 from benchmarks.options import ENLARGED
 from benchmarks.plain import PlainLoop
-from engine.augment import to_device
-from engine.networks import build
-from engine.recipe import Recipe
+from engine.models.networks import build
+from engine.study.recipe import Recipe
+from engine.training.augment import to_device
 
 CPU = torch.device("cpu")
 

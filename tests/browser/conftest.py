@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, WebSocket, expect
 
 from data.store import Store
-from engine.spec import parse_study
+from engine.study.spec import parse_study
 from tests.app.made_study import record
 from tests.browser.chromium import READY, launched
 from tests.browser.serving import DASHBOARD, served

@@ -16,7 +16,7 @@ from data import shares, views
 from data.events import Event
 from data.settings import Settings
 from data.store import Store
-from engine.spec import parse_study
+from engine.study.spec import parse_study
 from tasks import telemetry
 from tasks.broker import serving
 from tests.app.made_study import record

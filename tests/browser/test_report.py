@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from app.report import report
 from data.store import Store
-from engine.spec import parse_study
+from engine.study.spec import parse_study
 from tests.app.made_study import record
 from tests.browser.conftest import FINISHED
 

@@ -11,9 +11,9 @@ import duckdb
 
 from data.events import Event
 from engine.counts import P_GRID, Count, top_count
-from engine.plan import Plan, Stage, plan
-from engine.results import AGAINST_DENSE, Epoch, Overlap, StageResult, Support
-from engine.spec import Study, parse_study, to_toml
+from engine.study.plan import Plan, Stage, plan
+from engine.study.results import AGAINST_DENSE, Epoch, Overlap, StageResult, Support
+from engine.study.spec import Study, parse_study, to_toml
 
 LAYERS = {"fc1.weight": 640, "fc2.weight": 300, "fc3.weight": 7}
 FINETUNED = ("ticket_finetuned", "reinit_finetuned", "finetuned_initial", "finetuned_pretrained")

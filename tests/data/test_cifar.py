@@ -17,7 +17,7 @@ import pytest
 from data import cifar
 from data.datasets import DATASETS, DatasetError
 from data.loading import load
-from engine.vision import torchvision
+from engine.models.torchvision_compat import torchvision
 
 PER_BATCH = 4
 

@@ -5,7 +5,7 @@ from data import comparison, queries
 from data.comparison import once
 from data.queries import UnknownStudy
 from data.store import Store
-from engine.spec import Study, parse_study
+from engine.study.spec import Study, parse_study
 from tests.app.made_study import record
 
 ROLE = ["dataset", "network", "learning_rate", "seed", "pruner", "sparsity", "start"]

@@ -10,7 +10,7 @@ import torch
 from data import datasets
 from data.datasets import DATASETS, DatasetError, absolute, identity, shape
 from data.loading import load, load_images
-from engine.plan import Images
+from engine.study.plan import Images
 
 
 def digits(train: int | None = None, test: int | None = None, content: str | None = None) -> Images:

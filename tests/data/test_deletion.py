@@ -8,7 +8,7 @@ import pytest
 from data import queries, shares
 from data.events import Event
 from data.store import Store
-from engine.plan import Plan
+from engine.study.plan import Plan
 from tests.data.made_results import STUDY_ID, Stream, contents, made_plan, whole_study
 
 ONE = made_plan(seeds=[0], learning_rates=[0.1], pruners=["oneshot", "admm"], sparsities=[0.5])

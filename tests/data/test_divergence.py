@@ -14,7 +14,7 @@ from data.evidence import evidence
 from data.queries import UnknownStudy
 from data.store import Store
 from engine.claims import evaluate
-from engine.plan import Plan
+from engine.study.plan import Plan
 from tests.data.made_results import STUDY_ID, Stream, diverging_results, made_plan, whole_study
 from tests.data.test_schema import VERSIONS
 

@@ -15,7 +15,7 @@ from data.lacking import lacking
 from data.revision import revision
 from data.store import Store
 from engine.counts import pooled_level
-from engine.results import AGAINST_DENSE, PAIRS, StageResult
+from engine.study.results import AGAINST_DENSE, PAIRS, StageResult
 from tests.data.made_results import (
     STUDY_ID,
     Stream,

@@ -5,7 +5,7 @@ from datetime import timedelta
 from data.events import Event
 from data.membership import studies_of
 from data.store import Store
-from engine.spec import Study, parse_study
+from engine.study.spec import Study, parse_study
 from tests.app.made_study import BEGAN, record
 
 

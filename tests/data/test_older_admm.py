@@ -10,8 +10,8 @@ from data import evidence, figures, launches, queries, views
 from data.events import Event, Launched, parse
 from data.store import Store
 from data.tables import tables_from_store
-from engine.plan import Plan, plan
-from engine.spec import parse_study, to_toml
+from engine.study.plan import Plan, plan
+from engine.study.spec import parse_study, to_toml
 from tests.data.made_results import STUDY_ID, Stream, copy_into, made_plan, whole_study
 
 SCHEMA = Path(__file__).parent / "schemas" / "003.sql"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from data.provenance import provenance
 from data.store import Store
-from engine.spec import parse_study
+from engine.study.spec import parse_study
 from tests.app.made_study import BEGAN, record
 
 STUDY = {"name": "A", "datasets": ["digits"], "networks": ["lenet300"], "sparsities": [0.5], "seeds": [0]}

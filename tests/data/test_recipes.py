@@ -1,5 +1,5 @@
 from data.recipes import differing
-from engine.spec import Study, parse_study
+from engine.study.spec import Study, parse_study
 
 
 def made(**changes: object) -> Study:

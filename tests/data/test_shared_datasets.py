@@ -10,7 +10,7 @@ from data import datasets, prepared
 from data.artifacts import Artifacts
 from data.datasets import DatasetError, identity
 from data.loading import load, load_images, share
-from engine.plan import Images
+from engine.study.plan import Images
 from tests.machine import folder_of_images
 
 

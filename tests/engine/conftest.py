@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from engine.augment import DeviceData, Feed
 from engine.dataset import Dataset
-from engine.lost import WeightsLost
-from engine.plan import Images, Plan, Stage, plan
-from engine.results import Epoch, StageResult
-from engine.spec import Study, parse_study
+from engine.stages.weights import WeightsLost
+from engine.study.plan import Images, Plan, Stage, plan
+from engine.study.results import Epoch, StageResult
+from engine.study.spec import Study, parse_study
+from engine.training.augment import DeviceData, Feed
 
 
 def made_dataset(train: int = 96, test: int = 48, size: int = 8, channels: int = 1, classes: int = 4) -> Dataset:

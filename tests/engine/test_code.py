@@ -1,4 +1,3 @@
-import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -7,24 +6,25 @@ import pytest
 
 from engine import registry
 from engine.code import COVERED, CodeError, code_hash, identity, loaded_identity
-from engine.plan import Plan, plan
 from engine.registry import NETWORKS, SCORES, STARTS, Network, Score
-from engine.spec import StudyError, parse_study
+from engine.study.plan import Plan, plan
+from engine.study.spec import StudyError, parse_study
+from tests.imports import graph, modules
 
 ENGINE = Path(registry.__file__).parent
 
 # What the numbers of built-in implementations come from, as it is at their present version.
 BUILT_IN = {
-    "engine.networks:resnet20": (1, "0f01702fd082ba4f"),
-    "engine.networks:vgg11": (1, "fa9ad9002b8c4948"),
-    "engine.networks:mobilenet_v2": (1, "1e6d4d45644c6e5b"),
-    "engine.networks:lenet300": (1, "69245d5c9ce53426"),
+    "engine.models.networks:resnet20": (1, "0f01702fd082ba4f"),
+    "engine.models.networks:vgg11": (1, "fa9ad9002b8c4948"),
+    "engine.models.networks:mobilenet_v2": (1, "1e6d4d45644c6e5b"),
+    "engine.models.networks:lenet300": (1, "69245d5c9ce53426"),
     "engine.scores:magnitude": (1, "2ea157795c252f6f"),
     "engine.scores:random": (1, "c6572605b9847ea9"),
-    "engine.starts:winning_ticket": (1, "deb60316530ad4e6"),
-    "engine.starts:reinit": (1, "ce75e7c3201e54f1"),
-    "engine.starts:rewind": (1, "0be36d0fbf83e342"),
-    "engine.starts:finetune": (1, "6d3c2412a6ec637e"),
+    "engine.stages.starts:winning_ticket": (1, "deb60316530ad4e6"),
+    "engine.stages.starts:reinit": (1, "ce75e7c3201e54f1"),
+    "engine.stages.starts:rewind": (1, "0be36d0fbf83e342"),
+    "engine.stages.starts:finetune": (1, "6d3c2412a6ec637e"),
 }
 
 
@@ -47,19 +47,12 @@ def test_every_built_in_implementation_is_held() -> None:
 
 def test_parts_of_the_engine_that_a_version_covers_exist() -> None:
     for module in COVERED:
-        assert (ENGINE / f"{module.removeprefix('engine.')}.py").exists(), module
+        assert ENGINE.parent.joinpath(*module.split(".")).with_suffix(".py").exists(), module
 
 
-@pytest.mark.parametrize("module", ["networks", "scores", "starts"])
+@pytest.mark.parametrize("module", ["engine.models.networks", "engine.scores", "engine.stages.starts"])
 def test_what_built_in_implementations_import_of_the_engine_is_covered_by_its_version(module: str) -> None:
-    imported = {
-        f"{node.module}.{alias.name}" if node.module == "engine" else node.module
-        for node in ast.walk(ast.parse((ENGINE / f"{module}.py").read_text()))
-        if isinstance(node, ast.ImportFrom) and node.module
-        for alias in node.names
-    }
-    ours = {name for name in imported if name.startswith("engine.")} - {"engine.networks"}
-    assert ours <= COVERED
+    assert graph(modules("engine"))[module] - {"engine.models.networks"} <= COVERED
 
 
 BODY = """
@@ -211,7 +204,8 @@ def test_an_added_score_that_is_edited_prunes_again_and_pretrains_not(
 def test_reading_code_imports_neither_it_nor_pytorch(folder: Path) -> None:
     script = (
         "import sys; from engine.code import code_hash; code_hash('added_network:added'); "
-        "code_hash('engine.networks:mobilenet_v2'); print('torch' in sys.modules, 'added_network' in sys.modules)"
+        "code_hash('engine.models.networks:mobilenet_v2'); "
+        "print('torch' in sys.modules, 'added_network' in sys.modules)"
     )
     environment = {"PYTHONPATH": f"{ENGINE.parent}:{folder}"}
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)

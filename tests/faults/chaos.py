@@ -20,7 +20,7 @@ from benchmarks.machine import stamp
 from data import queries
 from data.settings import Settings, read_settings, settings
 from data.store import StoreError
-from engine.spec import Study
+from engine.study.spec import Study
 from tasks import launch
 from tasks.broker import serving
 from tests.faults.strikes import SELDOM, STRIKES, Strike, Target

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 from data.queries import stages as recorded_stages
-from engine.stages import KEPT
+from engine.stages.runner import KEPT
 from tasks import leases, queue, telemetry
 from tasks.leases import Message
 from tests.faults.world import SHORT_LEASE, SmallDisk, World

@@ -10,8 +10,8 @@ import pytest
 from data import queries
 from data.artifacts import Artifacts
 from data.settings import settings
-from engine.plan import Plan
-from engine.spec import Study
+from engine.study.plan import Plan
+from engine.study.spec import Study
 from tasks import broker, launch, leases
 from tasks.local import run
 from tasks.planning import plan_study

@@ -14,7 +14,7 @@ from moto.server import ThreadedMotoServer
 from data import queries, tables
 from data.artifacts import Artifacts
 from data.settings import Settings, settings
-from engine.spec import Study
+from engine.study.spec import Study
 from tasks import broker, launch, leases, telemetry
 from tasks.local import run
 from tasks.planning import plan_study

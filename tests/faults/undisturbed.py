@@ -5,7 +5,7 @@ from pathlib import Path
 
 import duckdb
 
-from engine.results import StageResult
+from engine.study.results import StageResult
 
 # What a study has measured is in these; the columns left out tell of the clock, of who trained it, and of its id.
 TABLES = {

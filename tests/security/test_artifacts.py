@@ -12,8 +12,8 @@ import torch
 
 from data.artifacts import ArtifactError, Artifacts
 from engine.dataset import Dataset
-from engine.plan import plan
-from engine.stages import run_stage
+from engine.stages.runner import run_stage
+from engine.study.plan import plan
 from tests.machine import tiny_study
 from tests.tasks.test_leases import result
 

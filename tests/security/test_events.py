@@ -11,7 +11,7 @@ from data import queries
 from data.events import ERROR_CHARACTERS
 from data.settings import settings
 from data.store import Store
-from engine.spec import to_toml
+from engine.study.spec import to_toml
 from tasks import launch, leases, recorder, telemetry
 from tasks.broker import client, serving
 from tests.machine import tiny_study

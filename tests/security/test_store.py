@@ -17,7 +17,7 @@ from data.settings import settings
 from data.shares import ShareError
 from data.store import Store
 from data.views import ViewError
-from engine.spec import parse_study
+from engine.study.spec import parse_study
 from tasks import launch
 from tasks.broker import serving
 from tests.app.made_study import record

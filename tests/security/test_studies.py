@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from app.draft import check, draft_of
-from engine import toml
-from engine.spec import Study, StudyError, load_study, parse_study, read_study, to_toml
+from engine.study import toml_limits
+from engine.study.spec import Study, StudyError, load_study, parse_study, read_study, to_toml
 from tests.machine import tiny_study
 
 HEAD = 'name = "a"\ndatasets = ["digits"]\nnetworks = ["lenet300"]\n'
@@ -101,7 +101,7 @@ def test_a_file_that_never_ends_is_not_read(tmp_path: Path) -> None:
     large = tmp_path / "large.toml"
     with large.open("wb") as file:
         file.truncate(2**40)
-    with pytest.raises(StudyError, match=f"allowed: {toml.CHARACTERS:,}"):
+    with pytest.raises(StudyError, match=f"allowed: {toml_limits.CHARACTERS:,}"):
         load_study(large)
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from engine.cost import Shape
-from engine.layers import Layer
+from engine.dataset import Shape
 from engine.registry import NETWORKS, Network
-from engine.spec import StudyError
+from engine.study.layers import Layer
+from engine.study.spec import StudyError
 from tasks import anatomy
 from tasks.anatomy import CannotBeBuilt
 from tasks.planning import plan_study

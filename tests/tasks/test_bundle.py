@@ -3,8 +3,8 @@
 from redis import Redis
 
 from data.settings import settings
-from engine.plan import Stage
-from engine.room import Room
+from engine.capacity import Room
+from engine.study.plan import Stage
 from tasks import leases
 from tasks.bundle import Bundle
 from tasks.leases import LeaseLost, Message, Sharing, Timing

@@ -1,14 +1,14 @@
 import pytest
 
-from engine import paper
-from engine.spec import StudyError
+from engine.paper import studies
+from engine.study.spec import StudyError
 from tasks.catalogue import one_by_one, read
 
 
 def test_names_lead_to_their_studies() -> None:
     assert read("demo").name.startswith("Demo")
-    assert read("paper:fig7", "SMALL", "digits") == paper.study("fig7", "small", "digits")
-    assert read("paper:table1") == paper.study("table1")
+    assert read("paper:fig7", "SMALL", "digits") == studies.study("fig7", "small", "digits")
+    assert read("paper:table1") == studies.study("table1")
 
 
 def test_a_scale_is_only_for_the_paper() -> None:

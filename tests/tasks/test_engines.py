@@ -2,8 +2,8 @@ import pytest
 
 from data import queries
 from engine import registry
-from engine.plan import Stage
 from engine.registry import NETWORKS, Network
+from engine.study.plan import Stage
 from tasks.engines import OtherEngine, check_engine
 from tasks.planning import plan_study
 from tests.machine import Machine, tiny_study
@@ -17,7 +17,7 @@ def test_a_worker_with_other_code_refuses_a_stage_in_words(machine: Machine, mon
     machine.recorder()
     machine.worker()
     # As planned where the network was changed, and its version raised; the worker has the code of before.
-    monkeypatch.setitem(NETWORKS, "lenet300", Network("LeNet-300", "engine.networks:lenet300", version=2))
+    monkeypatch.setitem(NETWORKS, "lenet300", Network("LeNet-300", "engine.models.networks:lenet300", version=2))
     study_id = machine.launch(tiny_study())
     machine.wait_until(study_id, "failed")
     failed = queries.stages(machine.store, study_id).iloc[0]

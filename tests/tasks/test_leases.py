@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from redis import Redis
 
-from engine.plan import Plan, plan
-from engine.results import Epoch, StageResult
+from engine.study.plan import Plan, plan
+from engine.study.results import Epoch, StageResult
 from tasks import leases, telemetry
 from tasks.leases import Cancelled, LeaseLost, Message
 from tests.machine import tiny_study

@@ -11,9 +11,9 @@ import torch
 
 from data.artifacts import Artifacts
 from data.settings import settings
-from engine.plan import Plan
-from engine.results import StageResult
-from engine.stages import run_stages
+from engine.stages.runner import run_stages
+from engine.study.plan import Plan
+from engine.study.results import StageResult
 from tasks import local
 from tasks.local import Report, StageFailed, Stopped, run
 from tasks.planning import plan_study

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from filelock import FileLock
 
-from engine.spec import load_study, to_toml
+from engine.study.spec import load_study, to_toml
 from tasks import leases
 from tasks.process import ROOT, python
 from tests.machine import Machine, diverging_study, folder_of_images, free_port, tiny_study, wait_for

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from redis import Redis
 
-from engine.results import Epoch
+from engine.study.results import Epoch
 from tasks import leases, telemetry
 from tasks.leases import Timing
 from tasks.observer import Heartbeat, LeasedObserver

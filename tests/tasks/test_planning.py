@@ -8,9 +8,9 @@ from data.events import Event
 from data.settings import settings
 from data.sources import DatasetError
 from data.store import Store
-from engine.plan import plan
-from engine.results import Epoch, StageResult
-from engine.spec import StudyError, to_toml
+from engine.study.plan import plan
+from engine.study.results import Epoch, StageResult
+from engine.study.spec import StudyError, to_toml
 from tasks.devices import devices, precision
 from tasks.launch import preview
 from tasks.planning import plan_study

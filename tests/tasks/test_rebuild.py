@@ -9,7 +9,7 @@ from data import backup, queries
 from data.artifacts import Artifacts
 from data.settings import settings
 from data.store import Store
-from engine.plan import Plan
+from engine.study.plan import Plan
 from tasks import launch, leases, recorder, telemetry
 from tasks.leases import Message
 from tasks.planning import plan_study
@@ -196,7 +196,7 @@ def test_stages_of_another_engine_are_not_trained_under_their_old_name(
     [root] = train(redis, planned(), 1)
     recorder.drain_idle(settings())
     redis.flushall()
-    monkeypatch.setattr("engine.plan.ENGINE_VERSION", 999)
+    monkeypatch.setattr("engine.study.plan.ENGINE_VERSION", 999)
     rebuild(settings())
     counts = leases.counts(redis, study_id)
     assert counts["done"] == 1

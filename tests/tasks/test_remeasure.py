@@ -10,9 +10,9 @@ from data.artifacts import Artifacts
 from data.lacking import lacking
 from data.settings import settings
 from data.store import Store
-from engine import completing
-from engine.plan import Plan
-from engine.results import StageResult
+from engine.stages import complete as completing
+from engine.study.plan import Plan
+from engine.study.results import StageResult
 from tasks import local, recorder
 from tasks.broker import serving
 from tasks.planning import plan_study

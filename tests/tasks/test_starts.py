@@ -13,7 +13,7 @@ import pytest
 
 from data.datasets import DATASETS
 from data.store import Store
-from engine.plan import plan
+from engine.study.plan import plan
 from tasks.process import ROOT
 from tests.data.made_results import Stream, made_results, made_study, of_before, whole_study
 from tests.machine import free_port, wait_for
@@ -80,7 +80,7 @@ def test_launching_does_not_import_torch(home: Path) -> None:
 def test_a_plan_whose_speed_is_known_does_not_import_torch(store: Store) -> None:
     store.record(whole_study(Stream(), plan(made_study(), {"digits": DATASETS["digits"].identity})))
     found = run("plan", "demo")
-    assert "engine.cost" in found
+    assert "engine.study.cost" in found
     assert "torch" not in found
 
 

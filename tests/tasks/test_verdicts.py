@@ -4,7 +4,7 @@ import json
 import re
 
 from data import queries
-from engine.spec import load_study
+from engine.study.spec import load_study
 from tasks import leases
 from tasks.process import ROOT
 from tests.machine import Machine, tiny_study

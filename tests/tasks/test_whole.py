@@ -9,7 +9,7 @@ import pytest
 from data import queries, tables
 from data.artifacts import Artifacts
 from data.settings import settings
-from engine.spec import to_toml
+from engine.study.spec import to_toml
 from tasks import launch, leases, telemetry
 from tasks.local import run
 from tasks.planning import plan_study
@@ -204,7 +204,7 @@ def test_a_worker_asked_to_stop_hands_its_stage_back(machine: Machine) -> None:
 def test_a_worker_with_another_engine_trains_nothing(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     machine.recorder()
     with monkeypatch.context() as older:
-        older.setattr("engine.plan.ENGINE_VERSION", 0)
+        older.setattr("engine.study.plan.ENGINE_VERSION", 0)
         study_id = machine.launch(tiny_study(pruners=[], sparsities=[], starts=[]))
     machine.worker()
     machine.wait_until(study_id, "failed")

@@ -1,7 +1,7 @@
 import pytest
 
 from engine.claims import CLAIMS, evaluate
-from engine.paper import FIGURES
+from engine.paper.figures import FIGURES
 
 
 def test_the_claims_are_those_of_the_paper_in_its_order() -> None:

@@ -1,0 +1,60 @@
+"""The anatomy of a network as PyTorch builds it; `python -m engine.models.inspection` prints it as JSON."""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pkgutil import resolve_name
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from engine.models.networks import Builder, prunable
+from engine.study.layers import Anatomy, Layer
+
+
+def inspect(where: str, channels: int, image_size: int, classes: int) -> Anatomy:
+    """Return the anatomy of the network that module:function builds; raises whatever that raises.
+
+    Neither weights nor images take memory, unless the network can only be built with them.
+    """
+    builder: Builder = resolve_name(where)
+    try:
+        return _anatomy(builder, channels, image_size, classes, "meta")
+    except Exception:  # Code that somebody adds may need real numbers, and raise anything without them.
+        return _anatomy(builder, channels, image_size, classes, "cpu")
+
+
+def _anatomy(builder: Builder, channels: int, image_size: int, classes: int, device: str) -> Anatomy:
+    with torch.device(device):
+        network = builder(channels, image_size, classes).eval()
+        images = torch.zeros(2, channels, image_size, image_size)
+    pixels: list[int] = []
+
+    def look(module: nn.Module, inputs: Sequence[Tensor]) -> None:
+        pixels.append(inputs[0].numel() // (inputs[0].shape[0] * inputs[0].shape[1]))
+
+    for module in network.modules():
+        if isinstance(module, _BatchNorm):
+            module.register_forward_pre_hook(look)
+    with torch.no_grad():
+        network(images)
+    weights = network.state_dict()
+    layers = tuple(Layer(name, weights[name].numel(), weights[name].shape[0]) for name in prunable(network))
+    return Anatomy(layers, min(pixels, default=None))
+
+
+def main() -> None:
+    """Print the anatomy of module:function, channels, image size, classes as JSON, or why it cannot be built."""
+    where, *shape = sys.argv[1:]
+    try:
+        found = asdict(inspect(where, *map(int, shape)))
+    except Exception as error:  # As above.
+        found = {"error": f"{type(error).__name__}: {error}"}
+    # On a line of its own: code that somebody adds may print too.
+    print(f"\n{json.dumps(found)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""What a stage measures of its weights: overlaps when it ends, and how much of the initial ones is left on its way."""
+
+import time
+
+import torch
+
+from engine.counts import P_GRID
+from engine.dataset import Dataset
+from engine.masks import Mask
+from engine.overlap import overlap_counts
+from engine.stages import starts
+from engine.stages.starts import State, required
+from engine.stages.weights import Weights
+from engine.study.plan import Stage
+from engine.study.results import Overlap, Retained
+from engine.training.sgd import Training
+
+# How often a pretraining is looked at on its way, at epochs that grow by a constant factor from the first to the last:
+# what is forgotten of the initial weights is mostly forgotten early.
+LOOKS = 10
+
+
+def looks(epochs: int) -> tuple[int, ...]:
+    """Return the epochs, counted from 1, after which a pretraining is compared with its initial weights."""
+    last = LOOKS - 1
+    return tuple(sorted({round(epochs ** (index / last)) for index in range(LOOKS)}))
+
+
+class Retention:
+    """What of the initial weights is left, looked at while a network is pretrained; of other stages, nothing."""
+
+    def __init__(self, stage: Stage, weights: Weights, layers: tuple[str, ...]) -> None:
+        self.rows: list[Retained] = []
+        self.seconds = 0.0
+        self._looks = looks(stage.epochs) if stage.kind == "pretrain" else ()
+        self._initial: State = {}
+        if self._looks:
+            initial = weights.load(stage.fingerprint, "initial")
+            self._initial = {layer: initial[layer] for layer in layers}
+
+    def look(self, training: Training, epoch: int) -> None:
+        """Compare the weights after an epoch with the initial ones, where the epoch is one of those to look at."""
+        if epoch not in self._looks:
+            return
+        begin = time.perf_counter()
+        weights = training.network.state_dict()
+        now = {layer: weights[layer] for layer in self._initial}
+        initial = {layer: tensor.to(now[layer].device) for layer, tensor in self._initial.items()}
+        counts = overlap_counts(initial, now, P_GRID)
+        for p in P_GRID:
+            at = [count for count in counts if count.p == p]
+            self.rows.append(Retained(epoch, p, sum(c.intersection for c in at), sum(c.top for c in at)))
+        self.seconds += time.perf_counter() - begin
+
+    def state(self) -> State:
+        """Return what a checkpoint keeps of it."""
+        rows = [[row.epoch, row.p, row.intersection, row.top] for row in self.rows]
+        return {"retention": torch.tensor(rows, dtype=torch.float64).reshape(-1, 4)} if self._looks else {}
+
+    def load(self, state: State) -> None:
+        """Go on from what `state` returned."""
+        if "retention" in state:
+            self.rows = [Retained(int(e), round(p, 2), int(i), int(t)) for e, p, i, t in state["retention"].tolist()]
+
+
+def overlaps(
+    stage: Stage, dataset: Dataset, weights: Weights, trained: State, mask: Mask, device: torch.device
+) -> tuple[Overlap, ...]:
+    """Return the overlap ratios that a stage records (figures 2 and 4-6, table 1)."""
+
+    def measure(pair: str, a: State, b: State, within: Mask | None = None, held: Mask | None = None) -> Overlap:
+        masks = (within and on_device(within), held and on_device(held))
+        return Overlap(pair, tuple(overlap_counts(on_device(a), on_device(b), P_GRID, *masks)))
+
+    def on_device(tensors: State) -> State:
+        return {layer: tensors[layer].to(device) for layer in trained}
+
+    if stage.kind == "pretrain":
+        return (measure("initial_pretrained", weights.load(stage.fingerprint, "initial"), trained),)
+    if stage.start != "finetune":
+        return ()
+    root = required(stage.root, stage)
+    initial, pretrained = weights.load(root, "initial"), weights.load(root, "trained")
+    reinit = starts.reinit(stage, dataset, weights)
+    return (
+        measure("ticket_finetuned", initial, trained, mask),
+        measure("reinit_finetuned", reinit, trained, mask),
+        measure("finetuned_initial", trained, initial, held=mask),
+        measure("finetuned_pretrained", trained, pretrained, held=mask),
+    )

@@ -1,0 +1,87 @@
+"""What a stage is made from: its network at the right weights, its mask, and the training of both."""
+
+import math
+
+import torch
+
+from engine.capacity import Room
+from engine.dataset import Dataset
+from engine.masks import Mask
+from engine.models.networks import prunable
+from engine.scores import make_mask
+from engine.stages import starts
+from engine.stages.starts import required
+from engine.stages.weights import Weights
+from engine.study.plan import Stage
+from engine.training import concurrent
+from engine.training.admm import AdmmPenalty, automatic_rho, growing_rho
+from engine.training.augment import to_device
+from engine.training.sgd import Schedule, Training
+
+
+def prepare(
+    stage: Stage, dataset: Dataset, weights: Weights, device: torch.device
+) -> tuple[tuple[str, ...], Mask, Training]:
+    """Return the prunable layers, the mask (empty for dense training) and the training, ready to run.
+
+    Raises WeightsLost for those of the stages that it is made from.
+    """
+    network = starts.initial(stage, dataset)
+    layers = prunable(network)
+    mask: Mask = {}
+    if stage.kind == "pretrain":
+        weights.save(stage.fingerprint, "initial", starts.state(network))
+    elif stage.kind == "admm":
+        network.load_state_dict(weights.load(required(stage.root, stage), "trained"))
+    else:
+        network.load_state_dict(starts.starting(stage, dataset, weights))
+        mask = _mask(stage, weights, layers)
+        shapes = {layer: network.state_dict()[layer].shape for layer in layers}
+        if odd := [layer for layer in layers if mask[layer].shape != shapes[layer]]:
+            raise ValueError(
+                f"the mask of {odd[0]} is {tuple(mask[odd[0]].shape)}, the layer {tuple(shapes[odd[0]])}: the weights "
+                f"kept of stage {stage.parent} are another network's; remove them and its result, then launch again"
+            )
+    data = to_device(dataset, stage.recipe.augmentation, device)
+    schedule = Schedule(stage.recipe, stage.learning_rate, stage.epochs, stage.seed, stage.kind)
+    training = Training(network.to(device), data, schedule, mask)
+    if stage.admm is not None:
+        steps = stage.admm.period * math.ceil(len(data.train) / stage.recipe.batch_size)
+        automatic = automatic_rho(stage.learning_rate, stage.recipe.momentum, steps)
+        rho, growth = stage.admm.rho or automatic, 1.0
+        if stage.rho_grows:
+            rho, growth = growing_rho(stage.admm.rho_start, stage.admm.rho_end, automatic, stage.admm.rounds)
+        training.penalty = AdmmPenalty(
+            training.flat,
+            layers,
+            stage.sparsity,
+            stage.scope or "layer",
+            rho=rho,
+            learning_rate=stage.learning_rate,
+            period=stage.admm.period,
+            growth=growth,
+        )
+    return layers, mask, training
+
+
+def _mask(stage: Stage, weights: Weights, layers: tuple[str, ...]) -> Mask:
+    """Return the mask that a retraining holds, made from its parent's trained weights."""
+    parent = required(stage.parent, stage)
+    trained = weights.load(parent, "trained")
+    within = weights.load(parent, "mask") if len(stage.rounds) > 1 else None
+    kernels = {layer: trained[layer] for layer in layers}
+    return make_mask(required(stage.score, stage), kernels, stage.sparsity, stage.scope or "layer", within, stage.seed)
+
+
+def how_many(stage: Stage, dataset: Dataset, device: torch.device) -> Room:
+    """Return how many stages of one shape to run at once on a device: see `engine.training.concurrent.how_many`."""
+
+    def make() -> Training:
+        network = starts.initial(stage, dataset).to(device)
+        data = to_device(dataset, stage.recipe.augmentation, device)
+        schedule = Schedule(stage.recipe, stage.learning_rate, stage.epochs, stage.seed, "measuring")
+        # As a pruned network's, with a mask: that of the dense one.
+        mask = {layer: torch.ones_like(network.state_dict()[layer], dtype=torch.bool) for layer in prunable(network)}
+        return Training(network, data, schedule, mask)
+
+    return concurrent.how_many(make, device)

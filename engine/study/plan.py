@@ -1,0 +1,286 @@
+"""From a study to the tree of stages that it needs; equal stages are the same work and stand once."""
+
+import hashlib
+import json
+import operator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+from engine import registry
+from engine.code import CodeError
+from engine.registry import PRUNERS, Implementations, Scope
+from engine.study.fields import Start
+from engine.study.recipe import Admm, Frozen, Recipe
+from engine.study.rounds import described, pruned_to
+from engine.study.spec import Study, StudyError
+
+# Part of every fingerprint: raise it when a change to the engine changes what equal settings give.
+ENGINE_VERSION = 1
+
+Kind = Literal["pretrain", "admm", "retrain"]
+
+# Where a stage's settings say what shape its training has: those of one shape can be trained side by side.
+SHAPE = (
+    ("network",),
+    ("images", "identity"),
+    ("images", "train"),
+    ("images", "test"),
+    ("recipe", "batch_size"),
+    ("recipe", "precision"),
+    ("recipe", "augmentation"),
+)
+Shape = tuple[str | int | None, ...]
+
+
+class Images(Frozen):
+    """The images that a stage trains and tests on.
+
+    name says where to load them from; identity, a hash of their content, says what they are. A limit of None is all.
+    """
+
+    name: str
+    identity: str
+    train: int | None = None
+    test: int | None = None
+
+
+class Stage(Frozen):
+    """One training: everything that determines its result.
+
+    rounds: the sparsities pruned to so far, one after the other (one entry for a mask made in one go). root: the
+    fingerprint of the pretraining. parent: of the stage whose trained weights the mask is made from. code: the
+    identities of network, score and start that are not at version 1 (see `engine.registry.implementations`). rho_grows:
+    whether ADMM's rho grows over the rounds; stages of before it could lack the field, and theirs is constant.
+    """
+
+    kind: Kind
+    images: Images
+    network: str
+    learning_rate: float
+    seed: int
+    recipe: Recipe
+    start: Start | None = None
+    score: str | None = None
+    rounds: tuple[float, ...] = ()
+    scope: Scope | None = None
+    admm: Admm | None = None
+    root: str | None = None
+    parent: str | None = None
+    code: Implementations = ()
+    rho_grows: bool = False
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """32 hex digits that hash all settings but where the images lie."""
+        settings = hashed(self)
+        # k is what counts, not whether it was written out; pretraining keeps theta_k for whoever asks.
+        settings["recipe"]["rewind_epoch"] = self.recipe.k
+        text = json.dumps([ENGINE_VERSION, settings], sort_keys=True)
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+    @cached_property
+    def shape(self) -> Shape:
+        """What stages that can be trained side by side have in common: the values at the places of SHAPE."""
+        return tuple(operator.attrgetter(".".join(place))(self) for place in SHAPE)
+
+    @property
+    def sparsity(self) -> float:
+        """The fraction of prunable weights that are held at 0, or that ADMM aims at; 0 for a dense network."""
+        return self.rounds[-1] if self.rounds else 0.0
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs the stage trains."""
+        return self.admm.epochs if self.kind == "admm" and self.admm else self.recipe.epochs
+
+
+# The fields that fingerprints have had from the first. Any other enters a fingerprint only where it differs from its
+# default, so that a field that is added later changes no fingerprint of before; its default must never change.
+_ALWAYS_HASHED: dict[type[Frozen], set[str]] = {
+    Stage: {"kind", "images", "network", "learning_rate", "seed", "recipe", "start", "score", "rounds", "scope", "admm",
+            "root", "parent"},
+    Images: {"identity", "train", "test"},
+    Recipe: {"epochs", "batch_size", "momentum", "weight_decay", "milestones", "decay", "augmentation", "precision",
+             "rewind_epoch"},
+    Admm: {"rho", "rounds", "period"},
+}  # fmt: skip
+# Where images lie is no part of what they are.
+_NEVER_HASHED = {Images: {"name"}}
+
+
+def hashed(settings: Frozen) -> dict[str, Any]:
+    """Return what a fingerprint hashes of a stage or one of its tables, as plain JSON values."""
+    kinds = type(settings).__mro__
+    always = next(fields for kind, fields in _ALWAYS_HASHED.items() if kind in kinds)
+    never = next((fields for kind, fields in _NEVER_HASHED.items() if kind in kinds), set())
+    plain = settings.model_dump(mode="json")
+    for name, field in type(settings).model_fields.items():
+        value = getattr(settings, name)
+        if isinstance(value, Frozen):
+            plain[name] = hashed(value)
+        if name in never or (name not in always and value == field.default):
+            del plain[name]
+    return plain
+
+
+@dataclass(frozen=True)
+class Role:
+    """What a stage stands for in a study: one point of its charts. One stage may play several roles.
+
+    pruner is None and start "dense" for a pretraining.
+    """
+
+    fingerprint: str
+    dataset: str
+    network: str
+    learning_rate: float
+    seed: int
+    pruner: str | None
+    sparsity: float
+    start: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The stages of a study by fingerprint, every parent before its children, and the roles that they play."""
+
+    study: Study
+    stages: dict[str, Stage]
+    roles: tuple[Role, ...]
+
+    @cached_property
+    def rounds(self) -> tuple[str, ...]:
+        """What each round of the gradual pruners removes: see `rounds_described`."""
+        return rounds_described(self.study)
+
+    @cached_property
+    def children(self) -> dict[str, tuple[str, ...]]:
+        """The fingerprints of each stage's children."""
+        found: dict[str, list[str]] = {fingerprint: [] for fingerprint in self.stages}
+        for fingerprint, stage in self.stages.items():
+            if stage.parent is not None:
+                found[stage.parent].append(fingerprint)
+        return {fingerprint: tuple(children) for fingerprint, children in found.items()}
+
+
+def rounds_described(study: Study) -> tuple[str, ...]:
+    """Return in words what each round of a study's gradual pruners removes, one text for each list of sparsities."""
+    lists = (one.sparsities for one in study.products if any(PRUNERS[name].gradual for name in one.pruners))
+    return tuple(described(sparsities, study.round_rate) for sparsities in dict.fromkeys(lists))
+
+
+def plan(study: Study, identities: Mapping[str, str]) -> Plan:
+    """Expand a study; identities maps each of its datasets to the hash of its content.
+
+    ValueError where its precision is still to be chosen: what a stage gives must not hang on where it is trained.
+    StudyError where the code of a network or a score that somebody added cannot be read.
+    """
+    if study.recipe.precision == "auto":
+        raise ValueError("precision is auto; choose fp32 or bf16 for the hardware at hand before planning")
+    try:
+        return _expanded(study, identities)
+    except CodeError as error:
+        raise StudyError({"": str(error)}) from error
+
+
+def _expanded(study: Study, identities: Mapping[str, str]) -> Plan:
+    stages: dict[str, Stage] = {}
+    # In the order in which they come, each once: parts of a study may overlap.
+    roles: dict[Role, None] = {}
+    for product in study.products:
+        for root in _roots(product, identities):
+            stages.setdefault(root.fingerprint, root)
+            roles[_role(root, None, "dense")] = None
+            for name in product.pruners:
+                for stage, start in _pruned(product, root, name):
+                    stages.setdefault(stage.fingerprint, stage)
+                    if start in product.starts:
+                        roles[_role(stage, name, str(start))] = None
+    return Plan(study, stages, tuple(roles))
+
+
+def _roots(study: Study, identities: Mapping[str, str]) -> Iterator[Stage]:
+    for dataset in study.datasets:
+        images = Images(name=dataset, identity=identities[dataset], train=study.train_images, test=study.test_images)
+        for network in study.networks:
+            for learning_rate in study.learning_rates:
+                for seed in study.seeds:
+                    yield Stage(
+                        kind="pretrain",
+                        images=images,
+                        network=network,
+                        learning_rate=learning_rate,
+                        seed=seed,
+                        recipe=study.recipe,
+                        code=registry.implementations(network, None, None),
+                    )
+
+
+def _pruned(study: Study, root: Stage, name: str) -> Iterator[tuple[Stage, str | None]]:
+    """Yield a pruner's stages below one pretraining with the start of each, parents first.
+
+    A start of None marks what is no point of a chart: ADMM itself, and what only makes the next round's mask.
+    """
+    pruner = PRUNERS[name]
+    parent = root
+    for reached, is_listed in pruned_to(study.sparsities, study.round_rate, pruner.gradual):
+        if pruner.admm:
+            parent = _admm(study, root, name, reached[-1])
+            yield parent, None
+        starts = study.starts if is_listed else ()
+        for start in starts:
+            yield _retrain(study, root, parent, pruner.score, reached, start), start
+        if pruner.gradual and reached[-1] != study.sparsities[-1]:
+            # The next mask comes from this training, whether or not the study asks to see it.
+            parent = _retrain(study, root, parent, pruner.score, reached, pruner.resets_to)
+            if pruner.resets_to not in starts:
+                yield parent, None
+
+
+def _admm(study: Study, root: Stage, name: str, sparsity: float) -> Stage:
+    return _child(
+        root,
+        root,
+        kind="admm",
+        rounds=(sparsity,),
+        scope=study.scope,
+        # A setting that this pruner makes no use of is no part of the fingerprint.
+        admm=study.admm.used_by((name,)),
+        rho_grows=not PRUNERS[name].constant_rho,
+        code=root.code,
+    )
+
+
+def _retrain(study: Study, root: Stage, parent: Stage, score: str, rounds: tuple[float, ...], start: str) -> Stage:
+    code = registry.implementations(root.network, score, start)
+    return _child(root, parent, kind="retrain", start=start, score=score, rounds=rounds, scope=study.scope, code=code)
+
+
+def _child(root: Stage, parent: Stage, **changes: object) -> Stage:
+    return Stage.model_validate(
+        {
+            "images": root.images,
+            "network": root.network,
+            "learning_rate": root.learning_rate,
+            "seed": root.seed,
+            "recipe": root.recipe,
+            "root": root.fingerprint,
+            "parent": parent.fingerprint,
+            **changes,
+        }
+    )
+
+
+def _role(stage: Stage, pruner: str | None, start: str) -> Role:
+    return Role(
+        fingerprint=stage.fingerprint,
+        dataset=stage.images.name,
+        network=stage.network,
+        learning_rate=stage.learning_rate,
+        seed=stage.seed,
+        pruner=pruner,
+        sparsity=stage.sparsity,
+        start=start,
+    )

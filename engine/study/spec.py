@@ -1,0 +1,309 @@
+"""What to run: a study as a frozen, validated model, read from and written to TOML."""
+
+import itertools
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tomli_w
+from pydantic import (
+    AfterValidator,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from engine import registry
+from engine.registry import NETWORKS, PRUNERS
+from engine.study import rounds, toml_limits
+from engine.study.fields import (
+    KEPT,
+    LearningRates,
+    Names,
+    Networks,
+    Pruners,
+    Ps,
+    Seeds,
+    Sparsities,
+    Starts,
+    is_kept,
+    visible,
+)
+from engine.study.recipe import Admm, Frozen, Recipe
+
+STARTS: tuple[str, ...] = tuple(registry.STARTS)
+
+# What `with_more_seeds` puts behind a study's name.
+SEEDS_IN_NAME = re.compile(r" \(\d+ seeds\)$")
+# A plan of so many takes two seconds to draw up; the whole paper has some thousands.
+TRAININGS_ALLOWED = 20_000
+
+
+class Part(Frozen):
+    """Some of a study's values, whose combinations are trained; a list that is left out is the study's own.
+
+    Empty pruners, sparsities and starts train dense networks only.
+    """
+
+    datasets: Names | None = Field(None, min_length=1, description="some of the study's datasets")
+    networks: Networks | None = Field(None, min_length=1, description="some of the study's networks")
+    learning_rates: LearningRates | None = Field(None, min_length=1, description="some of the study's learning rates")
+    pruners: Pruners | None = Field(None, description="some of the study's pruners")
+    sparsities: Sparsities | None = Field(None, description="some of the study's sparsities, increasing")
+    starts: Starts | None = Field(None, description="some of the study's starts")
+    seeds: Seeds | None = Field(None, min_length=1, description="some of the study's seeds")
+
+    @property
+    def given(self) -> dict[str, tuple[Any, ...]]:
+        """The lists that the part names."""
+        return {name: values for name in Part.model_fields if (values := getattr(self, name)) is not None}
+
+
+class Study(Frozen):
+    """One lottery-ticket study: everything that decides what is trained and measured.
+
+    Trained are all combinations of its values, or where it has parts, those of each part.
+    """
+
+    name: Annotated[str, AfterValidator(visible)] = Field(
+        min_length=1, max_length=100, description="a name of 1 to 100 characters"
+    )
+    note: str = Field("", max_length=2_000, description="what the study is for, at most 2,000 characters")
+    datasets: Names = Field(min_length=1, description="one or more of digits, cifar10, cifar100 or folder:<path>")
+    networks: Networks = Field(min_length=1, description="one or more of " + ", ".join(NETWORKS))
+    learning_rates: LearningRates = Field(
+        (0.01, 0.1), min_length=1, description="initial learning rates: numbers above 0, at most 10"
+    )
+    pruners: Pruners = Field(("iterative",), description="any of " + ", ".join(PRUNERS))
+    sparsities: Sparsities = Field(
+        (0.386, 0.623, 0.803, 0.858), description="fractions of prunable weights removed, increasing, between 0 and 1"
+    )
+    round_rate: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="most that a round of iterative pruning removes of the remaining weights, above 0 and below 1; the "
+        "paper has 0.15. Rounds between the sparsities are trained and not shown; left out, one round per sparsity",
+    )
+    starts: Starts = Field(STARTS, description="any of " + ", ".join(STARTS))
+    seeds: Seeds = Field(
+        (0, 1, 2, 3, 4), min_length=1, description="whole numbers of 0 or more; each is one repetition"
+    )
+    scope: Literal["layer", "global"] = Field(
+        "layer", description="layer prunes every layer to the same sparsity, global ranks all layers together"
+    )
+    overlap_p: Ps = Field(
+        (0.1, 0.2, 0.3, 0.4, 0.5), min_length=1, description="p of the overlap ratio, increasing, in steps of 0.05"
+    )
+    train_images: int | None = Field(
+        None, ge=1, le=10**9, description="train on this many images, balanced over the classes; left out, on all"
+    )
+    test_images: int | None = Field(
+        None, ge=1, le=10**9, description="test on this many images, balanced over the classes; left out, on all"
+    )
+    recipe: Recipe = Recipe()
+    admm: Admm = Admm()
+    parts: tuple[Part, ...] = Field(
+        (), description="what of all combinations to train, a table each; left out, all of them"
+    )
+
+    @field_validator("admm")
+    @classmethod
+    def _rho_is_used(cls, admm: Admm, info: ValidationInfo) -> Admm:
+        # Faulty pruners are an error of their own.
+        pruners = info.data.get("pruners")
+        if is_kept(info) or pruners is None:
+            return admm
+        ours = [PRUNERS[name] for name in pruners]
+        if admm.rho is not None and not any(pruner.constant_rho for pruner in ours):
+            raise ValueError(
+                f"rho is {admm.rho:g}, but of the pruners only admm_constant has one rho for all rounds, and the study "
+                f"lists {', '.join(pruners) or 'no pruners'}; add admm_constant to the pruners, or leave rho out: that "
+                "of admm grows from rho_start to rho_end"
+            )
+        growing = {"rho_start": admm.rho_start, "rho_end": admm.rho_end}
+        if (given := [name for name, value in growing.items() if value is not None]) and not any(
+            pruner.admm and not pruner.constant_rho for pruner in ours
+        ):
+            raise ValueError(
+                f"{' and '.join(given)} {'are' if len(given) > 1 else 'is'} set, but of the pruners only admm has a "
+                f"rho that grows, and the study lists {', '.join(pruners) or 'no pruners'}; add admm to the pruners, "
+                f"or leave {' and '.join(given)} out"
+            )
+        return admm
+
+    @model_validator(mode="after")
+    def _not_enormous(self, info: ValidationInfo) -> "Study":
+        if is_kept(info):
+            return self
+        # Before anything else: each of the other checks looks at every part, value by value.
+        if len(self.parts) > TRAININGS_ALLOWED:
+            raise ValueError(f"parts are {len(self.parts):,}; allowed: {TRAININGS_ALLOWED:,}")
+        total = sum(_trainings(self, part) for part in self.parts or (None,))
+        if total > TRAININGS_ALLOWED:
+            raise ValueError(
+                f"the study would take about {total:,} trainings; allowed: {TRAININGS_ALLOWED:,}. "
+                "Leave out seeds, learning rates or sparsities, or make several studies of it"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _parts_within(self) -> "Study":
+        for number, part in enumerate(self.parts, start=1):
+            for name, values in part.given.items():
+                allowed = getattr(self, name)
+                if odd := [value for value in values if value not in allowed]:
+                    raise ValueError(
+                        f"part {number} asks for {name} {', '.join(map(str, odd))}, which the study does not list; "
+                        f"allowed: {', '.join(map(str, allowed)) or 'none'}"
+                    )
+        return self
+
+    @model_validator(mode="after")
+    def _all_or_dense_only(self) -> "Study":
+        for number, product in enumerate(self.products, start=1):
+            given = {"pruners": product.pruners, "sparsities": product.sparsities, "starts": product.starts}
+            empty = [name for name, values in given.items() if not values]
+            if empty and len(empty) < len(given):
+                raise ValueError(
+                    f"{f'of part {number}, ' if self.parts else ''}{' and '.join(empty)} is empty while "
+                    f"{' and '.join(n for n in given if n not in empty)} is not; "
+                    "fill all three, or leave all three empty to train dense networks only"
+                )
+        return self
+
+    @property
+    def products(self) -> tuple["Study", ...]:
+        """The studies without parts whose combinations together are this one's: itself, or one for each part."""
+        return tuple(self.model_copy(update={**part.given, "parts": ()}) for part in self.parts) or (self,)
+
+
+def _trainings(study: Study, part: Part | None) -> int:
+    """Return about how many stages a study, or a part of it, plans; never fewer than it does."""
+    given = part.given if part else {}
+
+    def count(name: str) -> int:
+        return len(given.get(name, getattr(study, name)))
+
+    roots = count("datasets") * count("networks") * count("learning_rates") * count("seeds")
+    between = rounds.between(given.get("sparsities", study.sparsities), study.round_rate)
+    gradual = sum(PRUNERS[name].gradual for name in given.get("pruners", study.pruners))
+    return roots * (1 + count("pruners") * count("sparsities") * (count("starts") + 1) + gradual * between)
+
+
+def with_more_seeds(study: Study, more: int) -> Study:
+    """Return a study with further seeds, the smallest that it does not have; equal stages are the same work as before.
+
+    Parts that name their seeds get them too. ValueError where more is below 1, StudyError where the study grows too
+    large.
+    """
+    if more < 1:
+        raise ValueError(f"more seeds are at least 1, given {more}")
+    free = (seed for seed in itertools.count() if seed not in study.seeds)
+    added = tuple(itertools.islice(free, more))
+    seeds = (*study.seeds, *added)
+    name = f"{SEEDS_IN_NAME.sub('', study.name)[:80]} ({len(seeds)} seeds)"
+    parts = [
+        {**part.given, **({"seeds": (*part.seeds, *added)} if part.seeds is not None else {})} for part in study.parts
+    ]
+    return parse_study({**study.model_dump(exclude={"parts"}), "name": name, "seeds": seeds, "parts": parts})
+
+
+# Of a faulty value, and of faulty fields, so much is told.
+QUOTED, FAULTS_TOLD = 200, 50
+
+
+class StudyError(ValueError):
+    """A study that cannot be run as written; `fields` maps each faulty field to what is wrong with it."""
+
+    def __init__(self, fields: dict[str, str]) -> None:
+        self.fields = fields
+        super().__init__("\n".join(f"{field}: {message}" if field else message for field, message in fields.items()))
+
+
+def _explain(error: ValidationError) -> dict[str, str]:
+    fields: dict[str, str] = {}
+    for item in error.errors():
+        path = [str(part) for part in item["loc"]]
+        names = [part for part in path if not part.isdigit()]
+        field = ".".join(names)
+        message = item["msg"].removeprefix("Value error, ").removeprefix("Input ")
+        if item["type"] == "extra_forbidden":
+            owner = _owner(names)
+            message = f"is no key of a study; allowed here: {', '.join(owner.model_fields)}"
+        elif item["type"] == "missing":
+            message = f"is missing; give {_describe(names)}"
+        elif item["type"] != "value_error":
+            message = f"{_quoted(item['input'])} {message}; give {_describe(names)}"
+        # Keys are a stranger's too.
+        fields.setdefault(field[:200], message)
+    return dict(list(fields.items())[:FAULTS_TOLD])
+
+
+def _quoted(value: Any) -> str:
+    try:
+        text = repr(value)
+    except ValueError:
+        # Python writes out no number of more than 4,300 digits.
+        return "the number"
+    return text if len(text) <= QUOTED else f"{text[:QUOTED]}…"
+
+
+def _owner(names: list[str]) -> type[Frozen]:
+    tables: dict[str, type[Frozen]] = {"recipe": Recipe, "admm": Admm, "parts": Part}
+    return tables.get(names[0], Study) if len(names) > 1 else Study
+
+
+def _describe(names: list[str]) -> str:
+    if not names:
+        return "a study, as a table of its fields"
+    info = _owner(names).model_fields.get(names[-1]) or Study.model_fields.get(names[0])
+    return (info.description if info else None) or "a table"
+
+
+def parse_study(values: dict[str, Any], kept: bool = False) -> Study:
+    """Return the study that a mapping describes; StudyError names every faulty field. kept: as for `read_study`."""
+    try:
+        return Study.model_validate(values, context={KEPT: kept})
+    except ValidationError as error:
+        raise StudyError(_explain(error)) from error
+
+
+def read_study(text: str, kept: bool = False) -> Study:
+    """Return the study that a TOML text describes; StudyError says what is wrong with the text or its fields.
+
+    kept: it was accepted when it was launched, so that it may be larger than what a stranger may bring today.
+    """
+    try:
+        return parse_study(
+            toml_limits.read(text, toml_limits.KEPT_CHARACTERS if kept else toml_limits.CHARACTERS), kept
+        )
+    except toml_limits.TomlError as error:
+        raise StudyError({"": f"the text cannot be read as a study: {error}"}) from error
+
+
+def load_study(path: Path) -> Study:
+    """Return the study in a TOML file; StudyError says what is wrong with the file or its fields."""
+    try:
+        if not path.exists():
+            raise StudyError({"": f"no study file at {path}; give the path of a TOML file, or demo"})
+        # A pipe or a device may never end.
+        if not path.is_file():
+            raise StudyError({"": f"{path} is no file; give the path of a TOML file, or demo"})
+        with path.open(encoding="utf-8") as file:
+            text = file.read(toml_limits.CHARACTERS + 1)
+        return parse_study(toml_limits.read(text))
+    except (OSError, UnicodeDecodeError) as error:
+        raise StudyError({"": f"cannot read {path}: {error}"}) from error
+    except toml_limits.TomlError as error:
+        raise StudyError({"": f"{path} cannot be read as a study: {error}"}) from error
+
+
+def to_toml(study: Study) -> str:
+    """Return a study as TOML that `load_study` reads back unchanged."""
+    values = study.model_dump(mode="json", exclude_none=True)
+    if not study.parts:
+        del values["parts"]
+    return tomli_w.dumps(values)

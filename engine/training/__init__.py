@@ -1,0 +1,1 @@
+"""Training on a device: SGD, ADMM, several networks at once."""

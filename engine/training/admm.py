@@ -1,0 +1,127 @@
+"""ADMM pruning: training pulled towards the nearest sparse network (Zhang et al., ECCV 2018)."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from engine.masks import magnitude_mask
+from engine.registry import Scope
+from engine.training.flat_parameters import FlatParameters
+
+# How many time constants of the pull towards Z fit into one round, where rho is left to us.
+TIME_CONSTANTS = 3.0
+
+
+# Where the first round's rho is left to us, this much of the last one's. From a tenth the support moves less, from a
+# thousandth hardly more, and the residual ends higher (benchmarks/README.md). It is part of no fingerprint: another
+# value takes another ENGINE_VERSION.
+START_FRACTION = 0.01
+
+
+def automatic_rho(learning_rate: float, momentum: float, steps: int) -> float:
+    """Return the rho for which `steps` steps of SGD shrink W - Z + U by exp(-3) where the loss is flat."""
+    return TIME_CONSTANTS * (1 - momentum) / (learning_rate * steps)
+
+
+def growing_rho(start: float | None, end: float | None, automatic: float, rounds: int) -> tuple[float, float]:
+    """Return the first round's rho and the factor by which it grows from round to round, to end in the last one.
+
+    None stands for what is left to us: an end of automatic, or start where that is larger; a start of START_FRACTION of
+    the end. The only round of one has the last one's rho.
+    """
+    last = end or max(automatic, start or 0.0)
+    first = start or START_FRACTION * last
+    return (first, (last / first) ** (1 / (rounds - 1))) if rounds > 1 else (last, 1.0)
+
+
+class AdmmPenalty:
+    """The term rho/2 * |W - Z + U|^2 of the scaled augmented Lagrangian, and its updates of Z and U.
+
+    Z is the projection of W + U onto the sparsity budget, U the running sum of W - Z; both start from the weights
+    given, with U = 0. period: epochs in a round. residuals holds the primal residual |W - Z| / |W| after each round.
+
+    rho is that of the first round, at the learning rate given, and grows by the factor growth after each round. While
+    it is small, the loss decides where weights go, and the largest of W + U can become others; once it is large, W
+    meets Z. Where the learning rate drops, rho rises as much, and the weights are pulled towards Z as fast as before,
+    while the loss and the noise of its gradients move them less: the residual can go on falling.
+    """
+
+    def __init__(
+        self,
+        flat: FlatParameters,
+        layers: tuple[str, ...],
+        sparsity: float,
+        scope: Scope,
+        *,
+        rho: float,
+        learning_rate: float,
+        period: int,
+        growth: float = 1.0,
+    ) -> None:
+        self._flat = flat
+        self._layers = layers
+        self._sparsity = sparsity
+        self._scope = scope
+        self._rho = rho
+        # The same on the device, where a recorded step reads it anew each time.
+        self._weight = torch.tensor(rho, dtype=torch.float32, device=flat.values.device)
+        self._learning_rate = learning_rate
+        self._period = period
+        self._growth = growth
+        self._prunable = flat.join({layer: torch.ones(()) for layer in layers}, fill=0.0)
+        self._u = torch.zeros_like(flat.values)
+        self._z = self._project(flat.values * self._prunable)
+        self.residuals: list[float] = []
+
+    def follow(self, learning_rate: float) -> None:
+        """Keep rho times the learning rate as it is."""
+        if learning_rate != self._learning_rate:
+            self._multiply_rho(self._learning_rate / learning_rate)
+            self._learning_rate = learning_rate
+
+    def add_gradient(self) -> None:
+        """Add the penalty's gradient, rho * (W - Z + U), to the prunable weights' gradients."""
+        pull = (self._flat.values * self._prunable).sub_(self._z).add_(self._u)
+        self._flat.gradients.addcmul_(pull, self._weight)
+
+    def end_epoch(self, epoch: int) -> None:
+        """Update Z, U and rho where a round ends with this epoch, counted from 1."""
+        if epoch % self._period:
+            return
+        weights = self._flat.values * self._prunable
+        # In place, as whatever a recorded step reads.
+        self._z.copy_(self._project(weights + self._u))
+        gap = weights - self._z
+        self._u += gap
+        self.residuals.append(float(gap.norm() / weights.norm().clamp(min=1e-12)))
+        if self._growth != 1:
+            self._multiply_rho(self._growth)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return all that resuming needs."""
+        return {
+            "admm/z": self._z.cpu(),
+            "admm/u": self._u.cpu(),
+            "admm/settings": torch.tensor([self._rho, self._learning_rate], dtype=torch.float64),
+            "admm/residuals": torch.tensor(self.residuals, dtype=torch.float64),
+        }
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from what `state` returned."""
+        self._z.copy_(state["admm/z"])
+        self._u.copy_(state["admm/u"])
+        self._rho, self._learning_rate = state["admm/settings"].tolist()
+        self._weight.fill_(self._rho)
+        self.residuals = state["admm/residuals"].tolist()
+
+    def _multiply_rho(self, factor: float) -> None:
+        """Multiply rho; U, which is scaled by it, shrinks as much."""
+        self._rho *= factor
+        self._weight.fill_(self._rho)
+        self._u /= factor
+
+    def _project(self, buffer: Tensor) -> Tensor:
+        views = self._flat.split(buffer)
+        mask = magnitude_mask({layer: views[layer] for layer in self._layers}, self._sparsity, self._scope)
+        return buffer * self._flat.join(mask, fill=0.0)

@@ -1,0 +1,132 @@
+"""Images on the device, and batches cut out of them: crop, flip and normalisation for a whole batch at once."""
+
+import functools
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from engine.dataset import Dataset
+from engine.seeds import stream
+from engine.study.recipe import PADDING
+
+
+@dataclass(frozen=True)
+class DeviceData:
+    """A dataset ready for training on one device.
+
+    train: uint8 (count, height, width, channels), padded where it will be cropped. test: normalised float
+    (count, channels, height, width), in channels-last memory. scale, shift: float (channels,), which turn uint8 into
+    zero mean and unit variance over the training set. classes: how many there are.
+    """
+
+    train: Tensor
+    train_labels: Tensor
+    test: Tensor
+    test_labels: Tensor
+    scale: Tensor
+    shift: Tensor
+    classes: int
+    crop: bool
+    flip: bool
+
+    @property
+    def device(self) -> torch.device:
+        return self.train.device
+
+    @functools.cached_property
+    def flat_test(self) -> Tensor:
+        """The test images (count, values), for networks that would flatten them anew in each evaluation."""
+        return self.test.flatten(1)
+
+
+@functools.lru_cache(maxsize=2)
+def to_device(dataset: Dataset, augmentation: str, device: torch.device) -> DeviceData:
+    """Move a dataset to a device, or return it where it is; augmentation is that of `engine.study.spec.Recipe`."""
+    crop, flip = augmentation in ("crop_flip", "crop"), augmentation in ("crop_flip", "flip")
+    scale, shift = _normalisation(dataset.train_images)
+    train = dataset.train_images
+    if crop:
+        # Black borders are added once, here, and every crop is then a plain window.
+        train = torch.nn.functional.pad(train, (0, 0, PADDING, PADDING, PADDING, PADDING))
+    scale, shift = scale.to(device), shift.to(device)
+    return DeviceData(
+        train=train.to(device),
+        train_labels=dataset.train_labels.to(device),
+        test=_normalise(dataset.test_images.to(device), scale, shift),
+        test_labels=dataset.test_labels.to(device),
+        scale=scale,
+        shift=shift,
+        classes=len(dataset.classes),
+        crop=crop,
+        flip=flip,
+    )
+
+
+class Feed:
+    """The batches of one training, cut on the device.
+
+    An epoch's order, crops and flips are drawn on the CPU and copied to the device once. Which of them the next batch
+    takes is counted on the device too: nothing crosses the bus at a step, and every step is the same kernels over the
+    same memory, which a CUDA graph can replay. Beyond the last batch the first comes again, for whoever tries a step
+    out. sizes: images in each batch of an epoch; the last may be smaller, but one image that is left over is left out,
+    since batch norm cannot take it.
+    """
+
+    def __init__(self, data: DeviceData, batch_size: int) -> None:
+        count, padded = data.train.shape[:2]
+        whole, rest = divmod(count, batch_size)
+        self.sizes = (batch_size,) * whole + ((rest,) if rest > bool(whole) else ())
+        self.data = data
+        # The first image of the next batch, by its place in the epoch's order.
+        self.begin = torch.zeros((), dtype=torch.int64, device=data.device)
+        self._order = torch.zeros(count, dtype=torch.int64, device=data.device)
+        self._corner = torch.zeros(count, 2, dtype=torch.int64, device=data.device)
+        self._flipped = torch.zeros(count, dtype=torch.bool, device=data.device)
+        self._places = torch.arange(max(self.sizes), device=data.device)
+        self._window = torch.arange(padded - 2 * PADDING if data.crop else padded, device=data.device)
+        self._mirrored = self._window.flip(0)
+
+    def draw(self, seed: int, purpose: str, epoch: int) -> None:
+        """Begin an epoch; order, crops and flips depend on seed, purpose and epoch only."""
+        draws = stream(seed, purpose, epoch)
+        count = len(self._order)
+        self._order.copy_(torch.randperm(count, generator=draws))
+        if self.data.crop:
+            self._corner.copy_(torch.randint(0, 2 * PADDING + 1, (count, 2), generator=draws))
+        if self.data.flip:
+            self._flipped.copy_(torch.rand(count, generator=draws) < 0.5)
+        self.begin.zero_()
+
+    def next(self, size: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return float images (size, channels, height, width), their labels, and their places in the epoch's order."""
+        places = (self.begin + self._places[:size]) % sum(self.sizes)
+        self.begin += size
+        chosen = self._order[places]
+        if self.data.crop or self.data.flip:
+            corner = self._corner[places]
+            rows = self._window + corner[:, :1]
+            columns = torch.where(self._flipped[places][:, None], self._mirrored, self._window) + corner[:, 1:]
+            images = self.data.train[chosen[:, None, None], rows[:, :, None], columns[:, None, :]]
+        else:
+            images = self.data.train[chosen]
+        return _normalise(images, self.data.scale, self.data.shift), self.data.train_labels[chosen], places
+
+    @property
+    def labels(self) -> Tensor:
+        """The labels of the epoch's images, in its order."""
+        return self.data.train_labels[self._order[: sum(self.sizes)]]
+
+
+def _normalisation(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Return scale and shift (channels,) for uint8 images, from the histogram of each channel, in double precision."""
+    levels = torch.arange(256, dtype=torch.float64)
+    histograms = torch.stack([torch.bincount(channel.flatten(), minlength=256) for channel in images.unbind(3)])
+    share = histograms.double() / histograms.sum(1, keepdim=True)
+    mean = share @ levels
+    deviation = torch.sqrt((share * (levels - mean[:, None]) ** 2).sum(1)).clamp(min=1.0)
+    return (1 / deviation).float(), (-mean / deviation).float()
+
+
+def _normalise(images: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    return images.float().mul_(scale).add_(shift).permute(0, 3, 1, 2)

@@ -1,0 +1,173 @@
+"""Several trainings at once on one device: each gives the numbers that it gives alone."""
+
+import functools
+import time
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import nn
+
+from engine.capacity import STREAMS, Room
+from engine.study.results import Epoch
+from engine.training.device import ran_out_of_memory
+from engine.training.sgd import Diverged, Training
+from engine.training.stacked import Stack, can_stack
+
+# One more doubling has to bring so much more speed, or it is left.
+WORTHWHILE = 1.05
+# Of the GPU's memory, what the trainings may take; evaluation, measuring and other processes need the rest.
+MEMORY_SHARE = 0.8
+TIMED_STEPS, TIMED_GOES = 10, 3
+
+Outcome = Epoch | Diverged
+
+
+def train(
+    trainings: Sequence[Training],
+    after_epoch: Callable[[Training, Outcome], bool],
+    more: Callable[[int], Sequence[Training]] = lambda going: (),
+) -> None:
+    """Train networks to their last epochs.
+
+    after_epoch is called with a training and its new epoch, or with why there is none; when it returns False, and after
+    the last epoch or a divergence, that training ends there while the others go on. more is called after each epoch
+    with the number of those that go on, if any, and returns others of their shape that join them.
+    """
+    going = [training for training in trainings if not training.done]
+    while going:
+        outcomes = run_epochs(going)
+        going = [
+            training
+            for training, outcome in zip(going, outcomes, strict=True)
+            if after_epoch(training, outcome) and isinstance(outcome, Epoch) and not training.done
+        ]
+        if going:
+            going += more(len(going))
+
+
+def run_epochs(trainings: Sequence[Training]) -> list[Outcome]:
+    """Train an epoch of each, and return it or why there is none; the trainings are of one shape.
+
+    On a GPU their steps are queued in turn, each on its training's own stream, and run side by side. On a CPU small
+    networks are stacked, and of others one epoch follows the other: processes, one per core, are what runs side by
+    side there. The seconds of an epoch that was trained beside others are its share.
+    """
+    if len(trainings) == 1 or not (_stacked(trainings) or all(training.concurrent for training in trainings)):
+        return [_outcome(training.run_epoch) for training in trainings]
+    return side_by_side(trainings)
+
+
+def side_by_side(trainings: Sequence[Training]) -> list[Outcome]:
+    """Train an epoch of each, step by step."""
+    begin = time.perf_counter()
+    for training in trainings:
+        training.begin_epoch()
+    step, evaluate = _ways(trainings)
+    for size in trainings[0].sizes:
+        step(size)
+    evaluate()
+    for training in trainings:
+        training.wait()
+    share = (time.perf_counter() - begin) / len(trainings)
+    return [_outcome(functools.partial(training.end_epoch, share)) for training in trainings]
+
+
+def _stacked(trainings: Sequence[Training]) -> bool:
+    return all(can_stack(training) for training in trainings)
+
+
+def _ways(trainings: Sequence[Training]) -> tuple[Callable[[int], None], Callable[[], None]]:
+    """Return how to take a step of so many images with each training, and how to evaluate each."""
+    if _stacked(trainings):
+        stack = Stack(trainings)
+        return stack.step, stack.evaluate
+
+    def step(size: int) -> None:
+        for training in trainings:
+            training.step(size)
+
+    def evaluate() -> None:
+        for training in trainings:
+            training.queue_evaluation()
+
+    return step, evaluate
+
+
+def _outcome(epoch: Callable[[], Epoch]) -> Outcome:
+    try:
+        return epoch()
+    except Diverged as diverged:
+        return diverged
+
+
+def is_random(network: nn.Module) -> bool:
+    """Return whether a network draws while it trains: from the device's one generator, so that it must train alone."""
+    return any(isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0 for module in network.modules())
+
+
+def how_many(make: Callable[[], Training], device: torch.device) -> Room:
+    """Return how many trainings of one shape to run side by side on a device, from a short measurement.
+
+    make: returns one such training, which is used up. Their number is doubled while that makes the whole faster by
+    `WORTHWHILE`, once or in two goes, and on a GPU fits into `MEMORY_SHARE` of the memory.
+    """
+    trainings = [make()]
+    if is_random(trainings[0].network) or not (trainings[0].concurrent or _stacked(trainings)):
+        return Room(fastest=1, most=1)
+    before = _allocated(device)
+    try:
+        best, speed = 1, _steps_per_second(trainings)
+        most = min(STREAMS, _fitting(device, before))
+        tried = len(trainings)
+        # Up to one doubling beyond the first that brings nothing: a busy machine makes any single one look so.
+        while len(trainings) < min(4 * best, most):
+            try:
+                trainings += [make() for _ in trainings[: most - len(trainings)]]
+                faster = _steps_per_second(trainings)
+            except RuntimeError as error:
+                if not ran_out_of_memory(error):
+                    raise
+                most = tried
+                break
+            tried = len(trainings)
+            if faster >= WORTHWHILE * speed:
+                best, speed = len(trainings), faster
+    finally:
+        for training in trainings:
+            training.close()
+    return Room(fastest=best, most=max(best, most))
+
+
+def _allocated(device: torch.device) -> int:
+    return torch.cuda.memory_allocated(device) if device.type == "cuda" else 0
+
+
+def _fitting(device: torch.device, before: int) -> int:
+    """Return how many trainings fit, of which one is there that took the memory up from what it was before."""
+    if device.type != "cuda":
+        # What can be stacked is small.
+        return STREAMS
+    each = max(1, torch.cuda.memory_reserved(device) - before)
+    free, total = torch.cuda.mem_get_info(device)
+    return 1 + int(max(0.0, free - (1 - MEMORY_SHARE) * total) // each)
+
+
+def _steps_per_second(trainings: Sequence[Training]) -> float:
+    """Return steps per second of all trainings together, after one that records: the best of a few goes."""
+    size = trainings[0].sizes[0]
+    for training in trainings:
+        training.begin_epoch()
+    step, _ = _ways(trainings) if len(trainings) > 1 else (trainings[0].step, None)
+    step(size)
+    return max(_timed(step, size, trainings) for _ in range(TIMED_GOES))
+
+
+def _timed(step: Callable[[int], None], size: int, trainings: Sequence[Training]) -> float:
+    for training in trainings:
+        training.wait()
+    begin = time.perf_counter()
+    for _ in range(TIMED_STEPS):
+        step(size)
+    for training in trainings:
+        training.wait()
+    return TIMED_STEPS * len(trainings) / (time.perf_counter() - begin)

@@ -1,0 +1,300 @@
+"""Training: SGD under a fixed mask, an epoch at a time, resumable after each."""
+
+import math
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import astuple, dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from engine.models import conv
+from engine.seeds import global_seed
+from engine.study.recipe import Recipe
+from engine.study.results import Epoch
+from engine.training import precision
+from engine.training.admm import AdmmPenalty
+from engine.training.augment import DeviceData, Feed
+from engine.training.cuda_graphs import Work, recorded
+from engine.training.flat_parameters import FlatParameters
+
+# Images per forward pass of the evaluation: large enough to fill a device, and no more memory than a step takes.
+EVALUATION_BATCH = 500
+# Among the works that are recorded, beside steps by their number of images.
+EVALUATION = "evaluation"
+
+
+class Diverged(ValueError):
+    """A loss that is no longer a finite number; training the same settings again would not help."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What a training runs: its recipe, initial learning rate, number of epochs, and the stream of its data order."""
+
+    recipe: Recipe
+    learning_rate: float
+    epochs: int
+    seed: int
+    purpose: str
+
+    def rate(self, epoch: int) -> float:
+        """Return the learning rate of an epoch, counted from 0."""
+        return self.recipe.learning_rate(self.learning_rate, epoch, self.epochs)
+
+
+class Training:
+    """One network in training.
+
+    network: with its starting weights, on the data's device. mask: prunable weight -> bool; where False the weight is
+    0.0 from the first step to the last, its gradient is dropped, and momentum never revives it. On a GPU each training
+    has a stream of its own, and its steps are CUDA graphs unless graphs is False, which changes no number.
+
+    test_images: as the network takes them in.
+
+    An epoch is `begin_epoch`, a `step` for each of `sizes`, `queue_evaluation`, `end_epoch`; only the last waits for
+    the device, so that several trainings can share one (`engine.training.concurrent`). `run_epoch` is all of it.
+    Whoever is done with a training, at its end or before, calls `close`.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        data: DeviceData,
+        schedule: Schedule,
+        mask: Mapping[str, Tensor],
+        graphs: bool = True,
+    ) -> None:
+        self.schedule = schedule
+        self.history: list[Epoch] = []
+        self.penalty: AdmmPenalty | None = None
+        self.network = network
+        conv.prepare(network, schedule.recipe.precision, data.device)
+        self._data = data
+        self.test_images = data.flat_test if _flattens(network) else data.test
+        self._feed = Feed(data, schedule.recipe.batch_size)
+        self.flat = FlatParameters(network)
+        self._mask = self.flat.join(mask, fill=1.0) if mask else None
+        if self._mask is not None:
+            # Not a product: a weight that is infinite or not a number must become 0 too.
+            self.flat.values.masked_fill_(self._mask == 0, 0.0)
+        self._rate = torch.tensor(schedule.learning_rate, device=data.device)
+        # One parameter over the whole buffer: a step of the optimiser is one fused kernel, not one for each layer.
+        parameter = nn.Parameter(self.flat.values)
+        parameter.grad = self.flat.gradients
+        self._optimiser = torch.optim.SGD(
+            [parameter],
+            lr=self._rate,
+            momentum=schedule.recipe.momentum,
+            weight_decay=schedule.recipe.weight_decay,
+            fused=True,
+        )
+        # Made here, at zero: an optimiser that makes its own takes another path at its first step.
+        self._optimiser.state[parameter]["momentum_buffer"] = self.flat.momenta
+        self._outputs = torch.zeros(sum(self._feed.sizes), data.classes, device=data.device)
+        self._test_outputs = torch.zeros(len(data.test), data.classes, device=data.device)
+        # Loss and share of hits in the epoch's training batches, and on the test images.
+        self._figures = torch.zeros(2, 2, device=data.device)
+        self._stream = torch.cuda.Stream(data.device) if data.device.type == "cuda" else None
+        self._graphs = graphs and self.concurrent
+        self._recorded: dict[str | int, Work] = {}
+        # Graphs of one training never run at once: that of a step, which takes most, has room for the others.
+        self._pool = torch.cuda.graph_pool_handle() if self._graphs else None
+
+    @property
+    def device(self) -> torch.device:
+        """Where it trains."""
+        return self._data.device
+
+    @property
+    def done(self) -> bool:
+        """Whether the last epoch is trained."""
+        return len(self.history) >= self.schedule.epochs
+
+    @property
+    def concurrent(self) -> bool:
+        """Whether the device can do its steps and those of another training at once."""
+        return self._stream is not None
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The images in each step of an epoch."""
+        return self._feed.sizes
+
+    def run_epoch(self) -> Epoch:
+        """Train one epoch, evaluate, and return both; Diverged when a loss is not finite."""
+        begin = time.perf_counter()
+        schedule = self.schedule
+        with global_seed(schedule.seed, schedule.purpose, "noise", len(self.history)):
+            self.begin_epoch()
+            for size in self.sizes:
+                self.step(size)
+        self.queue_evaluation()
+        self.wait()
+        return self.end_epoch(time.perf_counter() - begin)
+
+    def begin_epoch(self) -> None:
+        """Set the learning rate, and draw the epoch's order and augmentation."""
+        epoch, schedule = len(self.history), self.schedule
+        rate = schedule.rate(epoch)
+        if self.penalty is not None:
+            self.penalty.follow(rate)
+        if self._stream is not None:
+            # What was made or loaded before.
+            self._stream.wait_stream(torch.cuda.current_stream(self._data.device))
+        with self._on_stream():
+            self._rate.fill_(rate)
+            self._feed.draw(schedule.seed, schedule.purpose, epoch)
+        self.network.train()
+
+    def step(self, size: int) -> None:
+        """Train on the next batch, of so many images."""
+        with self._on_stream():
+            self._do(size, lambda: self._train_on(size))
+
+    def queue_evaluation(self) -> None:
+        """Run the test images through the network, and count losses and hits of the epoch."""
+        self.network.eval()
+        with self._on_stream():
+            self._do(EVALUATION, self._evaluate)
+
+    def wait(self) -> None:
+        """Wait until the device has done all that was asked of it here."""
+        if self._stream is not None:
+            self._stream.synchronize()
+
+    def end_epoch(self, seconds: float) -> Epoch:
+        """Return the epoch, whose seconds are what it took; Diverged when a loss is not finite."""
+        epoch = len(self.history)
+        (train_loss, train_hits), (test_loss, test_hits) = self._figures.tolist()
+        rate = self.schedule.rate(epoch)
+        if not (math.isfinite(train_loss) and math.isfinite(test_loss)):
+            raise Diverged(
+                f"the loss is no longer finite after epoch {epoch + 1} of {self.schedule.epochs} at learning rate "
+                f"{rate:g}; use a lower learning rate"
+            )
+        if self.penalty is not None:
+            self.penalty.end_epoch(epoch + 1)
+        row = Epoch(epoch + 1, rate, train_loss, 100 * train_hits, test_loss, 100 * test_hits, seconds)
+        self.history.append(row)
+        return row
+
+    def accuracy_with(self, weights: Mapping[str, Tensor]) -> float:
+        """Return the test accuracy, in percent, of other weights and buffers, which the network keeps; for its end."""
+        for name, tensor in self.network.state_dict().items():
+            tensor.copy_(weights[name])
+        if self._stream is not None:
+            self._stream.wait_stream(torch.cuda.current_stream(self._data.device))
+        self.queue_evaluation()
+        self.wait()
+        return 100 * float(self._figures[1, 1])
+
+    def close(self) -> None:
+        """Give back what the device keeps for this training alone; it can be read from on, and goes on more slowly."""
+        self.wait()
+        self._recorded.clear()
+
+    def weights(self) -> dict[str, Tensor]:
+        """Return copies of all parameters and buffers, on the CPU."""
+        return {
+            name: tensor.detach().to("cpu", copy=True).contiguous()
+            for name, tensor in self.network.state_dict().items()
+        }
+
+    def state(self) -> dict[str, Tensor]:
+        """Return all that resuming needs: weights, momenta, history and ADMM's variables.
+
+        Data order, augmentation and noise are drawn anew each epoch from the study's seed; the epoch stands for them.
+        """
+        return {
+            **{f"weights/{name}": tensor for name, tensor in self.weights().items()},
+            "momenta": self.flat.momenta.to("cpu", copy=True),
+            "history": torch.tensor([astuple(row) for row in self.history], dtype=torch.float64).reshape(-1, 7),
+            **(self.penalty.state() if self.penalty is not None else {}),
+        }
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from what `state` returned."""
+        own = self.network.state_dict()
+        for name, tensor in own.items():
+            tensor.copy_(state[f"weights/{name}"])
+        if "momenta" in state:
+            self.flat.momenta.copy_(state["momenta"])
+        self.history = [Epoch(int(row[0]), *row[1:]) for row in state["history"].tolist()]
+        if self.penalty is not None:
+            self.penalty.load(state)
+
+    def _do(self, name: str | int, work: Work) -> None:
+        if not self._graphs:
+            work()
+            return
+        if name not in self._recorded:
+            self._recorded[name] = recorded(work, self._data.device, self._undone, self._pool)
+        self._recorded[name]()
+
+    def _train_on(self, size: int) -> None:
+        images, targets, places = self.next_batch(size)
+        output = precision.forward(self.network, images, self.schedule.recipe.precision)
+        F.cross_entropy(output, targets).backward()
+        self.descend(output.detach(), places)
+
+    def next_batch(self, size: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what `engine.training.augment.Feed.next` does; whoever asks calls `descend` for it."""
+        return self._feed.next(size)
+
+    def descend(self, output: Tensor, places: Tensor) -> None:
+        """Take a step down the gradients that lie in `flat`, and keep the batch's output for the epoch's figures."""
+        if self.penalty is not None:
+            self.penalty.add_gradient()
+        if self._mask is not None:
+            self.flat.gradients.mul_(self._mask)
+        self._optimiser.step()
+        self.flat.gradients.zero_()
+        self._outputs.index_copy_(0, places, output)
+
+    def keep_test_outputs(self, begin: int, outputs: Tensor) -> None:
+        """Keep the outputs of some test images, from one of them on, for the epoch's figures."""
+        self._test_outputs[begin : begin + len(outputs)] = outputs
+
+    @torch.no_grad()
+    def count(self) -> None:
+        """Count losses and hits of the epoch from the outputs kept: once, so that no step waits for a number."""
+        _score(self._outputs, self._feed.labels, into=self._figures[0])
+        _score(self._test_outputs, self._data.test_labels, into=self._figures[1])
+
+    @torch.no_grad()
+    def _evaluate(self) -> None:
+        begin = 0
+        for part in self.test_images.split(EVALUATION_BATCH):
+            self.keep_test_outputs(begin, precision.forward(self.network, part, self.schedule.recipe.precision))
+            begin += len(part)
+        self.count()
+
+    @contextmanager
+    def _undone(self) -> Iterator[None]:
+        """Put back, at the end of the block, all that steps change."""
+        changed = (self.flat.values, self.flat.momenta, self._feed.begin, self._outputs, *self.network.buffers())
+        before = [tensor.clone() for tensor in changed]
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for tensor, kept in zip(changed, before, strict=True):
+                    tensor.copy_(kept)
+                self.flat.gradients.zero_()
+
+    def _on_stream(self) -> AbstractContextManager[object]:
+        return nullcontext() if self._stream is None else torch.cuda.stream(self._stream)
+
+
+def _flattens(network: nn.Module) -> bool:
+    """Return whether the first thing that a network does with images is to flatten them."""
+    first = network[0] if isinstance(network, nn.Sequential) else None
+    return isinstance(first, nn.Flatten) and (first.start_dim, first.end_dim) == (1, -1)
+
+
+def _score(outputs: Tensor, labels: Tensor, into: Tensor) -> None:
+    into[0] = F.cross_entropy(outputs, labels)
+    into[1] = (outputs.argmax(1) == labels).float().mean()

@@ -1,0 +1,114 @@
+"""Stages side by side: each gives what it gives alone, and ends for itself."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+
+import pytest
+import torch
+from torch import Tensor
+
+from engine.dataset import Dataset
+from engine.stages.runner import Interrupted, Job, run_stage, run_stages
+from engine.study.results import Epoch, StageResult
+from engine.training.sgd import Training
+from tests.engine.conftest import Listener, MemoryWeights, stage_of
+
+CPU = torch.device("cpu")
+
+
+def test_stages_of_a_bundle_end_each_for_itself(dataset: Dataset) -> None:
+    stages = [stage_of(), stage_of(seed=1), stage_of(learning_rate=1e9), stage_of(seed=2), stage_of(seed=3)]
+    stores = [MemoryWeights() for _ in stages]
+    listeners = [Listener(), Listener(stop_after=1), Listener(), Breaking(), Listener()]
+    ended: dict[int, StageResult | Exception] = {}
+    jobs = [Job(*parts) for parts in zip(stages, stores, listeners, strict=True)]
+    run_stages(jobs, dataset, CPU, lambda job, outcome: ended.__setitem__(jobs.index(job), outcome))
+    assert sorted(ended) == [0, 1, 2, 3, 4]
+    assert isinstance(ended[1], Interrupted)
+    assert isinstance(ended[2], StageResult)
+    assert ended[2].diverged == 1
+    assert isinstance(ended[3], ConnectionError)
+    for number in (0, 4):
+        alone = run_stage(stages[number], dataset, MemoryWeights(), CPU, Listener())
+        outcome = ended[number]
+        assert isinstance(outcome, StageResult)
+        assert [row.train_loss for row in outcome.epochs] == [row.train_loss for row in alone.epochs]
+        assert outcome.overlaps == alone.overlaps
+    # What was interrupted goes on from its checkpoint.
+    assert run_stage(stages[1], dataset, stores[1], CPU, Listener()).epochs[0].epoch == 1
+
+
+def test_stages_that_join_others_give_what_they_give_alone(dataset: Dataset) -> None:
+    first, *joining = (Job(stage_of(seed=seed), MemoryWeights(), Listener()) for seed in range(4))
+    going_on: list[int] = []
+    ended: dict[int, StageResult | Exception] = {}
+
+    def more(going: int) -> list[Job]:
+        going_on.append(going)
+        return [joining.pop()] if len(going_on) in (1, 3) else []
+
+    run_stages([first], dataset, CPU, lambda job, outcome: ended.__setitem__(job.stage.seed, outcome), more=more)
+    assert first.stage.epochs == 3
+    # One joins after the first epoch, another when the first stage has ended; nobody is asked for after the last epoch.
+    assert going_on == [1, 2, 1, 1, 1]
+    assert sorted(ended) == [0, 2, 3]
+    for seed, outcome in ended.items():
+        stage = stage_of(seed=seed)
+        assert isinstance(outcome, StageResult)
+        alone = run_stage(stage, dataset, MemoryWeights(), CPU, Listener())
+        assert [row.train_loss for row in outcome.epochs] == [row.train_loss for row in alone.epochs]
+        assert outcome.overlaps == alone.overlaps
+
+
+class Full(MemoryWeights):
+    """A store on whose way out of the device memory runs out."""
+
+    def save(self, fingerprint: str, name: str, tensors: Mapping[str, Tensor]) -> None:
+        if name == "trained":
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        super().save(fingerprint, name, tensors)
+
+
+def test_memory_that_runs_out_beside_others_is_no_fault_of_a_stage(dataset: Dataset) -> None:
+    ended: list[object] = []
+
+    def bundle(*seeds: int) -> list[Job]:
+        return [Job(stage_of(seed=seed), Full(), Listener()) for seed in seeds]
+
+    with pytest.raises(torch.OutOfMemoryError):
+        run_stages(bundle(0, 1), dataset, CPU, lambda job, outcome: ended.append(outcome))
+    assert ended == []
+    run_stages(bundle(0), dataset, CPU, lambda job, outcome: ended.append(outcome))
+    assert [type(outcome) for outcome in ended] == [torch.OutOfMemoryError]
+
+
+@pytest.mark.parametrize("stores", [(MemoryWeights, Full), (Full, MemoryWeights), (MemoryWeights, MemoryWeights)])
+def test_whatever_becomes_of_a_bundle_all_its_trainings_are_closed(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch, stores: tuple[type[MemoryWeights], ...]
+) -> None:
+    closed: list[Training] = []
+    monkeypatch.setattr(Training, "close", lambda training: closed.append(training))
+    jobs = [Job(stage_of(seed=seed), store(), Listener(stop_after=seed or None)) for seed, store in enumerate(stores)]
+    with suppress(torch.OutOfMemoryError):
+        run_stages(jobs, dataset, CPU, lambda *_: None)
+    assert len(closed) == len(set(closed)) == len(jobs)
+
+
+def test_an_error_in_telling_of_an_end_is_not_told_as_another_end(dataset: Dataset) -> None:
+    ended: list[object] = []
+
+    def tell(job: Job, outcome: object) -> None:
+        ended.append(outcome)
+        raise ConnectionError("away")
+
+    with pytest.raises(ConnectionError, match="away"):
+        run_stages([Job(stage_of(), MemoryWeights(), Listener())], dataset, CPU, tell)
+    assert len(ended) == 1
+    assert isinstance(ended[0], StageResult)
+
+
+class Breaking(Listener):
+    """An observer whose Redis has gone."""
+
+    def epoch(self, row: Epoch, total: int) -> bool:
+        raise ConnectionError("gone")

@@ -1,0 +1,198 @@
+import re
+from pathlib import Path
+
+import pytest
+
+from engine.study.spec import Study, StudyError, load_study, parse_study, to_toml, with_more_seeds
+from tests.engine.conftest import plan_of, small_study
+
+MINIMAL = {"name": "minimal", "datasets": ["digits"], "networks": ["lenet300"]}
+
+
+def refused(**changes: object) -> dict[str, str]:
+    with pytest.raises(StudyError) as caught:
+        parse_study({**MINIMAL, **changes})
+    return caught.value.fields
+
+
+def test_defaults_are_the_papers_recipe() -> None:
+    study = parse_study(MINIMAL)
+    recipe = study.recipe
+    assert (recipe.epochs, recipe.batch_size, recipe.momentum, recipe.augmentation) == (150, 128, 0.9, "crop_flip")
+    assert study.learning_rates == (0.01, 0.1)
+    assert len(study.seeds) == 5
+    assert study.overlap_p == (0.1, 0.2, 0.3, 0.4, 0.5)
+
+
+def test_toml_round_trip(tmp_path: Path) -> None:
+    study = parse_study({**MINIMAL, "recipe": {"rewind_epoch": 3, "epochs": 20}, "note": 'quotes " and\nlines'})
+    path = tmp_path / "study.toml"
+    path.write_text(to_toml(study))
+    assert load_study(path) == study
+
+
+def test_the_demo_study_is_valid() -> None:
+    demo = load_study(Path(__file__).parents[3] / "studies" / "demo.toml")
+    assert isinstance(demo, Study)
+    assert set(demo.learning_rates) == {0.01, 0.1}
+    assert {"iterative", "oneshot"} <= set(demo.pruners)
+    assert len(demo.seeds) == len(demo.sparsities) == 3
+    assert len(demo.starts) == 4
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "said"),
+    [
+        ({"sparsities": [1.2]}, "sparsities", "1.2 should be less than 1"),
+        ({"sparsities": [0.5, 0.5]}, "sparsities", "must increase"),
+        ({"sparsities": [0.9, 0.5]}, "sparsities", "must increase"),
+        ({"networks": ["resnet21"]}, "networks", "'resnet21' is not a known network; allowed: lenet300, mobilenet_v2"),
+        ({"networks": []}, "networks", "give one or more of resnet20"),
+        ({"learning_rates": [0]}, "learning_rates", "0 should be greater than 0"),
+        ({"learning_rates": ["abc"]}, "learning_rates", "'abc' should be a valid number"),
+        ({"learning_rates": [float("nan")]}, "learning_rates", "finite"),
+        (
+            {"pruners": ["snip"]},
+            "pruners",
+            "allowed: admm, admm_constant, iterative, iterative_rewind, oneshot, random",
+        ),
+        (
+            {"starts": ["lucky"]},
+            "starts",
+            "'lucky' is not a known start; allowed: finetune, reinit, rewind, winning_ticket",
+        ),
+        ({"seeds": [1, 1]}, "seeds", "each value may stand once"),
+        ({"seeds": [-1]}, "seeds", "-1 should be greater than or equal to 0"),
+        ({"overlap_p": [0.33]}, "overlap_p", "allowed: 0.05 to 0.95"),
+        ({"colour": "red"}, "colour", "is no key of a study; allowed here: name, note"),
+        ({"recipe": {"epoch": 3}}, "recipe.epoch", "allowed here: epochs, batch_size"),
+        ({"recipe": {"epochs": 0}}, "recipe.epochs", "give T, epochs per training: 1 to 10,000"),
+        ({"recipe": {"epochs": 5, "rewind_epoch": 6}}, "recipe", "allowed: 1 to 5"),
+        ({"name": ""}, "name", "1 to 100 characters"),
+        ({"train_images": 0}, "train_images", "greater than or equal to 1"),
+        ({"starts": []}, "", "starts is empty while pruners and sparsities is not"),
+    ],
+)
+def test_bad_input_names_the_field_what_was_given_and_what_is_allowed(changes, field: str, said: str) -> None:
+    fields = refused(**changes)
+    assert list(fields) == [field]
+    assert said in fields[field]
+
+
+@pytest.mark.parametrize(
+    ("pruners", "admm", "said"),
+    [
+        (["admm"], {"rho": 0.05}, "rho is 0.05.*lists admm; add admm_constant to the pruners, or leave rho out"),
+        (["iterative", "oneshot"], {"rho": 0.05}, "lists iterative, oneshot; add admm_constant"),
+        (["admm_constant"], {"rho_start": 0.1}, "rho_start is set.*add admm to the pruners, or leave rho_start out"),
+        (["oneshot"], {"rho_start": 0.1, "rho_end": 0.2}, "rho_start and rho_end are set.*lists oneshot"),
+        (["admm"], {"rho_start": 0.2, "rho_end": 0.1}, "rho_start 0.2 is above rho_end 0.1; allowed: at most rho_end"),
+    ],
+)
+def test_a_rho_that_nothing_uses_is_explained(pruners: list[str], admm: dict[str, float], said: str) -> None:
+    assert re.search(said, refused(pruners=pruners, admm=admm)["admm"])
+
+
+def test_rho_start_and_rho_end_may_be_given_alone_or_alike() -> None:
+    for admm in ({"rho_start": 0.1}, {"rho_end": 0.1}, {"rho_start": 0.1, "rho_end": 0.1}):
+        assert parse_study({**MINIMAL, "pruners": ["admm"], "admm": admm}).admm.model_dump(exclude_unset=True) == admm
+
+
+def test_a_study_launched_before_rho_could_grow_still_reads() -> None:
+    values = {**MINIMAL, "pruners": ["admm"], "admm": {"rho": 0.05}}
+    assert parse_study(values, kept=True).admm.rho == 0.05
+
+
+def test_every_faulty_field_is_named_at_once() -> None:
+    assert set(refused(learning_rates=[0], sparsities=[2], recipe={"momentum": 1})) == {
+        "learning_rates",
+        "sparsities",
+        "recipe.momentum",
+    }
+
+
+def test_a_missing_field_says_what_to_give() -> None:
+    with pytest.raises(StudyError, match="networks: is missing; give one or more of resnet20"):
+        parse_study({"name": "x", "datasets": ["digits"]})
+
+
+def test_dense_only_leaves_all_three_empty() -> None:
+    assert parse_study({**MINIMAL, "starts": [], "pruners": [], "sparsities": []}).starts == ()
+
+
+def test_a_fraction_off_by_rounding_means_its_neighbour() -> None:
+    assert parse_study({**MINIMAL, "overlap_p": [0.1 + 0.2]}).overlap_p == (0.3,)
+
+
+def test_files_that_cannot_be_read_say_why(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match=r"no study file at .*absent\.toml; give the path of a TOML file"):
+        load_study(tmp_path / "absent.toml")
+    broken = tmp_path / "broken.toml"
+    broken.write_text("name = ")
+    with pytest.raises(StudyError, match="is not valid TOML"):
+        load_study(broken)
+    broken.write_bytes(b"\xff\xfe")
+    with pytest.raises(StudyError, match="cannot read"):
+        load_study(broken)
+    with pytest.raises(StudyError, match="is no file"):
+        load_study(tmp_path)
+
+
+@pytest.mark.parametrize(("epochs", "k"), [(150, 10), (100, 7), (15, 1), (1, 1)])
+def test_rewind_scales_with_the_number_of_epochs(epochs: int, k: int) -> None:
+    assert parse_study({**MINIMAL, "recipe": {"epochs": epochs}}).recipe.k == k
+
+
+def test_parts_restrict_a_study_and_read_back(tmp_path: Path) -> None:
+    study = parse_study(
+        {
+            **MINIMAL,
+            "datasets": ["digits", "cifar10"],
+            "parts": [
+                {"datasets": ["digits"], "starts": ["finetune"]},
+                {"datasets": ["cifar10"], "pruners": [], "sparsities": [], "starts": []},
+            ],
+        }
+    )
+    digits, cifar = study.products
+    assert (digits.datasets, digits.starts, digits.sparsities) == (("digits",), ("finetune",), study.sparsities)
+    assert (cifar.datasets, cifar.pruners) == (("cifar10",), ())
+    path = tmp_path / "parts.toml"
+    path.write_text(to_toml(study))
+    assert load_study(path) == study
+
+
+def test_a_study_without_parts_is_its_own_product_and_writes_none() -> None:
+    study = parse_study(MINIMAL)
+    assert study.products == (study,)
+    assert "parts" not in to_toml(study)
+
+
+@pytest.mark.parametrize(
+    ("part", "words"),
+    [
+        ({"datasets": ["cifar100"]}, "part 1 asks for datasets cifar100"),
+        ({"seeds": [77]}, "seeds 77"),
+        ({"starts": []}, "starts is empty"),
+        ({"learning_rates": []}, "at least 1 item"),
+        ({"epochs": 3}, "is no key"),
+    ],
+)
+def test_a_faulty_part_is_explained(part: dict[str, object], words: str) -> None:
+    with pytest.raises(StudyError, match=words):
+        parse_study({**MINIMAL, "parts": [part]})
+
+
+def test_more_seeds_are_the_smallest_that_are_free_and_named_in_the_study() -> None:
+    study = small_study(seeds=[0, 2], parts=[{"seeds": [2]}, {"learning_rates": [0.05]}])
+    more = with_more_seeds(study, 3)
+    assert more.seeds == (0, 2, 1, 3, 4)
+    assert [part.seeds for part in more.parts] == [(2, 1, 3, 4), None]
+    assert more.name == "small (5 seeds)"
+    assert with_more_seeds(more, 1).name == "small (6 seeds)"
+    # All that the study trains is among what the larger one trains.
+    assert plan_of(study).stages.keys() < plan_of(more).stages.keys()
+    with pytest.raises(ValueError, match="at least 1, given 0"):
+        with_more_seeds(study, 0)
+    with pytest.raises(StudyError, match="allowed: 20,000"):
+        with_more_seeds(study, 30_000)

@@ -1,0 +1,72 @@
+"""What a process sets for its device, and how running out of memory is told from other errors."""
+
+import platform
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from data.settings import Settings
+from engine.capacity import STREAMS
+from engine.training.device import get_ready, ran_out_of_memory
+
+
+def test_a_process_takes_the_threads_that_it_is_given() -> None:
+    before = torch.get_num_threads()
+    try:
+        get_ready(torch.device("cpu"), 2)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+REUSE = """
+import ctypes, resource
+from engine.training.device import keep_freed_memory
+
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+
+def pages():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    blocks = [ctypes.c_void_p(libc.malloc(ctypes.c_size_t(600_000_000))) for _ in range(2)]
+    for block in blocks:
+        ctypes.memset(block, 1, 600_000_000)
+    for block in reversed(blocks):
+        libc.free(block)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+assert keep_freed_memory()
+first = pages()
+print(min(pages() for _ in range(4)) / first)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told to keep memory")
+def test_freed_memory_is_used_again_however_much_it_is() -> None:
+    # 1.2 GB; a step of MobileNet-V2 leaves more than that.
+    told = subprocess.run([sys.executable, "-c", REUSE], capture_output=True, text=True, check=True)
+    assert float(told.stdout) < 0.1
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (torch.OutOfMemoryError(), True),
+        (RuntimeError("CUDA error: out of memory"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
+        (RuntimeError("operation not permitted when stream is capturing"), False),
+        (OSError("out of memory"), False),
+    ],
+)
+def test_memory_that_ran_out_is_known_by_its_type_or_its_words(error: Exception, told: bool) -> None:
+    assert ran_out_of_memory(error) is told
+
+
+def test_no_more_stages_are_trained_at_once_than_there_are_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TICKETSCOPE_TOGETHER", str(STREAMS))
+    assert Settings().together == STREAMS
+    monkeypatch.setenv("TICKETSCOPE_TOGETHER", str(STREAMS + 1))
+    with pytest.raises(ValueError, match="TICKETSCOPE_TOGETHER"):
+        Settings()
