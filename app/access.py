@@ -16,11 +16,11 @@ from streamlit.errors import StreamlitSecretNotFoundError
 
 from app import reading, sessions, words
 from app.sessions import SESSIONS
-from data import shares
+from data import shared_links
+from data.database.database import DatabaseError
 from data.passwords import matches
 from data.settings import settings
-from data.shares import Share
-from data.store import StoreError
+from data.shared_links import Share
 
 # Seconds that the next attempt waits after so many failures in a row: doubling from the first, never beyond the second.
 FIRST_WAIT, LONGEST_WAIT = 0.5, 8.0
@@ -172,8 +172,8 @@ def link() -> Share | None:
     found = _link(token)
     if found is not None:
         try:
-            shares.touch(reading.store(), found)
-        except StoreError:
+            shared_links.touch(reading.store(), found)
+        except DatabaseError:
             # When it was last used is not worth a viewer's page.
             return found
     return found
@@ -181,7 +181,7 @@ def link() -> Share | None:
 
 @st.cache_data(ttl=LINK_KEEP, max_entries=512, show_spinner=False)
 def _link(token: str) -> Share | None:
-    return shares.find(reading.store(), token)
+    return shared_links.find(reading.store(), token)
 
 
 def forget_links() -> None:

@@ -4,8 +4,8 @@ import streamlit as st
 
 from app import asking, deleting, live, words
 from app.reading import FINISHED
-from data.artifacts import ArtifactError
-from data.queries import StudyRecord, UnknownStudy
+from data.artifacts.store import ArtifactError
+from data.queries.studies import StudyRecord, UnknownStudy
 from tasks import launch
 from tasks.broker import BrokerError
 

@@ -48,7 +48,7 @@ def looks() -> list[Look]:
 
 
 def at(pooled: pd.DataFrame, p: float) -> pd.DataFrame:
-    """Return the rows of `data.queries.pooled_overlaps` that compare fine-tuned with dense networks, at one p."""
+    """Return the rows of `data.queries.studies.pooled_overlaps` that compare fine-tuned with dense networks, at one p."""
     return pooled[pooled["pair"].isin(AGAINST_DENSE) & (pooled["p"].round(4) == round(p, 4))]
 
 

@@ -23,7 +23,7 @@ PAIR_OF = {"winning_ticket": "ticket_finetuned", "reinit": "reinit_finetuned"}
 
 
 def rows_of(frame: pd.DataFrame, panel: Panel) -> pd.DataFrame:
-    """Return the rows of a frame that a panel shows, dense ones among them; columns of `data.queries.accuracy`."""
+    """Return the rows of a frame that a panel shows, dense ones among them; columns of `data.queries.studies.accuracy`."""
     if frame.empty:
         return frame
     here = frame[

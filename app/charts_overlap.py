@@ -40,8 +40,8 @@ def compared_looks() -> list[Look]:
 def retention(pooled: pd.DataFrame, rates: Sequence[float], spread: Spread) -> Layers:
     """Return R_p(θ₀, θ_T) against p, a line per learning rate with its band over seeds, and the chance line R_p = p.
 
-    pooled: `data.queries.pooled_overlaps` rows of one dataset and network. rates: all learning rates of the study, so
-    that a colour stays with its rate while results come in.
+    pooled: `data.queries.studies.pooled_overlaps` rows of one dataset and network. rates: all learning rates of the
+    study, so that a colour stays with its rate while results come in.
     """
     rows = pooled[pooled["pair"] == "initial_pretrained"]
     frame = summarise(rows, "ratio", ["learning_rate", "p"], spread)
@@ -122,8 +122,8 @@ def _starts(sparsities: Sequence[float], p: float, spread: Spread) -> Layers:
 def layer_map(layers: pd.DataFrame, across: Across) -> Layers:
     """Return R_p(θ₀, θ_T) layer by layer, mean over seeds: layers in network order down, p or learning rate across.
 
-    layers: `data.queries.overlaps` rows of the pair initial_pretrained, one dataset and network; of one learning rate
-    when p runs across, of one p when learning rates do.
+    layers: `data.queries.studies.overlaps` rows of the pair initial_pretrained, one dataset and network; of one
+    learning rate when p runs across, of one p when learning rates do.
     """
     rows = layers.assign(ratio=layers["intersection"] / layers["top"].where(layers["top"] > 0))
     frame = summarise(rows, "ratio", ["position", "layer", across], "sd").dropna(subset=["mean"])

@@ -58,8 +58,8 @@ def curves(epochs: pd.DataFrame, looks: dict[str, Look], curve: Curve, total: in
 def residuals(rows: pd.DataFrame, looks: dict[str, Look]) -> Layers:
     """Return ADMM's primal residual by round on a log axis, a line per learning rate and sparsity, mean over seeds.
 
-    rows: `data.queries.residuals` rows of one dataset and network; where they are of two pruners, lines of the second
-    are dashed. looks: by "learning rate <rate>".
+    rows: `data.queries.studies.residuals` rows of one dataset and network; where they are of two pruners, lines of the
+    second are dashed. looks: by "learning rate <rate>".
     """
     frame = summarise(rows, "residual", ["pruner", "learning_rate", "sparsity", "round"], "sd")
     # A logarithm has no place for a residual of exactly 0.

@@ -52,7 +52,7 @@ def bound(name: str, value: Any) -> dict[str, Any]:
 
 
 def studies(state: CompareState, listed: pd.DataFrame) -> None:
-    """Let the reader pick studies; listed: rows of `data.queries.studies`."""
+    """Let the reader pick studies; listed: rows of `data.queries.studies.studies`."""
     names = dict(zip(listed["study_id"], listed["name"], strict=True))
     several = {name for name in names.values() if list(names.values()).count(name) > 1}
     told = {

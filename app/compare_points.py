@@ -16,8 +16,8 @@ from app.charts_overlap import rate_looks
 from app.compare_state import CompareState, Field
 from app.palette import NEUTRAL, STARTS, Look, series
 from app.spread import Spread, described, summarise
-from data.comparison import once
-from data.datasets import FOLDER
+from data.datasets.registry import FOLDER
+from data.queries.comparison import once
 
 FIELDS: tuple[Field, ...] = get_args(Field)
 # What tells one point from another; the rest are its seeds.
@@ -29,7 +29,7 @@ _DASHES: tuple[tuple[int, ...], ...] = ((), (6, 3), (2, 2), (8, 3, 2, 3))
 
 
 def apart(rows: pd.DataFrame, studies: bool) -> pd.DataFrame:
-    """Return rows of `data.comparison` with all that must not be averaged in `recipe`.
+    """Return rows of `data.queries.comparison` with all that must not be averaged in `recipe`.
 
     studies: keep studies apart; else what several share stands once, and study is "". base is the recipe alone.
     """

@@ -3,16 +3,16 @@
 import streamlit as st
 
 from app import asking, live, words
-from data.artifacts import ArtifactError
-from data.queries import StudyRecord, UnknownStudy
+from data.artifacts.store import ArtifactError
+from data.database.database import DatabaseError
+from data.queries.studies import StudyRecord, UnknownStudy
 from data.settings import settings
-from data.store import StoreError
 from tasks import deleting
 from tasks.broker import BrokerError
 from tasks.rebuild import RebuildError
 
 _TOLD = "study_deleted"
-_REFUSALS = (BrokerError, UnknownStudy, RebuildError, StoreError)
+_REFUSALS = (BrokerError, UnknownStudy, RebuildError, DatabaseError)
 
 
 def button(record: StudyRecord) -> None:

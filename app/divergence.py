@@ -4,13 +4,13 @@ import pandas as pd
 import streamlit as st
 
 from app import words
-from data.divergence import in_words
+from data.queries.divergence import in_words
 
 
 def told(rows: pd.DataFrame) -> str:
     """Return in plain text which trainings diverged and what follows; empty where none did.
 
-    rows: of `data.divergence.divergences` or `data.queries.diverged`.
+    rows: of `data.queries.divergence.divergences` or `data.queries.studies.diverged`.
     """
     sentence = in_words(rows, words.place)
     return sentence and f"{sentence} Means, bands and n are without them."

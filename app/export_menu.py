@@ -9,9 +9,10 @@ from app import access, reading
 from app.export_chart import PARQUET, parquet
 from app.export_study import everything
 from app.report import report
-from data import shares, tables
-from data.queries import StudyRecord
-from data.tables import SCHEMAS
+from data import parquet as tables
+from data import shared_links
+from data.parquet import SCHEMAS
+from data.queries.studies import StudyRecord
 from engine.study.spec import to_toml
 
 # Where a session keeps the zip that it made last.
@@ -102,7 +103,7 @@ def _while_allowed(make: Callable[[], str | bytes]) -> Callable[[], str | bytes]
         return make
 
     def checked() -> str | bytes:
-        links = shares.shares(reading.store())
+        links = shared_links.shares(reading.store())
         if not links[links["share_id"] == found.share_id]["works"].any():
             raise LinkEnded("the link has ended; ask whoever sent it for a new one")
         return make()

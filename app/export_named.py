@@ -12,7 +12,7 @@ from app.export_chart import Saving, file_name
 from app.export_picture import Legend
 from app.palette import STARTS, Look
 from app.spread import SPREADS, Spread, band, summarise
-from data.queries import StudyRecord
+from data.queries.studies import StudyRecord
 
 
 def accuracy(record: StudyRecord, dataset: str, network: str, panel: Panel, measure: Measure, spread: Spread) -> Saving:

@@ -9,9 +9,10 @@ from app.export_chart import csv, parquet, picture
 from app.export_picture import png, svg
 from app.report import COMMAND, render
 from app.report_charts import charts, measured
-from data import queries, tables
-from data.queries import StudyRecord
-from data.store import Store
+from data import parquet as tables
+from data.database.database import Database
+from data.queries import studies
+from data.queries.studies import StudyRecord
 from engine.study.spec import to_toml
 
 # Told how much is done, from 0 to 1, and what comes next.
@@ -47,11 +48,11 @@ _ABOUT = {
 }
 
 
-def everything(store: Store, study_id: str, tell: Progress | None = None) -> bytes:
+def everything(store: Database, study_id: str, tell: Progress | None = None) -> bytes:
     """Return all of a study as a zip, of what is recorded now; UnknownStudy where it is not."""
     tell = tell or (lambda done, what: None)
     tell(0.0, "Reading the study")
-    record, found = queries.study(store, study_id), measured(store, study_id)
+    record, found = studies.study(store, study_id), measured(store, study_id)
     drawn = list(charts(record, found))
     frames = tables.tables_from_store(store, study_id)
     out = BytesIO()

@@ -10,9 +10,9 @@ import streamlit as st
 from app import reading, thumbnail, words
 from app.reading import Marker
 from app.thumbnail import Means
-from data import figures
-from data.datasets import identity
-from data.evidence import from_frames
+from data.datasets.registry import identity
+from data.queries import figures
+from data.queries.evidence import from_frames
 from data.settings import settings
 from engine.claims import Verdict, evaluate
 from engine.paper import figures as paper
@@ -126,7 +126,7 @@ def _plan(name: str, chosen: Settings, identities: tuple[tuple[str, str], ...]) 
 
 @dataclass(frozen=True)
 class Runs:
-    """What is trained of a figure; frames as in `data.queries`, verdicts on the figure's claims."""
+    """What is trained of a figure; frames as in `data.queries.studies`, verdicts on the figure's claims."""
 
     accuracy: pd.DataFrame
     pooled: pd.DataFrame
@@ -149,7 +149,7 @@ def done(one: Plan) -> int:
 
 @st.cache_resource(ttl=reading.KEEP, max_entries=2, show_spinner=False)
 def _recorded(changed: Marker) -> set[str]:
-    from data.queries import recorded
+    from data.queries.studies import recorded
 
     del changed
     return recorded(reading.store()) if reading.exists() else set()
@@ -157,7 +157,7 @@ def _recorded(changed: Marker) -> set[str]:
 
 @st.cache_resource(ttl=reading.KEEP, max_entries=2, show_spinner=False)
 def _completed(changed: Marker) -> int:
-    from data.lacking import completed
+    from data.queries.incomplete import completed
 
     del changed
     return completed(reading.store()) if reading.exists() else 0

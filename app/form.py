@@ -6,7 +6,7 @@ import streamlit as st
 
 from app import words
 from app.draft import FOLDER, PARTS, Draft, check, description, draft_of, fields, untrained
-from data.datasets import DATASETS
+from data.datasets.registry import DATASETS
 from engine.registry import NETWORKS, PRUNERS
 from engine.study.spec import STARTS, Study
 

@@ -8,9 +8,9 @@ from streamlit.delta_generator import DeltaGenerator
 
 from app import form, live, words
 from app.outlook import Outlook
-from data.artifacts import ArtifactError
-from data.datasets import DatasetError
-from data.sources import Progress
+from data.artifacts.store import ArtifactError
+from data.datasets.registry import DatasetError
+from data.datasets.source import Progress
 from engine.study.checks import Finding
 from engine.study.spec import Study, StudyError, to_toml
 from tasks import launch

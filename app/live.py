@@ -8,7 +8,7 @@ import streamlit as st
 
 from app import asking
 from app.reading import FINISHED
-from data.queries import StudyRecord
+from data.queries.studies import StudyRecord
 from tasks import leases, telemetry
 from tasks.broker import BrokerError, connect, errors_explained
 from tasks.telemetry import Progress, Worker

@@ -4,9 +4,9 @@ import streamlit as st
 
 from app import access, asking, launching, words
 from app.outlook import outlook
-from data.artifacts import ArtifactError
-from data.datasets import DatasetError
-from data.queries import StudyRecord
+from data.artifacts.store import ArtifactError
+from data.datasets.registry import DatasetError
+from data.queries.studies import StudyRecord
 from engine.claims import Verdict, need
 from engine.study.spec import StudyError, to_toml, with_more_seeds
 

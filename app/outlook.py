@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import streamlit as st
 
 from app.draft import FOLDER, Draft, check
-from data.artifacts import ArtifactError
-from data.datasets import DatasetError, identity
+from data.artifacts.store import ArtifactError
+from data.datasets.registry import DatasetError, identity
 from data.settings import settings
 from engine.study.checks import Finding
 from engine.study.spec import Study, StudyError, read_study, to_toml

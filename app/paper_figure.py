@@ -26,7 +26,7 @@ from app.figure_panels import Drawn
 from app.outlook import outlook
 from app.palette import Look
 from app.spread import Spread, band
-from data.artifacts import ArtifactError
+from data.artifacts.store import ArtifactError
 from engine.paper import figures, studies
 from engine.paper.figures import Figure
 from engine.study.spec import StudyError, to_toml

@@ -8,10 +8,10 @@ import streamlit as st
 from app import asking, drawing, figure_data, figure_numbers, form, launching, thumbnail, verdict_cards, words
 from app.figure_data import CATALOGUE, Settings
 from app.outlook import outlook
-from data.artifacts import ArtifactError
-from data.datasets import FOLDER, DatasetError, absolute, identity
+from data.artifacts.store import ArtifactError
+from data.database.database import DatabaseError
+from data.datasets.registry import FOLDER, DatasetError, absolute, identity
 from data.settings import settings
-from data.store import StoreError
 from engine.claims import CLAIMS
 from engine.paper import figures, studies
 from engine.paper.figures import Figure
@@ -33,7 +33,7 @@ def guarded(body: Callable[[Settings], None]) -> None:
         scale = "paper"
     try:
         body(Settings(scale, given.get("data"), given.get("like")))
-    except StoreError as error:
+    except DatabaseError as error:
         st.error(words.plain(str(error)), icon=":material/database_off:")
     except (DatasetError, StudyError) as error:
         st.error(words.plain(str(error)), icon=":material/image_not_supported:")

@@ -6,11 +6,12 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from data import divergence, membership, queries
-from data.queries import StudyRecord
-from data.revision import Revision, revision
+from data.database.database import Database
+from data.queries import divergence, membership
+from data.queries import studies as queries
+from data.queries.revision import Revision, revision
+from data.queries.studies import StudyRecord
 from data.settings import settings
-from data.store import Store
 
 FINISHED = ("done", "failed", "cancelled")
 
@@ -20,15 +21,15 @@ KEEP = "10min"
 Marker = tuple[int | str, ...]
 
 
-def store() -> Store:
+def store() -> Database:
     """Return the store of this installation."""
     return _store(settings().database)
 
 
 @lru_cache(maxsize=1)
-def _store(path: Path) -> Store:
+def _store(path: Path) -> Database:
     # One for all, since the first access through a store looks whether its tables are up to date, alone in the file.
-    return Store(path)
+    return Database(path)
 
 
 def exists() -> bool:
@@ -66,7 +67,7 @@ def standing(study_id: str) -> Marker:
 
 
 def studies() -> pd.DataFrame:
-    """Return all studies, newest first; columns are those of `data.queries.studies`."""
+    """Return all studies, newest first; columns are those of `data.queries.studies.studies`."""
     return _studies(marker()).sort_values("created_at", ascending=False)
 
 
@@ -76,52 +77,52 @@ def study(study_id: str) -> StudyRecord:
 
 
 def stages(study_id: str) -> pd.DataFrame:
-    """Return a study's stages; columns are those of `data.queries.stages`."""
+    """Return a study's stages; columns are those of `data.queries.studies.stages`."""
     return _stages(study_id, standing(study_id))
 
 
 def accuracy(study_id: str) -> pd.DataFrame:
-    """Return a study's accuracies; columns are those of `data.queries.accuracy`."""
+    """Return a study's accuracies; columns are those of `data.queries.studies.accuracy`."""
     return _accuracy(study_id, measured(study_id))
 
 
 def diverged(study_id: str) -> pd.DataFrame:
-    """Return the points of a study that diverged; columns are those of `data.queries.diverged`."""
+    """Return the points of a study that diverged; columns are those of `data.queries.studies.diverged`."""
     return _diverged(study_id, measured(study_id))
 
 
 def divergences(study_id: str) -> pd.DataFrame:
-    """Return the stages of a study that diverged; columns are those of `data.divergence.divergences`."""
+    """Return the stages of a study that diverged; columns are those of `data.queries.divergence.divergences`."""
     return _divergences(study_id, measured(study_id))
 
 
 def epochs(study_id: str, fingerprints: tuple[str, ...]) -> pd.DataFrame:
-    """Return the epochs of some of a study's stages; columns are those of `data.queries.epochs`."""
+    """Return the epochs of some of a study's stages; columns are those of `data.queries.studies.epochs`."""
     return _epochs(study_id, fingerprints, standing(study_id))
 
 
 def overlaps(study_id: str) -> pd.DataFrame:
-    """Return R_p(θ₀, θ_T) by layer; columns are those of `data.queries.overlaps`."""
+    """Return R_p(θ₀, θ_T) by layer; columns are those of `data.queries.studies.overlaps`."""
     return _overlaps(study_id, measured(study_id))
 
 
 def pooled_overlaps(study_id: str) -> pd.DataFrame:
-    """Return a study's overlaps pooled over layers; columns are those of `data.queries.pooled_overlaps`."""
+    """Return a study's overlaps pooled over layers; columns are those of `data.queries.studies.pooled_overlaps`."""
     return _pooled(study_id, measured(study_id))
 
 
 def residuals(study_id: str) -> pd.DataFrame:
-    """Return ADMM's residuals; columns are those of `data.queries.residuals`."""
+    """Return ADMM's residuals; columns are those of `data.queries.studies.residuals`."""
     return _residuals(study_id, measured(study_id))
 
 
 def supports(study_id: str) -> pd.DataFrame:
-    """Return how ADMM's masks differ from one-shot's; columns are those of `data.queries.supports`."""
+    """Return how ADMM's masks differ from one-shot's; columns are those of `data.queries.studies.supports`."""
     return _supports(study_id, measured(study_id))
 
 
 def studies_of(fingerprints: tuple[str, ...]) -> pd.DataFrame:
-    """Return which studies some stages belong to; columns are those of `data.membership.studies_of`."""
+    """Return which studies some stages belong to; columns are those of `data.queries.membership.studies_of`."""
     return _studies_of(fingerprints, marker())
 
 

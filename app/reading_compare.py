@@ -1,7 +1,7 @@
 """What the Compare page reads: several studies at once, kept until one of them has a new result.
 
-Frames are those of `data.comparison` and `data.divergence`. They are handed out as they are kept, since copying
-thousands of rows on every run would be felt: whoever takes one must not change it.
+Frames are those of `data.queries.comparison` and `data.queries.divergence`. They are handed out as they are kept, since
+copying thousands of rows on every run would be felt: whoever takes one must not change it.
 """
 
 import pandas as pd
@@ -9,7 +9,7 @@ import streamlit as st
 
 from app import reading
 from app.reading import KEEP, Marker
-from data import comparison, divergence
+from data.queries import comparison, divergence
 
 Ids = tuple[str, ...]
 
@@ -20,12 +20,12 @@ def marker(study_ids: Ids) -> Marker:
 
 
 def accuracy(study_ids: Ids) -> pd.DataFrame:
-    """Return the accuracies of some studies; columns are those of `data.comparison.accuracy`."""
+    """Return the accuracies of some studies; columns are those of `data.queries.comparison.accuracy`."""
     return _accuracy(study_ids, marker(study_ids))
 
 
 def divergences(study_ids: Ids) -> pd.DataFrame:
-    """Return the stages of some studies that diverged; columns are those of `data.divergence.divergences`."""
+    """Return the stages of some studies that diverged; columns are those of `data.queries.divergence.divergences`."""
     return _divergences(study_ids, marker(study_ids))
 
 
@@ -35,17 +35,17 @@ def pooled(study_ids: Ids, pairs: tuple[str, ...], p: float | None = None) -> pd
 
 
 def layers(study_ids: Ids) -> pd.DataFrame:
-    """Return R_p(θ₀, θ_T) by layer; columns are those of `data.comparison.layer_overlaps`."""
+    """Return R_p(θ₀, θ_T) by layer; columns are those of `data.queries.comparison.layer_overlaps`."""
     return _layers(study_ids, marker(study_ids))
 
 
 def retention(study_ids: Ids) -> pd.DataFrame:
-    """Return R_p(θ₀, θ_t) over training time; columns are those of `data.comparison.retention`."""
+    """Return R_p(θ₀, θ_t) over training time; columns are those of `data.queries.comparison.retention`."""
     return _retention(study_ids, marker(study_ids))
 
 
 def epochs(study_ids: Ids, fingerprints: tuple[str, ...]) -> pd.DataFrame:
-    """Return the epochs of some trainings; columns are those of `data.comparison.epochs`."""
+    """Return the epochs of some trainings; columns are those of `data.queries.comparison.epochs`."""
     return _epochs(study_ids, fingerprints, marker(study_ids))
 
 

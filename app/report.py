@@ -30,10 +30,10 @@ from app.export_picture import VEGA_LITE, Legend, theme
 from app.palette import legend, ramp
 from app.report_charts import MEASURE, PARTS, Drawn, Measured, charts, kinds, measured, near_p, of
 from app.report_verdicts import Judged, judged
-from data import queries
-from data.provenance import provenance
-from data.queries import StudyRecord
-from data.store import Store
+from data.database.database import Database
+from data.queries import studies
+from data.queries.provenance import provenance
+from data.queries.studies import StudyRecord
 from engine.claims import Thresholds
 from engine.study.spec import to_toml
 from tasks.planning import number_of_test_images
@@ -58,15 +58,17 @@ class Part:
     over_seeds: str
 
 
-def report(store: Store, study_id: str, now: datetime | None = None) -> str:
+def report(store: Database, study_id: str, now: datetime | None = None) -> str:
     """Return the report of a study as it stands; UnknownStudy where it is not recorded."""
-    record, found = queries.study(store, study_id), measured(store, study_id)
+    record, found = studies.study(store, study_id), measured(store, study_id)
     return render(store, record, found, list(charts(record, found)), now)
 
 
-def render(store: Store, record: StudyRecord, found: Measured, drawn: list[Drawn], now: datetime | None = None) -> str:
+def render(
+    store: Database, record: StudyRecord, found: Measured, drawn: list[Drawn], now: datetime | None = None
+) -> str:
     """Return the report of a study from what was read and drawn of it already."""
-    stages = queries.stages(store, record.study_id)
+    stages = studies.stages(store, record.study_id)
     thresholds = Thresholds()
     failed, more = report_facts.failures(stages)
     made = provenance(store, record.study_id)

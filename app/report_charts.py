@@ -20,9 +20,9 @@ from app.export_chart import Saving
 from app.export_picture import Spec
 from app.palette import Look
 from app.spread import Spread
-from data import comparison, queries
-from data.queries import StudyRecord
-from data.store import Store
+from data.database.database import Database
+from data.queries import comparison, studies
+from data.queries.studies import StudyRecord
 
 # The band of a report, and the accuracy that it draws: those that a page shows at first.
 SPREAD: Spread = "sd"
@@ -32,7 +32,7 @@ PARTS = ("accuracy", "retention", "time", "starts", "ancestors", "layers", "admm
 
 @dataclass(frozen=True)
 class Measured:
-    """All that a study has measured, as the frames of `data.queries`."""
+    """All that a study has measured, as the frames of `data.queries.studies`."""
 
     accuracy: pd.DataFrame
     pooled: pd.DataFrame
@@ -55,16 +55,16 @@ class Drawn:
     saving: Saving
 
 
-def measured(store: Store, study_id: str) -> Measured:
+def measured(store: Database, study_id: str) -> Measured:
     """Return what a study has measured so far; UnknownStudy where it is not recorded."""
     return Measured(
-        queries.accuracy(store, study_id),
-        queries.pooled_overlaps(store, study_id),
-        queries.overlaps(store, study_id, ("initial_pretrained",)),
-        queries.residuals(store, study_id),
-        queries.supports(store, study_id),
+        studies.accuracy(store, study_id),
+        studies.pooled_overlaps(store, study_id),
+        studies.overlaps(store, study_id, ("initial_pretrained",)),
+        studies.residuals(store, study_id),
+        studies.supports(store, study_id),
         comparison.retention(store, [study_id]),
-        queries.diverged(store, study_id),
+        studies.diverged(store, study_id),
     )
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from app import words
 from app.stages_table import stage_names
-from data.queries import StudyRecord
+from data.queries.studies import StudyRecord
 from engine.registry import PRUNERS
 from engine.study.plan import rounds_described
 from engine.study.recipe import Admm
@@ -40,7 +40,7 @@ def unfinished(record: StudyRecord, total: int) -> str:
 
 
 def summary(record: StudyRecord, made: pd.DataFrame, total: int) -> str:
-    """Return in one line how a study stands, and when and on what it was trained; made: see `data.provenance`."""
+    """Return in one line how a study stands, and when and on what it was trained; made: see `data.queries.provenance`."""
     parts = [record.state, f"{record.counts['done']:,} of {words.plural(total, 'stage')} done"]
     if len(made):
         parts += [
@@ -51,7 +51,7 @@ def summary(record: StudyRecord, made: pd.DataFrame, total: int) -> str:
 
 
 def general(record: StudyRecord, made: pd.DataFrame, total: int, now: datetime) -> Facts:
-    """Return when, on what and by what a study was trained; made: see `data.provenance`."""
+    """Return when, on what and by what a study was trained; made: see `data.queries.provenance`."""
     study = record.study
     rates, seeds = sorted(study.learning_rates), study.seeds
     facts = [

@@ -7,7 +7,7 @@ from itertools import groupby
 import pandas as pd
 
 from app import verdict_tables, words
-from data.evidence import from_frames
+from data.queries.evidence import from_frames
 from engine.claims import CLAIMS, Thresholds, Verdict, evaluate, winning_property
 
 

@@ -12,9 +12,9 @@ _PLACE = ["dataset", "network", "learning_rate", "sparsity"]
 def sentences(accuracy: pd.DataFrame) -> list[str]:
     """Return a sentence for each group of pruners that have the same mask at some sparsities.
 
-    accuracy: rows of `data.queries.accuracy` or `data.comparison.accuracy`. A sentence names pruners, sparsities and
-    seeds, and dataset, network and learning rate where the rows differ in them: 'Iterative and one-shot have the same
-    mask at 38.6 %, seeds 0-2.'
+    accuracy: rows of `data.queries.studies.accuracy` or `data.queries.comparison.accuracy`. A sentence names pruners,
+    sparsities and seeds, and dataset, network and learning rate where the rows differ in them: 'Iterative and one-shot
+    have the same mask at 38.6 %, seeds 0-2.'
     """
     rows = accuracy[accuracy["pruner"].notna() & accuracy["mask"].notna()]
     several = {name: rows[name].nunique() > 1 for name in ("dataset", "network", "learning_rate")}

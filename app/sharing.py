@@ -7,11 +7,10 @@ import pandas as pd
 import streamlit as st
 
 from app import access, asking, reading, words
-from data import shares
-from data.queries import StudyRecord, UnknownStudy
+from data import shared_links
+from data.queries.studies import StudyRecord, UnknownStudy
 from data.settings import settings
-from data.shares import LONGEST_NOTE, ShareError
-from tasks.share import link
+from data.shared_links import LONGEST_NOTE, ShareError, link
 
 ENDS: dict[str, timedelta | None] = {
     "in 1 day": timedelta(days=1),
@@ -52,14 +51,14 @@ def _dialog(study_ids: tuple[str, ...], state: str | None, what: str) -> None:
             st.code(made, language=None, wrap_lines=True)
             st.caption("Copy it now: it is not shown again, since only a hash of it is kept.")
         _reach(made)
-    listed = shares.shares(reading.store(), study_ids[0])
+    listed = shared_links.shares(reading.store(), study_ids[0])
     links(listed[(listed["state"].notna()) == (state is not None)])
 
 
 def _create(study_ids: tuple[str, ...], state: str | None, note: str, ends: timedelta | None) -> None:
     until = None if ends is None else datetime.now(UTC) + ends
     try:
-        _, token = shares.create(reading.store(), study_ids, state, note, until)
+        _, token = shared_links.create(reading.store(), study_ids, state, note, until)
     except (ShareError, UnknownStudy) as error:
         st.error(words.plain(str(error)))
         return
@@ -104,7 +103,7 @@ def links(listed: pd.DataFrame, names: dict[str, str] | None = None) -> None:
 
 
 def _revoke(share_id: str) -> None:
-    shares.revoke(reading.store(), share_id)
+    shared_links.revoke(reading.store(), share_id)
     access.forget_links()
 
 

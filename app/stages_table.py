@@ -7,7 +7,7 @@ import pandas as pd
 
 from app import words
 from app.live import epochs_done
-from data.divergence import outcome
+from data.queries.divergence import outcome
 from tasks.telemetry import Progress
 
 # What moves comes first, what is over last.

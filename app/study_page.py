@@ -8,8 +8,8 @@ from app import access, drawing, export_menu, live, reading, words
 from app.actions import actions, retryable
 from app.sharing import share_study
 from app.tabs import accuracy, overlap, progress, verdicts
-from data.queries import StudyRecord, UnknownStudy
-from data.store import StoreError
+from data.database.database import DatabaseError
+from data.queries.studies import StudyRecord, UnknownStudy
 
 REFRESH = 2.0
 TABS = {"Progress": progress.body, "Accuracy": accuracy.body, "Overlap": overlap.body, "Verdicts": verdicts.body}
@@ -67,5 +67,5 @@ def _opened(study_id: str, before: tuple[str, bool], body: Callable[[StudyRecord
         body(record)
     except UnknownStudy:
         st.rerun()
-    except StoreError as error:
+    except DatabaseError as error:
         st.error(words.plain(str(error)), icon=":material/database_off:")

@@ -13,7 +13,7 @@ ABOUT = (
 )
 NOT_RECORDED = "not recorded"
 
-# By column of `data.queries.supports`: its title, factor, digits and unit.
+# By column of `data.queries.studies.supports`: its title, factor, digits and unit.
 _VALUES = {
     "moved": ("support moved", 100, 3, " %"),
     "residual": ("last residual", 1, 4, ""),
@@ -26,8 +26,8 @@ _KEYS = ["pruner", "learning_rate", "sparsity"]
 def table(rows: pd.DataFrame) -> pd.DataFrame:
     """Return a line for each pruner, learning rate and sparsity: mean ± standard deviation with n.
 
-    rows: `data.queries.supports` rows of one dataset and network. Values of results of before they were measured read
-    "not recorded".
+    rows: `data.queries.studies.supports` rows of one dataset and network. Values of results of before they were
+    measured read "not recorded".
     """
     shown = pd.DataFrame()
     for value, (title, factor, digits, unit) in _VALUES.items():

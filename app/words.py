@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from app.palette import STARTS
-from data.datasets import DATASETS, FOLDER
+from data.datasets.registry import DATASETS, FOLDER
 from engine import registry
 from engine.formatting import number as number
 from engine.formatting import percent as percent
@@ -160,7 +160,7 @@ def sentence(text: str) -> str:
 
 
 def compares(study: Mapping[str, Any]) -> str:
-    """Return in one line what a study compares, from a row of `data.queries.studies` or a study's fields."""
+    """Return in one line what a study compares, from a row of `data.queries.studies.studies` or a study's fields."""
     rates, seeds = sorted(study["learning_rates"]), study["seeds"]
     parts = [
         ", ".join(dataset(name) for name in study["datasets"]),

@@ -9,7 +9,7 @@ import streamlit as st
 
 from app import live, reading, words
 from app.stages_table import stage_names
-from data.store import StoreError
+from data.database.database import DatabaseError
 from tasks.telemetry import Progress, Worker
 
 
@@ -90,7 +90,7 @@ def _studies(fingerprints: tuple[str, ...]) -> tuple[dict[str, tuple[str, str, i
         return {}, {}
     try:
         found = reading.studies_of(fingerprints)
-    except StoreError as error:
+    except DatabaseError as error:
         st.warning(f"What workers train is not known: {words.plain(str(error))}", icon=":material/database_off:")
         return {}, {}
     columns = ["fingerprint", "study_id", "study", "studies"]

@@ -14,8 +14,8 @@ from rich.table import Table
 from benchmarks import options
 from benchmarks.training import PACKAGES
 from benchmarks.written import write
-from data.datasets import shape
-from data.loading import load
+from data.datasets.loading import load
+from data.datasets.registry import shape
 from data.settings import Settings, settings
 from engine.study.plan import Plan, Stage
 from engine.study.results import StageResult

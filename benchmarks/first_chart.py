@@ -18,9 +18,9 @@ from rich.progress import Progress
 from rich.table import Table
 
 from benchmarks.written import write
-from data import queries
+from data.database.database import Database, DatabaseError
+from data.queries import studies
 from data.settings import Settings
-from data.store import Store, StoreError
 from tasks import telemetry
 from tasks.broker import BrokerError, client
 from tests.browser.chromium import launched
@@ -63,8 +63,8 @@ def measure(browser: Browser, home: Path) -> dict[str, float]:
                 seconds["the first chart"] = time.monotonic() - begin
                 # Whoever looks on costs time of the same cores.
                 page.close()
-                store = Store(config.database)
-                _wait(lambda: "done" in set(queries.studies(store)["state"]), begin)
+                store = Database(config.database)
+                _wait(lambda: "done" in set(studies.studies(store)["state"]), begin)
                 seconds["the demo study is done"] = time.monotonic() - begin
         finally:
             over.set()
@@ -96,7 +96,7 @@ def _wait(reached: Callable[[], bool], begin: float) -> None:
         try:
             if reached():
                 return
-        except StoreError:
+        except DatabaseError:
             # Not there yet.
             pass
         time.sleep(1.0)

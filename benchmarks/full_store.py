@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import made_world
-from data.datasets import identity
-from data.events import Event
-from data.store import Store
+from data.database.database import Database
+from data.database.events import Event
+from data.datasets.registry import identity
 from engine.paper import figures as paper
 from engine.paper import studies as paper_studies
 from engine.study.plan import Plan, plan
@@ -117,7 +117,9 @@ def bodies(
             yield "stage", {**told, "attempt": 0, "state": "waiting" if stage.parent else "queued"}
 
 
-def write(store: Store, chosen: dict[str, Study], seed: int = 0, running: Sequence[str] = (TRAINING,)) -> Iterator[int]:
+def write(
+    store: Database, chosen: dict[str, Study], seed: int = 0, running: Sequence[str] = (TRAINING,)
+) -> Iterator[int]:
     """Record studies by id, and yield how many events are written after each batch.
 
     running: the ids of those that are still in training. The same seed gives the same rows.
@@ -138,7 +140,7 @@ def write(store: Store, chosen: dict[str, Study], seed: int = 0, running: Sequen
     yield number
 
 
-def contents(store: Store, epochs: int) -> dict[str, int]:
+def contents(store: Database, epochs: int) -> dict[str, int]:
     """Return how many rows each table of results holds, trainings of T = epochs that are done, and the file's bytes."""
     tables = ("stages", "results", "epochs", "overlap_counts", "retention", "residuals")
     with store.reading() as connection:
@@ -150,7 +152,7 @@ def contents(store: Store, epochs: int) -> dict[str, int]:
 def main() -> int:
     """Write the store that the arguments describe and say how large it is and how long it took."""
     arguments = _arguments()
-    store = Store(arguments.home / "ticketscope.duckdb")
+    store = Database(arguments.home / "ticketscope.duckdb")
     if store.path.exists():
         print(f"{store.path} exists already; give another --home, or remove it first", file=sys.stderr)
         return 1

@@ -4,8 +4,8 @@ import threading
 import time
 from datetime import UTC, datetime
 
-from data.events import Event
-from data.store import Store
+from data.database.database import Database
+from data.database.events import Event
 
 EVERY = 1.0
 
@@ -18,7 +18,7 @@ _BEGUN = """
 """
 
 
-def go_on(store: Store, study_id: str, stopping: threading.Event) -> None:
+def go_on(store: Database, study_id: str, stopping: threading.Event) -> None:
     """Record an epoch a second, as the recorder would, until asked to stop; each stage goes on to its last epoch."""
     with store.reading() as connection:
         stages = connection.execute(_BEGUN, [study_id]).fetchall()

@@ -19,7 +19,7 @@ from rich.table import Table
 from benchmarks import options, surroundings
 from benchmarks.training import images, pruned_training
 from benchmarks.written import write
-from data.artifacts import Artifacts
+from data.artifacts.store import Artifacts
 from data.settings import settings
 from engine.dataset import Dataset
 from engine.stages.runner import pause

@@ -21,8 +21,8 @@ except ImportError:
 from benchmarks import clock, machine, meanwhile
 from benchmarks.full_store import FINISHED, TRAINING, contents
 from benchmarks.widgets import acted
-from data import shares
-from data.store import Store
+from data import shared_links
+from data.database.database import Database
 from tests.browser.chromium import launched
 from tests.browser.serving import DASHBOARD, served
 
@@ -153,7 +153,7 @@ def _page(browser: Browser) -> Iterator[Page]:
 @contextmanager
 def _training(home: Path) -> Iterator[None]:
     stopping = threading.Event()
-    writer = threading.Thread(target=meanwhile.go_on, args=(Store(home / "ticketscope.duckdb"), TRAINING, stopping))
+    writer = threading.Thread(target=meanwhile.go_on, args=(Database(home / "ticketscope.duckdb"), TRAINING, stopping))
     writer.start()
     try:
         yield
@@ -165,8 +165,8 @@ def _training(home: Path) -> Iterator[None]:
 def measure(arguments: argparse.Namespace) -> Notes:
     """Look at every page: at rest, and while a study trains."""
     notes = Notes()
-    store = Store(arguments.home / "ticketscope.duckdb")
-    _, token = shares.create(store, FINISHED[:1])
+    store = Database(arguments.home / "ticketscope.duckdb")
+    _, token = shared_links.create(store, FINISHED[:1])
     chosen = paths(arguments.only, f"/shared?share={token}")
     with launched() as browser:
         for title, path in chosen.items() if arguments.cold else ():
@@ -207,7 +207,7 @@ def main() -> int:
     """Measure, print the table and write it down; 1 where a median is over its limit."""
     arguments = _arguments()
     given, arguments.home = str(arguments.home), arguments.home.resolve()
-    store = Store(arguments.home / "ticketscope.duckdb")
+    store = Database(arguments.home / "ticketscope.duckdb")
     if not store.path.exists():
         print(f"no store at {store.path}; python -m benchmarks.full_store --home {arguments.home}", file=sys.stderr)
         return 2

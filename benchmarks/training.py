@@ -20,8 +20,8 @@ from benchmarks.apart import Apart
 from benchmarks.options import ENLARGED
 from benchmarks.plain import PlainLoop
 from benchmarks.written import spread, write
-from data.datasets import identity
-from data.loading import load_images
+from data.datasets.loading import load_images
+from data.datasets.registry import identity
 from data.settings import settings
 from engine.dataset import Dataset
 from engine.masks import magnitude_mask

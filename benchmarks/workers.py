@@ -21,9 +21,9 @@ from redis.exceptions import RedisError
 
 from benchmarks import machine, made_world, surroundings
 from benchmarks.simulated import CHECKPOINT_SECONDS
-from data.datasets import identity
+from data.database.database import Database
+from data.datasets.registry import identity
 from data.settings import Settings
-from data.store import Store
 from engine.study.plan import plan
 from engine.study.spec import Study, parse_study
 from tasks import broker, launch, leases, telemetry
@@ -154,7 +154,7 @@ def _crew(workers: int, rate: float) -> "subprocess.Popen[str]":
 
 
 def _rows(config: Settings) -> dict[str, int]:
-    with Store(config.database).reading() as connection:
+    with Database(config.database).reading() as connection:
         return {
             table: int((connection.execute(f"SELECT count(*) FROM {table}").fetchone() or (0,))[0])
             for table in ("epochs", "results", "overlap_counts")
@@ -196,7 +196,7 @@ def most(kind: Kind, stages: int) -> dict[str, Any]:
         redis = broker.client(config)
         made = study(kind, seeds=math.ceil(stages / PER_SEED))
         planned = plan(made, {name: identity(name, config.home) for name in made.datasets})
-        Store(config.database).ensure()
+        Database(config.database).ensure()
         chosen = list(planned.stages.items())[:stages]
         step = max(1, round(CHECKPOINT_SECONDS * kind.rate))
         for fingerprint, stage in chosen:

@@ -188,7 +188,7 @@ def run(
 @app.command()
 def status(study_id: Annotated[str | None, typer.Argument(metavar="[STUDY_ID]", help="Only this one.")] = None) -> None:
     """Show all studies, or how one stands."""
-    from data import queries
+    from data.queries import studies
     from tasks.broker import connect
     from tasks.show import studies_table, study_tables, workers_line
     from tasks.telemetry import known_workers
@@ -202,7 +202,7 @@ def status(study_id: Annotated[str | None, typer.Argument(metavar="[STUDY_ID]", 
                 # What is recorded can be told without Redis.
                 out.print(f"workers unknown: {escape(str(error))}")
             return
-        for shown in study_tables(store, queries.find_study(store, study_id)):
+        for shown in study_tables(store, studies.find_study(store, study_id)):
             out.print(shown)
 
 
@@ -215,13 +215,13 @@ def verdicts(
     ] = None,
 ) -> None:
     """Hold the paper's claims against a study's runs, and say what would decide those that are open."""
-    from data import queries
+    from data.queries import studies
     from tasks.verdicts import table, values, verdicts_of
 
     with recorded() as store:
-        found = queries.find_study(store, study_id)
+        found = studies.find_study(store, study_id)
         if add_seeds is not None:
-            _add_seeds(queries.study(store, found).study, add_seeds)
+            _add_seeds(studies.study(store, found).study, add_seeds)
             return
         judged = verdicts_of(store, found)
     if json:

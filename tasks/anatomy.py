@@ -8,7 +8,7 @@ from functools import cache
 from hashlib import blake2b
 from pathlib import Path
 
-from data.whole import write_whole
+from data.atomic import write_whole
 from engine import code
 from engine.dataset import Shape
 from engine.registry import NETWORKS

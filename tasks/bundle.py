@@ -15,8 +15,8 @@ from kombu.exceptions import OperationalError
 from redis import Redis
 from redis.exceptions import RedisError
 
-from data.artifacts import ArtifactLost, Artifacts, StoreAway
-from data.loading import load_images
+from data.artifacts.store import ArtifactLost, Artifacts, StoreAway
+from data.datasets.loading import load_images
 from engine.dataset import Dataset
 from engine.stages.runner import Interrupted, Job, kept, run_stages
 from engine.stages.weights import WeightsLost

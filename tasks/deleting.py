@@ -6,12 +6,13 @@ from datetime import UTC, datetime
 
 from redis import Redis
 
-from data import launches, shares
-from data.artifacts import Artifacts
-from data.kept import Kept
-from data.queries import UnknownStudy
+from data import shared_links
+from data.artifacts.kept import Kept
+from data.artifacts.store import Artifacts
+from data.database.database import Database
+from data.queries import launches
+from data.queries.studies import UnknownStudy
 from data.settings import Settings
-from data.store import Store
 from tasks import leases
 from tasks.broker import client, errors_explained
 from tasks.rebuild import caught_up, require_database
@@ -44,13 +45,13 @@ class Outline:
 def outline(config: Settings, study_id: str) -> Outline:
     """Return what deleting a study would do; raises UnknownStudy, RebuildError, BrokerError and ArtifactError."""
     require_database(config)
-    store, redis = Store(config.database), client(config, patience=0.0)
+    store, redis = Database(config.database), client(config, patience=0.0)
     with errors_explained(config):
         caught_up(config, redis, PATIENCE)
         stages, own = _stages(store, redis, study_id)
         running = sum(state == "running" for state in leases.states(redis, sorted(own)).values())
     files = _files(Artifacts(config.artifacts), own)
-    listed = shares.shares(store, study_id)
+    listed = shared_links.shares(store, study_id)
     works = listed[listed["works"]]
     alone = sum(len(shown) == 1 for shown in works["study_ids"])
     return Outline(
@@ -92,7 +93,7 @@ def delete(config: Settings, study_id: str) -> int:
     BrokerError, and ArtifactError where files could not be removed, which `reclaim` then finds.
     """
     require_database(config)
-    store, redis = Store(config.database), client(config)
+    store, redis = Database(config.database), client(config)
     with turn(config), errors_explained(config):
         # One that was deleted a moment ago must not count as one that has the same stages.
         caught_up(config, redis, PATIENCE)
@@ -110,7 +111,7 @@ def find(config: Settings, prefix: str) -> str:
     require_database(config)
     with errors_explained(config):
         queued = leases.studies(client(config), prefix)
-    found = sorted({*queued, *(s for s in launches.study_ids(Store(config.database)) if s.startswith(prefix))})
+    found = sorted({*queued, *(s for s in launches.study_ids(Database(config.database)) if s.startswith(prefix))})
     if len(found) == 1 or prefix in found:
         return prefix if prefix in found else found[0]
     if found:
@@ -118,7 +119,7 @@ def find(config: Settings, prefix: str) -> str:
     raise UnknownStudy(f"no study begins with {prefix!r}; python -m tasks status lists them")
 
 
-def _stages(store: Store, redis: Redis, study_id: str) -> tuple[set[str], set[str]]:
+def _stages(store: Database, redis: Redis, study_id: str) -> tuple[set[str], set[str]]:
     """Return a study's stages, and those of them that no other study has."""
     stages = {*launches.members(store, study_id), *leases.members(redis, study_id)}
     if not stages:

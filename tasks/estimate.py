@@ -2,10 +2,10 @@
 
 from collections.abc import Container, Sequence
 
-from data import queries
-from data.datasets import shape
+from data.database.database import Database
+from data.datasets.registry import shape
+from data.queries import studies
 from data.settings import Settings
-from data.store import Store
 from engine.dataset import Shape
 from engine.study.cost import Speed, estimate_seconds
 from engine.study.plan import Plan
@@ -35,7 +35,7 @@ def _speeds(config: Settings, shapes: dict[str, Shape], kind: str) -> dict[Speed
     if not config.database.exists():
         return {}
     sums: dict[Speed, tuple[float, int]] = {}
-    for row in queries.speeds(Store(config.database)).to_dict("records"):
+    for row in studies.speeds(Database(config.database)).to_dict("records"):
         known = shapes.get(row["identity"])
         # Results name their device in words; of a CPU these are "cpu".
         if known is None or (row["device"] == "cpu") != (kind == "cpu"):

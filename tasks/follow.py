@@ -6,10 +6,10 @@ from redis import Redis
 from rich.console import Console
 from rich.markup import escape
 
-from data import launches, queries
+from data.database.database import Database
+from data.datasets.source import Progress
+from data.queries import launches, studies
 from data.settings import Settings
-from data.sources import Progress
-from data.store import Store
 from tasks import leases, telemetry
 from tasks.show import watch
 
@@ -19,8 +19,8 @@ RECORDER_SECONDS = 10.0
 
 def is_empty(config: Settings, redis: Redis) -> bool:
     """Return whether no study was ever launched: none is recorded, deleted, or on its way to the recorder."""
-    store = Store(config.database)
-    return queries.studies(store).empty and not launches.deleted(store) and not redis.xlen(telemetry.EVENTS)
+    store = Database(config.database)
+    return studies.studies(store).empty and not launches.deleted(store) and not redis.xlen(telemetry.EVENTS)
 
 
 def say_what_is_missing(redis: Redis, console: Console) -> None:

@@ -24,19 +24,19 @@ def share(
     revoke: Annotated[str | None, typer.Option(metavar="LINK", help="End a link at once.")] = None,
 ) -> None:
     """Make a link that lets someone without an account read one study; list links; revoke them."""
-    from data import shares
+    from data import shared_links
     from tasks import share as sharing
 
     with recorded() as store:
         if revoke is not None:
-            shares.revoke(store, revoke)
+            shared_links.revoke(store, revoke)
             out.print(f"revoked {escape(revoke)}")
         elif study_id is not None:
             sharing.create(store, settings(), study_id, note, expires, url, out)
         elif listed:
             out.print(sharing.table(store))
         else:
-            raise shares.ShareError("nothing to share; give a STUDY_ID, --list, or --revoke LINK")
+            raise shared_links.ShareError("nothing to share; give a STUDY_ID, --list, or --revoke LINK")
 
 
 @commands.command()
@@ -54,13 +54,14 @@ def export(
     out_folder: Annotated[Path, typer.Option("--out", help="Folder for the tables and the study's TOML.")],
 ) -> None:
     """Write a study's tables as Parquet, and the study itself as TOML."""
-    from data import queries, tables
+    from data import parquet
+    from data.queries import studies
     from engine.study.spec import to_toml
 
     with recorded() as store:
-        found = queries.find_study(store, study_id)
-        record = queries.study(store, found)
-        tables.write(tables.tables_from_store(store, found), out_folder)
+        found = studies.find_study(store, study_id)
+        record = studies.study(store, found)
+        parquet.write(parquet.tables_from_store(store, found), out_folder)
         (out_folder / "study.toml").write_text(to_toml(record.study), encoding="utf-8")
     if record.state != "done":
         err.print(f"the study is {record.state}: the tables hold the {record.counts['done']} stages that are done")

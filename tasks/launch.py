@@ -9,12 +9,12 @@ from typing import Any
 
 from redis import Redis
 
-from data.artifacts import Artifacts, ResultDamaged
-from data.datasets import DatasetError
-from data.queries import UnknownStudy, recorded
+from data.artifacts.store import Artifacts, ResultDamaged
+from data.database.database import Database
+from data.datasets.registry import DatasetError
+from data.datasets.source import Progress, silent
+from data.queries.studies import UnknownStudy, recorded
 from data.settings import Settings, settings
-from data.sources import Progress, silent
-from data.store import Store
 from engine.study.plan import Stage
 from engine.study.spec import Study, to_toml
 from tasks import leases, queue, telemetry
@@ -96,7 +96,7 @@ def _register(redis: Redis, body: dict[str, Any], stages: Sequence[Stage]) -> No
     states = leases.states(redis, fingerprints)
     artifacts = Artifacts(config.artifacts)
     finished = artifacts.finished() & set(fingerprints)
-    known = recorded(Store(config.database)) if finished and config.database.exists() else set()
+    known = recorded(Database(config.database)) if finished and config.database.exists() else set()
     finished -= tell_results(redis, artifacts, finished - known)
     lost = {fingerprint for fingerprint, state in states.items() if state == "done"} - finished
     body = {**body, "reused": body.get("reused", sorted(finished))}
@@ -111,7 +111,7 @@ def _share_images(config: Settings, stages: Sequence[Stage], progress: Progress)
         # Its workers run here, or where this machine's folders are mounted.
         return
     # What reads images takes seconds to import.
-    from data.loading import share
+    from data.datasets.loading import share
 
     # Limits differ, the images do not.
     for images in {s.images.identity: s.images for s in stages if s.fingerprint not in finished}.values():

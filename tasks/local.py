@@ -14,8 +14,8 @@ from typing import Any, Protocol
 
 import torch
 
-from data.artifacts import Artifacts
-from data.loading import load_images
+from data.artifacts.store import Artifacts
+from data.datasets.loading import load_images
 from data.settings import Settings
 from engine.capacity import STREAMS
 from engine.dataset import Dataset

@@ -16,7 +16,7 @@ from tenacity import (
 )
 from torch import Tensor
 
-from data.artifacts import Artifacts, StoreAway
+from data.artifacts.store import Artifacts, StoreAway
 from engine.study.results import StageResult
 
 # So long a stage is held in memory; then it is handed back, since another host may reach the store.

@@ -4,8 +4,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from data.artifacts import Artifacts
-from data.datasets import DatasetError, absolute, identity, shape
+from data.artifacts.store import Artifacts
+from data.datasets.registry import DatasetError, absolute, identity, shape
 from data.settings import Settings, settings
 from engine.study.checks import Finding, Findings, check
 from engine.study.layers import Anatomy

@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 
 from redis import Redis
 
-from data import launches, queries
-from data.artifacts import Artifacts
-from data.launches import Launch, Standing
+from data.artifacts.store import Artifacts
+from data.database.database import Database
+from data.queries import launches, studies
+from data.queries.launches import Launch, Standing
 from data.settings import Settings
-from data.store import Store
 from engine.study.plan import Stage
 from tasks import leases, queue, telemetry
 from tasks.broker import client, errors_explained
@@ -45,7 +45,7 @@ def rebuild(config: Settings) -> list[Rebuilt]:
     Works while workers train. Raises RebuildError where there is no database, or the recorder does not keep up.
     """
     require_database(config)
-    store, redis, artifacts = Store(config.database), client(config), Artifacts(config.artifacts)
+    store, redis, artifacts = Database(config.database), client(config), Artifacts(config.artifacts)
     with errors_explained(config), turn(config):
         require_recorded(config, redis)
         _move_stream_on(redis, launches.newest_event(store))
@@ -108,11 +108,11 @@ def _forget(redis: Redis, study_id: str) -> Rebuilt:
     return Rebuilt(study_id, str(body.get("name", "")), "was deleted, and is out of the queue again")
 
 
-def _is_cancelled(store: Store, launch: Launch) -> bool:
-    return queries.study(store, launch.study_id).state == "cancelled"
+def _is_cancelled(store: Database, launch: Launch) -> bool:
+    return studies.study(store, launch.study_id).state == "cancelled"
 
 
-def _register(redis: Redis, store: Store, artifacts: Artifacts, launch: Launch, finished: set[str]) -> Rebuilt:
+def _register(redis: Redis, store: Database, artifacts: Artifacts, launch: Launch, finished: set[str]) -> Rebuilt:
     """Make a study that Redis does not know go on from where the database and the artifacts have it."""
     cancelled = _is_cancelled(store, launch)
     _, damaged = _tell_kept(redis, store, artifacts, launch.stages.keys() & finished)
@@ -167,7 +167,7 @@ def resolved(launch: Launch, finished: set[str], cancelled: bool) -> dict[str, t
 
 
 def _tell(
-    config: Settings, redis: Redis, store: Store, artifacts: Artifacts, study_id: str, finished: set[str]
+    config: Settings, redis: Redis, store: Database, artifacts: Artifacts, study_id: str, finished: set[str]
 ) -> list[Rebuilt]:
     """Tell a study that Redis knows again where the database lacks some of it."""
     body = leases.launched(redis, study_id)
@@ -203,14 +203,14 @@ def _known(values: Mapping[str, object]) -> Adopted:
     return Adopted(fingerprint, stage.model_dump_json(), stage.parent or "", "waiting", 1, "", told=False)
 
 
-def _recorded_states(store: Store, study_id: str) -> dict[str, str]:
+def _recorded_states(store: Database, study_id: str) -> dict[str, str]:
     if study_id not in launches.study_ids(store):
         return {}
     return {fingerprint: standing.state for fingerprint, standing in launches.read(store, study_id).stages.items()}
 
 
-def _tell_kept(redis: Redis, store: Store, artifacts: Artifacts, fingerprints: set[str]) -> tuple[int, set[str]]:
+def _tell_kept(redis: Redis, store: Database, artifacts: Artifacts, fingerprints: set[str]) -> tuple[int, set[str]]:
     """Tell the results that the database lacks; return how many those are, and which do not read."""
-    missing = fingerprints - queries.recorded(store)
+    missing = fingerprints - studies.recorded(store)
     damaged = tell_results(redis, artifacts, missing)
     return len(missing) - len(damaged), damaged

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from redis import Redis
 
-from data import launches
-from data.artifacts import Artifacts
-from data.kept import Kept
+from data.artifacts.kept import Kept
+from data.artifacts.store import Artifacts
+from data.database.database import Database
+from data.queries import launches
 from data.settings import Settings
-from data.store import Store
 from tasks import leases
 from tasks.broker import client, errors_explained
 from tasks.rebuild import RebuildError, require_database
@@ -60,7 +60,7 @@ def reclaim(config: Settings, agreed: Waste, older: float = GRACE_SECONDS) -> li
 
 def _known(config: Settings, redis: Redis) -> set[str]:
     """Return whose files are needed: all stages, and the datasets that they train on."""
-    store = Store(config.database)
+    store = Database(config.database)
     recorded = launches.all_members(store)
     queued = leases.all_members(redis) - recorded
     known = recorded | queued

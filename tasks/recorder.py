@@ -11,9 +11,9 @@ from filelock import FileLock, Timeout
 from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from data.events import Event, EventError
+from data.database.database import Database, DatabaseError
+from data.database.events import Event, EventError
 from data.settings import Settings
-from data.store import Store, StoreError
 from tasks.broker import client
 from tasks.leases import PREFIX, Timing
 from tasks.telemetry import EVENTS, read_event
@@ -45,7 +45,7 @@ def record(config: Settings, timing: Timing, stopping: threading.Event) -> None:
     with _only_recorder(config, stopping) as alone:
         if not alone:
             return
-        store = Store(config.database)
+        store = Database(config.database)
         store.ensure()
         redis = client(config, patience=5.0)
         reaper = threading.Thread(target=reap, args=(config, timing, stopping), name="reaper", daemon=True)
@@ -58,7 +58,7 @@ def record(config: Settings, timing: Timing, stopping: threading.Event) -> None:
                 pending = False
                 if drained:
                     stopping.wait(PAUSE)
-            except (RedisError, StoreError) as error:
+            except (RedisError, DatabaseError) as error:
                 # What was read but not acknowledged is claimed again once Redis, or the disk, is back.
                 pending = True
                 log.warning("%s", f"Redis does not answer: {error}" if isinstance(error, RedisError) else error)
@@ -71,7 +71,7 @@ def drain_idle(config: Settings) -> None:
     """Record what waits in the stream, unless a recorder of this home is at it already."""
     try:
         with FileLock(_lock_path(config), timeout=0):
-            store = Store(config.database)
+            store = Database(config.database)
             store.ensure()
             redis = client(config)
             drain(redis, store, pending=True, block=None)
@@ -80,7 +80,7 @@ def drain_idle(config: Settings) -> None:
         return
 
 
-def drain(redis: Redis, store: Store, pending: bool, block: int | None = BLOCK_MS) -> int:
+def drain(redis: Redis, store: Database, pending: bool, block: int | None = BLOCK_MS) -> int:
     """Record one batch of events, then acknowledge and trim it; return how many there were.
 
     pending: first take what an earlier recorder had read but not acknowledged. block: milliseconds to wait for events.
@@ -103,7 +103,7 @@ def drain(redis: Redis, store: Store, pending: bool, block: int | None = BLOCK_M
     return len(entries)
 
 
-def _drain_rest(redis: Redis, store: Store) -> None:
+def _drain_rest(redis: Redis, store: Database) -> None:
     try:
         while drain(redis, store, pending=False, block=None):
             continue
@@ -123,7 +123,7 @@ def _claim_pending(redis: Redis) -> list[tuple[str, dict[str, str]]]:
             return entries
 
 
-def _record(redis: Redis, store: Store, entries: Entries) -> None:
+def _record(redis: Redis, store: Database, entries: Entries) -> None:
     """Record entries; one that can never be recorded is set aside in Redis, so that it does not hold up the others."""
     events: list[Event] = []
     for identifier, fields in entries:

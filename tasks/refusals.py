@@ -1,11 +1,11 @@
 """The errors that tell a user what to do differently, as against those of the program."""
 
-from data.artifacts import ArtifactError
-from data.backup import BackupError
-from data.datasets import DatasetError
-from data.queries import UnknownStudy
-from data.shares import ShareError
-from data.store import StoreError
+from data.artifacts.store import ArtifactError
+from data.database.backup import BackupError
+from data.database.database import DatabaseError
+from data.datasets.registry import DatasetError
+from data.queries.studies import UnknownStudy
+from data.shared_links import ShareError
 from engine.study.spec import StudyError
 from tasks.rebuild import RebuildError
 from tasks.up import UpError
@@ -15,7 +15,7 @@ REFUSALS = (
     DatasetError,
     ArtifactError,
     BackupError,
-    StoreError,
+    DatabaseError,
     UnknownStudy,
     ShareError,
     RebuildError,

@@ -8,10 +8,10 @@ from typing import Any
 from filelock import FileLock, Timeout
 from redis import Redis
 
-from data.artifacts import Artifacts, ResultDamaged
-from data.lacking import Lacking, lacking
+from data.artifacts.store import Artifacts, ResultDamaged
+from data.database.database import Database
+from data.queries.incomplete import Incomplete, incomplete
 from data.settings import Settings
-from data.store import Store
 from engine.study.plan import Stage
 from engine.study.results import AGAINST_DENSE, StageResult
 from tasks import telemetry
@@ -54,7 +54,7 @@ def _remeasure(config: Settings, redis: Redis, report: Report, at_start: bool) -
     if config.redis_url is None and not at_start:
         # Events of an earlier run may still wait there.
         drain_idle(config)
-    found = lacking(Store(config.database))
+    found = incomplete(Database(config.database))
     if not found:
         return Remeasured(0, 0)
     artifacts = Artifacts(config.artifacts)
@@ -82,13 +82,13 @@ def _remeasure(config: Settings, redis: Redis, report: Report, at_start: bool) -
     return Remeasured(completed, len(found) - completed)
 
 
-def _may_say_more(row: Lacking, kept: set[tuple[str, str]]) -> bool:
+def _may_say_more(row: Incomplete, kept: set[tuple[str, str]]) -> bool:
     if (row.fingerprint, "mask") not in kept:
         return False
     return row.mask or any((row.root, name) in kept for name in ("initial", "trained"))
 
 
-def _completed(config: Settings, artifacts: Artifacts, row: Lacking) -> tuple[StageResult | None, bool]:
+def _completed(config: Settings, artifacts: Artifacts, row: Incomplete) -> tuple[StageResult | None, bool]:
     """Return a result with what the database lacks of it, None where there is nothing, and whether it is complete."""
     # Importing it imports PyTorch, for nothing where no result can be completed.
     from engine.stages.complete import complete, lacks

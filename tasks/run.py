@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from data import tables
-from data.loading import load
+from data import parquet
+from data.datasets.loading import load
 from data.settings import Settings
 from engine.study.plan import Plan
 from engine.study.results import StageResult
@@ -24,7 +24,7 @@ def run_study(config: Settings, study: Study, out: Path, devices: Sequence[str],
     """Train a study with its weights and results under out/artifacts, and write its tables and TOML to out.
 
     devices: that of each process. Raises typer.Exit with code 1 where a stage failed, 130 where asked to stop, and
-    what `plan_study` and `data.datasets.load` raise.
+    what `plan_study` and `data.datasets.registry.load` raise.
     """
     plan = plan_study(study, config.home)
     _check_free(out, plan.study)
@@ -40,8 +40,8 @@ def run_study(config: Settings, study: Study, out: Path, devices: Sequence[str],
     if failed is not None:
         console.print(f"[red]not finished:[/red] {escape(str(failed))}")
         raise typer.Exit(1)
-    tables.write(tables.tables_from_results(plan, results), out)
-    console.print(f"wrote {', '.join(f'{name}.parquet' for name in tables.SCHEMAS)} and study.toml to {out}")
+    parquet.write(parquet.tables_from_results(plan, results), out)
+    console.print(f"wrote {', '.join(f'{name}.parquet' for name in parquet.SCHEMAS)} and study.toml to {out}")
 
 
 def _check_free(out: Path, study: Study) -> None:

@@ -7,11 +7,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from data import queries, shares
+from data import shared_links
+from data.database.database import Database
+from data.queries import studies
 from data.settings import Settings
-from data.store import Store
+from data.shared_links import link
 
-LOCAL = "http://localhost:8501"
 _UNITS = {"h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -21,21 +22,16 @@ def until(text: str) -> datetime | None:
         return None
     found = re.fullmatch(r"([1-9]\d{0,4})([hdw])", text)
     if found is None:
-        raise shares.ShareError(f"{text!r} is no span of time; give one such as 12h, 7d or 2w, or never")
+        raise shared_links.ShareError(f"{text!r} is no span of time; give one such as 12h, 7d or 2w, or never")
     return datetime.now(UTC) + timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 
-def link(base: str | None, token: str) -> str:
-    """Return the address that opens what a token shares; base: that of the dashboard, None for this machine's own."""
-    return f"{(base or LOCAL).rstrip('/')}/shared?share={token}"
-
-
 def create(
-    store: Store, config: Settings, prefix: str, note: str, expires: str, base: str | None, out: Console
+    store: Database, config: Settings, prefix: str, note: str, expires: str, base: str | None, out: Console
 ) -> None:
     """Make a link to a study and print it; raises ShareError and UnknownStudy."""
-    study_id = queries.find_study(store, prefix)
-    share, token = shares.create(store, [study_id], note=note, expires_at=until(expires))
+    study_id = studies.find_study(store, prefix)
+    share, token = shared_links.create(store, [study_id], note=note, expires_at=until(expires))
     ends = f"until {share.expires_at:%Y-%m-%d %H:%M} UTC" if share.expires_at else "until it is revoked"
     out.print(f"link {share.share_id} to {study_id}, {ends}; it is shown this once:")
     out.print(link(base or config.url, token), soft_wrap=True, highlight=False)
@@ -43,10 +39,10 @@ def create(
         out.print("It opens on this machine; for others, give --url or set TICKETSCOPE_URL to the address they reach.")
 
 
-def table(store: Store) -> Table:
+def table(store: Database) -> Table:
     """Return all links as a table."""
     found = Table(Column("link", no_wrap=True), "shows", "note", "made (UTC)", "ends (UTC)", "last used (UTC)", "state")
-    for row in shares.shares(store).to_dict("records"):
+    for row in shared_links.shares(store).to_dict("records"):
         ended = row["revoked_at"] == row["revoked_at"] and row["revoked_at"] is not None
         state = "works" if row["works"] else "revoked" if ended else "expired"
         found.add_row(

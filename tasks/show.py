@@ -11,9 +11,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
-from data import queries
-from data.divergence import divergences, in_words
-from data.store import Store
+from data.database.database import Database
+from data.queries import studies
+from data.queries.divergence import divergences, in_words
 from engine.formatting import number, percent
 from tasks import leases
 from tasks.broker import BrokerError, connect, errors_explained
@@ -98,12 +98,12 @@ def plan_values(
     }
 
 
-def studies_table(store: Store) -> Table:
+def studies_table(store: Database) -> Table:
     """Return all recorded studies as a table."""
     # Ids are there to be copied: they are never cut or broken.
     study, launched = Column("study", no_wrap=True), Column("launched (UTC)", no_wrap=True)
     table = Table(study, "name", "state", "stages", launched)
-    for row in queries.studies(store).to_dict("records"):
+    for row in studies.studies(store).to_dict("records"):
         table.add_row(
             str(row["study_id"]),
             escape(str(row["name"])),
@@ -127,10 +127,10 @@ def workers_line(workers: Sequence[Worker]) -> str:
     return ", ".join([told, *parts]) + lost
 
 
-def study_tables(store: Store, study_id: str) -> list[Table | str]:
+def study_tables(store: Database, study_id: str) -> list[Table | str]:
     """Return one study: how it stands, its stages in training, why stages failed, and what diverged."""
-    record = queries.study(store, study_id)
-    stages = queries.stages(store, study_id)
+    record = studies.study(store, study_id)
+    stages = studies.stages(store, study_id)
     counts = ", ".join(f"{count} {_coloured(state)}" for state, count in record.counts.items() if count)
     name = escape(record.study.name)
     shown: list[Table | str] = [f"[bold]{name}[/bold] ({study_id}): {_coloured(record.state)}; {counts}"]

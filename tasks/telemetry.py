@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 from redis import Redis
 
-from data.events import Event
+from data.database.events import Event
 from tasks.broker import connect, errors_explained
 from tasks.leases import PREFIX, Timing
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from data.settings import settings
 
 if TYPE_CHECKING:
-    from data.store import Store
+    from data.database.database import Database
 
 out = Console()
 err = Console(stderr=True)
@@ -19,9 +19,9 @@ StudyId = Annotated[str, typer.Argument(metavar="STUDY_ID", help="A study's id, 
 
 
 @contextmanager
-def recorded() -> "Iterator[Store]":
+def recorded() -> "Iterator[Database]":
     """Yield the store, with what waits in a Redis of this machine recorded first."""
-    from data.store import Store
+    from data.database.database import Database
     from tasks.broker import serving
     from tasks.recorder import drain_idle
 
@@ -30,6 +30,6 @@ def recorded() -> "Iterator[Store]":
     if config.redis_url is None:
         with serving(config):
             drain_idle(config)
-            yield Store(config.database)
+            yield Database(config.database)
     else:
-        yield Store(config.database)
+        yield Database(config.database)

@@ -26,8 +26,8 @@ from data.settings import settings
 from tasks.terminal import StudyId, out
 
 if TYPE_CHECKING:
-    from data.backup import Backup
-    from data.backup import Progress as Told
+    from data.database.backup import Backup
+    from data.database.backup import Progress as Told
     from tasks.rebuild import Rebuilt
     from tasks.remeasure import Remeasured
 
@@ -44,14 +44,14 @@ def backup(
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
 ) -> None:
     """Copy the database to a file, while everything runs. Weights and results are not in it."""
-    from data import backup as backups
-    from data.store import Store
+    from data.database import backup as backups
+    from data.database.database import Database
     from tasks.show import size
 
     config = settings()
     begin = time.monotonic()
     with _copying("backup") as told:
-        made = backups.backup(Store(config.database), file or backups.default_path(config.home), force, told)
+        made = backups.backup(Database(config.database), file or backups.default_path(config.home), force, told)
     seconds = time.monotonic() - begin
     out.print(f"wrote {escape(str(made.path))}", soft_wrap=True, highlight=False)
     out.print(f"{size(made.size)}, {_held(made)}, in {seconds:.1f} s", highlight=False)
@@ -62,8 +62,8 @@ def restore(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A file that backup wrote.")], yes: Yes = False
 ) -> None:
     """Put a backup in the place of the database, and go on with all studies from there; the present one is kept."""
-    from data import backup as backups
-    from data.store import Store
+    from data.database import backup as backups
+    from data.database.database import Database
     from tasks.broker import serving
     from tasks.rebuild import rebuild as mend
 
@@ -75,7 +75,7 @@ def restore(
     # What waits to be recorded is told again below, where it is lost with the database that goes.
     with serving(config):
         with _copying("restore") as told:
-            kept = backups.restore(Store(config.database), file, told)
+            kept = backups.restore(Database(config.database), file, told)
         if kept is not None:
             out.print(f"the database of before is {escape(str(kept))}", soft_wrap=True, highlight=False)
         _say(mend(config))

@@ -5,15 +5,15 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from data.evidence import evidence
-from data.store import Store
+from data.database.database import Database
+from data.queries.evidence import evidence
 from engine.claims import CLAIMS, OUTCOMES, Verdict, evaluate, need
 
 _COLOURS = {"holds": "green", "fails": "red", "undecided": "yellow", "missing": "dim"}
 _NAMES = {"missing": "runs missing"}
 
 
-def verdicts_of(store: Store, study_id: str) -> tuple[Verdict, ...]:
+def verdicts_of(store: Database, study_id: str) -> tuple[Verdict, ...]:
     """Return the verdicts on a study's runs; UnknownStudy where it is not recorded."""
     return evaluate(*evidence(store, study_id))
 

@@ -17,8 +17,8 @@ from celery.worker import state as celery_state
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from data import datasets
-from data.artifacts import Artifacts
+from data.artifacts.store import Artifacts
+from data.datasets import registry as datasets
 from data.settings import Settings, settings
 from engine import registry
 from engine.training.device import get_ready

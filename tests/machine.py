@@ -11,9 +11,9 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
-from data import queries
+from data.database.database import Database
+from data.queries import studies
 from data.settings import Settings
-from data.store import Store
 from engine.study.spec import Study, parse_study
 from tasks import launch, leases
 from tasks.broker import client
@@ -85,7 +85,7 @@ class Machine:
 
     def __init__(self, config: Settings) -> None:
         self.config = config
-        self.store = Store(config.database)
+        self.store = Database(config.database)
         self.redis = client(config)
         self.logs = config.home / "logs"
         self._processes: list[subprocess.Popen[bytes]] = []
@@ -108,7 +108,7 @@ class Machine:
         """Wait until DuckDB has a study in a state."""
 
         def reached() -> bool:
-            found = queries.studies(self.store)
+            found = studies.studies(self.store)
             return state in set(found[found["study_id"] == study_id]["state"])
 
         try:

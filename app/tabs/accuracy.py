@@ -11,7 +11,7 @@ from app.charts_accuracy import MEASURES, Measure
 from app.palette import STARTS
 from app.reading import Marker
 from app.spread import Spread, band
-from data.queries import StudyRecord
+from data.queries.studies import StudyRecord
 
 
 def body(record: StudyRecord) -> None:

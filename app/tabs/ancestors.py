@@ -10,7 +10,7 @@ from app import charts_ancestors as charts
 from app import charts_overlap, drawing, export_named, reading, words
 from app.reading import Marker
 from app.spread import Spread, band
-from data.queries import StudyRecord
+from data.queries.studies import StudyRecord
 
 
 def section(record: StudyRecord, dataset: str, network: str, pruners: Sequence[str], p: float, spread: Spread) -> None:

@@ -6,7 +6,7 @@ from app import charts_overlap, charts_retention, drawing, export_named, reading
 from app.compare_state import Time
 from app.reading import KEEP, Marker
 from app.spread import Spread, band
-from data.queries import StudyRecord
+from data.queries.studies import StudyRecord
 
 
 def section(record: StudyRecord, dataset: str, network: str, p: float, spread: Spread) -> None:

@@ -12,7 +12,7 @@ from app.palette import ramp
 from app.reading import Marker
 from app.spread import Spread, band
 from app.tabs import ancestors, over_time
-from data.queries import StudyRecord
+from data.queries.studies import StudyRecord
 from engine.study.spec import Study
 
 # Maps of layers by p side by side; each has a cell for every layer and p.

@@ -13,7 +13,7 @@ from app.charts_progress import Curve
 from app.palette import Look, series
 from app.reading import Marker
 from app.stages_table import matching, several, shown_table, stage_names
-from data.queries import StudyRecord
+from data.queries.studies import StudyRecord
 from engine.registry import PRUNERS
 from tasks.telemetry import Progress
 

@@ -6,8 +6,8 @@ import streamlit as st
 
 from app import divergence, drawing, more_seeds, reading, verdict_cards, verdict_tables, words
 from app.reading import Marker
-from data.evidence import from_frames
-from data.queries import StudyRecord
+from data.queries.evidence import from_frames
+from data.queries.studies import StudyRecord
 from engine.claims import Thresholds, Verdict, evaluate, winning_property
 from engine.claims.catalog import HIGH, LOW
 from tasks.planning import number_of_test_images

@@ -5,10 +5,10 @@ import streamlit as st
 
 from app import access, compare_page, reading, sharing, words
 from app.compare_state import CompareState, decode, encode, from_query, to_query
-from data import views
-from data.queries import UnknownStudy
-from data.store import StoreError
-from data.views import ViewError
+from data import saved_views
+from data.database.database import DatabaseError
+from data.queries.studies import UnknownStudy
+from data.saved_views import ViewError
 
 # The parameter with which other pages ask for some studies, shown as at first.
 NEW = "new"
@@ -62,15 +62,15 @@ def saved(state: CompareState, known: list[str]) -> None:
     """Let the reader save what is shown, and open, rename and delete what was saved."""
     with st.popover("Saved views", icon=":material/bookmark:", key="compare_views"):
         with st.form("compare_save", border=False, clear_on_submit=True):
-            name = st.text_input("Save this view as", max_chars=views.LONGEST, key="compare_name")
+            name = st.text_input("Save this view as", max_chars=saved_views.LONGEST, key="compare_name")
             if st.form_submit_button("Save view", type="primary", key="compare_save_button"):
                 try:
                     # Whole ids: what tells studies apart today may not do so later.
-                    views.save(reading.store(), name, to_query(state))
+                    saved_views.save(reading.store(), name, to_query(state))
                     st.toast(f"Saved “{words.plain(' '.join(name.split()))}”.", icon=":material/bookmark_added:")
                 except ViewError as error:
                     st.error(words.plain(str(error)))
-        kept = views.list(reading.store())
+        kept = saved_views.list(reading.store())
         if kept.empty:
             st.caption("No view is saved yet.")
         for row in kept.itertuples():
@@ -101,20 +101,20 @@ def _kept(view_id: str, name: str, query: str, known: list[str]) -> None:
             help="Delete",
             key=f"view-delete-{view_id}",
             type="tertiary",
-            on_click=views.delete,
+            on_click=saved_views.delete,
             args=(reading.store(), view_id),
         )
 
 
 def _renaming(view_id: str, name: str) -> None:
     with st.form(f"view-name-{view_id}", border=False):
-        given = st.text_input("New name", name, max_chars=views.LONGEST, key=f"view-new-name-{view_id}")
+        given = st.text_input("New name", name, max_chars=saved_views.LONGEST, key=f"view-new-name-{view_id}")
         with st.container(horizontal=True):
             renamed = st.form_submit_button("Rename", type="primary", key=f"view-renamed-{view_id}")
             left = st.form_submit_button("Cancel", key=f"view-kept-{view_id}")
     if renamed:
         try:
-            views.rename(reading.store(), view_id, given)
+            saved_views.rename(reading.store(), view_id, given)
         except ViewError as error:
             st.error(words.plain(str(error)))
             return
@@ -153,5 +153,5 @@ try:
 except UnknownStudy:
     # One was deleted while the page was drawn; the list of studies leaves it out in a moment.
     st.rerun()
-except StoreError as error:
+except DatabaseError as error:
     st.error(words.plain(str(error)), icon=":material/database_off:")

@@ -3,8 +3,8 @@
 import streamlit as st
 
 from app import access, reading, sharing, words
-from data import shares
-from data.store import StoreError
+from data import shared_links
+from data.database.database import DatabaseError
 
 
 def page() -> None:
@@ -14,7 +14,7 @@ def page() -> None:
         st.info("Nothing is shared yet. Share a study or a view of the Compare page, and its link is listed here.")
         return
     names = dict(reading.studies()[["study_id", "name"]].itertuples(index=False))
-    listed = shares.shares(reading.store())
+    listed = shared_links.shares(reading.store())
     if listed.empty:
         st.info("Nothing is shared yet. Share a study or a view of the Compare page, and its link is listed here.")
         return
@@ -35,5 +35,5 @@ def page() -> None:
 access.require_owner()
 try:
     page()
-except StoreError as error:
+except DatabaseError as error:
     st.error(words.plain(str(error)), icon=":material/database_off:")

@@ -5,7 +5,7 @@ import streamlit as st
 from app import access, form, from_paper, launching, live, presets, reading, words
 from app.outlook import Examined, Outlook, examine
 from app.presets import PRESETS
-from data.queries import UnknownStudy
+from data.queries.studies import UnknownStudy
 from engine.study.spec import Study, StudyError, load_study, read_study, to_toml
 
 

@@ -4,9 +4,9 @@ import streamlit as st
 
 from app import access, compare_page, reading, study_page, words
 from app.compare_state import from_query
-from data.queries import UnknownStudy
-from data.shares import Share
-from data.store import StoreError
+from data.database.database import DatabaseError
+from data.queries.studies import UnknownStudy
+from data.shared_links import Share
 
 REFRESH = 2.0
 
@@ -49,7 +49,7 @@ def page() -> None:
             compare_page.draw(state, share.study_ids)
     except UnknownStudy:
         dead()
-    except StoreError as error:
+    except DatabaseError as error:
         st.error(words.plain(str(error)), icon=":material/database_off:")
 
 

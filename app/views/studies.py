@@ -4,8 +4,8 @@ import pandas as pd
 import streamlit as st
 
 from app import access, deleting, drawing, live, reading, words
+from data.database.database import DatabaseError
 from data.settings import settings
-from data.store import StoreError
 
 PER_PAGE = 20
 # Seconds between two looks, while a study moves and while none does: one may be launched from the command line.
@@ -66,7 +66,7 @@ def listing(query: str, every: float) -> None:
     """Show the studies that hold every word of a query; every: seconds between two looks."""
     try:
         studies = _studies()
-    except StoreError as error:
+    except DatabaseError as error:
         st.error(words.plain(str(error)), icon=":material/database_off:")
         return
     if pace(studies) != every:
@@ -132,7 +132,7 @@ def page() -> None:
         )
         every = pace(_studies())
         st.fragment(listing, run_every=every)(query, every)
-    except StoreError as error:
+    except DatabaseError as error:
         st.error(words.plain(str(error)), icon=":material/database_off:")
 
 

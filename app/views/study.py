@@ -3,8 +3,8 @@
 import streamlit as st
 
 from app import access, live, reading, study_page, words
-from data.queries import UnknownStudy
-from data.store import StoreError
+from data.database.database import DatabaseError
+from data.queries.studies import UnknownStudy
 
 
 @st.fragment(run_every=1.0)
@@ -13,7 +13,7 @@ def wait(study_id: str) -> None:
     st.progress(0.0, text="Launched. Waiting for the first record of it…")
     try:
         recorded = reading.exists() and reading.study(study_id) is not None
-    except (UnknownStudy, StoreError):
+    except (UnknownStudy, DatabaseError):
         recorded = False
     if recorded or not live.is_expected(study_id):
         st.rerun()
@@ -43,7 +43,7 @@ def page() -> None:
             asked = words.plain(repr(study_id))
             missing(f"No study {asked} is recorded here: the address may be cut, or from another installation.")
         return
-    except StoreError as error:
+    except DatabaseError as error:
         st.error(words.plain(str(error)), icon=":material/database_off:")
         return
     study_page.draw(record)

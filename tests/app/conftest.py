@@ -7,8 +7,8 @@ import pytest
 import streamlit as st
 from streamlit import config
 
+from data.database.database import Database
 from data.settings import settings
-from data.store import Store
 from engine.study.spec import Study, parse_study
 
 
@@ -25,10 +25,10 @@ def nothing_kept(home: Path) -> Iterator[None]:
 
 
 @pytest.fixture
-def store(home: Path) -> Store:
+def store(home: Path) -> Database:
     """The store that the dashboard reads."""
     del home
-    found = Store(settings().database)
+    found = Database(settings().database)
     found.ensure()
     return found
 

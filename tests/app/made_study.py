@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from typing import Any
 
-from data.events import Event
-from data.store import Store
+from data.database.database import Database
+from data.database.events import Event
 from engine.counts import P_GRID, Count, top_count
 from engine.stages.measure import looks
 from engine.study.plan import Plan, Stage, plan
@@ -30,7 +30,7 @@ def all_done(index: int, stage: Stage) -> str:
 
 
 def record(
-    store: Store,
+    store: Database,
     study: Study,
     states: States = all_done,
     study_id: str = "made-study-0001",

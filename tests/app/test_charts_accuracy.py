@@ -4,16 +4,16 @@ import pytest
 
 from app import charts_accuracy as charts
 from app.palette import STARTS
-from data import queries
-from data.store import Store
+from data.database.database import Database
+from data.queries import studies
 from engine.study.spec import Study
 from tests.app.made_study import record
 
 
 @pytest.fixture
-def accuracy(store: Store, study: Study) -> pd.DataFrame:
+def accuracy(store: Database, study: Study) -> pd.DataFrame:
     record(store, study)
-    return queries.accuracy(store, "made-study-0001")
+    return studies.accuracy(store, "made-study-0001")
 
 
 Drawn = dict | alt.LayerChart

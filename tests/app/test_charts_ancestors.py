@@ -10,8 +10,8 @@ import pytest
 from app import charts_ancestors as charts
 from app import export_study, figure_data, figure_numbers, report
 from app.charts_overlap import CHANCE
-from data import queries
-from data.store import Store
+from data.database.database import Database
+from data.queries import studies as queries
 from engine.paper import figures, studies
 from engine.paper.figures import FIGURES
 from engine.study.results import AGAINST_DENSE
@@ -24,13 +24,13 @@ ID = "made-study-0001"
 
 
 @pytest.fixture
-def recorded(store: Store, study: Study) -> Store:
+def recorded(store: Database, study: Study) -> Database:
     record(store, study)
     return store
 
 
 @pytest.fixture
-def older(recorded: Store) -> Store:
+def older(recorded: Database) -> Database:
     """The same study as an older version measured it."""
     with recorded.writing() as connection:
         connection.execute("UPDATE overlap_counts SET expected = NULL")
@@ -44,12 +44,12 @@ def identities(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(figure_data, "identity", lambda name, home: f"identity of {name}")
 
 
-def one_panel(store: Store) -> pd.DataFrame:
+def one_panel(store: Database) -> pd.DataFrame:
     pooled = queries.pooled_overlaps(store, ID)
     return pooled[(pooled["pruner"] == "oneshot") & (pooled["learning_rate"] == 0.01)]
 
 
-def test_a_panel_has_a_line_and_a_level_for_each_dense_network_and_chance(recorded: Store) -> None:
+def test_a_panel_has_a_line_and_a_level_for_each_dense_network_and_chance(recorded: Database) -> None:
     rows = one_panel(recorded)
     drawn = charts.chart(rows, 0.1, "sd")
     strokes, points = layers(drawn, "point")
@@ -75,7 +75,7 @@ def test_a_panel_has_a_line_and_a_level_for_each_dense_network_and_chance(record
     ]
 
 
-def test_a_level_has_the_colour_of_its_network_and_the_legend_names_all(recorded: Store) -> None:
+def test_a_level_has_the_colour_of_its_network_and_the_legend_names_all(recorded: Database) -> None:
     for pair in AGAINST_DENSE:
         assert charts.level_looks()[pair].colour == charts.pair_looks()[pair].colour
     drawn = charts.chart(one_panel(recorded), 0.1, "ci")
@@ -88,7 +88,7 @@ def test_a_level_has_the_colour_of_its_network_and_the_legend_names_all(recorded
     assert CHANCE in charts.looks()
 
 
-def test_the_table_stops_where_p_exceeds_what_is_kept_and_names_both_levels(recorded: Store) -> None:
+def test_the_table_stops_where_p_exceeds_what_is_kept_and_names_both_levels(recorded: Database) -> None:
     pooled = queries.pooled_overlaps(recorded, ID)
     assert set(charts.table(pooled, 0.1)["sparsity"]) == {"50 %", "90 %"}
     table = charts.table(pooled, 0.2)
@@ -105,7 +105,7 @@ def test_the_table_stops_where_p_exceeds_what_is_kept_and_names_both_levels(reco
     assert set(table["chance"]) == {"0.20"}
 
 
-def test_what_an_older_version_measured_says_that_its_level_is_not_recorded(older: Store) -> None:
+def test_what_an_older_version_measured_says_that_its_level_is_not_recorded(older: Database) -> None:
     rows = one_panel(older)
     drawn = charts.chart(rows, 0.1, "sd")
     strokes, points = layers(drawn, "point")
@@ -116,7 +116,7 @@ def test_what_an_older_version_measured_says_that_its_level_is_not_recorded(olde
     assert "not recorded for 6 of 6 fine-tuned networks" in charts.missing(rows)
 
 
-def test_of_some_seeds_alone_the_level_has_their_n(recorded: Store) -> None:
+def test_of_some_seeds_alone_the_level_has_their_n(recorded: Database) -> None:
     seeds = "SELECT fingerprint FROM stages WHERE seed = 0"
     with recorded.writing() as connection:
         connection.execute(f"UPDATE overlap_counts SET expected = NULL WHERE fingerprint IN ({seeds})")
@@ -134,7 +134,7 @@ def test_of_some_seeds_alone_the_level_has_their_n(recorded: Store) -> None:
 
 @pytest.mark.parametrize("old", [False, True])
 def test_the_overlap_tab_draws_both_levels_or_says_what_is_missing(
-    recorded: Store, old: bool, request: pytest.FixtureRequest
+    recorded: Database, old: bool, request: pytest.FixtureRequest
 ) -> None:
     if old:
         request.getfixturevalue("older")
@@ -148,7 +148,7 @@ def test_the_overlap_tab_draws_both_levels_or_says_what_is_missing(
     assert ("The level of the mask alone is not recorded for" in said) == old
 
 
-def test_compare_draws_both_levels(recorded: Store) -> None:
+def test_compare_draws_both_levels(recorded: Database) -> None:
     app = open_page("views/compare.py", s=ID, m="overlap")
     said = texts(app)
     if "Starts against the fine-tuned network" not in said:
@@ -160,7 +160,7 @@ def test_compare_draws_both_levels(recorded: Store) -> None:
 
 
 @pytest.mark.usefixtures("identities")
-def test_the_papers_table_has_the_level_of_the_mask_beside_each_overlap(store: Store) -> None:
+def test_the_papers_table_has_the_level_of_the_mask_beside_each_overlap(store: Database) -> None:
     record(store, studies.study("table1", "small"))
     numbers = figures.reported(FIGURES["table1"])
     frames = queries.accuracy(store, ID), queries.pooled_overlaps(store, ID)
@@ -181,7 +181,7 @@ def test_the_papers_table_has_the_level_of_the_mask_beside_each_overlap(store: S
 
 
 @pytest.mark.usefixtures("identities")
-def test_a_figure_is_drawn_anew_once_results_of_before_are_completed(store: Store) -> None:
+def test_a_figure_is_drawn_anew_once_results_of_before_are_completed(store: Database) -> None:
     record(store, studies.study("table1", "small"))
     level = figure_numbers.LEVELS["finetuned_initial"]
     with store.writing() as connection:
@@ -207,7 +207,7 @@ def test_a_figure_is_drawn_anew_once_results_of_before_are_completed(store: Stor
     assert "not recorded" not in shown()
 
 
-def test_report_and_zip_carry_both_levels(recorded: Store) -> None:
+def test_report_and_zip_carry_both_levels(recorded: Database) -> None:
     html = report.report(recorded, ID)
     assert "mask alone, θ_T" in html
     assert charts.EXPLAINED in html

@@ -3,14 +3,14 @@ import pytest
 from app import charts_compare as charts
 from app.charts_compare import BRUSH, POINT, WHOLE
 from app.compare_points import Comparison, apart, compare, looks, points
-from data import comparison
-from data.store import Store
+from data.database.database import Database
+from data.queries import comparison
 from engine.study.spec import Study
 from tests.app.made_study import record
 
 
 @pytest.fixture
-def made(store: Store, study: Study) -> Comparison:
+def made(store: Database, study: Study) -> Comparison:
     record(store, study)
     found = points(apart(comparison.accuracy(store, ["made-study-0001"]), studies=False), "test_accuracy", "ci")
     return compare(found, looks("start", found), "learning_rate", "start", "ci")

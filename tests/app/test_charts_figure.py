@@ -3,7 +3,7 @@ import pytest
 
 from app import charts_figure, figure_numbers
 from app.reading import accuracy, pooled_overlaps
-from data.store import Store
+from data.database.database import Database
 from engine.paper import figures, studies
 from engine.paper.figures import FIGURES, REPORTED
 from engine.paper.studies import scaled
@@ -14,7 +14,7 @@ STUDY = "made-study-0001"
 
 
 @pytest.fixture
-def frames(store: Store) -> tuple[pd.DataFrame, pd.DataFrame]:
+def frames(store: Database) -> tuple[pd.DataFrame, pd.DataFrame]:
     record(store, studies.study("all", "small"))
     return accuracy(STUDY), pooled_overlaps(STUDY)
 

@@ -3,8 +3,8 @@ import pytest
 
 from app import charts_overlap as charts
 from app.palette import STARTS
-from data import queries
-from data.store import Store
+from data.database.database import Database
+from data.queries import studies
 from engine.study.results import AGAINST_DENSE
 from engine.study.spec import Study
 from tests.app.made_study import LAYERS, record
@@ -14,14 +14,14 @@ ID = "made-study-0001"
 
 
 @pytest.fixture
-def recorded(store: Store, study: Study) -> Store:
+def recorded(store: Database, study: Study) -> Database:
     record(store, study)
     return store
 
 
 @pytest.fixture
-def pooled(recorded: Store) -> pd.DataFrame:
-    return queries.pooled_overlaps(recorded, ID)
+def pooled(recorded: Database) -> pd.DataFrame:
+    return studies.pooled_overlaps(recorded, ID)
 
 
 def test_retention_has_a_line_per_learning_rate_and_the_chance_line(pooled: pd.DataFrame) -> None:
@@ -54,8 +54,8 @@ def test_starts_are_drawn_in_their_own_colours_with_chance_at_p(pooled: pd.DataF
 
 
 @pytest.mark.parametrize(("across", "columns"), [("p", 5), ("learning_rate", 2)])
-def test_the_heat_map_has_layers_in_network_order(recorded: Store, across: str, columns: int) -> None:
-    rows = queries.overlaps(recorded, ID, ["initial_pretrained"])
+def test_the_heat_map_has_layers_in_network_order(recorded: Database, across: str, columns: int) -> None:
+    rows = studies.overlaps(recorded, ID, ["initial_pretrained"])
     rows = rows[rows["learning_rate"] == 0.01] if across == "p" else rows[rows["p"] == 0.2]
     drawn = charts.layer_map(rows, across)
     (cells,) = layers(drawn, "rect")

@@ -2,8 +2,8 @@ import pandas as pd
 import pytest
 
 from app import charts_retention as charts
-from data import comparison
-from data.store import Store
+from data.database.database import Database
+from data.queries import comparison
 from engine.study.spec import Study
 from tests.app.made_study import record
 from tests.app.test_charts_accuracy import data, layers
@@ -12,7 +12,7 @@ ID = "made-study-0001"
 
 
 @pytest.fixture
-def rows(store: Store, study: Study) -> pd.DataFrame:
+def rows(store: Database, study: Study) -> pd.DataFrame:
     record(store, study)
     return comparison.retention(store, [ID])
 

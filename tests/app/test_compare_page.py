@@ -5,8 +5,9 @@ from streamlit.testing.v1 import AppTest
 
 from app import compare_seeds
 from app.compare_points import apart, points
-from data import comparison, views
-from data.store import Store
+from data import saved_views
+from data.database.database import Database
+from data.queries import comparison
 from engine.study.spec import Study
 from tests.app.dashboard import open_page, rerun, tables, texts
 from tests.app.made_study import BEGAN, record
@@ -24,13 +25,13 @@ def address(app: AppTest) -> dict[str, str]:
 
 
 @pytest.fixture
-def one(store: Store, study: Study) -> Store:
+def one(store: Database, study: Study) -> Database:
     record(store, study, study_id=ONE)
     return store
 
 
 @pytest.fixture
-def two(one: Store, study: Study) -> Store:
+def two(one: Database, study: Study) -> Database:
     other = study.model_copy(update={"name": "Longer", "recipe": study.recipe.model_copy(update={"epochs": 6})})
     record(one, other, study_id=TWO, began=BEGAN.replace(year=2025))
     return one
@@ -42,21 +43,21 @@ def test_without_a_study_the_page_says_where_to_begin() -> None:
     assert charts(app) == 0
 
 
-def test_the_latest_study_is_shown_at_first_and_the_address_says_so(two: Store) -> None:
+def test_the_latest_study_is_shown_at_first_and_the_address_says_so(two: Database) -> None:
     app = open_page(PAGE)
     assert app.multiselect(key="compare_studies").value == [ONE]
     assert address(app) == {"s": "made-s", "pr": "iterative"}
     assert charts(app) == 2
 
 
-def test_a_study_without_results_says_what_will_come(store: Store, study: Study) -> None:
+def test_a_study_without_results_says_what_will_come(store: Database, study: Study) -> None:
     record(store, study, lambda index, stage: "queued", study_id=ONE)
     app = open_page(PAGE, s=ONE)
     assert "The first points appear here" in texts(app)
     assert charts(app) == 0
 
 
-def test_every_choice_is_written_into_the_address_and_restored_from_it(two: Store) -> None:
+def test_every_choice_is_written_into_the_address_and_restored_from_it(two: Database) -> None:
     app = open_page(PAGE, s="made-s~other-")
     app.pills(key="compare_pruners").set_value(["oneshot"])
     app.selectbox(key="compare_by").select("recipe")
@@ -75,7 +76,7 @@ def test_every_choice_is_written_into_the_address_and_restored_from_it(two: Stor
     assert charts(again) == charts(app) == 4
 
 
-def test_recipes_that_differ_are_told_apart_in_the_legend(two: Store) -> None:
+def test_recipes_that_differ_are_told_apart_in_the_legend(two: Database) -> None:
     app = open_page(PAGE, s=f"{ONE}~{TWO}", pr="iterative")
     assert "recipe" in app.selectbox(key="compare_panels").options
     legends = "".join(str(item.proto) for item in app.get("html"))
@@ -83,7 +84,7 @@ def test_recipes_that_differ_are_told_apart_in_the_legend(two: Store) -> None:
     assert "T 6" in legends
 
 
-def test_stale_and_forged_values_are_told_of_and_the_rest_kept(one: Store) -> None:
+def test_stale_and_forged_values_are_told_of_and_the_rest_kept(one: Database) -> None:
     app = open_page(PAGE, s=f"{ONE}~gone42", n="vgg99", b="ci", z="9~1~2", pr="oneshot")
     warned = [item.value for item in app.warning]
     assert any("gone42" in text for text in warned)
@@ -95,7 +96,7 @@ def test_stale_and_forged_values_are_told_of_and_the_rest_kept(one: Store) -> No
     assert not rerun(app).warning
 
 
-def test_filters_that_leave_nothing_say_so(one: Store) -> None:
+def test_filters_that_leave_nothing_say_so(one: Database) -> None:
     app = open_page(PAGE, s=ONE, pr="oneshot", st="rewind")
     assert charts(app) == 2
     app.multiselect(key="compare_studies").set_value([])
@@ -103,7 +104,7 @@ def test_filters_that_leave_nothing_say_so(one: Store) -> None:
     assert address(app)["s"] == ""
 
 
-def test_a_point_of_the_address_lists_its_seeds_and_curves(one: Store) -> None:
+def test_a_point_of_the_address_lists_its_seeds_and_curves(one: Database) -> None:
     rows = points(apart(comparison.accuracy(one, [ONE]), studies=False), "test_accuracy", "sd")
     row = rows[(rows["start"] == "rewind") & (rows["pruner"] == "oneshot")].iloc[-1]
     app = open_page(PAGE, s=ONE, pr="oneshot", at=row["id"])
@@ -118,7 +119,7 @@ def test_a_point_of_the_address_lists_its_seeds_and_curves(one: Store) -> None:
     assert "at" not in address(app)
 
 
-def test_the_curves_of_a_point_are_saved_by_seed_and_epoch(one: Store) -> None:
+def test_the_curves_of_a_point_are_saved_by_seed_and_epoch(one: Database) -> None:
     rows = points(apart(comparison.accuracy(one, [ONE]), studies=False), "test_accuracy", "sd")
     found = compare_seeds.behind((ONE,), False, str(rows[rows["start"] == "rewind"].iloc[0]["id"]), "new")
     epochs = comparison.epochs(one, [ONE], found["fingerprint"].tolist())
@@ -129,14 +130,14 @@ def test_the_curves_of_a_point_are_saved_by_seed_and_epoch(one: Store) -> None:
     assert last.to_dict() == pytest.approx(found.set_index("seed")["test_accuracy"].to_dict())
 
 
-def test_a_zoom_of_the_address_can_be_undone(one: Store) -> None:
+def test_a_zoom_of_the_address_can_be_undone(one: Database) -> None:
     app = open_page(PAGE, s=ONE, z="45~60~90~95")
     app.button(key="compare_whole").click()
     rerun(app)
     assert "z" not in address(app)
 
 
-def test_the_sweep_has_three_panels_and_the_picture_of_gap_against_overlap(one: Store) -> None:
+def test_the_sweep_has_three_panels_and_the_picture_of_gap_against_overlap(one: Database) -> None:
     app = open_page(PAGE, s=ONE, v="sweep")
     assert charts(app) == 3 + 1
     assert "n = 6" in texts(app)
@@ -147,7 +148,7 @@ def test_the_sweep_has_three_panels_and_the_picture_of_gap_against_overlap(one: 
     assert "n = 3" in texts(rerun(app))
 
 
-def test_overlap_shows_five_views(one: Store) -> None:
+def test_overlap_shows_five_views(one: Database) -> None:
     app = open_page(PAGE, s=ONE, v="overlap")
     # By p, over time, twice a panel per pruner and rate, a map per rate.
     assert charts(app) == 1 + 1 + 4 + 4 + 2
@@ -157,7 +158,7 @@ def test_overlap_shows_five_views(one: Store) -> None:
     assert address(app) == {"s": "made-s", "v": "overlap", "t": "log", "a": "learning_rate"}
 
 
-def test_trainings_without_overlap_over_time_are_told_of(one: Store) -> None:
+def test_trainings_without_overlap_over_time_are_told_of(one: Database) -> None:
     with one.writing() as connection:
         connection.execute("DELETE FROM retention")
     app = open_page(PAGE, s=ONE, v="overlap")
@@ -165,7 +166,7 @@ def test_trainings_without_overlap_over_time_are_told_of(one: Store) -> None:
     assert charts(app) == 1 + 4 + 4 + 2
 
 
-def test_dense_only_studies_can_be_compared(store: Store, study: Study) -> None:
+def test_dense_only_studies_can_be_compared(store: Database, study: Study) -> None:
     record(store, study.model_copy(update={"pruners": (), "starts": (), "sparsities": ()}), study_id=ONE)
     for mode in ("accuracy", "sweep", "overlap"):
         assert charts(open_page(PAGE, s=ONE, v=mode)) >= 2
@@ -173,20 +174,20 @@ def test_dense_only_studies_can_be_compared(store: Store, study: Study) -> None:
 
 @pytest.mark.parametrize("mode", ["accuracy", "sweep", "overlap"])
 @pytest.mark.parametrize("done", [1, 8])
-def test_every_view_draws_whatever_is_there_so_far(store: Store, study: Study, mode: str, done: int) -> None:
+def test_every_view_draws_whatever_is_there_so_far(store: Database, study: Study, mode: str, done: int) -> None:
     record(store, study, lambda index, stage: "done" if index < done else "waiting", study_id=ONE)
     assert open_page(PAGE, s=ONE, v=mode).title[0].value == "Compare"
 
 
-def test_views_are_saved_with_whole_ids_opened_renamed_and_deleted(one: Store) -> None:
+def test_views_are_saved_with_whole_ids_opened_renamed_and_deleted(one: Database) -> None:
     app = open_page(PAGE, s=ONE, b="ci")
     app.text_input(key="compare_name").input("My view")
     next(button for button in app.button if button.label == "Save view").click()
     rerun(app)
-    (row,) = views.list(one).itertuples()
+    (row,) = saved_views.list(one).itertuples()
     assert (row.name, dict(parse_qsl(row.state))) == ("My view", {"s": ONE, "b": "ci"})
     assert [link.label for link in app.get("page_link")] == ["My view"]
-    views.save(one, "Taken", "s=x")
+    saved_views.save(one, "Taken", "s=x")
     app.button(key=f"view-rename-{row.view_id}").click()
     rerun(app)
     app.text_input(key=f"view-new-name-{row.view_id}").input("Taken")
@@ -196,20 +197,20 @@ def test_views_are_saved_with_whole_ids_opened_renamed_and_deleted(one: Store) -
     app.button(key=f"view-renamed-{row.view_id}").click()
     rerun(app)
     assert [link.label for link in app.get("page_link")] == ["Taken", "Our view"]
-    views.delete(one, views.list(one).iloc[0]["view_id"])
+    saved_views.delete(one, saved_views.list(one).iloc[0]["view_id"])
     app.button(key=f"view-delete-{row.view_id}").click()
     rerun(app)
-    assert views.list(one).empty
+    assert saved_views.list(one).empty
 
 
-def test_other_pages_ask_for_a_study_with_lines_that_are_few(two: Store) -> None:
+def test_other_pages_ask_for_a_study_with_lines_that_are_few(two: Database) -> None:
     app = open_page(PAGE, new=TWO)
     assert address(app) == {"s": "other-", "pr": "iterative"}
     study = open_page("views/study.py", study=TWO)
     assert study.button(key="study_compare").label == "Compare with others"
 
 
-def test_a_viewer_sees_nothing_but_the_studies_allowed(two: Store) -> None:
+def test_a_viewer_sees_nothing_but_the_studies_allowed(two: Database) -> None:
     def shared() -> None:
         from app import compare_page
         from app.compare_state import CompareState

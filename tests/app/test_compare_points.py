@@ -6,8 +6,8 @@ import pytest
 from app.compare_points import KEYS, apart, chosen, compare, looks, point_id, points, rest_fields, rest_looks
 from app.compare_state import CompareState
 from app.palette import STARTS
-from data import comparison
-from data.store import Store
+from data.database.database import Database
+from data.queries import comparison
 from engine.study.spec import Study
 from tests.app.made_study import record
 
@@ -15,7 +15,7 @@ IDS = ("made-study-0001", "longer")
 
 
 @pytest.fixture
-def both(store: Store, study: Study) -> pd.DataFrame:
+def both(store: Database, study: Study) -> pd.DataFrame:
     """A study and one like it with another T, which shares nothing with it."""
     record(store, study, study_id=IDS[0])
     longer = study.model_copy(update={"name": "Longer", "recipe": study.recipe.model_copy(update={"epochs": 6})})
@@ -78,7 +78,7 @@ def test_no_choice_of_fields_hides_a_point_or_merges_two(both: pd.DataFrame, pan
     assert set(shown["rest"]) == (set(drawn.rests) or {""})
 
 
-def test_studies_told_apart_show_what_they_share_in_each(store: Store, study: Study) -> None:
+def test_studies_told_apart_show_what_they_share_in_each(store: Database, study: Study) -> None:
     record(store, study, study_id="one")
     record(store, study.model_copy(update={"name": "Copy"}), study_id="two")
     rows = comparison.accuracy(store, ["one", "two"])

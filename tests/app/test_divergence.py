@@ -14,9 +14,9 @@ from app.live import fraction, seconds_left
 from app.report import report
 from app.stages_table import matching, shown_table
 from app.tabs import progress
-from data import queries
-from data.events import Event
-from data.store import Store
+from data.database.database import Database
+from data.database.events import Event
+from data.queries import studies as queries
 from engine.paper import studies
 from engine.study.results import StageResult
 from engine.study.spec import Study, parse_study
@@ -27,7 +27,7 @@ ID = "made-study-0001"
 WHICH = "LeNet-300 on Digits, learning rate 0.1, seed"
 
 
-def diverging(store: Store, study: Study, seeds: tuple[int, ...], rates: tuple[float, ...] = (0.1,)) -> None:
+def diverging(store: Database, study: Study, seeds: tuple[int, ...], rates: tuple[float, ...] = (0.1,)) -> None:
     """Write a study that is done, with the trainings of some rates and seeds diverged in their third epoch."""
     planned = record(store, study, lambda _, stage: "waiting")
     events = []
@@ -56,7 +56,7 @@ def opened(tab: str, **state: object) -> AppTest:
 
 
 @pytest.mark.parametrize("tab", ["Accuracy", "Overlap", "Verdicts"])
-def test_a_tab_says_in_one_caption_which_trainings_diverged(store: Store, study: Study, tab: str) -> None:
+def test_a_tab_says_in_one_caption_which_trainings_diverged(store: Database, study: Study, tab: str) -> None:
     diverging(store, study, seeds=(1,))
     captions = [read(item.value) for item in opened(tab).caption if "diverged" in item.value]
     (told,) = captions
@@ -65,13 +65,13 @@ def test_a_tab_says_in_one_caption_which_trainings_diverged(store: Store, study:
 
 
 @pytest.mark.parametrize("tab", ["Accuracy", "Overlap", "Verdicts"])
-def test_a_tab_says_nothing_of_it_where_none_diverged(store: Store, study: Study, tab: str) -> None:
+def test_a_tab_says_nothing_of_it_where_none_diverged(store: Database, study: Study, tab: str) -> None:
     record(store, study)
     assert "diverged" not in texts(opened(tab))
 
 
 @pytest.mark.parametrize("tab", ["Accuracy", "Overlap", "Verdicts"])
-def test_a_study_that_diverged_altogether_waits_for_nothing(store: Store, study: Study, tab: str) -> None:
+def test_a_study_that_diverged_altogether_waits_for_nothing(store: Database, study: Study, tab: str) -> None:
     diverging(store, study, seeds=study.seeds, rates=study.learning_rates)
     app = opened(tab)
     assert "No training has come to an end with a finite loss" in app.info[0].value
@@ -79,7 +79,7 @@ def test_a_study_that_diverged_altogether_waits_for_nothing(store: Store, study:
 
 
 @pytest.mark.parametrize("tab", ["Progress", "Accuracy", "Overlap", "Verdicts"])
-def test_a_rate_that_diverged_altogether_breaks_no_tab(store: Store, study: Study, tab: str) -> None:
+def test_a_rate_that_diverged_altogether_breaks_no_tab(store: Database, study: Study, tab: str) -> None:
     diverging(store, study, seeds=study.seeds)
     shown = read(texts(opened(tab)))
     if tab != "Progress":
@@ -87,14 +87,14 @@ def test_a_rate_that_diverged_altogether_breaks_no_tab(store: Store, study: Stud
     assert "yet" not in shown
 
 
-def test_verdicts_count_the_seeds_that_are_left(store: Store, study: Study) -> None:
+def test_verdicts_count_the_seeds_that_are_left(store: Database, study: Study) -> None:
     diverging(store, study, seeds=(1,))
     shown = read(texts(opened("Verdicts")))
     assert "n = 2" in shown
     assert "needs 3 seeds; 1 of 3 seeds has no finite value" in shown
 
 
-def test_the_table_of_stages_has_words_in_place_of_an_accuracy(store: Store, study: Study) -> None:
+def test_the_table_of_stages_has_words_in_place_of_an_accuracy(store: Database, study: Study) -> None:
     diverging(store, study, seeds=(1,))
     app = opened("Progress")
     assert app.metric[0].value == app.metric[1].value == "0"
@@ -111,7 +111,7 @@ def test_the_table_of_stages_has_words_in_place_of_an_accuracy(store: Store, stu
     assert rest["Test accuracy (%)"].notna().all()
 
 
-def test_search_finds_what_diverged_and_time_left_rests_on_the_others(store: Store, study: Study) -> None:
+def test_search_finds_what_diverged_and_time_left_rests_on_the_others(store: Database, study: Study) -> None:
     diverging(store, study, seeds=(1,))
     rows = queries.stages(store, ID)
     found = shown_table(matching(rows, {}, "diverged in epoch"), {})
@@ -122,14 +122,14 @@ def test_search_finds_what_diverged_and_time_left_rests_on_the_others(store: Sto
     assert "Outcome" not in shown_table(rows[rows["learning_rate"] != 0.1], {})
 
 
-def test_curves_draw_the_finite_epochs(store: Store, study: Study) -> None:
+def test_curves_draw_the_finite_epochs(store: Database, study: Study) -> None:
     diverging(store, study, seeds=(1,))
     dense = queries.stages(store, ID).query("kind == 'pretrain' and learning_rate == 0.1 and seed == 1")
     app = opened("Progress", curves_which=progress.CHOSEN, curves_chosen=list(dense["fingerprint"]))
     assert not app.exception
 
 
-def test_the_report_and_the_zip_say_it_too(store: Store, study: Study) -> None:
+def test_the_report_and_the_zip_say_it_too(store: Database, study: Study) -> None:
     diverging(store, study, seeds=(1,))
     assert "LeNet-300 on Digits, learning rate 0.1, seed 1. Means, bands and n are without them." in report(store, ID)
     with zipfile.ZipFile(BytesIO(everything(store, ID))) as archive:
@@ -140,18 +140,18 @@ def test_the_report_and_the_zip_say_it_too(store: Store, study: Study) -> None:
     assert set(rows.drop(lost.index)["best_epoch"]) <= {"1", "2", "3", "4"}
 
 
-def test_a_report_of_a_study_that_diverged_altogether_says_so(store: Store, study: Study) -> None:
+def test_a_report_of_a_study_that_diverged_altogether_says_so(store: Database, study: Study) -> None:
     diverging(store, study, seeds=study.seeds, rates=study.learning_rates)
     assert "No training has come to an end with a finite loss" in report(store, ID)
 
 
-def test_the_compare_page_says_it_too(store: Store, study: Study) -> None:
+def test_the_compare_page_says_it_too(store: Database, study: Study) -> None:
     diverging(store, study, seeds=(1,))
     app = open_page("views/compare.py", s=ID)
     assert f"{WHICH} 1" in read(texts(app))
 
 
-def test_a_figure_of_the_paper_says_it_too(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_figure_of_the_paper_says_it_too(store: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(figure_data, "identity", lambda name, home: f"identity of {name}")
     one = parse_study(studies.study("fig7", "small").model_dump(exclude_none=True))
     diverging(store, one, seeds=one.seeds[:1])

@@ -19,8 +19,10 @@ from app.export_study import everything
 from app.palette import Look
 from app.report_charts import charts, measured
 from app.spread import summarise
-from data import queries, shares, tables
-from data.store import Store
+from data import parquet as tables
+from data import shared_links
+from data.database.database import Database
+from data.queries import studies
 from engine.study.spec import Study, parse_study
 from tests.app.dashboard import open_page, rerun
 from tests.app.made_study import record
@@ -29,13 +31,13 @@ ID = "made-study-0001"
 HOSTILE = "</script><script>alert(1)</script>"
 
 
-def panel(store: Store, study: Study) -> tuple[drawing.Spec, Saving]:
+def panel(store: Database, study: Study) -> tuple[drawing.Spec, Saving]:
     """Return a panel of the Accuracy tab with what it is saved as."""
     record(store, study)
-    rows = queries.accuracy(store, ID)
+    rows = studies.accuracy(store, ID)
     first = charts_accuracy.panels(rows, "test_accuracy", "sd")[0]
     spec = charts_accuracy.chart(first, "test_accuracy", "sd", (0, 100))
-    return spec, export_named.accuracy(queries.study(store, ID), "digits", "lenet300", first, "test_accuracy", "sd")
+    return spec, export_named.accuracy(studies.study(store, ID), "digits", "lenet300", first, "test_accuracy", "sd")
 
 
 def words_of(drawn: str) -> list[str]:
@@ -43,7 +45,7 @@ def words_of(drawn: str) -> list[str]:
     return ["".join(node.itertext()) for node in ET.fromstring(drawn).iter() if node.tag.endswith("text")]
 
 
-def test_a_picture_says_what_the_page_says_around_the_chart(store: Store, study: Study) -> None:
+def test_a_picture_says_what_the_page_says_around_the_chart(store: Database, study: Study) -> None:
     spec, saving = panel(store, study)
     said = words_of(svg(picture(spec, saving)))
     assert "Test accuracy (last epoch) against sparsity, learning rate 0.01" in said
@@ -54,14 +56,14 @@ def test_a_picture_says_what_the_page_says_around_the_chart(store: Store, study:
     assert "sparsity (% of prunable weights removed)" in said
 
 
-def test_a_picture_is_dark_on_white_and_sharp(store: Store, study: Study) -> None:
+def test_a_picture_is_dark_on_white_and_sharp(store: Database, study: Study) -> None:
     image = Image.open(BytesIO(png(picture(*panel(store, study))))).convert("RGB")
     assert image.getpixel((2, 2)) == (255, 255, 255)
     assert image.width > SCALE * WIDTH
     assert len(image.getcolors(1 << 20) or []) > 50
 
 
-def test_a_picture_leaves_the_chart_of_the_page_as_it_is(store: Store, study: Study) -> None:
+def test_a_picture_leaves_the_chart_of_the_page_as_it_is(store: Database, study: Study) -> None:
     spec, saving = panel(store, study)
     before = str(spec)
     picture(spec, saving)
@@ -91,9 +93,9 @@ def test_charts_side_by_side_and_with_selections_are_pictures_too() -> None:
     assert "A title" in words_of(svg(standalone(chart, "A title", "", Legend(note="a note"))))
 
 
-def test_numbers_of_a_panel_are_those_of_the_store(store: Store, study: Study) -> None:
+def test_numbers_of_a_panel_are_those_of_the_store(store: Database, study: Study) -> None:
     _, saving = panel(store, study)
-    rows = queries.accuracy(store, ID)
+    rows = studies.accuracy(store, ID)
     rows = rows[(rows["learning_rate"] == 0.01) & ((rows["pruner"] == "iterative") | (rows["start"] == "dense"))]
     expected = summarise(rows, "test_accuracy", ["start", "sparsity"], "sd").set_index(["start", "sparsity"])
     for content in (csv, parquet):
@@ -104,9 +106,9 @@ def test_numbers_of_a_panel_are_those_of_the_store(store: Store, study: Study) -
         pd.testing.assert_frame_equal(found.loc[expected.index], expected, check_dtype=False, rtol=1e-14)
 
 
-def test_every_chart_has_numbers_and_a_name_of_its_own(store: Store, study: Study) -> None:
+def test_every_chart_has_numbers_and_a_name_of_its_own(store: Database, study: Study) -> None:
     record(store, study.model_copy(update={"pruners": ("iterative", "admm"), "networks": ("lenet300", "vgg11")}))
-    drawn = list(charts(queries.study(store, ID), measured(store, ID)))
+    drawn = list(charts(studies.study(store, ID), measured(store, ID)))
     names = [item.saving.name for item in drawn]
     assert len(set(names)) == len(names)
     assert all(name.startswith(ID) for name in names)
@@ -122,7 +124,7 @@ def test_names_of_files_hold_nothing_that_leads_elsewhere() -> None:
     assert "/" not in file_name(HOSTILE)
 
 
-def test_the_zip_holds_what_it_says(store: Store, study: Study) -> None:
+def test_the_zip_holds_what_it_says(store: Database, study: Study) -> None:
     study = study.model_copy(update={"pruners": ("iterative",), "learning_rates": (0.1,)})
     record(store, study)
     steps: list[float] = []
@@ -144,7 +146,7 @@ def test_the_zip_holds_what_it_says(store: Store, study: Study) -> None:
     assert steps[-1] < 1
 
 
-def test_a_study_without_results_has_a_zip(store: Store, study: Study) -> None:
+def test_a_study_without_results_has_a_zip(store: Database, study: Study) -> None:
     record(store, study, lambda index, stage: "queued")
     with zipfile.ZipFile(BytesIO(everything(store, ID))) as archive:
         assert not [name for name in archive.namelist() if "/charts/" in name]
@@ -155,7 +157,7 @@ def opened(app: AppTest, key: str) -> AppTest:
     return rerun(app)
 
 
-def test_a_chart_is_saved_from_its_menu_and_made_only_then(store: Store, study: Study, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_a_chart_is_saved_from_its_menu_and_made_only_then(store: Database, study: Study, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     record(store, study)
     made = []
     monkeypatch.setitem(KINDS, "png", (lambda drawn, saving: made.append(saving) or b"", "image/png", "Picture (PNG)"))
@@ -169,7 +171,7 @@ def test_a_chart_is_saved_from_its_menu_and_made_only_then(store: Store, study: 
     assert not made
 
 
-def test_the_export_menu_offers_all_and_makes_the_zip_when_told(store: Store, study: Study) -> None:
+def test_the_export_menu_offers_all_and_makes_the_zip_when_told(store: Database, study: Study) -> None:
     record(store, study.model_copy(update={"pruners": (), "starts": (), "sparsities": (), "learning_rates": (0.1,)}))
     app = opened(open_page("views/study.py", study=ID), "study_export")
     labels = [button.proto.label for button in app.get("download_button")]
@@ -180,13 +182,13 @@ def test_the_export_menu_offers_all_and_makes_the_zip_when_told(store: Store, st
     assert any(button.proto.label.startswith("Save the zip (") for button in app.get("download_button"))
 
 
-def test_a_viewer_whose_link_ended_gets_no_file(store: Store, study: Study, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_a_viewer_whose_link_ended_gets_no_file(store: Database, study: Study, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     record(store, study)
-    share, _ = shares.create(store, [ID])
+    share, _ = shared_links.create(store, [ID])
     monkeypatch.setattr(access, "is_owner", lambda: False)
     monkeypatch.setattr(access, "link", lambda: share)
     make = export_menu._while_allowed(lambda: b"all of it")
     assert make() == b"all of it"
-    shares.revoke(store, share.share_id)
+    shared_links.revoke(store, share.share_id)
     with pytest.raises(LinkEnded, match="the link has ended"):
         make()

@@ -4,7 +4,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app.presets import PRESETS
-from data.store import Store
+from data.database.database import Database
 from engine.study.spec import Study, to_toml
 from tests.app.dashboard import open_page, rerun, texts
 from tests.app.made_study import record
@@ -49,7 +49,7 @@ def test_presets_fill_the_form(preset) -> None:
     assert f"python -m tasks launch {preset.command}" in texts(app)
 
 
-def test_the_address_may_name_a_preset_or_a_study_to_copy(store: Store, study: Study) -> None:
+def test_the_address_may_name_a_preset_or_a_study_to_copy(store: Database, study: Study) -> None:
     assert open_page(PAGE, preset="small_cifar10").text_input(key="field-name").value == "Small CIFAR-10"
     record(store, study)
     assert open_page(PAGE, copy="made-study-0001").text_input(key="field-name").value == "Small study (copy)"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from data.store import Store
+from data.database.database import Database
 from engine.study.spec import Study, StudyError, parse_study, read_study, to_toml
 from tests.app.dashboard import open_page
 from tests.app.made_study import record
@@ -11,7 +11,7 @@ ID = "made-study-0001"
 
 
 @pytest.fixture
-def older(store: Store, study: Study) -> Study:
+def older(store: Database, study: Study) -> Study:
     """A study that nobody could launch today: a bell in its name, far too many seeds, and a milestone at epoch 0."""
     record(store, study)
     values = {**study.model_dump(), "name": "Rings\a", "seeds": tuple(range(20_000))}

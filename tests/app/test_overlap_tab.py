@@ -1,7 +1,7 @@
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from data.store import Store
+from data.database.database import Database
 from engine.study.spec import Study
 from tests.app.dashboard import open_page, rerun, texts
 from tests.app.made_study import record
@@ -9,7 +9,7 @@ from tests.app.made_study import record
 ID = "made-study-0001"
 
 
-def opened(store: Store, study: Study, tab: str) -> AppTest:
+def opened(store: Database, study: Study, tab: str) -> AppTest:
     record(store, study)
     app = open_page("views/study.py", study=ID)
     app.session_state["tab"] = tab
@@ -22,7 +22,7 @@ def sweep(study: Study) -> Study:
 
 
 def test_two_rates_have_their_maps_side_by_side_and_more_are_chosen_from(
-    store: Store, study: Study, sweep: Study
+    store: Database, study: Study, sweep: Study
 ) -> None:
     app = opened(store, study, "Overlap")
     assert not [box for box in app.selectbox if box.key == "overlap_map_rate"]
@@ -37,7 +37,7 @@ def test_two_rates_have_their_maps_side_by_side_and_more_are_chosen_from(
 
 @pytest.mark.parametrize(("tab", "key"), [("Overlap", "overlap_pruner"), ("Accuracy", "accuracy_pruner")])
 def test_so_many_panels_that_a_browser_would_be_slow_are_drawn_a_pruner_at_a_time(
-    store: Store, sweep: Study, tab: str, key: str
+    store: Database, sweep: Study, tab: str, key: str
 ) -> None:
     app = opened(store, sweep, tab)
     assert app.selectbox(key).value == "iterative"

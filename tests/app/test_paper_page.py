@@ -6,7 +6,7 @@ from streamlit.testing.v1 import AppTest
 
 from app.paper_overview import ON_FOLDER
 from app.words import plain
-from data.store import Store
+from data.database.database import Database
 from engine.paper import studies
 from engine.paper.figures import FIGURES
 from engine.study.spec import Study, parse_study
@@ -61,7 +61,7 @@ def test_every_figure_says_that_nothing_is_trained_yet() -> None:
         assert "Nothing of this figure is trained" in shown(open_page(FIGURE, figure=name, scale="small"))
 
 
-def test_every_figure_is_drawn_from_what_is_there(store: Store) -> None:
+def test_every_figure_is_drawn_from_what_is_there(store: Database) -> None:
     record(
         store, small("all"), lambda index, stage: "done" if stage.seed == 0 or stage.kind == "pretrain" else "queued"
     )
@@ -72,7 +72,7 @@ def test_every_figure_is_drawn_from_what_is_there(store: Store) -> None:
         assert "undecided" in said or name in ("fig2", "main-fig4", "table1")
 
 
-def test_every_figure_is_drawn_whole_with_its_verdicts(store: Store) -> None:
+def test_every_figure_is_drawn_whole_with_its_verdicts(store: Database) -> None:
     record(store, small("all"))
     for name, figure in FIGURES.items():
         said = shown(open_page(FIGURE, figure=name, scale="small"))
@@ -81,13 +81,13 @@ def test_every_figure_is_drawn_whole_with_its_verdicts(store: Store) -> None:
         assert "weight decay 0.01" in said
 
 
-def test_runs_count_whichever_study_trained_them(store: Store) -> None:
+def test_runs_count_whichever_study_trained_them(store: Database) -> None:
     record(store, small("all"))
     app = open_page(FIGURE, figure="fig7", scale="small")
     assert "354 of 354 trainings done" in "".join(str(item.proto.text) for item in app.get("progress"))
 
 
-def test_the_papers_numbers_stand_beside_ours_with_the_difference(store: Store) -> None:
+def test_the_papers_numbers_stand_beside_ours_with_the_difference(store: Database) -> None:
     study = parse_study({**studies.study("table1").model_dump(exclude_none=True), "recipe": {"epochs": 4}})
     record(store, study)
     app = open_page(FIGURE, figure="table1", like="made-study-0001")
@@ -109,7 +109,7 @@ def test_the_papers_numbers_stand_beside_ours_with_the_difference(store: Store) 
     assert "scaled" in shown(app)
 
 
-def test_settings_of_a_launched_study_can_be_chosen_and_stand_in_the_address(store: Store) -> None:
+def test_settings_of_a_launched_study_can_be_chosen_and_stand_in_the_address(store: Database) -> None:
     record(store, parse_study({**studies.study("main-fig4").model_dump(exclude_none=True), "recipe": {"epochs": 3}}))
     app = open_page(FIGURE, figure="main-fig4")
     chooser = app.selectbox[0]
@@ -121,10 +121,10 @@ def test_settings_of_a_launched_study_can_be_chosen_and_stand_in_the_address(sto
 
 
 def test_a_figure_can_be_trained_on_a_folder_of_images(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from app import figure_data
-    from data.datasets import identity
+    from data.datasets.registry import identity
 
     monkeypatch.setattr(figure_data, "identity", identity)
     app = open_page(FIGURE, figure="main-fig4")
@@ -170,7 +170,7 @@ def test_an_address_that_names_what_is_not_there_is_told(query: dict[str, str], 
 
 def test_an_unknown_dataset_in_the_address_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     from app import figure_data
-    from data.datasets import identity
+    from data.datasets.registry import identity
 
     monkeypatch.setattr(figure_data, "identity", identity)
     app = open_page(FIGURE, figure="fig4", data="folder:/nowhere")

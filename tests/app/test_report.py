@@ -8,9 +8,9 @@ from html.parser import HTMLParser
 import pytest
 
 from app.report import embedded, libraries, report
-from data import queries
-from data.queries import UnknownStudy
-from data.store import Store
+from data.database.database import Database
+from data.queries import studies
+from data.queries.studies import UnknownStudy
 from engine.study.spec import Study, to_toml
 from tests.app.made_study import record
 
@@ -45,7 +45,7 @@ class Read(HTMLParser):
             self.text.append(data)
 
 
-def read(store: Store) -> Read:
+def read(store: Database) -> Read:
     return Read(report(store, ID, datetime(2026, 11, 24, 9, 30, tzinfo=UTC)))
 
 
@@ -57,7 +57,7 @@ def charts(page: Read) -> list[dict]:  # type: ignore[type-arg]
     return json.loads(page.scripts[0])["charts"]
 
 
-def test_a_report_says_how_the_study_was_made(store: Store, study: Study) -> None:
+def test_a_report_says_how_the_study_was_made(store: Database, study: Study) -> None:
     record(store, study.model_copy(update={"note": "What it is for."}), reused=3)
     page = said(read(store))
     for text in (
@@ -77,15 +77,15 @@ def test_a_report_says_how_the_study_was_made(store: Store, study: Study) -> Non
     assert "not complete" not in page
 
 
-def test_a_report_holds_the_study_itself(store: Store, study: Study) -> None:
+def test_a_report_holds_the_study_itself(store: Database, study: Study) -> None:
     record(store, study)
     assert to_toml(study).strip() in "".join(read(store).text)
 
 
-def test_numbers_are_those_of_the_store(store: Store, study: Study) -> None:
+def test_numbers_are_those_of_the_store(store: Database, study: Study) -> None:
     record(store, study)
     page = read(store)
-    rows = queries.accuracy(store, ID)
+    rows = studies.accuracy(store, ID)
     cell = rows[(rows["learning_rate"] == 0.1) & (rows["pruner"] == "oneshot") & (rows["start"] == "rewind")]
     cell = cell[cell["sparsity"] == 0.9]["test_accuracy"]
     assert f"{cell.mean():.2f} ± {cell.std():.2f} (n = 3)" in said(page)
@@ -95,14 +95,14 @@ def test_numbers_are_those_of_the_store(store: Store, study: Study) -> None:
     assert any(abs(value - cell.mean()) < 1e-9 for value in drawn)
 
 
-def test_every_chart_has_its_place_once(store: Store, study: Study) -> None:
+def test_every_chart_has_its_place_once(store: Database, study: Study) -> None:
     record(store, study)
     page = read(store)
     places = [int(value) for name, value in page.attributes if name == "data-chart"]
     assert sorted(places) == list(range(len(charts(page)))) == list(range(4 + 1 + 1 + 4 + 4 + 2))
 
 
-def test_a_report_needs_nothing_from_elsewhere(store: Store, study: Study) -> None:
+def test_a_report_needs_nothing_from_elsewhere(store: Database, study: Study) -> None:
     record(store, study)
     page = read(store)
     sources = [value for name, value in page.attributes if name in ("src", "href", "srcset", "action")]
@@ -114,7 +114,7 @@ def test_a_report_needs_nothing_from_elsewhere(store: Store, study: Study) -> No
     assert policy.count("sha256-") == 2
 
 
-def test_what_people_wrote_is_never_taken_for_html(store: Store, study: Study) -> None:
+def test_what_people_wrote_is_never_taken_for_html(store: Database, study: Study) -> None:
     hostile = study.model_copy(
         update={
             "name": f"A {HOSTILE}",
@@ -144,7 +144,7 @@ def test_the_libraries_may_stand_in_a_script() -> None:
 
 
 @pytest.mark.parametrize(("state", "told"), [("running", "it is running"), ("failed", "it has failed")])
-def test_an_unfinished_study_says_so_at_the_top(store: Store, study: Study, state: str, told: str) -> None:
+def test_an_unfinished_study_says_so_at_the_top(store: Database, study: Study, state: str, told: str) -> None:
     record(store, study, lambda index, stage: "done" if index < 40 else state)
     page = said(read(store))
     assert "This study is not complete" in page
@@ -153,24 +153,24 @@ def test_an_unfinished_study_says_so_at_the_top(store: Store, study: Study, stat
     assert "40 of 78 stages done" in page
 
 
-def test_failed_stages_are_told_with_their_error(store: Store, study: Study) -> None:
+def test_failed_stages_are_told_with_their_error(store: Database, study: Study) -> None:
     record(store, study, lambda index, stage: "failed" if index == 20 else "done")
     assert "RuntimeError: a made-up failure" in said(read(store))
 
 
 @pytest.mark.parametrize("done", [0, 1, 3, 7, 30])
-def test_a_report_of_whatever_is_there_so_far(store: Store, study: Study, done: int) -> None:
+def test_a_report_of_whatever_is_there_so_far(store: Database, study: Study, done: int) -> None:
     record(store, study, lambda index, stage: "done" if index < done else "waiting")
     page = read(store)
     assert ("No training has finished yet" in said(page)) == (done == 0)
 
 
-def test_a_dense_only_study_has_a_report(store: Store, study: Study) -> None:
+def test_a_dense_only_study_has_a_report(store: Database, study: Study) -> None:
     record(store, study.model_copy(update={"pruners": (), "starts": (), "sparsities": ()}))
     assert "only dense baselines" in said(read(store))
 
 
-def test_many_datasets_networks_and_rates_have_their_own_parts(store: Store, study: Study) -> None:
+def test_many_datasets_networks_and_rates_have_their_own_parts(store: Database, study: Study) -> None:
     wide = {"datasets": ("digits", "folder:/images"), "networks": ("lenet300", "vgg11"), "seeds": (0, 1, 2)}
     record(store, study.model_copy(update={**wide, "learning_rates": (0.01, 0.03, 0.1), "pruners": ("oneshot",)}))
     page = read(store)
@@ -178,12 +178,12 @@ def test_many_datasets_networks_and_rates_have_their_own_parts(store: Store, stu
     assert len(charts(page)) == 4 * (3 + 1 + 1 + 3 + 3 + 3)
 
 
-def test_an_unknown_study_has_no_report(store: Store) -> None:
+def test_an_unknown_study_has_no_report(store: Database) -> None:
     with pytest.raises(UnknownStudy):
         report(store, "gone")
 
 
-def test_verdicts_stand_with_their_rules_and_thresholds(store: Store, study: Study) -> None:
+def test_verdicts_stand_with_their_rules_and_thresholds(store: Database, study: Study) -> None:
     record(store, study)
     page = said(read(store))
     assert "At the low learning rate, the winning ticket beats random reinit across sparsities." in page

@@ -2,8 +2,8 @@ import pandas as pd
 import pytest
 
 from app import same_masks
-from data import queries
-from data.store import Store
+from data.database.database import Database
+from data.queries import studies
 from engine.study.spec import Study
 from tests.app.dashboard import open_page, rerun, texts
 from tests.app.made_study import record
@@ -45,11 +45,11 @@ def test_where_no_two_masks_are_the_same_nothing_is_said(rows: tuple) -> None:
     assert same_masks.sentences(frame(*rows)) == []
 
 
-def test_the_accuracy_tab_and_compare_say_which_masks_are_the_same(store: Store, study: Study) -> None:
+def test_the_accuracy_tab_and_compare_say_which_masks_are_the_same(store: Database, study: Study) -> None:
     record(store, study)
     same = "Iterative and one-shot have the same mask at 50 %, learning rate"
     said = [f"{same} {rate}, seeds 0-2." for rate in ("0.01", "0.1")]
-    assert same_masks.sentences(queries.accuracy(store, ID)) == said
+    assert same_masks.sentences(studies.accuracy(store, ID)) == said
     app = open_page("views/study.py", study=ID)
     app.session_state["tab"] = "Accuracy"
     assert " ".join(said) in texts(rerun(app)).replace("\\", "")

@@ -5,8 +5,8 @@ import pytest
 
 from app import live
 from app.stages_table import matching, shown_table, stage_names
-from data import queries
-from data.store import Store
+from data.database.database import Database
+from data.queries import studies
 from engine.study.spec import Study
 from tasks.telemetry import Progress
 from tests.app.made_study import record
@@ -15,10 +15,10 @@ ID = "made-study-0001"
 
 
 @pytest.fixture
-def rows(store: Store, study: Study) -> pd.DataFrame:
+def rows(store: Database, study: Study) -> pd.DataFrame:
     states = ["done"] * 10 + ["running", "failed", "queued"]
     record(store, study, lambda index, stage: states[index] if index < len(states) else "waiting")
-    return queries.stages(store, ID)
+    return studies.stages(store, ID)
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import duckdb
 from streamlit.testing.v1 import AppTest
 
 from app import reading
+from data.database.database import Database
 from data.settings import settings
-from data.store import Store
 from engine.study.spec import Study
 from tests.app.dashboard import open_page, rerun, texts
 from tests.app.made_study import BEGAN, record
@@ -25,7 +25,7 @@ def test_nothing_recorded_yet_says_what_to_do_and_creates_nothing() -> None:
     assert not settings().database.exists()
 
 
-def test_the_first_study_shows_up_by_itself(store: Store, study: Study) -> None:
+def test_the_first_study_shows_up_by_itself(store: Database, study: Study) -> None:
     app = open_page(PAGE)
     assert not markers(app)
     record(store, study)
@@ -33,12 +33,12 @@ def test_the_first_study_shows_up_by_itself(store: Store, study: Study) -> None:
     assert markers(rerun(app)) == ["**Small study**"]
 
 
-def test_an_empty_store_says_what_to_do(store: Store) -> None:
+def test_an_empty_store_says_what_to_do(store: Database) -> None:
     del store
     assert "No study yet" in texts(open_page(PAGE))
 
 
-def test_every_study_shows_state_progress_what_it_compares_and_when(store: Store, study: Study) -> None:
+def test_every_study_shows_state_progress_what_it_compares_and_when(store: Database, study: Study) -> None:
     record(store, study, study_id="one")
     other = study.model_copy(update={"name": "Other [odd] name", "learning_rates": (0.3,), "seeds": (7,)})
     states = ["done", "failed"]
@@ -53,7 +53,7 @@ def test_every_study_shows_state_progress_what_it_compares_and_when(store: Store
     assert compared in said.replace("\\", "")
 
 
-def test_search_looks_at_names_and_at_what_is_compared(store: Store, study: Study) -> None:
+def test_search_looks_at_names_and_at_what_is_compared(store: Database, study: Study) -> None:
     record(store, study, study_id="one")
     record(store, study.model_copy(update={"name": "Other", "learning_rates": (0.3,)}), study_id="two")
     app = open_page(PAGE)
@@ -65,7 +65,7 @@ def test_search_looks_at_names_and_at_what_is_compared(store: Store, study: Stud
     assert "No study matches “transformer”" in texts(rerun(app))
 
 
-def test_long_lists_come_in_pieces(store: Store, study: Study) -> None:
+def test_long_lists_come_in_pieces(store: Database, study: Study) -> None:
     small = study.model_copy(update={"pruners": (), "starts": (), "sparsities": (), "seeds": (0,)})
     for number in range(22):
         record(store, small.model_copy(update={"name": f"Study {number}"}), study_id=f"study-{number:02}", began=BEGAN)
@@ -76,13 +76,13 @@ def test_long_lists_come_in_pieces(store: Store, study: Study) -> None:
     assert len(markers(rerun(app))) == 22
 
 
-def test_a_database_that_is_none_is_explained(store: Store) -> None:
+def test_a_database_that_is_none_is_explained(store: Database) -> None:
     store.path.write_bytes(b"not a database" * 1000)
     app = open_page(PAGE)
     assert "cannot open the database" in app.error[0].value
 
 
-def test_a_database_of_a_newer_version_is_explained(store: Store, study: Study) -> None:
+def test_a_database_of_a_newer_version_is_explained(store: Database, study: Study) -> None:
     record(store, study)
     with duckdb.connect(str(store.path)) as connection:
         connection.execute("UPDATE meta SET value = '999' WHERE key = 'version'")

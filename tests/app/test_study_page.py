@@ -4,8 +4,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app import live
-from data import queries
-from data.store import Store
+from data.database.database import Database
+from data.queries import studies
 from engine.study.spec import Study
 from tests.app.dashboard import open_page, rerun, tables, texts
 from tests.app.made_study import record
@@ -34,7 +34,7 @@ def nothing(index: int, stage: object) -> str:
 
 
 @pytest.mark.parametrize("query", [{}, {"study": "gone"}])
-def test_a_study_that_is_not_there_is_said_so_with_a_way_back(store: Store, query: dict[str, str]) -> None:
+def test_a_study_that_is_not_there_is_said_so_with_a_way_back(store: Database, query: dict[str, str]) -> None:
     del store
     app = open_page(PAGE, **query)
     assert app.title[0].value == "No such study"
@@ -45,7 +45,7 @@ def test_no_database_is_no_study() -> None:
     assert "No study 'gone' is recorded here" in open_page(PAGE, study="gone").error[0].value
 
 
-def test_a_study_just_launched_is_waited_for(store: Store) -> None:
+def test_a_study_just_launched_is_waited_for(store: Database) -> None:
     del store
     app = open_page(PAGE, study="fresh")
     app.session_state[live._EXPECTED] = {"fresh": time.monotonic()}
@@ -54,7 +54,7 @@ def test_a_study_just_launched_is_waited_for(store: Store) -> None:
     assert "No such study" in texts(rerun(app))
 
 
-def test_the_head_says_what_the_study_is(store: Store, study: Study) -> None:
+def test_the_head_says_what_the_study_is(store: Database, study: Study) -> None:
     record(store, study)
     app = open_page(PAGE, study=ID)
     assert app.title[0].value == "Small study"
@@ -62,7 +62,7 @@ def test_the_head_says_what_the_study_is(store: Store, study: Study) -> None:
     assert "learning rates 0.01, 0.1" in texts(app)
 
 
-def test_progress_of_a_running_study(store: Store, study: Study) -> None:
+def test_progress_of_a_running_study(store: Database, study: Study) -> None:
     record(store, study, half, reused=5)
     app = open_page(PAGE, study=ID)
     shown = {metric.label: metric.value for metric in app.metric}
@@ -81,24 +81,24 @@ def test_progress_of_a_running_study(store: Store, study: Study) -> None:
     assert "a made-up failure" in failure.code[0].value
 
 
-def test_cancelling_asks_first(store: Store, study: Study) -> None:
+def test_cancelling_asks_first(store: Database, study: Study) -> None:
     record(store, study, half)
     app = open_page(PAGE, study=ID)
     app.button(key="cancel").click()
     rerun(app)
     assert "What is done stays done" in texts(app)
     assert app.button(key="cancel_yes").label == "Cancel the study"
-    assert queries.study(store, ID).state == "running"
+    assert studies.study(store, ID).state == "running"
 
 
-def test_stages_can_be_searched_and_filtered(store: Store, study: Study) -> None:
+def test_stages_can_be_searched_and_filtered(store: Database, study: Study) -> None:
     record(store, study, half)
     app = open_page(PAGE, study=ID)
     app.text_input(key="stages_search").input("dense 0.1")
     assert len(rerun(app).dataframe[0].value) == 3
 
 
-def test_curves_of_chosen_stages(store: Store, study: Study) -> None:
+def test_curves_of_chosen_stages(store: Database, study: Study) -> None:
     record(store, study)
     app = open_page(PAGE, study=ID)
     assert charts(app) == 2
@@ -107,7 +107,7 @@ def test_curves_of_chosen_stages(store: Store, study: Study) -> None:
     assert charts(app) == 2
 
 
-def test_accuracy_has_a_panel_per_learning_rate_and_pruner_and_the_numbers(store: Store, study: Study) -> None:
+def test_accuracy_has_a_panel_per_learning_rate_and_pruner_and_the_numbers(store: Database, study: Study) -> None:
     record(store, study)
     app = tab("Accuracy")
     assert charts(app) == 4
@@ -120,14 +120,14 @@ def test_accuracy_has_a_panel_per_learning_rate_and_pruner_and_the_numbers(store
     assert charts(rerun(app)) == 4
 
 
-def test_accuracy_of_several_networks_has_a_selector(store: Store, study: Study) -> None:
+def test_accuracy_of_several_networks_has_a_selector(store: Database, study: Study) -> None:
     record(store, study.model_copy(update={"networks": ("lenet300", "vgg11"), "seeds": (0,)}))
     app = tab("Accuracy")
     assert app.selectbox(key="accuracy_network").options == ["LeNet-300", "VGG-11"]
     assert charts(app) == 4
 
 
-def test_overlap_shows_all_five_views_and_the_weight_decay(store: Store, study: Study) -> None:
+def test_overlap_shows_all_five_views_and_the_weight_decay(store: Database, study: Study) -> None:
     record(store, study)
     app = tab("Overlap")
     assert charts(app) == 1 + 1 + 4 + 4 + 2
@@ -138,7 +138,7 @@ def test_overlap_shows_all_five_views_and_the_weight_decay(store: Store, study: 
 
 
 @pytest.mark.parametrize("name", ["Accuracy", "Overlap"])
-def test_a_tab_without_results_says_what_will_come(store: Store, study: Study, name: str) -> None:
+def test_a_tab_without_results_says_what_will_come(store: Database, study: Study, name: str) -> None:
     record(store, study, nothing)
     app = tab(name)
     assert charts(app) == 0
@@ -146,7 +146,7 @@ def test_a_tab_without_results_says_what_will_come(store: Store, study: Study, n
 
 
 @pytest.mark.parametrize("name", ["Progress", "Accuracy", "Overlap"])
-def test_dense_only_studies_have_every_tab(store: Store, study: Study, name: str) -> None:
+def test_dense_only_studies_have_every_tab(store: Database, study: Study, name: str) -> None:
     record(store, study.model_copy(update={"pruners": (), "starts": (), "sparsities": ()}))
     said = texts(tab(name))
     assert {"Progress": "6 of 6", "Accuracy": "only dense", "Overlap": "no fine-tune"}[
@@ -156,6 +156,6 @@ def test_dense_only_studies_have_every_tab(store: Store, study: Study, name: str
 
 @pytest.mark.parametrize("name", ["Progress", "Accuracy", "Overlap"])
 @pytest.mark.parametrize("done", [1, 3, 7, 30])
-def test_every_tab_draws_whatever_is_there_so_far(store: Store, study: Study, name: str, done: int) -> None:
+def test_every_tab_draws_whatever_is_there_so_far(store: Database, study: Study, name: str, done: int) -> None:
     record(store, study, lambda index, stage: "done" if index < done else "waiting")
     assert "Small study" in texts(tab(name))

@@ -3,8 +3,8 @@
 import pytest
 
 from app import report, support_table
-from data import queries
-from data.store import Store
+from data.database.database import Database
+from data.queries import studies
 from engine.study.spec import Study
 from tests.app.dashboard import open_page, texts
 from tests.app.made_study import record
@@ -18,9 +18,9 @@ def both(study: Study) -> Study:
     return study.model_copy(update={**changes, "learning_rates": (0.1,), "seeds": (0, 1)})
 
 
-def test_a_line_for_each_pruner_with_spread_units_and_n(store: Store, both: Study) -> None:
+def test_a_line_for_each_pruner_with_spread_units_and_n(store: Database, both: Study) -> None:
     record(store, both)
-    table = support_table.table(queries.supports(store, ID))
+    table = support_table.table(studies.supports(store, ID))
     assert list(table["pruner"]) == ["ADMM", "ADMM, constant rho"]
     assert list(table["support moved"]) == ["12.000 ± 0.000 % (n = 2)", "0.012 ± 0.000 % (n = 2)"]
     assert set(table["accuracy, ADMM"]) == {"90.50 ± 0.71 % (n = 2)"}
@@ -28,17 +28,17 @@ def test_a_line_for_each_pruner_with_spread_units_and_n(store: Store, both: Stud
     assert set(table["last residual"]) == {"0.0030 ± 0.0000 (n = 2)"}
 
 
-def test_results_of_before_it_was_measured_say_so(store: Store, both: Study) -> None:
+def test_results_of_before_it_was_measured_say_so(store: Database, both: Study) -> None:
     record(store, both)
     with store.writing() as connection:
         connection.execute("DELETE FROM supports")
-    table = support_table.table(queries.supports(store, ID))
+    table = support_table.table(studies.supports(store, ID))
     for title in ("support moved", "accuracy, ADMM", "accuracy, one-shot"):
         assert set(table[title]) == {"not recorded"}
     assert set(table["last residual"]) == {"0.0030 ± 0.0000 (n = 2)"}
 
 
-def test_page_and_report_show_it(store: Store, both: Study) -> None:
+def test_page_and_report_show_it(store: Database, both: Study) -> None:
     record(store, both)
     app = open_page("views/study.py", study=ID)
     assert not app.error

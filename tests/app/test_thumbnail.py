@@ -7,7 +7,7 @@ import pytest
 
 from app import charts_figure, thumbnail
 from app.reading import accuracy, pooled_overlaps
-from data.store import Store
+from data.database.database import Database
 from engine.paper import studies
 from engine.paper.figures import FIGURES, Panel
 from engine.paper.studies import scaled
@@ -18,7 +18,7 @@ NOTHING = pd.DataFrame()
 
 
 @pytest.fixture
-def frames(store: Store) -> tuple[pd.DataFrame, pd.DataFrame]:
+def frames(store: Database) -> tuple[pd.DataFrame, pd.DataFrame]:
     record(store, studies.study("all", "small"))
     return accuracy(STUDY), pooled_overlaps(STUDY)
 

@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 from redis import Redis
 
+from data.database.database import Database
 from data.settings import settings
-from data.store import Store
 from engine.study.spec import Study
 from tasks import leases, telemetry
 from tasks.broker import serving
@@ -33,7 +33,7 @@ def test_without_workers_it_says_how_to_start_some(redis: Redis) -> None:
         assert needed in said
 
 
-def test_workers_are_shown_with_what_they_do(redis: Redis, store: Store, study: Study) -> None:
+def test_workers_are_shown_with_what_they_do(redis: Redis, store: Database, study: Study) -> None:
     gib = 1024**3
     made = record(store, study, lambda i, s: "running" if i == 0 else "waiting")
     # Redis has a stage in training of the study that the store knows.

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import full_store, made_world
-from data import queries
-from data.store import Store
+from data.database.database import Database
+from data.queries import studies
 from engine.counts import P_GRID
 from engine.study.spec import Study
 
@@ -21,8 +21,8 @@ def small(study: Study) -> Study:
     return study.model_copy(update={**less, "parts": tuple(parts)})
 
 
-def written(folder: Path, seed: int = 0) -> tuple[Store, dict[str, Study]]:
-    store = Store(folder / "ticketscope.duckdb")
+def written(folder: Path, seed: int = 0) -> tuple[Database, dict[str, Study]]:
+    store = Database(folder / "ticketscope.duckdb")
     chosen = {study_id: small(study) for study_id, study in full_store.studies(5000, 4).items()}
     for _ in full_store.write(store, chosen, seed):
         pass
@@ -30,7 +30,7 @@ def written(folder: Path, seed: int = 0) -> tuple[Store, dict[str, Study]]:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, dict[str, Study]]:
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Database, dict[str, Study]]:
     return written(tmp_path_factory.mktemp("full"))
 
 
@@ -40,23 +40,23 @@ def test_the_full_store_holds_as_many_trainings_as_asked_for() -> None:
     assert sum(stage.epochs == 150 for stage in stages.values()) >= 5000
 
 
-def test_every_stage_of_a_finished_study_is_done_and_has_its_epochs(made: tuple[Store, dict[str, Study]]) -> None:
+def test_every_stage_of_a_finished_study_is_done_and_has_its_epochs(made: tuple[Database, dict[str, Study]]) -> None:
     store, chosen = made
     for study_id in full_store.FINISHED:
         stages = full_store.planned(chosen[study_id]).stages
-        rows = queries.stages(store, study_id)
+        rows = studies.stages(store, study_id)
         assert set(rows["fingerprint"]) == set(stages)
         assert (rows["state"] == "done").all()
         assert (rows["epoch"] == rows["epochs"]).all()
-        assert queries.accuracy(store, study_id)["test_accuracy"].between(20, 100).all()
-    assert queries.studies(store).set_index("study_id")["state"].to_dict() == {
+        assert studies.accuracy(store, study_id)["test_accuracy"].between(20, 100).all()
+    assert studies.studies(store).set_index("study_id")["state"].to_dict() == {
         "full-paper": "done",
         "full-sweep": "done",
         "full-training": "running",
     }
 
 
-def test_overlaps_hold_every_layer_and_p(made: tuple[Store, dict[str, Study]]) -> None:
+def test_overlaps_hold_every_layer_and_p(made: tuple[Database, dict[str, Study]]) -> None:
     store, _ = made
     with store.reading() as connection:
         rows = connection.execute(
@@ -73,7 +73,7 @@ def test_overlaps_hold_every_layer_and_p(made: tuple[Store, dict[str, Study]]) -
     assert all(within for *_, within in rows)
 
 
-def test_retention_falls_while_a_network_trains(made: tuple[Store, dict[str, Study]]) -> None:
+def test_retention_falls_while_a_network_trains(made: tuple[Database, dict[str, Study]]) -> None:
     store, _ = made
     with store.reading() as connection:
         shares = connection.execute(
@@ -86,7 +86,7 @@ def test_retention_falls_while_a_network_trains(made: tuple[Store, dict[str, Stu
     assert all(first > last for first, last in shares)
 
 
-def test_the_same_seed_gives_the_same_rows(made: tuple[Store, dict[str, Study]], tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_rows(made: tuple[Database, dict[str, Study]], tmp_path: Path) -> None:
     stage = next(iter(full_store.planned(made[1]["full-sweep"]).stages.values()))
     assert made_world.result(stage, 0) == made_world.result(stage, 0)
     assert made_world.result(stage, 0) != made_world.result(stage, 1)

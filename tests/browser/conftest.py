@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, WebSocket, expect
 
-from data.store import Store
+from data.database.database import Database
 from engine.study.spec import parse_study
 from tests.app.made_study import record
 from tests.browser.chromium import READY, launched
@@ -53,7 +53,7 @@ def locked(tmp_path: Path) -> Iterator[str]:
 def finished_home(folder: Path) -> Path:
     """Return a home with one finished study, which also keeps `up` from queueing the demo."""
     home = folder / "home"
-    store = Store(home / "ticketscope.duckdb")
+    store = Database(home / "ticketscope.duckdb")
     store.ensure()
     record(store, parse_study(FINISHED), study_id="finished-before")
     return home

@@ -12,10 +12,10 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from app.report import report
-from data import shares, views
-from data.events import Event
+from data import saved_views, shared_links
+from data.database.database import Database
+from data.database.events import Event
 from data.settings import Settings
-from data.store import Store
 from engine.study.spec import parse_study
 from tasks import telemetry
 from tasks.broker import serving
@@ -39,7 +39,7 @@ HARM = (
 FOLDER = f"folder:/data/<img src=x onerror=window.harmed=7>{PICTURE} $x$ :red[r]"
 
 
-def tell(store: Store, fingerprint: str) -> None:
+def tell(store: Database, fingerprint: str) -> None:
     """Let a stage fail on a worker whose every word means harm."""
     at = datetime(2026, 11, 20, 13, tzinfo=UTC)
     told = {
@@ -61,17 +61,17 @@ def tell(store: Store, fingerprint: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str, Store]]:
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str, Database]]:
     """A dashboard whose store, links, views and workers mean harm: its address, a link's token, and the store."""
     home = tmp_path_factory.mktemp("hostile") / "home"
-    store = Store(home / "ticketscope.duckdb")
+    store = Database(home / "ticketscope.duckdb")
     store.ensure()
     values = {**FINISHED, "name": NAME, "note": HARM, "datasets": ["digits", FOLDER], "pruners": ["iterative", "admm"]}
     planned = record(store, parse_study(values), study_id=STUDY)
     tell(store, list(planned.stages)[-1])
-    _, token = shares.create(store, [STUDY], note=HARM[: shares.LONGEST_NOTE])
-    shares.create(store, [STUDY], state=f"s={STUDY}", note=PICTURE)
-    views.save(store, NAME[: views.LONGEST], f"s={STUDY}&pr={quote(PICTURE)}")
+    _, token = shared_links.create(store, [STUDY], note=HARM[: shared_links.LONGEST_NOTE])
+    shared_links.create(store, [STUDY], state=f"s={STUDY}", note=PICTURE)
+    saved_views.save(store, NAME[: saved_views.LONGEST], f"s={STUDY}&pr={quote(PICTURE)}")
     config = Settings(TICKETSCOPE_HOME=str(home))
     with serving(config) as redis:
         now = datetime.now(UTC)
@@ -142,7 +142,7 @@ PAGES = [
 ]
 
 
-def test_no_page_runs_or_fetches_what_names_say(browser: Browser, hostile: tuple[str, str, Store]) -> None:
+def test_no_page_runs_or_fetches_what_names_say(browser: Browser, hostile: tuple[str, str, Database]) -> None:
     address, _, _ = hostile
     with trapped(browser) as page:
         for path in PAGES:
@@ -160,7 +160,7 @@ def test_no_page_runs_or_fetches_what_names_say(browser: Browser, hostile: tuple
 
 
 @pytest.mark.parametrize("shared", [False, True], ids=["owner", "viewer"])
-def test_no_tab_of_a_study_does(browser: Browser, hostile: tuple[str, str, Store], shared: bool) -> None:
+def test_no_tab_of_a_study_does(browser: Browser, hostile: tuple[str, str, Database], shared: bool) -> None:
     address, token, _ = hostile
     with trapped(browser) as page:
         page.goto(address + (f"/shared?share={token}" if shared else f"/study?study={STUDY}"))
@@ -186,7 +186,7 @@ def test_no_tab_of_a_study_does(browser: Browser, hostile: tuple[str, str, Store
             check(page)
 
 
-def test_no_toml_in_the_form_does(browser: Browser, hostile: tuple[str, str, Store]) -> None:
+def test_no_toml_in_the_form_does(browser: Browser, hostile: tuple[str, str, Database]) -> None:
     address, _, _ = hostile
     with trapped(browser) as page:
         page.goto(f"{address}/new_study")
@@ -209,7 +209,7 @@ def test_no_toml_in_the_form_does(browser: Browser, hostile: tuple[str, str, Sto
         check(page)
 
 
-def test_no_report_does(browser: Browser, hostile: tuple[str, str, Store], tmp_path: Path) -> None:
+def test_no_report_does(browser: Browser, hostile: tuple[str, str, Database], tmp_path: Path) -> None:
     _, _, store = hostile
     file = tmp_path / "report.html"
     file.write_text(report(store, STUDY), encoding="utf-8")

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from app.report import report
-from data.store import Store
+from data.database.database import Database
 from engine.study.spec import parse_study
 from tests.app.made_study import record
 from tests.browser.conftest import FINISHED
@@ -33,7 +33,7 @@ class Offline:
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A report of a study whose name and note mean harm."""
     folder = tmp_path_factory.mktemp("report")
-    store = Store(folder / "ticketscope.duckdb")
+    store = Database(folder / "ticketscope.duckdb")
     store.ensure()
     note = "A note </style><img src=x onerror='window.harmed = 2'>"
     record(store, parse_study({**FINISHED, "name": HOSTILE, "note": note, "seeds": [0, 1, 2]}), study_id=ID)

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from data.store import Store
+from data.database.database import Database
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "home" / "ticketscope.duckdb")
+def store(tmp_path: Path) -> Database:
+    return Database(tmp_path / "home" / "ticketscope.duckdb")

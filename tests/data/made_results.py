@@ -9,7 +9,7 @@ from pathlib import Path
 
 import duckdb
 
-from data.events import Event
+from data.database.events import Event
 from engine.counts import P_GRID, Count, top_count
 from engine.study.plan import Plan, Stage, plan
 from engine.study.results import AGAINST_DENSE, Epoch, Overlap, StageResult, Support

@@ -17,9 +17,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machine import stamp
-from data import queries
+from data.database.database import DatabaseError
+from data.queries import studies
 from data.settings import Settings, read_settings, settings
-from data.store import StoreError
 from engine.study.spec import Study
 from tasks import launch
 from tasks.broker import serving
@@ -106,7 +106,7 @@ def under_fire(folder: Path, study: Study, kinds: Sequence[str], seed: int, outa
                     strikes.append(strike)
                     console.print(f"{len(strikes):3d}  {strike.kind:32s} {strike.hit:40s} {strike.seconds:6.1f} s")
                 world.wait(lambda: _state(world, study_id) in ("done", "failed"), 1800.0)
-                stages = queries.stages(world.store, study_id)
+                stages = studies.stages(world.store, study_id)
                 assert set(stages["state"]) == {"done"}, stages[stages["state"] != "done"]["error"].to_list()
             finally:
                 world.stop()
@@ -137,8 +137,8 @@ def _at(home: Path, artifacts: Path) -> Settings:
 
 def _state(world: World, study_id: str) -> str:
     try:
-        return queries.study(world.store, study_id).state
-    except (StoreError, queries.UnknownStudy):
+        return studies.study(world.store, study_id).state
+    except (DatabaseError, studies.UnknownStudy):
         return ""
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from data.queries import stages as recorded_stages
+from data.queries.studies import stages as recorded_stages
 from engine.stages.runner import KEPT
 from tasks import leases, queue, telemetry
 from tasks.leases import Message

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from data import backup, queries
-from data.artifacts import Artifacts
+from data.artifacts.store import Artifacts
+from data.database import backup
+from data.database.database import Database
+from data.queries import studies
 from data.settings import Settings, settings
-from data.store import Store
 from tasks import broker, launch, leases, queue, recorder
 from tasks.broker import serving
 from tasks.local import run
@@ -64,7 +65,7 @@ def half_done(machine: Machine) -> tuple[str, set[str]]:
     machine.recorder()
     machine.worker()
     study_id = machine.launch(STUDY)
-    wait_for(lambda: queries.study(machine.store, study_id).counts["done"] >= 3 if machine.store.path.exists() else 0)
+    wait_for(lambda: studies.study(machine.store, study_id).counts["done"] >= 3 if machine.store.path.exists() else 0)
     return study_id, Artifacts(machine.config.artifacts).finished()
 
 
@@ -125,19 +126,19 @@ def test_a_database_put_back_to_an_earlier_hour_while_workers_train_becomes_whol
     study_id, _ = half_done(machine)
     made = backup.backup(machine.store, tmp_path / "copy.duckdb")
     assert made.studies == 1
-    before = queries.study(machine.store, study_id).counts["done"]
-    wait_for(lambda: queries.study(machine.store, study_id).counts["done"] >= before + 3)
+    before = studies.study(machine.store, study_id).counts["done"]
+    wait_for(lambda: studies.study(machine.store, study_id).counts["done"] >= before + 3)
     later = machine.launch(tiny_study(seeds=[3]))
-    wait_for(lambda: later in set(queries.studies(machine.store)["study_id"]))
+    wait_for(lambda: later in set(studies.studies(machine.store)["study_id"]))
     said = command("restore", str(tmp_path / "copy.duckdb"), "--yes")
     assert f"{later} Tiny is told to the database again" in said
     [kept] = machine.store.path.parent.glob("*.before-*[0-9]Z")
-    assert later in set(queries.studies(Store(kept))["study_id"])
+    assert later in set(studies.studies(Database(kept))["study_id"])
     machine.wait_until(study_id)
     machine.wait_until(later)
-    assert set(queries.studies(machine.store)["study_id"]) == {study_id, later}
+    assert set(studies.studies(machine.store)["study_id"]) == {study_id, later}
     plan = plan_study(STUDY, settings().home)
-    assert len(queries.epochs(machine.store, study_id)) == STUDY.recipe.epochs * len(plan.stages)
+    assert len(studies.epochs(machine.store, study_id)) == STUDY.recipe.epochs * len(plan.stages)
     artifacts, alone = Artifacts(machine.config.artifacts), Artifacts(str(undisturbed))
     assert all(numbers(artifacts.result(key)) == numbers(alone.result(key)) for key in plan.stages)
     assert rebuild(settings()) == []

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from data import queries
-from data.artifacts import Artifacts
+from data.artifacts.store import Artifacts
+from data.queries import studies
 from data.settings import settings
 from engine.study.plan import Plan
 from engine.study.spec import Study
@@ -59,7 +59,7 @@ def test_lost_weights_are_trained_again_for_whoever_needs_them(machine: Machine,
     machine.wait_until(study_id)
     kept = Artifacts(machine.config.artifacts)
     assert {fingerprint: numbers(kept.result(fingerprint)) for fingerprint in planned.stages} == expected
-    stages = queries.stages(machine.store, study_id)
+    stages = studies.stages(machine.store, study_id)
     assert set(stages["state"]) == {"done"}
     again = stages[stages["fingerprint"] == root]
     # Once for its weights, however many stages missed them, or twice where one of them came late.
@@ -136,7 +136,7 @@ def test_a_full_disk_is_waited_for_and_work_goes_on_once_there_is_space(small_di
     ballast.unlink()
     small_disk.wait_until(study_id)
     assert numbers(Artifacts(small_disk.config.artifacts).result(fingerprint)) == expected[fingerprint]
-    stages = queries.stages(small_disk.store, study_id)
+    stages = studies.stages(small_disk.store, study_id)
     assert list(stages["attempt"]) == [1]
 
 

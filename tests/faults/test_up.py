@@ -11,10 +11,10 @@ import psutil
 import pytest
 from redis.exceptions import ConnectionError
 
-from data.artifacts import Artifacts
-from data.lacking import lacking
+from data.artifacts.store import Artifacts
+from data.database.database import Database
+from data.queries.incomplete import incomplete
 from data.settings import settings
-from data.store import Store
 from tasks import broker, launch, leases, local, telemetry
 from tasks.planning import plan_study
 from tasks.process import ROOT, python
@@ -125,7 +125,7 @@ def test_nothing_outlives_up_and_only_one_runs_on_a_home(up: Up) -> None:
 def test_results_of_an_older_version_are_completed_beside_everything_else(home: Path, tmp_path: Path) -> None:
     plan = plan_study(tiny_study(), home)
     whole = local.run(plan, settings().artifacts, settings(), ["cpu"], lambda *_: None)
-    store, artifacts = Store(settings().database), Artifacts(settings().artifacts)
+    store, artifacts = Database(settings().database), Artifacts(settings().artifacts)
     old = {fingerprint: of_before(result) for fingerprint, result in whole.items()}
     store.record(whole_study(Stream(), plan, results=old))
     for fingerprint, result in old.items():
@@ -133,7 +133,7 @@ def test_results_of_an_older_version_are_completed_beside_everything_else(home: 
     started = Up(tmp_path)
     try:
         wait_for(started.healthy)
-        wait_for(lambda: lacking(store) == [])
+        wait_for(lambda: incomplete(store) == [])
     finally:
         started.process.send_signal(signal.SIGINT)
         started.process.wait(30)

@@ -12,8 +12,8 @@ import psutil
 from redis import Redis
 from redis.exceptions import RedisError
 
+from data.database.database import Database
 from data.settings import Settings
-from data.store import Store
 from tasks import broker, leases, telemetry
 from tasks.process import python, spawn
 from tests.machine import free_port
@@ -27,7 +27,7 @@ class World:
 
     def __init__(self, config: Settings) -> None:
         self.config = config
-        self.store = Store(config.database)
+        self.store = Database(config.database)
         self.redis: Redis = broker.client(config, patience=30.0)
         self.logs = config.home / "logs"
         self.port = free_port()

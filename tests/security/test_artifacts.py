@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from data.artifacts import ArtifactError, Artifacts
+from data.artifacts.store import ArtifactError, Artifacts
 from engine.dataset import Dataset
 from engine.stages.runner import run_stage
 from engine.study.plan import plan

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from data import queries
-from data.events import ERROR_CHARACTERS
+from data.database.database import Database
+from data.database.events import ERROR_CHARACTERS
+from data.queries import studies
 from data.settings import settings
-from data.store import Store
 from engine.study.spec import to_toml
 from tasks import launch, leases, recorder, telemetry
 from tasks.broker import client, serving
@@ -206,21 +206,21 @@ def forged(fingerprint: str) -> Iterator[tuple[str, dict[str, str]]]:
 
 
 @pytest.fixture
-def store(home: Path) -> Iterator[Store]:
+def store(home: Path) -> Iterator[Database]:
     """A store beside a Redis that runs."""
     del home
     with serving(settings()):
-        found = Store(settings().database)
+        found = Database(settings().database)
         found.ensure()
         yield found
 
 
-def tables(store: Store) -> dict[str, list[Any]]:
+def tables(store: Database) -> dict[str, list[Any]]:
     with store.reading() as connection:
         return {name: connection.execute(f"SELECT * FROM {name} ORDER BY ALL").fetchall() for name in TABLES}
 
 
-def test_forged_events_are_set_aside_and_change_nothing(store: Store) -> None:
+def test_forged_events_are_set_aside_and_change_nothing(store: Database) -> None:
     redis = client(settings())
     study_id = launch.launch(tiny_study())
     recorder.drain_idle(settings())
@@ -241,11 +241,11 @@ def test_forged_events_are_set_aside_and_change_nothing(store: Store) -> None:
         redis.xadd(telemetry.EVENTS, dict(fields))
     launch.cancel(later)
     recorder.drain_idle(settings())
-    assert queries.study(store, later).counts["cancelled"] == 7
+    assert studies.study(store, later).counts["cancelled"] == 7
     redis.close()
 
 
-def test_a_text_of_any_length_is_cut_where_it_is_only_told(store: Store) -> None:
+def test_a_text_of_any_length_is_cut_where_it_is_only_told(store: Database) -> None:
     redis = client(settings())
     study_id = launch.launch(tiny_study())
     fingerprint = leases.members(redis, study_id)[0]
@@ -258,9 +258,9 @@ def test_a_text_of_any_length_is_cut_where_it_is_only_told(store: Store) -> None
     redis.close()
 
 
-def test_names_that_mean_harm_are_kept_as_text(store: Store) -> None:
+def test_names_that_mean_harm_are_kept_as_text(store: Database) -> None:
     harm = "'; DROP TABLE studies; -- <script>alert(1)</script>"
     study_id = launch.launch(tiny_study(name=harm, note=harm))
     recorder.drain_idle(settings())
-    found = queries.study(store, study_id).study
+    found = studies.study(store, study_id).study
     assert (found.name, found.note) == (harm, harm)

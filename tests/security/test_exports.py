@@ -9,7 +9,7 @@ import pytest
 
 from app.export_chart import file_name
 from app.export_study import everything
-from data.store import Store
+from data.database.database import Database
 from tests.app.made_study import record
 from tests.machine import tiny_study
 
@@ -40,7 +40,7 @@ def test_the_name_of_a_file_is_one_plain_word(part: str) -> None:
 
 
 def test_a_zip_holds_files_below_its_study_alone(tmp_path: Path) -> None:
-    store = Store(tmp_path / "ticketscope.duckdb")
+    store = Database(tmp_path / "ticketscope.duckdb")
     store.ensure()
     hostile = tiny_study(
         name="../../etc/cron.d/x",

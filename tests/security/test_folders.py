@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from data import folder
-from data.datasets import DatasetError, absolute, identity, shape
-from data.loading import load
-from tests.data.test_folder import made_folder
+from data.datasets import folder
+from data.datasets.loading import load
+from data.datasets.registry import DatasetError, absolute, identity, shape
+from tests.data.datasets.test_folder import made_folder
 
 
 def png(width: int, height: int, data: bytes = b"") -> bytes:

@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 from app import words
 from app.compare_state import decode, encode, from_query, to_query
 from app.draft import check, draft_of
-from data import measured, queries, shares
-from data.events import Event, EventError, parse
-from data.queries import UnknownStudy
-from data.store import Store
+from data import shared_links
+from data.artifacts import result_schema
+from data.database.database import Database
+from data.database.events import Event, EventError, parse
+from data.queries import studies
+from data.queries.studies import UnknownStudy
 from engine.study import toml_limits
 from engine.study.plan import plan
 from engine.study.results import StageResult
@@ -227,21 +229,21 @@ def test_searches(query: str, text: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+def store(tmp_path_factory: pytest.TempPathFactory) -> Database:
     """A store with a study, and links to it."""
-    found = Store(tmp_path_factory.mktemp("fuzz") / "ticketscope.duckdb")
+    found = Database(tmp_path_factory.mktemp("fuzz") / "ticketscope.duckdb")
     found.ensure()
     record(found, tiny_study(), study_id="study-one")
-    shares.create(found, ["study-one"])
+    shared_links.create(found, ["study-one"])
     return found
 
 
 @settings(fuzz, max_examples=CASES // 10 or 20)
 @given(TEXT)
-def test_beginnings_of_ids_and_tokens(store: Store, text: str) -> None:
-    assert shares.find(store, text) is None
+def test_beginnings_of_ids_and_tokens(store: Database, text: str) -> None:
+    assert shared_links.find(store, text) is None
     try:
-        assert queries.find_study(store, text) == "study-one"
+        assert studies.find_study(store, text) == "study-one"
         assert "study-one".startswith(text)
     except UnknownStudy:
         assert not "study-one".startswith(text)
@@ -315,7 +317,7 @@ def test_entries_of_the_stream(fields: dict[str, str]) -> None:
 )
 def test_results(values: Any) -> None:
     try:
-        measured.check(values)
+        result_schema.check(values)
     except ValueError as error:
         told(error, 1_000)
         return

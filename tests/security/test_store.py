@@ -11,12 +11,13 @@ import pytest
 
 from app import words
 from app.compare_state import decode, encode, from_query
-from data import comparison, queries, shares, views
-from data.queries import UnknownStudy
+from data import saved_views, shared_links
+from data.database.database import Database
+from data.queries import comparison, studies
+from data.queries.studies import UnknownStudy
+from data.saved_views import ViewError
 from data.settings import settings
-from data.shares import ShareError
-from data.store import Store
-from data.views import ViewError
+from data.shared_links import ShareError
 from engine.study.spec import parse_study
 from tasks import launch
 from tasks.broker import serving
@@ -52,45 +53,45 @@ HOSTILE = [
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+def store(tmp_path_factory: pytest.TempPathFactory) -> Database:
     """A store with two small studies."""
-    found = Store(tmp_path_factory.mktemp("store") / "ticketscope.duckdb")
+    found = Database(tmp_path_factory.mktemp("store") / "ticketscope.duckdb")
     found.ensure()
     for study_id in (ID, OTHER):
         record(found, tiny_study(name=study_id), study_id=study_id)
     return found
 
 
-def untouched(store: Store) -> None:
-    assert sorted(queries.studies(store)["study_id"]) == [ID, OTHER]
+def untouched(store: Database) -> None:
+    assert sorted(studies.studies(store)["study_id"]) == [ID, OTHER]
 
 
-READS: list[Callable[[Store, str], Any]] = [
-    queries.study,
-    queries.stages,
-    queries.accuracy,
-    queries.epochs,
-    queries.overlaps,
-    queries.pooled_overlaps,
-    queries.residuals,
-    lambda store, text: queries.epochs(store, ID, [text]),
-    lambda store, text: queries.overlaps(store, ID, [text]),
-    lambda store, text: queries.pooled_overlaps(store, ID, [text]),
+READS: list[Callable[[Database, str], Any]] = [
+    studies.study,
+    studies.stages,
+    studies.accuracy,
+    studies.epochs,
+    studies.overlaps,
+    studies.pooled_overlaps,
+    studies.residuals,
+    lambda store, text: studies.epochs(store, ID, [text]),
+    lambda store, text: studies.overlaps(store, ID, [text]),
+    lambda store, text: studies.pooled_overlaps(store, ID, [text]),
     lambda store, text: comparison.accuracy(store, [text]),
     lambda store, text: comparison.retention(store, [text, ID]),
     lambda store, text: comparison.epochs(store, [ID], [text]),
-    lambda store, text: shares.find(store, text),
-    lambda store, text: shares.shares(store, text),
-    shares.revoke,
-    lambda store, text: shares.create(store, [text]),
-    views.get,
-    views.delete,
-    lambda store, text: views.rename(store, text, "name"),
+    lambda store, text: shared_links.find(store, text),
+    lambda store, text: shared_links.shares(store, text),
+    shared_links.revoke,
+    lambda store, text: shared_links.create(store, [text]),
+    saved_views.get,
+    saved_views.delete,
+    lambda store, text: saved_views.rename(store, text, "name"),
 ]
 
 
 @pytest.mark.parametrize("text", ["' OR 1=1 --", "'; DROP TABLE studies; --", "%", "\0", "incoming", "x" * 9_999])
-def test_whatever_is_asked_for_is_text(store: Store, text: str) -> None:
+def test_whatever_is_asked_for_is_text(store: Database, text: str) -> None:
     for read in READS:
         try:
             found = read(store, text)
@@ -100,11 +101,11 @@ def test_whatever_is_asked_for_is_text(store: Store, text: str) -> None:
     untouched(store)
 
 
-def test_a_beginning_of_an_id_is_text(store: Store) -> None:
+def test_a_beginning_of_an_id_is_text(store: Database) -> None:
     # Nothing, which is asked for first, is the beginning of both.
     for text in (*HOSTILE, "\udcff"):
         with pytest.raises(UnknownStudy):
-            queries.find_study(store, text)
+            studies.find_study(store, text)
 
 
 @pytest.mark.parametrize("query", [*HOSTILE, "SELECT 1", "(.*a){30}"], ids=lambda text: ascii(text)[:20])
@@ -113,7 +114,7 @@ def test_a_search_is_text(query: str) -> None:
     assert found is (not query.split())
 
 
-def test_the_database_opens_no_other_file_and_no_variable(store: Store, tmp_path: Path) -> None:
+def test_the_database_opens_no_other_file_and_no_variable(store: Database, tmp_path: Path) -> None:
     secret = tmp_path / "secret.csv"
     secret.write_text("a,b\n1,2\n")
     incoming_frame = pa.table({"a": [1]})
@@ -164,14 +165,14 @@ def tokens(token: str) -> Iterator[str]:
     )
 
 
-def test_no_other_token_opens_a_link_and_none_another_study(store: Store) -> None:
-    link, token = shares.create(store, [ID])
-    ended = shares.create(store, [ID], expires_at=datetime.now(UTC) + timedelta(milliseconds=1))[1]
-    revoked, dead = shares.create(store, [OTHER])
-    shares.revoke(store, revoked.share_id)
+def test_no_other_token_opens_a_link_and_none_another_study(store: Database) -> None:
+    link, token = shared_links.create(store, [ID])
+    ended = shared_links.create(store, [ID], expires_at=datetime.now(UTC) + timedelta(milliseconds=1))[1]
+    revoked, dead = shared_links.create(store, [OTHER])
+    shared_links.revoke(store, revoked.share_id)
     for wrong in (*tokens(token), ended, dead, link.share_id):
-        assert shares.find(store, wrong) is None
-    found = shares.find(store, token)
+        assert shared_links.find(store, wrong) is None
+    found = shared_links.find(store, token)
     assert found is not None
     assert found.study_ids == (ID,)
     # A view that names more than the link shows of it.

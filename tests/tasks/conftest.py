@@ -6,18 +6,18 @@ from pathlib import Path
 
 import pytest
 
+from data.database.database import Database
 from data.settings import settings
-from data.store import Store
 from tasks.__main__ import main
 
 Command = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def store(home: Path) -> Store:
+def store(home: Path) -> Database:
     """The store of a home, empty."""
     del home
-    found = Store(settings().database)
+    found = Database(settings().database)
     found.ensure()
     return found
 

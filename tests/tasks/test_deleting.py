@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from data import queries
-from data.artifacts import Artifacts
-from data.queries import UnknownStudy
+from data.artifacts.store import Artifacts
+from data.database.database import Database
+from data.queries import studies
+from data.queries.studies import UnknownStudy
 from data.settings import settings
-from data.store import Store
 from tasks import deleting, launch, leases, recorder
 from tasks.leases import LeaseLost, Message
 from tasks.rebuild import RebuildError, rebuild
@@ -36,7 +36,7 @@ def kept_stages() -> set[str]:
     return {file.owner for file in Artifacts(settings().artifacts).kept()}
 
 
-def test_what_only_it_has_goes_and_what_others_have_stays(redis: Redis, store: Store) -> None:
+def test_what_only_it_has_goes_and_what_others_have_stays(redis: Redis, store: Database) -> None:
     first, second = launch.launch(tiny_study(**ONE)), launch.launch(tiny_study(**TWO))
     one, two = planned(**ONE).stages, planned(**TWO).stages
     train(redis, planned(**ONE), len(one))
@@ -49,7 +49,7 @@ def test_what_only_it_has_goes_and_what_others_have_stays(redis: Redis, store: S
     assert about.size > 0
     assert deleting.delete(settings(), first) == about.own
     recorder.drain_idle(settings())
-    assert list(queries.studies(store)["study_id"]) == [second]
+    assert list(studies.studies(store)["study_id"]) == [second]
     assert {row[0] for row in contents(store.path)["states"]} == set(two)
     assert leases.studies(redis) == [second]
     assert kept_stages() == set(two)
@@ -63,7 +63,9 @@ def test_what_only_it_has_goes_and_what_others_have_stays(redis: Redis, store: S
         deleting.delete(settings(), second)
 
 
-def test_two_that_share_everything_leave_nothing_however_soon_one_follows_the_other(redis: Redis, store: Store) -> None:
+def test_two_that_share_everything_leave_nothing_however_soon_one_follows_the_other(
+    redis: Redis, store: Database
+) -> None:
     first, second = launch.launch(tiny_study()), launch.launch(tiny_study(name="Again"))
     train(redis, planned(), 3)
     recorder.drain_idle(settings())
@@ -72,10 +74,12 @@ def test_two_that_share_everything_leave_nothing_however_soon_one_follows_the_ot
     assert deleting.delete(settings(), second) == len(planned().stages)
     assert kept_stages() == set()
     recorder.drain_idle(settings())
-    assert queries.studies(store).empty
+    assert studies.studies(store).empty
 
 
-def test_a_worker_that_trains_a_deleted_stage_loses_it_even_if_it_is_launched_again(redis: Redis, store: Store) -> None:
+def test_a_worker_that_trains_a_deleted_stage_loses_it_even_if_it_is_launched_again(
+    redis: Redis, store: Database
+) -> None:
     study_id = launch.launch(tiny_study())
     root = next(iter(planned().stages))
     held = claimed(redis, root)
@@ -91,10 +95,10 @@ def test_a_worker_that_trains_a_deleted_stage_loses_it_even_if_it_is_launched_ag
         leases.done(redis, held, made_result(root, planned().stages[root]))
     leases.renew(redis, fresh, LEASE)
     recorder.drain_idle(settings())
-    assert list(queries.studies(store)["study_id"]) == [again]
+    assert list(studies.studies(store)["study_id"]) == [again]
 
 
-def test_what_a_cancelled_study_shares_stays_but_does_not_go_on(redis: Redis, store: Store) -> None:
+def test_what_a_cancelled_study_shares_stays_but_does_not_go_on(redis: Redis, store: Database) -> None:
     first, second = launch.launch(tiny_study(**ONE)), launch.launch(tiny_study(**TWO))
     launch.cancel(second)
     root = next(iter(planned(**ONE).stages))
@@ -102,14 +106,14 @@ def test_what_a_cancelled_study_shares_stays_but_does_not_go_on(redis: Redis, st
     deleting.delete(settings(), first)
     recorder.drain_idle(settings())
     assert leases.counts(redis, second) == {"cancelled": len(planned(**TWO).stages)}
-    assert queries.study(store, second).state == "cancelled"
+    assert studies.study(store, second).state == "cancelled"
     with pytest.raises(leases.Cancelled):
         leases.renew(redis, held, LEASE)
     launch.retry(second)
     assert leases.states(redis, [root]) == {root: "queued"}
 
 
-def test_a_lost_study_can_be_deleted_and_one_that_redis_lost_keeps_its_share(redis: Redis, store: Store) -> None:
+def test_a_lost_study_can_be_deleted_and_one_that_redis_lost_keeps_its_share(redis: Redis, store: Database) -> None:
     first, second = launch.launch(tiny_study(**ONE)), launch.launch(tiny_study(**TWO))
     train(redis, planned(**ONE), len(planned(**ONE).stages))
     recorder.drain_idle(settings())
@@ -118,13 +122,13 @@ def test_a_lost_study_can_be_deleted_and_one_that_redis_lost_keeps_its_share(red
     recorder.drain_idle(settings())
     shared = planned(**ONE).stages.keys() & planned(**TWO).stages.keys()
     assert kept_stages() == shared
-    assert list(queries.studies(store)["study_id"]) == [second]
+    assert list(studies.studies(store)["study_id"]) == [second]
     [told] = rebuild(settings())
     assert told.study_id == second
     assert leases.counts(redis, second)["done"] == len(shared)
 
 
-def test_a_deletion_that_redis_forgot_is_done_again_by_rebuild(redis: Redis, store: Store) -> None:
+def test_a_deletion_that_redis_forgot_is_done_again_by_rebuild(redis: Redis, store: Database) -> None:
     study_id = launch.launch(tiny_study())
     recorder.drain_idle(settings())
     body = leases.launched(redis, study_id)
@@ -136,7 +140,7 @@ def test_a_deletion_that_redis_forgot_is_done_again_by_rebuild(redis: Redis, sto
     [told] = rebuild(settings())
     assert "was deleted" in told.what
     assert leases.studies(redis) == []
-    assert queries.studies(store).empty
+    assert studies.studies(store).empty
 
 
 def old(hours: float = 2.0) -> None:
@@ -146,7 +150,7 @@ def old(hours: float = 2.0) -> None:
         os.utime(file, (at, at))
 
 
-def test_orphans_are_found_by_kind_and_removed_but_for_young_ones(redis: Redis, store: Store) -> None:
+def test_orphans_are_found_by_kind_and_removed_but_for_young_ones(redis: Redis, store: Database) -> None:
     del store
     launch.launch(tiny_study())
     artifacts, stages = Artifacts(settings().artifacts), planned().stages
@@ -189,7 +193,7 @@ def test_orphans_are_found_by_kind_and_removed_but_for_young_ones(redis: Redis, 
     assert len(find_waste(settings(), older=0.0).all) == 1
 
 
-def test_what_was_launched_meanwhile_is_not_reclaimed(redis: Redis, store: Store) -> None:
+def test_what_was_launched_meanwhile_is_not_reclaimed(redis: Redis, store: Database) -> None:
     del store
     launch.launch(tiny_study())
     artifacts, other = Artifacts(settings().artifacts), planned(seeds=[7]).stages
@@ -213,13 +217,13 @@ def test_nothing_counts_as_left_over_where_nothing_is_known(redis: Redis, home: 
     old()
     with pytest.raises(RebuildError, match="where the recorder runs"):
         find_waste(settings())
-    Store(settings().database).ensure()
+    Database(settings().database).ensure()
     with pytest.raises(RebuildError, match="no study is known"):
         find_waste(settings())
     assert home.exists()
 
 
-def test_a_launch_waits_for_a_deletion(redis: Redis, store: Store) -> None:
+def test_a_launch_waits_for_a_deletion(redis: Redis, store: Database) -> None:
     """What is being removed is not counted on."""
     del store
     train_id = launch.launch(tiny_study())

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 from kombu.exceptions import OperationalError
 
-from data import queries
+from data.queries import studies
 from data.settings import read_settings, settings
 from tasks import broker, queue, telemetry
 from tests.machine import Machine, free_port, tiny_study, wait_for
@@ -39,7 +39,7 @@ def test_a_study_goes_its_way_and_no_other_redis_is_started(given: Machine, home
     given.worker()
     study_id = given.launch(tiny_study())
     given.wait_until(study_id)
-    assert queries.study(given.store, study_id).counts["done"] == 7
+    assert studies.study(given.store, study_id).counts["done"] == 7
     [worker] = wait_for(telemetry.workers)
     assert worker.device == "cpu"
     assert not (home / "redis").exists()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from data.artifacts import Artifacts
+from data.artifacts.store import Artifacts
 from data.settings import settings
 from engine.stages.runner import run_stages
 from engine.study.plan import Plan

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from data.events import Event
+from data.database.database import Database
+from data.database.events import Event
+from data.datasets.source import DatasetError
 from data.settings import settings
-from data.sources import DatasetError
-from data.store import Store
 from engine.study.plan import plan
 from engine.study.results import Epoch, StageResult
 from engine.study.spec import StudyError, to_toml
@@ -31,7 +31,7 @@ def test_measured_speeds_replace_the_guess(home: Path) -> None:
     planned = plan_study(study, home)
     [(root, stage)] = [(f, s) for f, s in planned.stages.items() if s.kind == "pretrain"]
     guess = preview(study).estimated_seconds
-    store = Store(settings().database)
+    store = Database(settings().database)
     epochs = tuple(Epoch(n, 0.1, 1.0, 1.0, 1.0, 1.0, 5.0) for n in range(1, 5))
     result = StageResult(root, epochs, 0.0, 20.0, "cpu")
     stages = [{**stage.model_dump(mode="json"), "fingerprint": root}]

@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from data import backup, queries
-from data.artifacts import Artifacts
+from data.artifacts.store import Artifacts
+from data.database import backup
+from data.database.database import Database
+from data.queries import studies
 from data.settings import settings
-from data.store import Store
 from engine.study.plan import Plan
 from tasks import launch, leases, recorder, telemetry
 from tasks.leases import Message
@@ -46,14 +47,14 @@ def claimed(redis: Redis, fingerprint: str) -> Message:
     return message
 
 
-def rows(store: Store) -> dict[str, list[tuple[object, ...]]]:
+def rows(store: Database) -> dict[str, list[tuple[object, ...]]]:
     """Return all that is kept, but for when and in which order it was told."""
     found = contents(store.path)
     found["states"] = sorted((row[0], row[1]) for row in found["states"])
     return found
 
 
-def test_where_all_agrees_nothing_is_done(redis: Redis, store: Store) -> None:
+def test_where_all_agrees_nothing_is_done(redis: Redis, store: Database) -> None:
     study_id = launch.launch(tiny_study())
     train(redis, planned(), 3)
     recorder.drain_idle(settings())
@@ -61,10 +62,10 @@ def test_where_all_agrees_nothing_is_done(redis: Redis, store: Store) -> None:
     assert rebuild(settings()) == []
     assert telemetry.last_event(redis) == last
     assert contents(store.path) == before
-    assert queries.study(store, study_id).counts["done"] == 3
+    assert studies.study(store, study_id).counts["done"] == 3
 
 
-def test_a_lost_redis_gets_its_studies_back(redis: Redis, store: Store) -> None:
+def test_a_lost_redis_gets_its_studies_back(redis: Redis, store: Database) -> None:
     study_id = launch.launch(tiny_study())
     trained = train(redis, planned(), 2)
     running = next(key for key, state in leases.states(redis, list(planned().stages)).items() if state == "queued")
@@ -89,11 +90,11 @@ def test_a_lost_redis_gets_its_studies_back(redis: Redis, store: Store) -> None:
     assert rebuild(settings()) == []
     train(redis, planned(), len(planned().stages) - 2)
     recorder.drain_idle(settings())
-    assert queries.study(store, study_id).state == "done"
-    assert len(queries.accuracy(store, study_id)) == len(planned().roles)
+    assert studies.study(store, study_id).state == "done"
+    assert len(studies.accuracy(store, study_id)) == len(planned().roles)
 
 
-def test_what_failed_and_what_was_cancelled_stays_so(redis: Redis, store: Store) -> None:
+def test_what_failed_and_what_was_cancelled_stays_so(redis: Redis, store: Database) -> None:
     failed_id = launch.launch(tiny_study())
     [root, *_] = train(redis, planned(), 1)
     failing = next(key for key, state in leases.states(redis, list(planned().stages)).items() if state == "queued")
@@ -117,19 +118,19 @@ def test_what_failed_and_what_was_cancelled_stays_so(redis: Redis, store: Store)
     assert leases.counts(redis, cancelled_id)["cancelled"] == 0
 
 
-def test_results_that_were_kept_but_never_recorded_are_found(redis: Redis, store: Store) -> None:
+def test_results_that_were_kept_but_never_recorded_are_found(redis: Redis, store: Database) -> None:
     study_id = launch.launch(tiny_study())
     recorder.drain_idle(settings())
     [root] = train(redis, planned(), 1)
     redis.flushall()
     rebuild(settings())
     assert leases.states(redis, [root]) == {root: "done"}
-    assert queries.study(store, study_id).counts["done"] == 1
-    assert queries.recorded(store) == {root}
-    assert len(queries.epochs(store, study_id)) == 4
+    assert studies.study(store, study_id).counts["done"] == 1
+    assert studies.recorded(store) == {root}
+    assert len(studies.epochs(store, study_id)) == 4
 
 
-def test_a_database_of_an_earlier_day_is_told_what_it_lacks(redis: Redis, store: Store, tmp_path: Path) -> None:
+def test_a_database_of_an_earlier_day_is_told_what_it_lacks(redis: Redis, store: Database, tmp_path: Path) -> None:
     known = launch.launch(tiny_study())
     train(redis, planned(), 2)
     recorder.drain_idle(settings())
@@ -142,7 +143,7 @@ def test_a_database_of_an_earlier_day_is_told_what_it_lacks(redis: Redis, store:
     recorder.drain_idle(settings())
     before = rows(store)
     backup.restore(store, tmp_path / "copy.duckdb")
-    assert list(queries.studies(store)["study_id"]) == [known]
+    assert list(studies.studies(store)["study_id"]) == [known]
     # What several studies share is told with the first of them.
     assert {unknown, ended} <= {study.study_id for study in rebuild(settings())} <= {known, unknown, ended}
     after = rows(store)
@@ -150,11 +151,11 @@ def test_a_database_of_an_earlier_day_is_told_what_it_lacks(redis: Redis, store:
     assert {n: r for n, r in after.items() if n != "cancellations"} == {
         n: r for n, r in before.items() if n != "cancellations"
     }
-    assert queries.study(store, ended).state == "cancelled"
+    assert studies.study(store, ended).state == "cancelled"
     assert rebuild(settings()) == []
 
 
-def test_later_events_win_although_the_clock_was_ahead_before(redis: Redis, store: Store) -> None:
+def test_later_events_win_although_the_clock_was_ahead_before(redis: Redis, store: Database) -> None:
     study_id = launch.launch(tiny_study())
     recorder.drain_idle(settings())
     ahead = "9999999999999"
@@ -165,10 +166,10 @@ def test_later_events_win_although_the_clock_was_ahead_before(redis: Redis, stor
     assert telemetry.last_event(redis).startswith(ahead)
     train(redis, planned(), 1)
     recorder.drain_idle(settings())
-    assert queries.study(store, study_id).counts["done"] == 1
+    assert studies.study(store, study_id).counts["done"] == 1
 
 
-def test_what_only_the_database_has_is_trained_again_only_where_it_is_needed(redis: Redis, store: Store) -> None:
+def test_what_only_the_database_has_is_trained_again_only_where_it_is_needed(redis: Redis, store: Database) -> None:
     study_id = launch.launch(tiny_study())
     trained = train(redis, planned(), len(planned().stages))
     recorder.drain_idle(settings())
@@ -190,7 +191,7 @@ def test_what_only_the_database_has_is_trained_again_only_where_it_is_needed(red
 
 
 def test_stages_of_another_engine_are_not_trained_under_their_old_name(
-    redis: Redis, store: Store, monkeypatch: pytest.MonkeyPatch
+    redis: Redis, store: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study_id = launch.launch(tiny_study())
     [root] = train(redis, planned(), 1)
@@ -202,7 +203,7 @@ def test_stages_of_another_engine_are_not_trained_under_their_old_name(
     assert counts["done"] == 1
     assert counts["failed"] == counts.total() - 1
     assert leases.states(redis, [root]) == {root: "done"}
-    failed = queries.stages(store, study_id).query("state == 'failed'")
+    failed = studies.stages(store, study_id).query("state == 'failed'")
     assert "another version of the engine" in failed["error"].iloc[0]
 
 

@@ -5,15 +5,15 @@ import time
 
 from redis import Redis
 
-from data import queries
+from data.database.database import Database
+from data.queries import studies
 from data.settings import settings
-from data.store import Store
 from tasks import launch, leases, recorder, telemetry
 from tests.machine import Machine, tiny_study, wait_for
 from tests.tasks.test_leases import LEASE, claim, result, row
 
 
-def rows(store: Store, table: str) -> int:
+def rows(store: Database, table: str) -> int:
     with store.reading() as connection:
         found = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
     return int(found[0]) if found else 0
@@ -33,42 +33,42 @@ def launched(redis: Redis) -> tuple[str, leases.Message]:
     return study_id, message
 
 
-def test_everything_told_is_recorded_acknowledged_and_trimmed(redis: Redis, store: Store) -> None:
+def test_everything_told_is_recorded_acknowledged_and_trimmed(redis: Redis, store: Database) -> None:
     study_id, message = launched(redis)
     leases.done(redis, message, result(message.fingerprint))
     recorder.drain_idle(settings())
-    record = queries.study(store, study_id)
+    record = studies.study(store, study_id)
     assert record.counts["done"] == 1
-    assert record.counts["queued"] + record.counts["waiting"] == len(queries.stages(store, study_id)) - 1
+    assert record.counts["queued"] + record.counts["waiting"] == len(studies.stages(store, study_id)) - 1
     assert rows(store, "epochs") == 2
     assert redis.xlen(telemetry.EVENTS) == 0
     assert redis.xpending(telemetry.EVENTS, recorder.GROUP)["pending"] == 0
 
 
-def test_what_a_dead_recorder_had_read_is_read_again(redis: Redis, store: Store) -> None:
+def test_what_a_dead_recorder_had_read_is_read_again(redis: Redis, store: Database) -> None:
     study_id, _ = launched(redis)
     redis.xgroup_create(telemetry.EVENTS, recorder.GROUP, id="0")
     redis.xreadgroup(recorder.GROUP, recorder.CONSUMER, {telemetry.EVENTS: ">"}, count=5)
     recorder.drain_idle(settings())
-    assert queries.study(store, study_id).counts["running"] == 1
+    assert studies.study(store, study_id).counts["running"] == 1
     assert rows(store, "epochs") == 2
     assert redis.xlen(telemetry.EVENTS) == 0
 
 
-def test_nothing_is_trimmed_that_an_answer_lost_on_its_way_held(redis: Redis, store: Store) -> None:
+def test_nothing_is_trimmed_that_an_answer_lost_on_its_way_held(redis: Redis, store: Database) -> None:
     study_id, message = launched(redis)
     redis.xgroup_create(telemetry.EVENTS, recorder.GROUP, id="0")
     # As a client does that asks again because it heard nothing: the first answer held everything so far.
     redis.xreadgroup(recorder.GROUP, recorder.CONSUMER, {telemetry.EVENTS: ">"})
     leases.renew(redis, message, LEASE, [row(3)])
     assert recorder.drain(redis, store, pending=False, block=None) == 1
-    assert queries.study(store, study_id).counts["running"] == 1
+    assert studies.study(store, study_id).counts["running"] == 1
     assert rows(store, "epochs") == 3
     assert redis.xlen(telemetry.EVENTS) == 0
     assert redis.xpending(telemetry.EVENTS, recorder.GROUP)["pending"] == 0
 
 
-def test_events_told_twice_are_recorded_once(redis: Redis, store: Store) -> None:
+def test_events_told_twice_are_recorded_once(redis: Redis, store: Database) -> None:
     _, message = launched(redis)
     leases.renew(redis, message, LEASE, [row(1), row(2)])
     recorder.drain_idle(settings())
@@ -77,12 +77,12 @@ def test_events_told_twice_are_recorded_once(redis: Redis, store: Store) -> None
     assert rows(store, "epochs") == 2
 
 
-def test_one_bad_event_does_not_hold_up_the_others(redis: Redis, store: Store) -> None:
+def test_one_bad_event_does_not_hold_up_the_others(redis: Redis, store: Database) -> None:
     redis.xadd(telemetry.EVENTS, {"kind": "rumour", "body": "{}"})
     redis.xadd(telemetry.EVENTS, {"kind": "stage", "body": "not JSON"})
     study_id, _ = launched(redis)
     recorder.drain_idle(settings())
-    assert queries.study(store, study_id).counts["running"] == 1
+    assert studies.study(store, study_id).counts["running"] == 1
     refused = [fields for _, fields in redis.xrange(recorder.REFUSED)]
     assert {fields["kind"] for fields in refused} == {"rumour", "stage"}
     assert all(fields["error"] for fields in refused)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from data.datasets import DATASETS
-from data.store import Store
+from data.database.database import Database
+from data.datasets.registry import DATASETS
 from engine.study.plan import plan
 from tasks.process import ROOT
 from tests.data.made_results import Stream, made_results, made_study, of_before, whole_study
@@ -64,33 +64,33 @@ def test_the_names_of_modules_are_read() -> None:
     assert {"torch", "torch.nn"} <= modules(said)
 
 
-def test_status_imports_neither_torch_nor_celery(store: Store) -> None:
+def test_status_imports_neither_torch_nor_celery(store: Database) -> None:
     store.record(whole_study(Stream(), plan(made_study(), {"digits": DATASETS["digits"].identity})))
     found = run("status")
-    assert "data.queries" in found
+    assert "data.queries.studies" in found
     assert not found & {"torch", "celery.app.base", "fsspec"}
 
 
 def test_launching_does_not_import_torch(home: Path) -> None:
     found = run("launch", "demo")
-    assert "data.datasets" in found
+    assert "data.datasets.registry" in found
     assert "torch" not in found
 
 
-def test_a_plan_whose_speed_is_known_does_not_import_torch(store: Store) -> None:
+def test_a_plan_whose_speed_is_known_does_not_import_torch(store: Database) -> None:
     store.record(whole_study(Stream(), plan(made_study(), {"digits": DATASETS["digits"].identity})))
     found = run("plan", "demo")
     assert "engine.study.cost" in found
     assert "torch" not in found
 
 
-def test_looking_for_results_to_complete_does_not_import_torch(store: Store) -> None:
+def test_looking_for_results_to_complete_does_not_import_torch(store: Database) -> None:
     made = plan(made_study(), {"digits": DATASETS["digits"].identity})
     old = {fingerprint: of_before(result) for fingerprint, result in made_results(made).items()}
     store.record(whole_study(Stream(), made, results=old))
     # None of their weights is there.
     found = run("remeasure", "--at-start")
-    assert "data.lacking" in found
+    assert "data.queries.incomplete" in found
     assert "torch" not in found
 
 

@@ -7,10 +7,11 @@ import duckdb
 import pytest
 from redis import Redis
 
-from data import backup, queries
-from data.artifacts import Artifacts
+from data.artifacts.store import Artifacts
+from data.database import backup
+from data.database.database import Database
+from data.queries import studies
 from data.settings import settings
-from data.store import Store
 from tasks import launch, leases, recorder
 from tests.machine import tiny_study
 from tests.tasks.conftest import Command
@@ -47,14 +48,14 @@ def test_a_backup_goes_to_a_name_of_its_own_and_comes_back(command: Command, stu
     assert code == 0, error
     assert f"{later} Tiny is told to the database again" in shown
     assert len(list(home.glob("ticketscope.duckdb.before-*"))) == 1
-    assert set(queries.studies(Store(settings().database))["study_id"]) == {study_id, later}
+    assert set(studies.studies(Database(settings().database))["study_id"]) == {study_id, later}
     assert "nothing had to be done" in command("rebuild")[1]
 
 
 @pytest.mark.usefixtures("refusing")
 def test_nothing_is_put_back_deleted_or_reclaimed_on_a_no(command: Command, study_id: str, tmp_path: Path) -> None:
     copy = tmp_path / "copy.duckdb"
-    backup.backup(Store(settings().database), copy)
+    backup.backup(Database(settings().database), copy)
     artifacts = Artifacts(settings().artifacts)
     artifacts.save("1" * 32, "trained", {})
     old()
@@ -67,7 +68,7 @@ def test_nothing_is_put_back_deleted_or_reclaimed_on_a_no(command: Command, stud
     assert code == 1
     assert "1 file of weights" in shown
     assert artifacts.kept() == before
-    assert queries.study(Store(settings().database), study_id).counts["done"] == 2
+    assert studies.study(Database(settings().database), study_id).counts["done"] == 2
     assert not list(settings().home.glob("*.before-*"))
 
 

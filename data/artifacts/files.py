@@ -1,0 +1,200 @@
+"""Files below one URL, in a folder or any store that fsspec knows, and errors that say what to do."""
+
+import errno
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from data.artifacts import remote
+from data.atomic import write_whole
+
+# What S3 takes in one request.
+DELETED_AT_ONCE = 1000
+
+# What passes by itself, or once somebody has cleared space or mended a mount.
+PASSING = {
+    getattr(errno, name)
+    for name in (
+        *("ENOSPC", "EDQUOT", "EIO", "ESTALE", "ETIMEDOUT", "EAGAIN", "EBUSY", "EREMOTEIO", "EPIPE", "ENOTCONN"),
+        *("ENETDOWN", "ENETUNREACH", "EHOSTDOWN", "EHOSTUNREACH", "ECONNREFUSED", "ECONNRESET", "ECONNABORTED"),
+    )
+    if hasattr(errno, name)
+}
+
+
+class ArtifactError(RuntimeError):
+    """Weights or a result that should be kept here are missing, damaged or cannot be written."""
+
+
+class StoreAway(ArtifactError):
+    """The store does not take or give anything for now: it is full, or does not answer."""
+
+
+class Files:
+    """The files below a URL; paths are relative to it.
+
+    A file appears whole or not at all: locally it is written aside, flushed to disk and renamed; elsewhere it is a
+    single put, or parts that are joined at the end. Every method raises StoreAway, and ArtifactError for a refusal.
+    """
+
+    def __init__(self, url: str) -> None:
+        try:
+            self._system, self._root = fsspec.url_to_fs(url, **remote.options(url))
+        except (ValueError, ImportError) as error:
+            raise ArtifactError(
+                f"cannot use {url!r} for artifacts: {error}; set TICKETSCOPE_ARTIFACTS to a folder or s3://bucket/prefix"
+            ) from error
+        self.url = url.rstrip("/")
+        self._is_s3 = url.partition("://")[0] in remote.S3
+        if self._is_s3:
+            self._system.retries = remote.TRIES
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether they lie in a folder of this machine."""
+        return isinstance(self._system, LocalFileSystem)
+
+    def full(self, path: str) -> str:
+        """Return a path as the store has it."""
+        return f"{self._root}/{path}"
+
+    def exists(self, path: str) -> bool:
+        """Return whether there is such a file."""
+        with self._reaching("look for", path):
+            return bool(self._system.exists(self.full(path)))
+
+    def read(self, path: str) -> bytes | None:
+        """Return a file's content, None where it is not there."""
+        try:
+            with self._reaching("read", path):
+                return bytes(self._system.cat_file(self.full(path)))
+        except FileNotFoundError:
+            return None
+
+    def write(self, path: str, content: bytes) -> None:
+        """Write a file, in place of an older one."""
+        with self._writing(path):
+            if self.is_folder:
+                write_whole(Path(self.full(path)), content)
+            else:
+                self._system.pipe_file(self.full(path), content)
+
+    def upload(self, path: str, file: Path) -> None:
+        """Write a file from a local one that is too large to hold twice."""
+        with self._writing(path):
+            self._system.put_file(str(file), self.full(path))
+
+    def download(self, path: str, file: Path) -> bool:
+        """Write a local file from one here; False where there is none."""
+        try:
+            with self._reaching("read", path):
+                self._system.get_file(self.full(path), str(file))
+        except FileNotFoundError:
+            return False
+        return True
+
+    def names(self, folder: str) -> list[str]:
+        """Return the names of the files in a folder, none where it is not there."""
+        try:
+            with self._reaching("list", folder):
+                paths = self._system.ls(self.full(folder), detail=False)
+        except FileNotFoundError:
+            self._check_bucket()
+            return []
+        return [str(path).rsplit("/", 1)[-1] for path in paths]
+
+    def below(self, folder: str) -> Iterator[tuple[str, int, float]]:
+        """Yield path, bytes and time of last change, in seconds since 1970, of every file below a folder."""
+        if self.is_folder:
+            yield from _walked(Path(self.full(folder)), len(self._root) + 1)
+            return
+        try:
+            with self._reaching("list", folder):
+                found = self._system.find(self.full(folder), detail=True)
+        except FileNotFoundError:
+            return
+        for path, about in found.items():
+            at = about.get("LastModified") or about.get("created") or about.get("mtime")
+            changed = at.timestamp() if isinstance(at, datetime) else float(at or 0)
+            yield str(path)[len(self._root) + 1 :], int(about["size"]), changed
+
+    def remove(self, path: str) -> None:
+        """Remove a file; one that is not there needs no removing."""
+        with suppress(FileNotFoundError), self._reaching("remove", path):
+            self._system.rm_file(self.full(path))
+
+    def remove_all(self, paths: Sequence[str]) -> None:
+        """Remove files in their order, and locally the folders that are empty then."""
+        if self.is_folder:
+            for path in paths:
+                self.remove(path)
+            for folder in {Path(path).parent for path in paths}:
+                # Unless somebody writes there anew, or it is one that all share.
+                if len(folder.parts) > 1:
+                    with suppress(OSError):
+                        Path(self._root, folder).rmdir()
+            return
+        for begin in range(0, len(paths), DELETED_AT_ONCE):
+            some = paths[begin : begin + DELETED_AT_ONCE]
+            try:
+                with self._reaching("remove", some[0]):
+                    self._system.rm([self.full(path) for path in some])
+            except FileNotFoundError:
+                # Some stores stop at one that is gone already.
+                for path in some:
+                    self.remove(path)
+
+    @contextmanager
+    def _writing(self, path: str) -> Iterator[None]:
+        try:
+            with self._reaching("write", path):
+                yield
+        except FileNotFoundError as error:
+            raise ArtifactError(f"cannot write {self.full(path)}: {error}; check that {self.url} is there") from error
+
+    @contextmanager
+    def _reaching(self, what: str, path: str) -> Iterator[None]:
+        """Turn what the store answers into errors of ours, but for FileNotFoundError."""
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            # Of another host only a refusal is final; the rest are names for a line that is cut.
+            away = error.errno in PASSING if self.is_folder else not isinstance(error, PermissionError)
+            kind = StoreAway if away else ArtifactError
+            raise kind(f"cannot {what} {self.full(path)}: {error}; check space and rights at {self.url}") from error
+        except Exception as error:
+            # The libraries behind fsspec have errors of their own for a host that does not answer.
+            if self.is_folder:
+                raise
+            raise StoreAway(
+                f"cannot {what} {self.full(path)}: {error!r}; check that {self.url} can be reached"
+            ) from error
+
+    def _check_bucket(self) -> None:
+        """Tell a store where nothing is kept yet from one that is not there."""
+        if not self._is_s3:
+            return
+        bucket = self._root.partition("/")[0]
+        with self._reaching("look for", ""):
+            there = self._system.exists(bucket)
+        if not there:
+            raise ArtifactError(
+                f"there is no bucket {bucket!r} for TICKETSCOPE_ARTIFACTS ({self.url}); make it, or name another, and "
+                "check AWS_ENDPOINT_URL where the store is not Amazon's"
+            )
+
+
+def _walked(folder: Path, prefix: int) -> Iterator[tuple[str, int, float]]:
+    for parent, _, names in os.walk(folder):
+        for file in (Path(parent, name) for name in names):
+            # Workers write and rename meanwhile.
+            with suppress(FileNotFoundError):
+                state = file.stat()
+                yield str(file)[prefix:], state.st_size, state.st_mtime

@@ -1,0 +1,172 @@
+"""Weights, masks and results by fingerprint, in a folder or any store that fsspec knows."""
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from data.artifacts import result_schema
+from data.artifacts.checksums import Damaged, open_tensors, open_values, seal_tensors, seal_values
+from data.artifacts.files import ArtifactError, Files, StoreAway
+from data.artifacts.kept import Kept, recognised
+from engine.stages.weights import WeightsLost
+from engine.study.results import StageResult
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["ArtifactError", "ArtifactLost", "Artifacts", "ResultDamaged", "StoreAway"]
+
+FINGERPRINT = re.compile(r"[0-9a-f]{32}")
+NAME = re.compile(r"[a-z_]+")
+
+
+class ArtifactLost(ArtifactError, WeightsLost):
+    """A stage's weights are missing or damaged: nothing but training it again brings them back."""
+
+    def __init__(self, fingerprint: str, name: str, message: str) -> None:
+        WeightsLost.__init__(self, fingerprint, name, message)
+
+
+class ResultDamaged(ArtifactLost):
+    """A stage's result does not read, so that the stage counts as not done."""
+
+    def __init__(self, fingerprint: str, message: str) -> None:
+        super().__init__(fingerprint, "result", message)
+
+
+class Artifacts:
+    """The store of what stages leave behind.
+
+    Layout below the URL: weights/<fingerprint>/<name>.safetensors and results/<fingerprint>.json, and for other hosts
+    datasets/<identity>.safetensors. Every method raises StoreAway while the store is full or does not answer, and
+    ArtifactError where it refuses.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._files = Files(url)
+        self.url = self._files.url
+
+    def save(self, fingerprint: str, name: str, tensors: Mapping[str, "Tensor"]) -> None:
+        """Keep tensors of any shape, dtype and device under a stage's fingerprint and a name, replacing older ones."""
+        self._files.write(_weights(fingerprint, name), seal_tensors(tensors))
+
+    def load(self, fingerprint: str, name: str) -> "dict[str, Tensor]":
+        """Return kept tensors, on the CPU; ArtifactLost where they are missing or damaged."""
+        path = _weights(fingerprint, name)
+        content = self._files.read(path)
+        if content is None:
+            message = (
+                f"no {name} weights of stage {fingerprint} at {self._files.full(path)}; {self._again(fingerprint)}"
+            )
+            raise ArtifactLost(fingerprint, name, message)
+        try:
+            return open_tensors(content)
+        except Damaged as error:
+            raise ArtifactLost(fingerprint, name, self._damaged(path, error, fingerprint)) from error
+
+    def exists(self, fingerprint: str, name: str) -> bool:
+        """Return whether tensors are kept under that fingerprint and name."""
+        return self._files.exists(_weights(fingerprint, name))
+
+    def all_weights(self) -> set[tuple[str, str]]:
+        """Return fingerprint and name of all saved weights, from one listing."""
+        found = (recognised(*about) for about in self._files.below("weights"))
+        return {(file.owner, Path(file.path).stem) for file in found if file is not None and file.kind == "weights"}
+
+    def delete(self, fingerprint: str, name: str) -> None:
+        """Remove kept tensors; those that are not there need no removing."""
+        self._files.remove(_weights(fingerprint, name))
+
+    def finish(self, fingerprint: str, result: StageResult) -> None:
+        """Keep a stage's result: from here on the stage is done. Call it after the weights are saved."""
+        self._files.write(_result(fingerprint), seal_values(result.to_json()))
+        self._sweep(fingerprint)
+
+    def result(self, fingerprint: str) -> StageResult | None:
+        """Return a stage's result, None while it is not done; ResultDamaged where it does not read."""
+        path = _result(fingerprint)
+        content = self._files.read(path)
+        if content is None:
+            return None
+        try:
+            values = open_values(content)
+            result_schema.check(values)
+            result = StageResult.from_json(values)
+        except (Damaged, ValueError, KeyError, TypeError) as error:
+            raise ResultDamaged(fingerprint, self._damaged(path, error, fingerprint)) from error
+        if result.fingerprint != fingerprint:
+            full, again = self._files.full(path), self._again(fingerprint)
+            raise ResultDamaged(fingerprint, f"{full} is the result of stage {result.fingerprint}; {again}")
+        return result
+
+    def unfinish(self, fingerprint: str) -> None:
+        """Remove a stage's result, so that the stage counts as not done."""
+        self._files.remove(_result(fingerprint))
+
+    def finished(self) -> set[str]:
+        """Return the fingerprints of all stages that are done, from one listing."""
+        names = self._files.names("results")
+        return {name.removesuffix(".json") for name in names if re.fullmatch(r"[0-9a-f]{32}\.json", name)}
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether the store is a folder of this machine."""
+        return self._files.is_folder
+
+    def has_dataset(self, identity: str) -> bool:
+        """Return whether a dataset's copy is kept."""
+        return self._files.exists(_dataset(identity))
+
+    def save_dataset(self, identity: str, file: Path) -> None:
+        """Keep a copy of a dataset's file for other hosts."""
+        self._files.upload(_dataset(identity), file)
+
+    def load_dataset(self, identity: str, file: Path) -> bool:
+        """Write a dataset's copy to a file; False where none is kept."""
+        return self._files.download(_dataset(identity), file)
+
+    def kept(self) -> list[Kept]:
+        """Return every file that belongs to a stage or a dataset, those half written included."""
+        listed = (file for part in ("results", "weights", "datasets") for file in self._files.below(part))
+        return [file for file in (recognised(*about) for about in listed) if file is not None]
+
+    def remove(self, files: Iterable[Kept]) -> None:
+        """Remove files that `kept` returned; what is left after an error is found again."""
+        # Results first, so that no stage counts as done whose weights are gone.
+        self._files.remove_all([file.path for file in sorted(files, key=lambda file: file.kind != "result")])
+
+    def _damaged(self, path: str, error: Exception, fingerprint: str) -> str:
+        return f"{self._files.full(path)} is damaged ({str(error)[:300]}); {self._again(fingerprint)}"
+
+    def _again(self, fingerprint: str) -> str:
+        return (
+            f"remove {self.url}/results/{fingerprint}.json and {self.url}/weights/{fingerprint}, "
+            "then launch the study again to train that stage anew"
+        )
+
+    def _sweep(self, fingerprint: str) -> None:
+        """Remove what writers that were killed have left of this stage's weights."""
+        if self.is_folder:
+            for leftover in Path(self._files.full("weights"), fingerprint).glob(".*.part"):
+                leftover.unlink(missing_ok=True)
+
+
+def _weights(fingerprint: str, name: str) -> str:
+    if not NAME.fullmatch(name):
+        raise ValueError(f"{name!r} names no weights; allowed: small letters and underscores")
+    return f"weights/{_checked(fingerprint)}/{name}.safetensors"
+
+
+def _result(fingerprint: str) -> str:
+    return f"results/{_checked(fingerprint)}.json"
+
+
+def _dataset(identity: str) -> str:
+    return f"datasets/{_checked(identity)}.safetensors"
+
+
+def _checked(fingerprint: Any) -> str:
+    if not isinstance(fingerprint, str) or not FINGERPRINT.fullmatch(fingerprint):
+        raise ValueError(f"{fingerprint!r} is no fingerprint; allowed: 32 hex digits in small letters")
+    return fingerprint

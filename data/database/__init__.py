@@ -1,0 +1,1 @@
+"""The DuckDB file: its tables, its lock, and how events become rows."""

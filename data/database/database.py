@@ -1,0 +1,156 @@
+"""The DuckDB file: opened for one writer or many readers, created and brought up to date when first used."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+
+from data.database import recording, schema
+from data.database.events import Event, EventError, parse
+from data.database.lock import exclusive, shared
+
+# Neither the network, for a function that DuckDB would have to fetch, nor any other file than its own, whatever a query
+# names: nor Python's variables, which it would otherwise take for tables.
+CONFIG: dict[str, str | bool | int | float | list[str]] = {
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "enable_external_access": "false",
+}
+
+# What DuckDB raises where the disk does not take what it is given.
+UNWRITABLE = (duckdb.IOException, duckdb.FatalException, duckdb.OutOfMemoryException)
+
+# What is wrong with values, and not with the file or the disk.
+UNFIT = (
+    duckdb.DataError,
+    duckdb.IntegrityError,
+    duckdb.ProgrammingError,
+    duckdb.NotSupportedError,
+    TypeError,
+    ValueError,
+    OverflowError,
+    NotImplementedError,
+)
+
+
+class DatabaseError(RuntimeError):
+    """The database cannot be opened or brought up to date."""
+
+
+class Database:
+    """The database of studies at a path.
+
+    DuckDB lets one process write or many read, so every access opens the file anew under a fair lock beside it. Keep
+    blocks short: they hold up everyone else. Safe to share between threads.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.resolve()
+        self._lock = self.path.with_name(f"{self.path.name}.lock")
+        self._ready = False
+
+    def ensure(self) -> None:
+        """Create the file with its tables, or migrate an older one; DatabaseError where it is not one of ours."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DatabaseError(f"cannot create {self.path.parent}: {error}; set TICKETSCOPE_HOME elsewhere") from error
+        with exclusive(self._lock):
+            if self.path.exists():
+                with self._opened(self.path, read_only=False) as connection:
+                    self._install(connection)
+            else:
+                self._create()
+        self._ready = True
+
+    @contextmanager
+    def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Open a read-only connection for the block, beside other readers; DatabaseError where that fails."""
+        self._require()
+        with shared(self._lock), self._opened(self.path, read_only=True) as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Open a connection for the block, alone, in one transaction that an exception undoes.
+
+        DatabaseError where the file cannot be opened or written, as on a full disk.
+        """
+        self._require()
+        try:
+            with exclusive(self._lock), self._opened(self.path, read_only=False) as connection:
+                connection.execute("BEGIN")
+                yield connection
+                connection.execute("COMMIT")
+        except UNWRITABLE as error:
+            raise DatabaseError(
+                f"cannot write the database {self.path}: {error}; check space and rights there"
+            ) from error
+
+    @contextmanager
+    def at_rest(self) -> Iterator[Path]:
+        """Keep writers away within the block, and yield the file, which nobody in this process may open meanwhile.
+
+        Beside it lies a write-ahead log, named as the file with .wal behind it, where the last writer was killed.
+        """
+        with shared(self._lock):
+            yield self.path
+
+    @contextmanager
+    def alone(self) -> Iterator[Path]:
+        """Keep everyone else away within the block, and yield the file, in whose place another may be put."""
+        with exclusive(self._lock):
+            yield self.path
+
+    def record(self, events: Sequence[Event]) -> int:
+        """Write a batch of events in one transaction and return how many it held.
+
+        Events may come twice, late and in any order. Raises EventError, with the event in `event`, when one can never
+        be recorded; of the others some may be written by then.
+        """
+        parsed = [parse(event) for event in events]
+        if not parsed:
+            return 0
+        try:
+            with self.writing() as connection:
+                recording.apply(connection, parsed)
+        except UNFIT as error:
+            if len(events) == 1:
+                raise EventError(events[0], f"the database does not take it: {str(error)[:500]}") from error
+            # One of them is to blame, and must not hold up the others for good.
+            half = len(events) // 2
+            return self.record(events[:half]) + self.record(events[half:])
+        return len(parsed)
+
+    def _require(self) -> None:
+        if not self._ready or not self.path.exists():
+            self.ensure()
+
+    def _create(self) -> None:
+        # Made aside and renamed: whoever is killed here leaves no half of a database.
+        aside = self.path.with_name(f"{self.path.name}.new")
+        aside.unlink(missing_ok=True)
+        with self._opened(aside, read_only=False) as connection:
+            self._install(connection)
+        aside.replace(self.path)
+
+    def _install(self, connection: duckdb.DuckDBPyConnection) -> None:
+        try:
+            schema.install(connection)
+        except schema.SchemaError as error:
+            raise DatabaseError(f"{self.path}: {error}") from error
+
+    @contextmanager
+    def _opened(self, path: Path, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
+        try:
+            connection = duckdb.connect(str(path), read_only=read_only, config=CONFIG)
+        except duckdb.Error as error:
+            raise DatabaseError(
+                f"cannot open the database {path}: {error}; close other programs that have it open, "
+                "or move the file away to begin a new one"
+            ) from error
+        try:
+            yield connection
+        finally:
+            connection.close()

@@ -1,0 +1,237 @@
+"""From checked events to rows, written so that an event applied twice, late or out of order changes nothing."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, astuple, fields
+from operator import attrgetter
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from data.database import deletion
+from data.database.events import Cancelled, Changed, Completed, Deleted, Finished, Launched, Measured, Parsed
+from data.database.states import StageState, merge, told
+from engine.study.plan import Stage
+from engine.study.results import Epoch
+
+Row = tuple[Any, ...]
+
+# Looked up once: thousands of epochs come in every batch.
+EPOCH_COLUMNS = attrgetter(*(field.name for field in fields(Epoch)))
+
+
+def apply(connection: duckdb.DuckDBPyConnection, events: Sequence[Parsed]) -> None:
+    """Write events within the transaction that the connection is in.
+
+    Studies, stages and roles are written once and never change; so are results, with their overlaps and residuals,
+    except that what a result lacks may be filled in. A study that was deleted stays so, whatever comes later.
+    """
+    gone = deletion.deleted(connection)
+    _launches(connection, [event for event in events if isinstance(event, Launched) and event.study_id not in gone])
+    _states(connection, [event for event in events if isinstance(event, Changed)])
+    _epochs(connection, [event for event in events if isinstance(event, Measured)])
+    _results(connection, [event for event in events if isinstance(event, Finished)])
+    # After the results, of which one may be in the same batch.
+    _completed(connection, [event for event in events if isinstance(event, Completed)])
+    cancelled = [event for event in events if isinstance(event, Cancelled) and event.study_id not in gone]
+    _insert(connection, "cancellations", [(event.study_id, event.at) for event in cancelled])
+    # Last, so that nothing of the same batch is left behind.
+    deletion.delete(connection, [event for event in events if isinstance(event, Deleted)])
+
+
+def _launches(connection: duckdb.DuckDBPyConnection, events: Sequence[Launched]) -> None:
+    studies: list[Row] = []
+    stages: dict[str, Row] = {}
+    parts: list[Row] = []
+    roles: list[Row] = []
+    for event in events:
+        compared = event.compared
+        lists = (compared[name] for name in ("datasets", "networks", "learning_rates", "pruners", "starts", "seeds"))
+        studies.append((event.study_id, event.name, event.toml, compared["note"], *lists, event.at))
+        for position, (fingerprint, stage) in enumerate(event.stages):
+            stages[fingerprint] = _stage(fingerprint, stage)
+            reused = fingerprint in event.reused
+            parts.append((event.study_id, fingerprint, position, stage.images.name, reused))
+        roles += [(event.study_id, position, *asdict(role).values()) for position, role in enumerate(event.roles)]
+    _insert(connection, "studies", studies)
+    _insert(connection, "stages", stages.values())
+    _insert(connection, "study_stages", parts)
+    _insert(connection, "roles", roles)
+
+
+def _stage(fingerprint: str, stage: Stage) -> Row:
+    return (
+        fingerprint,
+        stage.kind,
+        stage.images.identity,
+        stage.images.train,
+        stage.images.test,
+        stage.network,
+        stage.learning_rate,
+        stage.seed,
+        stage.recipe.batch_size,
+        stage.recipe.precision,
+        stage.score,
+        stage.start,
+        stage.sparsity,
+        stage.parent,
+        stage.root,
+        stage.epochs,
+        stage.model_dump_json(),
+    )
+
+
+def _states(connection: duckdb.DuckDBPyConnection, events: Sequence[Changed]) -> None:
+    columns = ", ".join(field.name for field in fields(StageState))
+    fingerprints = list({event.fingerprint for event in events})
+    known = connection.execute(
+        f"SELECT {columns} FROM states WHERE fingerprint IN (SELECT unnest(?::VARCHAR[]))", [fingerprints]
+    ).fetchall()
+    states = {str(row[0]): StageState(*row) for row in known}
+    for event in events:
+        before = states.get(event.fingerprint)
+        states[event.fingerprint] = told(event) if before is None else merge(before, told(event))
+    rows = [tuple(getattr(state, field.name) for field in fields(StageState)) for state in states.values()]
+    _insert(connection, "states", rows, "REPLACE")
+
+
+def _epochs(connection: duckdb.DuckDBPyConnection, events: Sequence[Measured]) -> None:
+    rows: dict[tuple[str, int], Row] = {}
+    for event in events:
+        for epoch in event.rows:
+            rows.setdefault((event.fingerprint, epoch.epoch), _epoch(event.fingerprint, epoch))
+    _insert(connection, "epochs", rows.values())
+
+
+def _epoch(fingerprint: str, epoch: Epoch) -> Row:
+    return (fingerprint, *EPOCH_COLUMNS(epoch))
+
+
+def _results(connection: duckdb.DuckDBPyConnection, events: Sequence[Finished]) -> None:
+    found = {event.result.fingerprint: event for event in reversed(events)}
+    known = connection.execute(
+        "SELECT fingerprint FROM results WHERE fingerprint IN (SELECT unnest(?::VARCHAR[]))", [list(found)]
+    ).fetchall()
+    new = [event for fingerprint, event in found.items() if (fingerprint,) not in known]
+    results = [_result(event) for event in new]
+    epochs = [_epoch(event.result.fingerprint, epoch) for event in new for epoch in event.result.epochs]
+    residuals = [
+        (event.result.fingerprint, number, residual)
+        for event in new
+        for number, residual in enumerate(event.result.residuals, start=1)
+    ]
+    supports = [
+        (event.result.fingerprint, *astuple(event.result.support)) for event in new if event.result.support is not None
+    ]
+    retention = [(event.result.fingerprint, *astuple(row)) for event in new for row in event.result.retention]
+    _insert(connection, "results", results)
+    # Epochs told while the stage ran are those of the result, unless it was interrupted on a device whose numbers
+    # vary from run to run; then the result is what the stage's weights belong to.
+    _insert(connection, "epochs", epochs, "REPLACE")
+    _insert(connection, "residuals", residuals, None)
+    _insert(connection, "supports", supports, None)
+    _insert(connection, "retention", retention, None)
+    _overlaps(connection, new)
+
+
+def _completed(connection: duckdb.DuckDBPyConnection, events: Sequence[Completed]) -> None:
+    """Fill in what recorded results lack; what they have stays, and so does what no result of theirs can hold."""
+    if not events:
+        return
+    masks = [(event.fingerprint, event.mask) for event in events]
+    counts = [
+        (event.fingerprint, level.pair, *row)
+        for event in events
+        for level in event.levels
+        for row in zip(level.layers, level.ps, level.expected, strict=True)
+    ]
+    connection.register("incoming", _table(("fingerprint", "mask"), masks))
+    connection.execute(
+        "UPDATE results SET mask = incoming.mask FROM incoming JOIN stages USING (fingerprint) WHERE "
+        "results.fingerprint = incoming.fingerprint AND results.mask IS NULL AND diverged IS NULL AND kind = 'retrain'"
+    )
+    connection.register("incoming", _table(("fingerprint", "pair", "layer", "p", "expected"), counts))
+    connection.execute(
+        "UPDATE overlap_counts AS count SET expected = incoming.expected FROM incoming WHERE "
+        "count.fingerprint = incoming.fingerprint AND count.pair = incoming.pair AND count.layer = incoming.layer "
+        'AND count.p = incoming.p AND count.expected IS NULL AND incoming.expected <= count."top"'
+    )
+    connection.unregister("incoming")
+
+
+def _table(names: Sequence[str], rows: Sequence[Row]) -> pa.Table:
+    types = {"p": pa.float64(), "expected": pa.float64()}
+    columns = {
+        name: pa.array([row[place] for row in rows], types.get(name, pa.string())) for place, name in enumerate(names)
+    }
+    return pa.table(columns)
+
+
+def _result(event: Finished) -> Row:
+    result = event.result
+    scores: Row = (None,) * 5
+    if result.diverged is None:
+        final, best = result.final, result.best
+        scores = (final.test_accuracy, final.test_loss, best.test_accuracy, best.test_loss, best.epoch)
+    return (
+        result.fingerprint,
+        result.sparsity if result.diverged is None else None,
+        result.seconds,
+        result.device,
+        json.dumps(result.versions),
+        len(result.epochs),
+        *scores,
+        result.diverged,
+        result.mask,
+    )
+
+
+def _overlaps(connection: duckdb.DuckDBPyConnection, events: Sequence[Finished]) -> None:
+    columns: dict[str, list[Any]] = {name: [] for name in _columns(connection, "overlap_counts")}
+    for event in events:
+        for overlap in event.overlaps:
+            if not overlap["counts"]:
+                continue
+            layers, ps, intersections, tops, sizes, *expected = overlap["counts"]
+            place = {layer: position for position, layer in enumerate(dict.fromkeys(layers))}
+            columns["fingerprint"] += [event.result.fingerprint] * len(layers)
+            columns["pair"] += [overlap["pair"]] * len(layers)
+            columns["layer"] += layers
+            columns["position"] += [place[layer] for layer in layers]
+            columns["p"] += ps
+            columns["intersection"] += intersections
+            columns["top"] += tops
+            columns["size"] += sizes
+            columns["expected"] += expected[0] if expected else [None] * len(layers)
+    _write(connection, "overlap_counts", columns, None)
+
+
+def _insert(
+    connection: duckdb.DuckDBPyConnection, table: str, rows: Iterable[Row], conflict: str | None = "IGNORE"
+) -> None:
+    names = _columns(connection, table)
+    listed = list(rows)
+    _write(connection, table, {name: [row[i] for row in listed] for i, name in enumerate(names)}, conflict)
+
+
+def _write(
+    connection: duckdb.DuckDBPyConnection, table: str, columns: Mapping[str, list[Any]], conflict: str | None
+) -> None:
+    """Insert columns of values; conflict: IGNORE or REPLACE rows of equal key, None for a table without one."""
+    names = list(columns)
+    if not columns[names[0]]:
+        return
+    # One Arrow table for all rows: a statement per row is some hundred times slower.
+    connection.register("incoming", pa.table(dict(columns)))
+    verb = "INSERT" if conflict is None else f"INSERT OR {conflict}"
+    quoted = ", ".join(f'"{name}"' for name in names)
+    connection.execute(f"{verb} INTO {table} ({quoted}) SELECT {quoted} FROM incoming")
+    connection.unregister("incoming")
+
+
+def _columns(connection: duckdb.DuckDBPyConnection, table: str) -> list[str]:
+    rows = connection.execute(
+        "SELECT column_name FROM duckdb_columns() WHERE table_name = ? ORDER BY column_index", [table]
+    ).fetchall()
+    return [str(row[0]) for row in rows]

@@ -1,0 +1,1 @@
+"""Datasets by name, read from their files."""

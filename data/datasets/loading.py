@@ -1,0 +1,165 @@
+"""Loading datasets: from their files, from what was kept of them, or from the artifact store."""
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import torch
+from filelock import FileLock
+from torch import Tensor
+
+from data.artifacts.store import Artifacts
+from data.datasets import cache, folder
+from data.datasets.registry import FOLDER, identity, is_bundled, kept_file, kept_in, listing, reader
+from data.datasets.source import DatasetError, Progress, silent
+from engine.dataset import Dataset
+from engine.study.plan import Images
+
+
+def load(name: str, home: Path, progress: Progress | None = None) -> Dataset:
+    """Return a dataset, downloaded or read from its files the first time and kept as one tensor file below home.
+
+    name, home: as for `identity`. progress: called with a text, how much is done, and how much there is.
+    DatasetError as for `identity`, and where a download fails or an image cannot be read.
+    """
+    return _load(name, identity(name, home), home, progress or silent)
+
+
+def load_images(
+    images: Images, home: Path, progress: Progress | None = None, store: Artifacts | None = None
+) -> Dataset:
+    """Return the images that a stage trains and tests on.
+
+    store: gives what is not to be had here, where `share` has put it. DatasetError as for `load`, where the content is
+    neither here nor there what the study was launched with, and for a limit above what there is. Limits take the first
+    images of each class, the same number of each as far as they reach.
+    """
+    dataset = _own_or_shared(images, home, progress or silent, store)
+    train = _first(dataset.train_labels, images.train, len(dataset.classes), f"train_images of {images.name}")
+    test = _first(dataset.test_labels, images.test, len(dataset.classes), f"test_images of {images.name}")
+    if train is not None:
+        dataset = replace(dataset, train_images=dataset.train_images[train], train_labels=dataset.train_labels[train])
+    if test is not None:
+        dataset = replace(dataset, test_images=dataset.test_images[test], test_labels=dataset.test_labels[test])
+    return dataset
+
+
+def share(images: Images, home: Path, store: Artifacts, progress: Progress | None = None) -> None:
+    """Keep a dataset in the artifact store, once, unless every host that reads the store can make it itself.
+
+    A store that is a folder gets none: its workers run here, or where this machine's folders are mounted. Raises
+    DatasetError as `load_images`, ArtifactError where the store refuses it.
+    """
+    if store.is_folder or is_bundled(images.name) or store.has_dataset(images.identity):
+        return
+    tell = progress or silent
+    path = kept_file(images.name, images.identity, home)
+    if not path.exists() or not cache.is_marked(path, images.identity):
+        tell(f"reading {images.name}", 0, 0)
+        dataset = cache.find(path) or _own(images, home, silent)
+        cache.keep(dataset, images.identity, path)
+    size = path.stat().st_size
+    tell(f"copying {images.name} to the artifact store, for workers on other hosts", 0, size)
+    store.save_dataset(images.identity, path)
+
+
+def _own_or_shared(images: Images, home: Path, progress: Progress, store: Artifacts | None) -> Dataset:
+    if store is None or store.is_folder or is_bundled(images.name):
+        return _own(images, home, progress)
+    ways = (_own, partial(_shared, store))
+    # What would have to be downloaded is taken from the store first: not every host reaches the internet.
+    first, second = ways if images.name.startswith(FOLDER) else ways[::-1]
+    try:
+        return first(images, home, progress)
+    except DatasetError as error:
+        reason = error
+    try:
+        return second(images, home, progress)
+    except DatasetError as error:
+        raise DatasetError(f"{reason}; and {error}") from error
+
+
+def _own(images: Images, home: Path, progress: Progress) -> Dataset:
+    found = identity(images.name, home)
+    if found != images.identity:
+        raise DatasetError(
+            f"{images.name} holds other images than when the study was launched, or other code reads them (content "
+            f"{found}, then {images.identity}); put the old ones back, or launch the study anew"
+        )
+    return _load(images.name, found, home, progress)
+
+
+def _shared(store: Artifacts, images: Images, home: Path, progress: Progress) -> Dataset:
+    """Return a dataset from the artifact store, kept below home from then on."""
+    path = kept_file(images.name, images.identity, home)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):
+        known = cache.find(path)
+        if known is not None:
+            return known
+        progress(f"fetching {images.name} from the artifact store", 0, 0)
+        aside = path.with_suffix(".part")
+        try:
+            if not store.load_dataset(images.identity, aside):
+                raise DatasetError(
+                    f"{store.url} holds no copy of {images.name} ({images.identity}); launch the study again from a "
+                    "host that has these images, which puts one there"
+                )
+            try:
+                dataset = cache.checked(aside, images.identity)
+            except DatasetError as error:
+                raise DatasetError(
+                    f"the copy of {images.name} at {store.url}/datasets/{images.identity}.safetensors is not to be "
+                    f"trusted: {error}; remove it, and launch the study again from a host that has the images"
+                ) from error
+            aside.replace(path)
+            return dataset
+        finally:
+            aside.unlink(missing_ok=True)
+
+
+def _load(name: str, content: str, home: Path, progress: Progress) -> Dataset:
+    path = kept_file(name, content, home)
+    dataset = cache.find(path)
+    if dataset is not None:
+        return dataset
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Several workers may want the same dataset first; one reads it, and the others wait.
+    with FileLock(path.with_suffix(".lock")):
+        dataset = cache.find(path)
+        if dataset is None:
+            dataset = _read(name, content, home, progress)
+            cache.keep(dataset, content, path)
+    return dataset
+
+
+def _read(name: str, content: str, home: Path, progress: Progress) -> Dataset:
+    if not name.startswith(FOLDER):
+        return reader(name, content)(kept_in(home), progress)
+    files = listing(name)
+    dataset = folder.read(files, progress)
+    if listing(name).digest != files.digest:
+        raise DatasetError(f"{files.root} was changed while it was read; try again when it stays as it is")
+    return dataset
+
+
+def _first(labels: Tensor, limit: int | None, classes: int, what: str) -> Tensor | None:
+    """Return the positions of the first `limit` images, spread evenly over the classes; None for all."""
+    if limit is None or limit == len(labels):
+        return None
+    if limit > len(labels):
+        raise DatasetError(f"{what} is {limit}; allowed: 1 to {len(labels)}, which is all there are")
+    places = [torch.nonzero(labels == label).flatten() for label in range(classes)]
+    quota = _spread(limit, [len(place) for place in places])
+    return torch.cat([place[:count] for place, count in zip(places, quota, strict=True)]).sort().values
+
+
+def _spread(limit: int, sizes: list[int]) -> list[int]:
+    """Share a limit out over classes of those sizes, evenly; what a small class cannot take goes to the others."""
+    quota = [0] * len(sizes)
+    while (left := limit - sum(quota)) > 0:
+        open_classes = [i for i, size in enumerate(sizes) if quota[i] < size]
+        share, extra = divmod(left, len(open_classes))
+        for order, i in enumerate(open_classes):
+            quota[i] = min(sizes[i], quota[i] + share + (order < extra))
+    return quota

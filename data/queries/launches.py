@@ -1,0 +1,124 @@
+"""Launched studies, read back from their rows as they were told when they began, and how their stages stand."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from data.database import deletion
+from data.database.database import Database
+from data.queries.studies import UnknownStudy
+from engine.study.plan import Role, Stage
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a stage stands: attempt is 0 before the first; told says whether an event was ever recorded of it."""
+
+    stage: Stage
+    state: str
+    attempt: int
+    error: str
+    told: bool
+
+
+@dataclass(frozen=True)
+class Launch:
+    """A study as its launch was told, and its stages by fingerprint, parents first; cancelled_at is UTC."""
+
+    study_id: str
+    body: dict[str, Any]
+    stages: dict[str, Standing]
+    cancelled_at: datetime | None
+
+
+def study_ids(store: Database) -> list[str]:
+    """Return the ids of all studies, the earliest first."""
+    with store.reading() as connection:
+        rows = connection.execute("SELECT study_id FROM studies ORDER BY created_at, study_id").fetchall()
+    return [str(row[0]) for row in rows]
+
+
+def deleted(store: Database) -> set[str]:
+    """Return the ids of all studies that were deleted."""
+    with store.reading() as connection:
+        return deletion.deleted(connection)
+
+
+def newest_event(store: Database) -> str:
+    """Return the id of the latest event that changed a stage's state, "0-0" where none did."""
+    with store.reading() as connection:
+        row = connection.execute("SELECT max(revision) FROM states").fetchone()
+    parts = str(row[0] if row and row[0] else "0-0").split("-")
+    return "-".join(str(int(part)) for part in parts)
+
+
+def members(store: Database, study_id: str) -> list[str]:
+    """Return the fingerprints of a study's stages, none for one that is not recorded."""
+    return _fingerprints(store, "study_id = ?", study_id)
+
+
+def all_members(store: Database, but: str = "") -> set[str]:
+    """Return the fingerprints of the stages of all studies, but for one."""
+    return set(_fingerprints(store, "study_id <> ?", but))
+
+
+def all_datasets(store: Database) -> set[str]:
+    """Return the identities of the images that the stages of all studies train on."""
+    with store.reading() as connection:
+        rows = connection.execute(
+            "SELECT DISTINCT identity FROM stages JOIN study_stages USING (fingerprint)"
+        ).fetchall()
+    return {str(row[0]) for row in rows}
+
+
+def _fingerprints(store: Database, where: str, study_id: str) -> list[str]:
+    with store.reading() as connection:
+        rows = connection.execute(f"SELECT DISTINCT fingerprint FROM study_stages WHERE {where}", [study_id]).fetchall()
+    return [str(row[0]) for row in rows]
+
+
+def read(store: Database, study_id: str) -> Launch:
+    """Return a study as it was launched, and how it stands; UnknownStudy where it is not recorded."""
+    with store.reading() as connection:
+        study = connection.execute(
+            "SELECT name, toml, created_at, cancelled_at FROM studies LEFT JOIN cancellations USING (study_id) "
+            "WHERE study_id = ?",
+            [study_id],
+        ).fetchone()
+        if study is None:
+            raise UnknownStudy(f"no study {study_id!r}; python -m tasks status lists them")
+        parts = connection.execute(
+            "SELECT fingerprint, dataset, reused, spec, state, attempt, error FROM study_stages "
+            "JOIN stages USING (fingerprint) LEFT JOIN states USING (fingerprint) WHERE study_id = ? ORDER BY position",
+            [study_id],
+        ).fetchall()
+        columns = ", ".join(Role.__dataclass_fields__)
+        roles = connection.execute(
+            f"SELECT {columns} FROM roles WHERE study_id = ? ORDER BY position", [study_id]
+        ).fetchall()
+    name, toml, created_at, cancelled_at = study
+    stages: dict[str, Standing] = {}
+    for fingerprint, dataset, reused, spec, state, attempt, error in parts:
+        values = json.loads(spec)
+        # The stage was written down as the first study called its images; this one has its own name for them.
+        values["images"]["name"] = dataset
+        state = state or ("done" if reused else "waiting")
+        stages[str(fingerprint)] = Standing(
+            Stage.model_validate(values), state, int(attempt or 0), error or "", attempt is not None
+        )
+    body = {
+        "study_id": study_id,
+        "name": name,
+        "toml": toml,
+        "at": created_at.replace(tzinfo=UTC).isoformat(),
+        "stages": _specs((fingerprint, standing.stage) for fingerprint, standing in stages.items()),
+        "roles": [dict(zip(Role.__dataclass_fields__, role, strict=True)) for role in roles],
+        "reused": [str(part[0]) for part in parts if part[2]],
+    }
+    return Launch(study_id, body, stages, None if cancelled_at is None else cancelled_at.replace(tzinfo=UTC))
+
+
+def _specs(stages: Iterable[tuple[str, Stage]]) -> list[dict[str, Any]]:
+    return [{**stage.model_dump(mode="json"), "fingerprint": fingerprint} for fingerprint, stage in stages]

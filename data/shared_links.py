@@ -1,0 +1,136 @@
+"""Links that let someone without an account read one study, or one saved view, and nothing else."""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import pandas as pd
+
+from data.database.database import Database
+from data.database.frames import frame
+from data.queries.studies import UnknownStudy
+
+LONGEST_NOTE = 200
+# A page that is open asks every other second; its last use need not be known to the second.
+TOUCH_EVERY = timedelta(minutes=1)
+
+
+class ShareError(ValueError):
+    """A link that cannot be made as asked, or is not there."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """A link that works now: state is that of a shared view, None where a study is shared; times are UTC."""
+
+    share_id: str
+    study_ids: tuple[str, ...]
+    state: str | None
+    note: str
+    created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None
+
+
+def create(
+    store: Database,
+    study_ids: Sequence[str],
+    state: str | None = None,
+    note: str = "",
+    expires_at: datetime | None = None,
+) -> tuple[Share, str]:
+    """Make a link and return it with its token, which is told this once and never kept.
+
+    expires_at: UTC, with its zone; None for never. Raises ShareError for no study, a note too long, or an end that has
+    passed, and UnknownStudy for a study that is not recorded.
+    """
+    note, now = " ".join(note.split()), datetime.now(UTC)
+    if not study_ids:
+        raise ShareError("a link needs a study to show; give one")
+    if len(note) > LONGEST_NOTE:
+        raise ShareError(f"a note has at most {LONGEST_NOTE} characters, given {len(note)}")
+    if expires_at is not None and expires_at <= now:
+        raise ShareError(f"the link would have ended at {expires_at:%Y-%m-%d %H:%M} UTC; give a time to come, or none")
+    token, share_id = secrets.token_urlsafe(32), secrets.token_hex(4)
+    with store.writing() as connection:
+        known = {row[0] for row in connection.execute("SELECT study_id FROM studies").fetchall()}
+        if lost := [study_id for study_id in study_ids if study_id not in known]:
+            raise UnknownStudy(f"no study {lost[0]!r}; python -m tasks status lists them")
+        values = [share_id, _hash(token), list(study_ids), state, note, _naive(now), _naive(expires_at)]
+        connection.execute(
+            "INSERT INTO shares (share_id, token_hash, study_ids, state, note, created_at, expires_at) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+            values,
+        )
+    return Share(share_id, tuple(study_ids), state, note, now, expires_at, None), token
+
+
+def find(store: Database, token: str) -> Share | None:
+    """Return the link of a token; None for one that never was, has ended or was revoked: a reader learns no more."""
+    hashed, now = _hash(token), datetime.now(UTC)
+    with store.reading() as connection:
+        rows = connection.execute(
+            "SELECT token_hash, share_id, study_ids, state, note, created_at, expires_at, last_used_at FROM shares "
+            "WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?)",
+            [_naive(now)],
+        ).fetchall()
+    for kept, share_id, study_ids, state, note, *times in rows:
+        if hmac.compare_digest(kept, hashed):
+            created_at, expires_at, last_used_at = (None if at is None else at.replace(tzinfo=UTC) for at in times)
+            assert created_at is not None
+            return Share(share_id, tuple(study_ids), state, note, created_at, expires_at, last_used_at)
+    return None
+
+
+def shares(store: Database, study_id: str | None = None) -> pd.DataFrame:
+    """Return all links, or those that show a study, the latest first.
+
+    Columns: share_id, study_ids (list), state, note, created_at, expires_at, last_used_at, revoked_at, works (bool).
+    """
+    query = """
+        SELECT * EXCLUDE (token_hash), revoked_at IS NULL AND coalesce(expires_at > $1, true) AS works
+        FROM shares WHERE $2 IS NULL OR list_contains(study_ids, $2) ORDER BY created_at DESC, share_id
+    """
+    with store.reading() as connection:
+        return frame(connection, query, _naive(datetime.now(UTC)), study_id)
+
+
+def revoke(store: Database, share_id: str) -> None:
+    """End a link at once; ShareError where there is none of that id."""
+    with store.writing() as connection:
+        ended = connection.execute(
+            "UPDATE shares SET revoked_at = coalesce(revoked_at, ?) WHERE share_id = ? RETURNING 1",
+            [_naive(datetime.now(UTC)), share_id],
+        ).fetchall()
+    if not ended:
+        raise ShareError(f"no link {share_id!r}; python -m tasks share --list shows those there are")
+
+
+def touch(store: Database, share: Share) -> bool:
+    """Note that a link is in use, at most once in a while, and return whether that was written."""
+    now = datetime.now(UTC)
+    if share.last_used_at is not None and now - share.last_used_at < TOUCH_EVERY:
+        return False
+    with store.writing() as connection:
+        connection.execute("UPDATE shares SET last_used_at = ? WHERE share_id = ?", [_naive(now), share.share_id])
+    return True
+
+
+def _hash(token: str) -> str:
+    # 256 random bits cannot be guessed however fast the hash is; a slow one would only serve floods.
+    return hashlib.sha256(token.encode(errors="replace")).hexdigest()
+
+
+def _naive(at: datetime | None) -> datetime | None:
+    return None if at is None else at.astimezone(UTC).replace(tzinfo=None)
+
+
+LOCAL = "http://localhost:8501"
+
+
+def link(base: str | None, token: str) -> str:
+    """Return the address that opens what a token shares; base: that of the dashboard, None for this machine's own."""
+    return f"{(base or LOCAL).rstrip('/')}/shared?share={token}"

@@ -1,0 +1,118 @@
+import multiprocessing
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from data.database.database import Database, DatabaseError
+from data.database.events import Event, EventError
+from data.queries import studies
+from tests.data.made_results import STUDY_ID, Stream, contents, made_plan, made_results, whole_study
+
+
+def test_a_study_recorded_event_by_event_equals_one_recorded_at_once(tmp_path: Path) -> None:
+    events = whole_study(Stream(), made_plan(seeds=[0], learning_rates=[0.1], pruners=["oneshot"], sparsities=[0.5]))
+    one, other = Database(tmp_path / "one.duckdb"), Database(tmp_path / "other.duckdb")
+    assert one.record(events) == len(events)
+    for event in events:
+        other.record([event])
+    assert contents(one.path) == contents(other.path)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_events_may_come_twice_and_in_any_order(tmp_path: Path, seed: int) -> None:
+    events = whole_study(Stream(), made_plan())
+    plain, shaken = Database(tmp_path / "plain.duckdb"), Database(tmp_path / "shaken.duckdb")
+    plain.record(events)
+    draw = random.Random(seed)
+    mixed = [*events, *draw.sample(events, len(events) // 2)]
+    draw.shuffle(mixed)
+    while mixed:
+        count = draw.randint(1, 40)
+        shaken.record(mixed[:count])
+        del mixed[:count]
+    for name, rows in contents(plain.path).items():
+        assert len(rows) == len(contents(shaken.path)[name]), name
+    assert studies.accuracy(plain, STUDY_ID).equals(studies.accuracy(shaken, STUDY_ID))
+    assert list(studies.stages(shaken, STUDY_ID)["state"].unique()) == ["done"]
+
+
+def test_one_bad_event_is_named_and_nothing_of_its_batch_is_written(store: Database) -> None:
+    stream, made = Stream(), made_plan()
+    bad = stream.event("stage", fingerprint="../../etc", state="done", attempt=1, at="2026-01-01T00:00:00+00:00")
+    with pytest.raises(EventError, match="fingerprint") as caught:
+        store.record([stream.launched(made), bad])
+    assert caught.value.event is bad
+    assert studies.studies(store).empty
+    for event in (Event("1-0", "gossip", {}), Event("x", "stage", {}), stream.event("result", fingerprint="a" * 32)):
+        with pytest.raises(EventError):
+            store.record([event])
+
+
+def test_a_store_of_a_newer_version_is_refused_and_left_alone(store: Database) -> None:
+    store.ensure()
+    with duckdb.connect(str(store.path)) as connection:
+        connection.execute("UPDATE meta SET value = '999' WHERE key = 'version'")
+    before = store.path.read_bytes()
+    with pytest.raises(DatabaseError, match=r"has version 999, this Ticketscope knows versions up to \d+; update"):
+        studies.studies(Database(store.path))
+    assert store.path.read_bytes() == before
+
+
+def test_a_file_that_is_not_ours_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "other.duckdb"
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("CREATE TABLE recipes (title VARCHAR)")
+    with pytest.raises(DatabaseError, match="recipes"):
+        Database(path).ensure()
+    path.write_bytes(b"no database at all")
+    with pytest.raises(DatabaseError, match="cannot open the database"):
+        Database(path).ensure()
+
+
+def write_without_end(path: Path) -> None:
+    store, stream, made = Database(path), Stream(), made_plan()
+    store.record([stream.launched(made)])
+    results = list(made_results(made).values())
+    while True:
+        for result in results:
+            store.record(stream.life(result))
+
+
+def read_without_end(path: Path, errors) -> None:
+    store = Database(path)
+    while True:
+        try:
+            studies.studies(store)
+        except Exception as error:
+            errors.put(repr(error))
+
+
+@pytest.mark.faults
+def test_a_writer_killed_at_any_moment_leaves_a_database_that_goes_on(tmp_path: Path) -> None:
+    path, context = tmp_path / "store.duckdb", multiprocessing.get_context("spawn")
+    Database(path).ensure()
+    errors = context.Queue()
+    reader = context.Process(target=read_without_end, args=(path, errors), daemon=True)
+    reader.start()
+    draw = random.Random(0)
+    for _ in range(4):
+        writer = context.Process(target=write_without_end, args=(path,), daemon=True)
+        writer.start()
+        deadline = time.monotonic() + 60
+        while not len(studies.studies(Database(path))) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(draw.uniform(0.1, 0.6))
+        os.kill(writer.pid, signal.SIGKILL)
+        writer.join()
+        assert len(studies.stages(Database(path), STUDY_ID)) == len(made_plan().stages)
+    assert reader.is_alive()
+    os.kill(reader.pid, signal.SIGKILL)
+    reader.join()
+    assert errors.empty()
+    Database(path).record(whole_study(Stream(), made_plan()))
+    assert studies.study(Database(path), STUDY_ID).state == "done"

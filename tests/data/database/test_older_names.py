@@ -1,0 +1,150 @@
+"""ADMM of before rho could grow: its results go on counting, as ADMM with constant rho."""
+
+import json
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from data import saved_views
+from data.database.database import Database
+from data.database.events import Event, Launched, parse
+from data.parquet import tables_from_store
+from data.queries import evidence, figures, launches, studies
+from engine.study.plan import Plan, plan
+from engine.study.spec import parse_study, to_toml
+from tests.data.made_results import STUDY_ID, Stream, copy_into, made_plan, whole_study
+
+SCHEMA = Path(__file__).parent / "schemas" / "003.sql"
+PARTS = [{"pruners": ["admm_constant"], "seeds": [0]}, {"pruners": ["oneshot"]}]
+MADE = made_plan(
+    pruners=["oneshot", "admm_constant"],
+    starts=["finetune", "reinit"],
+    admm={"rho": 0.05, "rounds": 4},
+    note='of "admm",\n    "admm",\n',
+    parts=PARTS,
+)
+
+
+def older(toml: str) -> str:
+    return toml.replace('    "admm_constant",\n', '    "admm",\n')
+
+
+def older_spec(spec: str) -> str:
+    """Return a stage's JSON as it was before rho could grow."""
+    values = json.loads(spec)
+    del values["rho_grows"]
+    if values["admm"] is not None:
+        del values["admm"]["rho_start"], values["admm"]["rho_end"]
+    return json.dumps(values, separators=(",", ":"))
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Database:
+    """A database of version 3, as the Ticketscope of that time left it after a study under ADMM."""
+    new, path = Database(tmp_path / "new" / "ticketscope.duckdb"), tmp_path / "old" / "ticketscope.duckdb"
+    new.record(whole_study(Stream(), MADE))
+    path.parent.mkdir()
+    with duckdb.connect(str(path)) as connection:
+        connection.execute(SCHEMA.read_text())
+        connection.execute(f"ATTACH '{new.path}' AS new (READ_ONLY)")
+        connection.execute("DELETE FROM meta WHERE key <> 'version'")
+        copy_into(connection, "new")
+        connection.create_function("older", older, ["VARCHAR"], "VARCHAR")
+        connection.create_function("older_spec", older_spec, ["VARCHAR"], "VARCHAR")
+        connection.execute("UPDATE roles SET pruner = 'admm' WHERE pruner = 'admm_constant'")
+        connection.execute("UPDATE studies SET pruners = ['oneshot', 'admm'], toml = older(toml)")
+        connection.execute("UPDATE stages SET spec = older_spec(spec)")
+        connection.execute(
+            "INSERT INTO views VALUES ('v1', 'one', 's=0123ab&v=sweep&pr=oneshot~admm&q=admm', now()::TIMESTAMP), "
+            "('v2', 'other', 's=0123ab&pr=oneshot&d=folder%3A%2Fadmm', now()::TIMESTAMP)"
+        )
+        connection.execute(
+            "INSERT INTO shares (share_id, token_hash, study_ids, state, note, created_at) VALUES "
+            "('a', 'x', ['0123abcd'], 'pr=admm', '', now()::TIMESTAMP), "
+            "('b', 'y', ['0123abcd'], NULL, '', now()::TIMESTAMP)"
+        )
+        [(written,)] = connection.execute("SELECT toml FROM studies").fetchall()
+        assert '    "admm",\n' in written
+        assert "admm_constant" not in written
+    return Database(path)
+
+
+def test_its_points_are_of_the_other_pruner(old: Database) -> None:
+    points = studies.accuracy(old, STUDY_ID)
+    assert set(points["pruner"].dropna()) == {"oneshot", "admm_constant"}
+    assert set(zip(points["fingerprint"], points["pruner"], strict=True)) >= {
+        (role.fingerprint, "admm_constant") for role in MADE.roles if role.pruner == "admm_constant"
+    }
+    assert points["support_moved"].isna().all()
+    assert set(studies.residuals(old, STUDY_ID)["pruner"]) == {"admm_constant"}
+    stages = studies.stages(old, STUDY_ID)
+    assert set(stages[stages["kind"] == "admm"]["pruners"]) == {"admm_constant"}
+    supports = studies.supports(old, STUDY_ID)
+    assert len(supports) == sum(stage.kind == "admm" for stage in MADE.stages.values())
+    assert supports[["moved", "accuracy", "oneshot_accuracy"]].isna().all(axis=None)
+    assert (supports["residual"] == 0.25).all()
+    assert all(point.moved is None for point in evidence.evidence(old, STUDY_ID)[0])
+    assert "admm" not in tables_from_store(old, STUDY_ID)["accuracy"]["pruner"].to_pylist()
+
+
+def test_its_study_reads_and_a_copy_of_it_is_the_same_work(old: Database) -> None:
+    record = studies.study(old, STUDY_ID)
+    assert record.study == MADE.study
+    # As somebody would launch it today.
+    copied = plan(parse_study(record.study.model_dump()), {"digits": "content of digits"})
+    assert copied.stages.keys() == MADE.stages.keys()
+    assert studies.studies(old)["pruners"][0] == ["oneshot", "admm_constant"]
+    assert len(figures.accuracy(old, copied.roles)) == len(MADE.roles)
+
+
+def test_put_back_into_the_queue_it_stays_the_same_work(old: Database) -> None:
+    launch = launches.read(old, STUDY_ID)
+    assert {f: standing.stage.fingerprint for f, standing in launch.stages.items()} == {f: f for f in MADE.stages}
+    assert {role["pruner"] for role in launch.body["roles"]} == {None, "oneshot", "admm_constant"}
+
+
+def test_views_and_links_show_what_they_showed(old: Database) -> None:
+    states = {str(row["name"]): row["state"] for _, row in saved_views.list(old).iterrows()}
+    assert states == {
+        "one": "s=0123ab&v=sweep&pr=oneshot~admm_constant&q=admm_constant",
+        "other": "s=0123ab&pr=oneshot&d=folder%3A%2Fadmm",
+    }
+    with old.reading() as connection:
+        found = connection.execute("SELECT state FROM shares ORDER BY share_id").fetchall()
+    assert found == [("pr=admm_constant",), (None,)]
+
+
+def as_launched_before(event: Event) -> Event:
+    """Return the event of a launch as the Ticketscope of before sent it, and as its Redis still holds it."""
+    body = dict(event.body)
+    body["toml"] = older(body["toml"])
+    body["roles"] = [{**r, "pruner": "admm" if r["pruner"] == "admm_constant" else r["pruner"]} for r in body["roles"]]
+    body["stages"] = [json.loads(older_spec(json.dumps(stage))) for stage in body["stages"]]
+    return Event(event.id, event.kind, body)
+
+
+def test_a_launch_of_before_that_is_recorded_today_is_of_the_other_pruner(store: Database) -> None:
+    stream = Stream()
+    parsed = parse(as_launched_before(stream.launched(MADE)))
+    assert isinstance(parsed, Launched)
+    assert parsed.roles == MADE.roles
+    assert parsed.toml == to_toml(MADE.study)
+    # Again, as a retry and `rebuild` do.
+    store.record([as_launched_before(stream.launched(MADE)), as_launched_before(stream.launched(MADE))])
+    assert studies.study(store, STUDY_ID).study == MADE.study
+
+
+def test_a_rho_that_nothing_used_keeps_no_launch_of_before_from_being_recorded(store: Database) -> None:
+    event = Stream().launched(made_plan(pruners=["oneshot"]))
+    body = {**event.body, "toml": f"{event.body['toml']}rho = 0.05\n"}
+    assert body["toml"].rstrip().partition("[admm]")[2]
+    store.record([Event(event.id, event.kind, body)])
+    assert studies.study(store, STUDY_ID).study.admm.rho == 0.05
+
+
+def test_a_launch_of_today_is_recorded_as_it_is() -> None:
+    made: Plan = made_plan(pruners=["admm", "admm_constant"])
+    parsed = parse(Stream().launched(made))
+    assert isinstance(parsed, Launched)
+    assert (parsed.roles, parsed.toml) == (made.roles, to_toml(made.study))

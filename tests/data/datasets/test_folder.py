@@ -1,0 +1,177 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from data.datasets import registry
+from data.datasets.loading import load
+from data.datasets.registry import DatasetError, identity, shape
+
+
+def made_folder(root: Path, mode: str = "RGB", size: int = 6, classes: tuple[str, ...] = ("cat", "dog")) -> Path:
+    """Write a dataset of PNGs, 3 to train and 2 to test in each class, every image with pixels of its own."""
+    draw = np.random.default_rng(0)
+    for split, count in (("train", 3), ("test", 2)):
+        for name in classes:
+            (root / split / name).mkdir(parents=True)
+            for number in range(count):
+                pixels = draw.integers(0, 256, (size, size, 3), dtype=np.uint8)
+                Image.fromarray(pixels).convert(mode).save(root / split / name / f"{number}.png")
+    return root
+
+
+def test_images_come_as_they_are_in_sorted_order(tmp_path: Path) -> None:
+    root = made_folder(tmp_path / "set")
+    found = load(f"folder:{root}", tmp_path)
+    assert found.classes == ("cat", "dog")
+    assert found.train_images.shape == (6, 6, 6, 3)
+    assert found.train_images.dtype == torch.uint8
+    assert found.train_labels.tolist() == [0, 0, 0, 1, 1, 1]
+    assert found.test_labels.tolist() == [0, 0, 1, 1]
+    with Image.open(root / "train" / "dog" / "1.png") as image:
+        assert torch.equal(found.train_images[4], torch.from_numpy(np.array(image)))
+    with Image.open(root / "test" / "cat" / "1.png") as image:
+        assert torch.equal(found.test_images[1], torch.from_numpy(np.array(image)))
+
+
+def test_the_second_reading_needs_no_image_and_gives_the_same(tmp_path: Path) -> None:
+    root = made_folder(tmp_path / "set")
+    told: list[tuple[str, int, int]] = []
+    first = load(f"folder:{root}", tmp_path, lambda *progress: told.append(progress))
+    assert told == [(f"reading {root}", 10, 10)]
+    told.clear()
+    second = load(f"folder:{root}", tmp_path, lambda *progress: told.append(progress))
+    assert told == []
+    assert torch.equal(first.train_images, second.train_images)
+    assert torch.equal(first.test_labels, second.test_labels)
+    assert first.classes == second.classes
+
+
+def test_grey_images_keep_one_channel_unless_one_has_colour(tmp_path: Path) -> None:
+    root = made_folder(tmp_path / "set", mode="L")
+    grey = load(f"folder:{root}", tmp_path)
+    assert grey.channels == 1
+    with Image.open(root / "train" / "cat" / "0.png") as image:
+        assert torch.equal(grey.train_images[0, :, :, 0], torch.from_numpy(np.array(image)))
+    Image.new("RGB", (6, 6), (9, 8, 7)).save(root / "test" / "dog" / "1.png")
+    mixed = load(f"folder:{root}", tmp_path)
+    assert mixed.channels == 3
+    assert torch.equal(mixed.train_images, grey.train_images.expand(-1, -1, -1, 3))
+    assert mixed.test_images[-1, 0, 0].tolist() == [9, 8, 7]
+
+
+def test_the_shape_is_known_before_reading_and_agrees_after(tmp_path: Path) -> None:
+    name = f"folder:{made_folder(tmp_path / 'set')}"
+    before = shape(name, tmp_path)
+    load(name, tmp_path)
+    assert shape(name, tmp_path) == before
+    assert (before.channels, before.image_size, before.classes, before.train, before.test) == (3, 6, 2, 6, 4)
+
+
+def test_identity_is_that_of_names_and_bytes(tmp_path: Path) -> None:
+    one, same = made_folder(tmp_path / "one"), made_folder(tmp_path / "same")
+    first = identity(f"folder:{one}", tmp_path)
+    assert len(first) == 32
+    assert identity(f"folder:{same}", tmp_path) == first
+    assert identity(f"folder:{one}", tmp_path / "another home") == first
+    os.utime(one / "train" / "cat" / "0.png")
+    assert identity(f"folder:{one}", tmp_path) == first
+    (one / "train" / "cat" / "notes.txt").write_text("no image")
+    assert identity(f"folder:{one}", tmp_path) == first
+    (one / "train" / "cat" / "0.png").rename(one / "train" / "cat" / "00.png")
+    renamed = identity(f"folder:{one}", tmp_path)
+    Image.new("RGB", (6, 6)).save(one / "train" / "cat" / "1.png")
+    assert len({first, renamed, identity(f"folder:{one}", tmp_path)}) == 3
+
+
+def test_a_known_identity_reads_no_file(tmp_path: Path) -> None:
+    root = made_folder(tmp_path / "set")
+    first = identity(f"folder:{root}", tmp_path)
+    image = root / "train" / "cat" / "0.png"
+    status = image.stat()
+    # Other bytes of equal size and time: only one who reads them can tell.
+    image.write_bytes(bytes(status.st_size))
+    os.utime(image, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert identity(f"folder:{root}", tmp_path) == first
+    os.utime(image)
+    assert identity(f"folder:{root}", tmp_path) != first
+
+
+def test_a_damaged_tensor_file_says_to_remove_it(tmp_path: Path) -> None:
+    name = f"folder:{made_folder(tmp_path / 'set')}"
+    load(name, tmp_path)
+    (kept,) = (tmp_path / "datasets").glob("folder-*.safetensors")
+    kept.write_bytes(kept.read_bytes()[:-7])
+    with pytest.raises(DatasetError, match=r"safetensors is damaged .*; remove it"):
+        load(name, tmp_path)
+    kept.unlink()
+    assert len(load(name, tmp_path).train_labels) == 6
+
+
+def broken_layout(root: Path, what: str) -> None:
+    first = root / "train" / "cat" / "1.png"
+    if what == "no test":
+        (root / "test").rename(root / "validation")
+    elif what == "empty class":
+        for image in (root / "test" / "dog").iterdir():
+            image.unlink()
+    elif what == "other classes":
+        (root / "test" / "dog").rename(root / "test" / "wolf")
+    elif what == "no classes":
+        (root / "train").rename(root / "moved")
+        (root / "train").mkdir()
+    elif what == "cut":
+        first.write_bytes(first.read_bytes()[:60])
+    elif what == "no image":
+        first.write_text("hello")
+    elif what == "other size":
+        Image.new("RGB", (8, 8)).save(first)
+    elif what == "not square":
+        Image.new("RGB", (6, 8)).save(first)
+    elif what == "deep":
+        Image.fromarray(np.zeros((6, 6), dtype=np.uint16)).save(first)
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("no test", "has no folder test; a dataset is a folder with train/<class>/"),
+        ("empty class", r"test/dog holds no image; allowed: \.bmp"),
+        ("other classes", "classes in only one of train and test: dog, wolf"),
+        ("no classes", "train has no class folders"),
+        ("cut", r"cannot read the image .*cat/1\.png"),
+        ("no image", r"cannot read the image .*cat/1\.png"),
+        ("other size", r"cat/1\.png is 8 x 8, the images before it are 6 x 6; bring all images"),
+        ("not square", r"cat/1\.png is 6 x 8; only square images"),
+        ("deep", r"cat/1\.png has more than 8 bits per channel"),
+    ],
+)
+def test_a_folder_that_cannot_be_used_says_why(tmp_path: Path, what: str, message: str) -> None:
+    root = made_folder(tmp_path / "set")
+    broken_layout(root, what)
+    with pytest.raises(DatasetError, match=message):
+        load(f"folder:{root}", tmp_path)
+    assert not list((tmp_path / "datasets").glob("*.safetensors"))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("folder:", "names no folder; give a path"),
+        ("folder:  ", "names no folder; give a path"),
+        ("folder:/nowhere/at/all", "no folder at /nowhere/at/all; a dataset is a folder with"),
+    ],
+)
+def test_a_folder_that_is_not_there_says_so(tmp_path: Path, name: str, message: str) -> None:
+    for ask in (identity, load, shape):
+        with pytest.raises(DatasetError, match=message):
+            ask(name, tmp_path)
+
+
+def test_one_class_is_too_few(tmp_path: Path) -> None:
+    root = made_folder(tmp_path / "set", classes=("cat",))
+    with pytest.raises(DatasetError, match="only one class, cat; give 2 or more"):
+        identity(f"{registry.FOLDER}{root}", tmp_path)

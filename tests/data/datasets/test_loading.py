@@ -1,0 +1,146 @@
+"""Datasets that reach other hosts by the artifact store: once, whole, and only what was asked for."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from data.artifacts.store import Artifacts
+from data.datasets import cache, registry
+from data.datasets.loading import load, load_images, share
+from data.datasets.registry import DatasetError, identity
+from engine.study.plan import Images
+from tests.machine import folder_of_images
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Artifacts:
+    return Artifacts(f"memory://{tmp_path.name}/kept")
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Images:
+    """A folder's images, as a study is launched with them on a host of its own."""
+    name = f"folder:{folder_of_images(tmp_path / 'flowers')}"
+    return Images(name=name, identity=identity(name, tmp_path / "here"))
+
+
+def put(store: Artifacts, content: str, file: Path) -> None:
+    store.save_dataset(content, file)
+
+
+def test_a_host_without_the_folder_trains_on_the_same_images(store: Artifacts, images: Images, tmp_path: Path) -> None:
+    told: list[str] = []
+    share(images, tmp_path / "here", store, lambda what, done, total: told.append(what))
+    assert [text.split()[0] for text in told] == ["reading", "copying"]
+    here = load_images(images.model_copy(update={"train": 30}), tmp_path / "here", store=store)
+    (tmp_path / "flowers").rename(tmp_path / "elsewhere")
+    there = load_images(images.model_copy(update={"train": 30}), tmp_path / "there", store=store)
+    for name in cache.NAMES:
+        assert torch.equal(getattr(here, name), getattr(there, name))
+    assert here.classes == there.classes
+    # From then on it is kept there, and the store is not asked again.
+    load_images(images, tmp_path / "there", store=Artifacts("memory://nowhere"))
+    assert not list((tmp_path / "there").rglob("*.part"))
+
+
+def test_a_folder_with_other_content_is_passed_over(store: Artifacts, images: Images, tmp_path: Path) -> None:
+    share(images, tmp_path / "here", store)
+    before = load_images(images, tmp_path / "here")
+    next((tmp_path / "flowers" / "train" / "dark").iterdir()).unlink()
+    with pytest.raises(DatasetError, match="holds other images than when the study was launched"):
+        load_images(images, tmp_path / "there")
+    assert torch.equal(load_images(images, tmp_path / "there", store=store).train_images, before.train_images)
+
+
+def test_what_is_shared_once_is_not_read_or_written_again(store: Artifacts, images: Images, tmp_path: Path) -> None:
+    share(images, tmp_path / "here", store)
+    told: list[str] = []
+    share(images, tmp_path / "another home", store, lambda what, done, total: told.append(what))
+    assert told == []
+    assert not (tmp_path / "another home").exists()
+
+
+def test_nothing_is_copied_into_a_folder_or_that_every_host_has(images: Images, tmp_path: Path) -> None:
+    folder = Artifacts(str(tmp_path / "artifacts"))
+    share(images, tmp_path / "here", folder)
+    assert not (tmp_path / "artifacts").exists()
+    remote = Artifacts(f"memory://{tmp_path.name}/digits")
+    digits = Images(name="digits", identity=identity("digits", tmp_path))
+    share(digits, tmp_path / "here", remote)
+    assert not remote.has_dataset(digits.identity)
+
+
+def test_a_file_of_an_earlier_version_is_marked_before_it_is_shared(
+    store: Artifacts, images: Images, tmp_path: Path
+) -> None:
+    load(images.name, tmp_path / "here")
+    [file] = (tmp_path / "here" / "datasets").glob("*.safetensors")
+    classes = '["dark", "light"]'
+    save_file(load_file(file), file, metadata={"classes": classes})
+    assert not cache.is_marked(file, images.identity)
+    share(images, tmp_path / "here", store)
+    (tmp_path / "flowers").rename(tmp_path / "elsewhere")
+    assert load_images(images, tmp_path / "there", store=store).classes == ("dark", "light")
+
+
+def test_a_copy_that_is_damaged_or_another_is_refused(store: Artifacts, images: Images, tmp_path: Path) -> None:
+    share(images, tmp_path / "here", store)
+    (tmp_path / "flowers").rename(tmp_path / "elsewhere")
+    [file] = (tmp_path / "here" / "datasets").glob("*.safetensors")
+    whole = file.read_bytes()
+    flipped = bytearray(whole)
+    flipped[-1] ^= 1
+    other = tmp_path / "other.safetensors"
+    digits = load_images(Images(name="digits", identity=identity("digits", tmp_path)), tmp_path)
+    cache.keep(digits, "0" * 32, other)
+    unmarked = tmp_path / "unmarked.safetensors"
+    cache.keep(digits, images.identity, unmarked)
+    swapped = unmarked.read_bytes().replace(b'"content":"', b'"c0ntent":"')
+    for content, reason in (
+        (whole[:-100], "damaged"),
+        (bytes(flipped), "do not match their hash"),
+        (other.read_bytes(), "holds other images"),
+        (swapped, "do not match their hash"),
+        (b"", "damaged"),
+    ):
+        bad = tmp_path / "bad"
+        bad.write_bytes(content)
+        put(store, images.identity, bad)
+        with pytest.raises(DatasetError, match=rf"no folder at .*not to be trusted: .*{reason}.*launch"):
+            load_images(images, tmp_path / "there", store=store)
+        assert not list((tmp_path / "there" / "datasets").glob("*.safetensors"))
+
+
+def test_a_host_that_finds_the_images_nowhere_says_what_to_do(store: Artifacts, images: Images, tmp_path: Path) -> None:
+    (tmp_path / "flowers").rename(tmp_path / "elsewhere")
+    with pytest.raises(DatasetError, match=r"no folder at .*flowers.*holds no copy of folder:.*launch the study again"):
+        load_images(images, tmp_path / "there", store=store)
+
+
+def no_network(folder: Path, progress: object) -> object:
+    raise DatasetError("cannot download")
+
+
+def test_downloads_are_taken_from_the_store_where_they_are_there(
+    store: Artifacts, images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = load_images(images, tmp_path / "here")
+
+    here = f"{__name__}:no_network"
+    source = registry.Source("Far", "", "ab" * 16, registry.DATASETS["digits"].shape, here, version=1)
+    monkeypatch.setitem(registry.DATASETS, "far", source)
+    far = Images(name="far", identity="ab" * 16)
+    with pytest.raises(DatasetError, match=r"holds no copy of far .*; and cannot download"):
+        load_images(far, tmp_path / "there", store=store)
+    file = tmp_path / "far.safetensors"
+    cache.keep(made, far.identity, file)
+    put(store, far.identity, file)
+    assert torch.equal(load_images(far, tmp_path / "there", store=store).test_images, made.test_images)
+
+
+@pytest.mark.parametrize("content", ["", "../" + "0" * 29, "G" * 32])
+def test_no_path_is_made_of_what_is_no_hash(store: Artifacts, tmp_path: Path, content: str) -> None:
+    with pytest.raises(DatasetError, match="is no hash of images"):
+        load_images(Images(name="cifar10", identity=content), tmp_path, store=store)

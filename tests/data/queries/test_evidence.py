@@ -1,0 +1,79 @@
+import math
+
+import pandas as pd
+import pytest
+
+from data.database.database import Database
+from data.parquet import tables_from_results, tables_from_store
+from data.queries import comparison, figures, studies
+from data.queries.evidence import evidence, from_frames
+from data.queries.studies import UnknownStudy
+from engine.claims import evaluate
+from tests.data.made_results import STUDY_ID, Stream, made_plan, made_results, whole_study
+
+
+def frames(store: Database) -> tuple[pd.DataFrame, pd.DataFrame]:
+    store.record(whole_study(Stream(), made_plan()))
+    return studies.accuracy(store, STUDY_ID), studies.pooled_overlaps(store, STUDY_ID)
+
+
+def test_every_role_of_a_study_is_a_point(store: Database) -> None:
+    accuracy, pooled = frames(store)
+    points, overlaps = evidence(store, STUDY_ID)
+    assert len(points) == len(accuracy) == len(made_plan().roles)
+    assert len(overlaps) == len(pooled)
+    dense = [point for point in points if point.start == "dense"]
+    assert {point.pruner for point in dense} == {None}
+    # What two pruners share is one training with a point for each.
+    assert len({point.training for point in points}) < len(points)
+
+
+def test_a_study_that_is_not_recorded_is_unknown(store: Database) -> None:
+    store.ensure()
+    with pytest.raises(UnknownStudy, match="python -m tasks status"):
+        evidence(store, "gone")
+
+
+def test_rows_may_come_in_any_order_and_twice(store: Database) -> None:
+    accuracy, pooled = frames(store)
+    expected = evaluate(*from_frames(accuracy, pooled))
+    mixed = [pd.concat([frame, frame.head(7)]).sample(frac=1, random_state=3) for frame in (accuracy, pooled)]
+    points, overlaps = from_frames(*mixed)
+    assert (len(points), len(overlaps)) == (len(accuracy), len(pooled))
+    assert evaluate(points, overlaps) == expected
+
+
+def test_numbers_that_are_not_there_stay_so(store: Database) -> None:
+    accuracy, pooled = frames(store)
+    accuracy.loc[0, "test_accuracy"] = math.nan
+    pooled.loc[0, "ratio"] = math.nan
+    points, overlaps = from_frames(accuracy, pooled)
+    assert math.isnan(points[0].accuracy)
+    assert math.isnan(overlaps[0].ratio)
+
+
+def test_a_study_without_results_gives_nothing(store: Database) -> None:
+    store.record([Stream().launched(made_plan())])
+    assert evidence(store, STUDY_ID) == ([], [])
+
+
+def test_masks_of_admm_say_how_far_they_moved_whichever_way_they_are_read(store: Database) -> None:
+    made = made_plan(pruners=["oneshot", "admm"], learning_rates=[0.1], seeds=[0])
+    store.record(whole_study(Stream(), made))
+    results = made_results(made)
+    expected = {}
+    for role in made.roles:
+        parent = made.stages[role.fingerprint].parent
+        support = results[parent].support if parent else None
+        expected[role.pruner, role.sparsity, role.start] = None if support is None else support.fraction
+    assert any(moved is not None for moved in expected.values())
+    frames = (
+        studies.accuracy(store, STUDY_ID),
+        figures.accuracy(store, made.roles),
+        comparison.accuracy(store, [STUDY_ID]),
+        tables_from_results(made, results)["accuracy"].to_pandas(),
+        tables_from_store(store, STUDY_ID)["accuracy"].to_pandas(),
+    )
+    for frame in frames:
+        points, _ = from_frames(frame, studies.pooled_overlaps(store, STUDY_ID))
+        assert {(p.pruner, p.sparsity, p.start): p.moved for p in points} == expected

@@ -1,0 +1,223 @@
+"""Results of before: found, completed once and only where something is missing, and read without what they lack."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+import pytest
+
+from data import parquet
+from data.database.database import Database
+from data.database.events import EventError
+from data.queries import comparison, figures, studies
+from data.queries.evidence import evidence
+from data.queries.incomplete import incomplete
+from data.queries.revision import revision
+from engine.counts import pooled_level
+from engine.study.results import AGAINST_DENSE, PAIRS, StageResult
+from tests.data.made_results import (
+    STUDY_ID,
+    Stream,
+    completion,
+    contents,
+    copy_into,
+    diverging_results,
+    made_plan,
+    made_results,
+    of_before,
+    whole_study,
+)
+
+MADE = made_plan(pruners=["iterative", "oneshot", "random"])
+RESULTS = made_results(MADE)
+OLD = {fingerprint: of_before(result) for fingerprint, result in RESULTS.items()}
+RETRAINED = {fingerprint for fingerprint, stage in MADE.stages.items() if stage.kind == "retrain"}
+
+
+def completions(stream: Stream, results: dict[str, StageResult] = RESULTS) -> list:
+    return [stream.event("completed", **completion(results[fingerprint])) for fingerprint in sorted(RETRAINED)]
+
+
+@pytest.fixture
+def of_old(tmp_path: Path) -> Database:
+    """A file of version 3 with a study that ran then, as it was left by the Ticketscope of that time."""
+    now, then = Database(tmp_path / "now.duckdb"), tmp_path / "earlier.duckdb"
+    now.record(whole_study(Stream(), MADE, results=OLD))
+    with duckdb.connect(str(then)) as connection:
+        connection.execute((Path(__file__).parents[1] / "database" / "schemas" / "003.sql").read_text())
+        connection.execute(f"ATTACH '{now.path}' AS recent (READ_ONLY)")
+        copy_into(connection, "recent")
+    return Database(then)
+
+
+def test_a_file_of_before_opens_and_says_what_it_lacks(of_old: Database) -> None:
+    pooled = studies.pooled_overlaps(of_old, STUDY_ID)
+    assert not pooled.empty
+    assert pooled["level"].dtype == "float64"
+    assert pooled["level"].isna().all()
+    assert set(studies.accuracy(of_old, STUDY_ID)["mask"]) == {None}
+    points, overlaps = evidence(of_old, STUDY_ID)
+    assert {point.mask for point in points} == {None}
+    assert {overlap.level for overlap in overlaps} == {None}
+    assert parquet.tables_from_store(of_old, STUDY_ID)["overlap"]["expected"].null_count == len(
+        parquet.tables_from_store(of_old, STUDY_ID)["overlap"]
+    )
+    direct, stored = parquet.tables_from_results(MADE, OLD), parquet.tables_from_store(of_old, STUDY_ID)
+    assert all(table.equals(stored[name], check_metadata=False) for name, table in direct.items())
+    assert {row.fingerprint for row in incomplete(of_old)} == RETRAINED
+    assert all(MADE.stages[row.fingerprint].root == row.root and row.mask for row in incomplete(of_old))
+    finetuned = {fingerprint for fingerprint in RETRAINED if MADE.stages[fingerprint].start == "finetune"}
+    assert {row.fingerprint for row in incomplete(of_old) if row.levels} == finetuned
+
+
+def test_completed_it_equals_one_whose_results_were_whole_from_the_start(of_old: Database, tmp_path: Path) -> None:
+    whole = Database(tmp_path / "whole.duckdb")
+    whole.record(whole_study(Stream(), MADE))
+    before = revision(of_old, STUDY_ID)
+    assert of_old.record(completions(Stream())) == len(RETRAINED)
+    assert contents(of_old.path) == contents(whole.path)
+    assert incomplete(of_old) == incomplete(whole) == []
+    # What was made of the results of before is made anew.
+    assert revision(of_old, STUDY_ID).results != before.results
+    assert comparison.revision(of_old, [STUDY_ID]) == comparison.revision(whole, [STUDY_ID])
+    direct = parquet.tables_from_results(MADE, RESULTS)
+    stored = parquet.tables_from_store(of_old, STUDY_ID)
+    assert all(table.equals(stored[name], check_metadata=False) for name, table in direct.items())
+    assert evidence(of_old, STUDY_ID) == evidence(whole, STUDY_ID)
+
+
+def test_told_again_or_otherwise_it_changes_nothing(of_old: Database) -> None:
+    of_old.record(completions(Stream()))
+    before = contents(of_old.path)
+    others = {
+        fingerprint: replace(
+            result,
+            mask="0" * 32,
+            overlaps=tuple(
+                replace(o, counts=tuple(replace(c, expected=c.expected and c.expected / 2) for c in o.counts))
+                for o in result.overlaps
+            ),
+        )
+        for fingerprint, result in RESULTS.items()
+    }
+    stream = Stream()
+    of_old.record([*completions(stream), *completions(stream, others)])
+    assert contents(of_old.path) == before
+
+
+def test_told_in_one_batch_with_its_result_it_is_filled_in(store: Database) -> None:
+    stream = Stream()
+    # In one batch, results are written first whatever the order.
+    store.record([*completions(stream), *whole_study(stream, MADE, results=OLD)])
+    assert incomplete(store) == []
+
+
+def test_what_no_result_can_hold_is_not_filled_in(of_old: Database) -> None:
+    of_old.ensure()
+    stream = Stream()
+    before = contents(of_old.path)
+    dense = next(fingerprint for fingerprint, stage in MADE.stages.items() if stage.kind == "pretrain")
+    finetuned = next(f for f in sorted(RETRAINED) if MADE.stages[f].start == "finetune")
+    good = completion(RESULTS[finetuned])
+    level = good["levels"][0]
+    of_old.record(
+        [
+            stream.event("completed", fingerprint="f" * 32, mask="0" * 32),
+            stream.event("completed", fingerprint=dense, mask="0" * 32),
+        ]
+    )
+    assert contents(of_old.path) == before
+    too_many = {**level, "expected": [10_000.0] * len(level["ps"])}
+    elsewhere = {**level, "pair": "finetuned_initial", "layers": ["nowhere"] * 1, "ps": [0.2], "expected": [0.1]}
+    of_old.record([stream.event("completed", **{**good, "levels": [{**too_many, "pair": "finetuned_pretrained"}]})])
+    of_old.record([stream.event("completed", **{**good, "levels": [elsewhere]})])
+    after = contents(of_old.path)
+    assert after["overlap_counts"] == before["overlap_counts"]
+    # The hash of the mask is true of it all the same.
+    assert after["results"] != before["results"]
+
+
+def test_a_training_that_diverged_lacks_nothing_and_takes_nothing(store: Database) -> None:
+    diverged = {f: of_before(result) for f, result in diverging_results(MADE).items()}
+    store.record(whole_study(Stream(), MADE, results=diverged))
+    gone = {fingerprint for fingerprint, result in diverged.items() if result.diverged is not None}
+    assert {row.fingerprint for row in incomplete(store)} == RETRAINED - gone
+    before = contents(store.path)["results"]
+    store.record([stream_event for stream_event in completions(Stream()) if stream_event.body["fingerprint"] in gone])
+    assert contents(store.path)["results"] == before
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"mask": None},
+        {"mask": "xyz"},
+        {"mask": "A" * 32},
+        {"fingerprint": "../../x"},
+        {"levels": 5},
+        {"levels": [5]},
+        {"levels": [{"pair": "ticket_finetuned", "layers": ["a"], "ps": [0.2], "expected": [1.0]}]},
+        {"levels": [{"pair": "finetuned_initial", "layers": ["a"], "ps": [0.2], "expected": [math.nan]}]},
+        {"levels": [{"pair": "finetuned_initial", "layers": ["a"], "ps": [0.2], "expected": [-1.0]}]},
+        {"levels": [{"pair": "finetuned_initial", "layers": ["a"], "ps": [0.2], "expected": ["1"]}]},
+        {"levels": [{"pair": "finetuned_initial", "layers": ["a"], "ps": [True], "expected": [1.0]}]},
+        {"levels": [{"pair": "finetuned_initial", "layers": ["a"], "ps": [1.2], "expected": [1.0]}]},
+        {"levels": [{"pair": "finetuned_initial", "layers": ["a", "b"], "ps": [0.2], "expected": [1.0]}]},
+        {"levels": [{"pair": "finetuned_initial", "layers": ["a", "a"], "ps": [0.2, 0.2], "expected": [1.0, 2.0]}]},
+        {"levels": [{"pair": "finetuned_initial", "layers": [], "ps": [], "expected": []}] * 2},
+    ],
+    ids=str,
+)
+def test_a_completion_that_is_none_is_refused(of_old: Database, changes: dict[str, object]) -> None:
+    before = contents(of_old.path)
+    with pytest.raises(EventError):
+        of_old.record([Stream().event("completed", **{**completion(RESULTS[min(RETRAINED)]), **changes})])
+    assert contents(of_old.path) == before
+
+
+def test_every_reader_has_the_pooled_level_of_pairs_against_a_dense_network(store: Database) -> None:
+    store.record(whole_study(Stream(), MADE))
+    ps = list(MADE.study.overlap_p)
+    frames = [
+        studies.pooled_overlaps(store, STUDY_ID),
+        comparison.pooled_overlaps(store, [STUDY_ID]),
+        figures.pooled_overlaps(store, MADE.roles, PAIRS, ps),
+    ]
+    for frame in frames:
+        assert len(frame) == len(frames[0])
+        for row in frame.itertuples():
+            [overlap] = [o for o in RESULTS[row.fingerprint].overlaps if o.pair == row.pair]
+            level = pooled_level(count for count in overlap.counts if count.p == row.p)
+            assert (level is not None) == (row.pair in AGAINST_DENSE)
+            assert row.level == pytest.approx(math.nan if level is None else level, nan_ok=True)
+        assert (frame["chance"] == frame["p"]).all()
+    for frame in (
+        studies.accuracy(store, STUDY_ID),
+        comparison.accuracy(store, [STUDY_ID]),
+        figures.accuracy(store, MADE.roles),
+    ):
+        assert [None if pd.isna(mask) else mask for mask in frame["mask"]] == [
+            RESULTS[fingerprint].mask for fingerprint in frame["fingerprint"]
+        ]
+    expected = studies.overlaps(store, STUDY_ID).set_index(["pair"])["expected"]
+    assert expected[list(AGAINST_DENSE)].notna().all()
+    points, overlaps = evidence(store, STUDY_ID)
+    assert {point.mask for point in points} == {result.mask for result in RESULTS.values()}
+    assert {o.pair for o in overlaps if o.level is not None} == set(AGAINST_DENSE)
+
+
+def test_a_level_is_missing_where_one_layer_lacks_its_count(store: Database) -> None:
+    finetuned = next(f for f in sorted(RETRAINED) if MADE.stages[f].start == "finetune")
+    store.record(whole_study(Stream(), MADE, results=OLD))
+    body = completion(RESULTS[finetuned])
+    for level in body["levels"]:
+        for name in ("layers", "ps", "expected"):
+            level[name] = level[name][1:]
+    store.record([Stream().event("completed", **body)])
+    pooled = studies.pooled_overlaps(store, STUDY_ID, AGAINST_DENSE)
+    own = pooled[pooled["fingerprint"] == finetuned]
+    assert own[own["p"] == 0.05]["level"].isna().all()
+    assert own[own["p"] == 0.2]["level"].notna().all()
+    assert [row.fingerprint for row in incomplete(store) if not row.mask] == [finetuned]

@@ -1,0 +1,60 @@
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from data import parquet
+from data.database.database import Database
+from engine.claims import CLAIMS
+from tests.data.made_results import STUDY_ID, Stream, made_plan, made_results, whole_study
+
+
+def test_results_and_database_give_the_same_tables(store: Database) -> None:
+    made = made_plan()
+    store.record(whole_study(Stream(), made))
+    direct = parquet.tables_from_results(made, made_results(made))
+    stored = parquet.tables_from_store(store, STUDY_ID)
+    assert direct.keys() == stored.keys() == {"accuracy", "overlap", "epochs", "claims"}
+    for name, table in direct.items():
+        assert table.num_rows > 0
+        assert table.equals(stored[name], check_metadata=False), name
+
+
+def test_an_unfinished_study_gives_what_is_finished(store: Database) -> None:
+    made = made_plan()
+    some = dict(list(made_results(made).items())[:5])
+    stream = Stream()
+    store.record([stream.launched(made), *(event for result in some.values() for event in stream.life(result))])
+    direct, stored = parquet.tables_from_results(made, some), parquet.tables_from_store(store, STUDY_ID)
+    assert all(table.equals(stored[name], check_metadata=False) for name, table in direct.items())
+    assert set(stored["accuracy"]["fingerprint"].to_pylist()) == set(some)
+
+
+def test_files_say_what_their_columns_mean(tmp_path: Path) -> None:
+    made = made_plan()
+    paths = parquet.write(parquet.tables_from_results(made, made_results(made)), tmp_path / "out")
+    assert sorted(path.name for path in paths) == [
+        "accuracy.parquet",
+        "claims.parquet",
+        "epochs.parquet",
+        "overlap.parquet",
+    ]
+    for path in paths:
+        for field in pq.read_schema(path):
+            assert field.metadata[b"description"]
+    assert not list((tmp_path / "out").glob(".*"))
+
+
+def test_claims_hold_every_claim_and_their_comparisons() -> None:
+    made = made_plan()
+    claims = parquet.tables_from_results(made, made_results(made))["claims"].to_pandas()
+    assert set(claims["id"]) == set(CLAIMS)
+    assert not claims.duplicated(["id", "scope"]).any()
+    # Two seeds are too few for any verdict; some claims lack their runs besides.
+    assert set(claims["verdict"]) == {"undecided", "missing"}
+    assert claims["scope"].str.startswith("digits · lenet300").all()
+
+
+def test_no_results_give_empty_tables() -> None:
+    made = made_plan()
+    empty = parquet.tables_from_results(made, {})
+    assert {name: table.num_rows for name, table in empty.items()} == dict.fromkeys(parquet.SCHEMAS, 0)

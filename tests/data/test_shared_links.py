@@ -1,0 +1,97 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from data import shared_links
+from data.database.database import Database
+from data.queries.studies import UnknownStudy
+from data.shared_links import ShareError, create, find, revoke, touch
+from tests.data.made_results import STUDY_ID, Stream, made_plan
+
+
+@pytest.fixture
+def filled(store: Database) -> Database:
+    store.record([Stream().launched(made_plan())])
+    return store
+
+
+def test_a_token_opens_what_it_was_made_for(filled: Database) -> None:
+    share, token = create(filled, [STUDY_ID], note="  for   Ada ")
+    found = find(filled, token)
+    assert found is not None
+    assert (found.share_id, found.study_ids, found.state, found.note) == (share.share_id, (STUDY_ID,), None, "for Ada")
+
+
+def test_only_a_hash_of_the_token_is_kept(filled: Database) -> None:
+    _, token = create(filled, [STUDY_ID])
+    with filled.reading() as connection:
+        rows = str(connection.execute("FROM shares").fetchall())
+    assert token not in rows
+    assert token.encode() not in filled.path.read_bytes()
+    assert len(token) >= 43
+
+
+@pytest.mark.parametrize("wrong", ["", "x", "' OR 1=1 --", "%", "\x00", "é" * 50])
+def test_any_other_token_opens_nothing(filled: Database, wrong: str) -> None:
+    _, token = create(filled, [STUDY_ID])
+    assert find(filled, wrong) is None
+    assert find(filled, token + "A") is None
+    assert find(filled, token[:-1]) is None
+    assert find(filled, token.swapcase()) is None
+
+
+def test_a_revoked_link_is_dead_at_once_and_stays_so(filled: Database) -> None:
+    share, token = create(filled, [STUDY_ID])
+    other, other_token = create(filled, [STUDY_ID])
+    revoke(filled, share.share_id)
+    first = shared_links.shares(filled).set_index("share_id").loc[share.share_id, "revoked_at"]
+    revoke(filled, share.share_id)
+    assert find(filled, token) is None
+    assert find(filled, other_token) is not None
+    listed = shared_links.shares(filled).set_index("share_id")
+    assert listed.loc[share.share_id, "revoked_at"] == first
+    assert dict(listed["works"]) == {share.share_id: False, other.share_id: True}
+
+
+def test_a_link_ends_when_it_was_said_to(filled: Database) -> None:
+    _, token = create(filled, [STUDY_ID], expires_at=datetime.now(UTC) + timedelta(hours=1))
+    assert find(filled, token) is not None
+    with filled.writing() as connection:
+        connection.execute("UPDATE shares SET expires_at = ?", [datetime.now(UTC).replace(tzinfo=None)])
+    assert find(filled, token) is None
+    assert not shared_links.shares(filled)["works"].any()
+
+
+def test_its_last_use_is_written_once_in_a_while(filled: Database) -> None:
+    _, token = create(filled, [STUDY_ID])
+    first = find(filled, token)
+    assert first is not None
+    assert first.last_used_at is None
+    assert touch(filled, first)
+    again = find(filled, token)
+    assert again is not None
+    assert again.last_used_at is not None
+    assert not touch(filled, again)
+
+
+def test_links_can_be_listed_by_study_and_show_a_view(filled: Database) -> None:
+    create(filled, [STUDY_ID])
+    create(filled, [STUDY_ID], state="s=0123abcd&m=sweep")
+    assert len(shared_links.shares(filled, STUDY_ID)) == 2
+    assert shared_links.shares(filled, "other").empty
+    assert list(shared_links.shares(filled)["state"].notna()) == [True, False]
+    assert "token_hash" not in shared_links.shares(filled).columns
+
+
+def test_what_cannot_be_shared_is_refused(filled: Database) -> None:
+    with pytest.raises(UnknownStudy, match="status"):
+        create(filled, ["other"])
+    with pytest.raises(ShareError, match="needs a study"):
+        create(filled, [])
+    with pytest.raises(ShareError, match="at most 200"):
+        create(filled, [STUDY_ID], note="x" * 201)
+    with pytest.raises(ShareError, match="to come"):
+        create(filled, [STUDY_ID], expires_at=datetime.now(UTC) - timedelta(seconds=1))
+    with pytest.raises(ShareError, match="--list"):
+        revoke(filled, "nothing")
+    assert shared_links.shares(filled).empty
