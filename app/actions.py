@@ -6,8 +6,8 @@ from app import asking, deleting, live, words
 from app.reading import FINISHED
 from data.artifacts.store import ArtifactError
 from data.queries.studies import StudyRecord, UnknownStudy
-from tasks import launch
-from tasks.broker import BrokerError
+from tasks.broker.connection import BrokerError
+from tasks.studies import launch
 
 
 def retryable(record: StudyRecord) -> int:

@@ -7,9 +7,9 @@ from data.artifacts.store import ArtifactError
 from data.database.database import DatabaseError
 from data.queries.studies import StudyRecord, UnknownStudy
 from data.settings import settings
-from tasks import deleting
-from tasks.broker import BrokerError
-from tasks.rebuild import RebuildError
+from tasks.broker.connection import BrokerError
+from tasks.studies import delete
+from tasks.studies.rebuild import RebuildError
 
 _TOLD = "study_deleted"
 _REFUSALS = (BrokerError, UnknownStudy, RebuildError, DatabaseError)
@@ -32,7 +32,7 @@ def confirm(study_id: str, name: str) -> None:
     """Say what deleting a study takes away, and do it when told to."""
     try:
         with st.spinner("Looking at what it holds…"):
-            lines = deleting.told(deleting.outline(settings(), study_id))
+            lines = delete.told(delete.outline(settings(), study_id))
     except (*_REFUSALS, ArtifactError) as error:
         st.error(words.plain(str(error)))
         return
@@ -48,7 +48,7 @@ def _delete(study_id: str, name: str) -> None:
     told = f"Deleted “{words.plain(name)}”."
     try:
         with st.spinner("Deleting…"):
-            deleting.delete(settings(), study_id)
+            delete.delete(settings(), study_id)
     except ArtifactError as error:
         # The study is gone all the same.
         told += f" Some files stayed, which `python -m tasks reclaim` removes later: {words.plain(str(error))}"

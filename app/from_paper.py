@@ -5,7 +5,7 @@ import streamlit as st
 from app import form, words
 from engine.paper import figures, studies
 from engine.study.spec import Study, StudyError
-from tasks import catalogue
+from tasks.studies import catalog
 
 _DATA = (None, "paper", "digits", "cifar10", "cifar100")
 
@@ -71,9 +71,9 @@ def _use() -> None:
 
 def load(figure: str, scale: str, data: str | None) -> None:
     """Fill the form in from a figure; StudyError where there is no such figure, scale or data."""
-    study = catalogue.read(f"{catalogue.PAPER}{figure}", scale, data)
+    study = catalog.read(f"{catalog.PAPER}{figure}", scale, data)
     form.load(study)
-    st.session_state["paper_filled"] = (study, catalogue.arguments(figure, scale, data))
+    st.session_state["paper_filled"] = (study, catalog.arguments(figure, scale, data))
 
 
 def command(study: Study) -> str | None:

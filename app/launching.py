@@ -13,8 +13,8 @@ from data.datasets.registry import DatasetError
 from data.datasets.source import Progress
 from engine.study.checks import Finding
 from engine.study.spec import Study, StudyError, to_toml
-from tasks import launch
-from tasks.broker import BrokerError
+from tasks.broker.connection import BrokerError
+from tasks.studies import launch
 
 # Two clicks on Launch within this time are one.
 DOUBLE_CLICK = 5.0

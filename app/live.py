@@ -9,9 +9,9 @@ import streamlit as st
 from app import asking
 from app.reading import FINISHED
 from data.queries.studies import StudyRecord
-from tasks import leases, telemetry
-from tasks.broker import BrokerError, connect, errors_explained
-from tasks.telemetry import Progress, Worker
+from tasks.broker.connection import BrokerError, connect, errors_explained
+from tasks.queue import leases, telemetry
+from tasks.queue.telemetry import Progress, Worker
 
 # A page says at once that Redis does not answer, where a worker would keep trying.
 PATIENCE = 0.0

@@ -10,8 +10,8 @@ from data.datasets.registry import DatasetError, identity
 from data.settings import settings
 from engine.study.checks import Finding
 from engine.study.spec import Study, StudyError, read_study, to_toml
-from tasks import planning
-from tasks.planning import DesignRefused
+from tasks.studies import planning
+from tasks.studies.planning import DesignRefused
 
 
 @dataclass(frozen=True)

@@ -30,8 +30,8 @@ from data.artifacts.store import ArtifactError
 from engine.paper import figures, studies
 from engine.paper.figures import Figure
 from engine.study.spec import StudyError, to_toml
-from tasks.catalogue import arguments
-from tasks.planning import number_of_test_images
+from tasks.studies.catalog import arguments
+from tasks.studies.planning import number_of_test_images
 
 REFRESH = 3.0
 

@@ -16,7 +16,7 @@ from engine.claims import CLAIMS
 from engine.paper import figures, studies
 from engine.paper.figures import Figure
 from engine.study.spec import StudyError, to_toml
-from tasks.catalogue import PAPER, arguments, one_by_one
+from tasks.studies.catalog import PAPER, arguments, one_by_one
 
 COLUMNS = 3
 # Of the settings, the one that asks which folder.

@@ -36,7 +36,7 @@ from data.queries.provenance import provenance
 from data.queries.studies import StudyRecord
 from engine.claims import Thresholds
 from engine.study.spec import to_toml
-from tasks.planning import number_of_test_images
+from tasks.studies.planning import number_of_test_images
 
 FOLDER = Path(__file__).with_name("templates")
 COMMAND = "python -m tasks run study.toml --out DIR"

@@ -8,7 +8,7 @@ import pandas as pd
 from app import words
 from app.live import epochs_done
 from data.queries.divergence import outcome
-from tasks.telemetry import Progress
+from tasks.queue.telemetry import Progress
 
 # What moves comes first, what is over last.
 _ORDER = ("running", "failed", "cancelled", "queued", "waiting", "done")

@@ -10,7 +10,7 @@ import streamlit as st
 from app import live, reading, words
 from app.stages_table import stage_names
 from data.database.database import DatabaseError
-from tasks.telemetry import Progress, Worker
+from tasks.queue.telemetry import Progress, Worker
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ from engine.study.plan import Plan, Stage
 from engine.study.results import StageResult
 from engine.study.spec import Study, parse_study
 from engine.training.admm import automatic_rho
-from tasks.local import run
-from tasks.planning import plan_study
+from tasks.studies.planning import plan_study
+from tasks.worker.local import run
 
 CONSTANT = "constant"
 

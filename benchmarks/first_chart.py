@@ -21,8 +21,8 @@ from benchmarks.written import write
 from data.database.database import Database, DatabaseError
 from data.queries import studies
 from data.settings import Settings
-from tasks import telemetry
-from tasks.broker import BrokerError, client
+from tasks.broker.connection import BrokerError, client
+from tasks.queue import telemetry
 from tests.browser.chromium import launched
 from tests.browser.serving import served
 

@@ -22,8 +22,10 @@ from engine.overlap import overlap_counts
 from engine.paper import figures as paper
 from engine.paper import studies
 from engine.study.spec import Study, parse_study
-from tasks import broker, launch, leases
-from tasks.planning import plan_study
+from tasks.broker import connection
+from tasks.queue import leases
+from tasks.studies import launch
+from tasks.studies.planning import plan_study
 
 PACKAGES = ("torch", "numpy", "pydantic", "redis", "celery", "duckdb", "pyarrow")
 PS = (0.1, 0.2, 0.3, 0.4, 0.5)
@@ -76,7 +78,7 @@ def _planning(device: torch.device) -> Iterator[Take]:
 def _launching(device: torch.device) -> Iterator[Take]:
     del device
     with tempfile.TemporaryDirectory() as folder, surroundings.around(Path(folder) / "home") as config:
-        redis = broker.client(config)
+        redis = connection.client(config)
 
         def take(seeds: float) -> tuple[float, int]:
             # What is queued already would be shared.

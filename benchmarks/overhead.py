@@ -29,9 +29,10 @@ from engine.study.spec import parse_study
 from engine.training.augment import to_device
 from engine.training.device import get_ready
 from engine.training.sgd import Training
-from tasks import broker, leases
-from tasks.leases import Message, Timing
-from tasks.observer import LeasedObserver
+from tasks.broker import connection
+from tasks.queue import leases
+from tasks.queue.leases import Message, Timing
+from tasks.worker.observer import LeasedObserver
 
 PACKAGES = ("torch", "redis", "safetensors")
 # An epoch of CIFAR, to which what is measured on fewer images is carried over.
@@ -151,7 +152,7 @@ def main() -> None:
     ):
         bar = bars.add_task("training", total=len(pairs) * (given.repetitions + 1))
         for network, precision in pairs:
-            redis = broker.client(config)
+            redis = connection.client(config)
             redis.flushall()
             kept = Path(folder) / "artifacts"
             row = measure(

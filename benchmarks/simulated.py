@@ -18,11 +18,11 @@ from benchmarks import made_world
 from data.settings import settings
 from engine.study.plan import Stage
 from engine.study.results import StageResult
-from tasks import leases, queue
-from tasks.broker import client
-from tasks.leases import PREFIX, QUEUE, LeaseLost, Message, Timing
-from tasks.observer import Heartbeat, LeasedObserver
-from tasks.telemetry import Worker
+from tasks.broker.connection import client
+from tasks.queue import celery_app, leases
+from tasks.queue.leases import PREFIX, QUEUE, LeaseLost, Message, Timing
+from tasks.queue.telemetry import Worker
+from tasks.worker.observer import Heartbeat, LeasedObserver
 
 # As `engine.stages.runner.run_stage` does.
 CHECKPOINT_SECONDS = 5.0
@@ -51,7 +51,7 @@ class Simulated:
         self._stopping = stopping
         self._name = f"simulated-{os.getpid()}:{number}"
         self._redis = client(config, 60.0)
-        self._celery = queue.make_app(config)
+        self._celery = celery_app.make_app(config)
         now = datetime.now(UTC)
         worker = Worker(self._name, gethostname(), "none", os.getpid(), stage=None, since=now, seen=now)
         self._timing = Timing()
@@ -85,7 +85,7 @@ class Simulated:
                         continue
                     while taken:
                         message = taken.pop()
-                        queue.send(self._after(message, idle_since), self._celery)
+                        celery_app.send(self._after(message, idle_since), self._celery)
                         idle_since = time.time()
         self._heartbeat.stop()
 

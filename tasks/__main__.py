@@ -12,10 +12,10 @@ import typer
 from rich.markup import escape
 
 from data.settings import SettingsError, settings
-from tasks import keeping, upkeep
-from tasks.broker import BrokerError, errors_explained
-from tasks.devices import DeviceError
-from tasks.terminal import StudyId, err, out, recorded
+from tasks.broker.connection import BrokerError, errors_explained
+from tasks.cli import maintenance, sharing
+from tasks.cli.console import StudyId, err, out, recorded
+from tasks.worker.devices import DeviceError
 
 if TYPE_CHECKING:
     from engine.study.spec import Study
@@ -27,8 +27,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.add_typer(keeping.commands)
-app.add_typer(upkeep.commands)
+app.add_typer(sharing.commands)
+app.add_typer(maintenance.commands)
 
 StudyFile = Annotated[
     str,
@@ -57,8 +57,8 @@ def up(
     device: Device = None,
 ) -> None:
     """Run everything on this machine: Redis, recorder, workers and the dashboard. Ctrl-C stops them all."""
-    from tasks.devices import devices
-    from tasks.up import up as run_all
+    from tasks.services.up import up as run_all
+    from tasks.worker.devices import devices
 
     config = settings()
     run_all(config, host, port, devices(device or config.device, workers or config.workers), out)
@@ -73,10 +73,10 @@ def worker(
     lease: Lease = 20.0,
 ) -> None:
     """Train stages from the queue, until a signal says to stop: the first after the epoch, the second at once."""
-    from tasks.broker import serving
-    from tasks.devices import devices
-    from tasks.supervisor import Supervisor
-    from tasks.up import DRAIN_SECONDS, end_dead_workers, worker_parts
+    from tasks.broker.connection import serving
+    from tasks.services.supervisor import Supervisor
+    from tasks.services.up import DRAIN_SECONDS, end_dead_workers, worker_parts
+    from tasks.worker.devices import devices
 
     config = settings()
     chosen = devices(device or config.device, processes or config.workers)
@@ -96,9 +96,9 @@ def recorder(
     import signal
     import threading
 
-    from tasks.broker import serving
-    from tasks.leases import Timing
-    from tasks.recorder import record
+    from tasks.broker.connection import serving
+    from tasks.queue.leases import Timing
+    from tasks.services.recorder import record
 
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -116,9 +116,9 @@ def plan(
     data: Data = None,
 ) -> None:
     """Show what a study would train, what of it is done already, and how long the rest will take."""
-    from tasks.catalogue import one_by_one
-    from tasks.launch import preview
-    from tasks.show import plan_table, plan_values, say_rounds, say_warnings
+    from tasks.cli.tables import plan_table, plan_values, say_rounds, say_warnings
+    from tasks.studies.catalog import one_by_one
+    from tasks.studies.launch import preview
 
     read = _read(study, scale, data)
     planned = preview(read)
@@ -142,24 +142,24 @@ def launch(
     data: Data = None,
 ) -> None:
     """Queue a study for the workers."""
-    from tasks import follow
-    from tasks.broker import serving
-    from tasks.launch import launch as queue_study
-    from tasks.planning import design_warnings
-    from tasks.show import say_warnings
+    from tasks.broker.connection import serving
+    from tasks.cli import watch
+    from tasks.cli.tables import say_warnings
+    from tasks.studies.launch import launch as queue_study
+    from tasks.studies.planning import design_warnings
 
     config = settings()
     read = _read(study, scale, data)
     _say_scaling(study, scale, data)
     with serving(config) as redis:
-        if if_empty and not follow.is_empty(config, redis):
+        if if_empty and not watch.is_empty(config, redis):
             out.print("studies were launched here before")
             return
         say_warnings(err, design_warnings(read, config.home))
-        study_id = queue_study(read, follow.say_copying(err))
+        study_id = queue_study(read, watch.say_copying(err))
         out.print(f"launched {escape(read.name)} as [bold]{study_id}[/bold]")
-        follow.say_what_is_missing(redis, err)
-        if wait and not follow.until_done(config, redis, study_id, out):
+        watch.say_what_is_missing(redis, err)
+        if wait and not watch.until_done(config, redis, study_id, out):
             raise typer.Exit(1)
 
 
@@ -173,10 +173,10 @@ def run(
     data: Data = None,
 ) -> None:
     """Train a whole study here, without Redis or DuckDB, and write its tables. Run again, it goes on where it was."""
-    from tasks.devices import devices
-    from tasks.planning import design_warnings
-    from tasks.run import run_study
-    from tasks.show import say_warnings
+    from tasks.cli.run import run_study
+    from tasks.cli.tables import say_warnings
+    from tasks.studies.planning import design_warnings
+    from tasks.worker.devices import devices
 
     config = settings()
     read = _read(study, scale, data)
@@ -189,9 +189,9 @@ def run(
 def status(study_id: Annotated[str | None, typer.Argument(metavar="[STUDY_ID]", help="Only this one.")] = None) -> None:
     """Show all studies, or how one stands."""
     from data.queries import studies
-    from tasks.broker import connect
-    from tasks.show import studies_table, study_tables, workers_line
-    from tasks.telemetry import known_workers
+    from tasks.broker.connection import connect
+    from tasks.cli.tables import studies_table, study_tables, workers_line
+    from tasks.queue.telemetry import known_workers
 
     with recorded() as store:
         if study_id is None:
@@ -216,7 +216,7 @@ def verdicts(
 ) -> None:
     """Hold the paper's claims against a study's runs, and say what would decide those that are open."""
     from data.queries import studies
-    from tasks.verdicts import table, values, verdicts_of
+    from tasks.cli.verdicts import table, values, verdicts_of
 
     with recorded() as store:
         found = studies.find_study(store, study_id)
@@ -234,23 +234,23 @@ def verdicts(
 
 def _add_seeds(study: "Study", more: int) -> None:
     from engine.study.spec import with_more_seeds
-    from tasks import follow
-    from tasks.broker import serving
-    from tasks.launch import launch as queue_study
+    from tasks.broker.connection import serving
+    from tasks.cli import watch
+    from tasks.studies.launch import launch as queue_study
 
     wanted = with_more_seeds(study, more)
     with serving(settings()) as redis:
-        study_id = queue_study(wanted, follow.say_copying(err))
+        study_id = queue_study(wanted, watch.say_copying(err))
         out.print(f"launched {escape(wanted.name)} as [bold]{study_id}[/bold]; what is trained already is reused")
-        follow.say_what_is_missing(redis, err)
+        watch.say_what_is_missing(redis, err)
 
 
 @app.command()
 def cancel(study_id: StudyId) -> None:
     """Cancel a study's stages, but for those that another study needs."""
-    from tasks.broker import serving
-    from tasks.launch import cancel as cancel_study
-    from tasks.launch import find
+    from tasks.broker.connection import serving
+    from tasks.studies.launch import cancel as cancel_study
+    from tasks.studies.launch import find
 
     with serving(settings()):
         found = find(study_id)
@@ -260,20 +260,20 @@ def cancel(study_id: StudyId) -> None:
 @app.command()
 def retry(study_id: StudyId) -> None:
     """Queue a study's failed and cancelled stages again."""
-    from tasks import follow
-    from tasks.broker import serving
-    from tasks.launch import find
-    from tasks.launch import retry as retry_study
+    from tasks.broker.connection import serving
+    from tasks.cli import watch
+    from tasks.studies.launch import find
+    from tasks.studies.launch import retry as retry_study
 
     with serving(settings()) as redis:
         found = find(study_id)
         retry_study(found)
         out.print(f"queued what was left of {found}")
-        follow.say_what_is_missing(redis, err)
+        watch.say_what_is_missing(redis, err)
 
 
 def _read(name: str, scale: str | None, data: str | None) -> "Study":
-    from tasks.catalogue import read
+    from tasks.studies.catalog import read
 
     return read(name, scale, data)
 
@@ -308,7 +308,7 @@ def main() -> None:
 
 def _refuse(error: Exception) -> None:
     if warnings := getattr(error, "warnings", ()):
-        from tasks.show import say_warnings
+        from tasks.cli.tables import say_warnings
 
         say_warnings(err, warnings)
     err.print(f"[red]error:[/red] {escape(str(error))}", soft_wrap=True, highlight=False)

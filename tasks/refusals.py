@@ -7,8 +7,8 @@ from data.datasets.registry import DatasetError
 from data.queries.studies import UnknownStudy
 from data.shared_links import ShareError
 from engine.study.spec import StudyError
-from tasks.rebuild import RebuildError
-from tasks.up import UpError
+from tasks.services.up import UpError
+from tasks.studies.rebuild import RebuildError
 
 REFUSALS = (
     StudyError,

@@ -15,9 +15,10 @@ from data.database.database import Database
 from data.queries import studies
 from data.settings import Settings
 from engine.study.spec import Study, parse_study
-from tasks import launch, leases
-from tasks.broker import client
+from tasks.broker.connection import client
 from tasks.process import python, spawn
+from tasks.queue import leases
+from tasks.studies import launch
 
 T = TypeVar("T")
 

@@ -15,7 +15,7 @@ from app.reading import Marker
 from app.stages_table import matching, several, shown_table, stage_names
 from data.queries.studies import StudyRecord
 from engine.registry import PRUNERS
-from tasks.telemetry import Progress
+from tasks.queue.telemetry import Progress
 
 TABLE_HEIGHT = 380
 MOST_CURVES = 6

@@ -10,7 +10,7 @@ from data.queries.evidence import from_frames
 from data.queries.studies import StudyRecord
 from engine.claims import Thresholds, Verdict, evaluate, winning_property
 from engine.claims.catalog import HIGH, LOW
-from tasks.planning import number_of_test_images
+from tasks.studies.planning import number_of_test_images
 
 # Steps of the thresholds' inputs, and how they are written.
 _STEPS = {"confidence": 0.01, "overlap_above": 0.01, "overlap_about": 0.01, "standard_errors": 0.5, "moved": 0.01}

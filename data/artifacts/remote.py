@@ -5,7 +5,7 @@ from typing import Any
 
 # Seconds for a connection, and for the next byte of an answer.
 CONNECT_SECONDS, ANSWER_SECONDS = 5, 15
-# How often s3fs asks in all; who can wait longer does so above (`tasks.patience`).
+# How often s3fs asks in all; who can wait longer does so above (`tasks.worker.retrying_artifacts`).
 TRIES = 3
 # Milliseconds after which an upload whose packets nobody acknowledges is broken off; the kernel's own is 15 minutes.
 UNHEARD_MS = 20_000

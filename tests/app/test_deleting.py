@@ -8,7 +8,9 @@ from data.database.database import Database
 from data.queries import studies
 from data.settings import settings
 from engine.study.spec import Study
-from tasks import launch, leases, recorder
+from tasks.queue import leases
+from tasks.services import recorder
+from tasks.studies import launch
 from tests.app.dashboard import open_page, rerun, texts
 from tests.app.made_study import record
 from tests.machine import tiny_study

@@ -7,10 +7,10 @@ from data import shared_links
 from data.database.database import Database
 from data.queries import studies
 from engine.study.spec import Study
-from tasks import leases, telemetry
+from tasks.queue import leases, telemetry
 from tests.app.dashboard import open_page, rerun, texts
 from tests.app.made_study import record
-from tests.tasks.test_telemetry import worker
+from tests.tasks.queue.test_telemetry import worker
 
 
 def test_a_long_list_of_stages_is_cut_and_search_finds_the_others(

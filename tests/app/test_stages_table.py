@@ -8,7 +8,7 @@ from app.stages_table import matching, shown_table, stage_names
 from data.database.database import Database
 from data.queries import studies
 from engine.study.spec import Study
-from tasks.telemetry import Progress
+from tasks.queue.telemetry import Progress
 from tests.app.made_study import record
 
 ID = "made-study-0001"

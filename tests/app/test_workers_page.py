@@ -7,13 +7,13 @@ from redis import Redis
 from data.database.database import Database
 from data.settings import settings
 from engine.study.spec import Study
-from tasks import leases, telemetry
-from tasks.broker import serving
-from tasks.telemetry import Memory
+from tasks.broker.connection import serving
+from tasks.queue import leases, telemetry
+from tasks.queue.telemetry import Memory
 from tests.app.dashboard import open_page, rerun, texts
 from tests.app.made_study import record
-from tests.tasks.test_leases import register, tiny_plan
-from tests.tasks.test_telemetry import age, worker
+from tests.tasks.queue.test_leases import register, tiny_plan
+from tests.tasks.queue.test_telemetry import age, worker
 
 PAGE = "views/workers.py"
 

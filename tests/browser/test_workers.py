@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tasks import telemetry
+from tasks.queue import telemetry
 from tests.browser.conftest import watching
 from tests.browser.serving import DASHBOARD, served
 from tests.machine import Machine, long_study, wait_for

@@ -12,8 +12,8 @@ import psutil
 
 from data.queries.studies import stages as recorded_stages
 from engine.stages.runner import KEPT
-from tasks import leases, queue, telemetry
-from tasks.leases import Message
+from tasks.queue import celery_app, leases, telemetry
+from tasks.queue.leases import Message
 from tests.faults.world import SHORT_LEASE, SmallDisk, World
 
 
@@ -161,7 +161,7 @@ def double_messages(at: Target) -> Strike:
     pipeline.execute()
     members = at.draw.sample(sorted(leases.members(redis, at.study_id)), 10)
     stale = [Message(member, max(1, at.world.attempt(member)[0] - at.draw.choice([0, 0, 1]))) for member in members]
-    queue.send(stale, queue.make_app(at.world.config))
+    celery_app.send(stale, celery_app.make_app(at.world.config))
     at.world.wait(lambda: at.world.progressed(begin + 0.5))
     return Strike("messages doubled and shuffled", f"{doubled + len(stale)} messages", time.time() - begin)
 

@@ -12,9 +12,11 @@ from data.queries import studies
 from data.settings import settings
 from engine.study.plan import plan
 from engine.study.spec import Study
-from tasks import broker, launch, leases, telemetry
-from tasks.local import run
-from tasks.planning import plan_study
+from tasks.broker import connection as broker
+from tasks.queue import leases, telemetry
+from tasks.studies import launch
+from tasks.studies.planning import plan_study
+from tasks.worker.local import run
 from tests.faults.undisturbed import numbers
 from tests.machine import LEASE_SECONDS, Machine, long_study, tiny_study, wait_for
 

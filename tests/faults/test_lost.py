@@ -15,12 +15,15 @@ from data.database import backup
 from data.database.database import Database
 from data.queries import studies
 from data.settings import Settings, settings
-from tasks import broker, launch, leases, queue, recorder
-from tasks.broker import serving
-from tasks.local import run
-from tasks.planning import plan_study
+from tasks.broker import connection
+from tasks.broker.connection import serving
 from tasks.process import ROOT, python
-from tasks.rebuild import rebuild
+from tasks.queue import celery_app, leases
+from tasks.services import recorder
+from tasks.studies import launch
+from tasks.studies.planning import plan_study
+from tasks.studies.rebuild import rebuild
+from tasks.worker.local import run
 from tests.faults.undisturbed import differing_files, differing_rows, numbers
 from tests.machine import Machine, alive, tiny_study, wait_for
 
@@ -49,7 +52,7 @@ def check(machine: Machine, study_id: str, alone: Path, folder: Path) -> None:
     config = with_redis.model_copy(update={"home": home, "artifacts": str(alone)})
     home.mkdir()
     with serving(config):
-        redis = broker.client(config)
+        redis = connection.client(config)
         body = leases.launched(machine.redis, study_id)
         assert body is not None
         plan = plan_study(STUDY, machine.config.home)
@@ -84,7 +87,7 @@ def test_a_redis_lost_with_its_files_is_rebuilt_and_nothing_is_trained_twice(
         broker_dies(pid)
         shutil.rmtree(home / "redis")
     # Its password went too; this process knows the old one.
-    for cache in (broker._password, broker._connected, queue.make_app):
+    for cache in (connection._password, connection._connected, celery_app.make_app):
         cache.cache_clear()
     with serving(settings()), started(Machine(settings())) as machine:
         assert leases.studies(machine.redis) == []

@@ -6,7 +6,8 @@ import subprocess
 
 import pytest
 
-from tasks import host, leases, telemetry
+from tasks.queue import leases, telemetry
+from tasks.worker import host
 from tests.machine import Machine, long_study, wait_for
 
 pytestmark = pytest.mark.faults

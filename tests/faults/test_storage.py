@@ -12,9 +12,11 @@ from data.queries import studies
 from data.settings import settings
 from engine.study.plan import Plan
 from engine.study.spec import Study
-from tasks import broker, launch, leases
-from tasks.local import run
-from tasks.planning import plan_study
+from tasks.broker import connection
+from tasks.queue import leases
+from tasks.studies import launch
+from tasks.studies.planning import plan_study
+from tasks.worker.local import run
 from tests.faults.undisturbed import numbers
 from tests.machine import Machine, long_study, tiny_study, wait_for
 
@@ -132,7 +134,7 @@ def test_a_full_disk_is_waited_for_and_work_goes_on_once_there_is_space(small_di
     study_id = small_disk.launch(study)
     wait_for(lambda: "waiting for the artifact store" in (small_disk.logs / "worker.log").read_text())
     # It holds the stage all the while, beyond what its lease would have lasted.
-    wait_for(lambda: leases.states(broker.connect(), [fingerprint]) == {fingerprint: "running"})
+    wait_for(lambda: leases.states(connection.connect(), [fingerprint]) == {fingerprint: "running"})
     ballast.unlink()
     small_disk.wait_until(study_id)
     assert numbers(Artifacts(small_disk.config.artifacts).result(fingerprint)) == expected[fingerprint]

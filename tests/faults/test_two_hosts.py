@@ -16,9 +16,11 @@ from data.artifacts.store import Artifacts
 from data.queries import studies
 from data.settings import Settings, settings
 from engine.study.spec import Study
-from tasks import broker, launch, leases, telemetry
-from tasks.local import run
-from tasks.planning import plan_study
+from tasks.broker import connection
+from tasks.queue import leases, telemetry
+from tasks.studies import launch
+from tasks.studies.planning import plan_study
+from tasks.worker.local import run
 from tests.faults.undisturbed import numbers
 from tests.hosts import Host, network, reason_for_none
 from tests.machine import Machine, folder_of_images, free_port, tiny_study, wait_for
@@ -88,7 +90,7 @@ def two(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
         arguments = ["--bind", net.address, "--port", str(port), "--requirepass", "s3cret", "--save", ""]
         home.mkdir()
         redis = subprocess.Popen(
-            [broker.server_binary(), *arguments, "--dir", str(home), "--logfile", str(home / "redis.log")]
+            [connection.server_binary(), *arguments, "--dir", str(home), "--logfile", str(home / "redis.log")]
         )
         store = ThreadedMotoServer(ip_address=net.address, port=free_port(), verbose=False)
         store.start()
@@ -122,9 +124,9 @@ def two(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
 
 def _answers(config: Settings) -> bool:
     try:
-        with broker.serving(config):
+        with connection.serving(config):
             return True
-    except broker.BrokerError:
+    except connection.BrokerError:
         return False
 
 

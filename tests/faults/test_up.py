@@ -15,9 +15,12 @@ from data.artifacts.store import Artifacts
 from data.database.database import Database
 from data.queries.incomplete import incomplete
 from data.settings import settings
-from tasks import broker, launch, leases, local, telemetry
-from tasks.planning import plan_study
+from tasks.broker import connection
 from tasks.process import ROOT, python
+from tasks.queue import leases, telemetry
+from tasks.studies import launch
+from tasks.studies.planning import plan_study
+from tasks.worker import local
 from tests.data.made_results import Stream, of_before, whole_study
 from tests.machine import alive, free_port, long_study, tiny_study, wait_for
 
@@ -68,13 +71,13 @@ def up(home: Path, tmp_path: Path) -> Iterator[Up]:
 
 def workers() -> list[telemetry.Worker]:
     try:
-        return telemetry.workers(broker.connect(patience=0))
-    except broker.BrokerError:
+        return telemetry.workers(connection.connect(patience=0))
+    except connection.BrokerError:
         return []
 
 
 def test_killed_parts_come_back_and_ctrl_c_ends_them_all(up: Up) -> None:
-    redis = broker.connect()
+    redis = connection.connect()
     # An empty store gets the demo; its place is wanted for a stage that lasts.
     demo = wait_for(lambda: leases.studies(redis))[0]
     launch.cancel(demo)
@@ -106,7 +109,7 @@ def test_killed_parts_come_back_and_ctrl_c_ends_them_all(up: Up) -> None:
 
 def answers_with_another_pid(pid: int) -> bool:
     try:
-        return int(broker.connect(patience=0).info("server")["process_id"]) != pid
+        return int(connection.connect(patience=0).info("server")["process_id"]) != pid
     except ConnectionError:
         return False
 

@@ -14,8 +14,9 @@ from redis.exceptions import RedisError
 
 from data.database.database import Database
 from data.settings import Settings
-from tasks import broker, leases, telemetry
+from tasks.broker import connection
 from tasks.process import python, spawn
+from tasks.queue import leases, telemetry
 from tests.machine import free_port
 
 # Of the workers that are started by themselves; those of `up` have the usual one.
@@ -28,7 +29,7 @@ class World:
     def __init__(self, config: Settings) -> None:
         self.config = config
         self.store = Database(config.database)
-        self.redis: Redis = broker.client(config, patience=30.0)
+        self.redis: Redis = connection.client(config, patience=30.0)
         self.logs = config.home / "logs"
         self.port = free_port()
         self.up = self._start_up()
@@ -101,7 +102,7 @@ class World:
         """Return whether an epoch was trained after a moment, in seconds since 1970, by everybody who should train."""
         try:
             return any(live.updated > since for live in telemetry.progress(redis=self.redis).values())
-        except (RedisError, broker.BrokerError):
+        except (RedisError, connection.BrokerError):
             return False
 
     def healthy(self) -> bool:
@@ -120,7 +121,7 @@ class World:
             try:
                 if what():
                     return time.monotonic() - begin
-            except (RedisError, broker.BrokerError):
+            except (RedisError, connection.BrokerError):
                 pass
             if time.monotonic() - begin > seconds:
                 raise AssertionError(f"still not so after {seconds:g} s; logs in {self.logs}")

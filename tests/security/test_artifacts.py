@@ -15,7 +15,7 @@ from engine.dataset import Dataset
 from engine.stages.runner import run_stage
 from engine.study.plan import plan
 from tests.machine import tiny_study
-from tests.tasks.test_leases import result
+from tests.tasks.queue.test_leases import result
 
 FINGERPRINT = "0" * 32
 
@@ -146,6 +146,6 @@ def test_weights_of_another_network_fail_their_stage_alone(
     run_stage(root, images(), kept, torch.device("cpu"), Silent())
     target = root if name == "trained" else child
     kept.save(target.fingerprint, name, forged)
-    # A worker keeps whatever a stage dies of with it, and lives on (`tasks.worker`).
+    # A worker keeps whatever a stage dies of with it, and lives on (`tasks.worker.trainer`).
     with pytest.raises((RuntimeError, KeyError, ValueError)):
         run_stage(child, images(), kept, torch.device("cpu"), Silent())

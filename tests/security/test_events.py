@@ -12,10 +12,12 @@ from data.database.events import ERROR_CHARACTERS
 from data.queries import studies
 from data.settings import settings
 from engine.study.spec import to_toml
-from tasks import launch, leases, recorder, telemetry
-from tasks.broker import client, serving
+from tasks.broker.connection import client, serving
+from tasks.queue import leases, telemetry
+from tasks.services import recorder
+from tasks.studies import launch
 from tests.machine import tiny_study
-from tests.tasks.test_leases import result
+from tests.tasks.queue.test_leases import result
 
 TABLES = (
     "studies",

@@ -25,11 +25,11 @@ from engine.study import toml_limits
 from engine.study.plan import plan
 from engine.study.results import StageResult
 from engine.study.spec import STARTS, TRAININGS_ALLOWED, Study, StudyError, parse_study, read_study, to_toml
-from tasks import delivery, leases
-from tasks.telemetry import read_event
+from tasks.queue import leases, transport
+from tasks.queue.telemetry import read_event
 from tests.app.made_study import record
 from tests.machine import tiny_study
-from tests.tasks.test_leases import result
+from tests.tasks.queue.test_leases import result
 
 CASES = int(os.environ.get("FUZZ_CASES", "0"))
 fuzz = settings(
@@ -330,11 +330,11 @@ def test_results(values: Any) -> None:
     | st.dictionaries(
         st.sampled_from(["body", "headers", "properties", "content-type", "headers.task", "properties.body_encoding"]),
         JSON,
-    ).map(lambda c: mixed(delivery.written(leases.Message("a" * 32, 1), "q"), c))
+    ).map(lambda c: mixed(transport.written(leases.Message("a" * 32, 1), "q"), c))
 )
 def test_messages(delivered: Any) -> None:
     try:
-        asked = delivery.read(delivered)
+        asked = transport.read(delivered)
     except ValueError:
         return
     assert asked == leases.Message("a" * 32, 1)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tasks import delivery, leases, queue
+from tasks.queue import celery_app, leases, transport
 from tests.machine import Machine, tiny_study, wait_for
 
 
@@ -28,7 +28,7 @@ def encoded(body: bytes | str) -> str:
     return base64.b64encode(body.encode() if isinstance(body, str) else body).decode()
 
 
-def message(body: bytes | str, kind: str = "application/json", task: str = queue.TASK, **more: Any) -> str:
+def message(body: bytes | str, kind: str = "application/json", task: str = celery_app.TASK, **more: Any) -> str:
     """Return a message as kombu lays it down in Redis."""
     headers = {"lang": "py", "task": task, "id": "a-forged-id", "argsrepr": "", "kwargsrepr": "", **more}
     info = {"exchange": "", "routing_key": leases.QUEUE}
@@ -190,17 +190,17 @@ def test_a_worker_outlives_whatever_stands_in_the_queue_and_trains_on(machine: M
 def test_no_forged_message_asks_for_more_than_a_stage(name: str, text: str | bytes) -> None:
     del name
     try:
-        asked = delivery.read(json.loads(text))
+        asked = transport.read(json.loads(text))
     except (ValueError, RecursionError):
         return
     assert asked == leases.Message("0" * 32, 1)
-    links = json.loads(base64.b64decode(delivery.written(asked, leases.QUEUE)["body"]))[2]
+    links = json.loads(base64.b64decode(transport.written(asked, leases.QUEUE)["body"]))[2]
     assert links == {}
 
 
 def test_what_the_launcher_sends_is_what_a_worker_reads(machine: Machine) -> None:
     sent = leases.Message("a" * 32, 3)
-    queue.send([sent])
+    celery_app.send([sent])
     text = machine.redis.lpop(leases.QUEUE)
-    assert delivery.read(json.loads(str(text))) == sent
-    assert delivery.read(delivery.written(sent, leases.QUEUE)) == sent
+    assert transport.read(json.loads(str(text))) == sent
+    assert transport.read(transport.written(sent, leases.QUEUE)) == sent

@@ -9,9 +9,9 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from data.settings import Settings, settings
-from tasks import leases, telemetry
-from tasks.broker import client, serving, socket_path
-from tasks.exposed import open_to_all
+from tasks.broker.connection import client, serving, socket_path
+from tasks.broker.exposed import open_to_all
+from tasks.queue import leases, telemetry
 from tests.machine import Machine, wait_for
 
 

@@ -12,8 +12,8 @@ import pytest
 from filelock import FileLock
 
 from engine.study.spec import load_study, to_toml
-from tasks import leases
 from tasks.process import ROOT, python
+from tasks.queue import leases
 from tests.machine import Machine, diverging_study, folder_of_images, free_port, tiny_study, wait_for
 from tests.tasks.conftest import Command
 

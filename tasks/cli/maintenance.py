@@ -1,0 +1,216 @@
+"""The commands that save, mend and give up what is kept: backup, restore, rebuild, remeasure, delete, reclaim."""
+
+# Imported where used, as in tasks/__main__.py.
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+from data.settings import settings
+from tasks.cli.console import StudyId, out
+
+if TYPE_CHECKING:
+    from data.database.backup import Backup
+    from data.database.backup import Progress as Told
+    from tasks.studies.rebuild import Rebuilt
+    from tasks.studies.remeasure import Remeasured
+
+commands = typer.Typer()
+
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask first.")]
+
+
+@commands.command()
+def backup(
+    file: Annotated[
+        Path | None, typer.Option("--out", help="File to write; else one named by the time under backups/.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+) -> None:
+    """Copy the database to a file, while everything runs. Weights and results are not in it."""
+    from data.database import backup as backups
+    from data.database.database import Database
+    from tasks.cli.tables import size
+
+    config = settings()
+    begin = time.monotonic()
+    with _copying("backup") as told:
+        made = backups.backup(Database(config.database), file or backups.default_path(config.home), force, told)
+    seconds = time.monotonic() - begin
+    out.print(f"wrote {escape(str(made.path))}", soft_wrap=True, highlight=False)
+    out.print(f"{size(made.size)}, {_held(made)}, in {seconds:.1f} s", highlight=False)
+
+
+@commands.command()
+def restore(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A file that backup wrote.")], yes: Yes = False
+) -> None:
+    """Put a backup in the place of the database, and go on with all studies from there; the present one is kept."""
+    from data.database import backup as backups
+    from data.database.database import Database
+    from tasks.broker.connection import serving
+    from tasks.studies.rebuild import rebuild as mend
+
+    config = settings()
+    found = backups.inspect(file)
+    out.print(f"the backup holds {_held(found)}", highlight=False)
+    if not yes:
+        typer.confirm(f"Put it in the place of {config.database}?", abort=True)
+    # What waits to be recorded is told again below, where it is lost with the database that goes.
+    with serving(config):
+        with _copying("restore") as told:
+            kept = backups.restore(Database(config.database), file, told)
+        if kept is not None:
+            out.print(f"the database of before is {escape(str(kept))}", soft_wrap=True, highlight=False)
+        _say(mend(config))
+
+
+@commands.command()
+def rebuild() -> None:
+    """Make the queue, the database and the artifacts agree again, after one of them was lost."""
+    from tasks.broker.connection import serving
+    from tasks.studies.rebuild import rebuild as mend
+
+    config = settings()
+    with serving(config):
+        _say(mend(config))
+
+
+@commands.command()
+def remeasure(
+    at_start: Annotated[
+        bool, typer.Option("--at-start", hidden=True, help="As up runs it: at the lowest priority.")
+    ] = False,
+) -> None:
+    """Complete results that an older Ticketscope recorded, from their weights: masks, and what a mask alone gives."""
+    from tasks.broker.connection import serving
+    from tasks.studies import remeasure as remeasuring
+    from tasks.studies.rebuild import require_database
+
+    config = settings()
+    require_database(config)
+    with serving(config), _counting("results") as report:
+        if at_start:
+            os.nice(19)
+        done = remeasuring.remeasure(config, report, at_start)
+    if done is None:
+        out.print("another remeasure is running here and does the same work")
+        return
+    out.print(_said(done), highlight=False)
+
+
+@commands.command()
+def delete(study_id: StudyId, yes: Yes = False) -> None:
+    """Delete a study, running or not, with all that no other study has."""
+    from tasks.broker.connection import serving
+    from tasks.services.recorder import drain_idle
+    from tasks.studies import delete as deleting
+    from tasks.studies.rebuild import require_database
+
+    config = settings()
+    require_database(config)
+    with serving(config):
+        if config.redis_url is None:
+            drain_idle(config)
+        found = deleting.find(config, study_id)
+        about = deleting.outline(config, found)
+        for line in deleting.told(about):
+            out.print(line, highlight=False)
+        if not yes:
+            typer.confirm(f"Delete {found}?", abort=True)
+        gone = deleting.delete(config, found)
+        if config.redis_url is None:
+            drain_idle(config)
+        out.print(f"deleted {found} and {gone} stages")
+
+
+@commands.command()
+def reclaim(
+    yes: Yes = False,
+    older: Annotated[
+        float, typer.Option(min=0, metavar="HOURS", help="Spare what changed within so many hours.")
+    ] = 1.0,
+) -> None:
+    """Report weights, results and checkpoints that no study has any more, and remove them when told to."""
+    from tasks.broker.connection import serving
+    from tasks.cli.tables import size
+    from tasks.services.recorder import drain_idle
+    from tasks.studies import reclaim as reclaiming
+    from tasks.studies.rebuild import require_database
+
+    config = settings()
+    require_database(config)
+    with serving(config):
+        if config.redis_url is None:
+            drain_idle(config)
+        waste = reclaiming.find_waste(config, 3600 * older)
+        for kind, files in waste.files.items():
+            if files:
+                out.print(f"{_files(len(files))} of {kind}, {size(sum(f.size for f in files))}", highlight=False)
+        if waste.young:
+            out.print(f"{size(waste.young)} more are spared, changed within {older:g} h", highlight=False)
+        total = size(sum(file.size for file in waste.all))
+        if not waste.all:
+            out.print(f"nothing to reclaim at {escape(config.artifacts)}", soft_wrap=True, highlight=False)
+            return
+        if not yes:
+            out.print("Another installation that keeps its artifacts there too would lose what is its alone.")
+            typer.confirm(f"Remove {_files(len(waste.all))}, {total}, from {config.artifacts}?", abort=True)
+        removed = reclaiming.reclaim(config, waste, 3600 * older)
+        freed = size(sum(file.size for file in removed))
+        out.print(f"removed {_files(len(removed))}, {freed}", highlight=False)
+
+
+def _held(found: "Backup") -> str:
+    studies = f"{found.studies} {'study' if found.studies == 1 else 'studies'}"
+    return f"{studies}, {found.results} of {found.stages} stages with results"
+
+
+def _said(done: "Remeasured") -> str:
+    parts = [f"{done.completed} result{'s' * (done.completed != 1)} completed"] if done.completed else []
+    if done.gone:
+        parts.append(f"{done.gone} cannot be completed: {'its' if done.gone == 1 else 'their'} weights are gone")
+    return "; ".join(parts) or "no recorded result lacks anything"
+
+
+def _files(count: int) -> str:
+    return f"{count} file{'' if count == 1 else 's'}"
+
+
+def _say(done: list["Rebuilt"]) -> None:
+    for study in done:
+        out.print(f"[bold]{study.study_id}[/bold] {escape(study.name)} {study.what}", highlight=False)
+    if not done:
+        out.print("the queue and the database agree; nothing had to be done")
+
+
+@contextmanager
+def _counting(name: str) -> Iterator[Callable[[int, int], None]]:
+    columns = (TextColumn(name), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        bar = bars.add_task(name, total=None)
+        yield lambda done, total: bars.update(bar, completed=done, total=total)
+
+
+@contextmanager
+def _copying(name: str) -> Iterator["Told"]:
+    columns = (TextColumn(name), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        bar = bars.add_task(name, total=None)
+        yield lambda done, total: bars.update(bar, completed=done, total=total)

@@ -1,0 +1,199 @@
+"""How the command line shows plans, studies and their progress."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Column, Table
+
+from data.database.database import Database
+from data.queries import studies
+from data.queries.divergence import divergences, in_words
+from engine.formatting import number, percent
+from tasks.broker.connection import BrokerError, connect, errors_explained
+from tasks.queue import leases
+from tasks.queue.leases import State
+from tasks.queue.telemetry import Worker
+from tasks.queue.telemetry import progress as live_progress
+
+if TYPE_CHECKING:
+    from engine.study.checks import Finding
+    from tasks.studies.planning import Preview
+
+COLOURS = {"done": "green", "running": "cyan", "failed": "red", "cancelled": "yellow"}
+REFRESH_SECONDS = 0.5
+
+
+def duration(seconds: float) -> str:
+    """Return a duration for people to read, such as 1 h 5 min."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    hours, rest = divmod(minutes, 60)
+    return f"{hours} h {rest} min" if hours < 48 else f"{hours / 24:.1f} days"
+
+
+def size(count: int) -> str:
+    """Return bytes for people to read, such as 3.4 MB."""
+    number = float(count)
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if number < 1000:
+            return f"{number:.0f} {unit}" if unit == "bytes" else f"{number:.1f} {unit}"
+        number /= 1000
+    return f"{number:.1f} TB"
+
+
+def plan_table(name: str, preview: "Preview", one_by_one: int | None = None) -> Table:
+    """Return a plan's sizes as a table; one_by_one: trainings of several figures where they shared none."""
+    table = Table(title=name, show_header=False, title_justify="left")
+    for kind, count in preview.by_kind.items():
+        table.add_row(kind, str(count))
+    if one_by_one is not None:
+        table.add_row("one by one", str(one_by_one))
+    table.add_row("trainings", str(preview.trainings) + (" after sharing" if one_by_one is not None else ""))
+    table.add_row("reused", str(preview.reused))
+    table.add_row("remaining", f"[bold]{preview.remaining}[/bold]")
+    workers = f"{preview.workers} worker{'s' if preview.workers != 1 else ''}"
+    table.add_row("estimated", f"{duration(preview.estimated_seconds)} on {workers}")
+    return table
+
+
+def say_rounds(console: Console, preview: "Preview") -> None:
+    """Print what each round of iterative pruning removes."""
+    for sentence in preview.plan.rounds:
+        console.print(f"iterative pruning: {escape(sentence)}", soft_wrap=True, highlight=False)
+
+
+def say_warnings(console: Console, warnings: Iterable["Finding"]) -> None:
+    """Print what the author of a study should know before it is launched."""
+    for finding in warnings:
+        text = escape(f"{finding.field}: {finding.text}")
+        console.print(f"[yellow]warning:[/yellow] {text}", soft_wrap=True, highlight=False)
+
+
+def plan_values(
+    name: str, preview: "Preview", one_by_one: int | None = None, scaling: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """Return a plan's sizes by name; one_by_one as in `plan_table`, scaling: how a study departs from the paper's."""
+    return {
+        "study": name,
+        "stages": preview.stages,
+        "trainings": preview.trainings,
+        **({} if one_by_one is None else {"trainings_one_by_one": one_by_one}),
+        "reused": preview.reused,
+        "remaining": preview.remaining,
+        "by_kind": preview.by_kind,
+        "estimated_seconds": round(preview.estimated_seconds, 1),
+        "workers": preview.workers,
+        "rounds": list(preview.plan.rounds),
+        "warnings": [{"field": finding.field, "text": finding.text} for finding in preview.warnings],
+        **({} if scaling is None else {"scaling": list(scaling)}),
+    }
+
+
+def studies_table(store: Database) -> Table:
+    """Return all recorded studies as a table."""
+    # Ids are there to be copied: they are never cut or broken.
+    study, launched = Column("study", no_wrap=True), Column("launched (UTC)", no_wrap=True)
+    table = Table(study, "name", "state", "stages", launched)
+    for row in studies.studies(store).to_dict("records"):
+        table.add_row(
+            str(row["study_id"]),
+            escape(str(row["name"])),
+            _coloured(str(row["state"])),
+            ", ".join(
+                [f"{row['done']}/{row['stages']} done"]
+                + [f"{row[state]} {state}" for state in ("running", "failed", "reused") if row[state]]
+            ),
+            f"{row['created_at']:%Y-%m-%d %H:%M}",
+        )
+    return table
+
+
+def workers_line(workers: Sequence[Worker]) -> str:
+    """Return how many workers there are and what they do, of those that are known."""
+    alive = [worker for worker in workers if not worker.is_silent()]
+    states = Counter(worker.state for worker in alive)
+    told = f"{len(alive)} worker{'s' if len(alive) != 1 else ''}"
+    parts = [f"{states[state]} {state}" for state in ("training", "draining") if states[state]]
+    lost = f"; [red]{len(workers) - len(alive)} silent[/red]" if len(alive) < len(workers) else ""
+    return ", ".join([told, *parts]) + lost
+
+
+def study_tables(store: Database, study_id: str) -> list[Table | str]:
+    """Return one study: how it stands, its stages in training, why stages failed, and what diverged."""
+    record = studies.study(store, study_id)
+    stages = studies.stages(store, study_id)
+    counts = ", ".join(f"{count} {_coloured(state)}" for state, count in record.counts.items() if count)
+    name = escape(record.study.name)
+    shown: list[Table | str] = [f"[bold]{name}[/bold] ({study_id}): {_coloured(record.state)}; {counts}"]
+    if record.state in ("queued", "running") and _is_lost(study_id):
+        shown.append("[red]not in the queue[/red]: nothing of it goes on until python -m tasks rebuild")
+    running = stages[stages["state"] == "running"]
+    if len(running):
+        shown.append(_running_table(running))
+    for row in stages[stages["state"] == "failed"].to_dict("records"):
+        reason = str(row["error"] or "no reason was recorded").strip().splitlines()[0]
+        shown.append(f"[red]failed[/red] {_describe(row)}: {escape(reason)}")
+    if sentence := in_words(divergences(store, [study_id])):
+        shown.append(f"[yellow]diverged[/yellow] {escape(sentence)}")
+    return shown
+
+
+def _is_lost(study_id: str) -> bool:
+    try:
+        with errors_explained():
+            return not leases.is_known(connect(0.0), study_id)
+    except BrokerError:
+        return False
+
+
+def _running_table(running: pd.DataFrame) -> Table:
+    live = live_progress(running["fingerprint"])
+    table = Table("stage", "epoch", "test accuracy", "epochs/s", "worker")
+    for row in running.to_dict("records"):
+        now = live.get(str(row["fingerprint"]))
+        table.add_row(
+            _describe(row),
+            f"{now.epoch if now else row['epoch']}/{row['epochs']}",
+            f"{now.test_accuracy:.2f} %" if now else "",
+            f"{now.epochs_per_second:.2g}" if now else "",
+            str(row["worker"]),
+        )
+    return table
+
+
+def _describe(row: dict[str, Any]) -> str:
+    words = (
+        f"{row['network']} on {row['dataset']}, lr {number(row['learning_rate'])}, seed {row['seed']}, {row['start']}"
+    )
+    return (
+        words
+        if row["kind"] == "pretrain"
+        else f"{words} @ {percent(row['sparsity'])} ({row['pruners'] or row['kind']})"
+    )
+
+
+def watch(console: Console, title: str, counts: Callable[[], Counter[State]]) -> Counter[State]:
+    """Show the progress of a study until nothing of it can go on, and return its last counts."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, TextColumn("{task.fields[note]}"), console=console) as bars:
+        bar = bars.add_task(title, total=None, note="")
+        while True:
+            now = counts()
+            notes = [f"{now[state]} {state}" for state in ("running", "failed", "cancelled") if now[state]]
+            bars.update(bar, total=now.total(), completed=now["done"], note=", ".join(notes))
+            if not now["running"] and not now["queued"]:
+                return now
+            time.sleep(REFRESH_SECONDS)
+
+
+def _coloured(state: str) -> str:
+    return f"[{COLOURS[state]}]{state}[/]" if state in COLOURS else state

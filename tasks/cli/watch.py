@@ -1,0 +1,57 @@
+"""What the command line knows of studies on their way: is anything there, is anyone working, is it done."""
+
+import time
+
+from redis import Redis
+from rich.console import Console
+from rich.markup import escape
+
+from data.database.database import Database
+from data.datasets.source import Progress
+from data.queries import launches, studies
+from data.settings import Settings
+from tasks.cli.tables import watch
+from tasks.queue import leases, telemetry
+
+# A recorder that runs is never so far behind.
+RECORDER_SECONDS = 10.0
+
+
+def is_empty(config: Settings, redis: Redis) -> bool:
+    """Return whether no study was ever launched: none is recorded, deleted, or on its way to the recorder."""
+    store = Database(config.database)
+    return studies.studies(store).empty and not launches.deleted(store) and not redis.xlen(telemetry.EVENTS)
+
+
+def say_what_is_missing(redis: Redis, console: Console) -> None:
+    """Tell where no worker is there to train what was queued."""
+    if not telemetry.workers(redis):
+        console.print("no workers are running: start everything with python -m tasks up, or python -m tasks worker")
+
+
+def say_copying(console: Console) -> Progress:
+    """Return what tells of images that are copied for other hosts before a study is queued."""
+
+    def say(what: str, done: int, total: int) -> None:
+        del done
+        size = f" ({total / 1e6:,.1f} MB)" if total else ""
+        console.print(f"{escape(what)}{size} ...", soft_wrap=True, highlight=False)
+
+    return say
+
+
+def until_done(config: Settings, redis: Redis, study_id: str, console: Console) -> bool:
+    """Show a study's progress until nothing of it can go on, and return whether all of it is done."""
+    counts = watch(console, study_id, lambda: leases.counts(redis, study_id))
+    deadline = time.monotonic() + RECORDER_SECONDS
+    last = telemetry.last_event(redis)
+    while not telemetry.recorded_until(redis, last) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    if not telemetry.recorded_until(redis, last):
+        console.print("the recorder is not running; python -m tasks recorder brings the results into the database")
+    if counts["done"] == counts.total():
+        return True
+    console.print(f"not done: {', '.join(f'{count} {state}' for state, count in counts.items())}")
+    if counts["failed"]:
+        console.print(f"python -m tasks status {study_id} says why, python -m tasks retry {study_id} tries again")
+    return False

@@ -1,0 +1,1 @@
+"""The queue: leases, Celery as dispatch, and what workers report."""

@@ -1,0 +1,217 @@
+"""What is live: the progress of running stages, the workers, and the stream of events on its way to the recorder."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
+from redis import Redis
+
+from data.database.events import Event
+from tasks.broker.connection import connect, errors_explained
+from tasks.queue.leases import PREFIX, Timing
+
+EVENTS = PREFIX + "events"
+WORKERS = PREFIX + "workers"
+
+# A worker that misses so many heartbeats counts as silent, and one that stays so is forgotten after a while: until
+# then whoever looks sees that a host was lost.
+MISSED_BEATS = 3
+FORGET_SECONDS = 3600
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a running stage is; accuracies are percent, updated is seconds since 1970."""
+
+    epoch: int
+    epochs: int
+    train_loss: float
+    test_accuracy: float
+    epochs_per_second: float
+    worker: str
+    updated: float
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Memory in bytes: what a worker's process holds, its host's and its GPU's; None where there is no GPU in use."""
+
+    resident: int
+    total: int
+    available: int
+    gpu_used: int | None = None
+    gpu_total: int | None = None
+
+
+@dataclass(frozen=True)
+class Worker:
+    """A worker process; stage is the fingerprint that it trains, None when idle; times are UTC.
+
+    beside: fingerprints of those that it trains side by side with the stage. since: of its present stage or idleness.
+    seen: when it was last heard of. started: its process. boot: see `tasks.worker.host.boot`. heartbeat: seconds
+    between two signs of life. draining: asked to stop, it finishes its epoch. trouble: what it waits for before it can
+    go on. stages, epochs: done since it started. gpu: its name.
+    """
+
+    name: str
+    host: str
+    device: str
+    pid: int
+    stage: str | None
+    since: datetime
+    seen: datetime
+    started: datetime | None = None
+    boot: str = ""
+    heartbeat: float = Timing.heartbeat
+    draining: bool = False
+    trouble: str | None = None
+    stages: int = 0
+    epochs: int = 0
+    gpu: str | None = None
+    memory: Memory | None = None
+    beside: tuple[str, ...] = ()
+
+    @property
+    def state(self) -> Literal["training", "idle", "draining"]:
+        """What it was doing when it was last heard of."""
+        if self.draining:
+            return "draining"
+        return "idle" if self.stage is None else "training"
+
+    def silence(self, now: datetime | None = None) -> float:
+        """Return for how many seconds nothing was heard of it."""
+        return ((now or datetime.now(UTC)) - self.seen).total_seconds()
+
+    def is_silent(self, now: datetime | None = None) -> bool:
+        """Return whether it has missed so many heartbeats that it, or its host, may be lost."""
+        return self.silence(now) > MISSED_BEATS * self.heartbeat
+
+
+_WORKER, _PROGRESS = TypeAdapter(Worker), TypeAdapter(Progress)
+
+
+def progress(fingerprints: Iterable[str] | None = None, redis: Redis | None = None) -> dict[str, Progress]:
+    """Return the progress of those of the given stages that are running, or of all; BrokerError without Redis."""
+    redis = redis or connect()
+    with errors_explained():
+        running = [str(member) for member in redis.zrange(f"{PREFIX}leases", 0, -1)]
+        if fingerprints is not None:
+            asked = set(fingerprints)
+            running = [fingerprint for fingerprint in running if fingerprint in asked]
+        pipeline = redis.pipeline(transaction=False)
+        for fingerprint in running:
+            pipeline.hgetall(f"{PREFIX}progress:{fingerprint}")
+        found = zip(running, pipeline.execute(), strict=True)
+    read = ((fingerprint, _progress(fields)) for fingerprint, fields in found if fields)
+    return {fingerprint: live for fingerprint, live in read if live is not None}
+
+
+def _progress(fields: Mapping[str, str]) -> Progress | None:
+    """Return progress as a worker tells it, None for what no worker wrote."""
+    try:
+        return _PROGRESS.validate_python(fields)
+    except ValidationError:
+        return None
+
+
+def beat(redis: Redis, worker: Worker) -> None:
+    """Tell that a worker lives."""
+    pipeline = redis.pipeline()
+    pipeline.set(_key(worker.name), _WORKER.dump_json(worker), ex=FORGET_SECONDS)
+    pipeline.sadd(WORKERS, worker.name)
+    pipeline.execute()
+
+
+def leave(redis: Redis, name: str) -> None:
+    """Tell that a worker has gone."""
+    redis.delete(_key(name))
+    redis.srem(WORKERS, name)
+
+
+def workers(redis: Redis | None = None) -> list[Worker]:
+    """Return the live workers by name; BrokerError without Redis."""
+    return [worker for worker in known_workers(redis) if not worker.is_silent()]
+
+
+def known_workers(redis: Redis | None = None) -> list[Worker]:
+    """Return by name the live workers and the silent ones, which never said goodbye; BrokerError without Redis."""
+    redis = redis or connect()
+    with errors_explained():
+        names = sorted(str(name) for name in redis.smembers(WORKERS))
+        pipeline = redis.pipeline(transaction=False)
+        for name in names:
+            pipeline.get(_key(name))
+            pipeline.pttl(_key(name))
+        answers = pipeline.execute()
+        now = datetime.now(UTC)
+        told = dict(zip(names, zip(answers[::2], answers[1::2], strict=True), strict=True))
+        gone = [name for name, (text, _) in told.items() if text is None]
+        if gone:
+            redis.srem(WORKERS, *gone)
+    read = (_worker(text, left, now) for text, left in told.values() if text is not None)
+    return [worker for worker in read if worker is not None]
+
+
+def queued(redis: Redis | None = None) -> int:
+    """Return how many stages wait for a free worker; BrokerError without Redis."""
+    redis = redis or connect()
+    with errors_explained():
+        return int(redis.zcard(f"{PREFIX}queued"))
+
+
+def _key(name: str) -> str:
+    return f"{PREFIX}worker:{name}"
+
+
+def _worker(text: str, left: int, now: datetime) -> Worker | None:
+    """Return a worker as it told of itself, None for what none wrote; left: milliseconds until Redis forgets it."""
+    try:
+        worker = _WORKER.validate_json(text)
+        # The clock of Redis says how long ago that was, since the clocks of hosts differ.
+        seen = now - timedelta(seconds=max(0.0, FORGET_SECONDS - left / 1000))
+        return replace(worker, seen=seen, since=worker.since + (seen - worker.seen))
+    except (ValidationError, OverflowError, TypeError):
+        return None
+
+
+def publish(redis: Redis, events: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
+    """Add events, each a kind and a body, to the stream that the recorder drains."""
+    pipeline = redis.pipeline(transaction=False)
+    for kind, body in events:
+        pipeline.xadd(EVENTS, {"kind": kind, "body": json.dumps(body, allow_nan=False)})
+    pipeline.execute()
+
+
+def read_event(identifier: str, fields: Mapping[str, str]) -> Event:
+    """Return an entry of the stream as the store takes it; the clock of Redis, in the id, times a stage's changes.
+
+    ValueError or KeyError where it is none.
+    """
+    try:
+        body = json.loads(fields["body"])
+    except RecursionError:
+        raise ValueError("its body is nested too deep") from None
+    if not isinstance(body, dict):
+        raise ValueError("its body is no table")
+    if fields["kind"] == "stage":
+        milliseconds = int(identifier.split("-")[0])
+        body["at"] = datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat()
+    return Event(identifier, fields["kind"], body)
+
+
+def last_event(redis: Redis) -> str:
+    """Return the id of the newest event ever added, "0-0" where there was none."""
+    return str(redis.xinfo_stream(EVENTS)["last-generated-id"]) if redis.exists(EVENTS) else "0-0"
+
+
+def recorded_until(redis: Redis, identifier: str) -> bool:
+    """Return whether the recorder is done with an event and all before it: it trims the stream behind itself."""
+    oldest = redis.xrange(EVENTS, count=1)
+    return not oldest or _order(str(oldest[0][0])) > _order(identifier)
+
+
+def _order(identifier: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in identifier.split("-"))

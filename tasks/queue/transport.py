@@ -1,0 +1,103 @@
+"""What of the queue reaches Celery: calls of the one task, written anew from what was checked here, and nothing else.
+
+Celery itself refuses other formats than JSON, but a worker that it hands a message of another build ends, puts the
+message back where it was, and the next worker ends the same way.
+"""
+
+import base64
+import json
+import logging
+from typing import Any
+from uuid import uuid4
+
+from kombu.transport import redis as kombu_redis
+
+from tasks.queue.leases import FINGERPRINT, Message
+
+TASK = "ticketscope.train"
+JSON = "application/json"
+
+# A call is some 200 characters.
+BODY_LIMIT = 4_096
+# Attempts are counted one by one.
+ATTEMPT_LIMIT = 1_000_000
+
+log = logging.getLogger(__name__)
+
+
+def read(delivered: Any) -> Message:
+    """Return what a message of the queue asks for; ValueError, with the reason, where no launcher wrote it."""
+    try:
+        headers, body = delivered["headers"], delivered["body"]
+        encoding = delivered["properties"]["body_encoding"]
+        kind, task = delivered["content-type"], headers["task"]
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"it is not built like a message of Celery's ({error!r})") from None
+    if kind != JSON or task != TASK or encoding != "base64" or headers.get("compression") is not None:
+        raise ValueError(f"it is no plain {JSON} call of {TASK}")
+    if not isinstance(body, str) or len(body) > BODY_LIMIT:
+        raise ValueError(f"its body is no text of at most {BODY_LIMIT:,} characters")
+    try:
+        arguments, named, _ = json.loads(base64.b64decode(body, validate=True))
+        fingerprint, attempt = arguments
+    except (ValueError, TypeError, RecursionError):
+        raise ValueError("its body does not hold a fingerprint and an attempt") from None
+    if named or not isinstance(fingerprint, str) or not FINGERPRINT.fullmatch(fingerprint):
+        raise ValueError("its first argument is no fingerprint, or it has named ones")
+    if type(attempt) is not int or not 1 <= attempt <= ATTEMPT_LIMIT:
+        raise ValueError(f"its attempt is no whole number from 1 to {ATTEMPT_LIMIT:,}")
+    return Message(fingerprint, attempt)
+
+
+def written(message: Message, queue: str) -> dict[str, Any]:
+    """Return a message as Celery lays it down in Redis, without links, times, replies or anything else to act on."""
+    identifier = str(uuid4())
+    call = [[message.fingerprint, message.attempt], {}, {}]
+    return {
+        "body": base64.b64encode(json.dumps(call).encode()).decode(),
+        "content-encoding": "utf-8",
+        "content-type": JSON,
+        "headers": {"lang": "py", "task": TASK, "id": identifier, "root_id": identifier},
+        "properties": {
+            "delivery_tag": str(uuid4()),
+            "delivery_info": {"exchange": "", "routing_key": queue},
+            "body_encoding": "base64",
+        },
+    }
+
+
+class _Unacknowledged(kombu_redis.QoS):
+    """Messages between delivery and acknowledgement; nobody looks for a dead worker's: the reaper sends anew."""
+
+    def restore_visible(self, *arguments: Any, **options: Any) -> None:
+        del arguments, options
+
+
+class _Channel(kombu_redis.Channel):
+    QoS = _Unacknowledged
+
+    def _brpop_read(self, **options: Any) -> Any:
+        try:
+            return super()._brpop_read(**options)  # type: ignore[no-untyped-call]
+        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+            _refused(error)
+            return True
+
+
+class Transport(kombu_redis.Transport):
+    """Kombu's way to Redis, with a check of each message before Celery sees it."""
+
+    Channel = _Channel
+
+    def _deliver(self, message: Any, queue: str) -> None:
+        try:
+            asked = read(message)
+        except ValueError as error:
+            _refused(error)
+            return
+        super()._deliver(written(asked, queue), queue)  # type: ignore[no-untyped-call]
+
+
+def _refused(error: Exception) -> None:
+    # Not what it holds: it may be large, and is nobody's that we know.
+    log.error("a message in the queue is dropped: %s", str(error)[:300])

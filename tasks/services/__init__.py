@@ -1,0 +1,1 @@
+"""The long-running parts: recorder, reaper, and all of them on one machine."""

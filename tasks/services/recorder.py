@@ -1,0 +1,195 @@
+"""The one process that drains the stream of events into DuckDB, and brings back the stages of dead workers."""
+
+import json
+import logging
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from filelock import FileLock, Timeout
+from redis import Redis
+from redis.exceptions import RedisError, ResponseError
+
+from data.database.database import Database, DatabaseError
+from data.database.events import Event, EventError
+from data.settings import Settings
+from tasks.broker.connection import client
+from tasks.queue.leases import PREFIX, Timing
+from tasks.queue.telemetry import EVENTS, read_event
+
+GROUP = "recorder"
+CONSUMER = "recorder"
+REFUSED = PREFIX + "refused"
+
+REFUSED_CHARACTERS = 20_000
+
+BATCH = 1000
+# Readers get the file in between; a screen that shows events half a second late is live enough.
+PAUSE = 0.3
+BLOCK_MS = 500
+# Between two tries to write a file that cannot be written, such as on a full disk.
+STORE_PAUSE = 2.0
+
+log = logging.getLogger(__name__)
+
+Entries = Sequence[tuple[str, dict[str, str]]]
+
+
+def record(config: Settings, timing: Timing, stopping: threading.Event) -> None:
+    """Drain the stream and reap leases until asked to stop; waits while another recorder of this home runs."""
+    # It brings Celery, which commands that only record what waits do without.
+    from tasks.services.reaper import reap
+
+    config.home.mkdir(parents=True, exist_ok=True)
+    with _only_recorder(config, stopping) as alone:
+        if not alone:
+            return
+        store = Database(config.database)
+        store.ensure()
+        redis = client(config, patience=5.0)
+        reaper = threading.Thread(target=reap, args=(config, timing, stopping), name="reaper", daemon=True)
+        reaper.start()
+        log.info("recording into %s", config.database)
+        pending = True
+        while not stopping.is_set():
+            try:
+                drained = drain(redis, store, pending)
+                pending = False
+                if drained:
+                    stopping.wait(PAUSE)
+            except (RedisError, DatabaseError) as error:
+                # What was read but not acknowledged is claimed again once Redis, or the disk, is back.
+                pending = True
+                log.warning("%s", f"Redis does not answer: {error}" if isinstance(error, RedisError) else error)
+                stopping.wait(0.5 if isinstance(error, RedisError) else STORE_PAUSE)
+        _drain_rest(redis, store)
+        reaper.join(timeout=1.0)
+
+
+def drain_idle(config: Settings) -> None:
+    """Record what waits in the stream, unless a recorder of this home is at it already."""
+    try:
+        with FileLock(_lock_path(config), timeout=0):
+            store = Database(config.database)
+            store.ensure()
+            redis = client(config)
+            drain(redis, store, pending=True, block=None)
+            _drain_rest(redis, store)
+    except Timeout:
+        return
+
+
+def drain(redis: Redis, store: Database, pending: bool, block: int | None = BLOCK_MS) -> int:
+    """Record one batch of events, then acknowledge and trim it; return how many there were.
+
+    pending: first take what an earlier recorder had read but not acknowledged. block: milliseconds to wait for events.
+    """
+    join(redis)
+    entries: list[tuple[str, dict[str, str]]] = []
+    if pending:
+        entries = _claim_pending(redis)
+    if not entries:
+        answer: Any = redis.xreadgroup(GROUP, CONSUMER, {EVENTS: ">"}, count=BATCH, block=block)
+        entries = [entry for _, batch in answer or [] for entry in batch]
+    if entries:
+        _record(redis, store, entries)
+        redis.xack(EVENTS, GROUP, *[identifier for identifier, _ in entries])
+        missed = _missed(redis)
+        if missed:
+            _record(redis, store, missed)
+            redis.xack(EVENTS, GROUP, *[identifier for identifier, _ in missed])
+        _trim(redis, max(_order(identifier) for identifier, _ in [*entries, *missed]))
+    return len(entries)
+
+
+def _drain_rest(redis: Redis, store: Database) -> None:
+    try:
+        while drain(redis, store, pending=False, block=None):
+            continue
+    except RedisError as error:
+        log.warning("Redis has gone before the last events were read; they wait there: %s", error)
+
+
+def _claim_pending(redis: Redis) -> list[tuple[str, dict[str, str]]]:
+    entries: list[tuple[str, dict[str, str]]] = []
+    start = "0-0"
+    while True:
+        # Redis 6 answers two items, Redis 7 three.
+        answer: Any = redis.xautoclaim(EVENTS, GROUP, CONSUMER, min_idle_time=0, start_id=start, count=BATCH)
+        start, claimed = answer[:2]
+        entries += [entry for entry in claimed if entry[1] is not None]
+        if start == "0-0":
+            return entries
+
+
+def _record(redis: Redis, store: Database, entries: Entries) -> None:
+    """Record entries; one that can never be recorded is set aside in Redis, so that it does not hold up the others."""
+    events: list[Event] = []
+    for identifier, fields in entries:
+        try:
+            events.append(read_event(identifier, fields))
+        except (ValueError, KeyError) as error:
+            _refuse(redis, identifier, fields, error)
+    while events:
+        try:
+            store.record(events)
+            return
+        except EventError as error:
+            refused = error.event
+            _refuse(redis, refused.id, {"kind": refused.kind, "body": json.dumps(dict(refused.body))}, error)
+            events = [event for event in events if event.id != refused.id]
+
+
+def _refuse(redis: Redis, identifier: str, fields: dict[str, str], error: Exception) -> None:
+    log.error("event %s cannot be recorded and is set aside in %s: %s", identifier, REFUSED, str(error)[:500])
+    # Whole where it is of a size that anyone here writes, and never so much that Redis fills up.
+    cut = {name[:100]: value[:REFUSED_CHARACTERS] for name, value in list(fields.items())[:10]}
+    kept: dict[Any, Any] = {**cut, "event": identifier, "error": str(error)[:1000]}
+    redis.xadd(REFUSED, kept, maxlen=1000)
+
+
+def _missed(redis: Redis) -> list[tuple[str, dict[str, str]]]:
+    """Return entries that Redis has handed over in an answer that was lost on its way, so that nobody recorded them."""
+    waiting: Any = redis.xpending(EVENTS, GROUP)
+    return _claim_pending(redis) if waiting["pending"] else []
+
+
+def _trim(redis: Redis, last: tuple[int, int]) -> None:
+    # One group, one consumer, nothing pending: all up to here is recorded.
+    redis.xtrim(EVENTS, minid=f"{last[0]}-{last[1] + 1}", approximate=False)
+
+
+def _order(identifier: str) -> tuple[int, int]:
+    milliseconds, sequence = identifier.split("-")
+    return int(milliseconds), int(sequence)
+
+
+def join(redis: Redis) -> None:
+    """Have the stream and the recorder's place in it, from its first event on, be there."""
+    try:
+        redis.xgroup_create(EVENTS, GROUP, id="0", mkstream=True)
+    except ResponseError as error:
+        if "BUSYGROUP" not in str(error):
+            raise
+
+
+@contextmanager
+def _only_recorder(config: Settings, stopping: threading.Event) -> Iterator[bool]:
+    """Hold the lock of this home's one recorder within the block; yields False when asked to stop while waiting."""
+    lock = FileLock(_lock_path(config))
+    told = False
+    while not stopping.is_set():
+        try:
+            with lock.acquire(timeout=0.5):
+                yield True
+                return
+        except Timeout:
+            if not told:
+                log.warning("another recorder holds %s; waiting for it to end", lock.lock_file)
+            told = True
+    yield False
+
+
+def _lock_path(config: Settings) -> str:
+    return str(config.home / "recorder.lock")

@@ -1,0 +1,224 @@
+"""Everything on one machine: Redis, the recorder, the workers and the dashboard, started, kept alive and stopped."""
+
+import logging
+import os
+import socket
+import subprocess
+import time
+import tomllib
+import urllib.request
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from urllib.error import URLError
+
+from filelock import FileLock, Timeout
+from redis import Redis
+from redis.exceptions import RedisError
+from rich.console import Console
+
+from data.settings import Settings
+from tasks.broker import connection
+from tasks.process import ROOT, python, spawn
+from tasks.queue import leases, telemetry
+from tasks.services.supervisor import Part, Supervisor
+from tasks.worker import host as this_host
+from tasks.worker.devices import threads
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+LOOK_SECONDS = 1.0
+# Ctrl-C ends everything soon; an epoch that takes longer is trained again.
+STOP_SECONDS = 3.5
+# Workers on their own are stopped to be moved or updated, and nobody waits at a keyboard.
+DRAIN_SECONDS = 110.0
+
+log = logging.getLogger(__name__)
+
+
+class UpError(RuntimeError):
+    """Everything cannot be started as asked; nothing was."""
+
+
+def up(config: Settings, host: str, port: int, devices: Sequence[str], console: Console) -> None:
+    """Run all parts until SIGINT or SIGTERM; raises UpError and BrokerError before anything is started."""
+    _check_host(config, host)
+    config.home.mkdir(parents=True, exist_ok=True)
+    try:
+        # Before the port, which a second start on the same home would find taken too.
+        with FileLock(config.home / "up.lock", timeout=0):
+            _check_port(host, port)
+            with connection.serving(config, tied=True) as redis:
+                end_dead_workers(redis)
+                _Household(config, host, port, devices, console).run()
+    except Timeout:
+        raise UpError(
+            f"Ticketscope is up on {config.home} already; stop that one, or set TICKETSCOPE_HOME to another folder"
+        ) from None
+
+
+def worker_parts(
+    config: Settings, devices: Sequence[str], lease: float, grace: float, logs: Path | None = None
+) -> list[Part]:
+    """Return the worker processes to keep alive, one for each device given.
+
+    grace: seconds that a worker gets to finish its epoch when all are stopped; one that takes longer is killed, and its
+    stage goes on from the last checkpoint.
+    """
+
+    def died(pid: int) -> None:
+        name = this_host.worker_name(pid)
+        try:
+            _end(connection.client(config), name)
+        except RedisError as error:
+            log.warning("cannot end the lease of %s, which runs out by itself: %s", name, error)
+
+    each = str(threads(config.threads, len(devices)))
+    return [
+        Part(
+            name=f"worker {number}",
+            command=python("-m", "tasks.worker", "--device", device, "--lease", str(lease)),
+            log=logs / f"worker-{number}.log" if logs else None,
+            grace=grace,
+            environment={**_environment(config), "OMP_NUM_THREADS": each, "TICKETSCOPE_THREADS": each},
+            died=died,
+        )
+        for number, device in enumerate(devices, start=1)
+    ]
+
+
+def end_dead_workers(redis: Redis) -> list[str]:
+    """End what workers of this host held that have died unseen, as with the supervisor; return their names."""
+    ended = []
+    for worker in telemetry.known_workers(redis):
+        if this_host.is_here(worker.name):
+            if this_host.runs(worker.pid, worker.started):
+                continue
+            _end(redis, worker.name)
+        elif worker.is_silent() and worker.host == socket.gethostname() and worker.boot != this_host.boot():
+            # From before a restart of the machine, or of another one with its name: only the list forgets it.
+            telemetry.leave(redis, worker.name)
+        else:
+            continue
+        ended.append(worker.name)
+    if ended:
+        log.info("workers that had died: %s", ", ".join(ended))
+    return ended
+
+
+def _end(redis: Redis, name: str) -> None:
+    # It is known to be dead, so nobody need wait for its lease to run out.
+    leases.expire(redis, name)
+    telemetry.leave(redis, name)
+
+
+class _Household:
+    """All parts of a machine, and what is looked after between them."""
+
+    def __init__(self, config: Settings, host: str, port: int, devices: Sequence[str], console: Console) -> None:
+        self._config = config
+        self._devices = devices
+        self._console = console
+        self._logs = config.home / "logs"
+        shown = f"[{host}]" if ":" in host else host
+        self._url = f"http://{'localhost' if host in LOOPBACK else shown}:{port}"
+        self._health = f"http://{'127.0.0.1' if host in ('0.0.0.0', 'localhost') else shown}:{port}/_stcore/health"
+        self._dashboard = python(
+            *("-m", "streamlit", "run", str(ROOT / "app" / "serve.py")),
+            *("--server.address", host, "--server.port", str(port), "--server.headless", "true"),
+            *("--browser.gatherUsageStats", "false"),
+        )
+        self._answered = False
+        self._looked_at = 0.0
+        # Processes that run once beside the parts, each with what to log where it fails.
+        self._once: dict[str, tuple[subprocess.Popen[bytes], str]] = {}
+
+    def run(self) -> None:
+        where = self._config.redis_url and connection.without_password(self._config.redis_url)
+        self._console.print(f"redis      {where or 'started here'}")
+        self._console.print(f"workers    {len(self._devices)} on {', '.join(sorted(set(self._devices)))}")
+        self._console.print(f"data       {self._config.home}  (logs in {self._logs})")
+        environment = _environment(self._config)
+        dashboard = Part("dashboard", self._dashboard, self._logs / "dashboard.log", environment=environment)
+        recorder = Part(
+            "recorder", python("-m", "tasks", "recorder"), self._logs / "recorder.log", 2.0, environment=environment
+        )
+        workers = worker_parts(self._config, self._devices, leases.Timing.lease, STOP_SECONDS, self._logs)
+        # A study that is there already keeps this from doing anything.
+        demo = python("-m", "tasks", "launch", "demo", "--if-empty")
+        self._begin("demo", demo, environment, "the demo study could not be queued")
+        if self._config.database.exists():
+            # It completes results that an older version recorded, and ends at once where there are none.
+            remeasure = python("-m", "tasks", "remeasure", "--at-start")
+            slowly = {**environment, "OMP_NUM_THREADS": "1"}
+            self._begin("remeasure", remeasure, slowly, "older results could not be completed")
+        # The recorder stops last, to record what the workers hand back.
+        Supervisor([[dashboard, *workers], [recorder]]).run(self._tick)
+        self._console.print("stopped")
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        if now - self._looked_at < LOOK_SECONDS:
+            return
+        self._looked_at = now
+        try:
+            connection.ensure(self._config, tied=True)
+        except connection.BrokerError as error:
+            log.error("%s", error)
+        for name, (process, failure) in list(self._once.items()):
+            if process.poll() is not None:
+                if process.returncode:
+                    log.warning("%s; see %s", failure, self._logs / f"{name}.log")
+                del self._once[name]
+        if not self._answered and self._healthy():
+            self._answered = True
+            self._console.print(f"dashboard  [bold]{self._url}[/bold]  (Ctrl-C stops everything)")
+
+    def _begin(self, name: str, command: Sequence[str], environment: Mapping[str, str], failure: str) -> None:
+        self._once[name] = (spawn(command, self._logs / f"{name}.log", extra=environment), failure)
+
+    def _healthy(self) -> bool:
+        try:
+            with urllib.request.urlopen(self._health, timeout=0.5) as answer:
+                return bool(answer.status == 200)
+        except (URLError, OSError):
+            return False
+
+
+def _environment(config: Settings) -> dict[str, str]:
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return {"TICKETSCOPE_HOME": str(config.home), "PYTHONPATH": path}
+
+
+def _check_host(config: Settings, host: str) -> None:
+    if host not in LOOPBACK and not (config.password or config.password_hash or _has_oidc()):
+        raise UpError(
+            f"--host {host} would show the dashboard to the network without a password or a login; "
+            "set TICKETSCOPE_PASSWORD or TICKETSCOPE_PASSWORD_HASH, name an OIDC provider under [auth] in "
+            ".streamlit/secrets.toml, or leave --host at 127.0.0.1"
+        )
+
+
+def _has_oidc() -> bool:
+    """Return whether Streamlit's secrets name an OIDC provider, in the files where the dashboard will look."""
+    named = os.environ.get("STREAMLIT_SECRETS_FILES", "").split()
+    folders = (Path.home(), ROOT)
+    paths = [Path(path) for path in named] or [folder / ".streamlit" / "secrets.toml" for folder in folders]
+    return any(_names_provider(path) for path in paths if path.is_file())
+
+
+def _names_provider(secrets: Path) -> bool:
+    try:
+        return "auth" in tomllib.loads(secrets.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+
+
+def _check_port(host: str, port: int) -> None:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        raise UpError(
+            f"port {port} on {host} cannot be used ({error.strerror or error}); give another, such as --port {port + 1}"
+        ) from error

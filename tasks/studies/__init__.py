@@ -1,0 +1,1 @@
+"""What is done with studies: plan, launch, rebuild, delete."""

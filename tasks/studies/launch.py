@@ -1,0 +1,151 @@
+"""Sending a study off to the workers, calling it back, and trying again."""
+
+import logging
+import secrets
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from redis import Redis
+
+from data.artifacts.store import Artifacts, ResultDamaged
+from data.database.database import Database
+from data.datasets.registry import DatasetError
+from data.datasets.source import Progress, silent
+from data.queries.studies import UnknownStudy, recorded
+from data.settings import Settings, settings
+from engine.study.plan import Stage
+from engine.study.spec import Study, to_toml
+from tasks.broker.connection import connect, errors_explained
+from tasks.queue import celery_app, leases, telemetry
+from tasks.studies.lock import turn
+from tasks.studies.planning import Preview, plan_study, preview
+
+log = logging.getLogger(__name__)
+
+__all__ = ["Preview", "cancel", "find", "launch", "plan_study", "preview", "retry"]
+
+
+def launch(study: Study, progress: Progress = silent) -> str:
+    """Queue a study and return its id; raises BrokerError and ArtifactError, and what `plan_study` raises.
+
+    progress: told of images that are copied to the artifact store for other hosts, which may take a while.
+    """
+    planned = plan_study(study, settings().home)
+    study_id = secrets.token_hex(5)
+    body: dict[str, Any] = {
+        "study_id": study_id,
+        "name": study.name,
+        "toml": to_toml(planned.study),
+        "at": _now(),
+        "stages": [{**stage.model_dump(mode="json"), "fingerprint": key} for key, stage in planned.stages.items()],
+        "roles": [asdict(role) for role in planned.roles],
+    }
+    stages = list(planned.stages.values())
+    # Before the turn, which others wait for: it may be a long upload.
+    _share_images(settings(), stages, progress)
+    with turn(settings()), errors_explained():
+        _register(connect(), body, stages)
+    return study_id
+
+
+def cancel(study_id: str) -> int:
+    """Cancel a study and return how many stages that ends: all that are not done and no other live study needs.
+
+    A stage in training ends after its epoch. Raises UnknownStudy and BrokerError.
+    """
+    with errors_explained():
+        ended = leases.cancel(connect(), study_id, _now())
+    if ended is None:
+        raise UnknownStudy(_unknown(study_id))
+    return ended
+
+
+def retry(study_id: str) -> None:
+    """Queue a study's failed and cancelled stages again; raises UnknownStudy, BrokerError and ArtifactError."""
+    redis = connect()
+    with errors_explained():
+        body = leases.launched(redis, study_id)
+    if body is None:
+        raise UnknownStudy(_unknown(study_id))
+    stages = [Stage.model_validate({k: v for k, v in s.items() if k != "fingerprint"}) for s in body["stages"]]
+    _share_images(settings(), stages, silent)
+    with turn(settings()), errors_explained():
+        # It may have been deleted while this waited.
+        if leases.launched(redis, study_id) is None:
+            raise UnknownStudy(_unknown(study_id))
+        _register(redis, body, stages)
+
+
+def find(prefix: str) -> str:
+    """Return the id of the only study in Redis that begins so; UnknownStudy where it is not one."""
+    with errors_explained():
+        found = leases.studies(connect(), prefix)
+    if len(found) == 1 or prefix in found:
+        return prefix if prefix in found else found[0]
+    if found:
+        raise UnknownStudy(f"{len(found)} studies begin with {prefix!r}: {', '.join(found[:10])}; give more of the id")
+    raise UnknownStudy(_unknown(prefix))
+
+
+def _register(redis: Redis, body: dict[str, Any], stages: Sequence[Stage]) -> None:
+    config = settings()
+    fingerprints = [stage.fingerprint for stage in stages]
+    # In this order: a stage becomes done in Redis only after its result is kept.
+    states = leases.states(redis, fingerprints)
+    artifacts = Artifacts(config.artifacts)
+    finished = artifacts.finished() & set(fingerprints)
+    known = recorded(Database(config.database)) if finished and config.database.exists() else set()
+    finished -= tell_results(redis, artifacts, finished - known)
+    lost = {fingerprint for fingerprint, state in states.items() if state == "done"} - finished
+    body = {**body, "reused": body.get("reused", sorted(finished))}
+    celery_app.send(leases.register(redis, body["study_id"], body, stages, finished, lost))
+
+
+def _share_images(config: Settings, stages: Sequence[Stage], progress: Progress) -> None:
+    """Put the images that some stages have still to train on where workers on other hosts find them."""
+    artifacts = Artifacts(config.artifacts)
+    finished = artifacts.finished()
+    if artifacts.is_folder:
+        # Its workers run here, or where this machine's folders are mounted.
+        return
+    # What reads images takes seconds to import.
+    from data.datasets.loading import share
+
+    # Limits differ, the images do not.
+    for images in {s.images.identity: s.images for s in stages if s.fingerprint not in finished}.values():
+        try:
+            share(images, config.home, artifacts, progress)
+        except DatasetError as error:
+            # Workers may have a copy of their own; one that has none says so with its stage.
+            log.warning("%s is not copied for other hosts: %s", images.name, error)
+
+
+def tell_results(redis: Redis, artifacts: Artifacts, fingerprints: Iterable[str]) -> set[str]:
+    """Tell the recorder results that it may never have heard of, as of a study trained without Redis.
+
+    Returns the stages whose results do not read; they are trained again.
+    """
+    damaged = set()
+    for fingerprint in sorted(fingerprints):
+        try:
+            result = artifacts.result(fingerprint)
+        except ResultDamaged as error:
+            log.warning("a stage is trained again: %s", error)
+            damaged.add(fingerprint)
+            continue
+        if result is not None:
+            telemetry.publish(redis, [("result", {"fingerprint": fingerprint, "result": result.to_json()})])
+    return damaged
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat()
+
+
+def _unknown(study_id: str) -> str:
+    return (
+        f"the queue knows no study {study_id!r}; python -m tasks status lists studies, "
+        "and launching one again reuses what is done"
+    )

@@ -1,0 +1,149 @@
+"""What a study would take, before anything is queued."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from data.artifacts.store import Artifacts
+from data.datasets.registry import DatasetError, absolute, identity, shape
+from data.settings import Settings, settings
+from engine.study.checks import Finding, Findings, check
+from engine.study.layers import Anatomy
+from engine.study.plan import Plan, plan
+from engine.study.spec import Study, StudyError
+from tasks.broker.connection import BrokerError, connect
+from tasks.queue import telemetry
+from tasks.studies.anatomy import CannotBeBuilt, anatomy
+from tasks.studies.estimate import estimated_seconds
+from tasks.worker.devices import devices, precision
+
+
+class DesignRefused(StudyError):
+    """A study whose design would not do what it says; warnings: what else its author should know."""
+
+    def __init__(self, found: Findings) -> None:
+        super().__init__(found.errors)
+        self.warnings = tuple(found.warnings)
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a study would take.
+
+    stages: all of them; trainings: the same number, since every stage trains a network. reused: those that are done
+    already. by_kind: stages of each kind. estimated_seconds: for the rest, on `workers` workers. warnings: what its
+    author should know before launching it.
+    """
+
+    plan: Plan
+    stages: int
+    trainings: int
+    reused: int
+    by_kind: dict[str, int]
+    estimated_seconds: float
+    workers: int
+    warnings: tuple[Finding, ...]
+
+    @property
+    def remaining(self) -> int:
+        """The trainings still to be done."""
+        return self.trainings - self.reused
+
+
+def number_of_test_images(study: Study, dataset: str) -> int | None:
+    """Return how many images a study tests on, None where a dataset is not there to be counted."""
+    try:
+        return study.test_images or shape(dataset, settings().home).test
+    except DatasetError:
+        return None
+
+
+def plan_study(study: Study, home: Path) -> Plan:
+    """Return a study's plan, with folders by their absolute paths and an open precision settled; home: `Settings.home`.
+
+    DatasetError where a dataset is not known or not there, DesignRefused with all that is wrong with its design.
+    """
+    return _checked_plan(study, home)[0]
+
+
+def _checked_plan(study: Study, home: Path) -> tuple[Plan, tuple[Finding, ...]]:
+    # Workers run in other folders, and on other hosts.
+    study = _settled(_everywhere(study))
+    identities = {name: identity(name, home) for name in study.datasets}
+    warnings = design_warnings(study, home)
+    return plan(study, identities), warnings
+
+
+def design_warnings(study: Study, home: Path) -> tuple[Finding, ...]:
+    """Return what the author of a study should know before it is launched.
+
+    Raises DesignRefused where it cannot be launched, DatasetError where a dataset is not known or not there.
+    """
+    found = _design(study, home)
+    if found.errors:
+        raise DesignRefused(found)
+    return tuple(found.warnings)
+
+
+def _design(study: Study, home: Path) -> Findings:
+    shapes = {name: shape(name, home) for name in study.datasets}
+    unbuilt: dict[str, str] = {}
+
+    def found(network: str, dataset: str) -> Anatomy | None:
+        try:
+            return anatomy(network, shapes[dataset], home)
+        except CannotBeBuilt as error:
+            size = shapes[dataset].image_size
+            unbuilt[network] = f"{network} cannot be built for {dataset}, {size} x {size} pixels: {error}"
+            return None
+
+    findings = check(study, shapes, found)
+    findings.refuse(("networks", text) for text in unbuilt.values())
+    return findings
+
+
+def _everywhere(study: Study) -> Study:
+    def renamed(names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        return None if names is None else tuple(absolute(name) for name in names)
+
+    parts = tuple(part.model_copy(update={"datasets": renamed(part.datasets)}) for part in study.parts)
+    return study.model_copy(update={"datasets": renamed(study.datasets), "parts": parts})
+
+
+def _settled(study: Study) -> Study:
+    """Return a study with the precision that this machine's devices are fastest in, where it left that open."""
+    if study.recipe.precision != "auto":
+        return study
+    config = settings()
+    chosen = precision(devices(config.device, config.workers))
+    return study.model_copy(update={"recipe": study.recipe.model_copy(update={"precision": chosen})})
+
+
+def preview(study: Study) -> Preview:
+    """Return what a study would take here and now; needs no Redis.
+
+    Raises ArtifactError, and what `plan_study` raises.
+    """
+    config = settings()
+    planned, warnings = _checked_plan(study, config.home)
+    reused = Artifacts(config.artifacts).finished() & planned.stages.keys()
+    busy = worker_devices(config)
+    return Preview(
+        plan=planned,
+        stages=len(planned.stages),
+        trainings=len(planned.stages),
+        reused=len(reused),
+        by_kind=dict(Counter(stage.kind for stage in planned.stages.values())),
+        estimated_seconds=estimated_seconds(config, planned, reused, busy),
+        workers=len(busy),
+        warnings=warnings,
+    )
+
+
+def worker_devices(config: Settings) -> list[str]:
+    """Return the devices of the workers that live now, or of those that this machine would start."""
+    try:
+        live = [worker.device for worker in telemetry.workers(connect(0.0))]
+    except BrokerError:
+        live = []
+    return live or devices(config.device, config.workers)

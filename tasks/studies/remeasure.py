@@ -1,0 +1,128 @@
+"""Completing results that an older version recorded, from their weights, in the artifacts and in the database."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from filelock import FileLock, Timeout
+from redis import Redis
+
+from data.artifacts.store import Artifacts, ResultDamaged
+from data.database.database import Database
+from data.queries.incomplete import Incomplete, incomplete
+from data.settings import Settings
+from engine.study.plan import Stage
+from engine.study.results import AGAINST_DENSE, StageResult
+from tasks.broker.connection import client, errors_explained
+from tasks.queue import telemetry
+from tasks.services.recorder import drain_idle
+from tasks.studies.lock import turn
+
+# Called with the number of results that are done and the number of all.
+Report = Callable[[int, int], None]
+
+# The recorder goes through all overlaps once for each batch that it reads.
+BATCH = 50
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Remeasured:
+    """How many results were completed, and how many lack what no weights say any more."""
+
+    completed: int
+    gone: int
+
+
+def remeasure(config: Settings, report: Report, at_start: bool = False) -> Remeasured | None:
+    """Complete the recorded results that lack something, in the artifacts and, by the recorder, in the database.
+
+    It may be killed and run again at any moment, beside everything else. Returns None where another one is at work.
+    at_start: skip results whose weights a listing does not show, and leave the recording to the recorder.
+    Raises BrokerError, StoreError and ArtifactError.
+    """
+    try:
+        with FileLock(config.home / "remeasure.lock", timeout=0), errors_explained(config):
+            return _remeasure(config, client(config), report, at_start)
+    except Timeout:
+        return None
+
+
+def _remeasure(config: Settings, redis: Redis, report: Report, at_start: bool) -> Remeasured:
+    if config.redis_url is None and not at_start:
+        # Events of an earlier run may still wait there.
+        drain_idle(config)
+    found = incomplete(Database(config.database))
+    if not found:
+        return Remeasured(0, 0)
+    artifacts = Artifacts(config.artifacts)
+    kept = artifacts.all_weights()
+    # A run that was killed may have completed a result without an event, and its weights may have gone since.
+    tried = [row for row in found if _may_say_more(row, kept)] if at_start else found
+    completed, events = 0, list[tuple[str, Mapping[str, Any]]]()
+
+    def publish() -> None:
+        telemetry.publish(redis, events)
+        events.clear()
+        if config.redis_url is None and not at_start:
+            drain_idle(config)
+
+    for number, row in enumerate(tried):
+        report(number, len(tried))
+        result, is_whole = _completed(config, artifacts, row)
+        completed += is_whole
+        if result is not None:
+            events.append(("completed", _body(result)))
+        if len(events) == BATCH:
+            publish()
+    publish()
+    report(len(tried), len(tried))
+    return Remeasured(completed, len(found) - completed)
+
+
+def _may_say_more(row: Incomplete, kept: set[tuple[str, str]]) -> bool:
+    if (row.fingerprint, "mask") not in kept:
+        return False
+    return row.mask or any((row.root, name) in kept for name in ("initial", "trained"))
+
+
+def _completed(config: Settings, artifacts: Artifacts, row: Incomplete) -> tuple[StageResult | None, bool]:
+    """Return a result with what the database lacks of it, None where there is nothing, and whether it is complete."""
+    # Importing it imports PyTorch, for nothing where no result can be completed.
+    from engine.stages.complete import complete, lacks
+
+    stage = Stage.model_validate_json(row.spec)
+    try:
+        before = artifacts.result(row.fingerprint)
+    except ResultDamaged as error:
+        log.warning("%s", error)
+        return None, False
+    if before is None:
+        return None, False
+    found = complete(stage, before, artifacts)
+    if found is not None and found is not before:
+        # Within the turn nobody deletes: a result must not come back after its weights have been removed.
+        with turn(config):
+            if artifacts.result(row.fingerprint) != before:
+                return None, False
+            artifacts.finish(row.fingerprint, found)
+    found = found or before
+    return (None if found.mask is None else found), not lacks(stage, found)
+
+
+def _body(result: StageResult) -> dict[str, Any]:
+    levels = []
+    for overlap in result.overlaps:
+        counts = [count for count in overlap.counts if count.expected is not None]
+        if overlap.pair in AGAINST_DENSE and counts:
+            levels.append(
+                {
+                    "pair": overlap.pair,
+                    "layers": [count.layer for count in counts],
+                    "ps": [count.p for count in counts],
+                    "expected": [count.expected for count in counts],
+                }
+            )
+    return {"fingerprint": result.fingerprint, "mask": result.mask, "levels": levels}

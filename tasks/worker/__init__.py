@@ -1,0 +1,1 @@
+"""A worker process: it trains stages on one device."""

@@ -1,0 +1,154 @@
+"""One worker process: it takes stages from the queue and trains them on one device."""
+
+import argparse
+import logging
+import os
+import signal
+import socket
+import threading
+from datetime import UTC, datetime
+from functools import partial
+from types import FrameType
+
+import torch
+from celery.exceptions import WorkerShutdown
+from celery.worker import WorkController
+from celery.worker import state as celery_state
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+
+from data.artifacts.store import Artifacts
+from data.datasets import registry as datasets
+from data.settings import Settings, settings
+from engine import registry
+from engine.training.device import get_ready
+from tasks.broker.connection import client
+from tasks.broker.exposed import warn_if_open
+from tasks.queue import celery_app, leases
+from tasks.queue.leases import Message, Timing
+from tasks.queue.telemetry import Worker
+from tasks.worker import devices, host
+from tasks.worker.capacity import Rooms
+from tasks.worker.group import Bench, Bundle
+from tasks.worker.observer import Heartbeat
+
+# How long a worker in the midst of a stage waits for a Redis that has gone before it gives the stage up.
+PATIENCE = 60.0
+# After a stage was handed back because the store is away: time for others, who may reach it, to take it.
+REST = 30.0
+
+log = logging.getLogger(__name__)
+
+
+class Trainer:
+    """One worker process: what it trains with, and whether it is at it."""
+
+    def __init__(self, config: Settings, device: str, timing: Timing) -> None:
+        place = torch.device(device)
+        now, pid = datetime.now(UTC), os.getpid()
+        worker = Worker(
+            host.worker_name(pid),
+            socket.gethostname(),
+            device,
+            pid,
+            stage=None,
+            since=now,
+            seen=now,
+            started=host.started(pid),
+            boot=host.boot(),
+            gpu=devices.gpu_name(place),
+        )
+        self.busy = False
+        self.bench = Bench(
+            name=worker.name,
+            host=worker.host,
+            device=place,
+            home=config.home,
+            timing=timing,
+            redis=client(config, PATIENCE),
+            celery=celery_app.make_app(config),
+            artifacts=Artifacts(config.artifacts),
+            rooms=Rooms(place, config.together),
+            # A client of its own, since a beat must not wait for long behind a Redis that has gone.
+            heartbeat=Heartbeat(client(config), worker, timing, partial(devices.gpu_memory, place)),
+            stopping=threading.Event(),
+        )
+
+    def train(self, fingerprint: str, attempt: int) -> None:
+        """Train a stage, if it is still to be had, and send what can be trained after it.
+
+        Beside it the worker trains queued stages of its shape, as many as are fastest on the device.
+        """
+        bench, message = self.bench, Message(fingerprint, attempt)
+        self.busy = True
+        try:
+            if bench.stopping.is_set():
+                bench.send([message])
+                return
+            stage = leases.claim(bench.redis, message, *bench.place)
+            if stage is None:
+                log.info("stage %s, attempt %d, is not to be had", fingerprint, attempt)
+                return
+            bundle = Bundle(bench)
+            bundle.train(message, stage)
+            if bundle.store_away:
+                bench.heartbeat.hold()
+                bench.stopping.wait(REST)
+        except (RedisError, OperationalError) as error:
+            # The leases run out, and the reaper gives the stages to a worker that reaches Redis.
+            log.error("stage %s and those beside it are given up, since Redis has gone: %s", fingerprint, error)
+        finally:
+            bench.heartbeat.hold()
+            self.busy = False
+
+    def stop(self, number: int, frame: FrameType | None) -> None:
+        """Handle a signal: the first asks to stop after the epoch, the second ends the process at once."""
+        del frame
+        if self.bench.stopping.is_set():
+            os._exit(128 + number)
+        self.bench.stopping.set()
+        self.bench.heartbeat.drain()
+        celery_state.should_stop = 0
+        if not self.busy:
+            raise WorkerShutdown(0)
+
+
+def work(device: str, timing: Timing) -> None:
+    """Take stages from the queue until a signal says to stop."""
+    config = settings()
+    warn_if_open(config)
+    get_ready(torch.device(device), devices.threads(config.threads, 1))
+    registry.load_added()
+    datasets.load_added()
+    trainer = Trainer(config, device, timing)
+    trainer.bench.celery.task(name=celery_app.TASK)(trainer.train)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, trainer.stop)
+    trainer.bench.heartbeat.start()
+    log.info("worker %s is ready on %s", trainer.bench.name, device)
+    controller = WorkController(
+        app=trainer.bench.celery,
+        hostname=f"ticketscope@{trainer.bench.name}",
+        pool_cls="solo",
+        concurrency=1,
+        loglevel=logging.WARNING,
+        without_mingle=True,
+        without_gossip=True,
+        without_heartbeat=True,
+    )
+    try:
+        controller.start()
+    finally:
+        trainer.bench.heartbeat.stop()
+    log.info("worker %s has stopped", trainer.bench.name)
+
+
+def main() -> None:
+    """Run one worker process, as `python -m tasks worker` starts them."""
+    parser = argparse.ArgumentParser(description="One worker process; start them with: python -m tasks worker")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--lease", type=float, default=Timing.lease)
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("celery").setLevel(logging.WARNING)
+    work(arguments.device, Timing(lease=arguments.lease, heartbeat=arguments.lease / 4))

@@ -1,0 +1,147 @@
+"""The commands that save, mend and give up what is kept: what they say, and what they ask first."""
+
+import io
+from pathlib import Path
+
+import duckdb
+import pytest
+from redis import Redis
+
+from data.artifacts.store import Artifacts
+from data.database import backup
+from data.database.database import Database
+from data.queries import studies
+from data.settings import settings
+from tasks.queue import leases
+from tasks.services import recorder
+from tasks.studies import launch
+from tests.machine import tiny_study
+from tests.tasks.conftest import Command
+from tests.tasks.studies.test_delete import old
+from tests.tasks.studies.test_rebuild import planned, train
+
+
+@pytest.fixture
+def study_id(redis: Redis) -> str:
+    """A study of which two stages are done, recorded."""
+    launched = launch.launch(tiny_study())
+    train(redis, planned(), 2)
+    recorder.drain_idle(settings())
+    return launched
+
+
+@pytest.fixture
+def refusing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is asked says no."""
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+
+
+def test_a_backup_goes_to_a_name_of_its_own_and_comes_back(command: Command, study_id: str, home: Path) -> None:
+    code, shown, error = command("backup")
+    assert code == 0, error
+    [made] = (home / "backups").iterdir()
+    assert str(made) in shown
+    assert "1 study, 2 of 7 stages with results" in shown
+    assert command("backup", "--out", str(made))[0] == 2
+    assert command("backup", "--out", str(made), "--force")[0] == 0
+    later = launch.launch(tiny_study(seeds=[4]))
+    recorder.drain_idle(settings())
+    code, shown, error = command("restore", str(made), "--yes")
+    assert code == 0, error
+    assert f"{later} Tiny is told to the database again" in shown
+    assert len(list(home.glob("ticketscope.duckdb.before-*"))) == 1
+    assert set(studies.studies(Database(settings().database))["study_id"]) == {study_id, later}
+    assert "nothing had to be done" in command("rebuild")[1]
+
+
+@pytest.mark.usefixtures("refusing")
+def test_nothing_is_put_back_deleted_or_reclaimed_on_a_no(command: Command, study_id: str, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.duckdb"
+    backup.backup(Database(settings().database), copy)
+    artifacts = Artifacts(settings().artifacts)
+    artifacts.save("1" * 32, "trained", {})
+    old()
+    before = artifacts.kept()
+    assert command("restore", str(copy))[0] == 1
+    code, shown, _ = command("delete", study_id[:6])
+    assert code == 1
+    assert "7 stages that no other study has" in shown
+    code, shown, _ = command("reclaim")
+    assert code == 1
+    assert "1 file of weights" in shown
+    assert artifacts.kept() == before
+    assert studies.study(Database(settings().database), study_id).counts["done"] == 2
+    assert not list(settings().home.glob("*.before-*"))
+
+
+def test_a_study_is_deleted_by_the_beginning_of_its_id(command: Command, study_id: str, redis: Redis) -> None:
+    code, shown, error = command("delete", study_id[:6], "--yes")
+    assert code == 0, error
+    assert f"deleted {study_id} and 7 stages" in shown
+    assert leases.studies(redis) == []
+    assert study_id not in command("status")[1]
+    assert command("delete", study_id)[0] == 2
+
+
+def test_who_deleted_the_demo_does_not_get_it_again(command: Command, study_id: str) -> None:
+    assert command("delete", study_id, "--yes")[0] == 0
+    code, shown, _ = command("launch", "demo", "--if-empty")
+    assert (code, shown.strip()) == (0, "studies were launched here before")
+
+
+def test_orphans_are_reported_and_removed(command: Command, study_id: str) -> None:
+    del study_id
+    artifacts = Artifacts(settings().artifacts)
+    artifacts.save("1" * 32, "trained", {})
+    code, shown, _ = command("reclaim", "--yes")
+    assert code == 0
+    assert "spared" in shown
+    assert "nothing to reclaim" in shown
+    code, shown, _ = command("reclaim", "--yes", "--older", "0")
+    assert code == 0
+    assert "removed 1 file," in shown
+    assert not artifacts.exists("1" * 32, "trained")
+
+
+def test_a_copy_of_images_goes_once_no_study_trains_on_them(command: Command, study_id: str, tmp_path: Path) -> None:
+    del study_id
+    artifacts = Artifacts(settings().artifacts)
+    (tmp_path / "images").write_bytes(b"images")
+    needed, other = next(iter(planned().stages.values())).images.identity, "2" * 32
+    Path(settings().artifacts, "datasets").mkdir()
+    for identity in (needed, other):
+        artifacts.save_dataset(identity, tmp_path / "images")
+    code, shown, _ = command("reclaim", "--yes", "--older", "0")
+    assert code == 0
+    assert "1 file of datasets" in shown
+    assert artifacts.has_dataset(needed)
+    assert not artifacts.has_dataset(other)
+
+
+def test_status_says_that_the_queue_lost_a_study(command: Command, study_id: str, redis: Redis) -> None:
+    assert "rebuild" not in command("status", study_id)[1]
+    redis.flushall()
+    assert "python -m tasks rebuild" in command("status", study_id)[1]
+    assert f"{study_id} Tiny is in the queue again: 2 done" in command("rebuild")[1]
+    assert "rebuild" not in command("status", study_id)[1]
+
+
+def test_a_store_of_a_newer_version_is_refused_by_every_command(command: Command, study_id: str) -> None:
+    path = settings().database
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("UPDATE meta SET value = '999' WHERE key = 'version'")
+    before = path.read_bytes()
+    for arguments in (
+        ("status",),
+        ("status", study_id),
+        ("rebuild",),
+        ("delete", study_id, "--yes"),
+        ("reclaim", "--yes"),
+        ("backup",),
+        ("restore", str(path.with_name("x")), "--yes"),
+    ):
+        code, _, error = command(*arguments)
+        assert code == 2, arguments
+        assert "Traceback" not in error
+        assert "has version 999" in error or arguments[0] == "restore", (arguments, error)
+    assert path.read_bytes() == before

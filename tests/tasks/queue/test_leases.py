@@ -1,0 +1,236 @@
+"""One winner per stage, a fence against whoever comes late, and every change told in the same step."""
+
+import json
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from redis import Redis
+
+from engine.study.plan import Plan, plan
+from engine.study.results import Epoch, StageResult
+from tasks.queue import leases, telemetry
+from tasks.queue.leases import Cancelled, LeaseLost, Message
+from tests.machine import tiny_study
+
+LEASE = 20.0
+
+
+def row(epoch: int = 1) -> Epoch:
+    return Epoch(epoch, 0.1, 2.0, 50.0, 2.0, 50.0, 0.1)
+
+
+def result(fingerprint: str) -> StageResult:
+    return StageResult(fingerprint, (row(),), 0.0, 0.1, "cpu")
+
+
+def tiny_plan(**changes: object) -> Plan:
+    return plan(tiny_study(**changes), {"digits": "0" * 32})
+
+
+def register(
+    redis: Redis, planned: Plan, study_id: str = "s1", finished: frozenset[str] = frozenset()
+) -> list[Message]:
+    return leases.register(redis, study_id, {"study_id": study_id}, list(planned.stages.values()), set(finished))
+
+
+def claim(redis: Redis, message: Message, worker: str = "w1", lease: float = LEASE) -> bool:
+    return leases.claim(redis, message, worker, "host", "cpu", lease) is not None
+
+
+def finish(redis: Redis, message: Message) -> list[Message]:
+    assert claim(redis, message)
+    return leases.done(redis, message, result(message.fingerprint))
+
+
+def told(redis: Redis, fingerprint: str) -> list[str]:
+    """Return the states of a stage that the recorder will hear of, in order."""
+    bodies = [json.loads(fields["body"]) for _, fields in redis.xrange(telemetry.EVENTS) if fields["kind"] == "stage"]
+    return [body["state"] for body in bodies if body["fingerprint"] == fingerprint]
+
+
+def test_roots_come_first_and_children_as_their_parents_finish(redis: Redis) -> None:
+    planned = tiny_plan()
+    waiting = register(redis, planned)
+    assert [planned.stages[message.fingerprint].kind for message in waiting] == ["pretrain"]
+    seen: list[str] = []
+    while waiting:
+        message = waiting.pop(0)
+        seen.append(message.fingerprint)
+        waiting += finish(redis, message)
+    assert sorted(seen) == sorted(planned.stages)
+    assert leases.counts(redis, "s1") == Counter(done=len(planned.stages))
+    for fingerprint, stage in planned.stages.items():
+        assert stage.parent is None or seen.index(stage.parent) < seen.index(fingerprint)
+        assert told(redis, fingerprint) == ["waiting", "queued", "running", "done"]
+
+
+def test_of_many_claimants_one_wins(redis: Redis) -> None:
+    messages = register(redis, tiny_plan(seeds=list(range(20))))
+    with ThreadPoolExecutor(16) as pool:
+        for message in messages:
+            won = list(pool.map(lambda n, m=message: claim(redis, m, f"w{n}"), range(32)))
+            assert won.count(True) == 1
+    assert all(told(redis, message.fingerprint).count("running") == 1 for message in messages)
+
+
+def test_a_claim_whose_answer_was_lost_may_be_repeated(redis: Redis) -> None:
+    [message] = register(redis, tiny_plan())
+    assert claim(redis, message, "w1")
+    assert claim(redis, message, "w1")
+    assert not claim(redis, message, "w2")
+
+
+def test_a_worker_that_lost_its_stage_changes_nothing_more(redis: Redis) -> None:
+    [stale] = register(redis, tiny_plan())
+    assert claim(redis, stale, "w1")
+    leases.renew(redis, stale, LEASE, [row(1)])
+    assert leases.expire(redis, "w1") == 1
+    [fresh] = leases.reap(redis, stale=60.0)
+    assert fresh == Message(stale.fingerprint, stale.attempt + 1)
+    assert claim(redis, fresh, "w2")
+    before = redis.xlen(telemetry.EVENTS)
+    with pytest.raises(LeaseLost):
+        leases.renew(redis, stale, LEASE, [row(2)])
+    with pytest.raises(LeaseLost):
+        leases.show_progress(redis, stale, {"epoch": 2}, 10)
+    with pytest.raises(LeaseLost):
+        leases.done(redis, stale, result(stale.fingerprint))
+    assert leases.fail(redis, stale, "too late") == []
+    assert leases.release(redis, stale) == []
+    assert not claim(redis, stale, "w1")
+    assert redis.xlen(telemetry.EVENTS) == before
+    leases.renew(redis, fresh, LEASE)
+
+
+def test_a_lease_that_is_renewed_is_not_reaped_and_one_that_runs_out_is(redis: Redis) -> None:
+    [message] = register(redis, tiny_plan())
+    assert claim(redis, message, lease=0.3)
+    for _ in range(5):
+        time.sleep(0.1)
+        leases.renew(redis, message, 0.3)
+        assert leases.reap(redis, stale=60.0) == []
+    time.sleep(0.4)
+    assert leases.reap(redis, stale=60.0) == [Message(message.fingerprint, 2)]
+    assert leases.reap(redis, stale=60.0) == []
+
+
+def test_a_message_lost_on_its_way_is_sent_again_once_no_others_wait(redis: Redis) -> None:
+    [message] = register(redis, tiny_plan())
+    redis.rpush(leases.QUEUE, "another message")
+    assert leases.reap(redis, stale=0.0) == []
+    redis.delete(leases.QUEUE)
+    assert leases.reap(redis, stale=30.0) == []
+    time.sleep(0.01)
+    assert leases.reap(redis, stale=0.001) == [message]
+    assert claim(redis, message)
+    assert leases.reap(redis, stale=0.0) == []
+
+
+def test_failures_are_retried_and_then_kept(redis: Redis) -> None:
+    planned = tiny_plan()
+    [message] = register(redis, planned)
+    for _ in range(leases.FAILURES_ALLOWED):
+        assert claim(redis, message)
+        [message] = leases.fail(redis, message, "ValueError: no luck")
+    assert claim(redis, message)
+    assert leases.fail(redis, message, "ValueError: no luck") == []
+    counts = leases.counts(redis, "s1")
+    assert counts == Counter(failed=1, waiting=len(planned.stages) - 1)
+    *_, (_, last) = redis.xrange(telemetry.EVENTS)
+    assert json.loads(last["body"])["error"] == "ValueError: no luck"
+
+
+def test_what_cannot_get_better_is_not_retried(redis: Redis) -> None:
+    [message] = register(redis, tiny_plan())
+    assert claim(redis, message)
+    assert leases.fail(redis, message, "Diverged", retry=False) == []
+    assert leases.counts(redis, "s1")["failed"] == 1
+
+
+def test_a_stage_that_kills_every_worker_is_given_up(redis: Redis) -> None:
+    [message] = register(redis, tiny_plan())
+    for death in range(1, leases.DEATHS_ALLOWED + 1):
+        assert claim(redis, message)
+        leases.expire(redis, "w1")
+        reaped = leases.reap(redis, stale=60.0)
+        assert bool(reaped) == (death < leases.DEATHS_ALLOWED)
+        message = reaped[0] if reaped else message
+    assert leases.counts(redis, "s1")["failed"] == 1
+    *_, (_, last) = redis.xrange(telemetry.EVENTS)
+    assert "died 5 times" in json.loads(last["body"])["error"]
+
+
+def test_a_stage_that_gets_on_may_lose_any_number_of_workers(redis: Redis) -> None:
+    [message] = register(redis, tiny_plan())
+    for epoch in range(1, 3 * leases.DEATHS_ALLOWED):
+        assert claim(redis, message)
+        leases.renew(redis, message, LEASE, [row(epoch)])
+        leases.expire(redis, "w1")
+        [message] = leases.reap(redis, stale=60.0)
+    assert leases.counts(redis, "s1")["failed"] == 0
+
+
+def test_studies_share_stages_and_a_cancelled_one_keeps_what_the_other_needs(redis: Redis) -> None:
+    first, second = tiny_plan(pruners=["oneshot"]), tiny_plan(pruners=["iterative"])
+    shared = first.stages.keys() & second.stages.keys()
+    [message] = register(redis, first, "s1")
+    assert register(redis, second, "s2") == []
+    leases.cancel(redis, "s1", "2026-01-01T00:00:00+00:00")
+    states = leases.states(redis, list(first.stages))
+    assert shared
+    assert all((states[fingerprint] == "cancelled") == (fingerprint not in shared) for fingerprint in first.stages)
+    assert {ready.fingerprint for ready in finish(redis, message)} <= second.stages.keys()
+    assert leases.cancel(redis, "unheard of", "2026-01-01T00:00:00+00:00") is None
+
+
+def test_a_cancelled_stage_stops_its_worker_and_can_be_queued_again(redis: Redis) -> None:
+    planned = tiny_plan()
+    [message] = register(redis, planned)
+    assert claim(redis, message)
+    assert leases.cancel(redis, "s1", "2026-01-01T00:00:00+00:00") == len(planned.stages)
+    with pytest.raises(Cancelled):
+        leases.renew(redis, message, LEASE, [row()])
+    with pytest.raises(Cancelled):
+        leases.show_progress(redis, message, {"epoch": 1}, 10)
+    assert leases.reap(redis, stale=0.0) == []
+    [again] = register(redis, planned)
+    assert again.attempt == message.attempt + 1
+    with pytest.raises(LeaseLost):
+        leases.renew(redis, message, LEASE)
+    assert leases.counts(redis, "s1") == Counter(queued=1, waiting=len(planned.stages) - 1)
+
+
+def test_what_is_finished_is_not_queued_and_frees_its_children(redis: Redis) -> None:
+    planned = tiny_plan()
+    root = next(iter(planned.stages))
+    messages = register(redis, planned, finished=frozenset({root}))
+    assert {message.fingerprint for message in messages} == set(planned.children[root])
+    assert register(redis, planned, "s2", finished=frozenset(planned.stages)) == []
+    assert leases.counts(redis, "s2") == Counter(done=len(planned.stages))
+
+
+def test_a_result_that_is_gone_is_trained_again(redis: Redis) -> None:
+    planned = tiny_plan(pruners=[], sparsities=[], starts=[])
+    [message] = register(redis, planned)
+    finish(redis, message)
+    [again] = leases.register(redis, "s2", {}, list(planned.stages.values()), set(), lost={message.fingerprint})
+    assert again == Message(message.fingerprint, message.attempt + 1)
+
+
+def test_releasing_hands_a_stage_on_without_counting_against_it(redis: Redis) -> None:
+    [message] = register(redis, tiny_plan())
+    for _ in range(10):
+        assert claim(redis, message)
+        [message] = leases.release(redis, message)
+    assert message.attempt == 11
+    assert leases.counts(redis, "s1")["queued"] == 1
+
+
+def test_studies_are_found_by_what_their_id_begins_with(redis: Redis) -> None:
+    for study_id in ("ab1", "ab2", "b"):
+        register(redis, tiny_plan(), study_id)
+    assert leases.studies(redis, "ab") == ["ab1", "ab2"]
+    assert leases.studies(redis, "*") == []
+    assert len(leases.members(redis, "b")) == len(tiny_plan().stages)

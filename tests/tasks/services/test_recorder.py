@@ -1,0 +1,106 @@
+"""From the stream to DuckDB: all of it, once, whatever died on the way."""
+
+import threading
+import time
+
+from redis import Redis
+
+from data.database.database import Database
+from data.queries import studies
+from data.settings import settings
+from tasks.queue import leases, telemetry
+from tasks.services import recorder
+from tasks.studies import launch
+from tests.machine import Machine, tiny_study, wait_for
+from tests.tasks.queue.test_leases import LEASE, claim, result, row
+
+
+def rows(store: Database, table: str) -> int:
+    with store.reading() as connection:
+        found = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
+    return int(found[0]) if found else 0
+
+
+def launched(redis: Redis) -> tuple[str, leases.Message]:
+    """Launch a study and train two epochs of its root, as a worker would tell them."""
+    study_id = launch.launch(tiny_study())
+    [message] = [
+        leases.Message(fingerprint, 1)
+        for fingerprint, state in leases.states(redis, leases.members(redis, study_id)).items()
+        if state == "queued"
+    ]
+    assert claim(redis, message)
+    leases.renew(redis, message, LEASE, [row(1)])
+    leases.renew(redis, message, LEASE, [row(2)])
+    return study_id, message
+
+
+def test_everything_told_is_recorded_acknowledged_and_trimmed(redis: Redis, store: Database) -> None:
+    study_id, message = launched(redis)
+    leases.done(redis, message, result(message.fingerprint))
+    recorder.drain_idle(settings())
+    record = studies.study(store, study_id)
+    assert record.counts["done"] == 1
+    assert record.counts["queued"] + record.counts["waiting"] == len(studies.stages(store, study_id)) - 1
+    assert rows(store, "epochs") == 2
+    assert redis.xlen(telemetry.EVENTS) == 0
+    assert redis.xpending(telemetry.EVENTS, recorder.GROUP)["pending"] == 0
+
+
+def test_what_a_dead_recorder_had_read_is_read_again(redis: Redis, store: Database) -> None:
+    study_id, _ = launched(redis)
+    redis.xgroup_create(telemetry.EVENTS, recorder.GROUP, id="0")
+    redis.xreadgroup(recorder.GROUP, recorder.CONSUMER, {telemetry.EVENTS: ">"}, count=5)
+    recorder.drain_idle(settings())
+    assert studies.study(store, study_id).counts["running"] == 1
+    assert rows(store, "epochs") == 2
+    assert redis.xlen(telemetry.EVENTS) == 0
+
+
+def test_nothing_is_trimmed_that_an_answer_lost_on_its_way_held(redis: Redis, store: Database) -> None:
+    study_id, message = launched(redis)
+    redis.xgroup_create(telemetry.EVENTS, recorder.GROUP, id="0")
+    # As a client does that asks again because it heard nothing: the first answer held everything so far.
+    redis.xreadgroup(recorder.GROUP, recorder.CONSUMER, {telemetry.EVENTS: ">"})
+    leases.renew(redis, message, LEASE, [row(3)])
+    assert recorder.drain(redis, store, pending=False, block=None) == 1
+    assert studies.study(store, study_id).counts["running"] == 1
+    assert rows(store, "epochs") == 3
+    assert redis.xlen(telemetry.EVENTS) == 0
+    assert redis.xpending(telemetry.EVENTS, recorder.GROUP)["pending"] == 0
+
+
+def test_events_told_twice_are_recorded_once(redis: Redis, store: Database) -> None:
+    _, message = launched(redis)
+    leases.renew(redis, message, LEASE, [row(1), row(2)])
+    recorder.drain_idle(settings())
+    leases.renew(redis, message, LEASE, [row(2)])
+    recorder.drain_idle(settings())
+    assert rows(store, "epochs") == 2
+
+
+def test_one_bad_event_does_not_hold_up_the_others(redis: Redis, store: Database) -> None:
+    redis.xadd(telemetry.EVENTS, {"kind": "rumour", "body": "{}"})
+    redis.xadd(telemetry.EVENTS, {"kind": "stage", "body": "not JSON"})
+    study_id, _ = launched(redis)
+    recorder.drain_idle(settings())
+    assert studies.study(store, study_id).counts["running"] == 1
+    refused = [fields for _, fields in redis.xrange(recorder.REFUSED)]
+    assert {fields["kind"] for fields in refused} == {"rumour", "stage"}
+    assert all(fields["error"] for fields in refused)
+
+
+def test_a_second_recorder_of_a_home_waits_for_the_first(machine: Machine) -> None:
+    first = machine.recorder()
+    wait_for(lambda: "recording into" in (machine.logs / "recorder.log").read_text())
+    stopping = threading.Event()
+    second = threading.Thread(target=recorder.record, args=(machine.config, leases.Timing(), stopping))
+    second.start()
+    time.sleep(0.8)
+    study_id = machine.launch(tiny_study())
+    machine.wait_until(study_id, "queued")
+    assert first.poll() is None
+    assert second.is_alive()
+    stopping.set()
+    second.join(timeout=3.0)
+    assert not second.is_alive()

@@ -1,0 +1,68 @@
+"""What is put in order before the first worker of a host is started."""
+
+import socket
+import subprocess
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from redis import Redis
+
+from tasks.queue import leases, telemetry
+from tasks.services.up import end_dead_workers
+from tasks.worker import host
+from tests.tasks.queue.test_leases import claim, register, tiny_plan
+from tests.tasks.queue.test_telemetry import age, worker
+
+
+@pytest.fixture
+def sleeper() -> Iterator["subprocess.Popen[bytes]"]:
+    process = subprocess.Popen(["sleep", "60"])
+    yield process
+    process.kill()
+    process.wait()
+
+
+def ended(redis: Redis) -> bool:
+    """Return whether the one lease there is has run out."""
+    [(_, until)] = redis.zrange(f"{leases.PREFIX}leases", 0, -1, withscores=True)
+    return until == 0
+
+
+def test_only_dead_processes_of_this_host_are_ended(redis: Redis, sleeper: "subprocess.Popen[bytes]") -> None:
+    name, began = host.worker_name(sleeper.pid), host.started(sleeper.pid)
+    [message] = register(redis, tiny_plan())
+    assert claim(redis, message, name)
+    telemetry.beat(redis, worker(name, started=began))
+    # Its token is another, so its process ids mean nothing here.
+    telemetry.beat(redis, worker(f"elsewhere:{sleeper.pid}", started=began - timedelta(hours=1)))
+    assert end_dead_workers(redis) == []
+    assert not ended(redis)
+
+    # The process of that id began long after the worker did: it is another.
+    telemetry.beat(redis, worker(name, started=began - timedelta(hours=1)))
+    assert end_dead_workers(redis) == [name]
+    assert ended(redis)
+    assert [known.host for known in telemetry.known_workers(redis)] == ["h"]
+
+
+def test_a_process_that_has_ended_is_ended(redis: Redis, sleeper: "subprocess.Popen[bytes]") -> None:
+    name, began = host.worker_name(sleeper.pid), host.started(sleeper.pid)
+    [message] = register(redis, tiny_plan())
+    assert claim(redis, message, name)
+    telemetry.beat(redis, worker(name, started=began))
+    sleeper.kill()
+    sleeper.wait()
+    assert end_dead_workers(redis) == [name]
+    assert ended(redis)
+    assert telemetry.known_workers(redis) == []
+
+
+def test_what_was_lost_with_a_restart_of_the_machine_is_forgotten(redis: Redis) -> None:
+    here = {"host": socket.gethostname()}
+    for name, boot in (("h-0000:1", "before"), ("h-0000:2", "before"), ("h-0001:3", host.boot())):
+        telemetry.beat(redis, worker(name, **here, boot=boot))
+    age(redis, "h-0000:1", 60)
+    age(redis, "h-0001:3", 60)
+    # The second lives, so it is on another machine of the same name; the third was a container on this one.
+    assert end_dead_workers(redis) == ["h-0000:1"]

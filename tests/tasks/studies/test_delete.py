@@ -1,0 +1,245 @@
+"""A study goes with all that only it has; what others have stays; what is not theirs is found and reclaimed."""
+
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from data.artifacts.store import Artifacts
+from data.database.database import Database
+from data.queries import studies
+from data.queries.studies import UnknownStudy
+from data.settings import settings
+from tasks.queue import leases
+from tasks.queue.leases import LeaseLost, Message
+from tasks.services import recorder
+from tasks.studies import delete, launch
+from tasks.studies.lock import turn
+from tasks.studies.rebuild import RebuildError, rebuild
+from tasks.studies.reclaim import find_waste, reclaim
+from tests.data.made_results import contents, made_result
+from tests.machine import tiny_study
+from tests.tasks.studies.test_rebuild import LEASE, claimed, planned, train
+
+ONE = {"pruners": ["oneshot"]}
+TWO = {"pruners": ["iterative"]}
+
+
+def names(redis: Redis) -> list[str]:
+    """Return the keys that are about stages and studies."""
+    kinds = ("stage:", "children:", "awaiting:", "studies:", "progress:", "study:", "members:")
+    return [key for key in map(str, redis.keys()) if key.removeprefix(leases.PREFIX).startswith(kinds)]
+
+
+def kept_stages() -> set[str]:
+    return {file.owner for file in Artifacts(settings().artifacts).kept()}
+
+
+def test_what_only_it_has_goes_and_what_others_have_stays(redis: Redis, store: Database) -> None:
+    first, second = launch.launch(tiny_study(**ONE)), launch.launch(tiny_study(**TWO))
+    one, two = planned(**ONE).stages, planned(**TWO).stages
+    train(redis, planned(**ONE), len(one))
+    train(redis, planned(**TWO), len(two.keys() - one.keys()))
+    recorder.drain_idle(settings())
+    about = delete.outline(settings(), first)
+    assert (about.own, about.shared) == (len(one.keys() - two.keys()), len(one.keys() & two.keys()))
+    assert about.own > 0 < about.shared
+    assert about.files == sum(file.owner in one.keys() - two.keys() for file in Artifacts(settings().artifacts).kept())
+    assert about.size > 0
+    assert delete.delete(settings(), first) == about.own
+    recorder.drain_idle(settings())
+    assert list(studies.studies(store)["study_id"]) == [second]
+    assert {row[0] for row in contents(store.path)["states"]} == set(two)
+    assert leases.studies(redis) == [second]
+    assert kept_stages() == set(two)
+    assert leases.counts(redis, second) == {"done": len(two)}
+    delete.delete(settings(), second)
+    recorder.drain_idle(settings())
+    assert names(redis) == []
+    assert kept_stages() == set()
+    assert not any(rows for name, rows in contents(store.path).items() if name != "meta")
+    with pytest.raises(UnknownStudy):
+        delete.delete(settings(), second)
+
+
+def test_two_that_share_everything_leave_nothing_however_soon_one_follows_the_other(
+    redis: Redis, store: Database
+) -> None:
+    first, second = launch.launch(tiny_study()), launch.launch(tiny_study(name="Again"))
+    train(redis, planned(), 3)
+    recorder.drain_idle(settings())
+    assert delete.delete(settings(), first) == 0
+    assert delete.outline(settings(), second).own == len(planned().stages)
+    assert delete.delete(settings(), second) == len(planned().stages)
+    assert kept_stages() == set()
+    recorder.drain_idle(settings())
+    assert studies.studies(store).empty
+
+
+def test_a_worker_that_trains_a_deleted_stage_loses_it_even_if_it_is_launched_again(
+    redis: Redis, store: Database
+) -> None:
+    study_id = launch.launch(tiny_study())
+    root = next(iter(planned().stages))
+    held = claimed(redis, root)
+    assert delete.outline(settings(), study_id).running == 1
+    delete.delete(settings(), study_id)
+    with pytest.raises(LeaseLost):
+        leases.renew(redis, held, LEASE)
+    assert leases.reap(redis, 0.0) == []
+    again = launch.launch(tiny_study())
+    fresh = claimed(redis, root)
+    assert fresh.attempt > held.attempt
+    with pytest.raises(LeaseLost):
+        leases.done(redis, held, made_result(root, planned().stages[root]))
+    leases.renew(redis, fresh, LEASE)
+    recorder.drain_idle(settings())
+    assert list(studies.studies(store)["study_id"]) == [again]
+
+
+def test_what_a_cancelled_study_shares_stays_but_does_not_go_on(redis: Redis, store: Database) -> None:
+    first, second = launch.launch(tiny_study(**ONE)), launch.launch(tiny_study(**TWO))
+    launch.cancel(second)
+    root = next(iter(planned(**ONE).stages))
+    held = claimed(redis, root)
+    delete.delete(settings(), first)
+    recorder.drain_idle(settings())
+    assert leases.counts(redis, second) == {"cancelled": len(planned(**TWO).stages)}
+    assert studies.study(store, second).state == "cancelled"
+    with pytest.raises(leases.Cancelled):
+        leases.renew(redis, held, LEASE)
+    launch.retry(second)
+    assert leases.states(redis, [root]) == {root: "queued"}
+
+
+def test_a_lost_study_can_be_deleted_and_one_that_redis_lost_keeps_its_share(redis: Redis, store: Database) -> None:
+    first, second = launch.launch(tiny_study(**ONE)), launch.launch(tiny_study(**TWO))
+    train(redis, planned(**ONE), len(planned(**ONE).stages))
+    recorder.drain_idle(settings())
+    redis.flushall()
+    delete.delete(settings(), first)
+    recorder.drain_idle(settings())
+    shared = planned(**ONE).stages.keys() & planned(**TWO).stages.keys()
+    assert kept_stages() == shared
+    assert list(studies.studies(store)["study_id"]) == [second]
+    [told] = rebuild(settings())
+    assert told.study_id == second
+    assert leases.counts(redis, second)["done"] == len(shared)
+
+
+def test_a_deletion_that_redis_forgot_is_done_again_by_rebuild(redis: Redis, store: Database) -> None:
+    study_id = launch.launch(tiny_study())
+    recorder.drain_idle(settings())
+    body = leases.launched(redis, study_id)
+    assert body is not None
+    delete.delete(settings(), study_id)
+    recorder.drain_idle(settings())
+    # As a Redis that lost its last second would have it.
+    leases.register(redis, study_id, body, list(planned().stages.values()), set())
+    [told] = rebuild(settings())
+    assert "was deleted" in told.what
+    assert leases.studies(redis) == []
+    assert studies.studies(store).empty
+
+
+def old(hours: float = 2.0) -> None:
+    """Let all that is kept look as if it was written some hours ago."""
+    at = time.time() - 3600 * hours
+    for file in Path(settings().artifacts).rglob("*.*"):
+        os.utime(file, (at, at))
+
+
+def test_orphans_are_found_by_kind_and_removed_but_for_young_ones(redis: Redis, store: Database) -> None:
+    del store
+    launch.launch(tiny_study())
+    artifacts, stages = Artifacts(settings().artifacts), planned().stages
+    other = planned(seeds=[7]).stages
+    [done, *_] = train(redis, planned(), 1)
+    orphan, begun, fresh = list(other)[:3]
+    for fingerprint in (done, orphan):
+        for name in ("trained", "checkpoint"):
+            artifacts.save(fingerprint, name, {})
+    artifacts.finish(orphan, made_result(orphan, other[orphan]))
+    artifacts.save(begun, "checkpoint", {})
+    training = list(stages)[1]
+    artifacts.save(training, "checkpoint", {})
+    leftover = Path(settings().artifacts, "weights", training, ".checkpoint.safetensors.0123abcd.part")
+    leftover.write_bytes(b"half")
+    foreign = Path(settings().artifacts, "notes.txt")
+    foreign.write_text("mine")
+    old()
+    artifacts.save(fresh, "trained", {})
+    waste = find_waste(settings())
+    assert {kind: len(files) for kind, files in waste.files.items()} == {
+        "results": 1,
+        "weights": 1,
+        "checkpoints": 1,
+        "checkpoints of finished stages": 2,
+        "half-written content": 1,
+        "datasets": 0,
+    }
+    assert waste.young > 0
+    removed = reclaim(settings(), waste)
+    assert removed == waste.all
+    assert kept_stages() == {done, training, fresh}
+    assert artifacts.exists(done, "trained")
+    assert artifacts.exists(training, "checkpoint")
+    assert not artifacts.exists(done, "checkpoint")
+    assert foreign.read_text() == "mine"
+    assert not leftover.exists()
+    assert not Path(settings().artifacts, "weights", orphan).exists()
+    assert find_waste(settings()).all == []
+    assert len(find_waste(settings(), older=0.0).all) == 1
+
+
+def test_what_was_launched_meanwhile_is_not_reclaimed(redis: Redis, store: Database) -> None:
+    del store
+    launch.launch(tiny_study())
+    artifacts, other = Artifacts(settings().artifacts), planned(seeds=[7]).stages
+    root = next(iter(other))
+    artifacts.save(root, "trained", {})
+    artifacts.finish(root, made_result(root, other[root]))
+    old()
+    waste = find_waste(settings())
+    assert len(waste.all) == 2
+    study_id = launch.launch(tiny_study(seeds=[7]))
+    assert reclaim(settings(), waste) == []
+    assert leases.states(redis, [root]) == {root: "done"}
+    assert artifacts.finished() == {root}
+    assert leases.counts(redis, study_id)["done"] == 1
+
+
+def test_nothing_counts_as_left_over_where_nothing_is_known(redis: Redis, home: Path) -> None:
+    del redis
+    artifacts, stages = Artifacts(settings().artifacts), planned().stages
+    artifacts.save(next(iter(stages)), "trained", {})
+    old()
+    with pytest.raises(RebuildError, match="where the recorder runs"):
+        find_waste(settings())
+    Database(settings().database).ensure()
+    with pytest.raises(RebuildError, match="no study is known"):
+        find_waste(settings())
+    assert home.exists()
+
+
+def test_a_launch_waits_for_a_deletion(redis: Redis, store: Database) -> None:
+    """What is being removed is not counted on."""
+    del store
+    train_id = launch.launch(tiny_study())
+    train(redis, planned(), len(planned().stages))
+    with ThreadPoolExecutor(1) as pool:
+        with turn(settings()):
+            waiting = pool.submit(launch.launch, tiny_study(name="Again"))
+            time.sleep(0.5)
+            assert not waiting.done()
+            forgotten = leases.forget(redis, train_id, "2026-01-01T00:00:00+00:00")
+            artifacts = Artifacts(settings().artifacts)
+            artifacts.remove(artifacts.kept())
+        again = waiting.result(timeout=20)
+    assert forgotten == set(planned().stages)
+    assert leases.counts(redis, again)["done"] == 0
+    root = next(iter(planned().stages))
+    assert leases.claim(redis, Message(root, 2), "w", "host", "cpu", LEASE)

@@ -1,0 +1,69 @@
+"""What a study would take, known before anything runs."""
+
+from pathlib import Path
+
+import pytest
+
+from data.database.database import Database
+from data.database.events import Event
+from data.datasets.source import DatasetError
+from data.settings import settings
+from engine.study.plan import plan
+from engine.study.results import Epoch, StageResult
+from engine.study.spec import StudyError, to_toml
+from tasks.studies.launch import preview
+from tasks.studies.planning import plan_study
+from tasks.worker.devices import devices, precision
+from tests.machine import tiny_study
+
+
+def test_a_preview_needs_nothing_running_and_leaves_nothing_behind(home: Path) -> None:
+    found = preview(tiny_study())
+    assert (found.stages, found.trainings, found.reused, found.remaining) == (7, 7, 0, 7)
+    assert found.by_kind == {"pretrain": 1, "retrain": 6}
+    assert found.workers >= 1
+    assert not (home / "redis" / "redis.sock").exists()
+    assert not settings().database.exists()
+
+
+def test_measured_speeds_replace_the_guess(home: Path) -> None:
+    study = tiny_study()
+    planned = plan_study(study, home)
+    [(root, stage)] = [(f, s) for f, s in planned.stages.items() if s.kind == "pretrain"]
+    guess = preview(study).estimated_seconds
+    store = Database(settings().database)
+    epochs = tuple(Epoch(n, 0.1, 1.0, 1.0, 1.0, 1.0, 5.0) for n in range(1, 5))
+    result = StageResult(root, epochs, 0.0, 20.0, "cpu")
+    stages = [{**stage.model_dump(mode="json"), "fingerprint": root}]
+    launched = {"study_id": "s", "name": "n", "toml": to_toml(study), "at": "2026-01-01T00:00:00+00:00"}
+    store.record(
+        [
+            Event("1-0", "launched", {**launched, "stages": stages, "roles": [], "reused": []}),
+            Event("2-0", "result", {"fingerprint": root, "result": result.to_json()}),
+        ]
+    )
+    measured = preview(study).estimated_seconds
+    # 7 trainings of 4 epochs of 5 s, on however many workers there are.
+    assert measured > guess
+    assert measured >= 3 * 20.0
+
+
+def test_what_a_dataset_does_not_hold_is_refused_at_its_field(home: Path) -> None:
+    with pytest.raises(StudyError) as error:
+        plan_study(tiny_study(test_images=361), home)
+    assert list(error.value.fields) == ["test_images"]
+    assert "1 to 360" in error.value.fields["test_images"]
+    with pytest.raises(DatasetError, match="digits"):
+        plan_study(tiny_study(datasets=["digit"]), home)
+
+
+def test_an_open_precision_is_settled_by_the_hardware_before_anything_is_planned(home: Path) -> None:
+    study = tiny_study(recipe={"epochs": 3, "batch_size": 32, "precision": "auto"})
+    planned = plan_study(study, home)
+    chosen = precision(devices("auto"))
+    assert planned.study.recipe.precision == chosen
+    assert {stage.recipe.precision for stage in planned.stages.values()} == {chosen}
+    settled = tiny_study(recipe={"epochs": 3, "batch_size": 32, "precision": chosen})
+    assert plan_study(settled, home).stages.keys() == planned.stages.keys()
+    with pytest.raises(ValueError, match="choose fp32 or bf16"):
+        plan(study, {"digits": "0" * 32})

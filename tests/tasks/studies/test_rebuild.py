@@ -1,0 +1,216 @@
+"""What one of Redis and the database has lost, the other gives back, and what agrees stays as it is."""
+
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from data.artifacts.store import Artifacts
+from data.database import backup
+from data.database.database import Database
+from data.queries import studies
+from data.settings import settings
+from engine.study.plan import Plan
+from tasks.queue import leases, telemetry
+from tasks.queue.leases import Message
+from tasks.services import recorder
+from tasks.studies import launch
+from tasks.studies.planning import plan_study
+from tasks.studies.rebuild import ATTEMPTS_BEYOND, RebuildError, rebuild
+from tests.data.made_results import contents, made_result
+from tests.machine import tiny_study
+
+LEASE = 20.0
+
+
+def planned(**changes: object) -> Plan:
+    return plan_study(tiny_study(**changes), settings().home)
+
+
+def train(redis: Redis, plan: Plan, count: int) -> list[str]:
+    """Do what workers would do with so many stages of a plan, and return their fingerprints."""
+    artifacts, trained = Artifacts(settings().artifacts), []
+    while len(trained) < count:
+        states = leases.states(redis, list(plan.stages))
+        fingerprint = next(key for key, state in states.items() if state == "queued")
+        message = claimed(redis, fingerprint)
+        result = made_result(fingerprint, plan.stages[fingerprint])
+        leases.renew(redis, message, LEASE, result.epochs)
+        artifacts.finish(fingerprint, result)
+        leases.done(redis, message, result)
+        trained.append(fingerprint)
+    return trained
+
+
+def claimed(redis: Redis, fingerprint: str) -> Message:
+    attempt = int(str(redis.hget(f"{leases.PREFIX}stage:{fingerprint}", "attempt")))
+    message = Message(fingerprint, attempt)
+    assert leases.claim(redis, message, "laptop:7", "laptop", "cpu", LEASE)
+    return message
+
+
+def rows(store: Database) -> dict[str, list[tuple[object, ...]]]:
+    """Return all that is kept, but for when and in which order it was told."""
+    found = contents(store.path)
+    found["states"] = sorted((row[0], row[1]) for row in found["states"])
+    return found
+
+
+def test_where_all_agrees_nothing_is_done(redis: Redis, store: Database) -> None:
+    study_id = launch.launch(tiny_study())
+    train(redis, planned(), 3)
+    recorder.drain_idle(settings())
+    before, last = contents(store.path), telemetry.last_event(redis)
+    assert rebuild(settings()) == []
+    assert telemetry.last_event(redis) == last
+    assert contents(store.path) == before
+    assert studies.study(store, study_id).counts["done"] == 3
+
+
+def test_a_lost_redis_gets_its_studies_back(redis: Redis, store: Database) -> None:
+    study_id = launch.launch(tiny_study())
+    trained = train(redis, planned(), 2)
+    running = next(key for key, state in leases.states(redis, list(planned().stages)).items() if state == "queued")
+    held = claimed(redis, running)
+    recorder.drain_idle(settings())
+    launched, before = leases.launched(redis, study_id), rows(store)
+    redis.flushall()
+    [told] = rebuild(settings())
+    assert told.study_id == study_id
+    assert "2 done" in told.what
+    assert leases.launched(redis, study_id) == launched
+    states = leases.states(redis, list(planned().stages))
+    assert {key for key, state in states.items() if state == "done"} == set(trained)
+    assert states[running] == "queued"
+    # Whoever of the old Redis trains on has lost.
+    with pytest.raises(leases.LeaseLost):
+        leases.renew(redis, held, LEASE)
+    assert leases.claim(redis, held, "laptop:7", "laptop", "cpu", LEASE) is None
+    assert redis.hget(f"{leases.PREFIX}stage:{running}", "attempt") == str(held.attempt + ATTEMPTS_BEYOND)
+    now = rows(store)
+    assert {k: now[k] for k in now if k != "states"} == {k: before[k] for k in now if k != "states"}
+    assert rebuild(settings()) == []
+    train(redis, planned(), len(planned().stages) - 2)
+    recorder.drain_idle(settings())
+    assert studies.study(store, study_id).state == "done"
+    assert len(studies.accuracy(store, study_id)) == len(planned().roles)
+
+
+def test_what_failed_and_what_was_cancelled_stays_so(redis: Redis, store: Database) -> None:
+    failed_id = launch.launch(tiny_study())
+    [root, *_] = train(redis, planned(), 1)
+    failing = next(key for key, state in leases.states(redis, list(planned().stages)).items() if state == "queued")
+    leases.fail(redis, claimed(redis, failing), "ValueError: no luck", retry=False)
+    cancelled_id = launch.launch(tiny_study(seeds=[1]))
+    launch.cancel(cancelled_id)
+    recorder.drain_idle(settings())
+    before = contents(store.path)["states"]
+    counts = {study_id: leases.counts(redis, study_id) for study_id in (failed_id, cancelled_id)}
+    redis.flushall()
+    assert {told.study_id for told in rebuild(settings())} == {failed_id, cancelled_id}
+    assert {study_id: leases.counts(redis, study_id) for study_id in counts} == counts
+    assert leases.is_cancelled(redis, cancelled_id)
+    assert leases.states(redis, [failing, root]) == {failing: "failed", root: "done"}
+    after = {row[0]: row for row in contents(store.path)["states"]}
+    # Neither who ran it nor when is lost.
+    assert [row for row in before if row[1] in ("failed", "cancelled", "done") and after[row[0]] != row] == []
+    launch.retry(failed_id)
+    assert leases.counts(redis, failed_id)["failed"] == 0
+    launch.retry(cancelled_id)
+    assert leases.counts(redis, cancelled_id)["cancelled"] == 0
+
+
+def test_results_that_were_kept_but_never_recorded_are_found(redis: Redis, store: Database) -> None:
+    study_id = launch.launch(tiny_study())
+    recorder.drain_idle(settings())
+    [root] = train(redis, planned(), 1)
+    redis.flushall()
+    rebuild(settings())
+    assert leases.states(redis, [root]) == {root: "done"}
+    assert studies.study(store, study_id).counts["done"] == 1
+    assert studies.recorded(store) == {root}
+    assert len(studies.epochs(store, study_id)) == 4
+
+
+def test_a_database_of_an_earlier_day_is_told_what_it_lacks(redis: Redis, store: Database, tmp_path: Path) -> None:
+    known = launch.launch(tiny_study())
+    train(redis, planned(), 2)
+    recorder.drain_idle(settings())
+    backup.backup(store, tmp_path / "copy.duckdb")
+    train(redis, planned(), 2)
+    unknown = launch.launch(tiny_study(seeds=[0, 1]))
+    train(redis, planned(seeds=[1]), 1)
+    ended = launch.launch(tiny_study(seeds=[2]))
+    launch.cancel(ended)
+    recorder.drain_idle(settings())
+    before = rows(store)
+    backup.restore(store, tmp_path / "copy.duckdb")
+    assert list(studies.studies(store)["study_id"]) == [known]
+    # What several studies share is told with the first of them.
+    assert {unknown, ended} <= {study.study_id for study in rebuild(settings())} <= {known, unknown, ended}
+    after = rows(store)
+    # When a study was cancelled is only known to the day that was lost.
+    assert {n: r for n, r in after.items() if n != "cancellations"} == {
+        n: r for n, r in before.items() if n != "cancellations"
+    }
+    assert studies.study(store, ended).state == "cancelled"
+    assert rebuild(settings()) == []
+
+
+def test_later_events_win_although_the_clock_was_ahead_before(redis: Redis, store: Database) -> None:
+    study_id = launch.launch(tiny_study())
+    recorder.drain_idle(settings())
+    ahead = "9999999999999"
+    with store.writing() as connection:
+        connection.execute("UPDATE states SET revision = ?", [f"{int(ahead):020d}-{7:020d}"])
+    redis.flushall()
+    rebuild(settings())
+    assert telemetry.last_event(redis).startswith(ahead)
+    train(redis, planned(), 1)
+    recorder.drain_idle(settings())
+    assert studies.study(store, study_id).counts["done"] == 1
+
+
+def test_what_only_the_database_has_is_trained_again_only_where_it_is_needed(redis: Redis, store: Database) -> None:
+    study_id = launch.launch(tiny_study())
+    trained = train(redis, planned(), len(planned().stages))
+    recorder.drain_idle(settings())
+    artifacts = Artifacts(settings().artifacts)
+    artifacts.remove(artifacts.kept())
+    redis.flushall()
+    rebuild(settings())
+    assert leases.counts(redis, study_id) == {"done": len(trained)}
+    # One stage that goes on needs its parent and its root again, and nothing else.
+    stages = planned().stages
+    leaf = next(key for key, stage in stages.items() if stage.parent not in (None, trained[0]))
+    with store.writing() as connection:
+        connection.execute("UPDATE states SET state = 'running' WHERE fingerprint = ?", [leaf])
+        connection.execute("DELETE FROM results WHERE fingerprint = ?", [leaf])
+    redis.flushall()
+    rebuild(settings())
+    again = {key for key, state in leases.states(redis, trained).items() if state != "done"}
+    assert again == {leaf, stages[leaf].parent, stages[leaf].root}
+
+
+def test_stages_of_another_engine_are_not_trained_under_their_old_name(
+    redis: Redis, store: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study_id = launch.launch(tiny_study())
+    [root] = train(redis, planned(), 1)
+    recorder.drain_idle(settings())
+    redis.flushall()
+    monkeypatch.setattr("engine.study.plan.ENGINE_VERSION", 999)
+    rebuild(settings())
+    counts = leases.counts(redis, study_id)
+    assert counts["done"] == 1
+    assert counts["failed"] == counts.total() - 1
+    assert leases.states(redis, [root]) == {root: "done"}
+    failed = studies.stages(store, study_id).query("state == 'failed'")
+    assert "another version of the engine" in failed["error"].iloc[0]
+
+
+def test_without_a_database_nothing_is_begun(redis: Redis, home: Path) -> None:
+    del redis
+    with pytest.raises(RebuildError, match="where the recorder runs"):
+        rebuild(settings())
+    assert not list(home.glob("*.duckdb"))

@@ -1,0 +1,243 @@
+"""A study's whole path through real processes: Redis, Celery, the recorder, DuckDB."""
+
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from data import parquet
+from data.artifacts.store import Artifacts
+from data.queries import studies
+from data.settings import settings
+from engine.study.spec import to_toml
+from tasks.queue import leases, telemetry
+from tasks.studies import launch
+from tasks.studies.planning import plan_study
+from tasks.worker.local import run
+from tests.machine import Machine, diverging_study, folder_of_images, long_study, tiny_study, wait_for
+
+
+def starts(machine: Machine, fingerprints: list[str]) -> list[int]:
+    """Return how often each of some stages was begun."""
+    log = (machine.logs / "worker.log").read_text()
+    return [log.count(f"stage {fingerprint} begins") for fingerprint in fingerprints]
+
+
+def test_a_study_gives_what_running_it_in_one_place_gives(machine: Machine, tmp_path: Path) -> None:
+    machine.recorder()
+    machine.worker()
+    machine.worker()
+    study = tiny_study()
+    study_id = machine.launch(study)
+    machine.wait_until(study_id)
+    plan = plan_study(study, machine.config.home)
+    alone = run(plan, str(tmp_path / "alone"), machine.config, ["cpu"], lambda *_: None)
+    expected = parquet.tables_from_results(plan, alone)
+    recorded = parquet.tables_from_store(machine.store, study_id)
+    assert set(recorded) == {"accuracy", "overlap", "epochs", "claims"}
+    for name, table in recorded.items():
+        clock = [column for column in table.column_names if column == "seconds"]
+        assert table.num_rows > 0
+        assert table.drop_columns(clock).equals(expected[name].drop_columns(clock))
+    stages = studies.stages(machine.store, study_id)
+    assert set(stages["state"]) == {"done"}
+    assert set(stages["attempt"]) == {1}
+    assert stages[["worker", "host", "device", "started_at", "finished_at", "seconds"]].notna().all().all()
+    assert machine.redis.xlen(telemetry.EVENTS) == 0
+    assert starts(machine, list(plan.stages)) == [1] * 7
+    # The same study once more is there at once, without a single training.
+    again = machine.launch(study)
+    machine.wait_until(again)
+    assert studies.study(machine.store, again).counts["done"] == 7
+    assert starts(machine, list(plan.stages)) == [1] * 7
+
+
+def test_a_worker_that_trains_stages_side_by_side_gives_what_it_gives_one_by_one(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TICKETSCOPE_TOGETHER", "4")
+    study = tiny_study(seeds=[0, 1, 2], recipe={"epochs": 3, "batch_size": 32})
+    study_id = machine.launch(study)
+    machine.recorder()
+    machine.worker()
+    machine.wait_until(study_id)
+    plan = plan_study(study, machine.config.home)
+    alone = run(plan, str(tmp_path / "alone"), machine.config, ["cpu"], lambda *_: None)
+    expected, recorded = parquet.tables_from_results(plan, alone), parquet.tables_from_store(machine.store, study_id)
+    for name in ("accuracy", "overlap"):
+        clock = [column for column in recorded[name].column_names if column == "seconds"]
+        assert recorded[name].drop_columns(clock).equals(expected[name].drop_columns(clock))
+    assert set(studies.stages(machine.store, study_id)["attempt"]) == {1}
+    assert starts(machine, list(plan.stages)) == [1] * len(plan.stages)
+    # It had two of the three dense trainings in hand before the first was done.
+    log = (machine.logs / "worker.log").read_text()
+    first_end = log.index("is done")
+    assert log[:first_end].count("begins") == 3
+
+
+def test_studies_launched_at_once_from_two_processes_share_their_stages(machine: Machine, tmp_path: Path) -> None:
+    machine.recorder()
+    machine.worker()
+    machine.worker()
+    files = []
+    for pruner in ("iterative", "oneshot"):
+        file = tmp_path / f"{pruner}.toml"
+        file.write_text(to_toml(tiny_study(name=pruner, pruners=[pruner], seeds=[0, 1])))
+        files.append(str(file))
+    with ThreadPoolExecutor(2) as pool:
+        launched = [pool.submit(machine.start, "-m", "tasks", "launch", file, "--wait", log=file) for file in files]
+        assert [future.result().wait(timeout=90.0) for future in launched] == [0, 0]
+    study = tiny_study(pruners=["iterative", "oneshot"], seeds=[0, 1])
+    plan = plan_study(study, machine.config.home)
+    assert starts(machine, list(plan.stages)) == [1] * len(plan.stages)
+    assert set(studies.studies(machine.store)["state"]) == {"done"}
+
+
+def test_a_cancelled_study_stops_and_a_retry_goes_on_from_its_checkpoint(machine: Machine) -> None:
+    machine.recorder()
+    machine.worker()
+    study_id = machine.launch(long_study(epochs=4000, recipe={"epochs": 4000, "batch_size": 32, "rewind_epoch": 5}))
+    [fingerprint] = leases.members(machine.redis, study_id)
+    wait_for(lambda: machine.recorded_epochs(study_id) >= 5)
+    assert launch.cancel(study_id) == 1
+    machine.wait_until(study_id, "cancelled")
+    # The worker notices by its next epoch, and is free again long before the training would have ended.
+    wait_for(lambda: all(worker.stage is None for worker in telemetry.workers(machine.redis)), 15.0)
+    assert telemetry.progress(redis=machine.redis) == {}
+    launch.retry(study_id)
+    wait_for(lambda: telemetry.progress([fingerprint], machine.redis))
+    assert telemetry.progress([fingerprint], machine.redis)[fingerprint].epoch > 5
+    machine.wait_until(study_id, "running")
+    launch.cancel(study_id)
+
+
+def test_a_failed_stage_says_why_and_can_be_retried(machine: Machine, tmp_path: Path) -> None:
+    machine.recorder()
+    images = folder_of_images(tmp_path / "images")
+    study = tiny_study(
+        datasets=["digits", f"folder:{images}"], train_images=None, test_images=None, pruners=["oneshot"]
+    )
+    study_id = machine.launch(study)
+    hidden = images.rename(tmp_path / "hidden")
+    # What was read of the folder is forgotten too, as on another host.
+    shutil.rmtree(machine.config.datasets, ignore_errors=True)
+    machine.worker()
+    machine.wait_until(study_id, "failed")
+    stages = studies.stages(machine.store, study_id)
+    failed = stages[stages["state"] == "failed"]
+    assert list(failed["kind"]) == ["pretrain"]
+    assert list(failed["attempt"]) == [3]
+    assert str(images) in failed["error"].iloc[0]
+    assert "Traceback" in failed["error"].iloc[0]
+    assert list(stages[stages["dataset"] == "digits"]["state"].unique()) == ["done"]
+    hidden.rename(images)
+    launch.retry(study_id)
+    machine.wait_until(study_id)
+
+
+def test_a_rate_that_diverges_ends_as_done_and_leaves_the_other_alone(machine: Machine, tmp_path: Path) -> None:
+    machine.recorder()
+    machine.worker()
+    machine.worker()
+    study = diverging_study()
+    study_id = machine.launch(study)
+    machine.wait_until(study_id)
+    plan = plan_study(study, machine.config.home)
+    stages = studies.stages(machine.store, study_id)
+    assert set(stages["state"]) == {"done"}
+    assert set(stages["attempt"]) == {1}
+    assert starts(machine, list(plan.stages)) == [1] * 14
+    # What diverged has no weights, and nothing that is made from it was trained; the other rate is complete.
+    assert sorted(stages[stages["learning_rate"] == 10.0]["diverged"]) == [0] * 6 + [1]
+    artifacts = Artifacts(machine.config.artifacts)
+    for fingerprint, stage in plan.stages.items():
+        assert artifacts.exists(fingerprint, "trained") == (stage.learning_rate == 0.1)
+        assert not artifacts.exists(fingerprint, "checkpoint")
+    roles = [role.fingerprint for role in plan.roles if role.learning_rate == 0.1]
+    assert list(studies.accuracy(machine.store, study_id)["fingerprint"]) == roles
+    # It gives what running it in one place gives.
+    alone = run(plan, str(tmp_path / "alone"), machine.config, ["cpu"], lambda *_: None)
+    expected = parquet.tables_from_results(plan, alone)
+    for name, table in parquet.tables_from_store(machine.store, study_id).items():
+        clock = [column for column in table.column_names if column == "seconds"]
+        assert table.drop_columns(clock).equals(expected[name].drop_columns(clock)), name
+    # Nothing is left to try again, and launched again it is there at once.
+    launch.retry(study_id)
+    machine.wait_until(machine.launch(study))
+    assert starts(machine, list(plan.stages)) == [1] * 14
+
+
+def test_a_study_trained_without_redis_is_taken_over_with_its_results(machine: Machine) -> None:
+    study = tiny_study()
+    plan = plan_study(study, machine.config.home)
+    run(plan, machine.config.artifacts, machine.config, ["cpu"], lambda *_: None)
+    assert launch.preview(study).reused == 7
+    machine.recorder()
+    study_id = machine.launch(study)
+    machine.wait_until(study_id, seconds=10.0)
+    assert len(studies.accuracy(machine.store, study_id)) == len(plan.roles)
+    # Where a result is gone, only that stage is trained again.
+    [root] = [fingerprint for fingerprint, stage in plan.stages.items() if stage.kind == "pretrain"]
+    Path(machine.config.artifacts, "results", f"{root}.json").unlink()
+    again = machine.launch(study)
+    assert leases.counts(machine.redis, again) == {"done": 6, "queued": 1}
+
+
+@pytest.mark.faults
+def test_a_worker_asked_to_stop_hands_its_stage_back(machine: Machine) -> None:
+    machine.recorder()
+    worker = machine.worker()
+    study_id = machine.launch(long_study(epochs=4000))
+    [fingerprint] = leases.members(machine.redis, study_id)
+    wait_for(lambda: telemetry.progress(redis=machine.redis))
+    worker.terminate()
+    assert worker.wait(timeout=90.0) == 0
+    assert leases.states(machine.redis, [fingerprint])[fingerprint] == "queued"
+    assert telemetry.workers(machine.redis) == []
+    assert Artifacts(settings().artifacts).exists(fingerprint, "checkpoint")
+    reached = wait_for(lambda: machine.recorded_epochs(study_id))
+    machine.worker()
+    wait_for(lambda: telemetry.progress(redis=machine.redis))
+    assert telemetry.progress(redis=machine.redis)[fingerprint].epoch > reached
+    launch.cancel(study_id)
+
+
+def test_a_worker_with_another_engine_trains_nothing(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine.recorder()
+    with monkeypatch.context() as older:
+        older.setattr("engine.study.plan.ENGINE_VERSION", 0)
+        study_id = machine.launch(tiny_study(pruners=[], sparsities=[], starts=[]))
+    machine.worker()
+    machine.wait_until(study_id, "failed")
+    [stage] = studies.stages(machine.store, study_id).itertuples()
+    assert stage.attempt == 1
+    assert "bring all hosts to one version, then launch the study again" in stage.error
+    assert not Artifacts(machine.config.artifacts).finished()
+
+
+@pytest.mark.faults
+def test_a_drained_host_hands_its_stage_back_within_one_epoch(machine: Machine) -> None:
+    machine.recorder()
+    crew = ("-m", "tasks", "worker", "--processes", "1", "--device", "cpu")
+    drained = machine.start(*crew, log="worker")
+    # Epochs so long that each is shown, and that a signal takes much less on its way.
+    recipe = {"epochs": 500, "batch_size": 1, "rewind_epoch": 1}
+    study_id = machine.launch(long_study(epochs=500, learning_rates=[0.001], recipe=recipe))
+    [fingerprint] = leases.members(machine.redis, study_id)
+    wait_for(lambda: telemetry.progress(redis=machine.redis))
+    drained.terminate()
+    at = telemetry.progress(redis=machine.redis)[fingerprint].epoch
+    assert drained.wait(timeout=90.0) == 0
+    assert leases.states(machine.redis, [fingerprint])[fingerprint] == "queued"
+    assert telemetry.workers(machine.redis) == []
+    assert "does not stop in time" not in (machine.logs / "worker.log").read_text()
+    reached = int(Artifacts(settings().artifacts).load(fingerprint, "checkpoint")["history"].shape[0])
+    assert 1 <= reached <= at + 1
+    wait_for(lambda: machine.recorded_epochs(study_id) == reached)
+    other = machine.start(*crew, log="worker")
+    wait_for(lambda: telemetry.progress(redis=machine.redis))
+    assert telemetry.progress(redis=machine.redis)[fingerprint].epoch > reached
+    launch.cancel(study_id)
+    other.terminate()
+    assert other.wait(timeout=90.0) == 0

@@ -1,0 +1,127 @@
+"""What a worker takes in hand beside a stage, and how each of them ends for itself."""
+
+from redis import Redis
+
+from data.settings import settings
+from engine.capacity import Room
+from engine.study.plan import Stage
+from tasks.queue import leases
+from tasks.queue.leases import LeaseLost, Message, Sharing, Timing
+from tasks.worker.group import Bundle
+from tasks.worker.trainer import Trainer
+from tests.tasks.queue.test_leases import LEASE, claim, register, result, row, tiny_plan, told
+
+
+def alike(
+    redis: Redis, stage: Stage, held: int = 1, fastest: int = 10, fit: int = 10, joining: bool = False, **others: int
+) -> list[Message]:
+    """Claim what can be trained beside a stage; others: workers that live, and that are idle."""
+    sharing = Sharing(held, joining, **{"workers": 1, "idle": 0, **others})
+    place = "w1", "host", "cuda:0", LEASE
+    return [message for message, _ in leases.claim_alike(redis, stage, Room(fastest, fit), sharing, *place)]
+
+
+def test_queued_stages_of_one_shape_can_be_claimed_beside_another(redis: Redis) -> None:
+    planned = tiny_plan(seeds=[0, 1, 2], learning_rates=[0.01, 0.1])
+    other = tiny_plan(recipe={"epochs": 2, "batch_size": 64})
+    waiting = register(redis, planned)
+    register(redis, other, "s2")
+    assert len(waiting) == 6
+    first = waiting[0]
+    stage = planned.stages[first.fingerprint]
+    assert claim(redis, first)
+    # Never what it has already, and none of another shape.
+    two = alike(redis, stage, fastest=3)
+    assert len(two) == 2
+    rest = alike(redis, stage)
+    assert {*two, *rest} == set(waiting[1:])
+    assert alike(redis, stage) == []
+    # Their own messages find them claimed, and they can be renewed and finished like any other.
+    assert not claim(redis, two[0], "w2")
+    leases.renew(redis, two[0], LEASE, [row()])
+    assert leases.done(redis, two[0], result(two[0].fingerprint))
+    assert told(redis, two[1].fingerprint) == ["waiting", "queued", "running"]
+
+
+def test_of_stages_of_one_shape_a_worker_takes_a_fair_share(redis: Redis) -> None:
+    planned = tiny_plan(seeds=list(range(8)))
+    waiting = register(redis, planned)
+    assert claim(redis, waiting[0])
+    # Eight stages for three workers: three each at most.
+    stage = planned.stages[waiting[0].fingerprint]
+    assert len(alike(redis, stage, workers=3)) == 2
+    # With three in hand, it has its share of the eight; alone it takes them all.
+    assert alike(redis, stage, held=3, workers=3) == []
+    assert len(alike(redis, stage, held=3, workers=3, idle=1, joining=True)) == 3
+    assert len(alike(redis, stage, held=6, workers=3, joining=True)) == 2
+
+
+def test_what_was_begun_goes_first_and_all_of_it_as_far_as_it_fits(redis: Redis) -> None:
+    planned = tiny_plan(seeds=list(range(8)))
+    waiting = register(redis, planned)
+    for message in waiting[3:8]:
+        assert claim(redis, message, "dead")
+        assert leases.release(redis, message)
+    assert claim(redis, waiting[0])
+    stage = planned.stages[waiting[0].fingerprint]
+    begun = {Message(message.fingerprint, 2) for message in waiting[3:8]}
+    # Shared with an idle worker, but not with those that are busy; more than would be fastest, but no more than fit.
+    first = alike(redis, stage, fastest=1, workers=9, idle=1)
+    assert len(first) == 3
+    assert set(first) < begun
+    second = alike(redis, stage, held=4, fastest=1, fit=5, workers=9)
+    assert len(second) == 1
+    rest = alike(redis, stage, held=5, fastest=10)
+    assert set(rest) == begun - set(first) - set(second) | set(waiting[1:3])
+    assert Message(rest[0].fingerprint, rest[0].attempt) in begun
+
+
+def test_what_is_wanted_again_goes_first_too(redis: Redis) -> None:
+    """As a stage that others wait for, since its weights were lost."""
+    planned = tiny_plan(seeds=[0, 1, 2, 3])
+    first, again, *others = register(redis, planned)
+    assert claim(redis, again)
+    assert leases.fail(redis, again, "weights of another are gone")
+    assert claim(redis, first)
+    stage = planned.stages[first.fingerprint]
+    assert alike(redis, stage, fastest=2) == [Message(again.fingerprint, 2)]
+    assert set(alike(redis, stage, held=2, joining=True)) == set(others)
+
+
+def test_who_joins_stages_in_training_does_not_overtake_another_shape(redis: Redis) -> None:
+    planned, other = tiny_plan(seeds=[0, 1]), tiny_plan(recipe={"epochs": 2, "batch_size": 64})
+    first, second = register(redis, planned)
+    [between] = register(redis, other, "s2")
+    later = register(redis, tiny_plan(seeds=[2, 3]), "s3")
+    assert claim(redis, first)
+    stage = planned.stages[first.fingerprint]
+    # Queued in the same millisecond, their order would be that of their names.
+    for place, message in enumerate((second, between, *later)):
+        redis.zadd(f"{leases.PREFIX}queued", {message.fingerprint: place})
+    assert alike(redis, stage, joining=True) == [second]
+    assert alike(redis, stage, held=2, joining=True) == []
+    # What was begun before waits for nobody, unless it is what waits.
+    assert claim(redis, later[0], "dead")
+    assert leases.release(redis, later[0])
+    assert alike(redis, stage, held=2, joining=True) == [Message(later[0].fingerprint, 2)]
+    assert claim(redis, between, "dead")
+    assert leases.release(redis, between)
+    redis.zadd(f"{leases.PREFIX}queued", {later[1].fingerprint: 0})
+    assert alike(redis, stage, held=3, joining=True) == []
+    assert alike(redis, stage, held=3) == [later[1]]
+
+
+def test_a_stage_that_comes_back_before_its_loss_is_noticed_is_another_one(redis: Redis) -> None:
+    [message] = register(redis, tiny_plan())
+    stage = tiny_plan().stages[message.fingerprint]
+    bundle = Bundle(Trainer(settings(), "cpu", Timing()).bench)
+    assert claim(redis, message)
+    [lost] = bundle._begin([(message, stage)])
+    [again] = leases.release(redis, message)
+    assert claim(redis, again)
+    [mine] = bundle._begin([(again, stage)])
+    bundle._ended(lost, LeaseLost())
+    assert leases.counts(redis, "s1")["running"] == 1
+    leases.renew(redis, again, LEASE)
+    bundle._ended(mine, result(message.fingerprint))
+    assert leases.counts(redis, "s1")["done"] == 1

@@ -1,0 +1,97 @@
+"""The signs of life of a worker, over a real Redis."""
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+from redis import Redis
+
+from engine.study.results import Epoch
+from tasks.queue import leases, telemetry
+from tasks.queue.leases import Timing
+from tasks.queue.telemetry import Worker
+from tasks.worker.observer import Heartbeat, LeasedObserver
+from tests.machine import wait_for
+from tests.tasks.queue.test_leases import claim, register, tiny_plan
+from tests.tasks.queue.test_telemetry import age, worker
+
+NAME = "h:1"
+# So far apart that whatever is seen was told at once.
+RARE = Timing(lease=2000.0, heartbeat=500.0)
+
+
+def seen(redis: Redis) -> Worker:
+    [found] = telemetry.known_workers(redis)
+    return found
+
+
+@pytest.fixture
+def heartbeat(redis: Redis) -> Iterator[Heartbeat]:
+    beating = Heartbeat(redis, worker(NAME), RARE, gpu=lambda: (1, 2))
+    beating.start()
+    wait_for(lambda: telemetry.known_workers(redis))
+    yield beating
+    beating.stop()
+    assert telemetry.known_workers(redis) == []
+
+
+def test_what_a_worker_does_is_told_at_once(redis: Redis, heartbeat: Heartbeat) -> None:
+    assert seen(redis).state == "idle"
+    assert seen(redis).heartbeat == RARE.heartbeat
+    [message] = register(redis, tiny_plan())
+    assert claim(redis, message)
+    heartbeat.hold(message)
+    assert (seen(redis).state, seen(redis).stage) == ("training", message.fingerprint)
+    heartbeat.trouble("cannot write w: no space left on device")
+    assert seen(redis).trouble == "cannot write w: no space left on device"
+    heartbeat.trouble(None)
+    assert seen(redis).trouble is None
+    heartbeat.drain()
+    wait_for(lambda: seen(redis).state == "draining")
+    heartbeat.trouble("cannot write")
+    heartbeat.hold()
+    assert (seen(redis).stage, seen(redis).trouble) == (None, None)
+
+
+def test_a_worker_counts_what_it_has_done_and_tells_its_memory(redis: Redis, heartbeat: Heartbeat) -> None:
+    [message] = register(redis, tiny_plan())
+    assert claim(redis, message)
+    observer = LeasedObserver(redis, message, NAME, RARE, threading.Event(), heartbeat.count_epoch)
+    for epoch in (1, 2, 3):
+        observer.epoch(Epoch(epoch, 0.1, 1.0, 50.0, 1.0, 50.0, 0.01), 3)
+    heartbeat.count_stage()
+    heartbeat.hold()
+    found = seen(redis)
+    assert (found.epochs, found.stages) == (3, 1)
+    assert found.memory is not None
+    assert 0 < found.memory.resident < found.memory.total
+    assert (found.memory.gpu_used, found.memory.gpu_total) == (1, 2)
+
+
+def test_a_beat_ends_the_silence_and_renews_the_lease(redis: Redis) -> None:
+    [message] = register(redis, tiny_plan())
+    assert claim(redis, message)
+    beating = Heartbeat(redis, worker(NAME), Timing(lease=2000.0, heartbeat=0.1))
+    beating.hold(message)
+    before = redis.zscore(f"{leases.PREFIX}leases", message.fingerprint)
+    age(redis, NAME, 60)
+    assert seen(redis).is_silent()
+    beating.start()
+    wait_for(lambda: not seen(redis).is_silent())
+    wait_for(lambda: redis.zscore(f"{leases.PREFIX}leases", message.fingerprint) > before)
+    beating.stop()
+
+
+def test_the_leases_of_all_that_is_trained_side_by_side_are_renewed(redis: Redis) -> None:
+    planned = tiny_plan(seeds=[0, 1])
+    messages = register(redis, planned)
+    assert all(claim(redis, message) for message in messages)
+    before = [redis.zscore(f"{leases.PREFIX}leases", message.fingerprint) for message in messages]
+    beating = Heartbeat(redis, worker(NAME), Timing(lease=2000.0, heartbeat=0.1))
+    beating.hold(*messages)
+    [told] = telemetry.workers(redis)
+    assert (told.stage, told.beside) == (messages[0].fingerprint, (messages[1].fingerprint,))
+    beating.start()
+    for message, score in zip(messages, before, strict=True):
+        wait_for(lambda: redis.zscore(f"{leases.PREFIX}leases", message.fingerprint) > score)  # noqa: B023
+    beating.stop()
