@@ -8,7 +8,7 @@ import streamlit as st
 # Streamlit puts this file's folder on the path; the floors lie beside it.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from app import access
+from app.auth import access
 
 st.set_page_config(
     page_title="Ticketscope",

@@ -17,8 +17,8 @@ from starlette.middleware import Middleware
 # Streamlit puts this file's folder on the path; the floors lie beside it.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from app import sessions
-from app.guard import Guard
+from app.auth import sessions
+from app.auth.guard import Guard
 
 HERE = Path(__file__).resolve().parent
 # Pages run whenever they are imported.
@@ -35,7 +35,7 @@ def read_in() -> None:
     import duckdb
     import pandas as pd
 
-    from app import paper_overview
+    from app.paper import overview
     from engine.models.flops import flops_per_image
     from engine.registry import NETWORKS
 
@@ -50,7 +50,7 @@ def read_in() -> None:
         for shape in SHAPES:
             if shape[1] >= 32 or network == "lenet300":
                 flops_per_image(network, *shape)
-    paper_overview.read_in()
+    overview.read_in()
     # All of this stays for good, so that no collection need look at it again.
     gc.freeze()
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from app.palette import STARTS
+from app.charts.palette import STARTS
 from data.datasets.registry import DATASETS, FOLDER
 from engine import registry
 from engine.formatting import number as number

@@ -3,8 +3,12 @@
 import pandas as pd
 import streamlit as st
 
-from app import access, compare_page, reading, sharing, words
-from app.compare_state import CompareState, decode, encode, from_query, to_query
+from app import words
+from app.auth import access
+from app.compare import page as compare_page
+from app.compare.state import CompareState, decode, encode, from_query, to_query
+from app.components import share_dialog
+from app.state import queries
 from data import saved_views
 from data.database.database import DatabaseError
 from data.queries.studies import UnknownStudy
@@ -66,11 +70,11 @@ def saved(state: CompareState, known: list[str]) -> None:
             if st.form_submit_button("Save view", type="primary", key="compare_save_button"):
                 try:
                     # Whole ids: what tells studies apart today may not do so later.
-                    saved_views.save(reading.store(), name, to_query(state))
+                    saved_views.save(queries.store(), name, to_query(state))
                     st.toast(f"Saved “{words.plain(' '.join(name.split()))}”.", icon=":material/bookmark_added:")
                 except ViewError as error:
                     st.error(words.plain(str(error)))
-        kept = saved_views.list(reading.store())
+        kept = saved_views.list(queries.store())
         if kept.empty:
             st.caption("No view is saved yet.")
         for row in kept.itertuples():
@@ -102,7 +106,7 @@ def _kept(view_id: str, name: str, query: str, known: list[str]) -> None:
             key=f"view-delete-{view_id}",
             type="tertiary",
             on_click=saved_views.delete,
-            args=(reading.store(), view_id),
+            args=(queries.store(), view_id),
         )
 
 
@@ -114,7 +118,7 @@ def _renaming(view_id: str, name: str) -> None:
             left = st.form_submit_button("Cancel", key=f"view-kept-{view_id}")
     if renamed:
         try:
-            saved_views.rename(reading.store(), view_id, given)
+            saved_views.rename(queries.store(), view_id, given)
         except ViewError as error:
             st.error(words.plain(str(error)))
             return
@@ -125,7 +129,7 @@ def _renaming(view_id: str, name: str) -> None:
 
 def page() -> None:
     """Draw the page."""
-    if not reading.exists() or (listed := reading.studies()).empty:
+    if not queries.exists() or (listed := queries.studies()).empty:
         st.title("Compare", anchor=False)
         st.info("There is no study yet to compare. The Studies page says how to begin one.")
         st.page_link("views/studies.py", label="Studies", icon=":material/arrow_back:")
@@ -144,7 +148,7 @@ def page() -> None:
             copy_link(state, known)
             saved(state, known)
             # Whole ids, as for a view that is saved.
-            sharing.share_view(state.studies, to_query(state))
+            share_dialog.share_view(state.studies, to_query(state))
 
 
 access.require_owner()

@@ -2,7 +2,9 @@
 
 import streamlit as st
 
-from app import access, paper_figure, paper_overview, words
+from app import words
+from app.auth import access
+from app.paper import figure, overview
 from engine.paper import figures
 
 
@@ -10,7 +12,7 @@ def page() -> None:
     """Draw the page."""
     name = st.query_params.get("figure", "")
     if name in figures.FIGURES:
-        paper_overview.guarded(lambda chosen: paper_figure.page(figures.FIGURES[name], chosen))
+        overview.guarded(lambda chosen: figure.page(figures.FIGURES[name], chosen))
         return
     st.title("No such figure", anchor=False)
     st.error(

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import streamlit as st
 
-from app import access, words
+from app import words
+from app.auth import access
 
 TERMS: list[dict[str, str]] = tomllib.loads(
     Path(__file__).parents[1].joinpath("glossary.toml").read_text(encoding="utf-8")

@@ -2,7 +2,10 @@
 
 import streamlit as st
 
-from app import access, reading, sharing, words
+from app import words
+from app.auth import access
+from app.components import share_dialog
+from app.state import queries
 from data import shared_links
 from data.database.database import DatabaseError
 
@@ -10,11 +13,11 @@ from data.database.database import DatabaseError
 def page() -> None:
     """Draw the page."""
     st.title("Shared links", anchor=False)
-    if not reading.exists():
+    if not queries.exists():
         st.info("Nothing is shared yet. Share a study or a view of the Compare page, and its link is listed here.")
         return
-    names = dict(reading.studies()[["study_id", "name"]].itertuples(index=False))
-    listed = shared_links.shares(reading.store())
+    names = dict(queries.studies()[["study_id", "name"]].itertuples(index=False))
+    listed = shared_links.shares(queries.store())
     if listed.empty:
         st.info("Nothing is shared yet. Share a study or a view of the Compare page, and its link is listed here.")
         return
@@ -29,7 +32,7 @@ def page() -> None:
     if found.empty:
         st.info(f"No link matches “{words.plain(query)}”. Search looks at notes, ids and the names of studies.")
         return
-    sharing.links(found, names)
+    share_dialog.links(found, names)
 
 
 access.require_owner()

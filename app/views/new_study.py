@@ -2,9 +2,12 @@
 
 import streamlit as st
 
-from app import access, form, from_paper, launching, live, presets, reading, words
-from app.outlook import Examined, Outlook, examine
-from app.presets import PRESETS
+from app import words
+from app.auth import access
+from app.new_study import form, from_paper, launch, presets
+from app.new_study.presets import PRESETS
+from app.new_study.preview import Examined, Outlook, examine
+from app.state import live, queries
 from data.queries.studies import UnknownStudy
 from engine.study.spec import Study, StudyError, load_study, read_study, to_toml
 
@@ -23,7 +26,7 @@ def fill() -> None:
             st.error(words.plain(str(error)))
     if copied is not None:
         try:
-            study = reading.study(copied).study
+            study = queries.study(copied).study
         except UnknownStudy as error:
             st.error(words.plain(str(error)))
         else:
@@ -71,21 +74,21 @@ def plan(examined: Examined) -> None:
     study, found, errors = examined.study, examined.outlook, examined.errors
     st.subheader("Plan", anchor=False)
     if found is not None:
-        launching.plan_numbers(found)
+        launch.plan_numbers(found)
     else:
         with st.container(key="problems"):
             st.markdown("**Not ready to launch**")
             for name, message in errors.items():
                 label = form.LABELS.get(name, "")
                 st.markdown(f"- {label + ': ' if label else ''}{words.plain(message)}")
-    launching.warnings(examined.warnings)
+    launch.warnings(examined.warnings)
     workers, trouble = live.workers()
     reason = _reason(found, errors, trouble)
     if st.button(
         "Launch study", type="primary", icon=":material/rocket_launch:", disabled=reason is not None, width="stretch",
         key="launch",
     ) and study is not None:  # fmt: skip
-        launching.start(study)
+        launch.start(study)
     if reason is not None:
         st.markdown(f":small[:red[{words.plain(reason)}]]")
     elif not workers:

@@ -1,6 +1,7 @@
 """Paper: every figure of the paper as a card."""
 
-from app import access, paper_overview
+from app.auth import access
+from app.paper import overview
 
 access.require_owner()
-paper_overview.guarded(paper_overview.overview)
+overview.guarded(overview.overview)

@@ -2,8 +2,12 @@
 
 import streamlit as st
 
-from app import access, compare_page, reading, study_page, words
-from app.compare_state import from_query
+from app import words
+from app.auth import access
+from app.compare import page as compare_page
+from app.compare.state import from_query
+from app.state import queries
+from app.study import page as study_page
 from data.database.database import DatabaseError
 from data.queries.studies import UnknownStudy
 from data.shared_links import Share
@@ -43,7 +47,7 @@ def page() -> None:
         watch()
         told(share)
         if share.state is None:
-            study_page.draw(reading.study(share.study_ids[0]))
+            study_page.draw(queries.study(share.study_ids[0]))
         else:
             state, _ = from_query(share.state, share.study_ids)
             compare_page.draw(state, share.study_ids)

@@ -3,7 +3,11 @@
 import pandas as pd
 import streamlit as st
 
-from app import access, deleting, drawing, live, reading, words
+from app import words
+from app.auth import access
+from app.components import chart
+from app.state import live, queries
+from app.study import delete
 from data.database.database import DatabaseError
 from data.settings import settings
 
@@ -54,7 +58,7 @@ def empty() -> None:
                 st.switch_page("views/paper.py")
             if st.button("Set up a study of your own", key="to_new"):
                 st.switch_page("views/new_study.py")
-        if not reading.exists():
+        if not queries.exists():
             st.caption(
                 f"Nothing was recorded at {settings().database} so far. Studies appear once the recorder runs "
                 "(`make up`, or `python -m tasks recorder`).",
@@ -89,7 +93,7 @@ def _show_more(limit: int) -> None:
 
 def pace(studies: pd.DataFrame) -> float:
     """Return the seconds between two looks at the studies: few while one of them moves."""
-    return BUSY if (~studies["state"].isin(reading.FINISHED)).any() else IDLE
+    return BUSY if (~studies["state"].isin(queries.FINISHED)).any() else IDLE
 
 
 @st.fragment(run_every=BUSY)
@@ -102,12 +106,12 @@ def nothing_yet() -> None:
 
 def _studies() -> pd.DataFrame:
     """Return all studies but those that this visitor has deleted, whose rows go in a moment."""
-    found = reading.studies()
+    found = queries.studies()
     return found[~found["study_id"].isin(live.gone())]
 
 
 def _any() -> bool:
-    return reading.exists() and not _studies().empty
+    return queries.exists() and not _studies().empty
 
 
 def _text(row: pd.Series) -> str:
@@ -117,8 +121,8 @@ def _text(row: pd.Series) -> str:
 
 def page() -> None:
     """Draw the page."""
-    drawing.still()
-    deleting.tell()
+    chart.still()
+    delete.tell()
     with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
         st.title("Studies", anchor=False, width="content")
         if st.button("New study", type="primary", icon=":material/add:", key="new_study"):

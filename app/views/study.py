@@ -2,7 +2,10 @@
 
 import streamlit as st
 
-from app import access, live, reading, study_page, words
+from app import words
+from app.auth import access
+from app.state import live, queries
+from app.study import page as study_page
 from data.database.database import DatabaseError
 from data.queries.studies import UnknownStudy
 
@@ -12,7 +15,7 @@ def wait(study_id: str) -> None:
     """Wait for the recorder to write down a study that was just launched."""
     st.progress(0.0, text="Launched. Waiting for the first record of it…")
     try:
-        recorded = reading.exists() and reading.study(study_id) is not None
+        recorded = queries.exists() and queries.study(study_id) is not None
     except (UnknownStudy, DatabaseError):
         recorded = False
     if recorded or not live.is_expected(study_id):
@@ -33,9 +36,9 @@ def page() -> None:
         missing("The address names no study. Choose one from the list.")
         return
     try:
-        if not reading.exists():
+        if not queries.exists():
             raise UnknownStudy(study_id)
-        record = reading.study(study_id)
+        record = queries.study(study_id)
     except UnknownStudy:
         if live.is_expected(study_id):
             wait(study_id)

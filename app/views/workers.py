@@ -2,8 +2,11 @@
 
 import streamlit as st
 
-from app import access, drawing, live, words, worker_rows
-from app.worker_rows import Host
+from app import words
+from app.auth import access
+from app.components import chart, worker_rows
+from app.components.worker_rows import Host
+from app.state import live
 from data.settings import settings
 
 REFRESH = 2.0
@@ -82,7 +85,7 @@ def listing() -> None:
 
 def page() -> None:
     """Draw the page."""
-    drawing.still()
+    chart.still()
     st.html(
         "<style>[class*='st-key-worker-'] {border-top: 1px solid rgba(128, 128, 128, .3); padding-top: .6rem;}</style>"
     )

@@ -6,7 +6,7 @@ import time
 import pytest
 from playwright.sync_api import Page, expect
 
-from app.study_page import REFRESH
+from app.study.page import REFRESH
 from tests.browser.conftest import Watched
 
 pytestmark = pytest.mark.browser

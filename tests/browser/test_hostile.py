@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote, urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from app.report import report
+from app.export.report import report
 from data import saved_views, shared_links
 from data.database.database import Database
 from data.database.events import Event

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from app.report import report
+from app.export.report import report
 from data.database.database import Database
 from engine.study.spec import parse_study
 from tests.app.made_study import record

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from app.export_chart import file_name
-from app.export_study import everything
+from app.charts.saving import file_name
+from app.export.zip import everything
 from data.database.database import Database
 from tests.app.made_study import record
 from tests.machine import tiny_study

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from app import words
-from app.compare_state import decode, encode, from_query, to_query
-from app.draft import check, draft_of
+from app.compare.state import decode, encode, from_query, to_query
+from app.new_study.draft import check, draft_of
 from data import shared_links
 from data.artifacts import result_schema
 from data.database.database import Database

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from app.guard import HEADERS
-from app.sessions import COOKIE, SESSIONS
+from app.auth.guard import HEADERS
+from app.auth.sessions import COOKIE, SESSIONS
 from tests.browser.conftest import finished_home
 from tests.browser.serving import DASHBOARD, ROOT, served
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from app import words
-from app.compare_state import decode, encode, from_query
+from app.compare.state import decode, encode, from_query
 from data import saved_views, shared_links
 from data.database.database import Database
 from data.queries import comparison, studies

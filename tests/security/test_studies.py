@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.draft import check, draft_of
+from app.new_study.draft import check, draft_of
 from engine.study import toml_limits
 from engine.study.spec import Study, StudyError, load_study, parse_study, read_study, to_toml
 from tests.machine import tiny_study

@@ -1,0 +1,1 @@
+"""Who may see what: owner, viewer, and a locked door for everyone else."""

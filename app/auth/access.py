@@ -1,0 +1,271 @@
+"""Who may see what: the owner all of it, a viewer what a link shows, and everyone else a locked door.
+
+The role of a session never rises by itself: one that came with a link stays a viewer for good, whatever becomes of the
+address, and one without a link or a log-in is nobody.
+"""
+
+import ipaddress
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+import streamlit as st
+from streamlit.errors import StreamlitSecretNotFoundError
+
+from app import words
+from app.auth import sessions
+from app.auth.sessions import SESSIONS
+from app.state import queries
+from data import shared_links
+from data.database.database import DatabaseError
+from data.passwords import matches
+from data.settings import settings
+from data.shared_links import Share
+
+# Seconds that the next attempt waits after so many failures in a row: doubling from the first, never beyond the second.
+FIRST_WAIT, LONGEST_WAIT = 0.5, 8.0
+# Attempts that wait at once; more are turned away, so that a flood holds no threads.
+QUEUE = 8
+# A link that was revoked is dead to an open page after this long at most.
+LINK_KEEP = 2.0
+
+TOKEN = "share"
+_SESSION, _TICKET, _TOKEN = "access_session", "access_ticket", "access_token"
+# What a proxy adds to what it passes on: whoever sits behind one is not at this machine.
+_FORWARDED = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip")
+
+
+class Busy(Exception):
+    """Too many passwords are being tried at once."""
+
+
+@dataclass
+class Gate:
+    """Checks passwords against the hash of one; failures slow down whoever comes next."""
+
+    kept: str
+    sleep: Callable[[float], None] = time.sleep
+    clock: Callable[[], float] = time.monotonic
+    failures: int = 0
+    open_at: float = 0.0
+    turn: threading.Lock = field(default_factory=threading.Lock)
+    waiting: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(QUEUE))
+
+    def admits(self, password: str) -> bool:
+        """Return whether a password is the right one, after the wait that earlier failures brought; may raise Busy."""
+        if not self.waiting.acquire(blocking=False):
+            raise Busy
+        try:
+            with self.turn:
+                self.sleep(max(0.0, self.open_at - self.clock()))
+                right = matches(password, self.kept)
+                self.failures = 0 if right else self.failures + 1
+                wait = 0.0 if right else min(LONGEST_WAIT, FIRST_WAIT * 2 ** (self.failures - 1))
+                self.open_at = self.clock() + wait
+                return right
+        finally:
+            self.waiting.release()
+
+
+def is_loopback(address: str | None) -> bool:
+    """Return whether an address is this machine's own to itself; None means all addresses."""
+    if address == "localhost":
+        return True
+    try:
+        return address is not None and ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
+def is_at_this_machine(address: str | None, headers: Mapping[str, str]) -> bool:
+    """Return whether a visitor sits at this machine: the server listens on loopback, and nothing stands in between.
+
+    address: that the server listens on. headers: of the visitor's request. A tunnel or a proxy on this machine reaches
+    loopback too, but tells so by the name that it was called by, or by what it adds; so does a foreign page that had
+    its name resolve to this machine.
+    """
+    if not is_loopback(address) or any(name in headers for name in _FORWARDED):
+        return False
+    host = headers.get("Host")
+    # Without a request there is nobody to keep out: pages are run in memory by tests.
+    return host is None or is_loopback(urlsplit(f"//{host}").hostname)
+
+
+def is_owners(email: str | None, verified: bool, owners: str) -> bool:
+    """Return whether an OIDC login is an owner's; owners: e-mail addresses or @domains, with commas between."""
+    if not email or not verified:
+        return False
+    email = email.casefold()
+    listed = [entry.strip().casefold() for entry in owners.split(",") if entry.strip()]
+    return any(email.endswith(entry) if entry.startswith("@") else email == entry for entry in listed)
+
+
+def has_oidc() -> bool:
+    """Return whether Streamlit's secrets name an OIDC provider."""
+    try:
+        return "auth" in st.secrets
+    except StreamlitSecretNotFoundError:
+        return False
+
+
+@st.cache_resource
+def _gate() -> Gate | None:
+    kept = settings().kept_password
+    return None if kept is None else Gate(kept)
+
+
+def arrive() -> None:
+    """Take note of the link that a session came with, if it did; called before anything is shown."""
+    token = st.query_params.get(TOKEN)
+    if token is not None:
+        st.session_state[_TOKEN] = token
+    ticket = st.session_state.get(_TICKET)
+    # Sent until it has arrived: a run that follows at once may take the first one's place before the browser saw it.
+    if ticket is not None and SESSIONS.waits(ticket):
+        st.html(sessions.script(ticket), unsafe_allow_javascript=True)
+
+
+def _sessions() -> tuple[str | None, str | None]:
+    """Return the log-ins of this visit: of this window, and of its browser."""
+    return st.session_state.get(_SESSION), st.context.cookies.get(sessions.COOKIE)
+
+
+def can_leave() -> bool:
+    """Return whether this visitor has logged in and so can log out."""
+    return is_owner() and (_gate() is not None or has_oidc())
+
+
+def leave() -> None:
+    """Log out, in all windows of this browser."""
+    if has_oidc() and st.user.is_logged_in:
+        st.logout()
+        return
+    for token in _sessions():
+        SESSIONS.end(token)
+    st.session_state.clear()
+    st.switch_page("views/studies.py")
+
+
+def is_viewer() -> bool:
+    """Return whether this session came with a link, one that works or not."""
+    return _TOKEN in st.session_state
+
+
+def is_owner() -> bool:
+    """Return whether this visitor may do everything."""
+    if is_viewer():
+        return False
+    if has_oidc() and st.user.is_logged_in:
+        verified = st.user.get("email_verified", True) is not False
+        email = st.user.get("email")
+        return is_owners(str(email) if email else None, verified, settings().owners)
+    if _gate() is not None:
+        return any(map(SESSIONS.holds, _sessions()))
+    return not has_oidc() and is_at_this_machine(st.get_option("server.address"), st.context.headers)
+
+
+def link() -> Share | None:
+    """Return the link of this session where it works now, and note that it is used."""
+    token = st.session_state.get(_TOKEN)
+    if token is None or not queries.exists():
+        return None
+    found = _link(token)
+    if found is not None:
+        try:
+            shared_links.touch(queries.store(), found)
+        except DatabaseError:
+            # When it was last used is not worth a viewer's page.
+            return found
+    return found
+
+
+@st.cache_data(ttl=LINK_KEEP, max_entries=512, show_spinner=False)
+def _link(token: str) -> Share | None:
+    return shared_links.find(queries.store(), token)
+
+
+def forget_links() -> None:
+    """Look every link up anew, as after one was revoked."""
+    _link.clear()
+
+
+def may_see(study_id: str) -> bool:
+    """Return whether this visitor may read a study."""
+    if is_owner():
+        return True
+    found = link()
+    return found is not None and study_id in found.study_ids
+
+
+def require_owner() -> None:
+    """Let the owner pass; show everyone else the login form or why the page is locked, and stop it.
+
+    Every page calls this for itself too: no way into its file may lead around the gate.
+    """
+    if is_owner():
+        return
+    if is_viewer():
+        _beyond_link()
+    elif has_oidc():
+        _oidc()
+    elif (gate := _gate()) is not None:
+        _login(gate)
+    else:
+        _locked(st.get_option("server.address"))
+    st.stop()
+
+
+def _beyond_link() -> None:
+    st.title("Not part of this link", anchor=False)
+    st.error("The link that you opened shows one thing, and this page is not part of it.", icon=":material/lock:")
+    st.page_link("views/shared.py", label="Back to what it shows", icon=":material/arrow_back:")
+
+
+def _locked(address: str | None) -> None:
+    st.title("Locked", anchor=False)
+    if is_loopback(address):
+        said = "This dashboard was reached through a proxy or by another name than this machine's own"
+        cure = "open it at http://localhost on the machine itself."
+    else:
+        said = f"This dashboard listens on {address or 'all addresses'}, beyond this machine"
+        cure = "let it listen on this machine only: `--server.address localhost`."
+    st.error(f"{said}, and neither a password nor a login is set up.", icon=":material/lock:")
+    st.markdown(f"Set `TICKETSCOPE_PASSWORD` or a login by OIDC and start it again, or {cure}")
+
+
+def _oidc() -> None:
+    with st.container(key="login", width=420):
+        st.title("Ticketscope", anchor=False)
+        if not st.user.is_logged_in:
+            st.button("Log in", type="primary", on_click=st.login, key="oidc_login", width="stretch")
+            return
+        st.error(
+            f"{words.plain(str(st.user.get('email') or 'This account'))} is not among the owners of this dashboard. "
+            "Whoever runs it names them in `TICKETSCOPE_OWNERS`.",
+            icon=":material/lock:",
+        )
+        st.button("Log out", on_click=st.logout, key="oidc_logout", width="stretch")
+
+
+def _login(gate: Gate) -> None:
+    with st.container(key="login", width=420):
+        st.title("Ticketscope")
+        with st.form("login_form", border=False):
+            # An invisible name lets password managers file the password under something.
+            password = st.text_input("Password", type="password", autocomplete="current-password", key="login_password")
+            sent = st.form_submit_button("Log in", type="primary", width="stretch")
+        if not sent:
+            return
+        try:
+            right = gate.admits(password)
+        except Busy:
+            st.error("Too many passwords are being tried at the moment. Wait a few seconds, then try again.")
+            return
+        if not right:
+            st.error("That is not the password. It is `TICKETSCOPE_PASSWORD` of the machine that runs Ticketscope.")
+            return
+    token = SESSIONS.begin()
+    st.session_state[_SESSION], st.session_state[_TICKET] = token, SESSIONS.ticket(token)
+    st.rerun()

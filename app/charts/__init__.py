@@ -1,0 +1,1 @@
+"""Charts from frames; nothing here knows Streamlit."""

@@ -1,0 +1,82 @@
+"""Comparing studies: the controls and what they show, for the owner and, read-only, for a viewer of some studies."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from app.compare import accuracy, controls, overlap, sweep
+from app.compare.points import in_order
+from app.compare.state import CompareState, Field, Mode
+from app.components import chart, divergence
+from app.state import compare_queries, queries
+
+MODES: dict[Mode, str] = {"accuracy": "Accuracy", "sweep": "Learning rate sweep", "overlap": "Overlap"}
+_BODIES: dict[Mode, Callable[[CompareState, pd.DataFrame], None]] = {
+    "accuracy": accuracy.body,
+    "sweep": sweep.body,
+    "overlap": overlap.body,
+}
+
+
+def draw(state: CompareState, studies_allowed: Sequence[str] | None = None) -> CompareState:
+    """Draw a comparison that begins as `state`, with its controls; return the state as the reader has changed it.
+
+    The changes are kept in the session for as long as it begins alike. studies_allowed: the ids of the studies that
+    the reader may see, None for all; nothing of any other is read, whatever the state says. Raises StoreError.
+    """
+    state = controls.begin(state)
+    listed = queries.studies()
+    if studies_allowed is not None:
+        listed = listed[listed["study_id"].isin(studies_allowed)]
+    known = set(listed["study_id"])
+    if any(study_id not in known for study_id in state.studies):
+        controls.put("studies", tuple(study_id for study_id in state.studies if study_id in known))
+        state = controls.now()
+    chart.still()
+    if len(listed) > 1 or studies_allowed is None:
+        controls.studies(state, listed)
+    if not state.studies:
+        st.info("Pick one study or several to compare what they have measured.", icon=":material/compare_arrows:")
+        return state
+    rows = compare_queries.accuracy(state.studies)
+    diverged = compare_queries.divergences(state.studies)
+    if rows.empty:
+        divergence.nothing(
+            diverged, "No training of these studies is done yet. The first points appear here as soon as one is."
+        )
+        return state
+    usable, problems = controls.usable(state, rows)
+    for problem in problems:
+        st.warning(problem, icon=":material/filter_alt_off:")
+    state = controls.keep(usable)
+    st.segmented_control(
+        "View",
+        list(MODES),
+        required=True,
+        format_func=MODES.__getitem__,
+        label_visibility="collapsed",
+        **controls.bound("mode", state.mode),
+    )
+    controls.filters(state, rows, starts=state.mode != "overlap", pruners=state.mode != "sweep")
+    divergence.note(diverged)
+    _BODIES[state.mode](state, rows)
+    return state
+
+
+def fresh(study_ids: Sequence[str]) -> CompareState:
+    """Return what is shown of studies at first: one network, dataset and pruner of them, so that lines are few."""
+    state = CompareState(studies=tuple(study_ids))
+    if not state.studies:
+        return state
+    rows = compare_queries.accuracy(state.studies)
+    first: dict[str, Any] = {}
+    columns: dict[str, Field] = {"networks": "network", "datasets": "dataset", "pruners": "pruner"}
+    for name, column in columns.items():
+        if len(found := in_order(column, rows[column].dropna())) > 1:
+            first[name] = (str(found[0]),)
+    if rows["learning_rate"].nunique() > 2:
+        first["across"] = "learning_rate"
+    return replace(state, **first)

@@ -1,0 +1,162 @@
+"""One panel of a comparison: accuracy against sparsity or remaining weights, to click on and to zoom into."""
+
+import altair as alt
+import pandas as pd
+
+from app.charts.accuracy import MEASURES, Layers, Measure, told_title
+from app.charts.marks import PERCENT, colour, dash, removed, shape
+from app.charts.palette import NEUTRAL, STARTS, Look
+from app.charts.points import Spread
+from app.compare.points import Comparison, Panel
+from app.compare.state import FIELD_NAMES, Axis, Field
+
+HEIGHT = 320
+# The names of the chart's selections: a point clicked, a rectangle drawn, the double click that undoes the latter.
+POINT, BRUSH, WHOLE = "point", "brush", "whole"
+# Bands of more lines than this are drawn fainter, or they would hide each other.
+MANY = 8
+# The names of the rows of a panel.
+_POINTS, _LINES, _DENSE = "points", "lines", "dense"
+
+# In a tooltip the value says "learning rate" itself.
+TITLES: dict[Field, str] = FIELD_NAMES | {"learning_rate": "training"}
+AXES: dict[Axis, str] = {
+    "sparsity": "sparsity (% of prunable weights removed)",
+    "remaining": "remaining weights (%), log scale",
+}
+
+Domain = tuple[float, float]
+
+
+def domains(comparison: Comparison, axis: Axis) -> tuple[Domain, Domain]:
+    """Return the axes that hold every point and band of a comparison: x as shown, and accuracy in percent."""
+    frames = [frame for panel in comparison.panels for frame in (panel.lines, panel.dense)]
+    found = pd.concat(frames) if frames else pd.DataFrame(columns=["mean", "low", "high"])
+    values = found[["mean", "low", "high"]].stack().astype(float)
+    xs = sorted({x for panel in comparison.panels for x in _x(panel.lines, axis)})
+    return _x_domain(xs, axis), _y_domain(values)
+
+
+def _x_domain(xs: list[float], axis: Axis) -> Domain:
+    if not xs:
+        return (1.0, 100.0) if axis == "remaining" else (0.0, 100.0)
+    return (xs[0] / 1.12, min(xs[-1] * 1.12, 110.0)) if axis == "remaining" else (xs[0] - 3, xs[-1] + 3)
+
+
+def _y_domain(values: pd.Series) -> Domain:
+    if values.empty:
+        return 0.0, 100.0
+    lowest, highest = float(values.min()), float(values.max())
+    margin = max(0.06 * (highest - lowest), 0.4)
+    return max(0.0, lowest - margin), min(100.0, highest + margin)
+
+
+def _x(lines: pd.DataFrame, axis: Axis) -> list[float]:
+    fractions = lines["sparsity"] if axis == "sparsity" else 1 - lines["sparsity"]
+    return [float(value) for value in removed(fractions)]
+
+
+def chart(
+    comparison: Comparison, measure: Measure, spread: Spread, axis: Axis, x: Domain, y: Domain, zoomed: bool
+) -> Layers:
+    """Return what all panels share, without rows: lines with bands over seeds, and dense baselines as dashed rules.
+
+    x, y: the axes, as `domains` gives them or as the reader zoomed; zoomed adds the double click that undoes it. The
+    chart has the selections POINT (its id) and BRUSH. `rows` gives the rows of each panel.
+    """
+    told = list(comparison.told)
+    ticks = sorted({value for panel in comparison.panels for value in _x(panel.lines, axis)})
+    xs = alt.X(
+        "x:Q",
+        title=AXES[axis],
+        scale=alt.Scale(
+            type="log" if axis == "remaining" else "linear",
+            domain=list(x),
+            nice=False,
+            zero=False,
+            reverse=axis == "remaining",
+        ),
+        axis=alt.Axis(values=ticks, format=PERCENT, labelOverlap="greedy", grid=False),
+    )
+    ys = alt.Y(
+        "mean:Q",
+        title=f"test accuracy, {MEASURES[measure]} (%)",
+        scale=alt.Scale(domain=list(y), nice=False, zero=False),
+        axis=alt.Axis(tickCount=5, titlePadding=8),
+    )
+    style = (comparison.rests, "rest") if comparison.rests else (comparison.colours, "name")
+    colours = comparison.colours | {STARTS["dense"].name: STARTS["dense"]}
+    strokes = alt.Chart(alt.NamedData(name=_LINES)).encode(x=xs, color=colour(colours), detail="rest:N")
+    most = max((len(panel.lines[["name", "rest"]].drop_duplicates()) for panel in comparison.panels), default=0)
+    tooltip = [alt.Tooltip(f"{field}:N", title=TITLES[field]) for field in told] + [
+        alt.Tooltip("x:Q", title="sparsity (%)" if axis == "sparsity" else "remaining weights (%)", format=PERCENT),
+        alt.Tooltip("told:N", title=told_title("accuracy (%)", spread)),
+        alt.Tooltip("n:Q", title="seeds (n)"),
+    ]
+    points = alt.Chart(alt.NamedData(name=_POINTS)).encode(
+        x=xs, y=ys, color=colour(colours), shape=shape(*style), tooltip=tooltip
+    )
+    picked = alt.selection_point(name=POINT, fields=["id"], on="click", clear=False, toggle=False, empty=False)
+    # A finger scrolls the page; only a mouse draws.
+    brush = alt.selection_interval(
+        name=BRUSH,
+        encodings=["x", "y"],
+        on="[pointerdown[event.pointerType === 'mouse'], window:pointerup] > window:pointermove!",
+        translate=False,
+        zoom=False,
+        mark=alt.BrushConfig(fill=NEUTRAL, fillOpacity=0.15, stroke=NEUTRAL, cursor="crosshair"),
+    )
+    marks = points.mark_point(size=70, filled=True, opacity=1, clip=True, cursor="pointer").encode(
+        stroke=alt.condition(picked, alt.value(NEUTRAL), alt.value(None)),
+        strokeWidth=alt.condition(picked, alt.value(6), alt.value(0)),
+        strokeOpacity=alt.value(0.6),
+    )
+    selections: list[alt.Parameter] = [picked, brush]
+    if zoomed:
+        # Chosen from the start, so that the double click, which clears, is a change.
+        selections.append(
+            alt.selection_point(name=WHOLE, fields=["zoomed"], value=[{"zoomed": 1}], on="keydown", clear="dblclick")
+        )
+    layers = [
+        *_baselines(comparison, spread, colours),
+        strokes.mark_area(opacity=0.16 if most <= MANY else 0.05, line=False, clip=True).encode(
+            y=alt.Y("low:Q"), y2=alt.Y2("high:Q")
+        ),
+        strokes.mark_line(strokeWidth=2, clip=True).encode(y=ys, strokeDash=dash(*style)),
+        marks.add_params(*selections),
+    ]
+    return alt.layer(*layers, height=HEIGHT)
+
+
+def rows(panel: Panel, comparison: Comparison, axis: Axis, x: Domain) -> dict[str, pd.DataFrame]:
+    """Return the rows of one panel by the names under which `chart` looks for them."""
+    told = list(comparison.told)
+    lines = panel.lines.assign(x=_x(panel.lines, axis))
+    dense = panel.dense.assign(left=x[0], right=x[1])
+    return {
+        _POINTS: lines[["x", "name", "rest", "mean", "n", "told", "id", *told]],
+        # Without ids, so that a click on a line or a band chooses no point.
+        _LINES: lines[["x", "name", "rest", "mean", "low", "high"]],
+        _DENSE: dense[["left", "right", "name", "mean", "low", "high", "n", "told", *_of_dense(comparison)]],
+    }
+
+
+def _of_dense(comparison: Comparison) -> list[Field]:
+    return [field for field in comparison.told if field not in ("start", "pruner")]
+
+
+def _baselines(comparison: Comparison, spread: Spread, colours: dict[str, Look]) -> list[alt.Chart]:
+    most = max((len(panel.dense) for panel in comparison.panels), default=0)
+    if not most:
+        return []
+    base = alt.Chart(alt.NamedData(name=_DENSE)).encode(x=alt.X("left:Q"), x2=alt.X2("right:Q"), color=colour(colours))
+    tooltip = [alt.Tooltip(f"{field}:N", title=TITLES[field]) for field in _of_dense(comparison)] + [
+        alt.Tooltip("told:N", title=told_title("dense accuracy (%)", spread)),
+        alt.Tooltip("n:Q", title="seeds (n)"),
+    ]
+    return [
+        base.mark_rect(opacity=0.12 if most <= 2 else 0.05, clip=True).encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q")),
+        base.mark_rule(strokeWidth=1.5, strokeDash=list(STARTS["dense"].dash), clip=True).encode(
+            y=alt.Y("mean:Q"), tooltip=tooltip
+        ),
+    ]

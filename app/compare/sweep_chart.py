@@ -1,0 +1,208 @@
+"""Learning rates from low to high: accuracy, overlap and the gap of ticket and reinit; and that gap against overlap."""
+
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from app import words
+from app.charts.accuracy import MEASURES, Layers, Measure, told_title
+from app.charts.marks import colour, dash, shape
+from app.charts.overlap import CHANCE
+from app.charts.palette import NEUTRAL, STARTS, Look
+from app.charts.points import SPREADS, Spread, described, summarise
+
+TALL, SHORT = 240, 160
+# Pixels of every panel's axis of values, so that the panels stand flush.
+_AXIS = 44
+# One series without a colour of its own: neither a start's nor grey, which is chance, zero and dense.
+INK = "#7B61D1"
+GAP = "winning ticket minus random reinit (points)"
+
+# What tells lines of one colour apart, and with the rate the groups over whose seeds means are taken.
+BY = ["rest", "learning_rate"]
+
+
+def _x(rates: list[float], last: bool) -> alt.X:
+    domain = [min(rates) / 1.3, max(rates) * 1.3] if rates else [0.001, 1]
+    return alt.X(
+        "learning_rate:Q",
+        title="learning rate, log scale" if last else None,
+        scale=alt.Scale(type="log", domain=domain, nice=False),
+        axis=alt.Axis(values=rates, format="~g", grid=False, labelOverlap="greedy", labels=last, ticks=last),
+    )
+
+
+# How an axis of gaps writes a value: one of 0 is neither above nor below.
+_SIGNED = "datum.value === 0 ? '0' : format(datum.value, '+.1~f')"
+
+
+def _y(title: str, label: str, **scale: Any) -> alt.Y:
+    return alt.Y(
+        "mean:Q",
+        title=title,
+        scale=alt.Scale(zero=False, **scale),
+        axis=alt.Axis(tickCount=4, labelExpr=label, minExtent=_AXIS, maxExtent=_AXIS, titlePadding=6),
+    )
+
+
+def _tooltip(several: bool, first: list[alt.Tooltip], what: str, spread: Spread, n: str = "seeds (n)") -> list[Any]:
+    return [
+        *first,
+        *([alt.Tooltip("rest:N", title="training")] if several else []),
+        alt.Tooltip("learning_rate:Q", title="learning rate", format="~g"),
+        alt.Tooltip("told:N", title=told_title(what, spread)),
+        alt.Tooltip("n:Q", title=n),
+    ]
+
+
+def accuracy(
+    rows: pd.DataFrame, rests: dict[str, Look], rates: list[float], measure: Measure, spread: Spread
+) -> Layers:
+    """Return test accuracy by learning rate, a line per start and for the dense baseline, with bands over seeds.
+
+    rows: accuracies of one pruner and sparsity and of dense networks, with rest, a key of rests.
+    """
+    frame = summarise(rows, measure, ["start", *BY], spread)
+    frame["told"] = described(frame, spread)
+    frame["name"] = frame["start"].map(words.start)
+    looks = {look.name: look for look in STARTS.values()}
+    style = (rests, "rest") if len(rests) > 1 else (looks, "name")
+    base = alt.Chart(frame[["name", *BY, "mean", "low", "high", "n", "told"]]).encode(
+        x=_x(rates, last=False), color=colour(looks), detail="rest:N"
+    )
+    y = _y(f"accuracy, {MEASURES[measure]} (%)", "datum.label")
+    tooltip = _tooltip(len(rests) > 1, [alt.Tooltip("name:N", title="start")], "accuracy (%)", spread)
+    return alt.layer(
+        base.mark_area(opacity=0.12).encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q")),
+        base.mark_line(strokeWidth=2).encode(y=y, strokeDash=dash(*style)),
+        base.mark_point(size=60, filled=True, opacity=1).encode(
+            y=y, shape=_points(style, looks, rests), tooltip=tooltip
+        ),
+        height=TALL,
+    )
+
+
+def _points(style: tuple[dict[str, Look], str], looks: dict[str, Look], rests: dict[str, Look]) -> alt.Shape:
+    # The dense look is a line without a point of its own, which a chart of points cannot leave out.
+    if len(rests) > 1:
+        return shape(*style)
+    return shape({name: look if look.shape != "stroke" else _round(look) for name, look in looks.items()})
+
+
+def _round(look: Look) -> Look:
+    return Look(look.name, look.symbol, look.colour, "circle", look.dash)
+
+
+def overlap(rows: pd.DataFrame, rests: dict[str, Look], rates: list[float], p: float, spread: Spread) -> Layers:
+    """Return R_p(θ₀, θ_T) by learning rate with its band over seeds and the chance line at p.
+
+    rows: ratios of the pair initial_pretrained at that p, with rest, a key of rests.
+    """
+    y = _y(f"R_p(θ₀, θ_T), p = {p:g}", "format(datum.value, '.1f')", domain=[0, 1])
+    chance = _rule(p, CHANCE.dash)
+    return _single(rows, "ratio", rests, rates, spread, y, "overlap ratio", chance, last=False)
+
+
+def gap(rows: pd.DataFrame, rests: dict[str, Look], rates: list[float]) -> Layers:
+    """Return winning ticket minus random reinit by learning rate, with the 95 % interval of the mean over pairs.
+
+    rows: `gaps` of one pruner and sparsity, with rest, a key of rests. Seeds are paired: a seed's two trainings share
+    their mask.
+    """
+    y = _y("gap (points)", _SIGNED)
+    return _single(rows, "gap", rests, rates, "ci", y, "gap (points)", _rule(0.0, ()), last=True, n="paired seeds (n)")
+
+
+def _rule(at: float, dashes: tuple[int, ...]) -> alt.Chart:
+    rule: alt.Chart = alt.Chart(pd.DataFrame({"mean": [at]})).mark_rule(
+        color=NEUTRAL, strokeWidth=1.5, strokeDash=list(dashes) or [1, 0]
+    )
+    return rule.encode(y=alt.Y("mean:Q"))
+
+
+def _single(
+    rows: pd.DataFrame,
+    value: str,
+    rests: dict[str, Look],
+    rates: list[float],
+    spread: Spread,
+    y: alt.Y,
+    what: str,
+    rule: alt.Chart,
+    last: bool,
+    n: str = "seeds (n)",
+) -> Layers:
+    frame = summarise(rows, value, BY, spread)
+    frame["told"] = described(frame, spread)
+    base = alt.Chart(frame[[*BY, "mean", "low", "high", "n", "told"]]).encode(x=_x(rates, last), detail="rest:N")
+    line = base.mark_line(strokeWidth=2, color=INK)
+    marks = base.mark_point(size=60, filled=True, opacity=1, color=INK)
+    if len(rests) > 1:
+        line, marks = line.encode(strokeDash=dash(rests, "rest")), marks.encode(shape=shape(rests, "rest"))
+    return alt.layer(
+        rule,
+        base.mark_area(opacity=0.14, color=INK).encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q")),
+        line.encode(y=y),
+        marks.encode(y=y, tooltip=_tooltip(len(rests) > 1, [], what, spread, n)),
+        height=SHORT + (36 if last else 0),
+    )
+
+
+def gaps(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return winning ticket minus random reinit in points of accuracy, for each seed that has both.
+
+    rows: accuracies of one pruner and sparsity with accuracy. Columns: base, rest, dataset, network, learning_rate,
+    seed, gap.
+    """
+    keys = ["base", "rest", "dataset", "network", "learning_rate", "seed"]
+    both = rows[rows["start"].isin(["winning_ticket", "reinit"])]
+    wide = both.pivot_table(index=[*keys, "recipe"], columns="start", values="accuracy").reset_index()
+    if not {"winning_ticket", "reinit"} <= set(wide.columns):
+        return pd.DataFrame(columns=[*keys, "gap"])
+    wide["gap"] = wide["winning_ticket"] - wide["reinit"]
+    found: pd.DataFrame = wide.dropna(subset=["gap"])[[*keys, "gap"]].reset_index(drop=True)
+    return found
+
+
+def thesis(
+    rows: pd.DataFrame, rates: dict[str, Look], networks: dict[str, Look], p: float, height: int = 380
+) -> Layers:
+    """Return the gap of each seed against its R_p(θ₀, θ_T): colours tell learning rates apart, shapes networks.
+
+    rows: gap, ratio, name (a key of rates), network (a key of networks), dataset, seed and rest. A rule marks no gap,
+    a dashed one the overlap of independent weights.
+    """
+    base = alt.Chart(rows[["gap", "ratio", "name", "network", "dataset", "seed", "rest"]])
+    # With one network, shapes are free to tell rates apart once more.
+    marks = shape(networks, "network") if rows["network"].nunique() > 1 else shape(rates)
+    return alt.layer(
+        _rule(0.0, ()).encode(y=alt.Y("mean:Q")),
+        alt.Chart(pd.DataFrame({"p": [p]}))
+        .mark_rule(color=NEUTRAL, strokeWidth=1.5, strokeDash=list(CHANCE.dash))
+        .encode(x=alt.X("p:Q")),
+        base.mark_point(size=70, filled=True, opacity=0.75).encode(
+            x=alt.X(
+                "ratio:Q",
+                title=f"overlap ratio R_p(θ₀, θ_T) of the dense network, p = {p:g}",
+                scale=alt.Scale(domain=[0, 1]),
+                axis=alt.Axis(tickCount=5, format=".1f"),
+            ),
+            y=alt.Y("gap:Q", title=GAP, axis=alt.Axis(tickCount=6, labelExpr=_SIGNED)),
+            color=colour(rates),
+            shape=marks,
+            tooltip=[
+                alt.Tooltip("name:N", title="training"),
+                alt.Tooltip("network:N", title="network"),
+                alt.Tooltip("dataset:N", title="dataset"),
+                alt.Tooltip("rest:N", title="of"),
+                alt.Tooltip("seed:Q", title="seed"),
+                alt.Tooltip("ratio:Q", title="overlap ratio", format=".3f"),
+                alt.Tooltip("gap:Q", title="ticket − reinit (points)", format="+.2f"),
+            ],
+        ),
+        height=height,
+    )
+
+
+BAND = f"gap: {SPREADS['ci']} of the mean over paired seeds"

@@ -1,0 +1,106 @@
+"""Putting charts on a page: built once per state of the data, side by side where there is room."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+import pandas as pd
+import streamlit as st
+
+from app import words
+from app.charts import vega
+from app.charts.accuracy import Layers
+from app.charts.palette import Look, legend
+from app.charts.points import SPREADS, Spread
+from app.charts.saving import Saving
+from app.components.save_menu import menu
+
+vega.enable()
+
+Spec = vega.Spec
+
+# A browser takes some 40 ms for a panel, and answers within half a second with so many.
+MOST_PANELS = 8
+
+# A table of at most so many rows is shown without scrolling.
+WHOLE = 40
+
+
+def spec(chart: Layers) -> Spec:
+    """Return a chart as Vega-Lite, which can be kept and shown again without building and checking it anew."""
+    # Tests check that every kind of chart is valid; checking again on each run would double its cost.
+    return chart.to_dict(validate=False)
+
+
+def show(drawn: Spec, key: str, alt: str, saving: Saving | None = None) -> None:
+    """Show one chart in a container of its own key; alt says what it shows to those who cannot see it.
+
+    saving: what the chart and its numbers are saved as; left out, they are not offered.
+    """
+    with st.container(key=key, gap=None):
+        st.vega_lite_chart(drawn, width="stretch", key=f"{key}-chart", alt=alt)
+        if saving is not None:
+            menu(drawn, saving, key)
+
+
+def legend_row(looks: Iterable[Look], bands: str = "", note: str = "") -> None:
+    """Show the legend of the charts below; see `app.charts.palette.legend`."""
+    st.html(legend(looks, bands, note))
+
+
+def table(rows: pd.DataFrame, key: str) -> None:
+    """Show a table whole, or scrolling where it is long."""
+    with st.container(key=key):
+        if len(rows) > WHOLE:
+            st.dataframe(rows, hide_index=True, width="stretch", height=600)
+        else:
+            # What scrolls would first bring a megabyte of code into a new browser. Cells are Markdown here.
+            cells = rows.astype(object).where(rows.notna(), "").astype(str)
+            st.table(cells.map(words.plain), hide_index=True, border="horizontal")
+
+
+def columns(panels: int) -> int:
+    """Return how many panels stand side by side: three, or two where a third would leave one alone below."""
+    return 3 if panels == 3 or panels > 4 else 2
+
+
+def grid(count: int, columns: int, cell: Callable[[int], None]) -> None:
+    """Lay out cells in rows of some columns, which stack where the window is narrow."""
+    for first in range(0, count, columns):
+        for offset, column in enumerate(st.columns(columns, gap="medium")):
+            if first + offset < count:
+                with column:
+                    cell(first + offset)
+
+
+def place_choice(rows: pd.DataFrame, key: str) -> tuple[str, str]:
+    """Return dataset and network of some rows: the only ones, or those that the reader selects."""
+    return (
+        _choice("Dataset", sorted(rows["dataset"].unique()), words.dataset, f"{key}_dataset"),
+        _choice("Network", sorted(rows["network"].unique()), words.network, f"{key}_network"),
+    )
+
+
+def _choice(label: str, options: Sequence[str], told: Callable[[str], str], key: str) -> str:
+    if len(options) == 1:
+        return options[0]
+    return str(st.selectbox(label, options, format_func=told, key=key, persist_state="page", width=220))
+
+
+def panel_pruners(pruners: Sequence[str], rates: int, key: str) -> list[str]:
+    """Return the pruners to draw panels of, one per learning rate: all, or where that is too many, the one selected."""
+    if len(pruners) < 2 or len(pruners) * rates <= MOST_PANELS:
+        return list(pruners)
+    return [st.selectbox("Pruner", list(pruners), format_func=words.pruner, key=key, persist_state="page", width=200)]
+
+
+def spread_choice(key: str) -> Spread:
+    """Return what bands show, as the reader selects it; the standard deviation at first."""
+    return st.selectbox(
+        "Band over seeds", list(SPREADS), format_func=SPREADS.__getitem__, key=key, persist_state="page", width=200
+    )
+
+
+def still() -> None:
+    """Keep a page that refreshes itself still: nothing fades while new figures are on their way."""
+    st.html(
+        "<style>[data-stale='true'] {opacity: 1 !important;} [data-testid='stStatusWidget'] {display: none;}</style>"
+    )

@@ -1,0 +1,132 @@
+"""Sharing on a page: links made in a dialog, listed with their last use, revoked at once."""
+
+from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
+
+import pandas as pd
+import streamlit as st
+
+from app import words
+from app.auth import access
+from app.components import dialogs
+from app.state import queries
+from data import shared_links
+from data.queries.studies import StudyRecord, UnknownStudy
+from data.settings import settings
+from data.shared_links import LONGEST_NOTE, ShareError, link
+
+ENDS: dict[str, timedelta | None] = {
+    "in 1 day": timedelta(days=1),
+    "in 7 days": timedelta(days=7),
+    "in 30 days": timedelta(days=30),
+    "never": None,
+}
+_MADE = "share_made"
+
+
+def share_study(record: StudyRecord) -> None:
+    """Show the button that opens the dialog for sharing a study."""
+    if dialogs.button("Share", f"share {record.study_id}", [_MADE], icon=":material/share:", key="share"):
+        _dialog((record.study_id,), None, record.study.name)
+
+
+def share_view(study_ids: tuple[str, ...], state: str) -> None:
+    """Show the button that opens the dialog for sharing a view of the Compare page; state: its query string."""
+    about = f"share {state} of {study_ids}"
+    if dialogs.button("Share", about, [_MADE], icon=":material/share:", key="share", disabled=not study_ids):
+        _dialog(study_ids, state, f"this view of {words.plural(len(study_ids), 'study', 'studies')}")
+
+
+@st.dialog("Share", width="medium", on_dismiss=dialogs.close)
+def _dialog(study_ids: tuple[str, ...], state: str | None, what: str) -> None:
+    """Make a link, and list those there are."""
+    st.markdown(
+        f"Whoever has the link reads **{words.plain(what)}**, live, without an account. Nothing can be launched, "
+        "changed or reached beyond it."
+    )
+    with st.form("share_form", border=False):
+        note = st.text_input("Note", max_chars=LONGEST_NOTE, key="share_note", placeholder="who it is for")
+        ends = st.segmented_control("Ends", list(ENDS), default="in 30 days", required=True, key="share_ends")
+        if st.form_submit_button("Create link", type="primary", icon=":material/add_link:", key="share_create"):
+            _create(study_ids, state, note, ENDS[ends])
+    if made := st.session_state.get(_MADE):
+        with st.container(key="share_link"):
+            st.code(made, language=None, wrap_lines=True)
+            st.caption("Copy it now: it is not shown again, since only a hash of it is kept.")
+        _reach(made)
+    listed = shared_links.shares(queries.store(), study_ids[0])
+    links(listed[(listed["state"].notna()) == (state is not None)])
+
+
+def _create(study_ids: tuple[str, ...], state: str | None, note: str, ends: timedelta | None) -> None:
+    until = None if ends is None else datetime.now(UTC) + ends
+    try:
+        _, token = shared_links.create(queries.store(), study_ids, state, note, until)
+    except (ShareError, UnknownStudy) as error:
+        st.error(words.plain(str(error)))
+        return
+    st.session_state[_MADE] = link(_base(), token)
+
+
+def _base() -> str | None:
+    """Return the address that the link begins with: the one that was set, or the one that this page was reached at."""
+    if settings().url:
+        return settings().url
+    parts = urlsplit(st.context.url or "")
+    return f"{parts.scheme}://{parts.netloc}" if parts.netloc else None
+
+
+def _reach(made: str) -> None:
+    if access.is_loopback(urlsplit(made).hostname):
+        st.warning(
+            "This link works on this machine only. To let others in, start with `--host` and a password, or put a "
+            "proxy in front, and set `TICKETSCOPE_URL` to the address that they reach.",
+            icon=":material/router:",
+        )
+
+
+def links(listed: pd.DataFrame, names: dict[str, str] | None = None) -> None:
+    """List links, each with a button that revokes it; names: of studies by id, where several are listed."""
+    if listed.empty:
+        st.caption("No link yet.")
+        return
+    for row in listed.to_dict("records"):
+        with st.container(
+            horizontal=True, vertical_alignment="center", border=True, key=f"link-{row['share_id']}", gap="small"
+        ):
+            st.markdown(_told(row, names), width="stretch")
+            if row["works"]:
+                st.button(
+                    "Revoke",
+                    icon=":material/link_off:",
+                    key=f"revoke-{row['share_id']}",
+                    on_click=_revoke,
+                    args=(str(row["share_id"]),),
+                )
+
+
+def _revoke(share_id: str) -> None:
+    shared_links.revoke(queries.store(), share_id)
+    access.forget_links()
+
+
+def _told(row: dict[str, object], names: dict[str, str] | None) -> str:
+    """Return a link in words: what it shows, its note, when it was made, when it ends, and its last use."""
+    state = ":green-badge[works]" if row["works"] else ":gray-badge[revoked]" if _at(row["revoked_at"]) else ""
+    state = state or ":gray-badge[expired]"
+    shown = [names.get(study_id, study_id) for study_id in row["study_ids"]] if names is not None else []  # type: ignore[attr-defined]
+    what = ("view of " if _at(row["state"]) else "") + words.listing([str(name) for name in shown]) if shown else ""
+    head = " · ".join(words.plain(str(part)) for part in (what, row["note"]) if part) or f"link {row['share_id']}"
+    ends = _at(row["expires_at"])
+    used = _at(row["last_used_at"])
+    times = [
+        f"made {words.ago(_at(row['created_at']))}",
+        f"ends {ends:%d %B %Y, %H:%M} UTC" if ends else "never ends",
+        f"last used {words.ago(used)}" if used else "not used yet",
+    ]
+    return f"**{head}** {state}  \n:gray[:small[{' · '.join(times)}]]"
+
+
+def _at(value: object) -> datetime | None:
+    # A missing time is NaT and a missing text None or NaN: none of them equals itself or is true.
+    return value if value is not None and value == value else None  # type: ignore[return-value]

@@ -1,0 +1,47 @@
+"""How far the masks that ADMM makes are from those of one-shot pruning, as a table."""
+
+import pandas as pd
+
+from app import words
+from app.charts.points import describe, summarise
+
+# Every page and report that shows the table explains it in these words.
+ABOUT = (
+    "Support moved: of the weights that ADMM's mask keeps, those that one-shot pruning of θ_T to the same sparsity "
+    "would remove. The residual falls whether or not the support moves, so it takes both. Accuracies are on the test "
+    "images right after pruning, with nothing trained. Means ± standard deviation over n seeds."
+)
+NOT_RECORDED = "not recorded"
+
+# By column of `data.queries.studies.supports`: its title, factor, digits and unit.
+_VALUES = {
+    "moved": ("support moved", 100, 3, " %"),
+    "residual": ("last residual", 1, 4, ""),
+    "accuracy": ("accuracy, ADMM", 1, 2, " %"),
+    "oneshot_accuracy": ("accuracy, one-shot", 1, 2, " %"),
+}
+_KEYS = ["pruner", "learning_rate", "sparsity"]
+
+
+def table(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return a line for each pruner, learning rate and sparsity: mean ± standard deviation with n.
+
+    rows: `data.queries.studies.supports` rows of one dataset and network. Values of results of before they were
+    measured read "not recorded".
+    """
+    shown = pd.DataFrame()
+    for value, (title, factor, digits, unit) in _VALUES.items():
+        points = summarise(rows.assign(value=factor * rows[value].astype(float)), "value", _KEYS, "sd")
+        if shown.empty:
+            shown = pd.DataFrame(
+                {
+                    "pruner": points["pruner"].map(words.pruner),
+                    "learning rate": points["learning_rate"].map(words.number),
+                    "sparsity": points["sparsity"].map(words.percent),
+                }
+            )
+        shown[title] = [
+            describe(mean, low, high, int(n), "sd", digits, unit) if n else NOT_RECORDED
+            for mean, low, high, n in points[["mean", "low", "high", "n"]].itertuples(index=False)
+        ]
+    return shown

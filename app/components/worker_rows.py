@@ -1,0 +1,210 @@
+"""Workers as rows, host by host: what each is, what it trains, what it takes."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import groupby
+
+import streamlit as st
+
+from app import words
+from app.components.stage_names import stage_names
+from app.state import live, queries
+from data.database.database import DatabaseError
+from tasks.queue.telemetry import Progress, Worker
+
+
+@dataclass(frozen=True)
+class Row:
+    """A worker and what is known of what it trains; study: its id and name. speed: of all its stages, epochs/s."""
+
+    worker: Worker
+    silent: bool
+    progress: Progress | None
+    study: tuple[str, str] | None
+    others: int
+    stage: str | None
+    speed: float
+
+
+@dataclass(frozen=True)
+class Host:
+    """The workers of one host, or container; the silent ones last."""
+
+    name: str
+    rows: tuple[Row, ...]
+
+    @property
+    def silent(self) -> bool:
+        """Whether nothing at all is heard of it."""
+        return all(row.silent for row in self.rows)
+
+
+def by_host(workers: Iterable[Worker]) -> list[Host]:
+    """Return workers by host with what they train, hosts of which nothing is heard last."""
+    rows = _rows(list(workers))
+    rows.sort(key=lambda row: (row.worker.host, _place(row.worker), row.silent, row.worker.device, row.worker.name))
+    found = [Host(rows_of[0].worker.host, rows_of) for rows_of in _grouped(rows)]
+    return sorted(found, key=lambda host: host.silent)
+
+
+def _place(worker: Worker) -> str:
+    return worker.name.rpartition(":")[0]
+
+
+def _grouped(rows: list[Row]) -> list[tuple[Row, ...]]:
+    return [tuple(found) for _, found in groupby(rows, key=lambda row: (row.worker.host, _place(row.worker)))]
+
+
+def _rows(workers: list[Worker]) -> list[Row]:
+    fingerprints = tuple(sorted({stage for worker in workers for stage in _held(worker)}))
+    now, _ = live.progress(fingerprints)
+    studies, names = _studies(fingerprints)
+    moment = datetime.now(UTC)
+    rows = []
+    for worker in workers:
+        stage = worker.stage or ""
+        # By now another worker may have the stages of a silent one.
+        progress = {held: now[held] for held in _held(worker) if held in now and now[held].worker == worker.name}
+        study_id, name, count = studies.get(stage, ("", "", 0))
+        rows.append(
+            Row(
+                worker,
+                worker.is_silent(moment),
+                progress.get(stage),
+                (study_id, name) if study_id else None,
+                count - 1,
+                names.get(stage),
+                sum(shown.epochs_per_second for shown in progress.values()),
+            )
+        )
+    return rows
+
+
+def _held(worker: Worker) -> tuple[str, ...]:
+    return () if worker.stage is None else (worker.stage, *worker.beside)
+
+
+def _studies(fingerprints: tuple[str, ...]) -> tuple[dict[str, tuple[str, str, int]], dict[str, str]]:
+    """Return by fingerprint the id and name of a stage's study with how many share it, and the stage's name."""
+    if not fingerprints or not queries.exists():
+        return {}, {}
+    try:
+        found = queries.studies_of(fingerprints)
+    except DatabaseError as error:
+        st.warning(f"What workers train is not known: {words.plain(str(error))}", icon=":material/database_off:")
+        return {}, {}
+    columns = ["fingerprint", "study_id", "study", "studies"]
+    studies = {
+        key: (study_id, name, int(count)) for key, study_id, name, count in found[columns].itertuples(index=False)
+    }
+    return studies, stage_names(found, tell_network=True)
+
+
+def draw(host: Host, most: int) -> None:
+    """Show a host with its workers, the first `most` of them."""
+    key = _place(host.rows[0].worker)
+    with st.container(border=True, key=f"host-{key}", gap="small"):
+        with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+            lost = " :red-badge[silent]" if host.silent else ""
+            st.markdown(
+                f"**{words.plain(host.name)}** :gray[· {words.plural(len(host.rows), 'worker')}]{lost}", width="content"
+            )
+            _host_memory(host)
+        for row in host.rows[:most]:
+            _draw(row)
+
+
+def _host_memory(host: Host) -> None:
+    told = [(row.worker.seen, row.worker.memory) for row in host.rows if not row.silent and row.worker.memory]
+    if told:
+        _, latest = max(told, key=lambda pair: pair[0])
+        with st.container(width=300):
+            _used("Memory of the host", latest.total - latest.available, latest.total)
+
+
+def _used(what: str, used: int, total: int) -> None:
+    _bar(f"{what}: {words.size(used)} of {words.size(total)}", used / max(1, total))
+
+
+def _bar(text: str, fraction: float) -> None:
+    st.progress(min(1.0, max(0.0, fraction)), text=f":small[{text}]")
+
+
+def _draw(row: Row) -> None:
+    worker = row.worker
+    with st.container(key=f"worker-{worker.name}", gap="xsmall"):
+        who, what, memory, history = st.columns([3, 6, 3, 4], gap="small")
+        with who, st.container(gap=None):
+            st.markdown(_badge(row))
+            st.caption(f"{words.plain(worker.name)}  \n{_device(worker)}")
+        with what, st.container(gap=None):
+            _training(row)
+        with memory, st.container(gap=None):
+            # What a silent one told last says little about its host now.
+            if not row.silent:
+                _memory(worker)
+        with history, st.container(gap=None):
+            st.caption("  \n".join(_history(row)))
+        if worker.trouble is not None and not row.silent:
+            st.warning(f"Waits: {words.plain(worker.trouble)}", icon=":material/hourglass_top:")
+
+
+def _badge(row: Row) -> str:
+    if row.silent:
+        return f":red-badge[:material/sensors_off: silent for {words.duration(row.worker.silence())}]"
+    return f":{words.WORKER_STATES[row.worker.state]}-badge[{row.worker.state}]"
+
+
+def _device(worker: Worker) -> str:
+    return words.plain(f"{worker.device} · {worker.gpu}" if worker.gpu else worker.device)
+
+
+def _training(row: Row) -> None:
+    if row.worker.stage is None:
+        st.caption("had no stage" if row.silent else "waits for a stage")
+        return
+    if row.silent:
+        st.caption("was training, before it fell silent:")
+    if row.study is None:
+        st.caption(f"stage {words.plain(row.worker.stage[:8])} of a study that is not recorded yet")
+    else:
+        study_id, name = row.study
+        shared = f" :gray[and {words.plural(row.others, 'more study', 'more studies')}]" if row.others > 0 else ""
+        st.page_link("views/study.py", label=f"**{words.plain(name)}**{shared}", query_params={"study": study_id})
+        st.caption(words.plain(row.stage or ""))
+    if row.progress is not None:
+        shown = row.progress
+        _bar(
+            f"epoch {shown.epoch:,} of {shown.epochs:,} · {shown.epochs_per_second:.3g} epochs/s",
+            shown.epoch / max(1, shown.epochs),
+        )
+    if row.worker.beside:
+        st.caption(
+            f"and {words.plural(len(row.worker.beside), 'stage')} of its shape side by side with it · "
+            f"{row.speed:.3g} epochs/s together"
+        )
+
+
+def _memory(worker: Worker) -> None:
+    told = worker.memory
+    if told is None:
+        return
+    if told.gpu_used is None or told.gpu_total is None:
+        _used("Process", told.resident, told.total)
+    else:
+        _used("GPU", told.gpu_used, told.gpu_total)
+        st.caption(f"process {words.size(told.resident)}")
+
+
+def _history(row: Row) -> list[str]:
+    worker, now = row.worker, datetime.now(UTC)
+    lines = []
+    if not row.silent:
+        doing = "idle" if worker.stage is None else "on this stage"
+        lines.append(f"{doing} for {words.duration((now - worker.since).total_seconds())}")
+        lines.append(f"last heard of {words.duration(worker.silence(now))} ago")
+    done = f"{words.plural(worker.stages, 'stage')}, {words.plural(worker.epochs, 'epoch')} done"
+    if worker.started is not None:
+        done += f" in {words.duration((worker.seen - worker.started).total_seconds())}"
+    return [*lines, done]

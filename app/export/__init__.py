@@ -1,0 +1,1 @@
+"""What a study is saved as: its report, a zip, its tables."""

@@ -1,0 +1,112 @@
+"""The Export menu of a study's page: its report, everything as a zip, the study itself, its tables."""
+
+from collections.abc import Callable
+from functools import partial
+
+import streamlit as st
+
+from app.auth import access
+from app.charts.saving import PARQUET, parquet
+from app.export.report import report
+from app.export.zip import everything
+from app.state import queries
+from data import parquet as tables
+from data import shared_links
+from data.parquet import SCHEMAS
+from data.queries.studies import StudyRecord
+from engine.study.spec import to_toml
+
+# Where a session keeps the zip that it made last.
+KEPT = "study_zip_kept"
+
+
+class LinkEnded(PermissionError):
+    """What was asked for belongs to a link that ended since."""
+
+
+def menu(record: StudyRecord) -> None:
+    """Show the menu; nothing is made before it is asked for, and only this study is read."""
+    # What runs by itself fills a row of buttons unless it is held.
+    with st.container(width="content"):
+        _menu(record)
+
+
+@st.fragment
+def _menu(record: StudyRecord) -> None:
+    study_id = record.study_id
+    opened = st.popover("Export", icon=":material/download:", on_change="rerun", key="study_export", width="content")
+    if not opened.open:
+        return
+    # A menu that is open runs by itself, past the gate of its page.
+    if not access.may_see(study_id):
+        st.rerun()
+    with opened, st.container(gap=None):
+        save = partial(st.download_button, on_click="ignore", type="tertiary")
+        save(
+            "Report (HTML)",
+            _while_allowed(lambda: report(queries.store(), study_id)),
+            f"{study_id}-report.html",
+            "text/html",
+            icon=":material/description:",
+            key="study_report",
+        )
+        _whole(record)
+        save(
+            "Study (TOML)",
+            to_toml(record.study),
+            f"{study_id}.toml",
+            "application/toml",
+            icon=":material/tune:",
+            key="study_toml",
+        )
+        for name in SCHEMAS:
+            save(
+                f"Table of {name} (Parquet)",
+                _while_allowed(_table(study_id, name)),
+                f"{study_id}-{name}.parquet",
+                PARQUET,
+                icon=":material/table:",
+                key=f"study_table_{name}",
+            )
+
+
+def _whole(record: StudyRecord) -> None:
+    """Offer everything as a zip, which is made first, since it takes long where there are many charts."""
+    study_id = record.study_id
+    # What was measured and where the study stands, of which the report speaks.
+    of = (study_id, queries.measured(study_id), tuple(record.counts.values()))
+    slot, icon = st.empty(), ":material/folder_zip:"
+    if KEPT not in st.session_state or st.session_state[KEPT][0] != of:
+        if not slot.button("Everything (zip)", icon=icon, type="tertiary", key="study_zip_make"):
+            return
+        bar = slot.progress(0.0, "Reading the study")
+        st.session_state[KEPT] = of, everything(queries.store(), study_id, bar.progress)
+    made = st.session_state[KEPT][1]
+    slot.download_button(
+        f"Save the zip ({len(made) / 1e6:.1f} MB)",
+        made,
+        f"{study_id}.zip",
+        "application/zip",
+        icon=icon,
+        on_click="ignore",
+        key="study_zip",
+    )
+
+
+def _table(study_id: str, name: str) -> Callable[[], bytes]:
+    return lambda: parquet(tables.tables_from_store(queries.store(), study_id)[name])
+
+
+def _while_allowed(make: Callable[[], str | bytes]) -> Callable[[], str | bytes]:
+    """Return what makes a file as long as the link that this session came with works; it is called outside the page."""
+    found = None if access.is_owner() else access.link()
+    if found is None:
+        return make
+
+    def checked() -> str | bytes:
+        links = shared_links.shares(queries.store())
+        if not links[links["share_id"] == found.share_id]["works"].any():
+            raise LinkEnded("the link has ended; ask whoever sent it for a new one")
+        return make()
+
+    return checked

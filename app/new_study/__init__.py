@@ -1,0 +1,1 @@
+"""The New study page: a form, and what the study would take."""

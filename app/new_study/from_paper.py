@@ -1,0 +1,83 @@
+"""The part of the New study form that fills it in from a figure of the paper."""
+
+import streamlit as st
+
+from app import words
+from app.new_study import form
+from engine.paper import figures, studies
+from engine.study.spec import Study, StudyError
+from tasks.studies import catalog
+
+_DATA = (None, "paper", "digits", "cifar10", "cifar100")
+
+
+def choose() -> None:
+    """Show figure, scale and data to choose, and fill the form in from them when asked."""
+    with st.expander("From the paper", icon=":material/menu_book:", key="from_paper"):
+        figure, scale, data = st.columns([3, 2, 2])
+        with figure:
+            st.selectbox(
+                "Figure",
+                [*figures.FIGURES, figures.ALL],
+                format_func=_title,
+                key="paper_figure",
+                help="What the figure needs trained: networks, datasets, rates, pruners, starts, sparsities and seeds.",
+            )
+        with scale:
+            st.selectbox(
+                "Scale",
+                list(figures.SCALES),
+                index=list(figures.SCALES).index("small"),
+                format_func=lambda name: figures.SCALES[name].title,
+                key="paper_scale",
+                help="As in the paper: 150 epochs and five seeds, for GPUs. Small: what a laptop finishes.",
+            )
+        with data:
+            st.selectbox(
+                "Data",
+                _DATA,
+                format_func=lambda name: _data_title(name, st.session_state["paper_scale"]),
+                key="paper_data",
+                help="A dataset in place of all of the paper's. A folder of images is set below, in the form.",
+            )
+        for sentence in studies.scaling(st.session_state["paper_scale"], st.session_state["paper_data"]):
+            st.markdown(f":small[{words.plain(sentence)}]")
+        st.button("Fill in the form", key="paper_use", on_click=_use)
+        if problem := st.session_state.get("paper_problem"):
+            st.error(words.plain(problem))
+
+
+def _title(name: str) -> str:
+    if name == figures.ALL:
+        return "All figures"
+    figure = figures.FIGURES[name]
+    return f"{figure.title}: {figure.about}"
+
+
+def _data_title(name: str | None, scale: str) -> str:
+    if name is None:
+        own = figures.SCALES[scale].data
+        return "the paper's datasets" if own == figures.OWN else f"{own}, as the scale has it"
+    return "the paper's datasets" if name == figures.OWN else name
+
+
+def _use() -> None:
+    state = st.session_state
+    try:
+        load(state["paper_figure"], state["paper_scale"], state["paper_data"])
+        state["paper_problem"] = None
+    except StudyError as error:
+        state["paper_problem"] = str(error)
+
+
+def load(figure: str, scale: str, data: str | None) -> None:
+    """Fill the form in from a figure; StudyError where there is no such figure, scale or data."""
+    study = catalog.read(f"{catalog.PAPER}{figure}", scale, data)
+    form.load(study)
+    st.session_state["paper_filled"] = (study, catalog.arguments(figure, scale, data))
+
+
+def command(study: Study) -> str | None:
+    """Return what the command line calls a study that is still the one of the paper that filled the form in."""
+    filled = st.session_state.get("paper_filled")
+    return str(filled[1]) if filled is not None and filled[0] == study else None

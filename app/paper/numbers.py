@@ -1,0 +1,176 @@
+"""The numbers that the paper's text states, beside ours."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from app import words
+from app.charts.ancestors import EXPLAINED, NOT_RECORDED
+from app.charts.points import describe, summarise
+from engine.claims.intervals import Interval, interval
+from engine.paper import figures
+from engine.paper.figures import Figure, Panel, Reported
+from engine.paper.studies import scaled
+
+CONFIDENCE = 0.95
+QUANTITIES = {
+    "accuracy": "test accuracy",
+    "finetuned_initial": "overlap with initial weights",
+    "finetuned_pretrained": "overlap with dense weights",
+}
+
+ANCESTORS = {
+    "finetuned_initial": "with initial weights θ₀ (%)",
+    "finetuned_pretrained": "with trained dense weights θ_T (%)",
+}
+LEVELS = {
+    "finetuned_initial": "level of the mask alone, θ₀ (%)",
+    "finetuned_pretrained": "level of the mask alone, θ_T (%)",
+}
+
+
+def ours(number: Reported, accuracy: pd.DataFrame, pooled: pd.DataFrame, scale: str, data: str | None) -> Interval:
+    """Return the mean of `values` with its 95 % interval."""
+    return interval(values(number, accuracy, pooled, scale, data), CONFIDENCE, 0.0)
+
+
+def values(number: Reported, accuracy: pd.DataFrame, pooled: pd.DataFrame, scale: str, data: str | None) -> list[float]:
+    """Return our values of a stated number in percent, one a seed; arguments as of `rows_of`."""
+    column, factor = ("test_accuracy", 1.0) if number.quantity == "accuracy" else ("ratio", 100.0)
+    rows = rows_of(number, accuracy, pooled, scale, data)
+    return [] if rows.empty else [factor * float(value) for value in rows[column].dropna()]
+
+
+def levels(number: Reported, pooled: pd.DataFrame, scale: str, data: str | None) -> list[float] | None:
+    """Return the level of the mask alone beside our values of a stated overlap, in percent, one a seed.
+
+    Seeds of which it is not recorded have none. Returns None where nothing is trained.
+    """
+    rows = rows_of(number, pooled, pooled, scale, data)
+    return None if rows.empty else [100 * float(value) for value in rows["level"].dropna()]
+
+
+def rows_of(
+    number: Reported, accuracy: pd.DataFrame, pooled: pd.DataFrame, scale: str, data: str | None
+) -> pd.DataFrame:
+    """Return the rows of accuracies or overlaps that a stated number is about; frames as in `figure_data`.
+
+    scale, data: how ours was trained, which says on which dataset and network. The sparsity is the nearest that was
+    trained, within half a point, since the text rounds its own.
+    """
+    place = Panel(
+        label="", quantity="accuracy", dataset=number.dataset, network=number.network,
+        learning_rates=(number.learning_rate,), pruners=(), starts=(), sparsities=(), ps=(),
+    )  # fmt: skip
+    there = scaled(place, scale, data)
+    frame = accuracy if number.quantity == "accuracy" else pooled
+    if frame.empty:
+        return frame
+    rows = frame[
+        (frame["dataset"] == there.dataset)
+        & (frame["network"] == there.network)
+        & (frame["learning_rate"] == number.learning_rate)
+        & (frame["start"] == number.start)
+        & ((frame["sparsity"] - number.sparsity).abs() <= 0.005)
+    ]
+    if number.pruner is not None:
+        rows = rows[rows["pruner"] == number.pruner]
+    if number.quantity != "accuracy":
+        rows = rows[(rows["pair"] == number.quantity) & (rows["p"].round(4) == number.p)]
+    return rows
+
+
+def table(
+    numbers: Sequence[Reported], accuracy: pd.DataFrame, pooled: pd.DataFrame, scale: str, data: str | None
+) -> pd.DataFrame:
+    """Return stated numbers beside ours as people read them.
+
+    Columns: what, network, dataset, learning rate, paper (%), ours (%), difference (points), n, and where overlaps are
+    among them the level of the mask alone, ours (%). The interval is that of our mean; the paper gives no spread for
+    its own.
+    """
+    rows: list[dict[str, str]] = []
+    of_overlaps = any(number.quantity != "accuracy" for number in numbers)
+    for number in numbers:
+        mine = ours(number, accuracy, pooled, scale, data)
+        rows.append(
+            {
+                "what": _what(number),
+                "network": words.network(number.network),
+                "dataset": words.dataset(number.dataset),
+                "learning rate": words.number(number.learning_rate),
+                "paper (%)": f"{number.value:.2f}",
+                "ours (%)": "—" if mine.mean is None else f"{mine.mean:.2f}",
+                "difference (points), 95 % interval": _difference(mine, number.value),
+                "n": str(mine.n) if mine.n else "",
+            }
+        )
+        if of_overlaps:
+            rows[-1]["level of the mask alone, ours (%)"] = (
+                "" if number.quantity == "accuracy" else _level(levels(number, pooled, scale, data))
+            )
+    return pd.DataFrame(rows)
+
+
+def as_in_paper(
+    numbers: Sequence[Reported], accuracy: pd.DataFrame, pooled: pd.DataFrame, scale: str, data: str | None
+) -> pd.DataFrame:
+    """Return our values as the paper's table has its own: a row per network and dataset, a column per ancestor.
+
+    A column beside each ancestor is the level of the mask alone, which the paper does not have. numbers: those of the
+    table. A cell is an em dash where nothing is trained.
+    """
+    rows: dict[tuple[str, str], dict[str, str]] = {}
+    for number in numbers:
+        place = words.network(number.network), words.dataset(number.dataset)
+        row = rows.setdefault(place, {"network": place[0], "dataset": place[1]})
+        row[ANCESTORS[number.quantity]] = _cell(values(number, accuracy, pooled, scale, data))
+        row[LEVELS[number.quantity]] = _level(levels(number, pooled, scale, data))
+    return pd.DataFrame(list(rows.values()))
+
+
+def against_the_mask(figure: Figure, p: float, sparsity: float) -> str:
+    """Return in sentences what stated overlaps with the trained dense weights are to be compared with."""
+    stated = [number.value for number in figures.reported(figure) if number.quantity == "finetuned_pretrained"]
+    alone, chance = words.percent(p / (1 - sparsity)), words.percent(p)
+    text = (
+        f"{EXPLAINED} At p = {chance} and {words.percent(sparsity)} sparsity, a mask that keeps the largest of "
+        f"$\\theta_T$ gives {alone} by itself, where independent weights give {chance}."
+    )
+    if stated:
+        text += f" The paper's {min(stated):.0f} to {max(stated):.0f} % are to be compared with {alone}, not {chance}."
+    return text
+
+
+def _level(found: list[float] | None) -> str:
+    return NOT_RECORDED if found == [] else _cell(found or [])
+
+
+def _cell(found: list[float]) -> str:
+    if not found:
+        return "—"
+    one = summarise(pd.DataFrame({"all": 0, "value": found}), "value", ["all"], "sd").iloc[0]
+    return describe(one["mean"], one["low"], one["high"], int(one["n"]), "sd")
+
+
+def _what(number: Reported) -> str:
+    what = QUANTITIES[number.quantity]
+    if number.start == "dense":
+        return f"dense {what}"
+    pruner = words.pruner(number.pruner or "").removesuffix(" magnitude")
+    start = f"{words.start(number.start)}, " if number.quantity == "accuracy" else ""
+    return f"{what}, {start}{pruner} {words.percent(number.sparsity)}"
+
+
+def _difference(mine: Interval, stated: float) -> str:
+    if mine.mean is None:
+        return "—"
+    told = f"{mine.mean - stated:+.2f}"
+    if mine.low is not None and mine.high is not None:
+        told += f" ({mine.low - stated:+.2f} to {mine.high - stated:+.2f})"
+    return words.minus(told)
+
+
+def joined(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Return tables of stated numbers as one."""
+    return pd.concat(list(tables), ignore_index=True)

@@ -1,0 +1,1 @@
+"""What pages read: the database, cached, and what is live."""

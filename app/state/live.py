@@ -1,0 +1,137 @@
+"""What is live: the progress of running stages and the workers, and how long a study still takes."""
+
+import time
+from collections.abc import Mapping
+
+import pandas as pd
+import streamlit as st
+
+from app.state.queries import FINISHED
+from data.queries.studies import StudyRecord
+from tasks.broker.connection import BrokerError, connect, errors_explained
+from tasks.queue import leases, telemetry
+from tasks.queue.telemetry import Progress, Worker
+
+# A page says at once that Redis does not answer, where a worker would keep trying.
+PATIENCE = 0.0
+KEEP = 1.0
+
+# The record of a study is behind what was asked of it for this long at most, unless no recorder runs.
+BEHIND = 20.0
+_EXPECTED = "studies_expected_to_change"
+_GONE = "studies_deleted"
+
+
+def expect_change(study_id: str) -> None:
+    """Note that a study was just launched or retried, which its record will show only in a moment."""
+    st.session_state.setdefault(_EXPECTED, {})[study_id] = time.monotonic()
+
+
+def is_expected(study_id: str) -> bool:
+    """Return whether `expect_change` was called for a study so recently that its record may be behind."""
+    since = st.session_state.get(_EXPECTED, {}).get(study_id)
+    return since is not None and time.monotonic() - since < BEHIND
+
+
+def expect_gone(study_id: str) -> None:
+    """Note that a study was just deleted, which its rows will show only in a moment."""
+    st.session_state.setdefault(_GONE, set()).add(study_id)
+
+
+def gone() -> set[str]:
+    """Return the ids of the studies that this visitor has deleted."""
+    return st.session_state.get(_GONE, set())  # type: ignore[no-any-return]
+
+
+def progress(fingerprints: tuple[str, ...]) -> tuple[dict[str, Progress], str | None]:
+    """Return the progress of those of some stages that are running, and why it is missing where it is."""
+    try:
+        return _progress(fingerprints), None
+    except BrokerError as error:
+        return {}, str(error)
+
+
+def workers() -> tuple[list[Worker], str | None]:
+    """Return the live workers, and why they are unknown where they are."""
+    known, trouble = known_workers()
+    return [worker for worker in known if not worker.is_silent()], trouble
+
+
+def known_workers() -> tuple[list[Worker], str | None]:
+    """Return the live workers and the silent ones, and why they are unknown where they are."""
+    try:
+        return _known_workers(), None
+    except BrokerError as error:
+        return [], str(error)
+
+
+def queued() -> int | None:
+    """Return how many stages wait for a free worker; None where Redis does not tell."""
+    try:
+        return _queued()
+    except BrokerError:
+        return None
+
+
+def is_lost(record: StudyRecord) -> bool:
+    """Return whether a study should go on, but Redis does not know it; False where Redis does not tell."""
+    if record.state in FINISHED or is_expected(record.study_id):
+        return False
+    try:
+        return not _is_known(record.study_id)
+    except BrokerError:
+        return False
+
+
+@st.cache_data(ttl=KEEP, max_entries=64, show_spinner=False)
+def _is_known(study_id: str) -> bool:
+    with errors_explained():
+        return leases.is_known(connect(PATIENCE), study_id)
+
+
+@st.cache_data(ttl=KEEP, max_entries=16, show_spinner=False)
+def _progress(fingerprints: tuple[str, ...]) -> dict[str, Progress]:
+    return telemetry.progress(fingerprints, connect(PATIENCE))
+
+
+@st.cache_data(ttl=KEEP, show_spinner=False)
+def _known_workers() -> list[Worker]:
+    return telemetry.known_workers(connect(PATIENCE))
+
+
+@st.cache_data(ttl=KEEP, show_spinner=False)
+def _queued() -> int:
+    return telemetry.queued(connect(PATIENCE))
+
+
+def epochs_done(rows: pd.DataFrame, now: Mapping[str, Progress]) -> pd.Series:
+    """Return how many epochs each stage has trained, live where it is running."""
+    done = rows["epoch"].astype(float)
+    if now:
+        running = rows["fingerprint"].map({fingerprint: float(stage.epoch) for fingerprint, stage in now.items()})
+        done = done.where(~(running.astype(float) > done), running).astype(float)
+    return done.where(rows["state"] != "done", rows["epochs"]).astype(float)
+
+
+def fraction(rows: pd.DataFrame, now: Mapping[str, Progress]) -> float:
+    """Return the share of a study's epochs that is trained, 0 to 1."""
+    total = float(rows["epochs"].sum())
+    return min(1.0, float(epochs_done(rows, now).sum()) / total) if total else 0.0
+
+
+def seconds_left(rows: pd.DataFrame, now: Mapping[str, Progress]) -> float | None:
+    """Return about how long the rest of a study takes; None where nothing was measured yet.
+
+    Epochs still to train times seconds per epoch of this study's own stages, shared among those that run at once.
+    """
+    going = rows["state"].isin(["waiting", "queued", "running"])
+    left = float((rows["epochs"] - epochs_done(rows, now))[going].sum())
+    measured = rows[(rows["state"] == "done") & rows["seconds"].notna() & rows["diverged"].isna()]
+    if len(measured):
+        each = float(measured["seconds"].sum() / measured["epochs"].sum())
+    else:
+        speeds = [stage.epochs_per_second for stage in now.values() if stage.epochs_per_second > 0]
+        if not speeds:
+            return None
+        each = len(speeds) / sum(speeds)
+    return left * each / max(1, int((rows["state"] == "running").sum()))

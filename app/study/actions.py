@@ -1,0 +1,54 @@
+"""What can be done about a study that was launched: cancel it, take it up again, delete it."""
+
+import streamlit as st
+
+from app import words
+from app.components import dialogs
+from app.state import live
+from app.state.queries import FINISHED
+from app.study import delete
+from data.artifacts.store import ArtifactError
+from data.queries.studies import StudyRecord, UnknownStudy
+from tasks.broker.connection import BrokerError
+from tasks.studies import launch
+
+
+def retryable(record: StudyRecord) -> int:
+    """Return how many stages a retry would take up."""
+    return record.counts["failed"] + record.counts["cancelled"]
+
+
+def actions(record: StudyRecord) -> None:
+    """Show the buttons that cancel a study or take it up again, where there is something to do, and delete it."""
+    about = f"cancel {record.study_id}"
+    if record.state not in FINISHED and dialogs.button("Cancel study", about, icon=":material/cancel:", key="cancel"):
+        confirm_cancel(record.study_id)
+    again = "Retry failed and cancelled stages"
+    if retryable(record) and st.button(again, icon=":material/refresh:", key="retry"):
+        try:
+            launch.retry(record.study_id)
+        except (BrokerError, UnknownStudy, ArtifactError) as error:
+            st.error(words.plain(str(error)))
+        else:
+            live.expect_change(record.study_id)
+            st.rerun()
+    delete.button(record)
+
+
+@st.dialog("Cancel this study?", on_dismiss=dialogs.close)
+def confirm_cancel(study_id: str) -> None:
+    """Ask before a study is cancelled."""
+    st.markdown(
+        "Stages that no other study needs stop, those in training after their epoch. What is done stays done, and the "
+        "study can be taken up again with Retry."
+    )
+    with st.container(horizontal=True):
+        if st.button("Cancel the study", type="primary", key="cancel_yes"):
+            try:
+                launch.cancel(study_id)
+            except (BrokerError, UnknownStudy) as error:
+                st.error(words.plain(str(error)))
+                return
+            dialogs.close()
+            st.rerun()
+        dialogs.no("Keep it running", "cancel_no")

@@ -1,0 +1,52 @@
+"""What would decide a verdict: how many more seeds, and a click that queues them."""
+
+import streamlit as st
+
+from app import words
+from app.auth import access
+from app.components import dialogs
+from app.new_study import launch
+from app.new_study.preview import outlook
+from data.artifacts.store import ArtifactError
+from data.datasets.registry import DatasetError
+from data.queries.studies import StudyRecord
+from engine.claims import Verdict, need
+from engine.study.spec import StudyError, to_toml, with_more_seeds
+
+
+def offer(record: StudyRecord, verdict: Verdict, key: str) -> None:
+    """Show below a verdict what would decide it, and to the study's owner the button that queues more seeds."""
+    found = need(verdict)
+    if found is None:
+        return
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"{key}-needs"):
+        st.markdown(f":small[:gray[{words.plain(found.sentence)}]]", width="content")
+        if found.more is None or not access.is_owner():
+            return
+        about = f"seeds {record.study_id} {key}"
+        if dialogs.button(
+            f"Add {words.plural(found.more, 'seed')}", about, key=f"{key}-add", type="tertiary", icon=":material/add:"
+        ):
+            confirm(record, found.more)
+
+
+@st.dialog("Add seeds?", on_dismiss=dialogs.close)
+def confirm(record: StudyRecord, more: int) -> None:
+    """Show what a study with more seeds takes, and launch it."""
+    try:
+        wanted = with_more_seeds(record.study, more)
+        with st.spinner("Planning…"):
+            found = outlook(to_toml(wanted))
+    except (ArtifactError, DatasetError, StudyError) as error:
+        st.error(words.plain(str(error)))
+        return
+    added = [seed for seed in wanted.seeds if seed not in record.study.seeds]
+    st.markdown(
+        f"A new study, **{words.plain(wanted.name)}**, with {words.plural(more, 'more seed')} "
+        f"({', '.join(map(str, added[:20]))}{', …' if len(added) > 20 else ''}). All that is trained already is reused."
+    )
+    launch.plan_numbers(found, key="seeds_numbers")
+    if st.button("Launch it", type="primary", icon=":material/rocket_launch:", key="seeds_yes", on_click=dialogs.close):
+        launch.start(wanted)
+    st.caption("The same from the command line")
+    st.code(f"python -m tasks verdicts {record.study_id} --add-seeds {more}", language="bash", wrap_lines=True)

@@ -1,0 +1,75 @@
+"""What a study's page shows, to its owner with all that can be done about it, to a viewer to read alone."""
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from app import words
+from app.auth import access
+from app.components import chart, dialogs
+from app.components.share_dialog import share_study
+from app.export import menu
+from app.state import queries
+from app.study import accuracy, overlap, progress, verdicts
+from app.study.actions import actions, retryable
+from data.database.database import DatabaseError
+from data.queries.studies import StudyRecord, UnknownStudy
+
+REFRESH = 2.0
+TABS = {"Progress": progress.body, "Accuracy": accuracy.body, "Overlap": overlap.body, "Verdicts": verdicts.body}
+
+
+def draw(record: StudyRecord) -> None:
+    """Draw the page of a study that this visitor may see."""
+    chart.still()
+    _head(record)
+    # A viewer's page looks at its link again even when nothing of the study moves any more.
+    every = dialogs.every(record, REFRESH) if access.is_owner() else REFRESH
+    for tab, (name, body) in zip(st.tabs(list(TABS), key="tab", on_change="rerun"), TABS.items(), strict=True):
+        if tab.open:
+            with tab, st.container(key=f"tab-{name.lower()}"):
+                st.fragment(_opened, run_every=every)(record.study_id, _standing(record), body)
+
+
+def _head(record: StudyRecord) -> None:
+    """Show what the study is, and to its owner what can be done about it."""
+    study = record.study
+    owner = access.is_owner()
+    if owner:
+        st.page_link("views/studies.py", label="All studies", icon=":material/arrow_back:")
+    with st.container(horizontal=True, vertical_alignment="center", key="study_head"):
+        st.title(words.plain(study.name), anchor=False, width="content")
+        st.markdown(words.badge(record.state), width="content")
+    st.caption(f"{words.plain(words.compares(study.model_dump()))} · launched {words.ago(record.created_at)}")
+    if study.note:
+        st.markdown(words.plain(study.note.strip()))
+    with st.container(horizontal=True, key="study_actions"):
+        menu.menu(record)
+        if not owner:
+            return
+        share_study(record)
+        if st.button("New study from this one", icon=":material/content_copy:", key="study_copy"):
+            st.switch_page("views/new_study.py", query_params={"copy": record.study_id})
+        if st.button("Compare with others", icon=":material/compare_arrows:", key="study_compare"):
+            st.switch_page("views/compare.py", query_params={"new": record.study_id})
+        actions(record)
+
+
+def _standing(record: StudyRecord) -> tuple[str, bool]:
+    """Return what of a study's state the whole page depends on."""
+    return record.state, retryable(record) > 0
+
+
+def _opened(study_id: str, before: tuple[str, bool], body: Callable[[StudyRecord], None]) -> None:
+    """Draw what is in a tab, which alone refreshes itself; once the study stands otherwise, draw the whole page."""
+    if not access.may_see(study_id):
+        st.rerun()
+    try:
+        record = queries.study(study_id)
+        if _standing(record) != before:
+            st.rerun()
+        body(record)
+    except UnknownStudy:
+        st.rerun()
+    except DatabaseError as error:
+        st.error(words.plain(str(error)), icon=":material/database_off:")

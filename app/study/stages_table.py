@@ -1,0 +1,85 @@
+"""The table of a study's stages: what each is, how it stands, how fast it goes."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from app import words
+from app.components.stage_names import _listed, _whats, stage_names
+from app.state.live import epochs_done
+from data.queries.divergence import outcome
+from tasks.queue.telemetry import Progress
+
+# What moves comes first, what is over last.
+_ORDER = ("running", "failed", "cancelled", "queued", "waiting", "done")
+
+
+def matching(
+    rows: pd.DataFrame, now: Mapping[str, Progress], query: str | None = None, states: Sequence[str] = ()
+) -> pd.DataFrame:
+    """Return the stages that match a search and are in one of some states (none chosen: any), what moves first."""
+    found = rows[rows["state"].isin(states)] if states else rows
+    if query and query.strip():
+        names = stage_names(rows)
+        columns = (_listed(found, "state"), _outcomes(found), _listed(found, "fingerprint"), _workers(found, now))
+        kept = [
+            words.matches(query, f"{state} {outcome} {names[fingerprint]} {worker}")
+            for state, outcome, fingerprint, worker in zip(*columns, strict=True)
+        ]
+        found = found[pd.Series(kept, index=found.index, dtype=bool)]
+    rank = found["state"].map({state: index for index, state in enumerate(_ORDER)})
+    return found.loc[rank.sort_values(kind="stable").index]
+
+
+def shown_table(rows: pd.DataFrame, now: Mapping[str, Progress], tell_network: bool = False) -> pd.DataFrame:
+    """Return stages as people read them; tell_network: they are some of those that differ in network or dataset."""
+    # What diverged is done, but its epochs were not all trained.
+    trained = epochs_done(rows, now).where(rows["diverged"].isna(), rows["epoch"]).astype(float)
+    live = [now.get(fingerprint) for fingerprint in _listed(rows, "fingerprint")]
+    table = pd.DataFrame(
+        {
+            "State": rows["state"],
+            "Stage": _whats(rows, tell_network),
+            "Learning rate": rows["learning_rate"],
+            "Seed": rows["seed"],
+            "Trained": (100 * trained / rows["epochs"]).round(),
+            "Epoch": [f"{int(done):,} / {total:,}" for done, total in zip(trained, rows["epochs"], strict=True)],
+            "Test accuracy (%)": [
+                stage.test_accuracy if stage else recorded
+                for stage, recorded in zip(live, rows["test_accuracy"].where(rows["diverged"].isna()), strict=True)
+            ],
+            "Outcome": _outcomes(rows),
+            "Epochs/s": [_speed(stage, row) for stage, row in zip(live, rows.itertuples(), strict=True)],
+            "Time left": [_left(stage) for stage in live],
+            "Worker": _workers(rows, now),
+            "Error": [(error or "").strip().rpartition("\n")[2] for error in rows["error"]],
+        },
+        index=rows.index,
+    )
+    return table.drop(columns=[name for name in ("Outcome", "Error") if not table[name].any()])
+
+
+def _outcomes(rows: pd.DataFrame) -> list[str]:
+    return ["" if pd.isna(at) else outcome(int(at)) for at in _listed(rows, "diverged")]
+
+
+def _workers(rows: pd.DataFrame, now: Mapping[str, Progress]) -> list[str]:
+    return [
+        now[fingerprint].worker if fingerprint in now else worker or ""
+        for fingerprint, worker in zip(_listed(rows, "fingerprint"), _listed(rows, "worker"), strict=True)
+    ]
+
+
+def _speed(stage: Progress | None, row: Any) -> str:
+    if stage is not None:
+        return f"{stage.epochs_per_second:.3g}"
+    if row.state == "done" and pd.isna(row.diverged) and row.seconds and row.seconds > 0:
+        return f"{row.epochs / row.seconds:.3g}"
+    return ""
+
+
+def _left(stage: Progress | None) -> str:
+    if stage is None or stage.epochs_per_second <= 0:
+        return ""
+    return words.duration((stage.epochs - stage.epoch) / stage.epochs_per_second)

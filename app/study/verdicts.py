@@ -1,0 +1,146 @@
+"""The Verdicts tab: the paper's claims held against this study's own runs."""
+
+from functools import partial
+
+import streamlit as st
+
+from app import words
+from app.components import chart, divergence, verdict_cards, verdict_tables
+from app.state import queries
+from app.state.queries import Marker
+from app.study import more_seeds
+from data.queries.evidence import from_frames
+from data.queries.studies import StudyRecord
+from engine.claims import Thresholds, Verdict, evaluate, winning_property
+from engine.claims.catalog import HIGH, LOW
+from tasks.studies.planning import number_of_test_images
+
+# Steps of the thresholds' inputs, and how they are written.
+_STEPS = {"confidence": 0.01, "overlap_above": 0.01, "overlap_about": 0.01, "standard_errors": 0.5, "moved": 0.01}
+
+
+def body(record: StudyRecord) -> None:
+    """Draw the tab."""
+    study_id = record.study_id
+    accuracy = queries.accuracy(study_id)
+    diverged = queries.divergences(study_id)
+    if accuracy.empty:
+        divergence.nothing(
+            diverged,
+            "No training has finished yet. The first verdicts come with the first networks that can be compared.",
+        )
+        return
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium", key="verdict_choices"):
+        dataset, network = chart.place_choice(accuracy, "verdict")
+        low, high = _rates(sorted(record.study.learning_rates))
+    thresholds = _thresholds()
+    changed = queries.measured(study_id)
+    verdicts, winning = _judged(study_id, dataset, network, thresholds, low, high, changed)
+    if not verdicts:
+        st.info("No training of this dataset and network has finished yet.")
+        return
+    with st.container(horizontal=True, vertical_alignment="center", gap="medium", key="verdict_summary"):
+        st.markdown(verdict_cards.badges(verdicts), width="content")
+        st.caption(verdict_tables.recipe_words(record.study), width="content")
+    divergence.note(diverged)
+    over_seeds = verdict_tables.over_seeds(number_of_test_images(record.study, dataset))
+    st.caption(f"{over_seeds} {verdict_tables.by_chance(verdicts)}")
+    verdict_cards.show(verdicts, "verdict", beside=partial(more_seeds.offer, record))
+    _winning(winning, verdict_tables.widened(verdicts))
+    st.download_button(
+        "Verdicts as CSV",
+        verdict_tables.numbers(verdicts).to_csv(index=False),
+        f"{study_id}-verdicts.csv",
+        "text/csv",
+        icon=":material/download:",
+        on_click="ignore",
+        key="verdict_csv",
+    )
+
+
+def _rates(rates: list[float]) -> tuple[float | None, float | None]:
+    """Return which learning rates claims call low and high, as the reader chooses where there are more than two."""
+    if len(rates) < 3:
+        return None, None
+    both = LOW in rates and HIGH in rates
+    low = _rate("Low learning rate", rates[:-1], LOW if both else rates[0], "verdict_low")
+    # The low rate lies below the high one, whichever the reader chooses first.
+    above = [rate for rate in rates if rate > low]
+    return low, _rate("High learning rate", above, HIGH if both and HIGH in above else above[-1], "verdict_high")
+
+
+def _rate(label: str, rates: list[float], default: float, key: str) -> float:
+    index = rates.index(default)
+    return float(st.selectbox(label, rates, index, format_func=words.number, key=key, persist_state="page", width=160))
+
+
+def _thresholds() -> Thresholds:
+    """Return the thresholds, as the reader sets them."""
+    defaults = Thresholds()
+    values: dict[str, float] = {}
+    with st.expander("Thresholds: what counts as similar, clear and enough", key="thresholds", type="compact"):
+        chart.table(verdict_tables.thresholds_table(defaults), "thresholds_frame")
+        fields = list(Thresholds.model_fields)
+        for first in range(0, len(fields), 4):
+            for column, name in zip(st.columns(4), fields[first : first + 4], strict=False):
+                with column:
+                    values[name] = _threshold(name, getattr(defaults, name))
+        st.button("Back to the defaults", key="thresholds_reset", on_click=_reset)
+    given = Thresholds.model_validate(values)
+    if given != defaults:
+        changed = [
+            f"{name.replace('_', ' ')} {getattr(given, name):g} instead of {getattr(defaults, name):g}"
+            for name in fields
+            if getattr(given, name) != getattr(defaults, name)
+        ]
+        st.markdown(f":orange-badge[own thresholds] {words.plain('; '.join(changed))}")
+    return given
+
+
+def _threshold(name: str, default: float) -> float:
+    label, key = name.replace("_", " ").capitalize(), f"threshold-{name}"
+    if isinstance(default, int):
+        return int(st.number_input(label, 2, 1000, default, key=key, required=True, persist_state="page") or default)
+    most = 0.999 if name == "confidence" else 1.0 if name.startswith(("overlap", "moved")) else 100.0
+    least = 0.51 if name == "confidence" else 0.0
+    given = st.number_input(
+        label, least, most, default, _STEPS.get(name, 0.1), "%.3g", key=key, required=True, persist_state="page"
+    )
+    return default if given is None else float(given)
+
+
+def _reset() -> None:
+    for name, field in Thresholds.model_fields.items():
+        st.session_state[f"threshold-{name}"] = field.default
+
+
+def _winning(verdicts: tuple[Verdict, ...], widened: str) -> None:
+    """Show where the winning property is, by learning rate, pruner and sparsity."""
+    if not verdicts:
+        return
+    st.subheader("The winning property", anchor=False)
+    st.caption(
+        "The winning ticket matches dense and beats random reinit, at one learning rate, pruner and sparsity. "
+        f"{widened}"
+    )
+    with st.container(key="winning_table"):
+        chart.table(verdict_tables.winning(verdicts), "winning_frame")
+
+
+@st.cache_resource(ttl=queries.KEEP, max_entries=32, show_spinner=False)
+def _judged(
+    study_id: str,
+    dataset: str,
+    network: str,
+    thresholds: Thresholds,
+    low: float | None,
+    high: float | None,
+    changed: Marker,
+) -> tuple[tuple[Verdict, ...], tuple[Verdict, ...]]:
+    del changed
+    accuracy, pooled, diverged = (
+        frame[(frame["dataset"] == dataset) & (frame["network"] == network)]
+        for frame in (queries.accuracy(study_id), queries.pooled_overlaps(study_id), queries.diverged(study_id))
+    )
+    points, overlaps = from_frames(accuracy, pooled, diverged)
+    return evaluate(points, overlaps, thresholds, low, high), winning_property(points, thresholds)

@@ -1,0 +1,151 @@
+import threading
+
+import pytest
+from streamlit import config
+from streamlit.testing.v1 import AppTest
+
+from app.auth.access import Busy, Gate, is_at_this_machine, is_loopback, is_owners
+from data.passwords import hashed
+from data.settings import settings
+from tests.app.dashboard import MAIN
+
+
+@pytest.mark.parametrize("address", ["localhost", "127.0.0.1", "127.8.9.1", "::1"])
+def test_loopback_is_this_machine(address: str) -> None:
+    assert is_loopback(address)
+    assert is_at_this_machine(address, {})
+    assert is_at_this_machine(address, {"Host": "localhost:8501"})
+    assert is_at_this_machine(address, {"Host": "[::1]:8501"})
+
+
+@pytest.mark.parametrize("address", [None, "", "0.0.0.0", "::", "192.168.1.5", "example.org", "127.0.0.1.evil.org"])
+def test_anything_else_is_not(address: str | None) -> None:
+    assert not is_at_this_machine(address, {"Host": "localhost"})
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "tickets.example"},
+        {"Host": "localhost.evil.org:8501"},
+        {"Host": "127.0.0.1.nip.io"},
+        {"Host": ""},
+        {"Host": "localhost", "X-Forwarded-For": "203.0.113.9"},
+        {"Host": "localhost", "Forwarded": "for=203.0.113.9"},
+        {"Host": "localhost", "Via": "1.1 tunnel"},
+        {"Host": "localhost", "X-Real-Ip": "203.0.113.9"},
+    ],
+)
+def test_whoever_comes_through_a_proxy_or_by_another_name_is_not_at_this_machine(headers: dict[str, str]) -> None:
+    assert not is_at_this_machine("127.0.0.1", headers)
+
+
+@pytest.mark.parametrize(
+    ("email", "verified", "owners", "expected"),
+    [
+        ("ada@lab.example", True, "ada@lab.example", True),
+        ("Ada@Lab.Example", True, " ada@lab.example ,bob@x.example", True),
+        ("eve@lab.example", True, "@lab.example", True),
+        ("eve@notlab.example", True, "@lab.example", False),
+        ("eve@lab.example.evil.org", True, "@lab.example", False),
+        ("eve@other.example", True, "ada@lab.example", False),
+        ("ada@lab.example", False, "ada@lab.example", False),
+        ("ada@lab.example", True, "", False),
+        (None, True, "@lab.example", False),
+        ("", True, "", False),
+    ],
+)
+def test_an_oidc_login_owns_only_what_the_list_says(
+    email: str | None, verified: bool, owners: str, expected: bool
+) -> None:
+    assert is_owners(email, verified, owners) is expected
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now, self.slept = 100.0, []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+def gate(clock: Clock) -> Gate:
+    return Gate(hashed("right"), clock.sleep, clock)
+
+
+def test_failures_slow_down_more_and_more_and_success_forgives() -> None:
+    clock = Clock()
+    tried = gate(clock)
+    assert not any(tried.admits("wrong") for _ in range(7))
+    assert clock.slept == [0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 8.0]
+    assert tried.admits("right")
+    assert clock.slept[-1] == 8.0
+    assert tried.admits("right")
+    assert clock.slept[-1] == 0.0
+
+
+def test_a_flood_is_turned_away() -> None:
+    tried = Gate(hashed("right"))
+    go_on = threading.Event()
+    tried.sleep = lambda seconds: go_on.wait(10) and None
+    threads = [threading.Thread(target=tried.admits, args=("wrong",)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    while tried.waiting._value:
+        pass
+    with pytest.raises(Busy):
+        tried.admits("right")
+    go_on.set()
+    for thread in threads:
+        thread.join()
+
+
+@pytest.fixture
+def with_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TICKETSCOPE_PASSWORD", "open sesame")
+    settings.cache_clear()
+
+
+PAGES = ["main.py", *(f"views/{path.name}" for path in sorted((MAIN.parent / "views").glob("*.py")))]
+
+
+@pytest.mark.usefixtures("with_password")
+@pytest.mark.parametrize("page", PAGES)
+def test_with_a_password_every_page_asks_for_it_first(page: str) -> None:
+    app = AppTest.from_file(str(MAIN.parent / page), default_timeout=30).run()
+    assert [title.value for title in app.title] == ["Ticketscope"]
+    assert [button.label for button in app.button] == ["Log in"]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_without_a_password_no_page_opens_to_other_machines(page: str) -> None:
+    config.set_option("server.address", "0.0.0.0")
+    app = AppTest.from_file(str(MAIN.parent / page), default_timeout=30).run()
+    assert [title.value for title in app.title] == ["Locked"]
+    assert "TICKETSCOPE_PASSWORD" in app.markdown[-1].value
+    assert not app.button
+
+
+@pytest.mark.usefixtures("with_password")
+def test_the_password_opens_and_stays_out_of_the_session() -> None:
+    app = AppTest.from_file(str(MAIN), default_timeout=30).run()
+    app.text_input(key="login_password").input("guess")
+    app.button[0].click().run()
+    assert "not the password" in app.error[0].value
+    app.text_input(key="login_password").input("open sesame")
+    app.button[0].click().run()
+    assert [title.value for title in app.title] == ["Studies"]
+    assert "open sesame" not in str(app.session_state._state.filtered_state)
+
+
+def test_a_hash_in_place_of_the_password_opens_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TICKETSCOPE_PASSWORD_HASH", hashed("open sesame"))
+    settings.cache_clear()
+    app = AppTest.from_file(str(MAIN), default_timeout=30).run()
+    app.text_input(key="login_password").input("open sesame")
+    app.button[0].click().run()
+    assert [title.value for title in app.title] == ["Studies"]

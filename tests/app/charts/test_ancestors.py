@@ -1,0 +1,227 @@
+"""Overlap with the dense networks beside what the mask alone gives: chart, table, and every page that shows them."""
+
+import time
+import zipfile
+from io import BytesIO
+
+import pandas as pd
+import pytest
+
+from app.charts import ancestors as charts
+from app.charts.overlap import CHANCE
+from app.export import report, zip
+from app.paper import numbers as figure_numbers
+from app.paper import runs
+from data.database.database import Database
+from data.queries import studies as queries
+from engine.paper import figures, studies
+from engine.paper.figures import FIGURES
+from engine.study.results import AGAINST_DENSE
+from engine.study.spec import Study
+from tests.app.charts.test_accuracy import data, layers
+from tests.app.dashboard import open_page, rerun, tables, texts
+from tests.app.made_study import record
+
+ID = "made-study-0001"
+
+
+@pytest.fixture
+def recorded(store: Database, study: Study) -> Database:
+    record(store, study)
+    return store
+
+
+@pytest.fixture
+def older(recorded: Database) -> Database:
+    """The same study as an older version measured it."""
+    with recorded.writing() as connection:
+        connection.execute("UPDATE overlap_counts SET expected = NULL")
+        connection.execute("UPDATE results SET mask = NULL")
+    return recorded
+
+
+@pytest.fixture
+def identities(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give datasets the content that made studies have."""
+    monkeypatch.setattr(runs, "identity", lambda name, home: f"identity of {name}")
+
+
+def one_panel(store: Database) -> pd.DataFrame:
+    pooled = queries.pooled_overlaps(store, ID)
+    return pooled[(pooled["pruner"] == "oneshot") & (pooled["learning_rate"] == 0.01)]
+
+
+def test_a_panel_has_a_line_and_a_level_for_each_dense_network_and_chance(recorded: Database) -> None:
+    rows = one_panel(recorded)
+    drawn = charts.chart(rows, 0.1, "sd")
+    strokes, points = layers(drawn, "point")
+    shown, alone = data(drawn, points), data(drawn, strokes)
+    assert sorted(shown["name"].unique()) == sorted(look.name for look in charts.pair_looks().values())
+    assert sorted(alone["name"].unique()) == sorted(look.name for look in charts.level_looks().values())
+    assert set(shown["removed"]) == set(alone["removed"]) == {50, 90}
+    assert (shown["n"] == 3).all()
+    assert (alone["n"] == 3).all()
+    chance = data(drawn, layers(drawn, "line")[0])
+    assert (chance["y"] == 0.1).all()
+    own = alone[(alone["name"] == "level of the mask alone, θ_T") & (alone["removed"] == 50)]
+    assert own["mean"].iloc[0] == pytest.approx(0.2)
+    # A point says what it is to be compared with.
+    there = shown[(shown["name"] == "with trained dense weights θ_T") & (shown["removed"] == 50)].iloc[0]
+    assert there["level"] == own["told"].iloc[0] == "0.20 ± 0.00 (n = 3)"
+    assert [item["title"] for item in points["encoding"]["tooltip"]] == [
+        "fine-tuned network",
+        "sparsity (%)",
+        "overlap ratio, ± standard deviation",
+        "level of the mask alone",
+        "seeds (n)",
+    ]
+
+
+def test_a_level_has_the_colour_of_its_network_and_the_legend_names_all(recorded: Database) -> None:
+    for pair in AGAINST_DENSE:
+        assert charts.level_looks()[pair].colour == charts.pair_looks()[pair].colour
+    drawn = charts.chart(one_panel(recorded), 0.1, "ci")
+    _, points = layers(drawn, "point")
+    scale = points["encoding"]["color"]["scale"]
+    legend = {look.name: look.colour for look in charts.looks()}
+    assert dict(zip(scale["domain"], scale["range"], strict=True)) == {
+        name: colour for name, colour in legend.items() if name != CHANCE.name
+    }
+    assert CHANCE in charts.looks()
+
+
+def test_the_table_stops_where_p_exceeds_what_is_kept_and_names_both_levels(recorded: Database) -> None:
+    pooled = queries.pooled_overlaps(recorded, ID)
+    assert set(charts.table(pooled, 0.1)["sparsity"]) == {"50 %", "90 %"}
+    table = charts.table(pooled, 0.2)
+    assert set(table["sparsity"]) == {"50 %"}
+    assert list(table.columns)[3:] == [
+        "with initial weights θ₀",
+        "mask alone, θ₀",
+        "with trained dense weights θ_T",
+        "mask alone, θ_T",
+        "chance",
+    ]
+    assert table.filter(regex="with|mask").map(lambda cell: cell.endswith("(n = 3)")).all(axis=None)
+    assert set(table["mask alone, θ_T"]) == {"0.40 ± 0.00 (n = 3)"}
+    assert set(table["chance"]) == {"0.20"}
+
+
+def test_what_an_older_version_measured_says_that_its_level_is_not_recorded(older: Database) -> None:
+    rows = one_panel(older)
+    drawn = charts.chart(rows, 0.1, "sd")
+    strokes, points = layers(drawn, "point")
+    assert set(data(drawn, points)["level"]) == {"not recorded"}
+    assert data(drawn, strokes).empty
+    table = charts.table(queries.pooled_overlaps(older, ID), 0.1)
+    assert set(table["mask alone, θ₀"]) == set(table["mask alone, θ_T"]) == {"not recorded"}
+    assert "not recorded for 6 of 6 fine-tuned networks" in charts.missing(rows)
+
+
+def test_of_some_seeds_alone_the_level_has_their_n(recorded: Database) -> None:
+    seeds = "SELECT fingerprint FROM stages WHERE seed = 0"
+    with recorded.writing() as connection:
+        connection.execute(f"UPDATE overlap_counts SET expected = NULL WHERE fingerprint IN ({seeds})")
+    rows = one_panel(recorded)
+    table = charts.table(rows, 0.2)
+    assert table["mask alone, θ_T"].str.endswith("(n = 2)").all()
+    assert table["with trained dense weights θ_T"].str.endswith("(n = 3)").all()
+    assert "not recorded for 2 of 6 fine-tuned networks" in charts.missing(rows)
+    keys = ["pair", "sparsity"]
+    at = charts.at(rows, 0.2)
+    levels = charts.with_levels(at[keys].drop_duplicates(), at, keys)
+    assert list(levels["level_n"]) == [2, 2]
+    assert sorted(levels["level_mean"].round(2))[1] == 0.4
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_the_overlap_tab_draws_both_levels_or_says_what_is_missing(
+    recorded: Database, old: bool, request: pytest.FixtureRequest
+) -> None:
+    if old:
+        request.getfixturevalue("older")
+    app = open_page("views/study.py", study=ID)
+    app.session_state["tab"] = "Overlap"
+    app = rerun(app)
+    said = texts(app)
+    assert charts.EXPLAINED in said
+    [table] = [found for found in tables(app) if "mask alone, θ_T" in found]
+    assert (table["mask alone, θ_T"] == "not recorded").all() == old
+    assert ("The level of the mask alone is not recorded for" in said) == old
+
+
+def test_compare_draws_both_levels(recorded: Database) -> None:
+    app = open_page("views/compare.py", s=ID, m="overlap")
+    said = texts(app)
+    if "Starts against the fine-tuned network" not in said:
+        app.segmented_control[0].set_value("overlap")
+        said = texts(rerun(app))
+    assert "The fine-tuned network against its dense ancestors" in said
+    assert charts.EXPLAINED in said
+    assert "not recorded" not in said
+
+
+@pytest.mark.usefixtures("identities")
+def test_the_papers_table_has_the_level_of_the_mask_beside_each_overlap(store: Database) -> None:
+    record(store, studies.study("table1", "small"))
+    numbers = figures.reported(FIGURES["table1"])
+    frames = queries.accuracy(store, ID), queries.pooled_overlaps(store, ID)
+    table = figure_numbers.as_in_paper(numbers, *frames, "small", None)
+    assert table[figure_numbers.LEVELS["finetuned_pretrained"]].str.startswith("40.0").all()
+    assert table[figure_numbers.LEVELS["finetuned_initial"]].str.contains(r"\(n = \d\)").all()
+    ours = figure_numbers.table(numbers, *frames, "small", None)["level of the mask alone, ours (%)"]
+    assert (ours != "").all()
+    app = open_page("views/figure.py", figure="table1", scale="small")
+    said = texts(app)
+    assert "48 to 65 % are to be compared with 40 %, not 20 %" in said
+    [shown] = [found for found in tables(app) if figure_numbers.LEVELS["finetuned_initial"] in found]
+    assert shown[figure_numbers.LEVELS["finetuned_pretrained"]].str.startswith("40.0").all()
+    with store.writing() as connection:
+        connection.execute("UPDATE overlap_counts SET expected = NULL")
+    before = figure_numbers.as_in_paper(numbers, frames[0], queries.pooled_overlaps(store, ID), "small", None)
+    assert set(before[figure_numbers.LEVELS["finetuned_initial"]]) == {"not recorded"}
+
+
+@pytest.mark.usefixtures("identities")
+def test_a_figure_is_drawn_anew_once_results_of_before_are_completed(store: Database) -> None:
+    record(store, studies.study("table1", "small"))
+    level = figure_numbers.LEVELS["finetuned_initial"]
+    with store.writing() as connection:
+        connection.execute("CREATE TABLE counts AS SELECT * FROM overlap_counts")
+        connection.execute("CREATE TABLE masks AS SELECT * FROM results")
+        connection.execute("UPDATE overlap_counts SET expected = NULL")
+        connection.execute("UPDATE results SET mask = NULL")
+
+    def shown() -> set[str]:
+        app = open_page("views/figure.py", figure="table1", scale="small")
+        [found] = [table for table in tables(app) if level in table]
+        return set(found[level])
+
+    assert shown() == {"not recorded"}
+    with store.writing() as connection:
+        connection.execute("DELETE FROM overlap_counts")
+        connection.execute("INSERT INTO overlap_counts SELECT * FROM counts")
+        connection.execute(
+            "UPDATE results SET mask = masks.mask FROM masks WHERE results.fingerprint = masks.fingerprint"
+        )
+    # The look at the file itself is kept for a second.
+    time.sleep(1.1)
+    assert "not recorded" not in shown()
+
+
+def test_report_and_zip_carry_both_levels(recorded: Database) -> None:
+    html = report.report(recorded, ID)
+    assert "mask alone, θ_T" in html
+    assert charts.EXPLAINED in html
+    assert "Iterative and one-shot have the same mask at 50 %" in html
+    with zipfile.ZipFile(BytesIO(zip.everything(recorded, ID))) as archive:
+        names = archive.namelist()
+        [name, *_] = [one for one in names if "-ancestors-" in one and one.endswith(".csv")]
+        numbers = pd.read_csv(archive.open(name))
+        assert {"level_mean", "level_n", "chance"} <= set(numbers.columns)
+        assert (numbers["level_n"] == 3).all()
+        assert name.replace(".csv", ".png") in names
+        overlap = pd.read_csv(archive.open(f"{ID}/tables/overlap.csv"))
+        assert (overlap["expected"].notna() == overlap["pair"].isin(AGAINST_DENSE)).all()
+        accuracy = pd.read_csv(archive.open(f"{ID}/tables/accuracy.csv"))
+        assert (accuracy["mask"].notna() == accuracy["pruner"].notna()).all()

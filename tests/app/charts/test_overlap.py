@@ -1,0 +1,79 @@
+import pandas as pd
+import pytest
+
+from app.charts import overlap as charts
+from app.charts.palette import STARTS
+from data.database.database import Database
+from data.queries import studies
+from engine.study.results import AGAINST_DENSE
+from engine.study.spec import Study
+from tests.app.charts.test_accuracy import data, layers
+from tests.app.made_study import LAYERS, record
+
+ID = "made-study-0001"
+
+
+@pytest.fixture
+def recorded(store: Database, study: Study) -> Database:
+    record(store, study)
+    return store
+
+
+@pytest.fixture
+def pooled(recorded: Database) -> pd.DataFrame:
+    return studies.pooled_overlaps(recorded, ID)
+
+
+def test_retention_has_a_line_per_learning_rate_and_the_chance_line(pooled: pd.DataFrame) -> None:
+    drawn = charts.retention(pooled, (0.1, 0.01), "sd")
+    (points,) = layers(drawn, "point")
+    shown = data(drawn, points)
+    assert sorted(shown["name"].unique()) == ["learning rate 0.01", "learning rate 0.1"]
+    assert (shown["n"] == 3).all()
+    chance = data(drawn, layers(drawn, "line")[0])
+    assert (chance["x"] == chance["y"]).all()
+    rows = pooled[(pooled["pair"] == "initial_pretrained") & (pooled["learning_rate"] == 0.1) & (pooled["p"] == 0.2)]
+    row = shown[(shown["name"] == "learning rate 0.1") & (shown["p"] == 0.2)].iloc[0]
+    assert row["mean"] == pytest.approx(rows["ratio"].mean())
+
+
+def test_a_learning_rate_keeps_its_colour_while_others_are_missing(pooled: pd.DataFrame) -> None:
+    one = charts.retention(pooled[pooled["learning_rate"] == 0.1], (0.01, 0.1), "sd")
+    both = charts.retention(pooled, (0.01, 0.1), "sd")
+    assert layers(one, "point")[0]["encoding"]["color"] == layers(both, "point")[0]["encoding"]["color"]
+
+
+def test_starts_are_drawn_in_their_own_colours_with_chance_at_p(pooled: pd.DataFrame) -> None:
+    rows = pooled[(pooled["pruner"] == "oneshot") & (pooled["learning_rate"] == 0.01)]
+    drawn = charts.starts(rows, 0.3, "range")
+    (points,) = layers(drawn, "point")
+    assert points["encoding"]["color"]["scale"]["range"] == [STARTS["winning_ticket"].colour, STARTS["reinit"].colour]
+    assert (data(drawn, layers(drawn, "line")[0])["y"] == 0.3).all()
+    assert len(data(drawn, points)) == 2 * 2
+    assert points["encoding"]["y"]["title"] == "overlap ratio R_p, p = 0.3"
+
+
+@pytest.mark.parametrize(("across", "columns"), [("p", 5), ("learning_rate", 2)])
+def test_the_heat_map_has_layers_in_network_order(recorded: Database, across: str, columns: int) -> None:
+    rows = studies.overlaps(recorded, ID, ["initial_pretrained"])
+    rows = rows[rows["learning_rate"] == 0.01] if across == "p" else rows[rows["p"] == 0.2]
+    drawn = charts.layer_map(rows, across)
+    (cells,) = layers(drawn, "rect")
+    assert cells["encoding"]["y"]["sort"] == list(LAYERS)
+    assert len(data(drawn, cells)) == len(LAYERS) * columns
+    assert cells["encoding"]["color"]["scale"]["domain"] == [0, 1]
+
+
+def test_the_csv_carries_chance_and_n(pooled: pd.DataFrame) -> None:
+    numbers = charts.numbers(pooled)
+    assert (numbers["chance"] == numbers["p"]).all()
+    assert (numbers["n"] == 3).all()
+
+
+def test_the_csv_has_the_level_of_the_mask_alone_where_there_is_one(pooled: pd.DataFrame) -> None:
+    numbers = charts.numbers(pooled)
+    against_dense = numbers["pair"].isin(AGAINST_DENSE)
+    assert (numbers["level_n"] == 3 * against_dense).all()
+    assert (numbers["level_mean"].notna() == against_dense).all()
+    best = numbers[(numbers["pair"] == "finetuned_pretrained") & (numbers["sparsity"] == 0.5)]
+    assert list(best["level_mean"]) == pytest.approx(list((2 * best["p"]).clip(upper=1)))

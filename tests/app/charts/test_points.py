@@ -1,0 +1,42 @@
+import pandas as pd
+import pytest
+
+from app.charts.points import describe, summarise
+
+ROWS = pd.DataFrame({"start": ["a"] * 4 + ["b"], "value": [1.0, 2.0, 3.0, 4.0, 7.0]})
+
+
+@pytest.mark.parametrize(
+    ("spread", "half"),
+    [("sd", 1.2909944), ("se", 0.6454972), ("ci", 0.6454972 * 3.1824463)],
+)
+def test_bands_are_the_textbook_ones(spread: str, half: float) -> None:
+    row = summarise(ROWS, "value", ["start"], spread).set_index("start").loc["a"]
+    assert row["mean"] == 2.5
+    assert row["n"] == 4
+    assert row["high"] - row["mean"] == pytest.approx(half)
+    assert row["mean"] - row["low"] == pytest.approx(half)
+
+
+def test_range_is_smallest_to_largest() -> None:
+    row = summarise(ROWS, "value", ["start"], "range").set_index("start").loc["a"]
+    assert (row["low"], row["high"]) == (1.0, 4.0)
+
+
+@pytest.mark.parametrize("spread", ["sd", "se", "ci", "range"])
+def test_one_seed_has_a_mean_but_no_spread(spread: str) -> None:
+    row = summarise(ROWS, "value", ["start"], spread).set_index("start").loc["b"]
+    assert row["mean"] == 7
+    assert row["n"] == 1
+    assert row[["sd", "low", "high"]].isna().all()
+
+
+def test_groups_with_no_pruner_are_kept() -> None:
+    rows = pd.DataFrame({"pruner": [None, "oneshot"], "value": [1.0, 2.0]})
+    assert len(summarise(rows, "value", ["pruner"], "sd")) == 2
+
+
+def test_words_carry_spread_n_and_unit() -> None:
+    assert describe(96.5, 96.0, 97.0, 3, "sd", unit=" %") == "96.50 ± 0.50 % (n = 3)"
+    assert describe(96.5, 95.9, 97.0, 3, "range") == "96.50, 95.90 to 97.00 (n = 3)"
+    assert describe(96.5, float("nan"), float("nan"), 1, "ci") == "96.50 (n = 1)"

@@ -1,0 +1,68 @@
+import pandas as pd
+import pytest
+
+from app.charts.palette import series
+from app.charts.progress import curves, residuals, residuals_note
+
+EPOCHS = pd.DataFrame(
+    {
+        "name": ["one", "one"],
+        "epoch": [1, 2],
+        "train_loss": [2.0, 1.0],
+        "test_loss": [2.1, 1.2],
+        "train_accuracy": [20.0, 60.0],
+        "test_accuracy": [18.0, 50.0],
+    }
+)
+
+
+@pytest.mark.parametrize(("curve", "title"), [("loss", "cross-entropy loss (nats)"), ("accuracy", "accuracy (%)")])
+def test_training_and_test_curves_with_units_on_a_fixed_axis(curve: str, title: str) -> None:
+    drawn = curves(EPOCHS, series(["one"]), curve, 50).to_dict()
+    line = drawn["layer"][0]["encoding"]
+    assert line["y"]["title"] == title
+    assert line["x"]["scale"]["domain"] == [0, 50]
+    values = pd.DataFrame(next(iter(drawn["datasets"].values())))
+    assert sorted(values["part"].unique()) == ["test", "training"]
+    assert len(values) == 4
+
+
+def test_no_epochs_leave_the_axes() -> None:
+    drawn = curves(EPOCHS.iloc[:0], {}, "loss", 50).to_dict()
+    assert drawn["layer"][0]["encoding"]["x"]["scale"]["domain"] == [0, 50]
+
+
+def test_residuals_are_means_over_seeds_with_n_on_a_log_axis() -> None:
+    rows = pd.DataFrame(
+        {
+            "pruner": ["admm"] * 4,
+            "learning_rate": [0.1] * 4,
+            "sparsity": [0.9] * 4,
+            "seed": [0, 1, 0, 1],
+            "round": [1, 1, 2, 2],
+            "residual": [0.2, 0.4, 0.0, 0.0],
+        }
+    )
+    drawn = residuals(rows, series(["learning rate 0.1"])).to_dict()
+    assert drawn["layer"][0]["encoding"]["y"]["scale"]["type"] == "log"
+    (point,) = next(iter(drawn["datasets"].values()))
+    assert point["mean"] == pytest.approx(0.3)
+    assert (point["n"], point["removed"], point["round"]) == (2, 90.0, 1)
+    assert residuals_note(rows) == ""
+
+
+def test_residuals_of_two_pruners_are_never_averaged() -> None:
+    rows = pd.DataFrame(
+        {
+            "pruner": ["admm_constant", "admm"],
+            "learning_rate": [0.1] * 2,
+            "sparsity": [0.9] * 2,
+            "seed": [0, 0],
+            "round": [1, 1],
+            "residual": [0.2, 0.4],
+        }
+    )
+    drawn = residuals(rows, series(["learning rate 0.1"])).to_dict()
+    points = {point["pruner"]: point["mean"] for point in next(iter(drawn["datasets"].values()))}
+    assert points == {"ADMM": 0.4, "ADMM, constant rho": 0.2}
+    assert residuals_note(rows) == "ADMM: solid · ADMM, constant rho: dashed"

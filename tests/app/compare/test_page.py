@@ -1,0 +1,225 @@
+from urllib.parse import parse_qsl
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from app.compare import seeds
+from app.compare.points import apart, points
+from data import saved_views
+from data.database.database import Database
+from data.queries import comparison
+from engine.study.spec import Study
+from tests.app.dashboard import open_page, rerun, tables, texts
+from tests.app.made_study import BEGAN, record
+
+PAGE = "views/compare.py"
+ONE, TWO = "made-study-0001", "other-study-0002"
+
+
+def charts(app: AppTest) -> int:
+    return len(app.get("vega_lite_chart"))
+
+
+def address(app: AppTest) -> dict[str, str]:
+    return {name: values[0] if isinstance(values, list) else values for name, values in app.query_params.items()}
+
+
+@pytest.fixture
+def one(store: Database, study: Study) -> Database:
+    record(store, study, study_id=ONE)
+    return store
+
+
+@pytest.fixture
+def two(one: Database, study: Study) -> Database:
+    other = study.model_copy(update={"name": "Longer", "recipe": study.recipe.model_copy(update={"epochs": 6})})
+    record(one, other, study_id=TWO, began=BEGAN.replace(year=2025))
+    return one
+
+
+def test_without_a_study_the_page_says_where_to_begin() -> None:
+    app = open_page(PAGE)
+    assert "no study yet to compare" in texts(app)
+    assert charts(app) == 0
+
+
+def test_the_latest_study_is_shown_at_first_and_the_address_says_so(two: Database) -> None:
+    app = open_page(PAGE)
+    assert app.multiselect(key="compare_studies").value == [ONE]
+    assert address(app) == {"s": "made-s", "pr": "iterative"}
+    assert charts(app) == 2
+
+
+def test_a_study_without_results_says_what_will_come(store: Database, study: Study) -> None:
+    record(store, study, lambda index, stage: "queued", study_id=ONE)
+    app = open_page(PAGE, s=ONE)
+    assert "The first points appear here" in texts(app)
+    assert charts(app) == 0
+
+
+def test_every_choice_is_written_into_the_address_and_restored_from_it(two: Database) -> None:
+    app = open_page(PAGE, s="made-s~other-")
+    app.pills(key="compare_pruners").set_value(["oneshot"])
+    app.selectbox(key="compare_by").select("recipe")
+    app.selectbox(key="compare_spread").select("range")
+    app.segmented_control(key="compare_axis").set_value("remaining")
+    rerun(app)
+    app.selectbox(key="compare_panels").select("start")
+    rerun(app)
+    asked = {"s": "made-s~other-", "pr": "oneshot", "by": "start", "c": "recipe", "b": "range", "x": "remaining"}
+    assert address(app) == asked
+    again = open_page(PAGE, **asked)
+    assert address(again) == asked
+    assert again.pills(key="compare_pruners").value == ["oneshot"]
+    assert again.selectbox(key="compare_panels").value == "start"
+    assert again.segmented_control(key="compare_axis").value == "remaining"
+    assert charts(again) == charts(app) == 4
+
+
+def test_recipes_that_differ_are_told_apart_in_the_legend(two: Database) -> None:
+    app = open_page(PAGE, s=f"{ONE}~{TWO}", pr="iterative")
+    assert "recipe" in app.selectbox(key="compare_panels").options
+    legends = "".join(str(item.proto) for item in app.get("html"))
+    assert "T 4" in legends
+    assert "T 6" in legends
+
+
+def test_stale_and_forged_values_are_told_of_and_the_rest_kept(one: Database) -> None:
+    app = open_page(PAGE, s=f"{ONE}~gone42", n="vgg99", b="ci", z="9~1~2", pr="oneshot")
+    warned = [item.value for item in app.warning]
+    assert any("gone42" in text for text in warned)
+    assert any("9\\~1\\~2" in text for text in warned)
+    assert any("no result of network “vgg99”" in text for text in warned)
+    assert address(app) == {"s": "made-s", "pr": "oneshot", "b": "ci"}
+    assert charts(app) == 2
+    # Told once, with the address that was at fault.
+    assert not rerun(app).warning
+
+
+def test_filters_that_leave_nothing_say_so(one: Database) -> None:
+    app = open_page(PAGE, s=ONE, pr="oneshot", st="rewind")
+    assert charts(app) == 2
+    app.multiselect(key="compare_studies").set_value([])
+    assert "Pick one study or several" in texts(rerun(app))
+    assert address(app)["s"] == ""
+
+
+def test_a_point_of_the_address_lists_its_seeds_and_curves(one: Database) -> None:
+    rows = points(apart(comparison.accuracy(one, [ONE]), studies=False), "test_accuracy", "sd")
+    row = rows[(rows["start"] == "rewind") & (rows["pruner"] == "oneshot")].iloc[-1]
+    app = open_page(PAGE, s=ONE, pr="oneshot", at=row["id"])
+    said = texts(app)
+    assert f"Rewind · one\\-shot magnitude {100 * row['sparsity']:g} %" in said
+    assert charts(app) == 2 + 2
+    (table,) = tables(app)
+    assert table["Seed"].tolist() == ["0", "1", "2"]
+    assert set(table["Study"]) == {"Small study"}
+    app.button(key="compare_close").click()
+    assert charts(rerun(app)) == 2
+    assert "at" not in address(app)
+
+
+def test_the_curves_of_a_point_are_saved_by_seed_and_epoch(one: Database) -> None:
+    rows = points(apart(comparison.accuracy(one, [ONE]), studies=False), "test_accuracy", "sd")
+    found = seeds.behind((ONE,), False, str(rows[rows["start"] == "rewind"].iloc[0]["id"]), "new")
+    epochs = comparison.epochs(one, [ONE], found["fingerprint"].tolist())
+    saved = seeds.numbers(epochs, found, "accuracy")
+    assert list(saved.columns) == ["seed", "fingerprint", "epoch", "train_accuracy", "test_accuracy"]
+    assert saved.groupby("seed")["epoch"].max().tolist() == [4, 4, 4]
+    last = saved[saved["epoch"] == 4].set_index("seed")["test_accuracy"]
+    assert last.to_dict() == pytest.approx(found.set_index("seed")["test_accuracy"].to_dict())
+
+
+def test_a_zoom_of_the_address_can_be_undone(one: Database) -> None:
+    app = open_page(PAGE, s=ONE, z="45~60~90~95")
+    app.button(key="compare_whole").click()
+    rerun(app)
+    assert "z" not in address(app)
+
+
+def test_the_sweep_has_three_panels_and_the_picture_of_gap_against_overlap(one: Database) -> None:
+    app = open_page(PAGE, s=ONE, v="sweep")
+    assert charts(app) == 3 + 1
+    assert "n = 6" in texts(app)
+    app.selectbox(key="compare_sparsity").select(0.5)
+    rerun(app)
+    assert address(app)["sp"] == "0.5"
+    app.pills(key="compare_learning_rates").set_value([0.1])
+    assert "n = 3" in texts(rerun(app))
+
+
+def test_overlap_shows_five_views(one: Database) -> None:
+    app = open_page(PAGE, s=ONE, v="overlap")
+    # By p, over time, twice a panel per pruner and rate, a map per rate.
+    assert charts(app) == 1 + 1 + 4 + 4 + 2
+    app.segmented_control(key="compare_across").set_value("learning_rate")
+    app.segmented_control(key="compare_time").set_value("log")
+    assert charts(rerun(app)) == 1 + 1 + 4 + 4 + 1
+    assert address(app) == {"s": "made-s", "v": "overlap", "t": "log", "a": "learning_rate"}
+
+
+def test_trainings_without_overlap_over_time_are_told_of(one: Database) -> None:
+    with one.writing() as connection:
+        connection.execute("DELETE FROM retention")
+    app = open_page(PAGE, s=ONE, v="overlap")
+    assert "6 dense trainings were recorded without this" in texts(app)
+    assert charts(app) == 1 + 4 + 4 + 2
+
+
+def test_dense_only_studies_can_be_compared(store: Database, study: Study) -> None:
+    record(store, study.model_copy(update={"pruners": (), "starts": (), "sparsities": ()}), study_id=ONE)
+    for mode in ("accuracy", "sweep", "overlap"):
+        assert charts(open_page(PAGE, s=ONE, v=mode)) >= 2
+
+
+@pytest.mark.parametrize("mode", ["accuracy", "sweep", "overlap"])
+@pytest.mark.parametrize("done", [1, 8])
+def test_every_view_draws_whatever_is_there_so_far(store: Database, study: Study, mode: str, done: int) -> None:
+    record(store, study, lambda index, stage: "done" if index < done else "waiting", study_id=ONE)
+    assert open_page(PAGE, s=ONE, v=mode).title[0].value == "Compare"
+
+
+def test_views_are_saved_with_whole_ids_opened_renamed_and_deleted(one: Database) -> None:
+    app = open_page(PAGE, s=ONE, b="ci")
+    app.text_input(key="compare_name").input("My view")
+    next(button for button in app.button if button.label == "Save view").click()
+    rerun(app)
+    (row,) = saved_views.list(one).itertuples()
+    assert (row.name, dict(parse_qsl(row.state))) == ("My view", {"s": ONE, "b": "ci"})
+    assert [link.label for link in app.get("page_link")] == ["My view"]
+    saved_views.save(one, "Taken", "s=x")
+    app.button(key=f"view-rename-{row.view_id}").click()
+    rerun(app)
+    app.text_input(key=f"view-new-name-{row.view_id}").input("Taken")
+    app.button(key=f"view-renamed-{row.view_id}").click()
+    assert "kept already" in texts(rerun(app))
+    app.text_input(key=f"view-new-name-{row.view_id}").input("Our view")
+    app.button(key=f"view-renamed-{row.view_id}").click()
+    rerun(app)
+    assert [link.label for link in app.get("page_link")] == ["Taken", "Our view"]
+    saved_views.delete(one, saved_views.list(one).iloc[0]["view_id"])
+    app.button(key=f"view-delete-{row.view_id}").click()
+    rerun(app)
+    assert saved_views.list(one).empty
+
+
+def test_other_pages_ask_for_a_study_with_lines_that_are_few(two: Database) -> None:
+    app = open_page(PAGE, new=TWO)
+    assert address(app) == {"s": "other-", "pr": "iterative"}
+    study = open_page("views/study.py", study=TWO)
+    assert study.button(key="study_compare").label == "Compare with others"
+
+
+def test_a_viewer_sees_nothing_but_the_studies_allowed(two: Database) -> None:
+    def shared() -> None:
+        from app.compare import page
+        from app.compare.state import CompareState
+
+        page.draw(CompareState(studies=("made-study-0001", "other-study-0002")), ["made-study-0001"])
+
+    app = rerun(AppTest.from_function(shared, default_timeout=30))
+    assert charts(app) == 2
+    assert not app.multiselect
+    assert not [button for button in app.button if "Save" in button.label]
+    app.selectbox(key="compare_by").select("pruner")
+    assert charts(rerun(app)) == 2

@@ -1,0 +1,58 @@
+import pytest
+
+from app.compare import panel_chart as charts
+from app.compare.panel_chart import BRUSH, POINT, WHOLE
+from app.compare.points import Comparison, apart, compare, looks, points
+from data.database.database import Database
+from data.queries import comparison
+from engine.study.spec import Study
+from tests.app.made_study import record
+
+
+@pytest.fixture
+def made(store: Database, study: Study) -> Comparison:
+    record(store, study)
+    found = points(apart(comparison.accuracy(store, ["made-study-0001"]), studies=False), "test_accuracy", "ci")
+    return compare(found, looks("start", found), "learning_rate", "start", "ci")
+
+
+def drawn(made: Comparison, axis: str = "sparsity", zoomed: bool = False) -> dict:
+    x, y = charts.domains(made, axis)
+    return charts.chart(made, "test_accuracy", "ci", axis, x, y, zoomed).to_dict()
+
+
+def test_the_chart_is_valid_and_names_its_selections(made: Comparison) -> None:
+    whole = drawn(made)
+    assert {param["name"] for param in whole["params"]} == {POINT, BRUSH}
+    assert {param["name"] for param in drawn(made, zoomed=True)["params"]} == {POINT, BRUSH, WHOLE}
+    (brush,) = [param["select"] for param in whole["params"] if param["name"] == BRUSH]
+    # Neither a wheel nor a finger is taken from the page.
+    assert brush["zoom"] is False
+    assert "pointerType === 'mouse'" in brush["on"]
+
+
+def test_only_points_carry_the_id_that_a_click_gives(made: Comparison) -> None:
+    x, _ = charts.domains(made, "sparsity")
+    rows = charts.rows(made.panels[0], made, "sparsity", x)
+    assert [name for name, frame in rows.items() if "id" in frame] == ["points"]
+    assert len(rows["points"]) == len(rows["lines"]) == 4 * 2 * 2
+    assert {layer["data"]["name"] for layer in drawn(made)["layer"]} == set(rows)
+
+
+@pytest.mark.parametrize("axis", ["sparsity", "remaining"])
+def test_the_axes_hold_every_point_and_band(made: Comparison, axis: str) -> None:
+    (left, right), (bottom, top) = charts.domains(made, axis)
+    for panel in made.panels:
+        rows = charts.rows(panel, made, axis, (left, right))
+        assert rows["points"]["x"].between(left, right).all()
+        for name in ("lines", "dense"):
+            assert rows[name][["low", "high"]].stack().between(max(0, bottom), top + 1e-9).mean() > 0.9
+        assert rows["points"]["mean"].between(bottom, top).all()
+
+
+def test_remaining_weights_run_down_a_log_axis(made: Comparison) -> None:
+    layer = drawn(made, "remaining")["layer"][-1]["encoding"]["x"]
+    assert (layer["scale"]["type"], layer["scale"]["reverse"]) == ("log", True)
+    assert layer["scale"]["domain"][0] > 0
+    x, _ = charts.domains(made, "remaining")
+    assert sorted(set(charts.rows(made.panels[0], made, "remaining", x)["points"]["x"])) == [10.0, 50.0]

@@ -1,0 +1,50 @@
+"""How far ADMM's mask is from one-shot's, where a reader sees it."""
+
+import pytest
+
+from app.components import support_table
+from app.export import report
+from data.database.database import Database
+from data.queries import studies
+from engine.study.spec import Study
+from tests.app.dashboard import open_page, texts
+from tests.app.made_study import record
+
+ID = "made-study-0001"
+
+
+@pytest.fixture
+def both(study: Study) -> Study:
+    changes = {"pruners": ("oneshot", "admm", "admm_constant"), "starts": ("finetune",), "sparsities": (0.5,)}
+    return study.model_copy(update={**changes, "learning_rates": (0.1,), "seeds": (0, 1)})
+
+
+def test_a_line_for_each_pruner_with_spread_units_and_n(store: Database, both: Study) -> None:
+    record(store, both)
+    table = support_table.table(studies.supports(store, ID))
+    assert list(table["pruner"]) == ["ADMM", "ADMM, constant rho"]
+    assert list(table["support moved"]) == ["12.000 ± 0.000 % (n = 2)", "0.012 ± 0.000 % (n = 2)"]
+    assert set(table["accuracy, ADMM"]) == {"90.50 ± 0.71 % (n = 2)"}
+    assert set(table["accuracy, one-shot"]) == {"80.00 ± 0.00 % (n = 2)"}
+    assert set(table["last residual"]) == {"0.0030 ± 0.0000 (n = 2)"}
+
+
+def test_results_of_before_it_was_measured_say_so(store: Database, both: Study) -> None:
+    record(store, both)
+    with store.writing() as connection:
+        connection.execute("DELETE FROM supports")
+    table = support_table.table(studies.supports(store, ID))
+    for title in ("support moved", "accuracy, ADMM", "accuracy, one-shot"):
+        assert set(table[title]) == {"not recorded"}
+    assert set(table["last residual"]) == {"0.0030 ± 0.0000 (n = 2)"}
+
+
+def test_page_and_report_show_it(store: Database, both: Study) -> None:
+    record(store, both)
+    app = open_page("views/study.py", study=ID)
+    assert not app.error
+    assert support_table.ABOUT in texts(app)
+    page = report.report(store, ID)
+    assert "support moved" in page
+    assert "ADMM, constant rho" in page
+    assert "10 rounds of 3 epochs, rho from automatic to automatic" in page

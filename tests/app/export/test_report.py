@@ -1,0 +1,192 @@
+"""The report: what it says, that it says it safely, and of whichever study."""
+
+import json
+import re
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+
+import pytest
+
+from app.export.report import embedded, libraries, report
+from data.database.database import Database
+from data.queries import studies
+from data.queries.studies import UnknownStudy
+from engine.study.spec import Study, to_toml
+from tests.app.made_study import record
+
+ID = "made-study-0001"
+HOSTILE = "</script><script>alert(1)</script>"
+
+
+class Read(HTMLParser):
+    """What a browser would take a page for: its scripts, its attributes and its text."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.scripts: list[str] = []
+        self.attributes: list[tuple[str, str]] = []
+        self.text: list[str] = []
+        self.inside = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.inside = tag
+        self.attributes += [(name, value or "") for name, value in attrs]
+        if tag == "script":
+            self.scripts.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        self.inside = ""
+
+    def handle_data(self, data: str) -> None:
+        if self.inside == "script":
+            self.scripts[-1] += data
+        elif self.inside != "style":
+            self.text.append(data)
+
+
+def read(store: Database) -> Read:
+    return Read(report(store, ID, datetime(2026, 11, 24, 9, 30, tzinfo=UTC)))
+
+
+def said(page: Read) -> str:
+    return re.sub(r"\s+", " ", " ".join(page.text))
+
+
+def charts(page: Read) -> list[dict]:  # type: ignore[type-arg]
+    return json.loads(page.scripts[0])["charts"]
+
+
+def test_a_report_says_how_the_study_was_made(store: Database, study: Study) -> None:
+    record(store, study.model_copy(update={"note": "What it is for."}), reused=3)
+    page = said(read(store))
+    for text in (
+        "Small study",
+        "What it is for.",
+        "done, 78 of 78 stages done",
+        "Seeds (n = 3) 0, 1, 2",
+        "engine 1, python 3.11.7, torch 2.13.0",
+        "Hardware cpu",
+        "3 stages done before this study was launched",
+        "Weight decay 0.01",
+        "24 November 2026, 09:30 UTC",
+        "python -m tasks run study.toml --out DIR",
+        "bit for bit",
+    ):
+        assert text in page
+    assert "not complete" not in page
+
+
+def test_a_report_holds_the_study_itself(store: Database, study: Study) -> None:
+    record(store, study)
+    assert to_toml(study).strip() in "".join(read(store).text)
+
+
+def test_numbers_are_those_of_the_store(store: Database, study: Study) -> None:
+    record(store, study)
+    page = read(store)
+    rows = studies.accuracy(store, ID)
+    cell = rows[(rows["learning_rate"] == 0.1) & (rows["pruner"] == "oneshot") & (rows["start"] == "rewind")]
+    cell = cell[cell["sparsity"] == 0.9]["test_accuracy"]
+    assert f"{cell.mean():.2f} ± {cell.std():.2f} (n = 3)" in said(page)
+    drawn = [
+        row["mean"] for spec in charts(page) for data in spec["datasets"].values() for row in data if "mean" in row
+    ]
+    assert any(abs(value - cell.mean()) < 1e-9 for value in drawn)
+
+
+def test_every_chart_has_its_place_once(store: Database, study: Study) -> None:
+    record(store, study)
+    page = read(store)
+    places = [int(value) for name, value in page.attributes if name == "data-chart"]
+    assert sorted(places) == list(range(len(charts(page)))) == list(range(4 + 1 + 1 + 4 + 4 + 2))
+
+
+def test_a_report_needs_nothing_from_elsewhere(store: Database, study: Study) -> None:
+    record(store, study)
+    page = read(store)
+    sources = [value for name, value in page.attributes if name in ("src", "href", "srcset", "action")]
+    assert all(value.startswith(("data:", "#")) for value in sources)
+    policy = next(value for name, value in page.attributes if value.startswith("default-src"))
+    assert "default-src 'none'" in policy
+    assert "unsafe-eval" not in policy
+    assert len(page.scripts) == 3
+    assert policy.count("sha256-") == 2
+
+
+def test_what_people_wrote_is_never_taken_for_html(store: Database, study: Study) -> None:
+    hostile = study.model_copy(
+        update={
+            "name": f"A {HOSTILE}",
+            "note": f"B {HOSTILE} <img src=x onerror=alert(2)>",
+            "datasets": (f"folder:/{HOSTILE}",),
+        }
+    )
+    record(store, hostile, lambda index, stage: "failed" if index == 5 else "done", error=f"C {HOSTILE}")
+    page = read(store)
+    assert len(page.scripts) == 3
+    assert not any("alert(1)" in script for script in page.scripts[1:])
+    assert not [name for name, _ in page.attributes if name.startswith("on")]
+    for text in (f"A {HOSTILE}", f"B {HOSTILE}", f"C {HOSTILE}"):
+        assert text in said(page)
+
+
+@pytest.mark.parametrize("text", [HOSTILE, "<!--<script>", "&lt;", "\u2028", "é"])
+def test_json_in_a_page_comes_back_as_it_was(text: str) -> None:
+    told = embedded({"a": text})
+    assert json.loads(told) == {"a": text}
+    assert not set("<>&\u2028") & set(told)
+
+
+def test_the_libraries_may_stand_in_a_script() -> None:
+    assert "</script" not in libraries().lower()
+    assert "<!--" not in libraries()
+
+
+@pytest.mark.parametrize(("state", "told"), [("running", "it is running"), ("failed", "it has failed")])
+def test_an_unfinished_study_says_so_at_the_top(store: Database, study: Study, state: str, told: str) -> None:
+    record(store, study, lambda index, stage: "done" if index < 40 else state)
+    page = said(read(store))
+    assert "This study is not complete" in page
+    assert told in page
+    assert page.index("not complete") < page.index("Verdicts")
+    assert "40 of 78 stages done" in page
+
+
+def test_failed_stages_are_told_with_their_error(store: Database, study: Study) -> None:
+    record(store, study, lambda index, stage: "failed" if index == 20 else "done")
+    assert "RuntimeError: a made-up failure" in said(read(store))
+
+
+@pytest.mark.parametrize("done", [0, 1, 3, 7, 30])
+def test_a_report_of_whatever_is_there_so_far(store: Database, study: Study, done: int) -> None:
+    record(store, study, lambda index, stage: "done" if index < done else "waiting")
+    page = read(store)
+    assert ("No training has finished yet" in said(page)) == (done == 0)
+
+
+def test_a_dense_only_study_has_a_report(store: Database, study: Study) -> None:
+    record(store, study.model_copy(update={"pruners": (), "starts": (), "sparsities": ()}))
+    assert "only dense baselines" in said(read(store))
+
+
+def test_many_datasets_networks_and_rates_have_their_own_parts(store: Database, study: Study) -> None:
+    wide = {"datasets": ("digits", "folder:/images"), "networks": ("lenet300", "vgg11"), "seeds": (0, 1, 2)}
+    record(store, study.model_copy(update={**wide, "learning_rates": (0.01, 0.03, 0.1), "pruners": ("oneshot",)}))
+    page = read(store)
+    assert said(page).count("LeNet-300 on Digits") >= 3
+    assert len(charts(page)) == 4 * (3 + 1 + 1 + 3 + 3 + 3)
+
+
+def test_an_unknown_study_has_no_report(store: Database) -> None:
+    with pytest.raises(UnknownStudy):
+        report(store, "gone")
+
+
+def test_verdicts_stand_with_their_rules_and_thresholds(store: Database, study: Study) -> None:
+    record(store, study)
+    page = said(read(store))
+    assert "At the low learning rate, the winning ticket beats random reinit across sparsities." in page
+    assert re.search(r"\b(holds|fails|undecided)\b", page)
+    assert "fewer than 3 seeds are undecided" in page
+    assert "points within which two accuracies are similar, and beyond which a gap is clear" in page

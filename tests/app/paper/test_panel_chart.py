@@ -1,0 +1,92 @@
+import pandas as pd
+import pytest
+
+from app.paper import numbers, panel_chart
+from app.state.queries import accuracy, pooled_overlaps
+from data.database.database import Database
+from engine.paper import figures, studies
+from engine.paper.figures import FIGURES, REPORTED
+from engine.paper.studies import scaled
+from tests.app.charts.test_accuracy import valid
+from tests.app.made_study import record
+
+STUDY = "made-study-0001"
+
+
+@pytest.fixture
+def frames(store: Database) -> tuple[pd.DataFrame, pd.DataFrame]:
+    record(store, studies.study("all", "small"))
+    return accuracy(STUDY), pooled_overlaps(STUDY)
+
+
+def test_every_panel_is_a_valid_chart_with_all_its_series(frames: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    for figure in FIGURES.values():
+        for original in figure.panels:
+            panel = scaled(original, "small")
+            rows = panel_chart.rows_of(frames[0], panel)
+            pooled = panel_chart.rows_of(frames[1], panel)
+            if panel.quantity == "accuracy":
+                pruned = rows[rows["start"] != "dense"]
+                assert set(pruned["start"]) == set(panel.starts)
+                assert set(pruned["pruner"]) == set(panel.pruners)
+                assert len(pruned) == len(panel.starts) * len(panel.pruners) * len(panel.sparsities) * 3
+                y = panel_chart.domain([rows], "sd")
+                assert y[0] < rows["test_accuracy"].min()
+                valid(panel_chart.accuracy(rows, panel, "sd", y, figures.reported(figure)))
+            elif panel.quantity == "retention":
+                drawn = panel_chart.retention(pooled, panel, "ci").to_dict()
+                assert len(next(iter(drawn["datasets"].values()))) == len(panel.ps) * len(panel.learning_rates)
+            elif panel.quantity == "start_overlap":
+                drawn = panel_chart.start_overlap(pooled, panel, "se").to_dict()
+                assert len(next(iter(drawn["datasets"].values()))) == len(panel.sparsities) * len(panel.starts)
+
+
+def test_a_panels_numbers_are_the_means_that_it_draws(frames: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    for figure in FIGURES.values():
+        for original in figure.panels:
+            panel = scaled(original, "small")
+            if panel.quantity == "ancestor_overlap":
+                continue
+            rows = panel_chart.rows_of(frames[0] if panel.quantity == "accuracy" else frames[1], panel)
+            found = panel_chart.numbers(rows, panel, "se")
+            assert set(found["n"]) == {3}
+            assert set(found["low_to_high"]) == {"standard error"}
+            if panel.quantity == "accuracy":
+                own = len(panel.starts) * len(panel.pruners) * len(panel.sparsities)
+                assert len(found[found["start"] != "dense"]) == own
+                dense = rows[rows["start"] == "dense"].groupby("learning_rate")["test_accuracy"].mean()
+                drawn = found[found["start"] == "dense"].set_index("learning_rate")["mean"]
+                assert drawn.to_dict() == pytest.approx(dense.to_dict())
+            elif panel.quantity == "retention":
+                assert len(found) == len(panel.ps) * len(panel.learning_rates)
+                assert (found["chance"] == found["p"]).all()
+            else:
+                assert len(found) == len(panel.sparsities) * len(panel.starts)
+
+
+def test_our_value_of_a_stated_number_is_the_mean_of_the_right_runs(frames: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    dense = next(number for number in REPORTED if number.start == "dense" and number.learning_rate == 0.1)
+    mine = numbers.ours(dense, *frames, "small", None)
+    rows = frames[0][(frames[0]["start"] == "dense") & (frames[0]["learning_rate"] == 0.1)]
+    assert mine.mean == pytest.approx(rows["test_accuracy"].mean())
+    assert mine.n == 3
+    overlap = next(number for number in REPORTED if number.quantity == "finetuned_pretrained")
+    found = numbers.ours(overlap, *frames, "small", None)
+    assert 50 < found.mean < 100
+    empty = numbers.ours(overlap, frames[0][:0], frames[1][:0], "small", None)
+    assert (empty.mean, empty.n) == (None, 0)
+
+
+def test_a_cell_of_the_papers_table_without_runs_is_a_dash() -> None:
+    nothing = pd.DataFrame()
+    told = numbers.as_in_paper(figures.reported(FIGURES["table1"]), nothing, nothing, "small", None)
+    assert len(told) == 5
+    assert set(told[numbers.ANCESTORS["finetuned_initial"]]) == {"—"}
+
+
+def test_the_legend_of_bars_shows_bars_and_their_mark_of_chance() -> None:
+    for figure in ("fig2", "fig4"):
+        *bars, chance = panel_chart.looks(FIGURES[figure].panels[0])
+        assert {look.shape for look in bars} == {"bar"}
+        # The mark is a solid tick, no dashed line.
+        assert chance.dash == ()

@@ -1,0 +1,90 @@
+import pytest
+from redis import Redis
+
+from app.components.stage_names import stage_names
+from app.study import progress
+from data import shared_links
+from data.database.database import Database
+from data.queries import studies
+from engine.study.spec import Study
+from tasks.queue import leases, telemetry
+from tests.app.dashboard import open_page, rerun, texts
+from tests.app.made_study import record
+from tests.tasks.queue.test_telemetry import worker
+
+
+def test_a_long_list_of_stages_is_cut_and_search_finds_the_others(
+    store: Database, study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = record(store, study)
+    monkeypatch.setattr(progress, "MOST_STAGES", 5)
+    app = open_page("views/study.py", study="made-study-0001")
+    total = len(made.stages)
+    assert f"{total} of {total} stages; the first 5 are listed, search for others" in texts(app)
+    assert len(app.dataframe[-1].value) == 5
+    last = app.dataframe[-1].value["Stage"]
+    app.text_input("stages_search").set_value("rewind 90 one-shot")
+    app = rerun(app)
+    found = app.dataframe[-1].value["Stage"]
+    assert len(found) == 5
+    assert found.str.startswith("rewind").all()
+    assert set(found) != set(last)
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_the_last_to_finish_are_drawn_until_an_epoch_of_those_in_training_is_recorded(
+    store: Database, study: Study, recorded: bool
+) -> None:
+    record(store, study, lambda index, stage: "done" if index < 20 else "running" if index < 22 else "waiting")
+    if not recorded:
+        with store.writing() as connection:
+            connection.execute(
+                "DELETE FROM epochs WHERE fingerprint IN (SELECT fingerprint FROM states WHERE state = 'running')"
+            )
+    app = open_page("views/study.py", study="made-study-0001")
+    rows = studies.stages(store, "made-study-0001")
+    expected = rows[rows["state"] == ("running" if recorded else "done")].tail(2)["fingerprint"]
+    names = stage_names(rows)
+    legend = " ".join(item.proto.body for item in app.get("html"))
+    assert [name for name in names.values() if f"{name}<" in legend] == [names[fingerprint] for fingerprint in expected]
+    assert "No epoch is recorded" not in texts(app)
+
+
+def known(redis: Redis) -> None:
+    """Have the queue know the study, as after a launch."""
+    leases.register(redis, "made-study-0001", {}, (), ())
+
+
+def test_what_workers_of_the_study_wait_for_is_told_once(store: Database, study: Study, redis: Redis) -> None:
+    made = record(store, study, lambda i, s: "running" if i < 3 else "waiting")
+    first, second, third, *_ = made.stages
+    full = {"host": "gpu1", "trouble": "cannot write weights: no space left on device"}
+    known(redis)
+    telemetry.beat(redis, worker("gpu1-1:1", **full, stage=first))
+    telemetry.beat(redis, worker("gpu1-1:2", **full, stage=second))
+    telemetry.beat(redis, worker("gpu2-1:1", host="gpu2", stage=third))
+    telemetry.beat(redis, worker("gpu3-1:1", host="gpu3", trouble="another study's", stage="f" * 32))
+    app = open_page("views/study.py", study="made-study-0001")
+    told = [warning.value.replace("\\", "") for warning in app.warning]
+    assert told == ["gpu1 (2 workers) waits: cannot write weights: no space left on device"]
+
+
+def test_a_viewer_is_not_told_of_the_paths_of_a_machine(store: Database, study: Study, redis: Redis) -> None:
+    made = record(store, study, lambda i, s: "running" if i == 0 else "waiting")
+    token = shared_links.create(store, ["made-study-0001"])[1]
+    known(redis)
+    stage = next(iter(made.stages))
+    telemetry.beat(redis, worker("gpu1-1:1", host="gpu1", trouble="cannot write /secret", stage=stage))
+    app = open_page("views/shared.py", share=token)
+    assert [warning.value for warning in app.warning] == ["gpu1 waits"]
+
+
+def test_a_viewer_is_told_that_a_study_is_lost_but_no_command(store: Database, study: Study, redis: Redis) -> None:
+    del redis
+    record(store, study, lambda i, s: "running" if i == 0 else "waiting")
+    token = shared_links.create(store, ["made-study-0001"])[1]
+    [told] = [warning.value for warning in open_page("views/shared.py", share=token).warning]
+    assert "does not know this study" in told
+    assert "tasks" not in told
+    [told] = [warning.value for warning in open_page("views/study.py", study="made-study-0001").warning]
+    assert "python -m tasks rebuild" in told

@@ -1,0 +1,87 @@
+import time
+
+import pandas as pd
+import pytest
+
+from app.components.stage_names import stage_names
+from app.state import live
+from app.study.stages_table import matching, shown_table
+from data.database.database import Database
+from data.queries import studies
+from engine.study.spec import Study
+from tasks.queue.telemetry import Progress
+from tests.app.made_study import record
+
+ID = "made-study-0001"
+
+
+@pytest.fixture
+def rows(store: Database, study: Study) -> pd.DataFrame:
+    states = ["done"] * 10 + ["running", "failed", "queued"]
+    record(store, study, lambda index, stage: states[index] if index < len(states) else "waiting")
+    return studies.stages(store, ID)
+
+
+@pytest.fixture
+def now(rows: pd.DataFrame) -> dict[str, Progress]:
+    running = rows[rows["state"] == "running"]["fingerprint"].iloc[0]
+    return {running: Progress(3, 4, 0.5, 91.25, 2.0, "worker-9", time.time())}
+
+
+def test_names_are_the_fields_words(rows: pd.DataFrame) -> None:
+    names = set(stage_names(rows).values())
+    assert "dense · learning rate 0.01 · seed 0" in names
+    assert "winning ticket · iterative and one-shot 50 % · learning rate 0.1 · seed 2" in names
+    assert "fine-tune · one-shot 90 % · learning rate 0.01 · seed 1" in names
+    assert len(names) == len(rows)
+
+
+def test_what_is_live_replaces_what_is_recorded(rows: pd.DataFrame, now: dict[str, Progress]) -> None:
+    row = shown_table(matching(rows, now), now).iloc[0]
+    assert row["State"] == "running"
+    assert row["Epoch"] == "3 / 4"
+    assert row["Trained"] == 75
+    assert row["Test accuracy (%)"] == 91.25
+    assert row["Epochs/s"] == "2"
+    assert row["Time left"] == "1 s"
+    assert row["Worker"] == "worker-9"
+
+
+def test_what_moves_comes_first_and_failures_say_why(rows: pd.DataFrame, now: dict[str, Progress]) -> None:
+    table = shown_table(matching(rows, now), now)
+    assert list(dict.fromkeys(table["State"])) == ["running", "failed", "queued", "waiting", "done"]
+    assert table[table["State"] == "failed"]["Error"].item() == "RuntimeError: a made-up failure"
+
+
+def test_search_takes_every_word_and_states_filter(rows: pd.DataFrame) -> None:
+    found = shown_table(matching(rows, {}, "Rewind 90 seed 1", ["waiting"]), {})
+    assert len(found)
+    assert found["Stage"].str.startswith("rewind").all()
+    assert (found["Seed"] == 1).all()
+    assert (found["State"] == "waiting").all()
+    assert shown_table(matching(rows, {}, "no such stage"), {}).empty
+
+
+def test_search_finds_the_worker_that_has_a_stage_now(rows: pd.DataFrame, now: dict[str, Progress]) -> None:
+    assert list(matching(rows, now, "worker-9")["fingerprint"]) == list(now)
+
+
+def test_networks_are_told_where_there_are_several(rows: pd.DataFrame) -> None:
+    both = pd.concat([rows, rows.assign(network="vgg11", fingerprint=rows["fingerprint"].str[::-1])])
+    assert all(name.rsplit(" on ")[0].endswith(("LeNet-300", "VGG-11")) for name in set(stages_told(both)))
+    assert not any("LeNet-300" in name for name in stage_names(rows).values())
+
+
+def stages_told(rows: pd.DataFrame) -> list[str]:
+    return list(shown_table(rows, {}, tell_network=True)["Stage"])
+
+
+def test_progress_counts_epochs_and_time_left_uses_measured_speed(rows: pd.DataFrame, now: dict[str, Progress]) -> None:
+    half_failed = 2
+    assert live.fraction(rows, now) == pytest.approx((10 * 4 + 3 + half_failed) / (4 * len(rows)))
+    epochs_left = 1 + 4 * (len(rows) - 12)
+    assert live.seconds_left(rows, now) == pytest.approx(0.02 * epochs_left)
+
+
+def test_time_left_is_unknown_before_anything_was_measured(rows: pd.DataFrame) -> None:
+    assert live.seconds_left(rows[rows["state"] != "done"], {}) is None

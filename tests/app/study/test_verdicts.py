@@ -1,0 +1,202 @@
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from app.charts import forest
+from app.components import chart as drawing
+from app.components import verdict_tables
+from app.state.queries import accuracy, pooled_overlaps
+from data import shared_links
+from data.database.database import Database
+from data.queries.evidence import from_frames
+from engine.claims import CLAIMS, Thresholds, evaluate
+from engine.study.plan import plan
+from engine.study.spec import Study, parse_study
+from tests.app.dashboard import open_page, rerun, tables, texts
+from tests.app.made_study import record
+
+PAGE = "views/study.py"
+STUDY = "made-study-0001"
+
+
+@pytest.fixture
+def wide(study: Study) -> Study:
+    """A study whose runs bear on every claim."""
+    changes = {"pruners": ["iterative", "oneshot", "admm"], "sparsities": [0.5, 0.7], "seeds": [0, 1, 2, 3]}
+    return parse_study({**study.model_dump(), **changes})
+
+
+def opened(**query: str) -> AppTest:
+    app = open_page(PAGE, study=STUDY, **query)
+    app.session_state["tab"] = "Verdicts"
+    return rerun(app)
+
+
+def test_every_claim_has_a_card_with_its_verdict_and_numbers(store: Database, wide: Study) -> None:
+    record(store, wide)
+    shown = texts(opened())
+    assert all(f"**{claim}**" in shown or f"- {claim}: " in shown for claim in CLAIMS)
+    assert "95 % interval" in shown
+    assert "n = 4" in shown
+
+
+def test_weight_decay_and_epochs_stand_beside_the_verdicts(store: Database, wide: Study) -> None:
+    record(store, wide)
+    shown = texts(opened()).replace("\\", "")
+    assert "T = 4 epochs" in shown
+    assert "weight decay 0.01" in shown
+
+
+def test_other_thresholds_change_verdicts_and_are_told_until_reset(store: Database, wide: Study) -> None:
+    record(store, wide)
+    app = opened()
+    before = [item.value for item in app.markdown if "badge[" in item.value and "undecided" in item.value]
+    app.number_input(key="threshold-min_seeds").set_value(9)
+    rerun(app)
+    assert "own thresholds" in texts(app)
+    assert "check: holds]" not in texts(app)
+    app.button(key="thresholds_reset").click()
+    rerun(app)
+    assert "own thresholds" not in texts(app)
+    assert [item.value for item in app.markdown if "badge[" in item.value and "undecided" in item.value] == before
+
+
+def test_with_nothing_trained_it_says_what_will_come(store: Database, study: Study) -> None:
+    record(store, study, lambda index, stage: "queued")
+    assert "No training has finished yet" in opened().info[0].value
+
+
+def test_claims_without_runs_are_listed_with_what_is_missing(store: Database, study: Study) -> None:
+    dense = parse_study({**study.model_dump(), "pruners": [], "sparsities": [], "starts": []})
+    record(store, dense)
+    shown = texts(opened())
+    assert "**A3**" in shown
+    assert "Runs are missing for" in shown
+
+
+def test_a_study_of_many_rates_lets_the_reader_say_which_are_low_and_high(store: Database, study: Study) -> None:
+    record(store, parse_study({**study.model_dump(), "learning_rates": [0.003, 0.01, 0.03, 0.1]}))
+    app = opened()
+    assert app.selectbox(key="verdict_low").value == 0.01
+    app.selectbox(key="verdict_low").select(0.003)
+    rerun(app)
+    assert "0.003" in texts(app)
+    # No choice makes the low rate meet the high one.
+    app.selectbox(key="verdict_low").select(0.03)
+    assert rerun(app).selectbox(key="verdict_high").options == ["0.1"]
+
+
+def test_the_numbers_hold_every_comparison_and_the_forest_draws_them(store: Database, wide: Study) -> None:
+    record(store, wide)
+    verdicts = evaluate(*from_frames(accuracy(STUDY), pooled_overlaps(STUDY)))
+    numbers = verdict_tables.numbers(verdicts)
+    assert set(numbers["claim"]) == set(CLAIMS)
+    assert len(numbers) > 3 * len(verdicts)
+    for verdict in verdicts:
+        chart = forest.forest(verdict_tables.comparisons(verdict), verdict.scope)
+        chart.to_dict()
+        assert drawing.spec(chart)["height"] > 0
+
+
+def test_every_threshold_says_where_it_comes_from() -> None:
+    table = verdict_tables.thresholds_table(Thresholds())
+    assert table["what it is"].str.len().min() > 20
+
+
+def test_claims_without_runs_stand_in_the_order_of_the_claims(store: Database, study: Study) -> None:
+    record(store, parse_study({**study.model_dump(), "starts": ["winning_ticket"]}))
+    (listed,) = [item.value for item in opened().markdown if item.value.startswith("- ")]
+    claims = [line[2:].partition(":")[0] for line in listed.splitlines()]
+    assert claims == sorted(claims, key=list(CLAIMS).index)
+    assert "no run of random reinit" in listed
+
+
+def test_the_numbers_that_one_learning_rate_gives_are_shown_though_the_claim_takes_two(
+    store: Database, study: Study
+) -> None:
+    record(store, parse_study({**study.model_dump(), "learning_rates": [0.1]}))
+    app = opened()
+    assert "**B1**" in texts(app)
+    app.session_state["verdict-B1-why"] = True
+    rerun(app)
+    assert any("learning rate 0.1 · p = 0.2" in set(table.get("comparison", ())) for table in tables(app))
+
+
+def test_one_click_tells_the_rules_with_their_margins_and_every_comparison(store: Database, wide: Study) -> None:
+    record(store, wide)
+    app = opened()
+    before = len(app.get("vega_lite_chart"))
+    app.session_state["verdict-B1-why"] = True
+    rerun(app)
+    (told,) = [item.value.replace("\\", "") for item in app.markdown if item.value.startswith("- Well above p")]
+    assert "is above 0 at every value of p, and its mean over them" in told
+    assert "above 0.1" in told
+    assert "95 % interval" in told
+    assert "within ±0.05" in told
+    assert len(app.get("vega_lite_chart")) == before + 1
+
+
+def test_the_forest_draws_means_apart_and_each_row_with_the_margins_of_its_rule(store: Database, wide: Study) -> None:
+    record(store, wide)
+    verdicts = evaluate(*from_frames(accuracy(STUDY), pooled_overlaps(STUDY)), claims=["B1"])
+    rows = verdict_tables.comparisons(verdicts[0])
+    drawn = forest.forest(rows, verdicts[0].scope).to_dict()
+    names = [row["name"] for data in drawn["datasets"].values() for row in data if "effect" in row]
+    assert names[0] == "learning rate 0.01 · mean over 5 values of p"
+    margins = {(row["name"], row["margin"]) for data in drawn["datasets"].values() for row in data if "margin" in row}
+    # Above 0 at each p, above the margin on average.
+    assert ("learning rate 0.01 · p = 0.2", 0.0) in margins
+    assert ("learning rate 0.01 · mean over 5 values of p", 0.1) in margins
+    assert {margin for name, margin in margins if name == "learning rate 0.1 · p = 0.2"} == {-0.05, 0.05}
+
+
+def test_a_reach_is_told_in_percent(store: Database, wide: Study) -> None:
+    record(store, wide)
+    (verdict,) = evaluate(*from_frames(accuracy(STUDY), pooled_overlaps(STUDY)), claims=["E3"])
+    assert verdict.unit == "sparsity"
+    assert "% of the weights" in verdict_tables.told(verdict)
+
+
+def test_undecided_says_what_would_decide_it_and_offers_to_queue_more_seeds(store: Database, wide: Study) -> None:
+    record(store, parse_study({**wide.model_dump(), "seeds": [0, 1]}))
+    app = opened()
+    assert "Needs 1 more seed, 3 in all" in texts(app)
+    button = next(button for button in app.button if button.label.startswith("Add 1 seed"))
+    button.click()
+    rerun(app)
+    shown = texts(app).replace("\\", "")
+    assert "Small study (3 seeds)" in shown
+    assert "All that is trained already is reused" in shown
+    assert any(f"python -m tasks verdicts {STUDY} --add-seeds 1" in code.value for code in app.code)
+    assert app.button(key="seeds_yes").label == "Launch it"
+    trainings = next(metric.value for metric in app.metric if metric.label == "Trainings")
+    planned = plan(wide, {"digits": "any"})
+    assert int(trainings) == 3 * len(planned.stages) // len(wide.seeds)
+
+
+def test_a_viewer_reads_what_would_decide_a_verdict_but_queues_nothing(store: Database, wide: Study) -> None:
+    record(store, parse_study({**wide.model_dump(), "seeds": [0, 1]}))
+    token = shared_links.create(store, [STUDY])[1]
+    app = open_page("views/shared.py", share=token)
+    app.session_state["tab"] = "Verdicts"
+    rerun(app)
+    assert "more seed" in texts(app)
+    assert not [button for button in app.button if button.label.startswith("Add")]
+
+
+def test_controls_stand_apart_and_are_not_counted(store: Database, study: Study) -> None:
+    record(store, parse_study({**study.model_dump(), "pruners": ["iterative", "random"]}))
+    with_control = texts(opened())
+    assert "Controls and other pruners" in with_control
+    first, _, rest = with_control.partition("Controls and other pruners")
+    assert "random" not in first.replace("random reinit", "")
+    assert "random" in rest
+
+
+def test_the_page_says_what_intervals_are_over_and_how_many_verdicts_it_holds(store: Database, wide: Study) -> None:
+    record(store, wide)
+    shown = texts(opened()).replace("\\", "")
+    assert "Intervals are over seeds, on one fixed test set" in shown
+    assert "a point of accuracy is" in shown
+    assert "verdicts on this page" in shown
+    assert "chosen on the test images" in shown
+    assert "Claim A4 looks at all sparsities and needs one" in shown

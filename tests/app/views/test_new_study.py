@@ -1,0 +1,177 @@
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from app.new_study.presets import PRESETS
+from data.database.database import Database
+from engine.study.spec import Study, to_toml
+from tests.app.dashboard import open_page, rerun, texts
+from tests.app.made_study import record
+
+PAGE = "views/new_study.py"
+
+
+def metrics(app: AppTest) -> dict[str, str]:
+    return {metric.label: metric.value for metric in app.metric}
+
+
+def type_in(app: AppTest, field: str, value: str) -> AppTest:
+    app.text_input(key=f"field-{field}").input(value)
+    return rerun(app)
+
+
+def test_it_opens_with_the_demo_and_its_plan() -> None:
+    app = open_page(PAGE)
+    demo = PRESETS[0].study()
+    assert app.text_input(key="field-name").value == demo.name
+    assert metrics(app)["Trainings"].isdigit()
+    assert metrics(app)["Reused"] == "0"
+    assert metrics(app)["About"][0].isdigit()
+    assert "python -m tasks launch demo" in texts(app)
+
+
+def test_the_plan_follows_the_form() -> None:
+    app = open_page(PAGE)
+    before = int(metrics(app)["Trainings"])
+    after = int(metrics(type_in(app, "seeds", "0"))["Trainings"])
+    assert after * 3 == before
+    assert "python -m tasks launch study.toml" in texts(app)
+
+
+@pytest.mark.parametrize("preset", PRESETS, ids=lambda preset: preset.name)
+def test_presets_fill_the_form(preset) -> None:
+    app = open_page(PAGE)
+    app.button(key=f"use-{preset.name}").click()
+    rerun(app)
+    assert app.text_input(key="field-name").value == preset.study().name
+    assert app.multiselect(key="field-networks").value == list(preset.study().networks)
+    assert f"python -m tasks launch {preset.command}" in texts(app)
+
+
+def test_the_address_may_name_a_preset_or_a_study_to_copy(store: Database, study: Study) -> None:
+    assert open_page(PAGE, preset="small_cifar10").text_input(key="field-name").value == "Small CIFAR-10"
+    record(store, study)
+    assert open_page(PAGE, copy="made-study-0001").text_input(key="field-name").value == "Small study (copy)"
+    assert "no study 'gone'" in open_page(PAGE, copy="gone").error[0].value
+
+
+@pytest.mark.parametrize(
+    ("field", "given", "said"),
+    [
+        ("learning_rates", "0.01, abc", "'abc' should be a valid number"),
+        ("learning_rates", "0", "greater than 0"),
+        ("sparsities", "1.2", "less than 1"),
+        ("recipe-epochs", "", "is empty"),
+        ("train_images", "2000", "2000 is more than digits holds"),
+        ("folder", "/no/such/folder", "/no/such/folder"),
+    ],
+)
+def test_errors_stand_at_their_field_and_nothing_can_be_launched(field: str, given: str, said: str) -> None:
+    app = type_in(open_page(PAGE), field, given)
+    (at_field,) = [item.value for item in app.markdown if ":material/error:" in item.value]
+    assert said.replace("'", "") in at_field.replace("\\", "").replace("'", "")
+    assert app.button(key="launch").disabled
+    assert "Mend 1 problem first." in texts(app).replace("\\", "")
+    assert "Trainings" not in metrics(app)
+
+
+def test_every_faulty_field_says_so_at_once() -> None:
+    app = type_in(open_page(PAGE), "folder", "/no/such/folder")
+    app = type_in(type_in(app, "learning_rates", "abc"), "recipe-batch_size", "0")
+    assert len([item for item in app.markdown if ":material/error:" in item.value]) == 3
+    assert "Mend 3 problems first." in texts(app).replace("\\", "")
+
+
+def test_a_folder_without_classes_is_refused_at_its_field(tmp_path: Path) -> None:
+    app = type_in(open_page(PAGE), "folder", str(tmp_path))
+    assert any(str(tmp_path.name) in item.value.replace("\\", "") for item in app.markdown if ":red[" in item.value)
+
+
+def test_without_redis_it_plans_but_does_not_launch() -> None:
+    app = open_page(PAGE)
+    assert app.button(key="launch").disabled
+    assert "Redis" in texts(app)
+    assert "Trainings" in metrics(app)
+
+
+def test_toml_can_be_pasted(study: Study) -> None:
+    app = open_page(PAGE)
+    app.text_area(key="toml_text").input(to_toml(study))
+    app.button(key="toml_use").click()
+    rerun(app)
+    assert app.text_input(key="field-name").value == "Small study"
+    assert app.text_input(key="field-recipe-epochs").value == "4"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("name = ", "not valid TOML"),
+        ('name = "x"\ndatasets = ["digits"]\nnetworks = ["lenet300"]\nepocs = 3', "epocs: is no key of a study"),
+        ('name = "x"\ndatasets = ["digits"]\nnetworks = ["lenet9"]', "'lenet9' is not a known network"),
+    ],
+)
+def test_faulty_toml_says_what_is_wrong_and_leaves_the_form(text: str, said: str) -> None:
+    app = open_page(PAGE)
+    app.text_area(key="toml_text").input(text)
+    app.button(key="toml_use").click()
+    rerun(app)
+    assert said in app.error[0].value.replace("\\", "")
+    assert app.text_input(key="field-name").value == PRESETS[0].study().name
+
+
+def test_a_figure_of_the_paper_fills_the_form_with_its_parts() -> None:
+    app = open_page(PAGE, paper="fig1", scale="small", data="paper")
+    assert app.text_input(key="field-name").value == "Paper, figure 1 (small)"
+    assert "2 parts" in texts(app)
+    before = int(metrics(app)["Trainings"])
+    app.button(key="parts_drop").click()
+    rerun(app)
+    assert "2 parts" not in texts(app)
+    assert int(metrics(app)["Trainings"]) > before
+
+
+def test_a_figure_that_the_paper_does_not_have_is_told() -> None:
+    app = open_page(PAGE, paper="fig99")
+    assert "fig13" in "".join(error.value for error in app.error)
+    assert app.text_input(key="field-name").value == PRESETS[0].study().name
+
+
+def test_the_form_is_filled_in_from_a_figure_in_a_scale() -> None:
+    app = open_page(PAGE)
+    app.selectbox(key="paper_figure").select("fig13")
+    rerun(app)
+    assert "LeNet" in texts(app) or "lenet300" in texts(app)
+    app.button(key="paper_use").click()
+    rerun(app)
+    assert app.text_input(key="field-name").value == "Paper, figure 13 (small, digits)"
+    assert app.text_input(key="field-recipe-epochs").value == "100"
+    assert "python -m tasks launch paper:fig13 --scale small" in texts(app)
+    type_in(app, "seeds", "0")
+    assert "python -m tasks launch study.toml" in texts(app)
+
+
+def test_the_plan_says_what_each_round_removes() -> None:
+    app = open_page(PAGE)
+    assert "90 % removes 80 %" in texts(app).replace("\\", "")
+    before = int(metrics(app)["Trainings"])
+    app = type_in(app, "round_rate", "0.15")
+    assert "50 % in 5 rounds of 12.9 %" in texts(app).replace("\\", "")
+    assert int(metrics(app)["Trainings"]) > before
+    type_in(app, "round_rate", "1")
+    assert any("less than 1" in item.value.replace("\\", "") for item in app.markdown if ":red[" in item.value)
+
+
+def test_what_is_odd_stands_beside_the_plan_all_at_once_and_can_be_launched() -> None:
+    app = type_in(open_page(PAGE), "sparsities", "0.0004, 0.5")
+    app.selectbox(key="field-recipe-augmentation").select("crop")
+    said = texts(rerun(app)).replace("\\", "")
+    assert "2 things to know before launching" in said
+    assert "Augmentation**: images of digits" in said
+    assert "Sparsities**: on digits, LeNet-300: 0.04 % removes no weight of fc3.weight (1,000)" in said
+    assert "Trainings" in metrics(app)
+    said = texts(type_in(app, "learning_rates", "0.1, 0.10000000001")).replace("\\", "")
+    assert "all shown as 0.1" in said
+    assert "2 things to know before launching" in said
+    assert "Trainings" not in metrics(app)

@@ -1,0 +1,174 @@
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from streamlit.testing.v1 import AppTest
+
+from app.paper.overview import ON_FOLDER
+from app.words import plain
+from data.database.database import Database
+from engine.paper import studies
+from engine.paper.figures import FIGURES
+from engine.study.spec import Study, parse_study
+from tests.app.dashboard import open_page, rerun, tables, texts
+from tests.app.made_study import record
+
+PAGE = "views/paper.py"
+FIGURE = "views/figure.py"
+
+
+@pytest.fixture(autouse=True)
+def identities(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give datasets the content that made studies have."""
+
+    monkeypatch.setattr("app.paper.runs.identity", lambda name, home: f"identity of {name}")
+
+
+def small(name: str, **changes: object) -> Study:
+    """Return a figure at small scale, trained for a moment."""
+    return parse_study({**studies.study(name, "small").model_dump(exclude_none=True), **changes})
+
+
+def shown(app: AppTest) -> str:
+    return texts(app).replace("\\", "")
+
+
+def test_every_figure_has_a_card_with_what_it_takes() -> None:
+    app = open_page(PAGE)
+    said = shown(app)
+    for figure in FIGURES.values():
+        assert plain(figure.about).replace("\\", "") in said
+    assert "8,625" in said
+    assert "4,715" in said
+
+
+def test_a_search_and_a_claim_narrow_the_cards() -> None:
+    app = open_page(PAGE)
+    app.text_input(key="paper_search").input("vgg-11 rewind")
+    rerun(app)
+    assert FIGURES["fig13"].about in shown(app)
+    assert FIGURES["fig9"].about not in shown(app)
+    app.text_input(key="paper_search").input("")
+    app.multiselect(key="paper_claims").select("F1")
+    rerun(app)
+    assert FIGURES["table1"].about in shown(app)
+    assert FIGURES["fig13"].about not in shown(app)
+
+
+def test_every_figure_says_that_nothing_is_trained_yet() -> None:
+    for name in FIGURES:
+        assert "Nothing of this figure is trained" in shown(open_page(FIGURE, figure=name, scale="small"))
+
+
+def test_every_figure_is_drawn_from_what_is_there(store: Database) -> None:
+    record(
+        store, small("all"), lambda index, stage: "done" if stage.seed == 0 or stage.kind == "pretrain" else "queued"
+    )
+    for name in FIGURES:
+        said = shown(open_page(FIGURE, figure=name, scale="small"))
+        assert "Nothing of this figure" not in said
+        assert "not trained yet" not in said
+        assert "undecided" in said or name in ("fig2", "main-fig4", "table1")
+
+
+def test_every_figure_is_drawn_whole_with_its_verdicts(store: Database) -> None:
+    record(store, small("all"))
+    for name, figure in FIGURES.items():
+        said = shown(open_page(FIGURE, figure=name, scale="small"))
+        assert all(f"**{claim}**" in said or f"- {claim}: " in said for claim in figure.claims)
+        assert "scaled" in said
+        assert "weight decay 0.01" in said
+
+
+def test_runs_count_whichever_study_trained_them(store: Database) -> None:
+    record(store, small("all"))
+    app = open_page(FIGURE, figure="fig7", scale="small")
+    assert "354 of 354 trainings done" in "".join(str(item.proto.text) for item in app.get("progress"))
+
+
+def test_the_papers_numbers_stand_beside_ours_with_the_difference(store: Database) -> None:
+    study = parse_study({**studies.study("table1").model_dump(exclude_none=True), "recipe": {"epochs": 4}})
+    record(store, study)
+    app = open_page(FIGURE, figure="table1", like="made-study-0001")
+    laid_out, frame = tables(app)
+    # As in the paper: a row per network and dataset, a column per ancestor.
+    places = list(zip(laid_out["network"], laid_out["dataset"], strict=True))
+    assert places == [
+        ("ResNet-20", "CIFAR-100"),
+        ("MobileNet-V2", "CIFAR-100"),
+        ("VGG-11", "CIFAR-100"),
+        ("MobileNet-V2", "CIFAR-10"),
+        ("VGG-11", "CIFAR-10"),
+    ]
+    for ancestor in ("initial weights θ₀", "trained dense weights θ_T"):
+        assert laid_out[f"with {ancestor} (%)"].str.fullmatch(r"[\d.]+ ± [\d.]+ \(n = 5\)").all()
+    assert list(frame["paper (%)"]).count("63.97") == 1
+    assert set(frame["n"]) == {"5"}
+    assert frame["difference (points), 95 % interval"].str.contains(" to ").all()
+    assert "scaled" in shown(app)
+
+
+def test_settings_of_a_launched_study_can_be_chosen_and_stand_in_the_address(store: Database) -> None:
+    record(store, parse_study({**studies.study("main-fig4").model_dump(exclude_none=True), "recipe": {"epochs": 3}}))
+    app = open_page(FIGURE, figure="main-fig4")
+    chooser = app.selectbox[0]
+    (option,) = (option for option in chooser.options if "made-study-0001" in option)
+    chooser.select(option)
+    rerun(app)
+    assert app.query_params["like"] == "made-study-0001"
+    assert app.query_params["figure"] == "main-fig4"
+
+
+def test_a_figure_can_be_trained_on_a_folder_of_images(
+    store: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from data.datasets.registry import identity
+
+    monkeypatch.setattr("app.paper.runs.identity", identity)
+    app = open_page(FIGURE, figure="main-fig4")
+    app.selectbox[0].select(ON_FOLDER)
+    rerun(app)
+    assert "Name a folder of images" in app.info[0].value
+    assert not [button for button in app.button if button.key == "launch_figure"]
+    field = next(field for field in app.text_input if field.label == "Folder of images")
+    field.input(str(tmp_path / "none"))
+    rerun(app)
+    # What will not do is told where it was typed, and stays there.
+    assert f"no folder at {tmp_path / 'none'}" in shown(app)
+    assert app.query_params == {"figure": "main-fig4"}
+    assert not [button for button in app.button if button.key == "launch_figure"]
+    for split in ("train", "test"):
+        for name in ("cat", "dog"):
+            (tmp_path / "pets" / split / name).mkdir(parents=True)
+            for number in range(4):
+                Image.new("RGB", (32, 32), (number, 40, 80)).save(tmp_path / "pets" / split / name / f"{number}.png")
+    next(field for field in app.text_input if field.label == "Folder of images").input(str(tmp_path / "pets"))
+    rerun(app)
+    assert app.query_params["data"] == f"folder:{tmp_path / 'pets'}"
+    assert app.query_params["scale"] == "small"
+    assert not any("Name a folder" in item.value for item in app.info)
+    # More images than it holds are told, and there is a way to mend it.
+    assert "allowed: 1 to 8" in app.error[0].value.replace("\\", "")
+    assert app.button(key="adjust_figure")
+    assert f"folder:{tmp_path / 'pets'} in place of the paper's datasets" in shown(app)
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ({"figure": "fig99"}, "fig99"),
+        ({"scale": "huge"}, "huge"),
+        ({"figure": "fig4", "like": "gone"}, "Nothing of this figure"),
+    ],
+)
+def test_an_address_that_names_what_is_not_there_is_told(query: dict[str, str], said: str) -> None:
+    app = open_page(FIGURE if "figure" in query else PAGE, **query)
+    assert said in shown(app) + "".join(item.value for item in [*app.error, *app.warning])
+
+
+def test_an_unknown_dataset_in_the_address_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    from data.datasets.registry import identity
+
+    monkeypatch.setattr("app.paper.runs.identity", identity)
+    app = open_page(FIGURE, figure="fig4", data="folder:/nowhere")
+    assert "/nowhere" in app.error[0].value

@@ -1,0 +1,93 @@
+from datetime import UTC, datetime
+
+import duckdb
+from streamlit.testing.v1 import AppTest
+
+from app.state import queries
+from data.database.database import Database
+from data.settings import settings
+from engine.study.spec import Study
+from tests.app.dashboard import open_page, rerun, texts
+from tests.app.made_study import BEGAN, record
+
+PAGE = "views/studies.py"
+
+
+def markers(app: AppTest) -> list[str]:
+    return [link.label for link in app.get("page_link")]
+
+
+def test_nothing_recorded_yet_says_what_to_do_and_creates_nothing() -> None:
+    app = open_page(PAGE)
+    assert "No study yet" in texts(app)
+    assert "make up" in texts(app)
+    assert {button.key for button in app.button} >= {"to_demo", "to_new", "new_study"}
+    assert not settings().database.exists()
+
+
+def test_the_first_study_shows_up_by_itself(store: Database, study: Study) -> None:
+    app = open_page(PAGE)
+    assert not markers(app)
+    record(store, study)
+    queries.marker.clear()
+    assert markers(rerun(app)) == ["**Small study**"]
+
+
+def test_an_empty_store_says_what_to_do(store: Database) -> None:
+    del store
+    assert "No study yet" in texts(open_page(PAGE))
+
+
+def test_every_study_shows_state_progress_what_it_compares_and_when(store: Database, study: Study) -> None:
+    record(store, study, study_id="one")
+    other = study.model_copy(update={"name": "Other [odd] name", "learning_rates": (0.3,), "seeds": (7,)})
+    states = ["done", "failed"]
+    record(store, other, lambda i, s: states[i] if i < 2 else "waiting", "two", began=datetime.now(UTC))
+    app = open_page(PAGE)
+    assert [label.replace("\\", "") for label in markers(app)] == ["**Other [odd] name**", "**Small study**"]
+    said = texts(app)
+    assert ":green-badge[done]" in said
+    assert "78 of 78 stages done · launched" in said
+    assert "1 of 13 stages done · 1 failed · launched just now" in said
+    compared = "Digits · LeNet-300 · learning rates 0.01, 0.1 · iterative magnitude and one-shot magnitude"
+    assert compared in said.replace("\\", "")
+
+
+def test_search_looks_at_names_and_at_what_is_compared(store: Database, study: Study) -> None:
+    record(store, study, study_id="one")
+    record(store, study.model_copy(update={"name": "Other", "learning_rates": (0.3,)}), study_id="two")
+    app = open_page(PAGE)
+    app.text_input(key="search").input("small iterative")
+    assert markers(rerun(app)) == ["**Small study**"]
+    app.text_input(key="search").input("0.3")
+    assert markers(rerun(app)) == ["**Other**"]
+    app.text_input(key="search").input("transformer")
+    assert "No study matches “transformer”" in texts(rerun(app))
+
+
+def test_long_lists_come_in_pieces(store: Database, study: Study) -> None:
+    small = study.model_copy(update={"pruners": (), "starts": (), "sparsities": (), "seeds": (0,)})
+    for number in range(22):
+        record(store, small.model_copy(update={"name": f"Study {number}"}), study_id=f"study-{number:02}", began=BEGAN)
+    app = open_page(PAGE)
+    assert len(markers(app)) == 20
+    assert app.button(key="more").label == "Show 2 more"
+    app.button(key="more").click()
+    assert len(markers(rerun(app))) == 22
+
+
+def test_a_database_that_is_none_is_explained(store: Database) -> None:
+    store.path.write_bytes(b"not a database" * 1000)
+    app = open_page(PAGE)
+    assert "cannot open the database" in app.error[0].value
+
+
+def test_a_database_of_a_newer_version_is_explained(store: Database, study: Study) -> None:
+    record(store, study)
+    with duckdb.connect(str(store.path)) as connection:
+        connection.execute("UPDATE meta SET value = '999' WHERE key = 'version'")
+    queries._store.cache_clear()
+    for page in (PAGE, "views/study.py", "views/compare.py"):
+        (error,) = open_page(page, study="made-study-0001").error
+        assert "has version 999, this Ticketscope knows versions up to" in error.value
+        assert "update Ticketscope" in error.value
