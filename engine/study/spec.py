@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from engine import registry
+from engine.errors import UserError
 from engine.registry import NETWORKS, PRUNERS
 from engine.study import rounds, toml_limits
 from engine.study.fields import (
@@ -215,7 +216,7 @@ def with_more_seeds(study: Study, more: int) -> Study:
 QUOTED, FAULTS_TOLD = 200, 50
 
 
-class StudyError(ValueError):
+class StudyError(UserError):
     """A study that cannot be run as written; `fields` maps each faulty field to what is wrong with it."""
 
     def __init__(self, fields: dict[str, str]) -> None:
