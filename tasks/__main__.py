@@ -118,7 +118,7 @@ def plan(
     """Show what a study would train, what of it is done already, and how long the rest will take."""
     from tasks.cli.tables import plan_table, plan_values, say_rounds, say_warnings
     from tasks.studies.catalog import one_by_one
-    from tasks.studies.launch import preview
+    from tasks.studies.planning import preview
 
     read = _read(study, scale, data)
     planned = preview(read)

@@ -78,7 +78,7 @@ def _copying(place: DeltaGenerator) -> Progress:
 
     def say(what: str, done: int, total: int) -> None:
         del done
-        size = f" ({total / 1e6:,.1f} MB)" if total else ""
+        size = f" ({words.size(total)})" if total else ""
         place.caption(f"{words.plain(what)}{size}; once for each dataset")
 
     return say

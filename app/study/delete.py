@@ -31,7 +31,7 @@ def confirm(study_id: str, name: str) -> None:
     """Say what deleting a study takes away, and do it when told to."""
     try:
         with st.spinner("Looking at what it holds…"):
-            lines = delete.told(delete.outline(settings(), study_id))
+            lines = delete.sentences(delete.preview(settings(), study_id))
     except UserError as error:
         st.error(words.plain(str(error)))
         return
