@@ -73,7 +73,7 @@ def worker(
     lease: Lease = 20.0,
 ) -> None:
     """Train stages from the queue, until a signal says to stop: the first after the epoch, the second at once."""
-    from tasks.broker.connection import serving
+    from tasks.broker.server import serving
     from tasks.services.supervisor import Supervisor
     from tasks.services.up import DRAIN_SECONDS, end_dead_workers, worker_parts
     from tasks.worker.devices import devices
@@ -96,7 +96,7 @@ def recorder(
     import signal
     import threading
 
-    from tasks.broker.connection import serving
+    from tasks.broker.server import serving
     from tasks.queue.leases import Timing
     from tasks.services.recorder import record
 
@@ -142,7 +142,7 @@ def launch(
     data: Data = None,
 ) -> None:
     """Queue a study for the workers."""
-    from tasks.broker.connection import serving
+    from tasks.broker.server import serving
     from tasks.cli import watch
     from tasks.cli.tables import say_warnings
     from tasks.studies.launch import launch as queue_study
@@ -234,7 +234,7 @@ def verdicts(
 
 def _add_seeds(study: "Study", more: int) -> None:
     from engine.study.spec import with_more_seeds
-    from tasks.broker.connection import serving
+    from tasks.broker.server import serving
     from tasks.cli import watch
     from tasks.studies.launch import launch as queue_study
 
@@ -248,7 +248,7 @@ def _add_seeds(study: "Study", more: int) -> None:
 @app.command()
 def cancel(study_id: StudyId) -> None:
     """Cancel a study's stages, but for those that another study needs."""
-    from tasks.broker.connection import serving
+    from tasks.broker.server import serving
     from tasks.studies.launch import cancel as cancel_study
     from tasks.studies.launch import find
 
@@ -260,7 +260,7 @@ def cancel(study_id: StudyId) -> None:
 @app.command()
 def retry(study_id: StudyId) -> None:
     """Queue a study's failed and cancelled stages again."""
-    from tasks.broker.connection import serving
+    from tasks.broker.server import serving
     from tasks.cli import watch
     from tasks.studies.launch import find
     from tasks.studies.launch import retry as retry_study

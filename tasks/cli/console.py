@@ -22,7 +22,7 @@ StudyId = Annotated[str, typer.Argument(metavar="STUDY_ID", help="A study's id, 
 def recorded() -> "Iterator[Database]":
     """Yield the store, with what waits in a Redis of this machine recorded first."""
     from data.database.database import Database
-    from tasks.broker.connection import serving
+    from tasks.broker.server import serving
     from tasks.services.recorder import drain_idle
 
     config = settings()
