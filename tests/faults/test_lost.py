@@ -56,7 +56,7 @@ def check(machine: Machine, study_id: str, alone: Path, folder: Path) -> None:
         body = leases.launched(machine.redis, study_id)
         assert body is not None
         plan = plan_study(STUDY, machine.config.home)
-        launch.tell_results(redis, Artifacts(str(alone)), plan.stages)
+        launch.publish_results(redis, Artifacts(str(alone)), plan.stages)
         leases.register(redis, "alone", {**body, "study_id": "alone"}, list(plan.stages.values()), set(plan.stages))
         recorder.drain_idle(config)
         redis.close()
@@ -134,7 +134,7 @@ def test_a_database_put_back_to_an_earlier_hour_while_workers_train_becomes_whol
     later = machine.launch(tiny_study(seeds=[3]))
     wait_for(lambda: later in set(studies.studies(machine.store)["study_id"]))
     said = command("restore", str(tmp_path / "copy.duckdb"), "--yes")
-    assert f"{later} Tiny is told to the database again" in said
+    assert f"{later} Tiny is reported to the database again" in said
     [kept] = machine.store.path.parent.glob("*.before-*[0-9]Z")
     assert later in set(studies.studies(Database(kept))["study_id"])
     machine.wait_until(study_id)
