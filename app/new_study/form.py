@@ -7,8 +7,8 @@ import streamlit as st
 from app import words
 from app.new_study.draft import FOLDER, PARTS, Draft, check, description, draft_of, fields, untrained
 from data.datasets.registry import DATASETS
-from engine.registry import NETWORKS, PRUNERS
-from engine.study.spec import STARTS, Study
+from engine.registry import NETWORKS, PRUNERS, STARTS
+from engine.study.spec import Study
 
 LABELS: dict[str, str] = {
     "name": "Name",
