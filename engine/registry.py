@@ -157,7 +157,7 @@ STARTS: dict[str, Start] = {
         "θ₀⊙m",
         "The initial weights themselves, under the mask; whether they deserve the name is what a study asks (see "
         "winning property).",
-        "section 3; Frankle & Carbin 2019",
+        "section 3 of the paper; Frankle & Carbin 2019",
         version=1,
     ),
     "reinit": Start(
@@ -166,7 +166,7 @@ STARTS: dict[str, Start] = {
         "θ₀′⊙m",
         "A fresh draw of the initialiser, independent of the initial weights, under the same mask as the winning "
         "ticket.",
-        "appendix A",
+        "appendix A of the paper",
         version=1,
     ),
     "rewind": Start(
@@ -174,7 +174,7 @@ STARTS: dict[str, Start] = {
         "engine.stages.starts:rewind",
         "θₖ⊙m",
         "The weights of epoch k of the dense training, under the mask.",
-        "appendix G; Frankle et al. 2019",
+        "appendix G of the paper; Frankle et al. 2019",
         version=1,
     ),
     "finetune": Start(
@@ -182,7 +182,7 @@ STARTS: dict[str, Start] = {
         "engine.stages.starts:finetune",
         "θ_T⊙m",
         "The pretrained weights, under the mask.",
-        'section 3, where it is called "pruning & fine-tuning"; appendix C',
+        'section 3 of the paper, which calls it "pruning & fine-tuning"',
         version=1,
     ),
 }
