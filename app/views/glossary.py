@@ -31,13 +31,12 @@ def terms() -> list[Term]:
     ]
     pruners = [Term(pruner.title, "pruner", _sentences("A pruner", pruner.about)) for pruner in PRUNERS.values()]
     networks = [Term(network.title, "network", _sentences("A network", network.about)) for network in NETWORKS.values()]
-    return sorted(
-        (*(Term(**entry) for entry in file), *starts, *pruners, *networks), key=lambda term: term.name.lower()
-    )
+    others = [Term(**entry) for entry in file]
+    return sorted([*others, *starts, *pruners, *networks], key=lambda term: term.name.lower())
 
 
 def _sentences(kind: str, about: str, origin: str = "") -> str:
-    source = f"In the paper: {origin}." if origin else ""
+    source = f"Source: {origin}." if origin else ""
     return " ".join(sentence for sentence in (f"{kind}.", about, source) if sentence)
 
 
