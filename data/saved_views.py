@@ -7,12 +7,13 @@ import pandas as pd
 
 from data.database.database import Database
 from data.database.frames import frame
+from engine.errors import UserError
 
 # Characters that a name may have.
 LONGEST = 80
 
 
-class ViewError(ValueError):
+class ViewError(UserError):
     """A view that cannot be kept as named, or is not there."""
 
 

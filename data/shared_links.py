@@ -12,13 +12,14 @@ import pandas as pd
 from data.database.database import Database
 from data.database.frames import frame
 from data.queries.studies import UnknownStudy
+from engine.errors import UserError
 
 LONGEST_NOTE = 200
 # A page that is open asks every other second; its last use need not be known to the second.
 TOUCH_EVERY = timedelta(minutes=1)
 
 
-class ShareError(ValueError):
+class ShareError(UserError):
     """A link that cannot be made as asked, or is not there."""
 
 

@@ -11,6 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from pkgutil import resolve_name
 
+from engine.errors import UserError
+
 log = logging.getLogger(__name__)
 
 # What these give is covered by ENGINE_VERSION in `engine.study.plan`, so code that uses them need not hash them.
@@ -27,7 +29,7 @@ COVERED = frozenset(
 )  # fmt: skip
 
 
-class CodeError(ValueError):
+class CodeError(UserError):
     """The code of an implementation cannot be read, so that no fingerprint can name it."""
 
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from data.settings import SettingsError, settings
+from data.settings import settings
+from engine.errors import UserError
 from tasks.broker.connection import BrokerError, errors_explained
 from tasks.cli import maintenance, sharing
 from tasks.cli.console import StudyId, err, out, recorded
-from tasks.worker.devices import DeviceError
 
 if TYPE_CHECKING:
     from engine.study.spec import Study
@@ -118,7 +118,7 @@ def plan(
     """Show what a study would train, what of it is done already, and how long the rest will take."""
     from tasks.cli.tables import plan_table, plan_values, say_rounds, say_warnings
     from tasks.studies.catalog import one_by_one
-    from tasks.studies.launch import preview
+    from tasks.studies.planning import preview
 
     read = _read(study, scale, data)
     planned = preview(read)
@@ -290,29 +290,19 @@ def _say_scaling(name: str, scale: str | None, data: str | None) -> None:
 
 
 def main() -> None:
-    """Run a command; a user's mistake is told in a line or two on stderr, with exit code 2."""
+    """Run a command; an error that a user can put right is printed on stderr without a traceback, with exit code 2."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     try:
         # Also for a Redis that goes while a command watches.
         with errors_explained():
             app(prog_name="python -m tasks")
-    except (SettingsError, BrokerError, DeviceError) as error:
-        _refuse(error)
-    except Exception as error:  # Told or raised again below; naming the classes here would import all floors.
-        from tasks.refusals import REFUSALS
+    except UserError as error:
+        if warnings := getattr(error, "warnings", ()):
+            from tasks.cli.tables import say_warnings
 
-        if not isinstance(error, REFUSALS):
-            raise
-        _refuse(error)
-
-
-def _refuse(error: Exception) -> None:
-    if warnings := getattr(error, "warnings", ()):
-        from tasks.cli.tables import say_warnings
-
-        say_warnings(err, warnings)
-    err.print(f"[red]error:[/red] {escape(str(error))}", soft_wrap=True, highlight=False)
-    sys.exit(2)
+            say_warnings(err, warnings)
+        err.print(f"[red]error:[/red] {escape(str(error))}", soft_wrap=True, highlight=False)
+        sys.exit(2)
 
 
 if __name__ == "__main__":

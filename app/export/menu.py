@@ -14,13 +14,14 @@ from data import parquet as tables
 from data import shared_links
 from data.parquet import SCHEMAS
 from data.queries.studies import StudyRecord
+from engine.errors import UserError
 from engine.study.spec import to_toml
 
 # Where a session keeps the zip that it made last.
 KEPT = "study_zip_kept"
 
 
-class LinkEnded(PermissionError):
+class LinkEnded(UserError):
     """What was asked for belongs to a link that ended since."""
 
 

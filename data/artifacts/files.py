@@ -12,6 +12,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from data.artifacts import remote
 from data.atomic import write_whole
+from engine.errors import UserError
 
 # What S3 takes in one request.
 DELETED_AT_ONCE = 1000
@@ -27,7 +28,7 @@ PASSING = {
 }
 
 
-class ArtifactError(RuntimeError):
+class ArtifactError(UserError):
     """Weights or a result that should be kept here are missing, damaged or cannot be written."""
 
 

@@ -9,6 +9,7 @@ import duckdb
 from data.database import recording, schema
 from data.database.events import Event, EventError, parse
 from data.database.lock import exclusive, shared
+from engine.errors import UserError
 
 # Neither the network, for a function that DuckDB would have to fetch, nor any other file than its own, whatever a query
 # names: nor Python's variables, which it would otherwise take for tables.
@@ -34,7 +35,7 @@ UNFIT = (
 )
 
 
-class DatabaseError(RuntimeError):
+class DatabaseError(UserError):
     """The database cannot be opened or brought up to date."""
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import tomli_w
 from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
+from engine.errors import UserError
 from engine.registry import NETWORKS, PRUNERS, STARTS
 from engine.study import rounds, toml_limits
 from engine.study.fields import (
@@ -205,7 +206,7 @@ def with_more_seeds(study: Study, more: int) -> Study:
 QUOTED, FAULTS_TOLD = 200, 50
 
 
-class StudyError(ValueError):
+class StudyError(UserError):
     """A study that cannot be run as written; `fields` maps each faulty field to what is wrong with it."""
 
     def __init__(self, fields: dict[str, str]) -> None:

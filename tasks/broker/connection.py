@@ -23,6 +23,7 @@ from redis import Redis
 from redis.exceptions import AuthenticationError, BusyLoadingError, ConnectionError, TimeoutError
 
 from data.settings import Settings, settings
+from engine.errors import UserError
 from tasks.broker.exposed import warn_if_open
 from tasks.broker.network import OVER_NETWORK, Patience
 from tasks.process import spawn
@@ -50,7 +51,7 @@ save ""
 _children: "list[subprocess.Popen[bytes]]" = []
 
 
-class BrokerError(RuntimeError):
+class BrokerError(UserError):
     """Redis does not answer or cannot be started."""
 
 

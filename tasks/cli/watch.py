@@ -12,6 +12,7 @@ from data.queries import launches, studies
 from data.settings import Settings
 from tasks.cli.tables import watch
 from tasks.queue import leases, telemetry
+from tasks.units import size
 
 # A recorder that runs is never so far behind.
 RECORDER_SECONDS = 10.0
@@ -34,8 +35,8 @@ def say_copying(console: Console) -> Progress:
 
     def say(what: str, done: int, total: int) -> None:
         del done
-        size = f" ({total / 1e6:,.1f} MB)" if total else ""
-        console.print(f"{escape(what)}{size} ...", soft_wrap=True, highlight=False)
+        much = f" ({size(total)})" if total else ""
+        console.print(f"{escape(what)}{much} ...", soft_wrap=True, highlight=False)
 
     return say
 

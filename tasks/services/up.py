@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 from rich.console import Console
 
 from data.settings import Settings
+from engine.errors import UserError
 from tasks.broker import connection
 from tasks.process import ROOT, python, spawn
 from tasks.queue import leases, telemetry
@@ -34,7 +35,7 @@ DRAIN_SECONDS = 110.0
 log = logging.getLogger(__name__)
 
 
-class UpError(RuntimeError):
+class UpError(UserError):
     """Everything cannot be started as asked; nothing was."""
 
 

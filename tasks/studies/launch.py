@@ -20,11 +20,9 @@ from engine.study.spec import Study, to_toml
 from tasks.broker.connection import connect, errors_explained
 from tasks.queue import celery_app, leases, telemetry
 from tasks.studies.lock import turn
-from tasks.studies.planning import Preview, plan_study, preview
+from tasks.studies.planning import plan_study
 
 log = logging.getLogger(__name__)
-
-__all__ = ["Preview", "cancel", "find", "launch", "plan_study", "preview", "retry"]
 
 
 def launch(study: Study, progress: Progress = silent) -> str:

@@ -1,20 +1,24 @@
 """What a study would take, before anything is queued."""
 
 from collections import Counter
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from data.artifacts.store import Artifacts
+from data.database.database import Database
 from data.datasets.registry import DatasetError, absolute, identity, shape
+from data.queries import studies
 from data.settings import Settings, settings
+from engine.dataset import Shape
 from engine.study.checks import Finding, Findings, check
+from engine.study.cost import Speed, estimate_seconds
 from engine.study.layers import Anatomy
 from engine.study.plan import Plan, plan
 from engine.study.spec import Study, StudyError
 from tasks.broker.connection import BrokerError, connect
 from tasks.queue import telemetry
 from tasks.studies.anatomy import CannotBeBuilt, anatomy
-from tasks.studies.estimate import estimated_seconds
 from tasks.worker.devices import devices, precision
 
 
@@ -27,7 +31,7 @@ class DesignRefused(StudyError):
 
 
 @dataclass(frozen=True)
-class Preview:
+class PlanPreview:
     """What a study would take.
 
     stages: all of them; trainings: the same number, since every stage trains a network. reused: those that are done
@@ -119,7 +123,7 @@ def _settled(study: Study) -> Study:
     return study.model_copy(update={"recipe": study.recipe.model_copy(update={"precision": chosen})})
 
 
-def preview(study: Study) -> Preview:
+def preview(study: Study) -> PlanPreview:
     """Return what a study would take here and now; needs no Redis.
 
     Raises ArtifactError, and what `plan_study` raises.
@@ -128,7 +132,7 @@ def preview(study: Study) -> Preview:
     planned, warnings = _checked_plan(study, config.home)
     reused = Artifacts(config.artifacts).finished() & planned.stages.keys()
     busy = worker_devices(config)
-    return Preview(
+    return PlanPreview(
         plan=planned,
         stages=len(planned.stages),
         trainings=len(planned.stages),
@@ -147,3 +151,40 @@ def worker_devices(config: Settings) -> list[str]:
     except BrokerError:
         live = []
     return live or devices(config.device, config.workers)
+
+
+def estimated_seconds(config: Settings, plan: Plan, reused: Container[str], devices: Sequence[str]) -> float:
+    """Return the seconds until a plan is done on workers of the given devices; reused: stages that are done already.
+
+    Raises DatasetError where a dataset is not there.
+    """
+    names = {stage.images.name: stage.images.identity for stage in plan.stages.values()}
+    shapes = {name: shape(name, config.home) for name in names}
+    kind = "cuda" if any(device.startswith("cuda") for device in devices) else "cpu"
+    speeds = _speeds(config, {identity: shapes[name] for name, identity in names.items()}, kind)
+    return estimate_seconds(plan, reused, shapes, speeds, len(devices), kind, _flops)
+
+
+def _flops(network: str, channels: int, image_size: int, classes: int) -> float:
+    # PyTorch takes seconds to import, which nobody need wait for where speeds were measured.
+    from engine.models.flops import flops_per_image
+
+    return flops_per_image(network, channels, image_size, classes)
+
+
+def _speeds(config: Settings, shapes: dict[str, Shape], kind: str) -> dict[Speed, float]:
+    """Return measured seconds per epoch on devices of a kind, over the datasets in shapes (by identity)."""
+    if not config.database.exists():
+        return {}
+    sums: dict[Speed, tuple[float, int]] = {}
+    for row in studies.speeds(Database(config.database)).to_dict("records"):
+        known = shapes.get(row["identity"])
+        # Results name their device in words; of a CPU these are "cpu".
+        if known is None or (row["device"] == "cpu") != (kind == "cpu"):
+            continue
+        limit = row["train_images"]
+        train = known.train if limit != limit or limit is None else int(limit)
+        key = Speed(row["network"], known.image_size, train, int(row["batch_size"]), row["precision"])
+        seconds, epochs = sums.get(key, (0.0, 0))
+        sums[key] = (seconds + row["seconds_per_epoch"] * row["epochs"], epochs + int(row["epochs"]))
+    return {key: seconds / epochs for key, (seconds, epochs) in sums.items()}

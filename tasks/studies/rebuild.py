@@ -12,6 +12,7 @@ from data.database.database import Database
 from data.queries import launches, studies
 from data.queries.launches import Launch, Standing
 from data.settings import Settings
+from engine.errors import UserError
 from engine.study.plan import Stage
 from tasks.broker.connection import client, errors_explained
 from tasks.queue import celery_app, leases, telemetry
@@ -26,7 +27,7 @@ ATTEMPTS_BEYOND = 10
 RECORDER_SECONDS = 30.0
 
 
-class RebuildError(RuntimeError):
+class RebuildError(UserError):
     """What is kept cannot be put in order from here."""
 
 

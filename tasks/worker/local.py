@@ -19,6 +19,7 @@ from data.datasets.loading import load_images
 from data.settings import Settings
 from engine.capacity import STREAMS
 from engine.dataset import Dataset
+from engine.errors import UserError
 from engine.stages.complete import complete
 from engine.stages.runner import Interrupted, Job, run_stages
 from engine.study.plan import Images, Plan, Stage
@@ -34,7 +35,7 @@ Report = Callable[[str, int], None]
 Ends = dict[str, str | None]
 
 
-class StageFailed(RuntimeError):
+class StageFailed(UserError):
     """Stages could not be trained; the text says which and why."""
 
 
