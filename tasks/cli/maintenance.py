@@ -64,7 +64,7 @@ def restore(
     """Put a backup in the place of the database, and go on with all studies from there; the present one is kept."""
     from data.database import backup as backups
     from data.database.database import Database
-    from tasks.broker.connection import serving
+    from tasks.broker.server import serving
     from tasks.studies.rebuild import rebuild as mend
 
     config = settings()
@@ -84,7 +84,7 @@ def restore(
 @commands.command()
 def rebuild() -> None:
     """Make the queue, the database and the artifacts agree again, after one of them was lost."""
-    from tasks.broker.connection import serving
+    from tasks.broker.server import serving
     from tasks.studies.rebuild import rebuild as mend
 
     config = settings()
@@ -99,7 +99,7 @@ def remeasure(
     ] = False,
 ) -> None:
     """Complete results that an older Ticketscope recorded, from their weights: masks, and what a mask alone gives."""
-    from tasks.broker.connection import serving
+    from tasks.broker.server import serving
     from tasks.studies import remeasure as remeasuring
     from tasks.studies.rebuild import require_database
 
@@ -118,7 +118,7 @@ def remeasure(
 @commands.command()
 def delete(study_id: StudyId, yes: Yes = False) -> None:
     """Delete a study, running or not, with all that no other study has."""
-    from tasks.broker.connection import serving
+    from tasks.broker.server import serving
     from tasks.services.recorder import drain_idle
     from tasks.studies import delete as deleting
     from tasks.studies.rebuild import require_database
@@ -147,7 +147,7 @@ def reclaim(
     ] = 1.0,
 ) -> None:
     """Report weights, results and checkpoints that no study has any more, and remove them when told to."""
-    from tasks.broker.connection import serving
+    from tasks.broker.server import serving
     from tasks.services.recorder import drain_idle
     from tasks.studies import reclaim as reclaiming
     from tasks.studies.rebuild import require_database

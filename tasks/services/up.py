@@ -18,7 +18,7 @@ from rich.console import Console
 
 from data.settings import Settings
 from engine.errors import UserError
-from tasks.broker import connection
+from tasks.broker import connection, server
 from tasks.process import ROOT, python, spawn
 from tasks.queue import leases, telemetry
 from tasks.services.supervisor import Part, Supervisor
@@ -47,7 +47,7 @@ def up(config: Settings, host: str, port: int, devices: Sequence[str], console: 
         # Before the port, which a second start on the same home would find taken too.
         with FileLock(config.home / "up.lock", timeout=0):
             _check_port(host, port)
-            with connection.serving(config, tied=True) as redis:
+            with server.serving(config, tied=True) as redis:
                 end_dead_workers(redis)
                 _Household(config, host, port, devices, console).run()
     except Timeout:
@@ -161,7 +161,7 @@ class _Household:
             return
         self._looked_at = now
         try:
-            connection.ensure(self._config, tied=True)
+            server.ensure(self._config, tied=True)
         except connection.BrokerError as error:
             log.error("%s", error)
         for name, (process, failure) in list(self._once.items()):

@@ -27,7 +27,8 @@ from tasks.queue import celery_app, leases, telemetry
 from tasks.queue.leases import Cancelled, LeaseLost, Message, Sharing, Timing
 from tasks.worker.capacity import Rooms
 from tasks.worker.engine_check import OtherEngine, check_engine
-from tasks.worker.observer import Heartbeat, LeasedObserver
+from tasks.worker.heartbeat import Heartbeat
+from tasks.worker.observer import LeasedObserver
 from tasks.worker.retrying_artifacts import PatientArtifacts
 
 ERROR_CHARACTERS = 10_000

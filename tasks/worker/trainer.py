@@ -22,15 +22,14 @@ from data.datasets import registry as datasets
 from data.settings import Settings, settings
 from engine import registry
 from engine.training.device import get_ready
-from tasks.broker.connection import client
-from tasks.broker.exposed import warn_if_open
+from tasks.broker.connection import client, warn_if_open
 from tasks.queue import celery_app, leases
 from tasks.queue.leases import Message, Timing
 from tasks.queue.telemetry import Worker
 from tasks.worker import devices, host
 from tasks.worker.capacity import Rooms
 from tasks.worker.group import Bench, Bundle
-from tasks.worker.observer import Heartbeat
+from tasks.worker.heartbeat import Heartbeat
 
 # How long a worker in the midst of a stage waits for a Redis that has gone before it gives the stage up.
 PATIENCE = 60.0

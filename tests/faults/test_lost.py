@@ -16,7 +16,7 @@ from data.database.database import Database
 from data.queries import studies
 from data.settings import Settings, settings
 from tasks.broker import connection
-from tasks.broker.connection import serving
+from tasks.broker.server import serving
 from tasks.process import ROOT, python
 from tasks.queue import celery_app, leases
 from tasks.services import recorder
@@ -87,7 +87,7 @@ def test_a_redis_lost_with_its_files_is_rebuilt_and_nothing_is_trained_twice(
         broker_dies(pid)
         shutil.rmtree(home / "redis")
     # Its password went too; this process knows the old one.
-    for cache in (connection._password, connection._connected, celery_app.make_app):
+    for cache in (connection.password, connection._connected, celery_app.make_app):
         cache.cache_clear()
     with serving(settings()), started(Machine(settings())) as machine:
         assert leases.studies(machine.redis) == []
