@@ -7,13 +7,11 @@ from typing import Any
 
 import pandas as pd
 
-from app.charts.palette import STARTS
 from data.datasets.registry import DATASETS, FOLDER
 from engine import registry
 from engine.formatting import listing as listing
 from engine.formatting import number as number
 from engine.formatting import percent as percent
-from engine.registry import PRUNERS
 from tasks.units import duration as duration
 from tasks.units import plural as plural
 from tasks.units import size as size
@@ -41,12 +39,12 @@ PAIRS: dict[str, str] = {
 
 def start(name: str) -> str:
     """Return the field's name of a start."""
-    return STARTS[name].name if name in STARTS else name
+    return registry.start_title(name)
 
 
 def pruner(name: str) -> str:
     """Return the title of a pruner."""
-    return PRUNERS[name].title if name in PRUNERS else name
+    return registry.pruner_title(name)
 
 
 def network(name: str) -> str:

@@ -28,7 +28,6 @@ Layers = alt.LayerChart | alt.FacetChart
 # The names of the rows of a panel.
 _LINES, _DENSE = "lines", "dense"
 _KEYS = ["learning_rate", "pruner", "start", "sparsity"]
-_LOOKS = {look.name: look for look in STARTS.values()}
 
 
 @dataclass(frozen=True)
@@ -123,7 +122,8 @@ def _panel(
         scale=alt.Scale(domain=list(y), nice=False, zero=False, clamp=True),
         axis=alt.Axis(tickCount=5, titlePadding=8),
     )
-    base = alt.Chart(alt.NamedData(name=_LINES)).encode(x=x, color=colour(_LOOKS))
+    looks = {look.name: look for look in STARTS.values()}
+    base = alt.Chart(alt.NamedData(name=_LINES)).encode(x=x, color=colour(looks))
     tooltip = [
         alt.Tooltip("name:N", title="start"),
         alt.Tooltip("symbol:N", title="symbol"),
@@ -134,8 +134,8 @@ def _panel(
     layers = [
         *(_baseline(spread) if has_dense else ()),
         base.mark_area(opacity=0.16, line=False).encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q")),
-        base.mark_line(strokeWidth=2).encode(y=axis, strokeDash=dash(_LOOKS)),
-        base.mark_point(size=64, filled=True, opacity=1).encode(y=axis, shape=shape(_LOOKS), tooltip=tooltip),
+        base.mark_line(strokeWidth=2).encode(y=axis, strokeDash=dash(looks)),
+        base.mark_point(size=64, filled=True, opacity=1).encode(y=axis, shape=shape(looks), tooltip=tooltip),
     ]
     return alt.layer(*layers, height=HEIGHT)
 

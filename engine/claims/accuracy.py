@@ -6,7 +6,6 @@ from functools import partial
 
 from engine.claims.across import SHARED_RUN, across, estimated
 from engine.claims.cases import (
-    NAMES,
     Case,
     Scope,
     absent,
@@ -20,7 +19,7 @@ from engine.claims.cases import (
 from engine.claims.evidence import difference
 from engine.claims.questions import Question, Strictness
 from engine.claims.verdict import Verdict, combine, judge, missing
-from engine.registry import PRUNERS
+from engine.registry import PRUNERS, start_title
 
 TICKET_REINIT = ("winning_ticket", "reinit")
 GAP = "winning ticket minus random reinit"
@@ -200,8 +199,9 @@ def close(claim: str, case: Case) -> Iterator[Verdict]:
 def _ordered(claim: str, case: Case, pruner: str, scope: Scope, pairs: Sequence[tuple[str, str]]) -> Iterator[Verdict]:
     assert case.high is not None
     for one, other in pairs:
-        question = Question(f"{NAMES[one]} minus {NAMES[other]}", "exceeds", case.margin)
-        place = {**scope, "learning_rate": rate_name(case.high), "against": f"{NAMES[one]} over {NAMES[other]}"}
+        first, second = start_title(one), start_title(other)
+        question = Question(f"{first} minus {second}", "exceeds", case.margin)
+        place = {**scope, "learning_rate": rate_name(case.high), "against": f"{first} over {second}"}
         compared, gone = starts(case, pruner, case.high, one, other), absent(case, pruner, case.high, one, other)
         yield across(claim, case, place, question, compared, gone, families=len(pairs))
 
@@ -217,12 +217,12 @@ def rewinding(claim: str, case: Case) -> Iterator[Verdict]:
         pruner = PRUNERS.get(verdict.scope["pruner"])
         masks = "one pruning of the pretrained weights"
         if pruner is not None and pruner.gradual:
-            masks = f"the chain of rounds that trains and resets to {NAMES[pruner.resets_to]}"
+            masks = f"the chain of rounds that trains and resets to {start_title(pruner.resets_to)}"
         yield replace(verdict, rule=f"{verdict.rule} All starts hold the masks of {masks}.")
 
 
 def _order(claim: str, case: Case, pairs: Sequence[tuple[str, str]]) -> Iterator[Verdict]:
-    order = ", and ".join(f"{NAMES[one]} above {NAMES[other]}" for one, other in pairs)
+    order = ", and ".join(f"{start_title(one)} above {start_title(other)}" for one, other in pairs)
     rule = f"At the high rate {order}. Holds where both hold, fails where one fails; otherwise undecided."
     for pruner, scope in by_pruner(case):
         if case.high is None:

@@ -7,11 +7,10 @@ from engine.claims.evidence import Gap, Group, difference, finite
 from engine.claims.questions import Thresholds
 from engine.claims.verdict import Verdict, missing
 from engine.formatting import percent as shown_percent
-from engine.registry import STARTS
+from engine.registry import start_title
 
 # The p at which the paper compares starts and ancestors.
 STARTS_P = 0.2
-NAMES = {**{name: start.title for name, start in STARTS.items()}, "dense": "dense"}
 
 Scope = dict[str, str]
 
@@ -88,7 +87,7 @@ def absent(case: Case, pruner: str, rate: float, *names: str) -> str:
     """Return in words which starts, dense among them, have no run at a rate under a pruner."""
     group = case.group
     gone = [
-        NAMES[name]
+        start_title(name)
         for name in names
         if not (
             group.dense(rate)
@@ -96,7 +95,7 @@ def absent(case: Case, pruner: str, rate: float, *names: str) -> str:
             else any(group.accuracy(pruner, rate, sparsity, name) for sparsity in group.sparsities(pruner, rate))
         )
     ]
-    what = " and ".join(gone) if gone else f"{' and '.join(NAMES[name] for name in names)} at one sparsity"
+    what = " and ".join(gone) if gone else f"{' and '.join(map(start_title, names))} at one sparsity"
     return f"no run of {what} at {rate_name(rate)} has finished"
 
 

@@ -13,6 +13,7 @@ from engine.claims.intervals import Estimate, quantile
 from engine.claims.pruners import COMPARED, unmoved
 from engine.claims.questions import Question, Strictness
 from engine.claims.verdict import Verdict, combine, missing, numbers
+from engine.registry import pruner_title
 
 Numbers = NDArray[np.float64]
 
@@ -42,7 +43,7 @@ def furthest(claim: str, case: Case) -> Iterator[Verdict]:
         "undecided too where fine-tune matches dense at none or at all sparsities under every pruner."
     )
     if "admm" not in trained or not others:
-        names = " and ".join(COMPARED[name] for name in trained)
+        names = " and ".join(map(pruner_title, trained))
         reason = f"fine-tune has finished under {names + ' only' if names else 'no pruner'}"
         yield missing(claim, scope, "sparsity", rule, f"{reason}; needs ADMM and another pruner")
         return
@@ -72,8 +73,8 @@ def _indistinct(case: Case, rate: float, pruners: list[str]) -> str:
 
 
 def _compared(claim: str, case: Case, scope: Scope, rate: float, other: str, looks: int) -> Verdict:
-    what = f"{WHAT} {COMPARED[other]}"
-    place = {**scope, "against": f"{COMPARED['admm']} over {COMPARED[other]}"}
+    what = f"{WHAT} {pruner_title(other)}"
+    place = {**scope, "against": f"{pruner_title('admm')} over {pruner_title(other)}"}
     common = sorted(_finetuned(case, "admm", rate) & _finetuned(case, other, rate))
     if not common:
         return missing(claim, place, "sparsity", f"{what}.", f"{what}: no sparsity is trained under both")

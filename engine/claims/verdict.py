@@ -20,7 +20,7 @@ from engine.claims.questions import (
     percent,
     room,
 )
-from engine.registry import PRUNERS
+from engine.registry import pruner_title
 
 Outcome = Literal["holds", "fails", "undecided", "missing"]
 OUTCOMES: tuple[Outcome, ...] = ("holds", "fails", "undecided", "missing")
@@ -163,9 +163,7 @@ def combine(claim: str, scope: Mapping[str, str], parts: Sequence[Verdict], rule
 def beyond(part: Verdict, scope: Mapping[str, str]) -> str:
     """Return in one line what a part's scope says beyond another, pruners by their titles."""
     further = {name: value for name, value in part.scope.items() if scope.get(name) != value}
-    return " · ".join(
-        PRUNERS[value].title if name == "pruner" and value in PRUNERS else value for name, value in further.items()
-    )
+    return " · ".join(pruner_title(value) if name == "pruner" else value for name, value in further.items())
 
 
 def measured(

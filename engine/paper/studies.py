@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from engine.paper.figures import ALL, CATALOGUE, FIGURES, OWN, SCALES, Panel
-from engine.registry import network_title
-from engine.study.spec import STARTS, Study, StudyError, parse_study
+from engine.registry import STARTS, network_title
+from engine.study.spec import Study, StudyError, parse_study
 
 
 def study(name: str, scale: str = "paper", data: str | None = None) -> Study:

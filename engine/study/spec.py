@@ -6,18 +6,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import (
-    AfterValidator,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
-from engine import registry
 from engine.errors import UserError
-from engine.registry import NETWORKS, PRUNERS
+from engine.registry import NETWORKS, PRUNERS, STARTS
 from engine.study import rounds, toml_limits
 from engine.study.fields import (
     KEPT,
@@ -33,8 +25,6 @@ from engine.study.fields import (
     visible,
 )
 from engine.study.recipe import Admm, Frozen, Recipe
-
-STARTS: tuple[str, ...] = tuple(registry.STARTS)
 
 # What `with_more_seeds` puts behind a study's name.
 SEEDS_IN_NAME = re.compile(r" \(\d+ seeds\)$")
@@ -88,7 +78,7 @@ class Study(Frozen):
         description="most that a round of iterative pruning removes of the remaining weights, above 0 and below 1; the "
         "paper has 0.15. Rounds between the sparsities are trained and not shown; left out, one round per sparsity",
     )
-    starts: Starts = Field(STARTS, description="any of " + ", ".join(STARTS))
+    starts: Starts = Field(tuple(STARTS), description="any of " + ", ".join(STARTS))
     seeds: Seeds = Field(
         (0, 1, 2, 3, 4), min_length=1, description="whole numbers of 0 or more; each is one repetition"
     )
