@@ -61,7 +61,7 @@ def export(
     with recorded() as store:
         found = studies.find_study(store, study_id)
         record = studies.study(store, found)
-        parquet.write(parquet.tables_from_store(store, found), out_folder)
+        parquet.write(parquet.tables_from_database(store, found), out_folder)
         (out_folder / "study.toml").write_text(to_toml(record.study), encoding="utf-8")
     if record.state != "done":
         err.print(f"the study is {record.state}: the tables hold the {record.counts['done']} stages that are done")

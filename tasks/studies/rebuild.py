@@ -10,7 +10,7 @@ from redis import Redis
 from data.artifacts.store import Artifacts
 from data.database.database import Database
 from data.queries import launches, studies
-from data.queries.launches import Launch, Standing
+from data.queries.launches import Launch, LaunchedStage
 from data.settings import Settings
 from engine.study.plan import Stage
 from tasks.broker.connection import client, errors_explained
@@ -125,7 +125,7 @@ def _register(redis: Redis, store: Database, artifacts: Artifacts, launch: Launc
     return Rebuilt(launch.study_id, launch.body["name"], f"is in the queue again: {told}")
 
 
-def _adopted(standing: Standing, fingerprint: str, state: State, error: str) -> Adopted:
+def _adopted(standing: LaunchedStage, fingerprint: str, state: State, error: str) -> Adopted:
     settled = state == standing.state and state in ("done", "failed", "cancelled")
     return Adopted(
         fingerprint=fingerprint,
@@ -134,7 +134,7 @@ def _adopted(standing: Standing, fingerprint: str, state: State, error: str) -> 
         state=state,
         attempt=max(1, standing.attempt) if state == "done" else standing.attempt + ATTEMPTS_BEYOND,
         error=error,
-        told=settled and standing.told and error == standing.error,
+        told=settled and standing.reported and error == standing.error,
     )
 
 
