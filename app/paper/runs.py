@@ -13,8 +13,10 @@ from app.paper.thumbnail import Means
 from app.state import queries
 from app.state.queries import Marker
 from data.datasets.registry import identity
-from data.queries import figures
+from data.queries import points
 from data.queries.evidence import from_frames
+from data.queries.selection import Roles
+from data.queries.studies import tomls
 from data.settings import settings
 from engine.claims import Verdict, evaluate
 from engine.paper import figures as paper
@@ -90,7 +92,7 @@ def _recipes(changed: Marker) -> dict[str, Study]:
     del changed
     if not queries.exists():
         return {}
-    return {study_id: read_study(toml, kept=True) for study_id, toml in figures.studies(queries.store())}
+    return {study_id: read_study(toml, kept=True) for study_id, toml in tomls(queries.store())}
 
 
 def found_settings() -> tuple[Settings, ...]:
@@ -128,7 +130,7 @@ def _plan(name: str, chosen: Settings, identities: tuple[tuple[str, str], ...]) 
 
 @dataclass(frozen=True)
 class Runs:
-    """What is trained of a figure; frames as in `data.queries.studies`, verdicts on the figure's claims."""
+    """What is trained of a figure; frames as in `data.queries.points`, verdicts on the figure's claims."""
 
     accuracy: pd.DataFrame
     pooled: pd.DataFrame
@@ -221,7 +223,7 @@ def _measured(chosen: Settings, identities: tuple[tuple[str, str], ...], changed
     one = _plan(paper.ALL, chosen, identities)
     finished = _recorded(queries.marker())
     roles = [role for role in one.roles if role.fingerprint in finished]
-    accuracy = figures.accuracy(queries.store(), roles)
-    pooled = figures.pooled_overlaps(queries.store(), roles, PAIRS, one.study.overlap_p)
-    diverged = figures.diverged(queries.store(), roles)
+    accuracy = points.accuracy(queries.store(), Roles(roles))
+    pooled = points.pooled_overlaps(queries.store(), Roles(roles, one.study.overlap_p), PAIRS)
+    diverged = points.diverged(queries.store(), Roles(roles))
     return _Measured(_ByRole(accuracy), _ByRole(pooled), _ByRole(diverged), thumbnail.means(accuracy, pooled))

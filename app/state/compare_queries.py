@@ -1,6 +1,6 @@
 """What the Compare page reads: several studies at once, kept until one of them has a new result.
 
-Frames are those of `data.queries.comparison` and `data.queries.divergence`. They are handed out as they are kept, since
+Frames are those of `data.queries.points` and `data.queries.divergence`. They are handed out as they are kept, since
 copying thousands of rows on every run would be felt: whoever takes one must not change it.
 """
 
@@ -9,7 +9,9 @@ import streamlit as st
 
 from app.state import queries
 from app.state.queries import KEEP, Marker
-from data.queries import comparison, divergence
+from data.queries import divergence, points
+from data.queries.revision import results_revision
+from data.queries.selection import Studies
 
 Ids = tuple[str, ...]
 
@@ -20,7 +22,7 @@ def marker(study_ids: Ids) -> Marker:
 
 
 def accuracy(study_ids: Ids) -> pd.DataFrame:
-    """Return the accuracies of some studies; columns are those of `data.queries.comparison.accuracy`."""
+    """Return the accuracies of some studies; columns are those of `data.queries.points.accuracy`."""
     return _accuracy(study_ids, marker(study_ids))
 
 
@@ -35,30 +37,30 @@ def pooled(study_ids: Ids, pairs: tuple[str, ...], p: float | None = None) -> pd
 
 
 def layers(study_ids: Ids) -> pd.DataFrame:
-    """Return R_p(θ₀, θ_T) by layer; columns are those of `data.queries.comparison.layer_overlaps`."""
+    """Return R_p(θ₀, θ_T) by layer; columns are those of `data.queries.points.overlaps`."""
     return _layers(study_ids, marker(study_ids))
 
 
 def retention(study_ids: Ids) -> pd.DataFrame:
-    """Return R_p(θ₀, θ_t) over training time; columns are those of `data.queries.comparison.retention`."""
+    """Return R_p(θ₀, θ_t) over training time; columns are those of `data.queries.points.retention`."""
     return _retention(study_ids, marker(study_ids))
 
 
 def epochs(study_ids: Ids, fingerprints: tuple[str, ...]) -> pd.DataFrame:
-    """Return the epochs of some trainings; columns are those of `data.queries.comparison.epochs`."""
+    """Return the epochs of some trainings; columns are those of `data.queries.points.epochs`."""
     return _epochs(study_ids, fingerprints, marker(study_ids))
 
 
 @st.cache_data(ttl=KEEP, max_entries=32, show_spinner=False)
 def _revision(study_ids: Ids, changed: Marker) -> Marker:
     del changed
-    return comparison.revision(queries.store(), study_ids)
+    return results_revision(queries.store(), study_ids)
 
 
 @st.cache_resource(ttl=KEEP, max_entries=8, show_spinner=False)
 def _accuracy(study_ids: Ids, changed: Marker) -> pd.DataFrame:
     del changed
-    return comparison.accuracy(queries.store(), study_ids)
+    return points.accuracy(queries.store(), Studies(study_ids))
 
 
 @st.cache_resource(ttl=KEEP, max_entries=8, show_spinner=False)
@@ -70,22 +72,22 @@ def _divergences(study_ids: Ids, changed: Marker) -> pd.DataFrame:
 @st.cache_resource(ttl=KEEP, max_entries=16, show_spinner=False)
 def _pooled(study_ids: Ids, pairs: tuple[str, ...], p: float | None, changed: Marker) -> pd.DataFrame:
     del changed
-    return comparison.pooled_overlaps(queries.store(), study_ids, pairs, None if p is None else [p])
+    return points.pooled_overlaps(queries.store(), Studies(study_ids), pairs, None if p is None else [p])
 
 
 @st.cache_resource(ttl=KEEP, max_entries=4, show_spinner=False)
 def _layers(study_ids: Ids, changed: Marker) -> pd.DataFrame:
     del changed
-    return comparison.layer_overlaps(queries.store(), study_ids, ["initial_pretrained"])
+    return points.overlaps(queries.store(), Studies(study_ids), ["initial_pretrained"])
 
 
 @st.cache_resource(ttl=KEEP, max_entries=8, show_spinner=False)
 def _retention(study_ids: Ids, changed: Marker) -> pd.DataFrame:
     del changed
-    return comparison.retention(queries.store(), study_ids)
+    return points.retention(queries.store(), Studies(study_ids))
 
 
 @st.cache_resource(ttl=KEEP, max_entries=16, show_spinner=False)
 def _epochs(study_ids: Ids, fingerprints: tuple[str, ...], changed: Marker) -> pd.DataFrame:
     del changed
-    return comparison.epochs(queries.store(), study_ids, fingerprints)
+    return points.epochs(queries.store(), Studies(study_ids), fingerprints)

@@ -7,9 +7,10 @@ import pandas as pd
 import streamlit as st
 
 from data.database.database import Database
-from data.queries import divergence, membership
+from data.queries import divergence, points
 from data.queries import studies as queries
 from data.queries.revision import Revision, revision
+from data.queries.selection import OneStudy
 from data.queries.studies import StudyRecord
 from data.settings import settings
 
@@ -82,12 +83,12 @@ def stages(study_id: str) -> pd.DataFrame:
 
 
 def accuracy(study_id: str) -> pd.DataFrame:
-    """Return a study's accuracies; columns are those of `data.queries.studies.accuracy`."""
+    """Return a study's accuracies; columns are those of `data.queries.points.accuracy`."""
     return _accuracy(study_id, measured(study_id))
 
 
 def diverged(study_id: str) -> pd.DataFrame:
-    """Return the points of a study that diverged; columns are those of `data.queries.studies.diverged`."""
+    """Return the points of a study that diverged; columns are those of `data.queries.points.diverged`."""
     return _diverged(study_id, measured(study_id))
 
 
@@ -97,17 +98,17 @@ def divergences(study_id: str) -> pd.DataFrame:
 
 
 def epochs(study_id: str, fingerprints: tuple[str, ...]) -> pd.DataFrame:
-    """Return the epochs of some of a study's stages; columns are those of `data.queries.studies.epochs`."""
+    """Return the epochs of some of a study's stages; columns are those of `data.queries.points.epochs`."""
     return _epochs(study_id, fingerprints, standing(study_id))
 
 
 def overlaps(study_id: str) -> pd.DataFrame:
-    """Return R_p(θ₀, θ_T) by layer; columns are those of `data.queries.studies.overlaps`."""
+    """Return R_p(θ₀, θ_T) by layer; columns are those of `data.queries.points.overlaps`."""
     return _overlaps(study_id, measured(study_id))
 
 
 def pooled_overlaps(study_id: str) -> pd.DataFrame:
-    """Return a study's overlaps pooled over layers; columns are those of `data.queries.studies.pooled_overlaps`."""
+    """Return a study's overlaps pooled over layers; columns are those of `data.queries.points.pooled_overlaps`."""
     return _pooled(study_id, measured(study_id))
 
 
@@ -122,14 +123,14 @@ def supports(study_id: str) -> pd.DataFrame:
 
 
 def studies_of(fingerprints: tuple[str, ...]) -> pd.DataFrame:
-    """Return which studies some stages belong to; columns are those of `data.queries.membership.studies_of`."""
+    """Return which studies some stages belong to; columns are those of `data.queries.studies.studies_of`."""
     return _studies_of(fingerprints, marker())
 
 
 @st.cache_data(ttl=KEEP, max_entries=8, show_spinner=False)
 def _studies_of(fingerprints: tuple[str, ...], changed: Marker) -> pd.DataFrame:
     del changed
-    return membership.studies_of(store(), fingerprints)
+    return queries.studies_of(store(), fingerprints)
 
 
 @st.cache_data(ttl=KEEP, max_entries=32, show_spinner=False)
@@ -171,13 +172,13 @@ def _stages(study_id: str, changed: Marker) -> pd.DataFrame:
 @st.cache_data(ttl=KEEP, max_entries=8, show_spinner=False)
 def _accuracy(study_id: str, changed: Marker) -> pd.DataFrame:
     del changed
-    return queries.accuracy(store(), study_id)
+    return points.accuracy(store(), OneStudy(study_id))
 
 
 @st.cache_data(ttl=KEEP, max_entries=8, show_spinner=False)
 def _diverged(study_id: str, changed: Marker) -> pd.DataFrame:
     del changed
-    return queries.diverged(store(), study_id)
+    return points.diverged(store(), OneStudy(study_id))
 
 
 @st.cache_data(ttl=KEEP, max_entries=8, show_spinner=False)
@@ -189,16 +190,16 @@ def _divergences(study_id: str, changed: Marker) -> pd.DataFrame:
 @st.cache_data(ttl=KEEP, max_entries=8, show_spinner=False)
 def _epochs(study_id: str, fingerprints: tuple[str, ...], changed: Marker) -> pd.DataFrame:
     del changed
-    return queries.epochs(store(), study_id, fingerprints)
+    return points.epochs(store(), OneStudy(study_id), fingerprints)
 
 
 @st.cache_data(ttl=KEEP, max_entries=8, show_spinner=False)
 def _overlaps(study_id: str, changed: Marker) -> pd.DataFrame:
     del changed
-    return queries.overlaps(store(), study_id, ("initial_pretrained",))
+    return points.overlaps(store(), OneStudy(study_id), ("initial_pretrained",))
 
 
 @st.cache_data(ttl=KEEP, max_entries=8, show_spinner=False)
 def _pooled(study_id: str, changed: Marker) -> pd.DataFrame:
     del changed
-    return queries.pooled_overlaps(store(), study_id)
+    return points.pooled_overlaps(store(), OneStudy(study_id))

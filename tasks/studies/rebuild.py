@@ -10,7 +10,7 @@ from redis import Redis
 from data.artifacts.store import Artifacts
 from data.database.database import Database
 from data.queries import launches, studies
-from data.queries.launches import Launch, Standing
+from data.queries.launches import Launch, LaunchedStage
 from data.settings import Settings
 from engine.errors import UserError
 from engine.study.plan import Stage
@@ -126,7 +126,7 @@ def _register(redis: Redis, database: Database, artifacts: Artifacts, launch: La
     return Rebuilt(launch.study_id, launch.body["name"], f"is in the queue again: {states_now}")
 
 
-def _adopted(standing: Standing, fingerprint: str, state: State, error: str) -> Adopted:
+def _adopted(standing: LaunchedStage, fingerprint: str, state: State, error: str) -> Adopted:
     settled = state == standing.state and state in ("done", "failed", "cancelled")
     return Adopted(
         fingerprint=fingerprint,
@@ -135,7 +135,7 @@ def _adopted(standing: Standing, fingerprint: str, state: State, error: str) -> 
         state=state,
         attempt=max(1, standing.attempt) if state == "done" else standing.attempt + ATTEMPTS_BEYOND,
         error=error,
-        recorded=settled and standing.told and error == standing.error,
+        recorded=settled and standing.reported and error == standing.error,
     )
 
 

@@ -13,7 +13,8 @@ import pytest
 from data.artifacts.store import Artifacts
 from data.database import backup
 from data.database.database import Database
-from data.queries import studies
+from data.queries import points, studies
+from data.queries.selection import OneStudy
 from data.settings import Settings, settings
 from tasks.broker import connection
 from tasks.broker.server import serving
@@ -141,7 +142,7 @@ def test_a_database_put_back_to_an_earlier_hour_while_workers_train_becomes_whol
     machine.wait_until(later)
     assert set(studies.studies(machine.store)["study_id"]) == {study_id, later}
     plan = plan_study(STUDY, settings().home)
-    assert len(studies.epochs(machine.store, study_id)) == STUDY.recipe.epochs * len(plan.stages)
+    assert len(points.epochs(machine.store, OneStudy(study_id))) == STUDY.recipe.epochs * len(plan.stages)
     artifacts, alone = Artifacts(machine.config.artifacts), Artifacts(str(undisturbed))
     assert all(numbers(artifacts.result(key)) == numbers(alone.result(key)) for key in plan.stages)
     assert rebuild(settings()) == []
