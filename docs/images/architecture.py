@@ -63,25 +63,22 @@ class Box:
 def draw(source: str) -> str:
     """Return the SVG of a picture; source: TOML as in architecture.toml."""
     picture = tomllib.loads(source)
-    floors, boxes, end = _layout(picture["floor"])
-    parts = [
-        line
-        for floor, band in zip(picture["floor"], floors, strict=True)
-        for line in (
-            *_floor(floor, band),
-            *(part for room in floor["rooms"] for part in _room(floor["name"], room, boxes)),
-        )
-    ]
-    below, number = end + MARGIN + 14, 0
+    bands, boxes, end = _layout(picture["floor"])
+    parts: list[str] = []
+    for floor, band in zip(picture["floor"], bands, strict=True):
+        parts += _floor(floor, band)
+        for room in floor["rooms"]:
+            parts += _room(floor["name"], room, boxes)
+    height, number = end + MARGIN + 14, 0
     for way in picture["way"]:
-        first = number + 1
+        first, numbered = number + 1, way.get("numbered", True)
         for step in way["steps"]:
-            number += way.get("numbered", True)
             parts += _step(way["name"], step, boxes)
-            parts += _badge(way["name"], step, number, boxes) if way.get("numbered", True) else ()
-        parts += _legend(way, f"{first} to {number}" if number >= first else "", below)
-        below += 26
-    height = below
+            if numbered:
+                number += 1
+                parts += _badge(way["name"], step, number, boxes)
+        parts += _legend(way, f"{first} to {number}" if numbered else "", height)
+        height += 26
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:g}" width="640" role="img" '
