@@ -7,8 +7,7 @@ from datetime import UTC, datetime
 from redis import Redis
 
 from data import shared_links
-from data.artifacts.kept import Kept
-from data.artifacts.store import Artifacts
+from data.artifacts.store import Artifacts, StoredFile
 from data.database.database import Database
 from data.queries import launches
 from data.queries.studies import UnknownStudy
@@ -125,6 +124,6 @@ def _stages(database: Database, redis: Redis, study_id: str) -> tuple[set[str], 
     return stages, stages - launches.all_members(database, but=study_id) - leases.all_members(redis, but=study_id)
 
 
-def _files(artifacts: Artifacts, fingerprints: Iterable[str]) -> list[Kept]:
+def _files(artifacts: Artifacts, fingerprints: Iterable[str]) -> list[StoredFile]:
     wanted = set(fingerprints)
-    return [file for file in artifacts.kept() if file.owner in wanted] if wanted else []
+    return [file for file in artifacts.all_files() if file.owner in wanted] if wanted else []

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from redis import Redis
 
-from data.artifacts.kept import Kept
-from data.artifacts.store import Artifacts
+from data.artifacts.store import Artifacts, StoredFile
 from data.database.database import Database
 from data.queries import launches
 from data.settings import Settings
@@ -27,11 +26,11 @@ KINDS = ("results", "weights", "checkpoints", "checkpoints of finished stages", 
 class Waste:
     """Files that nobody needs, by their kind, one of KINDS; young: bytes of unneeded files too new to be removed."""
 
-    files: dict[str, list[Kept]]
+    files: dict[str, list[StoredFile]]
     young: int
 
     @property
-    def all(self) -> list[Kept]:
+    def all(self) -> list[StoredFile]:
         """All of the files."""
         return [file for kind in KINDS for file in self.files[kind]]
 
@@ -45,11 +44,11 @@ def find_waste(config: Settings, older: float = GRACE_SECONDS) -> Waste:
     require_database(config)
     with errors_explained(config):
         # Files before studies: a study that is launched in between is known by then.
-        files = Artifacts(config.artifacts).kept()
+        files = Artifacts(config.artifacts).all_files()
         return _sorted(files, _known(config, client(config)), time.time() - older)
 
 
-def reclaim(config: Settings, agreed: Waste, older: float = GRACE_SECONDS) -> list[Kept]:
+def reclaim(config: Settings, agreed: Waste, older: float = GRACE_SECONDS) -> list[StoredFile]:
     """Remove those of the agreed files that still are waste, and return them; raises like `find_waste`."""
     with turn(config):
         now = {file.path for file in find_waste(config, older).all}
@@ -72,11 +71,11 @@ def _known(config: Settings, redis: Redis) -> set[str]:
     return known | launches.all_datasets(database) | leases.datasets(redis, queued)
 
 
-def _sorted(files: Sequence[Kept], known: set[str], before: float) -> Waste:
-    of: dict[str, list[Kept]] = defaultdict(list)
+def _sorted(files: Sequence[StoredFile], known: set[str], before: float) -> Waste:
+    of: dict[str, list[StoredFile]] = defaultdict(list)
     for file in files:
         of[file.owner].append(file)
-    found: dict[str, list[Kept]] = {kind: [] for kind in KINDS}
+    found: dict[str, list[StoredFile]] = {kind: [] for kind in KINDS}
     young = 0
     for fingerprint, own in of.items():
         orphaned = fingerprint not in known
@@ -94,7 +93,7 @@ def _sorted(files: Sequence[Kept], known: set[str], before: float) -> Waste:
     return Waste(found, young)
 
 
-def _kind(file: Kept, orphaned: bool, finished: bool) -> str | None:
+def _kind(file: StoredFile, orphaned: bool, finished: bool) -> str | None:
     if file.kind == "leftover":
         return "half-written content"
     if file.kind == "checkpoint" and finished:

@@ -61,7 +61,7 @@ def test_nothing_is_put_back_deleted_or_reclaimed_on_a_no(command: Command, stud
     artifacts = Artifacts(settings().artifacts)
     artifacts.save("1" * 32, "trained", {})
     old()
-    before = artifacts.kept()
+    before = artifacts.all_files()
     assert command("restore", str(copy))[0] == 1
     code, shown, _ = command("delete", study_id[:6])
     assert code == 1
@@ -69,7 +69,7 @@ def test_nothing_is_put_back_deleted_or_reclaimed_on_a_no(command: Command, stud
     code, shown, _ = command("reclaim")
     assert code == 1
     assert "1 file of weights" in shown
-    assert artifacts.kept() == before
+    assert artifacts.all_files() == before
     assert studies.study(Database(settings().database), study_id).counts["done"] == 2
     assert not list(settings().home.glob("*.before-*"))
 

@@ -177,7 +177,7 @@ def test_what_only_the_database_has_is_trained_again_only_where_it_is_needed(red
     trained = train(redis, planned(), len(planned().stages))
     recorder.drain_idle(settings())
     artifacts = Artifacts(settings().artifacts)
-    artifacts.remove(artifacts.kept())
+    artifacts.remove(artifacts.all_files())
     redis.flushall()
     rebuild(settings())
     assert leases.counts(redis, study_id) == {"done": len(trained)}
