@@ -1,4 +1,4 @@
-"""The command `verdicts`: the paper's claims held against a study's runs, and what would decide the open ones."""
+"""The command `verdicts`: verdicts on the paper's claims, as a table and as JSON."""
 
 from typing import Any
 
@@ -14,12 +14,12 @@ _NAMES = {"missing": "runs missing"}
 
 
 def verdicts_of(database: Database, study_id: str) -> tuple[Verdict, ...]:
-    """Return the verdicts on a study's runs; UnknownStudy where it is not recorded."""
+    """Return the verdicts on a study's runs; raises UnknownStudy."""
     return evaluate(*evidence(database, study_id))
 
 
 def table(verdicts: tuple[Verdict, ...]) -> Table:
-    """Return verdicts as a table, those on controls last, each with what would decide it."""
+    """Return verdicts as a table, controls last, each with what would decide it."""
     shown = Table("claim", "verdict", "about", "why, and what would decide it", title_justify="left", show_lines=True)
     for verdict in sorted(verdicts, key=lambda verdict: verdict.control):
         name = _NAMES.get(verdict.outcome, verdict.outcome)

@@ -16,7 +16,7 @@ from engine.study.plan import Stage
 from engine.study.results import AGAINST_DENSE, StageResult
 from tasks.broker.connection import client, errors_explained
 from tasks.queue import telemetry
-from tasks.services.recorder import drain_idle
+from tasks.services.recorder import drain_own
 from tasks.studies.lock import turn
 
 # Called with the number of results that are done and the number of all results.
@@ -51,9 +51,9 @@ def remeasure(config: Settings, report: Report, at_start: bool = False) -> Remea
 
 
 def _remeasure(config: Settings, redis: Redis, report: Report, at_start: bool) -> Remeasured:
-    if config.redis_url is None and not at_start:
+    if not at_start:
         # Events of an earlier run may still wait there.
-        drain_idle(config)
+        drain_own(config)
     found = incomplete(Database(config.database))
     if not found:
         return Remeasured(0, 0)
@@ -66,8 +66,8 @@ def _remeasure(config: Settings, redis: Redis, report: Report, at_start: bool) -
     def publish() -> None:
         telemetry.publish(redis, events)
         events.clear()
-        if config.redis_url is None and not at_start:
-            drain_idle(config)
+        if not at_start:
+            drain_own(config)
 
     for number, row in enumerate(tried):
         report(number, len(tried))
