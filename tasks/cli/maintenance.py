@@ -68,8 +68,8 @@ def restore(
     from tasks.studies.rebuild import rebuild as make_agree
 
     config = settings()
-    found = backups.inspect(file)
-    out.print(f"the backup holds {_contents(found)}", highlight=False)
+    copy = backups.inspect(file)
+    out.print(f"the backup holds {_contents(copy)}", highlight=False)
     if not yes:
         typer.confirm(f"Replace {config.database} by it?", abort=True)
     # Events that are recorded in the present database, and lost with it, are published again below.
@@ -174,14 +174,14 @@ def reclaim(
         out.print(f"removed {plural(len(removed), 'file')}, {freed}", highlight=False)
 
 
-def _contents(found: "Backup") -> str:
-    return f"{plural(found.studies, 'study', 'studies')}, {found.results} of {found.stages} stages with results"
+def _contents(backup: "Backup") -> str:
+    return f"{plural(backup.studies, 'study', 'studies')}, {backup.results} of {backup.stages} stages with results"
 
 
 def _summary(done: "Remeasured") -> str:
     parts = [f"{plural(done.completed, 'result')} completed"] if done.completed else []
-    if done.gone:
-        parts.append(f"{done.gone} cannot be completed: {'its' if done.gone == 1 else 'their'} weights are gone")
+    if done.lost:
+        parts.append(f"{done.lost} cannot be completed: {'its' if done.lost == 1 else 'their'} weights are gone")
     return "; ".join(parts) or "no recorded result lacks anything"
 
 

@@ -149,14 +149,8 @@ def _running_table(running: pd.DataFrame) -> Table:
 
 
 def _describe(row: dict[str, Any]) -> str:
-    words = (
-        f"{row['network']} on {row['dataset']}, lr {number(row['learning_rate'])}, seed {row['seed']}, {row['start']}"
-    )
-    return (
-        words
-        if row["kind"] == "pretrain"
-        else f"{words} @ {percent(row['sparsity'])} ({row['pruners'] or row['kind']})"
-    )
+    run = f"{row['network']} on {row['dataset']}, lr {number(row['learning_rate'])}, seed {row['seed']}, {row['start']}"
+    return run if row["kind"] == "pretrain" else f"{run} @ {percent(row['sparsity'])} ({row['pruners'] or row['kind']})"
 
 
 def watch(console: Console, title: str, counts: Callable[[], Counter[State]]) -> Counter[State]:

@@ -162,8 +162,8 @@ def claim_alike(
         sharing.idle,
         "1" if sharing.joining else "",
     )
-    found = _run(redis, "claim_alike", spec, *place, json.dumps(SHAPE), LOOKED_AT, *shared)
-    return [(Message(str(name), int(attempt)), Stage.model_validate_json(spec)) for name, attempt, spec in found]
+    claimed = _run(redis, "claim_alike", spec, *place, json.dumps(SHAPE), LOOKED_AT, *shared)
+    return [(Message(str(name), int(attempt)), Stage.model_validate_json(spec)) for name, attempt, spec in claimed]
 
 
 def renew(redis: Redis, message: Message, lease: float, epochs: Iterable[Epoch] = ()) -> None:
@@ -249,8 +249,8 @@ def states(redis: Redis, fingerprints: Sequence[str]) -> dict[str, State]:
     pipeline = redis.pipeline(transaction=False)
     for fingerprint in fingerprints:
         pipeline.hget(f"{PREFIX}stage:{fingerprint}", "state")
-    found = zip(fingerprints, pipeline.execute(), strict=True)
-    return {fingerprint: state for fingerprint, state in found if state is not None}
+    pairs = zip(fingerprints, pipeline.execute(), strict=True)
+    return {fingerprint: state for fingerprint, state in pairs if state is not None}
 
 
 def members(redis: Redis, study_id: str) -> list[str]:

@@ -104,8 +104,8 @@ def progress(fingerprints: Iterable[str] | None = None, redis: Redis | None = No
         pipeline = redis.pipeline(transaction=False)
         for fingerprint in running:
             pipeline.hgetall(f"{PREFIX}progress:{fingerprint}")
-        found = zip(running, pipeline.execute(), strict=True)
-    read = ((fingerprint, _progress(fields)) for fingerprint, fields in found if fields)
+        answers = zip(running, pipeline.execute(), strict=True)
+    read = ((fingerprint, _progress(fields)) for fingerprint, fields in answers if fields)
     return {fingerprint: live for fingerprint, live in read if live is not None}
 
 

@@ -110,8 +110,8 @@ def find(config: Settings, prefix: str) -> str:
     require_database(config)
     with errors_explained(config):
         queued = leases.studies(client(config), prefix)
-    found = sorted({*queued, *(s for s in launches.study_ids(Database(config.database)) if s.startswith(prefix))})
-    return only_match(prefix, found, f"no study begins with {prefix!r}; python -m tasks status lists them")
+    ids = sorted({*queued, *(s for s in launches.study_ids(Database(config.database)) if s.startswith(prefix))})
+    return only_match(prefix, ids, f"no study begins with {prefix!r}; python -m tasks status lists them")
 
 
 def _stages(database: Database, redis: Redis, study_id: str) -> tuple[set[str], set[str]]:

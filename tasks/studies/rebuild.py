@@ -33,7 +33,7 @@ class RebuildError(UserError):
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """What was done about a study, in words."""
+    """What was done about a study, as the end of a sentence about it."""
 
     study_id: str
     name: str
@@ -139,7 +139,7 @@ def resolved(launch: Launch, finished: set[str], cancelled: bool) -> dict[str, t
     weights are needed to go on.
     """
     needed: set[str | None] = set()
-    found: dict[str, tuple[State, str]] = {}
+    resolution: dict[str, tuple[State, str]] = {}
     # Children first, since they decide whose weights are needed.
     for fingerprint, standing in reversed(launch.stages.items()):
         state: State = "waiting"
@@ -153,12 +153,12 @@ def resolved(launch: Launch, finished: set[str], cancelled: bool) -> dict[str, t
         elif standing.stage.fingerprint != fingerprint:
             state = "failed"
             error = (
-                "It was launched by another version of the engine, whose results would differ; launch the study anew."
+                "It was launched by another version of the engine, whose results would differ; launch the study again."
             )
         else:
             needed |= {standing.stage.parent, standing.stage.root}
-        found[fingerprint] = (state, error)
-    return found
+        resolution[fingerprint] = (state, error)
+    return resolution
 
 
 def _report(

@@ -76,7 +76,7 @@ def _sorted(files: Sequence[Kept], known: set[str], before: float) -> Waste:
     of: dict[str, list[Kept]] = defaultdict(list)
     for file in files:
         of[file.owner].append(file)
-    found: dict[str, list[Kept]] = {kind: [] for kind in KINDS}
+    waste: dict[str, list[Kept]] = {kind: [] for kind in KINDS}
     young = 0
     for fingerprint, own in of.items():
         orphaned = fingerprint not in known
@@ -88,10 +88,10 @@ def _sorted(files: Sequence[Kept], known: set[str], before: float) -> Waste:
             if kind is None:
                 continue
             if still if orphaned else file.modified < before:
-                found[kind].append(file)
+                waste[kind].append(file)
             else:
                 young += file.size
-    return Waste(found, young)
+    return Waste(waste, young)
 
 
 def _kind(file: Kept, orphaned: bool, finished: bool) -> str | None:

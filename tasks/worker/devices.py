@@ -26,16 +26,16 @@ def devices(wanted: str, processes: int | None = None) -> list[str]:
     if wanted == "cpu" or (wanted == "auto" and gpus() == 0):
         return ["cpu"] * (processes or cores())
     if wanted in ("auto", "cuda"):
-        found = [f"cuda:{index}" for index in range(gpus())]
-        if not found:
+        present = [f"cuda:{index}" for index in range(gpus())]
+        if not present:
             raise DeviceError("device cuda: PyTorch finds no GPU here; give cpu or auto")
     elif re.fullmatch(r"cuda:\d+", wanted):
         if int(wanted.removeprefix("cuda:")) >= gpus():
             raise DeviceError(f"device {wanted}: PyTorch finds {gpus()} GPUs here, counted from 0; or give auto or cpu")
-        found = [wanted]
+        present = [wanted]
     else:
         raise DeviceError(f"device {wanted!r} is not known; allowed: auto, cpu, cuda, or cuda:0 for one GPU")
-    return [found[index % len(found)] for index in range(processes or len(found))]
+    return [present[index % len(present)] for index in range(processes or len(present))]
 
 
 def cores() -> int:

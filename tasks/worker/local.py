@@ -150,11 +150,11 @@ def run(plan: Plan, artifacts: str, config: Settings, devices: Sequence[str], re
 def _completed(artifacts: Artifacts, stage: Stage) -> StageResult | None:
     """Return a stage's result; a result of an older version is completed from the weights that still exist."""
     result = artifacts.result(stage.fingerprint)
-    found = None if result is None else complete(stage, result, artifacts)
-    if found is None or found is result:
+    completed = None if result is None else complete(stage, result, artifacts)
+    if completed is None or completed is result:
         return result
-    artifacts.finish(stage.fingerprint, found)
-    return found
+    artifacts.finish(stage.fingerprint, completed)
+    return completed
 
 
 def _train_here(
