@@ -7,8 +7,8 @@ STREAMS = 32
 
 
 @dataclass(frozen=True)
-class Room:
-    """Room for trainings of one shape: the number that is fastest, and the most that fit."""
+class Capacity:
+    """How many trainings of one shape: the number that is fastest, and the most that fit."""
 
     fastest: int
     most: int

@@ -129,14 +129,14 @@ def test_a_start_takes_one_function_and_one_row(store: Database, added: str, mon
 def test_a_pruner_takes_one_function_and_two_rows(store: Database, added: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(SCORES, "inverse", Score(f"{added}:inverse"))
     monkeypatch.setitem(PRUNERS, "inverse", Pruner("largest first", "Removes the largest weights.", score="inverse"))
-    train(store, pruners=["inverse"])
+    train(store, pruners=["oneshot", "inverse"])
     shown_everywhere(store, "largest first", "inverse", "pruner")
     assert "largest first" in options(open_page("views/new_study.py"), "pills", "pruners")
 
 
 def test_a_network_takes_one_function_and_one_row(store: Database, added: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(NETWORKS, "perceptron", Network("Perceptron-16", f"{added}:perceptron", "Sixteen units."))
-    train(store, networks=["perceptron"])
+    train(store, networks=["lenet300", "perceptron"])
     shown_everywhere(store, "Perceptron-16", "perceptron", "network")
     assert "Perceptron-16" in options(open_page("views/new_study.py"), "multiselect", "networks")
 

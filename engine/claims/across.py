@@ -15,9 +15,9 @@ from engine.claims.questions import (
     answer,
     capital,
     half_width,
+    joint_strictness,
     level,
     percent,
-    together,
 )
 from engine.claims.verdict import Verdict, joined, judge, missing, numbers
 
@@ -49,7 +49,7 @@ def across(
     differences, seed by seed. adjust: changes the verdict at one sparsity, by its name.
     """
     found = estimated(compared, correlation)
-    holds = together(question, list(found.values()), case.thresholds)
+    holds = joint_strictness(question, list(found.values()), case.thresholds)
     rule = rule_across(question, case.thresholds, len(compared), field, holds)
     if not compared:
         return missing(claim, scope, question.unit, rule, absent or f"no runs for {question.what}")
@@ -66,7 +66,7 @@ def across(
     gap, count = average(list(compared.values()), case.thresholds.min_seeds)
     outcome = joined(parts, "all")
     alike = [part for part in parts if part.outcome == outcome]
-    decisive = min(alike, key=lambda part: part.room)
+    decisive = min(alike, key=lambda part: part.slack)
     summary = replace(decisive, estimate=None, effect=None, low=None, high=None, n=0)
     kind = _kind(field)
     over = f"{count if count == len(compared) else f'{count} of {len(compared)}'} {kind}"

@@ -107,8 +107,8 @@ def _passes(leaf: Verdict, n: int) -> float:
     margin, mean = question.margin, found.mean
     if question.rule == "within":
         return max(0.0, _above(margin - half - mean, error) - _above(half - margin - mean, error))
-    room = {"exceeds": mean - margin, "matches": mean + margin, "below": margin - mean}[question.rule] - half
-    return _above(room, error)
+    slack = {"exceeds": mean - margin, "matches": mean + margin, "below": margin - mean}[question.rule] - half
+    return _above(slack, error)
 
 
 def _excluded(leaf: Verdict, n: int) -> float:
@@ -116,10 +116,10 @@ def _excluded(leaf: Verdict, n: int) -> float:
     error = found.deviation / math.sqrt(n)
     half = _quantile(found, n, (1 - thresholds.confidence) / 2 / leaf.strictness.fails) * error
     margin, mean = question.margin, found.mean
-    room = {
+    slack = {
         "exceeds": margin - mean, "within": abs(mean) - margin, "matches": -margin - mean, "below": mean - margin
     }[question.rule] - half  # fmt: skip
-    return _above(room, error)
+    return _above(slack, error)
 
 
 def _asked(leaf: Verdict) -> tuple[Question, Estimate, Thresholds]:
@@ -134,7 +134,7 @@ def _quantile(found: Estimate, n: int, chance: float) -> float:
     return quantile(round(freedom, 1), 1 - chance)
 
 
-def _above(room: float, error: float) -> float:
+def _above(slack: float, error: float) -> float:
     if error == 0:
-        return float(room > 0)
-    return float(ndtr(room / error))
+        return float(slack > 0)
+    return float(ndtr(slack / error))

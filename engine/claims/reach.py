@@ -72,7 +72,7 @@ def _indistinct(case: Case, rate: float, pruners: list[str]) -> str:
     return f"under every pruner fine-tune {where}: these sparsities do not tell the pruners apart"
 
 
-def _compared(claim: str, case: Case, scope: Scope, rate: float, other: str, looks: int) -> Verdict:
+def _compared(claim: str, case: Case, scope: Scope, rate: float, other: str, count: int) -> Verdict:
     what = f"{WHAT} {pruner_title(other)}"
     place = {**scope, "against": f"{pruner_title('admm')} over {pruner_title(other)}"}
     common = sorted(_finetuned(case, "admm", rate) & _finetuned(case, other, rate))
@@ -89,14 +89,16 @@ def _compared(claim: str, case: Case, scope: Scope, rate: float, other: str, loo
     shown = 2 * thresholds.confidence - 1
     verdict = Verdict(
         claim, place, "undecided", effect, None, None, "sparsity", n, f"{what}.", "", level=shown,
-        question=Question(what, "matches", 0.0, "sparsity"), strictness=Strictness(fails=looks), thresholds=thresholds,
+        question=Question(what, "matches", 0.0, "sparsity"), strictness=Strictness(fails=count), thresholds=thresholds,
         estimate=Estimate(effect, math.nan, math.nan, n),
     )  # fmt: skip
     if n > 1:
         draws = _resampled(gaps, mean, counts)
         differences = reached(draws[:, 0], common, case.margin) - reached(draws[:, 1], common, case.margin)
         chance = 1 - thresholds.confidence
-        low, high, most = (float(q) for q in np.quantile(differences, (chance, 1 - chance, 1 - chance / 2 / looks)))
+        low, high, most = (
+            float(q) for q in np.quantile(differences, (chance, 1 - chance, 1 - chance / 2 / count))
+        )
         deviation = (high - low) / 2 / quantile(n - 1, 1 - chance) * math.sqrt(n)
         verdict = replace(verdict, low=low, high=high, estimate=Estimate(effect, deviation, n - 1, n))
         if n >= thresholds.min_seeds:

@@ -18,7 +18,7 @@ from engine.claims.questions import (
     is_excluded,
     level,
     percent,
-    room,
+    slack,
 )
 from engine.registry import pruner_title
 
@@ -67,15 +67,15 @@ class Verdict:
         return " · ".join(self.scope.values())
 
     @property
-    def room(self) -> float:
+    def slack(self) -> float:
         """How far the effect is from not holding, in its unit: below 0 where it does not; -inf without an interval."""
         if self.parts and self.question is not None:
-            return (min if self.join == "all" else max)(part.room for part in self.parts)
+            return (min if self.join == "all" else max)(part.slack for part in self.parts)
         if self.question is None or self.estimate is None or self.thresholds is None:
             return -math.inf
         if math.isnan(self.estimate.deviation):
             return -math.inf
-        return room(self.question, self.estimate, self.thresholds, self.strictness)
+        return slack(self.question, self.estimate, self.thresholds, self.strictness)
 
 
 def judge(
@@ -110,7 +110,7 @@ def judge(
     reason = measured(question.what, question.unit, found.mean, low, high, found.n, shown)
     if found.n < thresholds.min_seeds:
         reason = f"{reason}; needs {thresholds.min_seeds} seeds"
-    elif room(question, found, thresholds, strictness) > 0:
+    elif slack(question, found, thresholds, strictness) > 0:
         outcome = "holds"
     elif is_excluded(question, found, thresholds, strictness):
         outcome = "fails"
@@ -142,13 +142,13 @@ def joined(parts: Sequence[Verdict], join: Join) -> Outcome:
 def combine(claim: str, scope: Mapping[str, str], parts: Sequence[Verdict], rule: str, join: Join = "all") -> Verdict:
     """Return what parts say together: with join "all" it holds where all hold, with "any" where one holds.
 
-    Its numbers are those of the part that decides: of those with the outcome of the whole, the one with the least room
+    Its numbers are those of the part that decides: of those with the outcome of the whole, the one with the least slack
     where all must hold, with the most where any may.
     """
     outcome = joined(parts, join)
     alike = [part for part in parts if part.outcome == outcome]
     pick = min if join == "all" else max
-    decisive = pick(alike, key=lambda part: (part.room, part.place))
+    decisive = pick(alike, key=lambda part: (part.slack, part.place))
     where = beyond(decisive, scope)
     reason = f"{where}: {decisive.reason}" if where else decisive.reason
     if outcome == "holds" and join == "all" and len(parts) > 1:

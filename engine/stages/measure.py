@@ -20,7 +20,7 @@ from engine.training.sgd import Training
 LOOKS = 10
 
 
-def looks(epochs: int) -> tuple[int, ...]:
+def measured_epochs(epochs: int) -> tuple[int, ...]:
     """Return the epochs, counted from 1, after which a pretraining is compared with its initial weights."""
     last = LOOKS - 1
     return tuple(sorted({round(epochs ** (index / last)) for index in range(LOOKS)}))
@@ -32,15 +32,15 @@ class Retention:
     def __init__(self, stage: Stage, weights: Weights, layers: tuple[str, ...]) -> None:
         self.rows: list[Retained] = []
         self.seconds = 0.0
-        self._looks = looks(stage.epochs) if stage.kind == "pretrain" else ()
+        self._measured_epochs = measured_epochs(stage.epochs) if stage.kind == "pretrain" else ()
         self._initial: State = {}
-        if self._looks:
+        if self._measured_epochs:
             initial = weights.load(stage.fingerprint, "initial")
             self._initial = {layer: initial[layer] for layer in layers}
 
     def look(self, training: Training, epoch: int) -> None:
         """Compare the weights after an epoch with the initial ones, where the epoch is one of those to look at."""
-        if epoch not in self._looks:
+        if epoch not in self._measured_epochs:
             return
         begin = time.perf_counter()
         weights = training.network.state_dict()
@@ -55,7 +55,7 @@ class Retention:
     def state(self) -> State:
         """Return what a checkpoint keeps of it."""
         rows = [[row.epoch, row.p, row.intersection, row.top] for row in self.rows]
-        return {"retention": torch.tensor(rows, dtype=torch.float64).reshape(-1, 4)} if self._looks else {}
+        return {"retention": torch.tensor(rows, dtype=torch.float64).reshape(-1, 4)} if self._measured_epochs else {}
 
     def load(self, state: State) -> None:
         """Go on from what `state` returned."""

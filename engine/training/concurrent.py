@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import nn
 
-from engine.capacity import STREAMS, Room
+from engine.capacity import STREAMS, Capacity
 from engine.study.results import Epoch
 from engine.training.device import ran_out_of_memory
 from engine.training.sgd import Diverged, Training
@@ -105,7 +105,7 @@ def is_random(network: nn.Module) -> bool:
     return any(isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0 for module in network.modules())
 
 
-def how_many(make: Callable[[], Training], device: torch.device) -> Room:
+def how_many(make: Callable[[], Training], device: torch.device) -> Capacity:
     """Return how many trainings of one shape to run side by side on a device, from a short measurement.
 
     make: returns one such training, which is used up. Their number is doubled while that makes the whole faster by
@@ -113,7 +113,7 @@ def how_many(make: Callable[[], Training], device: torch.device) -> Room:
     """
     trainings = [make()]
     if is_random(trainings[0].network) or not (trainings[0].concurrent or _stacked(trainings)):
-        return Room(fastest=1, most=1)
+        return Capacity(fastest=1, most=1)
     before = _allocated(device)
     try:
         best, speed = 1, _steps_per_second(trainings)
@@ -135,7 +135,7 @@ def how_many(make: Callable[[], Training], device: torch.device) -> Room:
     finally:
         for training in trainings:
             training.close()
-    return Room(fastest=best, most=max(best, most))
+    return Capacity(fastest=best, most=max(best, most))
 
 
 def _allocated(device: torch.device) -> int:

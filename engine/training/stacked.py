@@ -34,8 +34,8 @@ class Stack:
     def __init__(self, trainings: Sequence[Training]) -> None:
         self.trainings = trainings
         names = [name for name, module in trainings[0].network.named_children() if isinstance(module, nn.Linear)]
-        values = [training.flat.split(training.flat.values) for training in trainings]
-        gradients = [training.flat.split(training.flat.gradients) for training in trainings]
+        values = [training.flat_parameters.split(training.flat_parameters.values) for training in trainings]
+        gradients = [training.flat_parameters.split(training.flat_parameters.gradients) for training in trainings]
         # By layer: its weights, biases, and their gradients, of each network.
         self._layers = [
             [[own[f"{name}.{kind}"] for own in owned] for owned in (values, gradients) for kind in ("weight", "bias")]
@@ -58,7 +58,7 @@ class Stack:
             if number:
                 gradient = torch.where(taken[number] <= 0, 0.0, gradient @ weights[number])
         for training, output, place in zip(self.trainings, outputs, places, strict=True):
-            training.descend(output, place)
+            training.apply_gradients(output, place)
 
     @torch.no_grad()
     def evaluate(self) -> None:
