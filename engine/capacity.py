@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-# Side by side on one GPU, at most: PyTorch has so many streams, and CUDA takes so many queues for them.
+# The most trainings side by side on one GPU: PyTorch has 32 streams, and CUDA takes 32 queues for them.
 STREAMS = 32
 
 

@@ -226,4 +226,5 @@ def implementations(
 def load_added() -> None:
     """Import the code of all entries that are known by it; see `engine.code.load`."""
     code.load((network.builder, network.version) for network in NETWORKS.values())
-    code.load((entry.function, entry.version) for entry in (*SCORES.values(), *STARTS.values()))
+    code.load((score.function, score.version) for score in SCORES.values())
+    code.load((start.function, start.version) for start in STARTS.values())

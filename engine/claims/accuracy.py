@@ -136,7 +136,7 @@ def _there(claim: str, scope: Scope, low: _Rate, high: _Rate, shared: Sequence[s
     more = Question("ticket minus reinit at the low rate, minus the same at the high rate,", "exceeds", 0.0)
     contrasts = {name: contrast(low.reinit[name], high.reinit[name]) for name in shared}
     spread = estimated(contrasts)
-    # One sparsity makes it hold; of its three comparisons one makes it fail.
+    # One sparsity makes the claim hold; one of its three comparisons makes it fail.
     ask = partial(judge, claim, thresholds=case.thresholds, strictness=Strictness(len(shared), 3))
     rate = {**scope, "learning_rate": rate_name(low.rate)}
     each = []
@@ -159,7 +159,7 @@ def _nowhere(claim: str, scope: Scope, high: _Rate) -> Verdict:
     case = high.case
     no_gap = Question(GAP, "below", case.margin)
     falls_short = Question("winning ticket minus dense", "below", -case.margin)
-    # Of two comparisons one makes it absent at a sparsity; one sparsity where it is there makes it fail.
+    # One of the two comparisons makes it absent at a sparsity; one sparsity where it is there makes it fail.
     ask = partial(judge, claim, thresholds=case.thresholds, strictness=Strictness(2, len(high.sparsities)))
     rate = {**scope, "learning_rate": rate_name(high.rate)}
     each = []

@@ -98,15 +98,13 @@ class Strictness:
     fails: int = 1
 
 
-# Of a comparison that stands alone.
+# The strictness of a comparison that stands alone.
 USUAL = Strictness()
 
 
 def half_width(question: Question, found: Estimate, thresholds: Thresholds, count: float = 1) -> float:
     """Return the half width of the interval that shows an answer to be yes; count: as `Strictness.holds`."""
-    return found.half(
-        tail(question, thresholds) / count, 0.0 if question.one_sided else thresholds.standard_errors
-    )
+    return found.half(tail(question, thresholds) / count, 0.0 if question.one_sided else thresholds.standard_errors)
 
 
 def level(question: Question, thresholds: Thresholds, count: float = 1) -> float:

@@ -96,9 +96,7 @@ def _compared(claim: str, case: Case, scope: Scope, rate: float, other: str, cou
         draws = _resampled(gaps, mean, counts)
         differences = reached(draws[:, 0], common, case.margin) - reached(draws[:, 1], common, case.margin)
         chance = 1 - thresholds.confidence
-        low, high, most = (
-            float(q) for q in np.quantile(differences, (chance, 1 - chance, 1 - chance / 2 / count))
-        )
+        low, high, most = (float(q) for q in np.quantile(differences, (chance, 1 - chance, 1 - chance / 2 / count)))
         deviation = (high - low) / 2 / quantile(n - 1, 1 - chance) * math.sqrt(n)
         verdict = replace(verdict, low=low, high=high, estimate=Estimate(effect, deviation, n - 1, n))
         if n >= thresholds.min_seeds:

@@ -27,7 +27,7 @@ def automatic_rho(learning_rate: float, momentum: float, steps: int) -> float:
 def growing_rho(start: float | None, end: float | None, automatic: float, rounds: int) -> tuple[float, float]:
     """Return the first round's rho and the factor by which it grows from round to round, to end in the last one.
 
-    None stands for what is left to us: an end of automatic, or start where that is larger; a start of START_FRACTION of
+    None means automatic: an end of `automatic`, or start where that is larger; a start of START_FRACTION of
     the end. The only round of one has the last one's rho.
     """
     last = end or max(automatic, start or 0.0)

@@ -84,12 +84,9 @@ class Training:
         # One parameter over the whole buffer: a step of the optimiser is one fused kernel, not one for each layer.
         parameter = nn.Parameter(self.flat_parameters.values)
         parameter.grad = self.flat_parameters.gradients
+        recipe = schedule.recipe
         self._optimiser = torch.optim.SGD(
-            [parameter],
-            lr=self._rate,
-            momentum=schedule.recipe.momentum,
-            weight_decay=schedule.recipe.weight_decay,
-            fused=True,
+            [parameter], lr=self._rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay, fused=True
         )
         # Made here, at zero: an optimiser that makes its own takes another path at its first step.
         self._optimiser.state[parameter]["momentum_buffer"] = self.flat_parameters.momenta
@@ -100,7 +97,7 @@ class Training:
         self._stream = torch.cuda.Stream(data.device) if data.device.type == "cuda" else None
         self._graphs = graphs and self.concurrent
         self._recorded: dict[str | int, Work] = {}
-        # Graphs of one training never run at once: that of a step, which takes most, has room for the others.
+        # Graphs of one training never run at once, so all share the memory of the step, which takes most.
         self._pool = torch.cuda.graph_pool_handle() if self._graphs else None
 
     @property
@@ -150,7 +147,7 @@ class Training:
         self.network.train()
 
     def step(self, size: int) -> None:
-        """Train on the next batch, of so many images."""
+        """Train on the next batch, which holds `size` images."""
         with self._on_stream():
             self._do(size, lambda: self._train_on(size))
 
@@ -206,7 +203,7 @@ class Training:
     def state(self) -> dict[str, Tensor]:
         """Return all that resuming needs: weights, momenta, history and ADMM's variables.
 
-        Data order, augmentation and noise are drawn anew each epoch from the study's seed; the epoch stands for them.
+        Data order, augmentation and noise are drawn anew each epoch from the study's seed, so the epoch is enough.
         """
         return {
             **{f"weights/{name}": tensor for name, tensor in self.weights().items()},
@@ -275,21 +272,16 @@ class Training:
     @contextmanager
     def _undone(self) -> Iterator[None]:
         """Put back, at the end of the block, all that steps change."""
-        changed = (
-            self.flat_parameters.values,
-            self.flat_parameters.momenta,
-            self._feed.begin,
-            self._outputs,
-            *self.network.buffers(),
-        )
+        flat = self.flat_parameters
+        changed = (flat.values, flat.momenta, self._feed.begin, self._outputs, *self.network.buffers())
         before = [tensor.clone() for tensor in changed]
         try:
             yield
         finally:
             with torch.no_grad():
-                for tensor, kept in zip(changed, before, strict=True):
-                    tensor.copy_(kept)
-                self.flat_parameters.gradients.zero_()
+                for tensor, old in zip(changed, before, strict=True):
+                    tensor.copy_(old)
+                flat.gradients.zero_()
 
     def _on_stream(self) -> AbstractContextManager[object]:
         return nullcontext() if self._stream is None else torch.cuda.stream(self._stream)
