@@ -90,12 +90,12 @@ def estimates(samples: Sequence[Sequence[float]], correlation: float = 0.0) -> l
     prior, prior_freedom = _prior(own)
     # Where values correlate by r, their variances correlate by r^2.
     all_freedom = sum(freedom for _, freedom in own) / (1 + max(len(own) - 1, 0) * correlation**2)
-    found = []
+    moderated_means = []
     for sample in samples:
         n = len(sample)
         freedom = n - 1
         if freedom == 0:
-            found.append(Estimate(sample[0], math.nan, math.nan, 1))
+            moderated_means.append(Estimate(sample[0], math.nan, math.nan, 1))
             continue
         spread = _variance(sample)
         if prior == 0 or fdtrc(freedom, min(prior_freedom, MANY), spread / prior) < STANDS_OUT:
@@ -106,8 +106,8 @@ def estimates(samples: Sequence[Sequence[float]], correlation: float = 0.0) -> l
             weight = min(prior_freedom, all_freedom)
             known_by = weight + freedom
             moderated = (weight * prior + freedom * spread) / known_by
-        found.append(Estimate(fmean(sample), math.sqrt(moderated), known_by, n))
-    return found
+        moderated_means.append(Estimate(fmean(sample), math.sqrt(moderated), known_by, n))
+    return moderated_means
 
 
 def _prior(own: Sequence[tuple[float, int]]) -> tuple[float, float]:

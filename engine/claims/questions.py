@@ -102,9 +102,9 @@ class Strictness:
 USUAL = Strictness()
 
 
-def half_width(question: Question, found: Estimate, thresholds: Thresholds, count: float = 1) -> float:
+def half_width(question: Question, estimate: Estimate, thresholds: Thresholds, count: float = 1) -> float:
     """Return the half width of the interval that shows an answer to be yes; count: as `Strictness.holds`."""
-    return found.half(tail(question, thresholds) / count, 0.0 if question.one_sided else thresholds.standard_errors)
+    return estimate.half(tail(question, thresholds) / count, 0.0 if question.one_sided else thresholds.standard_errors)
 
 
 def level(question: Question, thresholds: Thresholds, count: float = 1) -> float:
@@ -118,7 +118,7 @@ def tail(question: Question, thresholds: Thresholds) -> float:
     return (1 - thresholds.confidence) / (1 if question.one_sided else 2)
 
 
-def joint_strictness(question: Question, found: Sequence[Estimate], thresholds: Thresholds) -> float:
+def joint_strictness(question: Question, estimates: Sequence[Estimate], thresholds: Thresholds) -> float:
     """Return `Strictness.holds` for one of several differences that must all lie within a margin, both ways.
 
     Of k differences, one at the margin and the others at 0, all are shown to lie within at a chance of a * q^(k-1),
@@ -126,14 +126,14 @@ def joint_strictness(question: Question, found: Sequence[Estimate], thresholds: 
     the product reaches it: at most twice as large, since differences that vary together have less against them.
     """
     allowed = 1 - thresholds.confidence
-    several = [one for one in found if one.n > 1 and one.error > 0]
+    several = [one for one in estimates if one.n > 1 and one.error > 0]
     if question.rule != "within" or len(several) < 2:
         return 1.0
     error, freedom = fmean(one.error for one in several), fmean(min(one.freedom, MANY) for one in several)
 
     def size(chance: float) -> float:
         passes = 2 * float(stdtr(freedom, question.margin / error - quantile(freedom, 1 - chance))) - 1
-        return chance * max(passes, 0.0) ** (len(found) - 1)
+        return chance * max(passes, 0.0) ** (len(estimates) - 1)
 
     low, high = allowed, 2 * allowed
     if size(high) <= allowed:
@@ -146,25 +146,25 @@ def joint_strictness(question: Question, found: Sequence[Estimate], thresholds: 
     return allowed / low if low > 1.1 * allowed else 1.0
 
 
-def slack(question: Question, found: Estimate, thresholds: Thresholds, strictness: Strictness) -> float:
+def slack(question: Question, estimate: Estimate, thresholds: Thresholds, strictness: Strictness) -> float:
     """Return how far an effect is from not being shown, in its unit: below 0 where it is not."""
-    half = half_width(question, found, thresholds, strictness.holds)
+    half = half_width(question, estimate, thresholds, strictness.holds)
     return {
-        "exceeds": found.mean - half - question.margin,
-        "within": question.margin - abs(found.mean) - half,
-        "matches": found.mean - half + question.margin,
-        "below": question.margin - found.mean - half,
+        "exceeds": estimate.mean - half - question.margin,
+        "within": question.margin - abs(estimate.mean) - half,
+        "matches": estimate.mean - half + question.margin,
+        "below": question.margin - estimate.mean - half,
     }[question.rule]
 
 
-def is_excluded(question: Question, found: Estimate, thresholds: Thresholds, strictness: Strictness) -> bool:
+def is_excluded(question: Question, estimate: Estimate, thresholds: Thresholds, strictness: Strictness) -> bool:
     """Return whether the answer is shown to be no."""
-    half = found.half((1 - thresholds.confidence) / 2 / strictness.fails)
+    half = estimate.half((1 - thresholds.confidence) / 2 / strictness.fails)
     return {
-        "exceeds": found.mean + half < question.margin,
-        "within": abs(found.mean) - half > question.margin,
-        "matches": found.mean + half < -question.margin,
-        "below": found.mean - half > question.margin,
+        "exceeds": estimate.mean + half < question.margin,
+        "within": abs(estimate.mean) - half > question.margin,
+        "matches": estimate.mean + half < -question.margin,
+        "below": estimate.mean - half > question.margin,
     }[question.rule]
 
 

@@ -124,8 +124,8 @@ def reached(curves: Numbers, sparsities: list[float], margin: float) -> Numbers:
     before, after = values[rows, first - 1], values[rows, first]
     falls = below[rows, first]
     share = np.where(falls, (before + margin) / np.where(falls, before - after, 1.0), 1.0)
-    found: Numbers = places[first - 1] + share * (places[first] - places[first - 1])
-    return np.where(np.isnan(curves).any(axis=1), math.nan, found)
+    crossings: Numbers = places[first - 1] + share * (places[first] - places[first - 1])
+    return np.where(np.isnan(curves).any(axis=1), math.nan, crossings)
 
 
 def _resampled(gaps: Numbers, mean: Numbers, counts: NDArray[np.int64]) -> Numbers:
@@ -159,8 +159,8 @@ def _gaps(case: Case, rate: float, pruners: Sequence[str], sparsities: list[floa
     runs = [[case.group.accuracy(name, rate, sparsity, "finetune") for sparsity in sparsities] for name in pruners]
     seeds = sorted(set(dense).union(*(run for own in runs for run in own)))
     rows = [[[run.get(seed, math.nan) - dense.get(seed, math.nan) for run in own] for own in runs] for seed in seeds]
-    found = np.array(rows, dtype=np.float64).reshape(-1, len(pruners), len(sparsities))
-    open_ = {seed for seed, row in zip(seeds, found, strict=True) if not np.isfinite(row).all()}
+    gaps = np.array(rows, dtype=np.float64).reshape(-1, len(pruners), len(sparsities))
+    open_ = {seed for seed, row in zip(seeds, gaps, strict=True) if not np.isfinite(row).all()}
     lacking = {seed for seed in open_ if seed not in dense or any(seed not in run for own in runs for run in own)}
     note = Gap(dict.fromkeys(set(seeds) - open_, 0.0), frozenset(open_ - lacking), frozenset(lacking)).note
-    return found, f"; {note}" if note else ""
+    return gaps, f"; {note}" if note else ""

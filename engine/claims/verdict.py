@@ -85,41 +85,41 @@ def judge(
     gap: Gap,
     thresholds: Thresholds,
     strictness: Strictness = USUAL,
-    found: Estimate | None = None,
+    estimate: Estimate | None = None,
 ) -> Verdict:
-    """Return the verdict on one difference; found: its mean, where its spread was estimated together with others'."""
+    """Return the verdict on one difference; estimate: its mean, where it shares its spread with other differences."""
     if not gap.values:
-        # Runs that diverged are there.
-        lost = bool(gap.odd)
+        # Runs that diverged are not missing.
+        diverged = bool(gap.odd)
         reason = gap.note or f"no runs for {question.what}"
         return replace(
             missing(claim, scope, question.unit, answer(question, thresholds, strictness.holds), reason),
-            outcome="undecided" if lost else "missing",
+            outcome="undecided" if diverged else "missing",
             question=question,
             thresholds=thresholds,
             strictness=strictness,
-            blocked="every seed diverged" if lost else "",
+            blocked="every seed diverged" if diverged else "",
         )
-    found = found or estimates([list(gap.values.values())])[0]
+    estimate = estimate or estimates([list(gap.values.values())])[0]
     shown = level(question, thresholds, strictness.holds)
     low = high = None
-    if found.n > 1:
-        half = half_width(question, found, thresholds, strictness.holds)
-        low, high = found.mean - half, found.mean + half
+    if estimate.n > 1:
+        half = half_width(question, estimate, thresholds, strictness.holds)
+        low, high = estimate.mean - half, estimate.mean + half
     outcome: Outcome = "undecided"
-    reason = measured(question.what, question.unit, found.mean, low, high, found.n, shown)
-    if found.n < thresholds.min_seeds:
+    reason = measured(question.what, question.unit, estimate.mean, low, high, estimate.n, shown)
+    if estimate.n < thresholds.min_seeds:
         reason = f"{reason}; needs {thresholds.min_seeds} seeds"
-    elif slack(question, found, thresholds, strictness) > 0:
+    elif slack(question, estimate, thresholds, strictness) > 0:
         outcome = "holds"
-    elif is_excluded(question, found, thresholds, strictness):
+    elif is_excluded(question, estimate, thresholds, strictness):
         outcome = "fails"
     if gap.note:
         reason = f"{reason}; {gap.note}"
     return Verdict(
-        claim, dict(scope), outcome, found.mean, low, high, question.unit, found.n,
+        claim, dict(scope), outcome, estimate.mean, low, high, question.unit, estimate.n,
         answer(question, thresholds, strictness.holds),
-        reason, level=shown, question=question, estimate=found, strictness=strictness, thresholds=thresholds,
+        reason, level=shown, question=question, estimate=estimate, strictness=strictness, thresholds=thresholds,
     )  # fmt: skip
 
 
