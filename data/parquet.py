@@ -9,8 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data.database.database import Database
-from data.queries import studies
+from data.queries import points as queries
 from data.queries.evidence import from_frames
+from data.queries.selection import OneStudy
 from engine.claims import Verdict, evaluate, need
 from engine.study.plan import Plan
 from engine.study.results import StageResult
@@ -166,17 +167,18 @@ def _moved(plan: Plan, results: Mapping[str, StageResult], fingerprint: str) -> 
     return None if made_from is None or made_from.support is None else made_from.support.fraction
 
 
-def tables_from_store(store: Database, study_id: str) -> dict[str, pa.Table]:
+def tables_from_database(database: Database, study_id: str) -> dict[str, pa.Table]:
     """Return the tables of a launched study's finished stages; the same as `tables_from_results` gives for its plan."""
-    diverged = studies.diverged(store, study_id).rename(columns={"diverged": "diverged_epoch"})
-    finished = [studies.accuracy(store, study_id), diverged]
+    study = OneStudy(study_id)
+    diverged = queries.diverged(database, study).rename(columns={"diverged": "diverged_epoch"})
+    finished = [queries.accuracy(database, study), diverged]
     trained = {fingerprint for rows in finished for fingerprint in rows["fingerprint"]}
-    epochs = studies.epochs(store, study_id, sorted(trained))
+    epochs = queries.epochs(database, study, sorted(trained))
     measured = epochs[[KEY.name, *(field.name for field in EPOCHS if field not in (*STUDY, KEY))]]
     points = [rows[[field.name for field in (*STUDY, KEY)]] for rows in finished]
     frames = {
         "accuracy": finished,
-        "overlap": [studies.overlaps(store, study_id)],
+        "overlap": [queries.overlaps(database, study)],
         "epochs": [rows.merge(measured, on=KEY.name) for rows in points],
     }
     return _with_claims({name: _table(name, *parts) for name, parts in frames.items()})

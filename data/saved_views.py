@@ -5,8 +5,7 @@ from datetime import UTC, datetime
 
 import pandas as pd
 
-from data.database.database import Database
-from data.database.frames import frame
+from data.database.database import Database, frame
 from engine.errors import UserError
 
 # Characters that a name may have.
@@ -17,11 +16,11 @@ class ViewError(UserError):
     """A view that cannot be kept as named, or is not there."""
 
 
-def save(store: Database, name: str, state: str) -> str:
+def save(database: Database, name: str, state: str) -> str:
     """Keep a view and return its id; ViewError for a name that is empty, too long or taken."""
     name = _checked(name)
     view_id = secrets.token_hex(8)
-    with store.writing() as connection:
+    with database.writing() as connection:
         if connection.execute("SELECT 1 FROM views WHERE name = ?", [name]).fetchone():
             raise ViewError(f"a view named {name!r} is kept already; give another name, or delete that one first")
         at = datetime.now(UTC).replace(tzinfo=None)
@@ -29,25 +28,25 @@ def save(store: Database, name: str, state: str) -> str:
     return view_id
 
 
-def list(store: Database) -> pd.DataFrame:
+def list(database: Database) -> pd.DataFrame:
     """Return all views, the latest first. Columns: view_id, name, state, created_at."""
-    with store.reading() as connection:
+    with database.reading() as connection:
         return frame(connection, "SELECT view_id, name, state, created_at FROM views ORDER BY created_at DESC, view_id")
 
 
-def get(store: Database, view_id: str) -> tuple[str, str]:
+def get(database: Database, view_id: str) -> tuple[str, str]:
     """Return a view's name and state; ViewError where there is none of that id."""
-    with store.reading() as connection:
+    with database.reading() as connection:
         row = connection.execute("SELECT name, state FROM views WHERE view_id = ?", [view_id]).fetchone()
     if row is None:
         raise ViewError(f"no view {view_id!r} is kept; it may have been deleted")
     return str(row[0]), str(row[1])
 
 
-def rename(store: Database, view_id: str, name: str) -> None:
+def rename(database: Database, view_id: str, name: str) -> None:
     """Give a view another name; ViewError as `save`, and where there is none of that id."""
     name = _checked(name)
-    with store.writing() as connection:
+    with database.writing() as connection:
         if connection.execute("SELECT 1 FROM views WHERE name = ? AND view_id <> ?", [name, view_id]).fetchone():
             raise ViewError(f"a view named {name!r} is kept already; give another name")
         if not connection.execute(
@@ -56,9 +55,9 @@ def rename(store: Database, view_id: str, name: str) -> None:
             raise ViewError(f"no view {view_id!r} is kept; it may have been deleted")
 
 
-def delete(store: Database, view_id: str) -> None:
+def delete(database: Database, view_id: str) -> None:
     """Forget a view, if it is there."""
-    with store.writing() as connection:
+    with database.writing() as connection:
         connection.execute("DELETE FROM views WHERE view_id = ?", [view_id])
 
 

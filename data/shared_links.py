@@ -9,9 +9,8 @@ from datetime import UTC, datetime, timedelta
 
 import pandas as pd
 
-from data.database.database import Database
-from data.database.frames import frame
-from data.queries.studies import UnknownStudy
+from data.database.database import Database, frame
+from data.queries.studies import launched
 from engine.errors import UserError
 
 LONGEST_NOTE = 200
@@ -37,7 +36,7 @@ class Share:
 
 
 def create(
-    store: Database,
+    database: Database,
     study_ids: Sequence[str],
     state: str | None = None,
     note: str = "",
@@ -56,10 +55,8 @@ def create(
     if expires_at is not None and expires_at <= now:
         raise ShareError(f"the link would have ended at {expires_at:%Y-%m-%d %H:%M} UTC; give a time to come, or none")
     token, share_id = secrets.token_urlsafe(32), secrets.token_hex(4)
-    with store.writing() as connection:
-        known = {row[0] for row in connection.execute("SELECT study_id FROM studies").fetchall()}
-        if lost := [study_id for study_id in study_ids if study_id not in known]:
-            raise UnknownStudy(f"no study {lost[0]!r}; python -m tasks status lists them")
+    with database.writing() as connection:
+        launched(connection, study_ids)
         values = [share_id, _hash(token), list(study_ids), state, note, _naive(now), _naive(expires_at)]
         connection.execute(
             "INSERT INTO shares (share_id, token_hash, study_ids, state, note, created_at, expires_at) "
@@ -69,10 +66,10 @@ def create(
     return Share(share_id, tuple(study_ids), state, note, now, expires_at, None), token
 
 
-def find(store: Database, token: str) -> Share | None:
+def find(database: Database, token: str) -> Share | None:
     """Return the link of a token; None for one that never was, has ended or was revoked: a reader learns no more."""
     hashed, now = _hash(token), datetime.now(UTC)
-    with store.reading() as connection:
+    with database.reading() as connection:
         rows = connection.execute(
             "SELECT token_hash, share_id, study_ids, state, note, created_at, expires_at, last_used_at FROM shares "
             "WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?)",
@@ -86,7 +83,7 @@ def find(store: Database, token: str) -> Share | None:
     return None
 
 
-def shares(store: Database, study_id: str | None = None) -> pd.DataFrame:
+def shares(database: Database, study_id: str | None = None) -> pd.DataFrame:
     """Return all links, or those that show a study, the latest first.
 
     Columns: share_id, study_ids (list), state, note, created_at, expires_at, last_used_at, revoked_at, works (bool).
@@ -95,13 +92,13 @@ def shares(store: Database, study_id: str | None = None) -> pd.DataFrame:
         SELECT * EXCLUDE (token_hash), revoked_at IS NULL AND coalesce(expires_at > $1, true) AS works
         FROM shares WHERE $2 IS NULL OR list_contains(study_ids, $2) ORDER BY created_at DESC, share_id
     """
-    with store.reading() as connection:
+    with database.reading() as connection:
         return frame(connection, query, _naive(datetime.now(UTC)), study_id)
 
 
-def revoke(store: Database, share_id: str) -> None:
+def revoke(database: Database, share_id: str) -> None:
     """End a link at once; ShareError where there is none of that id."""
-    with store.writing() as connection:
+    with database.writing() as connection:
         ended = connection.execute(
             "UPDATE shares SET revoked_at = coalesce(revoked_at, ?) WHERE share_id = ? RETURNING 1",
             [_naive(datetime.now(UTC)), share_id],
@@ -110,12 +107,12 @@ def revoke(store: Database, share_id: str) -> None:
         raise ShareError(f"no link {share_id!r}; python -m tasks share --list shows those there are")
 
 
-def touch(store: Database, share: Share) -> bool:
+def touch(database: Database, share: Share) -> bool:
     """Note that a link is in use, at most once in a while, and return whether that was written."""
     now = datetime.now(UTC)
     if share.last_used_at is not None and now - share.last_used_at < TOUCH_EVERY:
         return False
-    with store.writing() as connection:
+    with database.writing() as connection:
         connection.execute("UPDATE shares SET last_used_at = ? WHERE share_id = ?", [_naive(now), share.share_id])
     return True
 

@@ -52,7 +52,7 @@ class Panel:
 def panels(accuracy: pd.DataFrame, measure: Measure, spread: Spread) -> list[Panel]:
     """Return the panels of one dataset and network, by pruner, then learning rate.
 
-    accuracy: `data.queries.studies.accuracy` rows of one dataset and one network, in percent.
+    accuracy: `data.queries.points.accuracy` rows of one dataset and one network, in percent.
     """
     dense = summarise(accuracy[accuracy["start"] == "dense"], measure, ["learning_rate"], spread)
     pruned = accuracy[accuracy["start"] != "dense"]

@@ -41,7 +41,7 @@ def compared_looks() -> list[Look]:
 def retention(pooled: pd.DataFrame, rates: Sequence[float], spread: Spread) -> Layers:
     """Return R_p(θ₀, θ_T) against p, a line per learning rate with its band over seeds, and the chance line R_p = p.
 
-    pooled: `data.queries.studies.pooled_overlaps` rows of one dataset and network. rates: all learning rates of the
+    pooled: `data.queries.points.pooled_overlaps` rows of one dataset and network. rates: all learning rates of the
     study, so that a colour stays with its rate while results come in.
     """
     rows = pooled[pooled["pair"] == "initial_pretrained"]
@@ -123,7 +123,7 @@ def _starts(sparsities: Sequence[float], p: float, spread: Spread) -> Layers:
 def layer_map(layers: pd.DataFrame, across: Across) -> Layers:
     """Return R_p(θ₀, θ_T) layer by layer, mean over seeds: layers in network order down, p or learning rate across.
 
-    layers: `data.queries.studies.overlaps` rows of the pair initial_pretrained, one dataset and network; of one
+    layers: `data.queries.points.overlaps` rows of the pair initial_pretrained, one dataset and network; of one
     learning rate when p runs across, of one p when learning rates do.
     """
     rows = layers.assign(ratio=layers["intersection"] / layers["top"].where(layers["top"] > 0))

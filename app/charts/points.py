@@ -90,7 +90,7 @@ def departs(dataset: str, network: str, asked: float, measured: float) -> bool:
 def notes(rows: pd.DataFrame, by: Sequence[str]) -> dict[tuple[object, ...], str]:
     """Return by point what to say of those where a measured sparsity departs, such as 'measured sparsity 35.2 %'.
 
-    rows: of `data.queries.studies.accuracy`. by: the columns that tell points apart.
+    rows: of `data.queries.points.accuracy`. by: the columns that tell points apart.
     """
     pruned = rows[(rows["start"] != "dense") & rows["measured_sparsity"].notna()]
     columns = pruned[["dataset", "network", "sparsity", "measured_sparsity"]].itertuples(index=False, name=None)

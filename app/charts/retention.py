@@ -18,7 +18,7 @@ Time = Literal["linear", "log"]
 def over_time(rows: pd.DataFrame, rates: Sequence[float], p: float, spread: Spread, time: Time) -> Layers:
     """Return R_p(θ₀, θ_t) against the epoch t, a line per learning rate with its band over seeds, and chance at p.
 
-    rows: `data.queries.comparison.retention` rows of one dataset, network and recipe. rates: all learning rates, so
+    rows: `data.queries.points.retention` rows of one dataset, network and recipe. rates: all learning rates, so
     that a colour stays with its rate. time: a logarithmic axis shows the first epochs, where most may happen.
     """
     shown = rows[rows["p"].round(4) == round(p, 4)]
@@ -66,7 +66,7 @@ def over_time(rows: pd.DataFrame, rates: Sequence[float], p: float, spread: Spre
 def without(dense: pd.DataFrame, retained: pd.DataFrame) -> str:
     """Return in a sentence how many dense trainings were recorded without it, "" where none was.
 
-    dense: rows of dense trainings that are done; retained: `data.queries.comparison.retention` rows.
+    dense: rows of dense trainings that are done; retained: `data.queries.points.retention` rows.
     """
     missing = set(dense["fingerprint"]) - set(retained["fingerprint"])
     if not missing:

@@ -14,11 +14,11 @@ from app.charts.points import Spread, band
 from app.compare import controls, panel_chart, saving, seeds
 from app.compare.panel_chart import BRUSH, POINT, WHOLE
 from app.compare.points import Comparison, apart, by_studies, chosen, compare, looks, point_id, points
-from app.compare.state import CompareState
+from app.compare.state import CompareState, results
 from app.components import chart, same_masks
 from app.components.save_menu import menu
 from app.state import compare_queries
-from app.state.queries import KEEP, Marker
+from app.state.cache import cached
 
 MOST_PANELS = 12
 # Entries of a legend; further ones are told by the tooltips.
@@ -28,7 +28,7 @@ MOST_LEGEND = 16
 def body(state: CompareState, rows: pd.DataFrame) -> None:
     """Draw panels, legend and what is behind the point that is chosen."""
     controls.look(state, rows)
-    comparison, specs, found = _drawn(replace(state, point=""), compare_queries.marker(state.studies))
+    comparison, specs, found = _drawn(replace(state, point=""))
     if not comparison.panels:
         st.info(
             "No finished training is left by these filters. Choose fewer of them.", icon=":material/filter_alt_off:"
@@ -138,11 +138,9 @@ def _forget() -> None:
         _turn(index)
 
 
-@st.cache_resource(ttl=KEEP, max_entries=64, show_spinner=False)
-def _drawn(state: CompareState, changed: Marker) -> tuple[Comparison, list[chart.Spec], pd.DataFrame]:
-    del changed
-    marker = compare_queries.marker(state.studies)
-    found = _points(state.studies, by_studies(state), state.measure, state.spread, marker)
+@cached(results, max_entries=64, shared=True)
+def _drawn(state: CompareState) -> tuple[Comparison, list[chart.Spec], pd.DataFrame]:
+    found = _points(state.studies, by_studies(state), state.measure, state.spread)
     comparison = compare(chosen(found, state), looks(state.by, found), state.panels, state.by, state.spread)
     x, y = panel_chart.domains(comparison, state.axis)
     if state.zoom is not None:
@@ -164,7 +162,6 @@ def _drawn(state: CompareState, changed: Marker) -> tuple[Comparison, list[chart
     return comparison, specs, found
 
 
-@st.cache_resource(ttl=KEEP, max_entries=16, show_spinner=False)
-def _points(ids: tuple[str, ...], studies: bool, measure: Measure, spread: Spread, changed: Marker) -> pd.DataFrame:
-    del changed
+@cached(compare_queries.marker, max_entries=16, shared=True)
+def _points(ids: tuple[str, ...], studies: bool, measure: Measure, spread: Spread) -> pd.DataFrame:
     return points(apart(compare_queries.accuracy(ids), studies), measure, spread)

@@ -16,10 +16,10 @@ from app.compare import controls
 from app.compare import saving as compare_saving
 from app.compare.points import apart, chosen, label
 from app.compare.saving import Numbers, means
-from app.compare.state import CompareState
+from app.compare.state import CompareState, results
 from app.components import chart
 from app.state import compare_queries
-from app.state.queries import KEEP, Marker
+from app.state.cache import cached
 from engine.study.results import AGAINST_DENSE
 
 MOST_PANELS = 12
@@ -45,7 +45,6 @@ def body(state: CompareState, rows: pd.DataFrame) -> None:
     state = replace(state, p=p, point="", zoom=None)
     rates = sorted(float(rate) for rate in rows["learning_rate"].unique())
     bands = band(state.spread)
-    marker = compare_queries.marker(state.studies)
     looks = [*charts.rate_looks(rates).values(), charts.CHANCE]
 
     st.subheader("What training keeps of the initial weights", anchor=False)
@@ -54,9 +53,7 @@ def body(state: CompareState, rows: pd.DataFrame) -> None:
         "Independent weights give p."
     )
     chart.legend_row(looks, bands)
-    _grid(
-        _by_p(state, marker), "compare-retention", "Overlap of initial and trained weights against p", 3, looks, bands
-    )
+    _grid(_by_p(state), "compare-retention", "Overlap of initial and trained weights against p", 3, looks, bands)
 
     st.subheader("Over training time", anchor=False)
     st.caption(
@@ -70,7 +67,7 @@ def body(state: CompareState, rows: pd.DataFrame) -> None:
         format_func={"linear": "epochs", "log": "epochs, log"}.__getitem__,
         **controls.bound("time", state.time),
     )
-    retained, lacking = _over_time(state, marker)
+    retained, lacking = _over_time(state)
     if retained:
         chart.legend_row(looks, bands)
         _grid(retained, "compare-time", "Overlap of initial weights and those in training, by epoch", 3, looks, bands)
@@ -82,7 +79,7 @@ def body(state: CompareState, rows: pd.DataFrame) -> None:
         r"Overlap ratio of winning ticket ($\theta_0\odot m$) and random reinit ($\theta_0'\odot m$) with the "
         rf"fine-tuned network $(\theta_T\odot m)_T$ under one mask $m$, at p = {p:g}. Only kept weights are ranked."
     )
-    starts, total = _by_sparsity(state, marker)
+    starts, total = _by_sparsity(state)
     if starts:
         compared = [*charts.compared_looks(), charts.CHANCE]
         chart.legend_row(compared, bands)
@@ -99,7 +96,7 @@ def body(state: CompareState, rows: pd.DataFrame) -> None:
         r"Overlap ratio of $(\theta_T\odot m)_T$ with the initial weights $\theta_0$ and with the trained dense "
         rf"weights $\theta_T$, at p = {p:g}, all weights ranked. {ancestors.EXPLAINED}"
     )
-    found, total, lacking = _ancestors(state, marker)
+    found, total, lacking = _ancestors(state)
     if found:
         compared = ancestors.looks()
         chart.legend_row(compared, bands)
@@ -124,7 +121,7 @@ def body(state: CompareState, rows: pd.DataFrame) -> None:
         **controls.bound("across", state.across),
     )
     st.html(ramp("0", "1"))
-    maps, total = _by_layer(state, marker)
+    maps, total = _by_layer(state)
     _grid(maps, "compare-layers", "Overlap of initial and trained weights by layer", 2, total=total)
 
 
@@ -155,9 +152,8 @@ def title(values: tuple[object, ...]) -> str:
     return f"{label('network', network)} on {label('dataset', dataset)}" + (f" · {recipe}" if recipe else "")
 
 
-@st.cache_resource(ttl=KEEP, max_entries=16, show_spinner=False)
-def _by_p(state: CompareState, changed: Marker) -> Drawn:
-    del changed
+@cached(results, max_entries=16, shared=True)
+def _by_p(state: CompareState) -> Drawn:
     everything = apart(compare_queries.pooled(state.studies, _DENSE), studies=False)
     rates = _rates(everything)
     parts = _in_order(_dense(everything, state), VARIANT)[:MOST_PANELS]
@@ -171,9 +167,8 @@ def _by_p(state: CompareState, changed: Marker) -> Drawn:
     ]
 
 
-@st.cache_resource(ttl=KEEP, max_entries=16, show_spinner=False)
-def _over_time(state: CompareState, changed: Marker) -> tuple[Drawn, str]:
-    del changed
+@cached(results, max_entries=16, shared=True)
+def _over_time(state: CompareState) -> tuple[Drawn, str]:
     everything = apart(compare_queries.accuracy(state.studies), studies=False)
     dense = _dense(everything[everything["start"] == "dense"], state)
     found = apart(compare_queries.retention(state.studies), studies=False)
@@ -190,9 +185,8 @@ def _over_time(state: CompareState, changed: Marker) -> tuple[Drawn, str]:
     return drawn, retention.without(dense, found)
 
 
-@st.cache_resource(ttl=KEEP, max_entries=16, show_spinner=False)
-def _by_sparsity(state: CompareState, changed: Marker) -> tuple[Drawn, int]:
-    del changed
+@cached(results, max_entries=16, shared=True)
+def _by_sparsity(state: CompareState) -> tuple[Drawn, int]:
     _, parts = _panels(state, _COMPARED)
     return [
         (
@@ -204,9 +198,8 @@ def _by_sparsity(state: CompareState, changed: Marker) -> tuple[Drawn, int]:
     ], len(parts)
 
 
-@st.cache_resource(ttl=KEEP, max_entries=16, show_spinner=False)
-def _ancestors(state: CompareState, changed: Marker) -> tuple[Drawn, int, str]:
-    del changed
+@cached(results, max_entries=16, shared=True)
+def _ancestors(state: CompareState) -> tuple[Drawn, int, str]:
     rows, parts = _panels(state, AGAINST_DENSE)
 
     def numbers(part: pd.DataFrame) -> Numbers:
@@ -236,9 +229,8 @@ def _panels(state: CompareState, pairs: tuple[str, ...]) -> tuple[pd.DataFrame, 
     ]
 
 
-@st.cache_resource(ttl=KEEP, max_entries=16, show_spinner=False)
-def _by_layer(state: CompareState, changed: Marker) -> tuple[Drawn, int]:
-    del changed
+@cached(results, max_entries=16, shared=True)
+def _by_layer(state: CompareState) -> tuple[Drawn, int]:
     found = _dense(apart(compare_queries.layers(state.studies), studies=False), state)
     found = found.assign(ratio=found["intersection"] / found["top"].where(found["top"] > 0))
     across = state.across

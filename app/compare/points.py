@@ -17,7 +17,7 @@ from app.charts.palette import NEUTRAL, STARTS, Look, series
 from app.charts.points import Spread, described, summarise
 from app.compare.state import CompareState, Field
 from data.datasets.registry import FOLDER
-from data.queries.comparison import once
+from data.queries.labels import once
 
 FIELDS: tuple[Field, ...] = get_args(Field)
 # What tells one point from another; the rest are its seeds.
@@ -29,7 +29,7 @@ _DASHES: tuple[tuple[int, ...], ...] = ((), (6, 3), (2, 2), (8, 3, 2, 3))
 
 
 def apart(rows: pd.DataFrame, studies: bool) -> pd.DataFrame:
-    """Return rows of `data.queries.comparison` with all that must not be averaged in `recipe`.
+    """Return rows of `data.queries.points` with all that must not be averaged in `recipe`.
 
     studies: keep studies apart; else what several share stands once, and study is "". base is the recipe alone.
     """

@@ -18,7 +18,7 @@ from app.compare.points import KEYS, apart, by_studies, point_id
 from app.compare.state import CompareState
 from app.components import chart
 from app.state import compare_queries
-from app.state.queries import KEEP, Marker
+from app.state.cache import cached
 
 MOST_CURVES = 6
 _CURVES: tuple[Curve, ...] = get_args(Curve)
@@ -28,8 +28,7 @@ def show(state: CompareState, close: Callable[[], None]) -> None:
     """List the seeds behind the point that is chosen, if one is; close: called when the reader has seen enough."""
     if not state.point:
         return
-    marker = compare_queries.marker(state.studies)
-    found = behind(state.studies, by_studies(state), state.point, marker)
+    found = behind(state.studies, by_studies(state), state.point)
     with st.container(border=True, key="compare_seeds"):
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
             if found.empty:
@@ -39,13 +38,12 @@ def show(state: CompareState, close: Callable[[], None]) -> None:
             st.button("Close", icon=":material/close:", key="compare_close", on_click=close, type="tertiary")
         if not found.empty:
             _table(found)
-            _curves(state, found, marker)
+            _curves(state, found)
 
 
-@st.cache_resource(ttl=KEEP, max_entries=32, show_spinner=False)
-def behind(study_ids: tuple[str, ...], studies: bool, point: str, changed: Marker) -> pd.DataFrame:
+@cached(compare_queries.marker, max_entries=32, shared=True)
+def behind(study_ids: tuple[str, ...], studies: bool, point: str) -> pd.DataFrame:
     """Return the accuracies behind a point, one row per seed, with `studies`, the names of all that hold it."""
-    del changed
     everything = compare_queries.accuracy(study_ids)
     rows = apart(everything, studies)
     keys = rows[KEYS].drop_duplicates()
@@ -87,7 +85,7 @@ def _measured(row: Any) -> str:
     return f"{percent}, not {words.percent(row.sparsity)}" if departs else percent
 
 
-def _curves(state: CompareState, found: pd.DataFrame, marker: Marker) -> None:
+def _curves(state: CompareState, found: pd.DataFrame) -> None:
     looks = _looks(found)
     note = "test images solid, training images dashed"
     if len(found) > MOST_CURVES:
@@ -95,7 +93,7 @@ def _curves(state: CompareState, found: pd.DataFrame, marker: Marker) -> None:
     chart.legend_row(looks.values(), "", note)
     about = _title(found.iloc[0])
     epochs = compare_queries.epochs(state.studies, tuple(found["fingerprint"].head(MOST_CURVES)))
-    specs = _drawn(state.studies, by_studies(state), state.point, marker)
+    specs = _drawn(state.studies, by_studies(state), state.point)
 
     def cell(index: int) -> None:
         curve = _CURVES[index]
@@ -123,9 +121,9 @@ def _looks(found: pd.DataFrame) -> dict[str, Look]:
     return {name: replace(look, shape="stroke") for name, look in series(names).items()}
 
 
-@st.cache_resource(ttl=KEEP, max_entries=32, show_spinner=False)
-def _drawn(study_ids: tuple[str, ...], studies: bool, point: str, changed: Marker) -> list[chart.Spec]:
-    found = behind(study_ids, studies, point, changed).head(MOST_CURVES)
+@cached(compare_queries.marker, max_entries=32, shared=True)
+def _drawn(study_ids: tuple[str, ...], studies: bool, point: str) -> list[chart.Spec]:
+    found = behind(study_ids, studies, point).head(MOST_CURVES)
     looks = _looks(found)
     names = dict(zip(found["fingerprint"], looks, strict=True))
     epochs = compare_queries.epochs(study_ids, tuple(found["fingerprint"]))

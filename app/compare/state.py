@@ -11,6 +11,8 @@ from app.charts.accuracy import Measure
 from app.charts.overlap import Across
 from app.charts.points import Spread
 from app.charts.retention import Time
+from app.state import compare_queries
+from app.state.cache import Marker
 
 Mode = Literal["accuracy", "sweep", "overlap"]
 Field = Literal["learning_rate", "start", "pruner", "network", "dataset", "study", "recipe"]
@@ -267,3 +269,8 @@ _WORDS: dict[str, str] = {
     "time": "the axis of time",
     "across": "what runs across the heat map",
 }
+
+
+def results(state: CompareState) -> Marker:
+    """Return what changes whenever one of the studies compared has a new result."""
+    return compare_queries.marker(state.studies)

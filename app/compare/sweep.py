@@ -14,11 +14,11 @@ from app.compare import saving as compare_saving
 from app.compare.overlap import VARIANT, title
 from app.compare.points import apart, chosen, rest_looks
 from app.compare.saving import Numbers, means
-from app.compare.state import CompareState
+from app.compare.state import CompareState, results
 from app.compare.sweep_chart import gaps
 from app.components import chart
 from app.state import compare_queries
-from app.state.queries import KEEP, Marker
+from app.state.cache import cached
 
 # A sparsity at which starts have begun to differ, in the paper and elsewhere: the nearest one is shown at first.
 USUAL = 0.8
@@ -36,7 +36,7 @@ def body(state: CompareState, rows: pd.DataFrame) -> None:
             state = replace(state, p=controls.p(state, sorted(dense["p"].unique())))
         controls.spread(state)
         controls.measure(state)
-    drawn = _drawn(replace(state, point="", zoom=None), compare_queries.marker(state.studies))
+    drawn = _drawn(replace(state, point="", zoom=None))
     st.subheader("By learning rate", anchor=False)
     at = (
         f"{words.pruner(state.pruner)}, sparsity {words.percent(state.sparsity)}"
@@ -123,9 +123,8 @@ class Drawn:
     networks: dict[str, Look]
 
 
-@st.cache_resource(ttl=KEEP, max_entries=32, show_spinner=False)
-def _drawn(state: CompareState, changed: Marker) -> Drawn:
-    del changed
+@cached(results, max_entries=32, shared=True)
+def _drawn(state: CompareState) -> Drawn:
     everything = apart(compare_queries.accuracy(state.studies), studies=False)
     rows = _told(chosen(everything, replace(state, pruners=())))
     at = (rows["pruner"] == state.pruner) & (rows["sparsity"] == state.sparsity)

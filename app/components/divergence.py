@@ -10,7 +10,7 @@ from data.queries.divergence import in_words
 def told(rows: pd.DataFrame) -> str:
     """Return in plain text which trainings diverged and what follows; empty where none did.
 
-    rows: of `data.queries.divergence.divergences` or `data.queries.studies.diverged`.
+    rows: of `data.queries.divergence.divergences` or `data.queries.points.diverged`.
     """
     sentence = in_words(rows, words.place)
     return sentence and f"{sentence} Means, bands and n are without them."

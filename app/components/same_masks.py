@@ -12,7 +12,7 @@ _PLACE = ["dataset", "network", "learning_rate", "sparsity"]
 def sentences(accuracy: pd.DataFrame) -> list[str]:
     """Return a sentence for each group of pruners that have the same mask at some sparsities.
 
-    accuracy: rows of `data.queries.studies.accuracy` or `data.queries.comparison.accuracy`. A sentence names pruners,
+    accuracy: rows of `data.queries.points.accuracy`. A sentence names pruners,
     sparsities and seeds, and dataset, network and learning rate where the rows differ in them: 'Iterative and one-shot
     have the same mask at 38.6 %, seeds 0-2.'
     """

@@ -16,7 +16,8 @@ from app.charts.saving import Saving
 from app.components import chart
 from app.export import named
 from data.database.database import Database
-from data.queries import comparison, studies
+from data.queries import points, studies
+from data.queries.selection import OneStudy, Studies
 from data.queries.studies import StudyRecord
 
 # The band of a report, and the accuracy that it draws: those that a page shows at first.
@@ -53,13 +54,13 @@ class Drawn:
 def measured(store: Database, study_id: str) -> Measured:
     """Return what a study has measured so far; UnknownStudy where it is not recorded."""
     return Measured(
-        studies.accuracy(store, study_id),
-        studies.pooled_overlaps(store, study_id),
-        studies.overlaps(store, study_id, ("initial_pretrained",)),
+        points.accuracy(store, OneStudy(study_id)),
+        points.pooled_overlaps(store, OneStudy(study_id)),
+        points.overlaps(store, OneStudy(study_id), ("initial_pretrained",)),
         studies.residuals(store, study_id),
         studies.supports(store, study_id),
-        comparison.retention(store, [study_id]),
-        studies.diverged(store, study_id),
+        points.retention(store, Studies([study_id])),
+        points.diverged(store, OneStudy(study_id)),
     )
 
 

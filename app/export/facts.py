@@ -51,7 +51,7 @@ def summary(record: StudyRecord, made: pd.DataFrame, total: int) -> str:
 
 
 def general(record: StudyRecord, made: pd.DataFrame, total: int, now: datetime) -> Facts:
-    """Return when, on what and by what a study was trained; made: see `data.queries.provenance`."""
+    """Return when, on what and by what a study was trained; made: see `data.queries.studies.provenance`."""
     study = record.study
     rates, seeds = sorted(study.learning_rates), study.seeds
     facts = [

@@ -95,7 +95,7 @@ def _whole(record: StudyRecord) -> None:
 
 
 def _table(study_id: str, name: str) -> Callable[[], bytes]:
-    return lambda: parquet(tables.tables_from_store(queries.store(), study_id)[name])
+    return lambda: parquet(tables.tables_from_database(queries.store(), study_id)[name])
 
 
 def _while_allowed(make: Callable[[], str | bytes]) -> Callable[[], str | bytes]:

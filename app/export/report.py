@@ -27,8 +27,7 @@ from app.export.charts import MEASURE, PARTS, Drawn, Measured, charts, kinds, me
 from app.export.verdicts import Judged, judged
 from data.database.database import Database
 from data.queries import studies
-from data.queries.provenance import provenance
-from data.queries.studies import StudyRecord
+from data.queries.studies import StudyRecord, provenance
 from engine.claims import Thresholds
 from engine.study.spec import to_toml
 from tasks.studies.planning import number_of_test_images

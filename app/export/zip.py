@@ -54,7 +54,7 @@ def everything(store: Database, study_id: str, tell: Progress | None = None) -> 
     tell(0.0, "Reading the study")
     record, found = studies.study(store, study_id), measured(store, study_id)
     drawn = list(charts(record, found))
-    frames = tables.tables_from_store(store, study_id)
+    frames = tables.tables_from_database(store, study_id)
     out = BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
 

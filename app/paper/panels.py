@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
-import streamlit as st
 
 from app import words
 from app.charts.points import Spread
@@ -12,8 +11,7 @@ from app.components import chart as drawing
 from app.paper import panel_chart
 from app.paper import runs as figure_data
 from app.paper.runs import Runs, Settings
-from app.state import queries
-from app.state.queries import Marker
+from app.state.cache import cached
 from engine.paper import figures, studies
 from engine.paper.figures import FIGURES, Panel, Reported
 
@@ -32,14 +30,9 @@ class Drawn:
     chart: drawing.Spec | None
 
 
+@cached(figure_data.results, max_entries=64, shared=True, hash_funcs={Settings: repr})
 def panels(name: str, chosen: Settings, spread: Spread) -> tuple[Drawn, ...]:
     """Return the panels of a figure in the paper's order; errors as for `figure_data.planned`."""
-    return _panels(name, chosen, spread, figure_data.results())
-
-
-@st.cache_resource(ttl=queries.KEEP, max_entries=64, show_spinner=False, hash_funcs={Settings: repr})
-def _panels(name: str, chosen: Settings, spread: Spread, changed: Marker) -> tuple[Drawn, ...]:
-    del changed
     figure = FIGURES[name]
     runs = figure_data.runs(figure, chosen)
     here = [studies.scaled(panel, chosen.scale, chosen.data) for panel in figure.panels]

@@ -5,16 +5,17 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import pandas as pd
-import streamlit as st
 
 from app import words
 from app.paper import thumbnail
 from app.paper.thumbnail import Means
 from app.state import queries
-from app.state.queries import Marker
+from app.state.cache import Marker, cached
 from data.datasets.registry import identity
-from data.queries import figures
+from data.queries import points
 from data.queries.evidence import from_frames
+from data.queries.selection import Roles
+from data.queries.studies import tomls
 from data.settings import settings
 from engine.claims import Verdict, evaluate
 from engine.paper import figures as paper
@@ -70,7 +71,7 @@ def study(name: str, chosen: Settings) -> Study:
     wanted = _catalogued(name, chosen.scale, chosen.data)
     if chosen.like is None:
         return wanted
-    like = _recipes(queries.marker()).get(chosen.like)
+    like = _recipes().get(chosen.like)
     return wanted if like is None else wanted.model_copy(update=_borrowed(like, wanted))
 
 
@@ -84,20 +85,19 @@ def _borrowed(like: Study, wanted: Study) -> dict[str, object]:
     return {name: getattr(like, name) for name in names} | {"admm": like.admm.used_by(wanted.pruners)}
 
 
-@st.cache_data(ttl=queries.KEEP, max_entries=4, show_spinner=False)
-def _recipes(changed: Marker) -> dict[str, Study]:
+@cached(queries.marker, max_entries=4)
+def _recipes() -> dict[str, Study]:
     """Return every launched study by its id, the latest first."""
-    del changed
     if not queries.exists():
         return {}
-    return {study_id: read_study(toml, kept=True) for study_id, toml in figures.studies(queries.store())}
+    return {study_id: read_study(toml, kept=True) for study_id, toml in tomls(queries.store())}
 
 
 def found_settings() -> tuple[Settings, ...]:
     """Return settings of launched studies that the catalogue does not have, the latest first."""
     found: dict[object, Settings] = {}
     known = {_key(studies.study("fig1", one.scale, one.data), one.data or "") for one in CATALOGUE}
-    for study_id, launched in _recipes(queries.marker()).items():
+    for study_id, launched in _recipes().items():
         others = [dataset for dataset in launched.datasets if dataset not in _OWN]
         for data in [*([paper.OWN] if len(others) < len(launched.datasets) else []), *others]:
             # Of the scales, the one whose sparsities the study has.
@@ -128,7 +128,7 @@ def _plan(name: str, chosen: Settings, identities: tuple[tuple[str, str], ...]) 
 
 @dataclass(frozen=True)
 class Runs:
-    """What is trained of a figure; frames as in `data.queries.studies`, verdicts on the figure's claims."""
+    """What is trained of a figure; frames as in `data.queries.points`, verdicts on the figure's claims."""
 
     accuracy: pd.DataFrame
     pooled: pd.DataFrame
@@ -140,44 +140,41 @@ class Runs:
 
 def results() -> Marker:
     """Return how many results there are, and how many of them have their mask recorded: what they have stays."""
-    marker = queries.marker()
-    return len(_recorded(marker)), _completed(marker)
+    return len(_recorded()), _completed()
 
 
 def done(one: Plan) -> int:
     """Return how many trainings of a plan are done."""
-    return len(_recorded(queries.marker()) & one.stages.keys())
+    return len(_recorded() & one.stages.keys())
 
 
-@st.cache_resource(ttl=queries.KEEP, max_entries=2, show_spinner=False)
-def _recorded(changed: Marker) -> set[str]:
+@cached(queries.marker, max_entries=2, shared=True)
+def _recorded() -> set[str]:
     from data.queries.studies import recorded
 
-    del changed
     return recorded(queries.store()) if queries.exists() else set()
 
 
-@st.cache_resource(ttl=queries.KEEP, max_entries=2, show_spinner=False)
-def _completed(changed: Marker) -> int:
+@cached(queries.marker, max_entries=2, shared=True)
+def _completed() -> int:
     from data.queries.incomplete import completed
 
-    del changed
     return completed(queries.store()) if queries.exists() else 0
 
 
 def runs(figure: Figure, chosen: Settings) -> Runs:
     """Return what is trained of a figure; errors as for `planned`."""
-    return _runs(figure.id, chosen, _identities(study(figure.id, chosen).datasets), results())
+    return _runs(figure.id, chosen, _identities(study(figure.id, chosen).datasets))
 
 
-@st.cache_resource(ttl=queries.KEEP, max_entries=128, show_spinner=False, hash_funcs={Settings: repr})
-def _runs(name: str, chosen: Settings, identities: tuple[tuple[str, str], ...], changed: Marker) -> Runs:
+@cached(results, max_entries=128, shared=True, hash_funcs={Settings: repr})
+def _runs(name: str, chosen: Settings, identities: tuple[tuple[str, str], ...]) -> Runs:
     one = _plan(name, chosen, identities)
-    finished = _recorded(queries.marker())
+    finished = _recorded()
     roles = [role for role in one.roles if role.fingerprint in finished]
     if not roles:
         return Runs(pd.DataFrame(), pd.DataFrame(), pd.DataFrame(), (), 0, len(one.stages))
-    measured = _measured(chosen, _identities(study(paper.ALL, chosen).datasets), changed)
+    measured = _measured(chosen, _identities(study(paper.ALL, chosen).datasets))
     accuracy, pooled, diverged = (rows.of(roles) for rows in (measured.accuracy, measured.pooled, measured.diverged))
     pooled = pooled[pooled["p"].isin(one.study.overlap_p)]
     verdicts = evaluate(*from_frames(accuracy, pooled, diverged), claims=paper.FIGURES[name].claims)
@@ -211,17 +208,16 @@ class _Measured:
 
 def means(chosen: Settings) -> Means:
     """Return the means of all that is trained of all figures; errors as for `planned`."""
-    return _measured(chosen, _identities(study(paper.ALL, chosen).datasets), results()).means
+    return _measured(chosen, _identities(study(paper.ALL, chosen).datasets)).means
 
 
-@st.cache_resource(ttl=queries.KEEP, max_entries=8, show_spinner=False, hash_funcs={Settings: repr})
-def _measured(chosen: Settings, identities: tuple[tuple[str, str], ...], changed: Marker) -> _Measured:
-    # One reading for all figures takes a tenth of one for each.
-    del changed
+@cached(results, max_entries=8, shared=True, hash_funcs={Settings: repr})
+def _measured(chosen: Settings, identities: tuple[tuple[str, str], ...]) -> _Measured:
+    # One reading for all figures takes a tenth of the time of one for each.
     one = _plan(paper.ALL, chosen, identities)
-    finished = _recorded(queries.marker())
+    finished = _recorded()
     roles = [role for role in one.roles if role.fingerprint in finished]
-    accuracy = figures.accuracy(queries.store(), roles)
-    pooled = figures.pooled_overlaps(queries.store(), roles, PAIRS, one.study.overlap_p)
-    diverged = figures.diverged(queries.store(), roles)
+    accuracy = points.accuracy(queries.store(), Roles(roles))
+    pooled = points.pooled_overlaps(queries.store(), Roles(roles, one.study.overlap_p), PAIRS)
+    diverged = points.diverged(queries.store(), Roles(roles))
     return _Measured(_ByRole(accuracy), _ByRole(pooled), _ByRole(diverged), thumbnail.means(accuracy, pooled))

@@ -37,7 +37,7 @@ class Means:
 
 
 def means(accuracy: pd.DataFrame, pooled: pd.DataFrame) -> Means:
-    """Return the means of some rows; frames of `data.queries.figures`, empty where nothing is trained."""
+    """Return the means of some rows; frames of `data.queries.points`, empty where nothing is trained."""
     pairs = [name for name in _PLACE if name != "start"]
     overlap, level = (_by_key(pooled, [*pairs, "pair", "p"], value) for value in ("ratio", "level"))
     return Means(_by_key(accuracy, _PLACE, "test_accuracy"), overlap, level)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import pandas as pd
 import streamlit as st
 
+from app.state.cache import cached
 from app.state.queries import FINISHED
 from data.queries.studies import StudyRecord
 from tasks.broker.connection import BrokerError, connect, errors_explained
@@ -14,6 +15,7 @@ from tasks.queue.telemetry import Progress, Worker
 
 # A page says at once that Redis does not answer, where a worker would keep trying.
 PATIENCE = 0.0
+# Seconds for which an answer of Redis is shown, or that it gave none.
 KEEP = 1.0
 
 # The record of a study is behind what was asked of it for this long at most, unless no recorder runs.
@@ -43,10 +45,11 @@ def gone() -> set[str]:
     return st.session_state.get(_GONE, set())  # type: ignore[no-any-return]
 
 
+@cached(max_entries=16, ttl=KEEP)
 def progress(fingerprints: tuple[str, ...]) -> tuple[dict[str, Progress], str | None]:
-    """Return the progress of those of some stages that are running, and why it is missing where it is."""
+    """Return the progress of those of some stages that are running, and why it is unknown where it is."""
     try:
-        return _progress(fingerprints), None
+        return telemetry.progress(fingerprints, connect(PATIENCE)), None
     except BrokerError as error:
         return {}, str(error)
 
@@ -57,24 +60,26 @@ def workers() -> tuple[list[Worker], str | None]:
     return [worker for worker in known if not worker.is_silent()], trouble
 
 
+@cached(ttl=KEEP)
 def known_workers() -> tuple[list[Worker], str | None]:
     """Return the live workers and the silent ones, and why they are unknown where they are."""
     try:
-        return _known_workers(), None
+        return telemetry.known_workers(connect(PATIENCE)), None
     except BrokerError as error:
         return [], str(error)
 
 
+@cached(ttl=KEEP)
 def queued() -> int | None:
-    """Return how many stages wait for a free worker; None where Redis does not tell."""
+    """Return how many stages wait for a free worker; None where Redis does not answer."""
     try:
-        return _queued()
+        return telemetry.queued(connect(PATIENCE))
     except BrokerError:
         return None
 
 
 def is_lost(record: StudyRecord) -> bool:
-    """Return whether a study should go on, but Redis does not know it; False where Redis does not tell."""
+    """Return whether a study should go on, but Redis does not know it; False where Redis does not answer."""
     if record.state in FINISHED or is_expected(record.study_id):
         return False
     try:
@@ -83,25 +88,10 @@ def is_lost(record: StudyRecord) -> bool:
         return False
 
 
-@st.cache_data(ttl=KEEP, max_entries=64, show_spinner=False)
+@cached(max_entries=64, ttl=KEEP)
 def _is_known(study_id: str) -> bool:
     with errors_explained():
         return leases.is_known(connect(PATIENCE), study_id)
-
-
-@st.cache_data(ttl=KEEP, max_entries=16, show_spinner=False)
-def _progress(fingerprints: tuple[str, ...]) -> dict[str, Progress]:
-    return telemetry.progress(fingerprints, connect(PATIENCE))
-
-
-@st.cache_data(ttl=KEEP, show_spinner=False)
-def _known_workers() -> list[Worker]:
-    return telemetry.known_workers(connect(PATIENCE))
-
-
-@st.cache_data(ttl=KEEP, show_spinner=False)
-def _queued() -> int:
-    return telemetry.queued(connect(PATIENCE))
 
 
 def epochs_done(rows: pd.DataFrame, now: Mapping[str, Progress]) -> pd.Series:

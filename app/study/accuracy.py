@@ -13,7 +13,7 @@ from app.charts.points import Spread, band
 from app.components import chart, divergence, same_masks
 from app.export import named
 from app.state import queries
-from app.state.queries import Marker
+from app.state.cache import cached
 from data.queries.studies import StudyRecord
 
 
@@ -50,7 +50,7 @@ def body(record: StudyRecord) -> None:
             persist_state="page",
         )
     divergence.note(diverged)
-    panels, specs = _drawn(study_id, dataset, network, pruners, measure, spread, shared, queries.measured(study_id))
+    panels, specs = _drawn(study_id, dataset, network, pruners, measure, spread, shared)
     if not panels:
         _dense_only(here, measure)
         return
@@ -75,7 +75,7 @@ def body(record: StudyRecord) -> None:
 def _numbers(dataset: str, network: str, measure: Measure, study_id: str) -> None:
     st.subheader("Numbers", anchor=False)
     st.caption(f"Test accuracy in %, {MEASURES[measure]}: mean ± standard deviation over n seeds.")
-    table = _table(study_id, dataset, network, measure, queries.measured(study_id))
+    table = _table(study_id, dataset, network, measure)
     with st.container(key="accuracy_table"):
         chart.table(table, "accuracy_frame")
     st.download_button(
@@ -89,9 +89,8 @@ def _numbers(dataset: str, network: str, measure: Measure, study_id: str) -> Non
     )
 
 
-@st.cache_data(ttl=queries.KEEP, max_entries=16, show_spinner=False)
-def _table(study_id: str, dataset: str, network: str, measure: Measure, changed: Marker) -> pd.DataFrame:
-    del changed
+@cached(queries.measured, max_entries=16)
+def _table(study_id: str, dataset: str, network: str, measure: Measure) -> pd.DataFrame:
     rows = queries.accuracy(study_id)
     return charts.table(rows[(rows["dataset"] == dataset) & (rows["network"] == network)], measure)
 
@@ -105,18 +104,10 @@ def _dense_only(rows: pd.DataFrame, measure: Measure) -> None:
     chart.table(charts.dense_table(rows, measure), "accuracy_dense")
 
 
-@st.cache_resource(ttl=queries.KEEP, max_entries=32, show_spinner=False)
+@cached(queries.measured, max_entries=32, shared=True)
 def _drawn(
-    study_id: str,
-    dataset: str,
-    network: str,
-    pruners: tuple[str, ...],
-    measure: Measure,
-    spread: Spread,
-    shared: bool,
-    changed: Marker,
+    study_id: str, dataset: str, network: str, pruners: tuple[str, ...], measure: Measure, spread: Spread, shared: bool
 ) -> tuple[list[charts.Panel], list[chart.Spec]]:
-    del changed
     rows = queries.accuracy(study_id)
     rows = rows[(rows["dataset"] == dataset) & (rows["network"] == network)]
     rows = rows[rows["pruner"].isin(pruners) | (rows["start"] == "dense")]

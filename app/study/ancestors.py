@@ -13,7 +13,7 @@ from app.charts.points import Spread, band
 from app.components import chart
 from app.export import named
 from app.state import queries
-from app.state.queries import Marker
+from app.state.cache import cached
 from data.queries.studies import StudyRecord
 
 
@@ -26,8 +26,7 @@ def section(record: StudyRecord, dataset: str, network: str, pruners: Sequence[s
         r"trained dense weights $\theta_T$. All weights are ranked, so only sparsities up to 1 − p are here. "
         f"{charts.EXPLAINED}"
     )
-    changed = queries.measured(study_id)
-    found = _by_panel(study_id, dataset, network, p, changed)
+    found = _by_panel(study_id, dataset, network, p)
     if not found:
         st.info(f"No fine-tuned network of a sparsity up to {words.percent(1 - p)} has finished; choose a smaller p.")
     else:
@@ -39,7 +38,7 @@ def section(record: StudyRecord, dataset: str, network: str, pruners: Sequence[s
             pruner, rate = panels[index]
             title = f"Learning rate {words.number(rate)} · {words.pruner(pruner)}"
             st.markdown(f"**{words.plain(title)}**")
-            spec = _drawn(study_id, dataset, network, pruner, rate, p, spread, changed)
+            spec = _drawn(study_id, dataset, network, pruner, rate, p, spread)
             alt = (
                 f"Overlap of the fine-tuned network with its dense ancestors against sparsity, {title}, with the "
                 f"{charts.LEVEL}; the numbers stand in the table below."
@@ -50,7 +49,7 @@ def section(record: StudyRecord, dataset: str, network: str, pruners: Sequence[s
         chart.grid(len(panels), min(len(study.learning_rates), 3), cell)
         st.caption("Mean ± standard deviation over n seeds.")
         with st.container(key="overlap_table"):
-            chart.table(_table(study_id, dataset, network, p, changed), "overlap_frame")
+            chart.table(_table(study_id, dataset, network, p), "overlap_frame")
         if lacking := charts.missing(pd.concat(found.values())):
             st.caption(lacking)
     st.download_button(
@@ -64,27 +63,22 @@ def section(record: StudyRecord, dataset: str, network: str, pruners: Sequence[s
     )
 
 
-@st.cache_resource(ttl=queries.KEEP, max_entries=32, show_spinner=False)
-def _by_panel(
-    study_id: str, dataset: str, network: str, p: float, changed: Marker
-) -> dict[tuple[str, float], pd.DataFrame]:
+@cached(queries.measured, max_entries=32, shared=True)
+def _by_panel(study_id: str, dataset: str, network: str, p: float) -> dict[tuple[str, float], pd.DataFrame]:
     """Return the overlaps with dense networks at one p, by pruner and learning rate."""
-    del changed
     pooled = queries.pooled_overlaps(study_id)
     rows = charts.at(pooled[(pooled["dataset"] == dataset) & (pooled["network"] == network)], p)
     return {(str(pruner), float(rate)): part for (pruner, rate), part in rows.groupby(["pruner", "learning_rate"])}
 
 
-@st.cache_resource(ttl=queries.KEEP, max_entries=64, show_spinner=False)
-def _drawn(
-    study_id: str, dataset: str, network: str, pruner: str, rate: float, p: float, spread: Spread, changed: Marker
-) -> chart.Spec:
-    return charts.chart(_by_panel(study_id, dataset, network, p, changed)[pruner, rate], p, spread)
+@cached(queries.measured, max_entries=64, shared=True)
+def _drawn(study_id: str, dataset: str, network: str, pruner: str, rate: float, p: float, spread: Spread) -> chart.Spec:
+    return charts.chart(_by_panel(study_id, dataset, network, p)[pruner, rate], p, spread)
 
 
-@st.cache_data(ttl=queries.KEEP, max_entries=32, show_spinner=False)
-def _table(study_id: str, dataset: str, network: str, p: float, changed: Marker) -> pd.DataFrame:
-    return charts.table(pd.concat(_by_panel(study_id, dataset, network, p, changed).values()), p)
+@cached(queries.measured, max_entries=32)
+def _table(study_id: str, dataset: str, network: str, p: float) -> pd.DataFrame:
+    return charts.table(pd.concat(_by_panel(study_id, dataset, network, p).values()), p)
 
 
 def _csv(pooled: pd.DataFrame) -> str:

@@ -14,7 +14,7 @@ from app.components import chart as drawing
 from app.components import divergence
 from app.export import named
 from app.state import queries
-from app.state.queries import Marker
+from app.state.cache import cached
 from app.study import ancestors, retention
 from data.queries.studies import StudyRecord
 from engine.study.spec import Study
@@ -70,12 +70,12 @@ def _retention(record: StudyRecord, dataset: str, network: str, rows: pd.DataFra
     with chart:
         looks = charts.rate_looks(study.learning_rates)
         drawing.legend_row([*looks.values(), charts.CHANCE], band(spread))
-        spec = _drawn_retention(study_id, dataset, network, spread, study.learning_rates, queries.measured(study_id))
+        spec = _drawn_retention(study_id, dataset, network, spread, study.learning_rates)
         alt = "Overlap of initial and trained weights against p, by learning rate."
         drawing.show(spec, "overlap-retention", alt, named.retention(record, dataset, network, rows, spread))
     with figures:
         st.markdown(f"**At p = {p:g}**, mean ± standard deviation")
-        table = _retention_table(study_id, dataset, network, p, queries.measured(study_id))
+        table = _retention_table(study_id, dataset, network, p)
         drawing.table(table, "overlap_retention_frame")
         recipe = study.recipe
         st.markdown(
@@ -95,7 +95,7 @@ def _starts(record: StudyRecord, dataset: str, network: str, rows: pd.DataFrame,
         r"fine-tuned network $(\theta_T\odot m)_T$ under one mask $m$. Only kept weights are ranked; independent "
         "weights give p."
     )
-    finished = _compared(study_id, dataset, network, p, queries.measured(study_id))
+    finished = _compared(study_id, dataset, network, p)
     if not finished:
         st.info(_no_finetune(study))
         return []
@@ -111,7 +111,7 @@ def _starts(record: StudyRecord, dataset: str, network: str, rows: pd.DataFrame,
         if (pruner, rate) not in finished:
             st.caption(f"No fine-tuning has finished{'' if record.state in queries.FINISHED else ' yet'}.")
             return
-        spec = _drawn_starts(study_id, dataset, network, pruner, rate, p, spread, queries.measured(study_id))
+        spec = _drawn_starts(study_id, dataset, network, pruner, rate, p, spread)
         alt = f"Overlap with the fine-tuned network against sparsity, {title}."
         saving = named.starts(record, dataset, network, pruner, rate, p, rows, spread)
         drawing.show(spec, f"overlap-starts-{index}", alt, saving)
@@ -169,7 +169,7 @@ def _layers(record: StudyRecord, rates: list[float], dataset: str, network: str,
         st.markdown(f"**{words.plain(title)}**")
         # With p across, a map is the same for every p.
         held = p if rate is None else None
-        spec, counts = _drawn_layers(study_id, dataset, network, held, rate, queries.measured(study_id))
+        spec, counts = _drawn_layers(study_id, dataset, network, held, rate)
         alt = f"Overlap of initial and trained weights by layer, {title}."
         saving = named.layers(record, dataset, network, title, counts)
         drawing.show(spec, f"overlap-layers-{index}", alt, saving)
@@ -177,27 +177,25 @@ def _layers(record: StudyRecord, rates: list[float], dataset: str, network: str,
     drawing.grid(len(shown), min(len(shown), 2), cell)
 
 
-@st.cache_resource(ttl=queries.KEEP, max_entries=32, show_spinner=False)
+@cached(queries.measured, max_entries=32, shared=True)
 def _drawn_retention(
-    study_id: str, dataset: str, network: str, spread: Spread, rates: tuple[float, ...], changed: Marker
+    study_id: str, dataset: str, network: str, spread: Spread, rates: tuple[float, ...]
 ) -> drawing.Spec:
-    del changed
     return drawing.spec(charts.retention(_rows(study_id, dataset, network), rates, spread))
 
 
-@st.cache_resource(ttl=queries.KEEP, max_entries=64, show_spinner=False)
+@cached(queries.measured, max_entries=64, shared=True)
 def _drawn_starts(
-    study_id: str, dataset: str, network: str, pruner: str, rate: float, p: float, spread: Spread, changed: Marker
+    study_id: str, dataset: str, network: str, pruner: str, rate: float, p: float, spread: Spread
 ) -> drawing.Spec:
-    return charts.starts(_compared(study_id, dataset, network, p, changed)[pruner, rate], p, spread)
+    return charts.starts(_compared(study_id, dataset, network, p)[pruner, rate], p, spread)
 
 
-@st.cache_resource(ttl=queries.KEEP, max_entries=32, show_spinner=False)
+@cached(queries.measured, max_entries=32, shared=True)
 def _drawn_layers(
-    study_id: str, dataset: str, network: str, p: float | None, rate: float | None, changed: Marker
+    study_id: str, dataset: str, network: str, p: float | None, rate: float | None
 ) -> tuple[drawing.Spec, pd.DataFrame]:
     """Return the map at one p with learning rates across, or of one learning rate with p across; and its counts."""
-    del changed
     layers = queries.overlaps(study_id)
     layers = layers[(layers["dataset"] == dataset) & (layers["network"] == network)]
     if rate is not None:
@@ -208,30 +206,22 @@ def _drawn_layers(
     return drawing.spec(charts.layer_map(counts, "learning_rate")), counts
 
 
-@st.cache_data(ttl=queries.KEEP, max_entries=32, show_spinner=False)
-def _retention_table(study_id: str, dataset: str, network: str, p: float, changed: Marker) -> pd.DataFrame:
-    del changed
+@cached(queries.measured, max_entries=32)
+def _retention_table(study_id: str, dataset: str, network: str, p: float) -> pd.DataFrame:
     return charts.retention_table(_rows(study_id, dataset, network), p)
 
 
+# All callers share one frame, since thousands of rows are looked through for every panel: it must not be changed.
+@cached(queries.measured, max_entries=8, shared=True)
 def _rows(study_id: str, dataset: str, network: str) -> pd.DataFrame:
-    return _kept_rows(study_id, dataset, network, queries.measured(study_id))
-
-
-# Handed out as they are kept, since thousands of rows are looked through for every panel: not to be changed.
-@st.cache_resource(ttl=queries.KEEP, max_entries=8, show_spinner=False)
-def _kept_rows(study_id: str, dataset: str, network: str, changed: Marker) -> pd.DataFrame:
-    del changed
     pooled = queries.pooled_overlaps(study_id)
     return pooled[(pooled["dataset"] == dataset) & (pooled["network"] == network)]
 
 
-@st.cache_resource(ttl=queries.KEEP, max_entries=32, show_spinner=False)
-def _compared(
-    study_id: str, dataset: str, network: str, p: float, changed: Marker
-) -> dict[tuple[str, float], pd.DataFrame]:
+@cached(queries.measured, max_entries=32, shared=True)
+def _compared(study_id: str, dataset: str, network: str, p: float) -> dict[tuple[str, float], pd.DataFrame]:
     """Return the overlaps of starts with fine-tuned networks at one p, by pruner and learning rate."""
-    rows = _kept_rows(study_id, dataset, network, changed)
+    rows = _rows(study_id, dataset, network)
     pairs = rows["pair"].isin(["ticket_finetuned", "reinit_finetuned"])
     found = rows[pairs & (rows["p"].round(4) == round(p, 4))]
     return {(str(pruner), float(rate)): part for (pruner, rate), part in found.groupby(["pruner", "learning_rate"])}

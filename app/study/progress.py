@@ -17,7 +17,7 @@ from app.components import chart, support_table
 from app.components.stage_names import several, stage_names
 from app.export import named as export_named
 from app.state import live, queries
-from app.state.queries import Marker
+from app.state.cache import cached
 from app.study.stages_table import matching, shown_table
 from data.queries.studies import StudyRecord
 from engine.registry import PRUNERS
@@ -110,7 +110,7 @@ def curves(record: StudyRecord, rows: pd.DataFrame) -> None:
     def cell(index: int) -> None:
         curve: Curve = ("loss", "accuracy")[index]
         named = tuple((fingerprint, names[fingerprint]) for fingerprint in chosen)
-        spec = _drawn_curves(record.study_id, named, curve, total, queries.standing(record.study_id))
+        spec = _drawn_curves(record.study_id, named, curve, total)
         saving = export_named.curves(record, epochs, looks, curve)
         chart.show(spec, f"curves-{curve}", f"Training and test {curve} by epoch.", saving)
 
@@ -126,11 +126,8 @@ def _epochs(study_id: str, names: Mapping[str, str]) -> pd.DataFrame:
     return epochs.assign(name=epochs["fingerprint"].map(names))
 
 
-@st.cache_resource(ttl=queries.KEEP, max_entries=32, show_spinner=False)
-def _drawn_curves(
-    study_id: str, named: tuple[tuple[str, str], ...], curve: Curve, total: int, changed: Marker
-) -> chart.Spec:
-    del changed
+@cached(queries.standing, max_entries=32, shared=True)
+def _drawn_curves(study_id: str, named: tuple[tuple[str, str], ...], curve: Curve, total: int) -> chart.Spec:
     looks = _series(name for _, name in named)
     return chart.spec(progress.curves(_epochs(study_id, dict(named)), looks, curve, total))
 
@@ -151,7 +148,7 @@ def convergence(record: StudyRecord) -> None:
     looks = _strokes(record.study.learning_rates).values()
     part = found[(found["dataset"] == dataset) & (found["network"] == network)]
     chart.legend_row(looks, "", progress.residuals_note(part))
-    spec = _drawn_residuals(study_id, dataset, network, record.study.learning_rates, queries.measured(study_id))
+    spec = _drawn_residuals(study_id, dataset, network, record.study.learning_rates)
     saving = export_named.residuals(record, dataset, network, found, list(looks))
     chart.grid(1, 2, lambda _: chart.show(spec, "residual", "ADMM's primal residual by round.", saving))
     supports = queries.supports(study_id)
@@ -164,11 +161,8 @@ def _strokes(rates: tuple[float, ...]) -> dict[str, Look]:
     return {name: replace(look, shape="stroke") for name, look in rate_looks(rates).items()}
 
 
-@st.cache_resource(ttl=queries.KEEP, max_entries=32, show_spinner=False)
-def _drawn_residuals(
-    study_id: str, dataset: str, network: str, rates: tuple[float, ...], changed: Marker
-) -> chart.Spec:
-    del changed
+@cached(queries.measured, max_entries=32, shared=True)
+def _drawn_residuals(study_id: str, dataset: str, network: str, rates: tuple[float, ...]) -> chart.Spec:
     found = queries.residuals(study_id)
     part = found[(found["dataset"] == dataset) & (found["network"] == network)]
     return chart.spec(progress.residuals(part, _strokes(rates)))

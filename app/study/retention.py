@@ -8,7 +8,7 @@ from app.charts.retention import Time
 from app.components import chart
 from app.export import named
 from app.state import compare_queries
-from app.state.queries import KEEP, Marker
+from app.state.cache import cached
 from data.queries.studies import StudyRecord
 
 
@@ -20,7 +20,6 @@ def section(record: StudyRecord, dataset: str, network: str, p: float, spread: S
         rf"Overlap ratio $R_p(\theta_0, \theta_t)$ at p = {p:g} after epoch $t$ of the dense training, all layers "
         "together. Independent weights give p."
     )
-    marker = compare_queries.marker(ids)
     found = compare_queries.retention(ids)
     here = found[(found["dataset"] == dataset) & (found["network"] == network)]
     rows = compare_queries.accuracy(ids)
@@ -38,25 +37,17 @@ def section(record: StudyRecord, dataset: str, network: str, p: float, spread: S
         )
         looks = (*overlap.rate_looks(rates).values(), overlap.CHANCE)
         chart.legend_row(looks, band(spread))
-        spec = _drawn(ids, dataset, network, rates, p, spread, time, marker)
+        spec = _drawn(ids, dataset, network, rates, p, spread, time)
         saving = named.over_time(record, dataset, network, p, here, spread)
         chart.show(spec, "overlap-time", f"{saving.title}.", saving)
     if lacking := retention.without(dense, here):
         st.caption(lacking)
 
 
-@st.cache_resource(ttl=KEEP, max_entries=32, show_spinner=False)
+@cached(compare_queries.marker, max_entries=32, shared=True)
 def _drawn(
-    ids: tuple[str, ...],
-    dataset: str,
-    network: str,
-    rates: tuple[float, ...],
-    p: float,
-    spread: Spread,
-    time: Time,
-    changed: Marker,
+    ids: tuple[str, ...], dataset: str, network: str, rates: tuple[float, ...], p: float, spread: Spread, time: Time
 ) -> chart.Spec:
-    del changed
     found = compare_queries.retention(ids)
     here = found[(found["dataset"] == dataset) & (found["network"] == network)]
     return chart.spec(retention.over_time(here, rates, p, spread, time))

@@ -7,7 +7,7 @@ import streamlit as st
 from app import words
 from app.components import chart, divergence, verdict_cards, verdict_tables
 from app.state import queries
-from app.state.queries import Marker
+from app.state.cache import cached
 from app.study import more_seeds
 from data.queries.evidence import from_frames
 from data.queries.studies import StudyRecord
@@ -34,8 +34,7 @@ def body(record: StudyRecord) -> None:
         dataset, network = chart.place_choice(accuracy, "verdict")
         low, high = _rates(sorted(record.study.learning_rates))
     thresholds = _thresholds()
-    changed = queries.measured(study_id)
-    verdicts, winning = _judged(study_id, dataset, network, thresholds, low, high, changed)
+    verdicts, winning = _judged(study_id, dataset, network, thresholds, low, high)
     if not verdicts:
         st.info("No training of this dataset and network has finished yet.")
         return
@@ -127,17 +126,10 @@ def _winning(verdicts: tuple[Verdict, ...], widened: str) -> None:
         chart.table(verdict_tables.winning(verdicts), "winning_frame")
 
 
-@st.cache_resource(ttl=queries.KEEP, max_entries=32, show_spinner=False)
+@cached(queries.measured, max_entries=32, shared=True)
 def _judged(
-    study_id: str,
-    dataset: str,
-    network: str,
-    thresholds: Thresholds,
-    low: float | None,
-    high: float | None,
-    changed: Marker,
+    study_id: str, dataset: str, network: str, thresholds: Thresholds, low: float | None, high: float | None
 ) -> tuple[tuple[Verdict, ...], tuple[Verdict, ...]]:
-    del changed
     accuracy, pooled, diverged = (
         frame[(frame["dataset"] == dataset) & (frame["network"] == network)]
         for frame in (queries.accuracy(study_id), queries.pooled_overlaps(study_id), queries.diverged(study_id))

@@ -1,23 +1,33 @@
-"""Files below one URL, in a folder or any store that fsspec knows, and errors that say what to do."""
+"""Files below one URL, in a folder or any file system that fsspec knows, and errors that say what to do."""
 
 import errno
 import os
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from data.artifacts import remote
 from data.atomic import write_whole
 from engine.errors import UserError
 
-# What S3 takes in one request.
+# What S3 accepts in one request.
 DELETED_AT_ONCE = 1000
 
-# What passes by itself, or once somebody has cleared space or mended a mount.
+# Seconds for a connection, and for the next byte of an answer.
+CONNECT_SECONDS, ANSWER_SECONDS = 5, 15
+# How often s3fs asks in all; `tasks.worker.retrying_artifacts` waits longer where that is worth it.
+TRIES = 3
+# Milliseconds after which an upload is stopped whose packets nobody acknowledges; the kernel's own limit is 15 minutes.
+UNHEARD_MS = 20_000
+
+S3 = ("s3", "s3a")
+
+# Errors that pass by themselves, or once somebody has cleared space or fixed a mount.
 PASSING = {
     getattr(errno, name)
     for name in (
@@ -29,31 +39,32 @@ PASSING = {
 
 
 class ArtifactError(UserError):
-    """Weights or a result that should be kept here are missing, damaged or cannot be written."""
+    """Weights or a result in the artifact store are missing, damaged or cannot be written."""
 
 
 class StoreAway(ArtifactError):
-    """The store does not take or give anything for now: it is full, or does not answer."""
+    """The artifact store cannot be read or written for now: it is full, or does not answer."""
 
 
 class Files:
     """The files below a URL; paths are relative to it.
 
-    A file appears whole or not at all: locally it is written aside, flushed to disk and renamed; elsewhere it is a
-    single put, or parts that are joined at the end. Every method raises StoreAway, and ArtifactError for a refusal.
+    A file appears whole or not at all: locally it is written beside its place, flushed to disk and renamed; elsewhere
+    it is a single put, or parts that are joined at the end. Every method raises StoreAway, and ArtifactError for a
+    refusal.
     """
 
     def __init__(self, url: str) -> None:
         try:
-            self._system, self._root = fsspec.url_to_fs(url, **remote.options(url))
+            self._system, self._root = fsspec.url_to_fs(url, **_options(url))
         except (ValueError, ImportError) as error:
             raise ArtifactError(
                 f"cannot use {url!r} for artifacts: {error}; set TICKETSCOPE_ARTIFACTS to a folder or s3://bucket/prefix"
             ) from error
         self.url = url.rstrip("/")
-        self._is_s3 = url.partition("://")[0] in remote.S3
+        self._is_s3 = url.partition("://")[0] in S3
         if self._is_s3:
-            self._system.retries = remote.TRIES
+            self._system.retries = TRIES
 
     @property
     def is_folder(self) -> bool:
@@ -61,7 +72,7 @@ class Files:
         return isinstance(self._system, LocalFileSystem)
 
     def full(self, path: str) -> str:
-        """Return a path as the store has it."""
+        """Return a path with the root of the URL in front."""
         return f"{self._root}/{path}"
 
     def exists(self, path: str) -> bool:
@@ -135,7 +146,7 @@ class Files:
             for path in paths:
                 self.remove(path)
             for folder in {Path(path).parent for path in paths}:
-                # Unless somebody writes there anew, or it is one that all share.
+                # Not removed: a folder that somebody writes to again, and one that all stages share.
                 if len(folder.parts) > 1:
                     with suppress(OSError):
                         Path(self._root, folder).rmdir()
@@ -160,13 +171,13 @@ class Files:
 
     @contextmanager
     def _reaching(self, what: str, path: str) -> Iterator[None]:
-        """Turn what the store answers into errors of ours, but for FileNotFoundError."""
+        """Turn errors of the file system into StoreAway or ArtifactError, but for FileNotFoundError."""
         try:
             yield
         except FileNotFoundError:
             raise
         except OSError as error:
-            # Of another host only a refusal is final; the rest are names for a line that is cut.
+            # From another host only a refusal is final; all other errors mean that the connection is cut.
             away = error.errno in PASSING if self.is_folder else not isinstance(error, PermissionError)
             kind = StoreAway if away else ArtifactError
             raise kind(f"cannot {what} {self.full(path)}: {error}; check space and rights at {self.url}") from error
@@ -179,7 +190,7 @@ class Files:
             ) from error
 
     def _check_bucket(self) -> None:
-        """Tell a store where nothing is kept yet from one that is not there."""
+        """Raise ArtifactError where the bucket itself does not exist, rather than only the folder in it."""
         if not self._is_s3:
             return
         bucket = self._root.partition("/")[0]
@@ -195,7 +206,32 @@ class Files:
 def _walked(folder: Path, prefix: int) -> Iterator[tuple[str, int, float]]:
     for parent, _, names in os.walk(folder):
         for file in (Path(parent, name) for name in names):
-            # Workers write and rename meanwhile.
+            # Workers write and rename files while the folder is read.
             with suppress(FileNotFoundError):
                 state = file.stat()
                 yield str(file)[prefix:], state.st_size, state.st_mtime
+
+
+def _options(url: str) -> dict[str, Any]:
+    """Return fsspec's options for a URL; endpoint and credentials come from the environment, as for any S3 client."""
+    # Other hosts change the listings whenever they finish stages, so they are never cached.
+    chosen: dict[str, Any] = {"use_listings_cache": False}
+    if url.partition("://")[0] in S3:
+        chosen["config_kwargs"] = {
+            "connect_timeout": CONNECT_SECONDS,
+            "read_timeout": ANSWER_SECONDS,
+            # s3fs tries again by itself: five times five tries of 15 s are six minutes.
+            "retries": {"total_max_attempts": 1, "mode": "standard"},
+            "connector_args": {"socket_factory": _socket},
+        }
+    return chosen
+
+
+def _socket(address: tuple[Any, ...]) -> socket.socket:
+    """Return a socket for an address of getaddrinfo that notices when nobody answers any more."""
+    family, kind, protocol = address[:3]
+    made = socket.socket(family=family, type=kind, proto=protocol)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNHEARD_MS)
+    return made

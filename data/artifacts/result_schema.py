@@ -1,113 +1,169 @@
-"""Whether a result, as JSON, is what a stage measures: checked before it is recorded or handed to a study."""
+"""The form of a result as JSON: checked before a result is recorded or handed to a study."""
 
-import math
-import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
+from operator import le
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetPydanticSchema,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import core_schema
 
 # What DuckDB's INTEGER holds, for what counts epochs, and what a float tells apart, for what counts weights.
 EPOCHS, WEIGHTS = 2**31 - 1, 2**53
 LETTERS = 1_000
+SHOWN = 80
 
-_COLUMNS = ("text", "number", "whole", "whole", "whole")
-# The last column of an overlap, which only some pairs have, and no result of before it was measured.
-_EXPECTED = "number"
-_EPOCH = ("epoch", *("number",) * 6)
-_RETAINED = ("epoch", "number", "whole", "whole")
-_SUPPORT = {"kept": "whole", "moved": "whole", "accuracy": "number", "oneshot_accuracy": "number"}
+
+def _printable(texts: list[str]) -> list[str]:
+    # One call for a whole column: an overlap has a text for each of thousands of counts.
+    if not "".join(texts).isprintable():
+        odd = next(text for text in texts if not text.isprintable())
+        raise ValueError(f"{odd[:SHOWN]!r} holds characters that cannot be printed")
+    return texts
+
+
+def _text(text: str) -> str:
+    return _printable([text])[0]
+
+
+# A float must be finite and an integer one that a float tells apart. True and False are no numbers.
+_NUMBER = core_schema.union_schema(
+    [
+        core_schema.chain_schema(
+            [core_schema.is_instance_schema(float), core_schema.float_schema(strict=True, allow_inf_nan=False)]
+        ),
+        core_schema.int_schema(strict=True, ge=-WEIGHTS, le=WEIGHTS),
+    ],
+    mode="left_to_right",
+    custom_error_type="number",
+    custom_error_message=f"Input should be a finite number, an integer at most {WEIGHTS} in size",
+)
+
+_Letters = Annotated[str, Field(strict=True, max_length=LETTERS)]
+Text = Annotated[_Letters, AfterValidator(_text)]
+Number = Annotated[float, GetPydanticSchema(lambda _, __: _NUMBER)]
+Whole = Annotated[int, Field(strict=True, ge=0, le=WEIGHTS)]
+EpochNumber = Annotated[int, Field(strict=True, ge=0, le=EPOCHS)]
+MaskHash = Annotated[str, Field(strict=True, pattern="^[0-9a-f]{32}$")]
+
+# JSON has no tuples: a row arrives as a list.
+_ROW = Field(strict=False)
+EpochRow = Annotated[tuple[EpochNumber, Number, Number, Number, Number, Number, Number], _ROW]
+RetentionRow = Annotated[tuple[EpochNumber, Number, Whole, Whole], _ROW]
+
+_EPOCH_ROW = TypeAdapter[Any](EpochRow)
+
+
+class Support(BaseModel):
+    """The fields of `engine.study.results.Support`: weights kept, those of them that moved, and two accuracies."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    kept: Whole
+    moved: Whole
+    accuracy: Number
+    oneshot_accuracy: Number
+
+    @model_validator(mode="after")
+    def _moved_is_part(self) -> "Support":
+        if self.moved > self.kept:
+            raise ValueError(f"{self.moved} weights moved of {self.kept} that the mask keeps; allowed: at most as many")
+        return self
+
+
+class Counts(BaseModel):
+    """The columns of an overlap, equally long; expected only for pairs that have it, and not in older results."""
+
+    model_config = ConfigDict(strict=True)
+
+    layers: Annotated[list[_Letters], AfterValidator(_printable)] = []
+    ps: list[Number] = []
+    intersections: list[Whole] = []
+    tops: list[Whole] = []
+    sizes: list[Whole] = []
+    expected: list[Number] = []
+
+    @model_validator(mode="after")
+    def _columns_fit(self) -> "Counts":
+        columns: list[Sequence[Any]] = [self.layers, self.ps, self.intersections, self.tops, self.sizes]
+        if "expected" in self.model_fields_set:
+            columns.append(self.expected)
+        if len({len(column) for column in columns}) > 1:
+            raise ValueError(f"its columns have {', '.join(str(len(c)) for c in columns)} rows; allowed: equally many")
+        if self.expected and not (min(self.expected) >= 0 and all(map(le, self.expected, self.tops))):
+            odd = next((e, top) for e, top in zip(self.expected, self.tops, strict=True) if not 0 <= e <= top)
+            raise ValueError(f"an expected intersection is {odd[0]!r}; allowed: 0 to {odd[1]}")
+        return self
+
+
+_COLUMNS = tuple(Counts.model_fields)
+
+
+def _named(columns: Any) -> dict[str, Any]:
+    """Return the columns of an overlap by their names; an overlap may have none at all."""
+    most = len(_COLUMNS)
+    if not isinstance(columns, list) or len(columns) not in (0, most - 1, most):
+        given = f"{len(columns)} columns" if isinstance(columns, list) else type(columns).__name__
+        raise ValueError(f"counts of an overlap are {given}; allowed: a list of {most - 1} or {most} columns")
+    return dict(zip(_COLUMNS, columns, strict=False))
+
+
+class Overlap(BaseModel):
+    """The counts of one pair of networks; see `engine.study.results.Overlap`."""
+
+    model_config = ConfigDict(strict=True)
+
+    pair: Text
+    counts: Annotated[Counts, BeforeValidator(_named)]
+
+
+class Result(BaseModel):
+    """A result as `engine.study.results.StageResult.to_json` writes it; further fields are ignored."""
+
+    model_config = ConfigDict(strict=True)
+
+    fingerprint: Text
+    device: Text
+    sparsity: Number
+    seconds: Number
+    versions: Annotated[dict[Text, Text], Field(max_length=LETTERS)]
+    epochs: list[EpochRow]
+    residuals: list[Number]
+    overlaps: list[Overlap]
+    retention: list[RetentionRow] = []
+    diverged: EpochNumber | None = None
+    mask: MaskHash | None = None
+    support: Support | None = None
 
 
 def check(values: Any) -> None:
-    """Raise ValueError, with the place in it, where a value of a result is missing, of another kind or not finite."""
-    if not isinstance(values, Mapping):
-        raise ValueError(f"a result is a table, given {type(values).__name__}")
-    for name, kind in {"fingerprint": "text", "device": "text", "sparsity": "number", "seconds": "number"}.items():
-        _one(name, kind, values.get(name))
-    if values.get("diverged") is not None:
-        _one("diverged", "epoch", values["diverged"])
-    if values.get("mask") is not None:
-        mask_hash(values["mask"])
-    versions = values.get("versions")
-    if not isinstance(versions, Mapping) or len(versions) > LETTERS:
-        raise ValueError("versions is no table of texts")
-    for name, version in versions.items():
-        _one("versions", "text", name)
-        _one("versions", "text", version)
-    _rows("epochs", _EPOCH, values.get("epochs"))
-    _rows("retention", _RETAINED, values.get("retention", []))
-    _column("residuals", "number", values.get("residuals"))
-    if values.get("support") is not None:
-        _support(values["support"])
-    overlaps = values.get("overlaps")
-    if not isinstance(overlaps, list):
-        raise ValueError("overlaps is no list")
-    for overlap in overlaps:
-        _overlap(overlap)
+    """Raise ValueError with the field, its value and what is allowed where values are not a `Result`."""
+    try:
+        Result.model_validate(values)
+    except ValidationError as error:
+        raise ValueError(explained(error)) from error
 
 
-def _support(support: Any) -> None:
-    if not isinstance(support, Mapping) or support.keys() != _SUPPORT.keys():
-        raise ValueError(f"support is a table of {', '.join(_SUPPORT)}")
-    for name, kind in _SUPPORT.items():
-        _one(name, kind, support[name])
-    if support["moved"] > support["kept"]:
-        raise ValueError(f"{support['moved']} weights moved of {support['kept']} that are kept")
+def epoch_row(row: Any) -> None:
+    """Raise ValueError where a row is not the number of an epoch and its six measurements."""
+    try:
+        _EPOCH_ROW.validate_python(row)
+    except ValidationError as error:
+        raise ValueError(explained(error)) from error
 
 
-def _overlap(overlap: Any) -> None:
-    if not isinstance(overlap, Mapping) or not isinstance(overlap.get("counts"), list):
-        raise ValueError("an overlap is a pair and counts")
-    _one("pair", "text", overlap.get("pair"))
-    counts = overlap["counts"]
-    fewest = len(_COLUMNS)
-    if counts and len(counts) not in (fewest, fewest + 1):
-        raise ValueError(f"counts of an overlap are {fewest} or {fewest + 1} columns, given {len(counts)}")
-    for kind, column in zip((*_COLUMNS, _EXPECTED), counts, strict=False):
-        _column("counts", kind, column)
-    if len({len(column) for column in counts}) > 1:
-        raise ValueError("columns of an overlap differ in length")
-    if len(counts) > fewest:
-        for top, expected in zip(counts[3], counts[fewest], strict=True):
-            if not 0 <= expected <= top:
-                raise ValueError(f"counts holds an expected intersection of {expected!r}, outside 0 to {top}")
-
-
-def mask_hash(value: Any) -> None:
-    """Raise ValueError where a value is not what `engine.masks.content_hash` returns."""
-    if not isinstance(value, str) or not re.fullmatch(r"[0-9a-f]{32}", value):
-        raise ValueError(f"mask holds {str(value)[:80]!r}; allowed: 32 hex digits in small letters")
-
-
-def _rows(name: str, kinds: tuple[str, ...], rows: Any) -> None:
-    if not isinstance(rows, list):
-        raise ValueError(f"{name} is no list")
-    for row in rows:
-        epoch_row(row, kinds, name)
-
-
-def epoch_row(row: Any, kinds: tuple[str, ...] = _EPOCH, name: str = "epochs") -> None:
-    """Raise ValueError where a row, by default that of an epoch, does not hold numbers of the kinds it should."""
-    if not isinstance(row, list | tuple) or len(row) != len(kinds):
-        raise ValueError(f"a row of {name} is {len(kinds)} numbers, given {str(row)[:80]}")
-    for kind, value in zip(kinds, row, strict=True):
-        _one(name, kind, value)
-
-
-def _column(name: str, kind: str, column: Any) -> None:
-    if not isinstance(column, list):
-        raise ValueError(f"{name} is no list")
-    for value in column:
-        _one(name, kind, value)
-
-
-def _one(name: str, kind: str, value: Any) -> None:
-    # The exact type, since True is a number to Python.
-    given = type(value)
-    if kind == "text":
-        good = given is str and len(value) <= LETTERS and value.isprintable()
-    elif kind == "number":
-        good = (given is float and math.isfinite(value)) or (given is int and abs(value) <= WEIGHTS)
-    else:
-        good = given is int and 0 <= value <= (EPOCHS if kind == "epoch" else WEIGHTS)
-    if not good:
-        raise ValueError(f"{name} holds {str(value)[:80]!r}, which is no {kind}")
+def explained(error: ValidationError) -> str:
+    """Return in one line where the first error is, what is allowed and what was given, at most 200 characters of it."""
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    message = str(first["msg"]).removeprefix("Value error, ")
+    return f"{place}: {message}, given {str(first['input'])[:200]!r}"

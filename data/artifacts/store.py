@@ -1,14 +1,14 @@
-"""Weights, masks and results by fingerprint, in a folder or any store that fsspec knows."""
+"""The artifact store: weights, masks and results by fingerprint, in a folder or any file system that fsspec knows."""
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from data.artifacts import result_schema
 from data.artifacts.checksums import Damaged, open_tensors, open_values, seal_tensors, seal_values
 from data.artifacts.files import ArtifactError, Files, StoreAway
-from data.artifacts.kept import Kept, recognised
 from engine.stages.weights import WeightsLost
 from engine.study.results import StageResult
 
@@ -19,6 +19,27 @@ __all__ = ["ArtifactError", "ArtifactLost", "Artifacts", "ResultDamaged", "Store
 
 FINGERPRINT = re.compile(r"[0-9a-f]{32}")
 NAME = re.compile(r"[a-z_]+")
+
+Kind = Literal["result", "weights", "checkpoint", "leftover", "dataset"]
+
+_RESULT = re.compile(r"results/([0-9a-f]{32})\.json")
+_WEIGHTS = re.compile(r"weights/([0-9a-f]{32})/([a-z_]+)\.safetensors")
+_DATASET = re.compile(r"datasets/([0-9a-f]{32})\.safetensors")
+_LEFTOVER = re.compile(r"(?:results/\.|weights/)([0-9a-f]{32})(?:\.json|/\.[a-z_]+\.safetensors)\.[0-9a-f]+\.part")
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file of a stage or a dataset: its path below the URL, its bytes, and when it was last changed (since 1970).
+
+    owner: the fingerprint of a stage; of a dataset, the identity of its images.
+    """
+
+    path: str
+    owner: str
+    kind: Kind
+    size: int
+    modified: float
 
 
 class ArtifactLost(ArtifactError, WeightsLost):
@@ -36,9 +57,9 @@ class ResultDamaged(ArtifactLost):
 
 
 class Artifacts:
-    """The store of what stages leave behind.
+    """The artifact store: weights and results of stages, and copies of datasets for other hosts.
 
-    Layout below the URL: weights/<fingerprint>/<name>.safetensors and results/<fingerprint>.json, and for other hosts
+    Layout below the URL: weights/<fingerprint>/<name>.safetensors, results/<fingerprint>.json and
     datasets/<identity>.safetensors. Every method raises StoreAway while the store is full or does not answer, and
     ArtifactError where it refuses.
     """
@@ -48,11 +69,11 @@ class Artifacts:
         self.url = self._files.url
 
     def save(self, fingerprint: str, name: str, tensors: Mapping[str, "Tensor"]) -> None:
-        """Keep tensors of any shape, dtype and device under a stage's fingerprint and a name, replacing older ones."""
+        """Save tensors of any shape, dtype and device under a stage's fingerprint and a name, replacing older ones."""
         self._files.write(_weights(fingerprint, name), seal_tensors(tensors))
 
     def load(self, fingerprint: str, name: str) -> "dict[str, Tensor]":
-        """Return kept tensors, on the CPU; ArtifactLost where they are missing or damaged."""
+        """Return saved tensors, on the CPU; ArtifactLost where they are missing or damaged."""
         path = _weights(fingerprint, name)
         content = self._files.read(path)
         if content is None:
@@ -66,20 +87,20 @@ class Artifacts:
             raise ArtifactLost(fingerprint, name, self._damaged(path, error, fingerprint)) from error
 
     def exists(self, fingerprint: str, name: str) -> bool:
-        """Return whether tensors are kept under that fingerprint and name."""
+        """Return whether tensors are saved under that fingerprint and name."""
         return self._files.exists(_weights(fingerprint, name))
 
     def all_weights(self) -> set[tuple[str, str]]:
         """Return fingerprint and name of all saved weights, from one listing."""
-        found = (recognised(*about) for about in self._files.below("weights"))
-        return {(file.owner, Path(file.path).stem) for file in found if file is not None and file.kind == "weights"}
+        files = (_stored_file(*about) for about in self._files.below("weights"))
+        return {(file.owner, Path(file.path).stem) for file in files if file is not None and file.kind == "weights"}
 
     def delete(self, fingerprint: str, name: str) -> None:
-        """Remove kept tensors; those that are not there need no removing."""
+        """Remove saved tensors; nothing happens where there are none."""
         self._files.remove(_weights(fingerprint, name))
 
     def finish(self, fingerprint: str, result: StageResult) -> None:
-        """Keep a stage's result: from here on the stage is done. Call it after the weights are saved."""
+        """Save a stage's result: from here on the stage is done. Call it after the weights are saved."""
         self._files.write(_result(fingerprint), seal_values(result.to_json()))
         self._sweep(fingerprint)
 
@@ -111,28 +132,28 @@ class Artifacts:
 
     @property
     def is_folder(self) -> bool:
-        """Whether the store is a folder of this machine."""
+        """Whether the artifact store is a folder of this machine."""
         return self._files.is_folder
 
     def has_dataset(self, identity: str) -> bool:
-        """Return whether a dataset's copy is kept."""
+        """Return whether a copy of a dataset is saved."""
         return self._files.exists(_dataset(identity))
 
     def save_dataset(self, identity: str, file: Path) -> None:
-        """Keep a copy of a dataset's file for other hosts."""
+        """Save a copy of a dataset's file for other hosts."""
         self._files.upload(_dataset(identity), file)
 
     def load_dataset(self, identity: str, file: Path) -> bool:
-        """Write a dataset's copy to a file; False where none is kept."""
+        """Write a dataset's copy to a file; False where there is none."""
         return self._files.download(_dataset(identity), file)
 
-    def kept(self) -> list[Kept]:
-        """Return every file that belongs to a stage or a dataset, those half written included."""
+    def all_files(self) -> list[StoredFile]:
+        """Return every file that belongs to a stage or a dataset, half-written ones included."""
         listed = (file for part in ("results", "weights", "datasets") for file in self._files.below(part))
-        return [file for file in (recognised(*about) for about in listed) if file is not None]
+        return [file for file in (_stored_file(*about) for about in listed) if file is not None]
 
-    def remove(self, files: Iterable[Kept]) -> None:
-        """Remove files that `kept` returned; what is left after an error is found again."""
+    def remove(self, files: Iterable[StoredFile]) -> None:
+        """Remove files that `all_files` returned; after an error, calling it again removes the rest."""
         # Results first, so that no stage counts as done whose weights are gone.
         self._files.remove_all([file.path for file in sorted(files, key=lambda file: file.kind != "result")])
 
@@ -146,7 +167,7 @@ class Artifacts:
         )
 
     def _sweep(self, fingerprint: str) -> None:
-        """Remove what writers that were killed have left of this stage's weights."""
+        """Remove half-written weights of this stage, which killed writers have left."""
         if self.is_folder:
             for leftover in Path(self._files.full("weights"), fingerprint).glob(".*.part"):
                 leftover.unlink(missing_ok=True)
@@ -170,3 +191,16 @@ def _checked(fingerprint: Any) -> str:
     if not isinstance(fingerprint, str) or not FINGERPRINT.fullmatch(fingerprint):
         raise ValueError(f"{fingerprint!r} is no fingerprint; allowed: 32 hex digits in small letters")
     return fingerprint
+
+
+def _stored_file(path: str, size: int, modified: float) -> StoredFile | None:
+    """Return whose file is at a path and of what kind; None for one that is not Ticketscope's."""
+    if match := _RESULT.fullmatch(path):
+        return StoredFile(path, match[1], "result", size, modified)
+    if match := _WEIGHTS.fullmatch(path):
+        return StoredFile(path, match[1], "checkpoint" if match[2] == "checkpoint" else "weights", size, modified)
+    if match := _DATASET.fullmatch(path):
+        return StoredFile(path, match[1], "dataset", size, modified)
+    if match := _LEFTOVER.fullmatch(path):
+        return StoredFile(path, match[1], "leftover", size, modified)
+    return None

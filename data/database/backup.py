@@ -45,19 +45,21 @@ def default_path(home: Path) -> Path:
     return home / "backups" / f"ticketscope-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.duckdb"
 
 
-def backup(store: Database, target: Path, force: bool = False, progress: Progress = lambda done, total: None) -> Backup:
+def backup(
+    database: Database, target: Path, force: bool = False, progress: Progress = lambda done, total: None
+) -> Backup:
     """Copy the database to a file, which appears whole or not at all; readers go on, writers wait while it is copied.
 
     force: replace a file that is there. Raises BackupError where there is nothing to copy or no room for it, or where
     the copy does not hold what the original does.
     """
     target = target.resolve()
-    if not store.path.exists():
-        raise BackupError(f"there is no database at {store.path} to back up; set TICKETSCOPE_HOME to where it is")
-    if target == store.path:
+    if not database.path.exists():
+        raise BackupError(f"there is no database at {database.path} to back up; set TICKETSCOPE_HOME to where it is")
+    if target == database.path:
         raise BackupError(f"{target} is the database itself; give another file to --out")
     _refuse_present(target, force)
-    with _copied(store.at_rest, target, progress) as copy:
+    with _copied(database.at_rest, target, progress) as copy:
         found = inspect(copy)
         # Looked at again: another backup may have taken the name meanwhile.
         _refuse_present(target, force)
@@ -87,24 +89,24 @@ def inspect(path: Path) -> Backup:
     return Backup(path, path.stat().st_size, version, *counts)
 
 
-def restore(store: Database, source: Path, progress: Progress = lambda done, total: None) -> Path | None:
+def restore(database: Database, source: Path, progress: Progress = lambda done, total: None) -> Path | None:
     """Put a backup in the place of the database, brought up to date, and return where the one before is kept now.
 
     None where there was none. Whoever has the database open is waited for, and finds the other one after that. Raises
     BackupError as `inspect` and for want of room, with the database left as it was.
     """
     source = source.resolve()
-    if source == store.path:
+    if source == database.path:
         raise BackupError(f"{source} is the database itself; give a file that python -m tasks backup wrote")
     inspect(source)
-    with _copied(lambda: nullcontext(source), store.path, progress) as copy:
+    with _copied(lambda: nullcontext(source), database.path, progress) as copy:
         with duckdb.connect(str(copy), config=CONFIG) as connection:
             try:
                 schema.install(connection)
             except schema.SchemaError as error:
                 raise BackupError(f"{source}: {error}") from error
         flush(copy)
-        with store.alone() as path:
+        with database.alone() as path:
             kept = _keep(path) if path.exists() else None
             copy.replace(path)
             flush(path.parent)

@@ -2,9 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC
 from pathlib import Path
+from typing import Any
 
 import duckdb
+import pandas as pd
 
 from data.database import recording, schema
 from data.database.events import Event, EventError, parse
@@ -155,3 +158,18 @@ class Database:
             yield connection
         finally:
             connection.close()
+
+
+def frame(connection: duckdb.DuckDBPyConnection, query: str, *values: Any, **named: Any) -> pd.DataFrame:
+    """Return the rows of a query, times in UTC with their zone, a missing text None.
+
+    values, named: what the query calls $1, $2 … or $name.
+    """
+    rows: pd.DataFrame = connection.execute(query, named or list(values)).df()
+    for name in rows.columns:
+        if pd.api.types.is_datetime64_any_dtype(rows[name]):
+            rows[name] = rows[name].dt.tz_localize(UTC)
+        elif pd.api.types.is_string_dtype(rows[name]) and rows[name].hasnans:
+            # pandas' own mark of a missing text is NaN, which is true.
+            rows[name] = rows[name].astype(object).where(rows[name].notna(), None)
+    return rows

@@ -204,9 +204,7 @@ def parse(event: Event) -> Parsed:
             body = body.model_copy(update={"roles": roles, "toml": toml})
             _ = body.compared
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise EventError(event, f"{place}: {first['msg']}, given {str(first['input'])[:200]!r}") from error
+        raise EventError(event, result_schema.explained(error)) from error
     except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
         raise EventError(event, f"its body does not read: {str(error)[:500]}") from error
     assert isinstance(body, Launched | Changed | Measured | Completed | Cancelled | Deleted)

@@ -1,8 +1,9 @@
-"""From checked events to rows, written so that an event applied twice, late or out of order changes nothing."""
+"""Checked events as rows: an event that is applied twice, late or out of order changes nothing."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, astuple, fields
+from dataclasses import asdict, astuple, dataclass, fields, replace
+from datetime import datetime
 from operator import attrgetter
 from typing import Any
 
@@ -11,7 +12,6 @@ import pyarrow as pa
 
 from data.database import deletion
 from data.database.events import Cancelled, Changed, Completed, Deleted, Finished, Launched, Measured, Parsed
-from data.database.states import StageState, merge, told
 from engine.study.plan import Stage
 from engine.study.results import Epoch
 
@@ -19,6 +19,60 @@ Row = tuple[Any, ...]
 
 # Looked up once: thousands of epochs come in every batch.
 EPOCH_COLUMNS = attrgetter(*(field.name for field in fields(Epoch)))
+
+ENDS = ("done", "failed", "cancelled")
+
+
+@dataclass(frozen=True)
+class StageState:
+    """One row of the table `states`; times are UTC without a zone, revision orders events."""
+
+    fingerprint: str
+    state: str
+    attempt: int
+    worker: str | None
+    host: str | None
+    device: str | None
+    error: str | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    updated_at: datetime
+    revision: str
+
+
+def state_of(event: Changed) -> StageState:
+    """Return the state that one event alone gives."""
+    return StageState(
+        fingerprint=event.fingerprint,
+        state=event.state,
+        attempt=event.attempt,
+        worker=event.worker,
+        host=event.host,
+        device=event.device,
+        error=event.error,
+        started_at=event.at if event.state == "running" else None,
+        finished_at=event.at if event.state in ENDS else None,
+        updated_at=event.at,
+        revision=event.revision,
+    )
+
+
+def merge(one: StageState, other: StageState) -> StageState:
+    """Return the state after two events: the later in the stream decides, and the order of the arguments does not."""
+    older, newer = sorted((one, other), key=lambda state: state.revision)
+    if older.state == newer.state == "done":
+        # A launch that found the stage done reports it again; when and where it was trained stays.
+        return replace(older, revision=newer.revision)
+    if newer.state in ENDS and older.attempt == newer.attempt:
+        # The end of an attempt need not repeat who ran it, and since when.
+        return replace(
+            newer,
+            worker=newer.worker or older.worker,
+            host=newer.host or older.host,
+            device=newer.device or older.device,
+            started_at=newer.started_at or older.started_at,
+        )
+    return newer
 
 
 def apply(connection: duckdb.DuckDBPyConnection, events: Sequence[Parsed]) -> None:
@@ -91,7 +145,7 @@ def _states(connection: duckdb.DuckDBPyConnection, events: Sequence[Changed]) ->
     states = {str(row[0]): StageState(*row) for row in known}
     for event in events:
         before = states.get(event.fingerprint)
-        states[event.fingerprint] = told(event) if before is None else merge(before, told(event))
+        states[event.fingerprint] = state_of(event) if before is None else merge(before, state_of(event))
     rows = [tuple(getattr(state, field.name) for field in fields(StageState)) for state in states.values()]
     _insert(connection, "states", rows, "REPLACE")
 
@@ -126,8 +180,8 @@ def _results(connection: duckdb.DuckDBPyConnection, events: Sequence[Finished]) 
     ]
     retention = [(event.result.fingerprint, *astuple(row)) for event in new for row in event.result.retention]
     _insert(connection, "results", results)
-    # Epochs told while the stage ran are those of the result, unless it was interrupted on a device whose numbers
-    # vary from run to run; then the result is what the stage's weights belong to.
+    # Epochs reported while the stage ran are those of the result, unless it was interrupted on a device whose numbers
+    # vary from run to run; then the stage's weights belong to the result.
     _insert(connection, "epochs", epochs, "REPLACE")
     _insert(connection, "residuals", residuals, None)
     _insert(connection, "supports", supports, None)
@@ -136,7 +190,7 @@ def _results(connection: duckdb.DuckDBPyConnection, events: Sequence[Finished]) 
 
 
 def _completed(connection: duckdb.DuckDBPyConnection, events: Sequence[Completed]) -> None:
-    """Fill in what recorded results lack; what they have stays, and so does what no result of theirs can hold."""
+    """Fill in masks and levels that recorded results lack and can have; what they have stays."""
     if not events:
         return
     masks = [(event.fingerprint, event.mask) for event in events]

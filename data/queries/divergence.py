@@ -1,18 +1,17 @@
-"""Trainings whose loss was no longer finite: which of some studies' did so, and that in a sentence."""
+"""Trainings whose loss was no longer finite: which of them some studies have, and a sentence that says so."""
 
 from collections.abc import Callable, Iterable, Sequence
 
 import pandas as pd
 
-from data.database.database import Database
-from data.database.frames import frame
-from data.queries.studies import UnknownStudy
+from data.database.database import Database, frame
+from data.queries.studies import launched
 
 # Networks and rates that a sentence names; further ones are counted.
 MOST_PLACES = 6
 
 
-def divergences(store: Database, study_ids: Sequence[str]) -> pd.DataFrame:
+def divergences(database: Database, study_ids: Sequence[str]) -> pd.DataFrame:
     """Return one row for each study and stage that diverged, whether or not it is a point of a chart.
 
     Columns: study_id, fingerprint, kind, dataset, network, learning_rate, seed, diverged (the epoch after which a loss
@@ -23,10 +22,8 @@ def divergences(store: Database, study_ids: Sequence[str]) -> pd.DataFrame:
         FROM study_stages JOIN stages USING (fingerprint) JOIN results USING (fingerprint)
         WHERE study_id IN (SELECT unnest($1::VARCHAR[])) AND diverged IS NOT NULL ORDER BY study_id, position
     """
-    with store.reading() as connection:
-        known = {row[0] for row in connection.execute("SELECT study_id FROM studies").fetchall()}
-        if missing := [study_id for study_id in study_ids if study_id not in known]:
-            raise UnknownStudy(f"no study {missing[0]!r}; python -m tasks status lists them")
+    with database.reading() as connection:
+        launched(connection, study_ids)
         return frame(connection, query, list(study_ids))
 
 
@@ -44,18 +41,18 @@ def in_words(rows: pd.DataFrame, place: Callable[[str, str], str] = "{} on {}".f
         return ""
     rows = rows.drop_duplicates("fingerprint")
     trained, untrained = int((rows["diverged"] > 0).sum()), int((rows["diverged"] == 0).sum())
-    told = [f"{trained:,} training{'s' * (trained != 1)} diverged"] * bool(trained)
+    counts = [f"{trained:,} training{'s' * (trained != 1)} diverged"] * bool(trained)
     if untrained:
         why = f"made from {'them' if trained != 1 else 'it'} could not begin"
         alone = f"training{'s' * (untrained != 1)} could not begin, since what {_they(untrained)} made from diverged"
-        told.append(f"{untrained:,} {why if trained else alone}")
+        counts.append(f"{untrained:,} {why if trained else alone}")
     places = [
         f"{place(network, dataset)}, learning rate {rate:g}, {_seeds(part['seed'])}"
         for (network, dataset, rate), part in rows.groupby(["network", "dataset", "learning_rate"])
     ]
     if len(places) > MOST_PLACES:
         places = [*places[:MOST_PLACES], f"and {len(places) - MOST_PLACES} more"]
-    return f"{' and '.join(told)}: {'; '.join(places)}."
+    return f"{' and '.join(counts)}: {'; '.join(places)}."
 
 
 def _they(count: int) -> str:
@@ -63,14 +60,14 @@ def _they(count: int) -> str:
 
 
 def _seeds(seeds: Iterable[int]) -> str:
-    """Return seeds in short, three and more that follow one another as a range: seeds 0–4 and 7."""
+    """Return seeds in short, three or more consecutive ones as a range: seeds 0–4 and 7."""
     runs: list[list[int]] = []
     for seed in sorted(set(seeds)):
         if runs and seed == runs[-1][-1] + 1:
             runs[-1].append(seed)
         else:
             runs.append([seed])
-    told = [text for run in runs for text in ([f"{run[0]}–{run[-1]}"] if len(run) > 2 else map(str, run))]
-    if len(told) == 1 and "–" not in told[0]:
-        return f"seed {told[0]}"
-    return f"seeds {', '.join(told[:-1])}{' and ' * (len(told) > 1)}{told[-1]}"
+    parts = [text for run in runs for text in ([f"{run[0]}–{run[-1]}"] if len(run) > 2 else map(str, run))]
+    if len(parts) == 1 and "–" not in parts[0]:
+        return f"seed {parts[0]}"
+    return f"seeds {', '.join(parts[:-1])}{' and ' * (len(parts) > 1)}{parts[-1]}"

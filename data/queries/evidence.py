@@ -1,4 +1,4 @@
-"""From recorded results to what claims are held against."""
+"""Recorded results as the evidence that claims are judged by."""
 
 import math
 from dataclasses import replace
@@ -7,26 +7,27 @@ from typing import Any
 import pandas as pd
 
 from data.database.database import Database
-from data.queries import studies
-from data.queries.points import ROLE
+from data.queries import points as queries
+from data.queries.selection import ROLE, OneStudy
 from engine.claims.evidence import OverlapPoint, Point
 
 
-def evidence(store: Database, study_id: str) -> tuple[list[Point], list[OverlapPoint]]:
+def evidence(database: Database, study_id: str) -> tuple[list[Point], list[OverlapPoint]]:
     """Return what a study has measured so far; UnknownStudy where it is not recorded."""
+    study = OneStudy(study_id)
     return from_frames(
-        studies.accuracy(store, study_id), studies.pooled_overlaps(store, study_id), studies.diverged(store, study_id)
+        queries.accuracy(database, study), queries.pooled_overlaps(database, study), queries.diverged(database, study)
     )
 
 
 def from_frames(
     accuracy: pd.DataFrame, pooled: pd.DataFrame, diverged: pd.DataFrame | None = None
 ) -> tuple[list[Point], list[OverlapPoint]]:
-    """Return the runs in frames with the columns of the functions of `data.queries.studies` that are called so.
+    """Return the runs in frames with the columns of `data.queries.points`: accuracy, pooled_overlaps and diverged.
 
-    A training that diverged, or that a row of accuracy has no accuracy of, is a point with NaN: it is told of, and
-    compared with nothing. One that stands twice for the same counts once; one that stands for several, such as two
-    pruners, counts once for each. A mask or level that a frame has no value for is None.
+    A training that diverged, or whose row of accuracy has no accuracy, is a point with NaN: it is listed, and compared
+    with nothing. Of two rows with the same role one counts; a training with several roles, such as two pruners, counts
+    once for each. A mask or level that a frame has no value for is None.
     """
     of_point = (*ROLE, "test_accuracy", "fingerprint", "mask")
     measured = _rows(accuracy, (*of_point, "support_moved"), ROLE)
@@ -39,7 +40,7 @@ def from_frames(
 
 
 def _rows(frame: pd.DataFrame, names: tuple[str, ...], place: tuple[str, ...]) -> list[tuple[Any, ...]]:
-    """Return some columns of a frame as rows, the first of those of one place."""
+    """Return some columns of a frame as rows, one for each place: the first."""
     frame = frame.drop_duplicates(list(place))
     columns = []
     for name in names:

@@ -1,4 +1,4 @@
-"""Which recorded results lack what is measured now, and which weights would say it."""
+"""Recorded results that lack what is measured today, and the weights from which it can be computed."""
 
 from dataclasses import dataclass
 
@@ -21,9 +21,9 @@ class Incomplete:
     levels: bool
 
 
-def incomplete(store: Database) -> list[Incomplete]:
+def incomplete(database: Database) -> list[Incomplete]:
     """Return the results that are incomplete, trainings that diverged left out; one short read."""
-    # The first condition is cheap, and enough but for results whose dense weights were away when the mask was not.
+    # A missing mask is cheap to find, but a result may have got its mask while the dense weights were missing.
     query = """
         WITH open AS (
             SELECT DISTINCT fingerprint FROM overlap_counts
@@ -35,7 +35,7 @@ def incomplete(store: Database) -> list[Incomplete]:
             AND (mask IS NULL OR open.fingerprint IS NOT NULL)
         ORDER BY fingerprint
     """
-    with store.reading() as connection:
+    with database.reading() as connection:
         rows = connection.execute(query, [list(AGAINST_DENSE)]).fetchall()
     return [
         Incomplete(str(fingerprint), str(root), str(spec), mask, levels)
@@ -43,8 +43,8 @@ def incomplete(store: Database) -> list[Incomplete]:
     ]
 
 
-def completed(store: Database) -> int:
-    """Return of how many results the mask is recorded, which rises as results of before are completed."""
-    with store.reading() as connection:
+def completed(database: Database) -> int:
+    """Return the number of results whose mask is recorded, which rises as older results are completed."""
+    with database.reading() as connection:
         row = connection.execute("SELECT count(mask) FROM results").fetchone()
     return int(row[0]) if row else 0

@@ -1,12 +1,48 @@
-"""How studies' trainings differ in what no point of a chart tells: the recipe, the images and how masks are made."""
+"""What tells rows of several studies apart and no point of a chart shows: recipe, images and rounds of pruning."""
 
 from collections.abc import Mapping
 
-from engine.registry import PRUNERS
-from engine.study.spec import Study
+import duckdb
+import pandas as pd
 
-# The values of a setting by the name that it has here; None where a study makes no use of it.
+from data.queries.selection import ROLE
+from engine.formatting import percent_value
+from engine.registry import PRUNERS
+from engine.study.spec import Study, read_study
+
+# Settings in words by name; None where a study makes no use of one.
 Settings = dict[str, str | None]
+
+
+def label(
+    connection: duckdb.DuckDBPyConnection, rows: pd.DataFrame, studies: Mapping[str, tuple[str, str]]
+) -> pd.DataFrame:
+    """Return rows of points with three columns after study_id: study, recipe and rounds.
+
+    study: the name, with the id where others have the same. recipe: what sets a study's trainings apart from those of
+    the others, see `differing`, and the images where studies mean different ones by the same name. rounds: the
+    sparsities pruned to on the way, where trainings of one recipe, point and seed differ in them; else "". studies:
+    name and TOML by id, as `data.queries.studies.launched` returns them.
+    """
+    names = [name for name, _ in studies.values()]
+    titles = {
+        study_id: name if names.count(name) == 1 else f"{name} ({study_id})" for study_id, (name, _) in studies.items()
+    }
+    recipes = differing({study_id: read_study(toml, kept=True) for study_id, (_, toml) in studies.items()})
+    images = _images(connection, list(studies))
+    keys = list(zip(rows["study_id"], rows["dataset"], strict=True))
+    recipe = {
+        key: ", ".join(part for part in (recipes[key[0]], images.get(key, "")) if part) for key in dict.fromkeys(keys)
+    }
+    rows.insert(1, "study", pd.Series([titles[key[0]] for key in keys], dtype=object))
+    rows.insert(2, "recipe", pd.Series([recipe[key] for key in keys], dtype=object))
+    rows.insert(3, "rounds", _rounds(connection, rows))
+    return rows
+
+
+def once(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return labelled rows without the further copies of a training that several studies share under one recipe."""
+    return rows.drop_duplicates([name for name in rows.columns if name not in ("study_id", "study")])
 
 
 def differing(studies: Mapping[str, Study]) -> dict[str, str]:
@@ -15,20 +51,20 @@ def differing(studies: Mapping[str, Study]) -> dict[str, str]:
     Named are only the settings in which some of the studies that make use of them differ: "" for all where none does.
     """
     any_k = any(study.recipe.rewind_epoch is not None for study in studies.values())
-    told = {study_id: _settings(study, any_k) for study_id, study in studies.items()}
-    names = [name for name in next(iter(told.values()), {}) if len(_values(told, name)) > 1]
+    by_study = {study_id: _settings(study, any_k) for study_id, study in studies.items()}
+    names = [name for name in next(iter(by_study.values()), {}) if len(_values(by_study, name)) > 1]
     return {
         study_id: ", ".join(value for name in names if (value := settings[name]) is not None)
-        for study_id, settings in told.items()
+        for study_id, settings in by_study.items()
     }
 
 
-def _values(told: Mapping[str, Settings], name: str) -> set[str]:
-    return {value for settings in told.values() if (value := settings[name]) is not None}
+def _values(by_study: Mapping[str, Settings], name: str) -> set[str]:
+    return {value for settings in by_study.values() if (value := settings[name]) is not None}
 
 
-def _settings(study: Study, tell_k: bool) -> Settings:
-    """Return each setting in words; tell_k: some study chose its k, which otherwise follows from T."""
+def _settings(study: Study, with_k: bool) -> Settings:
+    """Return each setting in words; with_k: some study chose its k, which otherwise follows from T."""
     recipe, admm = study.recipe, study.admm
     kinds = {PRUNERS[name].constant_rho for name in study.pruners if PRUNERS[name].admm}
     return {
@@ -40,7 +76,7 @@ def _settings(study: Study, tell_k: bool) -> Settings:
         "decay": f"rate drops by a factor of {recipe.decay:g}",
         "augmentation": f"augmentation {recipe.augmentation.replace('_', ' and ')}",
         "precision": recipe.precision,
-        "rewind": f"k {recipe.k}" if tell_k else None,
+        "rewind": f"k {recipe.k}" if with_k else None,
         "train": f"{study.train_images:,} training images" if study.train_images else "all training images",
         "test": f"{study.test_images:,} test images" if study.test_images else "all test images",
         "scope": f"pruned by {study.scope}" if study.pruners else None,
@@ -53,3 +89,43 @@ def _settings(study: Study, tell_k: bool) -> Settings:
 
 def _rho(value: float | None) -> str:
     return "automatic" if value is None else f"{value:g}"
+
+
+def _images(connection: duckdb.DuckDBPyConnection, study_ids: list[str]) -> dict[tuple[str, str], str]:
+    """Return by study id and dataset which images it means, where studies mean different ones by the same name."""
+    rows = connection.execute(
+        """
+        SELECT DISTINCT study_id, dataset, identity FROM study_stages JOIN stages USING (fingerprint)
+        WHERE kind = 'pretrain' AND study_id IN (SELECT unnest($1::VARCHAR[]))
+        """,
+        [study_ids],
+    ).fetchall()
+    identities: dict[str, set[str]] = {}
+    for _, dataset, identity in rows:
+        identities.setdefault(dataset, set()).add(identity)
+    return {(row[0], row[1]): f"images {row[2][-8:]}" for row in rows if len(identities[row[1]]) > 1}
+
+
+def _rounds(connection: duckdb.DuckDBPyConnection, rows: pd.DataFrame) -> pd.Series:
+    """Return for each row how its training came to its sparsity, where others of the same point and seed differ."""
+    trainings = rows[[*ROLE, "recipe", "fingerprint"]].drop_duplicates()
+    alike = trainings[trainings.duplicated([*ROLE, "recipe"], keep=False)]
+    if alike.empty:
+        return pd.Series([""] * len(rows), index=rows.index, dtype=object)
+    fingerprints = list(dict.fromkeys(alike["fingerprint"]))
+    sparsities = dict(
+        connection.execute(
+            "SELECT fingerprint, CAST(spec::JSON->'$.rounds' AS DOUBLE[]) FROM stages "
+            "WHERE fingerprint IN (SELECT unnest($1::VARCHAR[]))",
+            [fingerprints],
+        ).fetchall()
+    )
+    names = {
+        fingerprint: f"rounds {', '.join(f'{percent_value(part):.12g}' for part in sparsities[fingerprint] or [])} %"
+        for fingerprint in fingerprints
+    }
+    alike = alike.assign(name=alike["fingerprint"].map(names))
+    # Trainings of equal rounds, too, may differ: then their fingerprints tell them apart.
+    again = alike.duplicated([*ROLE, "recipe", "name"], keep=False)
+    names |= {fingerprint: f"training {fingerprint[:8]}" for fingerprint in alike[again]["fingerprint"]}
+    return rows["fingerprint"].map(names).fillna("").astype(object)

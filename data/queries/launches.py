@@ -1,4 +1,4 @@
-"""Launched studies, read back from their rows as they were told when they began, and how their stages stand."""
+"""Launched studies read back from their rows: the event that launched each, and the state of its stages."""
 
 import json
 from collections.abc import Iterable
@@ -13,75 +13,75 @@ from engine.study.plan import Role, Stage
 
 
 @dataclass(frozen=True)
-class Standing:
-    """How a stage stands: attempt is 0 before the first; told says whether an event was ever recorded of it."""
+class LaunchedStage:
+    """A stage and its state: attempt is 0 before the first; reported says whether an event of it was ever recorded."""
 
     stage: Stage
     state: str
     attempt: int
     error: str
-    told: bool
+    reported: bool
 
 
 @dataclass(frozen=True)
 class Launch:
-    """A study as its launch was told, and its stages by fingerprint, parents first; cancelled_at is UTC."""
+    """A study: the body of its launch event, and its stages by fingerprint, parents first; cancelled_at is UTC."""
 
     study_id: str
     body: dict[str, Any]
-    stages: dict[str, Standing]
+    stages: dict[str, LaunchedStage]
     cancelled_at: datetime | None
 
 
-def study_ids(store: Database) -> list[str]:
+def study_ids(database: Database) -> list[str]:
     """Return the ids of all studies, the earliest first."""
-    with store.reading() as connection:
+    with database.reading() as connection:
         rows = connection.execute("SELECT study_id FROM studies ORDER BY created_at, study_id").fetchall()
     return [str(row[0]) for row in rows]
 
 
-def deleted(store: Database) -> set[str]:
+def deleted(database: Database) -> set[str]:
     """Return the ids of all studies that were deleted."""
-    with store.reading() as connection:
+    with database.reading() as connection:
         return deletion.deleted(connection)
 
 
-def newest_event(store: Database) -> str:
+def newest_event(database: Database) -> str:
     """Return the id of the latest event that changed a stage's state, "0-0" where none did."""
-    with store.reading() as connection:
+    with database.reading() as connection:
         row = connection.execute("SELECT max(revision) FROM states").fetchone()
     parts = str(row[0] if row and row[0] else "0-0").split("-")
     return "-".join(str(int(part)) for part in parts)
 
 
-def members(store: Database, study_id: str) -> list[str]:
+def members(database: Database, study_id: str) -> list[str]:
     """Return the fingerprints of a study's stages, none for one that is not recorded."""
-    return _fingerprints(store, "study_id = ?", study_id)
+    return _fingerprints(database, "study_id = ?", study_id)
 
 
-def all_members(store: Database, but: str = "") -> set[str]:
-    """Return the fingerprints of the stages of all studies, but for one."""
-    return set(_fingerprints(store, "study_id <> ?", but))
+def all_members(database: Database, but: str = "") -> set[str]:
+    """Return the fingerprints of the stages of all studies but one."""
+    return set(_fingerprints(database, "study_id <> ?", but))
 
 
-def all_datasets(store: Database) -> set[str]:
+def all_datasets(database: Database) -> set[str]:
     """Return the identities of the images that the stages of all studies train on."""
-    with store.reading() as connection:
+    with database.reading() as connection:
         rows = connection.execute(
             "SELECT DISTINCT identity FROM stages JOIN study_stages USING (fingerprint)"
         ).fetchall()
     return {str(row[0]) for row in rows}
 
 
-def _fingerprints(store: Database, where: str, study_id: str) -> list[str]:
-    with store.reading() as connection:
+def _fingerprints(database: Database, where: str, study_id: str) -> list[str]:
+    with database.reading() as connection:
         rows = connection.execute(f"SELECT DISTINCT fingerprint FROM study_stages WHERE {where}", [study_id]).fetchall()
     return [str(row[0]) for row in rows]
 
 
-def read(store: Database, study_id: str) -> Launch:
-    """Return a study as it was launched, and how it stands; UnknownStudy where it is not recorded."""
-    with store.reading() as connection:
+def read(database: Database, study_id: str) -> Launch:
+    """Return a study as it was launched, and the state of its stages; UnknownStudy where it is not recorded."""
+    with database.reading() as connection:
         study = connection.execute(
             "SELECT name, toml, created_at, cancelled_at FROM studies LEFT JOIN cancellations USING (study_id) "
             "WHERE study_id = ?",
@@ -99,13 +99,13 @@ def read(store: Database, study_id: str) -> Launch:
             f"SELECT {columns} FROM roles WHERE study_id = ? ORDER BY position", [study_id]
         ).fetchall()
     name, toml, created_at, cancelled_at = study
-    stages: dict[str, Standing] = {}
+    stages: dict[str, LaunchedStage] = {}
     for fingerprint, dataset, reused, spec, state, attempt, error in parts:
         values = json.loads(spec)
-        # The stage was written down as the first study called its images; this one has its own name for them.
+        # The stage holds the name that the first study had for its images; this study may have another.
         values["images"]["name"] = dataset
         state = state or ("done" if reused else "waiting")
-        stages[str(fingerprint)] = Standing(
+        stages[str(fingerprint)] = LaunchedStage(
             Stage.model_validate(values), state, int(attempt or 0), error or "", attempt is not None
         )
     body = {
@@ -113,7 +113,7 @@ def read(store: Database, study_id: str) -> Launch:
         "name": name,
         "toml": toml,
         "at": created_at.replace(tzinfo=UTC).isoformat(),
-        "stages": _specs((fingerprint, standing.stage) for fingerprint, standing in stages.items()),
+        "stages": _specs((fingerprint, launched.stage) for fingerprint, launched in stages.items()),
         "roles": [dict(zip(Role.__dataclass_fields__, role, strict=True)) for role in roles],
         "reused": [str(part[0]) for part in parts if part[2]],
     }

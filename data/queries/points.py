@@ -1,28 +1,184 @@
-"""The SQL of a point of a chart, shared by all that read points: of one study, of several, or of roles of a plan."""
+"""What is measured at the points of charts: one query per quantity, over any selection of points.
 
-# What a point stands for, beside the fingerprint of its training.
-ROLE = ("dataset", "network", "learning_rate", "seed", "pruner", "sparsity", "start")
+Units, missing values and UnknownStudy are as in `data.queries.studies`. A selection of several studies adds columns in
+front, see `data.queries.selection.Studies`.
+"""
 
-# From a table of roles that the query names `role`.
-POINT = ", ".join(f"role.{name}" for name in ("fingerprint", *ROLE))
+from collections.abc import Sequence
+from typing import Any
 
-# What its training measured, with the tables that hold it joined to `role`; a mask that ADMM made has a support.
-MEASURED = """result.epochs, test_accuracy, test_loss, best_test_accuracy, best_test_loss, best_epoch,
-    result.sparsity AS measured_sparsity, mask, support.moved / nullif(support.kept, 0) AS support_moved"""
-RESULTS = """JOIN results AS result USING (fingerprint) JOIN stages AS stage USING (fingerprint)
-    LEFT JOIN supports AS support ON support.fingerprint = stage.parent"""
+import pandas as pd
 
-# Overlap ratios over all layers, from a table `pooled` that `pooled` makes.
-POOLED = "pair, p, ratio, layers, p AS chance, level"
+from data.database.database import Database, frame
+from data.queries.labels import label
+from data.queries.selection import ROLE, OneStudy, Roles, Selection, Studies
+from data.queries.studies import launched
+from engine.study.spec import read_study
+
+_LAUNCHED = """
+    SELECT *, list_position($study_ids, study_id) AS place FROM roles
+    WHERE study_id IN (SELECT unnest($study_ids::VARCHAR[]))
+"""
+_PLANNED = "SELECT *, 0 AS place FROM planned"
+_POINT = ", ".join(f"role.{name}" for name in ("study_id", "fingerprint", *ROLE))
+_PLAN_ORDER = "role.place, role.position"
 
 
-def pooled(where: str) -> str:
-    """Return the query of overlap counts taken over all layers, of the rows that a condition names.
+def accuracy(database: Database, selection: Selection) -> pd.DataFrame:
+    """Return one row for each point whose training is done and did not diverge.
 
-    level: what the mask alone gives, NULL unless it is recorded of every layer.
+    Columns: fingerprint, dataset, network, learning_rate, seed, pruner (None for a pretraining), sparsity, start
+    ("dense" for a pretraining), epochs, test_accuracy, test_loss (of the last epoch), best_test_accuracy,
+    best_test_loss, best_epoch (of the epoch of best test accuracy), measured_sparsity, mask (a hash of its content;
+    None for a pretraining, and where it is not recorded), support_moved (of a mask that ADMM made: the fraction of its
+    weights that one-shot pruning of theta_T would remove; NaN where there is none).
     """
-    return f"""
-        SELECT fingerprint, pair, p, sum(intersection) / nullif(sum(top), 0) AS ratio, count(*)::INTEGER AS layers,
-            CASE WHEN count(expected) = count(*) THEN sum(expected) / nullif(sum(top), 0) END AS level
-        FROM overlap_counts WHERE {where} GROUP BY fingerprint, pair, p
+    # A mask that ADMM made has a support, which is recorded with the stage that the training starts from.
+    query = f"""
+        SELECT {_POINT}, result.epochs, test_accuracy, test_loss, best_test_accuracy, best_test_loss, best_epoch,
+            result.sparsity AS measured_sparsity, mask, support.moved / nullif(support.kept, 0) AS support_moved
+        FROM selected AS role JOIN results AS result USING (fingerprint) JOIN stages AS stage USING (fingerprint)
+            LEFT JOIN supports AS support ON support.fingerprint = stage.parent
+        WHERE diverged IS NULL ORDER BY {_PLAN_ORDER}
     """
+    return _read(database, selection, query)
+
+
+def diverged(database: Database, selection: Selection) -> pd.DataFrame:
+    """Return one row for each point whose training diverged.
+
+    Columns: fingerprint, dataset, network, learning_rate, seed, pruner, sparsity, start, epochs (the finite ones),
+    diverged (the epoch after which a loss was no longer finite, 0 where what the training is made from diverged).
+    """
+    query = f"""
+        SELECT {_POINT}, epochs, diverged FROM selected AS role JOIN results USING (fingerprint)
+        WHERE diverged IS NOT NULL ORDER BY {_PLAN_ORDER}
+    """
+    return _read(database, selection, query)
+
+
+def overlaps(
+    database: Database, selection: Selection, pairs: Sequence[str] | None = None, ps: Sequence[float] | None = None
+) -> pd.DataFrame:
+    """Return the overlap counts per layer, of all pairs or some of engine.study.results.PAIRS.
+
+    ps: the p to read, by default each study's own. Columns: fingerprint, dataset, network, learning_rate, seed, pruner,
+    sparsity, start, pair, layer, position (of the layer in the network, from 0), p, intersection, top, size, expected
+    (see `engine.counts.Count`; NaN where None).
+    """
+    query = f"""
+        SELECT {_POINT}, pair, layer, count.position, p, intersection, top, size, expected
+        FROM selected AS role JOIN overlap_counts AS count USING (fingerprint)
+        WHERE {_of_pairs(pairs)} p IN (SELECT unnest($ps::DOUBLE[]))
+        ORDER BY {_PLAN_ORDER}, pair, count.position, p
+    """
+    return _read(database, selection, query, pairs, ps)
+
+
+def pooled_overlaps(
+    database: Database, selection: Selection, pairs: Sequence[str] | None = None, ps: Sequence[float] | None = None
+) -> pd.DataFrame:
+    """Return the overlap ratios R_p, pooled over layers, of all pairs or some of engine.study.results.PAIRS.
+
+    ps: the p to read, by default each study's own. Columns: fingerprint, dataset, network, learning_rate, seed, pruner,
+    sparsity, start, pair, p, ratio (NaN where no layer holds a single weight of its top p), layers, chance (of
+    independent weights: p), level (of the mask alone, for pairs of a pruned network and a dense one; NaN for other
+    pairs, and where it is not recorded of all layers).
+    """
+    query = f"""
+        SELECT {_POINT}, pair, p, ratio, layers, p AS chance, level
+        FROM selected AS role JOIN (
+            SELECT fingerprint, pair, p, sum(intersection) / nullif(sum(top), 0) AS ratio, count(*)::INTEGER AS layers,
+                CASE WHEN count(expected) = count(*) THEN sum(expected) / nullif(sum(top), 0) END AS level
+            FROM overlap_counts
+            WHERE fingerprint IN (SELECT fingerprint FROM selected) AND {_of_pairs(pairs)}
+                p IN (SELECT unnest($ps::DOUBLE[]))
+            GROUP BY fingerprint, pair, p
+        ) AS pooled USING (fingerprint)
+        ORDER BY {_PLAN_ORDER}, pair, p
+    """
+    return _read(database, selection, query, pairs, ps)
+
+
+def retention(database: Database, selection: Selection, ps: Sequence[float] | None = None) -> pd.DataFrame:
+    """Return R_p(θ₀, θ_t) at the epochs t at which pretrainings measured it.
+
+    ps: the p to read, by default each study's own. Columns: fingerprint, dataset, network, learning_rate, seed, pruner
+    (None), sparsity (0), start ("dense"), epochs (T), epoch, p, ratio (NaN where no weight is among the largest p).
+    """
+    query = f"""
+        SELECT {_POINT}, stage.epochs, epoch, p, intersection / nullif(top, 0) AS ratio
+        FROM selected AS role JOIN retention USING (fingerprint) JOIN stages AS stage USING (fingerprint)
+        WHERE role.start = 'dense' AND p IN (SELECT unnest($ps::DOUBLE[])) ORDER BY {_PLAN_ORDER}, epoch, p
+    """
+    return _read(database, selection, query, ps=ps)
+
+
+def epochs(
+    database: Database, selection: OneStudy | Studies, fingerprints: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """Return the epochs recorded so far of all stages of one study or several, or of some of these stages.
+
+    Rows follow the plan of one study, and the fingerprints for several. Columns: fingerprint, epoch,
+    epoch_learning_rate, train_loss, train_accuracy, test_loss, test_accuracy, seconds.
+    """
+    order = "position" if isinstance(selection, OneStudy) else "fingerprint"
+    values: dict[str, Any] = {"study_ids": _study_ids(selection)}
+    some = ""
+    if fingerprints is not None:
+        some = "AND fingerprint IN (SELECT unnest($fingerprints::VARCHAR[]))"
+        values["fingerprints"] = list(fingerprints)
+    query = f"""
+        WITH part AS (
+            SELECT fingerprint, min(position) AS position FROM study_stages
+            WHERE study_id IN (SELECT unnest($study_ids::VARCHAR[])) {some} GROUP BY fingerprint
+        )
+        SELECT fingerprint, epoch, learning_rate AS epoch_learning_rate, train_loss, train_accuracy, test_loss,
+            test_accuracy, seconds
+        FROM part JOIN epochs USING (fingerprint) ORDER BY {order}, epoch
+    """
+    with database.reading() as connection:
+        launched(connection, values["study_ids"])
+        return frame(connection, query, **values)
+
+
+def _of_pairs(pairs: Sequence[str] | None) -> str:
+    return "" if pairs is None else "pair IN (SELECT unnest($pairs::VARCHAR[])) AND"
+
+
+def _study_ids(selection: OneStudy | Studies) -> list[str]:
+    return [selection.study_id] if isinstance(selection, OneStudy) else list(selection.study_ids)
+
+
+def _read(
+    database: Database,
+    selection: Selection,
+    query: str,
+    pairs: Sequence[str] | None = None,
+    ps: Sequence[float] | None = None,
+) -> pd.DataFrame:
+    """Run a query of the table `selected`, whose rows are roles with their study and its place in the selection.
+
+    ps: what the query calls $ps; None for the p of the plan, or of each study.
+    """
+    values: dict[str, Any] = {} if pairs is None else {"pairs": list(pairs)}
+    reads_p = "$ps" in query
+    with database.reading() as connection:
+        if isinstance(selection, Roles):
+            connection.register("planned", selection.table())
+            if reads_p:
+                values["ps"] = list(selection.ps if ps is None else ps)
+            rows = frame(connection, f"WITH selected AS ({_PLANNED}) {query}", **values)
+            return rows.drop(columns="study_id")
+        study_ids = _study_ids(selection)
+        studies = launched(connection, study_ids)
+        own: dict[str, Sequence[float]] = {}
+        if reads_p and ps is None:
+            own = {study_id: read_study(toml, kept=True).overlap_p for study_id, (_, toml) in studies.items()}
+        if reads_p:
+            values["ps"] = sorted({p for each in own.values() for p in each}) if ps is None else list(ps)
+        rows = frame(connection, f"WITH selected AS ({_LAUNCHED}) {query}", study_ids=study_ids, **values)
+        if len(own) > 1:
+            rows = rows[[p in own[study_id] for study_id, p in zip(rows["study_id"], rows["p"], strict=True)]]
+            rows = rows.reset_index(drop=True)
+        return rows.drop(columns="study_id") if isinstance(selection, OneStudy) else label(connection, rows, studies)

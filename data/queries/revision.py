@@ -1,5 +1,6 @@
-"""How far a study is, told cheaply, so that what was made from it is made anew only once there is something new."""
+"""Cheap markers that change when a study has new results, so that a page need not read the results to know."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from data.database.database import Database
@@ -7,11 +8,11 @@ from data.database.database import Database
 
 @dataclass(frozen=True)
 class Revision:
-    """What has been recorded of a study.
+    """What is recorded of a study.
 
     results: changes whenever a result of its stages is recorded or completed, and never otherwise. states: whenever a
-    stage comes into another state or the study is cancelled. running: stages in training now, whose epochs come without
-    either.
+    stage comes into another state or the study is cancelled. running: stages in training now, whose epochs change
+    neither.
     """
 
     results: tuple[int, ...] = ()
@@ -19,10 +20,10 @@ class Revision:
     running: int = 0
 
 
-def revision(store: Database, study_id: str) -> Revision:
-    """Return how far a study is; an empty one for no study."""
-    # Results are never taken back, and only what they lack is filled in, so two numbers say what there is of them.
-    with store.reading() as connection:
+def revision(database: Database, study_id: str) -> Revision:
+    """Return the revision of a study; an empty one for no study."""
+    # Results are never removed, and only what they lack is filled in: two counts identify what is recorded.
+    with database.reading() as connection:
         row = connection.execute(
             """
             SELECT epoch_us(created_at), count(results.fingerprint), count(mask), max(states.revision),
@@ -37,3 +38,20 @@ def revision(store: Database, study_id: str) -> Revision:
         return Revision()
     created, results, masks, newest, cancelled, running = row
     return Revision((created, results, masks), (newest or "", cancelled or 0), running)
+
+
+def results_revision(database: Database, study_ids: Sequence[str]) -> tuple[int, ...]:
+    """Return what changes whenever a result of some studies is recorded or completed, and never otherwise."""
+    with database.reading() as connection:
+        row = connection.execute(
+            """
+            SELECT (SELECT count(*) FROM study_stages JOIN results USING (fingerprint)
+                    WHERE study_id IN (SELECT unnest($1::VARCHAR[]))),
+                (SELECT count(mask) FROM study_stages JOIN results USING (fingerprint)
+                    WHERE study_id IN (SELECT unnest($1::VARCHAR[]))),
+                (SELECT coalesce(sum(epoch_us(created_at)), 0)::HUGEINT FROM studies
+                    WHERE study_id IN (SELECT unnest($1::VARCHAR[])))
+            """,
+            [list(study_ids)],
+        ).fetchone()
+    return () if row is None else tuple(int(value) for value in row)

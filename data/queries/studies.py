@@ -1,26 +1,25 @@
-"""Reading the database: one short locked read per function, answered as a pandas frame.
+"""Studies and their stages: what is recorded of each, one short locked read per function.
 
 Times are UTC with zone, accuracies percent, losses nats, durations seconds. A missing text is None, a missing number
-NaN or NA, a missing time NaT. All but `studies` and `speeds` raise UnknownStudy for an id that is not there.
+NaN or NA, a missing time NaT. A function of one study raises UnknownStudy for an id that is not recorded, unless its
+docstring says otherwise.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import duckdb
 import pandas as pd
 
-from data.database.database import Database
-from data.database.frames import frame as _frame
-from data.queries.points import MEASURED, POINT, POOLED, RESULTS, pooled
+from data.database.database import Database, frame
 from engine.errors import UserError
 from engine.study.spec import Study, read_study
 
 STATES = ("waiting", "queued", "running", "done", "failed", "cancelled")
 
-# How a study's stages stand. A stage that was done before the launch may have no event of its own yet.
+# The state of each stage of a study. A stage that was done before the launch may have no event of its own yet.
 _STAGES = """
     SELECT part.*, coalesce(state, CASE WHEN reused THEN 'done' ELSE 'waiting' END) AS state,
         attempt, worker, host, device, error, started_at, finished_at, updated_at
@@ -54,7 +53,7 @@ _STUDIES = f"""
 """
 
 
-# The pruner that a stage of ADMM is of; what stages lack in their JSON is as it was before they had it.
+# The pruner of a stage of ADMM. A stage from before rho could grow has no such field, and its rho was constant.
 _ADMM = "CASE WHEN CAST(stage.spec::JSON->'$.rho_grows' AS BOOLEAN) THEN 'admm' ELSE 'admm_constant' END"
 
 
@@ -73,7 +72,7 @@ class StudyRecord:
     counts: dict[str, int]
 
 
-def studies(store: Database) -> pd.DataFrame:
+def studies(database: Database) -> pd.DataFrame:
     """Return every study, the latest first.
 
     Columns: study_id, name, note, created_at, cancelled_at, state (queued, running, done, failed or cancelled), stages,
@@ -81,22 +80,22 @@ def studies(store: Database) -> pd.DataFrame:
     pruners, starts (lists), seeds (count), last_event_at, finished_at (of one that came to an end).
     """
     lists = ("datasets", "networks", "learning_rates", "pruners", "starts")
-    with store.reading() as connection:
-        frame = _frame(
+    with database.reading() as connection:
+        rows = frame(
             connection,
             f"SELECT * EXCLUDE (toml, updated_at, ended_at, moved_at) REPLACE (len(seeds)::INTEGER AS seeds) "
             f"FROM ({_STUDIES}) ORDER BY created_at DESC, study_id",
         )
     for name in lists:
-        frame[name] = pd.Series([list(values) for values in frame[name]], index=frame.index, dtype=object)
-    return frame
+        rows[name] = pd.Series([list(values) for values in rows[name]], index=rows.index, dtype=object)
+    return rows
 
 
-def find_study(store: Database, prefix: str) -> str:
+def find_study(database: Database, prefix: str) -> str:
     """Return the id of the only study whose id begins so; UnknownStudy, with the choices, where it is not one."""
     # A shell may pass on what is no UTF-8, which no id holds.
     prefix = prefix.encode(errors="replace").decode()
-    with store.reading() as connection:
+    with database.reading() as connection:
         rows = connection.execute(
             "SELECT study_id, name FROM studies WHERE starts_with(study_id, ?) ORDER BY created_at DESC", [prefix]
         ).fetchall()
@@ -108,11 +107,11 @@ def find_study(store: Database, prefix: str) -> str:
     raise UnknownStudy(f"no study begins with {prefix!r}; python -m tasks status lists them")
 
 
-def study(store: Database, study_id: str) -> StudyRecord:
-    """Return one study as it was launched, and how it stands."""
-    with store.reading() as connection:
-        _require(connection, study_id)
-        row = _frame(connection, f"SELECT * FROM ({_STUDIES}) WHERE study_id = ?", study_id).iloc[0]
+def study(database: Database, study_id: str) -> StudyRecord:
+    """Return one study as it was launched, and its state."""
+    with database.reading() as connection:
+        launched(connection, [study_id])
+        row = frame(connection, f"SELECT * FROM ({_STUDIES}) WHERE study_id = ?", study_id).iloc[0]
     return StudyRecord(
         study_id=study_id,
         study=read_study(row["toml"], kept=True),
@@ -122,7 +121,7 @@ def study(store: Database, study_id: str) -> StudyRecord:
     )
 
 
-def stages(store: Database, study_id: str) -> pd.DataFrame:
+def stages(database: Database, study_id: str) -> pd.DataFrame:
     """Return every stage of a study, parents before children.
 
     Columns: fingerprint, kind, dataset, network, learning_rate, seed, pruners (those whose points it is, joined by
@@ -151,92 +150,10 @@ def stages(store: Database, study_id: str) -> pd.DataFrame:
             LEFT JOIN last USING (fingerprint) LEFT JOIN pruned USING (fingerprint)
         ORDER BY position
     """
-    return _of_study(store, study_id, query)
+    return _of_study(database, study_id, query)
 
 
-def accuracy(store: Database, study_id: str) -> pd.DataFrame:
-    """Return one row for each point of a study whose training is done and did not diverge, in the order of the plan.
-
-    Columns: fingerprint, dataset, network, learning_rate, seed, pruner (None for a pretraining), sparsity, start
-    ("dense" for a pretraining), epochs, test_accuracy, test_loss (of the last epoch), best_test_accuracy,
-    best_test_loss, best_epoch (of the epoch of best test accuracy), measured_sparsity, mask (a hash of its content;
-    None for a pretraining, and where it is not recorded), support_moved (of a mask that ADMM made: the fraction of its
-    weights that one-shot pruning of theta_T would remove; NaN where there is none).
-    """
-    query = f"""
-        SELECT {POINT}, {MEASURED}
-        FROM roles AS role {RESULTS}
-        WHERE study_id = $1 AND diverged IS NULL ORDER BY role.position
-    """
-    return _of_study(store, study_id, query)
-
-
-def diverged(store: Database, study_id: str) -> pd.DataFrame:
-    """Return one row for each point of a study whose training diverged, in the order of the plan.
-
-    Columns: fingerprint, dataset, network, learning_rate, seed, pruner, sparsity, start, epochs (the finite ones),
-    diverged (the epoch after which a loss was no longer finite, 0 where what the training is made from diverged).
-    """
-    query = f"""
-        SELECT {POINT}, epochs, diverged FROM roles AS role JOIN results USING (fingerprint)
-        WHERE study_id = $1 AND diverged IS NOT NULL ORDER BY role.position
-    """
-    return _of_study(store, study_id, query)
-
-
-def epochs(store: Database, study_id: str, fingerprints: Sequence[str] | None = None) -> pd.DataFrame:
-    """Return the epochs recorded so far of a study's stages, or of some of them.
-
-    Columns: fingerprint, kind, dataset, network, learning_rate (initial), seed, sparsity, start ("dense" for a
-    pretraining), epoch, epoch_learning_rate, train_loss, train_accuracy, test_loss, test_accuracy, seconds.
-    """
-    wanted = "" if fingerprints is None else "AND fingerprint IN (SELECT unnest($2::VARCHAR[]))"
-    query = f"""
-        SELECT fingerprint, kind, dataset, network, stage.learning_rate, seed, sparsity,
-            CASE WHEN kind = 'pretrain' THEN 'dense' ELSE start END AS start, epoch,
-            epochs.learning_rate AS epoch_learning_rate, train_loss, train_accuracy, test_loss, test_accuracy, seconds
-        FROM study_stages AS part JOIN stages AS stage USING (fingerprint) JOIN epochs USING (fingerprint)
-        WHERE study_id = $1 {wanted} ORDER BY position, epoch
-    """
-    return _of_study(store, study_id, query, *([] if fingerprints is None else [list(fingerprints)]))
-
-
-def overlaps(store: Database, study_id: str, pairs: Sequence[str] | None = None) -> pd.DataFrame:
-    """Return the overlap counts of a study per layer, at the study's p, for all pairs or some of
-    engine.study.results.PAIRS.
-
-    Columns: fingerprint, dataset, network, learning_rate, seed, pruner, sparsity, start, pair, layer, position (of the
-    layer in the network, from 0), p, intersection, top, size, expected (see `engine.counts.Count`; NaN where None).
-    """
-    query = f"""
-        SELECT {POINT}, pair, layer, count.position, p, intersection, top, size, expected
-        FROM roles AS role JOIN overlap_counts AS count USING (fingerprint)
-        WHERE study_id = $1 AND p IN (SELECT unnest($2::DOUBLE[])) {_some(pairs)}
-        ORDER BY role.position, pair, count.position, p
-    """
-    return _overlaps(store, study_id, query, pairs)
-
-
-def pooled_overlaps(store: Database, study_id: str, pairs: Sequence[str] | None = None) -> pd.DataFrame:
-    """Return the overlap ratios R_p of a study, pooled over layers, at the study's p.
-
-    Columns: fingerprint, dataset, network, learning_rate, seed, pruner, sparsity, start, pair, p, ratio (NaN where no
-    layer holds a single weight of its top p), layers, chance (of independent weights: p), level (of the mask alone, for
-    pairs of a pruned network and a dense one; NaN for other pairs, and where it is not recorded of all layers).
-    """
-    wanted = f"""
-        fingerprint IN (SELECT fingerprint FROM roles WHERE study_id = $1)
-        AND p IN (SELECT unnest($2::DOUBLE[])) {_some(pairs)}
-    """
-    query = f"""
-        WITH pooled AS ({pooled(wanted)})
-        SELECT {POINT}, {POOLED}
-        FROM roles AS role JOIN pooled USING (fingerprint) WHERE study_id = $1 ORDER BY role.position, pair, p
-    """
-    return _overlaps(store, study_id, query, pairs)
-
-
-def residuals(store: Database, study_id: str) -> pd.DataFrame:
+def residuals(database: Database, study_id: str) -> pd.DataFrame:
     """Return ADMM's primal residuals |W - Z| / |W| after each round.
 
     Columns: fingerprint, dataset, network, learning_rate, seed, pruner, sparsity, round (from 1), residual.
@@ -246,10 +163,10 @@ def residuals(store: Database, study_id: str) -> pd.DataFrame:
         FROM study_stages AS part JOIN stages AS stage USING (fingerprint) JOIN residuals USING (fingerprint)
         WHERE study_id = $1 ORDER BY position, round
     """
-    return _of_study(store, study_id, query)
+    return _of_study(database, study_id, query)
 
 
-def supports(store: Database, study_id: str) -> pd.DataFrame:
+def supports(database: Database, study_id: str) -> pd.DataFrame:
     """Return one row for each of a study's stages of ADMM that is done and did not diverge.
 
     Columns: fingerprint, dataset, network, learning_rate, seed, pruner, sparsity, residual (after the last round),
@@ -265,16 +182,16 @@ def supports(store: Database, study_id: str) -> pd.DataFrame:
             LEFT JOIN last USING (fingerprint) LEFT JOIN supports USING (fingerprint)
         WHERE study_id = $1 AND kind = 'admm' AND diverged IS NULL ORDER BY position
     """
-    return _of_study(store, study_id, query)
+    return _of_study(database, study_id, query)
 
 
-def recorded(store: Database) -> set[str]:
+def recorded(database: Database) -> set[str]:
     """Return the fingerprints of all stages whose results are recorded."""
-    with store.reading() as connection:
+    with database.reading() as connection:
         return {str(row[0]) for row in connection.execute("SELECT fingerprint FROM results").fetchall()}
 
 
-def speeds(store: Database) -> pd.DataFrame:
+def speeds(database: Database) -> pd.DataFrame:
     """Return how fast stages of each make were trained, measured over all that are done.
 
     Columns: network, identity (of the dataset), train_images (the study's limit, NaN for all), batch_size, precision,
@@ -287,30 +204,82 @@ def speeds(store: Database) -> pd.DataFrame:
         WHERE result.epochs > 0
         GROUP BY ALL ORDER BY ALL
     """
-    with store.reading() as connection:
-        return _frame(connection, query)
+    with database.reading() as connection:
+        return frame(connection, query)
 
 
-def _overlaps(store: Database, study_id: str, query: str, pairs: Sequence[str] | None) -> pd.DataFrame:
-    with store.reading() as connection:
-        toml = _require(connection, study_id)
-        ps = list(read_study(toml, kept=True).overlap_p)
-        return _frame(connection, query, study_id, ps, *([] if pairs is None else [list(pairs)]))
+def studies_of(database: Database, fingerprints: Sequence[str]) -> pd.DataFrame:
+    """Return what is recorded of some stages and which study each belongs to, a row for each that is known.
+
+    Where several studies share a stage, the latest one that nobody cancelled is named. Columns: fingerprint, study_id,
+    study (its name), studies (how many have this stage), kind, dataset, network, learning_rate, seed, pruners,
+    sparsity, start; the last six as in `stages`.
+    """
+    query = """
+        WITH wanted AS (SELECT unnest($1::VARCHAR[]) AS fingerprint),
+        belongs AS (
+            SELECT fingerprint, study_id, name AS study, dataset,
+                count(*) OVER (PARTITION BY fingerprint)::INTEGER AS studies
+            FROM wanted JOIN study_stages USING (fingerprint) JOIN studies USING (study_id)
+                LEFT JOIN cancellations USING (study_id)
+            QUALIFY row_number() OVER (
+                PARTITION BY fingerprint ORDER BY cancelled_at IS NOT NULL, created_at DESC, study_id
+            ) = 1
+        ),
+        pruned AS (
+            SELECT study_id, fingerprint, string_agg(DISTINCT pruner, ', ' ORDER BY pruner) AS pruners
+            FROM wanted JOIN roles USING (fingerprint) GROUP BY study_id, fingerprint
+        )
+        SELECT fingerprint, study_id, study, studies, kind, dataset, network, learning_rate, seed,
+            coalesce(pruners, '') AS pruners, sparsity, CASE WHEN kind = 'pretrain' THEN 'dense' ELSE start END AS start
+        FROM belongs JOIN stages USING (fingerprint) LEFT JOIN pruned USING (study_id, fingerprint)
+        ORDER BY fingerprint
+    """
+    with database.reading() as connection:
+        return frame(connection, query, list(fingerprints))
 
 
-def _some(pairs: Sequence[str] | None) -> str:
-    return "" if pairs is None else "AND pair IN (SELECT unnest($3::VARCHAR[]))"
+def provenance(database: Database, study_id: str) -> pd.DataFrame:
+    """Return the kinds of runs behind a study's results, the most frequent first; no rows for an unknown study.
+
+    Columns: device (in words), versions (text, such as "engine 1, python 3.11.7"), stages (count), reused (how many of
+    them were done before the study began), seconds (of training and measuring, summed), began, ended (UTC, NaT where no
+    worker reported it).
+    """
+    query = """
+        SELECT result.device, versions, count(*)::BIGINT AS stages, (count(*) FILTER (reused))::BIGINT AS reused,
+            sum(seconds) AS seconds, min(started_at) AS began, max(finished_at) AS ended
+        FROM study_stages JOIN results AS result USING (fingerprint) LEFT JOIN states USING (fingerprint)
+        WHERE study_id = $1
+        GROUP BY result.device, versions ORDER BY stages DESC, result.device, versions
+    """
+    with database.reading() as connection:
+        rows = frame(connection, query, study_id)
+    versions = [sorted(json.loads(text).items()) for text in rows["versions"]]
+    rows["versions"] = [", ".join(f"{name} {version}" for name, version in pairs) for pairs in versions]
+    return rows
 
 
-def _of_study(store: Database, study_id: str, query: str, *values: Any) -> pd.DataFrame:
-    with store.reading() as connection:
-        _require(connection, study_id)
-        return _frame(connection, query, study_id, *values)
+def tomls(database: Database) -> list[tuple[str, str]]:
+    """Return id and TOML of every launched study, the latest first."""
+    with database.reading() as connection:
+        rows = connection.execute("SELECT study_id, toml FROM studies ORDER BY created_at DESC").fetchall()
+    return [(str(study_id), str(toml)) for study_id, toml in rows]
 
 
-def _require(connection: duckdb.DuckDBPyConnection, study_id: str) -> str:
-    """Return the TOML of a study."""
-    row = connection.execute("SELECT toml FROM studies WHERE study_id = ?", [study_id]).fetchone()
-    if row is None:
-        raise UnknownStudy(f"no study {study_id!r}; python -m tasks status lists them")
-    return str(row[0])
+def launched(connection: duckdb.DuckDBPyConnection, study_ids: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Return name and TOML of studies by id, in the order of the ids; UnknownStudy for one that is not recorded."""
+    ids = list(dict.fromkeys(study_ids))
+    rows = connection.execute(
+        "SELECT study_id, name, toml FROM studies WHERE study_id IN (SELECT unnest(?::VARCHAR[]))", [ids]
+    ).fetchall()
+    found = {str(study_id): (str(name), str(toml)) for study_id, name, toml in rows}
+    if missing := [study_id for study_id in ids if study_id not in found]:
+        raise UnknownStudy(f"no study {missing[0]!r}; python -m tasks status lists them")
+    return {study_id: found[study_id] for study_id in ids}
+
+
+def _of_study(database: Database, study_id: str, query: str) -> pd.DataFrame:
+    with database.reading() as connection:
+        launched(connection, [study_id])
+        return frame(connection, query, study_id)

@@ -115,7 +115,7 @@ def export(
     with recorded() as database:
         full_id = studies.find_study(database, study_id)
         record = studies.study(database, full_id)
-        parquet.write(parquet.tables_from_store(database, full_id), out_folder)
+        parquet.write(parquet.tables_from_database(database, full_id), out_folder)
         (out_folder / "study.toml").write_text(to_toml(record.study), encoding="utf-8")
     if record.state != "done":
         err.print(f"the study is {record.state}: the tables hold the {record.counts['done']} stages that are done")

@@ -77,12 +77,12 @@ def plan_values(
     }
 
 
-def studies_table(store: Database) -> Table:
+def studies_table(database: Database) -> Table:
     """Return all recorded studies as a table."""
     # Ids are there to be copied: they are never cut or broken.
     study, launched = Column("study", no_wrap=True), Column("launched (UTC)", no_wrap=True)
     table = Table(study, "name", "state", "stages", launched)
-    for row in studies.studies(store).to_dict("records"):
+    for row in studies.studies(database).to_dict("records"):
         table.add_row(
             str(row["study_id"]),
             escape(str(row["name"])),
@@ -105,10 +105,10 @@ def workers_line(workers: Sequence[Worker]) -> str:
     return ", ".join([plural(len(alive), "worker"), *parts]) + lost
 
 
-def study_tables(store: Database, study_id: str) -> list[Table | str]:
+def study_tables(database: Database, study_id: str) -> list[Table | str]:
     """Return one study: how it stands, its stages in training, why stages failed, and what diverged."""
-    record = studies.study(store, study_id)
-    stages = studies.stages(store, study_id)
+    record = studies.study(database, study_id)
+    stages = studies.stages(database, study_id)
     counts = ", ".join(f"{count} {_coloured(state)}" for state, count in record.counts.items() if count)
     name = escape(record.study.name)
     shown: list[Table | str] = [f"[bold]{name}[/bold] ({study_id}): {_coloured(record.state)}; {counts}"]
@@ -120,7 +120,7 @@ def study_tables(store: Database, study_id: str) -> list[Table | str]:
     for row in stages[stages["state"] == "failed"].to_dict("records"):
         reason = str(row["error"] or "no reason was recorded").strip().splitlines()[0]
         shown.append(f"[red]failed[/red] {_describe(row)}: {escape(reason)}")
-    if sentence := in_words(divergences(store, [study_id])):
+    if sentence := in_words(divergences(database, [study_id])):
         shown.append(f"[yellow]diverged[/yellow] {escape(sentence)}")
     return shown
 

@@ -20,8 +20,8 @@ RECORDER_SECONDS = 10.0
 
 def is_empty(config: Settings, redis: Redis) -> bool:
     """Return whether no study was ever launched: none is recorded, deleted, or on its way to the recorder."""
-    store = Database(config.database)
-    return studies.studies(store).empty and not launches.deleted(store) and not redis.xlen(telemetry.EVENTS)
+    database = Database(config.database)
+    return studies.studies(database).empty and not launches.deleted(database) and not redis.xlen(telemetry.EVENTS)
 
 
 def say_what_is_missing(redis: Redis, console: Console) -> None:

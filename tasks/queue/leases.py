@@ -59,7 +59,7 @@ class Message:
 
 @dataclass(frozen=True)
 class Adopted:
-    """A stage as `adopt` takes it: how it stands where Redis does not know it; told: the database has it so."""
+    """A stage for `adopt`: its state if Redis does not know it; recorded: whether the database has that state."""
 
     fingerprint: str
     spec: str
@@ -67,7 +67,7 @@ class Adopted:
     state: State
     attempt: int
     error: str
-    told: bool
+    recorded: bool
 
 
 class LeaseLost(Exception):

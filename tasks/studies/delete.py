@@ -7,8 +7,7 @@ from datetime import UTC, datetime
 from redis import Redis
 
 from data import shared_links
-from data.artifacts.kept import Kept
-from data.artifacts.store import Artifacts
+from data.artifacts.store import Artifacts, StoredFile
 from data.database.database import Database
 from data.queries import launches
 from data.queries.studies import UnknownStudy
@@ -48,13 +47,13 @@ def preview(config: Settings, study_id: str) -> DeletionPreview:
     Raises UnknownStudy, RebuildError, BrokerError and ArtifactError.
     """
     require_database(config)
-    store, redis = Database(config.database), client(config, patience=0.0)
+    database, redis = Database(config.database), client(config, patience=0.0)
     with errors_explained(config):
         caught_up(config, redis, PATIENCE)
-        stages, own = _stages(store, redis, study_id)
+        stages, own = _stages(database, redis, study_id)
         running = sum(state == "running" for state in leases.states(redis, sorted(own)).values())
     files = _files(Artifacts(config.artifacts), own)
-    listed = shared_links.shares(store, study_id)
+    listed = shared_links.shares(database, study_id)
     works = listed[listed["works"]]
     alone = sum(len(shown) == 1 for shown in works["study_ids"])
     return DeletionPreview(
@@ -91,14 +90,14 @@ def delete(config: Settings, study_id: str) -> int:
     RebuildError, BrokerError, and ArtifactError where files could not be removed, which `reclaim` then finds.
     """
     require_database(config)
-    store, redis = Database(config.database), client(config)
+    database, redis = Database(config.database), client(config)
     with turn(config), errors_explained(config):
         # A study that was deleted a moment ago must not count as one that shares stages.
         caught_up(config, redis, PATIENCE)
-        stages, _ = _stages(store, redis, study_id)
+        stages, _ = _stages(database, redis, study_id)
         forgotten = leases.forget(redis, study_id, datetime.now(UTC).isoformat(), stages)
         # A study that only the database knows may need what Redis has forgotten.
-        gone = forgotten - launches.all_members(store, but=study_id)
+        gone = forgotten - launches.all_members(database, but=study_id)
         artifacts = Artifacts(config.artifacts)
         artifacts.remove(_files(artifacts, gone))
     return len(gone)
@@ -117,14 +116,14 @@ def find(config: Settings, prefix: str) -> str:
     raise UnknownStudy(f"no study begins with {prefix!r}; python -m tasks status lists them")
 
 
-def _stages(store: Database, redis: Redis, study_id: str) -> tuple[set[str], set[str]]:
+def _stages(database: Database, redis: Redis, study_id: str) -> tuple[set[str], set[str]]:
     """Return a study's stages, and those of them that no other study has."""
-    stages = {*launches.members(store, study_id), *leases.members(redis, study_id)}
+    stages = {*launches.members(database, study_id), *leases.members(redis, study_id)}
     if not stages:
         raise UnknownStudy(f"no study {study_id!r}; python -m tasks status lists them")
-    return stages, stages - launches.all_members(store, but=study_id) - leases.all_members(redis, but=study_id)
+    return stages, stages - launches.all_members(database, but=study_id) - leases.all_members(redis, but=study_id)
 
 
-def _files(artifacts: Artifacts, fingerprints: Iterable[str]) -> list[Kept]:
+def _files(artifacts: Artifacts, fingerprints: Iterable[str]) -> list[StoredFile]:
     wanted = set(fingerprints)
-    return [file for file in artifacts.kept() if file.owner in wanted] if wanted else []
+    return [file for file in artifacts.all_files() if file.owner in wanted] if wanted else []

@@ -4,7 +4,8 @@ import pytest
 
 from benchmarks import full_store, made_world
 from data.database.database import Database
-from data.queries import studies
+from data.queries import points, studies
+from data.queries.selection import OneStudy
 from engine.counts import P_GRID
 from engine.study.spec import Study
 
@@ -48,7 +49,7 @@ def test_every_stage_of_a_finished_study_is_done_and_has_its_epochs(made: tuple[
         assert set(rows["fingerprint"]) == set(stages)
         assert (rows["state"] == "done").all()
         assert (rows["epoch"] == rows["epochs"]).all()
-        assert studies.accuracy(store, study_id)["test_accuracy"].between(20, 100).all()
+        assert points.accuracy(store, OneStudy(study_id))["test_accuracy"].between(20, 100).all()
     assert studies.studies(store).set_index("study_id")["state"].to_dict() == {
         "full-paper": "done",
         "full-sweep": "done",

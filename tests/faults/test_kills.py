@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from data.artifacts.store import Artifacts
-from data.queries import studies
+from data.queries import points
+from data.queries.selection import OneStudy
 from data.settings import settings
 from engine.study.plan import plan
 from engine.study.spec import Study
@@ -32,7 +33,7 @@ def check_against_uninterrupted(machine: Machine, study_id: str, folder: Path, s
     alone = machine.config.model_copy(update={"together": 1})
     undisturbed = run(planned, str(folder), alone, ["cpu"], lambda *_: None)
     kept = Artifacts(machine.config.artifacts)
-    recorded = studies.epochs(machine.store, study_id)
+    recorded = points.epochs(machine.store, OneStudy(study_id))
     assert len(recorded) == machine.recorded_epochs(study_id) == study.recipe.epochs * len(planned.stages)
     for fingerprint in planned.stages:
         assert numbers(kept.result(fingerprint)) == numbers(undisturbed[fingerprint])
@@ -150,7 +151,7 @@ def test_a_recorder_killed_again_and_again_loses_and_doubles_nothing(machine: Ma
     machine.wait_until(study_id)
     planned = plan_study(study, machine.config.home)
     assert machine.recorded_epochs(study_id) == sum(stage.epochs for stage in planned.stages.values())
-    assert len(studies.accuracy(machine.store, study_id)) == len(planned.roles)
+    assert len(points.accuracy(machine.store, OneStudy(study_id))) == len(planned.roles)
     kept = Artifacts(machine.config.artifacts)
     counts = sum(len(o.counts) for f in planned.stages for o in getattr(kept.result(f), "overlaps", ()))
     with machine.store.reading() as connection:

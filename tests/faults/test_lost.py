@@ -13,7 +13,8 @@ import pytest
 from data.artifacts.store import Artifacts
 from data.database import backup
 from data.database.database import Database
-from data.queries import studies
+from data.queries import points, studies
+from data.queries.selection import OneStudy
 from data.settings import Settings, settings
 from tasks.broker import connection
 from tasks.broker.server import serving
@@ -56,7 +57,7 @@ def check(machine: Machine, study_id: str, alone: Path, folder: Path) -> None:
         body = leases.launched(machine.redis, study_id)
         assert body is not None
         plan = plan_study(STUDY, machine.config.home)
-        launch.tell_results(redis, Artifacts(str(alone)), plan.stages)
+        launch.publish_results(redis, Artifacts(str(alone)), plan.stages)
         leases.register(redis, "alone", {**body, "study_id": "alone"}, list(plan.stages.values()), set(plan.stages))
         recorder.drain_idle(config)
         redis.close()
@@ -134,14 +135,14 @@ def test_a_database_put_back_to_an_earlier_hour_while_workers_train_becomes_whol
     later = machine.launch(tiny_study(seeds=[3]))
     wait_for(lambda: later in set(studies.studies(machine.store)["study_id"]))
     said = command("restore", str(tmp_path / "copy.duckdb"), "--yes")
-    assert f"{later} Tiny is told to the database again" in said
+    assert f"{later} Tiny is reported to the database again" in said
     [kept] = machine.store.path.parent.glob("*.before-*[0-9]Z")
     assert later in set(studies.studies(Database(kept))["study_id"])
     machine.wait_until(study_id)
     machine.wait_until(later)
     assert set(studies.studies(machine.store)["study_id"]) == {study_id, later}
     plan = plan_study(STUDY, settings().home)
-    assert len(studies.epochs(machine.store, study_id)) == STUDY.recipe.epochs * len(plan.stages)
+    assert len(points.epochs(machine.store, OneStudy(study_id))) == STUDY.recipe.epochs * len(plan.stages)
     artifacts, alone = Artifacts(machine.config.artifacts), Artifacts(str(undisturbed))
     assert all(numbers(artifacts.result(key)) == numbers(alone.result(key)) for key in plan.stages)
     assert rebuild(settings()) == []

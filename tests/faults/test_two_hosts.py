@@ -158,7 +158,7 @@ def check_like_left_alone(machine: Machine, study: Study, study_id: str, folder:
         mine, theirs = (store.load(fingerprint, "trained") for store in (own, kept))
         assert all(torch.equal(mine[name], theirs[name]) for name in mine | theirs)
     expected = parquet.tables_from_results(planned, undisturbed)
-    recorded = parquet.tables_from_store(machine.store, study_id)
+    recorded = parquet.tables_from_database(machine.store, study_id)
     for name, table in recorded.items():
         clock = [column for column in table.column_names if column == "seconds"]
         assert table.num_rows > 0

@@ -13,7 +13,8 @@ from app import words
 from app.compare.state import decode, encode, from_query
 from data import saved_views, shared_links
 from data.database.database import Database
-from data.queries import comparison, studies
+from data.queries import points, studies
+from data.queries.selection import OneStudy, Studies
 from data.queries.studies import UnknownStudy
 from data.saved_views import ViewError
 from data.settings import settings
@@ -69,17 +70,17 @@ def untouched(store: Database) -> None:
 READS: list[Callable[[Database, str], Any]] = [
     studies.study,
     studies.stages,
-    studies.accuracy,
-    studies.epochs,
-    studies.overlaps,
-    studies.pooled_overlaps,
     studies.residuals,
-    lambda store, text: studies.epochs(store, ID, [text]),
-    lambda store, text: studies.overlaps(store, ID, [text]),
-    lambda store, text: studies.pooled_overlaps(store, ID, [text]),
-    lambda store, text: comparison.accuracy(store, [text]),
-    lambda store, text: comparison.retention(store, [text, ID]),
-    lambda store, text: comparison.epochs(store, [ID], [text]),
+    lambda store, text: points.accuracy(store, OneStudy(text)),
+    lambda store, text: points.epochs(store, OneStudy(text)),
+    lambda store, text: points.overlaps(store, OneStudy(text)),
+    lambda store, text: points.pooled_overlaps(store, OneStudy(text)),
+    lambda store, text: points.epochs(store, OneStudy(ID), [text]),
+    lambda store, text: points.overlaps(store, OneStudy(ID), [text]),
+    lambda store, text: points.pooled_overlaps(store, OneStudy(ID), [text]),
+    lambda store, text: points.accuracy(store, Studies([text])),
+    lambda store, text: points.retention(store, Studies([text, ID])),
+    lambda store, text: points.epochs(store, Studies([ID]), [text]),
     lambda store, text: shared_links.find(store, text),
     lambda store, text: shared_links.shares(store, text),
     shared_links.revoke,

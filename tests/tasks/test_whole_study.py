@@ -8,7 +8,8 @@ import pytest
 
 from data import parquet
 from data.artifacts.store import Artifacts
-from data.queries import studies
+from data.queries import points, studies
+from data.queries.selection import OneStudy
 from data.settings import settings
 from engine.study.spec import to_toml
 from tasks.queue import leases, telemetry
@@ -34,7 +35,7 @@ def test_a_study_gives_what_running_it_in_one_place_gives(machine: Machine, tmp_
     plan = plan_study(study, machine.config.home)
     alone = run(plan, str(tmp_path / "alone"), machine.config, ["cpu"], lambda *_: None)
     expected = parquet.tables_from_results(plan, alone)
-    recorded = parquet.tables_from_store(machine.store, study_id)
+    recorded = parquet.tables_from_database(machine.store, study_id)
     assert set(recorded) == {"accuracy", "overlap", "epochs", "claims"}
     for name, table in recorded.items():
         clock = [column for column in table.column_names if column == "seconds"]
@@ -64,7 +65,7 @@ def test_a_worker_that_trains_stages_side_by_side_gives_what_it_gives_one_by_one
     machine.wait_until(study_id)
     plan = plan_study(study, machine.config.home)
     alone = run(plan, str(tmp_path / "alone"), machine.config, ["cpu"], lambda *_: None)
-    expected, recorded = parquet.tables_from_results(plan, alone), parquet.tables_from_store(machine.store, study_id)
+    expected, recorded = parquet.tables_from_results(plan, alone), parquet.tables_from_database(machine.store, study_id)
     for name in ("accuracy", "overlap"):
         clock = [column for column in recorded[name].column_names if column == "seconds"]
         assert recorded[name].drop_columns(clock).equals(expected[name].drop_columns(clock))
@@ -155,11 +156,11 @@ def test_a_rate_that_diverges_ends_as_done_and_leaves_the_other_alone(machine: M
         assert artifacts.exists(fingerprint, "trained") == (stage.learning_rate == 0.1)
         assert not artifacts.exists(fingerprint, "checkpoint")
     roles = [role.fingerprint for role in plan.roles if role.learning_rate == 0.1]
-    assert list(studies.accuracy(machine.store, study_id)["fingerprint"]) == roles
+    assert list(points.accuracy(machine.store, OneStudy(study_id))["fingerprint"]) == roles
     # It gives what running it in one place gives.
     alone = run(plan, str(tmp_path / "alone"), machine.config, ["cpu"], lambda *_: None)
     expected = parquet.tables_from_results(plan, alone)
-    for name, table in parquet.tables_from_store(machine.store, study_id).items():
+    for name, table in parquet.tables_from_database(machine.store, study_id).items():
         clock = [column for column in table.column_names if column == "seconds"]
         assert table.drop_columns(clock).equals(expected[name].drop_columns(clock)), name
     # Nothing is left to try again, and launched again it is there at once.
@@ -176,7 +177,7 @@ def test_a_study_trained_without_redis_is_taken_over_with_its_results(machine: M
     machine.recorder()
     study_id = machine.launch(study)
     machine.wait_until(study_id, seconds=10.0)
-    assert len(studies.accuracy(machine.store, study_id)) == len(plan.roles)
+    assert len(points.accuracy(machine.store, OneStudy(study_id))) == len(plan.roles)
     # Where a result is gone, only that stage is trained again.
     [root] = [fingerprint for fingerprint, stage in plan.stages.items() if stage.kind == "pretrain"]
     Path(machine.config.artifacts, "results", f"{root}.json").unlink()

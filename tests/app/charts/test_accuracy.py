@@ -5,7 +5,8 @@ import pytest
 from app.charts import accuracy as charts
 from app.charts.palette import STARTS
 from data.database.database import Database
-from data.queries import studies
+from data.queries import points as queries
+from data.queries.selection import OneStudy
 from engine.study.spec import Study
 from tests.app.made_study import record
 
@@ -13,7 +14,7 @@ from tests.app.made_study import record
 @pytest.fixture
 def accuracy(store: Database, study: Study) -> pd.DataFrame:
     record(store, study)
-    return studies.accuracy(store, "made-study-0001")
+    return queries.accuracy(store, OneStudy("made-study-0001"))
 
 
 Drawn = dict | alt.LayerChart

@@ -13,7 +13,8 @@ from app.export import report, zip
 from app.paper import numbers as figure_numbers
 from app.paper import runs
 from data.database.database import Database
-from data.queries import studies as queries
+from data.queries import points
+from data.queries.selection import OneStudy
 from engine.paper import figures, studies
 from engine.paper.figures import FIGURES
 from engine.study.results import AGAINST_DENSE
@@ -47,7 +48,7 @@ def identities(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def one_panel(store: Database) -> pd.DataFrame:
-    pooled = queries.pooled_overlaps(store, ID)
+    pooled = points.pooled_overlaps(store, OneStudy(ID))
     return pooled[(pooled["pruner"] == "oneshot") & (pooled["learning_rate"] == 0.01)]
 
 
@@ -91,7 +92,7 @@ def test_a_level_has_the_colour_of_its_network_and_the_legend_names_all(recorded
 
 
 def test_the_table_stops_where_p_exceeds_what_is_kept_and_names_both_levels(recorded: Database) -> None:
-    pooled = queries.pooled_overlaps(recorded, ID)
+    pooled = points.pooled_overlaps(recorded, OneStudy(ID))
     assert set(charts.table(pooled, 0.1)["sparsity"]) == {"50 %", "90 %"}
     table = charts.table(pooled, 0.2)
     assert set(table["sparsity"]) == {"50 %"}
@@ -113,7 +114,7 @@ def test_what_an_older_version_measured_says_that_its_level_is_not_recorded(olde
     strokes, points = layers(drawn, "point")
     assert set(data(drawn, points)["level"]) == {"not recorded"}
     assert data(drawn, strokes).empty
-    table = charts.table(queries.pooled_overlaps(older, ID), 0.1)
+    table = charts.table(points.pooled_overlaps(older, OneStudy(ID)), 0.1)
     assert set(table["mask alone, θ₀"]) == set(table["mask alone, θ_T"]) == {"not recorded"}
     assert "not recorded for 6 of 6 fine-tuned networks" in charts.missing(rows)
 
@@ -165,7 +166,7 @@ def test_compare_draws_both_levels(recorded: Database) -> None:
 def test_the_papers_table_has_the_level_of_the_mask_beside_each_overlap(store: Database) -> None:
     record(store, studies.study("table1", "small"))
     numbers = figures.reported(FIGURES["table1"])
-    frames = queries.accuracy(store, ID), queries.pooled_overlaps(store, ID)
+    frames = points.accuracy(store, OneStudy(ID)), points.pooled_overlaps(store, OneStudy(ID))
     table = figure_numbers.as_in_paper(numbers, *frames, "small", None)
     assert table[figure_numbers.LEVELS["finetuned_pretrained"]].str.startswith("40.0").all()
     assert table[figure_numbers.LEVELS["finetuned_initial"]].str.contains(r"\(n = \d\)").all()
@@ -178,7 +179,7 @@ def test_the_papers_table_has_the_level_of_the_mask_beside_each_overlap(store: D
     assert shown[figure_numbers.LEVELS["finetuned_pretrained"]].str.startswith("40.0").all()
     with store.writing() as connection:
         connection.execute("UPDATE overlap_counts SET expected = NULL")
-    before = figure_numbers.as_in_paper(numbers, frames[0], queries.pooled_overlaps(store, ID), "small", None)
+    before = figure_numbers.as_in_paper(numbers, frames[0], points.pooled_overlaps(store, OneStudy(ID)), "small", None)
     assert set(before[figure_numbers.LEVELS["finetuned_initial"]]) == {"not recorded"}
 
 

@@ -4,7 +4,8 @@ import pytest
 from app.charts import overlap as charts
 from app.charts.palette import STARTS
 from data.database.database import Database
-from data.queries import studies
+from data.queries import points as queries
+from data.queries.selection import OneStudy
 from engine.study.results import AGAINST_DENSE
 from engine.study.spec import Study
 from tests.app.charts.test_accuracy import data, layers
@@ -21,7 +22,7 @@ def recorded(store: Database, study: Study) -> Database:
 
 @pytest.fixture
 def pooled(recorded: Database) -> pd.DataFrame:
-    return studies.pooled_overlaps(recorded, ID)
+    return queries.pooled_overlaps(recorded, OneStudy(ID))
 
 
 def test_retention_has_a_line_per_learning_rate_and_the_chance_line(pooled: pd.DataFrame) -> None:
@@ -55,7 +56,7 @@ def test_starts_are_drawn_in_their_own_colours_with_chance_at_p(pooled: pd.DataF
 
 @pytest.mark.parametrize(("across", "columns"), [("p", 5), ("learning_rate", 2)])
 def test_the_heat_map_has_layers_in_network_order(recorded: Database, across: str, columns: int) -> None:
-    rows = studies.overlaps(recorded, ID, ["initial_pretrained"])
+    rows = queries.overlaps(recorded, OneStudy(ID), ["initial_pretrained"])
     rows = rows[rows["learning_rate"] == 0.01] if across == "p" else rows[rows["p"] == 0.2]
     drawn = charts.layer_map(rows, across)
     (cells,) = layers(drawn, "rect")

@@ -3,7 +3,8 @@ import pytest
 
 from app.charts import retention as charts
 from data.database.database import Database
-from data.queries import comparison
+from data.queries import points as queries
+from data.queries.selection import Studies
 from engine.study.spec import Study
 from tests.app.charts.test_accuracy import data, layers
 from tests.app.made_study import record
@@ -14,7 +15,7 @@ ID = "made-study-0001"
 @pytest.fixture
 def rows(store: Database, study: Study) -> pd.DataFrame:
     record(store, study)
-    return comparison.retention(store, [ID])
+    return queries.retention(store, Studies([ID]))
 
 
 @pytest.mark.parametrize("time", ["linear", "log"])

@@ -7,7 +7,8 @@ from app.compare import seeds
 from app.compare.points import apart, points
 from data import saved_views
 from data.database.database import Database
-from data.queries import comparison
+from data.queries import points as queries
+from data.queries.selection import Studies
 from engine.study.spec import Study
 from tests.app.dashboard import open_page, rerun, tables, texts
 from tests.app.made_study import BEGAN, record
@@ -105,7 +106,7 @@ def test_filters_that_leave_nothing_say_so(one: Database) -> None:
 
 
 def test_a_point_of_the_address_lists_its_seeds_and_curves(one: Database) -> None:
-    rows = points(apart(comparison.accuracy(one, [ONE]), studies=False), "test_accuracy", "sd")
+    rows = points(apart(queries.accuracy(one, Studies([ONE])), studies=False), "test_accuracy", "sd")
     row = rows[(rows["start"] == "rewind") & (rows["pruner"] == "oneshot")].iloc[-1]
     app = open_page(PAGE, s=ONE, pr="oneshot", at=row["id"])
     said = texts(app)
@@ -120,9 +121,9 @@ def test_a_point_of_the_address_lists_its_seeds_and_curves(one: Database) -> Non
 
 
 def test_the_curves_of_a_point_are_saved_by_seed_and_epoch(one: Database) -> None:
-    rows = points(apart(comparison.accuracy(one, [ONE]), studies=False), "test_accuracy", "sd")
+    rows = points(apart(queries.accuracy(one, Studies([ONE])), studies=False), "test_accuracy", "sd")
     found = seeds.behind((ONE,), False, str(rows[rows["start"] == "rewind"].iloc[0]["id"]), "new")
-    epochs = comparison.epochs(one, [ONE], found["fingerprint"].tolist())
+    epochs = queries.epochs(one, Studies([ONE]), found["fingerprint"].tolist())
     saved = seeds.numbers(epochs, found, "accuracy")
     assert list(saved.columns) == ["seed", "fingerprint", "epoch", "train_accuracy", "test_accuracy"]
     assert saved.groupby("seed")["epoch"].max().tolist() == [4, 4, 4]

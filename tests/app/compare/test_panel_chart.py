@@ -4,7 +4,8 @@ from app.compare import panel_chart as charts
 from app.compare.panel_chart import BRUSH, POINT, WHOLE
 from app.compare.points import Comparison, apart, compare, looks, points
 from data.database.database import Database
-from data.queries import comparison
+from data.queries import points as queries
+from data.queries.selection import Studies
 from engine.study.spec import Study
 from tests.app.made_study import record
 
@@ -12,7 +13,7 @@ from tests.app.made_study import record
 @pytest.fixture
 def made(store: Database, study: Study) -> Comparison:
     record(store, study)
-    found = points(apart(comparison.accuracy(store, ["made-study-0001"]), studies=False), "test_accuracy", "ci")
+    found = points(apart(queries.accuracy(store, Studies(["made-study-0001"])), studies=False), "test_accuracy", "ci")
     return compare(found, looks("start", found), "learning_rate", "start", "ci")
 
 

@@ -7,7 +7,8 @@ from app.charts.palette import STARTS
 from app.compare.points import KEYS, apart, chosen, compare, looks, point_id, points, rest_fields, rest_looks
 from app.compare.state import CompareState
 from data.database.database import Database
-from data.queries import comparison
+from data.queries import points as queries
+from data.queries.selection import Studies
 from engine.study.spec import Study
 from tests.app.made_study import record
 
@@ -20,7 +21,7 @@ def both(store: Database, study: Study) -> pd.DataFrame:
     record(store, study, study_id=IDS[0])
     longer = study.model_copy(update={"name": "Longer", "recipe": study.recipe.model_copy(update={"epochs": 6})})
     record(store, longer, study_id=IDS[1])
-    return comparison.accuracy(store, IDS)
+    return queries.accuracy(store, Studies(IDS))
 
 
 def made(rows: pd.DataFrame, state: CompareState, spread: str = "sd"):  # type: ignore[no-untyped-def]
@@ -81,7 +82,7 @@ def test_no_choice_of_fields_hides_a_point_or_merges_two(both: pd.DataFrame, pan
 def test_studies_told_apart_show_what_they_share_in_each(store: Database, study: Study) -> None:
     record(store, study, study_id="one")
     record(store, study.model_copy(update={"name": "Copy"}), study_id="two")
-    rows = comparison.accuracy(store, ["one", "two"])
+    rows = queries.accuracy(store, Studies(["one", "two"]))
     together = made(apart(rows, studies=False), CompareState())
     assert sum(len(panel.lines) for panel in together.panels) == 32
     each = made(apart(rows, studies=True), CompareState(panels="study"))

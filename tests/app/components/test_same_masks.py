@@ -3,7 +3,8 @@ import pytest
 
 from app.components import same_masks
 from data.database.database import Database
-from data.queries import studies
+from data.queries import points
+from data.queries.selection import OneStudy
 from engine.study.spec import Study
 from tests.app.dashboard import open_page, rerun, texts
 from tests.app.made_study import record
@@ -49,7 +50,7 @@ def test_the_accuracy_tab_and_compare_say_which_masks_are_the_same(store: Databa
     record(store, study)
     same = "Iterative and one-shot have the same mask at 50 %, learning rate"
     said = [f"{same} {rate}, seeds 0-2." for rate in ("0.01", "0.1")]
-    assert same_masks.sentences(studies.accuracy(store, ID)) == said
+    assert same_masks.sentences(points.accuracy(store, OneStudy(ID))) == said
     app = open_page("views/study.py", study=ID)
     app.session_state["tab"] = "Accuracy"
     assert " ".join(said) in texts(rerun(app)).replace("\\", "")

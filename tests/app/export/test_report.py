@@ -9,7 +9,8 @@ import pytest
 
 from app.export.report import embedded, libraries, report
 from data.database.database import Database
-from data.queries import studies
+from data.queries import points
+from data.queries.selection import OneStudy
 from data.queries.studies import UnknownStudy
 from engine.study.spec import Study, to_toml
 from tests.app.made_study import record
@@ -85,7 +86,7 @@ def test_a_report_holds_the_study_itself(store: Database, study: Study) -> None:
 def test_numbers_are_those_of_the_store(store: Database, study: Study) -> None:
     record(store, study)
     page = read(store)
-    rows = studies.accuracy(store, ID)
+    rows = points.accuracy(store, OneStudy(ID))
     cell = rows[(rows["learning_rate"] == 0.1) & (rows["pruner"] == "oneshot") & (rows["start"] == "rewind")]
     cell = cell[cell["sparsity"] == 0.9]["test_accuracy"]
     assert f"{cell.mean():.2f} ± {cell.std():.2f} (n = 3)" in said(page)

@@ -26,7 +26,8 @@ from app.export.zip import everything
 from data import parquet as tables
 from data import shared_links
 from data.database.database import Database
-from data.queries import studies
+from data.queries import points, studies
+from data.queries.selection import OneStudy
 from engine.study.spec import Study, parse_study
 from tests.app.dashboard import open_page, rerun
 from tests.app.made_study import record
@@ -38,7 +39,7 @@ HOSTILE = "</script><script>alert(1)</script>"
 def panel(store: Database, study: Study) -> tuple[drawing.Spec, Saving]:
     """Return a panel of the Accuracy tab with what it is saved as."""
     record(store, study)
-    rows = studies.accuracy(store, ID)
+    rows = points.accuracy(store, OneStudy(ID))
     first = accuracy.panels(rows, "test_accuracy", "sd")[0]
     spec = accuracy.chart(first, "test_accuracy", "sd", (0, 100))
     return spec, named.accuracy(studies.study(store, ID), "digits", "lenet300", first, "test_accuracy", "sd")
@@ -99,7 +100,7 @@ def test_charts_side_by_side_and_with_selections_are_pictures_too() -> None:
 
 def test_numbers_of_a_panel_are_those_of_the_store(store: Database, study: Study) -> None:
     _, saving = panel(store, study)
-    rows = studies.accuracy(store, ID)
+    rows = points.accuracy(store, OneStudy(ID))
     rows = rows[(rows["learning_rate"] == 0.01) & ((rows["pruner"] == "iterative") | (rows["start"] == "dense"))]
     expected = summarise(rows, "test_accuracy", ["start", "sparsity"], "sd").set_index(["start", "sparsity"])
     for content in (csv, parquet):
@@ -138,7 +139,7 @@ def test_the_zip_holds_what_it_says(store: Database, study: Study) -> None:
         assert parse_study(tomllib.loads(archive.read(f"{ID}/study.toml").decode())) == study
         said = archive.read(f"{ID}/README.txt").decode()
         assert "python -m tasks run study.toml --out DIR" in said
-        for name, table in tables.tables_from_store(store, ID).items():
+        for name, table in tables.tables_from_database(store, ID).items():
             assert name in said
             assert pq.read_table(BytesIO(archive.read(f"{ID}/tables/{name}.parquet"))).equals(table)
             assert len(pd.read_csv(BytesIO(archive.read(f"{ID}/tables/{name}.csv")))) == table.num_rows

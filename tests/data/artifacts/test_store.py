@@ -175,18 +175,18 @@ def test_every_file_of_a_stage_is_listed_and_can_be_removed(artifacts: Artifacts
         artifacts.finish(fingerprint, result)
     artifacts.save(ONE, "checkpoint", {"w": torch.zeros(3)})
     count = len(made_plan().stages)
-    found = artifacts.kept()
+    found = artifacts.all_files()
     assert Counter(file.kind for file in found) == {"result": count, "weights": count, "checkpoint": 1}
     assert {file.owner for file in found} == {*made_plan().stages, ONE}
     assert all(file.size > 0 and begin <= file.modified <= time.time() + 2 for file in found)
     gone, *left = [file for file in found if file.kind == "weights"]
     artifacts.remove([file for file in found if file.owner in (gone.owner, ONE)])
-    assert {file.owner for file in artifacts.kept()} == {file.owner for file in left}
+    assert {file.owner for file in artifacts.all_files()} == {file.owner for file in left}
     # Again, and by another: what is gone need not be removed.
     artifacts.remove(found)
-    assert artifacts.kept() == []
+    assert artifacts.all_files() == []
     assert artifacts.finished() == set()
-    assert Artifacts(artifacts.url + "/nowhere").kept() == []
+    assert Artifacts(artifacts.url + "/nowhere").all_files() == []
 
 
 def test_a_result_of_before_masks_were_told_apart_reads(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from data.database.database import Database, DatabaseError
 from data.database.events import Event, EventError
-from data.queries import studies
+from data.queries import points, studies
+from data.queries.selection import OneStudy
 from tests.data.made_results import STUDY_ID, Stream, contents, made_plan, made_results, whole_study
 
 
@@ -37,7 +38,7 @@ def test_events_may_come_twice_and_in_any_order(tmp_path: Path, seed: int) -> No
         del mixed[:count]
     for name, rows in contents(plain.path).items():
         assert len(rows) == len(contents(shaken.path)[name]), name
-    assert studies.accuracy(plain, STUDY_ID).equals(studies.accuracy(shaken, STUDY_ID))
+    assert points.accuracy(plain, OneStudy(STUDY_ID)).equals(points.accuracy(shaken, OneStudy(STUDY_ID)))
     assert list(studies.stages(shaken, STUDY_ID)["state"].unique()) == ["done"]
 
 

@@ -8,7 +8,8 @@ import pytest
 from data import shared_links
 from data.database.database import Database
 from data.database.events import Event
-from data.queries import studies
+from data.queries import points, studies
+from data.queries.selection import OneStudy
 from engine.study.plan import Plan
 from tests.data.made_results import STUDY_ID, Stream, contents, made_plan, whole_study
 
@@ -77,7 +78,7 @@ def test_stages_launched_again_under_another_id_stay(store: Database) -> None:
     store.record([*told(stream, ONE, "one"), gone(stream, "one"), *told(stream, ONE, "again")])
     assert list(studies.studies(store)["study_id"]) == ["again"]
     assert studies.study(store, "again").state == "done"
-    assert len(studies.accuracy(store, "again")) == len(ONE.roles)
+    assert len(points.accuracy(store, OneStudy("again"))) == len(ONE.roles)
 
 
 def test_links_end_with_what_they_show_and_lose_it_otherwise(store: Database) -> None:

@@ -9,8 +9,10 @@ import pytest
 from data import saved_views
 from data.database.database import Database
 from data.database.events import Event, Launched, parse
-from data.parquet import tables_from_store
-from data.queries import evidence, figures, launches, studies
+from data.parquet import tables_from_database
+from data.queries import evidence, launches, studies
+from data.queries import points as queries
+from data.queries.selection import OneStudy, Roles
 from engine.study.plan import Plan, plan
 from engine.study.spec import parse_study, to_toml
 from tests.data.made_results import STUDY_ID, Stream, copy_into, made_plan, whole_study
@@ -71,7 +73,7 @@ def old(tmp_path: Path) -> Database:
 
 
 def test_its_points_are_of_the_other_pruner(old: Database) -> None:
-    points = studies.accuracy(old, STUDY_ID)
+    points = queries.accuracy(old, OneStudy(STUDY_ID))
     assert set(points["pruner"].dropna()) == {"oneshot", "admm_constant"}
     assert set(zip(points["fingerprint"], points["pruner"], strict=True)) >= {
         (role.fingerprint, "admm_constant") for role in MADE.roles if role.pruner == "admm_constant"
@@ -85,7 +87,7 @@ def test_its_points_are_of_the_other_pruner(old: Database) -> None:
     assert supports[["moved", "accuracy", "oneshot_accuracy"]].isna().all(axis=None)
     assert (supports["residual"] == 0.25).all()
     assert all(point.moved is None for point in evidence.evidence(old, STUDY_ID)[0])
-    assert "admm" not in tables_from_store(old, STUDY_ID)["accuracy"]["pruner"].to_pylist()
+    assert "admm" not in tables_from_database(old, STUDY_ID)["accuracy"]["pruner"].to_pylist()
 
 
 def test_its_study_reads_and_a_copy_of_it_is_the_same_work(old: Database) -> None:
@@ -95,7 +97,7 @@ def test_its_study_reads_and_a_copy_of_it_is_the_same_work(old: Database) -> Non
     copied = plan(parse_study(record.study.model_dump()), {"digits": "content of digits"})
     assert copied.stages.keys() == MADE.stages.keys()
     assert studies.studies(old)["pruners"][0] == ["oneshot", "admm_constant"]
-    assert len(figures.accuracy(old, copied.roles)) == len(MADE.roles)
+    assert len(queries.accuracy(old, Roles(copied.roles))) == len(MADE.roles)
 
 
 def test_put_back_into_the_queue_it_stays_the_same_work(old: Database) -> None:

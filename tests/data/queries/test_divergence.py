@@ -11,9 +11,11 @@ from data import parquet
 from data.database import schema
 from data.database.database import Database
 from data.database.events import Event, EventError, parse
-from data.queries import comparison, figures, studies
+from data.queries import points as queries
+from data.queries import studies
 from data.queries.divergence import divergences, in_words
 from data.queries.evidence import evidence
+from data.queries.selection import OneStudy, Roles, Studies
 from data.queries.studies import UnknownStudy
 from engine.claims import evaluate
 from engine.study.plan import Plan
@@ -44,14 +46,14 @@ def test_a_study_of_which_a_rate_diverges_is_done(store: Database, made: Plan) -
 
 def test_no_mean_holds_what_diverged(store: Database, made: Plan) -> None:
     for rows in (
-        studies.accuracy(store, STUDY_ID),
-        comparison.accuracy(store, [STUDY_ID]),
-        figures.accuracy(store, made.roles),
+        queries.accuracy(store, OneStudy(STUDY_ID)),
+        queries.accuracy(store, Studies([STUDY_ID])),
+        queries.accuracy(store, Roles(made.roles)),
     ):
         assert set(rows["learning_rate"]) == {0.01}
         assert len(rows) == len(made.roles) / 2
         assert rows["test_accuracy"].notna().all()
-    for rows in (studies.diverged(store, STUDY_ID), figures.diverged(store, made.roles)):
+    for rows in (queries.diverged(store, OneStudy(STUDY_ID)), queries.diverged(store, Roles(made.roles))):
         assert set(rows["learning_rate"]) == {0.1}
         assert len(rows) == len(made.roles) / 2
         assert set(rows[rows["start"] == "dense"]["diverged"]) == {2}
@@ -67,7 +69,7 @@ def test_no_speed_rests_on_what_was_not_trained(store: Database, made: Plan) -> 
 
 def test_results_and_database_give_the_same_tables(store: Database, made: Plan) -> None:
     direct = parquet.tables_from_results(made, diverging_results(made))
-    stored = parquet.tables_from_store(store, STUDY_ID)
+    stored = parquet.tables_from_database(store, STUDY_ID)
     for name, table in direct.items():
         assert table.num_rows > 0
         assert table.equals(stored[name], check_metadata=False), name
@@ -93,7 +95,7 @@ def test_a_study_that_diverged_altogether_has_tables_too(store: Database) -> Non
     made = made_plan(learning_rates=[0.1])
     store.record(whole_study(Stream(), made, results=diverging_results(made, after=1)))
     direct = parquet.tables_from_results(made, diverging_results(made, after=1))
-    stored = parquet.tables_from_store(store, STUDY_ID)
+    stored = parquet.tables_from_database(store, STUDY_ID)
     assert all(table.equals(stored[name], check_metadata=False) for name, table in direct.items())
     assert (stored["accuracy"].num_rows, stored["epochs"].num_rows) == (len(made.roles), 0)
 

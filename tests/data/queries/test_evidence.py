@@ -4,9 +4,10 @@ import pandas as pd
 import pytest
 
 from data.database.database import Database
-from data.parquet import tables_from_results, tables_from_store
-from data.queries import comparison, figures, studies
+from data.parquet import tables_from_database, tables_from_results
+from data.queries import points as queries
 from data.queries.evidence import evidence, from_frames
+from data.queries.selection import OneStudy, Roles, Studies
 from data.queries.studies import UnknownStudy
 from engine.claims import evaluate
 from tests.data.made_results import STUDY_ID, Stream, made_plan, made_results, whole_study
@@ -14,7 +15,7 @@ from tests.data.made_results import STUDY_ID, Stream, made_plan, made_results, w
 
 def frames(store: Database) -> tuple[pd.DataFrame, pd.DataFrame]:
     store.record(whole_study(Stream(), made_plan()))
-    return studies.accuracy(store, STUDY_ID), studies.pooled_overlaps(store, STUDY_ID)
+    return queries.accuracy(store, OneStudy(STUDY_ID)), queries.pooled_overlaps(store, OneStudy(STUDY_ID))
 
 
 def test_every_role_of_a_study_is_a_point(store: Database) -> None:
@@ -68,12 +69,12 @@ def test_masks_of_admm_say_how_far_they_moved_whichever_way_they_are_read(store:
         expected[role.pruner, role.sparsity, role.start] = None if support is None else support.fraction
     assert any(moved is not None for moved in expected.values())
     frames = (
-        studies.accuracy(store, STUDY_ID),
-        figures.accuracy(store, made.roles),
-        comparison.accuracy(store, [STUDY_ID]),
+        queries.accuracy(store, OneStudy(STUDY_ID)),
+        queries.accuracy(store, Roles(made.roles)),
+        queries.accuracy(store, Studies([STUDY_ID])),
         tables_from_results(made, results)["accuracy"].to_pandas(),
-        tables_from_store(store, STUDY_ID)["accuracy"].to_pandas(),
+        tables_from_database(store, STUDY_ID)["accuracy"].to_pandas(),
     )
     for frame in frames:
-        points, _ = from_frames(frame, studies.pooled_overlaps(store, STUDY_ID))
+        points, _ = from_frames(frame, queries.pooled_overlaps(store, OneStudy(STUDY_ID)))
         assert {(p.pruner, p.sparsity, p.start): p.moved for p in points} == expected

@@ -11,10 +11,11 @@ import pytest
 from data import parquet
 from data.database.database import Database
 from data.database.events import EventError
-from data.queries import comparison, figures, studies
+from data.queries import points as queries
 from data.queries.evidence import evidence
 from data.queries.incomplete import incomplete
-from data.queries.revision import revision
+from data.queries.revision import results_revision, revision
+from data.queries.selection import OneStudy, Roles, Studies
 from engine.counts import pooled_level
 from engine.study.results import AGAINST_DENSE, PAIRS, StageResult
 from tests.data.made_results import (
@@ -53,18 +54,18 @@ def of_old(tmp_path: Path) -> Database:
 
 
 def test_a_file_of_before_opens_and_says_what_it_lacks(of_old: Database) -> None:
-    pooled = studies.pooled_overlaps(of_old, STUDY_ID)
+    pooled = queries.pooled_overlaps(of_old, OneStudy(STUDY_ID))
     assert not pooled.empty
     assert pooled["level"].dtype == "float64"
     assert pooled["level"].isna().all()
-    assert set(studies.accuracy(of_old, STUDY_ID)["mask"]) == {None}
+    assert set(queries.accuracy(of_old, OneStudy(STUDY_ID))["mask"]) == {None}
     points, overlaps = evidence(of_old, STUDY_ID)
     assert {point.mask for point in points} == {None}
     assert {overlap.level for overlap in overlaps} == {None}
-    assert parquet.tables_from_store(of_old, STUDY_ID)["overlap"]["expected"].null_count == len(
-        parquet.tables_from_store(of_old, STUDY_ID)["overlap"]
+    assert parquet.tables_from_database(of_old, STUDY_ID)["overlap"]["expected"].null_count == len(
+        parquet.tables_from_database(of_old, STUDY_ID)["overlap"]
     )
-    direct, stored = parquet.tables_from_results(MADE, OLD), parquet.tables_from_store(of_old, STUDY_ID)
+    direct, stored = parquet.tables_from_results(MADE, OLD), parquet.tables_from_database(of_old, STUDY_ID)
     assert all(table.equals(stored[name], check_metadata=False) for name, table in direct.items())
     assert {row.fingerprint for row in incomplete(of_old)} == RETRAINED
     assert all(MADE.stages[row.fingerprint].root == row.root and row.mask for row in incomplete(of_old))
@@ -81,9 +82,9 @@ def test_completed_it_equals_one_whose_results_were_whole_from_the_start(of_old:
     assert incomplete(of_old) == incomplete(whole) == []
     # What was made of the results of before is made anew.
     assert revision(of_old, STUDY_ID).results != before.results
-    assert comparison.revision(of_old, [STUDY_ID]) == comparison.revision(whole, [STUDY_ID])
+    assert results_revision(of_old, [STUDY_ID]) == results_revision(whole, [STUDY_ID])
     direct = parquet.tables_from_results(MADE, RESULTS)
-    stored = parquet.tables_from_store(of_old, STUDY_ID)
+    stored = parquet.tables_from_database(of_old, STUDY_ID)
     assert all(table.equals(stored[name], check_metadata=False) for name, table in direct.items())
     assert evidence(of_old, STUDY_ID) == evidence(whole, STUDY_ID)
 
@@ -181,9 +182,9 @@ def test_every_reader_has_the_pooled_level_of_pairs_against_a_dense_network(stor
     store.record(whole_study(Stream(), MADE))
     ps = list(MADE.study.overlap_p)
     frames = [
-        studies.pooled_overlaps(store, STUDY_ID),
-        comparison.pooled_overlaps(store, [STUDY_ID]),
-        figures.pooled_overlaps(store, MADE.roles, PAIRS, ps),
+        queries.pooled_overlaps(store, OneStudy(STUDY_ID)),
+        queries.pooled_overlaps(store, Studies([STUDY_ID])),
+        queries.pooled_overlaps(store, Roles(MADE.roles, ps), PAIRS),
     ]
     for frame in frames:
         assert len(frame) == len(frames[0])
@@ -194,14 +195,14 @@ def test_every_reader_has_the_pooled_level_of_pairs_against_a_dense_network(stor
             assert row.level == pytest.approx(math.nan if level is None else level, nan_ok=True)
         assert (frame["chance"] == frame["p"]).all()
     for frame in (
-        studies.accuracy(store, STUDY_ID),
-        comparison.accuracy(store, [STUDY_ID]),
-        figures.accuracy(store, MADE.roles),
+        queries.accuracy(store, OneStudy(STUDY_ID)),
+        queries.accuracy(store, Studies([STUDY_ID])),
+        queries.accuracy(store, Roles(MADE.roles)),
     ):
         assert [None if pd.isna(mask) else mask for mask in frame["mask"]] == [
             RESULTS[fingerprint].mask for fingerprint in frame["fingerprint"]
         ]
-    expected = studies.overlaps(store, STUDY_ID).set_index(["pair"])["expected"]
+    expected = queries.overlaps(store, OneStudy(STUDY_ID)).set_index(["pair"])["expected"]
     assert expected[list(AGAINST_DENSE)].notna().all()
     points, overlaps = evidence(store, STUDY_ID)
     assert {point.mask for point in points} == {result.mask for result in RESULTS.values()}
@@ -216,7 +217,7 @@ def test_a_level_is_missing_where_one_layer_lacks_its_count(store: Database) -> 
         for name in ("layers", "ps", "expected"):
             level[name] = level[name][1:]
     store.record([Stream().event("completed", **body)])
-    pooled = studies.pooled_overlaps(store, STUDY_ID, AGAINST_DENSE)
+    pooled = queries.pooled_overlaps(store, OneStudy(STUDY_ID), AGAINST_DENSE)
     own = pooled[pooled["fingerprint"] == finetuned]
     assert own[own["p"] == 0.05]["level"].isna().all()
     assert own[own["p"] == 0.2]["level"].notna().all()

@@ -1,5 +1,12 @@
-from data.queries.labels import differing
+import pandas as pd
+import pytest
+
+from data.database.database import Database
+from data.queries import points
+from data.queries.labels import differing, once
+from data.queries.selection import ROLE, Studies
 from engine.study.spec import Study, parse_study
+from tests.app.made_study import record
 
 
 def made(**changes: object) -> Study:
@@ -40,3 +47,71 @@ def test_each_kind_of_admm_tells_its_own_rho_alone() -> None:
     constant = {"a": made(pruners=["admm_constant"]), "b": made(pruners=["admm_constant"], admm={"rho": 0.05})}
     assert differing(constant) == {"a": "constant ADMM ρ automatic", "b": "constant ADMM ρ 0.05"}
     assert set(differing({"a": growing["a"], "b": constant["b"]}).values()) == {""}
+
+
+def small(**changes: object) -> Study:
+    values = {
+        "name": "made",
+        "datasets": ["digits"],
+        "networks": ["lenet300"],
+        "sparsities": [0.5, 0.9],
+        "seeds": [0, 1],
+        "overlap_p": [0.1, 0.2],
+        "recipe": {"epochs": 4},
+    }
+    return parse_study({**values, **changes})
+
+
+@pytest.fixture
+def shared(store: Database) -> Database:
+    """Two studies that share seed 1, and a third with another T."""
+    record(store, small(), study_id="first")
+    record(store, small(name="more seeds", seeds=[1, 2], overlap_p=[0.2, 0.3]), study_id="second")
+    record(store, small(name="longer", recipe={"epochs": 6}), study_id="longer")
+    return store
+
+
+def counts(rows: pd.DataFrame) -> pd.Series:
+    return rows.groupby([*ROLE, "recipe", "rounds"], dropna=False).size()
+
+
+def test_a_shared_training_counts_once(shared: Database) -> None:
+    rows = points.accuracy(shared, Studies(["first", "second"]))
+    assert set(rows["recipe"]) == {""}
+    assert (counts(rows[rows["seed"] == 1]) == 2).all()
+    assert (counts(once(rows)) == 1).all()
+    assert set(once(rows)["seed"]) == {0, 1, 2}
+
+
+def test_other_recipes_are_told_apart(shared: Database) -> None:
+    rows = points.accuracy(shared, Studies(["first", "longer"]))
+    assert dict(zip(rows["study_id"], rows["recipe"], strict=True)) == {"first": "T 4", "longer": "T 6"}
+    assert (counts(once(rows)) == 1).all()
+
+
+def test_masks_made_over_other_rounds_are_told_apart(store: Database) -> None:
+    record(store, small(), study_id="first")
+    record(store, small(name="other rounds", sparsities=[0.7, 0.9]), study_id="other")
+    rows = once(points.accuracy(store, Studies(["first", "other"])))
+    last = rows[(rows["sparsity"] == 0.9) & (rows["start"] == "winning_ticket")]
+    assert set(last["rounds"]) == {"rounds 50, 90 %", "rounds 70, 90 %"}
+    assert (counts(rows) == 1).all()
+    assert set(rows[rows["start"] == "dense"]["rounds"]) == {""}
+
+
+def test_images_of_one_name_that_are_others_are_told_apart(store: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    record(store, small(), study_id="first")
+    from tests.app import made_study
+
+    planned = made_study.plan
+    monkeypatch.setattr(made_study, "plan", lambda study, _: planned(study, {"digits": "changed since, 0123abcd"}))
+    record(store, small(name="later"), study_id="later")
+    rows = once(points.accuracy(store, Studies(["first", "later"])))
+    assert rows["recipe"].nunique() == 2
+    assert "images 0123abcd" in set(rows["recipe"])
+
+
+def test_studies_of_one_name_keep_their_ids(store: Database) -> None:
+    record(store, small(), study_id="one")
+    record(store, small(seeds=[5]), study_id="two")
+    assert set(points.accuracy(store, Studies(["one", "two"]))["study"]) == {"made (one)", "made (two)"}

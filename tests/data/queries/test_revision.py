@@ -1,6 +1,13 @@
 from data.database.database import Database
-from data.queries.revision import Revision, revision
+from data.queries.revision import Revision, results_revision, revision
+from engine.study.spec import Study, parse_study
+from tests.app.made_study import record
 from tests.data.made_results import STUDY_ID, Stream, made_plan, made_results
+
+
+def small(**changes: object) -> Study:
+    values = {"name": "small", "datasets": ["digits"], "networks": ["lenet300"], "sparsities": [0.5], "seeds": [0]}
+    return parse_study({**values, "recipe": {"epochs": 4}, **changes})
 
 
 def test_results_change_with_every_new_result_of_the_study_and_with_nothing_else(store: Database) -> None:
@@ -42,3 +49,12 @@ def test_states_change_with_every_stage_and_with_a_cancellation(store: Database)
     assert [found.running for found in seen] == [0, 1, 0, 1, 1]
     store.record([stream.epochs(second)])
     assert revision(store, STUDY_ID) == seen[-1]
+
+
+def test_that_of_several_studies_changes_with_results_and_nothing_else(store: Database) -> None:
+    record(store, small(), study_id="first")
+    record(store, small(seeds=[1]), study_id="second")
+    before = results_revision(store, ["first"])
+    record(store, small(name="elsewhere", datasets=["cifar10"]), study_id="elsewhere")
+    assert results_revision(store, ["first"]) == before
+    assert results_revision(store, ["first", "second"]) != before

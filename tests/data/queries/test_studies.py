@@ -1,40 +1,31 @@
+from datetime import UTC, timedelta
+
 import pytest
 
 from data.database.database import Database
-from data.queries import studies
-from data.queries.studies import UnknownStudy
-from engine.counts import pooled
+from data.database.events import Event
+from data.queries import points, studies
+from data.queries.selection import OneStudy
+from data.queries.studies import UnknownStudy, provenance, studies_of
+from engine.study.spec import Study, parse_study
+from tests.app.made_study import BEGAN, record
 from tests.data.made_results import STUDY_ID, Stream, made_plan, made_results, whole_study
 
-
-def test_accuracy_has_a_row_for_each_role_with_final_and_best(store: Database) -> None:
-    made = made_plan()
-    results = made_results(made)
-    store.record(whole_study(Stream(), made))
-    frame = studies.accuracy(store, STUDY_ID)
-    assert len(frame) == len(made.roles)
-    for row, role in zip(frame.to_dict("records"), made.roles, strict=True):
-        result = results[role.fingerprint]
-        assert (row["pruner"], row["sparsity"], row["start"]) == (role.pruner, role.sparsity, role.start)
-        assert (row["learning_rate"], row["seed"]) == (role.learning_rate, role.seed)
-        assert (row["test_accuracy"], row["test_loss"]) == (result.final.test_accuracy, result.final.test_loss)
-        assert (row["best_test_accuracy"], row["best_epoch"]) == (result.best.test_accuracy, result.best.epoch)
-        assert row["measured_sparsity"] == result.sparsity
+STUDY = {"name": "A", "datasets": ["digits"], "networks": ["lenet300"], "sparsities": [0.5], "seeds": [0]}
 
 
-def test_pooled_overlaps_equal_the_engines_pooling_at_the_studys_p(store: Database) -> None:
-    made = made_plan()
-    results = made_results(made)
-    store.record(whole_study(Stream(), made))
-    frame = studies.pooled_overlaps(store, STUDY_ID)
-    assert set(frame["p"]) == set(made.study.overlap_p)
-    for row in frame.to_dict("records"):
-        counts = next(o.counts for o in results[row["fingerprint"]].overlaps if o.pair == row["pair"])
-        assert row["ratio"] == pytest.approx(pooled(c for c in counts if c.p == row["p"]))
-        assert row["chance"] == row["p"]
-    layers = studies.overlaps(store, STUDY_ID, ["initial_pretrained"])
-    assert set(layers["pair"]) == {"initial_pretrained"}
-    assert list(layers["layer"].unique()) == ["fc1.weight", "fc2.weight", "fc3.weight"]
+def small(**changes: object) -> Study:
+    values = {
+        "name": "Small",
+        "datasets": ["digits"],
+        "networks": ["lenet300"],
+        "learning_rates": [0.1],
+        "pruners": ["iterative", "oneshot"],
+        "sparsities": [0.5],
+        "seeds": [0],
+        "recipe": {"epochs": 4},
+    }
+    return parse_study({**values, **changes})
 
 
 def test_a_study_goes_from_queued_over_running_to_done(store: Database) -> None:
@@ -80,7 +71,7 @@ def test_what_was_done_before_counts_as_done_and_reused(store: Database) -> None
     store.record([stream.launched(made, reused=tuple(made.stages))])
     row = studies.studies(store).iloc[0]
     assert (row["state"], row["done"], row["reused"]) == ("done", len(made.stages), len(made.stages))
-    assert len(studies.accuracy(store, STUDY_ID)) == len(made.roles)
+    assert len(points.accuracy(store, OneStudy(STUDY_ID))) == len(made.roles)
 
 
 def test_stages_list_roles_and_last_epoch(store: Database) -> None:
@@ -91,15 +82,6 @@ def test_stages_list_roles_and_last_epoch(store: Database) -> None:
     shared = frame[(frame["sparsity"] == 0.5) & (frame["score"] == "magnitude") & (frame["start"] == "reinit")]
     assert set(shared["pruners"]) == {"iterative, oneshot", "admm"}
     assert (frame["epoch"] == frame["epochs"]).all()
-
-
-def test_epochs_can_be_asked_for_some_stages_only(store: Database) -> None:
-    made = made_plan()
-    store.record(whole_study(Stream(), made))
-    first = next(iter(made.stages))
-    frame = studies.epochs(store, STUDY_ID, [first])
-    assert set(frame["fingerprint"]) == {first}
-    assert list(frame["epoch"]) == [1, 2, 3]
 
 
 def test_residuals_and_speeds(store: Database) -> None:
@@ -120,7 +102,7 @@ def test_unknown_and_ambiguous_ids_say_what_to_do(store: Database) -> None:
         studies.find_study(store, "aa")
     with pytest.raises(UnknownStudy, match="status lists them"):
         studies.find_study(store, "zz")
-    for query in (studies.study, studies.stages, studies.accuracy, studies.epochs, studies.overlaps):
+    for query in (studies.study, studies.stages, studies.residuals, studies.supports):
         with pytest.raises(UnknownStudy):
             query(store, "' OR 1=1 --")
 
@@ -128,3 +110,68 @@ def test_unknown_and_ambiguous_ids_say_what_to_do(store: Database) -> None:
 def test_an_empty_store_has_no_studies(store: Database) -> None:
     assert studies.studies(store).empty
     assert studies.speeds(store).empty
+
+
+def test_every_launched_study_is_listed_with_its_toml(store: Database) -> None:
+    made = made_plan()
+    store.record(whole_study(Stream(), made))
+    ((study_id, toml),) = studies.tomls(store)
+    assert study_id == STUDY_ID
+    assert "[recipe]" in toml
+
+
+def test_the_latest_study_that_was_not_cancelled_stands_for_all(store: Database) -> None:
+    store.ensure()
+    made = record(store, small(name="First"), study_id="first", began=BEGAN)
+    again = record(store, small(name="Second"), study_id="second", began=BEGAN + timedelta(days=1))
+    record(store, small(name="Third", seeds=[0, 1]), study_id="third", began=BEGAN + timedelta(days=2))
+    assert made.stages.keys() == again.stages.keys()
+    fingerprints = list(made.stages)
+    found = studies_of(store, [*fingerprints, "0" * 32])
+    assert set(found["fingerprint"]) == set(fingerprints)
+    assert set(found["study"]) == {"Third"}
+    assert set(found["studies"]) == {3}
+    at = (BEGAN + timedelta(days=3)).isoformat()
+    store.record([Event("9999999999999-0", "cancelled", {"study_id": "third", "at": at})])
+    found = studies_of(store, fingerprints[:1])
+    assert list(found[["study_id", "study"]].itertuples(index=False, name=None)) == [("second", "Second")]
+
+
+def test_stages_are_described_as_in_their_study(store: Database) -> None:
+    store.ensure()
+    made = record(store, small(), study_id="one")
+    found = studies_of(store, list(made.stages)).set_index("fingerprint")
+    for fingerprint, stage in made.stages.items():
+        row = found.loc[fingerprint]
+        assert (row["kind"], row["network"], row["dataset"], row["seed"]) == (stage.kind, "lenet300", "digits", 0)
+        assert row["sparsity"] == stage.sparsity
+        assert row["start"] == ("dense" if stage.kind == "pretrain" else stage.start)
+    # A first round of iterative pruning is one-shot pruning: the same stages.
+    assert {"", "iterative, oneshot"} == set(found["pruners"])
+    assert studies_of(store, []).empty
+
+
+def test_runs_of_one_make_are_one_row_with_their_time(store: Database) -> None:
+    stages = len(record(store, parse_study(STUDY), reused=2).stages)
+    (row,) = provenance(store, "made-study-0001").itertuples()
+    assert (row.device, row.versions) == ("cpu", "engine 1, python 3.11.7, torch 2.13.0")
+    assert (row.stages, row.reused) == (stages, 2)
+    assert row.seconds > 0
+    assert row.began == BEGAN
+    assert row.ended == BEGAN + timedelta(seconds=stages + 1)
+    assert row.began.tzinfo is UTC or row.began.utcoffset() == timedelta(0)
+
+
+def test_only_results_of_the_study_count(store: Database) -> None:
+    one = len(record(store, parse_study(STUDY)).stages)
+    other = parse_study({**STUDY, "name": "B", "seeds": [0, 1]})
+    record(store, other, lambda index, stage: "waiting", study_id="made-study-0002")
+    found = provenance(store, "made-study-0002")
+    assert found["stages"].sum() == one
+    assert provenance(store, "made-study-0001")["stages"].sum() == one
+
+
+def test_nothing_trained_is_no_row(store: Database) -> None:
+    record(store, parse_study(STUDY), lambda index, stage: "queued")
+    assert provenance(store, "made-study-0001").empty
+    assert provenance(store, "gone").empty

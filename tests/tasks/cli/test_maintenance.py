@@ -48,7 +48,7 @@ def test_a_backup_goes_to_a_name_of_its_own_and_comes_back(command: Command, stu
     recorder.drain_idle(settings())
     code, shown, error = command("restore", str(made), "--yes")
     assert code == 0, error
-    assert f"{later} Tiny is told to the database again" in shown
+    assert f"{later} Tiny is reported to the database again" in shown
     assert len(list(home.glob("ticketscope.duckdb.before-*"))) == 1
     assert set(studies.studies(Database(settings().database))["study_id"]) == {study_id, later}
     assert "nothing had to be done" in command("rebuild")[1]
@@ -61,7 +61,7 @@ def test_nothing_is_put_back_deleted_or_reclaimed_on_a_no(command: Command, stud
     artifacts = Artifacts(settings().artifacts)
     artifacts.save("1" * 32, "trained", {})
     old()
-    before = artifacts.kept()
+    before = artifacts.all_files()
     assert command("restore", str(copy))[0] == 1
     code, shown, _ = command("delete", study_id[:6])
     assert code == 1
@@ -69,7 +69,7 @@ def test_nothing_is_put_back_deleted_or_reclaimed_on_a_no(command: Command, stud
     code, shown, _ = command("reclaim")
     assert code == 1
     assert "1 file of weights" in shown
-    assert artifacts.kept() == before
+    assert artifacts.all_files() == before
     assert studies.study(Database(settings().database), study_id).counts["done"] == 2
     assert not list(settings().home.glob("*.before-*"))
 

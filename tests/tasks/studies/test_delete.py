@@ -35,7 +35,7 @@ def names(redis: Redis) -> list[str]:
 
 
 def kept_stages() -> set[str]:
-    return {file.owner for file in Artifacts(settings().artifacts).kept()}
+    return {file.owner for file in Artifacts(settings().artifacts).all_files()}
 
 
 def test_what_only_it_has_goes_and_what_others_have_stays(redis: Redis, store: Database) -> None:
@@ -47,7 +47,8 @@ def test_what_only_it_has_goes_and_what_others_have_stays(redis: Redis, store: D
     about = delete.preview(settings(), first)
     assert (about.own, about.shared) == (len(one.keys() - two.keys()), len(one.keys() & two.keys()))
     assert about.own > 0 < about.shared
-    assert about.files == sum(file.owner in one.keys() - two.keys() for file in Artifacts(settings().artifacts).kept())
+    files = Artifacts(settings().artifacts).all_files()
+    assert about.files == sum(file.owner in one.keys() - two.keys() for file in files)
     assert about.size > 0
     assert delete.delete(settings(), first) == about.own
     recorder.drain_idle(settings())
@@ -237,7 +238,7 @@ def test_a_launch_waits_for_a_deletion(redis: Redis, store: Database) -> None:
             assert not waiting.done()
             forgotten = leases.forget(redis, train_id, "2026-01-01T00:00:00+00:00")
             artifacts = Artifacts(settings().artifacts)
-            artifacts.remove(artifacts.kept())
+            artifacts.remove(artifacts.all_files())
         again = waiting.result(timeout=20)
     assert forgotten == set(planned().stages)
     assert leases.counts(redis, again)["done"] == 0

@@ -8,7 +8,8 @@ from redis import Redis
 from data.artifacts.store import Artifacts
 from data.database import backup
 from data.database.database import Database
-from data.queries import studies
+from data.queries import points, studies
+from data.queries.selection import OneStudy
 from data.settings import settings
 from engine.study.plan import Plan
 from tasks.queue import leases, telemetry
@@ -93,7 +94,7 @@ def test_a_lost_redis_gets_its_studies_back(redis: Redis, store: Database) -> No
     train(redis, planned(), len(planned().stages) - 2)
     recorder.drain_idle(settings())
     assert studies.study(store, study_id).state == "done"
-    assert len(studies.accuracy(store, study_id)) == len(planned().roles)
+    assert len(points.accuracy(store, OneStudy(study_id))) == len(planned().roles)
 
 
 def test_what_failed_and_what_was_cancelled_stays_so(redis: Redis, store: Database) -> None:
@@ -129,7 +130,7 @@ def test_results_that_were_kept_but_never_recorded_are_found(redis: Redis, store
     assert leases.states(redis, [root]) == {root: "done"}
     assert studies.study(store, study_id).counts["done"] == 1
     assert studies.recorded(store) == {root}
-    assert len(studies.epochs(store, study_id)) == 4
+    assert len(points.epochs(store, OneStudy(study_id))) == 4
 
 
 def test_a_database_of_an_earlier_day_is_told_what_it_lacks(redis: Redis, store: Database, tmp_path: Path) -> None:
@@ -176,7 +177,7 @@ def test_what_only_the_database_has_is_trained_again_only_where_it_is_needed(red
     trained = train(redis, planned(), len(planned().stages))
     recorder.drain_idle(settings())
     artifacts = Artifacts(settings().artifacts)
-    artifacts.remove(artifacts.kept())
+    artifacts.remove(artifacts.all_files())
     redis.flushall()
     rebuild(settings())
     assert leases.counts(redis, study_id) == {"done": len(trained)}

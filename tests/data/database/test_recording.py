@@ -2,16 +2,16 @@ import itertools
 from datetime import datetime
 
 from data.database.events import Changed, Event, Parsed, parse
-from data.database.states import StageState, merge, told
+from data.database.recording import StageState, merge, state_of
 from tests.data.made_results import Stream
 
 ONE = "1" * 32
 RAN = {"worker": "laptop:7", "host": "laptop", "device": "cpu"}
 
 
-def state_of(*events: Parsed) -> StageState:
+def folded_state(*events: Parsed) -> StageState:
     """Return events about one stage folded in the order given."""
-    states = [told(event) for event in events if isinstance(event, Changed)]
+    states = [state_of(event) for event in events if isinstance(event, Changed)]
     folded = states[0]
     for state in states[1:]:
         folded = merge(folded, state)
@@ -31,10 +31,10 @@ def lived(*states: tuple[str, int]) -> list[Changed]:
 
 def test_no_order_of_arrival_changes_how_a_stage_stands() -> None:
     events = lived(("queued", 1), ("running", 1), ("failed", 1), ("queued", 2), ("running", 2), ("done", 2))
-    orders = {state_of(*order) for order in itertools.permutations(events)}
+    orders = {folded_state(*order) for order in itertools.permutations(events)}
     # The start of the attempt that counts may be told before or after its end, but the outcome is never another.
     assert {(state.state, state.attempt, state.revision) for state in orders} == {("done", 2, events[-1].revision)}
-    in_order = state_of(*events)
+    in_order = folded_state(*events)
     assert (in_order.started_at, in_order.finished_at) == (events[4].at, events[5].at)
     assert (in_order.worker, in_order.host, in_order.device) == ("laptop:7", "laptop", "cpu")
 
@@ -42,12 +42,12 @@ def test_no_order_of_arrival_changes_how_a_stage_stands() -> None:
 def test_an_event_told_twice_changes_nothing() -> None:
     events = lived(("queued", 1), ("running", 1), ("done", 1))
     for index in range(len(events)):
-        assert state_of(*events, events[index]) == state_of(*events)
+        assert folded_state(*events, events[index]) == folded_state(*events)
 
 
 def test_a_second_word_of_done_keeps_when_and_where_it_was_trained() -> None:
     events = lived(("running", 1), ("done", 1), ("done", 0))
-    state = state_of(*events)
+    state = folded_state(*events)
     assert (state.finished_at, state.worker, state.attempt) == (events[1].at, "laptop:7", 1)
     assert state.revision == events[2].revision
 
@@ -56,7 +56,7 @@ def test_a_new_attempt_starts_with_a_clean_slate() -> None:
     stream = Stream()
     failed = parse(stream.stage(ONE, "failed", 1, error="ValueError: loss", **RAN))
     queued = parse(stream.stage(ONE, "queued", 2))
-    state = state_of(failed, queued)
+    state = folded_state(failed, queued)
     assert (state.state, state.attempt) == ("queued", 2)
     assert (state.error, state.worker, state.started_at, state.finished_at) == (None, None, None, None)
 
@@ -64,7 +64,9 @@ def test_a_new_attempt_starts_with_a_clean_slate() -> None:
 def test_events_are_ordered_by_number_and_not_as_text() -> None:
     body = {"fingerprint": ONE, "state": "queued", "attempt": 1, "at": "2026-01-01T00:00:00+00:00"}
     revisions = [parse(Event(number, "stage", body)) for number in ("999-0", "1000-9", "1000-10")]
-    assert [state_of(*order).revision for order in itertools.permutations(revisions)] == [revisions[-1].revision] * 6
+    assert [folded_state(*order).revision for order in itertools.permutations(revisions)] == [
+        revisions[-1].revision
+    ] * 6
 
 
 def test_times_of_another_zone_are_kept_as_utc() -> None:

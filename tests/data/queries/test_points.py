@@ -1,0 +1,177 @@
+import pandas as pd
+import pytest
+
+from data.database.database import Database
+from data.queries import points
+from data.queries.selection import OneStudy, Roles, Studies
+from data.queries.studies import UnknownStudy
+from engine.counts import pooled
+from engine.study.spec import Study, parse_study
+from tests.app.made_study import record
+from tests.data.made_results import STUDY_ID, Stream, made_plan, made_results, whole_study
+
+READS = (points.accuracy, points.diverged, points.overlaps, points.pooled_overlaps, points.retention, points.epochs)
+
+
+def made(**changes: object) -> Study:
+    values = {
+        "name": "made",
+        "datasets": ["digits"],
+        "networks": ["lenet300"],
+        "sparsities": [0.5, 0.9],
+        "seeds": [0, 1],
+        "overlap_p": [0.1, 0.2],
+        "recipe": {"epochs": 4},
+    }
+    return parse_study({**values, **changes})
+
+
+@pytest.fixture
+def shared(store: Database) -> Database:
+    """Two studies that share seed 1, and a third with another T."""
+    record(store, made(), study_id="first")
+    record(store, made(name="more seeds", seeds=[1, 2], overlap_p=[0.2, 0.3]), study_id="second")
+    record(store, made(name="longer", recipe={"epochs": 6}), study_id="longer")
+    return store
+
+
+def test_accuracy_has_a_row_for_each_role_with_final_and_best(store: Database) -> None:
+    made = made_plan()
+    results = made_results(made)
+    store.record(whole_study(Stream(), made))
+    frame = points.accuracy(store, OneStudy(STUDY_ID))
+    assert len(frame) == len(made.roles)
+    for row, role in zip(frame.to_dict("records"), made.roles, strict=True):
+        result = results[role.fingerprint]
+        assert (row["pruner"], row["sparsity"], row["start"]) == (role.pruner, role.sparsity, role.start)
+        assert (row["learning_rate"], row["seed"]) == (role.learning_rate, role.seed)
+        assert (row["test_accuracy"], row["test_loss"]) == (result.final.test_accuracy, result.final.test_loss)
+        assert (row["best_test_accuracy"], row["best_epoch"]) == (result.best.test_accuracy, result.best.epoch)
+        assert row["measured_sparsity"] == result.sparsity
+
+
+def test_pooled_overlaps_equal_the_engines_pooling_at_the_studys_p(store: Database) -> None:
+    made = made_plan()
+    results = made_results(made)
+    store.record(whole_study(Stream(), made))
+    frame = points.pooled_overlaps(store, OneStudy(STUDY_ID))
+    assert set(frame["p"]) == set(made.study.overlap_p)
+    for row in frame.to_dict("records"):
+        counts = next(o.counts for o in results[row["fingerprint"]].overlaps if o.pair == row["pair"])
+        assert row["ratio"] == pytest.approx(pooled(c for c in counts if c.p == row["p"]))
+        assert row["chance"] == row["p"]
+    layers = points.overlaps(store, OneStudy(STUDY_ID), ["initial_pretrained"])
+    assert set(layers["pair"]) == {"initial_pretrained"}
+    assert list(layers["layer"].unique()) == ["fc1.weight", "fc2.weight", "fc3.weight"]
+
+
+def test_epochs_can_be_asked_for_some_stages_only(store: Database) -> None:
+    made = made_plan()
+    store.record(whole_study(Stream(), made))
+    first = next(iter(made.stages))
+    frame = points.epochs(store, OneStudy(STUDY_ID), [first])
+    assert set(frame["fingerprint"]) == {first}
+    assert list(frame["epoch"]) == [1, 2, 3]
+
+
+def test_rows_are_those_of_each_study_by_itself_in_the_order_asked_for(shared: Database) -> None:
+    rows = points.accuracy(shared, Studies(["second", "first"]))
+    assert list(dict.fromkeys(rows["study_id"])) == ["second", "first"]
+    assert dict(zip(rows["study_id"], rows["study"], strict=True)) == {"second": "more seeds", "first": "made"}
+    for study_id, part in rows.groupby("study_id"):
+        own = points.accuracy(shared, OneStudy(study_id))
+        pd.testing.assert_frame_equal(part[own.columns].reset_index(drop=True), own, check_dtype=False)
+
+
+def test_overlaps_are_at_each_studys_own_p_unless_told(shared: Database) -> None:
+    rows = points.pooled_overlaps(shared, Studies(["first", "second"]), ["initial_pretrained"])
+    assert set(rows[rows["study_id"] == "first"]["p"]) == {0.1, 0.2}
+    assert set(rows[rows["study_id"] == "second"]["p"]) == {0.2, 0.3}
+    own = points.pooled_overlaps(shared, OneStudy("first"), ["initial_pretrained"])
+    assert rows[rows["study_id"] == "first"]["ratio"].tolist() == own["ratio"].tolist()
+    at = points.pooled_overlaps(shared, Studies(["first"]), ps=[0.45])
+    assert set(at["p"]) == {0.45}
+    assert {"ticket_finetuned", "reinit_finetuned", "initial_pretrained"} <= set(at["pair"])
+
+
+def test_layers_are_those_of_the_study(shared: Database) -> None:
+    rows = points.overlaps(shared, Studies(["second"]), ["initial_pretrained"])
+    own = points.overlaps(shared, OneStudy("second"), ["initial_pretrained"])
+    assert rows["intersection"].tolist() == own["intersection"].tolist()
+
+
+def test_retention_falls_from_early_to_late(shared: Database) -> None:
+    rows = points.retention(shared, Studies(["first"]), ps=[0.2])
+    assert set(rows["start"]) == {"dense"}
+    assert set(rows["epochs"]) == {4}
+    for _, part in rows.groupby("fingerprint"):
+        assert part["epoch"].is_monotonic_increasing
+        assert part["ratio"].is_monotonic_decreasing
+        assert part["ratio"].between(0, 1).all()
+
+
+def test_epochs_are_those_of_the_studies_only(shared: Database) -> None:
+    mine = points.accuracy(shared, Studies(["first"]))["fingerprint"].iloc[0]
+    other = points.accuracy(shared, Studies(["longer"]))["fingerprint"].iloc[0]
+    rows = points.epochs(shared, Studies(["first"]), [mine, other])
+    assert set(rows["fingerprint"]) == {mine}
+    assert rows["epoch"].tolist() == [1, 2, 3, 4]
+
+
+def test_roles_are_found_whichever_study_trained_them(store: Database) -> None:
+    made = made_plan()
+    store.record(whole_study(Stream(), made))
+    expected = points.accuracy(store, OneStudy(STUDY_ID))
+    found = points.accuracy(store, Roles(made.roles))
+    assert found.equals(expected)
+    some = points.accuracy(store, Roles(made.roles[3:7]))
+    assert list(some["fingerprint"]) == [role.fingerprint for role in made.roles[3:7]]
+
+
+def test_overlaps_are_pooled_as_for_a_study(store: Database) -> None:
+    made = made_plan()
+    store.record(whole_study(Stream(), made))
+    expected = points.pooled_overlaps(store, OneStudy(STUDY_ID), ("finetuned_initial",))
+    found = points.pooled_overlaps(store, Roles(made.roles, made.study.overlap_p), ("finetuned_initial",))
+    assert found.equals(expected)
+
+
+def test_what_is_not_trained_has_no_row(store: Database) -> None:
+    made = made_plan()
+    store.ensure()
+    assert points.accuracy(store, Roles(made.roles)).empty
+    assert points.pooled_overlaps(store, Roles(made.roles, (0.2,)), ("initial_pretrained",)).empty
+    assert points.accuracy(store, Roles(())).empty
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_role_asked_for_twice_comes_twice(store: Database, count: int) -> None:
+    made = made_plan()
+    store.record(whole_study(Stream(), made))
+    assert len(points.accuracy(store, Roles(made.roles[:1] * count))) == count
+
+
+@pytest.mark.parametrize("read", READS)
+@pytest.mark.parametrize("selection", [OneStudy("gone"), Studies(["first", "gone"]), OneStudy("' OR 1=1 --")])
+def test_an_unknown_study_is_refused(shared: Database, read: object, selection: object) -> None:
+    with pytest.raises(UnknownStudy, match=r"no study .*; python -m tasks status lists them"):
+        read(shared, selection)
+
+
+@pytest.mark.parametrize("read", READS)
+def test_no_result_yet_is_no_rows(store: Database, read: object) -> None:
+    made_here = record(store, made(), lambda index, stage: "queued", study_id="waiting")
+    selections = [OneStudy("waiting"), Studies(["waiting"])]
+    if read is not points.epochs:
+        selections.append(Roles(made_here.roles, made_here.study.overlap_p))
+    for selection in selections:
+        assert read(store, selection).empty
+
+
+@pytest.mark.parametrize("read", READS)
+def test_columns_of_several_studies_are_those_of_one_after_what_labels_them(shared: Database, read: object) -> None:
+    front = [] if read is points.epochs else ["study_id", "study", "recipe", "rounds"]
+    columns = list(read(shared, OneStudy("first")).columns)
+    assert list(read(shared, Studies(["first", "longer"])).columns) == front + columns
+    if read is not points.epochs:
+        assert list(read(shared, Roles((), (0.2,))).columns) == columns
