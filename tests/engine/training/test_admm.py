@@ -78,8 +78,8 @@ class Plain(AdmmPenalty):
     """The penalty as it was while rho was a number within each step."""
 
     def add_gradient(self) -> None:
-        pull = (self._flat.values * self._prunable).sub_(self._z).add_(self._u)
-        self._flat.gradients.add_(pull, alpha=self._rho)
+        pull = (self._flat_parameters.values * self._prunable).sub_(self._z).add_(self._u)
+        self._flat_parameters.gradients.add_(pull, alpha=self._rho)
 
 
 def test_a_constant_rho_on_the_device_gives_the_numbers_of_before() -> None:
