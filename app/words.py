@@ -28,14 +28,6 @@ STATES: dict[str, tuple[str, str]] = {
 # Of workers, beside those that they share with stages.
 WORKER_STATES: dict[str, str] = {"training": "blue", "idle": "gray", "draining": "orange"}
 
-PAIRS: dict[str, str] = {
-    "initial_pretrained": "initial and trained dense weights (θ₀, θ_T)",
-    "ticket_finetuned": "winning ticket (θ₀⊙m) and fine-tuned",
-    "reinit_finetuned": "random reinit (θ₀′⊙m) and fine-tuned",
-    "finetuned_initial": "fine-tuned and initial weights (θ₀)",
-    "finetuned_pretrained": "fine-tuned and trained dense weights (θ_T)",
-}
-
 
 def start(name: str) -> str:
     """Return the field's name of a start."""

@@ -32,12 +32,12 @@ def _reached(name: str, kind: pa.DataType, about: str) -> pa.Field:
 
 STUDY = (
     _field("dataset", TEXT, "name in the study"),
-    _field("network", TEXT, "name in engine.models.networks"),
+    _field("network", TEXT, "name in engine.registry"),
     _field("learning_rate", NUMBER, "initial learning rate"),
     _field("seed", WHOLE, "repetition"),
     _field("pruner", TEXT, "name in engine.registry; null for dense networks"),
     _field("sparsity", NUMBER, "fraction of prunable weights that were to be removed"),
-    _field("start", TEXT, "winning_ticket, reinit, rewind or finetune; dense for pretraining"),
+    _field("start", TEXT, "name in engine.registry; dense for pretraining"),
 )
 # Last, since it is for joining and not for reading.
 KEY = _field("fingerprint", TEXT, "of the training; one training may stand for several rows")

@@ -15,7 +15,7 @@ from engine.errors import UserError
 
 log = logging.getLogger(__name__)
 
-# What these give is covered by ENGINE_VERSION in `engine.study.plan`, so code that uses them need not hash them.
+# Modules whose numbers ENGINE_VERSION in `engine.study.plan` covers, so that code which uses them need not hash them.
 COVERED = frozenset(
     f"engine.{name}"
     for name in (

@@ -81,10 +81,11 @@ def study_tab(name: str, study_id: str = STUDY) -> AppTest:
 
 
 def charts(app: AppTest) -> str:
-    """Return the specifications of all charts of a page and their rows, as text."""
+    """Return the specifications of all charts of a page, and the texts of their rows."""
     drawn = app.get("vega_lite_chart")
     assert drawn
-    return json.dumps([json.loads(chart.proto.spec) for chart in drawn], ensure_ascii=False)
+    specs = [json.dumps(json.loads(chart.proto.spec), ensure_ascii=False) for chart in drawn]
+    return "\n".join([*specs, *(chart.proto.SerializeToString().decode("utf-8", "ignore") for chart in drawn)])
 
 
 def everything_on(app: AppTest) -> str:
@@ -93,52 +94,52 @@ def everything_on(app: AppTest) -> str:
     return "\n".join([texts(app), charts(app), *(str(choice.options) for choice in choices)])
 
 
-def options(app: AppTest, kind: str, field: str) -> list[str]:
-    return list(getattr(app, kind)(key=f"field-{field}").options)
+def shown_everywhere(store: Database, entry: Start | Pruner | Network, name: str, field: str) -> None:
+    """Assert that pages, report, zip and tables of the trained study show an added entry, and that the form offers it.
 
-
-def shown_everywhere(store: Database, title: str, name: str, column: str) -> None:
-    """Assert that pages, report, zip and tables of the trained study show an added entry by its title or its name.
-
-    column: that of the tables which holds its name.
+    field: that of a study which lists its name.
     """
-    assert title in everything_on(study_tab("Accuracy"))
-    for other in ("Progress", "Overlap", "Verdicts"):
-        study_tab(other)
-    assert title in everything_on(open_page("views/compare.py", s=STUDY))
-    assert title in report(store, STUDY)
+    for tab in ("Progress", "Overlap", "Verdicts"):
+        study_tab(tab)
+    accuracy = everything_on(study_tab("Accuracy"))
+    assert entry.title in accuracy
+    if isinstance(entry, Start):
+        assert entry.symbol in accuracy
+    assert entry.title in everything_on(open_page("views/compare.py", s=STUDY))
+    form = open_page("views/new_study.py")
+    choice = form.multiselect if field == "networks" else form.pills
+    assert entry.title in choice(key=f"field-{field}").options
+    glossary = texts(open_page("views/glossary.py"))
+    assert f"**{plain(entry.title)}**" in glossary
+    assert plain(entry.about) in glossary
+    assert entry.title in report(store, STUDY)
     with zipfile.ZipFile(BytesIO(everything(store, STUDY))) as archive:
-        assert name in archive.read(next(n for n in archive.namelist() if n.endswith("study.toml"))).decode()
-    tables = parquet.tables_from_store(store, STUDY)
-    assert name in tables["accuracy"][column].to_pylist()
-    assert f"**{plain(title)}**" in texts(open_page("views/glossary.py"))
+        (file,) = (file for file in archive.namelist() if file.endswith("study.toml"))
+        assert f'"{name}"' in archive.read(file).decode()
+    tables = parquet.tables_from_database(store, STUDY)
+    assert name in tables["accuracy"][field.removesuffix("s")].to_pylist()
 
 
 def test_a_start_takes_one_function_and_one_row(store: Database, added: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    about = "Half of the initial weights, under the mask."
-    monkeypatch.setitem(STARTS, "halved", Start("halved ticket", f"{added}:halved", "½θ₀⊙m", about, "a test"))
+    start = Start("halved ticket", f"{added}:halved", "½θ₀⊙m", "Half of the initial weights, under the mask.", "a test")
+    monkeypatch.setitem(STARTS, "halved", start)
     train(store, starts=["winning_ticket", "halved", "finetune"])
-    shown_everywhere(store, "halved ticket", "halved", "start")
-    assert "½θ₀⊙m" in charts(study_tab("Accuracy"))
-    assert "halved ticket" in charts(open_page("views/compare.py", s=STUDY))
-    assert plain(about) in texts(open_page("views/glossary.py"))
-    form = open_page("views/new_study.py")
-    assert "halved ticket" in options(form, "pills", "starts")
+    shown_everywhere(store, start, "halved", "starts")
 
 
 def test_a_pruner_takes_one_function_and_two_rows(store: Database, added: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pruner = Pruner("largest first", "Removes the largest weights.", score="inverse")
     monkeypatch.setitem(SCORES, "inverse", Score(f"{added}:inverse"))
-    monkeypatch.setitem(PRUNERS, "inverse", Pruner("largest first", "Removes the largest weights.", score="inverse"))
-    train(store, pruners=["inverse"])
-    shown_everywhere(store, "largest first", "inverse", "pruner")
-    assert "largest first" in options(open_page("views/new_study.py"), "pills", "pruners")
+    monkeypatch.setitem(PRUNERS, "inverse", pruner)
+    train(store, pruners=["oneshot", "inverse"])
+    shown_everywhere(store, pruner, "inverse", "pruners")
 
 
 def test_a_network_takes_one_function_and_one_row(store: Database, added: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(NETWORKS, "perceptron", Network("Perceptron-16", f"{added}:perceptron", "Sixteen units."))
-    train(store, networks=["perceptron"])
-    shown_everywhere(store, "Perceptron-16", "perceptron", "network")
-    assert "Perceptron-16" in options(open_page("views/new_study.py"), "multiselect", "networks")
+    network = Network("Perceptron-16", f"{added}:perceptron", "One hidden layer of sixteen units.")
+    monkeypatch.setitem(NETWORKS, "perceptron", network)
+    train(store, networks=["lenet300", "perceptron"])
+    shown_everywhere(store, network, "perceptron", "networks")
 
 
 def rewind_matches(claim: str, case: Case) -> Iterator[Verdict]:
@@ -156,7 +157,7 @@ def test_a_claim_takes_one_entry(store: Database, study: Study, monkeypatch: pyt
     page = study_tab("Verdicts", STUDY)
     assert f"**Z1**\u2002{plain(text)}" in texts(page)
     assert text in report(store, STUDY)
-    assert "Z1" in parquet.tables_from_store(store, STUDY)["claims"]["id"].to_pylist()
+    assert "Z1" in parquet.tables_from_database(store, STUDY)["claims"]["id"].to_pylist()
 
 
 def lacking(table: str, entries: Mapping[str, Any], needed: Mapping[str, str]) -> Iterator[str]:

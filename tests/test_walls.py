@@ -1,6 +1,7 @@
 """Which folder may import which, and what no folder may grow into; each failure names the line to change."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 
 import pytest
 
@@ -101,6 +102,7 @@ def room_of(module: str) -> str:
     return module if where in FLOORS and where != "engine" else where
 
 
+@cache
 def packages(module: str, for_types: bool = True) -> set[str]:
     """Return the top-level packages that a module imports; for_types: also those under TYPE_CHECKING."""
     return {name.partition(".")[0] for name in imported(FILES[module], for_types)}

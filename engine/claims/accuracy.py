@@ -54,7 +54,7 @@ def larger_at_low(claim: str, case: Case) -> Iterator[Verdict]:
             continue
         low, high = (starts(case, pruner, rate, *TICKET_REINIT) for rate in (case.low, case.high))
         gone = [absent(case, pruner, rate, *TICKET_REINIT)
-                for rate, found in ((case.low, low), (case.high, high)) if not found]  # fmt: skip
+                for rate, gaps in ((case.low, low), (case.high, high)) if not gaps]  # fmt: skip
         why = "; ".join(gone) or "the two rates have no sparsity in common"
         yield across(claim, case, scope, question, between(low, high), why)
 
@@ -136,17 +136,18 @@ def _there(claim: str, scope: Scope, low: _Rate, high: _Rate, shared: Sequence[s
     more = Question("ticket minus reinit at the low rate, minus the same at the high rate,", "exceeds", 0.0)
     contrasts = {name: contrast(low.reinit[name], high.reinit[name]) for name in shared}
     spread = estimated(contrasts)
-    # One sparsity makes it hold; of its three comparisons one makes it fail.
+    # One sparsity makes the claim hold; one of its three comparisons makes it fail.
     ask = partial(judge, claim, thresholds=case.thresholds, strictness=Strictness(len(shared), 3))
     rate = {**scope, "learning_rate": rate_name(low.rate)}
     each = []
     for name in shared:
         place = {**rate, "sparsity": name}
         parts = [
-            ask({**place, "against": "against dense"}, _match(case), low.dense[name], found=low.spread_dense.get(name)),
+            ask({**place, "against": "against dense"}, _match(case), low.dense[name],
+                estimate=low.spread_dense.get(name)),
             ask({**place, "against": "against reinit"}, _beat(case), low.reinit[name],
-                found=low.spread_reinit.get(name)),
-            ask({**place, "against": "against the high rate"}, more, contrasts[name], found=spread.get(name)),
+                estimate=low.spread_reinit.get(name)),
+            ask({**place, "against": "against the high rate"}, more, contrasts[name], estimate=spread.get(name)),
         ]  # fmt: skip
         each.append(
             combine(claim, place, parts, "The ticket matches dense, beats reinit, and by more than at the other.")
@@ -159,16 +160,17 @@ def _nowhere(claim: str, scope: Scope, high: _Rate) -> Verdict:
     case = high.case
     no_gap = Question(GAP, "below", case.margin)
     falls_short = Question("winning ticket minus dense", "below", -case.margin)
-    # Of two comparisons one makes it absent at a sparsity; one sparsity where it is there makes it fail.
+    # One of the two comparisons makes it absent at a sparsity; one sparsity where it is there makes it fail.
     ask = partial(judge, claim, thresholds=case.thresholds, strictness=Strictness(2, len(high.sparsities)))
     rate = {**scope, "learning_rate": rate_name(high.rate)}
     each = []
     for name in high.sparsities:
         place = {**rate, "sparsity": name}
         parts = [
-            ask({**place, "against": "against reinit"}, no_gap, high.reinit[name], found=high.spread_reinit.get(name)),
+            ask({**place, "against": "against reinit"}, no_gap, high.reinit[name],
+                estimate=high.spread_reinit.get(name)),
             ask({**place, "against": "against dense"}, falls_short, high.dense[name],
-                found=high.spread_dense.get(name)),
+                estimate=high.spread_dense.get(name)),
         ]  # fmt: skip
         each.append(
             combine(claim, place, parts, "The ticket does not beat reinit clearly, or falls short of dense.", "any")

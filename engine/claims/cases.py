@@ -1,4 +1,4 @@
-"""One dataset and network under the two learning rates that claims speak of, and the differences found there."""
+"""One dataset and network under the two learning rates that claims speak of, and the differences between their runs."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -62,13 +62,13 @@ def missing_rate(case: Case, claim: str, scope: Scope, unit: str, parts: Sequenc
 def starts(case: Case, pruner: str, rate: float, one: str, other: str) -> dict[str, Gap]:
     """Return one start minus another (or dense) by sparsity."""
     group = case.group
-    found = {}
+    gaps = {}
     for sparsity in group.sparsities(pruner, rate):
         others = group.dense(rate) if other == "dense" else group.accuracy(pruner, rate, sparsity, other)
         mine = group.accuracy(pruner, rate, sparsity, one)
         if mine and others:
-            found[sparsity_name(sparsity)] = difference(mine, others)
-    return found
+            gaps[sparsity_name(sparsity)] = difference(mine, others)
+    return gaps
 
 
 def between(one: Mapping[str, Gap], other: Mapping[str, Gap]) -> dict[str, Gap]:

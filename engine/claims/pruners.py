@@ -69,14 +69,14 @@ def _compared_pruners(claim: str, case: Case, rate: float, start: str, one: str,
 
 def unmoved(case: Case, rate: float) -> dict[str, str]:
     """Return by sparsity that ADMM's mask is all but one-shot's, in words, where it is so on average over seeds."""
-    found = {}
+    reasons = {}
     for sparsity in case.group.sparsities("admm", rate):
         moved = case.group.moved("admm", rate, sparsity)
         mean = sum(moved.values()) / len(moved) if moved else 1.0
         if mean < case.thresholds.moved:
-            found[sparsity_name(sparsity)] = (
+            reasons[sparsity_name(sparsity)] = (
                 f"ADMM's mask is one-shot's but for {100 * mean:.2g} % of the weights that it keeps, so that one "
                 f"pruner would be compared with itself (needs {100 * case.thresholds.moved:g} %; a smaller start of "
                 "rho moves more)"
             )
-    return found
+    return reasons

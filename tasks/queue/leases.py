@@ -16,7 +16,7 @@ from typing import Any, Literal
 from redis import Redis
 from redis.commands.core import Script
 
-from engine.capacity import Room
+from engine.capacity import Capacity
 from engine.study.plan import SHAPE, Stage
 from engine.study.results import Epoch, StageResult
 
@@ -143,7 +143,7 @@ class Sharing:
 
 
 def claim_alike(
-    redis: Redis, stage: Stage, room: Room, sharing: Sharing, worker: str, host: str, device: str, lease: float
+    redis: Redis, stage: Stage, room: Capacity, sharing: Sharing, worker: str, host: str, device: str, lease: float
 ) -> list[tuple[Message, Stage]]:
     """Claim queued stages of the shape of one that this worker has, to train them side by side with it.
 

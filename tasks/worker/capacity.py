@@ -4,7 +4,7 @@ import logging
 
 import torch
 
-from engine.capacity import Room
+from engine.capacity import Capacity
 from engine.dataset import Dataset
 from engine.stages.prepare import how_many
 from engine.study.plan import Shape, Stage
@@ -18,13 +18,13 @@ class Capacities:
     def __init__(self, device: torch.device, fixed: int | None) -> None:
         self._device = device
         self._fixed = fixed
-        self._known: dict[Shape, Room] = {}
+        self._known: dict[Shape, Capacity] = {}
 
-    def of(self, stage: Stage, dataset: Dataset) -> Room:
+    def of(self, stage: Stage, dataset: Dataset) -> Capacity:
         """Return how many stages of a stage's shape are fastest at once, and how many fit; at least 1."""
         shape = stage.shape
         if shape not in self._known:
-            capacity = Room(self._fixed, self._fixed) if self._fixed else how_many(stage, dataset, self._device)
+            capacity = Capacity(self._fixed, self._fixed) if self._fixed else how_many(stage, dataset, self._device)
             if capacity.fastest > 1:
                 log.info("up to %d networks like %s are trained side by side here", capacity.fastest, stage.network)
             self._known[shape] = capacity
@@ -33,5 +33,5 @@ class Capacities:
     def shrink(self, stage: Stage, ran: int) -> None:
         """Allow at most half of the stages that ran, from now on: memory ran out."""
         fits = max(1, ran // 2)
-        capacity = self._known.get(stage.shape, Room(fits, fits))
-        self._known[stage.shape] = Room(min(capacity.fastest, fits), min(capacity.most, fits))
+        capacity = self._known.get(stage.shape, Capacity(fits, fits))
+        self._known[stage.shape] = Capacity(min(capacity.fastest, fits), min(capacity.most, fits))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from app.charts.palette import STARTS, legend, series
-from engine.study.spec import STARTS as ALL_STARTS
+from engine import registry
 
 # Linear RGB as people without red, green or blue cones see it (Machado, Oliveira and Fernandes 2009).
 BLINDNESS = {
@@ -30,8 +30,15 @@ def luminance(colour: str) -> float:
     return float(linear(colour) @ np.array([0.2126, 0.7152, 0.0722]))
 
 
+@pytest.fixture(params=[0, 4], ids=["as-it-is", "four-added"], autouse=True)
+def added(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What holds of the starts of the registry holds with four more in it."""
+    for index in range(request.param):
+        monkeypatch.setitem(registry.STARTS, f"added-{index}", registry.Start(f"added {index}", "nowhere:start"))
+
+
 def test_every_start_has_a_look() -> None:
-    assert set(STARTS) == {*ALL_STARTS, "dense"}
+    assert set(STARTS) == {*registry.STARTS, "dense"}
 
 
 @pytest.mark.parametrize("blindness", BLINDNESS)

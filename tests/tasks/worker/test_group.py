@@ -3,7 +3,7 @@
 from redis import Redis
 
 from data.settings import settings
-from engine.capacity import Room
+from engine.capacity import Capacity
 from engine.study.plan import Stage
 from tasks.queue import leases
 from tasks.queue.leases import LeaseLost, Message, Sharing, Timing
@@ -18,7 +18,7 @@ def alike(
     """Claim what can be trained beside a stage; others: workers that live, and that are idle."""
     sharing = Sharing(held, joining, **{"workers": 1, "idle": 0, **others})
     place = "w1", "host", "cuda:0", LEASE
-    return [message for message, _ in leases.claim_alike(redis, stage, Room(fastest, fit), sharing, *place)]
+    return [message for message, _ in leases.claim_alike(redis, stage, Capacity(fastest, fit), sharing, *place)]
 
 
 def test_queued_stages_of_one_shape_can_be_claimed_beside_another(redis: Redis) -> None:
