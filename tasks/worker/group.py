@@ -214,7 +214,7 @@ def _kept_result(stage: Stage, artifacts: PatientArtifacts) -> StageResult | Non
 
 @lru_cache(maxsize=2)
 def _dataset(images: Images, home: Path, artifacts: Artifacts) -> Dataset:
-    return load_images(images, home, store=artifacts)
+    return load_images(images, home, artifacts=artifacts)
 
 
 def _explain(error: Exception) -> str:
