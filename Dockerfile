@@ -1,4 +1,4 @@
-# One image for every part: the dashboard by default, a worker or the recorder by another command.
+# One image for all services: the dashboard by default, a worker or the recorder with another command.
 FROM python:3.11-slim-bookworm
 
 ENV PYTHONDONTWRITEBYTECODE=1 \
@@ -19,7 +19,7 @@ COPY tasks tasks
 COPY app app
 COPY studies studies
 
-# The volume takes its owner from the folder that it is mounted over.
+# A new volume gets its owner from the folder that it is mounted over.
 RUN groupadd --system --gid 10001 ticketscope \
     && useradd --system --uid 10001 --gid 10001 --no-create-home ticketscope \
     && install -d -o ticketscope -g ticketscope /var/lib/ticketscope

@@ -1,6 +1,5 @@
 """The field's words and number formats, the same on every page."""
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -8,12 +7,14 @@ from typing import Any
 
 import pandas as pd
 
-from app.charts.palette import STARTS
 from data.datasets.registry import DATASETS, FOLDER
 from engine import registry
+from engine.formatting import listing as listing
 from engine.formatting import number as number
 from engine.formatting import percent as percent
-from engine.registry import PRUNERS
+from tasks.units import duration as duration
+from tasks.units import plural as plural
+from tasks.units import size as size
 
 STATES: dict[str, tuple[str, str]] = {
     "waiting": ("waiting", "gray"),
@@ -38,12 +39,12 @@ PAIRS: dict[str, str] = {
 
 def start(name: str) -> str:
     """Return the field's name of a start."""
-    return STARTS[name].name if name in STARTS else name
+    return registry.start_title(name)
 
 
 def pruner(name: str) -> str:
     """Return the title of a pruner."""
-    return PRUNERS[name].title if name in PRUNERS else name
+    return registry.pruner_title(name)
 
 
 def network(name: str) -> str:
@@ -68,39 +69,6 @@ def numbers(values: Sequence[float]) -> str:
     return ", ".join(number(value) for value in values)
 
 
-def plural(count: int, one: str, many: str | None = None) -> str:
-    """Return a count with its noun: '1 training', '2,048 trainings'."""
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
-
-
-def duration(seconds: float | None) -> str:
-    """Return a span of time in its two largest units; an em dash where it is unknown."""
-    if seconds is None or math.isnan(seconds):
-        return "—"
-    if math.isinf(seconds):
-        return "unknown"
-    total = max(0, math.ceil(seconds))
-    if total < 60:
-        return f"{total} s"
-    minutes, rest = divmod(total, 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    hours, minutes = divmod(minutes, 60)
-    if hours < 48:
-        return f"{hours} h {minutes:02d} min"
-    days, hours = divmod(hours, 24)
-    return f"{days} d {hours} h"
-
-
-def size(count: float) -> str:
-    """Return an amount of memory in bytes in its largest unit: '312 MiB', '23.5 GiB'."""
-    for unit in ("B", "KiB", "MiB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}"
-        count /= 1024
-    return f"{count:.1f} GiB" if count < 100 else f"{count:,.0f} GiB"
-
-
 def ago(moment: datetime | None, now: datetime | None = None) -> str:
     """Return how long ago a moment in UTC was, in one unit."""
     if moment is None or moment is pd.NaT:
@@ -110,8 +78,8 @@ def ago(moment: datetime | None, now: datetime | None = None) -> str:
     seconds = ((now or datetime.now(UTC)) - moment).total_seconds()
     if seconds < 60:
         return "just now"
-    for unit, size in (("minute", 60), ("hour", 3600), ("day", 86_400)):
-        count = int(seconds // size)
+    for unit, length in (("minute", 60), ("hour", 3600), ("day", 86_400)):
+        count = int(seconds // length)
         if seconds < {"minute": 3600, "hour": 86_400, "day": 30 * 86_400}[unit]:
             return f"{plural(count, unit)} ago"
     return f"{moment:%d %B %Y}"
@@ -121,13 +89,6 @@ def badge(state: str) -> str:
     """Return a state as a coloured Markdown badge."""
     word, colour = STATES.get(state, (state, "gray"))
     return f":{colour}-badge[{word}]"
-
-
-def listing(values: Sequence[str]) -> str:
-    """Return names in one phrase: 'a', 'a and b', 'a, b and c'."""
-    if len(values) < 2:
-        return "".join(values)
-    return f"{', '.join(values[:-1])} and {values[-1]}"
 
 
 def matches(query: str, text: str) -> bool:

@@ -11,7 +11,7 @@ import torch
 
 from engine.counts import P_GRID, top_count
 from engine.models.networks import build, prunable
-from engine.stages.measure import looks
+from engine.stages.measure import measured_epochs
 from engine.study.plan import Stage
 
 CLASSES = {"cifar10": 10, "cifar100": 100, "digits": 10}
@@ -144,7 +144,7 @@ def retention(stage: Stage, draw: np.random.Generator) -> list[list[float]]:
     total = sum(layers(stage.network, stage.images.name)[1])
     end = remembered(stage.learning_rate)
     rows: list[list[float]] = []
-    for epoch in looks(stage.epochs):
+    for epoch in measured_epochs(stage.epochs):
         left = end ** (math.log1p(epoch) / math.log1p(stage.epochs))
         for p in P_GRID:
             top = top_count(p, total)

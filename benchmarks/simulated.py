@@ -22,7 +22,8 @@ from tasks.broker.connection import client
 from tasks.queue import celery_app, leases
 from tasks.queue.leases import PREFIX, QUEUE, LeaseLost, Message, Timing
 from tasks.queue.telemetry import Worker
-from tasks.worker.observer import Heartbeat, LeasedObserver
+from tasks.worker.heartbeat import Heartbeat
+from tasks.worker.observer import LeasedObserver
 
 # As `engine.stages.runner.run_stage` does.
 CHECKPOINT_SECONDS = 5.0

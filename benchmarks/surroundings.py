@@ -9,7 +9,7 @@ from pathlib import Path
 from redis.exceptions import RedisError
 
 from data.settings import Settings, settings
-from tasks.broker import connection
+from tasks.broker import connection, server
 from tasks.process import spawn
 from tests.machine import free_port, wait_for
 
@@ -21,7 +21,7 @@ def around(home: Path) -> Iterator[Settings]:
     folder = home / "redis"
     folder.mkdir(parents=True)
     options = ["--bind", "127.0.0.1", "--port", str(port), "--requirepass", password, "--dir", str(folder)]
-    server = spawn([connection.server_binary(), *options, "--appendonly", "yes", "--save", ""], folder / "log")
+    process = spawn([server.server_binary(), *options, "--appendonly", "yes", "--save", ""], folder / "log")
     os.environ.update(
         TICKETSCOPE_HOME=str(home), REDIS_URL=f"redis://:{password}@127.0.0.1:{port}/0", OMP_NUM_THREADS="1"
     )
@@ -31,8 +31,8 @@ def around(home: Path) -> Iterator[Settings]:
         wait_for(lambda: _answers(settings()))
         yield settings()
     finally:
-        server.terminate()
-        server.wait()
+        process.terminate()
+        process.wait()
 
 
 def _answers(config: Settings) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks.machine import ROOT
 from engine.registry import network_title
 
-README, RESULTS = ROOT / "README.md", ROOT / "benchmarks" / "results"
+README, RESULTS = ROOT / "benchmarks" / "README.md", ROOT / "benchmarks" / "results"
 BEGIN, END = "<!-- speeds: python -m benchmarks.table -->", "<!-- end of speeds -->"
 
 
@@ -22,7 +22,7 @@ def latest(results: Path) -> list[Path]:
     return list(newest.values())
 
 
-def speeds(file: Path, root: Path = ROOT) -> list[str]:
+def speeds(file: Path, root: Path = README.parent) -> list[str]:
     """Return the lines of Markdown that show one file of results."""
     found = _read(file)
     first = found["measured"][0]
@@ -61,7 +61,7 @@ def _images(data: str) -> str:
     return {"digits32": "digits enlarged to 32 x 32", "folder": "CIFAR-10"}.get(data, data)
 
 
-def shown(results: Path, root: Path = ROOT) -> list[str]:
+def shown(results: Path, root: Path = README.parent) -> list[str]:
     """Return the lines of all tables, the notes between them set apart."""
     tables = [speeds(file, root) for file in latest(results)]
     return [line for number, lines in enumerate(tables) for line in ([""] if number else []) + lines]

@@ -6,12 +6,13 @@ from datetime import UTC, datetime
 import pandas as pd
 
 from data.database.database import Database, frame
+from engine.errors import UserError
 
 # Characters that a name may have.
 LONGEST = 80
 
 
-class ViewError(ValueError):
+class ViewError(UserError):
     """A view that cannot be saved under a name, or is not there."""
 
 

@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from data.passwords import hashed, is_hash
 from engine.capacity import STREAMS
+from engine.errors import UserError
 
 # The environment variable behind each setting and what it may hold; error messages quote both.
 ALLOWED = {
@@ -31,7 +32,7 @@ SECRET = ("REDIS_URL", "TICKETSCOPE_PASSWORD", "TICKETSCOPE_PASSWORD_HASH")
 REDIS_SCHEMES = ("redis", "rediss", "unix")
 
 
-class SettingsError(ValueError):
+class SettingsError(UserError):
     """An environment variable holds what Ticketscope cannot use."""
 
 

@@ -11,13 +11,14 @@ import pandas as pd
 
 from data.database.database import Database, frame
 from data.queries.studies import launched
+from engine.errors import UserError
 
 LONGEST_NOTE = 200
 # An open page asks every other second, but the last use need not be known to the second.
 TOUCH_EVERY = timedelta(minutes=1)
 
 
-class ShareError(ValueError):
+class ShareError(UserError):
     """A link that cannot be made as asked, or is not there."""
 
 

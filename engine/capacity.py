@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 
-# Side by side on one GPU, at most: PyTorch has so many streams, and CUDA takes so many queues for them.
+# The most trainings side by side on one GPU: PyTorch has 32 streams, and CUDA takes 32 queues for them.
 STREAMS = 32
 
 
 @dataclass(frozen=True)
-class Room:
-    """Room for trainings of one shape: the number that is fastest, and the most that fit."""
+class Capacity:
+    """How many trainings of one shape: the number that is fastest, and the most that fit."""
 
     fastest: int
     most: int

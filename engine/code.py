@@ -11,9 +11,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from pkgutil import resolve_name
 
+from engine.errors import UserError
+
 log = logging.getLogger(__name__)
 
-# What these give is covered by ENGINE_VERSION in `engine.study.plan`, so code that uses them need not hash them.
+# Modules whose numbers ENGINE_VERSION in `engine.study.plan` covers, so that code which uses them need not hash them.
 COVERED = frozenset(
     f"engine.{name}"
     for name in (
@@ -27,7 +29,7 @@ COVERED = frozenset(
 )  # fmt: skip
 
 
-class CodeError(ValueError):
+class CodeError(UserError):
     """The code of an implementation cannot be read, so that no fingerprint can name it."""
 
 

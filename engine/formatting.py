@@ -1,6 +1,7 @@
 """How settings are written for people: what two of them look like decides whether a reader can tell them apart."""
 
 import math
+from collections.abc import Sequence
 
 # Significant digits of a percentage, counted from the nearer of 0 and 100 %.
 DIGITS = 4
@@ -26,6 +27,6 @@ def number(value: float) -> str:
     return f"{value:g}"
 
 
-def listing(values: list[str]) -> str:
+def listing(values: Sequence[str]) -> str:
     """Return names in one phrase: 'a', 'a and b', 'a, b and c'."""
     return " and ".join([", ".join(values[:-1]), values[-1]]) if len(values) > 1 else "".join(values)

@@ -1,4 +1,4 @@
-"""NETWORKS, SCORES, PRUNERS and STARTS: what studies may name, what it is called, and where it is implemented."""
+"""NETWORKS, SCORES, PRUNERS and STARTS: the names of a study, what each means, and where it is implemented."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Literal
 
 from engine import code
 
-# Whether the smallest weights of each layer are removed, or those of all layers ranked together.
+# "layer" removes the smallest weights of each layer, "global" the smallest of all layers ranked together.
 Scope = Literal["layer", "global"]
 
 
@@ -15,12 +15,13 @@ class Network:
     """A network.
 
     title: as the literature writes it. builder: module:function, from channels, image size in pixels and classes to a
-    network; imported when one is first built. version: raised when equal settings give other numbers; None where the
-    code itself counts (see `engine.code`).
+    network; imported when one is first built. about: one sentence for the Glossary and the New study form. version:
+    raised when equal settings give other numbers; None where a hash of the code counts instead (see `engine.code`).
     """
 
     title: str
     builder: str
+    about: str = ""
     version: int | None = None
 
 
@@ -40,14 +41,15 @@ class Score:
 class Pruner:
     """How a pruner makes masks.
 
-    score: name in SCORES. gradual: prune in rounds (see `engine.study.rounds`) and train between them; else prune
-    theta_T once for each sparsity. resets_to: the start in STARTS that a gradual pruner trains in each round, and makes
-    the mask of the next round from. admm: train with ADMM to the sparsity first, and score its weights; constant_rho:
-    with the same rho in every round, else with one that grows. in_paper: whether the paper's claims are about it;
-    verdicts on others are controls.
+    about: as of `Network`. score: name in SCORES. gradual: prune in rounds (see `engine.study.rounds`) and train
+    between them; else prune theta_T once for each sparsity. resets_to: the start in STARTS that a gradual pruner trains
+    in each round, and makes the mask of the next round from. admm: train with ADMM to the sparsity first, and score its
+    weights; constant_rho: with the same rho in every round, else with one that grows. in_paper: whether the paper's
+    claims are about it; verdicts on others are controls.
     """
 
     title: str
+    about: str = ""
     score: str = "magnitude"
     gradual: bool = False
     resets_to: str = "winning_ticket"
@@ -61,19 +63,44 @@ class Start:
     """Weights that a pruned network is trained from.
 
     title: as the literature writes it. function: module:function, from stage, dataset and the store of weights to
-    parameters and buffers by name. version: as of `Network`.
+    parameters and buffers by name. symbol: as the paper writes it. about: one sentence on which weights it takes, for
+    the Glossary and the New study form. origin: where it comes from, such as a section of the paper. version: as of
+    `Network`.
     """
 
     title: str
     function: str
+    symbol: str = ""
+    about: str = ""
+    origin: str = ""
     version: int | None = None
 
 
 NETWORKS: dict[str, Network] = {
-    "resnet20": Network("ResNet-20", "engine.models.networks:resnet20", version=1),
-    "vgg11": Network("VGG-11", "engine.models.networks:vgg11", version=1),
-    "mobilenet_v2": Network("MobileNet-V2", "engine.models.networks:mobilenet_v2", version=1),
-    "lenet300": Network("LeNet-300", "engine.models.networks:lenet300", version=1),
+    "resnet20": Network(
+        "ResNet-20",
+        "engine.models.networks:resnet20",
+        "The residual network of 20 layers for small images by He et al. (2016).",
+        version=1,
+    ),
+    "vgg11": Network(
+        "VGG-11",
+        "engine.models.networks:vgg11",
+        "Eight convolutions with batch norm and one linear layer, after Simonyan and Zisserman (2015).",
+        version=1,
+    ),
+    "mobilenet_v2": Network(
+        "MobileNet-V2",
+        "engine.models.networks:mobilenet_v2",
+        "Inverted residual blocks with depthwise convolutions by Sandler et al. (2018), fitted to small images.",
+        version=1,
+    ),
+    "lenet300": Network(
+        "LeNet-300",
+        "engine.models.networks:lenet300",
+        "Two hidden linear layers of 300 and 100 units by LeCun et al. (1998).",
+        version=1,
+    ),
 }
 
 SCORES: dict[str, Score] = {
@@ -82,20 +109,82 @@ SCORES: dict[str, Score] = {
 }
 
 PRUNERS: dict[str, Pruner] = {
-    "iterative": Pruner("iterative magnitude", gradual=True, in_paper=True),
-    "iterative_rewind": Pruner("iterative with rewinding", gradual=True, resets_to="rewind"),
-    "oneshot": Pruner("one-shot magnitude", in_paper=True),
-    "admm": Pruner("ADMM", admm=True, in_paper=True),
-    # A control: so large a rho from the first round on lets few weights change places, often none.
-    "admm_constant": Pruner("ADMM, constant rho", admm=True, constant_rho=True),
-    "random": Pruner("random", score="random"),
+    "iterative": Pruner(
+        "iterative magnitude",
+        "Rounds of training the winning ticket, removing the smallest weights that remain, and going back to the "
+        "initial weights; all starts get the masks of these rounds, the rewind start too.",
+        gradual=True,
+        in_paper=True,
+    ),
+    "iterative_rewind": Pruner(
+        "iterative with rewinding",
+        "Iterative magnitude pruning whose rounds train from, and go back to, the rewind weights instead of the "
+        "initial ones (Frankle et al. 2019 and 2020); its first round is that of iterative magnitude pruning.",
+        gradual=True,
+        resets_to="rewind",
+    ),
+    "oneshot": Pruner(
+        "one-shot magnitude",
+        "Removes the smallest of the pretrained weights at once.",
+        in_paper=True,
+    ),
+    "admm": Pruner(
+        "ADMM",
+        "Trains the pretrained weights on towards a sparse set by the alternating direction method of multipliers "
+        "(Zhang et al., ECCV 2018), then keeps the largest; the weight of its penalty, rho, grows from round to round, "
+        "so that weights can still change places at first and meet the sparsity budget at last.",
+        admm=True,
+        in_paper=True,
+    ),
+    "admm_constant": Pruner(
+        "ADMM, constant rho",
+        "A control: ADMM with its largest rho from the first round on, under which few weights change places, often "
+        "none; ADMM results recorded before rho could grow are listed under this name.",
+        admm=True,
+        constant_rho=True,
+    ),
+    "random": Pruner(
+        "random",
+        "A control: removes weights at random, whatever their size.",
+        score="random",
+    ),
 }
 
 STARTS: dict[str, Start] = {
-    "winning_ticket": Start("winning ticket", "engine.stages.starts:winning_ticket", version=1),
-    "reinit": Start("random reinit", "engine.stages.starts:reinit", version=1),
-    "rewind": Start("rewind", "engine.stages.starts:rewind", version=1),
-    "finetune": Start("fine-tune", "engine.stages.starts:finetune", version=1),
+    "winning_ticket": Start(
+        "winning ticket",
+        "engine.stages.starts:winning_ticket",
+        "θ₀⊙m",
+        "The initial weights themselves, under the mask; whether they deserve the name is what a study asks (see "
+        "winning property).",
+        "section 3 of the paper; Frankle & Carbin 2019",
+        version=1,
+    ),
+    "reinit": Start(
+        "random reinit",
+        "engine.stages.starts:reinit",
+        "θ₀′⊙m",
+        "A fresh draw of the initialiser, independent of the initial weights, under the same mask as the winning "
+        "ticket.",
+        "appendix A of the paper",
+        version=1,
+    ),
+    "rewind": Start(
+        "rewind",
+        "engine.stages.starts:rewind",
+        "θₖ⊙m",
+        "The weights of epoch k of the dense training, under the mask.",
+        "appendix G of the paper; Frankle et al. 2019",
+        version=1,
+    ),
+    "finetune": Start(
+        "fine-tune",
+        "engine.stages.starts:finetune",
+        "θ_T⊙m",
+        "The pretrained weights, under the mask.",
+        'section 3 of the paper, which calls it "pruning & fine-tuning"',
+        version=1,
+    ),
 }
 
 
@@ -104,28 +193,38 @@ def network_title(name: str) -> str:
     return NETWORKS[name].title if name in NETWORKS else name
 
 
+def pruner_title(name: str) -> str:
+    """Return the title of a pruner; an unknown name is returned as it is."""
+    return PRUNERS[name].title if name in PRUNERS else name
+
+
+def start_title(name: str) -> str:
+    """Return the title of a start; an unknown name, or that of dense networks, is returned as it is."""
+    return STARTS[name].title if name in STARTS else name
+
+
 Identity = Callable[[str, int | None], str | None]
-# By the role that an implementation plays in a stage: "network", "score" or "start", with its identity.
+# The identity of each implementation of a stage by its role: "network", "score" or "start".
 Implementations = tuple[tuple[str, str], ...]
 
 
 def implementations(
     network: str, score: str | None, start: str | None, identity: Identity = code.identity
 ) -> Implementations:
-    """Return the identities of what a stage names, without those that are at version 1.
+    """Return the identities of the network, score and start that a stage names, without those that are at version 1.
 
     Raises `engine.code.CodeError` where code that counts cannot be read, KeyError for a name that is in no table.
     """
-    found = [("network", identity(NETWORKS[network].builder, NETWORKS[network].version))]
+    identities = [("network", identity(NETWORKS[network].builder, NETWORKS[network].version))]
     if score is not None:
-        found.append(("score", identity(SCORES[score].function, SCORES[score].version)))
+        identities.append(("score", identity(SCORES[score].function, SCORES[score].version)))
     if start is not None:
-        found.append(("start", identity(STARTS[start].function, STARTS[start].version)))
-    return tuple((role, name) for role, name in found if name is not None)
+        identities.append(("start", identity(STARTS[start].function, STARTS[start].version)))
+    return tuple((role, name) for role, name in identities if name is not None)
 
 
 def load_added() -> None:
     """Import the code of all entries that are known by it; see `engine.code.load`."""
-    code.load((entry.builder, entry.version) for entry in NETWORKS.values())
+    code.load((network.builder, network.version) for network in NETWORKS.values())
     code.load((score.function, score.version) for score in SCORES.values())
     code.load((start.function, start.version) for start in STARTS.values())

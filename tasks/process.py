@@ -1,4 +1,4 @@
-"""Starting child processes that do not outlive the one that started them."""
+"""Starting child processes that end with the process that started them."""
 
 import ctypes
 import os
@@ -18,9 +18,9 @@ def spawn(
 ) -> "subprocess.Popen[bytes]":
     """Start a command in a session of its own, so that Ctrl-C reaches its parent only.
 
-    log: a file that takes its output, appended; None lets it share this process's. tied: the kernel kills it when the
-    thread that called this ends (Linux; elsewhere it is only stopped in the ordinary way). extra: environment
-    variables beside this process's own. Raises OSError where the command cannot be started.
+    log: the file that its output is appended to; None for this process's own output. tied: on Linux, the kernel kills
+    it when the calling thread ends. extra: environment variables added to this process's own. Raises OSError if the
+    command cannot be started.
     """
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", **(extra or {})}
     tie = tie_to_parent if tied else None
@@ -47,7 +47,7 @@ def _start(
 
 
 def tie_to_parent() -> None:
-    """Ask the kernel to kill this process when the thread that started it ends; on Linux only."""
+    """Ask the kernel to kill this process when the thread that started it ends; does nothing except on Linux."""
     if sys.platform != "linux":
         return
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

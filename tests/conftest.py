@@ -9,7 +9,7 @@ import torch
 from redis import Redis
 
 from data.settings import ALLOWED, settings
-from tasks.broker.connection import serving
+from tasks.broker.server import serving
 from tests.machine import Machine
 
 # Side by side, tests have a core each: threads beyond it would wait for each other, and take ten times as long.

@@ -28,22 +28,24 @@ def folder(module: str, files: Mapping[str, Path]) -> str:
     return ".".join(files[module].parent.relative_to(ROOT).parts)
 
 
-def imported(file: Path) -> set[str]:
-    """Return the dotted names that a file imports, in functions and under TYPE_CHECKING too."""
-    return set(_imported(ast.parse(file.read_text(encoding="utf-8"))))
+def imported(file: Path, for_types: bool = True) -> set[str]:
+    """Return the dotted names that a file imports, in functions too; for_types: also those under TYPE_CHECKING."""
+    return set(_imported(ast.parse(file.read_text(encoding="utf-8")), for_types))
 
 
-def _imported(tree: ast.Module) -> Iterator[str]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+def _imported(node: ast.AST, for_types: bool) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+        yield from (f"{node.module}.{alias.name}" for alias in node.names)
+    elif for_types or not (isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")):
+        for child in ast.iter_child_nodes(node):
+            yield from _imported(child, for_types)
 
 
 def graph(files: Mapping[str, Path]) -> dict[str, set[str]]:
     """Return for each module those of the same mapping that it imports."""
-    return {module: {found for name in imported(file) if (found := _of(name, files))} for module, file in files.items()}
+    return {module: {other for name in imported(file) if (other := _of(name, files))} for module, file in files.items()}
 
 
 def _of(name: str, files: Mapping[str, Path]) -> str | None:
@@ -83,14 +85,14 @@ def main() -> None:
         for module, path in own.items():
             sizes[folder(module, files)] += path.name != "__init__.py"
         imports = sum(map(len, inner.values()))
-        between = sum(folder(a, files) != folder(b, files) for a, found in inner.items() for b in found)
+        between = sum(folder(a, files) != folder(b, files) for a, others in inner.items() for b in others)
         loop = circle(inner)
         depth = "" if loop else str(levels(inner))
         row = (sum(sizes.values()), len(sizes), max(sizes.values()), imports, between)
         print(f"{floor:8}" + "".join(f"{number:8}" for number in row) + f"{depth:>8}  {' > '.join(loop) or 'none'}")
     pairs: dict[tuple[str, str], int] = defaultdict(int)
-    for module, found in edges.items():
-        for other in found:
+    for module, others in edges.items():
+        for other in others:
             if folder(module, files) != folder(other, files):
                 pairs[folder(module, files), folder(other, files)] += 1
     print()

@@ -39,7 +39,6 @@ HEIGHT = 290
 # The names of a panel's sets of rows.
 _LINES, _DENSE = "lines", "dense"
 _KEYS = ["learning_rate", "pruner", "start", "sparsity"]
-_LOOKS = {look.name: look for look in STARTS.values()}
 
 
 @dataclass(frozen=True)
@@ -131,7 +130,8 @@ def _panel(
     spread: Spread,
     y: tuple[float, float],
 ) -> Layers:
-    base = alt.Chart(alt.NamedData(name=_LINES)).encode(x=sparsity_axis(sparsities, span), color=colour(_LOOKS))
+    looks = {look.name: look for look in STARTS.values()}
+    base = alt.Chart(alt.NamedData(name=_LINES)).encode(x=sparsity_axis(sparsities, span), color=colour(looks))
     tooltip = [
         alt.Tooltip("name:N", title="start"),
         alt.Tooltip("symbol:N", title="symbol"),
@@ -140,7 +140,7 @@ def _panel(
     ]
     layers = [
         *(_baseline(spread) if has_dense else ()),
-        *mean_lines(base, accuracy_axis(MEASURES[measure], y, clamp=True), _LOOKS, tooltip),
+        *mean_lines(base, accuracy_axis(MEASURES[measure], y, clamp=True), looks, tooltip),
     ]
     return alt.layer(*layers, height=HEIGHT)
 

@@ -1,9 +1,11 @@
-"""How starts and learning rates look: one table of names, colours, shapes and dashes for every page."""
+"""Colours, shapes and dashes of starts and learning rates, the same on every page."""
 
 from base64 import b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from html import escape
+
+from engine import registry
 
 
 @dataclass(frozen=True)
@@ -24,20 +26,54 @@ class Look:
 # The shape of what is drawn as bars.
 BAR = "bar"
 
-# Colours of Okabe and Ito, which stay apart for colour-blind readers and stand out on light and dark pages alike;
-# shapes and dashes say the same again in print.
-STARTS: dict[str, Look] = {
-    "winning_ticket": Look("winning ticket", "θ₀⊙m", "#0072B2", "circle"),
-    "reinit": Look("random reinit", "θ₀′⊙m", "#D55E00", "square", (6, 3)),
-    "rewind": Look("rewind", "θₖ⊙m", "#009E73", "triangle-up", (2, 2)),
-    "finetune": Look("fine-tune", "θ_T⊙m", "#CC79A7", "diamond", (8, 3, 2, 3)),
-    "dense": Look("dense", "θ_T", "#6f757f", "stroke", (4, 4)),
+# A colour, shape and dash for each start. The colours are those of Okabe and Ito, which stay apart for colour-blind
+# readers and stand out on light and dark pages alike; shapes and dashes say the same again in print.
+_STYLES: dict[str, tuple[str, str, tuple[int, ...]]] = {
+    "winning_ticket": ("#0072B2", "circle", ()),
+    "reinit": ("#D55E00", "square", (6, 3)),
+    "rewind": ("#009E73", "triangle-up", (2, 2)),
+    "finetune": ("#CC79A7", "diamond", (8, 3, 2, 3)),
 }
+# The styles of starts that are added to the registry, in the order in which they are listed there.
+_FREE = (
+    ("#9018f0", "cross", (1, 3)),
+    ("#f00048", "triangle-down", (10, 3)),
+    ("#786030", "triangle-left", (5, 2, 1, 2)),
+    ("#f048f0", "triangle-right", (12, 2, 2, 2)),
+)
+_DENSE = Look("dense", "θ_T", "#6f757f", "stroke", (4, 4))
+
+
+class _Starts(Mapping[str, Look]):
+    """How each start of the registry is named and drawn, then how dense networks are, under the name dense."""
+
+    def __getitem__(self, name: str) -> Look:
+        if name == _DENSE.name:
+            return _DENSE
+        start = registry.STARTS[name]
+        return Look(start.title, start.symbol or start.title, *(_STYLES.get(name) or _free_style(name)))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter((*registry.STARTS, _DENSE.name))
+
+    def __len__(self) -> int:
+        return len(registry.STARTS) + 1
+
+
+def _free_style(name: str) -> tuple[str, str, tuple[int, ...]]:
+    """Return the style of an added start; past four of them, colours return with another shape and dash."""
+    turn, index = divmod([start for start in registry.STARTS if start not in _STYLES].index(name), len(_FREE))
+    _, shape, dash = _FREE[(index + turn) % len(_FREE)]
+    return _FREE[index][0], shape, dash
+
+
+# Read from the registry at each use, so that a start which is added there needs no line here.
+STARTS: Mapping[str, Look] = _Starts()
 
 # Chance lines and dense baselines: a grey that reads on both backgrounds.
-NEUTRAL = STARTS["dense"].colour
+NEUTRAL = _DENSE.colour
 
-# No colour of a start stands here, so that a learning rate is never taken for one.
+# None is the colour of a start, so that a learning rate is never taken for one.
 _SERIES = (
     ("#7B61D1", "circle"),
     ("#B8860B", "square"),
@@ -100,6 +136,8 @@ _SHAPES: Mapping[str, str] = {
     "square": "<rect x='13' y='3' width='8' height='8'/>",
     "triangle-up": "<path d='M17 2 L22 11.5 L12 11.5 Z'/>",
     "triangle-down": "<path d='M17 12 L22 2.5 L12 2.5 Z'/>",
+    "triangle-left": "<path d='M12 7 L21.5 2 L21.5 12 Z'/>",
+    "triangle-right": "<path d='M22 7 L12.5 2 L12.5 12 Z'/>",
     "diamond": "<path d='M17 1.2 L22 7 L17 12.8 L12 7 Z'/>",
     "cross": "<path d='M15 2h4v3h3v4h-3v3h-4v-3h-3v-4h3z'/>",
     "stroke": "",

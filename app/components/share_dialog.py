@@ -11,9 +11,10 @@ from app.auth import access
 from app.components import dialogs
 from app.state import queries
 from data import shared_links
-from data.queries.studies import StudyRecord, UnknownStudy
+from data.queries.studies import StudyRecord
 from data.settings import settings
-from data.shared_links import LONGEST_NOTE, ShareError, link
+from data.shared_links import LONGEST_NOTE, link
+from engine.errors import UserError
 
 ENDS: dict[str, timedelta | None] = {
     "in 1 day": timedelta(days=1),
@@ -62,7 +63,7 @@ def _create(study_ids: tuple[str, ...], state: str | None, note: str, ends: time
     until = None if ends is None else datetime.now(UTC) + ends
     try:
         _, token = shared_links.create(queries.store(), study_ids, state, note, until)
-    except (ShareError, UnknownStudy) as error:
+    except UserError as error:
         st.error(words.plain(str(error)))
         return
     st.session_state[_MADE] = link(_base(), token)

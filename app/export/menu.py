@@ -14,13 +14,14 @@ from data import parquet as tables
 from data import shared_links
 from data.parquet import SCHEMAS
 from data.queries.studies import StudyRecord
+from engine.errors import UserError
 from engine.study.spec import to_toml
 
 # The session's key of the zip that it made last.
 LAST_ZIP = "study_zip_last"
 
 
-class LinkEnded(PermissionError):
+class LinkEnded(UserError):
     """The requested file belongs to a link that has ended since."""
 
 

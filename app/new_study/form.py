@@ -1,14 +1,14 @@
 """The fields of the New study form: one widget per field of a study, each with what is wrong with it right below."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import streamlit as st
 
 from app import words
 from app.new_study.draft import FOLDER, PARTS, Draft, check, description, draft_of, fields, untrained
 from data.datasets.registry import DATASETS
-from engine.registry import NETWORKS, PRUNERS
-from engine.study.spec import STARTS, Study
+from engine.registry import NETWORKS, PRUNERS, STARTS, Network, Pruner, Start
+from engine.study.spec import Study
 
 LABELS: dict[str, str] = {
     "name": "Name",
@@ -96,8 +96,8 @@ def draw(errors: Errors) -> None:
     _pair(lambda: _datasets(errors), lambda: _networks(errors))
     _pair(lambda: _folder(errors), lambda: _pair(_field("train_images", errors), _field("test_images", errors)))
     _pair(_field("learning_rates", errors), _field("seeds", errors))
-    _pills("pruners", list(PRUNERS), words.pruner, errors)
-    _pills("starts", list(STARTS), words.start, errors)
+    _pills("pruners", PRUNERS, words.pruner, errors)
+    _pills("starts", STARTS, words.start, errors)
     _pair(_field("sparsities", errors), _field("round_rate", errors))
     _parts()
     _pair(lambda: _options("scope", errors), _field("overlap_p", errors))
@@ -164,18 +164,22 @@ def _options(name: str, errors: Errors) -> None:
     _error(name, errors)
 
 
-def _pills(name: str, options: Sequence[str], naming: Callable[[str], str], errors: Errors) -> None:
+def _pills(name: str, table: Mapping[str, Pruner | Start], naming: Callable[[str], str], errors: Errors) -> None:
     st.pills(
         LABELS[name],
-        options,
+        list(table),
         selection_mode="multi",
         wrap=True,
         format_func=naming,
         key=key(name),
-        help=_help(name),
+        help=_about(table),
         persist_state="session",
     )
     _error(name, errors)
+
+
+def _about(table: Mapping[str, Pruner | Start | Network]) -> str:
+    return "  \n".join(f"**{entry.title}**: {entry.about}" for entry in table.values())
 
 
 def _datasets(errors: Errors) -> None:
@@ -200,7 +204,7 @@ def _networks(errors: Errors) -> None:
         list(NETWORKS),
         format_func=words.network,
         key=key("networks"),
-        help=_help("networks"),
+        help=_about(NETWORKS),
         placeholder="Choose at least one",
         persist_state="session",
     )

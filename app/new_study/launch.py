@@ -10,12 +10,10 @@ from app import words
 from app.new_study import form
 from app.new_study.preview import Outlook
 from app.state import live
-from data.artifacts.store import ArtifactError
-from data.datasets.registry import DatasetError
 from data.datasets.source import Progress
+from engine.errors import UserError
 from engine.study.checks import Finding
-from engine.study.spec import Study, StudyError, to_toml
-from tasks.broker.connection import BrokerError
+from engine.study.spec import Study, to_toml
 from tasks.studies import launch
 
 # Two clicks on Launch within this time are one.
@@ -67,7 +65,7 @@ def start(study: Study) -> None:
         try:
             with st.spinner("Queueing…"):
                 study_id = launch.launch(study, _copying(st.empty()))
-        except (BrokerError, DatasetError, StudyError, ArtifactError) as error:
+        except UserError as error:
             st.error(words.plain(str(error)))
             return
         st.session_state["last_launch"] = (toml, time.time(), study_id)
@@ -80,7 +78,7 @@ def _copying(place: DeltaGenerator) -> Progress:
 
     def say(what: str, done: int, total: int) -> None:
         del done
-        size = f" ({total / 1e6:,.1f} MB)" if total else ""
+        size = f" ({words.size(total)})" if total else ""
         place.caption(f"{words.plain(what)}{size}; once for each dataset")
 
     return say

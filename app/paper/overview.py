@@ -13,12 +13,13 @@ from app.paper import numbers, runs, thumbnail
 from app.paper.runs import CATALOGUE, Settings
 from data.artifacts.store import ArtifactError
 from data.database.database import DatabaseError
-from data.datasets.registry import FOLDER, DatasetError, absolute, identity
+from data.datasets.registry import FOLDER, absolute, identity
 from data.settings import settings
 from engine.claims import CLAIMS
+from engine.errors import UserError
 from engine.paper import figures, studies
 from engine.paper.figures import Figure
-from engine.study.spec import StudyError, to_toml
+from engine.study.spec import to_toml
 from tasks.studies.catalog import PAPER, arguments, one_by_one
 
 COLUMNS = 3
@@ -38,7 +39,7 @@ def guarded(body: Callable[[Settings], None]) -> None:
         body(Settings(scale, params.get("data"), params.get("like")))
     except DatabaseError as error:
         st.error(words.plain(str(error)), icon=":material/database_off:")
-    except (DatasetError, StudyError) as error:
+    except UserError as error:
         st.error(words.plain(str(error)), icon=":material/image_not_supported:")
         st.page_link("views/paper.py", label="All figures as in the paper", icon=":material/arrow_back:")
 
@@ -102,7 +103,7 @@ def _on_folder(key: str) -> Settings | None:
         with st.spinner("Reading the folder…"):
             identity(data, settings().home)
         studies.study(figures.ALL, "small", data)
-    except (DatasetError, StudyError) as error:
+    except UserError as error:
         st.markdown(f":small[:red[:material/error: {words.plain(str(error))}]]")
         return None
     return Settings("small", data)

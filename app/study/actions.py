@@ -7,9 +7,8 @@ from app.components import dialogs
 from app.state import live
 from app.state.queries import FINISHED
 from app.study import delete
-from data.artifacts.store import ArtifactError
-from data.queries.studies import StudyRecord, UnknownStudy
-from tasks.broker.connection import BrokerError
+from data.queries.studies import StudyRecord
+from engine.errors import UserError
 from tasks.studies import launch
 
 
@@ -27,7 +26,7 @@ def actions(record: StudyRecord) -> None:
     if retryable(record) and st.button(again, icon=":material/refresh:", key="retry"):
         try:
             launch.retry(record.study_id)
-        except (BrokerError, UnknownStudy, ArtifactError) as error:
+        except UserError as error:
             st.error(words.plain(str(error)))
         else:
             live.expect_change(record.study_id)
@@ -46,7 +45,7 @@ def confirm_cancel(study_id: str) -> None:
         if st.button("Cancel the study", type="primary", key="cancel_yes"):
             try:
                 launch.cancel(study_id)
-            except (BrokerError, UnknownStudy) as error:
+            except UserError as error:
                 st.error(words.plain(str(error)))
                 return
             dialogs.close()

@@ -6,15 +6,12 @@ from app import words
 from app.components import dialogs
 from app.state import live
 from data.artifacts.store import ArtifactError
-from data.database.database import DatabaseError
-from data.queries.studies import StudyRecord, UnknownStudy
+from data.queries.studies import StudyRecord
 from data.settings import settings
-from tasks.broker.connection import BrokerError
+from engine.errors import UserError
 from tasks.studies import delete
-from tasks.studies.rebuild import RebuildError
 
 _TOLD = "study_deleted"
-_REFUSALS = (BrokerError, UnknownStudy, RebuildError, DatabaseError)
 
 
 def button(record: StudyRecord) -> None:
@@ -34,8 +31,8 @@ def confirm(study_id: str, name: str) -> None:
     """Say what deleting a study takes away, and do it when told to."""
     try:
         with st.spinner("Looking at what it holds…"):
-            lines = delete.told(delete.outline(settings(), study_id))
-    except (*_REFUSALS, ArtifactError) as error:
+            lines = delete.sentences(delete.preview(settings(), study_id))
+    except UserError as error:
         st.error(words.plain(str(error)))
         return
     st.markdown(f"**{words.plain(name)}** cannot be brought back, but for launching it again.")
@@ -54,7 +51,7 @@ def _delete(study_id: str, name: str) -> None:
     except ArtifactError as error:
         # The study is gone all the same.
         told += f" Some files stayed, which `python -m tasks reclaim` removes later: {words.plain(str(error))}"
-    except _REFUSALS as error:
+    except UserError as error:
         st.error(words.plain(str(error)))
         return
     dialogs.close()

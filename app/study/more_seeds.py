@@ -7,11 +7,10 @@ from app.auth import access
 from app.components import dialogs
 from app.new_study import launch
 from app.new_study.preview import outlook
-from data.artifacts.store import ArtifactError
-from data.datasets.registry import DatasetError
 from data.queries.studies import StudyRecord
 from engine.claims import Verdict, need
-from engine.study.spec import StudyError, to_toml, with_more_seeds
+from engine.errors import UserError
+from engine.study.spec import to_toml, with_more_seeds
 
 
 def offer(record: StudyRecord, verdict: Verdict, key: str) -> None:
@@ -37,7 +36,7 @@ def confirm(record: StudyRecord, more: int) -> None:
         wanted = with_more_seeds(record.study, more)
         with st.spinner("Planning…"):
             found = outlook(to_toml(wanted))
-    except (ArtifactError, DatasetError, StudyError) as error:
+    except UserError as error:
         st.error(words.plain(str(error)))
         return
     added = [seed for seed in wanted.seeds if seed not in record.study.seeds]

@@ -8,6 +8,7 @@ from app.state import live, queries
 from app.study import page as study_page
 from data.database.database import DatabaseError
 from data.queries.studies import UnknownStudy
+from engine.errors import UserError
 
 
 @st.fragment(run_every=1.0)
@@ -16,7 +17,7 @@ def wait(study_id: str) -> None:
     st.progress(0.0, text="Launched. Waiting for the first record of it…")
     try:
         recorded = queries.exists() and queries.study(study_id) is not None
-    except (UnknownStudy, DatabaseError):
+    except UserError:
         recorded = False
     if recorded or not live.is_expected(study_id):
         st.rerun()

@@ -13,6 +13,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from data.atomic import write_whole
+from engine.errors import UserError
 
 # What S3 accepts in one request.
 DELETED_AT_ONCE = 1000
@@ -37,7 +38,7 @@ PASSING = {
 }
 
 
-class ArtifactError(RuntimeError):
+class ArtifactError(UserError):
     """Weights or a result in the artifact store are missing, damaged or cannot be written."""
 
 

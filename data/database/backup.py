@@ -16,6 +16,7 @@ import duckdb
 from data.atomic import flush
 from data.database import schema
 from data.database.database import CONFIG, Database
+from engine.errors import UserError
 
 CHUNK = 4 * 1024 * 1024
 
@@ -23,7 +24,7 @@ CHUNK = 4 * 1024 * 1024
 Progress = Callable[[int, int], None]
 
 
-class BackupError(RuntimeError):
+class BackupError(UserError):
     """A backup that cannot be written, or is none that can be put back."""
 
 

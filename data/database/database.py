@@ -12,6 +12,7 @@ import pandas as pd
 from data.database import recording, schema
 from data.database.events import Event, EventError, parse
 from data.database.lock import exclusive, shared
+from engine.errors import UserError
 
 # Whatever a query names, DuckDB must use neither the network, to fetch extensions, nor any file but its own, nor
 # Python's variables, which it would otherwise read as tables.
@@ -37,7 +38,7 @@ UNFIT = (
 )
 
 
-class DatabaseError(RuntimeError):
+class DatabaseError(UserError):
     """The database cannot be opened or brought up to date."""
 
 

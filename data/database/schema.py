@@ -5,10 +5,12 @@ from pathlib import Path
 
 import duckdb
 
+from engine.errors import UserError
+
 FOLDER = Path(__file__).parent
 
 
-class SchemaError(RuntimeError):
+class SchemaError(UserError):
     """A DuckDB file does not hold tables of a known version."""
 
 

@@ -4,12 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from engine.dataset import Shape
+from engine.errors import UserError
 
 # Called with what is being done, how much of it is done, and how much there is in all.
 Progress = Callable[[str, int, int], None]
 
 
-class DatasetError(ValueError):
+class DatasetError(UserError):
     """A dataset that is unknown, not there, or not what it should be."""
 
 

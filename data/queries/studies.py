@@ -14,6 +14,7 @@ import duckdb
 import pandas as pd
 
 from data.database.database import Database, frame
+from engine.errors import UserError
 from engine.study.spec import Study, read_study
 
 STATES = ("waiting", "queued", "running", "done", "failed", "cancelled")
@@ -56,11 +57,8 @@ _STUDIES = f"""
 _ADMM = "CASE WHEN CAST(stage.spec::JSON->'$.rho_grows' AS BOOLEAN) THEN 'admm' ELSE 'admm_constant' END"
 
 
-class UnknownStudy(LookupError):
+class UnknownStudy(UserError):
     """No study of that id, or more than one."""
-
-    def __str__(self) -> str:
-        return str(self.args[0])
 
 
 @dataclass(frozen=True)

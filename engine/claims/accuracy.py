@@ -6,7 +6,6 @@ from functools import partial
 
 from engine.claims.across import SHARED_RUN, across, estimated
 from engine.claims.cases import (
-    NAMES,
     Case,
     Scope,
     absent,
@@ -20,7 +19,7 @@ from engine.claims.cases import (
 from engine.claims.evidence import difference
 from engine.claims.questions import Question, Strictness
 from engine.claims.verdict import Verdict, combine, judge, missing
-from engine.registry import PRUNERS
+from engine.registry import PRUNERS, start_title
 
 TICKET_REINIT = ("winning_ticket", "reinit")
 GAP = "winning ticket minus random reinit"
@@ -55,7 +54,7 @@ def larger_at_low(claim: str, case: Case) -> Iterator[Verdict]:
             continue
         low, high = (starts(case, pruner, rate, *TICKET_REINIT) for rate in (case.low, case.high))
         gone = [absent(case, pruner, rate, *TICKET_REINIT)
-                for rate, found in ((case.low, low), (case.high, high)) if not found]  # fmt: skip
+                for rate, gaps in ((case.low, low), (case.high, high)) if not gaps]  # fmt: skip
         why = "; ".join(gone) or "the two rates have no sparsity in common"
         yield across(claim, case, scope, question, between(low, high), why)
 
@@ -137,17 +136,18 @@ def _there(claim: str, scope: Scope, low: _Rate, high: _Rate, shared: Sequence[s
     more = Question("ticket minus reinit at the low rate, minus the same at the high rate,", "exceeds", 0.0)
     contrasts = {name: contrast(low.reinit[name], high.reinit[name]) for name in shared}
     spread = estimated(contrasts)
-    # One sparsity makes it hold; of its three comparisons one makes it fail.
+    # One sparsity makes the claim hold; one of its three comparisons makes it fail.
     ask = partial(judge, claim, thresholds=case.thresholds, strictness=Strictness(len(shared), 3))
     rate = {**scope, "learning_rate": rate_name(low.rate)}
     each = []
     for name in shared:
         place = {**rate, "sparsity": name}
         parts = [
-            ask({**place, "against": "against dense"}, _match(case), low.dense[name], found=low.spread_dense.get(name)),
+            ask({**place, "against": "against dense"}, _match(case), low.dense[name],
+                estimate=low.spread_dense.get(name)),
             ask({**place, "against": "against reinit"}, _beat(case), low.reinit[name],
-                found=low.spread_reinit.get(name)),
-            ask({**place, "against": "against the high rate"}, more, contrasts[name], found=spread.get(name)),
+                estimate=low.spread_reinit.get(name)),
+            ask({**place, "against": "against the high rate"}, more, contrasts[name], estimate=spread.get(name)),
         ]  # fmt: skip
         each.append(
             combine(claim, place, parts, "The ticket matches dense, beats reinit, and by more than at the other.")
@@ -160,16 +160,17 @@ def _nowhere(claim: str, scope: Scope, high: _Rate) -> Verdict:
     case = high.case
     no_gap = Question(GAP, "below", case.margin)
     falls_short = Question("winning ticket minus dense", "below", -case.margin)
-    # Of two comparisons one makes it absent at a sparsity; one sparsity where it is there makes it fail.
+    # One of the two comparisons makes it absent at a sparsity; one sparsity where it is there makes it fail.
     ask = partial(judge, claim, thresholds=case.thresholds, strictness=Strictness(2, len(high.sparsities)))
     rate = {**scope, "learning_rate": rate_name(high.rate)}
     each = []
     for name in high.sparsities:
         place = {**rate, "sparsity": name}
         parts = [
-            ask({**place, "against": "against reinit"}, no_gap, high.reinit[name], found=high.spread_reinit.get(name)),
+            ask({**place, "against": "against reinit"}, no_gap, high.reinit[name],
+                estimate=high.spread_reinit.get(name)),
             ask({**place, "against": "against dense"}, falls_short, high.dense[name],
-                found=high.spread_dense.get(name)),
+                estimate=high.spread_dense.get(name)),
         ]  # fmt: skip
         each.append(
             combine(claim, place, parts, "The ticket does not beat reinit clearly, or falls short of dense.", "any")
@@ -200,8 +201,9 @@ def close(claim: str, case: Case) -> Iterator[Verdict]:
 def _ordered(claim: str, case: Case, pruner: str, scope: Scope, pairs: Sequence[tuple[str, str]]) -> Iterator[Verdict]:
     assert case.high is not None
     for one, other in pairs:
-        question = Question(f"{NAMES[one]} minus {NAMES[other]}", "exceeds", case.margin)
-        place = {**scope, "learning_rate": rate_name(case.high), "against": f"{NAMES[one]} over {NAMES[other]}"}
+        first, second = start_title(one), start_title(other)
+        question = Question(f"{first} minus {second}", "exceeds", case.margin)
+        place = {**scope, "learning_rate": rate_name(case.high), "against": f"{first} over {second}"}
         compared, gone = starts(case, pruner, case.high, one, other), absent(case, pruner, case.high, one, other)
         yield across(claim, case, place, question, compared, gone, families=len(pairs))
 
@@ -217,12 +219,12 @@ def rewinding(claim: str, case: Case) -> Iterator[Verdict]:
         pruner = PRUNERS.get(verdict.scope["pruner"])
         masks = "one pruning of the pretrained weights"
         if pruner is not None and pruner.gradual:
-            masks = f"the chain of rounds that trains and resets to {NAMES[pruner.resets_to]}"
+            masks = f"the chain of rounds that trains and resets to {start_title(pruner.resets_to)}"
         yield replace(verdict, rule=f"{verdict.rule} All starts hold the masks of {masks}.")
 
 
 def _order(claim: str, case: Case, pairs: Sequence[tuple[str, str]]) -> Iterator[Verdict]:
-    order = ", and ".join(f"{NAMES[one]} above {NAMES[other]}" for one, other in pairs)
+    order = ", and ".join(f"{start_title(one)} above {start_title(other)}" for one, other in pairs)
     rule = f"At the high rate {order}. Holds where both hold, fails where one fails; otherwise undecided."
     for pruner, scope in by_pruner(case):
         if case.high is None:

@@ -15,9 +15,9 @@ from engine.claims.questions import (
     answer,
     capital,
     half_width,
+    joint_strictness,
     level,
     percent,
-    together,
 )
 from engine.claims.verdict import Verdict, joined, judge, missing, numbers
 
@@ -48,8 +48,8 @@ def across(
     nothing is compared. families: the number of such lists that the claim is made of. correlation: of these
     differences, seed by seed. adjust: changes the verdict at one sparsity, by its name.
     """
-    found = estimated(compared, correlation)
-    holds = together(question, list(found.values()), case.thresholds)
+    means = estimated(compared, correlation)
+    holds = joint_strictness(question, list(means.values()), case.thresholds)
     rule = rule_across(question, case.thresholds, len(compared), field, holds)
     if not compared:
         return missing(claim, scope, question.unit, rule, absent or f"no runs for {question.what}")
@@ -57,16 +57,16 @@ def across(
     each = replace(question, margin=0.0) if several and question.rule == "exceeds" else question
     strictness = Strictness(holds, families * (len(compared) + several))
     parts = [
-        adjust(name, judge(claim, {**scope, field: name}, each, gap, case.thresholds, strictness, found.get(name)))
+        adjust(name, judge(claim, {**scope, field: name}, each, gap, case.thresholds, strictness, means.get(name)))
         for name, gap in compared.items()
     ]
     if not several:
         return replace(parts[0], rule=rule)
-    parts.append(_mean_part(claim, case, {**scope}, question, compared, found, field, strictness))
+    parts.append(_mean_part(claim, case, {**scope}, question, compared, means, field, strictness))
     gap, count = average(list(compared.values()), case.thresholds.min_seeds)
     outcome = joined(parts, "all")
     alike = [part for part in parts if part.outcome == outcome]
-    decisive = min(alike, key=lambda part: part.room)
+    decisive = min(alike, key=lambda part: part.slack)
     summary = replace(decisive, estimate=None, effect=None, low=None, high=None, n=0)
     kind = _kind(field)
     over = f"{count if count == len(compared) else f'{count} of {len(compared)}'} {kind}"
@@ -97,21 +97,21 @@ def _mean_part(
     scope: Scope,
     question: Question,
     compared: Compared,
-    found: Mapping[str, Estimate],
+    means: Mapping[str, Estimate],
     field: str,
     strictness: Strictness,
 ) -> Verdict:
     """Return the verdict on the mean; of a clear gap without its largest."""
     gaps, name = dict(compared), f"mean over {len(compared)} {_kind(field)}"
-    if question.rule == "exceeds" and len(found) > 1:
-        largest = max(found, key=lambda place: found[place].mean)
+    if question.rule == "exceeds" and len(means) > 1:
+        largest = max(means, key=lambda place: means[place].mean)
         del gaps[largest]
         name = f"mean without {largest}"
     gap, count = average(list(gaps.values()), case.thresholds.min_seeds)
     whole = None
     if count < len(gaps) or len(gap.values) < case.thresholds.min_seeds:
         # Seeds differ from place to place. As if all places erred alike, which is the widest that it can be.
-        single = [found[place] for place in gaps if place in found]
+        single = [means[place] for place in gaps if place in means]
         gap = replace(gap, values={seed: 0.0 for gap in gaps.values() for seed in gap.values})
         fewest = min(one.n for one in single) if len(single) == len(gaps) else 0
         whole = (

@@ -1,4 +1,4 @@
-"""One dataset and network under the two learning rates that claims speak of, and the differences found there."""
+"""One dataset and network under the two learning rates that claims speak of, and the differences between their runs."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -7,11 +7,10 @@ from engine.claims.evidence import Gap, Group, difference, finite
 from engine.claims.questions import Thresholds
 from engine.claims.verdict import Verdict, missing
 from engine.formatting import percent as shown_percent
-from engine.registry import STARTS
+from engine.registry import start_title
 
 # The p at which the paper compares starts and ancestors.
 STARTS_P = 0.2
-NAMES = {**{name: start.title for name, start in STARTS.items()}, "dense": "dense"}
 
 Scope = dict[str, str]
 
@@ -63,13 +62,13 @@ def missing_rate(case: Case, claim: str, scope: Scope, unit: str, parts: Sequenc
 def starts(case: Case, pruner: str, rate: float, one: str, other: str) -> dict[str, Gap]:
     """Return one start minus another (or dense) by sparsity."""
     group = case.group
-    found = {}
+    gaps = {}
     for sparsity in group.sparsities(pruner, rate):
         others = group.dense(rate) if other == "dense" else group.accuracy(pruner, rate, sparsity, other)
         mine = group.accuracy(pruner, rate, sparsity, one)
         if mine and others:
-            found[sparsity_name(sparsity)] = difference(mine, others)
-    return found
+            gaps[sparsity_name(sparsity)] = difference(mine, others)
+    return gaps
 
 
 def between(one: Mapping[str, Gap], other: Mapping[str, Gap]) -> dict[str, Gap]:
@@ -88,7 +87,7 @@ def absent(case: Case, pruner: str, rate: float, *names: str) -> str:
     """Return in words which starts, dense among them, have no run at a rate under a pruner."""
     group = case.group
     gone = [
-        NAMES[name]
+        start_title(name)
         for name in names
         if not (
             group.dense(rate)
@@ -96,7 +95,7 @@ def absent(case: Case, pruner: str, rate: float, *names: str) -> str:
             else any(group.accuracy(pruner, rate, sparsity, name) for sparsity in group.sparsities(pruner, rate))
         )
     ]
-    what = " and ".join(gone) if gone else f"{' and '.join(NAMES[name] for name in names)} at one sparsity"
+    what = " and ".join(gone) if gone else f"{' and '.join(map(start_title, names))} at one sparsity"
     return f"no run of {what} at {rate_name(rate)} has finished"
 
 

@@ -179,19 +179,19 @@ def _case(group: Group, thresholds: Thresholds, low: float | None, high: float |
 
 
 def rates(
-    found: Sequence[float], low: float | None = None, high: float | None = None
+    all_rates: Sequence[float], low: float | None = None, high: float | None = None
 ) -> tuple[float | None, float | None]:
     """Return which of some learning rates are the low and the high one, each None where there is none; see `evaluate`.
 
     low, high: the rates that a caller chooses.
     """
-    if low is None and high is None and len(found) == 1:
-        return (None, found[0]) if found[0] >= ALONE_HIGH else (found[0], None)
-    both = LOW in found and HIGH in found
+    if low is None and high is None and len(all_rates) == 1:
+        return (None, all_rates[0]) if all_rates[0] >= ALONE_HIGH else (all_rates[0], None)
+    both = LOW in all_rates and HIGH in all_rates
     if low is None:
-        below = [rate for rate in found if high is None or rate < high]
+        below = [rate for rate in all_rates if high is None or rate < high]
         low = LOW if both and LOW in below else min(below, default=None)
     if high is None:
-        above = [rate for rate in found if low is None or rate > low]
+        above = [rate for rate in all_rates if low is None or rate > low]
         high = HIGH if both and HIGH in above else max(above, default=None)
     return low, high

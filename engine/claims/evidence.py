@@ -149,12 +149,12 @@ class Group:
 
 def groups(points: Iterable[Point], overlaps: Iterable[OverlapPoint]) -> list[Group]:
     """Return runs by dataset and network, in order of name."""
-    found: dict[tuple[str, str], Group] = {}
+    by_place: dict[tuple[str, str], Group] = {}
     runs: list[Point | OverlapPoint] = [*points, *overlaps]
     for point in runs:
         key = (point.dataset, point.network)
-        found.setdefault(key, Group(*key)).add(point)
-    return [found[key] for key in sorted(found)]
+        by_place.setdefault(key, Group(*key)).add(point)
+    return [by_place[key] for key in sorted(by_place)]
 
 
 def difference(one: Mapping[int, float], other: Mapping[int, float]) -> Gap:

@@ -8,11 +8,11 @@ from statistics import fmean, median
 
 from scipy.special import digamma, fdtrc, polygamma, stdtr, stdtrit
 
-# A variance of 0 says that accuracies come in steps, not that there is no spread: it counts as this part of the usual.
+# A variance of 0 means that accuracies come in steps, not that there is no spread: it counts as this part of the usual.
 LEAST_VARIANCE = 0.01
 # A variance stands out where chance would make it as large less often than this.
 STANDS_OUT = 0.01
-# Beyond so many degrees of freedom Student's t is the normal distribution.
+# From this many degrees of freedom on, Student's t is taken for the normal distribution.
 MANY = 1e6
 
 
@@ -88,14 +88,14 @@ def estimates(samples: Sequence[Sequence[float]], correlation: float = 0.0) -> l
     """
     own = [(_variance(sample), len(sample) - 1) for sample in samples if len(sample) > 1]
     prior, prior_freedom = _prior(own)
-    # Of k variances, those of values that correlate by r correlate by r^2.
+    # Where values correlate by r, their variances correlate by r^2.
     all_freedom = sum(freedom for _, freedom in own) / (1 + max(len(own) - 1, 0) * correlation**2)
-    found = []
+    moderated_means = []
     for sample in samples:
         n = len(sample)
         freedom = n - 1
         if freedom == 0:
-            found.append(Estimate(sample[0], math.nan, math.nan, 1))
+            moderated_means.append(Estimate(sample[0], math.nan, math.nan, 1))
             continue
         spread = _variance(sample)
         if prior == 0 or fdtrc(freedom, min(prior_freedom, MANY), spread / prior) < STANDS_OUT:
@@ -106,8 +106,8 @@ def estimates(samples: Sequence[Sequence[float]], correlation: float = 0.0) -> l
             weight = min(prior_freedom, all_freedom)
             known_by = weight + freedom
             moderated = (weight * prior + freedom * spread) / known_by
-        found.append(Estimate(fmean(sample), math.sqrt(moderated), known_by, n))
-    return found
+        moderated_means.append(Estimate(fmean(sample), math.sqrt(moderated), known_by, n))
+    return moderated_means
 
 
 def _prior(own: Sequence[tuple[float, int]]) -> tuple[float, float]:

@@ -7,7 +7,6 @@ from statistics import fmean
 
 from engine.claims.across import SHARED_RUN, across
 from engine.claims.cases import (
-    NAMES,
     Case,
     between,
     by_pruner,
@@ -21,6 +20,7 @@ from engine.claims.cases import (
 from engine.claims.evidence import Gap, difference
 from engine.claims.questions import Question
 from engine.claims.verdict import Verdict, combine
+from engine.registry import start_title
 
 # The largest p at which the paper shows dense networks.
 LARGEST_P = 0.5
@@ -87,12 +87,12 @@ def start_overlap(claim: str, case: Case) -> Iterator[Verdict]:
         if case.high is not None:
             for pair, start in pairs.items():
                 question = Question(
-                    f"the {NAMES[start]}'s overlap with fine-tuned weights minus p", "within", about, "overlap"
+                    f"the {start_title(start)}'s overlap with fine-tuned weights minus p", "within", about, "overlap"
                 )
                 compared = _some(
                     {sparsity_name(s): over_chance(case, pair, pruner, case.high, s, p) for s in sparsities}
                 )
-                place = {**scope, "learning_rate": rate_name(case.high), "start": NAMES[start]}
+                place = {**scope, "learning_rate": rate_name(case.high), "start": start_title(start)}
                 parts.append(
                     across(
                         claim,

@@ -100,26 +100,26 @@ def _fails(verdict: Verdict, n: int) -> float:
 
 
 def _passes(leaf: Verdict, n: int) -> float:
-    question, found, thresholds = _asked(leaf)
-    error = found.deviation / math.sqrt(n)
+    question, estimate, thresholds = _asked(leaf)
+    error = estimate.deviation / math.sqrt(n)
     least = 0.0 if question.one_sided else thresholds.standard_errors
-    half = max(_quantile(found, n, tail(question, thresholds) / leaf.strictness.holds), least) * error
-    margin, mean = question.margin, found.mean
+    half = max(_quantile(estimate, n, tail(question, thresholds) / leaf.strictness.holds), least) * error
+    margin, mean = question.margin, estimate.mean
     if question.rule == "within":
         return max(0.0, _above(margin - half - mean, error) - _above(half - margin - mean, error))
-    room = {"exceeds": mean - margin, "matches": mean + margin, "below": margin - mean}[question.rule] - half
-    return _above(room, error)
+    slack = {"exceeds": mean - margin, "matches": mean + margin, "below": margin - mean}[question.rule] - half
+    return _above(slack, error)
 
 
 def _excluded(leaf: Verdict, n: int) -> float:
-    question, found, thresholds = _asked(leaf)
-    error = found.deviation / math.sqrt(n)
-    half = _quantile(found, n, (1 - thresholds.confidence) / 2 / leaf.strictness.fails) * error
-    margin, mean = question.margin, found.mean
-    room = {
+    question, estimate, thresholds = _asked(leaf)
+    error = estimate.deviation / math.sqrt(n)
+    half = _quantile(estimate, n, (1 - thresholds.confidence) / 2 / leaf.strictness.fails) * error
+    margin, mean = question.margin, estimate.mean
+    slack = {
         "exceeds": margin - mean, "within": abs(mean) - margin, "matches": -margin - mean, "below": mean - margin
     }[question.rule] - half  # fmt: skip
-    return _above(room, error)
+    return _above(slack, error)
 
 
 def _asked(leaf: Verdict) -> tuple[Question, Estimate, Thresholds]:
@@ -129,12 +129,12 @@ def _asked(leaf: Verdict) -> tuple[Question, Estimate, Thresholds]:
     return leaf.question, leaf.estimate, leaf.thresholds
 
 
-def _quantile(found: Estimate, n: int, chance: float) -> float:
-    freedom = found.freedom * (n - 1) / max(found.n - 1, 1)
+def _quantile(estimate: Estimate, n: int, chance: float) -> float:
+    freedom = estimate.freedom * (n - 1) / max(estimate.n - 1, 1)
     return quantile(round(freedom, 1), 1 - chance)
 
 
-def _above(room: float, error: float) -> float:
+def _above(slack: float, error: float) -> float:
     if error == 0:
-        return float(room > 0)
-    return float(ndtr(room / error))
+        return float(slack > 0)
+    return float(ndtr(slack / error))

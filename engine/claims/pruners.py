@@ -4,14 +4,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from engine.claims.across import across
-from engine.claims.cases import NAMES, Case, missing_rate, rate_name, sparsity_name
+from engine.claims.cases import Case, missing_rate, rate_name, sparsity_name
 from engine.claims.evidence import difference
 from engine.claims.questions import Question
 from engine.claims.verdict import Verdict, combine
-from engine.registry import PRUNERS
+from engine.registry import pruner_title, start_title
 
 # The paper's three, the one that it finds ahead first.
-COMPARED = {name: PRUNERS[name].title for name in ("admm", "iterative", "oneshot")}
+COMPARED = ("admm", "iterative", "oneshot")
 
 
 def pruner_order(claim: str, case: Case) -> Iterator[Verdict]:
@@ -38,7 +38,8 @@ def pruner_order(claim: str, case: Case) -> Iterator[Verdict]:
 
 def _compared_pruners(claim: str, case: Case, rate: float, start: str, one: str, other: str) -> Verdict:
     group = case.group
-    what = f"{NAMES[start]} under {COMPARED[one]} minus under {COMPARED[other]}"
+    title, first, second = start_title(start), pruner_title(one), pruner_title(other)
+    what = f"{title} under {first} minus under {second}"
     compared = {}
     for sparsity in group.sparsities(one, rate):
         mine, theirs = (group.accuracy(name, rate, sparsity, start) for name in (one, other))
@@ -49,12 +50,12 @@ def _compared_pruners(claim: str, case: Case, rate: float, start: str, one: str,
     place = {
         **case.scope,
         "learning_rate": rate_name(rate),
-        "against": f"{NAMES[start]}, {COMPARED[one]} over {COMPARED[other]}",
+        "against": f"{title}, {first} over {second}",
     }
-    gone = [COMPARED[name] for name in (one, other)
+    gone = [pruner_title(name) for name in (one, other)
             if not any(group.accuracy(name, rate, s, start) for s in group.sparsities(name, rate))]  # fmt: skip
-    why = f"no run of {NAMES[start]} under {' and '.join(gone)} at {rate_name(rate)} has finished"
-    alike = f"{COMPARED[one]} and {COMPARED[other]} have no sparsity in common at which their masks differ"
+    why = f"no run of {title} under {' and '.join(gone)} at {rate_name(rate)} has finished"
+    alike = f"{first} and {second} have no sparsity in common at which their masks differ"
     still = unmoved(case, rate) if one == "admm" else {}
 
     def adjust(name: str, part: Verdict) -> Verdict:
@@ -68,14 +69,14 @@ def _compared_pruners(claim: str, case: Case, rate: float, start: str, one: str,
 
 def unmoved(case: Case, rate: float) -> dict[str, str]:
     """Return by sparsity that ADMM's mask is all but one-shot's, in words, where it is so on average over seeds."""
-    found = {}
+    reasons = {}
     for sparsity in case.group.sparsities("admm", rate):
         moved = case.group.moved("admm", rate, sparsity)
         mean = sum(moved.values()) / len(moved) if moved else 1.0
         if mean < case.thresholds.moved:
-            found[sparsity_name(sparsity)] = (
+            reasons[sparsity_name(sparsity)] = (
                 f"ADMM's mask is one-shot's but for {100 * mean:.2g} % of the weights that it keeps, so that one "
                 f"pruner would be compared with itself (needs {100 * case.thresholds.moved:g} %; a smaller start of "
                 "rho moves more)"
             )
-    return found
+    return reasons

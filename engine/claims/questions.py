@@ -91,34 +91,34 @@ class Strictness:
     """By how much the chance of an error is divided where a claim looks at several comparisons.
 
     holds: the number of comparisons of which one alone makes the claim hold; below 1 where all must, and chance is
-    against that already (see `together`). fails: the number of which one alone makes it fail.
+    against that already (see `joint_strictness`). fails: the number of which one alone makes it fail.
     """
 
     holds: float = 1
     fails: int = 1
 
 
-# Of a comparison that stands alone.
+# The strictness of a comparison that stands alone.
 USUAL = Strictness()
 
 
-def half_width(question: Question, found: Estimate, thresholds: Thresholds, looks: float = 1) -> float:
-    """Return the half width of the interval that shows an answer to be yes; looks: as `Strictness.holds`."""
-    return found.half(tail(question, thresholds) / looks, 0.0 if question.one_sided else thresholds.standard_errors)
+def half_width(question: Question, estimate: Estimate, thresholds: Thresholds, count: float = 1) -> float:
+    """Return the half width of the interval that shows an answer to be yes; count: as `Strictness.holds`."""
+    return estimate.half(tail(question, thresholds) / count, 0.0 if question.one_sided else thresholds.standard_errors)
 
 
-def level(question: Question, thresholds: Thresholds, looks: float = 1) -> float:
+def level(question: Question, thresholds: Thresholds, count: float = 1) -> float:
     """Return the confidence of that interval."""
-    return 1 - 2 * tail(question, thresholds) / looks
+    return 1 - 2 * tail(question, thresholds) / count
 
 
 def tail(question: Question, thresholds: Thresholds) -> float:
-    """Return the chance that a bound of that interval errs, for a single look."""
+    """Return the chance that a bound of that interval errs, for a single comparison."""
     # Two one-sided tests, each at the chance of an error allowed; an interval of a gap shares it out to both sides.
     return (1 - thresholds.confidence) / (1 if question.one_sided else 2)
 
 
-def together(question: Question, found: Sequence[Estimate], thresholds: Thresholds) -> float:
+def joint_strictness(question: Question, estimates: Sequence[Estimate], thresholds: Thresholds) -> float:
     """Return `Strictness.holds` for one of several differences that must all lie within a margin, both ways.
 
     Of k differences, one at the margin and the others at 0, all are shown to lie within at a chance of a * q^(k-1),
@@ -126,14 +126,14 @@ def together(question: Question, found: Sequence[Estimate], thresholds: Threshol
     the product reaches it: at most twice as large, since differences that vary together have less against them.
     """
     allowed = 1 - thresholds.confidence
-    several = [one for one in found if one.n > 1 and one.error > 0]
+    several = [one for one in estimates if one.n > 1 and one.error > 0]
     if question.rule != "within" or len(several) < 2:
         return 1.0
     error, freedom = fmean(one.error for one in several), fmean(min(one.freedom, MANY) for one in several)
 
     def size(chance: float) -> float:
         passes = 2 * float(stdtr(freedom, question.margin / error - quantile(freedom, 1 - chance))) - 1
-        return chance * max(passes, 0.0) ** (len(found) - 1)
+        return chance * max(passes, 0.0) ** (len(estimates) - 1)
 
     low, high = allowed, 2 * allowed
     if size(high) <= allowed:
@@ -146,32 +146,32 @@ def together(question: Question, found: Sequence[Estimate], thresholds: Threshol
     return allowed / low if low > 1.1 * allowed else 1.0
 
 
-def room(question: Question, found: Estimate, thresholds: Thresholds, strictness: Strictness) -> float:
+def slack(question: Question, estimate: Estimate, thresholds: Thresholds, strictness: Strictness) -> float:
     """Return how far an effect is from not being shown, in its unit: below 0 where it is not."""
-    half = half_width(question, found, thresholds, strictness.holds)
+    half = half_width(question, estimate, thresholds, strictness.holds)
     return {
-        "exceeds": found.mean - half - question.margin,
-        "within": question.margin - abs(found.mean) - half,
-        "matches": found.mean - half + question.margin,
-        "below": question.margin - found.mean - half,
+        "exceeds": estimate.mean - half - question.margin,
+        "within": question.margin - abs(estimate.mean) - half,
+        "matches": estimate.mean - half + question.margin,
+        "below": question.margin - estimate.mean - half,
     }[question.rule]
 
 
-def is_excluded(question: Question, found: Estimate, thresholds: Thresholds, strictness: Strictness) -> bool:
+def is_excluded(question: Question, estimate: Estimate, thresholds: Thresholds, strictness: Strictness) -> bool:
     """Return whether the answer is shown to be no."""
-    half = found.half((1 - thresholds.confidence) / 2 / strictness.fails)
+    half = estimate.half((1 - thresholds.confidence) / 2 / strictness.fails)
     return {
-        "exceeds": found.mean + half < question.margin,
-        "within": abs(found.mean) - half > question.margin,
-        "matches": found.mean + half < -question.margin,
-        "below": found.mean - half > question.margin,
+        "exceeds": estimate.mean + half < question.margin,
+        "within": abs(estimate.mean) - half > question.margin,
+        "matches": estimate.mean + half < -question.margin,
+        "below": estimate.mean - half > question.margin,
     }[question.rule]
 
 
-def answer(question: Question, thresholds: Thresholds, looks: float = 1) -> str:
+def answer(question: Question, thresholds: Thresholds, count: float = 1) -> str:
     """Return the rule of one comparison as a sentence."""
     return (
-        f"{capital(question.what)}: holds where its {percent(level(question, thresholds, looks))} interval lies "
+        f"{capital(question.what)}: holds where its {percent(level(question, thresholds, count))} interval lies "
         f"{question.sentence()}."
     )
 

@@ -13,6 +13,7 @@ from engine.claims.intervals import Estimate, quantile
 from engine.claims.pruners import COMPARED, unmoved
 from engine.claims.questions import Question, Strictness
 from engine.claims.verdict import Verdict, combine, missing, numbers
+from engine.registry import pruner_title
 
 Numbers = NDArray[np.float64]
 
@@ -42,7 +43,7 @@ def furthest(claim: str, case: Case) -> Iterator[Verdict]:
         "undecided too where fine-tune matches dense at none or at all sparsities under every pruner."
     )
     if "admm" not in trained or not others:
-        names = " and ".join(COMPARED[name] for name in trained)
+        names = " and ".join(map(pruner_title, trained))
         reason = f"fine-tune has finished under {names + ' only' if names else 'no pruner'}"
         yield missing(claim, scope, "sparsity", rule, f"{reason}; needs ADMM and another pruner")
         return
@@ -71,9 +72,9 @@ def _indistinct(case: Case, rate: float, pruners: list[str]) -> str:
     return f"under every pruner fine-tune {where}: these sparsities do not tell the pruners apart"
 
 
-def _compared(claim: str, case: Case, scope: Scope, rate: float, other: str, looks: int) -> Verdict:
-    what = f"{WHAT} {COMPARED[other]}"
-    place = {**scope, "against": f"{COMPARED['admm']} over {COMPARED[other]}"}
+def _compared(claim: str, case: Case, scope: Scope, rate: float, other: str, count: int) -> Verdict:
+    what = f"{WHAT} {pruner_title(other)}"
+    place = {**scope, "against": f"{pruner_title('admm')} over {pruner_title(other)}"}
     common = sorted(_finetuned(case, "admm", rate) & _finetuned(case, other, rate))
     if not common:
         return missing(claim, place, "sparsity", f"{what}.", f"{what}: no sparsity is trained under both")
@@ -88,14 +89,14 @@ def _compared(claim: str, case: Case, scope: Scope, rate: float, other: str, loo
     shown = 2 * thresholds.confidence - 1
     verdict = Verdict(
         claim, place, "undecided", effect, None, None, "sparsity", n, f"{what}.", "", level=shown,
-        question=Question(what, "matches", 0.0, "sparsity"), strictness=Strictness(fails=looks), thresholds=thresholds,
+        question=Question(what, "matches", 0.0, "sparsity"), strictness=Strictness(fails=count), thresholds=thresholds,
         estimate=Estimate(effect, math.nan, math.nan, n),
     )  # fmt: skip
     if n > 1:
         draws = _resampled(gaps, mean, counts)
         differences = reached(draws[:, 0], common, case.margin) - reached(draws[:, 1], common, case.margin)
         chance = 1 - thresholds.confidence
-        low, high, most = (float(q) for q in np.quantile(differences, (chance, 1 - chance, 1 - chance / 2 / looks)))
+        low, high, most = (float(q) for q in np.quantile(differences, (chance, 1 - chance, 1 - chance / 2 / count)))
         deviation = (high - low) / 2 / quantile(n - 1, 1 - chance) * math.sqrt(n)
         verdict = replace(verdict, low=low, high=high, estimate=Estimate(effect, deviation, n - 1, n))
         if n >= thresholds.min_seeds:
@@ -123,8 +124,8 @@ def reached(curves: Numbers, sparsities: list[float], margin: float) -> Numbers:
     before, after = values[rows, first - 1], values[rows, first]
     falls = below[rows, first]
     share = np.where(falls, (before + margin) / np.where(falls, before - after, 1.0), 1.0)
-    found: Numbers = places[first - 1] + share * (places[first] - places[first - 1])
-    return np.where(np.isnan(curves).any(axis=1), math.nan, found)
+    crossings: Numbers = places[first - 1] + share * (places[first] - places[first - 1])
+    return np.where(np.isnan(curves).any(axis=1), math.nan, crossings)
 
 
 def _resampled(gaps: Numbers, mean: Numbers, counts: NDArray[np.int64]) -> Numbers:
@@ -158,8 +159,8 @@ def _gaps(case: Case, rate: float, pruners: Sequence[str], sparsities: list[floa
     runs = [[case.group.accuracy(name, rate, sparsity, "finetune") for sparsity in sparsities] for name in pruners]
     seeds = sorted(set(dense).union(*(run for own in runs for run in own)))
     rows = [[[run.get(seed, math.nan) - dense.get(seed, math.nan) for run in own] for own in runs] for seed in seeds]
-    found = np.array(rows, dtype=np.float64).reshape(-1, len(pruners), len(sparsities))
-    open_ = {seed for seed, row in zip(seeds, found, strict=True) if not np.isfinite(row).all()}
+    gaps = np.array(rows, dtype=np.float64).reshape(-1, len(pruners), len(sparsities))
+    open_ = {seed for seed, row in zip(seeds, gaps, strict=True) if not np.isfinite(row).all()}
     lacking = {seed for seed in open_ if seed not in dense or any(seed not in run for own in runs for run in own)}
     note = Gap(dict.fromkeys(set(seeds) - open_, 0.0), frozenset(open_ - lacking), frozenset(lacking)).note
-    return found, f"; {note}" if note else ""
+    return gaps, f"; {note}" if note else ""

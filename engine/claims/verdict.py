@@ -18,9 +18,9 @@ from engine.claims.questions import (
     is_excluded,
     level,
     percent,
-    room,
+    slack,
 )
-from engine.registry import PRUNERS
+from engine.registry import pruner_title
 
 Outcome = Literal["holds", "fails", "undecided", "missing"]
 OUTCOMES: tuple[Outcome, ...] = ("holds", "fails", "undecided", "missing")
@@ -67,15 +67,15 @@ class Verdict:
         return " · ".join(self.scope.values())
 
     @property
-    def room(self) -> float:
+    def slack(self) -> float:
         """How far the effect is from not holding, in its unit: below 0 where it does not; -inf without an interval."""
         if self.parts and self.question is not None:
-            return (min if self.join == "all" else max)(part.room for part in self.parts)
+            return (min if self.join == "all" else max)(part.slack for part in self.parts)
         if self.question is None or self.estimate is None or self.thresholds is None:
             return -math.inf
         if math.isnan(self.estimate.deviation):
             return -math.inf
-        return room(self.question, self.estimate, self.thresholds, self.strictness)
+        return slack(self.question, self.estimate, self.thresholds, self.strictness)
 
 
 def judge(
@@ -85,41 +85,41 @@ def judge(
     gap: Gap,
     thresholds: Thresholds,
     strictness: Strictness = USUAL,
-    found: Estimate | None = None,
+    estimate: Estimate | None = None,
 ) -> Verdict:
-    """Return the verdict on one difference; found: its mean, where its spread was estimated together with others'."""
+    """Return the verdict on one difference; estimate: its mean, where it shares its spread with other differences."""
     if not gap.values:
-        # Runs that diverged are there.
-        lost = bool(gap.odd)
+        # Runs that diverged are not missing.
+        diverged = bool(gap.odd)
         reason = gap.note or f"no runs for {question.what}"
         return replace(
             missing(claim, scope, question.unit, answer(question, thresholds, strictness.holds), reason),
-            outcome="undecided" if lost else "missing",
+            outcome="undecided" if diverged else "missing",
             question=question,
             thresholds=thresholds,
             strictness=strictness,
-            blocked="every seed diverged" if lost else "",
+            blocked="every seed diverged" if diverged else "",
         )
-    found = found or estimates([list(gap.values.values())])[0]
+    estimate = estimate or estimates([list(gap.values.values())])[0]
     shown = level(question, thresholds, strictness.holds)
     low = high = None
-    if found.n > 1:
-        half = half_width(question, found, thresholds, strictness.holds)
-        low, high = found.mean - half, found.mean + half
+    if estimate.n > 1:
+        half = half_width(question, estimate, thresholds, strictness.holds)
+        low, high = estimate.mean - half, estimate.mean + half
     outcome: Outcome = "undecided"
-    reason = measured(question.what, question.unit, found.mean, low, high, found.n, shown)
-    if found.n < thresholds.min_seeds:
+    reason = measured(question.what, question.unit, estimate.mean, low, high, estimate.n, shown)
+    if estimate.n < thresholds.min_seeds:
         reason = f"{reason}; needs {thresholds.min_seeds} seeds"
-    elif room(question, found, thresholds, strictness) > 0:
+    elif slack(question, estimate, thresholds, strictness) > 0:
         outcome = "holds"
-    elif is_excluded(question, found, thresholds, strictness):
+    elif is_excluded(question, estimate, thresholds, strictness):
         outcome = "fails"
     if gap.note:
         reason = f"{reason}; {gap.note}"
     return Verdict(
-        claim, dict(scope), outcome, found.mean, low, high, question.unit, found.n,
+        claim, dict(scope), outcome, estimate.mean, low, high, question.unit, estimate.n,
         answer(question, thresholds, strictness.holds),
-        reason, level=shown, question=question, estimate=found, strictness=strictness, thresholds=thresholds,
+        reason, level=shown, question=question, estimate=estimate, strictness=strictness, thresholds=thresholds,
     )  # fmt: skip
 
 
@@ -142,13 +142,13 @@ def joined(parts: Sequence[Verdict], join: Join) -> Outcome:
 def combine(claim: str, scope: Mapping[str, str], parts: Sequence[Verdict], rule: str, join: Join = "all") -> Verdict:
     """Return what parts say together: with join "all" it holds where all hold, with "any" where one holds.
 
-    Its numbers are those of the part that decides: of those with the outcome of the whole, the one with the least room
+    Its numbers are those of the part that decides: of those with the outcome of the whole, the one with the least slack
     where all must hold, with the most where any may.
     """
     outcome = joined(parts, join)
     alike = [part for part in parts if part.outcome == outcome]
     pick = min if join == "all" else max
-    decisive = pick(alike, key=lambda part: (part.room, part.place))
+    decisive = pick(alike, key=lambda part: (part.slack, part.place))
     where = beyond(decisive, scope)
     reason = f"{where}: {decisive.reason}" if where else decisive.reason
     if outcome == "holds" and join == "all" and len(parts) > 1:
@@ -163,9 +163,7 @@ def combine(claim: str, scope: Mapping[str, str], parts: Sequence[Verdict], rule
 def beyond(part: Verdict, scope: Mapping[str, str]) -> str:
     """Return in one line what a part's scope says beyond another, pruners by their titles."""
     further = {name: value for name, value in part.scope.items() if scope.get(name) != value}
-    return " · ".join(
-        PRUNERS[value].title if name == "pruner" and value in PRUNERS else value for name, value in further.items()
-    )
+    return " · ".join(pruner_title(value) if name == "pruner" else value for name, value in further.items())
 
 
 def measured(

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# A weight of so many bytes is large, an image of so many pixels small.
+# The bytes from which a weight counts as large, and the pixels up to which an image counts as small.
 LARGE_WEIGHT, SMALL_IMAGE = 2**20, 16
 
 

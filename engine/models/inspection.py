@@ -50,7 +50,7 @@ def main() -> None:
     where, *shape = sys.argv[1:]
     try:
         found = asdict(inspect(where, *map(int, shape)))
-    except Exception as error:  # As above.
+    except Exception as error:  # A network that somebody adds may raise anything.
         found = {"error": f"{type(error).__name__}: {error}"}
     # On a line of its own: code that somebody adds may print too.
     print(f"\n{json.dumps(found)}")

@@ -14,8 +14,8 @@ from engine.study.recipe import Frozen
 
 Quantity = Literal["accuracy", "retention", "start_overlap", "ancestor_overlap"]
 
-# What has to be trained to draw a quantity, where it is not the series drawn: both overlaps are measured on the
-# fine-tuned network, against weights that need no training of their own.
+# The starts that must be trained to draw a quantity, where they are not the ones drawn: both overlaps are measured on
+# the fine-tuned network, against weights that need no training of their own.
 _TRAINED: dict[Quantity, tuple[str, ...]] = {
     "retention": (),
     "start_overlap": ("finetune",),
@@ -125,7 +125,7 @@ class Setting(Frozen):
 
 
 class Scale(Frozen):
-    """A size in which the catalogue can be trained; data: what it trains on unless told otherwise."""
+    """A size in which the catalogue can be trained; data: the dataset that it trains on unless another is chosen."""
 
     title: str
     data: str = OWN

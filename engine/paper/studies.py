@@ -4,15 +4,15 @@ from collections.abc import Iterable
 from typing import Any
 
 from engine.paper.figures import ALL, CATALOGUE, FIGURES, OWN, SCALES, Panel
-from engine.registry import network_title
-from engine.study.spec import STARTS, Study, StudyError, parse_study
+from engine.registry import STARTS, network_title
+from engine.study.spec import Study, StudyError, parse_study
 
 
 def study(name: str, scale: str = "paper", data: str | None = None) -> Study:
     """Return a part of the paper as a study.
 
     name: a figure's id, one with letters of panels such as fig7:a or fig5:cd, or all. scale: a key of SCALES. data: a
-    dataset that stands for all of the paper's, "paper" for the paper's own, None for those of the scale.
+    dataset in place of all of the paper's, "paper" for the paper's own, None for those of the scale.
     StudyError for a name or a scale that is not known.
     """
     _check_scale(scale)
@@ -62,12 +62,12 @@ def scaling(scale: str = "paper", data: str | None = None) -> tuple[str, ...]:
     _check_scale(scale)
     data = data or SCALES[scale].data
     setting = SCALES[scale].setting(data)
-    told = []
+    sentences = []
     if data != OWN:
-        told.append(f"Trained on {data} in place of the paper's datasets.")
+        sentences.append(f"Trained on {data} in place of the paper's datasets.")
     if data in CATALOGUE.substitutes:
         network = CATALOGUE.substitutes[data]
-        told.append(f"Network {network_title(network)} in place of the paper's three.")
+        sentences.append(f"Network {network_title(network)} in place of the paper's three.")
     changes = [
         f"{setting.train_images:,} training images" if setting.train_images else "",
         f"{setting.test_images:,} test images" if setting.test_images else "",
@@ -80,8 +80,8 @@ def scaling(scale: str = "paper", data: str | None = None) -> tuple[str, ...]:
         *(f"ADMM {name} {value}" for name, value in setting.admm.items()),
     ]
     if any(changes):
-        told.append(f"Scaled down: {', '.join(change for change in changes if change)}.")
-    return tuple(told)
+        sentences.append(f"Scaled down: {', '.join(change for change in changes if change)}.")
+    return tuple(sentences)
 
 
 def _check_scale(scale: str) -> None:
@@ -117,7 +117,7 @@ def _about(name: str) -> list[str]:
     return [] if name == ALL else [FIGURES[name.partition(":")[0]].about]
 
 
-# What a part of a study combines, by the name of the list.
+# The values that a part of a study combines, by the name of their list.
 Lists = dict[str, tuple[Any, ...]]
 
 

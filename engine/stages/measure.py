@@ -1,4 +1,4 @@
-"""What a stage measures of its weights: overlaps when it ends, and how much of the initial ones is left on its way."""
+"""Measurements of a stage: overlaps at its end, and during pretraining how much of the initial weights is left."""
 
 import time
 
@@ -15,32 +15,32 @@ from engine.study.plan import Stage
 from engine.study.results import Overlap, Retained
 from engine.training.sgd import Training
 
-# How often a pretraining is looked at on its way, at epochs that grow by a constant factor from the first to the last:
-# what is forgotten of the initial weights is mostly forgotten early.
-LOOKS = 10
+# The number of epochs after which a pretraining is compared with its initial weights. They grow by a constant factor
+# from the first to the last, since most of what is forgotten is forgotten early.
+MEASUREMENTS = 10
 
 
-def looks(epochs: int) -> tuple[int, ...]:
+def measured_epochs(epochs: int) -> tuple[int, ...]:
     """Return the epochs, counted from 1, after which a pretraining is compared with its initial weights."""
-    last = LOOKS - 1
-    return tuple(sorted({round(epochs ** (index / last)) for index in range(LOOKS)}))
+    last = MEASUREMENTS - 1
+    return tuple(sorted({round(epochs ** (index / last)) for index in range(MEASUREMENTS)}))
 
 
 class Retention:
-    """What of the initial weights is left, looked at while a network is pretrained; of other stages, nothing."""
+    """How much of the initial weights is left, measured while a network is pretrained; nothing for other stages."""
 
     def __init__(self, stage: Stage, weights: Weights, layers: tuple[str, ...]) -> None:
         self.rows: list[Retained] = []
         self.seconds = 0.0
-        self._looks = looks(stage.epochs) if stage.kind == "pretrain" else ()
+        self._measured_epochs = measured_epochs(stage.epochs) if stage.kind == "pretrain" else ()
         self._initial: State = {}
-        if self._looks:
+        if self._measured_epochs:
             initial = weights.load(stage.fingerprint, "initial")
             self._initial = {layer: initial[layer] for layer in layers}
 
-    def look(self, training: Training, epoch: int) -> None:
-        """Compare the weights after an epoch with the initial ones, where the epoch is one of those to look at."""
-        if epoch not in self._looks:
+    def measure(self, training: Training, epoch: int) -> None:
+        """Compare the weights after an epoch with the initial ones, where the epoch is one of the measured ones."""
+        if epoch not in self._measured_epochs:
             return
         begin = time.perf_counter()
         weights = training.network.state_dict()
@@ -53,12 +53,12 @@ class Retention:
         self.seconds += time.perf_counter() - begin
 
     def state(self) -> State:
-        """Return what a checkpoint keeps of it."""
+        """Return the measurements so far, for a checkpoint."""
         rows = [[row.epoch, row.p, row.intersection, row.top] for row in self.rows]
-        return {"retention": torch.tensor(rows, dtype=torch.float64).reshape(-1, 4)} if self._looks else {}
+        return {"retention": torch.tensor(rows, dtype=torch.float64).reshape(-1, 4)} if self._measured_epochs else {}
 
     def load(self, state: State) -> None:
-        """Go on from what `state` returned."""
+        """Continue from the measurements that `state` returned."""
         if "retention" in state:
             self.rows = [Retained(int(e), round(p, 2), int(i), int(t)) for e, p, i, t in state["retention"].tolist()]
 

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from engine.capacity import Room
+from engine.capacity import Capacity
 from engine.dataset import Dataset
 from engine.masks import Mask
 from engine.models.networks import prunable
@@ -52,7 +52,7 @@ def prepare(
         if stage.rho_grows:
             rho, growth = growing_rho(stage.admm.rho_start, stage.admm.rho_end, automatic, stage.admm.rounds)
         training.penalty = AdmmPenalty(
-            training.flat,
+            training.flat_parameters,
             layers,
             stage.sparsity,
             stage.scope or "layer",
@@ -73,7 +73,7 @@ def _mask(stage: Stage, weights: Weights, layers: tuple[str, ...]) -> Mask:
     return make_mask(required(stage.score, stage), kernels, stage.sparsity, stage.scope or "layer", within, stage.seed)
 
 
-def how_many(stage: Stage, dataset: Dataset, device: torch.device) -> Room:
+def how_many(stage: Stage, dataset: Dataset, device: torch.device) -> Capacity:
     """Return how many stages of one shape to run at once on a device: see `engine.training.concurrent.how_many`."""
 
     def make() -> Training:

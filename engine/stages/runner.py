@@ -1,4 +1,4 @@
-"""Run one stage: load what it starts from, train it, measure it, and keep its weights."""
+"""Run one stage: load what it starts from, train it, measure it, and save its weights."""
 
 import logging
 import platform
@@ -25,9 +25,9 @@ from engine.training.sgd import Diverged, Training
 
 log = logging.getLogger(__name__)
 
-# What checkpoints may take of a worker's time, that of all stages which it trains side by side.
+# The share of a worker's time for the checkpoints of all stages that it trains side by side.
 CHECKPOINT_SHARE = 0.02
-# Seconds between two, at most: a store that was away once does not stay slow.
+# The most seconds between two checkpoints: after one slow write the pause would grow without end.
 LONGEST_PAUSE = 120.0
 
 
@@ -35,20 +35,20 @@ class Interrupted(Exception):
     """The observer asked to stop; the checkpoint is written and the stage can be resumed anywhere."""
 
 
-# What a finished stage has kept, by its kind: what its children may ask for.
+# The names of the weights that a finished stage has saved, by its kind; its children may load them.
 KEPT = {"pretrain": ("initial", "rewind", "trained"), "admm": ("trained",), "retrain": ("trained", "mask")}
 
 
 def kept(stage: Stage, result: StageResult) -> tuple[str, ...]:
-    """Return the names of the weights that a finished stage has kept; of one that diverged, none that anybody needs."""
+    """Return the names of the weights that a finished stage has saved: none for one that diverged."""
     return KEPT[stage.kind] if result.diverged is None else ()
 
 
 class Observer(Protocol):
-    """What is told of a stage's progress. Either method may raise to abandon the stage."""
+    """Receives the progress of a stage. Either method may raise to abandon the stage."""
 
     def epoch(self, row: Epoch, total: int) -> bool:
-        """Hear of an epoch just trained; answer False to write a checkpoint and stop."""
+        """Receive an epoch just trained; return False to write a checkpoint and stop."""
         ...
 
     def commit(self, rows: Sequence[Epoch]) -> None:
@@ -58,7 +58,7 @@ class Observer(Protocol):
 
 @dataclass(frozen=True)
 class Job:
-    """A stage to run, the store that keeps its tensors, and who is told of its progress."""
+    """A stage to run, the store of its tensors, and the observer of its progress."""
 
     stage: Stage
     weights: Weights
@@ -113,7 +113,7 @@ def run_stages(
 
     def fail(job: Job, error: Exception) -> None:
         if several and ran_out_of_memory(error):
-            # Fewer at once may fit, so it is no fault of this one.
+            # Fewer trainings at once may fit, so the error is not of this stage.
             raise error
         ended(job, error)
 
@@ -123,7 +123,7 @@ def run_stages(
             try:
                 run = _Run(job, dataset, device, checkpoint_seconds, lambda: len(runs))
                 result = run.finish() if run.training is None or run.training.done else None
-            except Exception as error:  # Whatever one dies of, the others go on.
+            except Exception as error:  # Whatever error ends one stage, the others go on.
                 fail(job, error)
                 continue
             if result is not None:
@@ -140,7 +140,7 @@ def run_stages(
     def after_epoch(training: Training, trained: concurrent.Outcome) -> bool:
         try:
             outcome = runs[training].after_epoch(trained)
-        except Exception as error:  # As above.
+        except Exception as error:  # Each stage ends with its own error.
             fail(close(training), error)
             return False
         if outcome is not None:
@@ -166,7 +166,7 @@ def pause(wanted: float, took: float) -> float:
 
 
 class _Run:
-    """One stage on its way; training is None where what it is made from has diverged."""
+    """A stage that is being trained; training is None where the stage that it is made from has diverged."""
 
     def __init__(
         self, job: Job, dataset: Dataset, device: torch.device, checkpoint_seconds: float, going: Callable[[], int]
@@ -190,13 +190,13 @@ class _Run:
         self._committed = len(self.training.history)
 
     def after_epoch(self, trained: concurrent.Outcome) -> StageResult | Exception | None:
-        """Tell of an epoch, and keep a checkpoint when it is time; return how the stage ended where it did."""
+        """Report an epoch, and save a checkpoint when it is time; return how the stage ended, None where it goes on."""
         stage, training = self.job.stage, self._going
         if isinstance(trained, Diverged):
             self._commit()
             return _diverged(stage, self._device, training.history, len(training.history) + 1)
         go_on = self.job.observer.epoch(trained, stage.epochs)
-        self._retention.look(training, trained.epoch)
+        self._retention.measure(training, trained.epoch)
         rewind = stage.kind == "pretrain" and trained.epoch == stage.recipe.k
         if rewind or not go_on or time.monotonic() - self._saved_at >= self._pause:
             self._checkpoint(rewind)
@@ -206,7 +206,7 @@ class _Run:
         return None if go_on else Interrupted(f"stopped after epoch {trained.epoch} of {stage.epochs}")
 
     def finish(self) -> StageResult:
-        """Measure what was trained, keep it, and return the result."""
+        """Measure the trained network, save its weights, and return the result."""
         stage, weights = self.job.stage, self.job.weights
         if self.training is None:
             self.job.observer.commit(())
@@ -267,7 +267,7 @@ def _kept_checkpoint(stage: Stage, weights: Weights) -> State | None:
     try:
         return weights.load(stage.fingerprint, "checkpoint")
     except WeightsLost as error:
-        # It only saves time: without it the stage is trained from its start, to the same numbers.
+        # A checkpoint only saves time: without it the stage is trained from its start, to the same numbers.
         log.warning("stage %s begins anew: %s", stage.fingerprint, error)
         return None
 

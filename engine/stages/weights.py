@@ -1,4 +1,4 @@
-"""The store of weights that stages need, and what it means that some are lost."""
+"""The interface through which stages save and load weights, and the error for weights that are lost."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
@@ -10,10 +10,10 @@ if TYPE_CHECKING:
 
 
 class Weights(Protocol):
-    """Where tensors and results are kept, by the stage's fingerprint.
+    """Saves and loads tensors and results by the stage's fingerprint.
 
     Names of tensors are initial, rewind, trained, mask and checkpoint. load raises WeightsLost for what is missing or
-    damaged; result answers None for what is missing.
+    damaged; result returns None for a missing one.
     """
 
     def save(self, fingerprint: str, name: str, tensors: "Mapping[str, Tensor]") -> None: ...
@@ -26,7 +26,7 @@ class Weights(Protocol):
 
 
 class WeightsLost(Exception):
-    """Kept tensors of a stage, by fingerprint and name, are missing or damaged."""
+    """Saved tensors of a stage, by fingerprint and name, are missing or damaged."""
 
     def __init__(self, fingerprint: str, name: str, message: str) -> None:
         self.fingerprint = fingerprint

@@ -1,4 +1,4 @@
-"""What a study's design would do that its author may not expect, found before anything is trained."""
+"""Faults and surprises of a study's design, checked before anything is trained."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -34,14 +34,14 @@ class Findings:
     warnings: list[Finding] = field(default_factory=list)
 
     def refuse(self, sentences: Iterable[tuple[str, str]]) -> None:
-        """Add errors; several of one field stand together."""
+        """Add errors; several of one field are joined."""
         for name, text in sentences:
             self.errors[name] = f"{self.errors[name]}; {text}" if name in self.errors else text
 
     def warn(self, sentences: Iterable[tuple[str, str]]) -> None:
         """Add warnings, each once."""
-        found = (Finding(name, text) for name, text in sentences)
-        self.warnings += [finding for finding in dict.fromkeys(found) if finding not in self.warnings]
+        added = (Finding(name, text) for name, text in sentences)
+        self.warnings += [finding for finding in dict.fromkeys(added) if finding not in self.warnings]
 
 
 def check(study: Study, shapes: Mapping[str, Shape], anatomies: Anatomies) -> Findings:
@@ -49,29 +49,29 @@ def check(study: Study, shapes: Mapping[str, Shape], anatomies: Anatomies) -> Fi
 
     shapes: of its datasets, by name. Of a network whose anatomy is not known nothing is said.
     """
-    found = Findings()
-    found.refuse(_too_many_images(study, shapes))
-    found.refuse(_alike(study))
-    found.refuse(_early_drops(study.recipe))
-    found.warn(_early_drops_of_admm(study))
+    findings = Findings()
+    findings.refuse(_too_many_images(study, shapes))
+    findings.refuse(_alike(study))
+    findings.refuse(_early_drops(study.recipe))
+    findings.warn(_early_drops_of_admm(study))
     for dataset, shape in shapes.items():
-        found.refuse(_crops(study, dataset, shape, refused=True))
-        found.warn(_crops(study, dataset, shape, refused=False))
-    # What masks do to a network is often the same on several datasets, and then said once.
+        findings.refuse(_crops(study, dataset, shape, refused=True))
+        findings.warn(_crops(study, dataset, shape, refused=False))
+    # Masks often do the same to a network on several datasets; it is then written once.
     masked: dict[tuple[bool, str, str], list[str]] = {}
     for (network, dataset), products in _places(study).items():
         anatomy = anatomies(network, dataset)
         if anatomy is None:
             continue
         where = f"{network_title(network)} on {dataset}"
-        found.refuse(_single_images(study, shapes[dataset], anatomy, where, refused=True))
-        found.warn(_single_images(study, shapes[dataset], anatomy, where, refused=False))
+        findings.refuse(_single_images(study, shapes[dataset], anatomy, where, refused=True))
+        findings.warn(_single_images(study, shapes[dataset], anatomy, where, refused=False))
         for sentence in _masks(products, anatomy.layers, network_title(network)):
             masked.setdefault(sentence, []).append(dataset)
     for (refused, name, text), datasets in masked.items():
         sentences = [(name, f"on {listing(datasets)}, {text}")]
-        found.refuse(sentences) if refused else found.warn(sentences)
-    return found
+        findings.refuse(sentences) if refused else findings.warn(sentences)
+    return findings
 
 
 def _masks(products: Sequence[Study], layers: Sequence[Layer], network: str) -> Iterator[tuple[bool, str, str]]:

@@ -11,7 +11,7 @@ from engine.registry import NETWORKS, PRUNERS, STARTS
 # Control characters, halves of character pairs, and marks that turn the text after them round.
 UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
-# Of a validation's context.
+# The key of a validation's context that says that the study was accepted before.
 KEPT = "kept"
 
 
@@ -27,7 +27,7 @@ def choice(kind: str, table: Any) -> AfterValidator:
 
 
 def unique(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Refuse a value that stands twice."""
+    """Refuse a value that is listed twice."""
     if len(set(values)) != len(values):
         raise ValueError(f"each value may stand once, given {', '.join(map(str, values))}")
     return values
@@ -47,8 +47,8 @@ def is_kept(info: ValidationInfo) -> bool:
 
 def visible(text: str, info: ValidationInfo) -> str:
     """Refuse characters that nobody sees."""
-    if (found := UNSEEN.search(text)) and not is_kept(info):
-        raise ValueError(f"{text[:80]!r} holds the character {found[0]!a}, which cannot be seen; leave it out")
+    if (unseen := UNSEEN.search(text)) and not is_kept(info):
+        raise ValueError(f"{text[:80]!r} holds the character {unseen[0]!a}, which cannot be seen; leave it out")
     return text
 
 
@@ -66,7 +66,7 @@ Sparsity = Annotated[float, Field(gt=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 
-# Any path of a folder fits.
+# Long enough for the path of any folder.
 Name = Annotated[str, Field(min_length=1, max_length=4_200), AfterValidator(visible)]
 Names = Annotated[tuple[Name, ...], AfterValidator(unique)]
 Networks = Annotated[tuple[Annotated[str, choice("network", NETWORKS)], ...], AfterValidator(unique)]

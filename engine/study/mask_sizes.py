@@ -12,7 +12,7 @@ from engine.study.layers import Layer
 THIN = 0.05
 # Layers that one sentence names.
 NAMED = 3
-# What a hair's rounding in a measured sparsity comes to.
+# The most by which rounding changes a measured sparsity.
 HAIR = 1e-9
 
 

@@ -127,7 +127,7 @@ def hashed(settings: Frozen) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Role:
-    """What a stage stands for in a study: one point of its charts. One stage may play several roles.
+    """The place of a stage in a study: one point of its charts. One stage may play several roles.
 
     pruner is None and start "dense" for a pretraining.
     """
@@ -158,11 +158,11 @@ class Plan:
     @cached_property
     def children(self) -> dict[str, tuple[str, ...]]:
         """The fingerprints of each stage's children."""
-        found: dict[str, list[str]] = {fingerprint: [] for fingerprint in self.stages}
+        children: dict[str, list[str]] = {fingerprint: [] for fingerprint in self.stages}
         for fingerprint, stage in self.stages.items():
             if stage.parent is not None:
-                found[stage.parent].append(fingerprint)
-        return {fingerprint: tuple(children) for fingerprint, children in found.items()}
+                children[stage.parent].append(fingerprint)
+        return {fingerprint: tuple(below) for fingerprint, below in children.items()}
 
 
 def rounds_described(study: Study) -> tuple[str, ...]:

@@ -67,7 +67,7 @@ class Support:
 
 
 PAIRS = ("initial_pretrained", "ticket_finetuned", "reinit_finetuned", "finetuned_initial", "finetuned_pretrained")
-# Of a pruned network against a dense one: here the mask alone overlaps by more than p.
+# The pairs of a pruned and a dense network, where the mask alone overlaps by more than p.
 AGAINST_DENSE = ("finetuned_initial", "finetuned_pretrained")
 
 

@@ -25,11 +25,11 @@ def rounds(sparsities: Sequence[float], rate: float | None) -> tuple[tuple[float
     """
     if rate is None:
         return tuple((sparsity,) for sparsity in sparsities)
-    found: list[tuple[float, ...]] = []
+    chains: list[tuple[float, ...]] = []
     for before, sparsity in pairwise((0.0, *sparsities)):
         count = _count(before, sparsity, rate)
-        found.append((*(_between(before, sparsity, rate, i, count) for i in range(1, count)), sparsity))
-    return tuple(found)
+        chains.append((*(_between(before, sparsity, rate, i, count) for i in range(1, count)), sparsity))
+    return tuple(chains)
 
 
 def between(sparsities: Sequence[float], rate: float | None) -> int:

@@ -6,17 +6,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import (
-    AfterValidator,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
-from engine import registry
-from engine.registry import NETWORKS, PRUNERS
+from engine.errors import UserError
+from engine.registry import NETWORKS, PRUNERS, STARTS
 from engine.study import rounds, toml_limits
 from engine.study.fields import (
     KEPT,
@@ -33,11 +26,9 @@ from engine.study.fields import (
 )
 from engine.study.recipe import Admm, Frozen, Recipe
 
-STARTS: tuple[str, ...] = tuple(registry.STARTS)
-
-# What `with_more_seeds` puts behind a study's name.
+# The end of the name that `with_more_seeds` gives a study.
 SEEDS_IN_NAME = re.compile(r" \(\d+ seeds\)$")
-# A plan of so many takes two seconds to draw up; the whole paper has some thousands.
+# A plan of this size takes two seconds to make; the whole paper has some thousands.
 TRAININGS_ALLOWED = 20_000
 
 
@@ -56,8 +47,8 @@ class Part(Frozen):
     seeds: Seeds | None = Field(None, min_length=1, description="some of the study's seeds")
 
     @property
-    def given(self) -> dict[str, tuple[Any, ...]]:
-        """The lists that the part names."""
+    def lists(self) -> dict[str, tuple[Any, ...]]:
+        """The lists that the part names, by field."""
         return {name: values for name in Part.model_fields if (values := getattr(self, name)) is not None}
 
 
@@ -87,7 +78,7 @@ class Study(Frozen):
         description="most that a round of iterative pruning removes of the remaining weights, above 0 and below 1; the "
         "paper has 0.15. Rounds between the sparsities are trained and not shown; left out, one round per sparsity",
     )
-    starts: Starts = Field(STARTS, description="any of " + ", ".join(STARTS))
+    starts: Starts = Field(tuple(STARTS), description="any of " + ", ".join(STARTS))
     seeds: Seeds = Field(
         (0, 1, 2, 3, 4), min_length=1, description="whole numbers of 0 or more; each is one repetition"
     )
@@ -112,7 +103,7 @@ class Study(Frozen):
     @field_validator("admm")
     @classmethod
     def _rho_is_used(cls, admm: Admm, info: ValidationInfo) -> Admm:
-        # Faulty pruners are an error of their own.
+        # Faulty pruners have raised an error of their own.
         pruners = info.data.get("pruners")
         if is_kept(info) or pruners is None:
             return admm
@@ -124,13 +115,13 @@ class Study(Frozen):
                 "of admm grows from rho_start to rho_end"
             )
         growing = {"rho_start": admm.rho_start, "rho_end": admm.rho_end}
-        if (given := [name for name, value in growing.items() if value is not None]) and not any(
+        if (unused := [name for name, value in growing.items() if value is not None]) and not any(
             pruner.admm and not pruner.constant_rho for pruner in ours
         ):
             raise ValueError(
-                f"{' and '.join(given)} {'are' if len(given) > 1 else 'is'} set, but of the pruners only admm has a "
+                f"{' and '.join(unused)} {'are' if len(unused) > 1 else 'is'} set, but of the pruners only admm has a "
                 f"rho that grows, and the study lists {', '.join(pruners) or 'no pruners'}; add admm to the pruners, "
-                f"or leave {' and '.join(given)} out"
+                f"or leave {' and '.join(unused)} out"
             )
         return admm
 
@@ -152,7 +143,7 @@ class Study(Frozen):
     @model_validator(mode="after")
     def _parts_within(self) -> "Study":
         for number, part in enumerate(self.parts, start=1):
-            for name, values in part.given.items():
+            for name, values in part.lists.items():
                 allowed = getattr(self, name)
                 if odd := [value for value in values if value not in allowed]:
                     raise ValueError(
@@ -164,12 +155,12 @@ class Study(Frozen):
     @model_validator(mode="after")
     def _all_or_dense_only(self) -> "Study":
         for number, product in enumerate(self.products, start=1):
-            given = {"pruners": product.pruners, "sparsities": product.sparsities, "starts": product.starts}
-            empty = [name for name, values in given.items() if not values]
-            if empty and len(empty) < len(given):
+            lists = {"pruners": product.pruners, "sparsities": product.sparsities, "starts": product.starts}
+            empty = [name for name, values in lists.items() if not values]
+            if empty and len(empty) < len(lists):
                 raise ValueError(
                     f"{f'of part {number}, ' if self.parts else ''}{' and '.join(empty)} is empty while "
-                    f"{' and '.join(n for n in given if n not in empty)} is not; "
+                    f"{' and '.join(n for n in lists if n not in empty)} is not; "
                     "fill all three, or leave all three empty to train dense networks only"
                 )
         return self
@@ -177,19 +168,19 @@ class Study(Frozen):
     @property
     def products(self) -> tuple["Study", ...]:
         """The studies without parts whose combinations together are this one's: itself, or one for each part."""
-        return tuple(self.model_copy(update={**part.given, "parts": ()}) for part in self.parts) or (self,)
+        return tuple(self.model_copy(update={**part.lists, "parts": ()}) for part in self.parts) or (self,)
 
 
 def _trainings(study: Study, part: Part | None) -> int:
     """Return about how many stages a study, or a part of it, plans; never fewer than it does."""
-    given = part.given if part else {}
+    lists = part.lists if part else {}
 
     def count(name: str) -> int:
-        return len(given.get(name, getattr(study, name)))
+        return len(lists.get(name, getattr(study, name)))
 
     roots = count("datasets") * count("networks") * count("learning_rates") * count("seeds")
-    between = rounds.between(given.get("sparsities", study.sparsities), study.round_rate)
-    gradual = sum(PRUNERS[name].gradual for name in given.get("pruners", study.pruners))
+    between = rounds.between(lists.get("sparsities", study.sparsities), study.round_rate)
+    gradual = sum(PRUNERS[name].gradual for name in lists.get("pruners", study.pruners))
     return roots * (1 + count("pruners") * count("sparsities") * (count("starts") + 1) + gradual * between)
 
 
@@ -206,16 +197,16 @@ def with_more_seeds(study: Study, more: int) -> Study:
     seeds = (*study.seeds, *added)
     name = f"{SEEDS_IN_NAME.sub('', study.name)[:80]} ({len(seeds)} seeds)"
     parts = [
-        {**part.given, **({"seeds": (*part.seeds, *added)} if part.seeds is not None else {})} for part in study.parts
+        {**part.lists, **({"seeds": (*part.seeds, *added)} if part.seeds is not None else {})} for part in study.parts
     ]
     return parse_study({**study.model_dump(exclude={"parts"}), "name": name, "seeds": seeds, "parts": parts})
 
 
-# Of a faulty value, and of faulty fields, so much is told.
-QUOTED, FAULTS_TOLD = 200, 50
+# An error quotes at most 200 characters of a faulty value, and names at most 50 faulty fields.
+QUOTED, FAULTS_NAMED = 200, 50
 
 
-class StudyError(ValueError):
+class StudyError(UserError):
     """A study that cannot be run as written; `fields` maps each faulty field to what is wrong with it."""
 
     def __init__(self, fields: dict[str, str]) -> None:
@@ -237,16 +228,16 @@ def _explain(error: ValidationError) -> dict[str, str]:
             message = f"is missing; give {_describe(names)}"
         elif item["type"] != "value_error":
             message = f"{_quoted(item['input'])} {message}; give {_describe(names)}"
-        # Keys are a stranger's too.
+        # Keys come from outside too, so they are cut as values are.
         fields.setdefault(field[:200], message)
-    return dict(list(fields.items())[:FAULTS_TOLD])
+    return dict(list(fields.items())[:FAULTS_NAMED])
 
 
 def _quoted(value: Any) -> str:
     try:
         text = repr(value)
     except ValueError:
-        # Python writes out no number of more than 4,300 digits.
+        # Python converts no number of more than 4,300 digits to text.
         return "the number"
     return text if len(text) <= QUOTED else f"{text[:QUOTED]}…"
 
@@ -289,7 +280,7 @@ def load_study(path: Path) -> Study:
     try:
         if not path.exists():
             raise StudyError({"": f"no study file at {path}; give the path of a TOML file, or demo"})
-        # A pipe or a device may never end.
+        # Reading a pipe or a device might never end.
         if not path.is_file():
             raise StudyError({"": f"{path} is no file; give the path of a TOML file, or demo"})
         with path.open(encoding="utf-8") as file:

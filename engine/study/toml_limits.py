@@ -6,18 +6,18 @@ from typing import Any
 
 # The paper's studies take 2,000 characters at most, one of 20,000 trainings written out seed by seed 100,000.
 CHARACTERS = 200_000
-# Of one that was accepted before there was a limit.
+# The limit for a study that was accepted when it was launched.
 KEPT_CHARACTERS = 100 * CHARACTERS
 # Python's reader takes time that grows with the square of a key's parts; a study's have two.
 KEY_PARTS = 20
 
 _APART = re.compile(r'""".*?"""|\'\'\'.*?\'\'\'|"(?:\\.|[^"\\\n])*"|\'[^\'\n]*\'|#[^\n]*', re.DOTALL)
-# Possessive, and from the beginning of a word alone: a text must not make this check the slow one.
+# The quantifiers are possessive and a match begins at a word, so that no text makes this check itself slow.
 _LONG_KEY = re.compile(rf"(?<![\w\"-])(?:[\w\"-]++[ \t]*+\.[ \t]*+){{{KEY_PARTS}}}")
 
 
 class TomlError(ValueError):
-    """A text that is no TOML, or more of it than a study can be."""
+    """A text that is no TOML, or is longer than a study can be."""
 
 
 def read(text: str, characters: int = CHARACTERS) -> dict[str, Any]:
@@ -31,5 +31,5 @@ def read(text: str, characters: int = CHARACTERS) -> dict[str, Any]:
     except RecursionError:
         raise TomlError("it is nested too deep; a study has lists in tables, no more") from None
     except ValueError as error:
-        # Not only its own error: Python reads no decimal number of more than 4,300 digits.
+        # A ValueError too: Python reads no decimal number of more than 4,300 digits.
         raise TomlError(f"it is not valid TOML: {error}") from error

@@ -20,14 +20,14 @@ START_FRACTION = 0.01
 
 
 def automatic_rho(learning_rate: float, momentum: float, steps: int) -> float:
-    """Return the rho for which `steps` steps of SGD shrink W - Z + U by exp(-3) where the loss is flat."""
+    """Return the rho for which `steps` steps of SGD shrink W - Z + U by exp(-3) where the loss is flat_parameters."""
     return TIME_CONSTANTS * (1 - momentum) / (learning_rate * steps)
 
 
 def growing_rho(start: float | None, end: float | None, automatic: float, rounds: int) -> tuple[float, float]:
     """Return the first round's rho and the factor by which it grows from round to round, to end in the last one.
 
-    None stands for what is left to us: an end of automatic, or start where that is larger; a start of START_FRACTION of
+    None means automatic: an end of `automatic`, or start where that is larger; a start of START_FRACTION of
     the end. The only round of one has the last one's rho.
     """
     last = end or max(automatic, start or 0.0)
@@ -49,7 +49,7 @@ class AdmmPenalty:
 
     def __init__(
         self,
-        flat: FlatParameters,
+        flat_parameters: FlatParameters,
         layers: tuple[str, ...],
         sparsity: float,
         scope: Scope,
@@ -59,19 +59,19 @@ class AdmmPenalty:
         period: int,
         growth: float = 1.0,
     ) -> None:
-        self._flat = flat
+        self._flat_parameters = flat_parameters
         self._layers = layers
         self._sparsity = sparsity
         self._scope = scope
         self._rho = rho
         # The same on the device, where a recorded step reads it anew each time.
-        self._weight = torch.tensor(rho, dtype=torch.float32, device=flat.values.device)
+        self._weight = torch.tensor(rho, dtype=torch.float32, device=flat_parameters.values.device)
         self._learning_rate = learning_rate
         self._period = period
         self._growth = growth
-        self._prunable = flat.join({layer: torch.ones(()) for layer in layers}, fill=0.0)
-        self._u = torch.zeros_like(flat.values)
-        self._z = self._project(flat.values * self._prunable)
+        self._prunable = flat_parameters.join({layer: torch.ones(()) for layer in layers}, fill=0.0)
+        self._u = torch.zeros_like(flat_parameters.values)
+        self._z = self._project(flat_parameters.values * self._prunable)
         self.residuals: list[float] = []
 
     def follow(self, learning_rate: float) -> None:
@@ -82,14 +82,14 @@ class AdmmPenalty:
 
     def add_gradient(self) -> None:
         """Add the penalty's gradient, rho * (W - Z + U), to the prunable weights' gradients."""
-        pull = (self._flat.values * self._prunable).sub_(self._z).add_(self._u)
-        self._flat.gradients.addcmul_(pull, self._weight)
+        pull = (self._flat_parameters.values * self._prunable).sub_(self._z).add_(self._u)
+        self._flat_parameters.gradients.addcmul_(pull, self._weight)
 
     def end_epoch(self, epoch: int) -> None:
         """Update Z, U and rho where a round ends with this epoch, counted from 1."""
         if epoch % self._period:
             return
-        weights = self._flat.values * self._prunable
+        weights = self._flat_parameters.values * self._prunable
         # In place, as whatever a recorded step reads.
         self._z.copy_(self._project(weights + self._u))
         gap = weights - self._z
@@ -122,6 +122,6 @@ class AdmmPenalty:
         self._u /= factor
 
     def _project(self, buffer: Tensor) -> Tensor:
-        views = self._flat.split(buffer)
+        views = self._flat_parameters.split(buffer)
         mask = magnitude_mask({layer: views[layer] for layer in self._layers}, self._sparsity, self._scope)
-        return buffer * self._flat.join(mask, fill=0.0)
+        return buffer * self._flat_parameters.join(mask, fill=0.0)

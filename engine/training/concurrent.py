@@ -7,15 +7,15 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import nn
 
-from engine.capacity import STREAMS, Room
+from engine.capacity import STREAMS, Capacity
 from engine.study.results import Epoch
 from engine.training.device import ran_out_of_memory
 from engine.training.sgd import Diverged, Training
 from engine.training.stacked import Stack, can_stack
 
-# One more doubling has to bring so much more speed, or it is left.
+# The factor by which doubling the number of trainings must raise the speed; below it the smaller number is used.
 WORTHWHILE = 1.05
-# Of the GPU's memory, what the trainings may take; evaluation, measuring and other processes need the rest.
+# The share of the GPU's memory for trainings; evaluation, measuring and other processes need the rest.
 MEMORY_SHARE = 0.8
 TIMED_STEPS, TIMED_GOES = 10, 3
 
@@ -77,7 +77,7 @@ def _stacked(trainings: Sequence[Training]) -> bool:
 
 
 def _ways(trainings: Sequence[Training]) -> tuple[Callable[[int], None], Callable[[], None]]:
-    """Return how to take a step of so many images with each training, and how to evaluate each."""
+    """Return a function that takes a step of some number of images with each training, and one that evaluates each."""
     if _stacked(trainings):
         stack = Stack(trainings)
         return stack.step, stack.evaluate
@@ -105,7 +105,7 @@ def is_random(network: nn.Module) -> bool:
     return any(isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0 for module in network.modules())
 
 
-def how_many(make: Callable[[], Training], device: torch.device) -> Room:
+def how_many(make: Callable[[], Training], device: torch.device) -> Capacity:
     """Return how many trainings of one shape to run side by side on a device, from a short measurement.
 
     make: returns one such training, which is used up. Their number is doubled while that makes the whole faster by
@@ -113,13 +113,13 @@ def how_many(make: Callable[[], Training], device: torch.device) -> Room:
     """
     trainings = [make()]
     if is_random(trainings[0].network) or not (trainings[0].concurrent or _stacked(trainings)):
-        return Room(fastest=1, most=1)
+        return Capacity(fastest=1, most=1)
     before = _allocated(device)
     try:
         best, speed = 1, _steps_per_second(trainings)
         most = min(STREAMS, _fitting(device, before))
         tried = len(trainings)
-        # Up to one doubling beyond the first that brings nothing: a busy machine makes any single one look so.
+        # One doubling without a gain is not the end yet: on a busy machine any single measurement may be too slow.
         while len(trainings) < min(4 * best, most):
             try:
                 trainings += [make() for _ in trainings[: most - len(trainings)]]
@@ -135,7 +135,7 @@ def how_many(make: Callable[[], Training], device: torch.device) -> Room:
     finally:
         for training in trainings:
             training.close()
-    return Room(fastest=best, most=max(best, most))
+    return Capacity(fastest=best, most=max(best, most))
 
 
 def _allocated(device: torch.device) -> int:
@@ -143,9 +143,9 @@ def _allocated(device: torch.device) -> int:
 
 
 def _fitting(device: torch.device, before: int) -> int:
-    """Return how many trainings fit, of which one is there that took the memory up from what it was before."""
+    """Return how many trainings fit; one is there already, and the memory it takes is what was not reserved before."""
     if device.type != "cuda":
-        # What can be stacked is small.
+        # Off the GPU only stacked trainings are measured, and these are small.
         return STREAMS
     each = max(1, torch.cuda.memory_reserved(device) - before)
     free, total = torch.cuda.mem_get_info(device)
@@ -153,7 +153,7 @@ def _fitting(device: torch.device, before: int) -> int:
 
 
 def _steps_per_second(trainings: Sequence[Training]) -> float:
-    """Return steps per second of all trainings together, after one that records: the best of a few goes."""
+    """Return steps per second of all trainings run side by side: the best of a few measurements."""
     size = trainings[0].sizes[0]
     for training in trainings:
         training.begin_epoch()

@@ -43,7 +43,7 @@ def recorded(
     graph = torch.cuda.CUDAGraph()
     stream = torch.cuda.current_stream(device)
     try:
-        # Of this thread only: the signs of life of a worker ask the GPU for its memory meanwhile.
+        # Errors of this thread alone count: a worker's signs of life ask the GPU for its memory at the same time.
         with (
             _nothing_collected(),
             undone(),

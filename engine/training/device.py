@@ -8,7 +8,8 @@ import torch
 
 from engine.capacity import STREAMS
 
-# Of glibc's malloc.h: above the one size a block comes straight from the system, above the other free memory goes back.
+# From glibc's malloc.h: the size above which a block comes straight from the system, and that above which free
+# memory is returned.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 LARGEST, NEVER = 2**30, -1
 

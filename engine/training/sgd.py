@@ -75,24 +75,21 @@ class Training:
         self._data = data
         self.test_images = data.flat_test if _flattens(network) else data.test
         self._feed = Feed(data, schedule.recipe.batch_size)
-        self.flat = FlatParameters(network)
-        self._mask = self.flat.join(mask, fill=1.0) if mask else None
+        self.flat_parameters = FlatParameters(network)
+        self._mask = self.flat_parameters.join(mask, fill=1.0) if mask else None
         if self._mask is not None:
             # Not a product: a weight that is infinite or not a number must become 0 too.
-            self.flat.values.masked_fill_(self._mask == 0, 0.0)
+            self.flat_parameters.values.masked_fill_(self._mask == 0, 0.0)
         self._rate = torch.tensor(schedule.learning_rate, device=data.device)
         # One parameter over the whole buffer: a step of the optimiser is one fused kernel, not one for each layer.
-        parameter = nn.Parameter(self.flat.values)
-        parameter.grad = self.flat.gradients
+        parameter = nn.Parameter(self.flat_parameters.values)
+        parameter.grad = self.flat_parameters.gradients
+        recipe = schedule.recipe
         self._optimiser = torch.optim.SGD(
-            [parameter],
-            lr=self._rate,
-            momentum=schedule.recipe.momentum,
-            weight_decay=schedule.recipe.weight_decay,
-            fused=True,
+            [parameter], lr=self._rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay, fused=True
         )
         # Made here, at zero: an optimiser that makes its own takes another path at its first step.
-        self._optimiser.state[parameter]["momentum_buffer"] = self.flat.momenta
+        self._optimiser.state[parameter]["momentum_buffer"] = self.flat_parameters.momenta
         self._outputs = torch.zeros(sum(self._feed.sizes), data.classes, device=data.device)
         self._test_outputs = torch.zeros(len(data.test), data.classes, device=data.device)
         # Loss and share of hits in the epoch's training batches, and on the test images.
@@ -100,7 +97,7 @@ class Training:
         self._stream = torch.cuda.Stream(data.device) if data.device.type == "cuda" else None
         self._graphs = graphs and self.concurrent
         self._recorded: dict[str | int, Work] = {}
-        # Graphs of one training never run at once: that of a step, which takes most, has room for the others.
+        # Graphs of one training never run at once, so all share the memory of the step, which takes most.
         self._pool = torch.cuda.graph_pool_handle() if self._graphs else None
 
     @property
@@ -150,7 +147,7 @@ class Training:
         self.network.train()
 
     def step(self, size: int) -> None:
-        """Train on the next batch, of so many images."""
+        """Train on the next batch, which holds `size` images."""
         with self._on_stream():
             self._do(size, lambda: self._train_on(size))
 
@@ -206,11 +203,11 @@ class Training:
     def state(self) -> dict[str, Tensor]:
         """Return all that resuming needs: weights, momenta, history and ADMM's variables.
 
-        Data order, augmentation and noise are drawn anew each epoch from the study's seed; the epoch stands for them.
+        Data order, augmentation and noise are drawn anew each epoch from the study's seed, so the epoch is enough.
         """
         return {
             **{f"weights/{name}": tensor for name, tensor in self.weights().items()},
-            "momenta": self.flat.momenta.to("cpu", copy=True),
+            "momenta": self.flat_parameters.momenta.to("cpu", copy=True),
             "history": torch.tensor([astuple(row) for row in self.history], dtype=torch.float64).reshape(-1, 7),
             **(self.penalty.state() if self.penalty is not None else {}),
         }
@@ -221,7 +218,7 @@ class Training:
         for name, tensor in own.items():
             tensor.copy_(state[f"weights/{name}"])
         if "momenta" in state:
-            self.flat.momenta.copy_(state["momenta"])
+            self.flat_parameters.momenta.copy_(state["momenta"])
         self.history = [Epoch(int(row[0]), *row[1:]) for row in state["history"].tolist()]
         if self.penalty is not None:
             self.penalty.load(state)
@@ -238,20 +235,20 @@ class Training:
         images, targets, places = self.next_batch(size)
         output = precision.forward(self.network, images, self.schedule.recipe.precision)
         F.cross_entropy(output, targets).backward()
-        self.descend(output.detach(), places)
+        self.apply_gradients(output.detach(), places)
 
     def next_batch(self, size: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Return what `engine.training.augment.Feed.next` does; whoever asks calls `descend` for it."""
+        """Return what `engine.training.augment.Feed.next` does; whoever asks calls `apply_gradients` for it."""
         return self._feed.next(size)
 
-    def descend(self, output: Tensor, places: Tensor) -> None:
-        """Take a step down the gradients that lie in `flat`, and keep the batch's output for the epoch's figures."""
+    def apply_gradients(self, output: Tensor, places: Tensor) -> None:
+        """Take a step down the gradients, and keep the batch's output for the epoch's figures."""
         if self.penalty is not None:
             self.penalty.add_gradient()
         if self._mask is not None:
-            self.flat.gradients.mul_(self._mask)
+            self.flat_parameters.gradients.mul_(self._mask)
         self._optimiser.step()
-        self.flat.gradients.zero_()
+        self.flat_parameters.gradients.zero_()
         self._outputs.index_copy_(0, places, output)
 
     def keep_test_outputs(self, begin: int, outputs: Tensor) -> None:
@@ -275,15 +272,16 @@ class Training:
     @contextmanager
     def _undone(self) -> Iterator[None]:
         """Put back, at the end of the block, all that steps change."""
-        changed = (self.flat.values, self.flat.momenta, self._feed.begin, self._outputs, *self.network.buffers())
+        flat = self.flat_parameters
+        changed = (flat.values, flat.momenta, self._feed.begin, self._outputs, *self.network.buffers())
         before = [tensor.clone() for tensor in changed]
         try:
             yield
         finally:
             with torch.no_grad():
-                for tensor, kept in zip(changed, before, strict=True):
-                    tensor.copy_(kept)
-                self.flat.gradients.zero_()
+                for tensor, old in zip(changed, before, strict=True):
+                    tensor.copy_(old)
+                flat.gradients.zero_()
 
     def _on_stream(self) -> AbstractContextManager[object]:
         return nullcontext() if self._stream is None else torch.cuda.stream(self._stream)

@@ -34,9 +34,9 @@ class Stack:
     def __init__(self, trainings: Sequence[Training]) -> None:
         self.trainings = trainings
         names = [name for name, module in trainings[0].network.named_children() if isinstance(module, nn.Linear)]
-        values = [training.flat.split(training.flat.values) for training in trainings]
-        gradients = [training.flat.split(training.flat.gradients) for training in trainings]
-        # By layer: its weights, biases, and their gradients, of each network.
+        values = [training.flat_parameters.split(training.flat_parameters.values) for training in trainings]
+        gradients = [training.flat_parameters.split(training.flat_parameters.gradients) for training in trainings]
+        # For each layer: the weights, the biases and their gradients of every network.
         self._layers = [
             [[own[f"{name}.{kind}"] for own in owned] for owned in (values, gradients) for kind in ("weight", "bias")]
             for name in names
@@ -44,7 +44,7 @@ class Stack:
 
     @torch.no_grad()
     def step(self, size: int) -> None:
-        """Train each network on its next batch, of so many images."""
+        """Train each network on its next batch, which holds `size` images."""
         images, labels, places = zip(*(training.next_batch(size) for training in self.trainings), strict=True)
         weights = [torch.stack(layer[0]) for layer in self._layers]
         taken = self._forward(torch.stack(images).flatten(2), weights)
@@ -58,7 +58,7 @@ class Stack:
             if number:
                 gradient = torch.where(taken[number] <= 0, 0.0, gradient @ weights[number])
         for training, output, place in zip(self.trainings, outputs, places, strict=True):
-            training.descend(output, place)
+            training.apply_gradients(output, place)
 
     @torch.no_grad()
     def evaluate(self) -> None:
@@ -74,7 +74,7 @@ class Stack:
             training.count()
 
     def _forward(self, images: Tensor, weights: Sequence[Tensor]) -> list[Tensor]:
-        """Return what each layer takes in, and at the end what the last puts out, as (network, image, value)."""
+        """Return the input of each layer, and at the end the output of the last, as (network, image, value)."""
         taken = [images]
         for number, weight in enumerate(weights, start=1):
             biases = torch.stack(self._layers[number - 1][1])

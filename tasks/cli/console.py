@@ -1,4 +1,4 @@
-"""What the commands share: where they print, how a study is named, and the store brought up to date first."""
+"""What the commands share: where they print, their common arguments, and the database brought up to date."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,17 +16,18 @@ out = Console()
 err = Console(stderr=True)
 
 StudyId = Annotated[str, typer.Argument(metavar="STUDY_ID", help="A study's id, or as much of it as tells it apart.")]
+Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, or one GPU such as cuda:0 [TICKETSCOPE_DEVICE].")]
 
 
 @contextmanager
 def recorded() -> "Iterator[Database]":
-    """Yield the store, with what waits in a Redis of this machine recorded first."""
+    """Yield the database, after recording the events that wait in a Redis of this machine."""
     from data.database.database import Database
-    from tasks.broker.connection import serving
+    from tasks.broker.server import serving
     from tasks.services.recorder import drain_idle
 
     config = settings()
-    # The events of a given Redis belong to the recorder beside it, which may run on another host.
+    # The events of the Redis that REDIS_URL names belong to the recorder beside it, perhaps on another host.
     if config.redis_url is None:
         with serving(config):
             drain_idle(config)

@@ -24,6 +24,7 @@ from rich.progress import (
 
 from data.settings import settings
 from tasks.cli.console import StudyId, out
+from tasks.units import plural, size
 
 if TYPE_CHECKING:
     from data.database.backup import Backup
@@ -46,7 +47,6 @@ def backup(
     """Copy the database to a file, while everything runs. Weights and results are not in it."""
     from data.database import backup as backups
     from data.database.database import Database
-    from tasks.cli.tables import size
 
     config = settings()
     begin = time.monotonic()
@@ -64,7 +64,7 @@ def restore(
     """Put a backup in the place of the database, and go on with all studies from there; the present one is kept."""
     from data.database import backup as backups
     from data.database.database import Database
-    from tasks.broker.connection import serving
+    from tasks.broker.server import serving
     from tasks.studies.rebuild import rebuild as mend
 
     config = settings()
@@ -84,7 +84,7 @@ def restore(
 @commands.command()
 def rebuild() -> None:
     """Make the queue, the database and the artifacts agree again, after one of them was lost."""
-    from tasks.broker.connection import serving
+    from tasks.broker.server import serving
     from tasks.studies.rebuild import rebuild as mend
 
     config = settings()
@@ -99,7 +99,7 @@ def remeasure(
     ] = False,
 ) -> None:
     """Complete results that an older Ticketscope recorded, from their weights: masks, and what a mask alone gives."""
-    from tasks.broker.connection import serving
+    from tasks.broker.server import serving
     from tasks.studies import remeasure as remeasuring
     from tasks.studies.rebuild import require_database
 
@@ -118,7 +118,7 @@ def remeasure(
 @commands.command()
 def delete(study_id: StudyId, yes: Yes = False) -> None:
     """Delete a study, running or not, with all that no other study has."""
-    from tasks.broker.connection import serving
+    from tasks.broker.server import serving
     from tasks.services.recorder import drain_idle
     from tasks.studies import delete as deleting
     from tasks.studies.rebuild import require_database
@@ -129,8 +129,7 @@ def delete(study_id: StudyId, yes: Yes = False) -> None:
         if config.redis_url is None:
             drain_idle(config)
         found = deleting.find(config, study_id)
-        about = deleting.outline(config, found)
-        for line in deleting.told(about):
+        for line in deleting.sentences(deleting.preview(config, found)):
             out.print(line, highlight=False)
         if not yes:
             typer.confirm(f"Delete {found}?", abort=True)
@@ -148,8 +147,7 @@ def reclaim(
     ] = 1.0,
 ) -> None:
     """Report weights, results and checkpoints that no study has any more, and remove them when told to."""
-    from tasks.broker.connection import serving
-    from tasks.cli.tables import size
+    from tasks.broker.server import serving
     from tasks.services.recorder import drain_idle
     from tasks.studies import reclaim as reclaiming
     from tasks.studies.rebuild import require_database
@@ -162,7 +160,9 @@ def reclaim(
         waste = reclaiming.find_waste(config, 3600 * older)
         for kind, files in waste.files.items():
             if files:
-                out.print(f"{_files(len(files))} of {kind}, {size(sum(f.size for f in files))}", highlight=False)
+                out.print(
+                    f"{plural(len(files), 'file')} of {kind}, {size(sum(f.size for f in files))}", highlight=False
+                )
         if waste.young:
             out.print(f"{size(waste.young)} more are spared, changed within {older:g} h", highlight=False)
         total = size(sum(file.size for file in waste.all))
@@ -171,26 +171,21 @@ def reclaim(
             return
         if not yes:
             out.print("Another installation that keeps its artifacts there too would lose what is its alone.")
-            typer.confirm(f"Remove {_files(len(waste.all))}, {total}, from {config.artifacts}?", abort=True)
+            typer.confirm(f"Remove {plural(len(waste.all), 'file')}, {total}, from {config.artifacts}?", abort=True)
         removed = reclaiming.reclaim(config, waste, 3600 * older)
         freed = size(sum(file.size for file in removed))
-        out.print(f"removed {_files(len(removed))}, {freed}", highlight=False)
+        out.print(f"removed {plural(len(removed), 'file')}, {freed}", highlight=False)
 
 
 def _held(found: "Backup") -> str:
-    studies = f"{found.studies} {'study' if found.studies == 1 else 'studies'}"
-    return f"{studies}, {found.results} of {found.stages} stages with results"
+    return f"{plural(found.studies, 'study', 'studies')}, {found.results} of {found.stages} stages with results"
 
 
 def _said(done: "Remeasured") -> str:
-    parts = [f"{done.completed} result{'s' * (done.completed != 1)} completed"] if done.completed else []
+    parts = [f"{plural(done.completed, 'result')} completed"] if done.completed else []
     if done.gone:
         parts.append(f"{done.gone} cannot be completed: {'its' if done.gone == 1 else 'their'} weights are gone")
     return "; ".join(parts) or "no recorded result lacks anything"
-
-
-def _files(count: int) -> str:
-    return f"{count} file{'' if count == 1 else 's'}"
 
 
 def _say(done: list["Rebuilt"]) -> None:

@@ -1,17 +1,25 @@
-"""The commands about what others get to see: links, the password, exports."""
+"""The commands about what others may see: share, password, export."""
 
-# Imported where used, as in tasks/__main__.py.
+# Slow imports stand in the commands that need them, as in tasks/__main__.py.
 
+import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
+from rich.table import Column, Table
 
 from data.settings import settings
 from tasks.cli.console import StudyId, err, out, recorded
 
+if TYPE_CHECKING:
+    from data.database.database import Database
+
 commands = typer.Typer()
+
+_UNITS = {"h": "hours", "d": "days", "w": "weeks"}
 
 
 @commands.command()
@@ -25,18 +33,64 @@ def share(
 ) -> None:
     """Make a link that lets someone without an account read one study; list links; revoke them."""
     from data import shared_links
-    from tasks.cli import links as sharing
 
-    with recorded() as store:
+    with recorded() as database:
         if revoke is not None:
-            shared_links.revoke(store, revoke)
+            shared_links.revoke(database, revoke)
             out.print(f"revoked {escape(revoke)}")
         elif study_id is not None:
-            sharing.create(store, settings(), study_id, note, expires, url, out)
+            _share(database, study_id, note, expires, url or settings().url)
         elif listed:
-            out.print(sharing.table(store))
+            out.print(_links(database))
         else:
             raise shared_links.ShareError("nothing to share; give a STUDY_ID, --list, or --revoke LINK")
+
+
+def _share(database: "Database", prefix: str, note: str, expires: str, url: str | None) -> None:
+    from data import shared_links
+    from data.queries import studies
+
+    study_id = studies.find_study(database, prefix)
+    link, token = shared_links.create(database, [study_id], note=note, expires_at=_end(expires))
+    ends = f"until {link.expires_at:%Y-%m-%d %H:%M} UTC" if link.expires_at else "until it is revoked"
+    out.print(f"link {link.share_id} to {study_id}, {ends}; it is shown this once:")
+    out.print(shared_links.link(url, token), soft_wrap=True, highlight=False)
+    if not url:
+        out.print("It opens on this machine; for others, give --url or set TICKETSCOPE_URL to the address they reach.")
+
+
+def _end(span: str) -> datetime | None:
+    """Return when a span such as 12h, 7d or 2w from now is over; None for never."""
+    from data.shared_links import ShareError
+
+    if span == "never":
+        return None
+    parts = re.fullmatch(r"([1-9]\d{0,4})([hdw])", span)
+    if parts is None:
+        raise ShareError(f"{span!r} is no span of time; give one such as 12h, 7d or 2w, or never")
+    return datetime.now(UTC) + timedelta(**{_UNITS[parts[2]]: int(parts[1])})
+
+
+def _links(database: "Database") -> Table:
+    from data import shared_links
+
+    table = Table(Column("link", no_wrap=True), "shows", "note", "made (UTC)", "ends (UTC)", "last used (UTC)", "state")
+    for row in shared_links.shares(database).to_dict("records"):
+        ended = row["revoked_at"] == row["revoked_at"] and row["revoked_at"] is not None
+        state = "works" if row["works"] else "revoked" if ended else "expired"
+        table.add_row(
+            str(row["share_id"]),
+            ", ".join(row["study_ids"]) + (" (view)" if row["state"] else ""),
+            escape(str(row["note"])),
+            *(_time(row[name]) for name in ("created_at", "expires_at", "last_used_at")),
+            state,
+        )
+    return table
+
+
+def _time(at: datetime | None) -> str:
+    # A missing time is not equal to itself.
+    return "" if at is None or at != at else f"{at:%Y-%m-%d %H:%M}"
 
 
 @commands.command()
@@ -44,8 +98,8 @@ def password() -> None:
     """Ask for a password and print its hash, for TICKETSCOPE_PASSWORD_HASH."""
     from data.passwords import hashed
 
-    given = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
-    out.print(hashed(given), soft_wrap=True, highlight=False)
+    text = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+    out.print(hashed(text), soft_wrap=True, highlight=False)
 
 
 @commands.command()
@@ -58,10 +112,10 @@ def export(
     from data.queries import studies
     from engine.study.spec import to_toml
 
-    with recorded() as store:
-        found = studies.find_study(store, study_id)
-        record = studies.study(store, found)
-        parquet.write(parquet.tables_from_database(store, found), out_folder)
+    with recorded() as database:
+        full_id = studies.find_study(database, study_id)
+        record = studies.study(database, full_id)
+        parquet.write(parquet.tables_from_database(database, full_id), out_folder)
         (out_folder / "study.toml").write_text(to_toml(record.study), encoding="utf-8")
     if record.state != "done":
         err.print(f"the study is {record.state}: the tables hold the {record.counts['done']} stages that are done")

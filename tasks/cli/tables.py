@@ -20,37 +20,17 @@ from tasks.queue import leases
 from tasks.queue.leases import State
 from tasks.queue.telemetry import Worker
 from tasks.queue.telemetry import progress as live_progress
+from tasks.units import duration, plural
 
 if TYPE_CHECKING:
     from engine.study.checks import Finding
-    from tasks.studies.planning import Preview
+    from tasks.studies.planning import PlanPreview
 
 COLOURS = {"done": "green", "running": "cyan", "failed": "red", "cancelled": "yellow"}
 REFRESH_SECONDS = 0.5
 
 
-def duration(seconds: float) -> str:
-    """Return a duration for people to read, such as 1 h 5 min."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 90:
-        return f"{minutes} min"
-    hours, rest = divmod(minutes, 60)
-    return f"{hours} h {rest} min" if hours < 48 else f"{hours / 24:.1f} days"
-
-
-def size(count: int) -> str:
-    """Return bytes for people to read, such as 3.4 MB."""
-    number = float(count)
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if number < 1000:
-            return f"{number:.0f} {unit}" if unit == "bytes" else f"{number:.1f} {unit}"
-        number /= 1000
-    return f"{number:.1f} TB"
-
-
-def plan_table(name: str, preview: "Preview", one_by_one: int | None = None) -> Table:
+def plan_table(name: str, preview: "PlanPreview", one_by_one: int | None = None) -> Table:
     """Return a plan's sizes as a table; one_by_one: trainings of several figures where they shared none."""
     table = Table(title=name, show_header=False, title_justify="left")
     for kind, count in preview.by_kind.items():
@@ -60,12 +40,11 @@ def plan_table(name: str, preview: "Preview", one_by_one: int | None = None) -> 
     table.add_row("trainings", str(preview.trainings) + (" after sharing" if one_by_one is not None else ""))
     table.add_row("reused", str(preview.reused))
     table.add_row("remaining", f"[bold]{preview.remaining}[/bold]")
-    workers = f"{preview.workers} worker{'s' if preview.workers != 1 else ''}"
-    table.add_row("estimated", f"{duration(preview.estimated_seconds)} on {workers}")
+    table.add_row("estimated", f"{duration(preview.estimated_seconds)} on {plural(preview.workers, 'worker')}")
     return table
 
 
-def say_rounds(console: Console, preview: "Preview") -> None:
+def say_rounds(console: Console, preview: "PlanPreview") -> None:
     """Print what each round of iterative pruning removes."""
     for sentence in preview.plan.rounds:
         console.print(f"iterative pruning: {escape(sentence)}", soft_wrap=True, highlight=False)
@@ -79,7 +58,7 @@ def say_warnings(console: Console, warnings: Iterable["Finding"]) -> None:
 
 
 def plan_values(
-    name: str, preview: "Preview", one_by_one: int | None = None, scaling: Sequence[str] | None = None
+    name: str, preview: "PlanPreview", one_by_one: int | None = None, scaling: Sequence[str] | None = None
 ) -> dict[str, Any]:
     """Return a plan's sizes by name; one_by_one as in `plan_table`, scaling: how a study departs from the paper's."""
     return {
@@ -98,12 +77,12 @@ def plan_values(
     }
 
 
-def studies_table(store: Database) -> Table:
+def studies_table(database: Database) -> Table:
     """Return all recorded studies as a table."""
     # Ids are there to be copied: they are never cut or broken.
     study, launched = Column("study", no_wrap=True), Column("launched (UTC)", no_wrap=True)
     table = Table(study, "name", "state", "stages", launched)
-    for row in studies.studies(store).to_dict("records"):
+    for row in studies.studies(database).to_dict("records"):
         table.add_row(
             str(row["study_id"]),
             escape(str(row["name"])),
@@ -121,16 +100,15 @@ def workers_line(workers: Sequence[Worker]) -> str:
     """Return how many workers there are and what they do, of those that are known."""
     alive = [worker for worker in workers if not worker.is_silent()]
     states = Counter(worker.state for worker in alive)
-    told = f"{len(alive)} worker{'s' if len(alive) != 1 else ''}"
     parts = [f"{states[state]} {state}" for state in ("training", "draining") if states[state]]
     lost = f"; [red]{len(workers) - len(alive)} silent[/red]" if len(alive) < len(workers) else ""
-    return ", ".join([told, *parts]) + lost
+    return ", ".join([plural(len(alive), "worker"), *parts]) + lost
 
 
-def study_tables(store: Database, study_id: str) -> list[Table | str]:
+def study_tables(database: Database, study_id: str) -> list[Table | str]:
     """Return one study: how it stands, its stages in training, why stages failed, and what diverged."""
-    record = studies.study(store, study_id)
-    stages = studies.stages(store, study_id)
+    record = studies.study(database, study_id)
+    stages = studies.stages(database, study_id)
     counts = ", ".join(f"{count} {_coloured(state)}" for state, count in record.counts.items() if count)
     name = escape(record.study.name)
     shown: list[Table | str] = [f"[bold]{name}[/bold] ({study_id}): {_coloured(record.state)}; {counts}"]
@@ -142,7 +120,7 @@ def study_tables(store: Database, study_id: str) -> list[Table | str]:
     for row in stages[stages["state"] == "failed"].to_dict("records"):
         reason = str(row["error"] or "no reason was recorded").strip().splitlines()[0]
         shown.append(f"[red]failed[/red] {_describe(row)}: {escape(reason)}")
-    if sentence := in_words(divergences(store, [study_id])):
+    if sentence := in_words(divergences(database, [study_id])):
         shown.append(f"[yellow]diverged[/yellow] {escape(sentence)}")
     return shown
 

@@ -13,9 +13,9 @@ _COLOURS = {"holds": "green", "fails": "red", "undecided": "yellow", "missing": 
 _NAMES = {"missing": "runs missing"}
 
 
-def verdicts_of(store: Database, study_id: str) -> tuple[Verdict, ...]:
+def verdicts_of(database: Database, study_id: str) -> tuple[Verdict, ...]:
     """Return the verdicts on a study's runs; UnknownStudy where it is not recorded."""
-    return evaluate(*evidence(store, study_id))
+    return evaluate(*evidence(database, study_id))
 
 
 def table(verdicts: tuple[Verdict, ...]) -> Table:

@@ -12,6 +12,7 @@ from data.queries import launches, studies
 from data.settings import Settings
 from tasks.cli.tables import watch
 from tasks.queue import leases, telemetry
+from tasks.units import size
 
 # A recorder that runs is never so far behind.
 RECORDER_SECONDS = 10.0
@@ -19,8 +20,8 @@ RECORDER_SECONDS = 10.0
 
 def is_empty(config: Settings, redis: Redis) -> bool:
     """Return whether no study was ever launched: none is recorded, deleted, or on its way to the recorder."""
-    store = Database(config.database)
-    return studies.studies(store).empty and not launches.deleted(store) and not redis.xlen(telemetry.EVENTS)
+    database = Database(config.database)
+    return studies.studies(database).empty and not launches.deleted(database) and not redis.xlen(telemetry.EVENTS)
 
 
 def say_what_is_missing(redis: Redis, console: Console) -> None:
@@ -34,8 +35,8 @@ def say_copying(console: Console) -> Progress:
 
     def say(what: str, done: int, total: int) -> None:
         del done
-        size = f" ({total / 1e6:,.1f} MB)" if total else ""
-        console.print(f"{escape(what)}{size} ...", soft_wrap=True, highlight=False)
+        much = f" ({size(total)})" if total else ""
+        console.print(f"{escape(what)}{much} ...", soft_wrap=True, highlight=False)
 
     return say
 

@@ -7,8 +7,7 @@ from celery import Celery
 from kombu.transport import TRANSPORT_ALIASES
 
 from data.settings import Settings, settings
-from tasks.broker.connection import celery_url
-from tasks.broker.network import OVER_NETWORK
+from tasks.broker.connection import OVER_NETWORK, celery_url
 from tasks.queue.leases import QUEUE, Message
 from tasks.queue.transport import TASK
 

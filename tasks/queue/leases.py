@@ -16,7 +16,7 @@ from typing import Any, Literal
 from redis import Redis
 from redis.commands.core import Script
 
-from engine.capacity import Room
+from engine.capacity import Capacity
 from engine.study.plan import SHAPE, Stage
 from engine.study.results import Epoch, StageResult
 
@@ -59,7 +59,7 @@ class Message:
 
 @dataclass(frozen=True)
 class Adopted:
-    """A stage as `adopt` takes it: how it stands where Redis does not know it; told: the database has it so."""
+    """A stage for `adopt`: its state if Redis does not know it; recorded: whether the database has that state."""
 
     fingerprint: str
     spec: str
@@ -67,7 +67,7 @@ class Adopted:
     state: State
     attempt: int
     error: str
-    told: bool
+    recorded: bool
 
 
 class LeaseLost(Exception):
@@ -143,7 +143,7 @@ class Sharing:
 
 
 def claim_alike(
-    redis: Redis, stage: Stage, room: Room, sharing: Sharing, worker: str, host: str, device: str, lease: float
+    redis: Redis, stage: Stage, room: Capacity, sharing: Sharing, worker: str, host: str, device: str, lease: float
 ) -> list[tuple[Message, Stage]]:
     """Take queued stages of the shape of one that this worker has, to be trained side by side with it.
 

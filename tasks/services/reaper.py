@@ -1,4 +1,4 @@
-"""Bringing back the stages of workers that died."""
+"""Sending the stages of dead workers to other workers."""
 
 import logging
 import threading
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 def reap(config: Settings, timing: Timing, stopping: threading.Event) -> None:
-    """Look every `timing.reap` seconds for leases that ran out, and send their stages again, until asked to stop."""
+    """Every `timing.reap` seconds, send the stages whose leases expired again, until `stopping` is set."""
     redis = client(config)
     celery = celery_app.make_app(config)
     away = False
@@ -30,7 +30,7 @@ def reap(config: Settings, timing: Timing, stopping: threading.Event) -> None:
             celery_app.send(messages, celery)
         except (RedisError, OperationalError) as error:
             log.warning("cannot look for lost leases: %s", error)
-            # While Redis was gone nobody could renew a lease: let the living do so before the dead are looked for.
+            # While Redis was gone nobody could renew a lease: live workers do so before dead ones are looked for.
             away = True
             continue
         if messages:

@@ -1,4 +1,4 @@
-"""The one process that drains the stream of events into DuckDB, and brings back the stages of dead workers."""
+"""Recording the stream of events in the database; one process of a home does so, and reaps dead workers beside it."""
 
 import json
 import logging
@@ -25,11 +25,11 @@ REFUSED = PREFIX + "refused"
 REFUSED_CHARACTERS = 20_000
 
 BATCH = 1000
-# Readers get the file in between; a screen that shows events half a second late is live enough.
+# Readers open the file in between; a page that shows events half a second late is live enough.
 PAUSE = 0.3
 BLOCK_MS = 500
-# Between two tries to write a file that cannot be written, such as on a full disk.
-STORE_PAUSE = 2.0
+# Seconds between two tries to write the database, such as on a full disk.
+DATABASE_PAUSE = 2.0
 
 log = logging.getLogger(__name__)
 
@@ -37,16 +37,16 @@ Entries = Sequence[tuple[str, dict[str, str]]]
 
 
 def record(config: Settings, timing: Timing, stopping: threading.Event) -> None:
-    """Drain the stream and reap leases until asked to stop; waits while another recorder of this home runs."""
-    # It brings Celery, which commands that only record what waits do without.
+    """Drain the stream and reap leases until `stopping` is set; waits while another recorder of this home runs."""
+    # It imports Celery, which commands that only record waiting events do not need.
     from tasks.services.reaper import reap
 
     config.home.mkdir(parents=True, exist_ok=True)
     with _only_recorder(config, stopping) as alone:
         if not alone:
             return
-        store = Database(config.database)
-        store.ensure()
+        database = Database(config.database)
+        database.ensure()
         redis = client(config, patience=5.0)
         reaper = threading.Thread(target=reap, args=(config, timing, stopping), name="reaper", daemon=True)
         reaper.start()
@@ -54,36 +54,37 @@ def record(config: Settings, timing: Timing, stopping: threading.Event) -> None:
         pending = True
         while not stopping.is_set():
             try:
-                drained = drain(redis, store, pending)
+                drained = drain(redis, database, pending)
                 pending = False
                 if drained:
                     stopping.wait(PAUSE)
             except (RedisError, DatabaseError) as error:
-                # What was read but not acknowledged is claimed again once Redis, or the disk, is back.
+                # Events that were read but not acknowledged are claimed again once Redis or the disk is back.
                 pending = True
                 log.warning("%s", f"Redis does not answer: {error}" if isinstance(error, RedisError) else error)
-                stopping.wait(0.5 if isinstance(error, RedisError) else STORE_PAUSE)
-        _drain_rest(redis, store)
+                stopping.wait(0.5 if isinstance(error, RedisError) else DATABASE_PAUSE)
+        _drain_rest(redis, database)
         reaper.join(timeout=1.0)
 
 
 def drain_idle(config: Settings) -> None:
-    """Record what waits in the stream, unless a recorder of this home is at it already."""
+    """Record the events that wait in the stream, unless a recorder of this home runs."""
     try:
         with FileLock(_lock_path(config), timeout=0):
-            store = Database(config.database)
-            store.ensure()
+            database = Database(config.database)
+            database.ensure()
             redis = client(config)
-            drain(redis, store, pending=True, block=None)
-            _drain_rest(redis, store)
+            drain(redis, database, pending=True, block=None)
+            _drain_rest(redis, database)
     except Timeout:
         return
 
 
-def drain(redis: Redis, store: Database, pending: bool, block: int | None = BLOCK_MS) -> int:
-    """Record one batch of events, then acknowledge and trim it; return how many there were.
+def drain(redis: Redis, database: Database, pending: bool, block: int | None = BLOCK_MS) -> int:
+    """Record one batch of events, acknowledge and trim it, and return its size.
 
-    pending: first take what an earlier recorder had read but not acknowledged. block: milliseconds to wait for events.
+    pending: start with events that an earlier recorder read but did not acknowledge. block: milliseconds to wait for
+    events.
     """
     join(redis)
     entries: list[tuple[str, dict[str, str]]] = []
@@ -93,22 +94,22 @@ def drain(redis: Redis, store: Database, pending: bool, block: int | None = BLOC
         answer: Any = redis.xreadgroup(GROUP, CONSUMER, {EVENTS: ">"}, count=BATCH, block=block)
         entries = [entry for _, batch in answer or [] for entry in batch]
     if entries:
-        _record(redis, store, entries)
+        _record(redis, database, entries)
         redis.xack(EVENTS, GROUP, *[identifier for identifier, _ in entries])
         missed = _missed(redis)
         if missed:
-            _record(redis, store, missed)
+            _record(redis, database, missed)
             redis.xack(EVENTS, GROUP, *[identifier for identifier, _ in missed])
         _trim(redis, max(_order(identifier) for identifier, _ in [*entries, *missed]))
     return len(entries)
 
 
-def _drain_rest(redis: Redis, store: Database) -> None:
+def _drain_rest(redis: Redis, database: Database) -> None:
     try:
-        while drain(redis, store, pending=False, block=None):
+        while drain(redis, database, pending=False, block=None):
             continue
     except RedisError as error:
-        log.warning("Redis has gone before the last events were read; they wait there: %s", error)
+        log.warning("Redis is gone before the last events were read; they wait there: %s", error)
 
 
 def _claim_pending(redis: Redis) -> list[tuple[str, dict[str, str]]]:
@@ -123,8 +124,8 @@ def _claim_pending(redis: Redis) -> list[tuple[str, dict[str, str]]]:
             return entries
 
 
-def _record(redis: Redis, store: Database, entries: Entries) -> None:
-    """Record entries; one that can never be recorded is set aside in Redis, so that it does not hold up the others."""
+def _record(redis: Redis, database: Database, entries: Entries) -> None:
+    """Record entries; one that can never be recorded is set aside in Redis, so that it does not block the others."""
     events: list[Event] = []
     for identifier, fields in entries:
         try:
@@ -133,7 +134,7 @@ def _record(redis: Redis, store: Database, entries: Entries) -> None:
             _refuse(redis, identifier, fields, error)
     while events:
         try:
-            store.record(events)
+            database.record(events)
             return
         except EventError as error:
             refused = error.event
@@ -143,20 +144,20 @@ def _record(redis: Redis, store: Database, entries: Entries) -> None:
 
 def _refuse(redis: Redis, identifier: str, fields: dict[str, str], error: Exception) -> None:
     log.error("event %s cannot be recorded and is set aside in %s: %s", identifier, REFUSED, str(error)[:500])
-    # Whole where it is of a size that anyone here writes, and never so much that Redis fills up.
+    # Complete at any size that Ticketscope writes, and cut so that Redis cannot fill up.
     cut = {name[:100]: value[:REFUSED_CHARACTERS] for name, value in list(fields.items())[:10]}
-    kept: dict[Any, Any] = {**cut, "event": identifier, "error": str(error)[:1000]}
-    redis.xadd(REFUSED, kept, maxlen=1000)
+    entry: dict[Any, Any] = {**cut, "event": identifier, "error": str(error)[:1000]}
+    redis.xadd(REFUSED, entry, maxlen=1000)
 
 
 def _missed(redis: Redis) -> list[tuple[str, dict[str, str]]]:
-    """Return entries that Redis has handed over in an answer that was lost on its way, so that nobody recorded them."""
+    """Return entries that Redis delivered in an answer that was lost, so that nobody has recorded them."""
     waiting: Any = redis.xpending(EVENTS, GROUP)
     return _claim_pending(redis) if waiting["pending"] else []
 
 
 def _trim(redis: Redis, last: tuple[int, int]) -> None:
-    # One group, one consumer, nothing pending: all up to here is recorded.
+    # One group, one consumer, nothing pending: all entries up to this one are recorded.
     redis.xtrim(EVENTS, minid=f"{last[0]}-{last[1] + 1}", approximate=False)
 
 
@@ -166,7 +167,7 @@ def _order(identifier: str) -> tuple[int, int]:
 
 
 def join(redis: Redis) -> None:
-    """Have the stream and the recorder's place in it, from its first event on, be there."""
+    """Make the stream and the recorder's group, which begins at the first event, unless they exist."""
     try:
         redis.xgroup_create(EVENTS, GROUP, id="0", mkstream=True)
     except ResponseError as error:
@@ -176,18 +177,18 @@ def join(redis: Redis) -> None:
 
 @contextmanager
 def _only_recorder(config: Settings, stopping: threading.Event) -> Iterator[bool]:
-    """Hold the lock of this home's one recorder within the block; yields False when asked to stop while waiting."""
+    """Hold the lock of this home's recorder within the block; yields False if `stopping` is set while it waits."""
     lock = FileLock(_lock_path(config))
-    told = False
+    warned = False
     while not stopping.is_set():
         try:
             with lock.acquire(timeout=0.5):
                 yield True
                 return
         except Timeout:
-            if not told:
+            if not warned:
                 log.warning("another recorder holds %s; waiting for it to end", lock.lock_file)
-            told = True
+            warned = True
     yield False
 
 

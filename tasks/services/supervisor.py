@@ -1,4 +1,4 @@
-"""Keeping child processes alive: a dead one is started again, and all are stopped together, in order."""
+"""Keeping child processes alive: a dead one is restarted, and all are stopped in order."""
 
 import logging
 import signal
@@ -12,9 +12,9 @@ from types import FrameType
 from tasks.process import spawn
 
 TICK_SECONDS = 0.2
-# A child that lives so long has started; one that dies sooner is started again ever more slowly.
+# A child that lives longer than this has started well; one that dies sooner is restarted after a growing pause.
 SETTLED_SECONDS = 10.0
-SLOWEST_RESTART = 10.0
+LONGEST_PAUSE = 10.0
 
 log = logging.getLogger(__name__)
 
@@ -23,8 +23,8 @@ log = logging.getLogger(__name__)
 class Part:
     """A child process to keep alive.
 
-    command: what to run. log: the file that takes its output, None for this process's own. grace: seconds it gets to
-    stop. died: called with the pid of each process of this part that ended unasked.
+    log: the file that its output is appended to, None for this process's own output. grace: seconds that it has to
+    stop. died: called with the pid of each process of this part that ended by itself or was killed.
     """
 
     name: str
@@ -47,18 +47,18 @@ class _Child:
     def start(self) -> None:
         self.process = spawn(self.part.command, self.part.log, extra=self.part.environment)
         self.started_at = time.monotonic()
-        self.mourned = False
+        self.reported = False
 
     def tend(self) -> None:
-        """Start the process again where it has died, at once or after a pause that grows."""
+        """Restart the process if it has died, at once or after a growing pause."""
         code = self.process.poll()
         if code is None:
             return
         now = time.monotonic()
-        if not self.mourned:
-            self.mourned = True
+        if not self.reported:
+            self.reported = True
             self.deaths = 1 if now - self.started_at > SETTLED_SECONDS else self.deaths + 1
-            self.restart_at = now + min(SLOWEST_RESTART, 0.1 * 2 ** (self.deaths - 1))
+            self.restart_at = now + min(LONGEST_PAUSE, 0.1 * 2 ** (self.deaths - 1))
             where = f"; see {self.part.log}" if self.part.log else ""
             log.warning("%s (process %d) ended with code %s%s", self.part.name, self.process.pid, code, where)
             if self.part.died is not None:
@@ -68,7 +68,7 @@ class _Child:
 
 
 class Supervisor:
-    """Runs groups of parts until told to stop; groups stop one after the other, in their order."""
+    """Runs groups of parts until a signal; the groups stop one after the other, in their order."""
 
     def __init__(self, groups: Sequence[Sequence[Part]]) -> None:
         self._groups = groups
@@ -76,9 +76,9 @@ class Supervisor:
         self._children: list[list[_Child]] = []
 
     def run(self, tick: Callable[[], None] | None = None) -> None:
-        """Keep all parts alive until SIGINT or SIGTERM, calling tick every moment; a second signal kills them.
+        """Keep all parts alive until SIGINT or SIGTERM, calling `tick` every TICK_SECONDS; a second signal kills them.
 
-        To be called in the main thread, which the children are tied to.
+        Call it in the main thread: the children are tied to it.
         """
         before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
         try:

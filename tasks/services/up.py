@@ -1,4 +1,4 @@
-"""Everything on one machine: Redis, the recorder, the workers and the dashboard, started, kept alive and stopped."""
+"""Running everything on one machine: Redis, the recorder, the workers and the dashboard."""
 
 import logging
 import os
@@ -17,7 +17,8 @@ from redis.exceptions import RedisError
 from rich.console import Console
 
 from data.settings import Settings
-from tasks.broker import connection
+from engine.errors import UserError
+from tasks.broker import connection, server
 from tasks.process import ROOT, python, spawn
 from tasks.queue import leases, telemetry
 from tasks.services.supervisor import Part, Supervisor
@@ -25,30 +26,30 @@ from tasks.worker import host as this_host
 from tasks.worker.devices import threads
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
-LOOK_SECONDS = 1.0
-# Ctrl-C ends everything soon; an epoch that takes longer is trained again.
+TICK_SECONDS = 1.0
+# Seconds that a worker has to finish its epoch after Ctrl-C; a longer epoch is trained again.
 STOP_SECONDS = 3.5
-# Workers on their own are stopped to be moved or updated, and nobody waits at a keyboard.
+# Workers without a dashboard are stopped to be moved or updated, and nobody waits at a keyboard.
 DRAIN_SECONDS = 110.0
 
 log = logging.getLogger(__name__)
 
 
-class UpError(RuntimeError):
-    """Everything cannot be started as asked; nothing was."""
+class UpError(UserError):
+    """The parts cannot be started as requested; none was."""
 
 
 def up(config: Settings, host: str, port: int, devices: Sequence[str], console: Console) -> None:
-    """Run all parts until SIGINT or SIGTERM; raises UpError and BrokerError before anything is started."""
+    """Run all parts until SIGINT or SIGTERM; raises UpError or BrokerError before anything is started."""
     _check_host(config, host)
     config.home.mkdir(parents=True, exist_ok=True)
     try:
-        # Before the port, which a second start on the same home would find taken too.
+        # Before the check of the port, which a second start on the same home would find in use too.
         with FileLock(config.home / "up.lock", timeout=0):
             _check_port(host, port)
-            with connection.serving(config, tied=True) as redis:
+            with server.serving(config, tied=True) as redis:
                 end_dead_workers(redis)
-                _Household(config, host, port, devices, console).run()
+                _Machine(config, host, port, devices, console).run()
     except Timeout:
         raise UpError(
             f"Ticketscope is up on {config.home} already; stop that one, or set TICKETSCOPE_HOME to another folder"
@@ -58,10 +59,10 @@ def up(config: Settings, host: str, port: int, devices: Sequence[str], console: 
 def worker_parts(
     config: Settings, devices: Sequence[str], lease: float, grace: float, logs: Path | None = None
 ) -> list[Part]:
-    """Return the worker processes to keep alive, one for each device given.
+    """Return the worker processes to keep alive, one for each device.
 
-    grace: seconds that a worker gets to finish its epoch when all are stopped; one that takes longer is killed, and its
-    stage goes on from the last checkpoint.
+    grace: seconds that a worker has to finish its epoch when all are stopped; one that takes longer is killed, and its
+    stage resumes from the last checkpoint.
     """
 
     def died(pid: int) -> None:
@@ -69,16 +70,16 @@ def worker_parts(
         try:
             _end(connection.client(config), name)
         except RedisError as error:
-            log.warning("cannot end the lease of %s, which runs out by itself: %s", name, error)
+            log.warning("cannot end the lease of %s, which expires by itself: %s", name, error)
 
-    each = str(threads(config.threads, len(devices)))
+    count = str(threads(config.threads, len(devices)))
     return [
         Part(
             name=f"worker {number}",
             command=python("-m", "tasks.worker", "--device", device, "--lease", str(lease)),
             log=logs / f"worker-{number}.log" if logs else None,
             grace=grace,
-            environment={**_environment(config), "OMP_NUM_THREADS": each, "TICKETSCOPE_THREADS": each},
+            environment={**_environment(config), "OMP_NUM_THREADS": count, "TICKETSCOPE_THREADS": count},
             died=died,
         )
         for number, device in enumerate(devices, start=1)
@@ -86,7 +87,7 @@ def worker_parts(
 
 
 def end_dead_workers(redis: Redis) -> list[str]:
-    """End what workers of this host held that have died unseen, as with the supervisor; return their names."""
+    """End the leases of workers of this host that died unnoticed, as with their supervisor; return their names."""
     ended = []
     for worker in telemetry.known_workers(redis):
         if this_host.is_here(worker.name):
@@ -94,7 +95,7 @@ def end_dead_workers(redis: Redis) -> list[str]:
                 continue
             _end(redis, worker.name)
         elif worker.is_silent() and worker.host == socket.gethostname() and worker.boot != this_host.boot():
-            # From before a restart of the machine, or of another one with its name: only the list forgets it.
+            # It ran before this machine restarted, or on another machine of this name: it only leaves the list.
             telemetry.leave(redis, worker.name)
         else:
             continue
@@ -105,30 +106,30 @@ def end_dead_workers(redis: Redis) -> list[str]:
 
 
 def _end(redis: Redis, name: str) -> None:
-    # It is known to be dead, so nobody need wait for its lease to run out.
+    # It is known to be dead, so nobody needs to wait until its lease expires.
     leases.expire(redis, name)
     telemetry.leave(redis, name)
 
 
-class _Household:
-    """All parts of a machine, and what is looked after between them."""
+class _Machine:
+    """All parts of one machine, and what is checked while they run."""
 
     def __init__(self, config: Settings, host: str, port: int, devices: Sequence[str], console: Console) -> None:
         self._config = config
         self._devices = devices
         self._console = console
         self._logs = config.home / "logs"
-        shown = f"[{host}]" if ":" in host else host
-        self._url = f"http://{'localhost' if host in LOOPBACK else shown}:{port}"
-        self._health = f"http://{'127.0.0.1' if host in ('0.0.0.0', 'localhost') else shown}:{port}/_stcore/health"
+        literal = f"[{host}]" if ":" in host else host
+        self._url = f"http://{'localhost' if host in LOOPBACK else literal}:{port}"
+        self._health = f"http://{'127.0.0.1' if host in ('0.0.0.0', 'localhost') else literal}:{port}/_stcore/health"
         self._dashboard = python(
             *("-m", "streamlit", "run", str(ROOT / "app" / "serve.py")),
             *("--server.address", host, "--server.port", str(port), "--server.headless", "true"),
             *("--browser.gatherUsageStats", "false"),
         )
         self._answered = False
-        self._looked_at = 0.0
-        # Processes that run once beside the parts, each with what to log where it fails.
+        self._ticked_at = 0.0
+        # Processes that run once beside the parts, each with the warning to log if it fails.
         self._once: dict[str, tuple[subprocess.Popen[bytes], str]] = {}
 
     def run(self) -> None:
@@ -142,25 +143,25 @@ class _Household:
             "recorder", python("-m", "tasks", "recorder"), self._logs / "recorder.log", 2.0, environment=environment
         )
         workers = worker_parts(self._config, self._devices, leases.Timing.lease, STOP_SECONDS, self._logs)
-        # A study that is there already keeps this from doing anything.
+        # It does nothing where a study was launched before.
         demo = python("-m", "tasks", "launch", "demo", "--if-empty")
         self._begin("demo", demo, environment, "the demo study could not be queued")
         if self._config.database.exists():
-            # It completes results that an older version recorded, and ends at once where there are none.
+            # It completes results that an older version recorded, and ends at once if there are none.
             remeasure = python("-m", "tasks", "remeasure", "--at-start")
             slowly = {**environment, "OMP_NUM_THREADS": "1"}
             self._begin("remeasure", remeasure, slowly, "older results could not be completed")
-        # The recorder stops last, to record what the workers hand back.
+        # The recorder stops last, to record the stages that the workers hand back.
         Supervisor([[dashboard, *workers], [recorder]]).run(self._tick)
         self._console.print("stopped")
 
     def _tick(self) -> None:
         now = time.monotonic()
-        if now - self._looked_at < LOOK_SECONDS:
+        if now - self._ticked_at < TICK_SECONDS:
             return
-        self._looked_at = now
+        self._ticked_at = now
         try:
-            connection.ensure(self._config, tied=True)
+            server.ensure(self._config, tied=True)
         except connection.BrokerError as error:
             log.error("%s", error)
         for name, (process, failure) in list(self._once.items()):
@@ -198,10 +199,10 @@ def _check_host(config: Settings, host: str) -> None:
 
 
 def _has_oidc() -> bool:
-    """Return whether Streamlit's secrets name an OIDC provider, in the files where the dashboard will look."""
-    named = os.environ.get("STREAMLIT_SECRETS_FILES", "").split()
+    """Return whether Streamlit's secrets name an OIDC provider, in the files that the dashboard reads."""
+    listed = os.environ.get("STREAMLIT_SECRETS_FILES", "").split()
     folders = (Path.home(), ROOT)
-    paths = [Path(path) for path in named] or [folder / ".streamlit" / "secrets.toml" for folder in folders]
+    paths = [Path(path) for path in listed] or [folder / ".streamlit" / "secrets.toml" for folder in folders]
     return any(_names_provider(path) for path in paths if path.is_file())
 
 

@@ -1,4 +1,4 @@
-"""The anatomy of any network, also of those that users add, without importing PyTorch in this process."""
+"""The layers of any network, also of one that users add, without importing PyTorch in this process."""
 
 import json
 import logging
@@ -18,18 +18,18 @@ from tasks.process import ROOT, python
 
 log = logging.getLogger(__name__)
 
-# A network that takes longer to build is left unknown.
+# The layers of a network that takes longer to build stay unknown.
 SECONDS = 60.0
 
 
 class CannotBeBuilt(ValueError):
-    """A network cannot be built, or takes no images of some shape."""
+    """A network cannot be built, or does not accept images of a shape."""
 
 
 def anatomy(network: str, shape: Shape, home: Path) -> Anatomy | None:
-    """Return the anatomy of a network for images of a shape, None where it cannot be found out.
+    """Return the layers of a network for images of a shape, None where they cannot be determined.
 
-    That of a network that users add is found by building it in another process, and remembered below home by its code.
+    A network that users add is built in another process, and its layers are remembered below home by its code.
     Raises CannotBeBuilt for a network that cannot be built.
     """
     place = (shape.channels, shape.image_size, shape.classes)
@@ -65,9 +65,9 @@ def _read(path: Path) -> Anatomy | None:
 
 @cache
 def inspected(builder: str, identity: str | None, *place: int) -> Anatomy | str | None:
-    """Return what another process finds, why the network cannot be built, or None where that is not known.
+    """Return the layers that another process reads, the reason why it cannot build the network, or None for neither.
 
-    Remembered for as long as this process lives, so that no page waits for it twice; identity: of the network's code.
+    Remembered while this process lives, so that no page waits twice. identity: of the network's code.
     """
     command = python("-m", "engine.models.inspection", builder, *map(str, place))
     try:

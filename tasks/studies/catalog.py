@@ -1,4 +1,4 @@
-"""The paper's studies by the names that the command line and the pages give them."""
+"""Studies by the names of the command line: demo, paper:<id>, or a TOML file."""
 
 import shlex
 from pathlib import Path
@@ -12,10 +12,10 @@ PAPER = "paper:"
 
 
 def read(name: str, scale: str | None = None, data: str | None = None) -> Study:
-    """Return the study of a name: demo, paper:<id> in a scale on some data (see `engine.paper.studies.study`), or a
-    TOML file.
+    """Return the study of a name: demo, paper:<id>, or the path of a TOML file.
 
-    Raises StudyError for a name, file, scale or data that will not do.
+    scale, data: of a paper:<id> only, see `engine.paper.studies.study`. Raises StudyError for an unknown name, file,
+    scale or dataset.
     """
     if name.startswith(PAPER):
         return studies.study(name.removeprefix(PAPER), (scale or "paper").lower(), data)
@@ -25,21 +25,18 @@ def read(name: str, scale: str | None = None, data: str | None = None) -> Study:
 
 
 def arguments(figure: str, scale: str, data: str | None) -> str:
-    """Return what the command line calls the study of a figure."""
+    """Return the arguments by which the command line names the study of a figure."""
     options = (f" --scale {scale}" if scale != "paper" else "") + (f" --data {shlex.quote(data)}" if data else "")
     return f"{PAPER}{figure}{options}"
 
 
 def one_by_one(name: str, scale: str | None = None, data: str | None = None) -> int | None:
-    """Return how many trainings the figures of a name need where nothing is shared between them.
-
-    None for a name that is not of several figures.
-    """
+    """Return how many trainings the figures of a name need if they share none; None for a name of one study."""
     if name != f"{PAPER}{figures.ALL}":
         return None
     return sum(_count(studies.study(figure.id, scale or "paper", data)) for figure in figures.FIGURES.values())
 
 
 def _count(study: Study) -> int:
-    # How many trainings are equal depends on which datasets are, not on what they hold.
+    # Which trainings are equal depends on the names of the datasets, not on their images.
     return len(plan(study, {dataset: dataset for dataset in study.datasets}).stages)

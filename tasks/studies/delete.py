@@ -1,4 +1,4 @@
-"""Giving a study up: what only it has goes, what others have too stays."""
+"""Deleting a study: what no other study has is removed, what others share is kept."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,22 +13,22 @@ from data.queries import launches
 from data.queries.studies import UnknownStudy
 from data.settings import Settings
 from tasks.broker.connection import client, errors_explained
-from tasks.cli.tables import size
 from tasks.queue import leases
 from tasks.studies.lock import turn
 from tasks.studies.rebuild import caught_up, require_database
+from tasks.units import plural, size
 
-# How long the recorder is waited for; what it has not heard of by then is left over for `reclaim` at worst.
+# Seconds to wait for the recorder; at worst, files of what it has not recorded by then are left for `reclaim`.
 PATIENCE = 3.0
 
 
 @dataclass(frozen=True)
-class Outline:
-    """What deleting a study takes away and leaves.
+class DeletionPreview:
+    """What deleting a study would remove and keep.
 
-    own, shared: stages that only it has, and that another study has too. running: of its own, those in training now.
-    files, size: what the artifacts hold of its own stages, in files and bytes. links, narrowed: links that show nothing
-    else and end, and those that go on without it.
+    own, shared: stages that only it has, and stages that another study has too. running: those of its own that are in
+    training now. files, size: number and bytes of the artifacts of its own stages. links, narrowed: links that show
+    nothing else and end, and links that stay without it.
     """
 
     study_id: str
@@ -41,19 +41,22 @@ class Outline:
     narrowed: int
 
 
-def outline(config: Settings, study_id: str) -> Outline:
-    """Return what deleting a study would do; raises UnknownStudy, RebuildError, BrokerError and ArtifactError."""
+def preview(config: Settings, study_id: str) -> DeletionPreview:
+    """Return what deleting a study would remove and keep.
+
+    Raises UnknownStudy, RebuildError, BrokerError and ArtifactError.
+    """
     require_database(config)
-    store, redis = Database(config.database), client(config, patience=0.0)
+    database, redis = Database(config.database), client(config, patience=0.0)
     with errors_explained(config):
         caught_up(config, redis, PATIENCE)
-        stages, own = _stages(store, redis, study_id)
+        stages, own = _stages(database, redis, study_id)
         running = sum(state == "running" for state in leases.states(redis, sorted(own)).values())
     files = _files(Artifacts(config.artifacts), own)
-    listed = shared_links.shares(store, study_id)
+    listed = shared_links.shares(database, study_id)
     works = listed[listed["works"]]
     alone = sum(len(shown) == 1 for shown in works["study_ids"])
-    return Outline(
+    return DeletionPreview(
         study_id,
         own=len(own),
         shared=len(stages - own),
@@ -65,48 +68,43 @@ def outline(config: Settings, study_id: str) -> Outline:
     )
 
 
-def told(about: Outline) -> list[str]:
-    """Return in sentences what goes and what stays."""
-    lines = [f"{_stages_of(about.own)} that no other study has: gone, with {about.files} files, {size(about.size)}."]
-    if about.running:
-        lines.append(f"{_stages_of(about.running)} of them in training: stopped.")
-    if about.shared:
-        lines.append(f"{_stages_of(about.shared)} that other studies have too: kept.")
-    if about.links:
-        lines.append(f"{about.links} {'link' if about.links == 1 else 'links'} to it alone: ended.")
-    if about.narrowed:
-        lines.append(
-            f"{about.narrowed} {'link' if about.narrowed == 1 else 'links'} to it and others: go on without it."
-        )
+def sentences(preview: DeletionPreview) -> list[str]:
+    """Return what is deleted and what is kept, a sentence each."""
+    files = f"{plural(preview.files, 'file')}, {size(preview.size)}"
+    lines = [f"{plural(preview.own, 'stage')} that no other study has: deleted, with {files}."]
+    if preview.running:
+        lines.append(f"{plural(preview.running, 'stage')} of them in training: stopped.")
+    if preview.shared:
+        lines.append(f"{plural(preview.shared, 'stage')} that other studies have too: kept.")
+    if preview.links:
+        lines.append(f"{plural(preview.links, 'link')} to it alone: ended.")
+    if preview.narrowed:
+        lines.append(f"{plural(preview.narrowed, 'link')} to it and others: kept, without it.")
     return lines
 
 
-def _stages_of(count: int) -> str:
-    return f"{count} stage{'' if count == 1 else 's'}"
-
-
 def delete(config: Settings, study_id: str) -> int:
-    """Delete a study with the stages that no other study has, and return how many those were.
+    """Delete a study with the stages that no other study has, and return the number of those stages.
 
-    A worker that trains one of them leaves it. The recorder takes out the rows. Raises UnknownStudy, RebuildError,
-    BrokerError, and ArtifactError where files could not be removed, which `reclaim` then finds.
+    A worker that trains one of them stops training it. The recorder deletes the rows. Raises UnknownStudy,
+    RebuildError, BrokerError, and ArtifactError where files could not be removed, which `reclaim` then finds.
     """
     require_database(config)
-    store, redis = Database(config.database), client(config)
+    database, redis = Database(config.database), client(config)
     with turn(config), errors_explained(config):
-        # One that was deleted a moment ago must not count as one that has the same stages.
+        # A study that was deleted a moment ago must not count as one that shares stages.
         caught_up(config, redis, PATIENCE)
-        stages, _ = _stages(store, redis, study_id)
+        stages, _ = _stages(database, redis, study_id)
         forgotten = leases.forget(redis, study_id, datetime.now(UTC).isoformat(), stages)
         # A study that only the database knows may need what Redis has forgotten.
-        gone = forgotten - launches.all_members(store, but=study_id)
+        gone = forgotten - launches.all_members(database, but=study_id)
         artifacts = Artifacts(config.artifacts)
         artifacts.remove(_files(artifacts, gone))
     return len(gone)
 
 
 def find(config: Settings, prefix: str) -> str:
-    """Return the id of the only study, recorded or queued, that begins so; UnknownStudy where it is not one."""
+    """Return the id of the only recorded or queued study that begins with a prefix; else UnknownStudy."""
     require_database(config)
     with errors_explained(config):
         queued = leases.studies(client(config), prefix)
@@ -118,12 +116,12 @@ def find(config: Settings, prefix: str) -> str:
     raise UnknownStudy(f"no study begins with {prefix!r}; python -m tasks status lists them")
 
 
-def _stages(store: Database, redis: Redis, study_id: str) -> tuple[set[str], set[str]]:
+def _stages(database: Database, redis: Redis, study_id: str) -> tuple[set[str], set[str]]:
     """Return a study's stages, and those of them that no other study has."""
-    stages = {*launches.members(store, study_id), *leases.members(redis, study_id)}
+    stages = {*launches.members(database, study_id), *leases.members(redis, study_id)}
     if not stages:
         raise UnknownStudy(f"no study {study_id!r}; python -m tasks status lists them")
-    return stages, stages - launches.all_members(store, but=study_id) - leases.all_members(redis, but=study_id)
+    return stages, stages - launches.all_members(database, but=study_id) - leases.all_members(redis, but=study_id)
 
 
 def _files(artifacts: Artifacts, fingerprints: Iterable[str]) -> list[StoredFile]:

@@ -1,4 +1,4 @@
-"""Sending a study off to the workers, calling it back, and trying again."""
+"""Queueing a study for the workers, cancelling it, and queueing again what failed."""
 
 import logging
 import secrets
@@ -20,17 +20,15 @@ from engine.study.spec import Study, to_toml
 from tasks.broker.connection import connect, errors_explained
 from tasks.queue import celery_app, leases, telemetry
 from tasks.studies.lock import turn
-from tasks.studies.planning import Preview, plan_study, preview
+from tasks.studies.planning import plan_study
 
 log = logging.getLogger(__name__)
-
-__all__ = ["Preview", "cancel", "find", "launch", "plan_study", "preview", "retry"]
 
 
 def launch(study: Study, progress: Progress = silent) -> str:
     """Queue a study and return its id; raises BrokerError and ArtifactError, and what `plan_study` raises.
 
-    progress: told of images that are copied to the artifact store for other hosts, which may take a while.
+    progress: called while images are copied to the artifact store for other hosts, which may take minutes.
     """
     planned = plan_study(study, settings().home)
     study_id = secrets.token_hex(5)
@@ -43,7 +41,7 @@ def launch(study: Study, progress: Progress = silent) -> str:
         "roles": [asdict(role) for role in planned.roles],
     }
     stages = list(planned.stages.values())
-    # Before the turn, which others wait for: it may be a long upload.
+    # Outside the lock, which others wait for: it may be a long upload.
     _share_images(settings(), stages, progress)
     with turn(settings()), errors_explained():
         _register(connect(), body, stages)
@@ -51,9 +49,9 @@ def launch(study: Study, progress: Progress = silent) -> str:
 
 
 def cancel(study_id: str) -> int:
-    """Cancel a study and return how many stages that ends: all that are not done and no other live study needs.
+    """Cancel a study and return the number of stages that end: those not done that no other live study needs.
 
-    A stage in training ends after its epoch. Raises UnknownStudy and BrokerError.
+    A stage in training stops after its epoch. Raises UnknownStudy and BrokerError.
     """
     with errors_explained():
         ended = leases.cancel(connect(), study_id, _now())
@@ -79,7 +77,7 @@ def retry(study_id: str) -> None:
 
 
 def find(prefix: str) -> str:
-    """Return the id of the only study in Redis that begins so; UnknownStudy where it is not one."""
+    """Return the id of the only study in Redis that begins with a prefix; else UnknownStudy."""
     with errors_explained():
         found = leases.studies(connect(), prefix)
     if len(found) == 1 or prefix in found:
@@ -92,25 +90,25 @@ def find(prefix: str) -> str:
 def _register(redis: Redis, body: dict[str, Any], stages: Sequence[Stage]) -> None:
     config = settings()
     fingerprints = [stage.fingerprint for stage in stages]
-    # In this order: a stage becomes done in Redis only after its result is kept.
+    # In this order: a stage becomes done in Redis only after its result is saved.
     states = leases.states(redis, fingerprints)
     artifacts = Artifacts(config.artifacts)
     finished = artifacts.finished() & set(fingerprints)
     known = recorded(Database(config.database)) if finished and config.database.exists() else set()
-    finished -= tell_results(redis, artifacts, finished - known)
+    finished -= publish_results(redis, artifacts, finished - known)
     lost = {fingerprint for fingerprint, state in states.items() if state == "done"} - finished
     body = {**body, "reused": body.get("reused", sorted(finished))}
     celery_app.send(leases.register(redis, body["study_id"], body, stages, finished, lost))
 
 
 def _share_images(config: Settings, stages: Sequence[Stage], progress: Progress) -> None:
-    """Put the images that some stages have still to train on where workers on other hosts find them."""
+    """Copy the images that unfinished stages train on to the artifact store, for workers on other hosts."""
     artifacts = Artifacts(config.artifacts)
     finished = artifacts.finished()
     if artifacts.is_folder:
-        # Its workers run here, or where this machine's folders are mounted.
+        # Its workers run on this machine, or where its folders are mounted.
         return
-    # What reads images takes seconds to import.
+    # Reading images imports PyTorch, which takes seconds.
     from data.datasets.loading import share
 
     # Limits differ, the images do not.
@@ -118,14 +116,14 @@ def _share_images(config: Settings, stages: Sequence[Stage], progress: Progress)
         try:
             share(images, config.home, artifacts, progress)
         except DatasetError as error:
-            # Workers may have a copy of their own; one that has none says so with its stage.
+            # Workers may have a copy of their own; one that has none fails its stage with a reason.
             log.warning("%s is not copied for other hosts: %s", images.name, error)
 
 
-def tell_results(redis: Redis, artifacts: Artifacts, fingerprints: Iterable[str]) -> set[str]:
-    """Tell the recorder results that it may never have heard of, as of a study trained without Redis.
+def publish_results(redis: Redis, artifacts: Artifacts, fingerprints: Iterable[str]) -> set[str]:
+    """Publish results that the recorder may not know, such as those of a study trained without Redis.
 
-    Returns the stages whose results do not read; they are trained again.
+    Returns the stages whose results cannot be read; they are trained again.
     """
     damaged = set()
     for fingerprint in sorted(fingerprints):

@@ -1,4 +1,4 @@
-"""Taking turns: what relies on kept results, and what removes them, exclude each other."""
+"""The lock between commands that rely on saved results and commands that remove them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from data.settings import Settings
 
 @contextmanager
 def turn(config: Settings) -> Iterator[None]:
-    """Wait until nobody else of this home launches, retries, deletes, reclaims or rebuilds, and keep them waiting."""
+    """Hold the lock of this home within the block: one process at a time launches, retries, deletes or rebuilds."""
     config.home.mkdir(parents=True, exist_ok=True)
     with FileLock(config.home / "launching.lock"):
         yield

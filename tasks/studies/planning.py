@@ -1,25 +1,29 @@
-"""What a study would take, before anything is queued."""
+"""The plan of a study and what it costs, before anything is queued."""
 
 from collections import Counter
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from data.artifacts.store import Artifacts
+from data.database.database import Database
 from data.datasets.registry import DatasetError, absolute, identity, shape
+from data.queries import studies
 from data.settings import Settings, settings
+from engine.dataset import Shape
 from engine.study.checks import Finding, Findings, check
+from engine.study.cost import Speed, estimate_seconds
 from engine.study.layers import Anatomy
 from engine.study.plan import Plan, plan
 from engine.study.spec import Study, StudyError
 from tasks.broker.connection import BrokerError, connect
 from tasks.queue import telemetry
 from tasks.studies.anatomy import CannotBeBuilt, anatomy
-from tasks.studies.estimate import estimated_seconds
 from tasks.worker.devices import devices, precision
 
 
 class DesignRefused(StudyError):
-    """A study whose design would not do what it says; warnings: what else its author should know."""
+    """A study whose design cannot give what it asks for; warnings: what else its author should know."""
 
     def __init__(self, found: Findings) -> None:
         super().__init__(found.errors)
@@ -27,11 +31,11 @@ class DesignRefused(StudyError):
 
 
 @dataclass(frozen=True)
-class Preview:
-    """What a study would take.
+class PlanPreview:
+    """The cost of a study.
 
-    stages: all of them; trainings: the same number, since every stage trains a network. reused: those that are done
-    already. by_kind: stages of each kind. estimated_seconds: for the rest, on `workers` workers. warnings: what its
+    stages: all of them; trainings: the same number, since every stage trains a network. reused: stages that are done
+    already. by_kind: stages of each kind. estimated_seconds: for the rest, on `workers` workers. warnings: what the
     author should know before launching it.
     """
 
@@ -46,12 +50,12 @@ class Preview:
 
     @property
     def remaining(self) -> int:
-        """The trainings still to be done."""
+        """The trainings that are not done yet."""
         return self.trainings - self.reused
 
 
 def number_of_test_images(study: Study, dataset: str) -> int | None:
-    """Return how many images a study tests on, None where a dataset is not there to be counted."""
+    """Return how many images a study tests on; None for a dataset that is missing here."""
     try:
         return study.test_images or shape(dataset, settings().home).test
     except DatasetError:
@@ -59,16 +63,16 @@ def number_of_test_images(study: Study, dataset: str) -> int | None:
 
 
 def plan_study(study: Study, home: Path) -> Plan:
-    """Return a study's plan, with folders by their absolute paths and an open precision settled; home: `Settings.home`.
+    """Return a study's plan, with absolute paths of folders and a definite precision; home: `Settings.home`.
 
-    DatasetError where a dataset is not known or not there, DesignRefused with all that is wrong with its design.
+    Raises DatasetError for an unknown or missing dataset, and DesignRefused with every error of the design.
     """
     return _checked_plan(study, home)[0]
 
 
 def _checked_plan(study: Study, home: Path) -> tuple[Plan, tuple[Finding, ...]]:
     # Workers run in other folders, and on other hosts.
-    study = _settled(_everywhere(study))
+    study = _with_precision(_with_absolute_paths(study))
     identities = {name: identity(name, home) for name in study.datasets}
     warnings = design_warnings(study, home)
     return plan(study, identities), warnings
@@ -77,7 +81,7 @@ def _checked_plan(study: Study, home: Path) -> tuple[Plan, tuple[Finding, ...]]:
 def design_warnings(study: Study, home: Path) -> tuple[Finding, ...]:
     """Return what the author of a study should know before it is launched.
 
-    Raises DesignRefused where it cannot be launched, DatasetError where a dataset is not known or not there.
+    Raises DesignRefused for a study that cannot be launched, DatasetError for an unknown or missing dataset.
     """
     found = _design(study, home)
     if found.errors:
@@ -102,7 +106,7 @@ def _design(study: Study, home: Path) -> Findings:
     return findings
 
 
-def _everywhere(study: Study) -> Study:
+def _with_absolute_paths(study: Study) -> Study:
     def renamed(names: tuple[str, ...] | None) -> tuple[str, ...] | None:
         return None if names is None else tuple(absolute(name) for name in names)
 
@@ -110,8 +114,8 @@ def _everywhere(study: Study) -> Study:
     return study.model_copy(update={"datasets": renamed(study.datasets), "parts": parts})
 
 
-def _settled(study: Study) -> Study:
-    """Return a study with the precision that this machine's devices are fastest in, where it left that open."""
+def _with_precision(study: Study) -> Study:
+    """Return a study with the precision that is fastest on this machine's devices, where its recipe says auto."""
     if study.recipe.precision != "auto":
         return study
     config = settings()
@@ -119,8 +123,8 @@ def _settled(study: Study) -> Study:
     return study.model_copy(update={"recipe": study.recipe.model_copy(update={"precision": chosen})})
 
 
-def preview(study: Study) -> Preview:
-    """Return what a study would take here and now; needs no Redis.
+def preview(study: Study) -> PlanPreview:
+    """Return what a study would cost on the workers that live now; needs no Redis.
 
     Raises ArtifactError, and what `plan_study` raises.
     """
@@ -128,7 +132,7 @@ def preview(study: Study) -> Preview:
     planned, warnings = _checked_plan(study, config.home)
     reused = Artifacts(config.artifacts).finished() & planned.stages.keys()
     busy = worker_devices(config)
-    return Preview(
+    return PlanPreview(
         plan=planned,
         stages=len(planned.stages),
         trainings=len(planned.stages),
@@ -141,9 +145,46 @@ def preview(study: Study) -> Preview:
 
 
 def worker_devices(config: Settings) -> list[str]:
-    """Return the devices of the workers that live now, or of those that this machine would start."""
+    """Return the devices of the live workers, or of the workers that this machine would start."""
     try:
         live = [worker.device for worker in telemetry.workers(connect(0.0))]
     except BrokerError:
         live = []
     return live or devices(config.device, config.workers)
+
+
+def estimated_seconds(config: Settings, plan: Plan, reused: Container[str], devices: Sequence[str]) -> float:
+    """Return the seconds until a plan is done on one worker per device; reused: stages that are done already.
+
+    Raises DatasetError for a missing dataset.
+    """
+    names = {stage.images.name: stage.images.identity for stage in plan.stages.values()}
+    shapes = {name: shape(name, config.home) for name in names}
+    kind = "cuda" if any(device.startswith("cuda") for device in devices) else "cpu"
+    speeds = _speeds(config, {identity: shapes[name] for name, identity in names.items()}, kind)
+    return estimate_seconds(plan, reused, shapes, speeds, len(devices), kind, _flops)
+
+
+def _flops(network: str, channels: int, image_size: int, classes: int) -> float:
+    # Importing PyTorch takes seconds, which is not needed where speeds were measured.
+    from engine.models.flops import flops_per_image
+
+    return flops_per_image(network, channels, image_size, classes)
+
+
+def _speeds(config: Settings, shapes: dict[str, Shape], kind: str) -> dict[Speed, float]:
+    """Return measured seconds per epoch on devices of a kind, over the datasets in shapes (by identity)."""
+    if not config.database.exists():
+        return {}
+    sums: dict[Speed, tuple[float, int]] = {}
+    for row in studies.speeds(Database(config.database)).to_dict("records"):
+        known = shapes.get(row["identity"])
+        # Results name a GPU by its model, and a CPU as "cpu".
+        if known is None or (row["device"] == "cpu") != (kind == "cpu"):
+            continue
+        limit = row["train_images"]
+        train = known.train if limit != limit or limit is None else int(limit)
+        key = Speed(row["network"], known.image_size, train, int(row["batch_size"]), row["precision"])
+        seconds, epochs = sums.get(key, (0.0, 0))
+        sums[key] = (seconds + row["seconds_per_epoch"] * row["epochs"], epochs + int(row["epochs"]))
+    return {key: seconds / epochs for key, (seconds, epochs) in sums.items()}

@@ -1,4 +1,4 @@
-"""Finding what the artifacts hold that no study has any more, and removing it."""
+"""Finding and removing artifacts that no study needs any more."""
 
 import time
 from collections import defaultdict
@@ -16,7 +16,7 @@ from tasks.queue import leases
 from tasks.studies.lock import turn
 from tasks.studies.rebuild import RebuildError, require_database
 
-# What changed since then may belong to somebody at work who is not known here.
+# Files that changed within this time may belong to a worker that is not known here.
 GRACE_SECONDS = 3600.0
 
 KINDS = ("results", "weights", "checkpoints", "checkpoints of finished stages", "half-written content", "datasets")
@@ -24,7 +24,7 @@ KINDS = ("results", "weights", "checkpoints", "checkpoints of finished stages", 
 
 @dataclass(frozen=True)
 class Waste:
-    """Files that nobody needs, each under one of KINDS; young: bytes of those that are spared since they are new."""
+    """Files that nobody needs, by their kind, one of KINDS; young: bytes of unneeded files too new to be removed."""
 
     files: dict[str, list[StoredFile]]
     young: int
@@ -36,20 +36,20 @@ class Waste:
 
 
 def find_waste(config: Settings, older: float = GRACE_SECONDS) -> Waste:
-    """Return the files of stages and datasets that no study in the database or Redis has, and what was left behind.
+    """Return the files of stages and datasets that no study in the database or Redis has, and leftovers of others.
 
-    older: seconds since anything of such a stage last changed. Raises RebuildError where no study is known at all,
+    older: seconds since any file of such a stage last changed. Raises RebuildError if no study is known at all,
     BrokerError and ArtifactError.
     """
     require_database(config)
     with errors_explained(config):
-        # Files before studies: what is launched in between is known by then.
+        # Files before studies: a study that is launched in between is known by then.
         files = Artifacts(config.artifacts).all_files()
         return _sorted(files, _known(config, client(config)), time.time() - older)
 
 
 def reclaim(config: Settings, agreed: Waste, older: float = GRACE_SECONDS) -> list[StoredFile]:
-    """Remove those of some files that still are waste, and return them; raises as `find_waste`."""
+    """Remove those of the agreed files that still are waste, and return them; raises like `find_waste`."""
     with turn(config):
         now = {file.path for file in find_waste(config, older).all}
         files = [file for file in agreed.all if file.path in now]
@@ -58,17 +58,17 @@ def reclaim(config: Settings, agreed: Waste, older: float = GRACE_SECONDS) -> li
 
 
 def _known(config: Settings, redis: Redis) -> set[str]:
-    """Return whose files are needed: all stages, and the datasets that they train on."""
-    store = Database(config.database)
-    recorded = launches.all_members(store)
+    """Return the owners of needed files: all stages, and the datasets that they train on."""
+    database = Database(config.database)
+    recorded = launches.all_members(database)
     queued = leases.all_members(redis) - recorded
     known = recorded | queued
     if not known:
         raise RebuildError(
-            f"no study is known at {config.home}, so all of {config.artifacts} would count as left over; "
+            f"no study is known at {config.home}, so everything at {config.artifacts} would be removed; "
             "restore the database first, or set TICKETSCOPE_HOME to where it is"
         )
-    return known | launches.all_datasets(store) | leases.datasets(redis, queued)
+    return known | launches.all_datasets(database) | leases.datasets(redis, queued)
 
 
 def _sorted(files: Sequence[StoredFile], known: set[str], before: float) -> Waste:
@@ -80,7 +80,7 @@ def _sorted(files: Sequence[StoredFile], known: set[str], before: float) -> Wast
     for fingerprint, own in of.items():
         orphaned = fingerprint not in known
         finished = any(file.kind == "result" for file in own)
-        # Somebody may be at a stage that nobody knows: one young file spares them all.
+        # A worker may train a stage that nobody here knows: one young file spares all files of the stage.
         still = max(file.modified for file in own) < before
         for file in own:
             kind = _kind(file, orphaned, finished)

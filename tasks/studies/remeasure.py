@@ -1,4 +1,4 @@
-"""Completing results that an older version recorded, from their weights, in the artifacts and in the database."""
+"""Completing results of an older version from their weights, in the artifacts and in the database."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -19,10 +19,10 @@ from tasks.queue import telemetry
 from tasks.services.recorder import drain_idle
 from tasks.studies.lock import turn
 
-# Called with the number of results that are done and the number of all.
+# Called with the number of results that are done and the number of all results.
 Report = Callable[[int, int], None]
 
-# The recorder goes through all overlaps once for each batch that it reads.
+# The recorder reads all overlaps once for each batch of events.
 BATCH = 50
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Remeasured:
-    """How many results were completed, and how many lack what no weights say any more."""
+    """The number of results completed, and of those that cannot be, since their weights are gone."""
 
     completed: int
     gone: int
@@ -39,9 +39,9 @@ class Remeasured:
 def remeasure(config: Settings, report: Report, at_start: bool = False) -> Remeasured | None:
     """Complete the recorded results that lack something, in the artifacts and, by the recorder, in the database.
 
-    It may be killed and run again at any moment, beside everything else. Returns None where another one is at work.
+    It may be killed and run again at any moment, beside everything else. Returns None while another one runs.
     at_start: skip results whose weights a listing does not show, and leave the recording to the recorder.
-    Raises BrokerError, StoreError and ArtifactError.
+    Raises BrokerError, DatabaseError and ArtifactError.
     """
     try:
         with FileLock(config.home / "remeasure.lock", timeout=0), errors_explained(config):
@@ -58,9 +58,9 @@ def _remeasure(config: Settings, redis: Redis, report: Report, at_start: bool) -
     if not found:
         return Remeasured(0, 0)
     artifacts = Artifacts(config.artifacts)
-    kept = artifacts.all_weights()
+    weights = artifacts.all_weights()
     # A run that was killed may have completed a result without an event, and its weights may have gone since.
-    tried = [row for row in found if _may_say_more(row, kept)] if at_start else found
+    tried = [row for row in found if _can_complete(row, weights)] if at_start else found
     completed, events = 0, list[tuple[str, Mapping[str, Any]]]()
 
     def publish() -> None:
@@ -82,15 +82,15 @@ def _remeasure(config: Settings, redis: Redis, report: Report, at_start: bool) -
     return Remeasured(completed, len(found) - completed)
 
 
-def _may_say_more(row: Incomplete, kept: set[tuple[str, str]]) -> bool:
-    if (row.fingerprint, "mask") not in kept:
+def _can_complete(row: Incomplete, weights: set[tuple[str, str]]) -> bool:
+    if (row.fingerprint, "mask") not in weights:
         return False
-    return row.mask or any((row.root, name) in kept for name in ("initial", "trained"))
+    return row.mask or any((row.root, name) in weights for name in ("initial", "trained"))
 
 
 def _completed(config: Settings, artifacts: Artifacts, row: Incomplete) -> tuple[StageResult | None, bool]:
     """Return a result with what the database lacks of it, None where there is nothing, and whether it is complete."""
-    # Importing it imports PyTorch, for nothing where no result can be completed.
+    # It imports PyTorch, which is not needed where no result can be completed.
     from engine.stages.complete import complete, lacks
 
     stage = Stage.model_validate_json(row.spec)
@@ -103,7 +103,7 @@ def _completed(config: Settings, artifacts: Artifacts, row: Incomplete) -> tuple
         return None, False
     found = complete(stage, before, artifacts)
     if found is not None and found is not before:
-        # Within the turn nobody deletes: a result must not come back after its weights have been removed.
+        # Under the lock nobody deletes: a result must not come back after its weights were removed.
         with turn(config):
             if artifacts.result(row.fingerprint) != before:
                 return None, False

@@ -7,11 +7,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from engine.errors import UserError
+
 if TYPE_CHECKING:
     import torch
 
 
-class DeviceError(ValueError):
+class DeviceError(UserError):
     """A device that is not there."""
 
 

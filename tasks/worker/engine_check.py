@@ -3,11 +3,12 @@
 from collections.abc import Container
 
 from engine.code import loaded_identity
+from engine.errors import UserError
 from engine.registry import NETWORKS, SCORES, STARTS, implementations
 from engine.study.plan import ENGINE_VERSION, Stage
 
 
-class OtherEngine(RuntimeError):
+class OtherEngine(UserError):
     """A stage whose fingerprint stands for the numbers of another engine, or of other code than this worker loaded."""
 
 

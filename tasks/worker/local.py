@@ -19,13 +19,14 @@ from data.datasets.loading import load_images
 from data.settings import Settings
 from engine.capacity import STREAMS
 from engine.dataset import Dataset
+from engine.errors import UserError
 from engine.stages.complete import complete
 from engine.stages.runner import Interrupted, Job, run_stages
 from engine.study.plan import Images, Plan, Stage
 from engine.study.results import Epoch, StageResult
 from engine.training.device import get_ready, ran_out_of_memory
 from tasks.process import tie_to_parent
-from tasks.worker.capacity import Rooms
+from tasks.worker.capacity import Capacities
 from tasks.worker.devices import threads
 
 # Told of each epoch: the stage's fingerprint and how many of its epochs are done.
@@ -34,7 +35,7 @@ Report = Callable[[str, int], None]
 Ends = dict[str, str | None]
 
 
-class StageFailed(RuntimeError):
+class StageFailed(UserError):
     """Stages could not be trained; the text says which and why."""
 
 
@@ -50,7 +51,7 @@ class Flag(Protocol):
     def set(self) -> None: ...
 
 
-class _Bench:
+class _LocalTrainer:
     """What one process needs to train stages."""
 
     def __init__(
@@ -60,7 +61,7 @@ class _Bench:
         get_ready(self._device, threads)
         self._artifacts = Artifacts(artifacts)
         self._home = config.home
-        self._rooms = Rooms(self._device, config.together)
+        self._capacities = Capacities(self._device, config.together)
         self._report = report
         self._stopping = stopping
         self._loaded: tuple[Images, Dataset] | None = None
@@ -81,11 +82,11 @@ class _Bench:
 
         try:
             dataset = self._dataset(stages[0].images)
-            jobs = jobs[: self._rooms.of(stages[0], dataset).fastest]
+            jobs = jobs[: self._capacities.of(stages[0], dataset).fastest]
             run_stages(jobs, dataset, self._device, end)
         except Exception as error:  # As above.
             if len(jobs) > 1 and ran_out_of_memory(error):
-                self._rooms.shrink(stages[0], len(jobs))
+                self._capacities.shrink(stages[0], len(jobs))
             else:
                 for job in jobs:
                     end(job, error)
@@ -160,11 +161,11 @@ def _train_here(
     plan: Plan, finished: set[str], artifacts: str, config: Settings, devices: Sequence[str], report: Report
 ) -> None:
     stopping = threading.Event()
-    bench = _Bench(config, artifacts, devices[0], threads(config.threads, 1), report, stopping)
+    trainer = _LocalTrainer(config, artifacts, devices[0], threads(config.threads, 1), report, stopping)
 
     def submit(stages: Sequence[Stage]) -> Future[Ends]:
         future: Future[Ends] = Future()
-        future.set_result(bench.train(stages))
+        future.set_result(trainer.train(stages))
         return future
 
     with _stopped_by_signals(stopping):
@@ -259,7 +260,7 @@ def _stopped_by_signals(stopping: Flag) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-_bench: _Bench
+_trainer: _LocalTrainer
 
 
 def _set_up(
@@ -273,9 +274,9 @@ def _set_up(
     """Make a spawned process ready; Ctrl-C reaches it too, but the process that spawned it decides."""
     tie_to_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    global _bench
-    _bench = _Bench(config, artifacts, places.get(), threads, lambda *told: epochs.put(told), stopping)
+    global _trainer
+    _trainer = _LocalTrainer(config, artifacts, places.get(), threads, lambda *told: epochs.put(told), stopping)
 
 
 def _train(stages: Sequence[Stage]) -> Ends:
-    return _bench.train(stages)
+    return _trainer.train(stages)

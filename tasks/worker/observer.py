@@ -4,17 +4,12 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from datetime import UTC, datetime
 
 from redis import Redis
-from redis.exceptions import RedisError
 
 from engine.study.results import Epoch
-from tasks.queue import leases, telemetry
-from tasks.queue.leases import Cancelled, LeaseLost, Message, Timing
-from tasks.queue.telemetry import Worker
-from tasks.worker import host
+from tasks.queue import leases
+from tasks.queue.leases import Message, Timing
 
 SHOW_SECONDS = 0.25
 
@@ -74,102 +69,3 @@ class LeasedObserver:
     def commit(self, rows: Sequence[Epoch]) -> None:
         """Publish epochs, if the stage is still ours: asked of Redis here and now, not remembered."""
         leases.renew(self._redis, self._message, self._timing.lease, rows)
-
-
-class Heartbeat:
-    """Tells that this worker lives and renews the leases of what it trains, from a thread of its own.
-
-    gpu: returns used and total bytes of the worker's GPU, None where it has none or does not use it yet.
-    """
-
-    def __init__(
-        self,
-        redis: Redis,
-        worker: Worker,
-        timing: Timing,
-        gpu: Callable[[], tuple[int, int] | None] = lambda: None,
-    ) -> None:
-        self._redis = redis
-        self._worker = replace(worker, heartbeat=timing.heartbeat)
-        self._timing = timing
-        self._gpu = gpu
-        self._messages: tuple[Message, ...] = ()
-        self._draining = False
-        self._stages = 0
-        self._epochs = 0
-        self._ended = threading.Event()
-        self._woken = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
-
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End, and say that the worker has gone."""
-        self._ended.set()
-        self._woken.set()
-        self._thread.join(timeout=1.0)
-        try:
-            telemetry.leave(self._redis, self._worker.name)
-        except RedisError as error:
-            log.warning("Redis does not answer, so this worker will be listed as silent: %s", error)
-
-    def hold(self, *messages: Message) -> None:
-        """Renew the leases of these messages from now on, and of no other."""
-        if messages[:1] != self._messages[:1]:
-            self._worker = replace(self._worker, since=datetime.now(UTC))
-        self._messages = messages
-        fingerprints = tuple(message.fingerprint for message in messages)
-        stage = fingerprints[0] if fingerprints else None
-        self._worker = replace(self._worker, stage=stage, beside=fingerprints[1:], trouble=None)
-        self._beat()
-
-    def trouble(self, text: str | None) -> None:
-        """Tell what the worker waits for before it can go on with its stage, None once it goes on."""
-        self._worker = replace(self._worker, trouble=text)
-        self._beat()
-
-    def drain(self) -> None:
-        """Tell that the worker was asked to stop. A signal handler may call this: the thread does the telling."""
-        self._draining = True
-        self._woken.set()
-
-    def count_epoch(self) -> None:
-        """Count an epoch that the worker has trained."""
-        self._epochs += 1
-
-    def count_stage(self) -> None:
-        """Count a stage that the worker has finished."""
-        self._stages += 1
-
-    def _run(self) -> None:
-        self._beat()
-        while True:
-            self._woken.wait(self._timing.heartbeat)
-            self._woken.clear()
-            if self._ended.is_set():
-                return
-            self._beat()
-            for message in self._messages:
-                try:
-                    leases.renew(self._redis, message, self._timing.lease)
-                except (LeaseLost, Cancelled):
-                    # The training thread finds out by itself before it writes anything.
-                    log.info("stage %s is no longer ours", message.fingerprint)
-                except RedisError as error:
-                    log.warning("cannot renew the lease of %s: %s", message.fingerprint, error)
-
-    def _beat(self) -> None:
-        now = replace(
-            self._worker,
-            seen=datetime.now(UTC),
-            draining=self._draining,
-            stages=self._stages,
-            epochs=self._epochs,
-            memory=host.memory(self._gpu()),
-        )
-        try:
-            telemetry.beat(self._redis, now)
-        except RedisError as error:
-            log.warning("cannot tell that this worker lives: %s", error)

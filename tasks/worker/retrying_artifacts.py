@@ -1,4 +1,4 @@
-"""The artifact store as a worker uses it: one that is full or away is waited for, while the stage stays held."""
+"""The artifact store as a worker uses it: while the store is full or away, the worker retries and keeps its stage."""
 
 import logging
 import threading
@@ -19,7 +19,7 @@ from torch import Tensor
 from data.artifacts.store import Artifacts, StoreAway
 from engine.study.results import StageResult
 
-# So long a stage is held in memory; then it is handed back, since another host may reach the store.
+# After this time the stage is handed back, since another host may reach the store.
 PATIENCE = 600.0
 LONGEST_PAUSE = 10.0
 
@@ -28,47 +28,47 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
-class PatientArtifacts:
+class RetryingArtifacts:
     """The `engine.stages.runner.Weights` of a worker, and its results.
 
-    tell: called with what is wrong at each try, and with None once it is over; may raise, to abandon the stage.
-    Every method tries again while the store is away, and raises StoreAway once the patience is over or stopping is set.
+    report: called with the error after each failed try, and with None after the success; may raise, to abandon the
+    stage. Every method retries while the store is away, and raises StoreAway after PATIENCE or once stopping is set.
     """
 
-    def __init__(self, artifacts: Artifacts, stopping: threading.Event, tell: Callable[[str | None], None]) -> None:
+    def __init__(self, artifacts: Artifacts, stopping: threading.Event, report: Callable[[str | None], None]) -> None:
         self._artifacts = artifacts
         self._stopping = stopping
-        self._tell = tell
+        self._report = report
 
     def save(self, fingerprint: str, name: str, tensors: Mapping[str, Tensor]) -> None:
-        """Keep tensors."""
-        self._insist(lambda: self._artifacts.save(fingerprint, name, tensors))
+        """Save tensors."""
+        self._retry(lambda: self._artifacts.save(fingerprint, name, tensors))
 
     def load(self, fingerprint: str, name: str) -> dict[str, Tensor]:
-        """Return kept tensors; ArtifactLost where they are missing or damaged."""
-        return self._insist(lambda: self._artifacts.load(fingerprint, name))
+        """Return saved tensors; ArtifactLost where they are missing or damaged."""
+        return self._retry(lambda: self._artifacts.load(fingerprint, name))
 
     def exists(self, fingerprint: str, name: str) -> bool:
-        """Return whether tensors are kept."""
-        return self._insist(lambda: self._artifacts.exists(fingerprint, name))
+        """Return whether tensors are saved."""
+        return self._retry(lambda: self._artifacts.exists(fingerprint, name))
 
     def delete(self, fingerprint: str, name: str) -> None:
-        """Remove kept tensors."""
-        self._insist(lambda: self._artifacts.delete(fingerprint, name))
+        """Remove saved tensors."""
+        self._retry(lambda: self._artifacts.delete(fingerprint, name))
 
     def result(self, fingerprint: str) -> StageResult | None:
-        """Return a stage's result, None while it is not done; ResultDamaged where it does not read."""
-        return self._insist(lambda: self._artifacts.result(fingerprint))
+        """Return a stage's result, None while it is not done; ResultDamaged if it cannot be read."""
+        return self._retry(lambda: self._artifacts.result(fingerprint))
 
     def finish(self, fingerprint: str, result: StageResult) -> None:
-        """Keep a stage's result."""
-        self._insist(lambda: self._artifacts.finish(fingerprint, result))
+        """Save a stage's result."""
+        self._retry(lambda: self._artifacts.finish(fingerprint, result))
 
     def unfinish(self, fingerprint: str) -> None:
         """Remove a stage's result."""
-        self._insist(lambda: self._artifacts.unfinish(fingerprint))
+        self._retry(lambda: self._artifacts.unfinish(fingerprint))
 
-    def _insist(self, call: Callable[[], T]) -> T:
+    def _retry(self, call: Callable[[], T]) -> T:
         troubled = False
 
         def waiting(attempt: RetryCallState) -> None:
@@ -77,7 +77,7 @@ class PatientArtifacts:
             if not troubled:
                 log.warning("waiting for the artifact store: %s", error)
             troubled = True
-            self._tell(error)
+            self._report(error)
 
         retrying = Retrying(
             retry=retry_if_exception_type(StoreAway),
@@ -90,5 +90,5 @@ class PatientArtifacts:
         answer = retrying(call)
         if troubled:
             log.info("the artifact store is back")
-            self._tell(None)
+            self._report(None)
         return answer

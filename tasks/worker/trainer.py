@@ -22,26 +22,26 @@ from data.datasets import registry as datasets
 from data.settings import Settings, settings
 from engine import registry
 from engine.training.device import get_ready
-from tasks.broker.connection import client
-from tasks.broker.exposed import warn_if_open
+from tasks.broker.connection import client, warn_if_open
 from tasks.queue import celery_app, leases
 from tasks.queue.leases import Message, Timing
 from tasks.queue.telemetry import Worker
 from tasks.worker import devices, host
-from tasks.worker.capacity import Rooms
-from tasks.worker.group import Bench, Bundle
-from tasks.worker.observer import Heartbeat
+from tasks.worker.capacity import Capacities
+from tasks.worker.group import Group, WorkerContext
+from tasks.worker.heartbeat import Heartbeat
 
-# How long a worker in the midst of a stage waits for a Redis that has gone before it gives the stage up.
+# Seconds that a worker waits for a Redis that is gone before it gives up the stage that it trains.
 PATIENCE = 60.0
-# After a stage was handed back because the store is away: time for others, who may reach it, to take it.
+# Seconds that a worker pauses after it handed a stage back because the artifact store is away: time for workers that
+# reach the store to claim the stage.
 REST = 30.0
 
 log = logging.getLogger(__name__)
 
 
 class Trainer:
-    """One worker process: what it trains with, and whether it is at it."""
+    """One worker process: its context, and whether it trains now."""
 
     def __init__(self, config: Settings, device: str, timing: Timing) -> None:
         place = torch.device(device)
@@ -59,7 +59,7 @@ class Trainer:
             gpu=devices.gpu_name(place),
         )
         self.busy = False
-        self.bench = Bench(
+        self.context = WorkerContext(
             name=worker.name,
             host=worker.host,
             device=place,
@@ -68,46 +68,46 @@ class Trainer:
             redis=client(config, PATIENCE),
             celery=celery_app.make_app(config),
             artifacts=Artifacts(config.artifacts),
-            rooms=Rooms(place, config.together),
-            # A client of its own, since a beat must not wait for long behind a Redis that has gone.
+            capacities=Capacities(place, config.together),
+            # A client of its own, since a beat must not wait as long for a Redis that is gone.
             heartbeat=Heartbeat(client(config), worker, timing, partial(devices.gpu_memory, place)),
             stopping=threading.Event(),
         )
 
     def train(self, fingerprint: str, attempt: int) -> None:
-        """Train a stage, if it is still to be had, and send what can be trained after it.
+        """Train a stage, if it can still be claimed, and send the stages that can be trained after it.
 
-        Beside it the worker trains queued stages of its shape, as many as are fastest on the device.
+        The worker trains queued stages of its shape beside it, as many as are fastest on the device.
         """
-        bench, message = self.bench, Message(fingerprint, attempt)
+        context, message = self.context, Message(fingerprint, attempt)
         self.busy = True
         try:
-            if bench.stopping.is_set():
-                bench.send([message])
+            if context.stopping.is_set():
+                context.send([message])
                 return
-            stage = leases.claim(bench.redis, message, *bench.place)
+            stage = leases.claim(context.redis, message, *context.place)
             if stage is None:
-                log.info("stage %s, attempt %d, is not to be had", fingerprint, attempt)
+                log.info("stage %s, attempt %d, cannot be claimed any more", fingerprint, attempt)
                 return
-            bundle = Bundle(bench)
-            bundle.train(message, stage)
-            if bundle.store_away:
-                bench.heartbeat.hold()
-                bench.stopping.wait(REST)
+            group = Group(context)
+            group.train(message, stage)
+            if group.store_away:
+                context.heartbeat.hold()
+                context.stopping.wait(REST)
         except (RedisError, OperationalError) as error:
-            # The leases run out, and the reaper gives the stages to a worker that reaches Redis.
-            log.error("stage %s and those beside it are given up, since Redis has gone: %s", fingerprint, error)
+            # The leases expire, and the reaper gives the stages to a worker that reaches Redis.
+            log.error("stage %s and those beside it are given up, since Redis is gone: %s", fingerprint, error)
         finally:
-            bench.heartbeat.hold()
+            context.heartbeat.hold()
             self.busy = False
 
     def stop(self, number: int, frame: FrameType | None) -> None:
         """Handle a signal: the first asks to stop after the epoch, the second ends the process at once."""
         del frame
-        if self.bench.stopping.is_set():
+        if self.context.stopping.is_set():
             os._exit(128 + number)
-        self.bench.stopping.set()
-        self.bench.heartbeat.drain()
+        self.context.stopping.set()
+        self.context.heartbeat.drain()
         celery_state.should_stop = 0
         if not self.busy:
             raise WorkerShutdown(0)
@@ -121,14 +121,14 @@ def work(device: str, timing: Timing) -> None:
     registry.load_added()
     datasets.load_added()
     trainer = Trainer(config, device, timing)
-    trainer.bench.celery.task(name=celery_app.TASK)(trainer.train)
+    trainer.context.celery.task(name=celery_app.TASK)(trainer.train)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, trainer.stop)
-    trainer.bench.heartbeat.start()
-    log.info("worker %s is ready on %s", trainer.bench.name, device)
+    trainer.context.heartbeat.start()
+    log.info("worker %s is ready on %s", trainer.context.name, device)
     controller = WorkController(
-        app=trainer.bench.celery,
-        hostname=f"ticketscope@{trainer.bench.name}",
+        app=trainer.context.celery,
+        hostname=f"ticketscope@{trainer.context.name}",
         pool_cls="solo",
         concurrency=1,
         loglevel=logging.WARNING,
@@ -139,8 +139,8 @@ def work(device: str, timing: Timing) -> None:
     try:
         controller.start()
     finally:
-        trainer.bench.heartbeat.stop()
-    log.info("worker %s has stopped", trainer.bench.name)
+        trainer.context.heartbeat.stop()
+    log.info("worker %s has stopped", trainer.context.name)
 
 
 def main() -> None:

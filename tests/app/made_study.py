@@ -10,7 +10,7 @@ from typing import Any
 from data.database.database import Database
 from data.database.events import Event
 from engine.counts import P_GRID, Count, top_count
-from engine.stages.measure import looks
+from engine.stages.measure import measured_epochs
 from engine.study.plan import Plan, Stage, plan
 from engine.study.results import Epoch, Overlap, Retained, StageResult, Support
 from engine.study.spec import Study, to_toml
@@ -129,7 +129,7 @@ def retention(stage: Stage, remembers: bool) -> list[Retained]:
         return []
     weights = sum(LAYERS.values())
     rows = []
-    for epoch in looks(stage.epochs):
+    for epoch in measured_epochs(stage.epochs):
         left = (0.5 if remembers else 0.04) ** (epoch / stage.epochs)
         for p in P_GRID:
             top = top_count(p, weights)

@@ -17,7 +17,7 @@ from data.database.database import Database
 from data.database.events import Event
 from data.settings import Settings
 from engine.study.spec import parse_study
-from tasks.broker.connection import serving
+from tasks.broker.server import serving
 from tasks.queue import telemetry
 from tests.app.made_study import record
 from tests.browser.chromium import READY

@@ -21,7 +21,7 @@ from data.database.database import DatabaseError
 from data.queries import studies
 from data.settings import Settings, read_settings, settings
 from engine.study.spec import Study
-from tasks.broker.connection import serving
+from tasks.broker.server import serving
 from tasks.studies import launch
 from tests.faults.strikes import SELDOM, STRIKES, Strike, Target
 from tests.faults.undisturbed import differing_files, differing_rows

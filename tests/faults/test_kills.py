@@ -13,7 +13,7 @@ from data.queries.selection import OneStudy
 from data.settings import settings
 from engine.study.plan import plan
 from engine.study.spec import Study
-from tasks.broker import connection as broker
+from tasks.broker import server
 from tasks.queue import leases, telemetry
 from tasks.studies import launch
 from tasks.studies.planning import plan_study
@@ -166,7 +166,7 @@ def test_redis_killed_in_the_midst_of_a_stage_is_waited_for(machine: Machine, tm
     in_training(machine, study_id)
     os.kill(int(machine.redis.info("server")["process_id"]), signal.SIGKILL)
     time.sleep(0.5)
-    broker.ensure(settings())
+    server.ensure(settings())
     machine.wait_until(study_id)
     check_against_uninterrupted(machine, study_id, tmp_path / "alone")
     # Celery has found its way back too.

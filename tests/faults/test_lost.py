@@ -17,7 +17,7 @@ from data.queries import points, studies
 from data.queries.selection import OneStudy
 from data.settings import Settings, settings
 from tasks.broker import connection
-from tasks.broker.connection import serving
+from tasks.broker.server import serving
 from tasks.process import ROOT, python
 from tasks.queue import celery_app, leases
 from tasks.services import recorder
@@ -57,7 +57,7 @@ def check(machine: Machine, study_id: str, alone: Path, folder: Path) -> None:
         body = leases.launched(machine.redis, study_id)
         assert body is not None
         plan = plan_study(STUDY, machine.config.home)
-        launch.tell_results(redis, Artifacts(str(alone)), plan.stages)
+        launch.publish_results(redis, Artifacts(str(alone)), plan.stages)
         leases.register(redis, "alone", {**body, "study_id": "alone"}, list(plan.stages.values()), set(plan.stages))
         recorder.drain_idle(config)
         redis.close()
@@ -88,7 +88,7 @@ def test_a_redis_lost_with_its_files_is_rebuilt_and_nothing_is_trained_twice(
         broker_dies(pid)
         shutil.rmtree(home / "redis")
     # Its password went too; this process knows the old one.
-    for cache in (connection._password, connection._connected, celery_app.make_app):
+    for cache in (connection.password, connection._connected, celery_app.make_app):
         cache.cache_clear()
     with serving(settings()), started(Machine(settings())) as machine:
         assert leases.studies(machine.redis) == []
@@ -135,7 +135,7 @@ def test_a_database_put_back_to_an_earlier_hour_while_workers_train_becomes_whol
     later = machine.launch(tiny_study(seeds=[3]))
     wait_for(lambda: later in set(studies.studies(machine.store)["study_id"]))
     said = command("restore", str(tmp_path / "copy.duckdb"), "--yes")
-    assert f"{later} Tiny is told to the database again" in said
+    assert f"{later} Tiny is reported to the database again" in said
     [kept] = machine.store.path.parent.glob("*.before-*[0-9]Z")
     assert later in set(studies.studies(Database(kept))["study_id"])
     machine.wait_until(study_id)

@@ -12,7 +12,8 @@ from data.database.events import ERROR_CHARACTERS
 from data.queries import studies
 from data.settings import settings
 from engine.study.spec import to_toml
-from tasks.broker.connection import client, serving
+from tasks.broker.connection import client
+from tasks.broker.server import serving
 from tasks.queue import leases, telemetry
 from tasks.services import recorder
 from tasks.studies import launch

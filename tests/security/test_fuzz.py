@@ -21,10 +21,11 @@ from data.database.database import Database
 from data.database.events import Event, EventError, parse
 from data.queries import studies
 from data.queries.studies import UnknownStudy
+from engine.registry import STARTS
 from engine.study import toml_limits
 from engine.study.plan import plan
 from engine.study.results import StageResult
-from engine.study.spec import STARTS, TRAININGS_ALLOWED, Study, StudyError, parse_study, read_study, to_toml
+from engine.study.spec import TRAININGS_ALLOWED, Study, StudyError, parse_study, read_study, to_toml
 from tasks.queue import leases, transport
 from tasks.queue.telemetry import read_event
 from tests.app.made_study import record
@@ -95,7 +96,7 @@ GOOD = st.fixed_dictionaries(
         "learning_rates": st.lists(st.floats(1e-9, 10), min_size=1, max_size=4),
         "pruners": st.lists(st.sampled_from(["iterative", "oneshot", "admm", "random"]), max_size=4),
         "sparsities": st.lists(st.floats(0.001, 0.999), max_size=4).map(sorted),
-        "starts": st.lists(st.sampled_from(STARTS), max_size=4),
+        "starts": st.lists(st.sampled_from(list(STARTS)), max_size=4),
         "seeds": st.lists(st.integers(0, 2**31 - 1), min_size=1, max_size=4),
         "overlap_p": st.lists(st.sampled_from([0.05, 0.1, 0.3, 0.1 + 0.2, 0.95]), min_size=1, max_size=3).map(sorted),
         "train_images": st.integers(1, 10**9),

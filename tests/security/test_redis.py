@@ -9,8 +9,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from data.settings import Settings, settings
-from tasks.broker.connection import client, serving, socket_path
-from tasks.broker.exposed import open_to_all
+from tasks.broker.connection import client, open_to_all, socket_path
+from tasks.broker.server import serving
 from tasks.queue import leases, telemetry
 from tests.machine import Machine, wait_for
 

@@ -20,7 +20,7 @@ from data.saved_views import ViewError
 from data.settings import settings
 from data.shared_links import ShareError
 from engine.study.spec import parse_study
-from tasks.broker.connection import serving
+from tasks.broker.server import serving
 from tasks.studies import launch
 from tests.app.made_study import record
 from tests.machine import tiny_study

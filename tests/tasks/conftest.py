@@ -8,7 +8,9 @@ import pytest
 
 from data.database.database import Database
 from data.settings import settings
+from engine.study.spec import to_toml
 from tasks.__main__ import main
+from tests.machine import tiny_study
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -41,3 +43,19 @@ def command(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         return code, shown.out, shown.err
 
     return call
+
+
+@pytest.fixture
+def toml(tmp_path: Path) -> Callable[..., str]:
+    """Write the tiny study with some of its lines changed, and return the file."""
+
+    def write(*changes: tuple[str, str]) -> str:
+        text = to_toml(tiny_study())
+        for old, new in changes:
+            assert old in text
+            text = text.replace(old, new)
+        file = tmp_path / "study.toml"
+        file.write_text(text)
+        return str(file)
+
+    return write

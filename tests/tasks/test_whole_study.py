@@ -14,7 +14,7 @@ from data.settings import settings
 from engine.study.spec import to_toml
 from tasks.queue import leases, telemetry
 from tasks.studies import launch
-from tasks.studies.planning import plan_study
+from tasks.studies.planning import plan_study, preview
 from tasks.worker.local import run
 from tests.machine import Machine, diverging_study, folder_of_images, long_study, tiny_study, wait_for
 
@@ -173,7 +173,7 @@ def test_a_study_trained_without_redis_is_taken_over_with_its_results(machine: M
     study = tiny_study()
     plan = plan_study(study, machine.config.home)
     run(plan, machine.config.artifacts, machine.config, ["cpu"], lambda *_: None)
-    assert launch.preview(study).reused == 7
+    assert preview(study).reused == 7
     machine.recorder()
     study_id = machine.launch(study)
     machine.wait_until(study_id, seconds=10.0)

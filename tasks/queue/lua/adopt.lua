@@ -1,6 +1,6 @@
--- study, launched event, cancelled event or '', JSON list of {fingerprint, spec, parent or '', state, attempt, error, told}
+-- study, launched event, cancelled event or '', JSON list of {fingerprint, spec, parent or '', state, attempt, error, recorded}
 -- parents first -> messages to send.
--- A stage that is not known gets that state, and tells it unless told: the database has it so. One that is known stays as
+-- A stage that is not known gets that state, and tells it unless it is recorded. One that is known stays as
 -- it is and tells that again.
 local study, cancelled, stages = ARGV[1], ARGV[3] ~= '', cjson.decode(ARGV[4])
 publish('launched', ARGV[2])
@@ -18,7 +18,7 @@ for _, stage in ipairs(stages) do
     tell_again(fingerprint, state)
   else
     begin(stage, stage.attempt, stage.error)
-    if stage.told then
+    if stage.recorded then
       set(fingerprint, 'state', stage.state)
     else
       enter(fingerprint, stage.state, {error = stage.error ~= '' and stage.error or nil})

@@ -1,15 +1,23 @@
 from app.charts.palette import STARTS
-from app.words import plain, pruner
-from engine.registry import PRUNERS
+from app.words import plain
+from engine import registry
 from tests.app.dashboard import open_page, rerun, texts
 
 PAGE = "views/glossary.py"
 
 
-def test_every_start_and_pruner_of_the_pages_is_explained() -> None:
+def test_every_start_pruner_and_network_is_explained_in_the_words_of_the_registry() -> None:
     shown = texts(open_page(PAGE))
-    assert all(plain(look.name) in shown for look in STARTS.values())
-    assert all(plain(word) in shown.lower() for name in PRUNERS for word in pruner(name).lower().split())
+    assert all(plain(look.name) in shown and plain(look.symbol) in shown for look in STARTS.values())
+    for table in (registry.STARTS, registry.PRUNERS, registry.NETWORKS):
+        for entry in table.values():
+            assert f"**{plain(entry.title)}**" in shown
+            assert plain(entry.about) in shown
+
+
+def test_no_term_is_explained_twice() -> None:
+    names = [item.value.partition("**")[2].partition("**")[0] for item in open_page(PAGE).markdown]
+    assert len(set(names)) == len(names)
 
 
 def test_a_search_narrows_it_and_says_when_nothing_is_left() -> None:

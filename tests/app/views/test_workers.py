@@ -7,7 +7,7 @@ from redis import Redis
 from data.database.database import Database
 from data.settings import settings
 from engine.study.spec import Study
-from tasks.broker.connection import serving
+from tasks.broker.server import serving
 from tasks.queue import leases, telemetry
 from tasks.queue.telemetry import Memory
 from tests.app.dashboard import open_page, rerun, texts

@@ -62,9 +62,9 @@ def test_fewer_seeds_than_it_takes_are_never_decided(rule: Rule, values: list[fl
 @given(seeds, st.sampled_from(RULES))
 def test_room_is_what_holding_needs(values: list[float], rule: Rule) -> None:
     verdict = judged(rule, values)
-    assert (verdict.room > 0) <= (verdict.outcome == "holds")
+    assert (verdict.slack > 0) <= (verdict.outcome == "holds")
     if verdict.outcome != "holds":
-        assert verdict.room <= 0
+        assert verdict.slack <= 0
 
 
 @given(seeds, st.sampled_from(RULES), st.floats(1, 5))
@@ -75,7 +75,7 @@ def test_more_noise_around_one_mean_never_decides_what_was_undecided(
     noisy = [mean + factor * (value - mean) for value in values]
     before, after = judged(rule, values), judged(rule, noisy)
     # Rounding moves a bound that lies exactly on a margin.
-    if before.outcome == "undecided" and abs(before.room) > 1e-6 and factor > 1 + 1e-6:
+    if before.outcome == "undecided" and abs(before.slack) > 1e-6 and factor > 1 + 1e-6:
         assert after.outcome == "undecided"
 
 
@@ -123,7 +123,7 @@ def test_any_holds_where_one_does_and_fails_where_all_do() -> None:
     assert joined([open_, fails], "any") == "undecided"
     lost = combine("A4", {}, [worse, fails], "Any.", "any")
     assert (lost.outcome, lost.effect) == ("fails", fails.effect)
-    assert combine("A4", {}, [fails, holds], "Any.", "any").room == holds.room
+    assert combine("A4", {}, [fails, holds], "Any.", "any").slack == holds.slack
 
 
 def test_the_closest_part_is_the_one_with_least_room_not_the_smallest_effect() -> None:

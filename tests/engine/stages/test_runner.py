@@ -5,7 +5,7 @@ from engine.counts import P_GRID, pooled
 from engine.masks import magnitude_mask, sparsity
 from engine.overlap import overlap_ratio
 from engine.stages import runner
-from engine.stages.measure import looks
+from engine.stages.measure import measured_epochs
 from engine.stages.prepare import prepare
 from engine.stages.runner import Interrupted, run_stage
 from engine.study.results import PAIRS, StageResult
@@ -166,7 +166,7 @@ def test_what_is_left_of_the_initial_weights_is_measured_on_the_way(ran) -> None
         rows = results[fingerprint].retention
         assert bool(rows) == (stage.kind == "pretrain")
         if rows:
-            assert sorted({row.epoch for row in rows}) == [1, 2, 3] == list(looks(stage.epochs))
+            assert sorted({row.epoch for row in rows}) == [1, 2, 3] == list(measured_epochs(stage.epochs))
             assert {row.p for row in rows} == set(P_GRID)
             (at_the_end,) = (row for row in rows if row.epoch == stage.epochs and row.p == 0.2)
             counts = [c for c in results[fingerprint].overlaps[0].counts if c.p == 0.2]
@@ -176,9 +176,9 @@ def test_what_is_left_of_the_initial_weights_is_measured_on_the_way(ran) -> None
 
 
 def test_looks_are_rare_and_reach_the_end() -> None:
-    assert looks(1) == (1,)
+    assert measured_epochs(1) == (1,)
     for epochs in (2, 10, 150, 10_000):
-        found = looks(epochs)
+        found = measured_epochs(epochs)
         assert len(found) <= 10
         assert (found[0], found[-1]) == (1, epochs)
         assert list(found) == sorted(found)

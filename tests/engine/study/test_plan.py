@@ -2,8 +2,9 @@ from collections import Counter
 
 import pytest
 
+from engine.registry import STARTS
 from engine.study.plan import Plan, Stage, plan
-from engine.study.spec import STARTS, _trainings
+from engine.study.spec import _trainings
 from tests.engine.conftest import plan_of, small_study
 
 

@@ -15,7 +15,7 @@ def admm_training(epochs: int = 12, period: int = 2, **settings):
     training = training_of(sparsity=None, epochs=epochs, augmentation="none", milestones=[])
     layers = prunable(training.network)
     settings = {"rho": automatic_rho(0.05, 0.9, steps=3 * period), "learning_rate": 0.05, "period": period, **settings}
-    training.penalty = AdmmPenalty(training.flat, layers, 0.8, "layer", **settings)
+    training.penalty = AdmmPenalty(training.flat_parameters, layers, 0.8, "layer", **settings)
     return training
 
 
@@ -31,7 +31,7 @@ def test_the_primal_residual_falls() -> None:
 def test_z_meets_the_budget_and_is_nearest_in_each_layer() -> None:
     training = admm_training()
     run(training)
-    z = training.flat.split(training.penalty._z)
+    z = training.flat_parameters.split(training.penalty._z)
     layers = prunable(training.network)
     assert sparsity({layer: z[layer] != 0 for layer in layers}) == pytest.approx(0.8, abs=0.01)
     assert all(not z[name].any() for name in z if name not in layers)
@@ -41,12 +41,12 @@ def test_the_gradient_is_that_of_the_penalty() -> None:
     training = admm_training(rho=0.5)
     penalty = training.penalty
     penalty._u = torch.randn(penalty._u.shape, generator=torch.Generator().manual_seed(0)) * penalty._prunable
-    w = training.flat.values.clone().requires_grad_()
+    w = training.flat_parameters.values.clone().requires_grad_()
     gap = (w - penalty._z + penalty._u) * penalty._prunable
     (0.5 / 2 * gap.square().sum()).backward()
-    training.flat.gradients.zero_()
+    training.flat_parameters.gradients.zero_()
     penalty.add_gradient()
-    torch.testing.assert_close(training.flat.gradients, w.grad)
+    torch.testing.assert_close(training.flat_parameters.gradients, w.grad)
 
 
 def test_resumed_admm_equals_uninterrupted_bit_for_bit() -> None:
@@ -120,7 +120,7 @@ def test_growth_leaves_the_dual_variable_as_it_is_and_the_first_round_alone() ->
     training.run_epoch()
     assert (penalty._rho, float(penalty._weight)) == pytest.approx((0.1, 0.1))
     # After the first round the dual variable is rho * (W - Z), with the rho of that round.
-    gap = training.flat.values * penalty._prunable - penalty._z
+    gap = training.flat_parameters.values * penalty._prunable - penalty._z
     torch.testing.assert_close(penalty._rho * penalty._u, 0.02 * gap)
 
 

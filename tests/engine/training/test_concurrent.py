@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from engine.capacity import STREAMS, Room
+from engine.capacity import STREAMS, Capacity
 from engine.dataset import Dataset
 from engine.stages.prepare import prepare
 from engine.stages.runner import run_stage
@@ -175,7 +175,7 @@ def test_as_many_as_are_fastest(monkeypatch: pytest.MonkeyPatch, speeds: dict[in
         return speeds[len(trainings)]
 
     monkeypatch.setattr(concurrent, "_steps_per_second", speed)
-    assert concurrent.how_many(training_of, CPU) == Room(found, STREAMS)
+    assert concurrent.how_many(training_of, CPU) == Capacity(found, STREAMS)
     assert max(asked) <= min(4 * found, STREAMS)
 
 
@@ -186,11 +186,11 @@ def test_memory_that_runs_out_ends_the_measuring(monkeypatch: pytest.MonkeyPatch
         return float(len(trainings))
 
     monkeypatch.setattr(concurrent, "_steps_per_second", speed)
-    assert concurrent.how_many(training_of, CPU) == Room(4, 4)
+    assert concurrent.how_many(training_of, CPU) == Capacity(4, 4)
 
 
 def test_a_cpu_takes_one_convolutional_network_at_a_time_and_one_that_draws_trains_alone() -> None:
-    assert concurrent.how_many(lambda: training_of("resnet20"), CPU) == Room(1, 1)
+    assert concurrent.how_many(lambda: training_of("resnet20"), CPU) == Capacity(1, 1)
     assert not concurrent.is_random(training_of("mobilenet_v2").network)
     assert concurrent.is_random(nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.1)))
     assert not concurrent.is_random(nn.Sequential(nn.Dropout(0.0)))

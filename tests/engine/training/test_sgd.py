@@ -98,7 +98,7 @@ def test_pruned_weights_are_zero_after_every_step(name: str, monkeypatch: pytest
 
     def watched(size: int) -> None:
         step(size)
-        steps.append(bool((training.flat.values[gone] == 0.0).all()))
+        steps.append(bool((training.flat_parameters.values[gone] == 0.0).all()))
 
     monkeypatch.setattr(training, "step", watched)
     training.run_epoch()
@@ -214,4 +214,4 @@ def test_a_gpu_trains_to_the_same_losses_as_the_cpu(precision: str) -> None:
     cpu = run(training_of("resnet20", epochs=3, precision=precision))
     gpu = run(training_of("resnet20", epochs=3, precision=precision, device=torch.device("cuda")))
     assert gpu.history[0].train_loss == pytest.approx(cpu.history[0].train_loss, rel=0.05)
-    assert bool((gpu.flat.values[gpu._mask == 0] == 0).all())
+    assert bool((gpu.flat_parameters.values[gpu._mask == 0] == 0).all())

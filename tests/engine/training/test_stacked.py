@@ -31,7 +31,7 @@ def test_stacked_trainings_give_what_each_gives_alone(count: int, recipe: dict[s
     concurrent.train(stacked, lambda *_: True)
     for one, other in zip(map(run, alone), stacked, strict=True):
         assert equal(one.weights(), other.weights())
-        assert torch.equal(one.flat.momenta, other.flat.momenta)
+        assert torch.equal(one.flat_parameters.momenta, other.flat_parameters.momenta)
         assert [row[:6] for row in map(row_of, one.history)] == [row[:6] for row in map(row_of, other.history)]
 
 
@@ -111,4 +111,4 @@ def test_a_stack_takes_its_step_on_each_ones_own_batch() -> None:
     for one, other in zip(alone, trainings, strict=True):
         one.begin_epoch()
         one.step(32)
-        assert torch.equal(one.flat.values, other.flat.values)
+        assert torch.equal(one.flat_parameters.values, other.flat_parameters.values)

@@ -1,75 +1,129 @@
-"""The Redis that is started here, and the one that is given."""
+"""Connections to the Redis of a home, and to one that REDIS_URL names, as workers on several hosts share it."""
 
 import os
-import signal
 import stat
+import subprocess
+import time
+from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
-from redis import Redis
-from redis.backoff import NoBackoff
-from redis.exceptions import AuthenticationError
-from redis.retry import Retry
+from kombu.exceptions import OperationalError
 
+from data.queries import studies
 from data.settings import read_settings, settings
-from tasks.broker import connection
-from tasks.queue import telemetry
-from tests.machine import alive, free_port
+from tasks.broker import connection as broker
+from tasks.broker import server
+from tasks.queue import celery_app, telemetry
+from tests.machine import Machine, free_port, tiny_study, wait_for
+from tests.relay import certificate, relayed
 
 
-def server(redis: Redis) -> int:
-    return int(redis.info("server")["process_id"])
+@pytest.fixture
+def given(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
+    """Recorder and worker on a Redis that listens on a port and wants a password."""
+    port = free_port()
+    command = [server.server_binary(), "--port", str(port), "--requirepass", "s3cret", "--save", ""]
+    process = subprocess.Popen([*command, "--dir", str(tmp_path), "--logfile", str(tmp_path / "redis.log")])
+    monkeypatch.setenv("REDIS_URL", f"redis://:s3cret@127.0.0.1:{port}/3")
+    settings.cache_clear()
+    machine = Machine(settings())
+    try:
+        with server.serving(settings()):
+            yield machine
+    finally:
+        machine.stop()
+        process.kill()
+        process.wait()
 
 
-def test_it_runs_while_anyone_uses_it_and_no_longer(home: Path) -> None:
-    config = settings()
-    with connection.serving(config) as first:
-        with connection.serving(config) as second:
-            pid = server(second)
-            assert server(first) == pid
-        assert first.ping()
-        assert alive(pid)
-    assert not alive(pid)
+def test_a_study_goes_its_way_and_no_other_redis_is_started(given: Machine, home: Path) -> None:
+    given.recorder()
+    given.worker()
+    study_id = given.launch(tiny_study())
+    given.wait_until(study_id)
+    assert studies.study(given.store, study_id).counts["done"] == 7
+    [worker] = wait_for(telemetry.workers)
+    assert worker.device == "cpu"
+    assert not (home / "redis").exists()
 
 
-def test_only_this_user_gets_in(redis: Redis, home: Path) -> None:
-    for name in ("password", "redis.conf"):
-        assert stat.S_IMODE((home / "redis" / name).stat().st_mode) == 0o600
-    assert stat.S_IMODE((home / "redis").stat().st_mode) == 0o700
-    stranger = Redis(unix_socket_path=str(connection.socket_path(home)), password="guess", retry=Retry(NoBackoff(), 0))
-    with pytest.raises(AuthenticationError):
-        stranger.ping()
-    stranger.close()
+def test_a_wrong_password_is_told(given: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URL", str(given.config.redis_url).replace("s3cret", "guess"))
+    settings.cache_clear()
+    with pytest.raises(broker.BrokerError, match="refuses the password"), server.serving(settings()):
+        pass
 
 
-def test_what_it_held_is_there_the_next_time(home: Path) -> None:
-    config = settings()
-    with connection.serving(config) as redis:
-        redis.set("kept", "yes")
-    with connection.serving(config) as redis:
-        assert redis.get("kept") == "yes"
-
-
-def test_a_home_with_a_long_path_gets_a_short_private_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TICKETSCOPE_HOME", str(tmp_path / ("deep" * 30)))
-    config = read_settings()
-    with connection.serving(config) as redis:
-        path = connection.socket_path(config.home)
-        assert redis.ping()
-        assert len(os.fsencode(path)) <= connection.SOCKET_PATH_LIMIT
-        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-    path.parent.rmdir()
-
-
-def test_a_folder_that_others_can_enter_is_not_used_for_the_socket(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_over_tls_both_clients_check_the_certificate(
+    given: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    home = tmp_path / ("deep" * 30)
-    folder = connection.socket_path(home).parent
-    folder.chmod(0o755)
-    with pytest.raises(connection.BrokerError, match="not private"):
-        connection.socket_path(home)
-    folder.rmdir()
+    file, tls = certificate(tmp_path)
+    target = urlsplit(str(given.config.redis_url)).port
+    assert target is not None
+    with relayed(target, tls) as relay:
+        url = f"rediss://:s3cret@127.0.0.1:{relay.port}/3"
+        monkeypatch.setenv("REDIS_URL", f"{url}?ssl_cert_reqs=required&ssl_ca_certs={file}")
+        settings.cache_clear()
+        machine = Machine(settings())
+        try:
+            machine.recorder()
+            machine.worker()
+            study_id = machine.launch(tiny_study(pruners=[], sparsities=[], starts=[]))
+            machine.wait_until(study_id)
+        finally:
+            machine.stop()
+        # Nobody vouches for this certificate, and a URL that says nothing about it means that it is checked.
+        monkeypatch.setenv("REDIS_URL", url)
+        config = read_settings()
+        with pytest.raises(broker.BrokerError, match="certificate"), server.serving(config):
+            pass
+        connection = celery_app.make_app(config).connection_for_write()
+        with pytest.raises(OperationalError, match="certificate"):
+            connection.ensure_connection(max_retries=1, interval_start=0.0)
+        connection.release()
+
+
+def test_a_connection_whose_packets_are_swallowed_is_noticed_and_made_anew(
+    given: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = urlsplit(str(given.config.redis_url)).port
+    assert target is not None
+    with relayed(target) as relay:
+        monkeypatch.setenv("REDIS_URL", f"redis://:s3cret@127.0.0.1:{relay.port}/3")
+        redis = broker.client(read_settings(), patience=30.0)
+        assert redis.ping()
+        relay.swallows.set()
+        begin = time.monotonic()
+        impatient = broker.client(read_settings(), patience=0)
+        with pytest.raises(broker.BrokerError, match="does not answer"), broker.errors_explained(read_settings()):
+            impatient.ping()
+        impatient.close()
+        relay.swallows.clear()
+        # The old connection stays dead, as one that a firewall has forgotten.
+        assert redis.ping()
+        assert time.monotonic() - begin < 20.0
+        redis.close()
+
+
+@pytest.mark.faults
+def test_an_idle_worker_whose_connections_lead_nowhere_takes_work_again(
+    given: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = urlsplit(str(given.config.redis_url)).port
+    assert target is not None
+    given.recorder()
+    with relayed(target) as relay:
+        monkeypatch.setenv("REDIS_URL", f"redis://:s3cret@127.0.0.1:{relay.port}/3")
+        given.worker()
+        wait_for(telemetry.workers)
+        # It waits for messages, and hears neither of them nor of an end.
+        relay.swallows.set()
+        time.sleep(3.0)
+        relay.swallows.clear()
+        study_id = given.launch(tiny_study(pruners=[], sparsities=[], starts=[]))
+        given.wait_until(study_id, seconds=30.0)
 
 
 def test_a_given_redis_that_does_not_answer_is_named_without_its_password(
@@ -78,15 +132,15 @@ def test_a_given_redis_that_does_not_answer_is_named_without_its_password(
     port = free_port()
     monkeypatch.setenv("REDIS_URL", f"redis://:secret@127.0.0.1:{port}/0")
     config = read_settings()
-    with pytest.raises(connection.BrokerError, match="does not answer") as error, connection.serving(config):
+    with pytest.raises(broker.BrokerError, match="does not answer") as error, server.serving(config):
         pass
     assert f"redis://:***@127.0.0.1:{port}/0" in str(error.value)
     assert "secret" not in str(error.value)
 
 
 def test_without_redis_the_live_view_says_what_to_start(home: Path) -> None:
-    with pytest.raises(connection.BrokerError, match="python -m tasks up"):
-        telemetry.workers(connection.connect(patience=0))
+    with pytest.raises(broker.BrokerError, match="python -m tasks up"):
+        telemetry.workers(broker.connect(patience=0))
 
 
 @pytest.mark.parametrize(
@@ -104,25 +158,26 @@ def test_without_redis_the_live_view_says_what_to_start(home: Path) -> None:
 )
 def test_celery_reaches_the_same_redis(monkeypatch: pytest.MonkeyPatch, given: str, meant: str) -> None:
     monkeypatch.setenv("REDIS_URL", given)
-    assert connection.celery_url(read_settings()) == meant
+    assert broker.celery_url(read_settings()) == meant
 
 
-@pytest.mark.faults
-def test_killed_and_started_again_it_has_every_event(redis: Redis) -> None:
-    for number in range(500):
-        telemetry.publish(redis, [("cancelled", {"study_id": str(number), "at": "2026-01-01T00:00:00+00:00"})])
-    pid = server(redis)
-    os.kill(pid, signal.SIGKILL)
-    connection.ensure(settings())
-    assert server(redis) != pid
-    assert redis.xlen(telemetry.EVENTS) == 500
+def test_a_home_with_a_long_path_gets_a_short_private_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TICKETSCOPE_HOME", str(tmp_path / ("deep" * 30)))
+    config = read_settings()
+    with server.serving(config) as redis:
+        path = broker.socket_path(config.home)
+        assert redis.ping()
+        assert len(os.fsencode(path)) <= broker.SOCKET_PATH_LIMIT
+        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    path.parent.rmdir()
 
 
-def test_one_that_hangs_is_waited_for_and_gets_no_second_beside_it(redis: Redis) -> None:
-    pid = server(redis)
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        connection.ensure(settings())
-    finally:
-        os.kill(pid, signal.SIGCONT)
-    assert server(redis) == pid
+def test_a_folder_that_others_can_enter_is_not_used_for_the_socket(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / ("deep" * 30)
+    folder = broker.socket_path(home).parent
+    folder.chmod(0o755)
+    with pytest.raises(broker.BrokerError, match="not private"):
+        broker.socket_path(home)
+    folder.rmdir()

@@ -48,7 +48,7 @@ def test_a_backup_goes_to_a_name_of_its_own_and_comes_back(command: Command, stu
     recorder.drain_idle(settings())
     code, shown, error = command("restore", str(made), "--yes")
     assert code == 0, error
-    assert f"{later} Tiny is told to the database again" in shown
+    assert f"{later} Tiny is reported to the database again" in shown
     assert len(list(home.glob("ticketscope.duckdb.before-*"))) == 1
     assert set(studies.studies(Database(settings().database))["study_id"]) == {study_id, later}
     assert "nothing had to be done" in command("rebuild")[1]

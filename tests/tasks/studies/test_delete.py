@@ -44,7 +44,7 @@ def test_what_only_it_has_goes_and_what_others_have_stays(redis: Redis, store: D
     train(redis, planned(**ONE), len(one))
     train(redis, planned(**TWO), len(two.keys() - one.keys()))
     recorder.drain_idle(settings())
-    about = delete.outline(settings(), first)
+    about = delete.preview(settings(), first)
     assert (about.own, about.shared) == (len(one.keys() - two.keys()), len(one.keys() & two.keys()))
     assert about.own > 0 < about.shared
     files = Artifacts(settings().artifacts).all_files()
@@ -73,7 +73,7 @@ def test_two_that_share_everything_leave_nothing_however_soon_one_follows_the_ot
     train(redis, planned(), 3)
     recorder.drain_idle(settings())
     assert delete.delete(settings(), first) == 0
-    assert delete.outline(settings(), second).own == len(planned().stages)
+    assert delete.preview(settings(), second).own == len(planned().stages)
     assert delete.delete(settings(), second) == len(planned().stages)
     assert kept_stages() == set()
     recorder.drain_idle(settings())
@@ -86,7 +86,7 @@ def test_a_worker_that_trains_a_deleted_stage_loses_it_even_if_it_is_launched_ag
     study_id = launch.launch(tiny_study())
     root = next(iter(planned().stages))
     held = claimed(redis, root)
-    assert delete.outline(settings(), study_id).running == 1
+    assert delete.preview(settings(), study_id).running == 1
     delete.delete(settings(), study_id)
     with pytest.raises(LeaseLost):
         leases.renew(redis, held, LEASE)

@@ -11,8 +11,7 @@ from data.settings import settings
 from engine.study.plan import plan
 from engine.study.results import Epoch, StageResult
 from engine.study.spec import StudyError, to_toml
-from tasks.studies.launch import preview
-from tasks.studies.planning import plan_study
+from tasks.studies.planning import plan_study, preview
 from tasks.worker.devices import devices, precision
 from tests.machine import tiny_study
 

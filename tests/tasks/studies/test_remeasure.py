@@ -13,7 +13,7 @@ from data.settings import settings
 from engine.stages import complete as completing
 from engine.study.plan import Plan
 from engine.study.results import StageResult
-from tasks.broker.connection import serving
+from tasks.broker.server import serving
 from tasks.process import ROOT, python
 from tasks.services import recorder
 from tasks.studies.planning import plan_study

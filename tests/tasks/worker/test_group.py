@@ -3,11 +3,11 @@
 from redis import Redis
 
 from data.settings import settings
-from engine.capacity import Room
+from engine.capacity import Capacity
 from engine.study.plan import Stage
 from tasks.queue import leases
 from tasks.queue.leases import LeaseLost, Message, Sharing, Timing
-from tasks.worker.group import Bundle
+from tasks.worker.group import Group
 from tasks.worker.trainer import Trainer
 from tests.tasks.queue.test_leases import LEASE, claim, register, result, row, tiny_plan, told
 
@@ -18,7 +18,7 @@ def alike(
     """Claim what can be trained beside a stage; others: workers that live, and that are idle."""
     sharing = Sharing(held, joining, **{"workers": 1, "idle": 0, **others})
     place = "w1", "host", "cuda:0", LEASE
-    return [message for message, _ in leases.claim_alike(redis, stage, Room(fastest, fit), sharing, *place)]
+    return [message for message, _ in leases.claim_alike(redis, stage, Capacity(fastest, fit), sharing, *place)]
 
 
 def test_queued_stages_of_one_shape_can_be_claimed_beside_another(redis: Redis) -> None:
@@ -114,14 +114,14 @@ def test_who_joins_stages_in_training_does_not_overtake_another_shape(redis: Red
 def test_a_stage_that_comes_back_before_its_loss_is_noticed_is_another_one(redis: Redis) -> None:
     [message] = register(redis, tiny_plan())
     stage = tiny_plan().stages[message.fingerprint]
-    bundle = Bundle(Trainer(settings(), "cpu", Timing()).bench)
+    group = Group(Trainer(settings(), "cpu", Timing()).context)
     assert claim(redis, message)
-    [lost] = bundle._begin([(message, stage)])
+    [lost] = group._begin([(message, stage)])
     [again] = leases.release(redis, message)
     assert claim(redis, again)
-    [mine] = bundle._begin([(again, stage)])
-    bundle._ended(lost, LeaseLost())
+    [mine] = group._begin([(again, stage)])
+    group._ended(lost, LeaseLost())
     assert leases.counts(redis, "s1")["running"] == 1
     leases.renew(redis, again, LEASE)
-    bundle._ended(mine, result(message.fingerprint))
+    group._ended(mine, result(message.fingerprint))
     assert leases.counts(redis, "s1")["done"] == 1

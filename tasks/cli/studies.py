@@ -1,0 +1,216 @@
+"""The commands about studies: plan, launch, run, status, verdicts, cancel, retry."""
+
+# Slow imports stand in the commands that need them, as in tasks/__main__.py.
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+
+from data.settings import settings
+from tasks.broker.connection import BrokerError
+from tasks.cli.console import Device, StudyId, err, out, recorded
+
+if TYPE_CHECKING:
+    from engine.study.spec import Study
+
+commands = typer.Typer()
+
+StudyFile = Annotated[
+    str,
+    typer.Argument(
+        metavar="STUDY", help="A TOML file, demo, or paper:<id> such as paper:fig7, paper:fig7:a, paper:all."
+    ),
+]
+Scale = Annotated[
+    str | None,
+    typer.Option(metavar="SCALE", help="For paper:<id>: paper, or small for what a laptop can finish."),
+]
+Data = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DATASET",
+        help="For paper:<id>: a dataset in place of the paper's, or paper for the paper's own at scale small.",
+    ),
+]
+
+
+@commands.command()
+def plan(
+    study: StudyFile,
+    json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    scale: Scale = None,
+    data: Data = None,
+) -> None:
+    """Show what a study would train, how much of it is done already, and how long the rest will take."""
+    from tasks.cli.tables import plan_table, plan_values, say_rounds, say_warnings
+    from tasks.studies.catalog import one_by_one
+    from tasks.studies.planning import preview
+
+    read = _read(study, scale, data)
+    planned = preview(read)
+    unshared = one_by_one(study, scale, data)
+    if not json:
+        out.print(plan_table(escape(read.name), planned, unshared))
+        _say_scaling(study, scale, data)
+        say_rounds(out, planned)
+        say_warnings(err, planned.warnings)
+        return
+    scaling = _scaling(study, scale, data) if study.startswith("paper:") else None
+    out.print_json(data=plan_values(read.name, planned, unshared, scaling))
+
+
+@commands.command()
+def launch(
+    study: StudyFile,
+    wait: Annotated[bool, typer.Option("--wait", help="Show progress; exit 0 when done, 1 on failure.")] = False,
+    if_empty: Annotated[bool, typer.Option("--if-empty", help="Only when no study was ever launched.")] = False,
+    scale: Scale = None,
+    data: Data = None,
+) -> None:
+    """Queue a study for the workers."""
+    from tasks.broker.server import serving
+    from tasks.cli import watch
+    from tasks.cli.tables import say_warnings
+    from tasks.studies.launch import launch as queue_study
+    from tasks.studies.planning import design_warnings
+
+    config = settings()
+    read = _read(study, scale, data)
+    _say_scaling(study, scale, data)
+    with serving(config) as redis:
+        if if_empty and not watch.is_empty(config, redis):
+            out.print("studies were launched here before")
+            return
+        say_warnings(err, design_warnings(read, config.home))
+        study_id = queue_study(read, watch.say_copying(err))
+        out.print(f"launched {escape(read.name)} as [bold]{study_id}[/bold]")
+        watch.say_what_is_missing(redis, err)
+        if wait and not watch.until_done(config, redis, study_id, out):
+            raise typer.Exit(1)
+
+
+@commands.command()
+def run(
+    study: StudyFile,
+    out_folder: Annotated[Path, typer.Option("--out", help="Folder for the tables, and the weights under it.")],
+    jobs: Annotated[int | None, typer.Option(min=1, help="Processes; by default one per GPU, or per core.")] = None,
+    device: Device = None,
+    scale: Scale = None,
+    data: Data = None,
+) -> None:
+    """Train a whole study here, without Redis or DuckDB, and write its tables. Run again, it goes on where it was."""
+    from tasks.cli.run import run_study
+    from tasks.cli.tables import say_warnings
+    from tasks.studies.planning import design_warnings
+    from tasks.worker.devices import devices
+
+    config = settings()
+    read = _read(study, scale, data)
+    _say_scaling(study, scale, data)
+    say_warnings(err, design_warnings(read, config.home))
+    run_study(config, read, out_folder, devices(device or config.device, jobs or config.workers), out)
+
+
+@commands.command()
+def status(study_id: Annotated[str | None, typer.Argument(metavar="[STUDY_ID]", help="Only this one.")] = None) -> None:
+    """Show all studies, or the state of one."""
+    from data.queries import studies
+    from tasks.broker.connection import connect
+    from tasks.cli.tables import studies_table, study_tables, workers_line
+    from tasks.queue.telemetry import known_workers
+
+    with recorded() as database:
+        if study_id is not None:
+            for part in study_tables(database, studies.find_study(database, study_id)):
+                out.print(part)
+            return
+        out.print(studies_table(database))
+        try:
+            out.print(workers_line(known_workers(connect(0.0))))
+        except BrokerError as error:
+            # What is recorded can be shown without Redis.
+            out.print(f"workers unknown: {escape(str(error))}")
+
+
+@commands.command()
+def verdicts(
+    study_id: StudyId,
+    json: Annotated[bool, typer.Option("--json", help="Print them as JSON.")] = False,
+    add_seeds: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Queue the study with N more seeds; finished runs are reused."),
+    ] = None,
+) -> None:
+    """Judge the paper's claims by a study's runs, and say what would decide those that are open."""
+    from data.queries import studies
+    from tasks.cli.verdicts import table, values, verdicts_of
+
+    with recorded() as database:
+        full_id = studies.find_study(database, study_id)
+        if add_seeds is not None:
+            _add_seeds(studies.study(database, full_id).study, add_seeds)
+            return
+        judged = verdicts_of(database, full_id)
+    if json:
+        out.print_json(data=values(judged))
+    elif judged:
+        out.print(table(judged))
+    else:
+        out.print("no training of this study has finished yet")
+
+
+def _add_seeds(study: "Study", more: int) -> None:
+    from engine.study.spec import with_more_seeds
+    from tasks.broker.server import serving
+    from tasks.cli import watch
+    from tasks.studies.launch import launch as queue_study
+
+    wanted = with_more_seeds(study, more)
+    with serving(settings()) as redis:
+        study_id = queue_study(wanted, watch.say_copying(err))
+        out.print(f"launched {escape(wanted.name)} as [bold]{study_id}[/bold]; what is trained already is reused")
+        watch.say_what_is_missing(redis, err)
+
+
+@commands.command()
+def cancel(study_id: StudyId) -> None:
+    """Cancel a study's stages, except those that another study needs."""
+    from tasks.broker.server import serving
+    from tasks.studies import launch as queued
+
+    with serving(settings()):
+        full_id = queued.find(study_id)
+        out.print(f"cancelled {queued.cancel(full_id)} stages of {full_id}")
+
+
+@commands.command()
+def retry(study_id: StudyId) -> None:
+    """Queue a study's failed and cancelled stages again."""
+    from tasks.broker.server import serving
+    from tasks.cli import watch
+    from tasks.studies import launch as queued
+
+    with serving(settings()) as redis:
+        full_id = queued.find(study_id)
+        queued.retry(full_id)
+        out.print(f"queued what was left of {full_id}")
+        watch.say_what_is_missing(redis, err)
+
+
+def _read(name: str, scale: str | None, data: str | None) -> "Study":
+    from tasks.studies.catalog import read
+
+    return read(name, scale, data)
+
+
+def _scaling(name: str, scale: str | None, data: str | None) -> tuple[str, ...]:
+    from engine.paper.studies import scaling
+
+    return scaling((scale or "paper").lower(), data) if name.startswith("paper:") else ()
+
+
+def _say_scaling(name: str, scale: str | None, data: str | None) -> None:
+    for sentence in _scaling(name, scale, data):
+        out.print(escape(sentence), soft_wrap=True, highlight=False)

@@ -1,0 +1,36 @@
+"""Spans of time, amounts of data and counts as people read them, the same on pages and in the terminal."""
+
+import math
+
+
+def plural(count: int, one: str, many: str | None = None) -> str:
+    """Return a count with its noun: '1 training', '2,048 trainings'."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def duration(seconds: float | None) -> str:
+    """Return a span of time in its two largest units: '2 h 05 min'; an em dash for None and NaN."""
+    if seconds is None or math.isnan(seconds):
+        return "—"
+    if math.isinf(seconds):
+        return "unknown"
+    total = max(0, math.ceil(seconds))
+    if total < 60:
+        return f"{total} s"
+    minutes, rest = divmod(total, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes:02d} min"
+    days, hours = divmod(hours, 24)
+    return f"{days} d {hours} h"
+
+
+def size(count: float) -> str:
+    """Return an amount of bytes in its largest unit: '312 MiB', '23.5 GiB'."""
+    for unit in ("B", "KiB", "MiB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}"
+        count /= 1024
+    return f"{count:.1f} GiB" if count < 100 else f"{count:,.0f} GiB"

@@ -1,0 +1,35 @@
+"""How spans of time, amounts of data and counts are written."""
+
+import pytest
+
+from tasks.units import duration, plural, size
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(None, "—"), (0.2, "1 s"), (59, "59 s"), (71, "1 min 11 s"), (3700, "1 h 01 min"), (200_000, "2 d 7 h")],
+)
+def test_durations(seconds: float | None, said: str) -> None:
+    assert duration(seconds) == said
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1 KiB"),
+        (347 * 2**20, "347 MiB"),
+        (1020 * 2**20, "1.0 GiB"),
+        (23.5 * 2**30, "23.5 GiB"),
+        (1007 * 2**30, "1,007 GiB"),
+    ],
+)
+def test_sizes(count: float, said: str) -> None:
+    assert size(count) == said
+
+
+def test_counts() -> None:
+    assert plural(1, "training") == "1 training"
+    assert plural(0, "study", "studies") == "0 studies"
+    assert plural(2048, "training") == "2,048 trainings"

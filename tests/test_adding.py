@@ -1,0 +1,226 @@
+"""What it takes to add to Ticketscope: one entry in one table, which every page, report and export then shows."""
+
+import json
+import zipfile
+from collections.abc import Iterator, Mapping
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from app.charts import palette
+from app.export.report import report
+from app.export.zip import everything
+from app.words import plain
+from data import parquet
+from data.database.database import Database
+from data.settings import settings
+from engine.claims import CLAIMS, Claim, Verdict
+from engine.claims.across import across
+from engine.claims.cases import Case, absent, by_pruner, starts
+from engine.claims.questions import Question
+from engine.registry import NETWORKS, PRUNERS, SCORES, STARTS, Network, Pruner, Score, Start
+from engine.study.spec import Study
+from tasks.studies.planning import plan_study
+from tasks.worker.local import run
+from tests.app import made_study
+from tests.app.conftest import nothing_kept as nothing_kept
+from tests.app.conftest import store as store
+from tests.app.conftest import study as study
+from tests.app.dashboard import open_page, rerun, texts
+from tests.data.made_results import Stream, whole_study
+from tests.machine import tiny_study
+
+STUDY = "added-0001"
+CODE = """
+from torch import nn
+
+
+def halved(stage, dataset, weights):
+    return {name: tensor / 2 for name, tensor in weights.load(stage.root, "initial").items()}
+
+
+def inverse(layer, weights, seed):
+    return 1 / (1 + weights.detach().abs())
+
+
+def perceptron(channels, image_size, classes):
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(channels * image_size**2, 16), nn.ReLU(inplace=True), nn.Linear(16, classes)
+    )
+"""
+
+
+@pytest.fixture
+def added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of a module with a user's own start, score and network, importable here and in other processes."""
+    folder = tmp_path / "own"
+    folder.mkdir()
+    (folder / "added_by_user.py").write_text(CODE)
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    return "added_by_user"
+
+
+def train(store: Database, **changes: object) -> Study:
+    """Train a tiny study in this process and record it as the recorder would."""
+    values: dict[str, object] = {"pruners": ["oneshot"], "sparsities": [0.41], "overlap_p": [0.2]}
+    plan = plan_study(tiny_study(**{**values, **changes}), settings().home)
+    results = run(plan, settings().artifacts, settings(), ["cpu"], lambda *_: None)
+    assert results.keys() == plan.stages.keys()
+    store.record(whole_study(Stream(), plan, STUDY, results))
+    return plan.study
+
+
+def study_tab(name: str, study_id: str = STUDY) -> AppTest:
+    app = open_page("views/study.py", study=study_id)
+    app.session_state["tab"] = name
+    return rerun(app)
+
+
+def charts(app: AppTest) -> str:
+    """Return the specifications of all charts of a page, and the texts of their rows."""
+    drawn = app.get("vega_lite_chart")
+    assert drawn
+    specs = [json.dumps(json.loads(chart.proto.spec), ensure_ascii=False) for chart in drawn]
+    return "\n".join([*specs, *(chart.proto.SerializeToString().decode("utf-8", "ignore") for chart in drawn)])
+
+
+def everything_on(app: AppTest) -> str:
+    """Return what a page says, draws and offers to choose from."""
+    choices = (*app.pills, *app.multiselect, *app.selectbox)
+    return "\n".join([texts(app), charts(app), *(str(choice.options) for choice in choices)])
+
+
+def shown_everywhere(store: Database, entry: Start | Pruner | Network, name: str, field: str) -> None:
+    """Assert that pages, report, zip and tables of the trained study show an added entry, and that the form offers it.
+
+    field: that of a study which lists its name.
+    """
+    for tab in ("Progress", "Overlap", "Verdicts"):
+        study_tab(tab)
+    accuracy = everything_on(study_tab("Accuracy"))
+    assert entry.title in accuracy
+    if isinstance(entry, Start):
+        assert entry.symbol in accuracy
+    assert entry.title in everything_on(open_page("views/compare.py", s=STUDY))
+    form = open_page("views/new_study.py")
+    choice = form.multiselect if field == "networks" else form.pills
+    assert entry.title in choice(key=f"field-{field}").options
+    glossary = texts(open_page("views/glossary.py"))
+    assert f"**{plain(entry.title)}**" in glossary
+    assert plain(entry.about) in glossary
+    assert entry.title in report(store, STUDY)
+    with zipfile.ZipFile(BytesIO(everything(store, STUDY))) as archive:
+        (file,) = (file for file in archive.namelist() if file.endswith("study.toml"))
+        assert f'"{name}"' in archive.read(file).decode()
+    tables = parquet.tables_from_store(store, STUDY)
+    assert name in tables["accuracy"][field.removesuffix("s")].to_pylist()
+
+
+def test_a_start_takes_one_function_and_one_row(store: Database, added: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    start = Start("halved ticket", f"{added}:halved", "½θ₀⊙m", "Half of the initial weights, under the mask.", "a test")
+    monkeypatch.setitem(STARTS, "halved", start)
+    train(store, starts=["winning_ticket", "halved", "finetune"])
+    shown_everywhere(store, start, "halved", "starts")
+
+
+def test_a_pruner_takes_one_function_and_two_rows(store: Database, added: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pruner = Pruner("largest first", "Removes the largest weights.", score="inverse")
+    monkeypatch.setitem(SCORES, "inverse", Score(f"{added}:inverse"))
+    monkeypatch.setitem(PRUNERS, "inverse", pruner)
+    train(store, pruners=["oneshot", "inverse"])
+    shown_everywhere(store, pruner, "inverse", "pruners")
+
+
+def test_a_network_takes_one_function_and_one_row(store: Database, added: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = Network("Perceptron-16", f"{added}:perceptron", "One hidden layer of sixteen units.")
+    monkeypatch.setitem(NETWORKS, "perceptron", network)
+    train(store, networks=["lenet300", "perceptron"])
+    shown_everywhere(store, network, "perceptron", "networks")
+
+
+def rewind_matches(claim: str, case: Case) -> Iterator[Verdict]:
+    for pruner, scope in by_pruner(case):
+        for rate in case.rates:
+            compared = starts(case, pruner, rate, "rewind", "dense")
+            question = Question("rewind minus dense", "matches", case.margin)
+            yield across(claim, case, scope, question, compared, absent(case, pruner, rate, "rewind", "dense"))
+
+
+def test_a_claim_takes_one_entry(store: Database, study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "Rewinding stays close to or above dense at the same learning rate."
+    monkeypatch.setitem(CLAIMS, "Z1", Claim("Z1", text, "a test", "dense and rewind", rewind_matches))
+    made_study.record(store, study, study_id=STUDY)
+    page = study_tab("Verdicts", STUDY)
+    assert f"**Z1**\u2002{plain(text)}" in texts(page)
+    assert text in report(store, STUDY)
+    assert "Z1" in parquet.tables_from_store(store, STUDY)["claims"]["id"].to_pylist()
+
+
+def lacking(table: str, entries: Mapping[str, Any], needed: Mapping[str, str]) -> Iterator[str]:
+    for name, entry in entries.items():
+        for field, what in needed.items():
+            if not getattr(entry, field):
+                yield f"{table}[{name!r}] has no {field}; write {what}."
+
+
+TITLE, ABOUT = "its name as the literature writes it", "one sentence that explains it, for the Glossary and the form"
+
+
+@pytest.mark.parametrize(
+    ("table", "entries", "needed"),
+    [
+        ("NETWORKS", NETWORKS, {"title": TITLE, "about": ABOUT}),
+        ("PRUNERS", PRUNERS, {"title": TITLE, "about": ABOUT}),
+        (
+            "STARTS",
+            STARTS,
+            {
+                "title": TITLE,
+                "symbol": "the paper's symbol, such as θ₀⊙m",
+                "about": ABOUT,
+                "origin": "where it comes from, such as a section of the paper",
+            },
+        ),
+        (
+            "CLAIMS",
+            CLAIMS,
+            {
+                "text": "what it says in one sentence",
+                "where": "the figures and sections that make it",
+                "needs": "the runs that it needs",
+            },
+        ),
+    ],
+    ids=["networks", "pruners", "starts", "claims"],
+)
+def test_every_entry_says_what_it_is(table: str, entries: Mapping[str, Any], needed: Mapping[str, str]) -> None:
+    faults = "\n".join(lacking(table, entries, needed))
+    assert not faults, f"\n{faults}"
+
+
+@pytest.mark.parametrize("table", [NETWORKS, PRUNERS, STARTS], ids=["networks", "pruners", "starts"])
+def test_no_two_entries_share_a_title(table: Mapping[str, Any]) -> None:
+    titles = [entry.title for entry in table.values()]
+    for title in titles:
+        assert titles.count(title) == 1, f"{title!r} is the title of several entries; charts tell lines apart by it."
+
+
+def test_every_part_that_an_entry_names_is_in_its_table() -> None:
+    for name, pruner in PRUNERS.items():
+        assert pruner.score in SCORES, f"PRUNERS[{name!r}] ranks by {pruner.score!r}, which is not in SCORES; add it."
+        assert pruner.resets_to in STARTS, f"PRUNERS[{name!r}] resets to {pruner.resets_to!r}, which is not in STARTS."
+
+
+def test_added_starts_get_looks_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    for index in range(6):
+        monkeypatch.setitem(STARTS, f"added-{index}", Start(f"added {index}", "nowhere:start"))
+    looks = list(palette.STARTS.values())
+    assert len({(look.colour, look.shape, look.dash) for look in looks}) == len(looks) == len(STARTS) + 1
+    assert looks == list(palette.STARTS.values())
+    assert all(look.name in palette.legend(looks) for look in looks)
+    # What the present starts look like does not depend on what is added.
+    assert palette.STARTS["winning_ticket"].colour == "#0072B2"

@@ -1,0 +1,87 @@
+"""The documents name what the program has: commands, options, settings; and their links lead somewhere."""
+
+import re
+import sys
+import tomllib
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import pytest
+from typer.core import TyperGroup
+from typer.main import get_command
+
+from data.settings import ALLOWED, Settings
+from tasks.__main__ import app
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+DOCUMENTS = [*ROOT.glob("*.md"), *DOCS.glob("*.md"), *ROOT.glob("benchmarks/*.md")]
+
+
+def test_cli_md_names_every_command_and_option() -> None:
+    text = (DOCS / "cli.md").read_text(encoding="utf-8")
+    commands = get_command(app)
+    assert isinstance(commands, TyperGroup)
+    for name, command in commands.commands.items():
+        assert re.search(rf"^\| `{name}\b", text, re.MULTILINE), f"docs/cli.md has no row for the command {name}"
+        for option in command.params:
+            flag = option.opts[0]
+            if flag.startswith("--") and not getattr(option, "hidden", False):
+                row = rf"^\| `{flag}\b.*\| [^|]*`{name}`[^|]* \|"
+                assert re.search(row, text, re.MULTILINE), f"docs/cli.md has no row for {flag} of {name}"
+
+
+def test_cli_md_names_no_option_that_is_not_there() -> None:
+    text = (DOCS / "cli.md").read_text(encoding="utf-8")
+    commands = get_command(app)
+    assert isinstance(commands, TyperGroup)
+    for flag, names in re.findall(r"^\| `(--[a-z-]+).*?\| ((?:`[a-z]+`(?:, )?)+) \|", text, re.MULTILINE):
+        for name in re.findall(r"`([a-z]+)`", names):
+            assert flag in [option.opts[0] for option in commands.commands[name].params], f"{name} has no {flag}"
+
+
+def test_settings_md_names_every_setting() -> None:
+    variables = {field.validation_alias for field in Settings.model_fields.values()}
+    assert variables == set(ALLOWED)
+    rows = set(re.findall(r"^\| `([A-Z_]+)` \|", (DOCS / "settings.md").read_text(encoding="utf-8"), re.MULTILINE))
+    assert rows == variables
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", document.read_text(encoding="utf-8")):
+        if not target.startswith(("http:", "https:", "mailto:")):
+            assert (document.parent / target).exists(), f"{document.name} links to {target}, which is not there"
+
+
+def test_the_changelog_begins_with_this_version() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    sections = re.findall(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert re.fullmatch(rf"{re.escape(version)} \(\d{{4}}-\d\d-\d\d\)", sections[0])
+
+
+def test_the_picture_of_the_architecture_is_what_its_source_gives() -> None:
+    source = DOCS / "images" / "architecture.py"
+    found = spec_from_file_location("architecture", source)
+    assert found is not None
+    assert found.loader is not None
+    architecture = module_from_spec(found)
+    # Its dataclass looks its own module up.
+    sys.modules["architecture"] = architecture
+    found.loader.exec_module(architecture)
+    drawn = architecture.draw(architecture.SOURCE.read_text(encoding="utf-8"))
+    assert drawn == architecture.TARGET.read_text(encoding="utf-8"), "run: python docs/images/architecture.py"
+
+
+def test_every_room_of_the_picture_is_a_folder() -> None:
+    picture = tomllib.loads((DOCS / "images" / "architecture.toml").read_text(encoding="utf-8"))
+    for floor in picture["floor"]:
+        for name in (name for room in floor["rooms"] for name in room["names"]):
+            assert (ROOT / floor["name"] / name / "__init__.py").exists(), f"{floor['name']}/{name}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_paths_in_documents_are_there(document: Path) -> None:
+    text = re.sub(r"```.*?```", "", document.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for path in re.findall(r"`((?:engine|data|tasks|app|tests|studies|docs)/[a-z0-9_/.]+)`", text):
+        assert (ROOT / path).exists(), f"{document.name} names {path}, which is not there"
