@@ -116,7 +116,7 @@ def shown_everywhere(store: Database, entry: Start | Pruner | Network, name: str
     with zipfile.ZipFile(BytesIO(everything(store, STUDY))) as archive:
         (file,) = (file for file in archive.namelist() if file.endswith("study.toml"))
         assert f'"{name}"' in archive.read(file).decode()
-    tables = parquet.tables_from_store(store, STUDY)
+    tables = parquet.tables_from_database(store, STUDY)
     assert name in tables["accuracy"][field.removesuffix("s")].to_pylist()
 
 
@@ -157,7 +157,7 @@ def test_a_claim_takes_one_entry(store: Database, study: Study, monkeypatch: pyt
     page = study_tab("Verdicts", STUDY)
     assert f"**Z1**\u2002{plain(text)}" in texts(page)
     assert text in report(store, STUDY)
-    assert "Z1" in parquet.tables_from_store(store, STUDY)["claims"]["id"].to_pylist()
+    assert "Z1" in parquet.tables_from_database(store, STUDY)["claims"]["id"].to_pylist()
 
 
 def lacking(table: str, entries: Mapping[str, Any], needed: Mapping[str, str]) -> Iterator[str]:
