@@ -8,8 +8,7 @@ from typing import Any
 import vl_convert
 
 from app.charts.palette import BAR, CIVIDIS, NEUTRAL, Look
-
-Spec = dict[str, Any]
+from app.charts.vega import Spec
 
 # The version that Altair writes and that Streamlit draws.
 VEGA_LITE = "6.4"
@@ -40,10 +39,13 @@ class Legend:
     ramp: tuple[str, str] | None = None
 
 
+NO_LEGEND = Legend()
+
+
 def theme(ink: str = INK, quiet: str = QUIET, line: str = LINE, font: str = FONT, faint: float = 1.0) -> Spec:
     """Return the Vega-Lite configuration of a chart outside the dashboard, in given colours.
 
-    faint: opacity of grid lines; twice as much is that of axes.
+    faint: opacity of grid lines; that of axes is twice as high.
     """
     return {
         "font": font,
@@ -69,7 +71,7 @@ def theme(ink: str = INK, quiet: str = QUIET, line: str = LINE, font: str = FONT
     }
 
 
-def standalone(drawn: Spec, title: str, about: str = "", legend: Legend | None = None) -> Spec:
+def standalone(drawn: Spec, title: str, about: str = "", legend: Legend = NO_LEGEND) -> Spec:
     """Return a chart as a Vega-Lite specification of its own: title, a line about it, legend, then the chart.
 
     drawn: a chart as the pages draw it, without legend and as wide as its column; it is not changed.
@@ -88,7 +90,7 @@ def standalone(drawn: Spec, title: str, about: str = "", legend: Legend | None =
     heading = {"text": _wrapped(title, WIDTH, 16), "anchor": "start", "fontSize": 16, "fontWeight": 600, "offset": 14}
     if about:
         heading |= {"subtitle": _wrapped(about, WIDTH, FONT_SIZE), "subtitleFontSize": FONT_SIZE, "subtitlePadding": 6}
-    views = [chart] if legend is None else [*_legend(legend), chart]
+    views = [*_legend(legend), chart]
     config = {**drawn.get("config", {}), **theme(), "concat": {"spacing": 14}}
     return whole | {
         "background": "white",
@@ -172,11 +174,11 @@ def _moved(mark: Spec, x: float, y: float) -> Spec:
     return mark | {"encoding": places}
 
 
-def _width(words: str, size: float) -> float:
-    """Return about how many pixels wide a text is, rather too many than too few."""
-    narrow = sum(letter in "iljtfrI.,:;'|()[] " for letter in words)
-    broad = sum(letter in "mwMW@%—±θ⊙" for letter in words)
-    return size * (0.3 * narrow + 0.86 * broad + 0.56 * (len(words) - narrow - broad))
+def _width(text: str, size: float) -> float:
+    """Return roughly how many pixels wide a text is, rounded up where in doubt."""
+    narrow = sum(letter in "iljtfrI.,:;'|()[] " for letter in text)
+    broad = sum(letter in "mwMW@%—±θ⊙" for letter in text)
+    return size * (0.3 * narrow + 0.86 * broad + 0.56 * (len(text) - narrow - broad))
 
 
 def _wrapped(words: str, width: float, size: float) -> Sequence[str]:

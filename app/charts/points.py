@@ -26,7 +26,7 @@ SPREADS: dict[Spread, str] = {
 }
 
 
-def band(spread: Spread) -> str:
+def band_words(spread: Spread) -> str:
     """Return what a shaded band shows, in words."""
     return "± " * (spread != "range") + f"{SPREADS[spread]} over seeds"
 
@@ -59,12 +59,12 @@ def _factor(n: Counts, spread: Spread) -> Counts:
 
 def describe(mean: float, low: float, high: float, n: int, spread: Spread, digits: int = 2, unit: str = "") -> str:
     """Return a mean with its spread and n in words, as tooltips and labels show it."""
-    told = f"{mean:.{digits}f}"
+    text = f"{mean:.{digits}f}"
     if n > 1 and spread == "range":
-        told += f", {low:.{digits}f} to {high:.{digits}f}"
+        text += f", {low:.{digits}f} to {high:.{digits}f}"
     elif n > 1:
-        told += f" ± {high - mean:.{digits}f}"
-    return f"{told}{unit} (n = {n})"
+        text += f" ± {high - mean:.{digits}f}"
+    return f"{text}{unit} (n = {n})"
 
 
 def described(points: pd.DataFrame, spread: Spread, digits: int = 2, unit: str = "") -> list[str]:

@@ -13,14 +13,13 @@ from streamlit.testing.v1 import AppTest
 
 from app.auth import access
 from app.charts import accuracy
+from app.charts.chart import Chart, Subject, csv, file_name, parquet
 from app.charts.palette import Look
 from app.charts.picture import SCALE, WIDTH, Legend, png, standalone, svg
 from app.charts.points import summarise
-from app.charts.saving import Saving, csv, file_name, parquet, picture
-from app.components import chart as drawing
 from app.components.save_menu import KINDS
-from app.export import menu, named
-from app.export.charts import charts, measured
+from app.export import menu
+from app.export.charts import CHARTS, places
 from app.export.menu import LinkEnded
 from app.export.zip import everything
 from data import parquet as tables
@@ -36,13 +35,12 @@ ID = "made-study-0001"
 HOSTILE = "</script><script>alert(1)</script>"
 
 
-def panel(store: Database, study: Study) -> tuple[drawing.Spec, Saving]:
-    """Return a panel of the Accuracy tab with what it is saved as."""
+def panel(store: Database, study: Study) -> Chart:
+    """Return a panel of the Accuracy tab."""
     record(store, study)
     rows = points.accuracy(store, OneStudy(ID))
     first = accuracy.panels(rows, "test_accuracy", "sd")[0]
-    spec = accuracy.chart(first, "test_accuracy", "sd", (0, 100))
-    return spec, named.accuracy(studies.study(store, ID), "digits", "lenet300", first, "test_accuracy", "sd")
+    return accuracy.chart(Subject(ID, study.name, "digits", "lenet300"), first, "test_accuracy", "sd", (0, 100))
 
 
 def words_of(drawn: str) -> list[str]:
@@ -51,8 +49,7 @@ def words_of(drawn: str) -> list[str]:
 
 
 def test_a_picture_says_what_the_page_says_around_the_chart(store: Database, study: Study) -> None:
-    spec, saving = panel(store, study)
-    said = words_of(svg(picture(spec, saving)))
+    said = words_of(svg(panel(store, study).picture))
     assert "Test accuracy (last epoch) against sparsity, learning rate 0.01" in said
     assert "LeNet-300 on Digits · iterative magnitude · Small study" in said
     for name in ("winning ticket", "random reinit", "rewind", "fine-tune", "dense", "± standard deviation over seeds"):
@@ -62,17 +59,17 @@ def test_a_picture_says_what_the_page_says_around_the_chart(store: Database, stu
 
 
 def test_a_picture_is_dark_on_white_and_sharp(store: Database, study: Study) -> None:
-    image = Image.open(BytesIO(png(picture(*panel(store, study))))).convert("RGB")
+    image = Image.open(BytesIO(png(panel(store, study).picture))).convert("RGB")
     assert image.getpixel((2, 2)) == (255, 255, 255)
     assert image.width > SCALE * WIDTH
     assert len(image.getcolors(1 << 20) or []) > 50
 
 
 def test_a_picture_leaves_the_chart_of_the_page_as_it_is(store: Database, study: Study) -> None:
-    spec, saving = panel(store, study)
-    before = str(spec)
-    picture(spec, saving)
-    assert str(spec) == before
+    chart = panel(store, study)
+    before = str(chart.spec)
+    assert chart.picture != chart.spec
+    assert str(chart.spec) == before
 
 
 @pytest.mark.parametrize("count", [1, 6, 40])
@@ -99,12 +96,12 @@ def test_charts_side_by_side_and_with_selections_are_pictures_too() -> None:
 
 
 def test_numbers_of_a_panel_are_those_of_the_store(store: Database, study: Study) -> None:
-    _, saving = panel(store, study)
+    chart = panel(store, study)
     rows = points.accuracy(store, OneStudy(ID))
     rows = rows[(rows["learning_rate"] == 0.01) & ((rows["pruner"] == "iterative") | (rows["start"] == "dense"))]
     expected = summarise(rows, "test_accuracy", ["start", "sparsity"], "sd").set_index(["start", "sparsity"])
     for content in (csv, parquet):
-        kept = content(saving.numbers())
+        kept = content(chart.numbers())
         found = pd.read_csv(BytesIO(kept)) if content is csv else pq.read_table(BytesIO(kept)).to_pandas()
         assert len(found) == len(expected) == 1 + 2 * 4
         found = found.set_index(["start", "sparsity"])[["mean", "sd", "low", "high", "n"]]
@@ -113,13 +110,15 @@ def test_numbers_of_a_panel_are_those_of_the_store(store: Database, study: Study
 
 def test_every_chart_has_numbers_and_a_name_of_its_own(store: Database, study: Study) -> None:
     record(store, study.model_copy(update={"pruners": ("iterative", "admm"), "networks": ("lenet300", "vgg11")}))
-    drawn = list(charts(studies.study(store, ID), measured(store, ID)))
-    names = [item.saving.name for item in drawn]
+    made = places(store, studies.study(store, ID))
+    assert all(set(place.charts) == set(CHARTS) for place in made)
+    assert {name for place in made for name, charts in place.charts.items() if charts} == set(CHARTS)
+    drawn = [chart for place in made for charts in place.charts.values() for chart in charts]
+    names = [chart.name for chart in drawn]
     assert len(set(names)) == len(names)
     assert all(name.startswith(ID) for name in names)
-    assert {item.part for item in drawn} == {"accuracy", "retention", "time", "starts", "ancestors", "layers", "admm"}
-    for item in drawn:
-        frame = item.saving.numbers()
+    for chart in drawn:
+        frame = chart.numbers()
         assert len(frame)
         assert {"dataset", "network"} <= set(frame.columns)
 
@@ -165,7 +164,7 @@ def opened(app: AppTest, key: str) -> AppTest:
 def test_a_chart_is_saved_from_its_menu_and_made_only_then(store: Database, study: Study, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     record(store, study)
     made = []
-    monkeypatch.setitem(KINDS, "png", (lambda drawn, saving: made.append(saving) or b"", "image/png", "Picture (PNG)"))
+    monkeypatch.setitem(KINDS, "png", (lambda chart: made.append(chart) or b"", "image/png", "Picture (PNG)"))
     app = open_page("views/study.py", study=ID)
     app.session_state["tab"] = "Accuracy"
     rerun(app)

@@ -32,12 +32,12 @@ def test_every_panel_is_a_valid_chart_with_all_its_series(frames: tuple[pd.DataF
                 assert len(pruned) == len(panel.starts) * len(panel.pruners) * len(panel.sparsities) * 3
                 y = panel_chart.domain([rows], "sd")
                 assert y[0] < rows["test_accuracy"].min()
-                valid(panel_chart.accuracy(rows, panel, "sd", y, figures.reported(figure)))
+                valid(panel_chart.draw_accuracy(rows, panel, "sd", y, figures.reported(figure)))
             elif panel.quantity == "retention":
-                drawn = panel_chart.retention(pooled, panel, "ci").to_dict()
+                drawn = valid(panel_chart.draw_retention(pooled, panel, "ci"))
                 assert len(next(iter(drawn["datasets"].values()))) == len(panel.ps) * len(panel.learning_rates)
             elif panel.quantity == "start_overlap":
-                drawn = panel_chart.start_overlap(pooled, panel, "se").to_dict()
+                drawn = valid(panel_chart.draw_start_overlap(pooled, panel, "se"))
                 assert len(next(iter(drawn["datasets"].values()))) == len(panel.sparsities) * len(panel.starts)
 
 
