@@ -64,7 +64,7 @@ def overview(chosen: Settings) -> None:
 
 
 def choose(chosen: Settings, key: str) -> Settings:
-    """Return the settings that the reader selects, kept in the address; stop the page until a folder is named."""
+    """Return the settings that the reader selects, which the address holds; stop the page until a folder is named."""
     options = [*CATALOGUE, *runs.found_settings()]
     if chosen not in options:
         options.append(chosen)
