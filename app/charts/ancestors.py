@@ -1,4 +1,4 @@
-"""The fine-tuned network against the dense networks before it: overlap by sparsity, and what the mask alone gives."""
+"""The fine-tuned network against the dense networks before it: overlap by sparsity, and the level of the mask alone."""
 
 from collections.abc import Sequence
 
@@ -29,7 +29,7 @@ from engine.study.results import AGAINST_DENSE
 
 HEIGHT = 260
 LEVEL = "level of the mask alone"
-# One sentence, for wherever the level is drawn or listed.
+# Shown wherever the level is drawn or listed.
 EXPLAINED = (
     "Where a mask is made from the trained dense weights, weights in a random order within it already overlap these by "
     "more than p; the level of the mask alone is what such weights give on average."

@@ -1,4 +1,4 @@
-"""A chart as a picture that stands alone: title and legend drawn in, dark on white whatever the page looks like."""
+"""A chart as a picture without a page: title and legend are drawn in, dark on white in light and dark themes."""
 
 import json
 from collections.abc import Sequence
@@ -15,9 +15,9 @@ VEGA_LITE = "6.4"
 # Pixels of a picture's plot, and how many more of them a PNG has in each direction, for print and sharp screens.
 WIDTH, SCALE = 640, 2
 ROW, SWATCH, RAMP, GAP, PAD = 22, 34, 140, 22, 8
-# The first is within vl-convert, so that a PNG looks the same on every machine; the others stand in for it in an SVG.
+# vl-convert brings the first, so that a PNG looks the same on every machine; an SVG may fall back on the others.
 FONT = "Liberation Sans, Arial, Helvetica, DejaVu Sans, sans-serif"
-# What that font lacks, written otherwise; a text with such a letter would come in another font altogether.
+# Replacements for letters that the font lacks; a text with such a letter would be drawn in another font.
 _PLAIN = str.maketrans({"₀": "_0", "ₖ": "_k", "⊙": "·"})
 INK, QUIET, LINE = "#1f2430", "#5c6372", "#dfe2ea"
 FONT_SIZE = 12.5
@@ -27,9 +27,9 @@ _HOISTED = ("$schema", "datasets", "config", "background", "padding", "autosize"
 
 @dataclass(frozen=True)
 class Legend:
-    """What a page's HTML legend says, so that a picture can say it too.
+    """The content of a page's legend, which a picture shows too.
 
-    looks: the series in order. bands: what the shaded bands are. note: what else to know. ramp: words for the two ends
+    looks: the series in order. bands: what the shaded bands are. note: a further remark. ramp: words for the two ends
     of a heat map's colours.
     """
 
@@ -43,7 +43,7 @@ NO_LEGEND = Legend()
 
 
 def theme(ink: str = INK, quiet: str = QUIET, line: str = LINE, font: str = FONT, faint: float = 1.0) -> Spec:
-    """Return the Vega-Lite configuration of a chart outside the dashboard, in given colours.
+    """Return the Vega-Lite configuration of a chart outside the dashboard, in these colours.
 
     faint: opacity of grid lines; that of axes is twice as high.
     """
@@ -78,7 +78,7 @@ def standalone(drawn: Spec, title: str, about: str = "", legend: Legend = NO_LEG
     """
     chart: Spec = {name: value for name, value in drawn.items() if name not in _HOISTED}
     whole: Spec = {name: drawn[name] for name in ("$schema", "datasets") if name in drawn}
-    # A selection that names its views stands at the top, one that does not stays with its chart.
+    # A selection that names its views belongs at the top, any other with its chart.
     params = chart.pop("params", [])
     if over := [param for param in params if "views" in param]:
         whole["params"] = over
@@ -114,7 +114,7 @@ def png(spec: Spec) -> bytes:
 
 
 def _legend(legend: Legend) -> list[Spec]:
-    """Return the legend as a view of its own, or none; items stand in a row and wrap at the picture's width."""
+    """Return the legend as a view of its own, or none; items are in a row and wrap at the picture's width."""
     # Words, their colour, the marks before them and how wide those are.
     items: list[tuple[str, str, list[Spec], float]] = [(look.name, INK, _swatch(look), SWATCH) for look in legend.looks]
     if legend.ramp:

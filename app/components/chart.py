@@ -54,7 +54,7 @@ def table(rows: pd.DataFrame, key: str) -> None:
         if len(rows) > WHOLE:
             st.dataframe(rows, hide_index=True, width="stretch", height=600)
         else:
-            # What scrolls would first bring a megabyte of code into a new browser. Cells are Markdown here.
+            # A table that scrolls would first load a megabyte of code into a new browser. Cells are Markdown here.
             cells = rows.astype(object).where(rows.notna(), "").astype(str)
             st.table(cells.map(words.plain), hide_index=True, border="horizontal")
 

@@ -156,7 +156,7 @@ def embedded(value: Any) -> Markup:
 
 @lru_cache(maxsize=1)
 def libraries() -> str:
-    """Return Vega, Vega-Lite and Vega-Embed as one script, as it may stand between script tags."""
+    """Return Vega, Vega-Lite and Vega-Embed as one script, escaped for the inside of script tags."""
     bundle = str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=VEGA_LITE))
     return bundle.replace("</script", "<\\/script").replace("<!--", "<\\!--")
 

@@ -7,7 +7,7 @@ from app.charts.picture import NO_LEGEND
 from app.charts.points import Spread
 from app.components import chart, divergence, verdict_cards, verdict_tables
 from app.new_study import launch
-from app.new_study.preview import outlook
+from app.new_study.preview import preview_plan
 from app.paper import numbers, overview, panel_chart, panels, runs
 from app.paper.panels import FigurePanel
 from app.paper.runs import Runs, Settings
@@ -52,7 +52,7 @@ def _launch(figure: Figure, chosen: Settings) -> None:
         name = figure.id if picked == whole else f"{figure.id}:{picked.removeprefix('panel ')}"
     wanted = runs.study(name, chosen)
     try:
-        found = outlook(to_toml(wanted))
+        plan = preview_plan(to_toml(wanted))
     except ArtifactError as error:
         st.error(words.plain(str(error)))
         return
@@ -61,8 +61,8 @@ def _launch(figure: Figure, chosen: Settings) -> None:
         st.error(words.plain(str(error)))
         _adjust(name, chosen)
         return
-    launch.plan_numbers(found)
-    launch.warnings(found.warnings)
+    launch.plan_numbers(plan)
+    launch.warnings(plan.warnings)
     _, trouble = live.workers()
     with st.container(horizontal=True):
         if st.button(

@@ -8,7 +8,7 @@ import streamlit as st
 from app import words
 from app.components import chart, dialogs, verdict_cards
 from app.new_study import form, launch
-from app.new_study.preview import outlook
+from app.new_study.preview import preview_plan
 from app.paper import numbers, runs, thumbnail
 from app.paper.runs import CATALOGUE, Settings
 from data.artifacts.store import ArtifactError
@@ -65,7 +65,7 @@ def overview(chosen: Settings) -> None:
 
 
 def choose(chosen: Settings, key: str) -> Settings:
-    """Return the settings that the reader selects, kept in the address; stop the page until a folder is named."""
+    """Return the settings that the reader selects, which the address holds; stop the page until a folder is named."""
     options = [*CATALOGUE, *runs.found_settings()]
     if chosen not in options:
         options.append(chosen)
@@ -190,13 +190,13 @@ def confirm(chosen: Settings) -> None:
     wanted = runs.study(figures.ALL, chosen)
     try:
         with st.spinner("Estimating…"):
-            found = outlook(to_toml(wanted))
+            plan = preview_plan(to_toml(wanted))
     except ArtifactError as error:
         st.error(words.plain(str(error)))
         return
     st.markdown(
-        f"{words.plural(found.trainings - found.reused, 'training')}, about {words.duration(found.seconds)} on "
-        f"{words.plural(found.workers, 'worker')}."
+        f"{words.plural(plan.trainings - plan.reused, 'training')}, about {words.duration(plan.seconds)} on "
+        f"{words.plural(plan.workers, 'worker')}."
     )
     if st.button("Launch all of them", type="primary", key="launch_all_yes", on_click=dialogs.close):
         launch.start(wanted)

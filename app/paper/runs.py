@@ -100,7 +100,7 @@ def found_settings() -> tuple[Settings, ...]:
     for study_id, launched in _recipes().items():
         others = [dataset for dataset in launched.datasets if dataset not in _OWN]
         for data in [*([paper.OWN] if len(others) < len(launched.datasets) else []), *others]:
-            # Of the scales, the one whose sparsities the study has.
+            # The scale whose sparsities the study has.
             chosen = Settings("paper", None if data == paper.OWN else data, study_id)
             key = _key(launched, chosen.data or "")
             if key not in found and key not in known:

@@ -216,7 +216,7 @@ def test_a_viewer_sees_nothing_but_the_studies_allowed(two: Database) -> None:
         from app.compare import page
         from app.compare.state import CompareState
 
-        page.draw(CompareState(studies=("made-study-0001", "other-study-0002")), ["made-study-0001"])
+        page.draw_comparison(CompareState(studies=("made-study-0001", "other-study-0002")), ["made-study-0001"])
 
     app = rerun(AppTest.from_function(shared, default_timeout=30))
     assert charts(app) == 2

@@ -92,11 +92,10 @@ def test_the_numbers_hold_every_comparison_and_the_forest_draws_them(store: Data
     assert set(numbers["claim"]) == set(CLAIMS)
     assert len(numbers) > 3 * len(verdicts)
     for verdict in verdicts:
-        chart = forest(verdict, verdict_tables.comparisons(verdict))
-        chart.to_dict()
-        assert chart.spec["height"] > 0
-        drawn = [part for part in verdict_tables.comparisons(verdict) if part.effect is not None]
-        assert len(chart.numbers()) == len([part for part in drawn if part.unit == drawn[0].unit])
+        parts = verdict_tables.comparisons(verdict)
+        chart = forest(verdict, parts)
+        assert valid(chart.spec)["height"] > 0
+        assert len(chart.numbers()) == sum(part.effect is not None and part.unit == parts[0].unit for part in parts)
 
 
 def test_every_threshold_says_where_it_comes_from() -> None:
@@ -155,7 +154,7 @@ def test_a_reach_is_told_in_percent(store: Database, wide: Study) -> None:
     record(store, wide)
     (verdict,) = evaluate(*from_frames(accuracy(STUDY), pooled_overlaps(STUDY)), claims=["E3"])
     assert verdict.unit == "sparsity"
-    assert "% of the weights" in verdict_tables.told(verdict)
+    assert "% of the weights" in verdict_tables.effect_words(verdict)
 
 
 def test_undecided_says_what_would_decide_it_and_offers_to_queue_more_seeds(store: Database, wide: Study) -> None:
