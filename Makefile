@@ -10,7 +10,7 @@ help: ## say what can be made
 up: $(VENV)/.installed ## install what is missing and start everything; the dashboard is on http://localhost:8501
 	@exec $(BIN)/python -m tasks up
 
-test: $(VENV)/.installed-dev browser check ## install what is missing, check the code and run all tests, a process per core
+test: $(VENV)/.installed-dev browser check ## install what is missing, check the code and run all tests, in one process more than cores
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/.installed-dev ## style and types

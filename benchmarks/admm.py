@@ -1,4 +1,4 @@
-"""How far ADMM's mask is from one-shot's, for several first values of rho: python -m benchmarks.admm."""
+"""How far does ADMM move the mask from one-shot's, by its first rho? python -m benchmarks.admm --data DATASET."""
 
 import argparse
 import tempfile
@@ -11,9 +11,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from benchmarks import options
-from benchmarks.training import PACKAGES
-from benchmarks.written import write
+from benchmarks import options, results_io
 from data.datasets.loading import load
 from data.datasets.registry import shape
 from data.settings import Settings, settings
@@ -28,9 +26,9 @@ CONSTANT = "constant"
 
 
 def studies(base: dict[str, Any], fractions: Sequence[float], train_images: int) -> dict[str, Study]:
-    """Return a study for each way that rho takes, by its name: constant, or from a fraction of that value up to it.
+    """Return a study for each schedule of rho, by its name: constant, or from a fraction of that value up to it.
 
-    base: a study of one learning rate, without pruners. train_images: as many as an epoch has.
+    base: a study of one learning rate, without pruners. train_images: the images of an epoch.
     """
     constant = parse_study({**base, "pruners": ["admm_constant"]})
     recipe, admm = constant.recipe, constant.admm
@@ -51,18 +49,18 @@ def studies(base: dict[str, Any], fractions: Sequence[float], train_images: int)
 
 def planned(study: Study, home: Path, finetune: bool) -> Plan:
     """Return a study's plan; without fine-tuning, its pretrainings and ADMM alone."""
-    whole = plan_study(study, home)
-    wanted = {key: stage for key, stage in whole.stages.items() if finetune or stage.kind != "retrain"}
-    return Plan(whole.study, wanted, whole.roles)
+    plan = plan_study(study, home)
+    wanted = {key: stage for key, stage in plan.stages.items() if finetune or stage.kind != "retrain"}
+    return Plan(plan.study, wanted, plan.roles)
 
 
 def measured(plans: dict[str, Plan], results: dict[str, StageResult]) -> list[dict[str, Any]]:
-    """Return a row for each stage of ADMM: accuracies in percent, moved as a fraction of the weights kept."""
+    """Return a row for each stage of ADMM: accuracies in percent, moved as a fraction of the remaining weights."""
     rows = []
     for way, plan in plans.items():
         for fingerprint, stage in plan.stages.items():
-            found = results[fingerprint]
-            if stage.kind != "admm" or found.support is None:
+            result = results[fingerprint]
+            if stage.kind != "admm" or result.support is None:
                 continue
             tuned = [results[child] for child in plan.children[fingerprint]]
             rows.append(
@@ -70,15 +68,15 @@ def measured(plans: dict[str, Plan], results: dict[str, StageResult]) -> list[di
                     "sparsity": stage.sparsity,
                     "seed": stage.seed,
                     "way": way,
-                    "kept": found.support.kept,
-                    "moved": found.support.fraction,
-                    "residuals": list(found.residuals),
+                    "kept": result.support.kept,
+                    "moved": result.support.fraction,
+                    "residuals": list(result.residuals),
                     "dense_accuracy": results[_root(stage)].final.test_accuracy,
-                    "unpruned_accuracy": found.final.test_accuracy,
-                    "accuracy": found.support.accuracy,
-                    "oneshot_accuracy": found.support.oneshot_accuracy,
+                    "unpruned_accuracy": result.final.test_accuracy,
+                    "accuracy": result.support.accuracy,
+                    "oneshot_accuracy": result.support.oneshot_accuracy,
                     "finetuned_accuracy": tuned[0].final.test_accuracy if tuned else None,
-                    "seconds": found.seconds,
+                    "seconds": result.seconds,
                 }
             )
     return sorted(rows, key=lambda row: (row["sparsity"], row["seed"]))
@@ -90,27 +88,29 @@ def _root(stage: Stage) -> str:
 
 
 def table(rows: Sequence[dict[str, Any]]) -> Table:
-    """Return what was measured as a table, a line for each sparsity, seed and way."""
-    shown = Table(title="accuracies in percent, right after the smaller weights became 0")
-    for column in ("sparsity", "seed", "rho", "moved %", "last residual", "ADMM", "one-shot", "fine-tuned", "dense"):
-        shown.add_column(column, justify="left" if column == "rho" else "right")
-    for row in rows:
-        shown.add_row(
-            f"{row['sparsity']:g}",
-            str(row["seed"]),
-            row["way"],
-            f"{100 * row['moved']:.3f}",
-            f"{row['residuals'][-1]:.4f}",
-            f"{row['accuracy']:.2f}",
-            f"{row['oneshot_accuracy']:.2f}",
-            "" if row["finetuned_accuracy"] is None else f"{row['finetuned_accuracy']:.2f}",
-            f"{row['dense_accuracy']:.2f}",
-        )
-    return shown
+    """Return a line for each sparsity, seed and schedule of rho."""
+    return results_io.table(
+        "accuracies in percent, right after the smaller weights became 0",
+        (
+            {
+                "sparsity": f"{row['sparsity']:g}",
+                "seed": row["seed"],
+                "rho": row["way"],
+                "moved %": f"{100 * row['moved']:.3f}",
+                "last residual": f"{row['residuals'][-1]:.4f}",
+                "ADMM": f"{row['accuracy']:.2f}",
+                "one-shot": f"{row['oneshot_accuracy']:.2f}",
+                "fine-tuned": "" if row["finetuned_accuracy"] is None else f"{row['finetuned_accuracy']:.2f}",
+                "dense": f"{row['dense_accuracy']:.2f}",
+            }
+            for row in rows
+        ),
+        left=("rho",),
+    )
 
 
 def main() -> None:
-    """Measure as the command line says, show it, and write it down where a file is named."""
+    """Measure what the command line names, show it, and write it to the file of --json."""
     given = _arguments()
     device = options.device(given)
     config = settings()
@@ -138,11 +138,10 @@ def main() -> None:
     images = given.train_images or shape(given.data, config.home).train
     ways = studies(base, given.fractions, images)
     plans = {way: planned(study, config.home, given.finetune) for way, study in ways.items()}
-    console = Console(width=150)
     with tempfile.TemporaryDirectory() as folder:
         results = _run(plans, str(given.artifacts or folder), config, [str(device)] * given.processes)
     rows = measured(plans, results)
-    console.print(table(rows))
+    results_io.show(table(rows))
     figures = {
         "seconds": round(time.perf_counter() - begin),
         "data": given.data.partition(":")[0],
@@ -155,7 +154,7 @@ def main() -> None:
         "processes": given.processes,
         "measured": rows,
     }
-    write("admm", given.json, device, PACKAGES, figures, console)
+    results_io.write("admm", given, figures, device)
 
 
 def _run(plans: dict[str, Plan], artifacts: str, config: Settings, devices: Sequence[str]) -> dict[str, StageResult]:
@@ -175,10 +174,10 @@ def _run(plans: dict[str, Plan], artifacts: str, config: Settings, devices: Sequ
 
 def _arguments() -> argparse.Namespace:
     parser = options.parser("admm", __doc__)
-    parser.add_argument("--out", dest="json", type=Path, metavar="FILE", help="the same as --json FILE")
+    options.add_device(parser)
     parser.add_argument("--network", default="resnet20")
     parser.add_argument("--data", required=True, help="a dataset as in a study, such as folder:DIR")
-    parser.add_argument("--train-images", type=int, help="so many, of all classes alike; left out, all")
+    parser.add_argument("--train-images", type=int, help="number, the same for every class; left out, all")
     parser.add_argument("--test-images", type=int)
     parser.add_argument("--precision", choices=options.PRECISIONS, default="fp32")
     parser.add_argument("--rate", type=float, default=0.1, help="initial learning rate")
@@ -195,7 +194,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--augmentation", default="crop_flip", help="as in a study")
     parser.add_argument("--weight-decay", type=float, default=5e-4)
-    parser.add_argument("--artifacts", type=Path, help="a folder that keeps what is trained, to go on from")
+    parser.add_argument("--artifacts", type=Path, help="a folder for weights and results, to continue from")
     return parser.parse_args()
 
 

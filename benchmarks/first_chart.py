@@ -1,23 +1,20 @@
-"""How soon there is something to see after `make up` on an installed checkout: python -m benchmarks.first_chart."""
+"""How many seconds after `make up` on an installed checkout is there a chart? python -m benchmarks.first_chart."""
 
-import argparse
 import math
-import statistics
+import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import torch
 from playwright.sync_api import Browser
-from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
-from benchmarks.written import write
+from benchmarks import options, results_io
+from benchmarks.results_io import spread, spread_text
 from data.database.database import Database, DatabaseError
 from data.queries import studies
 from data.settings import Settings
@@ -26,7 +23,6 @@ from tasks.queue import telemetry
 from tests.browser.chromium import launched
 from tests.browser.serving import served
 
-PACKAGES = ("streamlit", "torch", "celery", "duckdb")
 UP = ("-m", "tasks", "up", "--port")
 # Seconds from the start of `make up`.
 GOALS = {
@@ -35,7 +31,7 @@ GOALS = {
     "the first chart": 20.0,
     "the demo study is done": 60.0,
 }
-PATIENCE = 300.0
+LONGEST = 300.0
 # Axes alone are no chart.
 LINE = "svg.marks g.mark-line path[d]"
 
@@ -49,22 +45,22 @@ def measure(browser: Browser, home: Path) -> dict[str, float]:
     begin = time.monotonic()
     seconds: dict[str, float] = {}
     over = threading.Event()
-    with ThreadPoolExecutor(1) as beside:
-        # From the start, since a training may be there before the dashboard is.
-        trained = beside.submit(first_epoch, config, over)
+    with ThreadPoolExecutor(1) as threads:
+        # From the start, since a training may begin before the dashboard answers.
+        trained = threads.submit(first_epoch, config, over)
         try:
             with served(*UP, home=home) as address:
                 seconds["the dashboard answers"] = time.monotonic() - begin
                 page = browser.new_page()
-                page.set_default_timeout(PATIENCE * 1000)
+                page.set_default_timeout(LONGEST * 1000)
                 page.goto(address)
                 page.get_by_role("link", name="Demo").first.click()
                 page.locator(LINE).first.wait_for()
                 seconds["the first chart"] = time.monotonic() - begin
-                # Whoever looks on costs time of the same cores.
+                # An open page takes time of the same cores.
                 page.close()
-                store = Database(config.database)
-                _wait(lambda: "done" in set(studies.studies(store)["state"]), begin)
+                database = Database(config.database)
+                _wait(lambda: "done" in set(studies.studies(database)["state"]), begin)
                 seconds["the demo study is done"] = time.monotonic() - begin
         finally:
             over.set()
@@ -92,7 +88,7 @@ def first_epoch(config: Settings, over: threading.Event) -> float:
 
 
 def _wait(reached: Callable[[], bool], begin: float) -> None:
-    while time.monotonic() - begin < PATIENCE:
+    while time.monotonic() - begin < LONGEST:
         try:
             if reached():
                 return
@@ -100,41 +96,34 @@ def _wait(reached: Callable[[], bool], begin: float) -> None:
             # Not there yet.
             pass
         time.sleep(1.0)
-    raise RuntimeError(f"the demo study is not done after {PATIENCE:.0f} s; look into its workers' logs")
+    raise RuntimeError(f"the demo study is not done after {LONGEST:.0f} s; look into its workers' logs")
 
 
-def table(found: list[dict[str, float]]) -> Table:
-    """Return medians, with least and most in brackets, beside the goals."""
-    shown = Table(title=f"seconds from the start, n = {len(found)}")
-    for column in ("until", "s", "goal"):
-        shown.add_column(column, justify="left" if column == "until" else "right")
+def table(measured: list[dict[str, float]]) -> Table:
+    """Return medians, with least and most in brackets, beside the goals; ! marks a missed goal."""
+    rows = []
     for what, goal in GOALS.items():
-        values = [seconds[what] for seconds in found]
-        shown.add_row(
-            what,
-            f"{statistics.median(values):.1f} ({min(values):.1f}-{max(values):.1f})",
-            "" if goal is None else f"{goal:g}" + (" !" if statistics.median(values) > goal else ""),
-        )
-    return shown
+        seconds = spread([one[what] for one in measured])
+        limit = "" if goal is None else f"{goal:g}" + " !" * (seconds["median"] > goal)
+        rows.append({"until": what, "s": spread_text(seconds, digits=1), "goal": limit})
+    return results_io.table(f"seconds from the start, n = {len(measured)}", rows, left=("until",))
 
 
-def main() -> None:
-    """Measure as often as the command line says, show it, and write it down where told to."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.first_chart", description=__doc__)
+def main() -> int:
+    """Measure, show it, and write it to the file of --json; 1 where a goal is missed."""
+    parser = options.parser("first_chart", __doc__)
     parser.add_argument("--repetitions", type=int, default=3)
-    parser.add_argument("--json", type=Path, nargs="?", const=Path(), help="write a file, under results/ unless named")
     given = parser.parse_args()
-    console, found = Console(width=100), []
-    with launched() as browser, Progress(console=Console(stderr=True), transient=True) as bars:
-        bar = bars.add_task("starting", total=given.repetitions)
-        for _ in range(given.repetitions):
+    measured = []
+    with launched() as browser:
+        for _ in results_io.progress(range(given.repetitions)):
             with tempfile.TemporaryDirectory() as folder:
-                found.append(measure(browser, Path(folder)))
-            bars.advance(bar)
-    console.print(table(found))
-    figures: dict[str, Any] = {"goals": GOALS, "measured": found}
-    write("first_chart", given.json, torch.device("cpu"), PACKAGES, figures, console)
+                measured.append(measure(browser, Path(folder)))
+    results_io.show(table(measured))
+    results_io.write("first_chart", given, {"goals": GOALS, "measured": measured}, torch.device("cpu"))
+    medians = {what: spread([one[what] for one in measured])["median"] for what in GOALS}
+    return int(any(goal is not None and medians[what] > goal for what, goal in GOALS.items()))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,6 +1,7 @@
-"""How long the heaviest single steps take, and how that grows with the work: python -m benchmarks.growth."""
+"""How many times as long does ten times the work take, in the heaviest single steps? python -m benchmarks.growth."""
 
 import argparse
+import math
 import statistics
 import sys
 import tempfile
@@ -8,29 +9,31 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
-from benchmarks import made_world, options, surroundings, workers
-from benchmarks.written import spread, write
+from benchmarks import made_results, options, results_io
+from benchmarks.fixtures import now, own_redis
+from benchmarks.results_io import spread, spread_text
+from benchmarks.workers import KINDS, PER_SEED, Kind, recorder, rows_of, simulated_study
+from data.database.database import Database
 from engine.overlap import overlap_counts
 from engine.paper import figures as paper
 from engine.paper import studies
 from engine.study.spec import Study, parse_study
 from tasks.broker import connection
-from tasks.queue import leases
+from tasks.queue import leases, telemetry
 from tasks.studies import launch
 from tasks.studies.planning import plan_study
+from tests.machine import wait_for
 
-PACKAGES = ("torch", "numpy", "pydantic", "redis", "celery", "duckdb", "pyarrow")
 PS = (0.1, 0.2, 0.3, 0.4, 0.5)
 
-# Does a step at some size, and returns the seconds that it took and how much work that was.
+# Does a step at some size, and returns the seconds that it took and the amount of work.
 Take = Callable[[float], tuple[float, int]]
 
 
@@ -38,9 +41,9 @@ Take = Callable[[float], tuple[float, int]]
 class Step:
     """A step that is measured.
 
-    ready: makes the step ready on a device for as long as it is measured. of: what its work is counted in. sizes: by
-    which it is measured, rising, the last ten times the first. whole: the one of them that the goal is for. goal: by
-    type of device, at most so many seconds, or where by_rate is set, at least so much work per second.
+    ready: prepares the step on a device while it is measured. of: the unit of its work. sizes: rising, the last ten
+    times the first. whole: the size that the goal is for. goal: by type of device, the most seconds, or where by_rate
+    is set, the least work per second; empty where there is none.
     """
 
     title: str
@@ -53,8 +56,8 @@ class Step:
 
 
 def whole_paper(seeds: int) -> Study:
-    """Return all figures of the paper as one study of so many seeds."""
-    # Checked, so that nothing is measured that could not be launched.
+    """Return all figures of the paper as one study of some seeds."""
+    # Validated, so that nothing is measured that could not be launched.
     values = studies.study(paper.ALL).model_dump()
     parts = [{name: value for name, value in part.items() if value is not None} for part in values["parts"]]
     return parse_study({**values, "parts": parts, "seeds": tuple(range(seeds))})
@@ -66,9 +69,9 @@ def _planning(device: torch.device) -> Iterator[Take]:
     with tempfile.TemporaryDirectory() as folder:
 
         def take(seeds: float) -> tuple[float, int]:
-            made = whole_paper(int(seeds))
+            study = whole_paper(int(seeds))
             begin = time.perf_counter()
-            planned = plan_study(made, Path(folder))
+            planned = plan_study(study, Path(folder))
             return time.perf_counter() - begin, len(planned.stages)
 
         yield take
@@ -77,15 +80,15 @@ def _planning(device: torch.device) -> Iterator[Take]:
 @contextmanager
 def _launching(device: torch.device) -> Iterator[Take]:
     del device
-    with tempfile.TemporaryDirectory() as folder, surroundings.around(Path(folder) / "home") as config:
+    with tempfile.TemporaryDirectory() as folder, own_redis(Path(folder) / "home") as config:
         redis = connection.client(config)
 
         def take(seeds: float) -> tuple[float, int]:
-            # What is queued already would be shared.
+            # Stages that are queued already would be shared.
             redis.flushall()
-            made = whole_paper(int(seeds))
+            study = whole_paper(int(seeds))
             begin = time.perf_counter()
-            study_id = launch.launch(made)
+            study_id = launch.launch(study)
             seconds = time.perf_counter() - begin
             return seconds, int(redis.scard(f"{leases.PREFIX}members:{study_id}"))
 
@@ -93,20 +96,40 @@ def _launching(device: torch.device) -> Iterator[Take]:
 
 
 @contextmanager
-def _recording(device: torch.device) -> Iterator[Take]:
+def _recording(device: torch.device, kind: Kind, counted: str) -> Iterator[Take]:
     del device
-    kind = workers.KINDS[0]
 
     def take(stages: float) -> tuple[float, int]:
-        found = workers.most(kind, int(stages))
-        return found["seconds"], found["stages"] * kind.study["recipe"]["epochs"]
+        seconds, rows = drain(kind, int(stages))
+        return seconds, rows[counted]
 
     yield take
 
 
+def drain(kind: Kind, count: int) -> tuple[float, dict[str, int]]:
+    """Return the seconds in which a recorder drains a stream that some stages have filled, and the rows it recorded."""
+    with tempfile.TemporaryDirectory() as folder, own_redis(Path(folder) / "home") as config:
+        redis = connection.client(config)
+        study = simulated_study(kind, seeds=math.ceil(count / PER_SEED))
+        Database(config.database).ensure()
+        for fingerprint, stage in list(plan_study(study, config.home).stages.items())[:count]:
+            result = made_results.result(stage, seed=0)
+            chunks = [result["epochs"][at : at + kind.committed] for at in range(0, stage.epochs, kind.committed)]
+            events: list[tuple[str, dict[str, Any]]] = [
+                ("epochs", {"fingerprint": fingerprint, "rows": chunk}) for chunk in chunks
+            ]
+            telemetry.publish(redis, [*events, ("result", {"fingerprint": fingerprint, "result": result})])
+        with recorder(Path(folder)) as (_, log):
+            wait_for(lambda: "recording into" in log.read_text(), 60.0)
+            begin = time.perf_counter()
+            wait_for(lambda: redis.xlen(telemetry.EVENTS) == 0, 600.0)
+            seconds = time.perf_counter() - begin
+        return seconds, rows_of(config)
+
+
 @contextmanager
 def _overlap(device: torch.device) -> Iterator[Take]:
-    names, counts = made_world.layers("vgg11", "cifar10")
+    names, counts = made_results.layers("vgg11", "cifar10")
     draws = torch.Generator().manual_seed(0)
 
     def network(sizes: Sequence[int]) -> dict[str, torch.Tensor]:
@@ -116,39 +139,43 @@ def _overlap(device: torch.device) -> Iterator[Take]:
     def take(times: float) -> tuple[float, int]:
         sizes = [round(times * count) for count in counts]
         pair = network(sizes), network(sizes)
-        begin = _now(device)
+        begin = now(device)
         overlap_counts(*pair, PS)
-        return _now(device) - begin, sum(sizes)
+        return now(device) - begin, sum(sizes)
 
     take(0.01)
     yield take
 
 
-def _now(device: torch.device) -> float:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()
-
-
-# The paper has five seeds; with a hundred it would be beyond what a study may hold.
+# The paper has five seeds; with a hundred it would be larger than a study may be.
 STEPS = {
     "planning": Step("plan paper:all", "stages", _planning, (1, 5, 10), 5, {"cpu": 1.0}),
     "launching": Step("launch paper:all", "stages", _launching, (1, 5, 10), 5, {"cpu": 2.0}),
-    "recording": Step("drain a stream", "epoch rows", _recording, (200, 2000), 2000, {"cpu": 5000.0}, by_rate=True),
+    "recording": Step(
+        "record epochs",
+        "epoch rows",
+        partial(_recording, kind=KINDS["fast"], counted="epochs"),
+        (200, 2000),
+        2000,
+        {"cpu": 5000.0},
+        by_rate=True,
+    ),
+    "recording_overlaps": Step(
+        "record overlaps",
+        "overlap rows",
+        partial(_recording, kind=KINDS["slow"], counted="overlap_counts"),
+        (200, 2000),
+        2000,
+        {},
+    ),
     "overlap": Step("count a VGG-11 pair", "weights", _overlap, (1, 10), 1, {"cpu": 0.5, "cuda": 0.05}),
 }
 
 
-def measure(
-    name: str,
-    device: torch.device,
-    repetitions: int,
-    sizes: Sequence[float] = (),
-    tell: Callable[[], None] = lambda: None,
-) -> dict[str, Any]:
-    """Take a step of STEPS at each of its sizes in turns, and return what was measured.
+def measure(name: str, device: torch.device, repetitions: int, sizes: Sequence[float] = ()) -> dict[str, Any]:
+    """Take a step of STEPS at each of its sizes in turns, and return its times, their growth and the goal.
 
-    sizes: others than its own, for which there is no goal. tell: called after each time that it is taken.
+    sizes: others than its own, for which there is no goal.
     """
     step = STEPS[name]
     chosen = tuple(sizes) or step.sizes
@@ -157,8 +184,7 @@ def measure(
         for _ in range(repetitions):
             for size in chosen:
                 taken[size].append(take(size))
-                tell()
-    rows = [_row(size, found) for size, found in taken.items()]
+    rows = [_row(size, pairs) for size, pairs in taken.items()]
     least, most = rows[0], rows[-1]
     return {
         "step": name,
@@ -168,87 +194,67 @@ def measure(
             "work": most["work"] / least["work"],
             "seconds": most["seconds"]["median"] / least["seconds"]["median"],
         },
-        "goal": _held(step, device, rows),
+        "goal": _goal(step, device, rows),
     }
 
 
 def _row(size: float, taken: Sequence[tuple[float, int]]) -> dict[str, Any]:
     seconds = [one for one, _ in taken]
-    median = statistics.median(seconds)
     work = taken[0][1]
-    return {
-        "size": size,
-        "work": work,
-        "seconds": spread(seconds),
-        "per_second": work / median,
-    }
+    return {"size": size, "work": work, "seconds": spread(seconds), "per_second": work / statistics.median(seconds)}
 
 
-def _held(step: Step, device: torch.device, rows: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    """Return a step's goal and whether it is met; None where it was not measured at the size that the goal is for."""
-    found = next((row for row in rows if row["size"] == step.whole), None)
-    if found is None:
+def _goal(step: Step, device: torch.device, rows: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """Return a step's goal and whether it is met; None where it has none or its size was not measured."""
+    row = next((row for row in rows if row["size"] == step.whole), None)
+    if row is None or not step.goal:
         return None
     goal = step.goal.get(device.type, step.goal["cpu"])
     if step.by_rate:
-        return {"size": step.whole, "per_second": goal, "met": found["per_second"] >= goal}
-    return {"size": step.whole, "seconds": goal, "met": found["seconds"]["median"] <= goal}
+        return {"size": step.whole, "per_second": goal, "met": row["per_second"] >= goal}
+    return {"size": step.whole, "seconds": goal, "met": row["seconds"]["median"] <= goal}
 
 
 def table(measured: Sequence[dict[str, Any]]) -> Table:
-    """Return what was measured as a table: medians, and their spread in brackets."""
-    shown = Table(title="seconds by size of the work")
-    for column in ("step", "work", "seconds", "per second", "goal", "met", "growth"):
-        shown.add_column(column, justify="left" if column in ("step", "goal", "met") else "right")
-    for found in measured:
-        goal, growth = found["goal"], found["growth"]
-        for row in found["rows"]:
-            seconds = row["seconds"]
-            held = goal if goal and goal["size"] == row["size"] else None
-            shown.add_row(
-                STEPS[found["step"]].title if row is found["rows"][0] else "",
-                f"{row['work']:,} {found['of']}",
-                f"{seconds['median']:.3f} ({seconds['least']:.3f}-{seconds['most']:.3f})",
-                f"{row['per_second']:,.0f}",
-                _told(held) if held else "",
-                ("yes" if held["met"] else "no") if held else "",
-                f"{growth['seconds']:.1f} times for {growth['work']:.1f}" if row is found["rows"][-1] else "",
-            )
-        shown.add_section()
-    return shown
+    """Return the times by size of the work, the goals and the growth as a table."""
+    rows = (_cells(step, row) for step in measured for row in step["rows"])
+    return results_io.table("seconds by size of the work: median (least-most)", rows, left=("step", "goal", "met"))
 
 
-def _told(goal: Mapping[str, Any]) -> str:
-    return f"at most {goal['seconds']:g} s" if "seconds" in goal else f"at least {goal['per_second']:,.0f}/s"
+def _cells(measured: dict[str, Any], row: dict[str, Any]) -> dict[str, str]:
+    goal, growth = measured["goal"], measured["growth"]
+    held = goal if goal and goal["size"] == row["size"] else {}
+    limit = f"at most {held['seconds']:g} s" if "seconds" in held else ""
+    return {
+        "step": STEPS[measured["step"]].title if row is measured["rows"][0] else "",
+        "work": f"{row['work']:,} {measured['of']}",
+        "seconds": spread_text(row["seconds"], digits=3),
+        "per second": f"{row['per_second']:,.0f}",
+        "goal": f"at least {held['per_second']:,.0f}/s" if "per_second" in held else limit,
+        "met": ("yes" if held["met"] else "no") if held else "",
+        "growth": f"{growth['seconds']:.1f} times for {growth['work']:.1f}" if row is measured["rows"][-1] else "",
+    }
 
 
 def main() -> int:
-    """Measure as the command line says, show it, and write it down where told to; 1 where a goal is missed."""
+    """Measure what the command line names, show it, and write it to the file of --json; 1 where a goal is missed."""
     given = _arguments()
     device = options.device(given)
     torch.set_num_threads(given.threads)
-    begin, found = time.perf_counter(), []
-    console = Console(width=130)
-    with Progress(console=Console(stderr=True), transient=True) as bars:
-        bar = bars.add_task("", total=given.repetitions * sum(len(STEPS[name].sizes) for name in given.only))
-        for name in given.only:
-            bars.update(bar, description=name)
-            found.append(measure(name, device, given.repetitions, tell=lambda: bars.advance(bar)))
-    console.print(table(found))
-    figures = {
-        "seconds": round(time.perf_counter() - begin),
-        "repetitions": given.repetitions,
-        "measured": found,
-    }
-    write("growth", given.json, device, PACKAGES, figures, console)
-    return int(not all(row["goal"]["met"] for row in found))
+    begin = time.perf_counter()
+    measured = [measure(name, device, given.repetitions) for name in results_io.progress(given.only)]
+    results_io.show(table(measured))
+    seconds = round(time.perf_counter() - begin)
+    figures = {"seconds": seconds, "repetitions": given.repetitions, "measured": measured}
+    results_io.write("growth", given, figures, device)
+    return int(not all(row["goal"]["met"] for row in measured if row["goal"]))
 
 
 def _arguments() -> argparse.Namespace:
     parser = options.parser("growth", __doc__)
+    options.add_device(parser)
     parser.add_argument("--only", nargs="+", choices=list(STEPS), default=list(STEPS), help="steps to measure")
-    parser.add_argument("--repetitions", type=int, default=5, help="how often each size is measured")
-    parser.add_argument("--threads", type=int, default=1, help="of PyTorch's (default 1, as a worker has)")
+    parser.add_argument("--repetitions", type=int, default=5, help="measurements of each size")
     return parser.parse_args()
 
 

@@ -1,4 +1,4 @@
-"""What the benchmarks of training ask on the command line, each under one name."""
+"""The options of the benchmarks, each under one name."""
 
 import argparse
 from collections.abc import Sequence
@@ -8,21 +8,26 @@ import torch
 
 from engine.registry import NETWORKS
 
-# Digits of 8 x 8 pixels in CIFAR's shape: real images that are there without a download.
+# Digits of 8 x 8 pixels in CIFAR's shape: real images that need no download.
 ENLARGED = "digits32"
 PRECISIONS = ("fp32", "bf16")
 
 
 def parser(name: str, description: str | None) -> argparse.ArgumentParser:
-    """Return a parser with what every benchmark of a device takes: --device and --json."""
+    """Return a parser with --json."""
     made = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=description)
-    made.add_argument("--device", help="cpu, cuda or one GPU such as cuda:0; the GPU where there is one")
     made.add_argument("--json", type=Path, nargs="?", const=Path(), help="write a file, under results/ unless named")
     return made
 
 
+def add_device(to: argparse.ArgumentParser, threads: int | None = 1) -> None:
+    """Add --device and --threads; threads: the default, None for as many as PyTorch takes."""
+    to.add_argument("--device", help="cpu, cuda or one GPU such as cuda:0; the GPU where there is one")
+    to.add_argument("--threads", type=int, default=threads, help="PyTorch's threads")
+
+
 def device(given: argparse.Namespace) -> torch.device:
-    """Return the device that was asked for."""
+    """Return the requested device."""
     return torch.device(given.device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
@@ -33,11 +38,17 @@ def add_networks(to: argparse.ArgumentParser, chosen: Sequence[str] = tuple(NETW
 
 def add_precisions(to: argparse.ArgumentParser, chosen: Sequence[str] = PRECISIONS) -> None:
     """Add --precision."""
-    to.add_argument("--precision", nargs="+", choices=PRECISIONS, default=list(chosen), help="of ours")
+    to.add_argument("--precision", nargs="+", choices=PRECISIONS, default=list(chosen), help="of the engine")
 
 
 def add_images(to: argparse.ArgumentParser, train: int | None = None, test: int | None = None) -> None:
-    """Add --data, --train-images and --test-images."""
+    """Add --data, --train-images, --test-images and --batch-size."""
     to.add_argument("--data", default=ENLARGED, help=f"{ENLARGED}, or a dataset as in a study")
-    to.add_argument("--train-images", type=int, default=train, help="so many, of all classes alike; left out, all")
+    to.add_argument("--train-images", type=int, default=train, help="number, the same for every class; left out, all")
     to.add_argument("--test-images", type=int, default=test)
+    to.add_argument("--batch-size", type=int, default=128)
+
+
+def add_loaders(to: argparse.ArgumentParser) -> None:
+    """Add --loaders."""
+    to.add_argument("--loaders", type=int, default=2, help="processes in which the plain loop loads images")

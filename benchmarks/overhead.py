@@ -1,4 +1,4 @@
-"""What evaluation, checkpoints and telemetry cost beside training: python -m benchmarks.overhead."""
+"""Which share of the training do evaluation, checkpoints and telemetry take? python -m benchmarks.overhead."""
 
 import argparse
 import math
@@ -6,24 +6,20 @@ import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from redis import Redis
-from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
-from benchmarks import options, surroundings
-from benchmarks.training import images, pruned_training
-from benchmarks.written import write
+from benchmarks import options, results_io
+from benchmarks.fixtures import TEST, TRAIN, images, own_redis, planned, pruned_training
 from data.artifacts.store import Artifacts
 from data.settings import settings
 from engine.dataset import Dataset
 from engine.stages.runner import pause
-from engine.study.plan import plan
 from engine.study.recipe import Recipe
 from engine.study.spec import parse_study
 from engine.training.augment import to_device
@@ -34,10 +30,7 @@ from tasks.queue import leases
 from tasks.queue.leases import Message, Timing
 from tasks.worker.observer import LeasedObserver
 
-PACKAGES = ("torch", "redis", "safetensors")
-# An epoch of CIFAR, to which what is measured on fewer images is carried over.
-TRAIN, TEST = 50_000, 10_000
-# How often a stage keeps a checkpoint, as `engine.stages.runner.run_stage` does.
+# The pause between checkpoints of `engine.stages.runner.run_stage`.
 CHECKPOINT_SECONDS = 5.0
 GOAL = 0.05
 
@@ -50,15 +43,15 @@ def measure(
     redis: Redis,
     folder: Path,
     repetitions: int,
-    tell: Callable[[], None] = lambda: None,
+    batch_size: int,
 ) -> dict[str, Any]:
-    """Return the seconds of each part for an epoch of CIFAR, and what share of the training they are.
+    """Return the seconds of each part for an epoch of CIFAR, and its share of the training.
 
-    A checkpoint is written through the real store to folder, and an epoch told through a real Redis.
+    A checkpoint is written through the real artifact store to folder, and an epoch reported through a real Redis.
     """
-    recipe = Recipe(epochs=repetitions + 1, precision=precision)
+    recipe = Recipe(epochs=repetitions + 1, batch_size=batch_size, precision=precision)
     training = pruned_training(network, dataset, to_device(dataset, recipe.augmentation, device), recipe, seed=0)
-    store, (message, observer) = Artifacts(str(folder)), _claimed(redis, network)
+    artifacts, (message, observer) = Artifacts(str(folder)), _claimed(redis, network)
     seconds: dict[str, list[float]] = {"training": [], "evaluation": [], "telemetry": [], "checkpoint": []}
     for repetition in range(repetitions + 1):
         begin = time.perf_counter()
@@ -69,17 +62,16 @@ def measure(
         row = training.end_epoch(time.perf_counter() - begin)
         evaluated = time.perf_counter()
         observer.epoch(row, recipe.epochs)
-        told = time.perf_counter()
+        reported = time.perf_counter()
         observer.commit([row])
-        store.save(message.fingerprint, "checkpoint", training.state())
-        kept = time.perf_counter()
-        tell()
+        artifacts.save(message.fingerprint, "checkpoint", training.state())
+        saved = time.perf_counter()
         if repetition:
             seconds["training"].append((trained - begin) / len(dataset.train_labels) * TRAIN)
             seconds["evaluation"].append((evaluated - trained) / len(dataset.test_labels) * TEST)
-            seconds["telemetry"].append(told - evaluated)
-            seconds["checkpoint"].append(kept - told)
-    median = {part: statistics.median(found) for part, found in seconds.items()}
+            seconds["telemetry"].append(reported - evaluated)
+            seconds["checkpoint"].append(saved - reported)
+    median = {part: statistics.median(values) for part, values in seconds.items()}
     shares = {
         "evaluation": median["evaluation"] / median["training"],
         "checkpoints": median["checkpoint"] / epochs_between(**median) / median["training"],
@@ -89,7 +81,7 @@ def measure(
         "network": network,
         "precision": precision,
         "seconds": median,
-        "spread": {part: [min(found), max(found)] for part, found in seconds.items()},
+        "spread": {part: [min(values), max(values)] for part, values in seconds.items()},
         "shares": {**shares, "together": sum(shares.values())},
     }
 
@@ -97,7 +89,7 @@ def measure(
 def epochs_between(training: float, evaluation: float, telemetry: float, checkpoint: float) -> int:
     """Return how many epochs apart checkpoints are, from the seconds of each part.
 
-    One is written after the first epoch that ends when it is time, as `engine.stages.runner` does.
+    One is written after the first epoch that ends when the pause is over, as in `engine.stages.runner`.
     """
     return math.ceil(pause(CHECKPOINT_SECONDS, checkpoint) / (training + evaluation + telemetry))
 
@@ -110,66 +102,55 @@ def _train(training: Training) -> None:
 
 
 def _claimed(redis: Redis, network: str) -> tuple[Message, LeasedObserver]:
-    """Return a stage that is held here, and its observer."""
+    """Return a stage that this process has claimed, and its observer."""
     study = parse_study(
         {"name": "o", "datasets": ["cifar10"], "networks": [network], "pruners": [], "sparsities": [], "starts": []}
         | {"learning_rates": [0.1], "seeds": [0]}
     )
-    [stage] = plan(study, {"cifar10": network}).stages.values()
+    [stage] = planned(study).stages.values()
     [message] = leases.register(redis, network, {"study_id": network}, [stage], ())
     leases.claim(redis, message, "benchmark", "benchmark", "none", 3600.0)
     return message, LeasedObserver(redis, message, "benchmark", Timing(lease=3600.0), threading.Event())
 
 
-def table(found: Sequence[dict[str, Any]]) -> Table:
+def table(measured: Sequence[dict[str, Any]]) -> Table:
     """Return the shares as a table, in percent of the training."""
-    shown = Table(title="beside an epoch of CIFAR, with checkpoints as often as a stage keeps them: % of the training")
-    for column in ("network", "in", "training s", "evaluation %", "checkpoints %", "telemetry %", "together %"):
-        shown.add_column(column, justify="left" if column in ("network", "in") else "right")
-    for row in found:
-        shares = row["shares"]
-        shown.add_row(
-            row["network"],
-            row["precision"],
-            f"{row['seconds']['training']:.1f}",
-            *(f"{100 * shares[part]:.2f}" for part in ("evaluation", "checkpoints", "telemetry", "together")),
-        )
-    return shown
+    return results_io.table(
+        "beside an epoch of CIFAR, with checkpoints as often as a stage saves them: % of the training",
+        (
+            {"network": row["network"], "in": row["precision"], "training s": f"{row['seconds']['training']:.1f}"}
+            | {f"{part} %": f"{100 * share:.2f}" for part, share in row["shares"].items()}
+            for row in measured
+        ),
+        left=("network", "in"),
+    )
 
 
 def main() -> None:
-    """Measure as the command line says, show it, and write it down where told to."""
+    """Measure what the command line names, show it, and write it to the file of --json."""
     given = _arguments()
     device = options.device(given)
     get_ready(device, given.threads or torch.get_num_threads())
     dataset = images(given.data, settings().home, given.train_images, given.test_images)
-    console, found = Console(width=120), []
     pairs = [(network, precision) for network in given.network for precision in given.precision]
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        surroundings.around(Path(folder) / "home") as config,
-        Progress(console=Console(stderr=True), transient=True) as bars,
-    ):
-        bar = bars.add_task("training", total=len(pairs) * (given.repetitions + 1))
-        for network, precision in pairs:
-            redis = connection.client(config)
+    measured = []
+    with tempfile.TemporaryDirectory() as folder, own_redis(Path(folder) / "home") as config:
+        redis, artifacts = connection.client(config), Path(folder) / "artifacts"
+        for network, precision in results_io.progress(pairs):
             redis.flushall()
-            kept = Path(folder) / "artifacts"
-            row = measure(
-                *(network, precision, dataset, device, redis, kept, given.repetitions), lambda: bars.advance(bar)
-            )
-            found.append(row)
-    console.print(table(found))
-    write("overhead", given.json, device, PACKAGES, {"goal": GOAL, "measured": found}, console)
+            case = (network, precision, dataset, device, redis, artifacts)
+            measured.append(measure(*case, given.repetitions, given.batch_size))
+    results_io.show(table(measured))
+    results_io.write("overhead", given, {"goal": GOAL, "measured": measured}, device)
 
 
 def _arguments() -> argparse.Namespace:
     parser = options.parser("overhead", __doc__)
+    options.add_device(parser, threads=None)
     options.add_networks(parser)
     options.add_precisions(parser, ["fp32"])
-    parser.add_argument("--repetitions", type=int, default=5, help="epochs that are timed")
     options.add_images(parser, 512, 360)
-    parser.add_argument("--threads", type=int, help="of PyTorch's")
+    parser.add_argument("--repetitions", type=int, default=5, help="epochs that are timed")
     return parser.parse_args()
 
 

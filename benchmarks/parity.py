@@ -1,23 +1,21 @@
-"""Whether the engine learns as well as the plain loop, in either precision: python -m benchmarks.parity."""
+"""Does the engine learn as well as the plain loop, in either precision? python -m benchmarks.parity."""
 
 import argparse
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
-from benchmarks import options
-from benchmarks.apart import Apart
+from benchmarks import options, results_io
+from benchmarks.baseline import plain_loop
+from benchmarks.fixtures import images, pruned_training
 from benchmarks.options import PRECISIONS
-from benchmarks.training import PACKAGES, images, plain_loop, pruned_training
-from benchmarks.written import write
+from benchmarks.subprocess_loop import SubprocessLoop
 from data.settings import settings
 from engine.claims.intervals import Interval, interval
 from engine.dataset import Dataset
@@ -40,7 +38,6 @@ def measure(
     seeds: Sequence[int],
     loaders: int,
     threads: int,
-    tell: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """Train a network by each way from the same weights under the same mask, and return the final test accuracies.
 
@@ -51,9 +48,9 @@ def measure(
     recipe = Recipe(epochs=epochs, batch_size=batch_size)
     data = to_device(dataset, recipe.augmentation, device)
     for seed in seeds:
-        with Apart(partial(plain_loop, network, dataset, recipe, device, loaders, threads, seed, rate)) as plain:
+        make = partial(plain_loop, network, dataset, recipe, device, loaders, threads, seed, rate)
+        with SubprocessLoop(make) as plain:
             accuracies[PLAIN].append([plain.run_epoch() for _ in range(epochs)][-1])
-        tell()
         for precision in PRECISIONS:
             chosen = recipe.model_copy(update={"precision": precision})
             training = pruned_training(network, dataset, data, chosen, seed, rate=rate)
@@ -61,7 +58,6 @@ def measure(
                 training.run_epoch()
             training.close()
             accuracies[precision].append(training.history[-1].test_accuracy)
-            tell()
     return {
         "network": network,
         "learning_rate": rate,
@@ -77,77 +73,68 @@ def measure(
 
 
 def difference(ours: Sequence[float], plain: Sequence[float]) -> Interval:
-    """Return the mean of ours less plain over seeds, in points, with its 95 % interval."""
+    """Return the mean of ours minus plain over seeds, in points, with its 95 % interval."""
     return interval([one - other for one, other in zip(ours, plain, strict=True)], CONFIDENCE, standard_errors=0)
 
 
-def table(found: Sequence[dict[str, Any]]) -> Table:
-    """Return the final accuracies: means, least and most; and how far ours are from the plain loop's."""
-    first = found[0]
+def table(measured: Sequence[dict[str, Any]]) -> Table:
+    """Return the final accuracies, mean (least-most), and the engine's minus the plain loop's."""
+    first = measured[0]
     n = len(first["test_accuracy"][PLAIN])
-    shown = Table(
-        title=f"test accuracy in % after {first['epochs']} epochs of {first['train_images']:,} images, n = {n}"
-    )
-    for column in ("network", "rate", PLAIN, *(f"ours, {precision}" for precision in PRECISIONS)):
-        shown.add_column(column, justify="left" if column == "network" else "right")
-    for column in PRECISIONS:
-        shown.add_column(f"{column} less plain (95 %)", justify="right")
-    for row in found:
-        means = (
-            f"{statistics.fmean(values):.1f} ({min(values):.1f}-{max(values):.1f})"
-            for values in row["test_accuracy"].values()
-        )
-        gaps = (_words(Interval(**row["less_plain"][precision])) for precision in PRECISIONS)
-        shown.add_row(row["network"], f"{row['learning_rate']:g}", *means, *gaps)
-    return shown
+    title = f"test accuracy in % after {first['epochs']} epochs of {first['train_images']:,} images, n = {n}"
+    return results_io.table(title, map(dict, map(_cells, measured)), left=("network",))
 
 
-def _words(gap: Interval) -> str:
-    return f"{gap.mean:+.1f}" + ("" if gap.low is None else f" ({gap.low:+.1f} to {gap.high:+.1f})")
+def _cells(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    yield "network", row["network"]
+    yield "rate", f"{row['learning_rate']:g}"
+    for way, values in row["test_accuracy"].items():
+        yield way, f"{statistics.fmean(values):.1f} ({min(values):.1f}-{max(values):.1f})"
+    for precision in PRECISIONS:
+        gap = Interval(**row["less_plain"][precision])
+        bounds = "" if gap.low is None else f" ({gap.low:+.1f} to {gap.high:+.1f})"
+        yield f"{precision} minus plain (95 %)", f"{gap.mean:+.1f}{bounds}"
 
 
 def main() -> None:
-    """Measure as the command line says, show it, and write it down where told to."""
+    """Measure what the command line names, show it, and write it to the file of --json."""
     given = _arguments()
     device = options.device(given)
     threads = given.threads or torch.get_num_threads()
-    # As a worker has them.
+    # The engine's threads are those of a worker.
     get_ready(device, 1 if device.type == "cpu" else threads)
     dataset = images(given.data, settings().home, given.train_images, given.test_images)
-    begin, found, console = time.perf_counter(), [], Console(width=150)
-    with Progress(console=Console(stderr=True), transient=True) as bars:
-        bar = bars.add_task("training", total=len(given.network) * given.seeds * (1 + len(PRECISIONS)))
-        for network in given.network:
-            bars.update(bar, description=network)
-            row = measure(
-                network,
-                dataset,
-                device,
-                rate=given.learning_rate,
-                epochs=given.epochs,
-                batch_size=given.batch_size,
-                seeds=range(given.first_seed, given.first_seed + given.seeds),
-                loaders=given.loaders,
-                threads=threads,
-                tell=lambda: bars.advance(bar),
-            )
-            found.append(row)
-    console.print(table(found))
-    figures = {"seconds": round(time.perf_counter() - begin), "data": given.data.partition(":")[0], "measured": found}
-    write("parity", given.json, device, PACKAGES, figures, console)
+    begin = time.perf_counter()
+    measured = [
+        measure(
+            network,
+            dataset,
+            device,
+            rate=given.learning_rate,
+            epochs=given.epochs,
+            batch_size=given.batch_size,
+            seeds=range(given.first_seed, given.first_seed + given.seeds),
+            loaders=given.loaders,
+            threads=threads,
+        )
+        for network in results_io.progress(given.network)
+    ]
+    results_io.show(table(measured))
+    seconds = round(time.perf_counter() - begin)
+    figures = {"seconds": seconds, "data": given.data.partition(":")[0], "measured": measured}
+    results_io.write("parity", given, figures, device)
 
 
 def _arguments() -> argparse.Namespace:
     parser = options.parser("parity", __doc__)
+    options.add_device(parser, threads=None)
     options.add_networks(parser)
+    options.add_images(parser)
+    options.add_loaders(parser)
     parser.add_argument("--learning-rate", type=float, default=0.05, help="at the first epoch")
     parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--seeds", type=int, default=5, metavar="N", help="trainings of each kind")
     parser.add_argument("--first-seed", type=int, default=0, metavar="N", help="they count from here")
-    options.add_images(parser)
-    parser.add_argument("--loaders", type=int, default=2, help="processes in which the plain loop loads images")
-    parser.add_argument("--threads", type=int, help="of PyTorch's, for the plain loop")
     return parser.parse_args()
 
 

@@ -1,16 +1,15 @@
-"""The README's table of speeds, from the latest results: python -m benchmarks.table [--check]."""
+"""The table of speeds in benchmarks/README.md, from the latest results: python -m benchmarks.table [--check]."""
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import ROOT
+from benchmarks.results_io import RESULTS, read
 from engine.registry import network_title
 
-README, RESULTS = ROOT / "benchmarks" / "README.md", ROOT / "benchmarks" / "results"
+README = RESULTS.parent / "README.md"
 BEGIN, END = "<!-- speeds: python -m benchmarks.table -->", "<!-- end of speeds -->"
 
 
@@ -18,13 +17,13 @@ def latest(results: Path) -> list[Path]:
     """Return the newest training results of each hardware, by the dates in their names, GPUs before CPUs."""
     newest: dict[str, Path] = {}
     for file in sorted(results.glob("training-*.json"), reverse=True):
-        newest.setdefault(_hardware(_read(file)), file)
+        newest.setdefault(_hardware(read(file)), file)
     return list(newest.values())
 
 
 def speeds(file: Path, root: Path = README.parent) -> list[str]:
     """Return the lines of Markdown that show one file of results."""
-    found = _read(file)
+    found = read(file)
     first = found["measured"][0]
     lines = [
         "| network | in | ours, images/s | plain loop, images/s | ratio (least-most) | test accuracy %, ours | plain |",
@@ -32,7 +31,7 @@ def speeds(file: Path, root: Path = README.parent) -> list[str]:
     ]
     for row in found["measured"]:
         ours, plain, ratio = row["ours"], row["plain"], row["ratio"]
-        beside = f", {row['together']} side by side" if row["together"] > 1 else ""
+        beside = f", {row['together']} concurrent" if row["together"] > 1 else ""
         lines.append(
             f"| {network_title(row['network'])} | {row['precision']}{beside} "
             f"| {ours['images_per_second']:,.0f} | {plain['images_per_second']:,.0f} "
@@ -48,11 +47,6 @@ def speeds(file: Path, root: Path = README.parent) -> list[str]:
     return [*lines, "", f"{on}: {epochs}, {shared}{included}; {accuracy}. [{file.name}]({file.relative_to(root)})"]
 
 
-def _read(file: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    return found
-
-
 def _hardware(found: Mapping[str, Any]) -> str:
     return found["device"] if found["device"] != "cpu" else f"{found['cpu']}, {found['threads']} threads"
 
@@ -61,13 +55,13 @@ def _images(data: str) -> str:
     return {"digits32": "digits enlarged to 32 x 32", "folder": "CIFAR-10"}.get(data, data)
 
 
-def shown(results: Path, root: Path = README.parent) -> list[str]:
-    """Return the lines of all tables, the notes between them set apart."""
+def all_speeds(results: Path, root: Path = README.parent) -> list[str]:
+    """Return the lines of all tables, with an empty line between two."""
     tables = [speeds(file, root) for file in latest(results)]
     return [line for number, lines in enumerate(tables) for line in ([""] if number else []) + lines]
 
 
-def written(readme: str, lines: Sequence[str]) -> str:
+def updated(readme: str, lines: Sequence[str]) -> str:
     """Return a README with the lines in place of those between its two marks; ValueError where these are missing."""
     before, begin, rest = readme.partition(BEGIN)
     _, end, after = rest.partition(END)
@@ -77,12 +71,12 @@ def written(readme: str, lines: Sequence[str]) -> str:
 
 
 def main() -> None:
-    """Write the table into the README, or with --check say whether it is the one that the results give."""
+    """Write the table into the README, or with --check say whether it is up to date."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.table", description=__doc__)
     parser.add_argument("--check", action="store_true", help="change nothing; exit with 1 where it is out of date")
     given = parser.parse_args()
     readme = README.read_text(encoding="utf-8")
-    fresh = written(readme, shown(RESULTS))
+    fresh = updated(readme, all_speeds(RESULTS))
     if given.check:
         sys.exit(fresh != readme)
     README.write_text(fresh, encoding="utf-8")

@@ -1,13 +1,13 @@
-"""Using what stands on a page the way a reader does: every choice once, whatever page it is."""
+"""Uses the widgets of a page as a reader does: every choice once, whatever page it is."""
 
 import re
 from collections.abc import Callable, Iterator
 
 from playwright.sync_api import Locator, Page
 
-from benchmarks.clock import Answer, clicked, rest
+from benchmarks.page_clock import Answer, clicked, rest
 
-# Buttons that change nothing but what is shown; others may launch, cancel or share.
+# Buttons that only change the view; others may launch, cancel or share.
 HARMLESS = '[class*="st-key-more"] button, [class*="st-key-use-"] button'
 SEARCHED = ("0.1", "reinit", "")
 
@@ -15,7 +15,7 @@ SEARCHED = ("0.1", "reinit", "")
 def acted(page: Page, repeats: int) -> Iterator[tuple[str, Answer]]:
     """Use every widget that is visible in the open tab some times; yield its name and how the page answered."""
     for kind, use in KINDS.items():
-        # Counted anew: what is chosen may bring or remove widgets.
+        # Counted anew: a choice may add or remove widgets.
         for index in range(_visible(page, kind)):
             for turn in range(repeats):
                 if index >= _visible(page, kind):
@@ -44,7 +44,7 @@ def _group(page: Page, target: Locator, turn: int) -> Answer | None:
     chosen = [button.get_attribute("aria-checked") == "true" for button in buttons.all()]
     if len(chosen) < 2:
         return clicked(page, buttons.first) if chosen else None
-    # To choose again what is chosen would ask for nothing.
+    # Choosing the current option again would change nothing.
     after = chosen.index(True) + 1 if True in chosen else 0
     return clicked(page, buttons.nth(after % len(chosen)))
 

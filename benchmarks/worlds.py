@@ -231,7 +231,7 @@ def _overlaps(world: World, seeds: int, deviation: float, draw: np.random.Genera
 
 
 def truth(world: World, verdict: Verdict) -> bool:
-    """Return whether a claim is true of a world, by the means that the world is made from."""
+    """Return whether a claim is true in a world, by the means from which its runs are drawn."""
     pruner = verdict.scope.get("pruner", "iterative")
     rate = HIGH if verdict.claim in ("A2", "E1", "G1", "E2", "E3") else LOW
     if verdict.claim == "C1":

@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import full_store, made_world
+from benchmarks import full_store, made_results
+from benchmarks.fixtures import planned
 from data.database.database import Database
 from data.queries import points, studies
 from data.queries.selection import OneStudy
@@ -37,14 +38,14 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Database, dict[str, 
 
 def test_the_full_store_holds_as_many_trainings_as_asked_for() -> None:
     finished = [study for study_id, study in full_store.studies(5000, 150).items() if study_id != full_store.TRAINING]
-    stages = {f: stage for study in finished for f, stage in full_store.planned(study).stages.items()}
+    stages = {f: stage for study in finished for f, stage in planned(study).stages.items()}
     assert sum(stage.epochs == 150 for stage in stages.values()) >= 5000
 
 
 def test_every_stage_of_a_finished_study_is_done_and_has_its_epochs(made: tuple[Database, dict[str, Study]]) -> None:
     store, chosen = made
     for study_id in full_store.FINISHED:
-        stages = full_store.planned(chosen[study_id]).stages
+        stages = planned(chosen[study_id]).stages
         rows = studies.stages(store, study_id)
         assert set(rows["fingerprint"]) == set(stages)
         assert (rows["state"] == "done").all()
@@ -88,9 +89,9 @@ def test_retention_falls_while_a_network_trains(made: tuple[Database, dict[str, 
 
 
 def test_the_same_seed_gives_the_same_rows(made: tuple[Database, dict[str, Study]], tmp_path: Path) -> None:
-    stage = next(iter(full_store.planned(made[1]["full-sweep"]).stages.values()))
-    assert made_world.result(stage, 0) == made_world.result(stage, 0)
-    assert made_world.result(stage, 0) != made_world.result(stage, 1)
+    stage = next(iter(planned(made[1]["full-sweep"]).stages.values()))
+    assert made_results.result(stage, 0) == made_results.result(stage, 0)
+    assert made_results.result(stage, 0) != made_results.result(stage, 1)
     again, _ = written(tmp_path)
     for table in ("results", "epochs", "overlap_counts", "retention", "states"):
         found = []

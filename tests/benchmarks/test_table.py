@@ -1,4 +1,4 @@
-"""The README's speeds are those of the results, and nobody's memory of them."""
+"""The speeds in benchmarks/README.md are those of the results."""
 
 import json
 from pathlib import Path
@@ -10,9 +10,9 @@ from benchmarks import table
 
 def test_the_readme_shows_the_latest_results() -> None:
     readme = table.README.read_text(encoding="utf-8")
-    lines = table.shown(table.RESULTS)
+    lines = table.all_speeds(table.RESULTS)
     assert len(lines) > 4
-    assert table.written(readme, lines) == readme, "run: python -m benchmarks.table"
+    assert table.updated(readme, lines) == readme, "run: python -m benchmarks.table"
 
 
 def test_the_newest_of_each_hardware_is_shown(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_a_row_tells_ratio_spread_and_both_accuracies(tmp_path: Path) -> None:
     file = tmp_path / "training-cpu-2026-03-01.json"
     file.write_text(json.dumps(figures))
     _, _, row, _, note = table.speeds(file, tmp_path)
-    assert row == "| ResNet-20 | bf16, 2 side by side | 3,000 | 1,000 | 3.00 (2.50-3.50) | 40.0 | 41.2 |"
+    assert row == "| ResNet-20 | bf16, 2 concurrent | 3,000 | 1,000 | 3.00 (2.50-3.50) | 40.0 | 41.2 |"
     for said in (
         "A processor, 2 threads",
         "PyTorch 9.9",
@@ -73,4 +73,4 @@ def test_a_row_tells_ratio_spread_and_both_accuracies(tmp_path: Path) -> None:
 
 def test_a_readme_without_marks_is_left_alone() -> None:
     with pytest.raises(ValueError, match="lacks its marks"):
-        table.written("# Ticketscope", ["x"])
+        table.updated("# Ticketscope", ["x"])

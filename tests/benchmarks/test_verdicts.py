@@ -30,8 +30,8 @@ def test_the_same_world_gives_the_same_counts_again() -> None:
 
 
 def test_a_wrong_verdict_is_one_that_holds_where_false_or_fails_where_true() -> None:
-    found = dict([simulate(("barely_false", 3, 0.3), 4), simulate(("barely_true", 3, 0.3), 4)])
-    table = list(rows(found))
-    for row in table:
+    counts = dict([simulate(("barely_false", 3, 0.3), 4), simulate(("barely_true", 3, 0.3), 4)])
+    found = list(rows(counts))
+    for row in found:
         assert row["wrong"] == row["fails" if row["true"] else "holds"]
-    assert all(0 <= share <= 1 for share in wrong_by_claim(table).values())
+    assert all(0 <= share <= 1 for share in wrong_by_claim(found).values())

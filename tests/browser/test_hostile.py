@@ -160,7 +160,9 @@ def test_no_page_runs_or_fetches_what_names_say(browser: Browser, hostile: tuple
 
 
 @pytest.mark.parametrize("shared", [False, True], ids=["owner", "viewer"])
-def test_no_tab_of_a_study_does(browser: Browser, hostile: tuple[str, str, Database], shared: bool) -> None:
+def test_no_tab_of_a_study_runs_or_fetches_what_names_say(
+    browser: Browser, hostile: tuple[str, str, Database], shared: bool
+) -> None:
     address, token, _ = hostile
     with trapped(browser) as page:
         page.goto(address + (f"/shared?share={token}" if shared else f"/study?study={STUDY}"))
@@ -186,7 +188,7 @@ def test_no_tab_of_a_study_does(browser: Browser, hostile: tuple[str, str, Datab
             check(page)
 
 
-def test_no_toml_in_the_form_does(browser: Browser, hostile: tuple[str, str, Database]) -> None:
+def test_no_toml_in_the_form_runs_or_fetches_what_it_says(browser: Browser, hostile: tuple[str, str, Database]) -> None:
     address, _, _ = hostile
     with trapped(browser) as page:
         page.goto(f"{address}/new_study")
@@ -209,7 +211,9 @@ def test_no_toml_in_the_form_does(browser: Browser, hostile: tuple[str, str, Dat
         check(page)
 
 
-def test_no_report_does(browser: Browser, hostile: tuple[str, str, Database], tmp_path: Path) -> None:
+def test_no_report_runs_or_fetches_what_names_say(
+    browser: Browser, hostile: tuple[str, str, Database], tmp_path: Path
+) -> None:
     _, _, store = hostile
     file = tmp_path / "report.html"
     file.write_text(report(store, STUDY), encoding="utf-8")

@@ -71,7 +71,7 @@ def test_it_opens_from_disk_draws_every_chart_and_asks_for_nothing(opened: Offli
     assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
 
 
-def test_a_point_tells_its_numbers(opened: Offline) -> None:
+def test_a_point_shows_its_numbers(opened: Offline) -> None:
     page = opened.page
     point = page.locator("[data-chart='0'] g.mark-symbol path").first
     point.scroll_into_view_if_needed()
@@ -79,14 +79,14 @@ def test_a_point_tells_its_numbers(opened: Offline) -> None:
     expect(page.locator("#vg-tooltip-element")).to_contain_text(re.compile(r"seeds \(n\)\s*3"))
 
 
-def test_what_people_wrote_is_read_and_not_run(opened: Offline) -> None:
+def test_names_and_notes_are_shown_and_not_run(opened: Offline) -> None:
     page = opened.page
     expect(page.locator("h1")).to_have_text(HOSTILE)
     expect(page.locator(".note")).to_contain_text("</style><img")
     assert page.evaluate("window.harmed") is None
 
 
-def test_rules_and_numbers_open(opened: Offline) -> None:
+def test_a_verdict_card_opens_its_rule_and_numbers(opened: Offline) -> None:
     card = opened.page.locator(".card").first
     expect(card.locator("table").first).to_be_hidden()
     card.locator("summary").click()

@@ -16,7 +16,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.machine import stamp
+from benchmarks.results_io import stamp
 from data.database.database import DatabaseError
 from data.queries import studies
 from data.settings import Settings, read_settings, settings

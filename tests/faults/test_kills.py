@@ -3,6 +3,8 @@
 import os
 import signal
 import time
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -10,8 +12,9 @@ import pytest
 from data.artifacts.store import Artifacts
 from data.queries import points
 from data.queries.selection import OneStudy
-from data.settings import settings
+from data.settings import Settings, settings
 from engine.study.plan import plan
+from engine.study.results import StageResult
 from engine.study.spec import Study
 from tasks.broker import server
 from tasks.queue import leases, telemetry
@@ -27,11 +30,28 @@ STUDY = long_study(epochs=300, train_images=500)
 SEVERAL = long_study(epochs=300, train_images=500, name="Several", seeds=[0, 1, 2])
 
 
-def check_against_uninterrupted(machine: Machine, study_id: str, folder: Path, study: Study = STUDY) -> None:
+# Trains a study and returns its artifacts and results.
+Alone = Callable[[Study], tuple[Path, dict[str, StageResult]]]
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Alone:
+    """Train a study undisturbed, each stage alone, once for all tests; returns its artifacts and results."""
+
+    @cache
+    def trained(study: Study) -> tuple[Path, dict[str, StageResult]]:
+        folder = tmp_path_factory.mktemp("alone")
+        config = Settings(TICKETSCOPE_HOME=folder / "home", TICKETSCOPE_TOGETHER=1)
+        plan = plan_study(study, config.home)
+        return folder / "artifacts", run(plan, str(folder / "artifacts"), config, ["cpu"], lambda *_: None)
+
+    return trained
+
+
+def check_against_uninterrupted(machine: Machine, study_id: str, alone: Alone, study: Study = STUDY) -> None:
     """Compare a dense study, weights, results and recorded rows, with undisturbed runs of each stage alone."""
     planned = plan_study(study, machine.config.home)
-    alone = machine.config.model_copy(update={"together": 1})
-    undisturbed = run(planned, str(folder), alone, ["cpu"], lambda *_: None)
+    folder, undisturbed = alone(study)
     kept = Artifacts(machine.config.artifacts)
     recorded = points.epochs(machine.store, OneStudy(study_id))
     assert len(recorded) == machine.recorded_epochs(study_id) == study.recipe.epochs * len(planned.stages)
@@ -55,7 +75,7 @@ def in_training(machine: Machine, study_id: str) -> str:
     return fingerprint
 
 
-def test_a_killed_worker_is_replaced_and_the_numbers_are_the_same(machine: Machine, tmp_path: Path) -> None:
+def test_a_killed_worker_is_replaced_and_the_numbers_are_the_same(machine: Machine, alone: Alone) -> None:
     machine.recorder()
     worker = machine.worker()
     study_id = machine.launch(STUDY)
@@ -68,12 +88,12 @@ def test_a_killed_worker_is_replaced_and_the_numbers_are_the_same(machine: Machi
     assert time.monotonic() - begin < 30.0
     log = (machine.logs / "worker.log").read_text()
     assert log.count(f"stage {fingerprint} begins") == 2
-    check_against_uninterrupted(machine, study_id, tmp_path / "alone")
+    check_against_uninterrupted(machine, study_id, alone)
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_worker_lost_with_several_stages_side_by_side_costs_none_of_them(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, how: signal.Signals
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, alone: Alone, how: signal.Signals
 ) -> None:
     """Killed, or asleep for longer than its leases and then awake again."""
     monkeypatch.setenv("TICKETSCOPE_TOGETHER", "3")
@@ -96,11 +116,11 @@ def test_a_worker_lost_with_several_stages_side_by_side_costs_none_of_them(
     machine.wait_until(study_id)
     log = (machine.logs / "worker.log").read_text()
     assert all(log.count(f"stage {fingerprint} begins") == 2 for fingerprint in fingerprints)
-    check_against_uninterrupted(machine, study_id, tmp_path / "alone", SEVERAL)
+    check_against_uninterrupted(machine, study_id, alone, SEVERAL)
 
 
-def test_what_a_dead_worker_had_joins_what_a_busy_one_trains(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_stages_of_a_dead_worker_join_those_of_a_busy_one(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, alone: Alone
 ) -> None:
     """As where a host is gone, and nobody is idle."""
     monkeypatch.setenv("TICKETSCOPE_TOGETHER", "6")
@@ -119,10 +139,10 @@ def test_what_a_dead_worker_had_joins_what_a_busy_one_trains(
     log = (machine.logs / "worker.log").read_text()
     twice = {fingerprint for fingerprint in fingerprints if log.count(f"stage {fingerprint} begins") == 2}
     assert twice == {dead.stage, *dead.beside}
-    check_against_uninterrupted(machine, study_id, tmp_path / "alone", study)
+    check_against_uninterrupted(machine, study_id, alone, study)
 
 
-def test_a_worker_that_slept_through_its_lease_writes_nothing_more(machine: Machine, tmp_path: Path) -> None:
+def test_a_worker_that_slept_through_its_lease_writes_nothing_more(machine: Machine, alone: Alone) -> None:
     machine.recorder()
     sleeper = machine.worker()
     study_id = machine.launch(STUDY)
@@ -134,7 +154,7 @@ def test_a_worker_that_slept_through_its_lease_writes_nothing_more(machine: Mach
     sleeper.send_signal(signal.SIGCONT)
     wait_for(lambda: f"stage {fingerprint} is abandoned: LeaseLost" in (machine.logs / "worker.log").read_text())
     machine.wait_until(study_id)
-    check_against_uninterrupted(machine, study_id, tmp_path / "alone")
+    check_against_uninterrupted(machine, study_id, alone)
 
 
 def test_a_recorder_killed_again_and_again_loses_and_doubles_nothing(machine: Machine) -> None:
@@ -159,7 +179,7 @@ def test_a_recorder_killed_again_and_again_loses_and_doubles_nothing(machine: Ma
         assert connection.execute(query, [study_id]).fetchone() == (counts,)
 
 
-def test_redis_killed_in_the_midst_of_a_stage_is_waited_for(machine: Machine, tmp_path: Path) -> None:
+def test_redis_killed_in_the_midst_of_a_stage_is_waited_for(machine: Machine, alone: Alone) -> None:
     machine.recorder()
     machine.worker()
     study_id = machine.launch(STUDY)
@@ -168,12 +188,12 @@ def test_redis_killed_in_the_midst_of_a_stage_is_waited_for(machine: Machine, tm
     time.sleep(0.5)
     server.ensure(settings())
     machine.wait_until(study_id)
-    check_against_uninterrupted(machine, study_id, tmp_path / "alone")
+    check_against_uninterrupted(machine, study_id, alone)
     # Celery has found its way back too.
     machine.wait_until(machine.launch(tiny_study()))
 
 
-def test_a_worker_that_dies_between_result_and_telling_costs_no_second_training(machine: Machine) -> None:
+def test_a_worker_that_dies_before_it_reports_its_result_costs_no_second_training(machine: Machine) -> None:
     machine.recorder()
     planned = plan(STUDY, {"digits": plan_study(STUDY, machine.config.home).stages.popitem()[1].images.identity})
     study_id = machine.launch(STUDY)

@@ -124,7 +124,7 @@ def broker_dies(pid: int) -> None:
     wait_for(lambda: not alive(pid))
 
 
-def test_a_database_put_back_to_an_earlier_hour_while_workers_train_becomes_whole(
+def test_a_database_restored_while_workers_train_becomes_complete(
     machine: Machine, undisturbed: Path, tmp_path: Path
 ) -> None:
     study_id, _ = half_done(machine)

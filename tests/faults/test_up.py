@@ -76,7 +76,7 @@ def workers() -> list[telemetry.Worker]:
         return []
 
 
-def test_killed_parts_come_back_and_ctrl_c_ends_them_all(up: Up) -> None:
+def test_killed_parts_restart_and_ctrl_c_ends_them_all(up: Up) -> None:
     redis = connection.connect()
     # An empty store gets the demo; its place is wanted for a stage that lasts.
     demo = wait_for(lambda: leases.studies(redis))[0]

@@ -248,7 +248,7 @@ def test_forged_events_are_set_aside_and_change_nothing(store: Database) -> None
     redis.close()
 
 
-def test_a_text_of_any_length_is_cut_where_it_is_only_told(store: Database) -> None:
+def test_a_long_text_is_shortened_in_messages(store: Database) -> None:
     redis = client(settings())
     study_id = launch.launch(tiny_study())
     fingerprint = leases.members(redis, study_id)[0]

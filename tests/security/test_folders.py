@@ -147,7 +147,7 @@ def test_a_large_file_is_refused_unread(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "content", [b"", b"\x89PNG\r\n\x1a\n", png(6, 6, b"x" * 9), b"BM" + b"\xff" * 60, b"II*\0" * 20]
 )
-def test_images_of_nonsense_are_told_by_name(tmp_path: Path, content: bytes) -> None:
+def test_unreadable_images_are_refused_by_name(tmp_path: Path, content: bytes) -> None:
     root = made_folder(tmp_path / "set")
     for suffix in ("png", "bmp", "tif", "jpg", "webp", "ppm"):
         path = root / "train" / "cat" / f"0.{suffix}"

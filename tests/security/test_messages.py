@@ -165,7 +165,7 @@ def hostile(trap: Path) -> Iterator[tuple[str, str | bytes]]:
         yield f"raw {text[:20]!r}", text
 
 
-def test_a_worker_outlives_whatever_stands_in_the_queue_and_trains_on(machine: Machine, tmp_path: Path) -> None:
+def test_a_worker_survives_any_message_and_keeps_training(machine: Machine, tmp_path: Path) -> None:
     trap = tmp_path / "trap"
     forged = list(hostile(trap))
     assert len(forged) > 70
@@ -198,7 +198,7 @@ def test_no_forged_message_asks_for_more_than_a_stage(name: str, text: str | byt
     assert links == {}
 
 
-def test_what_the_launcher_sends_is_what_a_worker_reads(machine: Machine) -> None:
+def test_a_worker_reads_the_messages_that_the_launcher_sends(machine: Machine) -> None:
     sent = leases.Message("a" * 32, 3)
     celery_app.send([sent])
     text = machine.redis.lpop(leases.QUEUE)

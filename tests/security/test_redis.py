@@ -27,7 +27,7 @@ def internet() -> set[str]:
     return {line.split()[9] for table in tables if table.exists() for line in table.read_text().splitlines()[1:]}
 
 
-def test_it_listens_to_no_network_and_to_nobody_else(home: Path) -> None:
+def test_redis_listens_on_a_private_socket_and_no_network(home: Path) -> None:
     with serving(settings()) as redis:
         pid = int(redis.info()["process_id"])
         assert sockets(pid)
@@ -64,12 +64,14 @@ def test_it_listens_to_no_network_and_to_nobody_else(home: Path) -> None:
         ("redis://127.0.0.1.evil.example", True),
     ],
 )
-def test_a_redis_without_a_password_beyond_this_machine_is_told_of(url: str | None, told: bool) -> None:
+def test_a_remote_redis_without_a_password_is_warned_of(url: str | None, told: bool) -> None:
     assert (open_to_all(url) is not None) is told
 
 
 @pytest.mark.parametrize("part", [("-m", "tasks", "recorder"), ("-m", "tasks.worker")])
-def test_whoever_starts_a_part_is_told(home: Path, monkeypatch: pytest.MonkeyPatch, part: tuple[str, ...]) -> None:
+def test_starting_a_part_on_an_open_redis_warns(
+    home: Path, monkeypatch: pytest.MonkeyPatch, part: tuple[str, ...]
+) -> None:
     # The address is one of those for documentation, where nothing answers.
     monkeypatch.setenv("REDIS_URL", "redis://192.0.2.1:6379/0")
     started = Machine(Settings(REDIS_URL="redis://192.0.2.1:6379/0", TICKETSCOPE_HOME=str(home)))
@@ -81,7 +83,7 @@ def test_whoever_starts_a_part_is_told(home: Path, monkeypatch: pytest.MonkeyPat
         started.stop()
 
 
-def test_what_no_worker_wrote_breaks_no_page(home: Path) -> None:
+def test_forged_entries_of_workers_break_no_page(home: Path) -> None:
     del home
     with serving(settings()):
         redis = client(settings())

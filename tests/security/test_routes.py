@@ -84,7 +84,7 @@ def test_every_answer_keeps_tokens_out_of_referers_and_pages_out_of_frames(addre
 
 @pytest.mark.parametrize("path", [path for path, said in ROUTES.items() if said == "shut"])
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE"])
-def test_doors_that_nobody_needs_are_shut(address: str, path: str, method: str) -> None:
+def test_unneeded_routes_are_closed(address: str, path: str, method: str) -> None:
     status, _, body = ask(address, path, method, b"{}", Content_Type="application/json")
     assert (status, body) == (404, b"not served here")
 
@@ -122,7 +122,7 @@ def test_no_path_leads_to_a_file_of_this_machine(address: str, path: str) -> Non
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
-def test_no_file_is_taken_from_whoever_has_no_page_open(address: str, method: str) -> None:
+def test_an_upload_without_an_open_page_is_refused(address: str, method: str) -> None:
     path = "/_stcore/upload_file/00000000-0000-0000-0000-000000000000/1"
     assert ask(address, path, method, b"x" * 100)[0] in (400, 403)
     # Nor with a token of the server's own, without a session.
@@ -158,7 +158,7 @@ def test_a_page_of_another_site_opens_no_page_here(address: str) -> None:
 
 
 @pytest.mark.parametrize("ticket", [b"", b"guess", b"x" * 100_000, b"\xff" * 43])
-def test_no_log_in_without_a_ticket(address: str, ticket: bytes) -> None:
+def test_a_log_in_without_a_ticket_is_refused(address: str, ticket: bytes) -> None:
     status, headers, _ = ask(address, "/session", "POST", ticket)
     assert status == 403
     assert "set-cookie" not in headers

@@ -92,7 +92,7 @@ READS: list[Callable[[Database, str], Any]] = [
 
 
 @pytest.mark.parametrize("text", ["' OR 1=1 --", "'; DROP TABLE studies; --", "%", "\0", "incoming", "x" * 9_999])
-def test_whatever_is_asked_for_is_text(store: Database, text: str) -> None:
+def test_every_query_takes_its_argument_as_text(store: Database, text: str) -> None:
     for read in READS:
         try:
             found = read(store, text)

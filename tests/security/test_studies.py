@@ -78,12 +78,12 @@ def test_names_hold_nothing_unseen(letter: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "/etc", "نص", "𝔘", "CON", "a" * 100, "<b>", "; rm -rf ~"])
-def test_other_names_are_a_studys_own_business(name: str) -> None:
+def test_any_other_name_of_a_study_is_accepted(name: str) -> None:
     assert read_study(to_toml(tiny_study(name=name))).name == name
 
 
 @pytest.mark.parametrize("values", [[], "x", 5, None, {"": 1}, {"recipe": []}, {"parts": 5}, {"x" * 10**6: 1}], ids=str)
-def test_what_is_no_table_of_fields_is_refused(values: object) -> None:
+def test_values_that_are_no_table_of_fields_are_refused(values: object) -> None:
     with pytest.raises(StudyError) as refused:
         parse_study(values)  # type: ignore[arg-type]
     assert len(str(refused.value)) < 5_000

@@ -142,26 +142,46 @@ def test_what_cannot_be_kept_on_disk_is_compiled_all_the_same() -> None:
     assert batch_norm_cpu.compiled(made["double"])(21) == 42
 
 
-TRAINED = """
+# A loop that takes moments to compile, in a module of its own, since that is where numba looks for saved code.
+DOUBLED = """
+from engine.models.batch_norm_cpu import compiled
+@compiled
+def double(x):
+    return 2 * x
+"""
+# Prints whether anything was compiled, rather than loaded.
+COMPILES = """
 import resource, sys, torch
 torch.set_num_threads(1)
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
 from engine.models.batch_norm import ClampedNorm2d
 from numba.core.event import install_recorder
 with install_recorder("numba:compile") as compiled:
-    ClampedNorm2d(2)(torch.ones(2, 2, 2, 2)).sum().backward()
+    {}
 print(len(compiled.buffer) > 0)
 """
+TRAINED = "ClampedNorm2d(2)(torch.ones(2, 2, 2, 2)).sum().backward()"
 
 
-def test_what_was_compiled_is_kept_for_the_next_process_unless_the_disk_is_full(tmp_path: Path) -> None:
-    def compiles(largest: int) -> str:
-        environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
-        command = [sys.executable, "-c", TRAINED, str(largest)]
-        done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=True)
-        return done.stdout.strip()
+def compiles(code: str, largest: int, **environment: str) -> str:
+    """Run code in a process that can write files of at most some bytes; return whether it compiled anything."""
+    command = [sys.executable, "-c", COMPILES.format(code), str(largest)]
+    done = subprocess.run(
+        command, env={**os.environ, **environment}, cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
 
-    assert [compiles(largest) for largest in (1000, 10**9, 10**9)] == ["True", "True", "False"]
+
+def test_compiled_code_is_saved_for_the_next_process_unless_the_disk_is_full(tmp_path: Path) -> None:
+    (tmp_path / "doubled.py").write_text(DOUBLED)
+    code = "import doubled; assert doubled.double(21) == 42"
+    places = {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"}
+    assert [compiles(code, largest, **places) for largest in (1000, 10**9, 10**9)] == ["True", "True", "False"]
+
+
+def test_batch_norm_is_compiled_once_for_all_processes() -> None:
+    ClampedNorm2d(2)(torch.ones(2, 2, 2, 2)).sum().backward()
+    assert compiles(TRAINED, 10**9) == "False"
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

@@ -1,4 +1,4 @@
-"""Results drawn from a made-up world: of the right shape and size and plausible to look at, measured by nobody."""
+"""Made-up results: of the right shape and size and plausible to look at, measured by nobody."""
 
 import hashlib
 import math
@@ -25,7 +25,7 @@ Layers = tuple[tuple[str, ...], tuple[int, ...]]
 
 @cache
 def layers(network: str, dataset: str) -> Layers:
-    """Return the names and sizes of a network's prunable weights, without making any."""
+    """Return the names and sizes of a network's prunable weights, without allocating any."""
     with torch.device("meta"):
         made = build(network, 3, 32, CLASSES.get(dataset, 10))
     names = prunable(made)
@@ -34,12 +34,12 @@ def layers(network: str, dataset: str) -> Layers:
 
 
 def remembered(learning_rate: float) -> float:
-    """Return how much of the initial weights a network keeps in this world: near 1 at low rates, 0 at high ones."""
+    """Return how similar trained weights are to the initial ones: near 1 at low rates, 0 at high ones."""
     return math.exp(-learning_rate / 0.02)
 
 
 def result(stage: Stage, seed: int) -> dict[str, Any]:
-    """Return what a stage measured, as the JSON that `StageResult.to_json` gives; equal for equal stage and seed."""
+    """Return a stage's results as the JSON of `StageResult.to_json`; equal for equal stage and seed."""
     draw = np.random.default_rng([seed, int(stage.fingerprint, 16)])
     return {
         "fingerprint": stage.fingerprint,

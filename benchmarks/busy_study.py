@@ -1,4 +1,4 @@
-"""A study that goes on training while pages are looked at: an epoch of one of its stages every second."""
+"""A study that trains while pages are measured: an epoch of one of its stages is recorded every second."""
 
 import threading
 import time
@@ -18,15 +18,15 @@ _BEGUN = """
 """
 
 
-def go_on(store: Database, study_id: str, stopping: threading.Event) -> None:
-    """Record an epoch a second, as the recorder would, until asked to stop; each stage goes on to its last epoch."""
-    with store.reading() as connection:
+def train(database: Database, study_id: str, stopping: threading.Event) -> None:
+    """Record an epoch a second, as the recorder would, until `stopping` is set; each stage trains to its last epoch."""
+    with database.reading() as connection:
         stages = connection.execute(_BEGUN, [study_id]).fetchall()
     for fingerprint, begun, total in stages:
         for epoch in range(begun + 1, total + 1):
             if stopping.wait(EVERY):
                 return
-            store.record(_events(fingerprint, epoch))
+            database.record(_events(fingerprint, epoch))
 
 
 def _events(fingerprint: str, epoch: int) -> list[Event]:

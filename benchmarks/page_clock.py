@@ -1,19 +1,19 @@
-"""A clock inside the browser page: when its first chart stood, and how long it took to answer what was done to it."""
+"""A clock inside the browser page: the time until its first chart, and until it has answered a click or a key."""
 
 from dataclasses import dataclass
 from typing import Any
 
 from playwright.sync_api import Locator, Page
-from playwright.sync_api import TimeoutError as Late
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from tests.browser.chromium import READY
 
 LONGEST_MS = 60_000
-# Nothing has moved for so long once a page has come to rest; taken off what is measured.
+# A page is at rest when nothing has changed for this long; it is not part of the measured time.
 QUIET_MS = 300
 # An answer that needs the server has begun by then; else the browser answers alone.
 BEGUN_MS = 600
-# A run so soon after another was asked for by it.
+# A run of the script that begins within this time of the last one's end was requested by it.
 CHAINED_MS = 100
 
 # Times are milliseconds since the navigation. A drawn mark is seen in the frame after the one that made it.
@@ -44,8 +44,8 @@ SCRIPT = """
   for (const kind of ["click", "keydown"]) {
     document.addEventListener(kind, () => { clock.acted = performance.now(); }, true);
   }
-  // The run of the script that answers, with those that it asks for at once. A page that refreshes itself may run
-  // again by itself while this waits for it to stand still; that is no part of the answer.
+  // The run of the script that answers, with those that it requests at once. A page that refreshes itself may run
+  // again by itself while this waits for it to be at rest; that is no part of the answer.
   const answer = (since, chained) => {
     const after = clock.states.filter(([at]) => at >= since);
     let asked = false, end = null;
@@ -81,7 +81,7 @@ SCRIPT = """
 
 @dataclass(frozen=True)
 class Answer:
-    """How a page answered: seconds until its script was over and until it stood still; asked: of the server."""
+    """How a page answered: seconds until its script was over and until it was at rest; asked: its script ran."""
 
     script: float
     seconds: float
@@ -89,19 +89,19 @@ class Answer:
 
 
 def rest(page: Page, since: float | None = None) -> Answer:
-    """Wait until a page stands still after a moment in its own milliseconds, or after what was last done to it."""
+    """Wait until a page is at rest after a moment in its own milliseconds, or after the last click or key."""
     moment = "window.__clock.acted" if since is None else str(since)
-    found: dict[str, Any] = page.evaluate(f"window.__clock.rest({moment}, {QUIET_MS}, {BEGUN_MS}, {CHAINED_MS})")
-    return Answer(found["script"] / 1000, found["took"] / 1000, bool(found["asked"]))
+    answer: dict[str, Any] = page.evaluate(f"window.__clock.rest({moment}, {QUIET_MS}, {BEGUN_MS}, {CHAINED_MS})")
+    return Answer(answer["script"] / 1000, answer["took"] / 1000, bool(answer["asked"]))
 
 
 def opened(page: Page, address: str) -> tuple[float, bool]:
-    """Open an address; return the seconds until its first chart, or else until it stood still, and which."""
+    """Open an address; return the seconds until its first chart, and True; without a chart, until rest, and False."""
     page.goto(address, wait_until="commit")
     page.wait_for_selector(READY, timeout=LONGEST_MS)
     whole = rest(page, 0.0)
     if page.locator("[data-testid=stVegaLiteChart]").count():
-        # What draws charts comes into a fresh browser only now.
+        # A fresh browser loads Vega only now.
         page.wait_for_selector("svg.marks", timeout=LONGEST_MS)
         page.wait_for_timeout(QUIET_MS)
     chart: float | None = page.evaluate("window.__clock.chart")
@@ -109,11 +109,11 @@ def opened(page: Page, address: str) -> tuple[float, bool]:
 
 
 def clicked(page: Page, target: Locator) -> Answer | None:
-    """Click, and return how the page answered; None where there is nothing to click any more."""
+    """Click, and return how the page answered; None where the target is gone."""
     try:
         target.scroll_into_view_if_needed(timeout=5_000)
         target.click(timeout=5_000)
-    except Late:
+    except PlaywrightTimeout:
         return None
     return rest(page)
 

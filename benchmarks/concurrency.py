@@ -1,24 +1,22 @@
-"""Ways to train several networks of one shape on one device: python -m benchmarks.ways."""
+"""Which way trains several networks of one shape fastest on one device? python -m benchmarks.concurrency."""
 
 import argparse
 import copy
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from benchmarks import options
-from benchmarks.plain import as_pytorch_has_it, with_pytorchs_norms
-from benchmarks.training import LEARNING_RATE, images, pruned_training
-from benchmarks.written import spread, write
+from benchmarks import options, results_io
+from benchmarks.baseline import with_pytorch_layers, with_pytorch_norms
+from benchmarks.fixtures import LEARNING_RATE, images, now, pruned_training
+from benchmarks.results_io import spread, spread_text
 from data.settings import settings
 from engine.dataset import Dataset
 from engine.study.recipe import Recipe
@@ -28,7 +26,6 @@ from engine.training.device import get_ready
 from engine.training.sgd import Training
 from engine.training.stacked import can_stack
 
-PACKAGES = ("torch",)
 EAGER = "eager, one after the other"
 
 # Allowed of one function: each network, of each shape, in training and in evaluation.
@@ -42,7 +39,7 @@ class Stacked:
     """Networks fused into one: weights stacked, the forward pass mapped over them (vmap), one optimiser for all.
 
     Convolutions become grouped convolutions, linear layers batched products. It trains without a mask and at one rate,
-    which is less than the engine does, and so flatters it.
+    which is less than the engine does, so its times look better than they would be.
     """
 
     def __init__(self, networks: Sequence[nn.Module], data: DeviceData, recipe: Recipe) -> None:
@@ -51,8 +48,8 @@ class Stacked:
         states = [(dict(network.named_parameters()), dict(network.named_buffers())) for network in networks]
         self._parameters = {name: _stack([own[name] for own, _ in states]).requires_grad_() for name in states[0][0]}
         self._buffers = {name: _stack([own[name] for _, own in states]) for name in states[0][1]}
-        # vmap knows no other layers.
-        self._base = as_pytorch_has_it(copy.deepcopy(networks[0])).to("meta").train()
+        # vmap supports no other layers.
+        self._base = with_pytorch_layers(copy.deepcopy(networks[0])).to("meta").train()
         self._optimiser = torch.optim.SGD(
             list(self._parameters.values()),
             lr=LEARNING_RATE,
@@ -75,8 +72,8 @@ class Stacked:
             self._optimiser.step()
 
     def _forward(self, pictures: Tensor) -> Tensor:
-        def one(parameters: dict[str, Tensor], buffers: dict[str, Tensor], given: Tensor) -> Tensor:
-            output: Tensor = functional_call(self._base, (parameters, buffers), (given,))
+        def one(parameters: dict[str, Tensor], buffers: dict[str, Tensor], pictures: Tensor) -> Tensor:
+            output: Tensor = functional_call(self._base, (parameters, buffers), (pictures,))
             return output
 
         with torch.autocast(self._data.device.type, torch.bfloat16, enabled=self._recipe.precision == "bf16"):
@@ -91,13 +88,13 @@ def _stack(tensors: Sequence[Tensor]) -> Tensor:
 def ways(
     network: str, dataset: Dataset, device: torch.device, recipe: Recipe, together: int, opened: ExitStack
 ) -> dict[str, Epoch]:
-    """Return the ways that there are on a device, each with networks of its own, which end with what is opened."""
+    """Return the ways that a device supports, each with networks of its own, which are closed with `opened`."""
     data = to_device(dataset, recipe.augmentation, device)
 
     def made(graphs: bool = False, compiled: bool = False) -> list[Training]:
         trainings = [pruned_training(network, dataset, data, recipe, seed, graphs) for seed in range(together)]
         for training in trainings:
-            # What one case recorded on a GPU must not lie there in the next.
+            # The CUDA graphs of one case must not occupy the GPU in the next.
             opened.callback(training.close)
             if compiled:
                 compile_whole(training.network)
@@ -129,10 +126,10 @@ def ways(
 def compile_whole(network: nn.Module, backend: str | Callable[..., Any] = "inductor") -> None:
     """Have a network compiled as one graph for each shape of its input; backend: as `torch.compile` takes it.
 
-    Its norms are PyTorch's operators, which a compiler takes together in its own way. `Module.compile` would leave out
-    the loop of an `nn.Sequential`, and compile its parts one by one until it gives up.
+    Its norms become PyTorch's operators, which a compiler fuses in its own way. `Module.compile` would leave out the
+    loop of an `nn.Sequential`, and compile its parts one by one until it gives up.
     """
-    with_pytorchs_norms(network)
+    with_pytorch_norms(network)
     torch._dynamo.config.recompile_limit = torch._dynamo.config.accumulated_recompile_limit = COMPILATIONS
     network.forward = torch.compile(network.forward, dynamic=False, backend=backend)
 
@@ -140,7 +137,7 @@ def compile_whole(network: nn.Module, backend: str | Callable[..., Any] = "induc
 def measure(
     network: str, dataset: Dataset, device: torch.device, recipe: Recipe, together: int, repetitions: int
 ) -> dict[str, Any]:
-    """Return seconds per network and epoch of each way, in turns; of one that fails, why."""
+    """Return seconds per network and epoch of each way, taken in turns; for a way that fails, its error."""
     seconds: dict[str, list[float]] = {}
     failed: dict[str, str] = {}
     with ExitStack() as opened:
@@ -152,13 +149,12 @@ def measure(
                 begin = time.perf_counter()
                 try:
                     epoch()
-                    if device.type == "cuda":
-                        torch.cuda.synchronize(device)
-                except Exception as error:  # A way that is not to be had here is part of the answer.
+                    end = now(device)
+                except Exception as error:  # A way that this device does not support is part of the answer.
                     failed[way] = f"{type(error).__name__}: {error}"[:200]
                     continue
                 if repetition:
-                    seconds.setdefault(way, []).append((time.perf_counter() - begin) / together)
+                    seconds.setdefault(way, []).append((end - begin) / together)
     return {
         "network": network,
         "precision": recipe.precision,
@@ -168,53 +164,55 @@ def measure(
     }
 
 
-def table(found: Sequence[dict[str, Any]]) -> Table:
-    """Return the ways as a table, each beside the first."""
-    shown = Table(title="milliseconds per network and epoch, medians, with least and most")
-    for column in ("network", "in", "side by side", "way", "ms", "times as fast as eager"):
-        shown.add_column(column, justify="right" if column in ("side by side", "ms") else "left")
-    for row in found:
+def table(measured: Sequence[dict[str, Any]]) -> Table:
+    """Return the ways as a table, each with its ratio to the first."""
+    title = "milliseconds per network and epoch: median (least-most)"
+    return results_io.table(title, _cells(measured), left=("network", "in", "way", "times as fast as eager"))
+
+
+def _cells(measured: Sequence[dict[str, Any]]) -> Iterator[dict[str, object]]:
+    for row in measured:
+        case = {"network": row["network"], "in": row["precision"], "concurrent": row["together"]}
         eager = next(iter(row["seconds"].values()))["median"]
         for way, s in row["seconds"].items():
-            cell = f"{1e3 * s['median']:.1f} ({1e3 * s['least']:.1f}-{1e3 * s['most']:.1f})"
-            shown.add_row(
-                row["network"], row["precision"], str(row["together"]), way, cell, f"{eager / s['median']:.2f}"
-            )
-        for way, why in row["failed"].items():
-            shown.add_row(row["network"], row["precision"], str(row["together"]), way, "fails", why[:60])
-    return shown
+            ms = spread_text({name: 1e3 * value for name, value in s.items()}, digits=1)
+            yield {**case, "way": way, "ms": ms, "times as fast as eager": f"{eager / s['median']:.2f}"}
+        for way, error in row["failed"].items():
+            yield {**case, "way": way, "ms": "fails", "times as fast as eager": error[:60]}
 
 
 def main() -> None:
-    """Measure as the command line says, show it, and write it down where told to."""
+    """Measure what the command line names, show it, and write it to the file of --json."""
     given = _arguments()
     device = options.device(given)
     get_ready(device, given.threads)
     dataset = images(given.data, settings().home, given.train_images, given.test_images)
-    console, found = Console(width=130), []
     cases = [(n, p, k) for n in given.network for p in given.precision for k in given.together]
-    with Progress(console=Console(stderr=True), transient=True) as bars:
-        bar = bars.add_task("training", total=len(cases))
-        for network, chosen, together in cases:
-            recipe = Recipe(
-                epochs=10_000, batch_size=given.batch_size, precision=chosen, augmentation=given.augmentation
-            )
-            found.append(measure(network, dataset, device, recipe, together, given.repetitions))
-            bars.advance(bar)
-    console.print(table(found))
-    write("ways", given.json, device, PACKAGES, {"data": given.data.partition(":")[0], "measured": found}, console)
+    recipe = Recipe(epochs=10_000, batch_size=given.batch_size, augmentation=given.augmentation)
+    measured = [
+        measure(
+            network,
+            dataset,
+            device,
+            recipe.model_copy(update={"precision": precision}),
+            together,
+            given.repetitions,
+        )
+        for network, precision, together in results_io.progress(cases)
+    ]
+    results_io.show(table(measured))
+    results_io.write("concurrency", given, {"data": given.data.partition(":")[0], "measured": measured}, device)
 
 
 def _arguments() -> argparse.Namespace:
-    parser = options.parser("ways", __doc__)
+    parser = options.parser("concurrency", __doc__)
+    options.add_device(parser)
     options.add_networks(parser, ["resnet20"])
     options.add_precisions(parser, ["fp32"])
-    parser.add_argument("--together", nargs="+", type=int, default=[1, 4], metavar="K", help="networks at once")
-    parser.add_argument("--repetitions", type=int, default=3, help="epochs that are timed")
-    parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--augmentation", choices=["crop_flip", "none"], default="crop_flip")
     options.add_images(parser)
-    parser.add_argument("--threads", type=int, default=1, help="of PyTorch's")
+    parser.add_argument("--together", nargs="+", type=int, default=[1, 4], metavar="K", help="concurrent networks")
+    parser.add_argument("--repetitions", type=int, default=3, help="epochs that are timed")
+    parser.add_argument("--augmentation", choices=["crop_flip", "none"], default="crop_flip")
     return parser.parse_args()
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from kombu import Consumer
 
-from benchmarks import made_world
+from benchmarks import made_results
 from data.settings import settings
 from engine.study.plan import Stage
 from engine.study.results import StageResult
@@ -25,14 +25,14 @@ from tasks.queue.telemetry import Worker
 from tasks.worker.heartbeat import Heartbeat
 from tasks.worker.observer import LeasedObserver
 
-# As `engine.stages.runner.run_stage` does.
+# The pause between checkpoints of `engine.stages.runner.run_stage`.
 CHECKPOINT_SECONDS = 5.0
 TICK = 0.1
 
 
 @dataclass
 class Done:
-    """What the workers of one process did."""
+    """The work of all workers of one process."""
 
     begun: Counter[str] = field(default_factory=Counter)
     finished: int = 0
@@ -59,12 +59,12 @@ class Simulated:
         self._heartbeat = Heartbeat(client(config), worker, self._timing)
 
     def run(self) -> None:
-        """Take stages from the queue, by Celery's own messages, until asked to stop."""
+        """Take stages from the queue, by Celery's own messages, until `stopping` is set."""
         self._heartbeat.start()
         taken: list[Message] = []
 
         def take(body: Any, message: Any) -> None:
-            # A worker of Celery's that is told so acknowledges on receipt, and asks for the next only when it is idle.
+            # As Celery's workers are configured here: acknowledge on receipt, and ask for the next only when idle.
             message.ack()
             (fingerprint, attempt), _, _ = body
             taken.append(Message(fingerprint, attempt))
@@ -96,7 +96,7 @@ class Simulated:
         if stage is None:
             return []
         if queued is not None:
-            # Of its wait for a free worker nobody is to blame: count from when both were there. One clock: one machine.
+            # The wait for a free worker does not count: it begins when both are there. One machine has one clock.
             self._done.waits.append(max(0.0, time.time() - max(queued / 1000, idle_since)))
         self._done.begun[message.fingerprint] += 1
         self._heartbeat.hold(message)
@@ -110,7 +110,7 @@ class Simulated:
 
     def _train(self, stage: Stage, message: Message) -> list[Message]:
         observer = LeasedObserver(self._redis, message, self._name, self._timing, self._stopping)
-        result = StageResult.from_json(made_world.result(stage, seed=0))
+        result = StageResult.from_json(made_results.result(stage, seed=0))
         shown = committed = 0
         begin = saved = time.monotonic()
         while shown < stage.epochs:
@@ -135,7 +135,7 @@ class Simulated:
 
 def main() -> None:
     """Run some workers until SIGTERM, and print what they did as JSON."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.simulated", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.simulated_workers", description=__doc__)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--rate", type=float, default=80.0, help="epochs per second of each")
     arguments = parser.parse_args()
@@ -148,8 +148,7 @@ def main() -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    told = {**vars(done), "begun": dict(done.begun)}
-    print(json.dumps(told), flush=True)
+    print(json.dumps({**vars(done), "begun": dict(done.begun)}), flush=True)
 
 
 if __name__ == "__main__":

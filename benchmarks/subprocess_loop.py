@@ -1,4 +1,4 @@
-"""A training loop in a process of its own, so that nothing set for one is in force for another."""
+"""A training loop in a process of its own, so that no setting of one is in force for another."""
 
 import multiprocessing
 from collections.abc import Callable
@@ -7,16 +7,16 @@ from typing import Protocol
 
 
 class Loop(Protocol):
-    """What trains an epoch at a time."""
+    """Trains an epoch at a time."""
 
     def run_epoch(self) -> float:
         """Train one epoch, evaluate, and return the test accuracy in percent."""
 
 
-class Apart:
-    """A loop apart: a context, in which it waits between epochs.
+class SubprocessLoop:
+    """A loop in a process of its own: a context, in which it waits between epochs.
 
-    make: a picklable function that returns the loop, called in its process before anything of PyTorch's was used there.
+    make: a picklable function that returns the loop, called in its process before PyTorch was used there.
     """
 
     def __init__(self, make: Callable[[], Loop]) -> None:
@@ -28,7 +28,7 @@ class Apart:
         theirs.close()
 
     def begin_epoch(self) -> None:
-        """Have it train an epoch while others train theirs."""
+        """Ask it to train an epoch, and return at once."""
         self._ours.send("epoch")
 
     def end_epoch(self) -> float:
@@ -40,7 +40,7 @@ class Apart:
         self.begin_epoch()
         return self.end_epoch()
 
-    def __enter__(self) -> "Apart":
+    def __enter__(self) -> "SubprocessLoop":
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -48,10 +48,10 @@ class Apart:
         self._process.join()
 
 
-def _serve(asked: Connection, make: Callable[[], Loop]) -> None:
+def _serve(requests: Connection, make: Callable[[], Loop]) -> None:
     loop = make()
     try:
-        while asked.recv():
-            asked.send(loop.run_epoch())
+        while requests.recv():
+            requests.send(loop.run_epoch())
     except EOFError:
         return

@@ -1,4 +1,4 @@
-"""The loop that researchers' repositories train with: torchvision and PIL through a DataLoader, eager, fp32."""
+"""The plain loop, as most research repositories have it: torchvision and PIL through a DataLoader, eager, fp32."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
+from benchmarks.fixtures import LEARNING_RATE, pruned_network
 from engine.dataset import Dataset
 from engine.models.batch_norm import ClampedNorm2d
 from engine.models.torchvision_compat import torchvision
@@ -33,16 +34,16 @@ class Pictures(TorchDataset[tuple[Tensor, int]]):
         return self._transform(image), self._labels[index]
 
 
-def as_pytorch_has_it(network: nn.Module) -> nn.Module:
-    """Return a network that computes by PyTorch's own layers again, whatever ours do in their place."""
+def with_pytorch_layers(network: nn.Module) -> nn.Module:
+    """Return a network that computes by PyTorch's own layers instead of ours."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             module.__class__ = nn.Conv2d
-    return with_pytorchs_norms(network)
+    return with_pytorch_norms(network)
 
 
-def with_pytorchs_norms(network: nn.Module) -> nn.Module:
-    """Return a network whose norms are PyTorch's operators, one after the other."""
+def with_pytorch_norms(network: nn.Module) -> nn.Module:
+    """Return a network whose batch norms are PyTorch's operators instead of ours."""
     for module in network.modules():
         if isinstance(module, ClampedNorm2d):
             module.fused = False
@@ -63,10 +64,10 @@ class PlainLoop:
         recipe: Recipe,
         learning_rate: float,
         device: torch.device,
-        loaders: int,
+        loaders: int = 0,
     ) -> None:
         self._recipe, self._initial, self._device = recipe, learning_rate, device
-        self._network = as_pytorch_has_it(network).to(device)
+        self._network = with_pytorch_layers(network).to(device)
         self._masks = {name: kept.to(device, torch.float32) for name, kept in mask.items()}
         self._optimiser = torch.optim.SGD(
             network.parameters(), lr=learning_rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay
@@ -76,7 +77,7 @@ class PlainLoop:
             "num_workers": loaders,
             "pin_memory": device.type == "cuda",
             "persistent_workers": loaders > 0,
-            # What a script of its own would have on Linux.
+            # The default of a script on Linux.
             "multiprocessing_context": "fork" if loaders else None,
         }
         train, test = _transforms(dataset, recipe.augmentation)
@@ -124,6 +125,23 @@ class PlainLoop:
         for name, parameter in self._network.named_parameters():
             if name in self._masks:
                 parameter.mul_(self._masks[name])
+
+
+def plain_loop(
+    network: str,
+    dataset: Dataset,
+    recipe: Recipe,
+    device: torch.device,
+    loaders: int,
+    threads: int,
+    seed: int = 0,
+    rate: float = LEARNING_RATE,
+) -> PlainLoop:
+    """Return a plain loop over the network that `pruned_training` begins with, for a process of its own."""
+    torch.set_num_threads(threads)
+    # Its order and augmentation.
+    torch.manual_seed(seed)
+    return PlainLoop(*pruned_network(network, dataset, seed), dataset, recipe, rate, device, loaders)
 
 
 def _transforms(dataset: Dataset, augmentation: str) -> tuple[Any, Any]:

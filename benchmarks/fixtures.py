@@ -1,0 +1,112 @@
+"""What benchmarks measure with: a Redis and a home of their own, images, and networks pruned alike."""
+
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from redis.exceptions import RedisError
+from torch import Tensor, nn
+
+from benchmarks.options import ENLARGED
+from data.datasets.loading import load_images
+from data.datasets.registry import identity
+from data.settings import Settings, settings
+from engine.dataset import Dataset
+from engine.masks import magnitude_mask
+from engine.models.networks import build, prunable
+from engine.seeds import global_seed
+from engine.study.plan import Images, Plan, plan
+from engine.study.recipe import Recipe
+from engine.study.spec import Study
+from engine.training.augment import DeviceData
+from engine.training.sgd import Schedule, Training
+from tasks.broker import connection, server
+from tasks.process import spawn
+from tests.machine import free_port, wait_for
+
+SPARSITY = 0.8
+LEARNING_RATE = 0.05
+# One epoch of CIFAR: training and test images.
+TRAIN, TEST = 50_000, 10_000
+
+
+@contextmanager
+def own_redis(home: Path) -> Iterator[Settings]:
+    """Run a real Redis over TCP with a password for the block, and yield settings that name it."""
+    port, password = free_port(), secrets.token_hex(16)
+    folder = home / "redis"
+    folder.mkdir(parents=True)
+    options = ["--bind", "127.0.0.1", "--port", str(port), "--requirepass", password, "--dir", str(folder)]
+    process = spawn([server.server_binary(), *options, "--appendonly", "yes", "--save", ""], folder / "log")
+    os.environ.update(
+        TICKETSCOPE_HOME=str(home), REDIS_URL=f"redis://:{password}@127.0.0.1:{port}/0", OMP_NUM_THREADS="1"
+    )
+    settings.cache_clear()
+    connection._connected.cache_clear()
+    try:
+        wait_for(lambda: _answers(settings()))
+        yield settings()
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _answers(config: Settings) -> bool:
+    try:
+        return bool(connection.client(config, 0).ping())
+    except RedisError:
+        return False
+
+
+def planned(study: Study) -> Plan:
+    """Return a study's plan over the datasets themselves, which need not be downloaded for it."""
+    return plan(study, {dataset: identity(dataset, Path()) for dataset in study.datasets})
+
+
+def now(device: torch.device) -> float:
+    """Return the seconds of a clock once a device has done all that was asked of it."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def images(name: str, home: Path, train: int | None, test: int | None) -> Dataset:
+    """Return a dataset by its name in a study, or enlarged digits; train, test: numbers, the same for every class."""
+    source = "digits" if name == ENLARGED else name
+    loaded = load_images(Images(name=source, identity=identity(source, home), train=train, test=test), home)
+    if name == ENLARGED:
+        return replace(loaded, train_images=_enlarged(loaded.train_images), test_images=_enlarged(loaded.test_images))
+    return loaded
+
+
+def _enlarged(digits: Tensor) -> Tensor:
+    return digits.repeat_interleave(4, 1).repeat_interleave(4, 2).repeat(1, 1, 1, 3).contiguous()
+
+
+def pruned_network(name: str, dataset: Dataset, seed: int) -> tuple[nn.Module, dict[str, Tensor]]:
+    """Return a freshly drawn network, not yet masked, and the mask of its largest weights."""
+    with global_seed(seed, "benchmark"):
+        network = build(name, dataset.channels, dataset.image_size, len(dataset.classes))
+    weights = network.state_dict()
+    return network, magnitude_mask({layer: weights[layer] for layer in prunable(network)}, SPARSITY)
+
+
+def pruned_training(
+    name: str,
+    dataset: Dataset,
+    data: DeviceData,
+    recipe: Recipe,
+    seed: int,
+    graphs: bool = True,
+    rate: float = LEARNING_RATE,
+) -> Training:
+    """Return a training by the engine of `pruned_network`; graphs: with CUDA graphs on a GPU."""
+    network, mask = pruned_network(name, dataset, seed)
+    schedule = Schedule(recipe, rate, recipe.epochs, seed, "benchmark")
+    on_device = {layer: kept.to(data.device) for layer, kept in mask.items()}
+    return Training(network.to(data.device), data, schedule, on_device, graphs)

@@ -1,0 +1,16 @@
+"""The benchmark of the paper's cost: equal work is counted once, and hours follow from speeds."""
+
+import pytest
+
+from benchmarks import paper_cost
+
+
+def test_the_paper_takes_fewer_epochs_the_more_equal_work_is_done_once() -> None:
+    needed = paper_cost.work()
+    totals = [sum(counted.values()) for counted in needed.values()]
+    assert totals == sorted(totals)
+    assert len(set(totals)) == 3
+    speeds = dict.fromkeys(needed["everywhere"], 3600.0)
+    assert paper_cost.hours(needed["everywhere"], speeds) == pytest.approx(totals[0])
+    with pytest.raises(KeyError, match="vgg11"):
+        paper_cost.hours({"vgg11": 1}, {})
