@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from data.artifacts import result_schema
 from data.database.older_names import renamed
+from engine.errors import UserError
 from engine.study.plan import Role, Stage
 from engine.study.results import Epoch, StageResult
 from engine.study.spec import read_study
@@ -207,7 +208,7 @@ def parse(event: Event) -> Parsed:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise EventError(event, f"{place}: {first['msg']}, given {str(first['input'])[:200]!r}") from error
-    except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
+    except (UserError, ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
         raise EventError(event, f"its body does not read: {str(error)[:500]}") from error
     assert isinstance(body, Launched | Changed | Measured | Completed | Cancelled | Deleted)
     return body
