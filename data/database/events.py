@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from data.artifacts import result_schema
 from data.database.older_names import renamed
+from engine.errors import UserError
 from engine.study.plan import Role, Stage
 from engine.study.results import Epoch, StageResult
 from engine.study.spec import read_study
@@ -205,7 +206,7 @@ def parse(event: Event) -> Parsed:
             _ = body.compared
     except ValidationError as error:
         raise EventError(event, result_schema.explained(error)) from error
-    except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
+    except (UserError, ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
         raise EventError(event, f"its body does not read: {str(error)[:500]}") from error
     assert isinstance(body, Launched | Changed | Measured | Completed | Cancelled | Deleted)
     return body

@@ -111,8 +111,8 @@ def test_the_table_stops_where_p_exceeds_what_is_kept_and_names_both_levels(reco
 def test_what_an_older_version_measured_says_that_its_level_is_not_recorded(older: Database) -> None:
     rows = one_panel(older)
     drawn = charts.draw(rows, 0.1, "sd")
-    strokes, points = layers(drawn, "point")
-    assert set(data(drawn, points)["level"]) == {"not recorded"}
+    strokes, dots = layers(drawn, "point")
+    assert set(data(drawn, dots)["level"]) == {"not recorded"}
     assert data(drawn, strokes).empty
     table = charts.table(points.pooled_overlaps(older, OneStudy(ID)), 0.1)
     assert set(table["mask alone, θ₀"]) == set(table["mask alone, θ_T"]) == {"not recorded"}

@@ -1,6 +1,7 @@
 from datetime import UTC, datetime
 
 import duckdb
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from app.state import queries
@@ -29,7 +30,7 @@ def test_the_first_study_shows_up_by_itself(store: Database, study: Study) -> No
     app = open_page(PAGE)
     assert not markers(app)
     record(store, study)
-    queries.marker.clear()
+    st.cache_data.clear()
     assert markers(rerun(app)) == ["**Small study**"]
 
 
@@ -86,7 +87,7 @@ def test_a_database_of_a_newer_version_is_explained(store: Database, study: Stud
     record(store, study)
     with duckdb.connect(str(store.path)) as connection:
         connection.execute("UPDATE meta SET value = '999' WHERE key = 'version'")
-    queries._store.cache_clear()
+    queries._database.cache_clear()
     for page in (PAGE, "views/study.py", "views/compare.py"):
         (error,) = open_page(page, study="made-study-0001").error
         assert "has version 999, this Ticketscope knows versions up to" in error.value
