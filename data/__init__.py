@@ -1,1 +1,1 @@
-"""What is kept: settings, datasets, weights, and metrics in DuckDB."""
+"""Settings, datasets, weights and results, and the database of metrics."""

@@ -26,8 +26,8 @@ def _field(name: str, kind: pa.DataType, about: str) -> pa.Field:
 
 
 def _reached(name: str, kind: pa.DataType, about: str) -> pa.Field:
-    told = {"description": f"{about}; null where the training diverged"}
-    return pa.field(name, kind, nullable=True, metadata=told)
+    metadata = {"description": f"{about}; null where the training diverged"}
+    return pa.field(name, kind, nullable=True, metadata=metadata)
 
 
 STUDY = (
@@ -122,12 +122,12 @@ CLAIMS = pa.schema(
     ]
 )
 SCHEMAS = {"accuracy": ACCURACY, "overlap": OVERLAP, "epochs": EPOCHS, "claims": CLAIMS}
-# What orders rows within those of one point of a study.
+# The columns that order the rows of one point of a study.
 ORDER = {"accuracy": (), "overlap": ("pair", "position", "p"), "epochs": ("epoch",)}
 
 
 def tables_from_results(plan: Plan, results: Mapping[str, StageResult]) -> dict[str, pa.Table]:
-    """Return the tables of a plan's finished stages, by name in SCHEMAS; results maps fingerprints to what they gave.
+    """Return the tables of a plan's finished stages, by name in SCHEMAS; results: by fingerprint.
 
     One row, or one group of rows, for each role whose stage has a result; overlaps at the study's p only.
     """
@@ -161,7 +161,7 @@ def tables_from_results(plan: Plan, results: Mapping[str, StageResult]) -> dict[
 
 
 def _moved(plan: Plan, results: Mapping[str, StageResult], fingerprint: str) -> float | None:
-    """Return how much of the support has moved in the mask of a stage, where ADMM made it."""
+    """Return the fraction of the support that moved, of a mask that ADMM made; None for other masks."""
     parent = plan.stages[fingerprint].parent
     made_from = None if parent is None else results.get(parent)
     return None if made_from is None or made_from.support is None else made_from.support.fraction
@@ -197,8 +197,8 @@ def _with_claims(tables: dict[str, pa.Table]) -> dict[str, pa.Table]:
     verdicts = evaluate(*from_frames(tables["accuracy"].to_pandas(), pooled))
     rows = []
     for verdict in verdicts:
-        found = need(verdict)
-        rows += _claim_rows(verdict, verdict.control, found.sentence if found else "")
+        needed = need(verdict)
+        rows += _claim_rows(verdict, verdict.control, needed.sentence if needed else "")
     columns = {name: [row[i] for row in rows] for i, name in enumerate(CLAIMS.names)}
     return {**tables, "claims": pa.table(columns, schema=CLAIMS).replace_schema_metadata(None)}
 

@@ -21,14 +21,14 @@ def is_hash(text: str) -> bool:
     return FORM.fullmatch(text) is not None
 
 
-def matches(password: str, kept: str) -> bool:
+def matches(password: str, stored: str) -> bool:
     """Return whether a password is the one of a hash; ValueError for a text that is no hash."""
-    found = FORM.fullmatch(kept)
-    if found is None:
+    parts = FORM.fullmatch(stored)
+    if parts is None:
         raise ValueError("not a password hash; python -m tasks password writes one")
-    n, r, p, salt, expected = found.groups()
-    given = _scrypt(password, bytes.fromhex(salt), int(n), int(r), int(p))
-    return hmac.compare_digest(given, bytes.fromhex(expected))
+    n, r, p, salt, expected = parts.groups()
+    actual = _scrypt(password, bytes.fromhex(salt), int(n), int(r), int(p))
+    return hmac.compare_digest(actual, bytes.fromhex(expected))
 
 
 def _scrypt(password: str, salt: bytes, n: int, r: int, p: int) -> bytes:

@@ -1,4 +1,4 @@
-"""Saved views: a name for what a reader of the Compare page wants to see again; state is its query string."""
+"""Saved views of the Compare page: a name for each, and its state, which is the query string of the address."""
 
 import secrets
 from datetime import UTC, datetime
@@ -13,11 +13,11 @@ LONGEST = 80
 
 
 class ViewError(UserError):
-    """A view that cannot be kept as named, or is not there."""
+    """A view that cannot be saved under a name, or is not there."""
 
 
 def save(database: Database, name: str, state: str) -> str:
-    """Keep a view and return its id; ViewError for a name that is empty, too long or taken."""
+    """Save a view and return its id; ViewError for a name that is empty, too long or taken."""
     name = _checked(name)
     view_id = secrets.token_hex(8)
     with database.writing() as connection:
@@ -56,7 +56,7 @@ def rename(database: Database, view_id: str, name: str) -> None:
 
 
 def delete(database: Database, view_id: str) -> None:
-    """Forget a view, if it is there."""
+    """Delete a view, if it is there."""
     with database.writing() as connection:
         connection.execute("DELETE FROM views WHERE view_id = ?", [view_id])
 

@@ -37,9 +37,9 @@ class SettingsError(UserError):
 
 
 class Settings(BaseSettings):
-    """Where things are kept and what they run on. An empty variable counts as one that is not set."""
+    """Where files are stored and what trains. An empty variable counts as one that is not set."""
 
-    # Fields go by their variables alone: by its own name, `home` would take the shell's HOME.
+    # Fields are set by their variables alone: by its own name, `home` would be the shell's HOME.
     model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, extra="ignore")
 
     home: Path = Field(Path("var"), validation_alias="TICKETSCOPE_HOME")
@@ -50,7 +50,7 @@ class Settings(BaseSettings):
     threads: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(1, validation_alias="TICKETSCOPE_THREADS")
     workers: int | None = Field(None, ge=1, validation_alias="TICKETSCOPE_WORKERS")
     together: int | None = Field(None, ge=1, le=STREAMS, validation_alias="TICKETSCOPE_TOGETHER")
-    # Kept out of the model's repr, which ends up in logs.
+    # Not in the model's repr, which may appear in logs.
     password: str | None = Field(None, repr=False, validation_alias="TICKETSCOPE_PASSWORD")
     password_hash: str | None = Field(None, repr=False, validation_alias="TICKETSCOPE_PASSWORD_HASH")
     owners: str = Field("", validation_alias="TICKETSCOPE_OWNERS")
@@ -126,5 +126,5 @@ def _explain(item: dict[str, Any]) -> str:
     variable = str(item["loc"][0])
     message = str(item["msg"]).removeprefix("Value error, ")
     # A URL may carry a password: show neither it nor the dashboard's.
-    given = "" if variable in SECRET else f" {str(item['input'])!r}"
-    return f"{variable}{given}: {message}; give {ALLOWED[variable]}"
+    value = "" if variable in SECRET else f" {str(item['input'])!r}"
+    return f"{variable}{value}: {message}; give {ALLOWED[variable]}"

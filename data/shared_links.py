@@ -14,7 +14,7 @@ from data.queries.studies import launched
 from engine.errors import UserError
 
 LONGEST_NOTE = 200
-# A page that is open asks every other second; its last use need not be known to the second.
+# An open page asks every other second, but the last use need not be known to the second.
 TOUCH_EVERY = timedelta(minutes=1)
 
 
@@ -42,7 +42,7 @@ def create(
     note: str = "",
     expires_at: datetime | None = None,
 ) -> tuple[Share, str]:
-    """Make a link and return it with its token, which is told this once and never kept.
+    """Make a link and return it with its token, which is returned this once and never stored.
 
     expires_at: UTC, with its zone; None for never. Raises ShareError for no study, a note too long, or an end that has
     passed, and UnknownStudy for a study that is not recorded.
@@ -75,8 +75,8 @@ def find(database: Database, token: str) -> Share | None:
             "WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?)",
             [_naive(now)],
         ).fetchall()
-    for kept, share_id, study_ids, state, note, *times in rows:
-        if hmac.compare_digest(kept, hashed):
+    for token_hash, share_id, study_ids, state, note, *times in rows:
+        if hmac.compare_digest(token_hash, hashed):
             created_at, expires_at, last_used_at = (None if at is None else at.replace(tzinfo=UTC) for at in times)
             assert created_at is not None
             return Share(share_id, tuple(study_ids), state, note, created_at, expires_at, last_used_at)

@@ -1,1 +1,1 @@
-"""What runs where: launching, the queue, workers, leases, recording and the command line."""
+"""Processes and commands: launching, the queue, workers, recording and the command line."""

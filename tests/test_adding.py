@@ -7,11 +7,14 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from app.charts import palette
-from app.export.report import report
+from app.charts.chart import Chart, Subject
+from app.export.charts import CHARTS, Results
+from app.export.report import FOLDER, report
 from app.export.zip import everything
 from app.words import plain
 from data import parquet
@@ -22,7 +25,7 @@ from engine.claims.across import across
 from engine.claims.cases import Case, absent, by_pruner, starts
 from engine.claims.questions import Question
 from engine.registry import NETWORKS, PRUNERS, SCORES, STARTS, Network, Pruner, Score, Start
-from engine.study.spec import Study
+from engine.study.spec import Study, parse_study
 from tasks.studies.planning import plan_study
 from tasks.worker.local import run
 from tests.app import made_study
@@ -30,10 +33,13 @@ from tests.app.conftest import nothing_kept as nothing_kept
 from tests.app.conftest import store as store
 from tests.app.conftest import study as study
 from tests.app.dashboard import open_page, rerun, texts
+from tests.app.made_study import record
 from tests.data.made_results import Stream, whole_study
 from tests.machine import tiny_study
 
 STUDY = "added-0001"
+# The id under which `record` records a study.
+MADE = "made-study-0001"
 CODE = """
 from torch import nn
 
@@ -224,3 +230,46 @@ def test_added_starts_get_looks_of_their_own(monkeypatch: pytest.MonkeyPatch) ->
     assert all(look.name in palette.legend(looks) for look in looks)
     # What the present starts look like does not depend on what is added.
     assert palette.STARTS["winning_ticket"].colour == "#0072B2"
+
+
+def losses(subject: Subject, study: Study, own: Results) -> Iterator[Chart]:
+    """A chart that a user adds: the losses of all trainings in a row."""
+    del study
+    rows = own.accuracy[["seed", "test_loss"]]
+    encoding = {"x": {"field": "test_loss", "type": "quantitative"}}
+    spec = {"data": {"values": rows.to_dict("records")}, "mark": "point", "encoding": encoding}
+    title = "Losses of all trainings"
+    yield Chart(subject.file_name("losses"), spec, title, f"{title}.", lambda: rows, (title,), subject.about())
+
+
+def test_a_chart_that_is_added_is_in_the_report_and_the_zip(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    del home
+    study = parse_study(
+        {
+            "name": "Small study",
+            "datasets": ["digits"],
+            "networks": ["lenet300"],
+            "pruners": [],
+            "starts": [],
+            "sparsities": [],
+            "seeds": [0, 1],
+            "recipe": {"epochs": 2},
+        }
+    )
+    database = Database(settings().database)
+    database.ensure()
+    record(database, study)
+    monkeypatch.setitem(CHARTS, "losses", losses)
+    assert '"field":"test_loss"' in report(database, MADE)
+    name = f"{MADE}/charts/{MADE}-losses-digits-lenet300"
+    with zipfile.ZipFile(BytesIO(everything(database, MADE))) as archive:
+        assert {f"{name}.svg", f"{name}.png"} <= set(archive.namelist())
+        numbers = pd.read_csv(archive.open(f"{name}.csv"))
+    assert list(numbers.columns) == ["seed", "test_loss"]
+    assert len(numbers) == 2 * len(study.learning_rates)
+
+
+def test_the_report_has_a_section_for_every_chart() -> None:
+    template = (FOLDER / "report.html").read_text()
+    lacking = [name for name in CHARTS if f"part.charts.{name}" not in template]
+    assert not lacking, f"report.html has no section for the charts {lacking} of app.export.charts.CHARTS"

@@ -9,23 +9,34 @@ import pandas as pd
 
 from app import words
 from app.charts import vega
-from app.charts.marks import PERCENT, colour, dash, removed, shape
+from app.charts.chart import Chart, Subject
+from app.charts.marks import (
+    PERCENT,
+    Layers,
+    accuracy_axis,
+    accuracy_domain,
+    colour,
+    mean_lines,
+    mean_tooltip,
+    removed,
+    sparsity_axis,
+    sparsity_span,
+)
 from app.charts.palette import NEUTRAL, STARTS
-from app.charts.points import SPREADS, Spread, described, notes, summarise
+from app.charts.picture import Legend
+from app.charts.points import Spread, band_words, described, notes, summarise
+from app.charts.vega import Spec
 
 Measure = Literal["test_accuracy", "best_test_accuracy"]
 
-# The best epoch is chosen by what it is then reported for, so its name says so wherever it stands.
+# The best epoch is chosen by the accuracy that is then reported, so its name says so everywhere.
 MEASURES: dict[Measure, str] = {
     "test_accuracy": "last epoch",
     "best_test_accuracy": "best epoch on the test images",
 }
 HEIGHT = 290
 
-# What Altair's own types say that layering gives.
-Layers = alt.LayerChart | alt.FacetChart
-
-# The names of the rows of a panel.
+# The names of a panel's sets of rows.
 _LINES, _DENSE = "lines", "dense"
 _KEYS = ["learning_rate", "pruner", "start", "sparsity"]
 
@@ -58,7 +69,6 @@ def panels(accuracy: pd.DataFrame, measure: Measure, spread: Spread) -> list[Pan
     pruned = accuracy[accuracy["start"] != "dense"]
     lines = summarise(pruned, measure, _KEYS, spread)
     lines["note"] = _notes(lines, pruned, _KEYS)
-    found = pruned[["pruner", "learning_rate"]].drop_duplicates()
     rates = sorted(accuracy["learning_rate"].unique())
     return [
         Panel(
@@ -67,38 +77,48 @@ def panels(accuracy: pd.DataFrame, measure: Measure, spread: Spread) -> list[Pan
             lines[(lines["pruner"] == pruner) & (lines["learning_rate"] == rate)],
             dense[dense["learning_rate"] == rate],
         )
-        for pruner in _in_order(found["pruner"])
+        for pruner in map(str, dict.fromkeys(pruned["pruner"]))
         for rate in rates
     ]
 
 
-def _in_order(pruners: pd.Series) -> list[str]:
-    """Return pruners in the order that the study first names them."""
-    return [str(name) for name in dict.fromkeys(pruners)]
-
-
-def domain(shown: Sequence[Panel]) -> tuple[float, float]:
+def domain(panels: Sequence[Panel]) -> tuple[float, float]:
     """Return the accuracy axis, in percent, that holds every mean and band of some panels."""
-    frames = [frame[["mean", "low", "high"]] for panel in shown for frame in (panel.lines, panel.dense)]
-    values = pd.concat([pd.DataFrame(columns=["mean"]), *frames]).stack().astype(float)
-    if values.empty:
-        return 0.0, 100.0
-    lowest, highest = float(values.min()), float(values.max())
-    margin = max(0.08 * (highest - lowest), 0.5)
-    return max(0.0, lowest - margin), min(100.0, highest + margin)
+    return accuracy_domain([frame for panel in panels for frame in (panel.lines, panel.dense)])
 
 
-def chart(panel: Panel, measure: Measure, spread: Spread, y: tuple[float, float]) -> vega.Spec:
+def chart(subject: Subject, panel: Panel, measure: Measure, spread: Spread, y: tuple[float, float]) -> Chart:
+    """Return the chart of one panel; arguments as of `draw`."""
+    rate, pruner = words.number(panel.learning_rate), words.pruner(panel.pruner)
+    starts = {*panel.lines["start"], *(["dense"] if len(panel.dense) else [])}
+
+    def numbers() -> pd.DataFrame:
+        parts = (panel.dense.assign(start="dense", sparsity=0.0), panel.lines)
+        means = pd.concat([part for part in parts if len(part)])[[*_KEYS[2:], "mean", "sd", "low", "high", "n"]]
+        return subject.numbers(means, spread, learning_rate=panel.learning_rate, pruner=panel.pruner, measure=measure)
+
+    return Chart(
+        name=subject.file_name("accuracy", f"lr{rate}", panel.pruner),
+        spec=draw(panel, measure, spread, y),
+        title=f"Test accuracy ({MEASURES[measure]}) against sparsity, learning rate {rate}",
+        alt=f"Test accuracy against sparsity, {panel.title}; the numbers are in the table below.",
+        numbers=numbers,
+        caption=(f"{panel.title[:1].upper()}{panel.title[1:]}", dense_words(panel, spread)),
+        about=subject.about(pruner),
+        legend=Legend(tuple(look for start, look in STARTS.items() if start in starts), band_words(spread)),
+    )
+
+
+def draw(panel: Panel, measure: Measure, spread: Spread, y: tuple[float, float]) -> Spec:
     """Return one panel: mean accuracy by sparsity for every start, bands over seeds, the dense baseline as a rule.
 
     y: the accuracy axis in percent, the same for panels that are compared.
     """
     lines = _labelled(panel.lines, spread)
     sparsities = tuple(sorted(lines["removed"].unique()))
-    pad = 3.0
-    span = (min(sparsities) - pad, max(sparsities) + pad) if sparsities else (0.0, 100.0)
-    dense = panel.dense.assign(told=_with_notes(panel.dense, spread), left=span[0], right=span[1])
-    rows = {_LINES: lines, _DENSE: dense[["mean", "low", "high", "n", "told", "left", "right"]]}
+    span = sparsity_span(sparsities)
+    dense = panel.dense.assign(described=_with_notes(panel.dense, spread), left=span[0], right=span[1])
+    rows = {_LINES: lines, _DENSE: dense[["mean", "low", "high", "n", "described", "left", "right"]]}
     return vega.filled(_panel, (sparsities, span, not dense.empty, measure, spread, y), rows)
 
 
@@ -110,39 +130,19 @@ def _panel(
     spread: Spread,
     y: tuple[float, float],
 ) -> Layers:
-    x = alt.X(
-        "removed:Q",
-        title="sparsity (% of prunable weights removed)",
-        scale=alt.Scale(domain=list(span), nice=False, zero=False),
-        axis=alt.Axis(values=list(sparsities), format=PERCENT, labelOverlap="greedy", grid=False),
-    )
-    axis = alt.Y(
-        "mean:Q",
-        title=f"test accuracy, {MEASURES[measure]} (%)",
-        scale=alt.Scale(domain=list(y), nice=False, zero=False, clamp=True),
-        axis=alt.Axis(tickCount=5, titlePadding=8),
-    )
     looks = {look.name: look for look in STARTS.values()}
-    base = alt.Chart(alt.NamedData(name=_LINES)).encode(x=x, color=colour(looks))
+    base = alt.Chart(alt.NamedData(name=_LINES)).encode(x=sparsity_axis(sparsities, span), color=colour(looks))
     tooltip = [
         alt.Tooltip("name:N", title="start"),
         alt.Tooltip("symbol:N", title="symbol"),
         alt.Tooltip("removed:Q", title="sparsity (%)", format=PERCENT),
-        alt.Tooltip("told:N", title=told_title("accuracy (%)", spread)),
-        alt.Tooltip("n:Q", title="seeds (n)"),
+        *mean_tooltip("accuracy (%)", spread),
     ]
     layers = [
         *(_baseline(spread) if has_dense else ()),
-        base.mark_area(opacity=0.16, line=False).encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q")),
-        base.mark_line(strokeWidth=2).encode(y=axis, strokeDash=dash(looks)),
-        base.mark_point(size=64, filled=True, opacity=1).encode(y=axis, shape=shape(looks), tooltip=tooltip),
+        *mean_lines(base, accuracy_axis(MEASURES[measure], y, clamp=True), looks, tooltip),
     ]
     return alt.layer(*layers, height=HEIGHT)
-
-
-def told_title(what: str, spread: Spread) -> str:
-    """Return the tooltip title of a mean with its spread, which says what stands after the ±."""
-    return what if spread == "range" else f"{what}, ± {SPREADS[spread]}"
 
 
 def _labelled(lines: pd.DataFrame, spread: Spread) -> pd.DataFrame:
@@ -150,21 +150,21 @@ def _labelled(lines: pd.DataFrame, spread: Spread) -> pd.DataFrame:
         removed=removed(lines["sparsity"]),
         name=lines["start"].map(words.start),
         symbol=lines["start"].map(lambda start: STARTS[start].symbol),
-        told=_with_notes(lines, spread),
+        described=_with_notes(lines, spread),
     )
-    return frame[["name", "symbol", "removed", "mean", "low", "high", "n", "told"]]
+    return frame[["name", "symbol", "removed", "mean", "low", "high", "n", "described"]]
 
 
 def _with_notes(rows: pd.DataFrame, spread: Spread, unit: str = "") -> list[str]:
-    notes = rows["note"] if "note" in rows.columns else [""] * len(rows)
-    texts = zip(described(rows, spread, unit=unit), notes, strict=True)
+    own = rows["note"] if "note" in rows.columns else [""] * len(rows)
+    texts = zip(described(rows, spread, unit=unit), own, strict=True)
     return [f"{text}, {note}" if note else text for text, note in texts]
 
 
 def _notes(points: pd.DataFrame, rows: pd.DataFrame, keys: Sequence[str]) -> list[str]:
-    """Return for each point what to say of its measured sparsity, mostly nothing; rows: the trainings behind them."""
-    found = notes(rows, keys)
-    return [found.get(key, "") for key in points[list(keys)].itertuples(index=False, name=None)]
+    """Return for each point a note on its measured sparsity, mostly empty; rows: the trainings behind the points."""
+    by_point = notes(rows, keys)
+    return [by_point.get(key, "") for key in points[list(keys)].itertuples(index=False, name=None)]
 
 
 def dense_words(panel: Panel, spread: Spread) -> str:
@@ -176,14 +176,10 @@ def dense_words(panel: Panel, spread: Spread) -> str:
 
 def _baseline(spread: Spread) -> list[alt.Chart]:
     base = alt.Chart(alt.NamedData(name=_DENSE)).encode(x=alt.X("left:Q"), x2=alt.X2("right:Q"))
-    tooltip = [
-        alt.Tooltip("told:N", title=told_title("dense accuracy (%)", spread)),
-        alt.Tooltip("n:Q", title="seeds (n)"),
-    ]
     return [
         base.mark_rect(opacity=0.16, color=NEUTRAL).encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q")),
         base.mark_rule(color=NEUTRAL, strokeWidth=1.5, strokeDash=list(STARTS["dense"].dash)).encode(
-            y=alt.Y("mean:Q"), tooltip=tooltip
+            y=alt.Y("mean:Q"), tooltip=mean_tooltip("dense accuracy (%)", spread)
         ),
     ]
 
@@ -201,8 +197,8 @@ def numbers(accuracy: pd.DataFrame, measure: Measure) -> pd.DataFrame:
 def table(accuracy: pd.DataFrame, measure: Measure) -> pd.DataFrame:
     """Return the numbers as people read them: a row per learning rate, pruner and sparsity, a column per start.
 
-    Cells are mean ± standard deviation in percent with n, and the measured sparsity where it departs from the one that
-    was asked for; an empty cell is a training that has not finished.
+    Cells are mean ± standard deviation in percent with n, and the measured sparsity where it differs from the requested
+    one; an empty cell is a training that has not finished.
     """
     keys = ["learning_rate", "pruner", "sparsity"]
     points = summarise(accuracy, measure, [*keys, "start"], "sd")

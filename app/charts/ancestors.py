@@ -1,4 +1,4 @@
-"""The fine-tuned network against the dense networks before it: overlap by sparsity, and what the mask alone gives."""
+"""The fine-tuned network against the dense networks before it: overlap by sparsity, and the level of the mask alone."""
 
 from collections.abc import Sequence
 
@@ -7,16 +7,29 @@ import pandas as pd
 
 from app import words
 from app.charts import vega
-from app.charts.accuracy import Layers, told_title
-from app.charts.marks import colour, dash, shape
-from app.charts.overlap import CHANCE
+from app.charts.chart import Chart, Subject
+from app.charts.marks import (
+    CHANCE,
+    Layers,
+    chance_line,
+    colour,
+    mean_lines,
+    mean_tooltip,
+    rate_name,
+    ratio_axis,
+    sparsity_axis,
+    sparsity_span,
+)
+from app.charts.overlap import panel_title
 from app.charts.palette import Look, series
-from app.charts.points import Spread, described, summarise
+from app.charts.picture import Legend
+from app.charts.points import Spread, band_words, described, summarise
+from app.charts.vega import Spec
 from engine.study.results import AGAINST_DENSE
 
 HEIGHT = 260
 LEVEL = "level of the mask alone"
-# One sentence, for wherever the level is drawn or listed.
+# Shown wherever the level is drawn or listed.
 EXPLAINED = (
     "Where a mask is made from the trained dense weights, weights in a random order within it already overlap these by "
     "more than p; the level of the mask alone is what such weights give on average."
@@ -26,7 +39,7 @@ NOT_RECORDED = "not recorded"
 _NAMES = dict(zip(AGAINST_DENSE, ("with initial weights θ₀", "with trained dense weights θ_T"), strict=True))
 _SYMBOLS = dict(zip(AGAINST_DENSE, ("θ₀", "θ_T"), strict=True))
 _DASH = (2, 2)
-# The names of the rows of a panel.
+# The names of a panel's sets of rows.
 _LINES, _LEVELS = "lines", "levels"
 
 
@@ -43,9 +56,9 @@ def level_looks() -> dict[str, Look]:
     }
 
 
-def looks() -> list[Look]:
-    """Return all series of a chart for its legend."""
-    return [*pair_looks().values(), *level_looks().values(), CHANCE]
+def legend(spread: Spread) -> Legend:
+    """Return the legend of the charts."""
+    return Legend((*pair_looks().values(), *level_looks().values(), CHANCE), band_words(spread))
 
 
 def at(pooled: pd.DataFrame, p: float) -> pd.DataFrame:
@@ -53,7 +66,31 @@ def at(pooled: pd.DataFrame, p: float) -> pd.DataFrame:
     return pooled[pooled["pair"].isin(AGAINST_DENSE) & (pooled["p"].round(4) == round(p, 4))]
 
 
-def chart(pooled: pd.DataFrame, p: float, spread: Spread) -> vega.Spec:
+def chart(subject: Subject, pruner: str, rate: float, pooled: pd.DataFrame, p: float, spread: Spread) -> Chart:
+    """Return the chart of the fine-tuned network's overlap with dense ones; pooled, p: as of `draw`."""
+
+    def numbers() -> pd.DataFrame:
+        keys, rows = ["pair", "sparsity"], at(pooled, p)
+        means = summarise(rows, "ratio", keys, spread).assign(chance=p)
+        return with_levels(subject.numbers(means, spread, learning_rate=rate, pruner=pruner, p=p), rows, keys)
+
+    title = panel_title(pruner, rate)
+    return Chart(
+        name=subject.file_name("ancestors", f"lr{words.number(rate)}", pruner, f"p{p:g}"),
+        spec=draw(pooled, p, spread),
+        title=f"Overlap of the fine-tuned network with its dense ancestors, {rate_name(rate)}",
+        alt=(
+            f"Overlap of the fine-tuned network with its dense ancestors against sparsity, {title}, with the {LEVEL}; "
+            "the numbers are in the table below."
+        ),
+        numbers=numbers,
+        caption=(title,),
+        about=subject.about(words.pruner(pruner), f"p = {p:g}"),
+        legend=legend(spread),
+    )
+
+
+def draw(pooled: pd.DataFrame, p: float, spread: Spread) -> Spec:
     """Return one panel: R_p of the fine-tuned network with θ₀ and with θ_T by sparsity, both levels, and chance p.
 
     pooled: rows of one dataset, network, learning rate and pruner. All weights are ranked, so that only sparsities up
@@ -64,15 +101,15 @@ def chart(pooled: pd.DataFrame, p: float, spread: Spread) -> vega.Spec:
     of_levels = {pair: look.name for pair, look in level_looks().items()}
     lines = _points(rows, "ratio", names, spread)
     levels = _points(rows.dropna(subset=["level"]), "level", of_levels, spread)
-    texts = levels.set_index(["pair", "removed"])["told"]
+    texts = levels.set_index(["pair", "removed"])["described"]
     lines["level"] = [texts.get(key, NOT_RECORDED) for key in zip(lines["pair"], lines["removed"], strict=True)]
     sparsities = tuple(sorted(lines["removed"].unique()))
     return vega.filled(
         _panel,
         (sparsities, p, spread),
         {
-            _LINES: lines[["name", "removed", "mean", "low", "high", "n", "told", "level"]],
-            _LEVELS: levels[["name", "removed", "mean", "n", "told"]],
+            _LINES: lines[["name", "removed", "mean", "low", "high", "n", "described", "level"]],
+            _LEVELS: levels[["name", "removed", "mean", "n", "described"]],
         },
     )
 
@@ -81,55 +118,29 @@ def _points(rows: pd.DataFrame, value: str, names: dict[str, str], spread: Sprea
     frame = summarise(rows, value, ["pair", "sparsity"], spread)
     frame["name"] = frame["pair"].map(names)
     frame["removed"] = (100 * frame["sparsity"]).round(4)
-    frame["told"] = described(frame, spread)
+    frame["described"] = described(frame, spread)
     return frame
 
 
 def _panel(sparsities: Sequence[float], p: float, spread: Spread) -> Layers:
     pairs = {look.name: look for look in pair_looks().values()}
     levels = {look.name: look for look in level_looks().values()}
-    span = (min(sparsities) - 3, max(sparsities) + 3) if sparsities else (0.0, 100.0)
-    x = alt.X(
-        "removed:Q",
-        title="sparsity (% of prunable weights removed)",
-        scale=alt.Scale(domain=list(span), nice=False, zero=False),
-        axis=alt.Axis(values=list(sparsities), format=".1~f", labelOverlap="greedy", grid=False),
-    )
-    y = alt.Y(
-        "mean:Q",
-        title=f"overlap ratio R_p, p = {p:g}",
-        scale=alt.Scale(domain=[0, 1]),
-        axis=alt.Axis(tickCount=5, format=".1f"),
-    )
+    span = sparsity_span(sparsities)
+    x, y = sparsity_axis(sparsities, span, ".1~f"), ratio_axis(f"overlap ratio R_p, p = {p:g}")
     place = alt.Tooltip("removed:Q", title="sparsity (%)", format=".1f")
-    seeds = alt.Tooltip("n:Q", title="seeds (n)")
-    # Each layer has names of its own, so that one scale of colours serves both.
+    overlap, n = mean_tooltip("overlap ratio", spread)
+    # Each set of rows has names of its own, so that one scale of colours serves both.
     lines = alt.Chart(alt.NamedData(name=_LINES)).encode(x=x, color=colour({**pairs, **levels}))
     alone = alt.Chart(alt.NamedData(name=_LEVELS)).encode(x=x, y=y, color=colour({**pairs, **levels}))
-    overlap = [
-        alt.Tooltip("name:N", title="fine-tuned network"),
-        place,
-        alt.Tooltip("told:N", title=told_title("overlap ratio", spread)),
-        alt.Tooltip("level:N", title=LEVEL),
-        seeds,
-    ]
-    level = [
-        alt.Tooltip("name:N", title="level"),
-        place,
-        alt.Tooltip("told:N", title=told_title("overlap ratio", spread)),
-        seeds,
-    ]
-    chance = alt.Chart(pd.DataFrame({"x": list(span), "y": [p, p]})).mark_line(
-        color=CHANCE.colour, strokeWidth=1.5, strokeDash=list(CHANCE.dash)
-    )
+    name, level = alt.Tooltip("name:N", title="fine-tuned network"), alt.Tooltip("level:N", title=LEVEL)
     return alt.layer(
-        chance.encode(x=alt.X("x:Q"), y=alt.Y("y:Q")),
+        chance_line(span, [p, p]),
         alone.mark_line(strokeWidth=1.5, strokeDash=list(_DASH)),
         # A single sparsity has no line, but a stroke.
-        alone.mark_point(shape="stroke", size=200, strokeWidth=2.5, opacity=1).encode(tooltip=level),
-        lines.mark_area(opacity=0.16).encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q")),
-        lines.mark_line(strokeWidth=2).encode(y=y, strokeDash=dash(pairs)),
-        lines.mark_point(size=64, filled=True, opacity=1).encode(y=y, shape=shape(pairs), tooltip=overlap),
+        alone.mark_point(shape="stroke", size=200, strokeWidth=2.5, opacity=1).encode(
+            tooltip=[alt.Tooltip("name:N", title="level"), place, overlap, n]
+        ),
+        *mean_lines(lines, y, pairs, [name, place, overlap, level, n]),
         height=HEIGHT,
     )
 
@@ -160,8 +171,8 @@ def table(pooled: pd.DataFrame, p: float) -> pd.DataFrame:
 
 def _wide(rows: pd.DataFrame, value: str, keys: list[str]) -> pd.DataFrame:
     points = summarise(rows, value, [*keys, "pair"], "sd")
-    points["told"] = [text if n else "" for text, n in zip(described(points, "sd"), points["n"], strict=True)]
-    wide = points.pivot(index=keys, columns="pair", values="told").reindex(columns=list(AGAINST_DENSE))
+    points["described"] = [text if n else "" for text, n in zip(described(points, "sd"), points["n"], strict=True)]
+    wide = points.pivot(index=keys, columns="pair", values="described").reindex(columns=list(AGAINST_DENSE))
     return wide.fillna("").reset_index()
 
 

@@ -6,7 +6,8 @@ import altair as alt
 import pandas as pd
 
 from app import words
-from app.charts.accuracy import Layers
+from app.charts import vega
+from app.charts.chart import Chart, file_name
 from app.charts.palette import NEUTRAL
 from engine.claims import Verdict
 from engine.claims.questions import UNITS as DECIMALS
@@ -17,12 +18,13 @@ COLOURS = {"holds": "#009E73", "fails": "#D55E00", "undecided": NEUTRAL, "missin
 UNITS = {"points": "points of accuracy", "overlap": "overlap ratio", "sparsity": "% of the weights"}
 
 
-def forest(parts: Sequence[Verdict], shared: Mapping[str, str]) -> Layers:
-    """Return effects with their intervals, a row per comparison in the order given, beside their margins.
+def forest(verdict: Verdict, parts: Sequence[Verdict]) -> Chart:
+    """Return the comparisons behind a verdict with their intervals, a row each in their order, beside their margins.
 
     Means over several comparisons are diamonds; grey ticks are the margins of each row's rule, the dashed line is 0.
-    parts: verdicts of one unit; where units are mixed, those of the first. shared: the scope that all have in common.
+    parts: the comparisons, of one unit; where units are mixed, those of the first are drawn.
     """
+    shared = verdict.scope
     unit = parts[0].unit
     decimals, _, factor = DECIMALS[unit]
     rows = [
@@ -74,16 +76,25 @@ def forest(parts: Sequence[Verdict], shared: Mapping[str, str]) -> Layers:
         .encode(x="margin:Q", y=y, tooltip=[alt.Tooltip("margin:Q", title="margin of the rule", format=digits)])
     )
     shape = alt.Shape("kind:N", scale=alt.Scale(domain=["mean", "one"], range=["diamond", "circle"]), legend=None)
-    return alt.layer(
+    layers = alt.layer(
         zero,
         ticks,
         base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q"), x2=alt.X2("high:Q"), tooltip=tooltip),
         base.mark_point(size=70, filled=True, opacity=1).encode(x=x, shape=shape, tooltip=tooltip),
         height=ROW * max(len(order), 1) + FRAME,
     )
+    title = f"Effects and intervals behind claim {verdict.claim}"
+    return Chart(
+        name=file_name("claim", verdict.claim, verdict.place),
+        spec=vega.spec(layers),
+        title=title,
+        alt=f"{title}.",
+        numbers=lambda: frame,
+        about=verdict.place,
+    )
 
 
 def row_name(part: Verdict, shared: Mapping[str, str]) -> str:
-    """Return what of a comparison's scope is not shared, and what it is a mean over."""
+    """Return the part of a comparison's scope that is not shared, and what it is a mean over."""
     place = [words.pruner(value) for name, value in part.scope.items() if shared.get(name) != value]
     return " · ".join([*place, f"mean over {part.over}"] if part.over else place) or "difference"

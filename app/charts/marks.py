@@ -1,15 +1,37 @@
-"""Vega-Lite scales from looks: the same series has the same colour, shape and dash in every chart, and no legend."""
+"""What charts of means over seeds share: scales, axes, bands, lines, points and tooltips."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import altair as alt
 import pandas as pd
 
-from app.charts.palette import Look
+from app import words
+from app.charts.palette import NEUTRAL, Look, series
+from app.charts.points import SPREADS, Spread
 from engine.formatting import percent_value
 
-# Of a number in percent: the digits that it has, and no more.
+# The types that Altair gives a layered chart.
+Layers = alt.LayerChart | alt.FacetChart
+
+# The format of a number in percent: all of its digits, without zeros at the end.
 PERCENT = ".8~f"
+SPARSITY_TITLE = "sparsity (% of prunable weights removed)"
+# Percent that an axis of sparsities reaches beyond its first and last value.
+SPARSITY_MARGIN = 3.0
+OVERLAP_HEIGHT = 300
+
+CHANCE = Look("chance, R_p = p", "p", NEUTRAL, "stroke", (4, 4))
+
+
+def rate_name(rate: float) -> str:
+    """Return the name of the series of a learning rate."""
+    return f"learning rate {words.number(rate)}"
+
+
+def rate_looks(rates: Sequence[float]) -> dict[str, Look]:
+    """Return how each learning rate is named and drawn, from the lowest."""
+    return series(rate_name(rate) for rate in sorted(rates))
 
 
 def colour(looks: Mapping[str, Look], field: str = "name") -> alt.Color:
@@ -33,3 +55,96 @@ def dash(looks: Mapping[str, Look], field: str = "name") -> alt.StrokeDash:
 def removed(sparsities: pd.Series) -> pd.Series:
     """Return sparsities in percent, as the axis and the tooltips of a chart show them by the format PERCENT."""
     return sparsities.map(percent_value).astype(float)
+
+
+def sparsity_span(sparsities: Sequence[float]) -> tuple[float, float]:
+    """Return the ends of an axis of sparsities; all in percent, sparsities from the lowest."""
+    return (sparsities[0] - SPARSITY_MARGIN, sparsities[-1] + SPARSITY_MARGIN) if sparsities else (0.0, 100.0)
+
+
+def sparsity_axis(sparsities: Sequence[float], span: tuple[float, float], digits: str = PERCENT) -> alt.X:
+    """Return the axis of sparsities of the column `removed`, with a tick for each; all in percent."""
+    return alt.X(
+        "removed:Q",
+        title=SPARSITY_TITLE,
+        scale=alt.Scale(domain=list(span), nice=False, zero=False),
+        axis=alt.Axis(values=list(sparsities), format=digits, labelOverlap="greedy", grid=False),
+    )
+
+
+def accuracy_axis(epoch: str, domain: tuple[float, float], **scale: Any) -> alt.Y:
+    """Return the axis of the column `mean` of accuracies in percent; epoch: which epoch they are of, in words."""
+    return alt.Y(
+        "mean:Q",
+        title=f"test accuracy, {epoch} (%)",
+        scale=alt.Scale(domain=list(domain), nice=False, zero=False, **scale),
+        axis=alt.Axis(tickCount=5, titlePadding=8),
+    )
+
+
+def accuracy_domain(frames: Sequence[pd.DataFrame], share: float = 0.08, least: float = 0.5) -> tuple[float, float]:
+    """Return an accuracy axis, in percent, that holds every mean and band of some frames of `summarise`.
+
+    share: of the span of the values, the margin left at either end, which is `least` points at least.
+    """
+    bands = [frame[["mean", "low", "high"]] for frame in frames if len(frame)]
+    if not bands:
+        return 0.0, 100.0
+    values = pd.concat(bands).stack().astype(float)
+    if values.empty:
+        return 0.0, 100.0
+    lowest, highest = float(values.min()), float(values.max())
+    margin = max(share * (highest - lowest), least)
+    return max(0.0, lowest - margin), min(100.0, highest + margin)
+
+
+def ratio_axis(title: str) -> alt.Y:
+    """Return the axis of the column `mean` of overlap ratios, from 0 to 1."""
+    return alt.Y("mean:Q", title=title, scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(tickCount=5, format=".1f"))
+
+
+def chance_line(xs: Sequence[float], ys: Sequence[float]) -> alt.Chart:
+    """Return the dashed line of chance through some points."""
+    line: alt.Chart = alt.Chart(pd.DataFrame({"x": xs, "y": ys})).mark_line(**_CHANCE_MARK)
+    return line.encode(x=alt.X("x:Q"), y=alt.Y("y:Q"))
+
+
+def chance_rule(p: float) -> alt.Chart:
+    """Return the dashed line of chance at one p, across the whole chart."""
+    rule: alt.Chart = alt.Chart(pd.DataFrame({"chance": [p]})).mark_rule(**_CHANCE_MARK)
+    return rule.encode(y=alt.Y("chance:Q"))
+
+
+_CHANCE_MARK: dict[str, Any] = {"color": CHANCE.colour, "strokeWidth": 1.5, "strokeDash": list(CHANCE.dash)}
+
+
+def spread_title(quantity: str, spread: Spread) -> str:
+    """Return the tooltip title of a mean with its spread, which says what the number after the ± is."""
+    return quantity if spread == "range" else f"{quantity}, ± {SPREADS[spread]}"
+
+
+def mean_tooltip(quantity: str, spread: Spread, n: str = "seeds (n)") -> list[alt.Tooltip]:
+    """Return the lines of a tooltip that give the columns `described`, a mean with its spread, and `n`."""
+    return [alt.Tooltip("described:N", title=spread_title(quantity, spread)), alt.Tooltip("n:Q", title=n)]
+
+
+def band(base: alt.Chart, opacity: float = 0.16, **options: Any) -> alt.Chart:
+    """Return the band over seeds from the columns `low` to `high`."""
+    area: alt.Chart = base.mark_area(opacity=opacity, **options).encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q"))
+    return area
+
+
+def mean_lines(
+    base: alt.Chart,
+    y: alt.Y,
+    looks: Mapping[str, Look],
+    tooltip: Sequence[alt.Tooltip],
+    opacity: float = 0.16,
+    size: int = 64,
+) -> list[alt.Chart]:
+    """Return the means of some series as a band over seeds, a line and points; opacity: of the band."""
+    return [
+        band(base, opacity),
+        base.mark_line(strokeWidth=2).encode(y=y, strokeDash=dash(looks)),
+        base.mark_point(size=size, filled=True, opacity=1).encode(y=y, shape=shape(looks), tooltip=list(tooltip)),
+    ]

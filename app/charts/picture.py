@@ -1,4 +1,4 @@
-"""A chart as a picture that stands alone: title and legend drawn in, dark on white whatever the page looks like."""
+"""A chart as a picture without a page: title and legend are drawn in, dark on white in light and dark themes."""
 
 import json
 from collections.abc import Sequence
@@ -8,17 +8,16 @@ from typing import Any
 import vl_convert
 
 from app.charts.palette import BAR, CIVIDIS, NEUTRAL, Look
-
-Spec = dict[str, Any]
+from app.charts.vega import Spec
 
 # The version that Altair writes and that Streamlit draws.
 VEGA_LITE = "6.4"
 # Pixels of a picture's plot, and how many more of them a PNG has in each direction, for print and sharp screens.
 WIDTH, SCALE = 640, 2
 ROW, SWATCH, RAMP, GAP, PAD = 22, 34, 140, 22, 8
-# The first is within vl-convert, so that a PNG looks the same on every machine; the others stand in for it in an SVG.
+# vl-convert brings the first, so that a PNG looks the same on every machine; an SVG may fall back on the others.
 FONT = "Liberation Sans, Arial, Helvetica, DejaVu Sans, sans-serif"
-# What that font lacks, written otherwise; a text with such a letter would come in another font altogether.
+# Replacements for letters that the font lacks; a text with such a letter would be drawn in another font.
 _PLAIN = str.maketrans({"₀": "_0", "ₖ": "_k", "⊙": "·"})
 INK, QUIET, LINE = "#1f2430", "#5c6372", "#dfe2ea"
 FONT_SIZE = 12.5
@@ -28,9 +27,9 @@ _HOISTED = ("$schema", "datasets", "config", "background", "padding", "autosize"
 
 @dataclass(frozen=True)
 class Legend:
-    """What a page's HTML legend says, so that a picture can say it too.
+    """The content of a page's legend, which a picture shows too.
 
-    looks: the series in order. bands: what the shaded bands are. note: what else to know. ramp: words for the two ends
+    looks: the series in order. bands: what the shaded bands are. note: a further remark. ramp: words for the two ends
     of a heat map's colours.
     """
 
@@ -40,10 +39,13 @@ class Legend:
     ramp: tuple[str, str] | None = None
 
 
-def theme(ink: str = INK, quiet: str = QUIET, line: str = LINE, font: str = FONT, faint: float = 1.0) -> Spec:
-    """Return the Vega-Lite configuration of a chart outside the dashboard, in given colours.
+NO_LEGEND = Legend()
 
-    faint: opacity of grid lines; twice as much is that of axes.
+
+def theme(ink: str = INK, quiet: str = QUIET, line: str = LINE, font: str = FONT, faint: float = 1.0) -> Spec:
+    """Return the Vega-Lite configuration of a chart outside the dashboard, in these colours.
+
+    faint: opacity of grid lines; that of axes is twice as high.
     """
     return {
         "font": font,
@@ -69,14 +71,14 @@ def theme(ink: str = INK, quiet: str = QUIET, line: str = LINE, font: str = FONT
     }
 
 
-def standalone(drawn: Spec, title: str, about: str = "", legend: Legend | None = None) -> Spec:
+def standalone(drawn: Spec, title: str, about: str = "", legend: Legend = NO_LEGEND) -> Spec:
     """Return a chart as a Vega-Lite specification of its own: title, a line about it, legend, then the chart.
 
     drawn: a chart as the pages draw it, without legend and as wide as its column; it is not changed.
     """
     chart: Spec = {name: value for name, value in drawn.items() if name not in _HOISTED}
     whole: Spec = {name: drawn[name] for name in ("$schema", "datasets") if name in drawn}
-    # A selection that names its views stands at the top, one that does not stays with its chart.
+    # A selection that names its views belongs at the top, any other with its chart.
     params = chart.pop("params", [])
     if over := [param for param in params if "views" in param]:
         whole["params"] = over
@@ -88,7 +90,7 @@ def standalone(drawn: Spec, title: str, about: str = "", legend: Legend | None =
     heading = {"text": _wrapped(title, WIDTH, 16), "anchor": "start", "fontSize": 16, "fontWeight": 600, "offset": 14}
     if about:
         heading |= {"subtitle": _wrapped(about, WIDTH, FONT_SIZE), "subtitleFontSize": FONT_SIZE, "subtitlePadding": 6}
-    views = [chart] if legend is None else [*_legend(legend), chart]
+    views = [*_legend(legend), chart]
     config = {**drawn.get("config", {}), **theme(), "concat": {"spacing": 14}}
     return whole | {
         "background": "white",
@@ -112,7 +114,7 @@ def png(spec: Spec) -> bytes:
 
 
 def _legend(legend: Legend) -> list[Spec]:
-    """Return the legend as a view of its own, or none; items stand in a row and wrap at the picture's width."""
+    """Return the legend as a view of its own, or none; items are in a row and wrap at the picture's width."""
     # Words, their colour, the marks before them and how wide those are.
     items: list[tuple[str, str, list[Spec], float]] = [(look.name, INK, _swatch(look), SWATCH) for look in legend.looks]
     if legend.ramp:
@@ -172,11 +174,11 @@ def _moved(mark: Spec, x: float, y: float) -> Spec:
     return mark | {"encoding": places}
 
 
-def _width(words: str, size: float) -> float:
-    """Return about how many pixels wide a text is, rather too many than too few."""
-    narrow = sum(letter in "iljtfrI.,:;'|()[] " for letter in words)
-    broad = sum(letter in "mwMW@%—±θ⊙" for letter in words)
-    return size * (0.3 * narrow + 0.86 * broad + 0.56 * (len(words) - narrow - broad))
+def _width(text: str, size: float) -> float:
+    """Return roughly how many pixels wide a text is, rounded up where in doubt."""
+    narrow = sum(letter in "iljtfrI.,:;'|()[] " for letter in text)
+    broad = sum(letter in "mwMW@%—±θ⊙" for letter in text)
+    return size * (0.3 * narrow + 0.86 * broad + 0.56 * (len(text) - narrow - broad))
 
 
 def _wrapped(words: str, width: float, size: float) -> Sequence[str]:

@@ -26,7 +26,7 @@ SPREADS: dict[Spread, str] = {
 }
 
 
-def band(spread: Spread) -> str:
+def band_words(spread: Spread) -> str:
     """Return what a shaded band shows, in words."""
     return "± " * (spread != "range") + f"{SPREADS[spread]} over seeds"
 
@@ -59,12 +59,12 @@ def _factor(n: Counts, spread: Spread) -> Counts:
 
 def describe(mean: float, low: float, high: float, n: int, spread: Spread, digits: int = 2, unit: str = "") -> str:
     """Return a mean with its spread and n in words, as tooltips and labels show it."""
-    told = f"{mean:.{digits}f}"
+    text = f"{mean:.{digits}f}"
     if n > 1 and spread == "range":
-        told += f", {low:.{digits}f} to {high:.{digits}f}"
+        text += f", {low:.{digits}f} to {high:.{digits}f}"
     elif n > 1:
-        told += f" ± {high - mean:.{digits}f}"
-    return f"{told}{unit} (n = {n})"
+        text += f" ± {high - mean:.{digits}f}"
+    return f"{text}{unit} (n = {n})"
 
 
 def described(points: pd.DataFrame, spread: Spread, digits: int = 2, unit: str = "") -> list[str]:
@@ -73,24 +73,24 @@ def described(points: pd.DataFrame, spread: Spread, digits: int = 2, unit: str =
     return [describe(mean, low, high, n, spread, digits, unit) for mean, low, high, n in values]
 
 
-# Where the sizes of a network's layers are not known: as much as a network of a thousand weights a layer may round.
+# The rounding of a network with a thousand weights a layer, for networks whose layers are unknown.
 UNKNOWN = 5e-4
 
 
-def departs(dataset: str, network: str, asked: float, measured: float) -> bool:
-    """Return whether a measured sparsity differs from the one asked for by more than rounding each layer's weights."""
-    # A study may name a network that has gone since, or be that of a folder, whose images may have gone.
+def departs(dataset: str, network: str, requested: float, measured: float) -> bool:
+    """Return whether a measured sparsity differs from the requested one by more than rounding each layer's weights."""
+    # A study may name a network or a folder of images that has been removed since.
     if dataset not in DATASETS or network not in NETWORKS:
-        return abs(measured - asked) > UNKNOWN
+        return abs(measured - requested) > UNKNOWN
     shape = DATASETS[dataset].shape
     anatomy = known(network, shape.channels, shape.image_size, shape.classes)
-    return abs(measured - asked) > (UNKNOWN if anatomy is None else rounding(anatomy.layers, "layer"))
+    return abs(measured - requested) > (UNKNOWN if anatomy is None else rounding(anatomy.layers, "layer"))
 
 
 def notes(rows: pd.DataFrame, by: Sequence[str]) -> dict[tuple[object, ...], str]:
-    """Return by point what to say of those where a measured sparsity departs, such as 'measured sparsity 35.2 %'.
+    """Return a note for each point whose measured sparsity departs, such as 'measured sparsity 35.2 %'.
 
-    rows: of `data.queries.points.accuracy`. by: the columns that tell points apart.
+    rows: of `data.queries.points.accuracy`. by: the columns that identify a point.
     """
     pruned = rows[(rows["start"] != "dense") & rows["measured_sparsity"].notna()]
     columns = pruned[["dataset", "network", "sparsity", "measured_sparsity"]].itertuples(index=False, name=None)

@@ -1,15 +1,20 @@
 """Loss and accuracy of single trainings, epoch by epoch, and how ADMM converges."""
 
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Literal
 
 import altair as alt
 import pandas as pd
 
 from app import words
-from app.charts.accuracy import Layers
-from app.charts.marks import PERCENT, colour, removed
-from app.charts.palette import Look
+from app.charts import vega
+from app.charts.chart import Chart, Subject, file_name
+from app.charts.marks import PERCENT, colour, mean_tooltip, rate_looks, rate_name, removed
+from app.charts.palette import Look, series
+from app.charts.picture import Legend
 from app.charts.points import described, summarise
+from app.charts.vega import Spec
 from engine.registry import PRUNERS
 
 HEIGHT = 250
@@ -17,13 +22,44 @@ HEIGHT = 250
 Curve = Literal["loss", "accuracy"]
 
 _TITLES: dict[Curve, str] = {"loss": "cross-entropy loss (nats)", "accuracy": "accuracy (%)"}
-# Of the pruners of a chart, in their order, and how a legend calls it.
+CURVES_NOTE = "test images solid, training images dashed"
+# The dashes of a chart's pruners in their order, and how a legend calls them.
 _DASHES = ([1, 0], [4, 3], [1, 2])
-_HOW = ("solid", "dashed", "dotted")
+_DASH_NAMES = ("solid", "dashed", "dotted")
 _DASH = {"training": [4, 3], "test": [1, 0]}
 
 
-def curves(epochs: pd.DataFrame, looks: dict[str, Look], curve: Curve, total: int) -> Layers:
+def strokes(looks: Mapping[str, Look]) -> dict[str, Look]:
+    """Return looks of lines whose points are not drawn."""
+    return {name: replace(look, shape="stroke") for name, look in looks.items()}
+
+
+def curve_looks(names: Iterable[str]) -> dict[str, Look]:
+    """Return how each training is drawn, by its name."""
+    return strokes(series(names))
+
+
+def curves(
+    study_id: str, study: str, epochs: pd.DataFrame, looks: Mapping[str, Look], curve: Curve, total: int
+) -> Chart:
+    """Return the chart of some trainings' curves.
+
+    study: what the study compares, in words. epochs: as of `draw_curves`, with the fingerprint.
+    """
+    columns = ["name", "fingerprint", "epoch", f"train_{curve}", f"test_{curve}"]
+    title = f"Training and test {curve} by epoch"
+    return Chart(
+        name=file_name(study_id, "curves", curve),
+        spec=draw_curves(epochs, looks, curve, total),
+        title=title,
+        alt=f"{title}.",
+        numbers=lambda: epochs[columns].rename(columns={"name": "training"}),
+        about=study,
+        legend=Legend(tuple(looks.values()), note=CURVES_NOTE),
+    )
+
+
+def draw_curves(epochs: pd.DataFrame, looks: Mapping[str, Look], curve: Curve, total: int) -> Spec:
     """Return training and test curves of some trainings: test solid, training dashed.
 
     epochs: a row per training and epoch with name (a key of looks), epoch, train_loss, test_loss, train_accuracy and
@@ -52,25 +88,43 @@ def curves(epochs: pd.DataFrame, looks: dict[str, Look], curve: Curve, total: in
     dash = alt.StrokeDash("part:N", scale=alt.Scale(domain=list(_DASH), range=list(_DASH.values())), legend=None)
     lines = base.mark_line(strokeWidth=1.75).encode(strokeDash=dash)
     points = base.mark_point(size=30, filled=True, opacity=0).encode()
-    return alt.layer(lines, points, height=HEIGHT)
+    return vega.spec(alt.layer(lines, points, height=HEIGHT))
 
 
-def residuals(rows: pd.DataFrame, looks: dict[str, Look]) -> Layers:
+_RESIDUAL_KEYS = ["pruner", "learning_rate", "sparsity", "round"]
+
+
+def residuals(subject: Subject, rows: pd.DataFrame, rates: Sequence[float]) -> Chart:
+    """Return the chart of ADMM's primal residual by round; arguments as of `draw_residuals`."""
+    title = "ADMM's primal residual by round"
+    return Chart(
+        name=subject.file_name("admm"),
+        spec=draw_residuals(rows, rates),
+        title=title,
+        alt=f"{title}.",
+        numbers=lambda: subject.numbers(summarise(rows, "residual", _RESIDUAL_KEYS, "sd"), "sd"),
+        about=subject.about("mean over seeds, a line per learning rate and sparsity"),
+        legend=Legend(tuple(strokes(rate_looks(rates)).values()), note=_pruners_note(rows)),
+    )
+
+
+def draw_residuals(rows: pd.DataFrame, rates: Sequence[float]) -> Spec:
     """Return ADMM's primal residual by round on a log axis, a line per learning rate and sparsity, mean over seeds.
 
     rows: `data.queries.studies.residuals` rows of one dataset and network; where they are of two pruners, lines of the
-    second are dashed. looks: by "learning rate <rate>".
+    second are dashed. rates: all learning rates of the study, so that a colour stays with its rate.
     """
-    frame = summarise(rows, "residual", ["pruner", "learning_rate", "sparsity", "round"], "sd")
+    looks = rate_looks(rates)
+    frame = summarise(rows, "residual", _RESIDUAL_KEYS, "sd")
     # A logarithm has no place for a residual of exactly 0.
     frame = frame[frame["mean"] > 0]
     frame = frame.assign(
-        name=[f"learning rate {words.number(rate)}" for rate in frame["learning_rate"]],
+        name=frame["learning_rate"].map(rate_name),
         removed=removed(frame["sparsity"]),
         pruner=frame["pruner"].map(words.pruner),
-        told=described(frame, "sd", digits=4),
+        described=described(frame, "sd", digits=4),
     )
-    base = alt.Chart(frame[["name", "pruner", "removed", "round", "mean", "n", "told"]]).encode(
+    base = alt.Chart(frame[["name", "pruner", "removed", "round", "mean", "n", "described"]]).encode(
         x=alt.X("round:Q", title="round of ADMM", axis=alt.Axis(format="d", tickMinStep=1, tickCount=6, grid=False)),
         y=alt.Y(
             "mean:Q",
@@ -85,20 +139,20 @@ def residuals(rows: pd.DataFrame, looks: dict[str, Look]) -> Layers:
             alt.Tooltip("pruner:N", title="pruner"),
             alt.Tooltip("removed:Q", title="sparsity (%)", format=PERCENT),
             alt.Tooltip("round:Q", title="round"),
-            alt.Tooltip("told:N", title="residual, ± standard deviation"),
-            alt.Tooltip("n:Q", title="seeds (n)"),
+            *mean_tooltip("residual", "sd"),
         ],
     )
     titles = _titles(rows)
     dash = alt.StrokeDash("pruner:N", scale=alt.Scale(domain=titles, range=_DASHES[: len(titles)]), legend=None)
     lines = base.mark_line(strokeWidth=1.75).encode(strokeDash=dash)
-    return alt.layer(lines, base.mark_point(size=30, filled=True, opacity=1), height=HEIGHT)
+    return vega.spec(alt.layer(lines, base.mark_point(size=30, filled=True, opacity=1), height=HEIGHT))
 
 
-def residuals_note(rows: pd.DataFrame) -> str:
-    """Return which lines of `residuals` are dashed; empty where its rows are of one pruner."""
+def _pruners_note(rows: pd.DataFrame) -> str:
+    """Return which pruner's lines are solid and which are dashed; empty where the rows are of one pruner."""
     titles = _titles(rows)
-    return " · ".join(f"{title}: {how}" for title, how in zip(titles, _HOW, strict=False)) if len(titles) > 1 else ""
+    named = [f"{title}: {dashes}" for title, dashes in zip(titles, _DASH_NAMES, strict=False)]
+    return " · ".join(named) if len(named) > 1 else ""
 
 
 def _titles(rows: pd.DataFrame) -> list[str]:

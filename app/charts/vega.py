@@ -1,4 +1,4 @@
-"""A frame's rows inside a chart, put there faster than Altair does by itself."""
+"""Charts as Vega-Lite with their rows inside, built faster than Altair does by itself."""
 
 import math
 from collections.abc import Callable, Hashable, Mapping
@@ -13,6 +13,12 @@ _NAME = "inline"
 
 # A chart as Vega-Lite.
 Spec = dict[str, Any]
+
+
+def spec(chart: alt.LayerChart | alt.FacetChart) -> Spec:
+    """Return a chart as Vega-Lite, which can be cached and shown again without being built and checked anew."""
+    # Tests check that every kind of chart is valid; checking again on each run would double its cost.
+    return dict(chart.to_dict(validate=False))
 
 
 def values(frame: pd.DataFrame) -> dict[str, Any]:
@@ -31,20 +37,20 @@ def values(frame: pd.DataFrame) -> dict[str, Any]:
     return {"values": [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]}
 
 
-def filled(shape: Callable[..., Any], given: tuple[Hashable, ...], rows: Mapping[str, pd.DataFrame]) -> Spec:
-    """Return a chart as Vega-Lite: what `shape` gives for what it is given, built once, with rows under their names.
+def filled(draw: Callable[..., Any], arguments: tuple[Hashable, ...], rows: Mapping[str, pd.DataFrame]) -> Spec:
+    """Return the chart that `draw` returns for its arguments, built once, as Vega-Lite with rows under their names.
 
     Panels that differ in nothing but their rows cost a tenth of what building each of them would.
     """
-    built = _built(shape, given)
+    built = _built(draw, arguments)
     # Rules and the like bring rows of their own.
     own = {name: values(frame)["values"] for name, frame in rows.items()}
     return {**built, "datasets": {**built.get("datasets", {}), **own}}
 
 
 @lru_cache(maxsize=256)
-def _built(shape: Callable[..., Any], given: tuple[Hashable, ...]) -> Spec:
-    return dict(shape(*given).to_dict(validate=False))
+def _built(draw: Callable[..., Any], arguments: tuple[Hashable, ...]) -> Spec:
+    return spec(draw(*arguments))
 
 
 def enable() -> None:

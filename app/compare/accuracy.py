@@ -8,12 +8,15 @@ import streamlit as st
 
 from app import words
 from app.charts import vega
-from app.charts.accuracy import Measure
+from app.charts.accuracy import MEASURES, Measure
+from app.charts.chart import Chart, file_name
 from app.charts.palette import STARTS
-from app.charts.points import Spread, band
-from app.compare import controls, panel_chart, saving, seeds
+from app.charts.picture import Legend
+from app.charts.points import SPREADS, Spread, band_words
+from app.charts.vega import Spec
+from app.compare import controls, panel_chart, seeds
 from app.compare.panel_chart import BRUSH, POINT, WHOLE
-from app.compare.points import Comparison, apart, by_studies, chosen, compare, looks, point_id, points
+from app.compare.points import KEYS, Comparison, Panel, apart, by_studies, chosen, compare, looks, point_id, points
 from app.compare.state import CompareState, results
 from app.components import chart, same_masks
 from app.components.save_menu import menu
@@ -21,14 +24,14 @@ from app.state import compare_queries
 from app.state.cache import cached
 
 MOST_PANELS = 12
-# Entries of a legend; further ones are told by the tooltips.
+# Entries of a legend; the tooltips name further ones.
 MOST_LEGEND = 16
 
 
 def body(state: CompareState, rows: pd.DataFrame) -> None:
-    """Draw panels, legend and what is behind the point that is chosen."""
+    """Draw panels, legend and the seeds behind the point that is chosen."""
     controls.look(state, rows)
-    comparison, specs, found = _drawn(replace(state, point=""))
+    comparison, charts = _charts(replace(state, point=""))
     if not comparison.panels:
         st.info(
             "No finished training is left by these filters. Choose fewer of them.", icon=":material/filter_alt_off:"
@@ -38,12 +41,11 @@ def body(state: CompareState, rows: pd.DataFrame) -> None:
     _zoom_line(state)
 
     def cell(index: int) -> None:
-        panel = comparison.panels[index]
-        st.markdown(f"**{words.plain(panel.title[0].upper() + panel.title[1:])}**")
-        _show(index, specs[index], state, f"Test accuracy, {panel.title}; a click on a point lists its seeds below.")
-        menu(specs[index], saving.panel(state, panel, comparison, found), f"compare-panel-{index}")
+        chart.caption(charts[index].caption)
+        _show(index, charts[index], state)
+        menu(charts[index], f"compare-panel-{index}")
 
-    shown = min(len(comparison.panels), MOST_PANELS)
+    shown = len(charts)
     chart.grid(shown, min(shown, chart.columns(shown)), cell)
     if len(comparison.panels) > shown:
         st.caption(f"The first {shown} of {len(comparison.panels)} panels; choose fewer by the filters to see others.")
@@ -63,11 +65,11 @@ def _legend(comparison: Comparison, state: CompareState) -> None:
     ]
     if has_dense and state.by not in ("start", "pruner"):
         plain[-1] = replace(STARTS["dense"], name="dense, in the colour of its line")
-    chart.legend_row(plain, band(state.spread))
+    chart.legend_row(plain, band_words(state.spread))
     rests = list(comparison.rests.values())
     if rests:
         more = len(rests) - MOST_LEGEND
-        chart.legend_row(rests[:MOST_LEGEND], "", f"and {more} more, told by the tooltips" if more > 0 else "")
+        chart.legend_row(rests[:MOST_LEGEND], "", f"and {more} more, named by the tooltips" if more > 0 else "")
     if len(rests) * max(1, len(comparison.colours)) > 24:
         st.caption("Many lines share a panel: the filters above, or panels by another field, tell them apart better.")
 
@@ -85,10 +87,11 @@ def _whole() -> None:
     controls.put("zoom", None)
 
 
-def _show(index: int, spec: chart.Spec, state: CompareState, alt: str) -> None:
-    # A chart keeps what was selected in it for as long as its key stays: another zoom is another chart, and so is a
-    # panel whose point is no longer the one that was clicked last.
+def _show(index: int, panel: Chart, state: CompareState) -> None:
+    # A chart remembers its selection for as long as its key stays: another zoom needs another key, and so does a panel
+    # whose point is no longer the one that was clicked last.
     turns: dict[int, int] = st.session_state.setdefault("compare_turns", {})
+    spec = panel.spec
     zoomed = "" if state.zoom is None else point_id(state.zoom)
     key = f"compare-panel-{index}-chart-{zoomed}-{turns.get(index, 0)}"
     first = st.session_state.setdefault("compare_first", {}).setdefault(key, state.point)
@@ -101,11 +104,11 @@ def _show(index: int, spec: chart.Spec, state: CompareState, alt: str) -> None:
         _taken(index, st.session_state[key].get("selection", {}))
 
     with st.container(key=f"compare-panel-{index}"):
-        st.vega_lite_chart(spec, width="stretch", key=key, alt=alt, on_select=take)
+        st.vega_lite_chart(spec, width="stretch", key=key, alt=panel.alt, on_select=take)
 
 
 def _taken(index: int, selection: dict[str, Any]) -> None:
-    """Turn what was selected in a panel into a change of the state."""
+    """Change the state by the selection in a panel."""
     state = controls.now()
     brush = selection.get(BRUSH) or {}
     if len(brush) == 2:
@@ -126,7 +129,7 @@ def _taken(index: int, selection: dict[str, Any]) -> None:
 
 
 def _turn(index: int) -> None:
-    """Let a panel begin anew, with nothing selected in it."""
+    """Give a panel another key, so that nothing is selected in it."""
     turns = st.session_state.setdefault("compare_turns", {})
     turns[index] = turns.get(index, 0) + 1
 
@@ -139,27 +142,44 @@ def _forget() -> None:
 
 
 @cached(results, max_entries=64, shared=True)
-def _drawn(state: CompareState) -> tuple[Comparison, list[chart.Spec], pd.DataFrame]:
+def _charts(state: CompareState) -> tuple[Comparison, list[Chart]]:
     found = _points(state.studies, by_studies(state), state.measure, state.spread)
     comparison = compare(chosen(found, state), looks(state.by, found), state.panels, state.by, state.spread)
     x, y = panel_chart.domains(comparison, state.axis)
     if state.zoom is not None:
         x, y = state.zoom[:2], state.zoom[2:]
     # Panels differ in nothing but their rows: building each anew would be felt.
-    shared = chart.spec(
-        panel_chart.chart(comparison, state.measure, state.spread, state.axis, x, y, state.zoom is not None)
+    shared = vega.spec(
+        panel_chart.draw(comparison, state.measure, state.spread, state.axis, x, y, state.zoom is not None)
     )
-    specs: list[chart.Spec] = [
-        {
-            **shared,
-            "datasets": {
-                name: vega.values(frame)["values"]
-                for name, frame in panel_chart.rows(panel, comparison, state.axis, x).items()
-            },
-        }
-        for panel in comparison.panels[:MOST_PANELS]
-    ]
-    return comparison, specs, found
+    charts = []
+    for panel in comparison.panels[:MOST_PANELS]:
+        rows = panel_chart.rows(panel, comparison, state.axis, x)
+        datasets = {name: vega.values(frame)["values"] for name, frame in rows.items()}
+        charts.append(_chart(state, panel, comparison, found, {**shared, "datasets": datasets}))
+    return comparison, charts
+
+
+def _chart(state: CompareState, panel: Panel, comparison: Comparison, found: pd.DataFrame, spec: Spec) -> Chart:
+    """Return the chart of one panel; found: the points of all panels."""
+    ids = {*panel.lines["id"], *panel.dense["id"]}
+
+    def numbers() -> pd.DataFrame:
+        rows = found[found["id"].isin(ids)][[*KEYS, "mean", "sd", "low", "high", "n"]]
+        return rows.assign(measure=state.measure, band=SPREADS[state.spread])
+
+    series = [*comparison.colours.values()]
+    if len(panel.dense) and STARTS["dense"].name not in comparison.colours:
+        series.append(STARTS["dense"])
+    return Chart(
+        name=file_name("compare", f"accuracy-{panel.title}"),
+        spec=spec,
+        title=f"Test accuracy ({MEASURES[state.measure]}) against sparsity, {panel.title}",
+        alt=f"Test accuracy, {panel.title}; a click on a point lists its seeds below.",
+        numbers=numbers,
+        caption=(panel.title[0].upper() + panel.title[1:],),
+        legend=Legend((*series, *comparison.rests.values()), band_words(state.spread)),
+    )
 
 
 @cached(compare_queries.marker, max_entries=16, shared=True)

@@ -1,4 +1,4 @@
-"""The controls of a comparison. What they say is kept as one state; see `app.compare.state`."""
+"""The controls of a comparison, which change its one state; see `app.compare.state`."""
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -21,7 +21,7 @@ AXIS_NAMES: dict[Axis, str] = {"sparsity": "sparsity", "remaining": "remaining w
 
 
 def begin(origin: CompareState) -> CompareState:
-    """Return the state as the reader has changed it since it began as `origin`; another origin begins anew."""
+    """Return the state as the reader has changed it since it was `origin`; another origin replaces it."""
     if st.session_state.get(_ORIGIN) != origin:
         st.session_state[_ORIGIN], st.session_state[_STATE] = origin, origin
     return now()
@@ -45,8 +45,8 @@ def bound(name: str, value: Any) -> dict[str, Any]:
         st.session_state[key] = value
 
     def take() -> None:
-        found = st.session_state[key]
-        put(name, tuple(found) if isinstance(found, list) else found)
+        chosen = st.session_state[key]
+        put(name, tuple(chosen) if isinstance(chosen, list) else chosen)
 
     return {"key": key, "on_change": take}
 
@@ -55,21 +55,21 @@ def studies(state: CompareState, listed: pd.DataFrame) -> None:
     """Let the reader pick studies; listed: rows of `data.queries.studies.studies`."""
     names = dict(zip(listed["study_id"], listed["name"], strict=True))
     several = {name for name in names.values() if list(names.values()).count(name) > 1}
-    told = {
+    titles = {
         row.study_id: f"{row.name_} · {row.study_id}" if row.name_ in several else row.name_
         for row in listed.rename(columns={"name": "name_"}).itertuples()
     }
     st.multiselect(
         "Studies",
         list(names),
-        format_func=told.__getitem__,
+        format_func=titles.__getitem__,
         placeholder="Search and pick studies",
         **bound("studies", list(state.studies)),
     )
 
 
 def usable(state: CompareState, rows: pd.DataFrame) -> tuple[CompareState, list[str]]:
-    """Return a state whose filters name only what the studies have, and in a line each what they do not have."""
+    """Return a state whose filters name only values that the studies have, and a line about each that they lack."""
     problems: list[str] = []
     filters = {
         "networks": "network",
@@ -89,7 +89,7 @@ def usable(state: CompareState, rows: pd.DataFrame) -> tuple[CompareState, list[
 
 
 def filters(state: CompareState, rows: pd.DataFrame, starts: bool, pruners: bool) -> None:
-    """Let the reader choose what to show of what the studies have."""
+    """Let the reader filter the results of the studies."""
     with st.container(horizontal=True, gap="medium", key="compare_filters"):
         _some("Network", "networks", in_order("network", rows["network"]), state.networks, words.network)
         _some("Dataset", "datasets", in_order("dataset", rows["dataset"]), state.datasets, partial(label, "dataset"))
@@ -102,11 +102,11 @@ def filters(state: CompareState, rows: pd.DataFrame, starts: bool, pruners: bool
             _some("Start", "starts", in_order("start", rows["start"]), state.starts, words.start)
 
 
-def _some(label: str, name: str, options: Sequence[Any], chosen: Iterable[Any], told: Callable[[Any], str]) -> None:
+def _some(label: str, name: str, options: Sequence[Any], chosen: Iterable[Any], title: Callable[[Any], str]) -> None:
     if len(options) < 2:
         return
     if len(options) > MOST_PILLS:
-        st.multiselect(label, options, format_func=told, placeholder="all", width=320, **bound(name, list(chosen)))
+        st.multiselect(label, options, format_func=title, placeholder="all", width=320, **bound(name, list(chosen)))
         return
     st.pills(
         label,
@@ -114,7 +114,7 @@ def _some(label: str, name: str, options: Sequence[Any], chosen: Iterable[Any], 
         selection_mode="multi",
         wrap=True,
         # Pills are Markdown, lists to choose from are not.
-        format_func=lambda option: words.plain(told(option)),
+        format_func=lambda option: words.plain(title(option)),
         help="None chosen shows all.",
         **bound(name, list(chosen)),
     )
@@ -168,7 +168,7 @@ def p(state: CompareState, options: Sequence[float]) -> float:
     return near
 
 
-def keep(state: CompareState) -> CompareState:
-    """Make a state the one that is kept, and return it."""
+def save(state: CompareState) -> CompareState:
+    """Save a state in the session, and return it."""
     st.session_state[_STATE] = state
     return state

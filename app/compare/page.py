@@ -1,4 +1,4 @@
-"""Comparing studies: the controls and what they show, for the owner and, read-only, for a viewer of some studies."""
+"""Studies side by side: the controls and the charts, for the owner and, read-only, for a viewer of some studies."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -21,11 +21,11 @@ _BODIES: dict[Mode, Callable[[CompareState, pd.DataFrame], None]] = {
 }
 
 
-def draw(state: CompareState, studies_allowed: Sequence[str] | None = None) -> CompareState:
+def draw_comparison(state: CompareState, studies_allowed: Sequence[str] | None = None) -> CompareState:
     """Draw a comparison that begins as `state`, with its controls; return the state as the reader has changed it.
 
-    The changes are kept in the session for as long as it begins alike. studies_allowed: the ids of the studies that
-    the reader may see, None for all; nothing of any other is read, whatever the state says. Raises StoreError.
+    The session remembers the changes as long as the first state is the same. studies_allowed: the ids of the studies
+    that the reader may see, None for all; nothing of any other is read, whatever the state says. Raises DatabaseError.
     """
     state = controls.begin(state)
     listed = queries.studies()
@@ -51,7 +51,7 @@ def draw(state: CompareState, studies_allowed: Sequence[str] | None = None) -> C
     usable, problems = controls.usable(state, rows)
     for problem in problems:
         st.warning(problem, icon=":material/filter_alt_off:")
-    state = controls.keep(usable)
+    state = controls.save(usable)
     st.segmented_control(
         "View",
         list(MODES),
@@ -66,8 +66,8 @@ def draw(state: CompareState, studies_allowed: Sequence[str] | None = None) -> C
     return state
 
 
-def fresh(study_ids: Sequence[str]) -> CompareState:
-    """Return what is shown of studies at first: one network, dataset and pruner of them, so that lines are few."""
+def first_view(study_ids: Sequence[str]) -> CompareState:
+    """Return the first view of studies: one network, dataset and pruner of them, so that there are few lines."""
     state = CompareState(studies=tuple(study_ids))
     if not state.studies:
         return state

@@ -3,8 +3,21 @@
 import altair as alt
 import pandas as pd
 
-from app.charts.accuracy import MEASURES, Layers, Measure, told_title
-from app.charts.marks import PERCENT, colour, dash, removed, shape
+from app.charts.accuracy import MEASURES, Measure
+from app.charts.marks import (
+    PERCENT,
+    SPARSITY_MARGIN,
+    SPARSITY_TITLE,
+    Layers,
+    accuracy_axis,
+    accuracy_domain,
+    band,
+    colour,
+    dash,
+    mean_tooltip,
+    removed,
+    shape,
+)
 from app.charts.palette import NEUTRAL, STARTS, Look
 from app.charts.points import Spread
 from app.compare.points import Comparison, Panel
@@ -15,13 +28,13 @@ HEIGHT = 320
 POINT, BRUSH, WHOLE = "point", "brush", "whole"
 # Bands of more lines than this are drawn fainter, or they would hide each other.
 MANY = 8
-# The names of the rows of a panel.
+# The names of a panel's sets of rows.
 _POINTS, _LINES, _DENSE = "points", "lines", "dense"
 
 # In a tooltip the value says "learning rate" itself.
 TITLES: dict[Field, str] = FIELD_NAMES | {"learning_rate": "training"}
 AXES: dict[Axis, str] = {
-    "sparsity": "sparsity (% of prunable weights removed)",
+    "sparsity": SPARSITY_TITLE,
     "remaining": "remaining weights (%), log scale",
 }
 
@@ -31,24 +44,18 @@ Domain = tuple[float, float]
 def domains(comparison: Comparison, axis: Axis) -> tuple[Domain, Domain]:
     """Return the axes that hold every point and band of a comparison: x as shown, and accuracy in percent."""
     frames = [frame for panel in comparison.panels for frame in (panel.lines, panel.dense)]
-    found = pd.concat(frames) if frames else pd.DataFrame(columns=["mean", "low", "high"])
-    values = found[["mean", "low", "high"]].stack().astype(float)
     xs = sorted({x for panel in comparison.panels for x in _x(panel.lines, axis)})
-    return _x_domain(xs, axis), _y_domain(values)
+    return _x_domain(xs, axis), accuracy_domain(frames, share=0.06, least=0.4)
 
 
 def _x_domain(xs: list[float], axis: Axis) -> Domain:
     if not xs:
         return (1.0, 100.0) if axis == "remaining" else (0.0, 100.0)
-    return (xs[0] / 1.12, min(xs[-1] * 1.12, 110.0)) if axis == "remaining" else (xs[0] - 3, xs[-1] + 3)
-
-
-def _y_domain(values: pd.Series) -> Domain:
-    if values.empty:
-        return 0.0, 100.0
-    lowest, highest = float(values.min()), float(values.max())
-    margin = max(0.06 * (highest - lowest), 0.4)
-    return max(0.0, lowest - margin), min(100.0, highest + margin)
+    return (
+        (xs[0] / 1.12, min(xs[-1] * 1.12, 110.0))
+        if axis == "remaining"
+        else (xs[0] - SPARSITY_MARGIN, xs[-1] + SPARSITY_MARGIN)
+    )
 
 
 def _x(lines: pd.DataFrame, axis: Axis) -> list[float]:
@@ -56,7 +63,7 @@ def _x(lines: pd.DataFrame, axis: Axis) -> list[float]:
     return [float(value) for value in removed(fractions)]
 
 
-def chart(
+def draw(
     comparison: Comparison, measure: Measure, spread: Spread, axis: Axis, x: Domain, y: Domain, zoomed: bool
 ) -> Layers:
     """Return what all panels share, without rows: lines with bands over seeds, and dense baselines as dashed rules.
@@ -64,7 +71,6 @@ def chart(
     x, y: the axes, as `domains` gives them or as the reader zoomed; zoomed adds the double click that undoes it. The
     chart has the selections POINT (its id) and BRUSH. `rows` gives the rows of each panel.
     """
-    told = list(comparison.told)
     ticks = sorted({value for panel in comparison.panels for value in _x(panel.lines, axis)})
     xs = alt.X(
         "x:Q",
@@ -78,20 +84,14 @@ def chart(
         ),
         axis=alt.Axis(values=ticks, format=PERCENT, labelOverlap="greedy", grid=False),
     )
-    ys = alt.Y(
-        "mean:Q",
-        title=f"test accuracy, {MEASURES[measure]} (%)",
-        scale=alt.Scale(domain=list(y), nice=False, zero=False),
-        axis=alt.Axis(tickCount=5, titlePadding=8),
-    )
+    ys = accuracy_axis(MEASURES[measure], y)
     style = (comparison.rests, "rest") if comparison.rests else (comparison.colours, "name")
     colours = comparison.colours | {STARTS["dense"].name: STARTS["dense"]}
     strokes = alt.Chart(alt.NamedData(name=_LINES)).encode(x=xs, color=colour(colours), detail="rest:N")
     most = max((len(panel.lines[["name", "rest"]].drop_duplicates()) for panel in comparison.panels), default=0)
-    tooltip = [alt.Tooltip(f"{field}:N", title=TITLES[field]) for field in told] + [
+    tooltip = [alt.Tooltip(f"{field}:N", title=TITLES[field]) for field in comparison.fields] + [
         alt.Tooltip("x:Q", title="sparsity (%)" if axis == "sparsity" else "remaining weights (%)", format=PERCENT),
-        alt.Tooltip("told:N", title=told_title("accuracy (%)", spread)),
-        alt.Tooltip("n:Q", title="seeds (n)"),
+        *mean_tooltip("accuracy (%)", spread),
     ]
     points = alt.Chart(alt.NamedData(name=_POINTS)).encode(
         x=xs, y=ys, color=colour(colours), shape=shape(*style), tooltip=tooltip
@@ -119,9 +119,7 @@ def chart(
         )
     layers = [
         *_baselines(comparison, spread, colours),
-        strokes.mark_area(opacity=0.16 if most <= MANY else 0.05, line=False, clip=True).encode(
-            y=alt.Y("low:Q"), y2=alt.Y2("high:Q")
-        ),
+        band(strokes, 0.16 if most <= MANY else 0.05, clip=True),
         strokes.mark_line(strokeWidth=2, clip=True).encode(y=ys, strokeDash=dash(*style)),
         marks.add_params(*selections),
     ]
@@ -129,20 +127,19 @@ def chart(
 
 
 def rows(panel: Panel, comparison: Comparison, axis: Axis, x: Domain) -> dict[str, pd.DataFrame]:
-    """Return the rows of one panel by the names under which `chart` looks for them."""
-    told = list(comparison.told)
+    """Return the rows of one panel by the names that `draw` gives them."""
     lines = panel.lines.assign(x=_x(panel.lines, axis))
     dense = panel.dense.assign(left=x[0], right=x[1])
     return {
-        _POINTS: lines[["x", "name", "rest", "mean", "n", "told", "id", *told]],
+        _POINTS: lines[["x", "name", "rest", "mean", "n", "described", "id", *comparison.fields]],
         # Without ids, so that a click on a line or a band chooses no point.
         _LINES: lines[["x", "name", "rest", "mean", "low", "high"]],
-        _DENSE: dense[["left", "right", "name", "mean", "low", "high", "n", "told", *_of_dense(comparison)]],
+        _DENSE: dense[["left", "right", "name", "mean", "low", "high", "n", "described", *_of_dense(comparison)]],
     }
 
 
 def _of_dense(comparison: Comparison) -> list[Field]:
-    return [field for field in comparison.told if field not in ("start", "pruner")]
+    return [field for field in comparison.fields if field not in ("start", "pruner")]
 
 
 def _baselines(comparison: Comparison, spread: Spread, colours: dict[str, Look]) -> list[alt.Chart]:
@@ -150,10 +147,9 @@ def _baselines(comparison: Comparison, spread: Spread, colours: dict[str, Look])
     if not most:
         return []
     base = alt.Chart(alt.NamedData(name=_DENSE)).encode(x=alt.X("left:Q"), x2=alt.X2("right:Q"), color=colour(colours))
-    tooltip = [alt.Tooltip(f"{field}:N", title=TITLES[field]) for field in _of_dense(comparison)] + [
-        alt.Tooltip("told:N", title=told_title("dense accuracy (%)", spread)),
-        alt.Tooltip("n:Q", title="seeds (n)"),
-    ]
+    tooltip = [alt.Tooltip(f"{field}:N", title=TITLES[field]) for field in _of_dense(comparison)] + mean_tooltip(
+        "dense accuracy (%)", spread
+    )
     return [
         base.mark_rect(opacity=0.12 if most <= 2 else 0.05, clip=True).encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q")),
         base.mark_rule(strokeWidth=1.5, strokeDash=list(STARTS["dense"].dash), clip=True).encode(

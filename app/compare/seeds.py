@@ -1,7 +1,6 @@
 """The seeds behind one point of a comparison: their accuracies, and loss and accuracy by epoch."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Any, get_args
 
@@ -10,10 +9,10 @@ import streamlit as st
 
 from app import words
 from app.charts import points, progress
-from app.charts.palette import Look, series
+from app.charts.chart import Chart, file_name
+from app.charts.marks import rate_name
 from app.charts.picture import Legend
-from app.charts.progress import Curve
-from app.charts.saving import Saving, file_name
+from app.charts.progress import CURVES_NOTE, Curve
 from app.compare.points import KEYS, apart, by_studies, point_id
 from app.compare.state import CompareState
 from app.components import chart
@@ -25,7 +24,7 @@ _CURVES: tuple[Curve, ...] = get_args(Curve)
 
 
 def show(state: CompareState, close: Callable[[], None]) -> None:
-    """List the seeds behind the point that is chosen, if one is; close: called when the reader has seen enough."""
+    """List the seeds behind the point that is chosen, if one is; close: called by the button that closes the list."""
     if not state.point:
         return
     found = behind(state.studies, by_studies(state), state.point)
@@ -38,7 +37,9 @@ def show(state: CompareState, close: Callable[[], None]) -> None:
             st.button("Close", icon=":material/close:", key="compare_close", on_click=close, type="tertiary")
         if not found.empty:
             _table(found)
-            _curves(state, found)
+            charts = _curves(state.studies, by_studies(state), state.point)
+            chart.legend_of(charts[0])
+            chart.grid(len(charts), 2, lambda index: chart.show(charts[index], f"compare-{_CURVES[index]}"))
 
 
 @cached(compare_queries.marker, max_entries=32, shared=True)
@@ -59,9 +60,9 @@ def _title(one: pd.Series) -> str:
     what = "dense"
     if one["start"] != "dense":
         what = f"{words.start(one['start'])} · {words.pruner(one['pruner'])} {words.percent(one['sparsity'])}"
-    where = [f"learning rate {words.number(one['learning_rate'])}", words.place(one["network"], one["dataset"])]
-    told = " · ".join([what, *where, *([one["recipe"]] if one["recipe"] else [])])
-    return told[0].upper() + told[1:]
+    where = [rate_name(one["learning_rate"]), words.place(one["network"], one["dataset"])]
+    text = " · ".join([what, *where, *([one["recipe"]] if one["recipe"] else [])])
+    return text[0].upper() + text[1:]
 
 
 def _table(found: pd.DataFrame) -> None:
@@ -85,48 +86,35 @@ def _measured(row: Any) -> str:
     return f"{percent}, not {words.percent(row.sparsity)}" if departs else percent
 
 
-def _curves(state: CompareState, found: pd.DataFrame) -> None:
-    looks = _looks(found)
-    note = "test images solid, training images dashed"
-    if len(found) > MOST_CURVES:
-        note += f" · the first {MOST_CURVES} of {len(found)} seeds"
-    chart.legend_row(looks.values(), "", note)
-    about = _title(found.iloc[0])
-    epochs = compare_queries.epochs(state.studies, tuple(found["fingerprint"].head(MOST_CURVES)))
-    specs = _drawn(state.studies, by_studies(state), state.point)
-
-    def cell(index: int) -> None:
-        curve = _CURVES[index]
-        heading = f"Training and test {curve} by epoch, each seed"
-        saving = Saving(
-            file_name("compare", "seeds", curve, state.point),
-            heading,
-            partial(numbers, epochs, found, curve),
-            about,
-            Legend(tuple(looks.values()), "", note),
-        )
-        chart.show(specs[index], f"compare-{curve}", f"{heading}.", saving)
-
-    chart.grid(len(specs), 2, cell)
-
-
 def numbers(epochs: pd.DataFrame, found: pd.DataFrame, curve: Curve) -> pd.DataFrame:
     """Return what the curves of some seeds draw, a row per seed and epoch; found: rows of `behind`."""
     columns = ["seed", "fingerprint", "epoch", f"train_{curve}", f"test_{curve}"]
     return epochs.merge(found[["fingerprint", "seed"]], on="fingerprint")[columns]
 
 
-def _looks(found: pd.DataFrame) -> dict[str, Look]:
-    names = [f"seed {seed}" for seed in found["seed"].head(MOST_CURVES)]
-    return {name: replace(look, shape="stroke") for name, look in series(names).items()}
-
-
 @cached(compare_queries.marker, max_entries=32, shared=True)
-def _drawn(study_ids: tuple[str, ...], studies: bool, point: str) -> list[chart.Spec]:
-    found = behind(study_ids, studies, point).head(MOST_CURVES)
-    looks = _looks(found)
-    names = dict(zip(found["fingerprint"], looks, strict=True))
-    epochs = compare_queries.epochs(study_ids, tuple(found["fingerprint"]))
-    epochs = epochs.assign(name=epochs["fingerprint"].map(names))
-    total = int(found["epochs"].max())
-    return [chart.spec(progress.curves(epochs, looks, curve, total)) for curve in _CURVES]
+def _curves(study_ids: tuple[str, ...], studies: bool, point: str) -> list[Chart]:
+    found = behind(study_ids, studies, point)
+    shown = found.head(MOST_CURVES)
+    looks = progress.curve_looks(f"seed {seed}" for seed in shown["seed"])
+    note = CURVES_NOTE
+    if len(found) > MOST_CURVES:
+        note += f" · the first {MOST_CURVES} of {len(found)} seeds"
+    epochs = compare_queries.epochs(study_ids, tuple(shown["fingerprint"]))
+    named = epochs.assign(name=epochs["fingerprint"].map(dict(zip(shown["fingerprint"], looks, strict=True))))
+    total = int(shown["epochs"].max())
+    charts = []
+    for curve in _CURVES:
+        title = f"Training and test {curve} by epoch, each seed"
+        charts.append(
+            Chart(
+                name=file_name("compare", "seeds", curve, point),
+                spec=progress.draw_curves(named, looks, curve, total),
+                title=title,
+                alt=f"{title}.",
+                numbers=partial(numbers, epochs, found, curve),
+                about=_title(found.iloc[0]),
+                legend=Legend(tuple(looks.values()), note=note),
+            )
+        )
+    return charts

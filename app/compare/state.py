@@ -36,7 +36,7 @@ SHORTEST = 6
 class CompareState:
     """What the page shows.
 
-    studies: whole ids. networks, datasets, pruners, learning_rates, starts: what to show of them; empty for all. panels
+    studies: whole ids. networks, datasets, pruners, learning_rates, starts: filters; empty for all. panels
     and by: what tells panels and colours apart, never the same. zoom: left, right, bottom and top of the axes as shown,
     None for all. point: the id of the point whose seeds are listed, "" for none. pruner and sparsity: of the learning
     rate sweep; "" and None for whichever is first. p: of the overlap ratio.
@@ -64,7 +64,7 @@ class CompareState:
 
 
 def change(state: CompareState, name: str, value: Any) -> CompareState:
-    """Return a state with one field changed, and without what that makes meaningless: zoom, point, equal fields."""
+    """Return a state with one field changed; zoom, point and equal fields are reset where they lose their meaning."""
     changed: CompareState = replace(state, **{name: value})
     if name in ("mode", "axis", "measure", "studies"):
         changed = replace(changed, zoom=None)
@@ -77,9 +77,9 @@ def change(state: CompareState, name: str, value: Any) -> CompareState:
 
 
 def encode(state: CompareState, known: Sequence[str] = ()) -> dict[str, str]:
-    """Return a state as query parameters, what is as at first left out.
+    """Return a state as query parameters, without those that have their default.
 
-    known: the ids of all studies, whose shortest beginnings that tell them apart are given; without them, whole ids.
+    known: the ids of all studies, which are shortened as far as they stay distinct; without them, ids are whole.
     """
     values = {"s": _joined([_shortest(study_id, known) if known else study_id for study_id in state.studies])}
     for field in fields(CompareState):
@@ -90,9 +90,9 @@ def encode(state: CompareState, known: Sequence[str] = ()) -> dict[str, str]:
 
 
 def decode(params: Mapping[str, str], known: Sequence[str]) -> tuple[CompareState, tuple[str, ...]]:
-    """Return the state that query parameters describe, and in a line each what of them is no use, which is left out.
+    """Return the state that query parameters describe, and a line about each that is invalid, which is left out.
 
-    known: the ids of all studies. Parameters of other names are passed over.
+    known: the ids of all studies. Parameters of other names are ignored.
     """
     state, problems = CompareState(), []
     found: list[str] = []
@@ -127,7 +127,7 @@ def to_query(state: CompareState, known: Sequence[str] = ()) -> str:
 
 
 def from_query(query: str, known: Sequence[str]) -> tuple[CompareState, tuple[str, ...]]:
-    """Return the state that a query string describes, and what of it is no use; see `decode`."""
+    """Return the state that a query string describes, and a line about each invalid parameter; see `decode`."""
     return decode(dict(parse_qsl(query, keep_blank_values=True)), known)
 
 

@@ -6,20 +6,21 @@ import altair as alt
 import pandas as pd
 
 from app import words
-from app.charts.accuracy import MEASURES, Layers, Measure, told_title
-from app.charts.marks import colour, dash, shape
-from app.charts.overlap import CHANCE
+from app.charts import vega
+from app.charts.accuracy import MEASURES, Measure
+from app.charts.marks import CHANCE, band, colour, dash, mean_tooltip, shape
 from app.charts.palette import NEUTRAL, STARTS, Look
 from app.charts.points import SPREADS, Spread, described, summarise
+from app.charts.vega import Spec
 
 TALL, SHORT = 240, 160
-# Pixels of every panel's axis of values, so that the panels stand flush.
+# Pixels of every panel's axis of values, so that the panels line up.
 _AXIS = 44
 # One series without a colour of its own: neither a start's nor grey, which is chance, zero and dense.
 INK = "#7B61D1"
 GAP = "winning ticket minus random reinit (points)"
 
-# What tells lines of one colour apart, and with the rate the groups over whose seeds means are taken.
+# The columns of a mean: what tells lines of one colour apart, and the rate.
 BY = ["rest", "learning_rate"]
 
 
@@ -33,7 +34,7 @@ def _x(rates: list[float], last: bool) -> alt.X:
     )
 
 
-# How an axis of gaps writes a value: one of 0 is neither above nor below.
+# How an axis of gaps writes a value: 0 has no sign.
 _SIGNED = "datum.value === 0 ? '0' : format(datum.value, '+.1~f')"
 
 
@@ -46,41 +47,39 @@ def _y(title: str, label: str, **scale: Any) -> alt.Y:
     )
 
 
-def _tooltip(several: bool, first: list[alt.Tooltip], what: str, spread: Spread, n: str = "seeds (n)") -> list[Any]:
+def _tooltip(several: bool, first: list[alt.Tooltip], quantity: str, spread: Spread, n: str = "seeds (n)") -> list[Any]:
     return [
         *first,
         *([alt.Tooltip("rest:N", title="training")] if several else []),
         alt.Tooltip("learning_rate:Q", title="learning rate", format="~g"),
-        alt.Tooltip("told:N", title=told_title(what, spread)),
-        alt.Tooltip("n:Q", title=n),
+        *mean_tooltip(quantity, spread, n),
     ]
 
 
-def accuracy(
-    rows: pd.DataFrame, rests: dict[str, Look], rates: list[float], measure: Measure, spread: Spread
-) -> Layers:
+def accuracy(rows: pd.DataFrame, rests: dict[str, Look], rates: list[float], measure: Measure, spread: Spread) -> Spec:
     """Return test accuracy by learning rate, a line per start and for the dense baseline, with bands over seeds.
 
     rows: accuracies of one pruner and sparsity and of dense networks, with rest, a key of rests.
     """
     frame = summarise(rows, measure, ["start", *BY], spread)
-    frame["told"] = described(frame, spread)
+    frame["described"] = described(frame, spread)
     frame["name"] = frame["start"].map(words.start)
     looks = {look.name: look for look in STARTS.values()}
     style = (rests, "rest") if len(rests) > 1 else (looks, "name")
-    base = alt.Chart(frame[["name", *BY, "mean", "low", "high", "n", "told"]]).encode(
+    base = alt.Chart(frame[["name", *BY, "mean", "low", "high", "n", "described"]]).encode(
         x=_x(rates, last=False), color=colour(looks), detail="rest:N"
     )
     y = _y(f"accuracy, {MEASURES[measure]} (%)", "datum.label")
     tooltip = _tooltip(len(rests) > 1, [alt.Tooltip("name:N", title="start")], "accuracy (%)", spread)
-    return alt.layer(
-        base.mark_area(opacity=0.12).encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q")),
+    layers = alt.layer(
+        band(base, 0.12),
         base.mark_line(strokeWidth=2).encode(y=y, strokeDash=dash(*style)),
         base.mark_point(size=60, filled=True, opacity=1).encode(
             y=y, shape=_points(style, looks, rests), tooltip=tooltip
         ),
         height=TALL,
     )
+    return vega.spec(layers)
 
 
 def _points(style: tuple[dict[str, Look], str], looks: dict[str, Look], rests: dict[str, Look]) -> alt.Shape:
@@ -94,7 +93,7 @@ def _round(look: Look) -> Look:
     return Look(look.name, look.symbol, look.colour, "circle", look.dash)
 
 
-def overlap(rows: pd.DataFrame, rests: dict[str, Look], rates: list[float], p: float, spread: Spread) -> Layers:
+def overlap(rows: pd.DataFrame, rests: dict[str, Look], rates: list[float], p: float, spread: Spread) -> Spec:
     """Return R_p(θ₀, θ_T) by learning rate with its band over seeds and the chance line at p.
 
     rows: ratios of the pair initial_pretrained at that p, with rest, a key of rests.
@@ -104,7 +103,7 @@ def overlap(rows: pd.DataFrame, rests: dict[str, Look], rates: list[float], p: f
     return _single(rows, "ratio", rests, rates, spread, y, "overlap ratio", chance, last=False)
 
 
-def gap(rows: pd.DataFrame, rests: dict[str, Look], rates: list[float]) -> Layers:
+def gap(rows: pd.DataFrame, rests: dict[str, Look], rates: list[float]) -> Spec:
     """Return winning ticket minus random reinit by learning rate, with the 95 % interval of the mean over pairs.
 
     rows: `gaps` of one pruner and sparsity, with rest, a key of rests. Seeds are paired: a seed's two trainings share
@@ -128,25 +127,26 @@ def _single(
     rates: list[float],
     spread: Spread,
     y: alt.Y,
-    what: str,
+    quantity: str,
     rule: alt.Chart,
     last: bool,
     n: str = "seeds (n)",
-) -> Layers:
+) -> Spec:
     frame = summarise(rows, value, BY, spread)
-    frame["told"] = described(frame, spread)
-    base = alt.Chart(frame[[*BY, "mean", "low", "high", "n", "told"]]).encode(x=_x(rates, last), detail="rest:N")
+    frame["described"] = described(frame, spread)
+    base = alt.Chart(frame[[*BY, "mean", "low", "high", "n", "described"]]).encode(x=_x(rates, last), detail="rest:N")
     line = base.mark_line(strokeWidth=2, color=INK)
     marks = base.mark_point(size=60, filled=True, opacity=1, color=INK)
     if len(rests) > 1:
         line, marks = line.encode(strokeDash=dash(rests, "rest")), marks.encode(shape=shape(rests, "rest"))
-    return alt.layer(
+    layers = alt.layer(
         rule,
-        base.mark_area(opacity=0.14, color=INK).encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q")),
+        band(base, 0.14, color=INK),
         line.encode(y=y),
-        marks.encode(y=y, tooltip=_tooltip(len(rests) > 1, [], what, spread, n)),
+        marks.encode(y=y, tooltip=_tooltip(len(rests) > 1, [], quantity, spread, n)),
         height=SHORT + (36 if last else 0),
     )
+    return vega.spec(layers)
 
 
 def gaps(rows: pd.DataFrame) -> pd.DataFrame:
@@ -161,13 +161,13 @@ def gaps(rows: pd.DataFrame) -> pd.DataFrame:
     if not {"winning_ticket", "reinit"} <= set(wide.columns):
         return pd.DataFrame(columns=[*keys, "gap"])
     wide["gap"] = wide["winning_ticket"] - wide["reinit"]
-    found: pd.DataFrame = wide.dropna(subset=["gap"])[[*keys, "gap"]].reset_index(drop=True)
-    return found
+    gaps: pd.DataFrame = wide.dropna(subset=["gap"])[[*keys, "gap"]].reset_index(drop=True)
+    return gaps
 
 
-def thesis(
+def gap_against_overlap(
     rows: pd.DataFrame, rates: dict[str, Look], networks: dict[str, Look], p: float, height: int = 380
-) -> Layers:
+) -> Spec:
     """Return the gap of each seed against its R_p(θ₀, θ_T): colours tell learning rates apart, shapes networks.
 
     rows: gap, ratio, name (a key of rates), network (a key of networks), dataset, seed and rest. A rule marks no gap,
@@ -176,7 +176,7 @@ def thesis(
     base = alt.Chart(rows[["gap", "ratio", "name", "network", "dataset", "seed", "rest"]])
     # With one network, shapes are free to tell rates apart once more.
     marks = shape(networks, "network") if rows["network"].nunique() > 1 else shape(rates)
-    return alt.layer(
+    layers = alt.layer(
         _rule(0.0, ()).encode(y=alt.Y("mean:Q")),
         alt.Chart(pd.DataFrame({"p": [p]}))
         .mark_rule(color=NEUTRAL, strokeWidth=1.5, strokeDash=list(CHANCE.dash))
@@ -203,6 +203,7 @@ def thesis(
         ),
         height=height,
     )
+    return vega.spec(layers)
 
 
 BAND = f"gap: {SPREADS['ci']} of the mean over paired seeds"

@@ -1,4 +1,4 @@
-"""Putting charts on a page: built once per state of the data, side by side where there is room."""
+"""Charts, their legends and tables on a page, side by side where there is room."""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -7,43 +7,45 @@ import streamlit as st
 
 from app import words
 from app.charts import vega
-from app.charts.accuracy import Layers
+from app.charts.chart import Chart, Subject
 from app.charts.palette import Look, legend
 from app.charts.points import SPREADS, Spread
-from app.charts.saving import Saving
 from app.components.save_menu import menu
+from app.state import queries
+from app.state.cache import Marker
 
 vega.enable()
 
-Spec = vega.Spec
-
-# A browser takes some 40 ms for a panel, and answers within half a second with so many.
+# A browser takes some 40 ms for a panel, so this many take less than half a second.
 MOST_PANELS = 8
 
-# A table of at most so many rows is shown without scrolling.
+# The longest table, in rows, that is shown without scrolling.
 WHOLE = 40
 
 
-def spec(chart: Layers) -> Spec:
-    """Return a chart as Vega-Lite, which can be kept and shown again without building and checking it anew."""
-    # Tests check that every kind of chart is valid; checking again on each run would double its cost.
-    return chart.to_dict(validate=False)
-
-
-def show(drawn: Spec, key: str, alt: str, saving: Saving | None = None) -> None:
-    """Show one chart in a container of its own key; alt says what it shows to those who cannot see it.
-
-    saving: what the chart and its numbers are saved as; left out, they are not offered.
-    """
+def show(chart: Chart, key: str) -> None:
+    """Show one chart with its caption and the menu that saves it, in a container of its own key."""
+    if chart.caption:
+        caption(chart.caption)
     with st.container(key=key, gap=None):
-        st.vega_lite_chart(drawn, width="stretch", key=f"{key}-chart", alt=alt)
-        if saving is not None:
-            menu(drawn, saving, key)
+        st.vega_lite_chart(chart.spec, width="stretch", key=f"{key}-chart", alt=chart.alt)
+        menu(chart, key)
+
+
+def caption(lines: Sequence[str]) -> None:
+    """Show the lines above a chart, a heading first."""
+    heading, *details = map(words.plain, lines)
+    st.markdown("  \n".join([f"**{heading}**", *(f":gray[:small[{detail}]]" for detail in details)]))
 
 
 def legend_row(looks: Iterable[Look], bands: str = "", note: str = "") -> None:
     """Show the legend of the charts below; see `app.charts.palette.legend`."""
     st.html(legend(looks, bands, note))
+
+
+def legend_of(chart: Chart) -> None:
+    """Show the legend that a chart shares with those beside it."""
+    legend_row(chart.legend.looks, chart.legend.bands, chart.legend.note)
 
 
 def table(rows: pd.DataFrame, key: str) -> None:
@@ -52,13 +54,13 @@ def table(rows: pd.DataFrame, key: str) -> None:
         if len(rows) > WHOLE:
             st.dataframe(rows, hide_index=True, width="stretch", height=600)
         else:
-            # What scrolls would first bring a megabyte of code into a new browser. Cells are Markdown here.
+            # A table that scrolls would first load a megabyte of code into a new browser. Cells are Markdown here.
             cells = rows.astype(object).where(rows.notna(), "").astype(str)
             st.table(cells.map(words.plain), hide_index=True, border="horizontal")
 
 
 def columns(panels: int) -> int:
-    """Return how many panels stand side by side: three, or two where a third would leave one alone below."""
+    """Return how many panels are side by side: three, or two where a third would leave one alone below."""
     return 3 if panels == 3 or panels > 4 else 2
 
 
@@ -79,10 +81,10 @@ def place_choice(rows: pd.DataFrame, key: str) -> tuple[str, str]:
     )
 
 
-def _choice(label: str, options: Sequence[str], told: Callable[[str], str], key: str) -> str:
+def _choice(label: str, options: Sequence[str], title: Callable[[str], str], key: str) -> str:
     if len(options) == 1:
         return options[0]
-    return str(st.selectbox(label, options, format_func=told, key=key, persist_state="page", width=220))
+    return str(st.selectbox(label, options, format_func=title, key=key, persist_state="page", width=220))
 
 
 def panel_pruners(pruners: Sequence[str], rates: int, key: str) -> list[str]:
@@ -100,7 +102,12 @@ def spread_choice(key: str) -> Spread:
 
 
 def still() -> None:
-    """Keep a page that refreshes itself still: nothing fades while new figures are on their way."""
+    """Let nothing fade on a page that refreshes itself while it waits for new figures."""
     st.html(
         "<style>[data-stale='true'] {opacity: 1 !important;} [data-testid='stStatusWidget'] {display: none;}</style>"
     )
+
+
+def subject_results(subject: Subject) -> Marker:
+    """Return what changes whenever the study that a chart is about has a new result."""
+    return queries.measured(subject.study_id)

@@ -1,7 +1,7 @@
-"""Dialogs that stay open until somebody closes them, whatever the page behind does meanwhile.
+"""Dialogs that stay open until the reader closes them, even while the page behind is drawn again.
 
-A page is drawn anew as a whole when its study changes its state; Streamlit would drop a dialog that this run does not
-open again, perhaps with a link in it that is shown this once.
+A page is drawn again as a whole when the state of its study changes; Streamlit would close a dialog that this run does
+not open again, perhaps with a link in it that is shown only once.
 """
 
 from collections.abc import Sequence
@@ -13,14 +13,14 @@ from app.state.live import is_expected
 from app.state.queries import FINISHED
 from data.queries.studies import StudyRecord
 
-_OPEN = "asking"
+_OPEN = "open_dialog"
 
 
 def button(label: str, what: str, forget: Sequence[str] = (), **options: Any) -> bool:
-    """Show a button that opens a dialog, and return whether that is open, and so to be drawn.
+    """Show a button that opens a dialog, and return whether the dialog is open and must be drawn.
 
-    what: tells the dialog from all others, such as by the study that it is about. forget: keys of the session that it
-    begins without. options: as st.button takes them.
+    what: names the dialog among all others, for example by its study. forget: keys to remove from the session when it
+    opens. options: as st.button takes them.
     """
     st.button(label, on_click=_open, args=(what, tuple(forget)), **options)
     return bool(st.session_state.get(_OPEN) == what)
@@ -37,7 +37,7 @@ def close() -> None:
 
 
 def no(label: str, key: str) -> None:
-    """Show, within a dialog, the button that closes it and does nothing."""
+    """Show the button that closes the dialog around it without an action."""
     if st.button(label, key=key, on_click=close):
         st.rerun()
 
@@ -48,11 +48,11 @@ def _open(what: str, forget: Sequence[str]) -> None:
         st.session_state.pop(name, None)
 
 
-def every(record: StudyRecord, seconds: float) -> float | None:
-    """Return how often to refresh what shows a study: after so many seconds while it may change, else never.
+def refresh_seconds(record: StudyRecord, seconds: float) -> float | None:
+    """Return after how many seconds to refresh what shows a study: the number while it may change, else None.
 
-    Behind a dialog nothing refreshes itself: where a refresh was asked for just as the dialog's answer leads to another
-    page, Streamlit clears that page in the browser and cannot draw it any more.
+    Behind a dialog nothing refreshes itself: where a refresh is requested just as the dialog leads to another page,
+    Streamlit clears that page in the browser and cannot draw it any more.
     """
     if is_open():
         return None

@@ -1,4 +1,4 @@
-"""What a page says of trainings that diverged, so that nobody wonders why there are fewer seeds."""
+"""Sentences about trainings that diverged, which explain why a page has fewer seeds."""
 
 import pandas as pd
 import streamlit as st
@@ -7,22 +7,22 @@ from app import words
 from data.queries.divergence import in_words
 
 
-def told(rows: pd.DataFrame) -> str:
+def sentence(rows: pd.DataFrame) -> str:
     """Return in plain text which trainings diverged and what follows; empty where none did.
 
     rows: of `data.queries.divergence.divergences` or `data.queries.points.diverged`.
     """
-    sentence = in_words(rows, words.place)
-    return sentence and f"{sentence} Means, bands and n are without them."
+    text = in_words(rows, words.place)
+    return text and f"{text} Means, bands and n are without them."
 
 
 def note(rows: pd.DataFrame) -> None:
-    """Say it in a caption, where there is something to say."""
-    if sentence := told(rows):
-        st.caption(words.plain(sentence))
+    """Show the sentence as a caption, where a training diverged."""
+    if text := sentence(rows):
+        st.caption(words.plain(text))
 
 
 def nothing(rows: pd.DataFrame, so_far: str) -> None:
-    """Say why there is nothing to show: everything that is done diverged, or else what is told of a study so far."""
-    sentence = in_words(rows, words.place)
-    st.info(f"No training has come to an end with a finite loss. {words.plain(sentence)}" if sentence else so_far)
+    """Say why there is nothing to show: all that is done diverged, or else the text for a study without results."""
+    text = in_words(rows, words.place)
+    st.info(f"No training has come to an end with a finite loss. {words.plain(text)}" if text else so_far)

@@ -19,13 +19,13 @@ def sentences(accuracy: pd.DataFrame) -> list[str]:
     rows = accuracy[accuracy["pruner"].notna() & accuracy["mask"].notna()]
     several = {name: rows[name].nunique() > 1 for name in ("dataset", "network", "learning_rate")}
     order = {pruner: index for index, pruner in enumerate(dict.fromkeys(rows["pruner"]))}
-    # All starts of a seed hold one mask. A loop over groups of a frame would be felt on pages of thousands of rows.
+    # All starts of a seed hold one mask. A loop over groups of a frame would be slow for thousands of rows.
     unique = rows[[*_PLACE, "seed", "mask", "pruner"]].drop_duplicates()
     alike = unique[unique.duplicated([*_PLACE, "seed", "mask"], keep=False)].sort_values([*_PLACE, "seed"])
     by_mask: dict[tuple[object, ...], set[str]] = {}
     for *place, pruner in zip(*(alike[name].tolist() for name in alike.columns), strict=True):
         by_mask.setdefault(tuple(place), set()).add(pruner)
-    # By pruners and place, the seeds.
+    # The seeds by pruners and place.
     seeds: dict[tuple[tuple[str, ...], tuple[object, ...]], set[int]] = {}
     for (*place, seed, _), found in by_mask.items():
         pruners = tuple(sorted(found, key=order.__getitem__))

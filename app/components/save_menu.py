@@ -1,28 +1,24 @@
-"""Saving one chart: as a picture, and the exact numbers that it draws."""
+"""The menu that saves one chart: as a picture, or the exact numbers that it draws."""
 
 from collections.abc import Callable
 
 import streamlit as st
 
-from app.charts.picture import Spec, png, svg
-from app.charts.saving import PARQUET, Saving, csv, parquet, picture
+from app.charts.chart import PARQUET, Chart, csv, parquet
+from app.charts.picture import png, svg
 
-# How each kind of file is made and served: MIME type, what it is in words.
-KINDS: dict[str, tuple[Callable[[Spec, Saving], bytes | str], str, str]] = {
-    "png": (lambda drawn, saving: png(picture(drawn, saving)), "image/png", "Picture (PNG)"),
-    "svg": (lambda drawn, saving: svg(picture(drawn, saving)), "image/svg+xml", "Drawing (SVG)"),
-    "csv": (lambda drawn, saving: csv(saving.numbers()), "text/csv", "Numbers (CSV)"),
-    "parquet": (
-        lambda drawn, saving: parquet(saving.numbers()),
-        PARQUET,
-        "Numbers (Parquet)",
-    ),
+# How each kind of file is made and served: its MIME type and its label in the menu.
+KINDS: dict[str, tuple[Callable[[Chart], bytes | str], str, str]] = {
+    "png": (lambda chart: png(chart.picture), "image/png", "Picture (PNG)"),
+    "svg": (lambda chart: svg(chart.picture), "image/svg+xml", "Drawing (SVG)"),
+    "csv": (lambda chart: csv(chart.numbers()), "text/csv", "Numbers (CSV)"),
+    "parquet": (lambda chart: parquet(chart.numbers()), PARQUET, "Numbers (Parquet)"),
 }
 
 
 @st.fragment
-def menu(drawn: Spec, saving: Saving, key: str) -> None:
-    """Show what saves a chart; a file is made only when it is asked for."""
+def menu(chart: Chart, key: str) -> None:
+    """Show the menu of a chart; a file is made only when it is requested."""
     with st.container(horizontal=True, horizontal_alignment="right"):
         opened = st.popover(
             "Save", icon=":material/download:", type="tertiary", on_change="rerun", key=f"{key}-save", width="content"
@@ -33,8 +29,8 @@ def menu(drawn: Spec, saving: Saving, key: str) -> None:
         for ending, (make, mime, label) in KINDS.items():
             st.download_button(
                 label,
-                _maker(make, drawn, saving),
-                f"{saving.name}.{ending}",
+                _maker(make, chart),
+                f"{chart.name}.{ending}",
                 mime,
                 on_click="ignore",
                 type="tertiary",
@@ -42,5 +38,5 @@ def menu(drawn: Spec, saving: Saving, key: str) -> None:
             )
 
 
-def _maker(make: Callable[[Spec, Saving], bytes | str], drawn: Spec, saving: Saving) -> Callable[[], bytes | str]:
-    return lambda: make(drawn, saving)
+def _maker(make: Callable[[Chart], bytes | str], chart: Chart) -> Callable[[], bytes | str]:
+    return lambda: make(chart)

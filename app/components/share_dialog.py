@@ -53,7 +53,7 @@ def _dialog(study_ids: tuple[str, ...], state: str | None, what: str) -> None:
     if made := st.session_state.get(_MADE):
         with st.container(key="share_link"):
             st.code(made, language=None, wrap_lines=True)
-            st.caption("Copy it now: it is not shown again, since only a hash of it is kept.")
+            st.caption("Copy it now: it is not shown again, since only a hash of it is saved.")
         _reach(made)
     listed = shared_links.shares(queries.store(), study_ids[0])
     links(listed[(listed["state"].notna()) == (state is not None)])
@@ -70,7 +70,7 @@ def _create(study_ids: tuple[str, ...], state: str | None, note: str, ends: time
 
 
 def _base() -> str | None:
-    """Return the address that the link begins with: the one that was set, or the one that this page was reached at."""
+    """Return the address that the link begins with: the configured one, or that of this page."""
     if settings().url:
         return settings().url
     parts = urlsplit(st.context.url or "")
@@ -87,7 +87,7 @@ def _reach(made: str) -> None:
 
 
 def links(listed: pd.DataFrame, names: dict[str, str] | None = None) -> None:
-    """List links, each with a button that revokes it; names: of studies by id, where several are listed."""
+    """List links, each with a button that revokes it; names: of studies by id, where links of several are listed."""
     if listed.empty:
         st.caption("No link yet.")
         return
@@ -95,7 +95,7 @@ def links(listed: pd.DataFrame, names: dict[str, str] | None = None) -> None:
         with st.container(
             horizontal=True, vertical_alignment="center", border=True, key=f"link-{row['share_id']}", gap="small"
         ):
-            st.markdown(_told(row, names), width="stretch")
+            st.markdown(_described(row, names), width="stretch")
             if row["works"]:
                 st.button(
                     "Revoke",
@@ -111,7 +111,7 @@ def _revoke(share_id: str) -> None:
     access.forget_links()
 
 
-def _told(row: dict[str, object], names: dict[str, str] | None) -> str:
+def _described(row: dict[str, object], names: dict[str, str] | None) -> str:
     """Return a link in words: what it shows, its note, when it was made, when it ends, and its last use."""
     state = ":green-badge[works]" if row["works"] else ":gray-badge[revoked]" if _at(row["revoked_at"]) else ""
     state = state or ":gray-badge[expired]"

@@ -1,4 +1,4 @@
-"""What stages are called: each in one line."""
+"""The names of stages: each in one line."""
 
 from typing import Any
 
@@ -7,41 +7,43 @@ import pandas as pd
 from app import words
 
 
-def stage_names(rows: pd.DataFrame, tell_network: bool | None = None) -> dict[str, str]:
-    """Return by fingerprint what each stage is, in one line.
+def stage_names(rows: pd.DataFrame, with_network: bool | None = None) -> dict[str, str]:
+    """Return the name of each stage by its fingerprint, in one line.
 
-    For example: 'fine-tune · iterative 90 % · learning rate 0.1 · seed 0'. tell_network: whether to name network and
+    For example: 'fine-tune · iterative 90 % · learning rate 0.1 · seed 0'. with_network: whether to name network and
     dataset; left out, only where the stages differ in them.
     """
-    whats = _whats(rows, several(rows) if tell_network is None else tell_network)
+    whats = kind_names(rows, several(rows) if with_network is None else with_network)
     return {
         fingerprint: f"{what} · learning rate {words.number(rate)} · seed {seed}"
         for fingerprint, what, rate, seed in zip(
-            _listed(rows, "fingerprint"), whats, _listed(rows, "learning_rate"), _listed(rows, "seed"), strict=True
+            column(rows, "fingerprint"), whats, column(rows, "learning_rate"), column(rows, "seed"), strict=True
         )
     }
 
 
 def several(rows: pd.DataFrame) -> bool:
-    """Return whether stages differ in their network or dataset, which their names then tell."""
+    """Return whether stages differ in their network or dataset, which their names must then include."""
     return bool(rows["network"].nunique() > 1 or rows["dataset"].nunique() > 1)
 
 
-def _listed(rows: pd.DataFrame, name: str) -> list[Any]:
-    # Walking over a column of texts itself takes some ten times as long, which thousands of stages make felt.
+def column(rows: pd.DataFrame, name: str) -> list[Any]:
+    """Return the values of a column."""
+    # Iterating over a pandas column of texts takes ten times as long, which is slow for thousands of stages.
     return list(rows[name].to_numpy(dtype=object))
 
 
-def _whats(rows: pd.DataFrame, tell_network: bool) -> list[str]:
+def kind_names(rows: pd.DataFrame, with_network: bool) -> list[str]:
+    """Return the names of stages without learning rate and seed, in the order of the rows."""
     columns = ["kind", "start", "pruners", "sparsity", "network", "dataset"]
-    keys = list(zip(*(_listed(rows, name) for name in columns), strict=True))
-    told = {key: _what(key, tell_network) for key in set(keys)}
-    return [told[key] for key in keys]
+    keys = list(zip(*(column(rows, name) for name in columns), strict=True))
+    named = {key: _kind_name(key, with_network) for key in set(keys)}
+    return [named[key] for key in keys]
 
 
-def _what(key: tuple[Any, ...], tell_network: bool) -> str:
+def _kind_name(key: tuple[Any, ...], with_network: bool) -> str:
     kind, start, pruners, sparsity, network, dataset = key
-    where = f" · {words.place(network, dataset)}" if tell_network else ""
+    where = f" · {words.place(network, dataset)}" if with_network else ""
     if kind == "pretrain":
         return f"dense{where}"
     if kind == "admm":

@@ -5,7 +5,7 @@ import pandas as pd
 from app import words
 from app.charts.points import describe, summarise
 
-# Every page and report that shows the table explains it in these words.
+# The explanation of the table on every page and in every report.
 ABOUT = (
     "Support moved: of the weights that ADMM's mask keeps, those that one-shot pruning of θ_T to the same sparsity "
     "would remove. The residual falls whether or not the support moves, so it takes both. Accuracies are on the test "
@@ -13,7 +13,7 @@ ABOUT = (
 )
 NOT_RECORDED = "not recorded"
 
-# By column of `data.queries.studies.supports`: its title, factor, digits and unit.
+# Title, factor, digits and unit of each column of `data.queries.studies.supports`.
 _VALUES = {
     "moved": ("support moved", 100, 3, " %"),
     "residual": ("last residual", 1, 4, ""),
@@ -26,8 +26,8 @@ _KEYS = ["pruner", "learning_rate", "sparsity"]
 def table(rows: pd.DataFrame) -> pd.DataFrame:
     """Return a line for each pruner, learning rate and sparsity: mean ± standard deviation with n.
 
-    rows: `data.queries.studies.supports` rows of one dataset and network. Values of results of before they were
-    measured read "not recorded".
+    rows: `data.queries.studies.supports` rows of one dataset and network. Values that an older version did not
+    measure read "not recorded".
     """
     shown = pd.DataFrame()
     for value, (title, factor, digits, unit) in _VALUES.items():

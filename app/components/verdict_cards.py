@@ -7,8 +7,7 @@ import streamlit as st
 
 from app import words
 from app.charts.forest import forest
-from app.charts.saving import as_drawn, file_name
-from app.components import chart as drawing
+from app.components import chart
 from app.components.verdict_tables import compared, comparisons, counts, is_shown, rules, scope
 from engine.claims import CLAIMS, Verdict
 
@@ -30,14 +29,14 @@ def show(
 ) -> None:
     """Show verdicts on the paper's claims in the order they come in, those of one claim together, then controls.
 
-    key: tells several lists of a page apart. shared: what of a scope the page around them says already. beside: draws
-    what else stands below one verdict, under a key.
+    key: tells several lists of a page apart. shared: the parts of a scope that the page around them says already.
+    beside: draws what else belongs below one verdict, under a key.
     """
-    asked = [verdict for verdict in verdicts if is_shown(verdict)]
-    for claim, group in groupby((v for v in asked if not v.control), key=lambda verdict: verdict.claim):
+    shown = [verdict for verdict in verdicts if is_shown(verdict)]
+    for claim, group in groupby((v for v in shown if not v.control), key=lambda verdict: verdict.claim):
         _card(claim, list(group), f"{key}-{claim}", shared, beside)
     _missing([verdict for verdict in verdicts if not is_shown(verdict) and not verdict.control])
-    controls = [verdict for verdict in asked if verdict.control]
+    controls = [verdict for verdict in shown if verdict.control]
     if controls:
         st.subheader("Controls and other pruners", anchor=False)
         st.caption(
@@ -81,14 +80,14 @@ def _card(
         for index, verdict in enumerate(verdicts):
             where = scope(verdict, shared)
             # One paragraph, so that a long reason wraps beside its badge and not below it.
-            told = words.plain(words.minus(verdict.reason) if where else words.sentence(verdict.reason)[:-1])
+            reason = words.plain(words.minus(verdict.reason) if where else words.sentence(verdict.reason)[:-1])
             with st.container(key=f"{key}-{index}"):
-                st.markdown(f"{BADGES[verdict.outcome]}\u2002" + (f"{words.plain(where)}: " if where else "") + told)
+                st.markdown(f"{BADGES[verdict.outcome]}\u2002" + (f"{words.plain(where)}: " if where else "") + reason)
                 beside(verdict, f"{key}-{index}")
         opened = st.expander("Rule and numbers", key=f"{key}-why", on_change="rerun", type="compact")
         if opened.open:
             with opened:
-                # Verdicts on several pruners mostly share their rule, which is then told once.
+                # Verdicts on several pruners mostly share their rule, which is then shown once.
                 st.markdown(
                     "\n".join(
                         f"- {words.plain(rule)}"
@@ -107,9 +106,6 @@ def _why(verdict: Verdict, key: str, shared: Sequence[str]) -> None:
         st.markdown(f"**{words.plain(where[:1].upper() + where[1:])}** {BADGES[verdict.outcome]}")
     parts = comparisons(verdict)
     if any(part.low is not None for part in parts):
-        chart = drawing.spec(forest(parts, verdict.scope))
-        title = f"Effects and intervals behind claim {verdict.claim}"
-        saving = as_drawn(chart, file_name("claim", verdict.claim, verdict.place), title, verdict.place)
-        drawing.show(chart, f"{key}-forest", f"{title}.", saving)
+        chart.show(forest(verdict, parts), f"{key}-forest")
     if len(parts) > 1:
-        drawing.table(compared(verdict), f"{key}-parts")
+        chart.table(compared(verdict), f"{key}-parts")

@@ -12,7 +12,7 @@ from engine.study.spec import Study
 
 
 def recipe_words(study: Study) -> str:
-    """Return what of a recipe stands beside every verdict."""
+    """Return the part of a recipe that is shown beside every verdict."""
     recipe = study.recipe
     return (
         f"T = {words.plural(recipe.epochs, 'epoch')}, weight decay {words.number(recipe.weight_decay)}. Both take part "
@@ -20,7 +20,7 @@ def recipe_words(study: Study) -> str:
     )
 
 
-def told(verdict: Verdict) -> str:
+def effect_words(verdict: Verdict) -> str:
     """Return a verdict's effect with its interval and n, in words."""
     if verdict.effect is None:
         return verdict.reason
@@ -54,7 +54,7 @@ def by_chance(verdicts: Sequence[Verdict]) -> str:
 
 
 def over_seeds(test_images: int | None) -> str:
-    """Return what intervals are over, and what they leave out: another test set of so many images, None if unknown."""
+    """Return what intervals cover, and that they leave out other test sets; test_images: the size of this one."""
     text = "Intervals are over seeds, on one fixed test set: they say nothing of other test images."
     if test_images:
         half = 1.96 * 100 * (0.9 * 0.1 / test_images) ** 0.5
@@ -90,7 +90,7 @@ def widened(verdicts: Sequence[Verdict]) -> str:
 
 
 def numbers(verdicts: Sequence[Verdict]) -> pd.DataFrame:
-    """Return verdicts and all that they are made of, a row each, ready for CSV.
+    """Return verdicts and all their parts, a row each, ready for CSV.
 
     Columns: claim, scope, verdict, effect, low, high, confidence (of the interval), unit, n, reason, control, needs
     (what would decide it).
@@ -128,32 +128,32 @@ def thresholds_table(thresholds: Thresholds) -> pd.DataFrame:
 
 
 def comparisons(verdict: Verdict) -> list[Verdict]:
-    """Return what was compared for a verdict, each mean before what it is the mean of; itself where it is one."""
+    """Return the comparisons behind a verdict, each mean before its parts; the verdict itself where it is one."""
     below = [row for part in verdict.parts for row in comparisons(part)]
     return [verdict, *below] if verdict.over or not below else below
 
 
 def rules(verdict: Verdict) -> list[str]:
-    """Return a verdict's rule and, where it is made of several lists of comparisons, theirs."""
+    """Return a verdict's rule and, where it combines several lists of comparisons, theirs."""
     below = [rule for part in verdict.parts if part.over for rule in rules(part)]
     return list(dict.fromkeys([verdict.rule, *below]))
 
 
 def scope(verdict: Verdict, shared: Sequence[str]) -> str:
-    """Return in words what a verdict is about, without what is said around it already."""
+    """Return a verdict's scope in words, without the fields that the text around it names already."""
     names = {"pruner": words.pruner, "network": words.network, "dataset": words.dataset}
-    told = {name: names.get(name, str)(value) for name, value in verdict.scope.items() if name not in shared}
-    return " · ".join(told.values())
+    parts = [names.get(name, str)(value) for name, value in verdict.scope.items() if name not in shared]
+    return " · ".join(parts)
 
 
 def compared(verdict: Verdict) -> pd.DataFrame:
-    """Return what was compared for a verdict: comparison, verdict and effect, a row each."""
+    """Return the comparisons behind a verdict as a table: comparison, verdict and effect, a row each."""
     parts = comparisons(verdict)
     return pd.DataFrame(
         {
             "comparison": [row_name(part, verdict.scope) for part in parts],
             "verdict": [part.outcome for part in parts],
-            "effect": [told(part) for part in parts],
+            "effect": [effect_words(part) for part in parts],
         }
     )
 
@@ -166,8 +166,8 @@ def winning(verdicts: Sequence[Verdict]) -> pd.DataFrame:
             "pruner": [words.pruner(v.scope["pruner"]) for v in verdicts],
             "sparsity": [v.scope["sparsity"].removeprefix("sparsity ") for v in verdicts],
             "winning property": [v.outcome for v in verdicts],
-            "ticket minus dense (points)": [told(v.parts[0]) for v in verdicts],
-            "ticket minus reinit (points)": [told(v.parts[1]) for v in verdicts],
+            "ticket minus dense (points)": [effect_words(v.parts[0]) for v in verdicts],
+            "ticket minus reinit (points)": [effect_words(v.parts[1]) for v in verdicts],
         }
     )
 

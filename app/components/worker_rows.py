@@ -1,4 +1,4 @@
-"""Workers as rows, host by host: what each is, what it trains, what it takes."""
+"""Workers as rows, host by host: device, stage in training, memory."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from tasks.queue.telemetry import Progress, Worker
 
 @dataclass(frozen=True)
 class Row:
-    """A worker and what is known of what it trains; study: its id and name. speed: of all its stages, epochs/s."""
+    """A worker and the stage that it trains; study: its id and name. speed: of all its stages, in epochs/s."""
 
     worker: Worker
     silent: bool
@@ -36,12 +36,12 @@ class Host:
 
     @property
     def silent(self) -> bool:
-        """Whether nothing at all is heard of it."""
+        """Whether all of its workers are silent."""
         return all(row.silent for row in self.rows)
 
 
 def by_host(workers: Iterable[Worker]) -> list[Host]:
-    """Return workers by host with what they train, hosts of which nothing is heard last."""
+    """Return workers by host with the stages that they train, silent hosts last."""
     rows = _rows(list(workers))
     rows.sort(key=lambda row: (row.worker.host, _place(row.worker), row.silent, row.worker.device, row.worker.name))
     found = [Host(rows_of[0].worker.host, rows_of) for rows_of in _grouped(rows)]
@@ -92,13 +92,13 @@ def _studies(fingerprints: tuple[str, ...]) -> tuple[dict[str, tuple[str, str, i
     try:
         found = queries.studies_of(fingerprints)
     except DatabaseError as error:
-        st.warning(f"What workers train is not known: {words.plain(str(error))}", icon=":material/database_off:")
+        st.warning(f"The stages in training are unknown: {words.plain(str(error))}", icon=":material/database_off:")
         return {}, {}
     columns = ["fingerprint", "study_id", "study", "studies"]
     studies = {
         key: (study_id, name, int(count)) for key, study_id, name, count in found[columns].itertuples(index=False)
     }
-    return studies, stage_names(found, tell_network=True)
+    return studies, stage_names(found, with_network=True)
 
 
 def draw(host: Host, most: int) -> None:
@@ -116,9 +116,9 @@ def draw(host: Host, most: int) -> None:
 
 
 def _host_memory(host: Host) -> None:
-    told = [(row.worker.seen, row.worker.memory) for row in host.rows if not row.silent and row.worker.memory]
-    if told:
-        _, latest = max(told, key=lambda pair: pair[0])
+    reports = [(row.worker.seen, row.worker.memory) for row in host.rows if not row.silent and row.worker.memory]
+    if reports:
+        _, latest = max(reports, key=lambda pair: pair[0])
         with st.container(width=300):
             _used("Memory of the host", latest.total - latest.available, latest.total)
 
@@ -141,7 +141,7 @@ def _draw(row: Row) -> None:
         with what, st.container(gap=None):
             _training(row)
         with memory, st.container(gap=None):
-            # What a silent one told last says little about its host now.
+            # The last report of a silent worker says little about its host now.
             if not row.silent:
                 _memory(worker)
         with history, st.container(gap=None):
@@ -187,14 +187,14 @@ def _training(row: Row) -> None:
 
 
 def _memory(worker: Worker) -> None:
-    told = worker.memory
-    if told is None:
+    memory = worker.memory
+    if memory is None:
         return
-    if told.gpu_used is None or told.gpu_total is None:
-        _used("Process", told.resident, told.total)
+    if memory.gpu_used is None or memory.gpu_total is None:
+        _used("Process", memory.resident, memory.total)
     else:
-        _used("GPU", told.gpu_used, told.gpu_total)
-        st.caption(f"process {words.size(told.resident)}")
+        _used("GPU", memory.gpu_used, memory.gpu_total)
+        st.caption(f"process {words.size(memory.resident)}")
 
 
 def _history(row: Row) -> list[str]:

@@ -1,34 +1,28 @@
-"""Every chart of a study at once, with what it is saved as: for its report and its zip."""
+"""Every chart of a study, by dataset and network: for its report and its zip."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 import pandas as pd
 
-from app import words
-from app.charts import accuracy as charts_accuracy
-from app.charts import ancestors, overlap, progress, retention
+from app.charts import accuracy, ancestors, overlap, progress, retention
 from app.charts.accuracy import Measure
-from app.charts.palette import Look
-from app.charts.picture import Spec
+from app.charts.chart import Chart, Subject
 from app.charts.points import Spread
-from app.charts.saving import Saving
-from app.components import chart
-from app.export import named
 from data.database.database import Database
 from data.queries import points, studies
 from data.queries.selection import OneStudy, Studies
 from data.queries.studies import StudyRecord
+from engine.study.spec import Study
 
 # The band of a report, and the accuracy that it draws: those that a page shows at first.
 SPREAD: Spread = "sd"
 MEASURE: Measure = "test_accuracy"
-PARTS = ("accuracy", "retention", "time", "starts", "ancestors", "layers", "admm")
 
 
 @dataclass(frozen=True)
-class Measured:
-    """All that a study has measured, as the frames of `data.queries.studies`."""
+class Results:
+    """All results of a study, or of one dataset and network of it, as the frames of `data.queries.studies`."""
 
     accuracy: pd.DataFrame
     pooled: pd.DataFrame
@@ -38,146 +32,100 @@ class Measured:
     retained: pd.DataFrame
     diverged: pd.DataFrame
 
+    def of(self, dataset: str, network: str) -> "Results":
+        """Return the results of one dataset and network."""
+        frames = vars(self).items()
+        return Results(**{n: f[(f["dataset"] == dataset) & (f["network"] == network)] for n, f in frames})
+
 
 @dataclass(frozen=True)
-class Drawn:
-    """A chart and what it is saved as; part is one of PARTS."""
+class Place:
+    """One dataset and network of a study, with its results and its charts by the names of CHARTS."""
 
-    part: str
     dataset: str
     network: str
-    caption: tuple[str, ...]
-    spec: Spec
-    saving: Saving
+    results: Results
+    charts: dict[str, list[Chart]]
 
 
-def measured(store: Database, study_id: str) -> Measured:
-    """Return what a study has measured so far; UnknownStudy where it is not recorded."""
-    return Measured(
-        points.accuracy(store, OneStudy(study_id)),
-        points.pooled_overlaps(store, OneStudy(study_id)),
-        points.overlaps(store, OneStudy(study_id), ("initial_pretrained",)),
-        studies.residuals(store, study_id),
-        studies.supports(store, study_id),
-        points.retention(store, Studies([study_id])),
-        points.diverged(store, OneStudy(study_id)),
+def results(database: Database, study_id: str) -> Results:
+    """Return the results of a study so far; UnknownStudy where it is not recorded."""
+    return Results(
+        points.accuracy(database, OneStudy(study_id)),
+        points.pooled_overlaps(database, OneStudy(study_id)),
+        points.overlaps(database, OneStudy(study_id), ("initial_pretrained",)),
+        studies.residuals(database, study_id),
+        studies.supports(database, study_id),
+        points.retention(database, Studies([study_id])),
+        points.diverged(database, OneStudy(study_id)),
     )
 
 
-def kinds(found: Measured) -> list[tuple[str, str]]:
-    """Return the datasets and networks of a study that have results, in order."""
-    return sorted(set(found.accuracy[["dataset", "network"]].itertuples(index=False, name=None)))
+def places(database: Database, record: StudyRecord) -> list[Place]:
+    """Return every dataset and network of a study that has results, in order, with its charts."""
+    everything = results(database, record.study_id)
+    found = sorted(set(everything.accuracy[["dataset", "network"]].itertuples(index=False, name=None)))
+    made = []
+    for dataset, network in found:
+        own, subject = everything.of(dataset, network), Subject(record.study_id, record.study.name, dataset, network)
+        charts = {name: list(make(subject, record.study, own)) for name, make in CHARTS.items()}
+        made.append(Place(dataset, network, own, charts))
+    return made
 
 
-def of(frame: pd.DataFrame, dataset: str, network: str) -> pd.DataFrame:
-    """Return the rows of one dataset and network."""
-    return frame[(frame["dataset"] == dataset) & (frame["network"] == network)]
+def near_p(study: Study) -> float:
+    """Return the p of the overlaps by sparsity: the study's nearest to 0.2, the p of the paper's table."""
+    return min(study.overlap_p, key=lambda p: abs(p - 0.2))
 
 
-def charts(record: StudyRecord, found: Measured) -> Iterator[Drawn]:
-    """Yield the charts of a study by dataset and network, each drawn when it is asked for."""
-    for dataset, network in kinds(found):
-        yield from _accuracy(record, dataset, network, of(found.accuracy, dataset, network))
-        yield from _overlap(record, dataset, network, of(found.pooled, dataset, network))
-        yield from _over_time(record, dataset, network, of(found.retained, dataset, network))
-        yield from _layers(record, dataset, network, of(found.layers, dataset, network))
-        yield from _admm(record, dataset, network, of(found.residuals, dataset, network))
+def _accuracy(subject: Subject, study: Study, own: Results) -> Iterable[Chart]:
+    del study
+    panels = accuracy.panels(own.accuracy, MEASURE, SPREAD)
+    y = accuracy.domain(panels)
+    return (accuracy.chart(subject, panel, MEASURE, SPREAD, y) for panel in panels)
 
 
-def near_p(record: StudyRecord) -> float:
-    """Return the p of the overlaps by sparsity: the study's nearest to 0.2, which the paper's table has."""
-    return min(record.study.overlap_p, key=lambda p: abs(p - 0.2))
+def _retention(subject: Subject, study: Study, own: Results) -> Iterable[Chart]:
+    if (own.pooled["pair"] == "initial_pretrained").any():
+        yield retention.by_p(subject, own.pooled, study.learning_rates, SPREAD)
 
 
-def _accuracy(record: StudyRecord, dataset: str, network: str, rows: pd.DataFrame) -> Iterator[Drawn]:
-    panels = charts_accuracy.panels(rows, MEASURE, SPREAD)
-    if not panels:
-        return
-    y = charts_accuracy.domain(panels)
-    for panel in panels:
-        yield Drawn(
-            "accuracy",
-            dataset,
-            network,
-            (f"{panel.title[:1].upper()}{panel.title[1:]}", charts_accuracy.dense_words(panel, SPREAD)),
-            charts_accuracy.chart(panel, MEASURE, SPREAD, y),
-            named.accuracy(record, dataset, network, panel, MEASURE, SPREAD),
-        )
+def _over_time(subject: Subject, study: Study, own: Results) -> Iterable[Chart]:
+    if len(own.retained):
+        yield retention.over_time(subject, own.retained, study.learning_rates, near_p(study), SPREAD, "linear")
 
 
-def _overlap(record: StudyRecord, dataset: str, network: str, rows: pd.DataFrame) -> Iterator[Drawn]:
-    if (rows["pair"] == "initial_pretrained").any():
-        yield Drawn(
-            "retention",
-            dataset,
-            network,
-            (),
-            chart.spec(overlap.retention(rows, record.study.learning_rates, SPREAD)),
-            named.retention(record, dataset, network, rows, SPREAD),
-        )
-    p = near_p(record)
-    pairs = rows[rows["pair"].isin(["ticket_finetuned", "reinit_finetuned"])]
-    for pruner in dict.fromkeys(pairs["pruner"]):
-        for rate, shown in pairs[pairs["pruner"] == pruner].groupby("learning_rate"):
-            yield Drawn(
-                "starts",
-                dataset,
-                network,
-                (f"Learning rate {words.number(float(rate))} · {words.pruner(str(pruner))}",),
-                overlap.starts(shown, p, SPREAD),
-                named.starts(record, dataset, network, str(pruner), float(rate), p, rows, SPREAD),
-            )
-    for (pruner, rate), shown in ancestors.at(rows, p).groupby(["pruner", "learning_rate"], sort=False):
-        yield Drawn(
-            "ancestors",
-            dataset,
-            network,
-            (f"Learning rate {words.number(float(rate))} · {words.pruner(str(pruner))}",),
-            ancestors.chart(shown, p, SPREAD),
-            named.ancestors(record, dataset, network, str(pruner), float(rate), p, shown, SPREAD),
-        )
+def _starts(subject: Subject, study: Study, own: Results) -> Iterable[Chart]:
+    p = near_p(study)
+    rows = overlap.compared(own.pooled, p)
+    for pruner in dict.fromkeys(rows["pruner"]):
+        for rate, part in rows[rows["pruner"] == pruner].groupby("learning_rate"):
+            yield overlap.starts(subject, str(pruner), float(rate), part, p, SPREAD)
 
 
-def _over_time(record: StudyRecord, dataset: str, network: str, rows: pd.DataFrame) -> Iterator[Drawn]:
-    p = near_p(record)
-    if rows.empty:
-        return
-    yield Drawn(
-        "time",
-        dataset,
-        network,
-        (),
-        chart.spec(retention.over_time(rows, record.study.learning_rates, p, SPREAD, "linear")),
-        named.over_time(record, dataset, network, p, rows, SPREAD),
-    )
+def _ancestors(subject: Subject, study: Study, own: Results) -> Iterable[Chart]:
+    p = near_p(study)
+    for (pruner, rate), part in ancestors.at(own.pooled, p).groupby(["pruner", "learning_rate"], sort=False):
+        yield ancestors.chart(subject, str(pruner), float(rate), part, p, SPREAD)
 
 
-def _layers(record: StudyRecord, dataset: str, network: str, rows: pd.DataFrame) -> Iterator[Drawn]:
-    for rate, counts in rows.groupby("learning_rate"):
-        held = f"Learning rate {words.number(float(rate))}"
-        yield Drawn(
-            "layers",
-            dataset,
-            network,
-            (held,),
-            chart.spec(overlap.layer_map(counts, "p")),
-            named.layers(record, dataset, network, held, counts),
-        )
+def _layers(subject: Subject, study: Study, own: Results) -> Iterable[Chart]:
+    del study
+    return (overlap.layer_map(subject, part, "p", float(rate)) for rate, part in own.layers.groupby("learning_rate"))
 
 
-def _admm(record: StudyRecord, dataset: str, network: str, rows: pd.DataFrame) -> Iterator[Drawn]:
-    if rows.empty:
-        return
-    looks = _strokes(record.study.learning_rates)
-    yield Drawn(
-        "admm",
-        dataset,
-        network,
-        (),
-        chart.spec(progress.residuals(rows, looks)),
-        named.residuals(record, dataset, network, rows, list(looks.values())),
-    )
+def _admm(subject: Subject, study: Study, own: Results) -> Iterable[Chart]:
+    if len(own.residuals):
+        yield progress.residuals(subject, own.residuals, study.learning_rates)
 
 
-def _strokes(rates: tuple[float, ...]) -> dict[str, Look]:
-    return {name: replace(look, shape="stroke") for name, look in overlap.rate_looks(rates).items()}
+# A chart that is added gets a line here; report.html has a section for each name.
+CHARTS: dict[str, Callable[[Subject, Study, Results], Iterable[Chart]]] = {
+    "accuracy": _accuracy,
+    "retention": _retention,
+    "starts": _starts,
+    "ancestors": _ancestors,
+    "time": _over_time,
+    "layers": _layers,
+    "admm": _admm,
+}

@@ -1,4 +1,4 @@
-"""What a report says of a study in words: its state, how it was trained, its settings and what went wrong."""
+"""A study in words for its report: its state, how it was trained, its settings and its failures."""
 
 import math
 from collections.abc import Sequence
@@ -32,15 +32,15 @@ def unfinished(record: StudyRecord, total: int) -> str:
     counts = record.counts
     missing = [f"{counts[name]:,} {name}" for name in ("running", "queued", "waiting", "failed", "cancelled")]
     left = words.listing([text for text in missing if not text.startswith("0 ")])
-    standing = {"failed": "has failed", "cancelled": "was cancelled"}.get(record.state, f"is {record.state}")
+    state = {"failed": "has failed", "cancelled": "was cancelled"}.get(record.state, f"is {record.state}")
     return (
-        f"This study is not complete: it {standing}, with {counts['done']:,} of {words.plural(total, 'stage')} done "
+        f"This study is not complete: it {state}, with {counts['done']:,} of {words.plural(total, 'stage')} done "
         f"({left}). Everything below rests on what was done when the report was made."
     )
 
 
 def summary(record: StudyRecord, made: pd.DataFrame, total: int) -> str:
-    """Return in one line how a study stands, and when and on what it was trained; made: its provenance."""
+    """Return a study's state in one line, and when and on what it was trained; made: its provenance."""
     parts = [record.state, f"{record.counts['done']:,} of {words.plural(total, 'stage')} done"]
     if len(made):
         parts += [
@@ -120,11 +120,11 @@ def failures(stages: pd.DataFrame) -> tuple[Facts, int]:
     """Return the failed stages with the last line of their errors, and how many more there are."""
     failed = stages[stages["state"] == "failed"]
     names = stage_names(stages)
-    told = [
-        (names[row.fingerprint], ((row.error or "").strip().splitlines() or ["the worker left no word of why"])[-1])
+    listed = [
+        (names[row.fingerprint], ((row.error or "").strip().splitlines() or ["the worker reported no error"])[-1])
         for row in failed.head(MOST_FAILURES).itertuples()
     ]
-    return told, max(0, len(failed) - MOST_FAILURES)
+    return listed, max(0, len(failed) - MOST_FAILURES)
 
 
 def moment(value: datetime | float | None) -> str:

@@ -6,7 +6,7 @@ from functools import partial
 import streamlit as st
 
 from app.auth import access
-from app.charts.saving import PARQUET, parquet
+from app.charts.chart import PARQUET, parquet
 from app.export.report import report
 from app.export.zip import everything
 from app.state import queries
@@ -17,17 +17,17 @@ from data.queries.studies import StudyRecord
 from engine.errors import UserError
 from engine.study.spec import to_toml
 
-# Where a session keeps the zip that it made last.
-KEPT = "study_zip_kept"
+# The session's key of the zip that it made last.
+LAST_ZIP = "study_zip_last"
 
 
 class LinkEnded(UserError):
-    """What was asked for belongs to a link that ended since."""
+    """The requested file belongs to a link that has ended since."""
 
 
 def menu(record: StudyRecord) -> None:
-    """Show the menu; nothing is made before it is asked for, and only this study is read."""
-    # What runs by itself fills a row of buttons unless it is held.
+    """Show the menu; nothing is made before it is requested, and only this study is read."""
+    # A fragment takes a whole row unless a container limits it.
     with st.container(width="content"):
         _menu(record)
 
@@ -74,15 +74,15 @@ def _menu(record: StudyRecord) -> None:
 def _whole(record: StudyRecord) -> None:
     """Offer everything as a zip, which is made first, since it takes long where there are many charts."""
     study_id = record.study_id
-    # What was measured and where the study stands, of which the report speaks.
-    of = (study_id, queries.measured(study_id), tuple(record.counts.values()))
+    # The report is made of the study's results and of the states of its stages.
+    version = (study_id, queries.measured(study_id), tuple(record.counts.values()))
     slot, icon = st.empty(), ":material/folder_zip:"
-    if KEPT not in st.session_state or st.session_state[KEPT][0] != of:
+    if LAST_ZIP not in st.session_state or st.session_state[LAST_ZIP][0] != version:
         if not slot.button("Everything (zip)", icon=icon, type="tertiary", key="study_zip_make"):
             return
         bar = slot.progress(0.0, "Reading the study")
-        st.session_state[KEPT] = of, everything(queries.store(), study_id, bar.progress)
-    made = st.session_state[KEPT][1]
+        st.session_state[LAST_ZIP] = version, everything(queries.store(), study_id, bar.progress)
+    made = st.session_state[LAST_ZIP][1]
     slot.download_button(
         f"Save the zip ({len(made) / 1e6:.1f} MB)",
         made,
@@ -100,13 +100,13 @@ def _table(study_id: str, name: str) -> Callable[[], bytes]:
 
 def _while_allowed(make: Callable[[], str | bytes]) -> Callable[[], str | bytes]:
     """Return what makes a file as long as the link that this session came with works; it is called outside the page."""
-    found = None if access.is_owner() else access.link()
-    if found is None:
+    share = None if access.is_owner() else access.link()
+    if share is None:
         return make
 
     def checked() -> str | bytes:
         links = shared_links.shares(queries.store())
-        if not links[links["share_id"] == found.share_id]["works"].any():
+        if not links[links["share_id"] == share.share_id]["works"].any():
             raise LinkEnded("the link has ended; ask whoever sent it for a new one")
         return make()
 

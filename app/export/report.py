@@ -2,10 +2,12 @@
 
 import json
 from base64 import b64encode
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import sha256
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +17,20 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from app import words
-from app.charts import accuracy as charts_accuracy
-from app.charts import ancestors as charts_ancestors
-from app.charts import overlap
+from app.charts import accuracy, ancestors, retention
 from app.charts.accuracy import MEASURES
+from app.charts.chart import Chart
 from app.charts.palette import legend, ramp
 from app.charts.picture import VEGA_LITE, Legend, theme
 from app.components import divergence, same_masks, support_table, verdict_tables
 from app.export import facts
-from app.export.charts import MEASURE, PARTS, Drawn, Measured, charts, kinds, measured, near_p, of
-from app.export.verdicts import Judged, judged
+from app.export.charts import MEASURE, Place, near_p, places
 from data.database.database import Database
 from data.queries import studies
+from data.queries.evidence import from_frames
 from data.queries.studies import StudyRecord, provenance
-from engine.claims import Thresholds
-from engine.study.spec import to_toml
+from engine.claims import CLAIMS, Thresholds, Verdict, evaluate, winning_property
+from engine.study.spec import Study, to_toml
 from tasks.studies.planning import number_of_test_images
 
 FOLDER = Path(__file__).with_name("templates")
@@ -37,11 +38,52 @@ COMMAND = "python -m tasks run study.toml --out DIR"
 
 
 @dataclass(frozen=True)
+class Line:
+    """One verdict on a claim: outcome, scope beside dataset and network, why, what would decide it, and numbers."""
+
+    outcome: str
+    where: str
+    reason: str
+    needs: str
+    comparisons: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Card:
+    """A claim of the paper with the verdicts on it, and the rules that they follow."""
+
+    claim: str
+    text: str
+    where: str
+    lines: list[Line]
+    rules: list[str]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The verdicts on one dataset and network.
+
+    counts: of each outcome. cards: claims that could be judged; controls: those on pruners that the paper makes no
+    claim of. missing: the others, each with the runs that it lacks. winning: the winning property by learning rate,
+    pruner and sparsity; without rows where no run bears on it. widened: why its intervals differ from those of claim
+    A4. by_chance: what the number of verdicts means.
+    """
+
+    counts: dict[str, int]
+    cards: list[Card]
+    controls: list[Card]
+    missing: list[tuple[str, str]]
+    winning: pd.DataFrame
+    widened: str
+    by_chance: str
+
+
+@dataclass(frozen=True)
 class Part:
-    """What a report shows of one dataset and network; charts, by their part, with their numbers in the report."""
+    """What a report shows of one dataset and network."""
 
     title: str
-    charts: dict[str, list[tuple[int, Drawn]]]
+    charts: dict[str, list[Chart]]
     accuracy: pd.DataFrame
     retention: pd.DataFrame
     ancestors: pd.DataFrame
@@ -52,21 +94,19 @@ class Part:
     over_seeds: str
 
 
-def report(store: Database, study_id: str, now: datetime | None = None) -> str:
-    """Return the report of a study as it stands; UnknownStudy where it is not recorded."""
-    record, found = studies.study(store, study_id), measured(store, study_id)
-    return render(store, record, found, list(charts(record, found)), now)
+def report(database: Database, study_id: str, now: datetime | None = None) -> str:
+    """Return the report of a study's results so far; UnknownStudy where it is not recorded."""
+    record = studies.study(database, study_id)
+    return render(database, record, places(database, record), now)
 
 
-def render(
-    store: Database, record: StudyRecord, found: Measured, drawn: list[Drawn], now: datetime | None = None
-) -> str:
-    """Return the report of a study from what was read and drawn of it already."""
-    stages = studies.stages(store, record.study_id)
-    thresholds = Thresholds()
+def render(database: Database, record: StudyRecord, parts: list[Place], now: datetime | None = None) -> str:
+    """Return the report of a study whose charts are made already."""
+    stages = studies.stages(database, record.study_id)
     failed, more = facts.failures(stages)
-    made = provenance(store, record.study_id)
+    made = provenance(database, record.study_id)
     script, style = (FOLDER / "report.js").read_text(), (FOLDER / "report.css").read_text()
+    charts = [chart for part in parts for group in part.charts.values() for chart in group]
     return (
         _templates()
         .get_template("report.html")
@@ -77,27 +117,28 @@ def render(
             summary=facts.summary(record, made, len(stages)),
             columns=min(3, max(2, len(record.study.learning_rates))),
             warning=facts.unfinished(record, len(stages)),
-            diverged=divergence.told(stages[stages["diverged"].notna()]),
+            diverged=divergence.sentence(stages[stages["diverged"].notna()]),
             general=facts.general(record, made, len(stages), now or datetime.now(UTC)),
             recipe=facts.recipe(record),
             recipe_words=verdict_tables.recipe_words(record.study),
             failed=failed,
             more_failed=more,
-            parts=[_part(record, found, drawn, *kind) for kind in kinds(found)],
+            parts=[_part(record.study, part) for part in parts],
+            number_of={chart.name: number for number, chart in enumerate(charts)},
             measure=MEASURES[MEASURE],
-            p=near_p(record),
-            mask_alone=charts_ancestors.EXPLAINED,
+            p=near_p(record.study),
+            mask_alone=ancestors.EXPLAINED,
             about_supports=support_table.ABOUT,
-            thresholds=verdict_tables.thresholds_table(thresholds),
+            thresholds=verdict_tables.thresholds_table(Thresholds()),
             toml=to_toml(record.study),
             command=COMMAND,
             style=Markup(style),
             libraries=Markup(libraries()),
             script=Markup(script),
             policy=_policy(libraries(), script),
-            data=embedded({"charts": [item.spec for item in drawn], "config": theme(*_INKS, FONTS, faint=0.2)}),
+            data=embedded({"charts": [chart.spec for chart in charts], "config": theme(*_INKS, FONTS, faint=0.2)}),
             icon=b64encode(Path(__file__).parents[1].joinpath("icon.svg").read_bytes()).decode(),
-            legend=lambda items: _legend(items[0][1].saving.legend),
+            legend=_legend,
         )
     )
 
@@ -115,7 +156,7 @@ def embedded(value: Any) -> Markup:
 
 @lru_cache(maxsize=1)
 def libraries() -> str:
-    """Return Vega, Vega-Lite and Vega-Embed as one script, as it may stand between script tags."""
+    """Return Vega, Vega-Lite and Vega-Embed as one script, escaped for the inside of script tags."""
     bundle = str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=VEGA_LITE))
     return bundle.replace("</script", "<\\/script").replace("<!--", "<\\!--")
 
@@ -126,35 +167,65 @@ def _policy(*scripts: str) -> str:
     return f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data:; base-uri 'none'"
 
 
-def _part(record: StudyRecord, found: Measured, drawn: list[Drawn], dataset: str, network: str) -> Part:
-    accuracy, pooled = of(found.accuracy, dataset, network), of(found.pooled, dataset, network)
-    own: dict[str, list[tuple[int, Drawn]]] = {name: [] for name in PARTS}
-    for index, item in enumerate(drawn):
-        if (item.dataset, item.network) == (dataset, network):
-            own[item.part].append((index, item))
-    pruned = bool((accuracy["start"] != "dense").any())
-    table = charts_accuracy.table if pruned else charts_accuracy.dense_table
-    p = near_p(record)
+def _part(study: Study, place: Place) -> Part:
+    rows, pooled, p = place.results.accuracy, place.results.pooled, near_p(study)
+    pruned = bool((rows["start"] != "dense").any())
     return Part(
-        words.place(network, dataset),
-        own,
-        table(accuracy, MEASURE),
-        overlap.retention_table(pooled, p),
-        charts_ancestors.table(pooled, p),
-        charts_ancestors.missing(charts_ancestors.at(pooled, p)),
-        same_masks.sentences(accuracy),
-        support_table.table(of(found.supports, dataset, network)),
-        judged(accuracy, pooled, of(found.diverged, dataset, network), Thresholds()),
-        verdict_tables.over_seeds(number_of_test_images(record.study, dataset)),
+        words.place(place.network, place.dataset),
+        place.charts,
+        (accuracy.table if pruned else accuracy.dense_table)(rows, MEASURE),
+        retention.table(pooled, p),
+        ancestors.table(pooled, p),
+        ancestors.missing(ancestors.at(pooled, p)),
+        same_masks.sentences(rows),
+        support_table.table(place.results.supports),
+        _judged(rows, pooled, place.results.diverged, Thresholds()),
+        verdict_tables.over_seeds(number_of_test_images(study, place.dataset)),
     )
 
 
-def _legend(told: Legend | None) -> Markup:
+def _judged(accuracy: pd.DataFrame, pooled: pd.DataFrame, diverged: pd.DataFrame, thresholds: Thresholds) -> Judged:
+    """Return the verdicts on the rows of one dataset and network."""
+    points, overlaps = from_frames(accuracy, pooled, diverged)
+    verdicts = evaluate(points, overlaps, thresholds)
+    return Judged(
+        verdict_tables.counts(verdicts),
+        _cards([verdict for verdict in verdicts if not verdict.control]),
+        _cards([verdict for verdict in verdicts if verdict.control]),
+        list(
+            dict.fromkeys(
+                (v.claim, words.sentence(v.reason))
+                for v in verdicts
+                if not verdict_tables.is_shown(v) and not v.control
+            )
+        ),
+        verdict_tables.winning(winning_property(points, thresholds)),
+        verdict_tables.widened(verdicts),
+        verdict_tables.by_chance(verdicts),
+    )
+
+
+def _cards(verdicts: Sequence[Verdict]) -> list[Card]:
+    shown = [verdict for verdict in verdicts if verdict_tables.is_shown(verdict)]
+    return [_card(claim, list(group)) for claim, group in groupby(shown, key=lambda verdict: verdict.claim)]
+
+
+def _card(claim: str, verdicts: Sequence[Verdict]) -> Card:
+    rules = dict.fromkeys(rule for verdict in verdicts for rule in verdict_tables.rules(verdict))
+    entry = CLAIMS[claim]
+    return Card(claim, entry.text, entry.where, [_line(verdict) for verdict in verdicts], list(rules))
+
+
+def _line(verdict: Verdict) -> Line:
+    where = verdict_tables.scope(verdict, ("dataset", "network"))
+    reason, needs = words.sentence(verdict.reason), verdict_tables.needed(verdict)
+    return Line(verdict.outcome, where, reason, needs, verdict_tables.compared(verdict))
+
+
+def _legend(shown: Legend) -> Markup:
     """Return the legend of a row of charts as HTML; `app.charts.palette` escapes what it holds."""
-    if told is None:
-        return Markup()
-    colours = ramp(*told.ramp) if told.ramp else ""
-    row = legend(told.looks, told.bands, told.note) if told.looks or told.bands or told.note else ""
+    colours = ramp(*shown.ramp) if shown.ramp else ""
+    row = legend(shown.looks, shown.bands, shown.note) if shown.looks or shown.bands or shown.note else ""
     return Markup(f"{colours}{row}")
 
 

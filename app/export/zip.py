@@ -1,13 +1,13 @@
-"""Everything of a study in one zip: its report, its tables, its charts, itself, and what is what."""
+"""Everything of a study in one zip: its report, its tables, its charts, its file, and a README."""
 
 import zipfile
 from collections.abc import Callable
 from io import BytesIO
 
 from app import words
+from app.charts.chart import csv, parquet
 from app.charts.picture import png, svg
-from app.charts.saving import csv, parquet, picture
-from app.export.charts import charts, measured
+from app.export.charts import places
 from app.export.report import COMMAND, render
 from data import parquet as tables
 from data.database.database import Database
@@ -15,7 +15,7 @@ from data.queries import studies
 from data.queries.studies import StudyRecord
 from engine.study.spec import to_toml
 
-# Told how much is done, from 0 to 1, and what comes next.
+# Called with the share that is done, from 0 to 1, and with what comes next.
 Progress = Callable[[float, str], object]
 
 _README = """{name}
@@ -48,13 +48,14 @@ _ABOUT = {
 }
 
 
-def everything(store: Database, study_id: str, tell: Progress | None = None) -> bytes:
-    """Return all of a study as a zip, of what is recorded now; UnknownStudy where it is not."""
-    tell = tell or (lambda done, what: None)
-    tell(0.0, "Reading the study")
-    record, found = studies.study(store, study_id), measured(store, study_id)
-    drawn = list(charts(record, found))
-    frames = tables.tables_from_database(store, study_id)
+def everything(database: Database, study_id: str, report_progress: Progress | None = None) -> bytes:
+    """Return a study and its results so far as a zip; UnknownStudy where it is not recorded."""
+    say = report_progress or (lambda done, what: None)
+    say(0.0, "Reading the study")
+    record = studies.study(database, study_id)
+    parts = places(database, record)
+    charts = [chart for part in parts for group in part.charts.values() for chart in group]
+    frames = tables.tables_from_database(database, study_id)
     out = BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
 
@@ -63,18 +64,17 @@ def everything(store: Database, study_id: str, tell: Progress | None = None) -> 
 
         write("README.txt", _readme(record, list(frames)))
         write("study.toml", to_toml(record.study))
-        tell(0.05, "Writing the report")
-        write("report.html", render(store, record, found, drawn))
+        say(0.05, "Writing the report")
+        write("report.html", render(database, record, parts))
         for index, (name, table) in enumerate(frames.items()):
-            tell(0.1 + 0.3 * index / len(frames), f"Writing the table of {name}")
+            say(0.1 + 0.3 * index / len(frames), f"Writing the table of {name}")
             write(f"tables/{name}.parquet", parquet(table))
             write(f"tables/{name}.csv", csv(table.to_pandas(integer_object_nulls=True)))
-        for index, item in enumerate(drawn):
-            tell(0.4 + 0.6 * index / len(drawn), f"Drawing chart {index + 1} of {len(drawn)}")
-            spec = picture(item.spec, item.saving)
-            write(f"charts/{item.saving.name}.svg", svg(spec))
-            write(f"charts/{item.saving.name}.png", png(spec))
-            write(f"charts/{item.saving.name}.csv", csv(item.saving.numbers()))
+        for index, chart in enumerate(charts):
+            say(0.4 + 0.6 * index / len(charts), f"Drawing chart {index + 1} of {len(charts)}")
+            write(f"charts/{chart.name}.svg", svg(chart.picture))
+            write(f"charts/{chart.name}.png", png(chart.picture))
+            write(f"charts/{chart.name}.csv", csv(chart.numbers()))
     return out.getvalue()
 
 

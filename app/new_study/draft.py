@@ -15,12 +15,12 @@ from engine.study.spec import Part, Study, StudyError, parse_study
 # A form's fields by name, nested ones with a dot as in `StudyError.fields`: text for what is typed, lists for choices.
 Draft = dict[str, Any]
 
-# What of all combinations a study trains: nothing to type, but it goes along.
+# The combinations that a study trains: not typed, but part of the draft.
 PARTS = "parts"
 LISTS = ("learning_rates", "sparsities", "seeds", "overlap_p", "recipe.milestones")
 CHOICES = ("datasets", "networks", "pruners", "starts")
 FOLDER = "folder"
-# Of what is typed into one field: a thousand seeds and more fit.
+# The longest text of one field; a thousand seeds fit.
 TEXT_CHARACTERS = 20_000
 _GROUPS: dict[str, type[BaseModel]] = {"recipe": Recipe, "admm": Admm}
 
@@ -46,7 +46,7 @@ def is_optional(name: str) -> bool:
 
 
 def description(name: str) -> str:
-    """Return what the model says that a field holds."""
+    """Return the description of a field."""
     return _info(name).description or ""
 
 
@@ -84,7 +84,7 @@ def _text(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Checked:
-    """A form's content after checking: the study, or what is wrong by field."""
+    """A form's content after checking: the study, or the errors by field."""
 
     study: Study | None
     errors: Mapping[str, str]
@@ -92,14 +92,14 @@ class Checked:
 
 def check(draft: Draft) -> Checked:
     """Return the study that a form describes, or every faulty field with what is allowed there."""
-    empty = {name: f"is empty; give {description(name)}" for name in _required() if not _given(draft, name)}
+    empty = {name: f"is empty; give {description(name)}" for name in _required() if not _is_filled(draft, name)}
     long = {name: f"has {len(text):,} characters; allowed: {TEXT_CHARACTERS:,}" for name, text in _too_long(draft)}
     if long:
         return Checked(None, long)
     try:
         study = parse_study(_values(draft))
     except StudyError as error:
-        # What is said of an empty field is clearer than what its parser makes of nothing.
+        # The message for an empty field is clearer than its parser's.
         return Checked(None, {**error.fields, **empty})
     return Checked(None, empty) if empty else Checked(study, {})
 
@@ -114,7 +114,7 @@ def _required() -> list[str]:
     return [name for name in fields() if name not in free and not is_optional(name)]
 
 
-def _given(draft: Draft, name: str) -> bool:
+def _is_filled(draft: Draft, name: str) -> bool:
     if name == "datasets":
         return bool(draft[name] or draft[FOLDER].strip())
     value = draft[name]
@@ -124,14 +124,14 @@ def _given(draft: Draft, name: str) -> bool:
 def _values(draft: Draft) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name in fields():
-        given = draft[name]
-        value: Any = given.strip() if isinstance(given, str) else given
+        content = draft[name]
+        value: Any = content.strip() if isinstance(content, str) else content
         if name in LISTS:
             value = [_number(item) for item in re.split(r"[\s,;]+", value) if item]
         elif is_optional(name) and not value:
             continue
         elif name == "datasets":
-            value = list(given)
+            value = list(content)
             if folder := draft[FOLDER].strip():
                 value.append(f"folder:{folder}")
         group, _, key = name.rpartition(".")
@@ -142,12 +142,12 @@ def _values(draft: Draft) -> dict[str, Any]:
 
 def _narrowed(parts: Sequence[Mapping[str, Sequence[Any]]], values: Mapping[str, Any]) -> list[dict[str, list[Any]]]:
     """Return parts without the values that the form no longer lists, and without those that this leaves empty."""
-    kept = []
+    narrowed = []
     for part in parts:
         narrow = {name: [v for v in part[name] if _comparable(v) in map(_comparable, values[name])] for name in part}
         if all(narrow[name] or not part[name] for name in part):
-            kept.append(narrow)
-    return kept
+            narrowed.append(narrow)
+    return narrowed
 
 
 def _comparable(value: Any) -> Any:

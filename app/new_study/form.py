@@ -1,4 +1,4 @@
-"""The fields of the New study form: one widget per field of a study, each with what is wrong with it right below."""
+"""The fields of the New study form: one widget per field of a study, each with its error right below."""
 
 from collections.abc import Callable, Mapping
 
@@ -106,7 +106,7 @@ def draw(errors: Errors) -> None:
 
 
 def _parts() -> None:
-    """Say what of all combinations is trained, where that is not all of them."""
+    """List the combinations that are trained, where those are not all."""
     study = check(draft()).study
     if study is None or not study.parts:
         return
@@ -114,9 +114,9 @@ def _parts() -> None:
         st.markdown(f"Of all combinations of these values, **{words.plural(len(study.parts), 'part')}** are trained:")
         st.markdown("\n".join(f"- {words.plain(words.compares(part.model_dump()))}" for part in study.products))
         if missing := untrained(study):
-            told = [f"{LABELS[name].lower()} {', '.join(map(str, values))}" for name, values in missing.items()]
+            named = [f"{LABELS[name].lower()} {', '.join(map(str, values))}" for name, values in missing.items()]
             st.markdown(
-                f":small[:orange[:material/warning: In no part, so not trained: {words.plain('; '.join(told))}]]"
+                f":small[:orange[:material/warning: In no part, so not trained: {words.plain('; '.join(named))}]]"
             )
         st.button("Train all combinations", key="parts_drop", on_click=_drop_parts)
 

@@ -78,6 +78,6 @@ def load(figure: str, scale: str, data: str | None) -> None:
 
 
 def command(study: Study) -> str | None:
-    """Return what the command line calls a study that is still the one of the paper that filled the form in."""
+    """Return the command line's name of a study that is still the one of the paper that filled the form in."""
     filled = st.session_state.get("paper_filled")
     return str(filled[1]) if filled is not None and filled[0] == study else None

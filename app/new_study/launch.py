@@ -8,7 +8,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from app import words
 from app.new_study import form
-from app.new_study.preview import Outlook
+from app.new_study.preview import PlanPreview
 from app.state import live
 from data.datasets.source import Progress
 from engine.errors import UserError
@@ -22,30 +22,30 @@ DOUBLE_CLICK = 5.0
 _KINDS = {"pretrain": "dense", "retrain": "pruned", "admm": "ADMM"}
 
 
-def plan_numbers(found: Outlook, key: str = "plan_numbers") -> None:
-    """Show what a study would take."""
+def plan_numbers(plan: PlanPreview, key: str = "plan_numbers") -> None:
+    """Show the numbers of a plan."""
     with st.container(horizontal=True, gap="large", key=key):
-        st.metric("Trainings", f"{found.trainings:,}", width="content")
+        st.metric("Trainings", f"{plan.trainings:,}", width="content")
         st.metric(
             "Reused",
-            f"{found.reused:,}",
+            f"{plan.reused:,}",
             width="content",
             help="Done before, by this or another study. Equal work is never repeated.",
         )
         st.metric(
             "About",
-            words.duration(found.seconds) if found.trainings > found.reused else "0 s",
+            words.duration(plan.seconds) if plan.trainings > plan.reused else "0 s",
             width="content",
             help="From measured speeds where there are any, else from the work that the networks hold.",
         )
-    kinds = [f"{count:,} {_KINDS.get(kind, kind)}" for kind, count in found.by_kind.items()]
-    st.caption(f"{words.listing(kinds)} · on {words.plural(found.workers, 'worker')}")
-    for sentence in found.rounds:
+    kinds = [f"{count:,} {_KINDS.get(kind, kind)}" for kind, count in plan.by_kind.items()]
+    st.caption(f"{words.listing(kinds)} · on {words.plural(plan.workers, 'worker')}")
+    for sentence in plan.rounds:
         st.caption(f"Iterative pruning: {words.plain(sentence)}")
 
 
 def warnings(found: Sequence[Finding]) -> None:
-    """Show what to know of a study before it is launched, all of it at once; it can be launched all the same."""
+    """Show the findings to read before a study is launched; they do not prevent it."""
     if not found:
         return
     with st.container(key="design_warnings", gap="xsmall"):
@@ -74,7 +74,7 @@ def start(study: Study) -> None:
 
 
 def _copying(place: DeltaGenerator) -> Progress:
-    """Return what says at a place that images are being copied, since that may take minutes."""
+    """Return a function that says at a place that images are being copied, since that may take minutes."""
 
     def say(what: str, done: int, total: int) -> None:
         del done

@@ -10,7 +10,7 @@ STUDIES = Path(__file__).resolve().parents[2] / "studies"
 
 @dataclass(frozen=True)
 class Preset:
-    """A study file with a title and what to expect of it; name is what the command line and URLs call it."""
+    """A study file with a title and a description; name: on the command line and in addresses."""
 
     name: str
     title: str

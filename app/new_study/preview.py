@@ -1,4 +1,4 @@
-"""What a study would take, before it is launched."""
+"""The plan of a study before it is launched: its trainings, how long they take, and what is wrong with it."""
 
 from dataclasses import dataclass
 
@@ -15,11 +15,11 @@ from tasks.studies.planning import DesignRefused
 
 
 @dataclass(frozen=True)
-class Outlook:
-    """What a study would take, for a page.
+class PlanPreview:
+    """The plan of a study, for a page.
 
-    by_kind counts trainings by kind of stage, seconds is for what is not reused. rounds: what each round of iterative
-    pruning removes, in words. warnings: what to know before launching it.
+    by_kind counts trainings by kind of stage; seconds are those of trainings that are not reused. rounds: what each
+    round of iterative pruning removes, in words. warnings: findings to read before launching it.
     """
 
     trainings: int
@@ -32,48 +32,48 @@ class Outlook:
 
 
 @st.cache_data(ttl=3, max_entries=16, show_spinner=False)
-def outlook(toml: str) -> Outlook:
-    """Return what a study would take now; raises DatasetError, StudyError and ArtifactError."""
-    found = planning.preview(read_study(toml))
-    return Outlook(
-        found.trainings,
-        found.reused,
-        found.by_kind,
-        found.estimated_seconds,
-        found.workers,
-        found.plan.rounds,
-        found.warnings,
+def preview_plan(toml: str) -> PlanPreview:
+    """Return the plan of a study as it would be now; raises DatasetError, StudyError and ArtifactError."""
+    plan = planning.preview(read_study(toml))
+    return PlanPreview(
+        plan.trainings,
+        plan.reused,
+        plan.by_kind,
+        plan.estimated_seconds,
+        plan.workers,
+        plan.plan.rounds,
+        plan.warnings,
     )
 
 
 @dataclass(frozen=True)
-class Examined:
-    """A form's study and what it would take, or what is wrong by field; warnings: what to know beside either."""
+class CheckedForm:
+    """A form's study and its plan, or its errors by field; warnings: findings beside either."""
 
     study: Study | None
-    outlook: Outlook | None
+    plan: PlanPreview | None
     errors: dict[str, str]
     warnings: tuple[Finding, ...] = ()
 
 
-def examine(draft: Draft) -> Examined:
-    """Return what a form's study would take, or what is wrong with it, datasets and design included."""
+def check_form(draft: Draft) -> CheckedForm:
+    """Return the plan of a form's study, or its errors, those of datasets and of the design included."""
     checked = check(draft)
     errors = {**_dataset_errors(draft), **checked.errors}
     study = checked.study
     if study is None or errors:
-        return Examined(study, None, errors)
+        return CheckedForm(study, None, errors)
     try:
-        found = outlook(to_toml(study))
-        return Examined(study, found, {}, found.warnings)
+        plan = preview_plan(to_toml(study))
+        return CheckedForm(study, plan, {}, plan.warnings)
     except DesignRefused as error:
-        return Examined(study, None, error.fields, error.warnings)
+        return CheckedForm(study, None, error.fields, error.warnings)
     except StudyError as error:
-        return Examined(study, None, error.fields)
+        return CheckedForm(study, None, error.fields)
     except DatasetError as error:
-        return Examined(study, None, {"datasets": str(error)})
+        return CheckedForm(study, None, {"datasets": str(error)})
     except ArtifactError as error:
-        return Examined(study, None, {"": str(error)})
+        return CheckedForm(study, None, {"": str(error)})
 
 
 def _dataset_errors(draft: Draft) -> dict[str, str]:

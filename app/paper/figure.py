@@ -1,21 +1,15 @@
 """One figure of the paper, drawn from our own runs as the paper lays it out, with its numbers and verdicts."""
 
-from functools import partial
-
 import streamlit as st
 
 from app import words
-from app.charts.palette import Look
-from app.charts.picture import Legend
-from app.charts.points import Spread, band
-from app.charts.saving import Saving, file_name
+from app.charts.picture import NO_LEGEND
+from app.charts.points import Spread
 from app.components import chart, divergence, verdict_cards, verdict_tables
 from app.new_study import launch
-from app.new_study.preview import outlook
-from app.paper import numbers as figure_numbers
-from app.paper import overview, panel_chart, panels
-from app.paper import runs as figure_data
-from app.paper.panels import Drawn
+from app.new_study.preview import preview_plan
+from app.paper import numbers, overview, panel_chart, panels, runs
+from app.paper.panels import FigurePanel
 from app.paper.runs import Runs, Settings
 from app.state import live, queries
 from data.artifacts.store import ArtifactError
@@ -49,26 +43,26 @@ def page(figure: Figure, chosen: Settings) -> None:
 
 
 def _launch(figure: Figure, chosen: Settings) -> None:
-    """Show what the figure, or one of its panels, takes, and launch it."""
+    """Show the plan of the figure, or of one of its panels, and launch it."""
     labels = [panel.label for panel in figure.panels if panel.label]
     name = figure.id
     if len(labels) > 1:
         whole = "whole figure"
         picked = st.selectbox("Launch", [whole, *(f"panel {label}" for label in labels)], key="figure_part")
         name = figure.id if picked == whole else f"{figure.id}:{picked.removeprefix('panel ')}"
-    wanted = figure_data.study(name, chosen)
+    wanted = runs.study(name, chosen)
     try:
-        found = outlook(to_toml(wanted))
+        plan = preview_plan(to_toml(wanted))
     except ArtifactError as error:
         st.error(words.plain(str(error)))
         return
     except StudyError as error:
-        # Such as more images than a folder holds: the form is where that is mended.
+        # For example more images than a folder holds, which the form can correct.
         st.error(words.plain(str(error)))
         _adjust(name, chosen)
         return
-    launch.plan_numbers(found)
-    launch.warnings(found.warnings)
+    launch.plan_numbers(plan)
+    launch.warnings(plan.warnings)
     _, trouble = live.workers()
     with st.container(horizontal=True):
         if st.button(
@@ -93,40 +87,37 @@ def _adjust(name: str, chosen: Settings) -> None:
 
 def _body(figure: Figure, chosen: Settings, spread: Spread) -> None:
     """Draw what changes while trainings run: the panels, the numbers and the verdicts."""
-    runs = figure_data.runs(figure, chosen)
-    st.progress(runs.done / max(1, runs.asked), text=f"{runs.done:,} of {words.plural(runs.asked, 'training')} done")
-    divergence.note(runs.diverged)
-    if not runs.done:
-        st.info("Nothing of this figure is trained under these settings yet. Launch it, or choose other settings.")
+    trained = runs.trained(figure, chosen)
+    done, requested = trained.done, trained.requested
+    st.progress(done / max(1, requested), text=f"{done:,} of {words.plural(requested, 'training')} done")
+    divergence.note(trained.diverged)
+    if not done:
+        st.info("No run of this figure is trained under these settings yet. Launch it, or choose other settings.")
     if _is_table(figure):
-        _table(runs, figure, chosen)
+        _table(trained, figure, chosen)
     else:
         _panels(figure, chosen, spread)
-        _stated(runs, figure, chosen)
-    _verdicts(runs, figure, chosen)
+        _stated(trained, figure, chosen)
+    _verdicts(trained, figure, chosen)
 
 
 def _panels(figure: Figure, chosen: Settings, spread: Spread) -> None:
-    previous: list[Look] = []
-    drawn = panels.panels(figure.id, chosen, spread)
-    for quantity in dict.fromkeys(one.panel.quantity for one in drawn):
-        group = [one for one in drawn if one.panel.quantity == quantity]
-        looks = panel_chart.looks(group[0].panel)
-        if looks != previous:
-            chart.legend_row(looks, band(spread))
-            previous = looks
+    legend = NO_LEGEND
+    made = panels.panels(figure.id, chosen, spread)
+    for quantity in dict.fromkeys(one.panel.quantity for one in made):
+        group = [one for one in made if one.panel.quantity == quantity]
+        first = panel_chart.legend(group[0].panel, spread)
+        if first != legend:
+            chart.legend_row(first.looks, first.bands)
+            legend = first
 
-        def cell(index: int, group: list[Drawn] = group, looks: list[Look] = looks) -> None:
+        def cell(index: int, group: list[FigurePanel] = group) -> None:
             one = group[index]
-            st.markdown(f"**{one.caption}**  \n:gray[:small[{words.plain(one.standing)}]]")
             if one.chart is None:
-                st.caption("Nothing of this panel has finished yet.")
-                return
-            title = f"{figure.title}, {one.caption}"
-            name = file_name("paper", figure.id, one.panel.label, one.panel.network, one.panel.dataset)
-            numbers = partial(panel_chart.numbers, one.rows, one.panel, spread)
-            saving = Saving(name, title.replace("\\", ""), numbers, figure.about, Legend(tuple(looks), band(spread)))
-            chart.show(one.chart, f"figure-panel-{one.panel.quantity}-{index}", f"{title}.", saving)
+                chart.caption(one.caption)
+                st.caption("No run of this panel is done yet.")
+            else:
+                chart.show(one.chart, f"figure-panel-{one.panel.quantity}-{index}")
 
         chart.grid(len(group), 3 if len(group) == 3 else 2, cell)
 
@@ -135,7 +126,7 @@ def _is_table(figure: Figure) -> bool:
     return figure.panels[0].quantity == "ancestor_overlap"
 
 
-def _table(runs: Runs, figure: Figure, chosen: Settings) -> None:
+def _table(trained: Runs, figure: Figure, chosen: Settings) -> None:
     """Draw the paper's table as the paper has it, a row per network and dataset, then its values beside ours."""
     one = figure.panels[0]
     p = one.ps[0]
@@ -144,36 +135,36 @@ def _table(runs: Runs, figure: Figure, chosen: Settings) -> None:
         f"{words.pruner(one.pruners[0])}, {words.percent(one.sparsities[0])} sparsity  \n"
         f":gray[:small[mean ± standard deviation over n seeds; independent weights give {words.percent(p)}]]"
     )
-    st.caption(figure_numbers.against_the_mask(figure, p, one.sparsities[0]))
+    st.caption(numbers.against_the_mask(figure, p, one.sparsities[0]))
     with st.container(key="figure_table"):
-        rows = figure_numbers.as_in_paper(
-            figures.reported(figure), runs.accuracy, runs.pooled, chosen.scale, chosen.data
+        rows = numbers.as_in_paper(
+            figures.reported(figure), trained.accuracy, trained.pooled, chosen.scale, chosen.data
         )
         chart.table(rows, "figure_table_frame")
-    _stated(runs, figure, chosen)
+    _stated(trained, figure, chosen)
 
 
-def _stated(runs: Runs, figure: Figure, chosen: Settings) -> None:
-    numbers = figures.reported(figure)
-    if not numbers:
+def _stated(trained: Runs, figure: Figure, chosen: Settings) -> None:
+    stated = figures.reported(figure)
+    if not stated:
         return
     st.subheader("The paper's numbers and ours", anchor=False)
     scaled = bool(studies.scaling(chosen.scale, chosen.data)) or chosen.like is not None
     if scaled:
         st.markdown(":orange-badge[scaled] The differences compare other data or another recipe with the paper's.")
     with st.container(key="stated_table"):
-        table = figure_numbers.table(numbers, runs.accuracy, runs.pooled, chosen.scale, chosen.data)
+        table = numbers.table(stated, trained.accuracy, trained.pooled, chosen.scale, chosen.data)
         chart.table(table, "stated_frame")
     st.caption("The interval is that of our mean; the paper gives no spread for its own.")
 
 
-def _verdicts(runs: Runs, figure: Figure, chosen: Settings) -> None:
+def _verdicts(trained: Runs, figure: Figure, chosen: Settings) -> None:
     st.subheader("Verdicts", anchor=False)
-    if not runs.verdicts:
+    if not trained.verdicts:
         st.markdown(f":gray[On {words.listing(list(figure.claims))}, as soon as there are runs.]")
         return
-    wanted = figure_data.study(figure.id, chosen)
+    wanted = runs.study(figure.id, chosen)
     images = {number_of_test_images(wanted, dataset) for dataset in wanted.datasets}
     over = verdict_tables.over_seeds(images.pop() if len(images) == 1 else None)
-    st.caption(f"{verdict_tables.recipe_words(wanted)} {over} {verdict_tables.by_chance(runs.verdicts)}")
-    verdict_cards.show(runs.verdicts, f"figure-{figure.id}", shared=())
+    st.caption(f"{verdict_tables.recipe_words(wanted)} {over} {verdict_tables.by_chance(trained.verdicts)}")
+    verdict_cards.show(trained.verdicts, f"figure-{figure.id}", shared=())

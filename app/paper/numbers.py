@@ -53,7 +53,7 @@ def levels(number: Reported, pooled: pd.DataFrame, scale: str, data: str | None)
 def rows_of(
     number: Reported, accuracy: pd.DataFrame, pooled: pd.DataFrame, scale: str, data: str | None
 ) -> pd.DataFrame:
-    """Return the rows of accuracies or overlaps that a stated number is about; frames as in `figure_data`.
+    """Return the rows of accuracies or overlaps that a stated number is about; frames as in `runs`.
 
     scale, data: how ours was trained, which says on which dataset and network. The sparsity is the nearest that was
     trained, within half a point, since the text rounds its own.
@@ -130,7 +130,7 @@ def as_in_paper(
 
 
 def against_the_mask(figure: Figure, p: float, sparsity: float) -> str:
-    """Return in sentences what stated overlaps with the trained dense weights are to be compared with."""
+    """Return in sentences the overlap that stated ones with the trained dense weights are to be compared with."""
     stated = [number.value for number in figures.reported(figure) if number.quantity == "finetuned_pretrained"]
     alone, chance = words.percent(p / (1 - sparsity)), words.percent(p)
     text = (
@@ -142,14 +142,14 @@ def against_the_mask(figure: Figure, p: float, sparsity: float) -> str:
     return text
 
 
-def _level(found: list[float] | None) -> str:
-    return NOT_RECORDED if found == [] else _cell(found or [])
+def _level(levels: list[float] | None) -> str:
+    return NOT_RECORDED if levels == [] else _cell(levels or [])
 
 
-def _cell(found: list[float]) -> str:
-    if not found:
+def _cell(values: list[float]) -> str:
+    if not values:
         return "—"
-    one = summarise(pd.DataFrame({"all": 0, "value": found}), "value", ["all"], "sd").iloc[0]
+    one = summarise(pd.DataFrame({"all": 0, "value": values}), "value", ["all"], "sd").iloc[0]
     return describe(one["mean"], one["low"], one["high"], int(one["n"]), "sd")
 
 
@@ -165,10 +165,10 @@ def _what(number: Reported) -> str:
 def _difference(mine: Interval, stated: float) -> str:
     if mine.mean is None:
         return "—"
-    told = f"{mine.mean - stated:+.2f}"
+    text = f"{mine.mean - stated:+.2f}"
     if mine.low is not None and mine.high is not None:
-        told += f" ({mine.low - stated:+.2f} to {mine.high - stated:+.2f})"
-    return words.minus(told)
+        text += f" ({mine.low - stated:+.2f} to {mine.high - stated:+.2f})"
+    return words.minus(text)
 
 
 def joined(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:

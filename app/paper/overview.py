@@ -1,4 +1,4 @@
-"""All figures of the paper: what each shows, how much of it is trained here, and what the runs say of its claims."""
+"""All figures of the paper, each with its panels, how much of it is trained here, and the verdicts on its claims."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -8,9 +8,8 @@ import streamlit as st
 from app import words
 from app.components import chart, dialogs, verdict_cards
 from app.new_study import form, launch
-from app.new_study.preview import outlook
-from app.paper import numbers, thumbnail
-from app.paper import runs as figure_data
+from app.new_study.preview import preview_plan
+from app.paper import numbers, runs, thumbnail
 from app.paper.runs import CATALOGUE, Settings
 from data.artifacts.store import ArtifactError
 from data.database.database import DatabaseError
@@ -24,20 +23,20 @@ from engine.study.spec import to_toml
 from tasks.studies.catalog import PAPER, arguments, one_by_one
 
 COLUMNS = 3
-# Of the settings, the one that asks which folder.
+# The entry of the list of settings that asks for a folder.
 ON_FOLDER = "Small on a folder of images…"
 
 
 def guarded(body: Callable[[Settings], None]) -> None:
-    """Draw a page of the paper under the settings in the address; what will not do there is told."""
+    """Draw a page of the paper under the settings in the address, and say what is wrong with them."""
     chart.still()
-    given = st.query_params
-    scale = given.get("scale", "paper")
+    params = st.query_params
+    scale = params.get("scale", "paper")
     if scale not in figures.SCALES:
-        st.warning(f"The address names a scale {words.plain(repr(scale))}, which is not known; shown is the paper's.")
+        st.warning(f"The address names a scale {words.plain(repr(scale))}, which is not known; the paper's is shown.")
         scale = "paper"
     try:
-        body(Settings(scale, given.get("data"), given.get("like")))
+        body(Settings(scale, params.get("data"), params.get("like")))
     except DatabaseError as error:
         st.error(words.plain(str(error)), icon=":material/database_off:")
     except UserError as error:
@@ -66,8 +65,8 @@ def overview(chosen: Settings) -> None:
 
 
 def choose(chosen: Settings, key: str) -> Settings:
-    """Return the settings that the reader selects, kept in the address; stop the page until a folder is named."""
-    options = [*CATALOGUE, *figure_data.found_settings()]
+    """Return the settings that the reader selects, which the address holds; stop the page until a folder is named."""
+    options = [*CATALOGUE, *runs.found_settings()]
     if chosen not in options:
         options.append(chosen)
     titled: dict[str, Settings | None] = {option.title: option for option in options} | {ON_FOLDER: None}
@@ -81,8 +80,8 @@ def choose(chosen: Settings, key: str) -> Settings:
     )
     picked = titled[title] or _on_folder(key)
     if picked is None:
-        # Nothing below may be launched in place of what the reader is about to name.
-        st.info("Name a folder of images to see what of the paper is trained on it, and to launch it.")
+        # Until then, nothing may be launched in place of the folder that the reader is about to name.
+        st.info("Name a folder of images to see the runs of the paper that are trained on it, and to launch them.")
         st.stop()
     if picked != chosen:
         figure = st.query_params.get("figure")
@@ -93,7 +92,7 @@ def choose(chosen: Settings, key: str) -> Settings:
 
 
 def _on_folder(key: str) -> Settings | None:
-    """Return the settings on a folder of images, once the reader has named one that will do."""
+    """Return the settings on a folder of images, or None until the reader has named one that can be used."""
     path = st.text_input(
         "Folder of images", placeholder="/path/to/images", help=form.FOLDER_HELP, key=f"{key}-folder", width=420
     )
@@ -152,26 +151,25 @@ def panels_words(figure: Figure) -> str:
 
 
 def _card(figure: Figure, chosen: Settings) -> None:
-    runs = figure_data.runs(figure, chosen)
+    trained = runs.trained(figure, chosen)
+    done, requested = trained.done, trained.requested
     with st.container(border=True, key=f"figure-{figure.id}", gap="xsmall", height="stretch"):
         st.page_link("views/figure.py", label=f"**{figure.title}**", query_params={"figure": figure.id, **chosen.query})
         st.caption(figure.section)
         st.markdown(words.plain(figure.about))
         st.caption(panels_words(figure))
         panels = [studies.scaled(panel, chosen.scale, chosen.data) for panel in figure.panels]
-        st.html(thumbnail.image(figure.title, panels, figure_data.means(chosen)))
-        st.progress(
-            runs.done / max(1, runs.asked), text=f"{runs.done:,} of {words.plural(runs.asked, 'training')} done"
-        )
+        st.html(thumbnail.image(figure.title, panels, runs.means(chosen)))
+        st.progress(done / max(1, requested), text=f"{done:,} of {words.plural(requested, 'training')} done")
         claims = [f":gray-badge[{claim}]" for claim in figure.claims]
-        st.markdown(f"{' '.join(claims)} {verdict_cards.badges(runs.verdicts)}")
+        st.markdown(f"{' '.join(claims)} {verdict_cards.badges(trained.verdicts)}")
 
 
 def _everything(chosen: Settings) -> None:
-    """Show what all figures together take, and launch them."""
+    """Show the plan of all figures together, and launch them."""
     st.subheader("Everything", anchor=False)
-    one = figure_data.planned(figures.ALL, chosen)
-    total, finished = len(one.stages), figure_data.done(one)
+    one = runs.planned(figures.ALL, chosen)
+    total, finished = len(one.stages), runs.done(one)
     with st.container(border=True, key="figure-all", gap="small"):
         apart = _apart(chosen.scale, chosen.data)
         st.markdown(
@@ -189,16 +187,16 @@ def _everything(chosen: Settings) -> None:
 @st.dialog("Launch all figures?", on_dismiss=dialogs.close)
 def confirm(chosen: Settings) -> None:
     """Ask before all figures are launched."""
-    wanted = figure_data.study(figures.ALL, chosen)
+    wanted = runs.study(figures.ALL, chosen)
     try:
         with st.spinner("Estimating…"):
-            found = outlook(to_toml(wanted))
+            plan = preview_plan(to_toml(wanted))
     except ArtifactError as error:
         st.error(words.plain(str(error)))
         return
     st.markdown(
-        f"{words.plural(found.trainings - found.reused, 'training')}, about {words.duration(found.seconds)} on "
-        f"{words.plural(found.workers, 'worker')}."
+        f"{words.plural(plan.trainings - plan.reused, 'training')}, about {words.duration(plan.seconds)} on "
+        f"{words.plural(plan.workers, 'worker')}."
     )
     if st.button("Launch all of them", type="primary", key="launch_all_yes", on_click=dialogs.close):
         launch.start(wanted)
@@ -211,9 +209,9 @@ def _apart(scale: str, data: str | None) -> int:
 
 def read_in() -> None:
     """Plan all figures under the settings of the catalogue, which takes a moment the first time."""
-    for chosen in figure_data.CATALOGUE:
+    for chosen in runs.CATALOGUE:
         for name in (*figures.FIGURES, figures.ALL):
-            figure_data.planned(name, chosen)
+            runs.planned(name, chosen)
         _apart(chosen.scale, chosen.data)
 
 
@@ -227,9 +225,9 @@ def _numbers(chosen: Settings) -> None:
     if studies.scaling(chosen.scale, chosen.data) or chosen.like:
         st.markdown(":orange-badge[scaled] The differences compare other data or another recipe with the paper's.")
     rows = [
-        numbers.table([number], runs.accuracy, runs.pooled, chosen.scale, chosen.data)
+        numbers.table([number], trained.accuracy, trained.pooled, chosen.scale, chosen.data)
         for number in figures.REPORTED
-        for runs in [figure_data.runs(_figure_of(number), chosen)]
+        for trained in [runs.trained(_figure_of(number), chosen)]
     ]
     table = numbers.joined(rows)
     with st.container(key="stated_table"):

@@ -2,22 +2,40 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import altair as alt
 import pandas as pd
 
 from app import words
-from app.charts import accuracy as charts_accuracy
-from app.charts import vega
-from app.charts.accuracy import HEIGHT, Layers, told_title
-from app.charts.marks import PERCENT, colour, dash, removed, shape
-from app.charts.overlap import CHANCE, rate_looks
+from app.charts import accuracy, vega
+from app.charts.accuracy import HEIGHT, MEASURES
+from app.charts.chart import Chart, file_name
+from app.charts.marks import (
+    CHANCE,
+    PERCENT,
+    SPARSITY_MARGIN,
+    SPARSITY_TITLE,
+    Layers,
+    accuracy_axis,
+    accuracy_domain,
+    colour,
+    mean_lines,
+    mean_tooltip,
+    rate_looks,
+    rate_name,
+    ratio_axis,
+    removed,
+    sparsity_axis,
+)
 from app.charts.palette import BAR, NEUTRAL, STARTS, Look, series
-from app.charts.points import SPREADS, Spread, described, summarise
+from app.charts.picture import Legend
+from app.charts.points import SPREADS, Spread, band_words, described, summarise
+from app.charts.vega import Spec
 from engine.formatting import percent_value
-from engine.paper.figures import Panel, Reported
+from engine.paper.figures import Figure, Panel, Reported
 
-# Reads on light and dark pages alike.
+# Legible on light and dark pages alike.
 _STATED = "#8a6d00"
 
 # The pairs whose overlaps figures 4 to 6 compare, by the start that they belong to.
@@ -39,6 +57,28 @@ def rows_of(frame: pd.DataFrame, panel: Panel) -> pd.DataFrame:
     return here[pruned & here["start"].isin(panel.trained) | (here["start"] == "dense")]
 
 
+def chart(
+    figure: Figure, panel: Panel, rows: pd.DataFrame, caption: tuple[str, ...], spec: Spec, spread: Spread
+) -> Chart:
+    """Return the chart of one panel of a figure; rows: those of the panel, as they are drawn in `spec`."""
+    title = f"{figure.title}, {caption[0]}"
+    return Chart(
+        name=file_name("paper", figure.id, panel.label, panel.network, panel.dataset),
+        spec=spec,
+        title=title,
+        alt=f"{title}.",
+        numbers=partial(numbers, rows, panel, spread),
+        caption=caption,
+        about=figure.about,
+        legend=legend(panel, spread),
+    )
+
+
+def legend(panel: Panel, spread: Spread) -> Legend:
+    """Return the legend of a panel."""
+    return Legend(tuple(looks(panel)), band_words(spread))
+
+
 def looks(panel: Panel) -> list[Look]:
     """Return the series of a panel for its legend."""
     if panel.quantity in ("retention", "start_overlap"):
@@ -49,50 +89,47 @@ def looks(panel: Panel) -> list[Look]:
 
 
 def line_looks(panel: Panel) -> dict[tuple[str, str], Look]:
-    """Return the look of each pruner and start of a panel of accuracies: of several pruners, colour tells them apart,
-    shape and dash the starts."""
+    """Return the look of each pruner and start of a panel of accuracies.
+
+    Where a panel has several pruners, colour tells pruners apart, shape and dash the starts.
+    """
     if len(panel.pruners) == 1:
         return {(panel.pruners[0], start): STARTS[start] for start in panel.starts}
     colours = [look.colour for look in series(panel.pruners).values()]
-    found: dict[tuple[str, str], Look] = {}
+    own: dict[tuple[str, str], Look] = {}
     for pruner, shade in zip(panel.pruners, colours, strict=True):
         for start in panel.starts:
             name = f"{words.pruner(pruner).removesuffix(' magnitude')}, {words.start(start)}"
             look = STARTS[start]
             dashes = () if start == panel.starts[0] else (6, 3)
-            found[pruner, start] = Look(name, look.symbol, shade, look.shape, dashes)
-    return found
+            own[pruner, start] = Look(name, look.symbol, shade, look.shape, dashes)
+    return own
 
 
-def accuracy(
+def draw_accuracy(
     rows: pd.DataFrame, panel: Panel, spread: Spread, y: tuple[float, float], stated: Sequence[Reported] = ()
-) -> vega.Spec:
+) -> Spec:
     """Return test accuracy by sparsity, a line per start, or per pruner and start where a panel has several pruners.
 
     rows: those of the panel, in percent. y: the accuracy axis. stated: numbers of the text to mark.
     """
     several = len(panel.pruners) > 1
-    chart = _by_pruner(rows, panel, spread, y).to_dict() if several else _by_start(rows, panel, spread, y)
+    spec = vega.spec(_by_pruner(rows, panel, spread, y)) if several else _by_start(rows, panel, spread, y)
     marks = _stated(stated)
     if not marks:
-        return chart
-    above = alt.layer(*marks).to_dict()
+        return spec
+    above = vega.spec(alt.layer(*marks))
     return {
-        **chart,
-        "layer": [*chart["layer"], *above["layer"]],
-        "datasets": {**chart["datasets"], **above["datasets"]},
+        **spec,
+        "layer": [*spec["layer"], *above["layer"]],
+        "datasets": {**spec["datasets"], **above["datasets"]},
     }
 
 
 def domain(frames: Sequence[pd.DataFrame], spread: Spread) -> tuple[float, float]:
     """Return the accuracy axis, in percent, that holds all points and bands of some panels' rows."""
     keys = ["learning_rate", "pruner", "start", "sparsity"]
-    told = [summarise(frame, "test_accuracy", keys, spread) for frame in frames if not frame.empty]
-    if not told:
-        return 0.0, 100.0
-    values = pd.concat([part[["mean", "low", "high"]] for part in told]).stack().astype(float)
-    margin = max(0.08 * float(values.max() - values.min()), 0.5)
-    return max(0.0, float(values.min()) - margin), min(100.0, float(values.max()) + margin)
+    return accuracy_domain([summarise(frame, "test_accuracy", keys, spread) for frame in frames if not frame.empty])
 
 
 def numbers(rows: pd.DataFrame, panel: Panel, spread: Spread) -> pd.DataFrame:
@@ -118,11 +155,11 @@ def _at(rows: pd.DataFrame, p: float) -> "pd.Series[bool]":
     return rows["p"].round(4) == round(p, 4)
 
 
-def _by_start(rows: pd.DataFrame, panel: Panel, spread: Spread, y: tuple[float, float]) -> vega.Spec:
+def _by_start(rows: pd.DataFrame, panel: Panel, spread: Spread, y: tuple[float, float]) -> Spec:
     dense = summarise(rows[rows["start"] == "dense"], "test_accuracy", ["learning_rate"], spread)
     lines = summarise(rows[rows["start"] != "dense"], "test_accuracy", ["start", "sparsity"], spread)
-    shown = charts_accuracy.Panel(panel.learning_rates[0], panel.pruners[0], lines, dense)
-    return charts_accuracy.chart(shown, "test_accuracy", spread, y)
+    shown = accuracy.Panel(panel.learning_rates[0], panel.pruners[0], lines, dense)
+    return accuracy.draw(shown, "test_accuracy", spread, y)
 
 
 def _by_pruner(rows: pd.DataFrame, panel: Panel, spread: Spread, y: tuple[float, float]) -> Layers:
@@ -131,37 +168,23 @@ def _by_pruner(rows: pd.DataFrame, panel: Panel, spread: Spread, y: tuple[float,
     frame = summarise(rows[rows["start"] != "dense"], "test_accuracy", ["pruner", "start", "sparsity"], spread)
     frame["name"] = [own[pruner, start].name for pruner, start in zip(frame["pruner"], frame["start"], strict=True)]
     frame["removed"] = removed(frame["sparsity"])
-    frame["told"] = described(frame, spread)
-    span = (100 * panel.sparsities[0] - 3, 100 * panel.sparsities[-1] + 3)
+    frame["described"] = described(frame, spread)
+    span = (100 * panel.sparsities[0] - SPARSITY_MARGIN, 100 * panel.sparsities[-1] + SPARSITY_MARGIN)
     ticks = [percent_value(sparsity) for sparsity in panel.sparsities]
-    base = alt.Chart(frame[["name", "removed", "mean", "low", "high", "n", "told"]]).encode(
-        x=alt.X(
-            "removed:Q",
-            title="sparsity (% of prunable weights removed)",
-            scale=alt.Scale(domain=list(span), nice=False, zero=False),
-            axis=alt.Axis(values=ticks, format=PERCENT, labelOverlap="greedy", grid=False),
-        ),
-        color=colour(known),
+    base = alt.Chart(frame[["name", "removed", "mean", "low", "high", "n", "described"]]).encode(
+        x=sparsity_axis(ticks, span), color=colour(known)
     )
-    axis = alt.Y(
-        "mean:Q",
-        title="test accuracy, last epoch (%)",
-        scale=alt.Scale(domain=list(y), nice=False, zero=False, clamp=True),
-        axis=alt.Axis(tickCount=5, titlePadding=8),
-    )
+    y_axis = accuracy_axis(MEASURES["test_accuracy"], y, clamp=True)
     tooltip = [
         alt.Tooltip("name:N", title="pruner, start"),
         alt.Tooltip("removed:Q", title="sparsity (%)", format=PERCENT),
-        alt.Tooltip("told:N", title=told_title("accuracy (%)", spread)),
-        alt.Tooltip("n:Q", title="seeds (n)"),
+        *mean_tooltip("accuracy (%)", spread),
     ]
     dense = summarise(rows[rows["start"] == "dense"], "test_accuracy", ["learning_rate"], spread)
     rule = alt.Chart(dense[["mean"]]).mark_rule(color=NEUTRAL, strokeWidth=1.5, strokeDash=list(STARTS["dense"].dash))
     return alt.layer(
-        rule.encode(y=axis),
-        base.mark_area(opacity=0.1).encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q")),
-        base.mark_line(strokeWidth=2).encode(y=axis, strokeDash=dash(known)),
-        base.mark_point(size=64, filled=True, opacity=1).encode(y=axis, shape=shape(known), tooltip=tooltip),
+        rule.encode(y=y_axis),
+        *mean_lines(base, y_axis, known, tooltip, opacity=0.1),
         height=HEIGHT,
     )
 
@@ -171,25 +194,25 @@ def _stated(numbers: Sequence[Reported]) -> list[alt.Chart]:
     marks = []
     dense = [n for n in numbers if n.start == "dense"]
     points = [n for n in numbers if n.start != "dense"]
-    tooltip = [alt.Tooltip("told:N", title="stated in the paper"), alt.Tooltip("value:Q", title="accuracy (%)")]
+    tooltip = [alt.Tooltip("described:N", title="stated in the paper"), alt.Tooltip("value:Q", title="accuracy (%)")]
     if dense:
-        frame = pd.DataFrame([{"value": n.value, "told": "dense"} for n in dense])
+        frame = pd.DataFrame([{"value": n.value, "described": "dense"} for n in dense])
         rule = alt.Chart(frame).mark_rule(color=_STATED, strokeWidth=1.5, strokeDash=[1, 3])
         marks.append(rule.encode(y=alt.Y("value:Q"), tooltip=tooltip))
     if points:
         frame = pd.DataFrame(
-            [{"value": n.value, "removed": 100 * n.sparsity, "told": words.start(n.start)} for n in points]
+            [{"value": n.value, "removed": 100 * n.sparsity, "described": words.start(n.start)} for n in points]
         )
         point = alt.Chart(frame).mark_point(shape="diamond", size=130, color=_STATED, strokeWidth=2, filled=False)
         marks.append(point.encode(x=alt.X("removed:Q"), y=alt.Y("value:Q"), tooltip=tooltip))
     return marks
 
 
-def retention(pooled: pd.DataFrame, panel: Panel, spread: Spread) -> Layers:
+def draw_retention(pooled: pd.DataFrame, panel: Panel, spread: Spread) -> Spec:
     """Return R_p(θ₀, θ_T) as bars by p, one per learning rate, with the chance level R_p = p marked over each group."""
     rows = pooled[pooled["pair"] == "initial_pretrained"]
     frame = summarise(rows, "ratio", ["learning_rate", "p"], spread)
-    frame["name"] = [f"learning rate {words.number(rate)}" for rate in frame["learning_rate"]]
+    frame["name"] = frame["learning_rate"].map(rate_name)
     frame["group"] = [f"{round(100 * p):g} %" for p in frame["p"]]
     frame["chance"] = frame["p"]
     groups = [f"{round(100 * p):g} %" for p in panel.ps]
@@ -197,7 +220,7 @@ def retention(pooled: pd.DataFrame, panel: Panel, spread: Spread) -> Layers:
     return _bars(frame, names, groups, "p (fraction of largest weights compared)", "overlap ratio R_p(θ₀, θ_T)", spread)
 
 
-def start_overlap(pooled: pd.DataFrame, panel: Panel, spread: Spread) -> Layers:
+def draw_start_overlap(pooled: pd.DataFrame, panel: Panel, spread: Spread) -> Spec:
     """Return the overlap of each start with the fine-tuned network as bars by sparsity, the chance level p marked."""
     start_of = {PAIR_OF[start]: start for start in panel.starts}
     p = panel.ps[0]
@@ -209,27 +232,27 @@ def start_overlap(pooled: pd.DataFrame, panel: Panel, spread: Spread) -> Layers:
     groups = [words.percent(sparsity) for sparsity in panel.sparsities]
     names = {STARTS[start].name: STARTS[start] for start in panel.starts}
     title = f"overlap ratio R_p with (θ_T⊙m)_T, p = {p:g}"
-    return _bars(frame, names, groups, "sparsity (% of prunable weights removed)", title, spread)
+    return _bars(frame, names, groups, SPARSITY_TITLE, title, spread)
 
 
 def _bars(
     frame: pd.DataFrame, names: Mapping[str, Look], groups: Sequence[str], across: str, up: str, spread: Spread
-) -> Layers:
-    frame["told"] = described(frame, spread)
+) -> Spec:
+    frame["described"] = described(frame, spread)
     order = list(names)
-    base = alt.Chart(frame[["name", "group", "mean", "low", "high", "n", "told", "chance"]]).encode(
+    base = alt.Chart(frame[["name", "group", "mean", "low", "high", "n", "described", "chance"]]).encode(
         x=alt.X("group:N", sort=list(groups), scale=alt.Scale(domain=list(groups)), title=across,
                 axis=alt.Axis(labelAngle=0, ticks=False)),
         xOffset=alt.XOffset("name:N", sort=order, scale=alt.Scale(domain=order, paddingInner=0.1)),
     )  # fmt: skip
+    ratio, n = mean_tooltip("overlap ratio", spread)
     tooltip = [
         alt.Tooltip("name:N", title="series"),
         alt.Tooltip("group:N", title=across.partition(" (")[0]),
-        alt.Tooltip("told:N", title=told_title("overlap ratio", spread)),
+        ratio,
         alt.Tooltip("chance:Q", title="chance", format=".2f"),
-        alt.Tooltip("n:Q", title="seeds (n)"),
+        n,
     ]
-    axis = alt.Y("mean:Q", title=up, scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(tickCount=5, format=".1f"))
     # Grey on colour is hard to see on light and dark pages alike, so white lies below it.
     lines = [
         mark
@@ -239,5 +262,5 @@ def _bars(
             base.mark_tick(color=shade, thickness=2 + edge, size=20).encode(y=alt.Y("chance:Q"), tooltip=tooltip),
         )
     ]
-    bars = base.mark_bar(opacity=0.75).encode(y=axis, color=colour(names), tooltip=tooltip)
-    return alt.layer(bars, *lines, height=HEIGHT)
+    bars = base.mark_bar(opacity=0.75).encode(y=ratio_axis(up), color=colour(names), tooltip=tooltip)
+    return vega.spec(alt.layer(bars, *lines, height=HEIGHT))

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import pandas as pd
 
 from app import words
+from app.charts.chart import Chart
 from app.charts.points import Spread
-from app.components import chart as drawing
-from app.paper import panel_chart
-from app.paper import runs as figure_data
+from app.charts.vega import Spec
+from app.paper import panel_chart, runs
 from app.paper.runs import Runs, Settings
 from app.state.cache import cached
 from engine.paper import figures, studies
@@ -17,52 +17,45 @@ from engine.paper.figures import FIGURES, Panel, Reported
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """A panel: what stands above it, its rows and its chart, None where nothing of it is trained; see `charts_figure`.
-
-    panel: as it is trained here.
-    """
+class FigurePanel:
+    """A panel of a figure as it is trained here, and the lines above it; chart is None where no run is done."""
 
     panel: Panel
-    caption: str
-    standing: str
-    rows: pd.DataFrame
-    chart: drawing.Spec | None
+    caption: tuple[str, str]
+    chart: Chart | None
 
 
-@cached(figure_data.results, max_entries=64, shared=True, hash_funcs={Settings: repr})
-def panels(name: str, chosen: Settings, spread: Spread) -> tuple[Drawn, ...]:
-    """Return the panels of a figure in the paper's order; errors as for `figure_data.planned`."""
+@cached(runs.results, max_entries=64, shared=True, hash_funcs={Settings: repr})
+def panels(name: str, chosen: Settings, spread: Spread) -> tuple[FigurePanel, ...]:
+    """Return the panels of a figure in the paper's order; errors as for `runs.planned`."""
     figure = FIGURES[name]
-    runs = figure_data.runs(figure, chosen)
+    trained = runs.trained(figure, chosen)
     here = [studies.scaled(panel, chosen.scale, chosen.data) for panel in figure.panels]
     # The paper's own numbers belong on charts of its own settings alone.
     own = not studies.scaling(chosen.scale, chosen.data) and chosen.like is None
     numbers = figures.reported(figure) if own else ()
-    found = []
+    made = []
     for panel, original in zip(here, figure.panels, strict=True):
-        rows = panel_chart.rows_of(runs.accuracy if panel.quantity == "accuracy" else runs.pooled, panel)
-        like = [other for other in here if other.quantity == panel.quantity and _compared(other, panel)]
-        stated = [number for number in numbers if figures.shows(original, number)]
-        chart = None if rows.empty else _chart(runs, rows, panel, like, spread, stated)
-        found.append(Drawn(panel, _caption(panel), _standing(runs, panel, original), rows, chart))
-    return tuple(found)
+        rows = panel_chart.rows_of(trained.accuracy if panel.quantity == "accuracy" else trained.pooled, panel)
+        caption, chart = (_caption(panel), _status(trained, panel, original)), None
+        if not rows.empty:
+            like = [other for other in here if other.quantity == panel.quantity and _compared(other, panel)]
+            stated = [number for number in numbers if figures.shows(original, number)]
+            spec = _spec(trained, rows, panel, like, spread, stated)
+            chart = panel_chart.chart(figure, panel, rows, caption, spec, spread)
+        made.append(FigurePanel(panel, caption, chart))
+    return tuple(made)
 
 
-def _chart(
-    runs: Runs,
-    rows: pd.DataFrame,
-    panel: Panel,
-    like: Sequence[Panel],
-    spread: Spread,
-    stated: Sequence[Reported],
-) -> drawing.Spec:
-    """Return the chart of a panel's rows, on one accuracy axis with those like it."""
+def _spec(
+    trained: Runs, rows: pd.DataFrame, panel: Panel, like: Sequence[Panel], spread: Spread, stated: Sequence[Reported]
+) -> Spec:
+    """Return a panel's rows as Vega-Lite, on one accuracy axis with the panels like it."""
     if panel.quantity == "accuracy":
-        y = panel_chart.domain([panel_chart.rows_of(runs.accuracy, other) for other in like], spread)
-        return panel_chart.accuracy(rows, panel, spread, y, stated)
-    draw = panel_chart.retention if panel.quantity == "retention" else panel_chart.start_overlap
-    return drawing.spec(draw(rows, panel, spread))
+        y = panel_chart.domain([panel_chart.rows_of(trained.accuracy, other) for other in like], spread)
+        return panel_chart.draw_accuracy(rows, panel, spread, y, stated)
+    draw = panel_chart.draw_retention if panel.quantity == "retention" else panel_chart.draw_start_overlap
+    return draw(rows, panel, spread)
 
 
 def _compared(one: Panel, other: Panel) -> bool:
@@ -76,22 +69,22 @@ def _caption(panel: Panel) -> str:
         parts.append(f"learning rate {words.number(panel.learning_rates[0])}")
     if len(panel.pruners) == 1:
         parts.append(words.pruner(panel.pruners[0]))
-    told = words.plain(", ".join(parts))
-    return f"({panel.label}) {told}" if panel.label else told
+    text = ", ".join(parts)
+    return f"({panel.label}) {text}" if panel.label else text
 
 
-def _standing(runs: Runs, panel: Panel, original: Panel) -> str:
-    """Return what panel of the paper a scaled one stands for, how many seeds it has, and its dense accuracy."""
-    told = []
+def _status(trained: Runs, panel: Panel, original: Panel) -> str:
+    """Return which panel of the paper a scaled one is for, how many seeds it has, and its dense accuracy."""
+    parts = []
     if (panel.network, panel.dataset) != (original.network, original.dataset):
-        told.append(f"for {words.place(original.network, original.dataset)}")
-    rows = panel_chart.rows_of(runs.accuracy, panel)
+        parts.append(f"for {words.place(original.network, original.dataset)}")
+    rows = panel_chart.rows_of(trained.accuracy, panel)
     drawn = rows if rows.empty or not panel.trained else rows[rows["start"] != "dense"]
     if drawn.empty:
-        return " · ".join([*told, "not trained yet"])
+        return " · ".join([*parts, "not trained yet"])
     seeds = drawn.groupby("seed").size()
-    told.append(words.plural(int((seeds == seeds.max()).sum()), "seed"))
+    parts.append(words.plural(int((seeds == seeds.max()).sum()), "seed"))
     dense = rows[rows["start"] == "dense"]["test_accuracy"]
     if panel.dense and len(panel.learning_rates) == 1 and len(dense):
-        told.append(f"dense {dense.mean():.2f} % (n = {len(dense)})")
-    return " · ".join(told)
+        parts.append(f"dense {dense.mean():.2f} % (n = {len(dense)})")
+    return " · ".join(parts)

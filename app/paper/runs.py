@@ -1,4 +1,4 @@
-"""What of a figure of the paper is trained here, under which settings, and what the runs say."""
+"""The runs of a figure of the paper that are trained here, under some settings, and the verdicts on them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ class Settings:
 
     @property
     def title(self) -> str:
-        """What they are called in a list."""
+        """Their name in a list."""
         own = self.data in (None, paper.OWN) and not (self.scale == "small" and self.data is None)
         on = "" if own and self.scale == "paper" else f" on {self._data()}"
         if self.like is not None:
@@ -58,9 +58,9 @@ class Settings:
 
     @property
     def query(self) -> dict[str, str]:
-        """What stands for them in an address."""
-        found = {"scale": self.scale, "data": self.data, "like": self.like}
-        return {name: value for name, value in found.items() if value and (name, value) != ("scale", "paper")}
+        """The parameters that name them in an address."""
+        values = {"scale": self.scale, "data": self.data, "like": self.like}
+        return {name: value for name, value in values.items() if value and (name, value) != ("scale", "paper")}
 
 
 CATALOGUE = (Settings(), Settings("small"), Settings("small", paper.OWN))
@@ -81,7 +81,7 @@ _catalogued = lru_cache(maxsize=256)(studies.study)
 
 def _borrowed(like: Study, wanted: Study) -> dict[str, object]:
     names = ("recipe", "scope", "train_images", "test_images")
-    # What none of the figure's pruners uses would be an error in a study of them.
+    # Settings that none of the figure's pruners uses would be an error in a study of them.
     return {name: getattr(like, name) for name in names} | {"admm": like.admm.used_by(wanted.pruners)}
 
 
@@ -100,7 +100,7 @@ def found_settings() -> tuple[Settings, ...]:
     for study_id, launched in _recipes().items():
         others = [dataset for dataset in launched.datasets if dataset not in _OWN]
         for data in [*([paper.OWN] if len(others) < len(launched.datasets) else []), *others]:
-            # Of the scales, the one whose sparsities the study has.
+            # The scale whose sparsities the study has.
             chosen = Settings("paper", None if data == paper.OWN else data, study_id)
             key = _key(launched, chosen.data or "")
             if key not in found and key not in known:
@@ -128,18 +128,21 @@ def _plan(name: str, chosen: Settings, identities: tuple[tuple[str, str], ...]) 
 
 @dataclass(frozen=True)
 class Runs:
-    """What is trained of a figure; frames as in `data.queries.points`, verdicts on the figure's claims."""
+    """The runs of a figure that are done; frames as in `data.queries.studies`, verdicts on the figure's claims.
+
+    done, requested: numbers of trainings.
+    """
 
     accuracy: pd.DataFrame
     pooled: pd.DataFrame
     diverged: pd.DataFrame
     verdicts: tuple[Verdict, ...]
     done: int
-    asked: int
+    requested: int
 
 
 def results() -> Marker:
-    """Return how many results there are, and how many of them have their mask recorded: what they have stays."""
+    """Return how many results there are, and how many of them have their mask recorded: results never change else."""
     return len(_recorded()), _completed()
 
 
@@ -162,27 +165,27 @@ def _completed() -> int:
     return completed(queries.store()) if queries.exists() else 0
 
 
-def runs(figure: Figure, chosen: Settings) -> Runs:
-    """Return what is trained of a figure; errors as for `planned`."""
-    return _runs(figure.id, chosen, _identities(study(figure.id, chosen).datasets))
+def trained(figure: Figure, chosen: Settings) -> Runs:
+    """Return the runs of a figure that are done; errors as for `planned`."""
+    return _trained(figure.id, chosen, _identities(study(figure.id, chosen).datasets))
 
 
 @cached(results, max_entries=128, shared=True, hash_funcs={Settings: repr})
-def _runs(name: str, chosen: Settings, identities: tuple[tuple[str, str], ...]) -> Runs:
+def _trained(name: str, chosen: Settings, identities: tuple[tuple[str, str], ...]) -> Runs:
     one = _plan(name, chosen, identities)
     finished = _recorded()
     roles = [role for role in one.roles if role.fingerprint in finished]
     if not roles:
         return Runs(pd.DataFrame(), pd.DataFrame(), pd.DataFrame(), (), 0, len(one.stages))
-    measured = _measured(chosen, _identities(study(paper.ALL, chosen).datasets))
-    accuracy, pooled, diverged = (rows.of(roles) for rows in (measured.accuracy, measured.pooled, measured.diverged))
+    every = _all_figures(chosen, _identities(study(paper.ALL, chosen).datasets))
+    accuracy, pooled, diverged = (rows.of(roles) for rows in (every.accuracy, every.pooled, every.diverged))
     pooled = pooled[pooled["p"].isin(one.study.overlap_p)]
     verdicts = evaluate(*from_frames(accuracy, pooled, diverged), claims=paper.FIGURES[name].claims)
     return Runs(accuracy, pooled, diverged, verdicts, len(finished & one.stages.keys()), len(one.stages))
 
 
 class _ByRole:
-    """Rows that are found by their role."""
+    """Rows, to be looked up by role."""
 
     def __init__(self, rows: pd.DataFrame) -> None:
         self._rows = rows
@@ -199,7 +202,7 @@ class _ByRole:
 
 
 @dataclass(frozen=True)
-class _Measured:
+class _AllFigures:
     accuracy: _ByRole
     pooled: _ByRole
     diverged: _ByRole
@@ -207,12 +210,12 @@ class _Measured:
 
 
 def means(chosen: Settings) -> Means:
-    """Return the means of all that is trained of all figures; errors as for `planned`."""
-    return _measured(chosen, _identities(study(paper.ALL, chosen).datasets)).means
+    """Return the means of all runs of all figures that are done; errors as for `planned`."""
+    return _all_figures(chosen, _identities(study(paper.ALL, chosen).datasets)).means
 
 
 @cached(results, max_entries=8, shared=True, hash_funcs={Settings: repr})
-def _measured(chosen: Settings, identities: tuple[tuple[str, str], ...]) -> _Measured:
+def _all_figures(chosen: Settings, identities: tuple[tuple[str, str], ...]) -> _AllFigures:
     # One reading for all figures takes a tenth of the time of one for each.
     one = _plan(paper.ALL, chosen, identities)
     finished = _recorded()
@@ -220,4 +223,4 @@ def _measured(chosen: Settings, identities: tuple[tuple[str, str], ...]) -> _Mea
     accuracy = points.accuracy(queries.store(), Roles(roles))
     pooled = points.pooled_overlaps(queries.store(), Roles(roles, one.study.overlap_p), PAIRS)
     diverged = points.diverged(queries.store(), Roles(roles))
-    return _Measured(_ByRole(accuracy), _ByRole(pooled), _ByRole(diverged), thumbnail.means(accuracy, pooled))
+    return _AllFigures(_ByRole(accuracy), _ByRole(pooled), _ByRole(diverged), thumbnail.means(accuracy, pooled))

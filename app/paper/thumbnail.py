@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from app.charts.overlap import rate_looks
+from app.charts.marks import rate_looks
 from app.charts.palette import NEUTRAL, STARTS
 from app.paper import panel_chart
 from engine.paper.figures import Panel
@@ -37,7 +37,7 @@ class Means:
 
 
 def means(accuracy: pd.DataFrame, pooled: pd.DataFrame) -> Means:
-    """Return the means of some rows; frames of `data.queries.points`, empty where nothing is trained."""
+    """Return the means of some rows; frames of `data.queries.points`, empty where no run is done."""
     pairs = [name for name in _PLACE if name != "start"]
     overlap, level = (_by_key(pooled, [*pairs, "pair", "p"], value) for value in ("ratio", "level"))
     return Means(_by_key(accuracy, _PLACE, "test_accuracy"), overlap, level)
@@ -51,7 +51,7 @@ def _by_key(frame: pd.DataFrame, keys: list[str], value: str) -> dict[tuple[Any,
 
 
 def _key(*parts: Any) -> tuple[Any, ...]:
-    # pandas tells a missing text by NaN, which equals nothing.
+    # A missing text is NaN in pandas, which equals nothing.
     return tuple(None if part != part else round(part, 4) if isinstance(part, float) else part for part in parts)
 
 
@@ -62,18 +62,18 @@ def image(title: str, panels: Sequence[Panel], found: Means) -> str:
     width = (WIDTH - GAP * (max(across, LEAST_ACROSS) - 1)) / max(across, LEAST_ACROSS)
     height = (HEIGHT - GAP * (down - 1)) / down
     lines = [_lines(panel, found) if panel.quantity == "accuracy" else [] for panel in panels]
-    drawn, told = [], 0
+    drawn, filled = [], 0
     for index, panel in enumerate(panels):
         box = _Box((width + GAP) * (index % across), (height + GAP) * (index // across), width, height)
         # As in the figure itself, panels of one network and dataset share their axis.
         alike = [line for other, own in zip(panels, lines, strict=True) if _same_axis(panel, other) for line in own]
         inside = _drawn_lines(box, lines[index], alike) if panel.quantity == "accuracy" else _bars(box, panel, found)
-        told += bool(inside)
+        filled += bool(inside)
         drawn += [box.frame("" if inside else panel.label, empty=not inside), inside]
     svg = f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {WIDTH:g} {HEIGHT:g}'>{''.join(drawn)}</svg>"
     # Streamlit strips inline SVG out of HTML, but lets an image of the same through.
     source = f"data:image/svg+xml;base64,{b64encode(svg.encode()).decode()}"
-    alt = escape(f"{title} in miniature: {told} of {len(panels)} panels have runs", quote=True)
+    alt = escape(f"{title} in miniature: {filled} of {len(panels)} panels have runs", quote=True)
     return f"<img alt='{alt}' style='width:100%;aspect-ratio:{WIDTH:g}/{HEIGHT:g};display:block' src='{source}'>"
 
 

@@ -6,12 +6,12 @@ import pandas as pd
 import streamlit as st
 
 from app import words
-from app.charts import accuracy as charts
+from app.charts import accuracy
 from app.charts.accuracy import MEASURES, Measure
+from app.charts.chart import Chart, Subject
 from app.charts.palette import STARTS
-from app.charts.points import Spread, band
+from app.charts.points import Spread, band_words
 from app.components import chart, divergence, same_masks
-from app.export import named
 from app.state import queries
 from app.state.cache import cached
 from data.queries.studies import StudyRecord
@@ -38,8 +38,8 @@ def body(record: StudyRecord) -> None:
         )
         spread = chart.spread_choice("accuracy_spread")
         here = rows[(rows["dataset"] == dataset) & (rows["network"] == network)]
-        found = tuple(dict.fromkeys(here["pruner"].dropna()))
-        pruners = tuple(chart.panel_pruners(found, here["learning_rate"].nunique(), "accuracy_pruner"))
+        finished = tuple(dict.fromkeys(here["pruner"].dropna()))
+        pruners = tuple(chart.panel_pruners(finished, here["learning_rate"].nunique(), "accuracy_pruner"))
         shared = st.segmented_control(
             "Accuracy axis",
             [True, False],
@@ -50,23 +50,14 @@ def body(record: StudyRecord) -> None:
             persist_state="page",
         )
     divergence.note(diverged)
-    panels, specs = _drawn(study_id, dataset, network, pruners, measure, spread, shared)
-    if not panels:
+    subject = Subject(study_id, record.study.name, dataset, network)
+    charts, rates = _charts(subject, pruners, measure, spread, shared)
+    if not charts:
         _dense_only(here, measure)
         return
     looks = [look for start, look in STARTS.items() if start == "dense" or start in set(rows["start"])]
-    chart.legend_row(looks, band(spread))
-
-    def cell(index: int) -> None:
-        panel = panels[index]
-        st.markdown(
-            f"**{panel.title[0].upper()}{panel.title[1:]}**  \n:gray[:small[{charts.dense_words(panel, spread)}]]"
-        )
-        alt = f"Test accuracy against sparsity, {panel.title}; the numbers stand in the table below."
-        saving = named.accuracy(record, dataset, network, panel, measure, spread)
-        chart.show(specs[index], f"accuracy-panel-{index}", alt, saving)
-
-    chart.grid(len(panels), min(len({panel.learning_rate for panel in panels}), 3), cell)
+    chart.legend_row(looks, band_words(spread))
+    chart.grid(len(charts), min(rates, 3), lambda index: chart.show(charts[index], f"accuracy-panel-{index}"))
     if alike := same_masks.sentences(here):
         st.caption(words.plain(" ".join(alike)))
     _numbers(dataset, network, measure, study_id)
@@ -92,25 +83,27 @@ def _numbers(dataset: str, network: str, measure: Measure, study_id: str) -> Non
 @cached(queries.measured, max_entries=16)
 def _table(study_id: str, dataset: str, network: str, measure: Measure) -> pd.DataFrame:
     rows = queries.accuracy(study_id)
-    return charts.table(rows[(rows["dataset"] == dataset) & (rows["network"] == network)], measure)
+    return accuracy.table(rows[(rows["dataset"] == dataset) & (rows["network"] == network)], measure)
 
 
 def _csv(rows: pd.DataFrame, measure: Measure) -> str:
-    return str(charts.numbers(rows, measure).to_csv(index=False))
+    return str(accuracy.numbers(rows, measure).to_csv(index=False))
 
 
 def _dense_only(rows: pd.DataFrame, measure: Measure) -> None:
     st.info("No pruned network has finished yet: only dense baselines so far, in the table.")
-    chart.table(charts.dense_table(rows, measure), "accuracy_dense")
+    chart.table(accuracy.dense_table(rows, measure), "accuracy_dense")
 
 
-@cached(queries.measured, max_entries=32, shared=True)
-def _drawn(
-    study_id: str, dataset: str, network: str, pruners: tuple[str, ...], measure: Measure, spread: Spread, shared: bool
-) -> tuple[list[charts.Panel], list[chart.Spec]]:
-    rows = queries.accuracy(study_id)
-    rows = rows[(rows["dataset"] == dataset) & (rows["network"] == network)]
+@cached(chart.subject_results, max_entries=32, shared=True)
+def _charts(
+    subject: Subject, pruners: tuple[str, ...], measure: Measure, spread: Spread, shared: bool
+) -> tuple[list[Chart], int]:
+    """Return the panels of some pruners, and how many learning rates they have; shared: on one accuracy axis."""
+    rows = queries.accuracy(subject.study_id)
+    rows = rows[(rows["dataset"] == subject.dataset) & (rows["network"] == subject.network)]
     rows = rows[rows["pruner"].isin(pruners) | (rows["start"] == "dense")]
-    panels = charts.panels(rows, measure, spread)
-    axes = [charts.domain(panels if shared else [panel]) for panel in panels]
-    return panels, [charts.chart(panel, measure, spread, y) for panel, y in zip(panels, axes, strict=True)]
+    panels = accuracy.panels(rows, measure, spread)
+    axes = [accuracy.domain(panels if shared else [panel]) for panel in panels]
+    charts = [accuracy.chart(subject, panel, measure, spread, y) for panel, y in zip(panels, axes, strict=True)]
+    return charts, rows["learning_rate"].nunique()

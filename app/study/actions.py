@@ -1,4 +1,4 @@
-"""What can be done about a study that was launched: cancel it, take it up again, delete it."""
+"""The buttons that cancel a launched study, retry it and delete it."""
 
 import streamlit as st
 
@@ -13,12 +13,12 @@ from tasks.studies import launch
 
 
 def retryable(record: StudyRecord) -> int:
-    """Return how many stages a retry would take up."""
+    """Return how many stages a retry would queue again."""
     return record.counts["failed"] + record.counts["cancelled"]
 
 
 def actions(record: StudyRecord) -> None:
-    """Show the buttons that cancel a study or take it up again, where there is something to do, and delete it."""
+    """Show the buttons that cancel, retry and delete a study, each where it has an effect."""
     about = f"cancel {record.study_id}"
     if record.state not in FINISHED and dialogs.button("Cancel study", about, icon=":material/cancel:", key="cancel"):
         confirm_cancel(record.study_id)
@@ -38,8 +38,8 @@ def actions(record: StudyRecord) -> None:
 def confirm_cancel(study_id: str) -> None:
     """Ask before a study is cancelled."""
     st.markdown(
-        "Stages that no other study needs stop, those in training after their epoch. What is done stays done, and the "
-        "study can be taken up again with Retry."
+        "Stages that no other study needs stop, those in training after their epoch. Stages that are done stay done, "
+        "and Retry resumes the study."
     )
     with st.container(horizontal=True):
         if st.button("Cancel the study", type="primary", key="cancel_yes"):

@@ -1,4 +1,4 @@
-"""Deleting a study: what would go is told first, and the list of studies says that it is gone."""
+"""Deleting a study: a dialog lists what will be removed, and the list of studies then says that it is gone."""
 
 import streamlit as st
 
@@ -11,7 +11,7 @@ from data.settings import settings
 from engine.errors import UserError
 from tasks.studies import delete
 
-_TOLD = "study_deleted"
+_MESSAGE = "study_deleted"
 
 
 def button(record: StudyRecord) -> None:
@@ -20,22 +20,22 @@ def button(record: StudyRecord) -> None:
         confirm(record.study_id, record.study.name)
 
 
-def tell() -> None:
+def show_message() -> None:
     """Say which study was just deleted, once."""
-    if told := st.session_state.pop(_TOLD, None):
-        st.toast(told, icon=":material/delete:")
+    if message := st.session_state.pop(_MESSAGE, None):
+        st.toast(message, icon=":material/delete:")
 
 
 @st.dialog("Delete this study?", on_dismiss=dialogs.close)
 def confirm(study_id: str, name: str) -> None:
-    """Say what deleting a study takes away, and do it when told to."""
+    """List what deleting a study removes, and delete it when the reader confirms."""
     try:
         with st.spinner("Looking at what it holds…"):
             lines = delete.sentences(delete.preview(settings(), study_id))
     except UserError as error:
         st.error(words.plain(str(error)))
         return
-    st.markdown(f"**{words.plain(name)}** cannot be brought back, but for launching it again.")
+    st.markdown(f"**{words.plain(name)}** cannot be restored, only launched again.")
     st.markdown("\n".join(f"- {line}" for line in lines))
     with st.container(horizontal=True):
         if st.button("Delete the study", type="primary", key="delete_yes"):
@@ -44,17 +44,17 @@ def confirm(study_id: str, name: str) -> None:
 
 
 def _delete(study_id: str, name: str) -> None:
-    told = f"Deleted “{words.plain(name)}”."
+    message = f"Deleted “{words.plain(name)}”."
     try:
         with st.spinner("Deleting…"):
             delete.delete(settings(), study_id)
     except ArtifactError as error:
         # The study is gone all the same.
-        told += f" Some files stayed, which `python -m tasks reclaim` removes later: {words.plain(str(error))}"
+        message += f" Some files stayed, which `python -m tasks reclaim` removes later: {words.plain(str(error))}"
     except UserError as error:
         st.error(words.plain(str(error)))
         return
     dialogs.close()
     live.expect_gone(study_id)
-    st.session_state[_TOLD] = told
+    st.session_state[_MESSAGE] = message
     st.switch_page("views/studies.py")

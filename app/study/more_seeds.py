@@ -1,4 +1,4 @@
-"""What would decide a verdict: how many more seeds, and a click that queues them."""
+"""How many more seeds would decide a verdict, and a button that queues them."""
 
 import streamlit as st
 
@@ -6,7 +6,7 @@ from app import words
 from app.auth import access
 from app.components import dialogs
 from app.new_study import launch
-from app.new_study.preview import outlook
+from app.new_study.preview import preview_plan
 from data.queries.studies import StudyRecord
 from engine.claims import Verdict, need
 from engine.errors import UserError
@@ -14,28 +14,28 @@ from engine.study.spec import to_toml, with_more_seeds
 
 
 def offer(record: StudyRecord, verdict: Verdict, key: str) -> None:
-    """Show below a verdict what would decide it, and to the study's owner the button that queues more seeds."""
-    found = need(verdict)
-    if found is None:
+    """Show below a verdict the seeds that would decide it, and to the study's owner the button that queues them."""
+    needed = need(verdict)
+    if needed is None:
         return
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"{key}-needs"):
-        st.markdown(f":small[:gray[{words.plain(found.sentence)}]]", width="content")
-        if found.more is None or not access.is_owner():
+        st.markdown(f":small[:gray[{words.plain(needed.sentence)}]]", width="content")
+        if needed.more is None or not access.is_owner():
             return
         about = f"seeds {record.study_id} {key}"
         if dialogs.button(
-            f"Add {words.plural(found.more, 'seed')}", about, key=f"{key}-add", type="tertiary", icon=":material/add:"
+            f"Add {words.plural(needed.more, 'seed')}", about, key=f"{key}-add", type="tertiary", icon=":material/add:"
         ):
-            confirm(record, found.more)
+            confirm(record, needed.more)
 
 
 @st.dialog("Add seeds?", on_dismiss=dialogs.close)
 def confirm(record: StudyRecord, more: int) -> None:
-    """Show what a study with more seeds takes, and launch it."""
+    """Show the plan of a study with more seeds, and launch it."""
     try:
         wanted = with_more_seeds(record.study, more)
         with st.spinner("Planning…"):
-            found = outlook(to_toml(wanted))
+            plan = preview_plan(to_toml(wanted))
     except UserError as error:
         st.error(words.plain(str(error)))
         return
@@ -44,7 +44,7 @@ def confirm(record: StudyRecord, more: int) -> None:
         f"A new study, **{words.plain(wanted.name)}**, with {words.plural(more, 'more seed')} "
         f"({', '.join(map(str, added[:20]))}{', …' if len(added) > 20 else ''}). All that is trained already is reused."
     )
-    launch.plan_numbers(found, key="seeds_numbers")
+    launch.plan_numbers(plan, key="seeds_numbers")
     if st.button("Launch it", type="primary", icon=":material/rocket_launch:", key="seeds_yes", on_click=dialogs.close):
         launch.start(wanted)
     st.caption("The same from the command line")

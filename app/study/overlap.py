@@ -6,13 +6,13 @@ import pandas as pd
 import streamlit as st
 
 from app import words
-from app.charts import overlap as charts
+from app.charts import overlap
+from app.charts.chart import Chart, Subject
 from app.charts.overlap import Across
 from app.charts.palette import ramp
-from app.charts.points import Spread, band
-from app.components import chart as drawing
-from app.components import divergence
-from app.export import named
+from app.charts.points import Spread
+from app.charts.retention import by_p, table
+from app.components import chart, divergence
 from app.state import queries
 from app.state.cache import cached
 from app.study import ancestors, retention
@@ -34,17 +34,18 @@ def body(record: StudyRecord) -> None:
         )
         return
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium", key="overlap_choices"):
-        dataset, network = drawing.place_choice(pooled, "overlap")
+        dataset, network = chart.place_choice(pooled, "overlap")
         p = _p(study)
-        spread = drawing.spread_choice("overlap_spread")
+        spread = chart.spread_choice("overlap_spread")
     divergence.note(diverged)
-    rows = _rows(study_id, dataset, network)
-    _retention(record, dataset, network, rows, spread, p)
-    retention.section(record, dataset, network, p, spread)
-    pruners = _starts(record, dataset, network, rows, spread, p)
-    ancestors.section(record, dataset, network, pruners, p, spread)
+    subject = Subject(study_id, study.name, dataset, network)
+    _retention(study, subject, spread, p)
+    retention.section(record, subject, p, spread)
+    pruners = _starts(record, subject, spread, p)
+    ancestors.section(record, subject, pruners, p, spread)
+    rows = _pooled(subject)
     rates = sorted(rows[rows["pair"] == "initial_pretrained"]["learning_rate"].unique())
-    _layers(record, rates, dataset, network, p)
+    _layers(subject, rates, p)
 
 
 def _p(study: Study) -> float:
@@ -59,24 +60,20 @@ def _p(study: Study) -> float:
     )
 
 
-def _retention(record: StudyRecord, dataset: str, network: str, rows: pd.DataFrame, spread: Spread, p: float) -> None:
-    study_id, study = record.study_id, record.study
+def _retention(study: Study, subject: Subject, spread: Spread, p: float) -> None:
     st.subheader("What training keeps of the initial weights", anchor=False)
     st.caption(
         r"Overlap ratio $R_p(\theta_0, \theta_T)$ of the dense network before and after training, all layers together: "
         "the share of the largest p of the weights that are the same before and after. Independent weights give p."
     )
-    chart, figures = st.columns([5, 3], gap="large")
-    with chart:
-        looks = charts.rate_looks(study.learning_rates)
-        drawing.legend_row([*looks.values(), charts.CHANCE], band(spread))
-        spec = _drawn_retention(study_id, dataset, network, spread, study.learning_rates)
-        alt = "Overlap of initial and trained weights against p, by learning rate."
-        drawing.show(spec, "overlap-retention", alt, named.retention(record, dataset, network, rows, spread))
-    with figures:
+    left, right = st.columns([5, 3], gap="large")
+    with left:
+        drawn = _by_p(subject, study.learning_rates, spread)
+        chart.legend_of(drawn)
+        chart.show(drawn, "overlap-retention")
+    with right:
         st.markdown(f"**At p = {p:g}**, mean ± standard deviation")
-        table = _retention_table(study_id, dataset, network, p)
-        drawing.table(table, "overlap_retention_frame")
+        chart.table(_table(subject, p), "overlap_retention_frame")
         recipe = study.recipe
         st.markdown(
             f"Weight decay {words.number(recipe.weight_decay)}, T = {words.plural(recipe.epochs, 'epoch')}: both take "
@@ -86,37 +83,34 @@ def _retention(record: StudyRecord, dataset: str, network: str, rows: pd.DataFra
         )
 
 
-def _starts(record: StudyRecord, dataset: str, network: str, rows: pd.DataFrame, spread: Spread, p: float) -> list[str]:
+def _starts(record: StudyRecord, subject: Subject, spread: Spread, p: float) -> list[str]:
     """Draw the section, and return the pruners of its panels."""
-    study_id, study = record.study_id, record.study
+    study = record.study
     st.subheader("Starts against the fine-tuned network", anchor=False)
     st.caption(
         r"Overlap ratio of winning ticket ($\theta_0\odot m$) and random reinit ($\theta_0'\odot m$) with the "
         r"fine-tuned network $(\theta_T\odot m)_T$ under one mask $m$. Only kept weights are ranked; independent "
         "weights give p."
     )
-    finished = _compared(study_id, dataset, network, p)
+    finished = _compared(subject, p)
     if not finished:
         st.info(_no_finetune(study))
         return []
-    drawing.legend_row([*charts.compared_looks(), charts.CHANCE], band(spread))
+    legend = overlap.starts_legend(spread)
+    chart.legend_row(legend.looks, legend.bands)
     # The section below has a panel for each of these too.
-    pruners = drawing.panel_pruners(study.pruners, 2 * len(study.learning_rates), "overlap_pruner")
+    pruners = chart.panel_pruners(study.pruners, 2 * len(study.learning_rates), "overlap_pruner")
     panels = [(pruner, rate) for pruner in pruners for rate in sorted(study.learning_rates)]
 
     def cell(index: int) -> None:
         pruner, rate = panels[index]
-        title = f"Learning rate {words.number(rate)} · {words.pruner(pruner)}"
-        st.markdown(f"**{words.plain(title)}**")
-        if (pruner, rate) not in finished:
-            st.caption(f"No fine-tuning has finished{'' if record.state in queries.FINISHED else ' yet'}.")
+        if (pruner, rate) in finished:
+            chart.show(_start_panel(subject, pruner, rate, p, spread), f"overlap-starts-{index}")
             return
-        spec = _drawn_starts(study_id, dataset, network, pruner, rate, p, spread)
-        alt = f"Overlap with the fine-tuned network against sparsity, {title}."
-        saving = named.starts(record, dataset, network, pruner, rate, p, rows, spread)
-        drawing.show(spec, f"overlap-starts-{index}", alt, saving)
+        chart.caption([overlap.panel_title(pruner, rate)])
+        st.caption(f"No fine-tuning has finished{'' if record.state in queries.FINISHED else ' yet'}.")
 
-    drawing.grid(len(panels), min(len(study.learning_rates), 3), cell)
+    chart.grid(len(panels), min(len(study.learning_rates), 3), cell)
     return pruners
 
 
@@ -126,8 +120,7 @@ def _no_finetune(study: Study) -> str:
     return "No fine-tuning has finished yet."
 
 
-def _layers(record: StudyRecord, rates: list[float], dataset: str, network: str, p: float) -> None:
-    study_id = record.study_id
+def _layers(subject: Subject, rates: list[float], p: float) -> None:
     st.subheader("Layer by layer", anchor=False)
     across = cast(
         Across,
@@ -144,7 +137,7 @@ def _layers(record: StudyRecord, rates: list[float], dataset: str, network: str,
     )
     st.caption(
         r"Overlap ratio $R_p(\theta_0, \theta_T)$ of each prunable layer, mean over seeds. Independent weights give p "
-        "in every layer; layers stand in network order, the input on top."
+        "in every layer; layers are in network order, the input on top."
     )
     st.html(ramp("0", "1"))
     if across == "learning_rate":
@@ -163,65 +156,51 @@ def _layers(record: StudyRecord, rates: list[float], dataset: str, network: str,
             )
         ]
 
-    def cell(index: int) -> None:
-        rate = shown[index]
-        title = f"p = {p:g}" if rate is None else f"Learning rate {words.number(rate)}"
-        st.markdown(f"**{words.plain(title)}**")
+    chart.grid(
+        len(shown),
+        min(len(shown), 2),
         # With p across, a map is the same for every p.
-        held = p if rate is None else None
-        spec, counts = _drawn_layers(study_id, dataset, network, held, rate)
-        alt = f"Overlap of initial and trained weights by layer, {title}."
-        saving = named.layers(record, dataset, network, title, counts)
-        drawing.show(spec, f"overlap-layers-{index}", alt, saving)
-
-    drawing.grid(len(shown), min(len(shown), 2), cell)
+        lambda index: chart.show(
+            _layer_map(subject, p if shown[index] is None else None, shown[index]), f"overlap-layers-{index}"
+        ),
+    )
 
 
-@cached(queries.measured, max_entries=32, shared=True)
-def _drawn_retention(
-    study_id: str, dataset: str, network: str, spread: Spread, rates: tuple[float, ...]
-) -> drawing.Spec:
-    return drawing.spec(charts.retention(_rows(study_id, dataset, network), rates, spread))
+@cached(chart.subject_results, max_entries=32, shared=True)
+def _by_p(subject: Subject, rates: tuple[float, ...], spread: Spread) -> Chart:
+    return by_p(subject, _pooled(subject), rates, spread)
 
 
-@cached(queries.measured, max_entries=64, shared=True)
-def _drawn_starts(
-    study_id: str, dataset: str, network: str, pruner: str, rate: float, p: float, spread: Spread
-) -> drawing.Spec:
-    return charts.starts(_compared(study_id, dataset, network, p)[pruner, rate], p, spread)
+@cached(chart.subject_results, max_entries=64, shared=True)
+def _start_panel(subject: Subject, pruner: str, rate: float, p: float, spread: Spread) -> Chart:
+    return overlap.starts(subject, pruner, rate, _compared(subject, p)[pruner, rate], p, spread)
 
 
-@cached(queries.measured, max_entries=32, shared=True)
-def _drawn_layers(
-    study_id: str, dataset: str, network: str, p: float | None, rate: float | None
-) -> tuple[drawing.Spec, pd.DataFrame]:
-    """Return the map at one p with learning rates across, or of one learning rate with p across; and its counts."""
-    layers = queries.overlaps(study_id)
-    layers = layers[(layers["dataset"] == dataset) & (layers["network"] == network)]
+@cached(chart.subject_results, max_entries=32, shared=True)
+def _layer_map(subject: Subject, p: float | None, rate: float | None) -> Chart:
+    """Return the map at one p with learning rates across, or of one learning rate with p across."""
+    layers = queries.overlaps(subject.study_id)
+    layers = layers[(layers["dataset"] == subject.dataset) & (layers["network"] == subject.network)]
     if rate is not None:
-        counts = layers[layers["learning_rate"] == rate]
-        return drawing.spec(charts.layer_map(counts, "p")), counts
+        return overlap.layer_map(subject, layers[layers["learning_rate"] == rate], "p", rate)
     assert p is not None
-    counts = layers[layers["p"].round(4) == round(p, 4)]
-    return drawing.spec(charts.layer_map(counts, "learning_rate")), counts
+    return overlap.layer_map(subject, layers[layers["p"].round(4) == round(p, 4)], "learning_rate", p)
 
 
-@cached(queries.measured, max_entries=32)
-def _retention_table(study_id: str, dataset: str, network: str, p: float) -> pd.DataFrame:
-    return charts.retention_table(_rows(study_id, dataset, network), p)
+@cached(chart.subject_results, max_entries=32)
+def _table(subject: Subject, p: float) -> pd.DataFrame:
+    return table(_pooled(subject), p)
 
 
-# All callers share one frame, since thousands of rows are looked through for every panel: it must not be changed.
-@cached(queries.measured, max_entries=8, shared=True)
-def _rows(study_id: str, dataset: str, network: str) -> pd.DataFrame:
-    pooled = queries.pooled_overlaps(study_id)
-    return pooled[(pooled["dataset"] == dataset) & (pooled["network"] == network)]
+# Returned without a copy, since thousands of rows are looked through for every panel: not to be changed.
+@cached(chart.subject_results, max_entries=8, shared=True)
+def _pooled(subject: Subject) -> pd.DataFrame:
+    pooled = queries.pooled_overlaps(subject.study_id)
+    return pooled[(pooled["dataset"] == subject.dataset) & (pooled["network"] == subject.network)]
 
 
-@cached(queries.measured, max_entries=32, shared=True)
-def _compared(study_id: str, dataset: str, network: str, p: float) -> dict[tuple[str, float], pd.DataFrame]:
+@cached(chart.subject_results, max_entries=32, shared=True)
+def _compared(subject: Subject, p: float) -> dict[tuple[str, float], pd.DataFrame]:
     """Return the overlaps of starts with fine-tuned networks at one p, by pruner and learning rate."""
-    rows = _rows(study_id, dataset, network)
-    pairs = rows["pair"].isin(["ticket_finetuned", "reinit_finetuned"])
-    found = rows[pairs & (rows["p"].round(4) == round(p, 4))]
-    return {(str(pruner), float(rate)): part for (pruner, rate), part in found.groupby(["pruner", "learning_rate"])}
+    rows = overlap.compared(_pooled(subject), p)
+    return {(str(pruner), float(rate)): part for (pruner, rate), part in rows.groupby(["pruner", "learning_rate"])}

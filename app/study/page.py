@@ -1,4 +1,4 @@
-"""What a study's page shows, to its owner with all that can be done about it, to a viewer to read alone."""
+"""A study's page: for its owner with buttons that change the study, for a viewer to read only."""
 
 from collections.abc import Callable
 
@@ -19,20 +19,20 @@ REFRESH = 2.0
 TABS = {"Progress": progress.body, "Accuracy": accuracy.body, "Overlap": overlap.body, "Verdicts": verdicts.body}
 
 
-def draw(record: StudyRecord) -> None:
+def draw_study(record: StudyRecord) -> None:
     """Draw the page of a study that this visitor may see."""
     chart.still()
     _head(record)
-    # A viewer's page looks at its link again even when nothing of the study moves any more.
-    every = dialogs.every(record, REFRESH) if access.is_owner() else REFRESH
+    # A viewer's page checks its link again even when the study has finished.
+    every = dialogs.refresh_seconds(record, REFRESH) if access.is_owner() else REFRESH
     for tab, (name, body) in zip(st.tabs(list(TABS), key="tab", on_change="rerun"), TABS.items(), strict=True):
         if tab.open:
             with tab, st.container(key=f"tab-{name.lower()}"):
-                st.fragment(_opened, run_every=every)(record.study_id, _standing(record), body)
+                st.fragment(_opened, run_every=every)(record.study_id, _state(record), body)
 
 
 def _head(record: StudyRecord) -> None:
-    """Show what the study is, and to its owner what can be done about it."""
+    """Show what the study is, and to its owner the buttons that change it."""
     study = record.study
     owner = access.is_owner()
     if owner:
@@ -55,18 +55,18 @@ def _head(record: StudyRecord) -> None:
         actions(record)
 
 
-def _standing(record: StudyRecord) -> tuple[str, bool]:
-    """Return what of a study's state the whole page depends on."""
+def _state(record: StudyRecord) -> tuple[str, bool]:
+    """Return the part of a study's state that the whole page depends on."""
     return record.state, retryable(record) > 0
 
 
 def _opened(study_id: str, before: tuple[str, bool], body: Callable[[StudyRecord], None]) -> None:
-    """Draw what is in a tab, which alone refreshes itself; once the study stands otherwise, draw the whole page."""
+    """Draw the content of a tab, which alone refreshes itself; once the state differs, draw the whole page."""
     if not access.may_see(study_id):
         st.rerun()
     try:
         record = queries.study(study_id)
-        if _standing(record) != before:
+        if _state(record) != before:
             st.rerun()
         body(record)
     except UnknownStudy:

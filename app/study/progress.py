@@ -1,8 +1,8 @@
 """The Progress tab: how far a study is, stage by stage, live while it runs."""
 
 from collections import Counter
-from collections.abc import Container, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Container, Mapping
+from typing import get_args
 
 import pandas as pd
 import streamlit as st
@@ -10,12 +10,10 @@ import streamlit as st
 from app import words
 from app.auth import access
 from app.charts import progress
-from app.charts.overlap import rate_looks
-from app.charts.palette import Look, series
+from app.charts.chart import Chart, Subject
 from app.charts.progress import Curve
 from app.components import chart, support_table
 from app.components.stage_names import several, stage_names
-from app.export import named as export_named
 from app.state import live, queries
 from app.state.cache import cached
 from app.study.stages_table import matching, shown_table
@@ -26,15 +24,16 @@ from tasks.queue.telemetry import Progress
 TABLE_HEIGHT = 380
 MOST_CURVES = 6
 MOST_FAILURES = 10
-# Rows of the table of stages; further ones are found by searching. Thousands would be sent anew at every look.
+# Rows of the table of stages; a search finds the others. Thousands would be sent anew at every refresh.
 MOST_STAGES = 250
 
-# What a chart of no epochs is drawn from: its axes stay, so that nothing below moves.
+# The rows of a chart without epochs: its axes stay, so that nothing below moves.
 NO_EPOCHS = pd.DataFrame(
     columns=["fingerprint", "epoch", "train_loss", "test_loss", "train_accuracy", "test_accuracy"], dtype=float
 )
 
 LATEST, CHOSEN = "latest", "chosen"
+_CURVES: tuple[Curve, ...] = get_args(Curve)
 
 
 def body(record: StudyRecord) -> None:
@@ -46,10 +45,10 @@ def body(record: StudyRecord) -> None:
         now, trouble = live.progress(tuple(rows["fingerprint"]))
     overview(record, rows, now)
     if live.is_lost(record):
-        told = "The queue does not know this study any more, so nothing of it goes on."
+        text = "The queue does not know this study any more, so its training does not continue."
         if access.is_owner():
-            told += " `python -m tasks rebuild` on the machine of the dashboard takes it up again."
-        st.warning(told, icon=":material/link_off:")
+            text += " `python -m tasks rebuild` on the machine of the dashboard resumes it."
+        st.warning(text, icon=":material/link_off:")
     if trouble:
         st.warning(f"Live speeds are missing: {words.plain(trouble)}", icon=":material/cloud_off:")
     elif record.state not in queries.FINISHED:
@@ -84,11 +83,11 @@ def overview(record: StudyRecord, rows: pd.DataFrame, now: Mapping[str, Progress
 
 
 def waiting(fingerprints: Container[str]) -> None:
-    """Warn of what the workers that train some stages wait for, once for all that wait on a host for the same."""
+    """Warn that workers which train some stages wait, once for each host and reason."""
     known, _ = live.workers()
-    found = Counter((worker.host, worker.trouble) for worker in known if worker.stage in fingerprints)
-    for (host, trouble), count in sorted((key, count) for key, count in found.items() if key[1] is not None):
-        # A viewer is shown that it waits, not the paths of the machine.
+    troubles = Counter((worker.host, worker.trouble) for worker in known if worker.stage in fingerprints)
+    for (host, trouble), count in sorted((key, count) for key, count in troubles.items() if key[1] is not None):
+        # A viewer sees that it waits, but no paths of the machine.
         reason = f": {words.plain(str(trouble))}" if access.is_owner() else ""
         several = f" ({words.plural(count, 'worker')})" if count > 1 else ""
         st.warning(f"{words.plain(host)}{several} waits{reason}", icon=":material/hourglass_top:")
@@ -99,73 +98,56 @@ def curves(record: StudyRecord, rows: pd.DataFrame) -> None:
     names = stage_names(rows)
     st.subheader("Curves", anchor=False)
     chosen = _chosen(rows, names)
-    epochs = _epochs(record.study_id, {fingerprint: names[fingerprint] for fingerprint in chosen})
-    looks = _series(names[fingerprint] for fingerprint in chosen)
-    if epochs.empty:
+    named = tuple((fingerprint, names[fingerprint]) for fingerprint in chosen)
+    recorded = rows[rows["fingerprint"].isin(chosen)]
+    is_empty = not (recorded["epoch"] > 0).any()
+    total = int((rows if is_empty else recorded)["epochs"].max())
+    about = words.compares(record.study.model_dump())
+    charts = [_curves(record.study_id, about, named, curve, total) for curve in _CURVES]
+    if is_empty:
         st.markdown(":gray[No epoch is recorded yet of the stages to draw.]")
     else:
-        chart.legend_row(looks.values(), "", "test images solid, training images dashed")
-    total = int(rows["epochs"].max() if epochs.empty else rows[rows["fingerprint"].isin(chosen)]["epochs"].max())
-
-    def cell(index: int) -> None:
-        curve: Curve = ("loss", "accuracy")[index]
-        named = tuple((fingerprint, names[fingerprint]) for fingerprint in chosen)
-        spec = _drawn_curves(record.study_id, named, curve, total)
-        saving = export_named.curves(record, epochs, looks, curve)
-        chart.show(spec, f"curves-{curve}", f"Training and test {curve} by epoch.", saving)
-
-    chart.grid(2, 2, cell)
-
-
-def _series(names: Iterable[str]) -> dict[str, Look]:
-    return {name: replace(look, shape="stroke") for name, look in series(names).items()}
-
-
-def _epochs(study_id: str, names: Mapping[str, str]) -> pd.DataFrame:
-    epochs = queries.epochs(study_id, tuple(names)) if names else NO_EPOCHS
-    return epochs.assign(name=epochs["fingerprint"].map(names))
+        chart.legend_of(charts[0])
+    chart.grid(len(charts), 2, lambda index: chart.show(charts[index], f"curves-{_CURVES[index]}"))
 
 
 @cached(queries.standing, max_entries=32, shared=True)
-def _drawn_curves(study_id: str, named: tuple[tuple[str, str], ...], curve: Curve, total: int) -> chart.Spec:
-    looks = _series(name for _, name in named)
-    return chart.spec(progress.curves(_epochs(study_id, dict(named)), looks, curve, total))
+def _curves(study_id: str, about: str, named: tuple[tuple[str, str], ...], curve: Curve, total: int) -> Chart:
+    """Return the curves of some stages, named by fingerprint."""
+    names = dict(named)
+    epochs = queries.epochs(study_id, tuple(names)) if names else NO_EPOCHS
+    epochs = epochs.assign(name=epochs["fingerprint"].map(names))
+    return progress.curves(study_id, about, epochs, progress.curve_looks(names.values()), curve, total)
 
 
 def convergence(record: StudyRecord) -> None:
     """Show how ADMM brings the weights to the sparsity budget."""
-    study_id = record.study_id
-    found = queries.residuals(study_id)
+    study_id, study = record.study_id, record.study
+    residuals = queries.residuals(study_id)
     st.subheader("ADMM", anchor=False)
     st.caption(
         "How far the weights W are from Z, their projection onto the sparsity budget, after each round: mean over "
         "seeds, a line per pruner, learning rate and sparsity. It falls where ADMM converges."
     )
-    if found.empty:
+    if residuals.empty:
         st.markdown(":gray[No ADMM training is done yet.]")
         return
-    dataset, network = chart.place_choice(found, "residual")
-    looks = _strokes(record.study.learning_rates).values()
-    part = found[(found["dataset"] == dataset) & (found["network"] == network)]
-    chart.legend_row(looks, "", progress.residuals_note(part))
-    spec = _drawn_residuals(study_id, dataset, network, record.study.learning_rates)
-    saving = export_named.residuals(record, dataset, network, found, list(looks))
-    chart.grid(1, 2, lambda _: chart.show(spec, "residual", "ADMM's primal residual by round.", saving))
+    dataset, network = chart.place_choice(residuals, "residual")
+    subject = Subject(study_id, study.name, dataset, network)
+    drawn = _residuals(subject, study.learning_rates)
+    chart.legend_of(drawn)
+    chart.grid(1, 2, lambda _: chart.show(drawn, "residual"))
     supports = queries.supports(study_id)
     st.caption(support_table.ABOUT)
     own = supports[(supports["dataset"] == dataset) & (supports["network"] == network)]
     chart.table(support_table.table(own), "support_table")
 
 
-def _strokes(rates: tuple[float, ...]) -> dict[str, Look]:
-    return {name: replace(look, shape="stroke") for name, look in rate_looks(rates).items()}
-
-
-@cached(queries.measured, max_entries=32, shared=True)
-def _drawn_residuals(study_id: str, dataset: str, network: str, rates: tuple[float, ...]) -> chart.Spec:
-    found = queries.residuals(study_id)
-    part = found[(found["dataset"] == dataset) & (found["network"] == network)]
-    return chart.spec(progress.residuals(part, _strokes(rates)))
+@cached(chart.subject_results, max_entries=32, shared=True)
+def _residuals(subject: Subject, rates: tuple[float, ...]) -> Chart:
+    rows = queries.residuals(subject.study_id)
+    rows = rows[(rows["dataset"] == subject.dataset) & (rows["network"] == subject.network)]
+    return progress.residuals(subject, rows, rates)
 
 
 def _chosen(rows: pd.DataFrame, names: Mapping[str, str]) -> list[str]:
@@ -200,7 +182,7 @@ def _chosen(rows: pd.DataFrame, names: Mapping[str, str]) -> list[str]:
 
 
 def stages(rows: pd.DataFrame, now: Mapping[str, Progress]) -> None:
-    """Show the table of stages, and in full what went wrong with those that failed."""
+    """Show the table of stages, and the whole errors of those that failed."""
     st.subheader("Stages", anchor=False)
     with st.container(horizontal=True, vertical_alignment="center", key="stages_choices"):
         query = st.text_input(
@@ -213,7 +195,7 @@ def stages(rows: pd.DataFrame, now: Mapping[str, Progress]) -> None:
             width=280,
         )
         present = [state for state in words.STATES if (rows["state"] == state).any()]
-        kept = st.pills(
+        states = st.pills(
             "States",
             present,
             selection_mode="multi",
@@ -221,7 +203,7 @@ def stages(rows: pd.DataFrame, now: Mapping[str, Progress]) -> None:
             label_visibility="collapsed",
             persist_state="page",
         )
-    found = matching(rows, now, query, kept)
+    found = matching(rows, now, query, states)
     table = shown_table(found.head(MOST_STAGES), now, several(rows))
     with st.container(key="stages_table"):
         st.dataframe(
@@ -240,9 +222,9 @@ def stages(rows: pd.DataFrame, now: Mapping[str, Progress]) -> None:
                 "Test accuracy (%)": st.column_config.NumberColumn(format="%.2f"),
             },
         )
-        told = f"{len(found):,} of {words.plural(len(rows), 'stage')}"
+        count = f"{len(found):,} of {words.plural(len(rows), 'stage')}"
         st.caption(
-            told if len(found) == len(table) else f"{told}; the first {len(table):,} are listed, search for others"
+            count if len(found) == len(table) else f"{count}; the first {len(table):,} are listed, search for others"
         )
     _failures(rows)
 
@@ -251,7 +233,7 @@ def _failures(rows: pd.DataFrame) -> None:
     failed = rows[rows["state"] == "failed"]
     names = stage_names(rows) if len(failed) else {}
     for row in failed.head(MOST_FAILURES).itertuples():
-        error = row.error or "The worker left no word of why."
+        error = row.error or "The worker reported no error."
         with st.expander(
             f"Failed: {words.plain(names[row.fingerprint])}", icon=":material/error:", key=f"failure-{row.fingerprint}"
         ):

@@ -1,4 +1,4 @@
-"""The table of a study's stages: what each is, how it stands, how fast it goes."""
+"""The table of a study's stages: name, state, progress and speed of each."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,41 +6,41 @@ from typing import Any
 import pandas as pd
 
 from app import words
-from app.components.stage_names import _listed, _whats, stage_names
+from app.components.stage_names import column, kind_names, stage_names
 from app.state.live import epochs_done
 from data.queries.divergence import outcome
 from tasks.queue.telemetry import Progress
 
-# What moves comes first, what is over last.
+# Stages that run come first, those that are done last.
 _ORDER = ("running", "failed", "cancelled", "queued", "waiting", "done")
 
 
 def matching(
     rows: pd.DataFrame, now: Mapping[str, Progress], query: str | None = None, states: Sequence[str] = ()
 ) -> pd.DataFrame:
-    """Return the stages that match a search and are in one of some states (none chosen: any), what moves first."""
+    """Return the stages that match a search and are in one of some states (none: any), running ones first."""
     found = rows[rows["state"].isin(states)] if states else rows
     if query and query.strip():
         names = stage_names(rows)
-        columns = (_listed(found, "state"), _outcomes(found), _listed(found, "fingerprint"), _workers(found, now))
-        kept = [
+        columns = (column(found, "state"), _outcomes(found), column(found, "fingerprint"), _workers(found, now))
+        matches = [
             words.matches(query, f"{state} {outcome} {names[fingerprint]} {worker}")
             for state, outcome, fingerprint, worker in zip(*columns, strict=True)
         ]
-        found = found[pd.Series(kept, index=found.index, dtype=bool)]
+        found = found[pd.Series(matches, index=found.index, dtype=bool)]
     rank = found["state"].map({state: index for index, state in enumerate(_ORDER)})
     return found.loc[rank.sort_values(kind="stable").index]
 
 
-def shown_table(rows: pd.DataFrame, now: Mapping[str, Progress], tell_network: bool = False) -> pd.DataFrame:
-    """Return stages as people read them; tell_network: they are some of those that differ in network or dataset."""
-    # What diverged is done, but its epochs were not all trained.
+def shown_table(rows: pd.DataFrame, now: Mapping[str, Progress], with_network: bool = False) -> pd.DataFrame:
+    """Return stages as people read them; with_network: their names include network and dataset."""
+    # A stage that diverged is done, but not all of its epochs were trained.
     trained = epochs_done(rows, now).where(rows["diverged"].isna(), rows["epoch"]).astype(float)
-    live = [now.get(fingerprint) for fingerprint in _listed(rows, "fingerprint")]
+    live = [now.get(fingerprint) for fingerprint in column(rows, "fingerprint")]
     table = pd.DataFrame(
         {
             "State": rows["state"],
-            "Stage": _whats(rows, tell_network),
+            "Stage": kind_names(rows, with_network),
             "Learning rate": rows["learning_rate"],
             "Seed": rows["seed"],
             "Trained": (100 * trained / rows["epochs"]).round(),
@@ -61,13 +61,13 @@ def shown_table(rows: pd.DataFrame, now: Mapping[str, Progress], tell_network: b
 
 
 def _outcomes(rows: pd.DataFrame) -> list[str]:
-    return ["" if pd.isna(at) else outcome(int(at)) for at in _listed(rows, "diverged")]
+    return ["" if pd.isna(at) else outcome(int(at)) for at in column(rows, "diverged")]
 
 
 def _workers(rows: pd.DataFrame, now: Mapping[str, Progress]) -> list[str]:
     return [
         now[fingerprint].worker if fingerprint in now else worker or ""
-        for fingerprint, worker in zip(_listed(rows, "fingerprint"), _listed(rows, "worker"), strict=True)
+        for fingerprint, worker in zip(column(rows, "fingerprint"), column(rows, "worker"), strict=True)
     ]
 
 

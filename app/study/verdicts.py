@@ -85,15 +85,15 @@ def _thresholds() -> Thresholds:
                 with column:
                     values[name] = _threshold(name, getattr(defaults, name))
         st.button("Back to the defaults", key="thresholds_reset", on_click=_reset)
-    given = Thresholds.model_validate(values)
-    if given != defaults:
+    chosen = Thresholds.model_validate(values)
+    if chosen != defaults:
         changed = [
-            f"{name.replace('_', ' ')} {getattr(given, name):g} instead of {getattr(defaults, name):g}"
+            f"{name.replace('_', ' ')} {getattr(chosen, name):g} instead of {getattr(defaults, name):g}"
             for name in fields
-            if getattr(given, name) != getattr(defaults, name)
+            if getattr(chosen, name) != getattr(defaults, name)
         ]
         st.markdown(f":orange-badge[own thresholds] {words.plain('; '.join(changed))}")
-    return given
+    return chosen
 
 
 def _threshold(name: str, default: float) -> float:
@@ -102,10 +102,10 @@ def _threshold(name: str, default: float) -> float:
         return int(st.number_input(label, 2, 1000, default, key=key, required=True, persist_state="page") or default)
     most = 0.999 if name == "confidence" else 1.0 if name.startswith(("overlap", "moved")) else 100.0
     least = 0.51 if name == "confidence" else 0.0
-    given = st.number_input(
+    value = st.number_input(
         label, least, most, default, _STEPS.get(name, 0.1), "%.3g", key=key, required=True, persist_state="page"
     )
-    return default if given is None else float(given)
+    return default if value is None else float(value)
 
 
 def _reset() -> None:

@@ -5,7 +5,7 @@ import streamlit as st
 
 from app import words
 from app.auth import access
-from app.compare import page as compare_page
+from app.compare.page import draw_comparison, first_view
 from app.compare.state import CompareState, decode, encode, from_query, to_query
 from app.components import share_dialog
 from app.state import queries
@@ -23,7 +23,7 @@ _RENAMED = "compare_view_renamed"
 
 
 def origin(known: list[str], listed: pd.DataFrame) -> tuple[CompareState, tuple[str, ...]]:
-    """Return the state that the address asks for, and what of it is no use."""
+    """Return the state that the address describes, and what is wrong with it."""
     params = st.query_params.to_dict()
     query = _sorted(params)
     if query in st.session_state.get(_WRITTEN, ()):
@@ -31,12 +31,12 @@ def origin(known: list[str], listed: pd.DataFrame) -> tuple[CompareState, tuple[
         return began[0], ()
     if NEW in params:
         state, problems = decode({"s": params[NEW]}, known)
-        state = compare_page.fresh(state.studies)
+        state = first_view(state.studies)
     elif params:
         state, problems = decode(params, known)
     else:
         done = listed[listed["done"] > 0]["study_id"]
-        state, problems = compare_page.fresh(list(done.head(1))), ()
+        state, problems = first_view(list(done.head(1))), ()
     st.session_state[_BEGAN] = (state, problems)
     return state, problems
 
@@ -46,7 +46,7 @@ def _sorted(params: dict[str, str]) -> str:
 
 
 def write(state: CompareState, known: list[str]) -> None:
-    """Let the address say what is shown."""
+    """Write what is shown into the address."""
     params = encode(state, known)
     if st.query_params.to_dict() != params:
         st.query_params.from_dict(params)
@@ -74,14 +74,14 @@ def saved(state: CompareState, known: list[str]) -> None:
                     st.toast(f"Saved “{words.plain(' '.join(name.split()))}”.", icon=":material/bookmark_added:")
                 except ViewError as error:
                     st.error(words.plain(str(error)))
-        kept = saved_views.list(queries.store())
-        if kept.empty:
+        views = saved_views.list(queries.store())
+        if views.empty:
             st.caption("No view is saved yet.")
-        for row in kept.itertuples():
-            _kept(str(row.view_id), str(row.name), str(row.state), known)
+        for row in views.itertuples():
+            _saved_view(str(row.view_id), str(row.name), str(row.state), known)
 
 
-def _kept(view_id: str, name: str, query: str, known: list[str]) -> None:
+def _saved_view(view_id: str, name: str, query: str, known: list[str]) -> None:
     if st.session_state.get(_RENAMED) == view_id:
         _renaming(view_id, name)
         return
@@ -112,13 +112,13 @@ def _kept(view_id: str, name: str, query: str, known: list[str]) -> None:
 
 def _renaming(view_id: str, name: str) -> None:
     with st.form(f"view-name-{view_id}", border=False):
-        given = st.text_input("New name", name, max_chars=saved_views.LONGEST, key=f"view-new-name-{view_id}")
+        new_name = st.text_input("New name", name, max_chars=saved_views.LONGEST, key=f"view-new-name-{view_id}")
         with st.container(horizontal=True):
             renamed = st.form_submit_button("Rename", type="primary", key=f"view-renamed-{view_id}")
             left = st.form_submit_button("Cancel", key=f"view-kept-{view_id}")
     if renamed:
         try:
-            saved_views.rename(queries.store(), view_id, given)
+            saved_views.rename(queries.store(), view_id, new_name)
         except ViewError as error:
             st.error(words.plain(str(error)))
             return
@@ -139,9 +139,9 @@ def page() -> None:
     head = st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute")
     for problem in problems:
         st.warning(words.plain(problem), icon=":material/link_off:")
-    state = compare_page.draw(state)
+    state = draw_comparison(state)
     write(state, known)
-    # Written into last, since only now is it known what is shown.
+    # Filled last, since only now is it known what is shown.
     with head:
         st.title("Compare", anchor=False, width="content")
         with st.container(horizontal=True, width="content", gap="small"):

@@ -6,7 +6,7 @@ from app import words
 from app.auth import access
 from app.new_study import form, from_paper, launch, presets
 from app.new_study.presets import PRESETS
-from app.new_study.preview import Examined, Outlook, examine
+from app.new_study.preview import CheckedForm, PlanPreview, check_form
 from app.state import live, queries
 from data.queries.studies import UnknownStudy
 from engine.study.spec import Study, StudyError, load_study, read_study, to_toml
@@ -69,21 +69,21 @@ def _use_text() -> None:
         st.session_state["toml_problem"] = "  \n".join(words.plain(line) for line in str(error).splitlines())
 
 
-def plan(examined: Examined) -> None:
-    """Show what the study would take, and launch it."""
-    study, found, errors = examined.study, examined.outlook, examined.errors
+def show_plan(checked: CheckedForm) -> None:
+    """Show the plan of the study, and launch it."""
+    study, plan, errors = checked.study, checked.plan, checked.errors
     st.subheader("Plan", anchor=False)
-    if found is not None:
-        launch.plan_numbers(found)
+    if plan is not None:
+        launch.plan_numbers(plan)
     else:
         with st.container(key="problems"):
             st.markdown("**Not ready to launch**")
             for name, message in errors.items():
                 label = form.LABELS.get(name, "")
                 st.markdown(f"- {label + ': ' if label else ''}{words.plain(message)}")
-    launch.warnings(examined.warnings)
+    launch.warnings(checked.warnings)
     workers, trouble = live.workers()
-    reason = _reason(found, errors, trouble)
+    reason = _reason(plan, errors, trouble)
     if st.button(
         "Launch study", type="primary", icon=":material/rocket_launch:", disabled=reason is not None, width="stretch",
         key="launch",
@@ -99,10 +99,10 @@ def plan(examined: Examined) -> None:
         _as_file(study)
 
 
-def _reason(found: Outlook | None, errors: dict[str, str], trouble: str | None) -> str | None:
+def _reason(plan: PlanPreview | None, errors: dict[str, str], trouble: str | None) -> str | None:
     """Return why the study cannot be launched now, or None."""
-    if errors or found is None:
-        return f"Mend {words.plural(len(errors), 'problem')} first."
+    if errors or plan is None:
+        return f"Fix {words.plural(len(errors), 'problem')} first."
     return trouble
 
 
@@ -132,12 +132,12 @@ def page() -> None:
     st.title("New study", anchor=False)
     fill()
     choose_preset()
-    examined = examine(form.draft())
+    checked = check_form(form.draft())
     fields, beside = st.columns([3, 2], gap="large")
     with fields:
-        form.draw(examined.errors)
+        form.draw(checked.errors)
     with beside, st.container(border=True, key="plan"):
-        plan(examined)
+        show_plan(checked)
 
 
 st.html("<style>@media (min-width: 641px) {.st-key-plan {position: sticky; top: 4.5rem;}}</style>")

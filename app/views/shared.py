@@ -1,13 +1,13 @@
-"""Shared: what a link shows, to read alone, at /shared?share=<token>."""
+"""Shared: what a link shows, to read only, at /shared?share=<token>."""
 
 import streamlit as st
 
 from app import words
 from app.auth import access
-from app.compare import page as compare_page
+from app.compare.page import draw_comparison
 from app.compare.state import from_query
 from app.state import queries
-from app.study import page as study_page
+from app.study.page import draw_study
 from data.database.database import DatabaseError
 from data.queries.studies import UnknownStudy
 from data.shared_links import Share
@@ -24,7 +24,7 @@ def dead() -> None:
     )
 
 
-def told(share: Share) -> None:
+def describe(share: Share) -> None:
     """Say what kind of page this is."""
     note = f" {words.plain(share.note)}" if share.note else ""
     st.caption(f":material/visibility: Shared with you to read.{note}")
@@ -45,12 +45,12 @@ def page() -> None:
             dead()
             return
         watch()
-        told(share)
+        describe(share)
         if share.state is None:
-            study_page.draw(queries.study(share.study_ids[0]))
+            draw_study(queries.study(share.study_ids[0]))
         else:
             state, _ = from_query(share.state, share.study_ids)
-            compare_page.draw(state, share.study_ids)
+            draw_comparison(state, share.study_ids)
     except UnknownStudy:
         dead()
     except DatabaseError as error:

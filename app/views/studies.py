@@ -77,8 +77,9 @@ def listing(query: str, every: float) -> None:
         st.rerun()
     found = studies[[words.matches(query, _text(row)) for _, row in studies.iterrows()]]
     if found.empty:
-        told = f"No study matches “{words.plain(query)}”."
-        st.info(f"{told} Search looks at names, notes, states and what a study compares.")
+        st.info(
+            f"No study matches “{words.plain(query)}”. Search looks at names, notes, states and what a study compares."
+        )
         return
     limit = st.session_state.get("studies_shown", PER_PAGE)
     for _, row in found.head(limit).iterrows():
@@ -122,7 +123,7 @@ def _text(row: pd.Series) -> str:
 def page() -> None:
     """Draw the page."""
     chart.still()
-    delete.tell()
+    delete.show_message()
     with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
         st.title("Studies", anchor=False, width="content")
         if st.button("New study", type="primary", icon=":material/add:", key="new_study"):

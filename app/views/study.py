@@ -5,7 +5,7 @@ import streamlit as st
 from app import words
 from app.auth import access
 from app.state import live, queries
-from app.study import page as study_page
+from app.study.page import draw_study
 from data.database.database import DatabaseError
 from data.queries.studies import UnknownStudy
 from engine.errors import UserError
@@ -44,13 +44,13 @@ def page() -> None:
         if live.is_expected(study_id):
             wait(study_id)
         else:
-            asked = words.plain(repr(study_id))
-            missing(f"No study {asked} is recorded here: the address may be cut, or from another installation.")
+            shown = words.plain(repr(study_id))
+            missing(f"No study {shown} is recorded here: the address may be cut, or from another installation.")
         return
     except DatabaseError as error:
         st.error(words.plain(str(error)), icon=":material/database_off:")
         return
-    study_page.draw(record)
+    draw_study(record)
 
 
 access.require_owner()

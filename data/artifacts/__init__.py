@@ -1,1 +1,1 @@
-"""Weights, masks and results by fingerprint, in a folder or any store that fsspec knows."""
+"""Weights, masks and results by fingerprint, in a folder or any file system that fsspec knows."""

@@ -1,4 +1,4 @@
-"""Tensors and results as bytes that know whether they are whole: each carries a hash of itself."""
+"""Tensors and results as bytes with a hash of their content, so that damage is noticed."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 if TYPE_CHECKING:
     from torch import Tensor
 
-# Results are read where nothing is trained: what holds tensors imports PyTorch itself.
+# Results are also read where nothing is trained: only the functions of tensors import PyTorch.
 
 METADATA = "__metadata__"
 SEAL = "blake2b"
@@ -25,17 +25,17 @@ def seal_tensors(tensors: Mapping[str, "Tensor"]) -> bytes:
     from safetensors.torch import save as dump_tensors
     from torch import contiguous_format
 
-    # safetensors takes neither views that share memory nor other memory formats.
+    # safetensors accepts neither views that share memory nor other memory formats.
     plain = {key: tensor.detach().cpu().clone(memory_format=contiguous_format) for key, tensor in tensors.items()}
     header, data = _parts(dump_tensors(plain))
     text = json.dumps({METADATA: {SEAL: _hash_of(header, data)}, **header}, separators=(",", ":")).encode()
-    # As the format asks: what follows the header begins at a multiple of 8 bytes.
+    # The format demands that the data begin at a multiple of 8 bytes.
     text += b" " * (-len(text) % 8)
     return b"".join((len(text).to_bytes(8, "little"), text, data))
 
 
 def open_tensors(content: bytes) -> "dict[str, Tensor]":
-    """Return sealed tensors, on the CPU; Damaged where the hash is not theirs. A file without one is taken as it is."""
+    """Return sealed tensors, on the CPU; Damaged where the hash does not match. A file without one is not checked."""
     from safetensors.torch import load as parse_tensors
 
     try:
@@ -43,8 +43,8 @@ def open_tensors(content: bytes) -> "dict[str, Tensor]":
     except SafetensorError as error:
         raise Damaged(str(error)) from error
     header, data = _parts(content)
-    told = header.pop(METADATA, {}).get(SEAL)
-    if told is not None and told != _hash_of(header, data):
+    seal = header.pop(METADATA, {}).get(SEAL)
+    if seal is not None and seal != _hash_of(header, data):
         raise Damaged("its content does not match its hash")
     return tensors
 
@@ -55,19 +55,19 @@ def seal_values(values: Mapping[str, Any]) -> bytes:
 
 
 def open_values(content: bytes) -> dict[str, Any]:
-    """Return sealed values; Damaged where the hash is not theirs. JSON without one is taken as it is."""
+    """Return sealed values; Damaged where the hash does not match. JSON without one is not checked."""
     try:
         values = dict(json.loads(content))
     except (ValueError, TypeError, RecursionError) as error:
         raise Damaged(str(error)) from error
-    told = values.pop(SEAL, None)
-    if told is not None and told != _hash(_canonical(values)):
+    seal = values.pop(SEAL, None)
+    if seal is not None and seal != _hash(_canonical(values)):
         raise Damaged("its content does not match its hash")
     return values
 
 
 def _parts(content: bytes) -> tuple[dict[str, Any], memoryview]:
-    """Return header and data of a safetensors file that has been found sound."""
+    """Return header and data of a safetensors file that is not damaged."""
     size = int.from_bytes(content[:8], "little")
     return json.loads(content[8 : 8 + size]), memoryview(content)[8 + size :]
 

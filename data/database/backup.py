@@ -20,7 +20,7 @@ from engine.errors import UserError
 
 CHUNK = 4 * 1024 * 1024
 
-# Told how many bytes of how many are copied.
+# Called with the number of bytes copied and of all bytes.
 Progress = Callable[[int, int], None]
 
 
@@ -41,7 +41,7 @@ class Backup:
 
 
 def default_path(home: Path) -> Path:
-    """Return where a backup made now goes unless told otherwise."""
+    """Return the default path of a backup made now."""
     return home / "backups" / f"ticketscope-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.duckdb"
 
 
@@ -90,7 +90,7 @@ def inspect(path: Path) -> Backup:
 
 
 def restore(database: Database, source: Path, progress: Progress = lambda done, total: None) -> Path | None:
-    """Put a backup in the place of the database, brought up to date, and return where the one before is kept now.
+    """Put a backup in the place of the database, brought up to date, and return the new path of the previous one.
 
     None where there was none. Whoever has the database open is waited for, and finds the other one after that. Raises
     BackupError as `inspect` and for want of room, with the database left as it was.
@@ -107,33 +107,33 @@ def restore(database: Database, source: Path, progress: Progress = lambda done, 
                 raise BackupError(f"{source}: {error}") from error
         flush(copy)
         with database.alone() as path:
-            kept = _keep(path) if path.exists() else None
+            previous = _set_aside(path) if path.exists() else None
             copy.replace(path)
             flush(path.parent)
-    return kept
+    return previous
 
 
-def _keep(path: Path) -> Path:
+def _set_aside(path: Path) -> Path:
     """Give the database a second name that stays when its first one goes to another file."""
-    kept = path.with_name(f"{path.name}.before-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
-    if kept.exists():
-        kept = kept.with_name(f"{kept.name}-{secrets.token_hex(2)}")
+    aside = path.with_name(f"{path.name}.before-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
+    if aside.exists():
+        aside = aside.with_name(f"{aside.name}-{secrets.token_hex(2)}")
     log = _log(path)
     if log.exists():
         try:
-            # What the log holds goes into the file, which then stands for itself.
+            # The log is written into the file, which is then complete without it.
             with duckdb.connect(str(path), config=CONFIG) as connection:
                 connection.execute("CHECKPOINT")
         except duckdb.Error:
-            # A damaged database is kept with its log; the one put in its place must not find it.
-            log.replace(_log(kept))
-    # A link, so that at no moment there is no database: whoever came then would begin an empty one.
+            # A damaged database goes with its log, which the one put in its place must not find.
+            log.replace(_log(aside))
+    # A link, so that there is a database at every moment: a process that found none would create an empty one.
     try:
-        os.link(path, kept)
+        os.link(path, aside)
     except OSError:
         # Some network file systems have no links.
-        shutil.copy2(path, kept)
-    return kept
+        shutil.copy2(path, aside)
+    return aside
 
 
 @contextmanager
@@ -148,7 +148,7 @@ def _copied(resting: Callable[[], AbstractContextManager[Path]], beside: Path, p
                 if _log(path).exists():
                     _copy(_log(path), _log(copy), lambda done, total: None)
             if _log(copy).exists():
-                # The last writer was killed: with its log taken in, the copy is one file.
+                # The last writer was killed: a checkpoint writes its log into the copy, which is then one file.
                 with duckdb.connect(str(copy), config=CONFIG) as connection:
                     connection.execute("CHECKPOINT")
                 flush(copy)
@@ -163,13 +163,13 @@ def _copied(resting: Callable[[], AbstractContextManager[Path]], beside: Path, p
 
 
 def _copy(path: Path, copy: Path, progress: Progress) -> None:
-    total, done, told = path.stat().st_size, 0, time.monotonic()
+    total, done, reported = path.stat().st_size, 0, time.monotonic()
     with path.open("rb") as reader, copy.open("xb") as writer:
         while chunk := reader.read(CHUNK):
             writer.write(chunk)
             done += len(chunk)
-            if time.monotonic() - told > 0.1:
-                told = time.monotonic()
+            if time.monotonic() - reported > 0.1:
+                reported = time.monotonic()
                 progress(done, total)
         writer.flush()
         os.fsync(writer.fileno())

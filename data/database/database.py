@@ -14,18 +14,18 @@ from data.database.events import Event, EventError, parse
 from data.database.lock import exclusive, shared
 from engine.errors import UserError
 
-# Neither the network, for a function that DuckDB would have to fetch, nor any other file than its own, whatever a query
-# names: nor Python's variables, which it would otherwise take for tables.
+# Whatever a query names, DuckDB must use neither the network, to fetch extensions, nor any file but its own, nor
+# Python's variables, which it would otherwise read as tables.
 CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
     "enable_external_access": "false",
 }
 
-# What DuckDB raises where the disk does not take what it is given.
+# What DuckDB raises where it cannot write to the disk.
 UNWRITABLE = (duckdb.IOException, duckdb.FatalException, duckdb.OutOfMemoryException)
 
-# What is wrong with values, and not with the file or the disk.
+# Errors that values cause, and not the file or the disk.
 UNFIT = (
     duckdb.DataError,
     duckdb.IntegrityError,
@@ -122,7 +122,7 @@ class Database:
         except UNFIT as error:
             if len(events) == 1:
                 raise EventError(events[0], f"the database does not take it: {str(error)[:500]}") from error
-            # One of them is to blame, and must not hold up the others for good.
+            # One event causes the error and must not hold up the others for good.
             half = len(events) // 2
             return self.record(events[:half]) + self.record(events[half:])
         return len(parsed)
@@ -132,7 +132,7 @@ class Database:
             self.ensure()
 
     def _create(self) -> None:
-        # Made aside and renamed: whoever is killed here leaves no half of a database.
+        # Written under another name first: a process that is killed here leaves no half of a database.
         aside = self.path.with_name(f"{self.path.name}.new")
         aside.unlink(missing_ok=True)
         with self._opened(aside, read_only=False) as connection:

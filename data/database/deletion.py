@@ -1,4 +1,4 @@
-"""Rows of studies that were deleted, taken out for good: whatever is told of such a study later changes nothing."""
+"""Removing the rows of deleted studies for good: later events of such a study change nothing."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ import duckdb
 
 from data.database.events import Deleted
 
-# What the table `meta` keeps of a study that was deleted, so that a launch told twice does not bring it back.
+# Begins the key of a deleted study in the table `meta`, so that a launch event that comes twice does not restore it.
 MARK = "deleted "
 
 
@@ -19,21 +19,21 @@ def deleted(connection: duckdb.DuckDBPyConnection) -> set[str]:
 def delete(connection: duckdb.DuckDBPyConnection, events: Sequence[Deleted]) -> None:
     """Remove studies, with the stages that no other has, and their links.
 
-    A link to several studies goes on without the one that is gone; one that shows nothing else goes with it.
+    A link to several studies stays without the deleted one; a link to that study alone is removed.
     """
     if not events:
         return
     ids = list({event.study_id for event in events})
     for event in events:
         connection.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", [MARK + event.study_id, event.at.isoformat()])
-    found = connection.execute(
+    rows = connection.execute(
         "SELECT DISTINCT fingerprint FROM study_stages WHERE study_id IN (SELECT unnest(?::VARCHAR[]))", [ids]
     ).fetchall()
     for table in _tables(connection, "study_id"):
         connection.execute(f"DELETE FROM {table} WHERE study_id IN (SELECT unnest(?::VARCHAR[]))", [ids])
     shared = {row[0] for row in connection.execute("SELECT DISTINCT fingerprint FROM study_stages").fetchall()}
-    # Told again, an event finds rows of its stages that were told again before it, but none of the study any more.
-    mine = {*(row[0] for row in found), *(fingerprint for event in events for fingerprint in event.stages)}
+    # An event that comes twice finds no row of its study, but may find rows of stages from events repeated before it.
+    mine = {*(row[0] for row in rows), *(fingerprint for event in events for fingerprint in event.stages)}
     gone = [fingerprint for fingerprint in mine if fingerprint not in shared]
     for table in _tables(connection, "fingerprint"):
         connection.execute(f"DELETE FROM {table} WHERE fingerprint IN (SELECT unnest(?::VARCHAR[]))", [gone])

@@ -1,4 +1,4 @@
-"""Events of the stream that the recorder drains: what each kind carries, checked before it touches the database."""
+"""The kinds of events that the recorder reads from the stream, each checked before it reaches the database."""
 
 import re
 from collections.abc import Mapping
@@ -39,7 +39,7 @@ def _utc(at: datetime) -> datetime:
     try:
         return at if at.tzinfo is None else at.astimezone(UTC).replace(tzinfo=None)
     except OverflowError:
-        raise ValueError(f"{at} is no time that can be kept") from None
+        raise ValueError(f"{at} is no time that can be recorded") from None
 
 
 def _split(stage: Any) -> Any:
@@ -71,7 +71,7 @@ Expected = Annotated[float, Field(strict=True, ge=0, le=result_schema.WEIGHTS)]
 
 
 class Body(BaseModel):
-    """What all bodies have in common; revision, from the event's id, orders events of a stage."""
+    """The field of all bodies: revision, made from the event's id, orders the events of a stage."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -156,12 +156,12 @@ class Level(BaseModel):
         if not len(self.layers) == len(self.ps) == len(self.expected):
             raise ValueError("layers, ps and expected differ in length")
         if len(set(zip(self.layers, self.ps, strict=True))) < len(self.layers):
-            raise ValueError("a layer stands twice at the same p")
+            raise ValueError("a layer has two rows at the same p")
         return self
 
 
 class Completed(Body):
-    """What a result of before lacked, computed from its weights; it is recorded only where nothing is recorded yet."""
+    """Fields that an older result lacks, computed from its weights; they never replace what is recorded."""
 
     fingerprint: Fingerprint
     mask: Fingerprint
@@ -215,7 +215,7 @@ def _finished(body: Mapping[str, Any]) -> Finished:
     values = body["result"]
     result_schema.check(values)
     overlaps = tuple(values["overlaps"])
-    # Thousands of counts per result: taken over by column, not one object each.
+    # A result has thousands of counts: they stay in columns instead of one object each.
     result = StageResult.from_json({**values, "overlaps": []})
     if result.fingerprint != body["fingerprint"]:
         raise ValueError(f"the result is that of stage {result.fingerprint}")

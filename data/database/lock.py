@@ -12,14 +12,14 @@ _held = threading.local()
 
 @contextmanager
 def shared(path: Path) -> Iterator[None]:
-    """Hold the lock at a path together with other readers; see `_turnstile` for the rest."""
+    """Hold the lock at a path beside other readers; RuntimeError as `_turnstile`."""
     with _turnstile(path, fcntl.LOCK_SH):
         yield
 
 
 @contextmanager
 def exclusive(path: Path) -> Iterator[None]:
-    """Hold the lock at a path alone; see `_turnstile` for the rest."""
+    """Hold the lock at a path alone; RuntimeError as `_turnstile`."""
     with _turnstile(path, fcntl.LOCK_EX):
         yield
 

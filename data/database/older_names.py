@@ -1,4 +1,4 @@
-"""What was launched by an older Ticketscope, in today's names: ADMM of before, whose rho was constant."""
+"""Today's names in studies that an older Ticketscope launched: its ADMM had a constant rho."""
 
 from collections.abc import Sequence
 from dataclasses import replace

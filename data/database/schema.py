@@ -11,30 +11,30 @@ FOLDER = Path(__file__).parent
 
 
 class SchemaError(UserError):
-    """A DuckDB file holds something else than tables of a known version."""
+    """A DuckDB file does not hold tables of a known version."""
 
 
 def install(connection: duckdb.DuckDBPyConnection, folder: Path = FOLDER) -> int:
     """Create the tables of `schema.sql`, or apply the migrations that a file lacks, in one transaction.
 
     folder: holds schema.sql and migrations/NNN.sql. Returns the version of the file before, 0 for a new one.
-    Raises SchemaError for a file that a newer Ticketscope wrote, that is not Ticketscope's, or has no way up.
+    Raises SchemaError for a file that a newer Ticketscope or another program wrote, and where a migration is missing.
     """
     newest = (folder / "schema.sql").read_text(encoding="utf-8")
     target = _declared(newest)
-    found = known_version(connection, target)
-    if found == target:
-        return found
-    scripts = [newest] if found == 0 else [_migration(folder, number) for number in range(found + 1, target + 1)]
+    before = known_version(connection, target)
+    if before == target:
+        return before
+    scripts = [newest] if before == 0 else [_migration(folder, number) for number in range(before + 1, target + 1)]
     connection.execute("BEGIN")
     for script in scripts:
         connection.execute(script)
     connection.execute("COMMIT")
-    return found
+    return before
 
 
 def known_version(connection: duckdb.DuckDBPyConnection, newest: int | None = None) -> int:
-    """Return the version of a file's tables; SchemaError where a newer Ticketscope wrote them, or they are not ours."""
+    """Return the version of a file's tables; SchemaError where a newer Ticketscope or another program wrote them."""
     newest = newest or _declared((FOLDER / "schema.sql").read_text(encoding="utf-8"))
     found = version(connection)
     if found > newest:
@@ -46,7 +46,7 @@ def known_version(connection: duckdb.DuckDBPyConnection, newest: int | None = No
 
 
 def version(connection: duckdb.DuckDBPyConnection) -> int:
-    """Return the version of a file's tables, 0 where there are none; SchemaError where they are someone else's."""
+    """Return the version of a file's tables, 0 where there are none; SchemaError where another program wrote them."""
     names = {str(row[0]) for row in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
     if not names:
         return 0

@@ -1,11 +1,11 @@
-"""A dataset as one tensor file, which says whose images it holds and whether they are all there."""
+"""A dataset as one tensor file, with the identity of its images and a hash of its content."""
 
 import hashlib
 import json
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import save as dump
 from torch import Tensor
 
 from data.atomic import write_whole
@@ -15,21 +15,21 @@ from engine.dataset import Dataset
 NAMES = ("train_images", "train_labels", "test_images", "test_labels")
 
 
-def keep(dataset: Dataset, identity: str, path: Path) -> None:
+def save(dataset: Dataset, identity: str, path: Path) -> None:
     """Write a dataset to a file, whole or not at all; identity: as `data.datasets.registry.identity` gives it."""
     # Parts of one tensor share their memory, which safetensors refuses.
     own = {name: getattr(dataset, name).clone() for name in NAMES}
     marks = {"classes": json.dumps(dataset.classes), "identity": identity, "content": _hash(own, dataset, identity)}
-    write_whole(path, save(own, metadata=marks))
+    write_whole(path, dump(own, metadata=marks))
 
 
-def find(path: Path) -> Dataset | None:
-    """Return the dataset kept in a file, None where it is not there; DatasetError where it does not read."""
+def load(path: Path) -> Dataset | None:
+    """Return the dataset in a file, None where there is no file; DatasetError where it does not read."""
     return _read(path)[0] if path.exists() else None
 
 
 def checked(path: Path, identity: str) -> Dataset:
-    """Return the dataset kept in a file, of which nothing is known but where it came from.
+    """Return the dataset in a file that came from another host.
 
     DatasetError where its images are not those that the identity and its own hash name.
     """
@@ -43,7 +43,7 @@ def checked(path: Path, identity: str) -> Dataset:
 
 
 def is_marked(path: Path, identity: str) -> bool:
-    """Return whether a file says what `checked` asks for: those of earlier versions do not."""
+    """Return whether a file has the marks that `checked` needs; files of earlier versions have none."""
     marks = _read(path)[1]
     return marks.get("identity") == identity and "content" in marks
 

@@ -11,7 +11,7 @@ from typing import Any
 from data.datasets.source import DatasetError, Progress
 from engine.dataset import Dataset
 
-# Seconds that a silent server is waited for.
+# Seconds to wait for a server that does not answer.
 PATIENCE = 30.0
 # Bytes of the archives, for the progress bar only.
 SIZES = {"cifar-10-python.tar.gz": 170_498_071, "cifar-100-python.tar.gz": 169_001_437}
@@ -33,8 +33,8 @@ def read_cifar100(folder: Path, progress: Progress) -> Dataset:
 
 
 def _read(name: str, folder: Path, progress: Progress) -> Dataset:
-    """Return the dataset of a torchvision class; DatasetError when it is neither there nor to be had."""
-    # Imported late, as only reading needs it.
+    """Return the dataset of a torchvision class; DatasetError where it is not there and cannot be downloaded."""
+    # Imported late: only reading needs it.
     import torch
 
     from engine.models.torchvision_compat import torchvision
@@ -45,7 +45,7 @@ def _read(name: str, folder: Path, progress: Progress) -> Dataset:
     try:
         with _watched(archive, progress), _patient():
             train = source(folder, train=True, download=True)
-    # torchvision tells of a wrong checksum by RuntimeError, tarfile and EOFError of a cut archive by others of these.
+    # torchvision raises RuntimeError for a wrong checksum; a cut archive raises one of the other two.
     except (OSError, RuntimeError, EOFError) as error:
         raise DatasetError(
             f"cannot download {source.url}: {error}; get {source.filename} (md5 {source.tgz_md5}) on a machine "

@@ -6,8 +6,8 @@ from pathlib import Path
 from data.datasets.source import DatasetError, Progress
 from engine.dataset import Dataset
 
-# How many of the 1,797 images test: the last ones, not a random draw. Digits that stand together are apparently by one
-# hand, and a network scores 5 points higher on a random draw than on the last.
+# The last of the 1,797 images are the test set, not a random draw: neighbouring digits are apparently by one hand, and
+# a network scores 5 points higher on a random draw than on the last.
 TEST = 360
 CONTENT = "a79e829c01a4795ad6bf65dcd9af3f7f"
 

@@ -28,14 +28,14 @@ LAYOUT = "a dataset is a folder with train/<class>/ and test/<class>/, the same 
 THREADS = min(4, os.cpu_count() or 1)
 CHUNK = 500
 
-# Far beyond what these networks are trained on here; without limits a folder of a stranger's fills the memory.
+# Far beyond what these networks are trained on; without limits, a folder from a stranger could fill the memory.
 CLASSES, IMAGES = 10_000, 5_000_000
 PIXELS_ACROSS = 1_024
-# Of this machine's, for all images of a dataset.
+# The share of this machine's memory that all images of a dataset may take.
 MEMORY_SHARE = 0.5
 FILE_BYTES = 64 * 2**20
 DEPTH = 20
-# By what they hold, not by their names: other formats that Pillow knows start programs.
+# Formats by content, not by the names of files: some others that Pillow knows start programs.
 FORMATS = ("BMP", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 
 
@@ -82,7 +82,7 @@ def listing(root: Path) -> Listing:
             try:
                 found = sorted(_images(root / split / name, f"{split}/{name}"))
             except OSError as error:
-                raise DatasetError(f"cannot look into {root / split / name}: {error}; mend or remove it") from error
+                raise DatasetError(f"cannot look into {root / split / name}: {error}; fix or remove it") from error
             if len(names) + len(found) > IMAGES:
                 raise DatasetError(f"{root}: more than {IMAGES:,} images; give fewer")
             if not found:
@@ -162,7 +162,7 @@ def _classes(root: Path, split: str) -> tuple[str, ...]:
     try:
         found = tuple(sorted(e.name for e in os.scandir(root / split) if e.is_dir() and e.name[0] != "."))
     except OSError as error:
-        raise DatasetError(f"cannot look into {root / split}: {error}; mend or remove it") from error
+        raise DatasetError(f"cannot look into {root / split}: {error}; fix or remove it") from error
     if not found:
         raise DatasetError(f"{root / split} has no class folders; {LAYOUT}")
     return found
@@ -226,7 +226,7 @@ def _fill(path: Path, size: tuple[int, int], target: "Tensor") -> bool:
 def _read(path: Path) -> Image.Image:
     try:
         with Image.open(path, formats=FORMATS) as image:
-            # Of the header alone, before anything is unpacked.
+            # Only the header is read yet, nothing is decoded.
             if max(image.size) > PIXELS_ACROSS:
                 raise DatasetError(
                     f"{path} is {image.width} x {image.height}; allowed: up to {PIXELS_ACROSS} pixels across; "
@@ -235,7 +235,7 @@ def _read(path: Path) -> Image.Image:
             image.load()
     except DatasetError:
         raise
-    except Exception as error:  # A decoder given nonsense raises whatever it likes.
+    except Exception as error:  # A decoder may raise anything for damaged data.
         raise DatasetError(f"cannot read the image {path}: {str(error)[:300]}; replace or remove it") from error
     if image.width != image.height:
         raise DatasetError(f"{path} is {image.width} x {image.height}; only square images are trained on")

@@ -1,4 +1,4 @@
-"""Loading datasets: from their files, from what was kept of them, or from the artifact store."""
+"""Loading datasets: from their files, from the cache of this machine, or from the artifact store."""
 
 from dataclasses import replace
 from functools import partial
@@ -10,14 +10,14 @@ from torch import Tensor
 
 from data.artifacts.store import Artifacts
 from data.datasets import cache, folder
-from data.datasets.registry import FOLDER, identity, is_bundled, kept_file, kept_in, listing, reader
+from data.datasets.registry import FOLDER, cache_folder, cached_file, identity, is_bundled, listing, reader
 from data.datasets.source import DatasetError, Progress, silent
 from engine.dataset import Dataset
 from engine.study.plan import Images
 
 
 def load(name: str, home: Path, progress: Progress | None = None) -> Dataset:
-    """Return a dataset, downloaded or read from its files the first time and kept as one tensor file below home.
+    """Return a dataset, downloaded or read from its files the first time and cached as one tensor file below home.
 
     name, home: as for `identity`. progress: called with a text, how much is done, and how much there is.
     DatasetError as for `identity`, and where a download fails or an image cannot be read.
@@ -26,15 +26,15 @@ def load(name: str, home: Path, progress: Progress | None = None) -> Dataset:
 
 
 def load_images(
-    images: Images, home: Path, progress: Progress | None = None, store: Artifacts | None = None
+    images: Images, home: Path, progress: Progress | None = None, artifacts: Artifacts | None = None
 ) -> Dataset:
     """Return the images that a stage trains and tests on.
 
-    store: gives what is not to be had here, where `share` has put it. DatasetError as for `load`, where the content is
-    neither here nor there what the study was launched with, and for a limit above what there is. Limits take the first
-    images of each class, the same number of each as far as they reach.
+    artifacts: has the copy that `share` made, for images that this machine lacks. DatasetError as for `load`, where
+    neither place has the content that the study was launched with, and for a limit above the number of images. A limit
+    takes the first images of each class, equally many of each as far as there are enough.
     """
-    dataset = _own_or_shared(images, home, progress or silent, store)
+    dataset = _own_or_shared(images, home, progress or silent, artifacts)
     train = _first(dataset.train_labels, images.train, len(dataset.classes), f"train_images of {images.name}")
     test = _first(dataset.test_labels, images.test, len(dataset.classes), f"test_images of {images.name}")
     if train is not None:
@@ -44,30 +44,30 @@ def load_images(
     return dataset
 
 
-def share(images: Images, home: Path, store: Artifacts, progress: Progress | None = None) -> None:
-    """Keep a dataset in the artifact store, once, unless every host that reads the store can make it itself.
+def share(images: Images, home: Path, artifacts: Artifacts, progress: Progress | None = None) -> None:
+    """Save a dataset in the artifact store, once, unless every host that reads the store can make it itself.
 
     A store that is a folder gets none: its workers run here, or where this machine's folders are mounted. Raises
     DatasetError as `load_images`, ArtifactError where the store refuses it.
     """
-    if store.is_folder or is_bundled(images.name) or store.has_dataset(images.identity):
+    if artifacts.is_folder or is_bundled(images.name) or artifacts.has_dataset(images.identity):
         return
-    tell = progress or silent
-    path = kept_file(images.name, images.identity, home)
+    report = progress or silent
+    path = cached_file(images.name, images.identity, home)
     if not path.exists() or not cache.is_marked(path, images.identity):
-        tell(f"reading {images.name}", 0, 0)
-        dataset = cache.find(path) or _own(images, home, silent)
-        cache.keep(dataset, images.identity, path)
+        report(f"reading {images.name}", 0, 0)
+        dataset = cache.load(path) or _own(images, home, silent)
+        cache.save(dataset, images.identity, path)
     size = path.stat().st_size
-    tell(f"copying {images.name} to the artifact store, for workers on other hosts", 0, size)
-    store.save_dataset(images.identity, path)
+    report(f"copying {images.name} to the artifact store, for workers on other hosts", 0, size)
+    artifacts.save_dataset(images.identity, path)
 
 
-def _own_or_shared(images: Images, home: Path, progress: Progress, store: Artifacts | None) -> Dataset:
-    if store is None or store.is_folder or is_bundled(images.name):
+def _own_or_shared(images: Images, home: Path, progress: Progress, artifacts: Artifacts | None) -> Dataset:
+    if artifacts is None or artifacts.is_folder or is_bundled(images.name):
         return _own(images, home, progress)
-    ways = (_own, partial(_shared, store))
-    # What would have to be downloaded is taken from the store first: not every host reaches the internet.
+    ways = (_own, partial(_shared, artifacts))
+    # Images that would have to be downloaded are read from the artifact store first: not every host has internet.
     first, second = ways if images.name.startswith(FOLDER) else ways[::-1]
     try:
         return first(images, home, progress)
@@ -89,27 +89,27 @@ def _own(images: Images, home: Path, progress: Progress) -> Dataset:
     return _load(images.name, found, home, progress)
 
 
-def _shared(store: Artifacts, images: Images, home: Path, progress: Progress) -> Dataset:
-    """Return a dataset from the artifact store, kept below home from then on."""
-    path = kept_file(images.name, images.identity, home)
+def _shared(artifacts: Artifacts, images: Images, home: Path, progress: Progress) -> Dataset:
+    """Return a dataset from the artifact store, cached below home from then on."""
+    path = cached_file(images.name, images.identity, home)
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
-        known = cache.find(path)
+        known = cache.load(path)
         if known is not None:
             return known
         progress(f"fetching {images.name} from the artifact store", 0, 0)
         aside = path.with_suffix(".part")
         try:
-            if not store.load_dataset(images.identity, aside):
+            if not artifacts.load_dataset(images.identity, aside):
                 raise DatasetError(
-                    f"{store.url} holds no copy of {images.name} ({images.identity}); launch the study again from a "
-                    "host that has these images, which puts one there"
+                    f"{artifacts.url} holds no copy of {images.name} ({images.identity}); launch the study again from "
+                    "a host that has these images, which puts one there"
                 )
             try:
                 dataset = cache.checked(aside, images.identity)
             except DatasetError as error:
                 raise DatasetError(
-                    f"the copy of {images.name} at {store.url}/datasets/{images.identity}.safetensors is not to be "
+                    f"the copy of {images.name} at {artifacts.url}/datasets/{images.identity}.safetensors is not to be "
                     f"trusted: {error}; remove it, and launch the study again from a host that has the images"
                 ) from error
             aside.replace(path)
@@ -119,23 +119,23 @@ def _shared(store: Artifacts, images: Images, home: Path, progress: Progress) ->
 
 
 def _load(name: str, content: str, home: Path, progress: Progress) -> Dataset:
-    path = kept_file(name, content, home)
-    dataset = cache.find(path)
+    path = cached_file(name, content, home)
+    dataset = cache.load(path)
     if dataset is not None:
         return dataset
     path.parent.mkdir(parents=True, exist_ok=True)
     # Several workers may want the same dataset first; one reads it, and the others wait.
     with FileLock(path.with_suffix(".lock")):
-        dataset = cache.find(path)
+        dataset = cache.load(path)
         if dataset is None:
             dataset = _read(name, content, home, progress)
-            cache.keep(dataset, content, path)
+            cache.save(dataset, content, path)
     return dataset
 
 
 def _read(name: str, content: str, home: Path, progress: Progress) -> Dataset:
     if not name.startswith(FOLDER):
-        return reader(name, content)(kept_in(home), progress)
+        return reader(name, content)(cache_folder(home), progress)
     files = listing(name)
     dataset = folder.read(files, progress)
     if listing(name).digest != files.digest:

@@ -56,7 +56,7 @@ def identity(name: str, home: Path) -> str:
     code of an added dataset that cannot be read.
     """
     if name.startswith(FOLDER):
-        return folder.identity(listing(name), kept_in(home))
+        return folder.identity(listing(name), cache_folder(home))
     return _identity(source(name), code.identity)
 
 
@@ -114,11 +114,11 @@ def shape(name: str, home: Path) -> Shape:
     # It reads tensors, which no other dataset's shape needs.
     from data.datasets import cache
 
-    kept = kept_file(name, identity(name, home), home)
-    found = cache.find(kept)
-    if found is None:
+    cached = cache.load(cached_file(name, identity(name, home), home))
+    if cached is None:
         return folder.shape(listing(name))
-    return Shape(found.channels, found.image_size, len(found.classes), len(found.train_labels), len(found.test_labels))
+    counts = (len(cached.classes), len(cached.train_labels), len(cached.test_labels))
+    return Shape(cached.channels, cached.image_size, *counts)
 
 
 def source(name: str) -> Source:
@@ -148,14 +148,14 @@ def _resolved(path: str) -> Path:
         raise DatasetError(f"{path[:200]!r} is no path of a folder: {error}; give one such as /data/flowers") from error
 
 
-def kept_in(home: Path) -> Path:
+def cache_folder(home: Path) -> Path:
     """Return the folder of what was downloaded or made ready."""
     return home / "datasets"
 
 
-def kept_file(name: str, content: str, home: Path) -> Path:
-    """Return the file that a dataset is kept in; content: its identity, DatasetError where it is none."""
+def cached_file(name: str, content: str, home: Path) -> Path:
+    """Return the file that a dataset is cached in; content: its identity, DatasetError where it is none."""
     if not FINGERPRINT.fullmatch(content):
         raise DatasetError(f"{content!r} is no hash of images; allowed: 32 hex digits in small letters")
     kind = "folder" if name.startswith(FOLDER) else name
-    return kept_in(home) / f"{kind}-{content}.safetensors"
+    return cache_folder(home) / f"{kind}-{content}.safetensors"

@@ -1,1 +1,1 @@
-"""The Redis that holds what is live: how it is reached, and the one that is started here."""
+"""The Redis that holds what is live: connections to it, and the server that is started here."""

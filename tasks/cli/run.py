@@ -1,4 +1,4 @@
-"""The command `run`: a study trained in this process or in some beside it, and its tables written."""
+"""The command `run`: it trains a study in this process or several, and writes its tables."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,35 +23,31 @@ INTERRUPTED = 130
 def run_study(config: Settings, study: Study, out: Path, devices: Sequence[str], console: Console) -> None:
     """Train a study with its weights and results under out/artifacts, and write its tables and TOML to out.
 
-    devices: that of each process. Raises typer.Exit with code 1 where a stage failed, 130 where asked to stop, and
-    what `plan_study` and `data.datasets.registry.load` raise.
+    devices: one for each process. Raises typer.Exit with code 1 if a stage failed and 130 after a signal, and what
+    `plan_study` and `data.datasets.loading.load` raise.
     """
     plan = plan_study(study, config.home)
-    _check_free(out, plan.study)
-    results: dict[str, StageResult] = {}
-    failed: StageFailed | None = None
+    _write_study(out, plan.study)
     try:
         results = _with_bar(plan, str(out.resolve() / "artifacts"), config, devices, console)
     except Stopped:
-        console.print(f"stopped; the same command goes on from here with what is kept in {out}")
+        console.print(f"stopped; the same command goes on from here with what is saved in {out}")
         raise typer.Exit(INTERRUPTED) from None
     except StageFailed as error:
-        failed = error
-    if failed is not None:
-        console.print(f"[red]not finished:[/red] {escape(str(failed))}")
-        raise typer.Exit(1)
+        console.print(f"[red]not finished:[/red] {escape(str(error))}")
+        raise typer.Exit(1) from None
     parquet.write(parquet.tables_from_results(plan, results), out)
     console.print(f"wrote {', '.join(f'{name}.parquet' for name in parquet.SCHEMAS)} and study.toml to {out}")
 
 
-def _check_free(out: Path, study: Study) -> None:
-    """Write the study beside what it will give, after seeing that the folder can be written."""
+def _write_study(out: Path, study: Study) -> None:
+    """Write the study to its folder before the first training, which shows that the folder can be written."""
     out.mkdir(parents=True, exist_ok=True)
     (out / "study.toml").write_text(to_toml(study), encoding="utf-8")
 
 
 def _fetch(name: str, home: Path, bars: Progress) -> None:
-    """Have a dataset at hand before the first training, so that a download is shown, and a failed one told once."""
+    """Load a dataset before the first training, to show its download, and to report a failed one once."""
     bar = bars.add_task(f"dataset {name}", total=None)
     load(name, home, lambda what, done, total: bars.update(bar, description=what, completed=done, total=total))
     bars.remove_task(bar)

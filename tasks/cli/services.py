@@ -43,7 +43,7 @@ def worker(
     """Train stages from the queue until a signal: the first stops after the epoch, the second at once."""
     from tasks.broker.server import serving
     from tasks.services.supervisor import Supervisor
-    from tasks.services.up import DRAIN_SECONDS, end_dead_workers, worker_parts
+    from tasks.services.up import DRAIN_SECONDS, end_dead_workers, worker_services
     from tasks.worker.devices import devices
 
     config = settings()
@@ -52,7 +52,7 @@ def worker(
         end_dead_workers(redis)
         on = ", ".join(sorted(set(chosen)))
         out.print(f"{plural(len(chosen), 'worker')} on {on}; Ctrl-C stops after the epoch, twice at once")
-        Supervisor([worker_parts(config, chosen, lease, DRAIN_SECONDS)]).run()
+        Supervisor([worker_services(config, chosen, lease, DRAIN_SECONDS)]).run()
 
 
 @commands.command()

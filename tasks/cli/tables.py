@@ -1,4 +1,4 @@
-"""How the command line shows plans, studies and their progress."""
+"""Tables and lines in which the command line shows plans, studies and their progress."""
 
 import time
 from collections import Counter
@@ -31,7 +31,7 @@ REFRESH_SECONDS = 0.5
 
 
 def plan_table(name: str, preview: "PlanPreview", one_by_one: int | None = None) -> Table:
-    """Return a plan's sizes as a table; one_by_one: trainings of several figures where they shared none."""
+    """Return a plan's sizes as a table; one_by_one: trainings of several figures if they shared none."""
     table = Table(title=name, show_header=False, title_justify="left")
     for kind, count in preview.by_kind.items():
         table.add_row(kind, str(count))
@@ -60,7 +60,7 @@ def say_warnings(console: Console, warnings: Iterable["Finding"]) -> None:
 def plan_values(
     name: str, preview: "PlanPreview", one_by_one: int | None = None, scaling: Sequence[str] | None = None
 ) -> dict[str, Any]:
-    """Return a plan's sizes by name; one_by_one as in `plan_table`, scaling: how a study departs from the paper's."""
+    """Return a plan's sizes by name; one_by_one as in `plan_table`, scaling: how a study differs from the paper's."""
     return {
         "study": name,
         "stages": preview.stages,
@@ -79,7 +79,7 @@ def plan_values(
 
 def studies_table(database: Database) -> Table:
     """Return all recorded studies as a table."""
-    # Ids are there to be copied: they are never cut or broken.
+    # Ids are copied from the terminal, so they are never cut or wrapped.
     study, launched = Column("study", no_wrap=True), Column("launched (UTC)", no_wrap=True)
     table = Table(study, "name", "state", "stages", launched)
     for row in studies.studies(database).to_dict("records"):
@@ -97,7 +97,7 @@ def studies_table(database: Database) -> Table:
 
 
 def workers_line(workers: Sequence[Worker]) -> str:
-    """Return how many workers there are and what they do, of those that are known."""
+    """Return how many workers live, what they do, and how many are silent."""
     alive = [worker for worker in workers if not worker.is_silent()]
     states = Counter(worker.state for worker in alive)
     parts = [f"{states[state]} {state}" for state in ("training", "draining") if states[state]]
@@ -106,23 +106,23 @@ def workers_line(workers: Sequence[Worker]) -> str:
 
 
 def study_tables(database: Database, study_id: str) -> list[Table | str]:
-    """Return one study: how it stands, its stages in training, why stages failed, and what diverged."""
+    """Return one study: its state, its stages in training, why stages failed, and what diverged."""
     record = studies.study(database, study_id)
     stages = studies.stages(database, study_id)
     counts = ", ".join(f"{count} {_coloured(state)}" for state, count in record.counts.items() if count)
     name = escape(record.study.name)
-    shown: list[Table | str] = [f"[bold]{name}[/bold] ({study_id}): {_coloured(record.state)}; {counts}"]
+    parts: list[Table | str] = [f"[bold]{name}[/bold] ({study_id}): {_coloured(record.state)}; {counts}"]
     if record.state in ("queued", "running") and _is_lost(study_id):
-        shown.append("[red]not in the queue[/red]: nothing of it goes on until python -m tasks rebuild")
+        parts.append("[red]not in the queue[/red]: nothing of it goes on until python -m tasks rebuild")
     running = stages[stages["state"] == "running"]
     if len(running):
-        shown.append(_running_table(running))
+        parts.append(_running_table(running))
     for row in stages[stages["state"] == "failed"].to_dict("records"):
         reason = str(row["error"] or "no reason was recorded").strip().splitlines()[0]
-        shown.append(f"[red]failed[/red] {_describe(row)}: {escape(reason)}")
+        parts.append(f"[red]failed[/red] {_describe(row)}: {escape(reason)}")
     if sentence := in_words(divergences(database, [study_id])):
-        shown.append(f"[yellow]diverged[/yellow] {escape(sentence)}")
-    return shown
+        parts.append(f"[yellow]diverged[/yellow] {escape(sentence)}")
+    return parts
 
 
 def _is_lost(study_id: str) -> bool:
@@ -149,14 +149,8 @@ def _running_table(running: pd.DataFrame) -> Table:
 
 
 def _describe(row: dict[str, Any]) -> str:
-    words = (
-        f"{row['network']} on {row['dataset']}, lr {number(row['learning_rate'])}, seed {row['seed']}, {row['start']}"
-    )
-    return (
-        words
-        if row["kind"] == "pretrain"
-        else f"{words} @ {percent(row['sparsity'])} ({row['pruners'] or row['kind']})"
-    )
+    run = f"{row['network']} on {row['dataset']}, lr {number(row['learning_rate'])}, seed {row['seed']}, {row['start']}"
+    return run if row["kind"] == "pretrain" else f"{run} @ {percent(row['sparsity'])} ({row['pruners'] or row['kind']})"
 
 
 def watch(console: Console, title: str, counts: Callable[[], Counter[State]]) -> Counter[State]:

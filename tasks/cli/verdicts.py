@@ -1,4 +1,4 @@
-"""The command `verdicts`: the paper's claims held against a study's runs, and what would decide the open ones."""
+"""The command `verdicts`: verdicts on the paper's claims, as a table and as JSON."""
 
 from typing import Any
 
@@ -14,22 +14,22 @@ _NAMES = {"missing": "runs missing"}
 
 
 def verdicts_of(database: Database, study_id: str) -> tuple[Verdict, ...]:
-    """Return the verdicts on a study's runs; UnknownStudy where it is not recorded."""
+    """Return the verdicts on a study's runs; raises UnknownStudy."""
     return evaluate(*evidence(database, study_id))
 
 
 def table(verdicts: tuple[Verdict, ...]) -> Table:
-    """Return verdicts as a table, those on controls last, each with what would decide it."""
-    shown = Table("claim", "verdict", "about", "why, and what would decide it", title_justify="left", show_lines=True)
+    """Return verdicts as a table, controls last, each with what would decide it."""
+    result = Table("claim", "verdict", "about", "why, and what would decide it", title_justify="left", show_lines=True)
     for verdict in sorted(verdicts, key=lambda verdict: verdict.control):
         name = _NAMES.get(verdict.outcome, verdict.outcome)
-        found = need(verdict)
-        why = escape(verdict.reason) + (f"\n[dim]{escape(found.sentence)}[/dim]" if found else "")
+        needed = need(verdict)
+        why = escape(verdict.reason) + (f"\n[dim]{escape(needed.sentence)}[/dim]" if needed else "")
         about = escape(verdict.place) + ("\n[dim]control[/dim]" if verdict.control else "")
-        shown.add_row(verdict.claim, f"[{_COLOURS[verdict.outcome]}]{name}[/]", about, why)
+        result.add_row(verdict.claim, f"[{_COLOURS[verdict.outcome]}]{name}[/]", about, why)
     counts = {o: sum(v.outcome == o and not v.control for v in verdicts) for o in OUTCOMES}
-    shown.title = ", ".join(f"{count} {_NAMES.get(outcome, outcome)}" for outcome, count in counts.items() if count)
-    return shown
+    result.title = ", ".join(f"{count} {_NAMES.get(outcome, outcome)}" for outcome, count in counts.items() if count)
+    return result
 
 
 def values(verdicts: tuple[Verdict, ...]) -> list[dict[str, Any]]:
@@ -48,8 +48,8 @@ def values(verdicts: tuple[Verdict, ...]) -> list[dict[str, Any]]:
             "unit": verdict.unit,
             "n": verdict.n,
             "reason": verdict.reason,
-            "seeds_needed": None if (found := need(verdict)) is None else found.seeds,
-            "needs": "" if found is None else found.sentence,
+            "seeds_needed": None if (needed := need(verdict)) is None else needed.seeds,
+            "needs": "" if needed is None else needed.sentence,
         }
         for verdict in verdicts
     ]

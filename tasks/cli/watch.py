@@ -1,4 +1,4 @@
-"""What the command line knows of studies on their way: is anything there, is anyone working, is it done."""
+"""Watching studies in the queue: whether there are any, whether anyone trains them, whether they are done."""
 
 import time
 
@@ -14,7 +14,7 @@ from tasks.cli.tables import watch
 from tasks.queue import leases, telemetry
 from tasks.units import size
 
-# A recorder that runs is never so far behind.
+# Seconds; a recorder that runs is never this far behind.
 RECORDER_SECONDS = 10.0
 
 
@@ -25,13 +25,13 @@ def is_empty(config: Settings, redis: Redis) -> bool:
 
 
 def say_what_is_missing(redis: Redis, console: Console) -> None:
-    """Tell where no worker is there to train what was queued."""
+    """Print a hint if no worker runs to train what was queued."""
     if not telemetry.workers(redis):
         console.print("no workers are running: start everything with python -m tasks up, or python -m tasks worker")
 
 
 def say_copying(console: Console) -> Progress:
-    """Return what tells of images that are copied for other hosts before a study is queued."""
+    """Return a function that prints which images are copied for other hosts before a study is queued."""
 
     def say(what: str, done: int, total: int) -> None:
         del done
@@ -42,7 +42,7 @@ def say_copying(console: Console) -> Progress:
 
 
 def until_done(config: Settings, redis: Redis, study_id: str, console: Console) -> bool:
-    """Show a study's progress until nothing of it can go on, and return whether all of it is done."""
+    """Show a study's progress until no stage of it can go on, and return whether all stages are done."""
     counts = watch(console, study_id, lambda: leases.counts(redis, study_id))
     deadline = time.monotonic() + RECORDER_SECONDS
     last = telemetry.last_event(redis)

@@ -1,4 +1,4 @@
-"""Celery as plain dispatch: it carries (fingerprint, attempt) to whichever worker is free, and nothing else."""
+"""Celery as plain dispatch: it carries a fingerprint and an attempt to a free worker, and nothing else."""
 
 from collections.abc import Iterable
 from functools import lru_cache
@@ -13,16 +13,16 @@ from tasks.queue.transport import TASK
 
 __all__ = ["TASK", "make_app", "send"]
 
-# Priorities, the smaller first: what a dead worker had in hand does not wait behind all that has not begun.
+# Priorities, the smaller first: stages of a dead worker go before stages that have not begun.
 BEGUN, NEW = 0, 3
-# A worker that waits for messages on a dead connection notices after about twice as many seconds.
+# A worker that waits for messages on a dead connection notices after about twice this time, in seconds.
 CHECK_SECONDS = 5
 
 
 @lru_cache(maxsize=4)
 def make_app(config: Settings) -> Celery:
     """Return this process's Celery application for the Redis that some settings choose."""
-    # A transport that is named beside the URL loses to the scheme of a socket's.
+    # Registered by scheme, since for a socket the scheme of the URL takes precedence over a transport named beside it.
     TRANSPORT_ALIASES.update(dict.fromkeys(("redis", "rediss"), "tasks.queue.transport:Transport"))
     app = Celery("ticketscope", broker=celery_url(config), set_as_current=False)
     app.conf.update(
@@ -30,8 +30,8 @@ def make_app(config: Settings) -> Celery:
         task_serializer="json",
         accept_content=["json"],
         task_ignore_result=True,
-        # A lease, not Celery, brings back what a dead worker had (`tasks.queue.leases`); a message is done once
-        # delivered.
+        # A lease, not Celery, brings back the stages of a dead worker (`tasks.queue.leases`), so a message is
+        # acknowledged on delivery.
         task_acks_late=False,
         worker_prefetch_multiplier=1,
         worker_disable_prefetch=True,
@@ -40,7 +40,7 @@ def make_app(config: Settings) -> Celery:
             **OVER_NETWORK,
             "health_check_interval": CHECK_SECONDS,
             "retry_on_timeout": True,
-            # Two lists, those of `leases.LISTS`, the first of which is emptied first.
+            # The two lists of `leases.LISTS`, of which the first is emptied first.
             "priority_steps": [BEGUN, NEW],
             "queue_order_strategy": "priority",
         },
@@ -55,7 +55,7 @@ def make_app(config: Settings) -> Celery:
 
 
 def send(messages: Iterable[Message], through: Celery | None = None) -> None:
-    """Send messages to the workers; one that is lost on its way is sent again by the reaper."""
+    """Send messages to the workers; the reaper sends a lost one again."""
     waiting = list(messages)
     if not waiting:
         return

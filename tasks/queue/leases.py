@@ -1,7 +1,7 @@
-"""Who trains which stage: leases with fencing, and every change of a stage's state.
+"""Leases of stages: which worker trains which stage, and every change of a stage's state.
 
-Each change is one small Lua script (`tasks/lua`), which changes the state and the lease and tells it to the recorder's
-stream in one step. An attempt number fences: whoever holds an older one than Redis has lost the stage.
+Each change is one small Lua script (in `lua/`), which changes the state and the lease and publishes the change to the
+recorder in one step. The attempt number is a fence: a worker with an older one than Redis has lost the stage.
 """
 
 import json
@@ -22,14 +22,14 @@ from engine.study.results import Epoch, StageResult
 
 PREFIX = "ticketscope:"
 QUEUE = PREFIX + "queue"
-# Where its messages lie: first those of stages that were begun before, then all others.
+# The lists of its messages: first of stages that were begun before, then of all others.
 LISTS = (QUEUE, QUEUE + "\x06\x163")
 FINGERPRINT = re.compile(r"[0-9a-f]{32}")
 
 FAILURES_ALLOWED = 2
 DEATHS_ALLOWED = 5
 LOSSES_ALLOWED = 5
-# Of the queued stages, those that are looked at for one that can be trained beside another.
+# The number of queued stages that are searched for one to train beside another.
 LOOKED_AT = 500
 
 State = Literal["waiting", "queued", "running", "done", "failed", "cancelled"]
@@ -37,10 +37,10 @@ State = Literal["waiting", "queued", "running", "done", "failed", "cancelled"]
 
 @dataclass(frozen=True)
 class Timing:
-    """The clockwork of leases, in seconds.
+    """The times of leases, in seconds.
 
-    lease: how long one lasts unless renewed. heartbeat: between renewals. reap: between looks for leases that ran out.
-    stale: age from which a queued stage is sent again when no messages wait.
+    lease: how long a lease lasts unless renewed. heartbeat: between renewals. reap: between searches for expired
+    leases. stale: age from which a queued stage is sent again if no messages wait.
     """
 
     lease: float = 20.0
@@ -51,7 +51,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class Message:
-    """What Celery carries: train this stage, as this attempt."""
+    """What Celery carries: the stage to train, and the number of the attempt."""
 
     fingerprint: str
     attempt: int
@@ -71,11 +71,11 @@ class Adopted:
 
 
 class LeaseLost(Exception):
-    """Another worker has the stage by now: leave it alone, write nothing more."""
+    """Another worker has the stage by now: stop training it and write nothing more."""
 
 
 class Cancelled(Exception):
-    """Nobody wants the stage any more."""
+    """No study needs the stage any more."""
 
 
 def register(
@@ -86,11 +86,11 @@ def register(
     finished: Container[str],
     lost: Container[str] = (),
 ) -> list[Message]:
-    """Make a study's stages known, and return messages for those that can be trained now.
+    """Add a study's stages to the queue, and return messages for those that can be trained now.
 
-    launched: the body of the event that tells the recorder. stages: parents first. finished: fingerprints whose results
-    are kept. lost: those that Redis holds for done although they are not. Failed, cancelled and lost stages start anew;
-    what another study has registered is shared with it.
+    launched: the body of the event for the recorder. stages: parents first. finished: fingerprints of stages with a
+    saved result. lost: stages that are done in Redis although their results are gone. Failed, cancelled and lost stages
+    start again; stages that another study has registered are shared with it.
     """
     entries = [
         {
@@ -108,9 +108,9 @@ def register(
 def adopt(
     redis: Redis, study_id: str, launched: Mapping[str, Any], cancelled_at: str | None, stages: Sequence[Adopted]
 ) -> list[Message]:
-    """Make a study known again as the database has it, or tell it again as Redis has it; return what to send.
+    """Restore a study from the database, or publish again one that Redis has; return the messages to send.
 
-    Unlike `register`, nothing starts anew: a stage that Redis knows stays as it is. stages: parents first.
+    Unlike `register`, nothing starts again: a stage that Redis knows keeps its state. stages: parents first.
     """
     cancelled = json.dumps({"study_id": study_id, "at": cancelled_at}) if cancelled_at else ""
     entries = json.dumps([asdict(stage) for stage in stages])
@@ -127,14 +127,14 @@ def forget(redis: Redis, study_id: str, at: str, stages: Iterable[str] = ()) -> 
 
 
 def claim(redis: Redis, message: Message, worker: str, host: str, device: str, lease: float) -> Stage | None:
-    """Take a queued stage for `lease` seconds; None where another worker has it or the message is out of date."""
+    """Claim a queued stage for `lease` seconds; None if another worker has it or the message is out of date."""
     spec = _run(redis, "claim", message.fingerprint, message.attempt, worker, host, device, _ms(lease))
     return None if spec is None else Stage.model_validate_json(spec)
 
 
 @dataclass(frozen=True)
 class Sharing:
-    """How a worker takes stages: it holds some already, `joining` where these train; live workers, and idle others."""
+    """The state in which a worker claims more stages: stages it has, and whether they train; live and idle workers."""
 
     held: int
     joining: bool
@@ -145,12 +145,12 @@ class Sharing:
 def claim_alike(
     redis: Redis, stage: Stage, room: Capacity, sharing: Sharing, worker: str, host: str, device: str, lease: float
 ) -> list[tuple[Message, Stage]]:
-    """Take queued stages of the shape of one that this worker has, to be trained side by side with it.
+    """Claim queued stages of the shape of one that this worker has, to train them side by side with it.
 
-    Those that were begun before come first, as many as fit, shared with the idle workers. Then others, as many as are
-    fastest: at first a fair share among all that live; to join those in training whatever is left, also shared with the
-    idle, unless a stage of another shape has waited longer. The messages of those taken are still on their way, and
-    find them claimed.
+    Stages that were begun before come first, as many as fit, shared with the idle workers. Then stages not begun, as
+    many as are fastest: at first a fair share among all live workers; later, to join stages in training, all that are
+    left, shared with the idle workers, unless a stage of another shape has waited longer. The messages of claimed
+    stages are still on their way, and have no effect when they arrive.
     """
     spec = stage.model_dump_json()
     place = worker, host, device, _ms(lease)
@@ -162,21 +162,21 @@ def claim_alike(
         sharing.idle,
         "1" if sharing.joining else "",
     )
-    found = _run(redis, "claim_alike", spec, *place, json.dumps(SHAPE), LOOKED_AT, *shared)
-    return [(Message(str(name), int(attempt)), Stage.model_validate_json(spec)) for name, attempt, spec in found]
+    claimed = _run(redis, "claim_alike", spec, *place, json.dumps(SHAPE), LOOKED_AT, *shared)
+    return [(Message(str(name), int(attempt)), Stage.model_validate_json(spec)) for name, attempt, spec in claimed]
 
 
 def renew(redis: Redis, message: Message, lease: float, epochs: Iterable[Epoch] = ()) -> None:
     """Extend a lease and publish epochs, in one step; raises LeaseLost or Cancelled, and then publishes nothing."""
     rows = [list(asdict(epoch).values()) for epoch in epochs]
     event = json.dumps({"fingerprint": message.fingerprint, "rows": rows}) if rows else ""
-    _stand(_run(redis, "renew", message.fingerprint, message.attempt, _ms(lease), event))
+    _require_ok(_run(redis, "renew", message.fingerprint, message.attempt, _ms(lease), event))
 
 
 def show_progress(redis: Redis, message: Message, fields: dict[str, str | float], seconds: float) -> None:
-    """Show how far a stage is for some seconds; raises LeaseLost or Cancelled, and then shows nothing."""
+    """Publish a stage's live progress for some seconds; raises LeaseLost or Cancelled, and then publishes nothing."""
     flat = [part for pair in fields.items() for part in pair]
-    _stand(_run(redis, "progress", message.fingerprint, message.attempt, round(seconds), *flat))
+    _require_ok(_run(redis, "progress", message.fingerprint, message.attempt, round(seconds), *flat))
 
 
 def done(redis: Redis, message: Message, result: StageResult) -> list[Message]:
@@ -189,16 +189,16 @@ def done(redis: Redis, message: Message, result: StageResult) -> list[Message]:
 
 
 def fail(redis: Redis, message: Message, error: str, retry: bool = True) -> list[Message]:
-    """Note a failure, and return the message of the next attempt unless there have been too many or retry is False."""
+    """Record a failure, and return the message of the next attempt unless too many failed or retry is False."""
     allowed = FAILURES_ALLOWED if retry else 0
     return _messages([_run(redis, "fail", message.fingerprint, message.attempt, error, allowed)])
 
 
 def miss(redis: Redis, message: Message, lost: str, error: str) -> list[Message]:
-    """Send a stage back to wait until a stage that it builds on, whose weights are lost, is trained again.
+    """Let a stage wait until a stage that it starts from, whose weights are lost, is trained again.
 
-    Returns the message of the stage to train again, unless somebody else has sent it; raises LeaseLost. A stage whose
-    weights are lost again and again makes this one fail.
+    Returns the message of the stage to train again, unless another worker has sent it; raises LeaseLost. After
+    LOSSES_ALLOWED losses this stage fails.
     """
     answer = _run(redis, "miss", message.fingerprint, message.attempt, lost, error, LOSSES_ALLOWED)
     if answer is None:
@@ -207,29 +207,29 @@ def miss(redis: Redis, message: Message, lost: str, error: str) -> list[Message]
 
 
 def release(redis: Redis, message: Message) -> list[Message]:
-    """Hand a stage back, checkpoint and all, and return the message by which another worker goes on with it."""
+    """Hand a stage back with its checkpoint, and return the message by which another worker resumes it."""
     return _messages([_run(redis, "release", message.fingerprint, message.attempt)])
 
 
 def reap(redis: Redis, stale: float) -> list[Message]:
-    """Take back the stages whose leases ran out, and return them with those whose message was lost, to be sent."""
+    """Queue the stages whose leases expired; return their messages, and those of stages whose message was lost."""
     return _messages(_run(redis, "reap", DEATHS_ALLOWED, _ms(stale), *LISTS))
 
 
 def expire(redis: Redis, worker: str) -> int:
-    """End the leases of a worker that is known to be dead, for the reaper to find; return how many."""
+    """End the leases of a worker that is known to be dead, so that the reaper finds its stages; return how many."""
     return int(_run(redis, "expire", worker))
 
 
 def cancel(redis: Redis, study_id: str, at: str) -> int | None:
-    """Cancel a study's stages that no other live study needs; return how many, None for a study not known."""
+    """Cancel a study's stages that no other live study needs; return how many, None for an unknown study."""
     event = json.dumps({"study_id": study_id, "at": at})
     answer = _run(redis, "cancel", study_id, event)
     return None if answer is None else int(answer)
 
 
 def launched(redis: Redis, study_id: str) -> dict[str, Any] | None:
-    """Return what was published when a study was launched, None for a study not known."""
+    """Return the event that was published when a study was launched, None for an unknown study."""
     text = redis.hget(f"{PREFIX}study:{study_id}", "launched")
     return None if text is None else dict(json.loads(str(text)))
 
@@ -249,17 +249,17 @@ def states(redis: Redis, fingerprints: Sequence[str]) -> dict[str, State]:
     pipeline = redis.pipeline(transaction=False)
     for fingerprint in fingerprints:
         pipeline.hget(f"{PREFIX}stage:{fingerprint}", "state")
-    found = zip(fingerprints, pipeline.execute(), strict=True)
-    return {fingerprint: state for fingerprint, state in found if state is not None}
+    pairs = zip(fingerprints, pipeline.execute(), strict=True)
+    return {fingerprint: state for fingerprint, state in pairs if state is not None}
 
 
 def members(redis: Redis, study_id: str) -> list[str]:
-    """Return the fingerprints of a study's stages, in no order; none for a study not known."""
+    """Return the fingerprints of a study's stages, in no order; none for an unknown study."""
     return [str(member) for member in redis.smembers(f"{PREFIX}members:{study_id}")]
 
 
 def all_members(redis: Redis, but: str = "") -> set[str]:
-    """Return the fingerprints of the stages of all studies, but for one."""
+    """Return the fingerprints of the stages of all studies except one."""
     return {fingerprint for study_id in studies(redis) if study_id != but for fingerprint in members(redis, study_id)}
 
 
@@ -272,13 +272,13 @@ def datasets(redis: Redis, fingerprints: Iterable[str]) -> set[str]:
 
 
 def counts(redis: Redis, study_id: str) -> Counter[State]:
-    """Return how many stages of a study are in each state; empty for a study not known."""
+    """Return how many stages of a study are in each state; empty for an unknown study."""
     return Counter(states(redis, members(redis, study_id)).values())
 
 
 def studies(redis: Redis, prefix: str = "") -> list[str]:
-    """Return the ids of the studies that Redis knows and that begin so."""
-    # What is asked for is text, not a pattern; what the client cannot encode it would send as a question mark.
+    """Return the ids of the studies in Redis that begin with a prefix."""
+    # The prefix is text, not a pattern; the client sends characters that it cannot encode as question marks.
     escaped = re.sub(r"([*?\[\]\\])", r"\\\1", prefix.encode(errors="replace").decode())
     start = len(f"{PREFIX}study:")
     return sorted(str(key)[start:] for key in redis.scan_iter(f"{PREFIX}study:{escaped}*", count=1000))
@@ -294,7 +294,7 @@ def _source(name: str) -> str:
     return "\n".join((folder / f"{part}.lua").read_text(encoding="utf-8") for part in ("transition", name))
 
 
-def _stand(answer: str) -> None:
+def _require_ok(answer: str) -> None:
     if answer == "cancelled":
         raise Cancelled
     if answer != "ok":

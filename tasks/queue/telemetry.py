@@ -1,4 +1,4 @@
-"""What is live: the progress of running stages, the workers, and the stream of events on its way to the recorder."""
+"""Live state in Redis: progress of running stages, the workers, and the stream of events for the recorder."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -16,15 +16,15 @@ from tasks.queue.leases import PREFIX, Timing
 EVENTS = PREFIX + "events"
 WORKERS = PREFIX + "workers"
 
-# A worker that misses so many heartbeats counts as silent, and one that stays so is forgotten after a while: until
-# then whoever looks sees that a host was lost.
+# A worker that misses this number of heartbeats counts as silent, and is forgotten after FORGET_SECONDS; until then
+# everyone can see that a host was lost.
 MISSED_BEATS = 3
 FORGET_SECONDS = 3600
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a running stage is; accuracies are percent, updated is seconds since 1970."""
+    """The progress of a running stage; accuracies are percent, updated is seconds since 1970."""
 
     epoch: int
     epochs: int
@@ -37,7 +37,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Memory:
-    """Memory in bytes: what a worker's process holds, its host's and its GPU's; None where there is no GPU in use."""
+    """Memory in bytes of a worker's process, its host and its GPU; None if it uses no GPU."""
 
     resident: int
     total: int
@@ -50,10 +50,10 @@ class Memory:
 class Worker:
     """A worker process; stage is the fingerprint that it trains, None when idle; times are UTC.
 
-    beside: fingerprints of those that it trains side by side with the stage. since: of its present stage or idleness.
-    seen: when it was last heard of. started: its process. boot: see `tasks.worker.host.boot`. heartbeat: seconds
-    between two signs of life. draining: asked to stop, it finishes its epoch. trouble: what it waits for before it can
-    go on. stages, epochs: done since it started. gpu: its name.
+    beside: fingerprints of stages trained side by side with it. since: start of the present stage or idleness. seen:
+    time of its last heartbeat. started: start of its process. boot: see `tasks.worker.host.boot`. heartbeat: seconds
+    between two heartbeats. draining: whether it was asked to stop and finishes its epoch. trouble: what it waits for
+    before it can go on. stages, epochs: number done since it started. gpu: the GPU's name.
     """
 
     name: str
@@ -76,17 +76,17 @@ class Worker:
 
     @property
     def state(self) -> Literal["training", "idle", "draining"]:
-        """What it was doing when it was last heard of."""
+        """Its state at its last heartbeat."""
         if self.draining:
             return "draining"
         return "idle" if self.stage is None else "training"
 
     def silence(self, now: datetime | None = None) -> float:
-        """Return for how many seconds nothing was heard of it."""
+        """Return the seconds since its last heartbeat."""
         return ((now or datetime.now(UTC)) - self.seen).total_seconds()
 
     def is_silent(self, now: datetime | None = None) -> bool:
-        """Return whether it has missed so many heartbeats that it, or its host, may be lost."""
+        """Return whether it has missed more than MISSED_BEATS heartbeats: it or its host may be lost."""
         return self.silence(now) > MISSED_BEATS * self.heartbeat
 
 
@@ -94,23 +94,23 @@ _WORKER, _PROGRESS = TypeAdapter(Worker), TypeAdapter(Progress)
 
 
 def progress(fingerprints: Iterable[str] | None = None, redis: Redis | None = None) -> dict[str, Progress]:
-    """Return the progress of those of the given stages that are running, or of all; BrokerError without Redis."""
+    """Return the progress of running stages, of all or of those among `fingerprints`; BrokerError without Redis."""
     redis = redis or connect()
     with errors_explained():
         running = [str(member) for member in redis.zrange(f"{PREFIX}leases", 0, -1)]
         if fingerprints is not None:
-            asked = set(fingerprints)
-            running = [fingerprint for fingerprint in running if fingerprint in asked]
+            wanted = set(fingerprints)
+            running = [fingerprint for fingerprint in running if fingerprint in wanted]
         pipeline = redis.pipeline(transaction=False)
         for fingerprint in running:
             pipeline.hgetall(f"{PREFIX}progress:{fingerprint}")
-        found = zip(running, pipeline.execute(), strict=True)
-    read = ((fingerprint, _progress(fields)) for fingerprint, fields in found if fields)
+        answers = zip(running, pipeline.execute(), strict=True)
+    read = ((fingerprint, _progress(fields)) for fingerprint, fields in answers if fields)
     return {fingerprint: live for fingerprint, live in read if live is not None}
 
 
 def _progress(fields: Mapping[str, str]) -> Progress | None:
-    """Return progress as a worker tells it, None for what no worker wrote."""
+    """Return the progress in a hash, None if no worker wrote it."""
     try:
         return _PROGRESS.validate_python(fields)
     except ValidationError:
@@ -118,7 +118,7 @@ def _progress(fields: Mapping[str, str]) -> Progress | None:
 
 
 def beat(redis: Redis, worker: Worker) -> None:
-    """Tell that a worker lives."""
+    """Report that a worker lives."""
     pipeline = redis.pipeline()
     pipeline.set(_key(worker.name), _WORKER.dump_json(worker), ex=FORGET_SECONDS)
     pipeline.sadd(WORKERS, worker.name)
@@ -126,7 +126,7 @@ def beat(redis: Redis, worker: Worker) -> None:
 
 
 def leave(redis: Redis, name: str) -> None:
-    """Tell that a worker has gone."""
+    """Report that a worker has left."""
     redis.delete(_key(name))
     redis.srem(WORKERS, name)
 
@@ -137,7 +137,7 @@ def workers(redis: Redis | None = None) -> list[Worker]:
 
 
 def known_workers(redis: Redis | None = None) -> list[Worker]:
-    """Return by name the live workers and the silent ones, which never said goodbye; BrokerError without Redis."""
+    """Return the live and the silent workers by name; BrokerError without Redis."""
     redis = redis or connect()
     with errors_explained():
         names = sorted(str(name) for name in redis.smembers(WORKERS))
@@ -147,11 +147,11 @@ def known_workers(redis: Redis | None = None) -> list[Worker]:
             pipeline.pttl(_key(name))
         answers = pipeline.execute()
         now = datetime.now(UTC)
-        told = dict(zip(names, zip(answers[::2], answers[1::2], strict=True), strict=True))
-        gone = [name for name, (text, _) in told.items() if text is None]
+        reports = dict(zip(names, zip(answers[::2], answers[1::2], strict=True), strict=True))
+        gone = [name for name, (text, _) in reports.items() if text is None]
         if gone:
             redis.srem(WORKERS, *gone)
-    read = (_worker(text, left, now) for text, left in told.values() if text is not None)
+    read = (_worker(text, left, now) for text, left in reports.values() if text is not None)
     return [worker for worker in read if worker is not None]
 
 
@@ -167,10 +167,10 @@ def _key(name: str) -> str:
 
 
 def _worker(text: str, left: int, now: datetime) -> Worker | None:
-    """Return a worker as it told of itself, None for what none wrote; left: milliseconds until Redis forgets it."""
+    """Return a worker from its report, None if no worker wrote it; left: milliseconds until Redis forgets it."""
     try:
         worker = _WORKER.validate_json(text)
-        # The clock of Redis says how long ago that was, since the clocks of hosts differ.
+        # The age of the report by the clock of Redis, since the clocks of hosts differ.
         seen = now - timedelta(seconds=max(0.0, FORGET_SECONDS - left / 1000))
         return replace(worker, seen=seen, since=worker.since + (seen - worker.seen))
     except (ValidationError, OverflowError, TypeError):
@@ -186,9 +186,9 @@ def publish(redis: Redis, events: Iterable[tuple[str, Mapping[str, Any]]]) -> No
 
 
 def read_event(identifier: str, fields: Mapping[str, str]) -> Event:
-    """Return an entry of the stream as the store takes it; the clock of Redis, in the id, times a stage's changes.
+    """Return an entry of the stream as an event; a stage's change is timed by the clock of Redis, in the entry's id.
 
-    ValueError or KeyError where it is none.
+    Raises ValueError or KeyError if it is no event.
     """
     try:
         body = json.loads(fields["body"])
@@ -203,15 +203,17 @@ def read_event(identifier: str, fields: Mapping[str, str]) -> Event:
 
 
 def last_event(redis: Redis) -> str:
-    """Return the id of the newest event ever added, "0-0" where there was none."""
+    """Return the id of the newest event ever added, "0-0" if there was none."""
     return str(redis.xinfo_stream(EVENTS)["last-generated-id"]) if redis.exists(EVENTS) else "0-0"
 
 
 def recorded_until(redis: Redis, identifier: str) -> bool:
-    """Return whether the recorder is done with an event and all before it: it trims the stream behind itself."""
+    """Return whether the recorder has recorded an event and all before it: it then removes them from the stream."""
     oldest = redis.xrange(EVENTS, count=1)
-    return not oldest or _order(str(oldest[0][0])) > _order(identifier)
+    return not oldest or event_order(str(oldest[0][0])) > event_order(identifier)
 
 
-def _order(identifier: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in identifier.split("-"))
+def event_order(identifier: str) -> tuple[int, int]:
+    """Return the milliseconds and the sequence number in an event's id, by which events are ordered."""
+    milliseconds, sequence = identifier.split("-")
+    return int(milliseconds), int(sequence)

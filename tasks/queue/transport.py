@@ -1,7 +1,7 @@
-"""What of the queue reaches Celery: calls of the one task, written anew from what was checked here, and nothing else.
+"""Checking each message of the queue before Celery sees it: only calls of the one task pass, rewritten here.
 
-Celery itself refuses other formats than JSON, but a worker that it hands a message of another build ends, puts the
-message back where it was, and the next worker ends the same way.
+Celery refuses formats other than JSON, but a worker that receives a message of another structure ends and puts the
+message back, and the next worker ends the same way.
 """
 
 import base64
@@ -17,22 +17,22 @@ from tasks.queue.leases import FINGERPRINT, Message
 TASK = "ticketscope.train"
 JSON = "application/json"
 
-# A call is some 200 characters.
+# A call has about 200 characters.
 BODY_LIMIT = 4_096
-# Attempts are counted one by one.
+# Attempts count up from 1, so no honest one is larger.
 ATTEMPT_LIMIT = 1_000_000
 
 log = logging.getLogger(__name__)
 
 
 def read(delivered: Any) -> Message:
-    """Return what a message of the queue asks for; ValueError, with the reason, where no launcher wrote it."""
+    """Return the stage and attempt that a message asks for; ValueError, with the reason, if no launcher wrote it."""
     try:
         headers, body = delivered["headers"], delivered["body"]
         encoding = delivered["properties"]["body_encoding"]
         kind, task = delivered["content-type"], headers["task"]
     except (KeyError, TypeError) as error:
-        raise ValueError(f"it is not built like a message of Celery's ({error!r})") from None
+        raise ValueError(f"it does not have the structure of a Celery message ({error!r})") from None
     if kind != JSON or task != TASK or encoding != "base64" or headers.get("compression") is not None:
         raise ValueError(f"it is no plain {JSON} call of {TASK}")
     if not isinstance(body, str) or len(body) > BODY_LIMIT:
@@ -50,7 +50,7 @@ def read(delivered: Any) -> Message:
 
 
 def written(message: Message, queue: str) -> dict[str, Any]:
-    """Return a message as Celery lays it down in Redis, without links, times, replies or anything else to act on."""
+    """Return a message in the form that Celery writes to Redis, without links, times, replies or other instructions."""
     identifier = str(uuid4())
     call = [[message.fingerprint, message.attempt], {}, {}]
     return {
@@ -67,7 +67,7 @@ def written(message: Message, queue: str) -> dict[str, Any]:
 
 
 class _Unacknowledged(kombu_redis.QoS):
-    """Messages between delivery and acknowledgement; nobody looks for a dead worker's: the reaper sends anew."""
+    """Messages between delivery and acknowledgement; the reaper, not Redis, sends a dead worker's again."""
 
     def restore_visible(self, *arguments: Any, **options: Any) -> None:
         del arguments, options
@@ -80,24 +80,24 @@ class _Channel(kombu_redis.Channel):
         try:
             return super()._brpop_read(**options)  # type: ignore[no-untyped-call]
         except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-            _refused(error)
+            _log_dropped(error)
             return True
 
 
 class Transport(kombu_redis.Transport):
-    """Kombu's way to Redis, with a check of each message before Celery sees it."""
+    """Kombu's transport over Redis, with a check of each message before Celery sees it."""
 
     Channel = _Channel
 
     def _deliver(self, message: Any, queue: str) -> None:
         try:
-            asked = read(message)
+            call = read(message)
         except ValueError as error:
-            _refused(error)
+            _log_dropped(error)
             return
-        super()._deliver(written(asked, queue), queue)  # type: ignore[no-untyped-call]
+        super()._deliver(written(call, queue), queue)  # type: ignore[no-untyped-call]
 
 
-def _refused(error: Exception) -> None:
-    # Not what it holds: it may be large, and is nobody's that we know.
+def _log_dropped(error: Exception) -> None:
+    # Without its content, which may be large and comes from a stranger.
     log.error("a message in the queue is dropped: %s", str(error)[:300])

@@ -1,1 +1,1 @@
-"""The long-running parts: recorder, reaper, and all of them on one machine."""
+"""Long-running services: the recorder, the reaper, and the supervisor that keeps all of them alive."""

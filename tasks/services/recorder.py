@@ -16,7 +16,7 @@ from data.database.events import Event, EventError
 from data.settings import Settings
 from tasks.broker.connection import client
 from tasks.queue.leases import PREFIX, Timing
-from tasks.queue.telemetry import EVENTS, read_event
+from tasks.queue.telemetry import EVENTS, event_order, read_event
 
 GROUP = "recorder"
 CONSUMER = "recorder"
@@ -80,6 +80,12 @@ def drain_idle(config: Settings) -> None:
         return
 
 
+def drain_own(config: Settings) -> None:
+    """Do as `drain_idle` if the Redis is this home's own; the events of REDIS_URL belong to the recorder beside it."""
+    if config.redis_url is None:
+        drain_idle(config)
+
+
 def drain(redis: Redis, database: Database, pending: bool, block: int | None = BLOCK_MS) -> int:
     """Record one batch of events, acknowledge and trim it, and return its size.
 
@@ -100,7 +106,7 @@ def drain(redis: Redis, database: Database, pending: bool, block: int | None = B
         if missed:
             _record(redis, database, missed)
             redis.xack(EVENTS, GROUP, *[identifier for identifier, _ in missed])
-        _trim(redis, max(_order(identifier) for identifier, _ in [*entries, *missed]))
+        _trim(redis, max(event_order(identifier) for identifier, _ in [*entries, *missed]))
     return len(entries)
 
 
@@ -159,11 +165,6 @@ def _missed(redis: Redis) -> list[tuple[str, dict[str, str]]]:
 def _trim(redis: Redis, last: tuple[int, int]) -> None:
     # One group, one consumer, nothing pending: all entries up to this one are recorded.
     redis.xtrim(EVENTS, minid=f"{last[0]}-{last[1] + 1}", approximate=False)
-
-
-def _order(identifier: str) -> tuple[int, int]:
-    milliseconds, sequence = identifier.split("-")
-    return int(milliseconds), int(sequence)
 
 
 def join(redis: Redis) -> None:

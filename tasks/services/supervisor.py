@@ -20,11 +20,11 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Part:
+class Service:
     """A child process to keep alive.
 
     log: the file that its output is appended to, None for this process's own output. grace: seconds that it has to
-    stop. died: called with the pid of each process of this part that ended by itself or was killed.
+    stop. died: called with the pid of each process of this service that ended by itself or was killed.
     """
 
     name: str
@@ -36,16 +36,16 @@ class Part:
 
 
 class _Child:
-    """One part and the process that runs it now."""
+    """One service and the process that runs it now."""
 
-    def __init__(self, part: Part) -> None:
-        self.part = part
+    def __init__(self, service: Service) -> None:
+        self.service = service
         self.deaths = 0
         self.restart_at = 0.0
         self.start()
 
     def start(self) -> None:
-        self.process = spawn(self.part.command, self.part.log, extra=self.part.environment)
+        self.process = spawn(self.service.command, self.service.log, extra=self.service.environment)
         self.started_at = time.monotonic()
         self.reported = False
 
@@ -59,30 +59,30 @@ class _Child:
             self.reported = True
             self.deaths = 1 if now - self.started_at > SETTLED_SECONDS else self.deaths + 1
             self.restart_at = now + min(LONGEST_PAUSE, 0.1 * 2 ** (self.deaths - 1))
-            where = f"; see {self.part.log}" if self.part.log else ""
-            log.warning("%s (process %d) ended with code %s%s", self.part.name, self.process.pid, code, where)
-            if self.part.died is not None:
-                self.part.died(self.process.pid)
+            where = f"; see {self.service.log}" if self.service.log else ""
+            log.warning("%s (process %d) ended with code %s%s", self.service.name, self.process.pid, code, where)
+            if self.service.died is not None:
+                self.service.died(self.process.pid)
         if now >= self.restart_at:
             self.start()
 
 
 class Supervisor:
-    """Runs groups of parts until a signal; the groups stop one after the other, in their order."""
+    """Runs groups of services until a signal; the groups stop one after the other, in their order."""
 
-    def __init__(self, groups: Sequence[Sequence[Part]]) -> None:
+    def __init__(self, groups: Sequence[Sequence[Service]]) -> None:
         self._groups = groups
         self._signals = 0
         self._children: list[list[_Child]] = []
 
     def run(self, tick: Callable[[], None] | None = None) -> None:
-        """Keep all parts alive until SIGINT or SIGTERM, calling `tick` every TICK_SECONDS; a second signal kills them.
+        """Keep all services alive until SIGINT or SIGTERM, calling `tick` every TICK_SECONDS; a second signal kills.
 
         Call it in the main thread: the children are tied to it.
         """
         before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
-            self._children = [[_Child(part) for part in group] for group in self._groups]
+            self._children = [[_Child(service) for service in group] for group in self._groups]
             while not self._signals:
                 for child in self._all():
                     child.tend()
@@ -106,7 +106,7 @@ class Supervisor:
             running = [child for child in group if child.process.poll() is None]
             for child in running:
                 child.process.terminate()
-            deadlines = {child.process.pid: time.monotonic() + child.part.grace for child in running}
+            deadlines = {child.process.pid: time.monotonic() + child.service.grace for child in running}
             while running:
                 now = time.monotonic()
                 for child in running:
@@ -116,11 +116,11 @@ class Supervisor:
                 time.sleep(0.02)
 
     def _kill(self, child: _Child) -> None:
-        log.warning("%s (process %d) does not stop in time and is killed", child.part.name, child.process.pid)
+        log.warning("%s (process %d) does not stop in time and is killed", child.service.name, child.process.pid)
         child.process.kill()
         try:
             child.process.wait(timeout=2.0)
         except subprocess.TimeoutExpired:
             log.error("process %d cannot be killed", child.process.pid)
-        if child.part.died is not None:
-            child.part.died(child.process.pid)
+        if child.service.died is not None:
+            child.service.died(child.process.pid)

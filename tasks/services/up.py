@@ -21,12 +21,12 @@ from engine.errors import UserError
 from tasks.broker import connection, server
 from tasks.process import ROOT, python, spawn
 from tasks.queue import leases, telemetry
-from tasks.services.supervisor import Part, Supervisor
+from tasks.services.supervisor import Service, Supervisor
 from tasks.worker import host as this_host
 from tasks.worker.devices import threads
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
-TICK_SECONDS = 1.0
+CHECK_SECONDS = 1.0
 # Seconds that a worker has to finish its epoch after Ctrl-C; a longer epoch is trained again.
 STOP_SECONDS = 3.5
 # Workers without a dashboard are stopped to be moved or updated, and nobody waits at a keyboard.
@@ -36,11 +36,11 @@ log = logging.getLogger(__name__)
 
 
 class UpError(UserError):
-    """The parts cannot be started as requested; none was."""
+    """The services cannot be started as requested; none was."""
 
 
 def up(config: Settings, host: str, port: int, devices: Sequence[str], console: Console) -> None:
-    """Run all parts until SIGINT or SIGTERM; raises UpError or BrokerError before anything is started."""
+    """Run all services until SIGINT or SIGTERM; raises UpError or BrokerError before anything is started."""
     _check_host(config, host)
     config.home.mkdir(parents=True, exist_ok=True)
     try:
@@ -56,9 +56,9 @@ def up(config: Settings, host: str, port: int, devices: Sequence[str], console: 
         ) from None
 
 
-def worker_parts(
+def worker_services(
     config: Settings, devices: Sequence[str], lease: float, grace: float, logs: Path | None = None
-) -> list[Part]:
+) -> list[Service]:
     """Return the worker processes to keep alive, one for each device.
 
     grace: seconds that a worker has to finish its epoch when all are stopped; one that takes longer is killed, and its
@@ -74,7 +74,7 @@ def worker_parts(
 
     count = str(threads(config.threads, len(devices)))
     return [
-        Part(
+        Service(
             name=f"worker {number}",
             command=python("-m", "tasks.worker", "--device", device, "--lease", str(lease)),
             log=logs / f"worker-{number}.log" if logs else None,
@@ -112,7 +112,7 @@ def _end(redis: Redis, name: str) -> None:
 
 
 class _Machine:
-    """All parts of one machine, and what is checked while they run."""
+    """All services of one machine, and what is checked while they run."""
 
     def __init__(self, config: Settings, host: str, port: int, devices: Sequence[str], console: Console) -> None:
         self._config = config
@@ -128,8 +128,8 @@ class _Machine:
             *("--browser.gatherUsageStats", "false"),
         )
         self._answered = False
-        self._ticked_at = 0.0
-        # Processes that run once beside the parts, each with the warning to log if it fails.
+        self._checked_at = 0.0
+        # Processes that run once beside the services, each with the warning to log if it fails.
         self._once: dict[str, tuple[subprocess.Popen[bytes], str]] = {}
 
     def run(self) -> None:
@@ -138,11 +138,11 @@ class _Machine:
         self._console.print(f"workers    {len(self._devices)} on {', '.join(sorted(set(self._devices)))}")
         self._console.print(f"data       {self._config.home}  (logs in {self._logs})")
         environment = _environment(self._config)
-        dashboard = Part("dashboard", self._dashboard, self._logs / "dashboard.log", environment=environment)
-        recorder = Part(
+        dashboard = Service("dashboard", self._dashboard, self._logs / "dashboard.log", environment=environment)
+        recorder = Service(
             "recorder", python("-m", "tasks", "recorder"), self._logs / "recorder.log", 2.0, environment=environment
         )
-        workers = worker_parts(self._config, self._devices, leases.Timing.lease, STOP_SECONDS, self._logs)
+        workers = worker_services(self._config, self._devices, leases.Timing.lease, STOP_SECONDS, self._logs)
         # It does nothing where a study was launched before.
         demo = python("-m", "tasks", "launch", "demo", "--if-empty")
         self._begin("demo", demo, environment, "the demo study could not be queued")
@@ -157,9 +157,9 @@ class _Machine:
 
     def _tick(self) -> None:
         now = time.monotonic()
-        if now - self._ticked_at < TICK_SECONDS:
+        if now - self._checked_at < CHECK_SECONDS:
             return
-        self._ticked_at = now
+        self._checked_at = now
         try:
             server.ensure(self._config, tied=True)
         except connection.BrokerError as error:

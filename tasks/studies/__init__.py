@@ -1,1 +1,1 @@
-"""What is done with studies: plan, launch, rebuild, delete."""
+"""Actions on studies: plan, launch, rebuild, delete."""

@@ -44,12 +44,12 @@ def anatomy(network: str, shape: Shape, home: Path) -> Anatomy | None:
         return None
     name = blake2b(json.dumps([entry.builder, identity, *place]).encode(), digest_size=16).hexdigest()
     remembered = home / "networks" / f"{name}.json"
-    found = _read(remembered) or inspected(entry.builder, identity, *place)
-    if isinstance(found, str):
-        raise CannotBeBuilt(found)
-    if found is not None and not remembered.exists():
-        write_whole(remembered, json.dumps(asdict(found)).encode())
-    return found
+    outcome = _read(remembered) or inspected(entry.builder, identity, *place)
+    if isinstance(outcome, str):
+        raise CannotBeBuilt(outcome)
+    if outcome is not None and not remembered.exists():
+        write_whole(remembered, json.dumps(asdict(outcome)).encode())
+    return outcome
 
 
 def _read(path: Path) -> Anatomy | None:
@@ -58,7 +58,7 @@ def _read(path: Path) -> Anatomy | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        log.warning("%s is damaged (%r) and made anew", path, error)
+        log.warning("%s is damaged (%r) and is written again", path, error)
         path.unlink(missing_ok=True)
         return None
 

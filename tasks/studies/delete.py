@@ -14,6 +14,7 @@ from data.queries.studies import UnknownStudy
 from data.settings import Settings
 from tasks.broker.connection import client, errors_explained
 from tasks.queue import leases
+from tasks.studies.launch import only_match
 from tasks.studies.lock import turn
 from tasks.studies.rebuild import caught_up, require_database
 from tasks.units import plural, size
@@ -108,12 +109,8 @@ def find(config: Settings, prefix: str) -> str:
     require_database(config)
     with errors_explained(config):
         queued = leases.studies(client(config), prefix)
-    found = sorted({*queued, *(s for s in launches.study_ids(Database(config.database)) if s.startswith(prefix))})
-    if len(found) == 1 or prefix in found:
-        return prefix if prefix in found else found[0]
-    if found:
-        raise UnknownStudy(f"{len(found)} studies begin with {prefix!r}: {', '.join(found[:10])}; give more of the id")
-    raise UnknownStudy(f"no study begins with {prefix!r}; python -m tasks status lists them")
+    ids = sorted({*queued, *(s for s in launches.study_ids(Database(config.database)) if s.startswith(prefix))})
+    return only_match(prefix, ids, f"no study begins with {prefix!r}; python -m tasks status lists them")
 
 
 def _stages(database: Database, redis: Redis, study_id: str) -> tuple[set[str], set[str]]:

@@ -79,12 +79,22 @@ def retry(study_id: str) -> None:
 def find(prefix: str) -> str:
     """Return the id of the only study in Redis that begins with a prefix; else UnknownStudy."""
     with errors_explained():
-        found = leases.studies(connect(), prefix)
-    if len(found) == 1 or prefix in found:
-        return prefix if prefix in found else found[0]
-    if found:
-        raise UnknownStudy(f"{len(found)} studies begin with {prefix!r}: {', '.join(found[:10])}; give more of the id")
-    raise UnknownStudy(_unknown(prefix))
+        ids = leases.studies(connect(), prefix)
+    return only_match(prefix, ids, _unknown(prefix))
+
+
+def only_match(prefix: str, ids: Sequence[str], unknown: str) -> str:
+    """Return the id that is a prefix, or the only one that begins with it; else UnknownStudy, for none with `unknown`.
+
+    ids: all ids that begin with the prefix.
+    """
+    if prefix in ids:
+        return prefix
+    if not ids:
+        raise UnknownStudy(unknown)
+    if len(ids) > 1:
+        raise UnknownStudy(f"{len(ids)} studies begin with {prefix!r}: {', '.join(ids[:10])}; give more of the id")
+    return ids[0]
 
 
 def _register(redis: Redis, body: dict[str, Any], stages: Sequence[Stage]) -> None:

@@ -25,9 +25,9 @@ from tasks.worker.devices import devices, precision
 class DesignRefused(StudyError):
     """A study whose design cannot give what it asks for; warnings: what else its author should know."""
 
-    def __init__(self, found: Findings) -> None:
-        super().__init__(found.errors)
-        self.warnings = tuple(found.warnings)
+    def __init__(self, findings: Findings) -> None:
+        super().__init__(findings.errors)
+        self.warnings = tuple(findings.warnings)
 
 
 @dataclass(frozen=True)
@@ -83,17 +83,17 @@ def design_warnings(study: Study, home: Path) -> tuple[Finding, ...]:
 
     Raises DesignRefused for a study that cannot be launched, DatasetError for an unknown or missing dataset.
     """
-    found = _design(study, home)
-    if found.errors:
-        raise DesignRefused(found)
-    return tuple(found.warnings)
+    findings = _design(study, home)
+    if findings.errors:
+        raise DesignRefused(findings)
+    return tuple(findings.warnings)
 
 
 def _design(study: Study, home: Path) -> Findings:
     shapes = {name: shape(name, home) for name in study.datasets}
     unbuilt: dict[str, str] = {}
 
-    def found(network: str, dataset: str) -> Anatomy | None:
+    def layers_of(network: str, dataset: str) -> Anatomy | None:
         try:
             return anatomy(network, shapes[dataset], home)
         except CannotBeBuilt as error:
@@ -101,7 +101,7 @@ def _design(study: Study, home: Path) -> Findings:
             unbuilt[network] = f"{network} cannot be built for {dataset}, {size} x {size} pixels: {error}"
             return None
 
-    findings = check(study, shapes, found)
+    findings = check(study, shapes, layers_of)
     findings.refuse(("networks", text) for text in unbuilt.values())
     return findings
 

@@ -17,13 +17,13 @@ from engine.study.plan import Stage
 from tasks.broker.connection import client, errors_explained
 from tasks.queue import celery_app, leases, telemetry
 from tasks.queue.leases import Adopted, State
-from tasks.services.recorder import drain_idle, join
+from tasks.services.recorder import drain_own, join
 from tasks.studies.launch import publish_results
 from tasks.studies.lock import turn
 
 # The database may be behind a worker of a Redis that is gone. An attempt number only fences lower ones.
 ATTEMPTS_BEYOND = 10
-# A recorder that runs is never so far behind.
+# Seconds; a recorder that runs is never this far behind.
 RECORDER_SECONDS = 30.0
 
 
@@ -33,7 +33,7 @@ class RebuildError(UserError):
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """What was done about a study, in words."""
+    """What was done about a study, as the end of a sentence about it."""
 
     study_id: str
     name: str
@@ -60,8 +60,7 @@ def rebuild(config: Settings) -> list[Rebuilt]:
             done.append(_register(redis, database, artifacts, launch, finished))
         for study_id in sorted(known - gone):
             done += _report(config, redis, database, artifacts, study_id, finished)
-        if config.redis_url is None:
-            drain_idle(config)
+        drain_own(config)
     return done
 
 
@@ -81,9 +80,7 @@ def require_recorded(config: Settings, redis: Redis) -> None:
 
 def caught_up(config: Settings, redis: Redis, seconds: float) -> bool:
     """Wait some seconds for the recorder to record all events so far, and return whether it has."""
-    # The events of the Redis that REDIS_URL names belong to the recorder beside it.
-    if config.redis_url is None:
-        drain_idle(config)
+    drain_own(config)
     last, deadline = telemetry.last_event(redis), time.monotonic() + seconds
     while not telemetry.recorded_until(redis, last):
         if time.monotonic() > deadline:
@@ -95,12 +92,8 @@ def caught_up(config: Settings, redis: Redis, seconds: float) -> bool:
 def _advance_stream(redis: Redis, newest: str) -> None:
     """Give later events later ids than any in the database, or older rows would win over them."""
     join(redis)
-    if _order(telemetry.last_event(redis)) < _order(newest):
+    if telemetry.event_order(telemetry.last_event(redis)) < telemetry.event_order(newest):
         redis.execute_command("XSETID", telemetry.EVENTS, newest)  # type: ignore[no-untyped-call]
-
-
-def _order(identifier: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in identifier.split("-"))
 
 
 def _forget(redis: Redis, study_id: str) -> Rebuilt:
@@ -146,7 +139,7 @@ def resolved(launch: Launch, finished: set[str], cancelled: bool) -> dict[str, t
     weights are needed to go on.
     """
     needed: set[str | None] = set()
-    found: dict[str, tuple[State, str]] = {}
+    resolution: dict[str, tuple[State, str]] = {}
     # Children first, since they decide whose weights are needed.
     for fingerprint, standing in reversed(launch.stages.items()):
         state: State = "waiting"
@@ -160,12 +153,12 @@ def resolved(launch: Launch, finished: set[str], cancelled: bool) -> dict[str, t
         elif standing.stage.fingerprint != fingerprint:
             state = "failed"
             error = (
-                "It was launched by another version of the engine, whose results would differ; launch the study anew."
+                "It was launched by another version of the engine, whose results would differ; launch the study again."
             )
         else:
             needed |= {standing.stage.parent, standing.stage.root}
-        found[fingerprint] = (state, error)
-    return found
+        resolution[fingerprint] = (state, error)
+    return resolution
 
 
 def _report(

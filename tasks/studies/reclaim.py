@@ -75,7 +75,7 @@ def _sorted(files: Sequence[StoredFile], known: set[str], before: float) -> Wast
     of: dict[str, list[StoredFile]] = defaultdict(list)
     for file in files:
         of[file.owner].append(file)
-    found: dict[str, list[StoredFile]] = {kind: [] for kind in KINDS}
+    waste: dict[str, list[StoredFile]] = {kind: [] for kind in KINDS}
     young = 0
     for fingerprint, own in of.items():
         orphaned = fingerprint not in known
@@ -87,10 +87,10 @@ def _sorted(files: Sequence[StoredFile], known: set[str], before: float) -> Wast
             if kind is None:
                 continue
             if still if orphaned else file.modified < before:
-                found[kind].append(file)
+                waste[kind].append(file)
             else:
                 young += file.size
-    return Waste(found, young)
+    return Waste(waste, young)
 
 
 def _kind(file: StoredFile, orphaned: bool, finished: bool) -> str | None:

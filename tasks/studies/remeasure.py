@@ -16,7 +16,7 @@ from engine.study.plan import Stage
 from engine.study.results import AGAINST_DENSE, StageResult
 from tasks.broker.connection import client, errors_explained
 from tasks.queue import telemetry
-from tasks.services.recorder import drain_idle
+from tasks.services.recorder import drain_own
 from tasks.studies.lock import turn
 
 # Called with the number of results that are done and the number of all results.
@@ -33,7 +33,7 @@ class Remeasured:
     """The number of results completed, and of those that cannot be, since their weights are gone."""
 
     completed: int
-    gone: int
+    lost: int
 
 
 def remeasure(config: Settings, report: Report, at_start: bool = False) -> Remeasured | None:
@@ -51,23 +51,23 @@ def remeasure(config: Settings, report: Report, at_start: bool = False) -> Remea
 
 
 def _remeasure(config: Settings, redis: Redis, report: Report, at_start: bool) -> Remeasured:
-    if config.redis_url is None and not at_start:
+    if not at_start:
         # Events of an earlier run may still wait there.
-        drain_idle(config)
-    found = incomplete(Database(config.database))
-    if not found:
+        drain_own(config)
+    rows = incomplete(Database(config.database))
+    if not rows:
         return Remeasured(0, 0)
     artifacts = Artifacts(config.artifacts)
     weights = artifacts.all_weights()
     # A run that was killed may have completed a result without an event, and its weights may have gone since.
-    tried = [row for row in found if _can_complete(row, weights)] if at_start else found
+    tried = [row for row in rows if _can_complete(row, weights)] if at_start else rows
     completed, events = 0, list[tuple[str, Mapping[str, Any]]]()
 
     def publish() -> None:
         telemetry.publish(redis, events)
         events.clear()
-        if config.redis_url is None and not at_start:
-            drain_idle(config)
+        if not at_start:
+            drain_own(config)
 
     for number, row in enumerate(tried):
         report(number, len(tried))
@@ -79,7 +79,7 @@ def _remeasure(config: Settings, redis: Redis, report: Report, at_start: bool) -
             publish()
     publish()
     report(len(tried), len(tried))
-    return Remeasured(completed, len(found) - completed)
+    return Remeasured(completed, len(rows) - completed)
 
 
 def _can_complete(row: Incomplete, weights: set[tuple[str, str]]) -> bool:
@@ -101,15 +101,15 @@ def _completed(config: Settings, artifacts: Artifacts, row: Incomplete) -> tuple
         return None, False
     if before is None:
         return None, False
-    found = complete(stage, before, artifacts)
-    if found is not None and found is not before:
+    after = complete(stage, before, artifacts)
+    if after is not None and after is not before:
         # Under the lock nobody deletes: a result must not come back after its weights were removed.
         with turn(config):
             if artifacts.result(row.fingerprint) != before:
                 return None, False
-            artifacts.finish(row.fingerprint, found)
-    found = found or before
-    return (None if found.mask is None else found), not lacks(stage, found)
+            artifacts.finish(row.fingerprint, after)
+    after = after or before
+    return (None if after.mask is None else after), not lacks(stage, after)
 
 
 def _body(result: StageResult) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""A worker process: it trains stages on one device."""
+"""Worker processes, each of which trains stages on one device."""

@@ -1,4 +1,4 @@
-"""One worker process: python -m tasks.worker."""
+"""Starting one worker process: python -m tasks.worker."""
 
 from tasks.worker.trainer import main
 

@@ -1,4 +1,4 @@
-"""What this machine can train on, and how many workers that makes."""
+"""The devices that this machine trains on, one for each worker process."""
 
 import os
 import re
@@ -14,28 +14,28 @@ if TYPE_CHECKING:
 
 
 class DeviceError(UserError):
-    """A device that is not there."""
+    """A device that this machine does not have."""
 
 
 def devices(wanted: str, processes: int | None = None) -> list[str]:
     """Return the device of each worker process: one process per GPU, or one per core on a CPU machine.
 
-    wanted: auto, cpu, cuda or cuda:<number>. processes: as many instead, spread over the devices in turn.
-    Raises DeviceError for anything else, and for a GPU that is not there.
+    wanted: auto, cpu, cuda or cuda:<number>. processes: their number instead, spread over the devices in turn.
+    Raises DeviceError for anything else, and for a GPU that this machine does not have.
     """
     if wanted == "cpu" or (wanted == "auto" and gpus() == 0):
         return ["cpu"] * (processes or cores())
     if wanted in ("auto", "cuda"):
-        found = [f"cuda:{index}" for index in range(gpus())]
-        if not found:
-            raise DeviceError("device cuda: no GPU that PyTorch can use is here; give cpu or auto")
+        present = [f"cuda:{index}" for index in range(gpus())]
+        if not present:
+            raise DeviceError("device cuda: PyTorch finds no GPU here; give cpu or auto")
     elif re.fullmatch(r"cuda:\d+", wanted):
         if int(wanted.removeprefix("cuda:")) >= gpus():
             raise DeviceError(f"device {wanted}: PyTorch finds {gpus()} GPUs here, counted from 0; or give auto or cpu")
-        found = [wanted]
+        present = [wanted]
     else:
         raise DeviceError(f"device {wanted!r} is not known; allowed: auto, cpu, cuda, or cuda:0 for one GPU")
-    return [found[index % len(found)] for index in range(processes or len(found))]
+    return [present[index % len(present)] for index in range(processes or len(present))]
 
 
 def cores() -> int:
@@ -44,13 +44,13 @@ def cores() -> int:
 
 
 def threads(wanted: int | Literal["auto"], processes: int) -> int:
-    """Return the threads of each of some worker processes: as many as wanted, or a fair share of the cores."""
+    """Return the threads of each worker process: the number wanted, or for auto an equal share of the cores."""
     return max(1, cores() // processes) if wanted == "auto" else wanted
 
 
 def gpus() -> int:
     """Return how many GPUs PyTorch can use."""
-    # Importing torch takes seconds, which a machine without a GPU driver need not wait for.
+    # Importing PyTorch takes seconds, so look for a GPU driver first.
     if not (shutil.which("nvidia-smi") or Path("/dev/nvidiactl").exists() or Path("/dev/dxg").exists()):
         return 0
     import torch
@@ -59,7 +59,7 @@ def gpus() -> int:
 
 
 def precision(devices: Iterable[str]) -> Literal["fp32", "bf16"]:
-    """Return the precision in which networks train fastest on all of some devices: bf16 where each computes in it."""
+    """Return the precision in which networks train fastest on some devices: bf16 if each of them computes in it."""
     return "bf16" if all(_computes_in_bf16(device) for device in devices) else "fp32"
 
 
@@ -81,9 +81,9 @@ def gpu_name(device: "torch.device") -> str | None:
 
 
 def gpu_memory(device: "torch.device") -> tuple[int, int] | None:
-    """Return the bytes of a GPU that all its processes use, and all it has; None for a CPU or a GPU not in use here.
+    """Return the used and total bytes of a GPU; None for a CPU and for a GPU that this process has not trained on yet.
 
-    Asking would take hundreds of megabytes of a GPU that this process has not trained on yet.
+    The query alone would allocate hundreds of megabytes on such a GPU.
     """
     import torch
 
@@ -92,6 +92,6 @@ def gpu_memory(device: "torch.device") -> tuple[int, int] | None:
     try:
         free, total = torch.cuda.mem_get_info(device)
     except RuntimeError:
-        # A GPU in error fails its stage, which tells of it; the signs of life go on.
+        # A GPU in error fails its stage with a message; the heartbeat goes on.
         return None
     return total - free, total

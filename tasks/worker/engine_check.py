@@ -1,4 +1,4 @@
-"""Whether this worker's engine gives the numbers that a stage's fingerprint stands for."""
+"""Checking that this worker's engine and code are those that a stage was planned with."""
 
 from collections.abc import Container
 
@@ -9,11 +9,11 @@ from engine.study.plan import ENGINE_VERSION, Stage
 
 
 class OtherEngine(UserError):
-    """A stage whose fingerprint stands for the numbers of another engine, or of other code than this worker loaded."""
+    """A stage that was planned with another engine, or with other code than this worker has loaded."""
 
 
 def check_engine(stage: Stage, fingerprint: str) -> None:
-    """Raise OtherEngine where a stage, queued under a fingerprint, was planned with another engine or other code."""
+    """Raise OtherEngine for a stage, queued under a fingerprint, that was planned with another engine or other code."""
     if stage.fingerprint != fingerprint:
         raise OtherEngine(
             f"stage {fingerprint} was queued by a Ticketscope whose engine gives other numbers than this worker's "

@@ -217,7 +217,7 @@ def _earlier_result(stage: Stage, artifacts: RetryingArtifacts) -> StageResult |
 
 @lru_cache(maxsize=2)
 def _dataset(images: Images, home: Path, artifacts: Artifacts) -> Dataset:
-    return load_images(images, home, store=artifacts)
+    return load_images(images, home, artifacts=artifacts)
 
 
 def _explain(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""The signs of life of a worker: that it lives, what it trains, and the renewal of its leases."""
+"""The heartbeat of a worker: it reports what the worker does and renews its leases."""
 
 import logging
 import threading
@@ -18,9 +18,9 @@ log = logging.getLogger(__name__)
 
 
 class Heartbeat:
-    """Tells that this worker lives and renews the leases of what it trains, from a thread of its own.
+    """Reports that this worker lives and renews the leases of its stages, in a thread of its own.
 
-    gpu: returns used and total bytes of the worker's GPU, None where it has none or does not use it yet.
+    gpu: returns used and total bytes of the worker's GPU, None if it has none or does not use it yet.
     """
 
     def __init__(
@@ -43,21 +43,21 @@ class Heartbeat:
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End, and say that the worker has gone."""
+        """Stop the thread, and report that the worker has left."""
         self._ended.set()
         self._woken.set()
         self._thread.join(timeout=1.0)
         try:
             telemetry.leave(self._redis, self._worker.name)
         except RedisError as error:
-            log.warning("Redis does not answer, so this worker will be listed as silent: %s", error)
+            log.warning("Redis does not answer, so this worker will be shown as silent: %s", error)
 
     def hold(self, *messages: Message) -> None:
-        """Renew the leases of these messages from now on, and of no other."""
+        """Renew the leases of these messages from now on, and no others."""
         if messages[:1] != self._messages[:1]:
             self._worker = replace(self._worker, since=datetime.now(UTC))
         self._messages = messages
@@ -67,12 +67,12 @@ class Heartbeat:
         self._beat()
 
     def trouble(self, text: str | None) -> None:
-        """Tell what the worker waits for before it can go on with its stage, None once it goes on."""
+        """Report what the worker waits for before it can go on with its stage; None once it goes on."""
         self._worker = replace(self._worker, trouble=text)
         self._beat()
 
     def drain(self) -> None:
-        """Tell that the worker was asked to stop. A signal handler may call this: the thread does the telling."""
+        """Report that the worker was asked to stop. A signal handler may call this: the thread does the reporting."""
         self._draining = True
         self._woken.set()
 
@@ -96,8 +96,8 @@ class Heartbeat:
                 try:
                     leases.renew(self._redis, message, self._timing.lease)
                 except (LeaseLost, Cancelled):
-                    # The training thread finds out by itself before it writes anything.
-                    log.info("stage %s is no longer ours", message.fingerprint)
+                    # The training thread learns of it before it writes anything.
+                    log.info("this worker has lost stage %s", message.fingerprint)
                 except RedisError as error:
                     log.warning("cannot renew the lease of %s: %s", message.fingerprint, error)
 
@@ -113,4 +113,4 @@ class Heartbeat:
         try:
             telemetry.beat(self._redis, now)
         except RedisError as error:
-            log.warning("cannot tell that this worker lives: %s", error)
+            log.warning("cannot report that this worker lives: %s", error)

@@ -1,4 +1,4 @@
-"""Running a whole study in one place, without Redis and DuckDB: what `python -m tasks run` does."""
+"""Training a whole study on one machine without Redis and DuckDB, as `python -m tasks run` does."""
 
 import math
 import multiprocessing
@@ -29,18 +29,18 @@ from tasks.process import tie_to_parent
 from tasks.worker.capacity import Capacities
 from tasks.worker.devices import threads
 
-# Told of each epoch: the stage's fingerprint and how many of its epochs are done.
+# Called after each epoch with the stage's fingerprint and the number of its epochs that are done.
 Report = Callable[[str, int], None]
-# How stages ended, by fingerprint: None where one is done, else why it failed. One still to be trained has none.
+# The end of each stage by fingerprint: None if it is done, else why it failed. A stage still to be trained is absent.
 Ends = dict[str, str | None]
 
 
 class StageFailed(UserError):
-    """Stages could not be trained; the text says which and why."""
+    """Some stages could not be trained; the message says which and why."""
 
 
 class Stopped(RuntimeError):
-    """Asked to stop: what was in training is kept, and goes on when the study is run again."""
+    """A signal asked to stop: stages in training are saved, and resume when the study is run again."""
 
 
 class Flag(Protocol):
@@ -52,7 +52,7 @@ class Flag(Protocol):
 
 
 class _LocalTrainer:
-    """What one process needs to train stages."""
+    """Trains stages in this process."""
 
     def __init__(
         self, config: Settings, artifacts: str, device: str, threads: int, report: Report, stopping: Flag
@@ -67,24 +67,24 @@ class _LocalTrainer:
         self._loaded: tuple[Images, Dataset] | None = None
 
     def train(self, stages: Sequence[Stage]) -> Ends:
-        """Train the first of some stages of one shape, as many side by side as are fastest, and keep the results."""
+        """Train the first of some stages of one shape, as many side by side as are fastest, and save the results."""
         ends: Ends = {}
         jobs = [self._job(stage) for stage in stages]
 
         def end(job: Job, outcome: StageResult | Exception) -> None:
             try:
-                self._keep(job.stage, outcome)
+                self._save(job.stage, outcome)
                 ends[job.stage.fingerprint] = None
             except Interrupted:
                 return
-            except Exception as error:  # Told once all else is done.
+            except Exception as error:  # Reported once all other stages are done.
                 ends[job.stage.fingerprint] = f"{type(error).__name__}: {error}"
 
         try:
             dataset = self._dataset(stages[0].images)
             jobs = jobs[: self._capacities.of(stages[0], dataset).fastest]
             run_stages(jobs, dataset, self._device, end)
-        except Exception as error:  # As above.
+        except Exception as error:  # Reported likewise.
             if len(jobs) > 1 and ran_out_of_memory(error):
                 self._capacities.shrink(stages[0], len(jobs))
             else:
@@ -100,18 +100,18 @@ class _LocalTrainer:
             self._loaded = (images, load_images(images, self._home))
         return self._loaded[1]
 
-    def _keep(self, stage: Stage, outcome: StageResult | Exception) -> None:
+    def _save(self, stage: Stage, outcome: StageResult | Exception) -> None:
         if isinstance(outcome, Exception):
             raise outcome
         self._artifacts.finish(stage.fingerprint, outcome)
         self._artifacts.delete(stage.fingerprint, "checkpoint")
         if outcome.diverged is not None:
-            # The epochs that are left will not come.
+            # Its remaining epochs are not trained.
             self._report(stage.fingerprint, stage.epochs)
 
 
 class _Observer:
-    """An `engine.stages.runner.Observer` that passes epochs on and stops when told to."""
+    """An `engine.stages.runner.Observer` that reports epochs and stops with its process."""
 
     def __init__(self, fingerprint: str, report: Report, stopping: Flag) -> None:
         self._fingerprint = fingerprint
@@ -119,42 +119,42 @@ class _Observer:
         self._stopping = stopping
 
     def epoch(self, row: Epoch, total: int) -> bool:
-        """Pass on how far the stage is."""
+        """Report the number of epochs that are done."""
         del total
         self._report(self._fingerprint, row.epoch)
         return not self._stopping.is_set()
 
     def commit(self, rows: Sequence[Epoch]) -> None:
-        """Let the checkpoint be written: nobody else trains this stage."""
+        """Do nothing: nobody else trains this stage, so its checkpoint may be written."""
         del rows
 
 
 def run(plan: Plan, artifacts: str, config: Settings, devices: Sequence[str], report: Report) -> dict[str, StageResult]:
-    """Train every stage of a plan that is not done yet, and return the results of all, older ones completed.
+    """Train each stage of a plan that is not done yet, and return all results, older ones completed.
 
-    artifacts: the URL that keeps weights and results. devices: that of each process; a single one trains in this
-    process. Independent stages give the same numbers wherever they run, and whatever is trained beside them.
-    Raises Stopped after SIGINT or SIGTERM, and StageFailed once everything that does not hang on a failure is done.
+    artifacts: the URL of weights and results. devices: one for each process; a single one trains in this process.
+    A stage gives the same numbers in any process, and whatever is trained beside it. Raises Stopped after SIGINT or
+    SIGTERM, and StageFailed once all stages that do not depend on a failed one are done.
     """
-    kept = Artifacts(artifacts)
-    finished = kept.finished() & plan.stages.keys()
+    store = Artifacts(artifacts)
+    finished = store.finished() & plan.stages.keys()
     for fingerprint in finished:
         report(fingerprint, plan.stages[fingerprint].epochs)
     if len(finished) < len(plan.stages):
         train = _train_here if len(devices) == 1 else _train_spread
         train(plan, finished, artifacts, config, devices, report)
-    results = {fingerprint: _completed(kept, stage) for fingerprint, stage in plan.stages.items()}
+    results = {fingerprint: _completed(store, stage) for fingerprint, stage in plan.stages.items()}
     return {fingerprint: result for fingerprint, result in results.items() if result is not None}
 
 
-def _completed(kept: Artifacts, stage: Stage) -> StageResult | None:
-    """Return a stage's result; one of an older version is completed from its weights, as far as these are there."""
-    result = kept.result(stage.fingerprint)
-    found = None if result is None else complete(stage, result, kept)
-    if found is None or found is result:
+def _completed(artifacts: Artifacts, stage: Stage) -> StageResult | None:
+    """Return a stage's result; a result of an older version is completed from the weights that still exist."""
+    result = artifacts.result(stage.fingerprint)
+    completed = None if result is None else complete(stage, result, artifacts)
+    if completed is None or completed is result:
         return result
-    kept.finish(stage.fingerprint, found)
-    return found
+    artifacts.finish(stage.fingerprint, completed)
+    return completed
 
 
 def _train_here(
@@ -175,7 +175,7 @@ def _train_here(
 def _train_spread(
     plan: Plan, finished: set[str], artifacts: str, config: Settings, devices: Sequence[str], report: Report
 ) -> None:
-    # Spawned: a fork of a process that has used PyTorch hangs.
+    # Spawned, since a fork of a process that has used PyTorch hangs.
     context = multiprocessing.get_context("spawn")
     places: Queue[str] = context.Queue()
     for device in devices:
@@ -208,10 +208,10 @@ def _schedule(
     stopping: Flag,
     listen: Callable[[], None],
 ) -> None:
-    """Submit stages as their parents finish, in the order of the plan, until all are done or nothing more can be.
+    """Submit stages in the order of the plan as their parents finish, until all are done or none can begin.
 
-    at_once: processes. most: stages of one shape that one of them is given at once, and no more than its fair share;
-    it trains as many of them as are fastest side by side there, and hands back the others.
+    at_once: number of processes. most: stages of one shape submitted to one process at once, never more than its fair
+    share; it trains as many of them side by side as are fastest, and hands back the others.
     """
     ready = [
         stage
@@ -228,14 +228,14 @@ def _schedule(
             ready = [stage for stage in ready if stage.fingerprint not in taken]
             running[submit(chosen)] = chosen
         for future in wait(running, timeout=0.1, return_when=FIRST_COMPLETED).done:
-            given = running.pop(future)
+            submitted = running.pop(future)
             try:
                 ends = future.result()
             except BrokenProcessPool:
                 raise StageFailed(
                     f"a process died while {at_once} trained at once; perhaps memory ran out: give a smaller --jobs"
                 ) from None
-            ready = [stage for stage in given if stage.fingerprint not in ends] + ready
+            ready = [stage for stage in submitted if stage.fingerprint not in ends] + ready
             for fingerprint, why in ends.items():
                 if why is None:
                     finished.add(fingerprint)
@@ -271,11 +271,11 @@ def _set_up(
     epochs: "Queue[tuple[str, int]]",
     stopping: Any,
 ) -> None:
-    """Make a spawned process ready; Ctrl-C reaches it too, but the process that spawned it decides."""
+    """Set up a spawned process; Ctrl-C reaches it too, but the process that spawned it decides when to stop."""
     tie_to_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     global _trainer
-    _trainer = _LocalTrainer(config, artifacts, places.get(), threads, lambda *told: epochs.put(told), stopping)
+    _trainer = _LocalTrainer(config, artifacts, places.get(), threads, lambda *epoch: epochs.put(epoch), stopping)
 
 
 def _train(stages: Sequence[Stage]) -> Ends:

@@ -1,4 +1,4 @@
-"""What ties a stage in training to its lease: nothing is published or kept by a worker that has lost it."""
+"""Tying a stage in training to its lease: a worker that has lost the lease publishes and saves nothing."""
 
 import logging
 import threading
@@ -19,8 +19,8 @@ log = logging.getLogger(__name__)
 class LeasedObserver:
     """An `engine.stages.runner.Observer` for a stage that this worker has claimed.
 
-    Both methods raise LeaseLost when another worker has the stage by now, and Cancelled when nobody wants it.
-    trained: called after every epoch.
+    Both methods raise LeaseLost if another worker has the stage by now, and Cancelled if no study needs it.
+    trained: called after each epoch.
     """
 
     def __init__(
@@ -39,17 +39,17 @@ class LeasedObserver:
         self._stopping = stopping
         self._trained = trained
         self._shown_at = -SHOW_SECONDS
-        self._heard_at: float | None = None
+        self._last_epoch_at: float | None = None
         self._seconds: float | None = None
 
     def epoch(self, row: Epoch, total: int) -> bool:
-        """Show the epoch to whoever watches, a few times a second at most; False once this worker has to stop."""
+        """Publish the live progress, a few times a second at most; return False once this worker has to stop."""
         self._trained()
         now = time.monotonic()
-        # From one epoch to the next: beside others on a GPU, an epoch's own seconds are only its share.
-        seconds = row.seconds if self._heard_at is None else now - self._heard_at
-        self._heard_at = now
-        # Smoothed: single epochs of a small network vary by half.
+        # From one epoch to the next: side by side on a GPU, an epoch's own seconds are only its share.
+        seconds = row.seconds if self._last_epoch_at is None else now - self._last_epoch_at
+        self._last_epoch_at = now
+        # Smoothed, since single epochs of a small network vary by half.
         self._seconds = seconds if self._seconds is None else 0.8 * self._seconds + 0.2 * seconds
         if now - self._shown_at >= SHOW_SECONDS or row.epoch == total:
             self._shown_at = now
@@ -62,10 +62,10 @@ class LeasedObserver:
                 "worker": self._worker,
                 "updated": time.time(),
             }
-            # Kept well beyond the next epoch, however long that takes; it goes with the stage's state.
+            # It lasts well beyond the next epoch, and is removed when the stage's state changes.
             leases.show_progress(self._redis, self._message, fields, seconds=3600)
         return not self._stopping.is_set()
 
     def commit(self, rows: Sequence[Epoch]) -> None:
-        """Publish epochs, if the stage is still ours: asked of Redis here and now, not remembered."""
+        """Publish epochs if this worker still has the stage, which Redis decides in the same step."""
         leases.renew(self._redis, self._message, self._timing.lease, rows)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.charts.saving import file_name
+from app.charts.chart import file_name
 from app.export.zip import everything
 from data.database.database import Database
 from tests.app.made_study import record

@@ -1,4 +1,4 @@
-"""A store that is there, and the command line in this process."""
+"""An empty database, a study file, and the command line in this process."""
 
 import sys
 from collections.abc import Callable
@@ -17,7 +17,7 @@ Command = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def store(home: Path) -> Database:
-    """The store of a home, empty."""
+    """The empty database of a home."""
     del home
     found = Database(settings().database)
     found.ensure()
@@ -47,7 +47,7 @@ def command(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 
 @pytest.fixture
 def toml(tmp_path: Path) -> Callable[..., str]:
-    """Write the tiny study with some of its lines changed, and return the file."""
+    """Write the tiny study with some lines changed, and return the path of the file."""
 
     def write(*changes: tuple[str, str]) -> str:
         text = to_toml(tiny_study())

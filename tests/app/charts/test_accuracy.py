@@ -48,7 +48,7 @@ def test_one_panel_per_pruner_and_learning_rate_rows_by_pruner(accuracy: pd.Data
 @pytest.mark.parametrize("measure", charts.MEASURES)
 def test_points_are_means_over_seeds_with_n(accuracy: pd.DataFrame, measure: charts.Measure) -> None:
     panel = charts.panels(accuracy, measure, "sd")[1]
-    drawn = charts.chart(panel, measure, "sd", (0, 100))
+    drawn = charts.draw(panel, measure, "sd", (0, 100))
     (points,) = layers(drawn, "point")
     shown = data(drawn, points).set_index(["name", "removed"])
     for (start, sparsity), rows in accuracy[
@@ -63,7 +63,7 @@ def test_points_are_means_over_seeds_with_n(accuracy: pd.DataFrame, measure: cha
 
 def test_the_dense_baseline_is_a_rule_with_a_band(accuracy: pd.DataFrame) -> None:
     panel = charts.panels(accuracy, "test_accuracy", "sd")[0]
-    drawn = charts.chart(panel, "test_accuracy", "sd", (0, 100))
+    drawn = charts.draw(panel, "test_accuracy", "sd", (0, 100))
     (rule,) = layers(drawn, "rule")
     (band,) = layers(drawn, "rect")
     dense = accuracy[(accuracy["start"] == "dense") & (accuracy["learning_rate"] == 0.01)]["test_accuracy"]
@@ -74,7 +74,7 @@ def test_the_dense_baseline_is_a_rule_with_a_band(accuracy: pd.DataFrame) -> Non
 
 
 def test_colours_and_shapes_are_the_table_of_starts(accuracy: pd.DataFrame) -> None:
-    drawn = charts.chart(charts.panels(accuracy, "test_accuracy", "sd")[0], "test_accuracy", "sd", (0, 100))
+    drawn = charts.draw(charts.panels(accuracy, "test_accuracy", "sd")[0], "test_accuracy", "sd", (0, 100))
     (points,) = layers(drawn, "point")
     for channel, of in (("color", "colour"), ("shape", "shape")):
         scale = points["encoding"][channel]["scale"]
@@ -84,7 +84,7 @@ def test_colours_and_shapes_are_the_table_of_starts(accuracy: pd.DataFrame) -> N
 
 
 def test_axes_name_their_units(accuracy: pd.DataFrame) -> None:
-    drawn = charts.chart(charts.panels(accuracy, "test_accuracy", "sd")[0], "test_accuracy", "sd", (0, 100))
+    drawn = charts.draw(charts.panels(accuracy, "test_accuracy", "sd")[0], "test_accuracy", "sd", (0, 100))
     (points,) = layers(drawn, "point")
     assert points["encoding"]["x"]["title"] == "sparsity (% of prunable weights removed)"
     assert points["encoding"]["y"]["title"] == "test accuracy, last epoch (%)"
@@ -100,16 +100,16 @@ def test_all_panels_share_an_axis_that_holds_every_band(accuracy: pd.DataFrame) 
 def test_one_seed_is_drawn_without_a_band(accuracy: pd.DataFrame) -> None:
     one = accuracy[accuracy["seed"] == 0]
     panel = charts.panels(one, "test_accuracy", "ci")[0]
-    drawn = charts.chart(panel, "test_accuracy", "ci", charts.domain([panel]))
+    drawn = charts.draw(panel, "test_accuracy", "ci", charts.domain([panel]))
     (points,) = layers(drawn, "point")
     assert data(drawn, points)["low"].isna().all()
-    assert data(drawn, points)["told"].str.endswith("(n = 1)").all()
+    assert data(drawn, points)["described"].str.endswith("(n = 1)").all()
 
 
 def test_a_panel_without_its_baseline_says_so(accuracy: pd.DataFrame) -> None:
     panel = charts.panels(accuracy[accuracy["start"] != "dense"], "test_accuracy", "sd")[0]
     assert charts.dense_words(panel, "sd") == "dense baseline not finished yet"
-    assert not layers(charts.chart(panel, "test_accuracy", "sd", (0, 100)), "rule")
+    assert not layers(charts.draw(panel, "test_accuracy", "sd", (0, 100)), "rule")
 
 
 def test_the_table_says_mean_spread_and_n(accuracy: pd.DataFrame) -> None:
@@ -136,14 +136,14 @@ def test_a_measured_sparsity_that_is_not_the_one_asked_for_is_marked(accuracy: p
         .any(axis=None)
     )
     panel = next(panel for panel in charts.panels(rows, "test_accuracy", "sd") if panel.pruner == "iterative")
-    (points,) = layers(drawn := charts.chart(panel, "test_accuracy", "sd", (0, 100)), "point")
-    told = data(drawn, points).set_index(["name", "removed"])["told"]
-    assert {key for key, text in told.items() if "measured" in text} == {(STARTS["reinit"].name, 90.0)}
+    (points,) = layers(drawn := charts.draw(panel, "test_accuracy", "sd", (0, 100)), "point")
+    texts = data(drawn, points).set_index(["name", "removed"])["described"]
+    assert {key for key, text in texts.items() if "measured" in text} == {(STARTS["reinit"].name, 90.0)}
 
 
 def test_high_sparsities_stay_apart_on_the_axis(accuracy: pd.DataFrame) -> None:
     rows = accuracy.assign(sparsity=accuracy["sparsity"].replace({0.5: 0.99985, 0.9: 0.9999}))
     panel = charts.panels(rows, "test_accuracy", "sd")[0]
-    (points,) = layers(drawn := charts.chart(panel, "test_accuracy", "sd", (0, 100)), "point")
+    (points,) = layers(drawn := charts.draw(panel, "test_accuracy", "sd", (0, 100)), "point")
     assert set(data(drawn, points)["removed"]) == {99.985, 99.99}
     assert set(charts.table(rows, "test_accuracy")["sparsity"]) == {"99.985 %", "99.99 %"}

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 
 from app.charts import ancestors as charts
-from app.charts.overlap import CHANCE
-from app.export import report, zip
-from app.paper import numbers as figure_numbers
-from app.paper import runs
+from app.charts.marks import CHANCE
+from app.export.report import report
+from app.export.zip import everything
+from app.paper import numbers, runs
 from data.database.database import Database
 from data.queries import points
 from data.queries.selection import OneStudy
@@ -54,7 +54,7 @@ def one_panel(store: Database) -> pd.DataFrame:
 
 def test_a_panel_has_a_line_and_a_level_for_each_dense_network_and_chance(recorded: Database) -> None:
     rows = one_panel(recorded)
-    drawn = charts.chart(rows, 0.1, "sd")
+    drawn = charts.draw(rows, 0.1, "sd")
     strokes, points = layers(drawn, "point")
     shown, alone = data(drawn, points), data(drawn, strokes)
     assert sorted(shown["name"].unique()) == sorted(look.name for look in charts.pair_looks().values())
@@ -68,7 +68,7 @@ def test_a_panel_has_a_line_and_a_level_for_each_dense_network_and_chance(record
     assert own["mean"].iloc[0] == pytest.approx(0.2)
     # A point says what it is to be compared with.
     there = shown[(shown["name"] == "with trained dense weights θ_T") & (shown["removed"] == 50)].iloc[0]
-    assert there["level"] == own["told"].iloc[0] == "0.20 ± 0.00 (n = 3)"
+    assert there["level"] == own["described"].iloc[0] == "0.20 ± 0.00 (n = 3)"
     assert [item["title"] for item in points["encoding"]["tooltip"]] == [
         "fine-tuned network",
         "sparsity (%)",
@@ -81,14 +81,14 @@ def test_a_panel_has_a_line_and_a_level_for_each_dense_network_and_chance(record
 def test_a_level_has_the_colour_of_its_network_and_the_legend_names_all(recorded: Database) -> None:
     for pair in AGAINST_DENSE:
         assert charts.level_looks()[pair].colour == charts.pair_looks()[pair].colour
-    drawn = charts.chart(one_panel(recorded), 0.1, "ci")
+    drawn = charts.draw(one_panel(recorded), 0.1, "ci")
     _, points = layers(drawn, "point")
     scale = points["encoding"]["color"]["scale"]
-    legend = {look.name: look.colour for look in charts.looks()}
+    legend = {look.name: look.colour for look in charts.legend("ci").looks}
     assert dict(zip(scale["domain"], scale["range"], strict=True)) == {
         name: colour for name, colour in legend.items() if name != CHANCE.name
     }
-    assert CHANCE in charts.looks()
+    assert CHANCE in charts.legend("ci").looks
 
 
 def test_the_table_stops_where_p_exceeds_what_is_kept_and_names_both_levels(recorded: Database) -> None:
@@ -110,7 +110,7 @@ def test_the_table_stops_where_p_exceeds_what_is_kept_and_names_both_levels(reco
 
 def test_what_an_older_version_measured_says_that_its_level_is_not_recorded(older: Database) -> None:
     rows = one_panel(older)
-    drawn = charts.chart(rows, 0.1, "sd")
+    drawn = charts.draw(rows, 0.1, "sd")
     strokes, points = layers(drawn, "point")
     assert set(data(drawn, points)["level"]) == {"not recorded"}
     assert data(drawn, strokes).empty
@@ -165,28 +165,28 @@ def test_compare_draws_both_levels(recorded: Database) -> None:
 @pytest.mark.usefixtures("identities")
 def test_the_papers_table_has_the_level_of_the_mask_beside_each_overlap(store: Database) -> None:
     record(store, studies.study("table1", "small"))
-    numbers = figures.reported(FIGURES["table1"])
+    stated = figures.reported(FIGURES["table1"])
     frames = points.accuracy(store, OneStudy(ID)), points.pooled_overlaps(store, OneStudy(ID))
-    table = figure_numbers.as_in_paper(numbers, *frames, "small", None)
-    assert table[figure_numbers.LEVELS["finetuned_pretrained"]].str.startswith("40.0").all()
-    assert table[figure_numbers.LEVELS["finetuned_initial"]].str.contains(r"\(n = \d\)").all()
-    ours = figure_numbers.table(numbers, *frames, "small", None)["level of the mask alone, ours (%)"]
+    table = numbers.as_in_paper(stated, *frames, "small", None)
+    assert table[numbers.LEVELS["finetuned_pretrained"]].str.startswith("40.0").all()
+    assert table[numbers.LEVELS["finetuned_initial"]].str.contains(r"\(n = \d\)").all()
+    ours = numbers.table(stated, *frames, "small", None)["level of the mask alone, ours (%)"]
     assert (ours != "").all()
     app = open_page("views/figure.py", figure="table1", scale="small")
     said = texts(app)
     assert "48 to 65 % are to be compared with 40 %, not 20 %" in said
-    [shown] = [found for found in tables(app) if figure_numbers.LEVELS["finetuned_initial"] in found]
-    assert shown[figure_numbers.LEVELS["finetuned_pretrained"]].str.startswith("40.0").all()
+    [shown] = [found for found in tables(app) if numbers.LEVELS["finetuned_initial"] in found]
+    assert shown[numbers.LEVELS["finetuned_pretrained"]].str.startswith("40.0").all()
     with store.writing() as connection:
         connection.execute("UPDATE overlap_counts SET expected = NULL")
-    before = figure_numbers.as_in_paper(numbers, frames[0], points.pooled_overlaps(store, OneStudy(ID)), "small", None)
-    assert set(before[figure_numbers.LEVELS["finetuned_initial"]]) == {"not recorded"}
+    before = numbers.as_in_paper(stated, frames[0], points.pooled_overlaps(store, OneStudy(ID)), "small", None)
+    assert set(before[numbers.LEVELS["finetuned_initial"]]) == {"not recorded"}
 
 
 @pytest.mark.usefixtures("identities")
 def test_a_figure_is_drawn_anew_once_results_of_before_are_completed(store: Database) -> None:
     record(store, studies.study("table1", "small"))
-    level = figure_numbers.LEVELS["finetuned_initial"]
+    level = numbers.LEVELS["finetuned_initial"]
     with store.writing() as connection:
         connection.execute("CREATE TABLE counts AS SELECT * FROM overlap_counts")
         connection.execute("CREATE TABLE masks AS SELECT * FROM results")
@@ -211,16 +211,16 @@ def test_a_figure_is_drawn_anew_once_results_of_before_are_completed(store: Data
 
 
 def test_report_and_zip_carry_both_levels(recorded: Database) -> None:
-    html = report.report(recorded, ID)
+    html = report(recorded, ID)
     assert "mask alone, θ_T" in html
     assert charts.EXPLAINED in html
     assert "Iterative and one-shot have the same mask at 50 %" in html
-    with zipfile.ZipFile(BytesIO(zip.everything(recorded, ID))) as archive:
+    with zipfile.ZipFile(BytesIO(everything(recorded, ID))) as archive:
         names = archive.namelist()
         [name, *_] = [one for one in names if "-ancestors-" in one and one.endswith(".csv")]
-        numbers = pd.read_csv(archive.open(name))
-        assert {"level_mean", "level_n", "chance"} <= set(numbers.columns)
-        assert (numbers["level_n"] == 3).all()
+        drawn = pd.read_csv(archive.open(name))
+        assert {"level_mean", "level_n", "chance"} <= set(drawn.columns)
+        assert (drawn["level_n"] == 3).all()
         assert name.replace(".csv", ".png") in names
         overlap = pd.read_csv(archive.open(f"{ID}/tables/overlap.csv"))
         assert (overlap["expected"].notna() == overlap["pair"].isin(AGAINST_DENSE)).all()

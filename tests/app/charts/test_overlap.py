@@ -25,28 +25,9 @@ def pooled(recorded: Database) -> pd.DataFrame:
     return queries.pooled_overlaps(recorded, OneStudy(ID))
 
 
-def test_retention_has_a_line_per_learning_rate_and_the_chance_line(pooled: pd.DataFrame) -> None:
-    drawn = charts.retention(pooled, (0.1, 0.01), "sd")
-    (points,) = layers(drawn, "point")
-    shown = data(drawn, points)
-    assert sorted(shown["name"].unique()) == ["learning rate 0.01", "learning rate 0.1"]
-    assert (shown["n"] == 3).all()
-    chance = data(drawn, layers(drawn, "line")[0])
-    assert (chance["x"] == chance["y"]).all()
-    rows = pooled[(pooled["pair"] == "initial_pretrained") & (pooled["learning_rate"] == 0.1) & (pooled["p"] == 0.2)]
-    row = shown[(shown["name"] == "learning rate 0.1") & (shown["p"] == 0.2)].iloc[0]
-    assert row["mean"] == pytest.approx(rows["ratio"].mean())
-
-
-def test_a_learning_rate_keeps_its_colour_while_others_are_missing(pooled: pd.DataFrame) -> None:
-    one = charts.retention(pooled[pooled["learning_rate"] == 0.1], (0.01, 0.1), "sd")
-    both = charts.retention(pooled, (0.01, 0.1), "sd")
-    assert layers(one, "point")[0]["encoding"]["color"] == layers(both, "point")[0]["encoding"]["color"]
-
-
 def test_starts_are_drawn_in_their_own_colours_with_chance_at_p(pooled: pd.DataFrame) -> None:
     rows = pooled[(pooled["pruner"] == "oneshot") & (pooled["learning_rate"] == 0.01)]
-    drawn = charts.starts(rows, 0.3, "range")
+    drawn = charts.draw_starts(rows, 0.3, "range")
     (points,) = layers(drawn, "point")
     assert points["encoding"]["color"]["scale"]["range"] == [STARTS["winning_ticket"].colour, STARTS["reinit"].colour]
     assert (data(drawn, layers(drawn, "line")[0])["y"] == 0.3).all()
@@ -58,7 +39,7 @@ def test_starts_are_drawn_in_their_own_colours_with_chance_at_p(pooled: pd.DataF
 def test_the_heat_map_has_layers_in_network_order(recorded: Database, across: str, columns: int) -> None:
     rows = queries.overlaps(recorded, OneStudy(ID), ["initial_pretrained"])
     rows = rows[rows["learning_rate"] == 0.01] if across == "p" else rows[rows["p"] == 0.2]
-    drawn = charts.layer_map(rows, across)
+    drawn = charts.draw_layers(rows, across)
     (cells,) = layers(drawn, "rect")
     assert cells["encoding"]["y"]["sort"] == list(LAYERS)
     assert len(data(drawn, cells)) == len(LAYERS) * columns

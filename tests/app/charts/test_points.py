@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from app.charts.points import describe, summarise
+from app.charts.points import departs, describe, summarise
 
 ROWS = pd.DataFrame({"start": ["a"] * 4 + ["b"], "value": [1.0, 2.0, 3.0, 4.0, 7.0]})
 
@@ -40,3 +40,20 @@ def test_words_carry_spread_n_and_unit() -> None:
     assert describe(96.5, 96.0, 97.0, 3, "sd", unit=" %") == "96.50 ± 0.50 % (n = 3)"
     assert describe(96.5, 95.9, 97.0, 3, "range") == "96.50, 95.90 to 97.00 (n = 3)"
     assert describe(96.5, float("nan"), float("nan"), 1, "ci") == "96.50 (n = 1)"
+
+
+@pytest.mark.parametrize(
+    ("dataset", "network", "asked", "measured", "far"),
+    [
+        ("digits", "lenet300", 0.9, 0.9, False),
+        # Whole weights of three layers: half a weight each of 50,200.
+        ("digits", "lenet300", 0.9, 0.90002, False),
+        ("digits", "lenet300", 0.9, 0.9001, True),
+        ("cifar10", "resnet20", 0.386, 0.38601, False),
+        ("cifar10", "resnet20", 0.386, 0.3865, True),
+        ("folder:/gone", "resnet20", 0.386, 0.3862, False),
+        ("cifar10", "a network that has gone", 0.386, 0.4, True),
+    ],
+)
+def test_only_what_rounding_does_not_explain_departs(dataset, network, asked, measured, far) -> None:
+    assert departs(dataset, network, asked, measured) == far

@@ -1,9 +1,12 @@
 import pandas as pd
 import pytest
 
+from app.charts.chart import Subject
 from app.charts.palette import series
-from app.charts.progress import curves, residuals, residuals_note
+from app.charts.progress import curves, draw_curves, draw_residuals, residuals
+from tests.app.charts.test_accuracy import valid
 
+SUBJECT = Subject("made-study-0001", "Small study", "digits", "lenet300")
 EPOCHS = pd.DataFrame(
     {
         "name": ["one", "one"],
@@ -18,7 +21,7 @@ EPOCHS = pd.DataFrame(
 
 @pytest.mark.parametrize(("curve", "title"), [("loss", "cross-entropy loss (nats)"), ("accuracy", "accuracy (%)")])
 def test_training_and_test_curves_with_units_on_a_fixed_axis(curve: str, title: str) -> None:
-    drawn = curves(EPOCHS, series(["one"]), curve, 50).to_dict()
+    drawn = valid(draw_curves(EPOCHS, series(["one"]), curve, 50))
     line = drawn["layer"][0]["encoding"]
     assert line["y"]["title"] == title
     assert line["x"]["scale"]["domain"] == [0, 50]
@@ -28,7 +31,7 @@ def test_training_and_test_curves_with_units_on_a_fixed_axis(curve: str, title: 
 
 
 def test_no_epochs_leave_the_axes() -> None:
-    drawn = curves(EPOCHS.iloc[:0], {}, "loss", 50).to_dict()
+    drawn = valid(draw_curves(EPOCHS.iloc[:0], {}, "loss", 50))
     assert drawn["layer"][0]["encoding"]["x"]["scale"]["domain"] == [0, 50]
 
 
@@ -43,12 +46,12 @@ def test_residuals_are_means_over_seeds_with_n_on_a_log_axis() -> None:
             "residual": [0.2, 0.4, 0.0, 0.0],
         }
     )
-    drawn = residuals(rows, series(["learning rate 0.1"])).to_dict()
+    drawn = valid(draw_residuals(rows, [0.1]))
     assert drawn["layer"][0]["encoding"]["y"]["scale"]["type"] == "log"
     (point,) = next(iter(drawn["datasets"].values()))
     assert point["mean"] == pytest.approx(0.3)
     assert (point["n"], point["removed"], point["round"]) == (2, 90.0, 1)
-    assert residuals_note(rows) == ""
+    assert residuals(SUBJECT, rows, [0.1]).legend.note == ""
 
 
 def test_residuals_of_two_pruners_are_never_averaged() -> None:
@@ -62,7 +65,15 @@ def test_residuals_of_two_pruners_are_never_averaged() -> None:
             "residual": [0.2, 0.4],
         }
     )
-    drawn = residuals(rows, series(["learning rate 0.1"])).to_dict()
+    drawn = valid(draw_residuals(rows, [0.1]))
     points = {point["pruner"]: point["mean"] for point in next(iter(drawn["datasets"].values()))}
     assert points == {"ADMM": 0.4, "ADMM, constant rho": 0.2}
-    assert residuals_note(rows) == "ADMM: solid · ADMM, constant rho: dashed"
+    assert residuals(SUBJECT, rows, [0.1]).legend.note == "ADMM: solid · ADMM, constant rho: dashed"
+
+
+def test_saved_curves_name_their_trainings_and_say_which_line_is_which() -> None:
+    looks = series(["one"])
+    chart = curves("made-study-0001", "Digits", EPOCHS.assign(fingerprint="f"), looks, "loss", 2)
+    assert chart.name == "made-study-0001-curves-loss"
+    assert list(chart.numbers().columns) == ["training", "fingerprint", "epoch", "train_loss", "test_loss"]
+    assert chart.legend.note == "test images solid, training images dashed"

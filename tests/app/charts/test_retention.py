@@ -4,7 +4,7 @@ import pytest
 from app.charts import retention as charts
 from data.database.database import Database
 from data.queries import points as queries
-from data.queries.selection import Studies
+from data.queries.selection import OneStudy, Studies
 from engine.study.spec import Study
 from tests.app.charts.test_accuracy import data, layers
 from tests.app.made_study import record
@@ -18,9 +18,34 @@ def rows(store: Database, study: Study) -> pd.DataFrame:
     return queries.retention(store, Studies([ID]))
 
 
+@pytest.fixture
+def pooled(store: Database, study: Study) -> pd.DataFrame:
+    record(store, study)
+    return queries.pooled_overlaps(store, OneStudy(ID))
+
+
+def test_overlap_by_p_has_a_line_per_learning_rate_and_the_chance_line(pooled: pd.DataFrame) -> None:
+    drawn = charts.draw_by_p(pooled, (0.1, 0.01), "sd")
+    (points,) = layers(drawn, "point")
+    shown = data(drawn, points)
+    assert sorted(shown["name"].unique()) == ["learning rate 0.01", "learning rate 0.1"]
+    assert (shown["n"] == 3).all()
+    chance = data(drawn, layers(drawn, "line")[0])
+    assert (chance["x"] == chance["y"]).all()
+    rows = pooled[(pooled["pair"] == "initial_pretrained") & (pooled["learning_rate"] == 0.1) & (pooled["p"] == 0.2)]
+    row = shown[(shown["name"] == "learning rate 0.1") & (shown["p"] == 0.2)].iloc[0]
+    assert row["mean"] == pytest.approx(rows["ratio"].mean())
+
+
+def test_a_learning_rate_keeps_its_colour_while_others_are_missing(pooled: pd.DataFrame) -> None:
+    one = charts.draw_by_p(pooled[pooled["learning_rate"] == 0.1], (0.01, 0.1), "sd")
+    both = charts.draw_by_p(pooled, (0.01, 0.1), "sd")
+    assert layers(one, "point")[0]["encoding"]["color"] == layers(both, "point")[0]["encoding"]["color"]
+
+
 @pytest.mark.parametrize("time", ["linear", "log"])
 def test_a_line_per_learning_rate_with_n_and_chance(rows: pd.DataFrame, time: str) -> None:
-    drawn = charts.over_time(rows, (0.1, 0.01), 0.2, "se", time)
+    drawn = charts.draw_over_time(rows, (0.1, 0.01), 0.2, "se", time)
     (points,) = layers(drawn, "point")
     shown = data(drawn, points)
     assert set(shown["name"]) == {"learning rate 0.01", "learning rate 0.1"}
@@ -36,7 +61,7 @@ def test_a_line_per_learning_rate_with_n_and_chance(rows: pd.DataFrame, time: st
 
 def test_trainings_recorded_without_it_are_counted(rows: pd.DataFrame) -> None:
     dense = rows[["fingerprint"]].drop_duplicates()
-    assert charts.without(dense, rows) == ""
+    assert charts.unmeasured(dense, rows) == ""
     one = rows[rows["fingerprint"] != dense["fingerprint"].iloc[0]]
-    assert charts.without(dense, one).startswith("1 dense training was recorded without this")
-    assert charts.without(dense, rows.head(0)).startswith("6 dense trainings were recorded without this")
+    assert charts.unmeasured(dense, one).startswith("1 dense training was recorded without this")
+    assert charts.unmeasured(dense, rows.head(0)).startswith("6 dense trainings were recorded without this")

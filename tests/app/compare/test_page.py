@@ -122,7 +122,7 @@ def test_a_point_of_the_address_lists_its_seeds_and_curves(one: Database) -> Non
 
 def test_the_curves_of_a_point_are_saved_by_seed_and_epoch(one: Database) -> None:
     rows = points(apart(queries.accuracy(one, Studies([ONE])), studies=False), "test_accuracy", "sd")
-    found = seeds.behind((ONE,), False, str(rows[rows["start"] == "rewind"].iloc[0]["id"]), "new")
+    found = seeds.behind((ONE,), False, str(rows[rows["start"] == "rewind"].iloc[0]["id"]))
     epochs = queries.epochs(one, Studies([ONE]), found["fingerprint"].tolist())
     saved = seeds.numbers(epochs, found, "accuracy")
     assert list(saved.columns) == ["seed", "fingerprint", "epoch", "train_accuracy", "test_accuracy"]
@@ -216,7 +216,7 @@ def test_a_viewer_sees_nothing_but_the_studies_allowed(two: Database) -> None:
         from app.compare import page
         from app.compare.state import CompareState
 
-        page.draw(CompareState(studies=("made-study-0001", "other-study-0002")), ["made-study-0001"])
+        page.draw_comparison(CompareState(studies=("made-study-0001", "other-study-0002")), ["made-study-0001"])
 
     app = rerun(AppTest.from_function(shared, default_timeout=30))
     assert charts(app) == 2

@@ -19,7 +19,7 @@ def made(store: Database, study: Study) -> Comparison:
 
 def drawn(made: Comparison, axis: str = "sparsity", zoomed: bool = False) -> dict:
     x, y = charts.domains(made, axis)
-    return charts.chart(made, "test_accuracy", "ci", axis, x, y, zoomed).to_dict()
+    return charts.draw(made, "test_accuracy", "ci", axis, x, y, zoomed).to_dict()
 
 
 def test_the_chart_is_valid_and_names_its_selections(made: Comparison) -> None:

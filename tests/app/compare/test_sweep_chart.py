@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from app.charts.overlap import rate_looks
+from app.charts.marks import rate_looks
 from app.charts.palette import series
 from app.compare import sweep_chart as charts
 from app.compare.points import rest_looks
@@ -62,12 +62,12 @@ def test_the_three_panels_share_their_axis_of_rates(rows: pd.DataFrame) -> None:
 def test_gap_against_overlap_has_a_point_for_each_pair(rows: pd.DataFrame) -> None:
     points = charts.gaps(rows).assign(ratio=0.5)
     points["name"] = [f"learning rate {rate:g}" for rate in points["learning_rate"]]
-    drawn = charts.thesis(points, rate_looks(RATES), series(["lenet300"]), 0.2)
+    drawn = charts.gap_against_overlap(points, rate_looks(RATES), series(["lenet300"]), 0.2)
     (marks,) = layers(drawn, "point")
     assert len(data(drawn, marks)) == 8
     assert marks["encoding"]["shape"]["field"] == "name"
     rules = [data(drawn, rule) for rule in layers(drawn, "rule")]
     assert [rule.iloc[0, 0] for rule in rules] == [0.0, 0.2]
     two = pd.concat([points, points.assign(network="vgg11")])
-    drawn = charts.thesis(two, rate_looks(RATES), series(["lenet300", "vgg11"]), 0.2)
+    drawn = charts.gap_against_overlap(two, rate_looks(RATES), series(["lenet300", "vgg11"]), 0.2)
     assert layers(drawn, "point")[0]["encoding"]["shape"]["field"] == "network"

@@ -14,6 +14,8 @@ def test_a_short_table_shows_what_people_wrote_and_nothing_for_what_is_missing()
     def script() -> None:
         import pandas as pd
 
+        from app.components import chart
+
         chart.table(pd.DataFrame({"name": ["*two* $rates$", None], "value": [1.5, float("nan")]}), "shown")
 
     (shown,) = tables(AppTest.from_function(script).run())

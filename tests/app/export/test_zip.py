@@ -1,132 +1,19 @@
-"""Saving charts, and everything of a study as a zip."""
+"""Everything of a study as a zip."""
 
 import tomllib
-import xml.etree.ElementTree as ET
 import zipfile
 from io import BytesIO
 
 import pandas as pd
 import pyarrow.parquet as pq
-import pytest
-from PIL import Image
-from streamlit.testing.v1 import AppTest
 
-from app.auth import access
-from app.charts import accuracy
-from app.charts.palette import Look
-from app.charts.picture import SCALE, WIDTH, Legend, png, standalone, svg
-from app.charts.points import summarise
-from app.charts.saving import Saving, csv, file_name, parquet, picture
-from app.components import chart as drawing
-from app.components.save_menu import KINDS
-from app.export import menu, named
-from app.export.charts import charts, measured
-from app.export.menu import LinkEnded
 from app.export.zip import everything
 from data import parquet as tables
-from data import shared_links
 from data.database.database import Database
-from data.queries import points, studies
-from data.queries.selection import OneStudy
 from engine.study.spec import Study, parse_study
-from tests.app.dashboard import open_page, rerun
 from tests.app.made_study import record
 
 ID = "made-study-0001"
-HOSTILE = "</script><script>alert(1)</script>"
-
-
-def panel(store: Database, study: Study) -> tuple[drawing.Spec, Saving]:
-    """Return a panel of the Accuracy tab with what it is saved as."""
-    record(store, study)
-    rows = points.accuracy(store, OneStudy(ID))
-    first = accuracy.panels(rows, "test_accuracy", "sd")[0]
-    spec = accuracy.chart(first, "test_accuracy", "sd", (0, 100))
-    return spec, named.accuracy(studies.study(store, ID), "digits", "lenet300", first, "test_accuracy", "sd")
-
-
-def words_of(drawn: str) -> list[str]:
-    """Return all text in an SVG."""
-    return ["".join(node.itertext()) for node in ET.fromstring(drawn).iter() if node.tag.endswith("text")]
-
-
-def test_a_picture_says_what_the_page_says_around_the_chart(store: Database, study: Study) -> None:
-    spec, saving = panel(store, study)
-    said = words_of(svg(picture(spec, saving)))
-    assert "Test accuracy (last epoch) against sparsity, learning rate 0.01" in said
-    assert "LeNet-300 on Digits · iterative magnitude · Small study" in said
-    for name in ("winning ticket", "random reinit", "rewind", "fine-tune", "dense", "± standard deviation over seeds"):
-        assert name in said
-    assert "test accuracy, last epoch (%)" in said
-    assert "sparsity (% of prunable weights removed)" in said
-
-
-def test_a_picture_is_dark_on_white_and_sharp(store: Database, study: Study) -> None:
-    image = Image.open(BytesIO(png(picture(*panel(store, study))))).convert("RGB")
-    assert image.getpixel((2, 2)) == (255, 255, 255)
-    assert image.width > SCALE * WIDTH
-    assert len(image.getcolors(1 << 20) or []) > 50
-
-
-def test_a_picture_leaves_the_chart_of_the_page_as_it_is(store: Database, study: Study) -> None:
-    spec, saving = panel(store, study)
-    before = str(spec)
-    picture(spec, saving)
-    assert str(spec) == before
-
-
-@pytest.mark.parametrize("count", [1, 6, 40])
-def test_a_legend_wraps_within_the_picture(count: int) -> None:
-    looks = tuple(Look(f"learning rate {index / 1000}", "", "#123456", "circle") for index in range(count))
-    chart = {"data": {"values": [{"a": 1}]}, "mark": "point", "encoding": {"x": {"field": "a", "type": "quantitative"}}}
-    drawn = ET.fromstring(svg(standalone(chart, "A title", "", Legend(looks))))
-    assert float(drawn.attrib["width"]) < WIDTH + 100
-    assert sum(text.startswith("learning rate") for text in words_of(ET.tostring(drawn, "unicode"))) == count
-
-
-def test_a_long_title_is_broken_into_lines() -> None:
-    chart = {"data": {"values": [{}]}, "mark": "point"}
-    drawn = svg(standalone(chart, "word " * 60))
-    assert float(ET.fromstring(drawn).attrib["width"]) < WIDTH + 100
-    assert drawn.count("word") >= 60
-
-
-def test_charts_side_by_side_and_with_selections_are_pictures_too() -> None:
-    unit = {"mark": "point", "encoding": {"x": {"field": "a", "type": "quantitative"}}, "name": "view_1"}
-    brush = {"name": "brush", "select": {"type": "interval"}, "views": ["view_1"]}
-    chart = {"data": {"values": [{"a": 1}]}, "hconcat": [unit, {**unit, "name": "view_2"}], "params": [brush]}
-    assert "A title" in words_of(svg(standalone(chart, "A title", "", Legend(note="a note"))))
-
-
-def test_numbers_of_a_panel_are_those_of_the_store(store: Database, study: Study) -> None:
-    _, saving = panel(store, study)
-    rows = points.accuracy(store, OneStudy(ID))
-    rows = rows[(rows["learning_rate"] == 0.01) & ((rows["pruner"] == "iterative") | (rows["start"] == "dense"))]
-    expected = summarise(rows, "test_accuracy", ["start", "sparsity"], "sd").set_index(["start", "sparsity"])
-    for content in (csv, parquet):
-        kept = content(saving.numbers())
-        found = pd.read_csv(BytesIO(kept)) if content is csv else pq.read_table(BytesIO(kept)).to_pandas()
-        assert len(found) == len(expected) == 1 + 2 * 4
-        found = found.set_index(["start", "sparsity"])[["mean", "sd", "low", "high", "n"]]
-        pd.testing.assert_frame_equal(found.loc[expected.index], expected, check_dtype=False, rtol=1e-14)
-
-
-def test_every_chart_has_numbers_and_a_name_of_its_own(store: Database, study: Study) -> None:
-    record(store, study.model_copy(update={"pruners": ("iterative", "admm"), "networks": ("lenet300", "vgg11")}))
-    drawn = list(charts(studies.study(store, ID), measured(store, ID)))
-    names = [item.saving.name for item in drawn]
-    assert len(set(names)) == len(names)
-    assert all(name.startswith(ID) for name in names)
-    assert {item.part for item in drawn} == {"accuracy", "retention", "time", "starts", "ancestors", "layers", "admm"}
-    for item in drawn:
-        frame = item.saving.numbers()
-        assert len(frame)
-        assert {"dataset", "network"} <= set(frame.columns)
-
-
-def test_names_of_files_hold_nothing_that_leads_elsewhere() -> None:
-    assert file_name("a", "folder:/etc/../x y", 0.1) == "a-folder-etc-..-x-y-0.1"
-    assert "/" not in file_name(HOSTILE)
 
 
 def test_the_zip_holds_what_it_says(store: Database, study: Study) -> None:
@@ -155,45 +42,3 @@ def test_a_study_without_results_has_a_zip(store: Database, study: Study) -> Non
     record(store, study, lambda index, stage: "queued")
     with zipfile.ZipFile(BytesIO(everything(store, ID))) as archive:
         assert not [name for name in archive.namelist() if "/charts/" in name]
-
-
-def opened(app: AppTest, key: str) -> AppTest:
-    app.session_state[key] = True
-    return rerun(app)
-
-
-def test_a_chart_is_saved_from_its_menu_and_made_only_then(store: Database, study: Study, monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    record(store, study)
-    made = []
-    monkeypatch.setitem(KINDS, "png", (lambda drawn, saving: made.append(saving) or b"", "image/png", "Picture (PNG)"))
-    app = open_page("views/study.py", study=ID)
-    app.session_state["tab"] = "Accuracy"
-    rerun(app)
-    assert not [button for button in app.get("download_button") if "accuracy-panel" in button.proto.id]
-    opened(app, "accuracy-panel-0-save")
-    labels = [button.proto.label for button in app.get("download_button") if "accuracy-panel-0" in button.proto.id]
-    assert labels == [label for _, _, label in KINDS.values()]
-    assert not made
-
-
-def test_the_export_menu_offers_all_and_makes_the_zip_when_told(store: Database, study: Study) -> None:
-    record(store, study.model_copy(update={"pruners": (), "starts": (), "sparsities": (), "learning_rates": (0.1,)}))
-    app = opened(open_page("views/study.py", study=ID), "study_export")
-    labels = [button.proto.label for button in app.get("download_button")]
-    assert labels[:2] == ["Report (HTML)", "Study (TOML)"]
-    assert len(labels) == 2 + len(tables.SCHEMAS)
-    app.button(key="study_zip_make").click()
-    rerun(app)
-    assert any(button.proto.label.startswith("Save the zip (") for button in app.get("download_button"))
-
-
-def test_a_viewer_whose_link_ended_gets_no_file(store: Database, study: Study, monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    record(store, study)
-    share, _ = shared_links.create(store, [ID])
-    monkeypatch.setattr(access, "is_owner", lambda: False)
-    monkeypatch.setattr(access, "link", lambda: share)
-    make = menu._while_allowed(lambda: b"all of it")
-    assert make() == b"all of it"
-    shared_links.revoke(store, share.share_id)
-    with pytest.raises(LinkEnded, match="the link has ended"):
-        make()

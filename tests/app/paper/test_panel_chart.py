@@ -1,11 +1,11 @@
 import pandas as pd
 import pytest
 
-from app.paper import numbers, panel_chart
+from app.paper import panel_chart
 from app.state.queries import accuracy, pooled_overlaps
 from data.database.database import Database
 from engine.paper import figures, studies
-from engine.paper.figures import FIGURES, REPORTED
+from engine.paper.figures import FIGURES
 from engine.paper.studies import scaled
 from tests.app.charts.test_accuracy import valid
 from tests.app.made_study import record
@@ -32,12 +32,12 @@ def test_every_panel_is_a_valid_chart_with_all_its_series(frames: tuple[pd.DataF
                 assert len(pruned) == len(panel.starts) * len(panel.pruners) * len(panel.sparsities) * 3
                 y = panel_chart.domain([rows], "sd")
                 assert y[0] < rows["test_accuracy"].min()
-                valid(panel_chart.accuracy(rows, panel, "sd", y, figures.reported(figure)))
+                valid(panel_chart.draw_accuracy(rows, panel, "sd", y, figures.reported(figure)))
             elif panel.quantity == "retention":
-                drawn = panel_chart.retention(pooled, panel, "ci").to_dict()
+                drawn = valid(panel_chart.draw_retention(pooled, panel, "ci"))
                 assert len(next(iter(drawn["datasets"].values()))) == len(panel.ps) * len(panel.learning_rates)
             elif panel.quantity == "start_overlap":
-                drawn = panel_chart.start_overlap(pooled, panel, "se").to_dict()
+                drawn = valid(panel_chart.draw_start_overlap(pooled, panel, "se"))
                 assert len(next(iter(drawn["datasets"].values()))) == len(panel.sparsities) * len(panel.starts)
 
 
@@ -62,26 +62,6 @@ def test_a_panels_numbers_are_the_means_that_it_draws(frames: tuple[pd.DataFrame
                 assert (found["chance"] == found["p"]).all()
             else:
                 assert len(found) == len(panel.sparsities) * len(panel.starts)
-
-
-def test_our_value_of_a_stated_number_is_the_mean_of_the_right_runs(frames: tuple[pd.DataFrame, pd.DataFrame]) -> None:
-    dense = next(number for number in REPORTED if number.start == "dense" and number.learning_rate == 0.1)
-    mine = numbers.ours(dense, *frames, "small", None)
-    rows = frames[0][(frames[0]["start"] == "dense") & (frames[0]["learning_rate"] == 0.1)]
-    assert mine.mean == pytest.approx(rows["test_accuracy"].mean())
-    assert mine.n == 3
-    overlap = next(number for number in REPORTED if number.quantity == "finetuned_pretrained")
-    found = numbers.ours(overlap, *frames, "small", None)
-    assert 50 < found.mean < 100
-    empty = numbers.ours(overlap, frames[0][:0], frames[1][:0], "small", None)
-    assert (empty.mean, empty.n) == (None, 0)
-
-
-def test_a_cell_of_the_papers_table_without_runs_is_a_dash() -> None:
-    nothing = pd.DataFrame()
-    told = numbers.as_in_paper(figures.reported(FIGURES["table1"]), nothing, nothing, "small", None)
-    assert len(told) == 5
-    assert set(told[numbers.ANCESTORS["finetuned_initial"]]) == {"—"}
 
 
 def test_the_legend_of_bars_shows_bars_and_their_mark_of_chance() -> None:

@@ -26,7 +26,7 @@ def test_a_study_is_deleted_only_when_told_to_and_the_list_says_so(store: Databa
     app.button(key="delete").click()
     rerun(app)
     said = texts(app)
-    assert "**Tiny** cannot be brought back" in said
+    assert "**Tiny** cannot be restored" in said
     assert "2 stages that no other study has" in said
     assert "3 stages that other studies have too: kept" in said
     assert "1 link to it alone: ended" in said

@@ -68,12 +68,12 @@ def test_search_finds_the_worker_that_has_a_stage_now(rows: pd.DataFrame, now: d
 
 def test_networks_are_told_where_there_are_several(rows: pd.DataFrame) -> None:
     both = pd.concat([rows, rows.assign(network="vgg11", fingerprint=rows["fingerprint"].str[::-1])])
-    assert all(name.rsplit(" on ")[0].endswith(("LeNet-300", "VGG-11")) for name in set(stages_told(both)))
+    assert all(name.rsplit(" on ")[0].endswith(("LeNet-300", "VGG-11")) for name in set(stage_column(both)))
     assert not any("LeNet-300" in name for name in stage_names(rows).values())
 
 
-def stages_told(rows: pd.DataFrame) -> list[str]:
-    return list(shown_table(rows, {}, tell_network=True)["Stage"])
+def stage_column(rows: pd.DataFrame) -> list[str]:
+    return list(shown_table(rows, {}, with_network=True)["Stage"])
 
 
 def test_progress_counts_epochs_and_time_left_uses_measured_speed(rows: pd.DataFrame, now: dict[str, Progress]) -> None:

@@ -1,8 +1,7 @@
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app.charts import forest
-from app.components import chart as drawing
+from app.charts.forest import forest
 from app.components import verdict_tables
 from app.state.queries import accuracy, pooled_overlaps
 from data import shared_links
@@ -11,6 +10,7 @@ from data.queries.evidence import from_frames
 from engine.claims import CLAIMS, Thresholds, evaluate
 from engine.study.plan import plan
 from engine.study.spec import Study, parse_study
+from tests.app.charts.test_accuracy import valid
 from tests.app.dashboard import open_page, rerun, tables, texts
 from tests.app.made_study import record
 
@@ -92,9 +92,10 @@ def test_the_numbers_hold_every_comparison_and_the_forest_draws_them(store: Data
     assert set(numbers["claim"]) == set(CLAIMS)
     assert len(numbers) > 3 * len(verdicts)
     for verdict in verdicts:
-        chart = forest.forest(verdict_tables.comparisons(verdict), verdict.scope)
-        chart.to_dict()
-        assert drawing.spec(chart)["height"] > 0
+        parts = verdict_tables.comparisons(verdict)
+        chart = forest(verdict, parts)
+        assert valid(chart.spec)["height"] > 0
+        assert len(chart.numbers()) == sum(part.effect is not None and part.unit == parts[0].unit for part in parts)
 
 
 def test_every_threshold_says_where_it_comes_from() -> None:
@@ -139,7 +140,7 @@ def test_the_forest_draws_means_apart_and_each_row_with_the_margins_of_its_rule(
     record(store, wide)
     verdicts = evaluate(*from_frames(accuracy(STUDY), pooled_overlaps(STUDY)), claims=["B1"])
     rows = verdict_tables.comparisons(verdicts[0])
-    drawn = forest.forest(rows, verdicts[0].scope).to_dict()
+    drawn = valid(forest(verdicts[0], rows).spec)
     names = [row["name"] for data in drawn["datasets"].values() for row in data if "effect" in row]
     assert names[0] == "learning rate 0.01 · mean over 5 values of p"
     margins = {(row["name"], row["margin"]) for data in drawn["datasets"].values() for row in data if "margin" in row}
@@ -153,7 +154,7 @@ def test_a_reach_is_told_in_percent(store: Database, wide: Study) -> None:
     record(store, wide)
     (verdict,) = evaluate(*from_frames(accuracy(STUDY), pooled_overlaps(STUDY)), claims=["E3"])
     assert verdict.unit == "sparsity"
-    assert "% of the weights" in verdict_tables.told(verdict)
+    assert "% of the weights" in verdict_tables.effect_words(verdict)
 
 
 def test_undecided_says_what_would_decide_it_and_offers_to_queue_more_seeds(store: Database, wide: Study) -> None:

@@ -72,7 +72,7 @@ def test_errors_stand_at_their_field_and_nothing_can_be_launched(field: str, giv
     (at_field,) = [item.value for item in app.markdown if ":material/error:" in item.value]
     assert said.replace("'", "") in at_field.replace("\\", "").replace("'", "")
     assert app.button(key="launch").disabled
-    assert "Mend 1 problem first." in texts(app).replace("\\", "")
+    assert "Fix 1 problem first." in texts(app).replace("\\", "")
     assert "Trainings" not in metrics(app)
 
 
@@ -80,7 +80,7 @@ def test_every_faulty_field_says_so_at_once() -> None:
     app = type_in(open_page(PAGE), "folder", "/no/such/folder")
     app = type_in(type_in(app, "learning_rates", "abc"), "recipe-batch_size", "0")
     assert len([item for item in app.markdown if ":material/error:" in item.value]) == 3
-    assert "Mend 3 problems first." in texts(app).replace("\\", "")
+    assert "Fix 3 problems first." in texts(app).replace("\\", "")
 
 
 def test_a_folder_without_classes_is_refused_at_its_field(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def test_a_search_and_a_claim_narrow_the_cards() -> None:
 
 def test_every_figure_says_that_nothing_is_trained_yet() -> None:
     for name in FIGURES:
-        assert "Nothing of this figure is trained" in shown(open_page(FIGURE, figure=name, scale="small"))
+        assert "No run of this figure is trained" in shown(open_page(FIGURE, figure=name, scale="small"))
 
 
 def test_every_figure_is_drawn_from_what_is_there(store: Database) -> None:
@@ -66,7 +66,7 @@ def test_every_figure_is_drawn_from_what_is_there(store: Database) -> None:
     )
     for name in FIGURES:
         said = shown(open_page(FIGURE, figure=name, scale="small"))
-        assert "Nothing of this figure" not in said
+        assert "No run of this figure" not in said
         assert "not trained yet" not in said
         assert "undecided" in said or name in ("fig2", "main-fig4", "table1")
 
@@ -158,7 +158,7 @@ def test_a_figure_can_be_trained_on_a_folder_of_images(
     [
         ({"figure": "fig99"}, "fig99"),
         ({"scale": "huge"}, "huge"),
-        ({"figure": "fig4", "like": "gone"}, "Nothing of this figure"),
+        ({"figure": "fig4", "like": "gone"}, "No run of this figure"),
     ],
 )
 def test_an_address_that_names_what_is_not_there_is_told(query: dict[str, str], said: str) -> None:

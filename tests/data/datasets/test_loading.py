@@ -34,14 +34,14 @@ def test_a_host_without_the_folder_trains_on_the_same_images(store: Artifacts, i
     told: list[str] = []
     share(images, tmp_path / "here", store, lambda what, done, total: told.append(what))
     assert [text.split()[0] for text in told] == ["reading", "copying"]
-    here = load_images(images.model_copy(update={"train": 30}), tmp_path / "here", store=store)
+    here = load_images(images.model_copy(update={"train": 30}), tmp_path / "here", artifacts=store)
     (tmp_path / "flowers").rename(tmp_path / "elsewhere")
-    there = load_images(images.model_copy(update={"train": 30}), tmp_path / "there", store=store)
+    there = load_images(images.model_copy(update={"train": 30}), tmp_path / "there", artifacts=store)
     for name in cache.NAMES:
         assert torch.equal(getattr(here, name), getattr(there, name))
     assert here.classes == there.classes
     # From then on it is kept there, and the store is not asked again.
-    load_images(images, tmp_path / "there", store=Artifacts("memory://nowhere"))
+    load_images(images, tmp_path / "there", artifacts=Artifacts("memory://nowhere"))
     assert not list((tmp_path / "there").rglob("*.part"))
 
 
@@ -51,7 +51,7 @@ def test_a_folder_with_other_content_is_passed_over(store: Artifacts, images: Im
     next((tmp_path / "flowers" / "train" / "dark").iterdir()).unlink()
     with pytest.raises(DatasetError, match="holds other images than when the study was launched"):
         load_images(images, tmp_path / "there")
-    assert torch.equal(load_images(images, tmp_path / "there", store=store).train_images, before.train_images)
+    assert torch.equal(load_images(images, tmp_path / "there", artifacts=store).train_images, before.train_images)
 
 
 def test_what_is_shared_once_is_not_read_or_written_again(store: Artifacts, images: Images, tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_a_file_of_an_earlier_version_is_marked_before_it_is_shared(
     assert not cache.is_marked(file, images.identity)
     share(images, tmp_path / "here", store)
     (tmp_path / "flowers").rename(tmp_path / "elsewhere")
-    assert load_images(images, tmp_path / "there", store=store).classes == ("dark", "light")
+    assert load_images(images, tmp_path / "there", artifacts=store).classes == ("dark", "light")
 
 
 def test_a_copy_that_is_damaged_or_another_is_refused(store: Artifacts, images: Images, tmp_path: Path) -> None:
@@ -94,9 +94,9 @@ def test_a_copy_that_is_damaged_or_another_is_refused(store: Artifacts, images: 
     flipped[-1] ^= 1
     other = tmp_path / "other.safetensors"
     digits = load_images(Images(name="digits", identity=identity("digits", tmp_path)), tmp_path)
-    cache.keep(digits, "0" * 32, other)
+    cache.save(digits, "0" * 32, other)
     unmarked = tmp_path / "unmarked.safetensors"
-    cache.keep(digits, images.identity, unmarked)
+    cache.save(digits, images.identity, unmarked)
     swapped = unmarked.read_bytes().replace(b'"content":"', b'"c0ntent":"')
     for content, reason in (
         (whole[:-100], "damaged"),
@@ -109,14 +109,14 @@ def test_a_copy_that_is_damaged_or_another_is_refused(store: Artifacts, images: 
         bad.write_bytes(content)
         put(store, images.identity, bad)
         with pytest.raises(DatasetError, match=rf"no folder at .*not to be trusted: .*{reason}.*launch"):
-            load_images(images, tmp_path / "there", store=store)
+            load_images(images, tmp_path / "there", artifacts=store)
         assert not list((tmp_path / "there" / "datasets").glob("*.safetensors"))
 
 
 def test_a_host_that_finds_the_images_nowhere_says_what_to_do(store: Artifacts, images: Images, tmp_path: Path) -> None:
     (tmp_path / "flowers").rename(tmp_path / "elsewhere")
     with pytest.raises(DatasetError, match=r"no folder at .*flowers.*holds no copy of folder:.*launch the study again"):
-        load_images(images, tmp_path / "there", store=store)
+        load_images(images, tmp_path / "there", artifacts=store)
 
 
 def no_network(folder: Path, progress: object) -> object:
@@ -133,14 +133,14 @@ def test_downloads_are_taken_from_the_store_where_they_are_there(
     monkeypatch.setitem(registry.DATASETS, "far", source)
     far = Images(name="far", identity="ab" * 16)
     with pytest.raises(DatasetError, match=r"holds no copy of far .*; and cannot download"):
-        load_images(far, tmp_path / "there", store=store)
+        load_images(far, tmp_path / "there", artifacts=store)
     file = tmp_path / "far.safetensors"
-    cache.keep(made, far.identity, file)
+    cache.save(made, far.identity, file)
     put(store, far.identity, file)
-    assert torch.equal(load_images(far, tmp_path / "there", store=store).test_images, made.test_images)
+    assert torch.equal(load_images(far, tmp_path / "there", artifacts=store).test_images, made.test_images)
 
 
 @pytest.mark.parametrize("content", ["", "../" + "0" * 29, "G" * 32])
 def test_no_path_is_made_of_what_is_no_hash(store: Artifacts, tmp_path: Path, content: str) -> None:
     with pytest.raises(DatasetError, match="is no hash of images"):
-        load_images(Images(name="cifar10", identity=content), tmp_path, store=store)
+        load_images(Images(name="cifar10", identity=content), tmp_path, artifacts=store)

@@ -15,28 +15,28 @@ from tests.machine import alive, wait_for
 
 Start = Callable[..., "subprocess.Popen[bytes]"]
 
-# Parts that write their process ids, in a process of their own, since a supervisor wants the main thread.
+# Services that write their process ids, in a process of their own, since a supervisor wants the main thread.
 SCRIPT = """
 import logging, sys
 from pathlib import Path
 from tasks.process import python
-from tasks.services.supervisor import Part, Supervisor
+from tasks.services.supervisor import Service, Supervisor
 
 folder = Path(sys.argv[1])
 note = "import os, sys, time; open(sys.argv[1], 'a').write(f'{os.getpid()}\\\\n'); "
 deaf = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
 
-def part(name, code, grace=2.0):
-    return Part(name, python("-c", note + code, str(folder / name)), grace=grace, died=died)
+def service(name, code, grace=2.0):
+    return Service(name, python("-c", note + code, str(folder / name)), grace=grace, died=died)
 
 def died(pid):
     (folder / "died").open("a").write(f"{pid}\\n")
 
 logging.basicConfig()
 sleep = "time.sleep(60)"
-groups = [[part("steady", sleep), part("deaf", deaf + sleep, 0.5)], [part("last", sleep)]]
+groups = [[service("steady", sleep), service("deaf", deaf + sleep, 0.5)], [service("last", sleep)]]
 if "brittle" in sys.argv:
-    groups.append([part("brittle", "sys.exit(3)")])
+    groups.append([service("brittle", "sys.exit(3)")])
 Supervisor(groups).run()
 """
 

@@ -1,0 +1,65 @@
+"""Pictures of charts that can be read without the page."""
+
+import xml.etree.ElementTree as ET
+from io import BytesIO
+
+import pytest
+from PIL import Image
+
+from app.charts.palette import Look
+from app.charts.picture import SCALE, WIDTH, Legend, png, standalone, svg
+from data.database.database import Database
+from engine.study.spec import Study
+from tests.app.charts.test_chart import panel
+
+
+def words_of(drawn: str) -> list[str]:
+    """Return all text in an SVG."""
+    return ["".join(node.itertext()) for node in ET.fromstring(drawn).iter() if node.tag.endswith("text")]
+
+
+def test_a_picture_says_what_the_page_says_around_the_chart(store: Database, study: Study) -> None:
+    said = words_of(svg(panel(store, study).picture))
+    assert "Test accuracy (last epoch) against sparsity, learning rate 0.01" in said
+    assert "LeNet-300 on Digits · iterative magnitude · Small study" in said
+    for name in ("winning ticket", "random reinit", "rewind", "fine-tune", "dense", "± standard deviation over seeds"):
+        assert name in said
+    assert "test accuracy, last epoch (%)" in said
+    assert "sparsity (% of prunable weights removed)" in said
+
+
+def test_a_picture_is_dark_on_white_and_sharp(store: Database, study: Study) -> None:
+    image = Image.open(BytesIO(png(panel(store, study).picture))).convert("RGB")
+    assert image.getpixel((2, 2)) == (255, 255, 255)
+    assert image.width > SCALE * WIDTH
+    assert len(image.getcolors(1 << 20) or []) > 50
+
+
+def test_a_picture_leaves_the_chart_of_the_page_as_it_is(store: Database, study: Study) -> None:
+    chart = panel(store, study)
+    before = str(chart.spec)
+    assert chart.picture != chart.spec
+    assert str(chart.spec) == before
+
+
+@pytest.mark.parametrize("count", [1, 6, 40])
+def test_a_legend_wraps_within_the_picture(count: int) -> None:
+    looks = tuple(Look(f"learning rate {index / 1000}", "", "#123456", "circle") for index in range(count))
+    chart = {"data": {"values": [{"a": 1}]}, "mark": "point", "encoding": {"x": {"field": "a", "type": "quantitative"}}}
+    drawn = ET.fromstring(svg(standalone(chart, "A title", "", Legend(looks))))
+    assert float(drawn.attrib["width"]) < WIDTH + 100
+    assert sum(text.startswith("learning rate") for text in words_of(ET.tostring(drawn, "unicode"))) == count
+
+
+def test_a_long_title_is_broken_into_lines() -> None:
+    chart = {"data": {"values": [{}]}, "mark": "point"}
+    drawn = svg(standalone(chart, "word " * 60))
+    assert float(ET.fromstring(drawn).attrib["width"]) < WIDTH + 100
+    assert drawn.count("word") >= 60
+
+
+def test_charts_side_by_side_and_with_selections_are_pictures_too() -> None:
+    unit = {"mark": "point", "encoding": {"x": {"field": "a", "type": "quantitative"}}, "name": "view_1"}
+    brush = {"name": "brush", "select": {"type": "interval"}, "views": ["view_1"]}
+    chart = {"data": {"values": [{"a": 1}]}, "hconcat": [unit, {**unit, "name": "view_2"}], "params": [brush]}
+    assert "A title" in words_of(svg(standalone(chart, "A title", "", Legend(note="a note"))))

@@ -1,0 +1,24 @@
+"""The charts of a study's report and zip."""
+
+from app.export.charts import CHARTS, places
+from data.database.database import Database
+from data.queries import studies
+from engine.study.spec import Study
+from tests.app.made_study import record
+
+ID = "made-study-0001"
+
+
+def test_every_chart_has_numbers_and_a_name_of_its_own(store: Database, study: Study) -> None:
+    record(store, study.model_copy(update={"pruners": ("iterative", "admm"), "networks": ("lenet300", "vgg11")}))
+    made = places(store, studies.study(store, ID))
+    assert all(set(place.charts) == set(CHARTS) for place in made)
+    assert {name for place in made for name, charts in place.charts.items() if charts} == set(CHARTS)
+    drawn = [chart for place in made for charts in place.charts.values() for chart in charts]
+    names = [chart.name for chart in drawn]
+    assert len(set(names)) == len(names)
+    assert all(name.startswith(ID) for name in names)
+    for chart in drawn:
+        frame = chart.numbers()
+        assert len(frame)
+        assert {"dataset", "network"} <= set(frame.columns)
