@@ -73,8 +73,8 @@ def mask_alone(
     wanted = sorted(ps)
     tops = {layer: [top_count(p, tensor.numel()) for p in wanted] for layer, tensor in b.items()}
     within = [_outside_last(levels(tensor, tops[layer]), mask[layer], len(wanted)) for layer, tensor in b.items()]
-    found = _expected({layer: mask[layer] for layer in b}, _cumulated(within, len(wanted)), tops) if b else {}
-    return {layer: dict(zip(wanted, values, strict=True)) for layer, values in found.items()}
+    expected = _expected({layer: mask[layer] for layer in b}, _cumulated(within, len(wanted)), tops) if b else {}
+    return {layer: dict(zip(wanted, values, strict=True)) for layer, values in expected.items()}
 
 
 def overlap_ratio(
@@ -97,7 +97,7 @@ def overlap_ratio(
 def _cumulated(of_layers: Sequence[Tensor], tops: int) -> Tensor:
     """Return for each layer, from its weights' levels, how many weights are in each of some tops: layers x tops."""
     bins = [level.int() + number * (tops + 1) for number, level in enumerate(of_layers)]
-    # Read once, at the end: each look at a GPU's numbers waits for all that it has still to do.
+    # Read once, at the end: each read of numbers on a GPU waits for all work that is queued there.
     filled = torch.bincount(torch.cat(bins), minlength=len(bins) * (tops + 1))
     return filled.view(len(bins), -1).cumsum(1)[:, :-1]
 

@@ -50,15 +50,15 @@ def _counted(keys: Tensor, tops: Sequence[int]) -> Tensor:
     level = torch.bucketize(begins, bounds, right=True)
     split = (filled > 0) & (level != torch.bucketize(ends - 1, bounds, right=True))
     still_open = len(tops) + 1
-    found = torch.where(split, still_open, level).to(_dtype(tops)).index_select(0, coarse)
-    chosen = (found == still_open).nonzero().flatten()
+    ranked = torch.where(split, still_open, level).to(_dtype(tops)).index_select(0, coarse)
+    chosen = (ranked == still_open).nonzero().flatten()
     chosen = chosen[torch.sort(keys[chosen], stable=True).indices]
     # Sorted, what was chosen lies bin by bin; each bin begins at a place among all weights, and at one among these.
     among = torch.where(split, filled, 0)
     ahead = begins - (among.cumsum(0) - among)
     places = torch.arange(chosen.numel()) + ahead.index_select(0, coarse[chosen])
-    found[chosen] = torch.bucketize(places, bounds, right=True).to(found.dtype)
-    return found
+    ranked[chosen] = torch.bucketize(places, bounds, right=True).to(ranked.dtype)
+    return ranked
 
 
 def _dtype(tops: Sequence[int]) -> torch.dtype:

@@ -49,11 +49,11 @@ def main() -> None:
     """Print the anatomy of module:function, channels, image size, classes as JSON, or why it cannot be built."""
     where, *shape = sys.argv[1:]
     try:
-        found = asdict(inspect(where, *map(int, shape)))
+        report = asdict(inspect(where, *map(int, shape)))
     except Exception as error:  # A network that somebody adds may raise anything.
-        found = {"error": f"{type(error).__name__}: {error}"}
+        report = {"error": f"{type(error).__name__}: {error}"}
     # On a line of its own: code that somebody adds may print too.
-    print(f"\n{json.dumps(found)}")
+    print(f"\n{json.dumps(report)}")
 
 
 if __name__ == "__main__":

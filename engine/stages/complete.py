@@ -38,8 +38,8 @@ def complete(stage: Stage, result: StageResult, weights: Weights) -> StageResult
     except ValueError as error:
         log.warning("the result of stage %s stays as it is: %s", result.fingerprint, error)
         return None
-    found = replace(result, mask=content_hash(mask), overlaps=overlaps)
-    return None if found == result else found
+    completed = replace(result, mask=content_hash(mask), overlaps=overlaps)
+    return None if completed == result else completed
 
 
 def _is_open(overlap: Overlap) -> bool:
