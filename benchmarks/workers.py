@@ -152,7 +152,7 @@ def measure(kind: Kind, count: int, seconds: float) -> dict[str, Any]:
             **_counted(reports, config, redis, list(planned.stages)),
             "epoch_rows_per_second": round((recorded["epochs"] - rows["epochs"]) / wall),
             "overlap_rows_per_second": round((recorded["overlap_counts"] - rows["overlap_counts"]) / wall),
-            "events_per_second": round(added / wall),
+            "events_per_second": round(added / wall, 1),
             "backlog_max": max(samples.backlog, default=0),
             "backlog_at_end": at_end,
             "drain_seconds": round(drained, 2),
