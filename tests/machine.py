@@ -86,7 +86,7 @@ class Machine:
 
     def __init__(self, config: Settings) -> None:
         self.config = config
-        self.store = Database(config.database)
+        self.database = Database(config.database)
         self.redis = client(config)
         self.logs = config.home / "logs"
         self._processes: list[subprocess.Popen[bytes]] = []
@@ -109,7 +109,7 @@ class Machine:
         """Wait until DuckDB has a study in a state."""
 
         def reached() -> bool:
-            found = studies.studies(self.store)
+            found = studies.studies(self.database)
             return state in set(found[found["study_id"] == study_id]["state"])
 
         try:
@@ -120,7 +120,7 @@ class Machine:
 
     def recorded_epochs(self, study_id: str) -> int:
         """Return how many epochs of a study DuckDB holds."""
-        with self.store.reading() as connection:
+        with self.database.reading() as connection:
             query = "SELECT count(*) FROM epochs JOIN study_stages USING (fingerprint) WHERE study_id = ?"
             row = connection.execute(query, [study_id]).fetchone()
         return int(row[0]) if row else 0

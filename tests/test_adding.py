@@ -29,8 +29,8 @@ from engine.study.spec import Study, parse_study
 from tasks.studies.planning import plan_study
 from tasks.worker.local import run
 from tests.app import made_study
+from tests.app.conftest import database as database
 from tests.app.conftest import nothing_kept as nothing_kept
-from tests.app.conftest import store as store
 from tests.app.conftest import study as study
 from tests.app.dashboard import open_page, rerun, texts
 from tests.app.made_study import record
@@ -70,13 +70,13 @@ def added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return "added_by_user"
 
 
-def train(store: Database, **changes: object) -> Study:
+def train(database: Database, **changes: object) -> Study:
     """Train a tiny study in this process and record it as the recorder would."""
     values: dict[str, object] = {"pruners": ["oneshot"], "sparsities": [0.41], "overlap_p": [0.2]}
     plan = plan_study(tiny_study(**{**values, **changes}), settings().home)
     results = run(plan, settings().artifacts, settings(), ["cpu"], lambda *_: None)
     assert results.keys() == plan.stages.keys()
-    store.record(whole_study(Stream(), plan, STUDY, results))
+    database.record(whole_study(Stream(), plan, STUDY, results))
     return plan.study
 
 
@@ -100,7 +100,7 @@ def everything_on(app: AppTest) -> str:
     return "\n".join([texts(app), charts(app), *(str(choice.options) for choice in choices)])
 
 
-def shown_everywhere(store: Database, entry: Start | Pruner | Network, name: str, field: str) -> None:
+def shown_everywhere(database: Database, entry: Start | Pruner | Network, name: str, field: str) -> None:
     """Assert that pages, report, zip and tables of the trained study show an added entry, and that the form offers it.
 
     field: that of a study which lists its name.
@@ -118,34 +118,40 @@ def shown_everywhere(store: Database, entry: Start | Pruner | Network, name: str
     glossary = texts(open_page("views/glossary.py"))
     assert f"**{plain(entry.title)}**" in glossary
     assert plain(entry.about) in glossary
-    assert entry.title in report(store, STUDY)
-    with zipfile.ZipFile(BytesIO(everything(store, STUDY))) as archive:
+    assert entry.title in report(database, STUDY)
+    with zipfile.ZipFile(BytesIO(everything(database, STUDY))) as archive:
         (file,) = (file for file in archive.namelist() if file.endswith("study.toml"))
         assert f'"{name}"' in archive.read(file).decode()
-    tables = parquet.tables_from_database(store, STUDY)
+    tables = parquet.tables_from_database(database, STUDY)
     assert name in tables["accuracy"][field.removesuffix("s")].to_pylist()
 
 
-def test_a_start_takes_one_function_and_one_row(store: Database, added: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_start_takes_one_function_and_one_row(
+    database: Database, added: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     start = Start("halved ticket", f"{added}:halved", "½θ₀⊙m", "Half of the initial weights, under the mask.", "a test")
     monkeypatch.setitem(STARTS, "halved", start)
-    train(store, starts=["winning_ticket", "halved", "finetune"])
-    shown_everywhere(store, start, "halved", "starts")
+    train(database, starts=["winning_ticket", "halved", "finetune"])
+    shown_everywhere(database, start, "halved", "starts")
 
 
-def test_a_pruner_takes_one_function_and_two_rows(store: Database, added: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pruner_takes_one_function_and_two_rows(
+    database: Database, added: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pruner = Pruner("largest first", "Removes the largest weights.", score="inverse")
     monkeypatch.setitem(SCORES, "inverse", Score(f"{added}:inverse"))
     monkeypatch.setitem(PRUNERS, "inverse", pruner)
-    train(store, pruners=["oneshot", "inverse"])
-    shown_everywhere(store, pruner, "inverse", "pruners")
+    train(database, pruners=["oneshot", "inverse"])
+    shown_everywhere(database, pruner, "inverse", "pruners")
 
 
-def test_a_network_takes_one_function_and_one_row(store: Database, added: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_network_takes_one_function_and_one_row(
+    database: Database, added: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     network = Network("Perceptron-16", f"{added}:perceptron", "One hidden layer of sixteen units.")
     monkeypatch.setitem(NETWORKS, "perceptron", network)
-    train(store, networks=["lenet300", "perceptron"])
-    shown_everywhere(store, network, "perceptron", "networks")
+    train(database, networks=["lenet300", "perceptron"])
+    shown_everywhere(database, network, "perceptron", "networks")
 
 
 def rewind_matches(claim: str, case: Case) -> Iterator[Verdict]:
@@ -156,14 +162,14 @@ def rewind_matches(claim: str, case: Case) -> Iterator[Verdict]:
             yield across(claim, case, scope, question, compared, absent(case, pruner, rate, "rewind", "dense"))
 
 
-def test_a_claim_takes_one_entry(store: Database, study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_claim_takes_one_entry(database: Database, study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     text = "Rewinding stays close to or above dense at the same learning rate."
     monkeypatch.setitem(CLAIMS, "Z1", Claim("Z1", text, "a test", "dense and rewind", rewind_matches))
-    made_study.record(store, study, study_id=STUDY)
+    made_study.record(database, study, study_id=STUDY)
     page = study_tab("Verdicts", STUDY)
     assert f"**Z1**\u2002{plain(text)}" in texts(page)
-    assert text in report(store, STUDY)
-    assert "Z1" in parquet.tables_from_database(store, STUDY)["claims"]["id"].to_pylist()
+    assert text in report(database, STUDY)
+    assert "Z1" in parquet.tables_from_database(database, STUDY)["claims"]["id"].to_pylist()
 
 
 def lacking(table: str, entries: Mapping[str, Any], needed: Mapping[str, str]) -> Iterator[str]:

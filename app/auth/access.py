@@ -174,7 +174,7 @@ def link() -> Share | None:
     found = _link(token)
     if found is not None:
         try:
-            shared_links.touch(queries.store(), found)
+            shared_links.touch(queries.database(), found)
         except DatabaseError:
             # When it was last used is not worth a viewer's page.
             return found
@@ -183,7 +183,7 @@ def link() -> Share | None:
 
 @st.cache_data(ttl=LINK_KEEP, max_entries=512, show_spinner=False)
 def _link(token: str) -> Share | None:
-    return shared_links.find(queries.store(), token)
+    return shared_links.find(queries.database(), token)
 
 
 def forget_links() -> None:

@@ -55,14 +55,14 @@ def _dialog(study_ids: tuple[str, ...], state: str | None, what: str) -> None:
             st.code(made, language=None, wrap_lines=True)
             st.caption("Copy it now: it is not shown again, since only a hash of it is saved.")
         _reach(made)
-    listed = shared_links.shares(queries.store(), study_ids[0])
+    listed = shared_links.shares(queries.database(), study_ids[0])
     links(listed[(listed["state"].notna()) == (state is not None)])
 
 
 def _create(study_ids: tuple[str, ...], state: str | None, note: str, ends: timedelta | None) -> None:
     until = None if ends is None else datetime.now(UTC) + ends
     try:
-        _, token = shared_links.create(queries.store(), study_ids, state, note, until)
+        _, token = shared_links.create(queries.database(), study_ids, state, note, until)
     except UserError as error:
         st.error(words.plain(str(error)))
         return
@@ -107,7 +107,7 @@ def links(listed: pd.DataFrame, names: dict[str, str] | None = None) -> None:
 
 
 def _revoke(share_id: str) -> None:
-    shared_links.revoke(queries.store(), share_id)
+    shared_links.revoke(queries.database(), share_id)
     access.forget_links()
 
 

@@ -45,7 +45,7 @@ def _menu(record: StudyRecord) -> None:
         save = partial(st.download_button, on_click="ignore", type="tertiary")
         save(
             "Report (HTML)",
-            _while_allowed(lambda: report(queries.store(), study_id)),
+            _while_allowed(lambda: report(queries.database(), study_id)),
             f"{study_id}-report.html",
             "text/html",
             icon=":material/description:",
@@ -81,7 +81,7 @@ def _whole(record: StudyRecord) -> None:
         if not slot.button("Everything (zip)", icon=icon, type="tertiary", key="study_zip_make"):
             return
         bar = slot.progress(0.0, "Reading the study")
-        st.session_state[LAST_ZIP] = version, everything(queries.store(), study_id, bar.progress)
+        st.session_state[LAST_ZIP] = version, everything(queries.database(), study_id, bar.progress)
     made = st.session_state[LAST_ZIP][1]
     slot.download_button(
         f"Save the zip ({len(made) / 1e6:.1f} MB)",
@@ -95,7 +95,7 @@ def _whole(record: StudyRecord) -> None:
 
 
 def _table(study_id: str, name: str) -> Callable[[], bytes]:
-    return lambda: parquet(tables.tables_from_database(queries.store(), study_id)[name])
+    return lambda: parquet(tables.tables_from_database(queries.database(), study_id)[name])
 
 
 def _while_allowed(make: Callable[[], str | bytes]) -> Callable[[], str | bytes]:
@@ -105,7 +105,7 @@ def _while_allowed(make: Callable[[], str | bytes]) -> Callable[[], str | bytes]
         return make
 
     def checked() -> str | bytes:
-        links = shared_links.shares(queries.store())
+        links = shared_links.shares(queries.database())
         if not links[links["share_id"] == share.share_id]["works"].any():
             raise LinkEnded("the link has ended; ask whoever sent it for a new one")
         return make()

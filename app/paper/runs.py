@@ -90,7 +90,7 @@ def _recipes() -> dict[str, Study]:
     """Return every launched study by its id, the latest first."""
     if not queries.exists():
         return {}
-    return {study_id: read_study(toml, kept=True) for study_id, toml in tomls(queries.store())}
+    return {study_id: read_study(toml, kept=True) for study_id, toml in tomls(queries.database())}
 
 
 def found_settings() -> tuple[Settings, ...]:
@@ -155,14 +155,14 @@ def done(one: Plan) -> int:
 def _recorded() -> set[str]:
     from data.queries.studies import recorded
 
-    return recorded(queries.store()) if queries.exists() else set()
+    return recorded(queries.database()) if queries.exists() else set()
 
 
 @cached(queries.marker, max_entries=2, shared=True)
 def _completed() -> int:
     from data.queries.incomplete import completed
 
-    return completed(queries.store()) if queries.exists() else 0
+    return completed(queries.database()) if queries.exists() else 0
 
 
 def trained(figure: Figure, chosen: Settings) -> Runs:
@@ -220,7 +220,7 @@ def _all_figures(chosen: Settings, identities: tuple[tuple[str, str], ...]) -> _
     one = _plan(paper.ALL, chosen, identities)
     finished = _recorded()
     roles = [role for role in one.roles if role.fingerprint in finished]
-    accuracy = points.accuracy(queries.store(), Roles(roles))
-    pooled = points.pooled_overlaps(queries.store(), Roles(roles, one.study.overlap_p), PAIRS)
-    diverged = points.diverged(queries.store(), Roles(roles))
+    accuracy = points.accuracy(queries.database(), Roles(roles))
+    pooled = points.pooled_overlaps(queries.database(), Roles(roles, one.study.overlap_p), PAIRS)
+    diverged = points.diverged(queries.database(), Roles(roles))
     return _AllFigures(_ByRole(accuracy), _ByRole(pooled), _ByRole(diverged), thumbnail.means(accuracy, pooled))

@@ -17,7 +17,7 @@ from data.settings import settings
 FINISHED = ("done", "failed", "cancelled")
 
 
-def store() -> Database:
+def database() -> Database:
     """Return the database of this installation."""
     return _database(settings().database)
 
@@ -50,7 +50,7 @@ def marker() -> Marker:
 
 @cached(marker, max_entries=32)
 def _revision(study_id: str) -> Revision:
-    return revision(store(), study_id)
+    return revision(database(), study_id)
 
 
 def measured(study_id: str) -> Marker:
@@ -74,70 +74,70 @@ def studies() -> pd.DataFrame:
 
 @cached(marker, max_entries=4)
 def _studies() -> pd.DataFrame:
-    return queries.studies(store())
+    return queries.studies(database())
 
 
 @cached(standing, max_entries=32)
 def study(study_id: str) -> StudyRecord:
     """Return one study; UnknownStudy says that it is not recorded."""
-    return queries.study(store(), study_id)
+    return queries.study(database(), study_id)
 
 
 @cached(standing, max_entries=8)
 def stages(study_id: str) -> pd.DataFrame:
     """Return a study's stages; columns are those of `data.queries.studies.stages`."""
-    return queries.stages(store(), study_id)
+    return queries.stages(database(), study_id)
 
 
 @cached(measured, max_entries=8)
 def accuracy(study_id: str) -> pd.DataFrame:
     """Return a study's accuracies; columns are those of `data.queries.points.accuracy`."""
-    return points.accuracy(store(), OneStudy(study_id))
+    return points.accuracy(database(), OneStudy(study_id))
 
 
 @cached(measured, max_entries=8)
 def diverged(study_id: str) -> pd.DataFrame:
     """Return the points of a study that diverged; columns are those of `data.queries.points.diverged`."""
-    return points.diverged(store(), OneStudy(study_id))
+    return points.diverged(database(), OneStudy(study_id))
 
 
 @cached(measured, max_entries=8)
 def divergences(study_id: str) -> pd.DataFrame:
     """Return the stages of a study that diverged; columns are those of `data.queries.divergence.divergences`."""
-    return divergence.divergences(store(), [study_id])
+    return divergence.divergences(database(), [study_id])
 
 
 @cached(standing, max_entries=8)
 def epochs(study_id: str, fingerprints: tuple[str, ...]) -> pd.DataFrame:
     """Return the epochs of some of a study's stages; columns are those of `data.queries.points.epochs`."""
-    return points.epochs(store(), OneStudy(study_id), fingerprints)
+    return points.epochs(database(), OneStudy(study_id), fingerprints)
 
 
 @cached(measured, max_entries=8)
 def overlaps(study_id: str) -> pd.DataFrame:
     """Return R_p(θ₀, θ_T) by layer; columns are those of `data.queries.points.overlaps`."""
-    return points.overlaps(store(), OneStudy(study_id), ("initial_pretrained",))
+    return points.overlaps(database(), OneStudy(study_id), ("initial_pretrained",))
 
 
 @cached(measured, max_entries=8)
 def pooled_overlaps(study_id: str) -> pd.DataFrame:
     """Return a study's overlaps pooled over layers; columns are those of `data.queries.points.pooled_overlaps`."""
-    return points.pooled_overlaps(store(), OneStudy(study_id))
+    return points.pooled_overlaps(database(), OneStudy(study_id))
 
 
 @cached(measured, max_entries=8)
 def residuals(study_id: str) -> pd.DataFrame:
     """Return ADMM's residuals; columns are those of `data.queries.studies.residuals`."""
-    return queries.residuals(store(), study_id)
+    return queries.residuals(database(), study_id)
 
 
 @cached(measured, max_entries=8)
 def supports(study_id: str) -> pd.DataFrame:
     """Return how ADMM's masks differ from one-shot's; columns are those of `data.queries.studies.supports`."""
-    return queries.supports(store(), study_id)
+    return queries.supports(database(), study_id)
 
 
 @cached(marker, max_entries=8)
 def studies_of(fingerprints: tuple[str, ...]) -> pd.DataFrame:
     """Return which studies some stages belong to; columns are those of `data.queries.studies.studies_of`."""
-    return queries.studies_of(store(), fingerprints)
+    return queries.studies_of(database(), fingerprints)

@@ -70,11 +70,11 @@ def saved(state: CompareState, known: list[str]) -> None:
             if st.form_submit_button("Save view", type="primary", key="compare_save_button"):
                 try:
                     # Whole ids: what tells studies apart today may not do so later.
-                    saved_views.save(queries.store(), name, to_query(state))
+                    saved_views.save(queries.database(), name, to_query(state))
                     st.toast(f"Saved “{words.plain(' '.join(name.split()))}”.", icon=":material/bookmark_added:")
                 except ViewError as error:
                     st.error(words.plain(str(error)))
-        views = saved_views.list(queries.store())
+        views = saved_views.list(queries.database())
         if views.empty:
             st.caption("No view is saved yet.")
         for row in views.itertuples():
@@ -106,7 +106,7 @@ def _saved_view(view_id: str, name: str, query: str, known: list[str]) -> None:
             key=f"view-delete-{view_id}",
             type="tertiary",
             on_click=saved_views.delete,
-            args=(queries.store(), view_id),
+            args=(queries.database(), view_id),
         )
 
 
@@ -118,7 +118,7 @@ def _renaming(view_id: str, name: str) -> None:
             left = st.form_submit_button("Cancel", key=f"view-kept-{view_id}")
     if renamed:
         try:
-            saved_views.rename(queries.store(), view_id, new_name)
+            saved_views.rename(queries.database(), view_id, new_name)
         except ViewError as error:
             st.error(words.plain(str(error)))
             return

@@ -17,7 +17,7 @@ def page() -> None:
         st.info("Nothing is shared yet. Share a study or a view of the Compare page, and its link is listed here.")
         return
     names = dict(queries.studies()[["study_id", "name"]].itertuples(index=False))
-    listed = shared_links.shares(queries.store())
+    listed = shared_links.shares(queries.database())
     if listed.empty:
         st.info("Nothing is shared yet. Share a study or a view of the Compare page, and its link is listed here.")
         return

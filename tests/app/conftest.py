@@ -25,7 +25,7 @@ def nothing_kept(home: Path) -> Iterator[None]:
 
 
 @pytest.fixture
-def store(home: Path) -> Database:
+def database(home: Path) -> Database:
     """The store that the dashboard reads."""
     del home
     found = Database(settings().database)

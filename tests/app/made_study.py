@@ -30,7 +30,7 @@ def all_done(index: int, stage: Stage) -> str:
 
 
 def record(
-    store: Database,
+    database: Database,
     study: Study,
     states: States = all_done,
     study_id: str = "made-study-0001",
@@ -73,7 +73,7 @@ def record(
             failure = {"error": error} if state == "failed" else {}
             bodies.append(("stage", {**told, "at": ended, "state": state, **failure}))
     milliseconds = int(began.timestamp() * 1000)
-    store.record([Event(f"{milliseconds}-{number}", kind, body) for number, (kind, body) in enumerate(bodies)])
+    database.record([Event(f"{milliseconds}-{number}", kind, body) for number, (kind, body) in enumerate(bodies)])
     return planned
 
 

@@ -24,11 +24,11 @@ def small(study: Study) -> Study:
 
 
 def written(folder: Path, seed: int = 0) -> tuple[Database, dict[str, Study]]:
-    store = Database(folder / "ticketscope.duckdb")
+    database = Database(folder / "ticketscope.duckdb")
     chosen = {study_id: small(study) for study_id, study in full_store.studies(5000, 4).items()}
-    for _ in full_store.write(store, chosen, seed):
+    for _ in full_store.write(database, chosen, seed):
         pass
-    return store, chosen
+    return database, chosen
 
 
 @pytest.fixture(scope="module")
@@ -43,15 +43,15 @@ def test_the_full_store_holds_as_many_trainings_as_asked_for() -> None:
 
 
 def test_every_stage_of_a_finished_study_is_done_and_has_its_epochs(made: tuple[Database, dict[str, Study]]) -> None:
-    store, chosen = made
+    database, chosen = made
     for study_id in full_store.FINISHED:
         stages = planned(chosen[study_id]).stages
-        rows = studies.stages(store, study_id)
+        rows = studies.stages(database, study_id)
         assert set(rows["fingerprint"]) == set(stages)
         assert (rows["state"] == "done").all()
         assert (rows["epoch"] == rows["epochs"]).all()
-        assert points.accuracy(store, OneStudy(study_id))["test_accuracy"].between(20, 100).all()
-    assert studies.studies(store).set_index("study_id")["state"].to_dict() == {
+        assert points.accuracy(database, OneStudy(study_id))["test_accuracy"].between(20, 100).all()
+    assert studies.studies(database).set_index("study_id")["state"].to_dict() == {
         "full-paper": "done",
         "full-sweep": "done",
         "full-training": "running",
@@ -59,8 +59,8 @@ def test_every_stage_of_a_finished_study_is_done_and_has_its_epochs(made: tuple[
 
 
 def test_overlaps_hold_every_layer_and_p(made: tuple[Database, dict[str, Study]]) -> None:
-    store, _ = made
-    with store.reading() as connection:
+    database, _ = made
+    with database.reading() as connection:
         rows = connection.execute(
             """
             SELECT network, pair, count(DISTINCT layer), count(DISTINCT p), bool_and(intersection BETWEEN 0 AND top)
@@ -76,8 +76,8 @@ def test_overlaps_hold_every_layer_and_p(made: tuple[Database, dict[str, Study]]
 
 
 def test_retention_falls_while_a_network_trains(made: tuple[Database, dict[str, Study]]) -> None:
-    store, _ = made
-    with store.reading() as connection:
+    database, _ = made
+    with database.reading() as connection:
         shares = connection.execute(
             """
             SELECT arg_min(intersection / top, epoch), arg_max(intersection / top, epoch) FROM retention
@@ -95,7 +95,7 @@ def test_the_same_seed_gives_the_same_rows(made: tuple[Database, dict[str, Study
     again, _ = written(tmp_path)
     for table in ("results", "epochs", "overlap_counts", "retention", "states"):
         found = []
-        for store in (made[0], again):
-            with store.reading() as connection:
+        for database in (made[0], again):
+            with database.reading() as connection:
                 found.append(connection.execute(f"SELECT hash(list(t ORDER BY t)) FROM {table} AS t").fetchall())
         assert found[0] == found[1], table

@@ -53,9 +53,9 @@ def locked(tmp_path: Path) -> Iterator[str]:
 def finished_home(folder: Path) -> Path:
     """Return a home with one finished study, which also keeps `up` from queueing the demo."""
     home = folder / "home"
-    store = Database(home / "ticketscope.duckdb")
-    store.ensure()
-    record(store, parse_study(FINISHED), study_id="finished-before")
+    database = Database(home / "ticketscope.duckdb")
+    database.ensure()
+    record(database, parse_study(FINISHED), study_id="finished-before")
     return home
 
 

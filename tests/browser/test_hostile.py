@@ -39,7 +39,7 @@ HARM = (
 FOLDER = f"folder:/data/<img src=x onerror=window.harmed=7>{PICTURE} $x$ :red[r]"
 
 
-def tell(store: Database, fingerprint: str) -> None:
+def tell(database: Database, fingerprint: str) -> None:
     """Let a stage fail on a worker whose every word means harm."""
     at = datetime(2026, 11, 20, 13, tzinfo=UTC)
     told = {
@@ -52,7 +52,7 @@ def tell(store: Database, fingerprint: str) -> None:
     }
     milliseconds = int(at.timestamp() * 1000)
     states = (("running", None), ("failed", f"Traceback\n  {HARM}\nRuntimeError: {HARM}"))
-    store.record(
+    database.record(
         [
             Event(f"{milliseconds}-{number}", "stage", {**told, "state": state, "error": error})
             for number, (state, error) in enumerate(states)
@@ -64,14 +64,14 @@ def tell(store: Database, fingerprint: str) -> None:
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str, Database]]:
     """A dashboard whose store, links, views and workers mean harm: its address, a link's token, and the store."""
     home = tmp_path_factory.mktemp("hostile") / "home"
-    store = Database(home / "ticketscope.duckdb")
-    store.ensure()
+    database = Database(home / "ticketscope.duckdb")
+    database.ensure()
     values = {**FINISHED, "name": NAME, "note": HARM, "datasets": ["digits", FOLDER], "pruners": ["iterative", "admm"]}
-    planned = record(store, parse_study(values), study_id=STUDY)
-    tell(store, list(planned.stages)[-1])
-    _, token = shared_links.create(store, [STUDY], note=HARM[: shared_links.LONGEST_NOTE])
-    shared_links.create(store, [STUDY], state=f"s={STUDY}", note=PICTURE)
-    saved_views.save(store, NAME[: saved_views.LONGEST], f"s={STUDY}&pr={quote(PICTURE)}")
+    planned = record(database, parse_study(values), study_id=STUDY)
+    tell(database, list(planned.stages)[-1])
+    _, token = shared_links.create(database, [STUDY], note=HARM[: shared_links.LONGEST_NOTE])
+    shared_links.create(database, [STUDY], state=f"s={STUDY}", note=PICTURE)
+    saved_views.save(database, NAME[: saved_views.LONGEST], f"s={STUDY}&pr={quote(PICTURE)}")
     config = Settings(TICKETSCOPE_HOME=str(home))
     with serving(config) as redis:
         now = datetime.now(UTC)
@@ -79,7 +79,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str
         # As alive as it can be for as long as the pages are looked at.
         telemetry.beat(redis, replace(worker, heartbeat=600.0))
         with served(*DASHBOARD, home=home) as address:
-            yield address, token, store
+            yield address, token, database
 
 
 @contextmanager
@@ -214,9 +214,9 @@ def test_no_toml_in_the_form_runs_or_fetches_what_it_says(browser: Browser, host
 def test_no_report_runs_or_fetches_what_names_say(
     browser: Browser, hostile: tuple[str, str, Database], tmp_path: Path
 ) -> None:
-    _, _, store = hostile
+    _, _, database = hostile
     file = tmp_path / "report.html"
-    file.write_text(report(store, STUDY), encoding="utf-8")
+    file.write_text(report(database, STUDY), encoding="utf-8")
     with trapped(browser) as page:
         page.goto(file.as_uri())
         page.wait_for_selector("body[data-drawn]", timeout=60_000)

@@ -33,12 +33,12 @@ class Offline:
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A report of a study whose name and note mean harm."""
     folder = tmp_path_factory.mktemp("report")
-    store = Database(folder / "ticketscope.duckdb")
-    store.ensure()
+    database = Database(folder / "ticketscope.duckdb")
+    database.ensure()
     note = "A note </style><img src=x onerror='window.harmed = 2'>"
-    record(store, parse_study({**FINISHED, "name": HOSTILE, "note": note, "seeds": [0, 1, 2]}), study_id=ID)
+    record(database, parse_study({**FINISHED, "name": HOSTILE, "note": note, "seeds": [0, 1, 2]}), study_id=ID)
     path = folder / "report.html"
-    path.write_text(report(store, ID), encoding="utf-8")
+    path.write_text(report(database, ID), encoding="utf-8")
     return path
 
 

@@ -8,5 +8,5 @@ from data.database.database import Database
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Database:
+def database(tmp_path: Path) -> Database:
     return Database(tmp_path / "home" / "ticketscope.duckdb")

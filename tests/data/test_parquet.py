@@ -8,23 +8,23 @@ from engine.claims import CLAIMS
 from tests.data.made_results import STUDY_ID, Stream, made_plan, made_results, whole_study
 
 
-def test_results_and_database_give_the_same_tables(store: Database) -> None:
+def test_results_and_database_give_the_same_tables(database: Database) -> None:
     made = made_plan()
-    store.record(whole_study(Stream(), made))
+    database.record(whole_study(Stream(), made))
     direct = parquet.tables_from_results(made, made_results(made))
-    stored = parquet.tables_from_database(store, STUDY_ID)
+    stored = parquet.tables_from_database(database, STUDY_ID)
     assert direct.keys() == stored.keys() == {"accuracy", "overlap", "epochs", "claims"}
     for name, table in direct.items():
         assert table.num_rows > 0
         assert table.equals(stored[name], check_metadata=False), name
 
 
-def test_an_unfinished_study_gives_what_is_finished(store: Database) -> None:
+def test_an_unfinished_study_gives_what_is_finished(database: Database) -> None:
     made = made_plan()
     some = dict(list(made_results(made).items())[:5])
     stream = Stream()
-    store.record([stream.launched(made), *(event for result in some.values() for event in stream.life(result))])
-    direct, stored = parquet.tables_from_results(made, some), parquet.tables_from_database(store, STUDY_ID)
+    database.record([stream.launched(made), *(event for result in some.values() for event in stream.life(result))])
+    direct, stored = parquet.tables_from_results(made, some), parquet.tables_from_database(database, STUDY_ID)
     assert all(table.equals(stored[name], check_metadata=False) for name, table in direct.items())
     assert set(stored["accuracy"]["fingerprint"].to_pylist()) == set(some)
 

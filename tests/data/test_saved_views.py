@@ -5,38 +5,38 @@ from data.database.database import Database
 from data.saved_views import ViewError
 
 
-def test_a_view_comes_back_as_it_was_saved(store: Database) -> None:
-    view_id = saved_views.save(store, "  Low  against high ", "s=0123ab&c=network")
-    assert saved_views.get(store, view_id) == ("Low against high", "s=0123ab&c=network")
+def test_a_view_comes_back_as_it_was_saved(database: Database) -> None:
+    view_id = saved_views.save(database, "  Low  against high ", "s=0123ab&c=network")
+    assert saved_views.get(database, view_id) == ("Low against high", "s=0123ab&c=network")
 
 
-def test_the_latest_view_is_listed_first(store: Database) -> None:
-    ids = [saved_views.save(store, name, "") for name in ("one", "two", "three")]
-    assert saved_views.list(store)["view_id"].tolist() == ids[::-1]
-    assert str(saved_views.list(store)["created_at"].dt.tz) == "UTC"
+def test_the_latest_view_is_listed_first(database: Database) -> None:
+    ids = [saved_views.save(database, name, "") for name in ("one", "two", "three")]
+    assert saved_views.list(database)["view_id"].tolist() == ids[::-1]
+    assert str(saved_views.list(database)["created_at"].dt.tz) == "UTC"
 
 
 @pytest.mark.parametrize("name", ["", "   ", "x" * 81])
-def test_a_name_of_no_use_is_refused(store: Database, name: str) -> None:
+def test_a_name_of_no_use_is_refused(database: Database, name: str) -> None:
     with pytest.raises(ViewError, match="1 to 80 characters"):
-        saved_views.save(store, name, "")
+        saved_views.save(database, name, "")
 
 
-def test_a_name_is_given_once(store: Database) -> None:
-    one, two = saved_views.save(store, "one", ""), saved_views.save(store, "two", "")
+def test_a_name_is_given_once(database: Database) -> None:
+    one, two = saved_views.save(database, "one", ""), saved_views.save(database, "two", "")
     with pytest.raises(ViewError, match="'one' is kept already"):
-        saved_views.save(store, "one", "other")
+        saved_views.save(database, "one", "other")
     with pytest.raises(ViewError, match="'one' is kept already"):
-        saved_views.rename(store, two, "one")
-    saved_views.rename(store, one, "uno")
-    assert saved_views.get(store, one)[0] == "uno"
+        saved_views.rename(database, two, "one")
+    saved_views.rename(database, one, "uno")
+    assert saved_views.get(database, one)[0] == "uno"
 
 
-def test_a_deleted_view_is_gone_and_deleting_it_again_does_no_harm(store: Database) -> None:
-    view_id = saved_views.save(store, "one", "")
-    saved_views.delete(store, view_id)
-    saved_views.delete(store, view_id)
-    assert saved_views.list(store).empty
-    for again in (lambda: saved_views.get(store, view_id), lambda: saved_views.rename(store, view_id, "x")):
+def test_a_deleted_view_is_gone_and_deleting_it_again_does_no_harm(database: Database) -> None:
+    view_id = saved_views.save(database, "one", "")
+    saved_views.delete(database, view_id)
+    saved_views.delete(database, view_id)
+    assert saved_views.list(database).empty
+    for again in (lambda: saved_views.get(database, view_id), lambda: saved_views.rename(database, view_id, "x")):
         with pytest.raises(ViewError, match="may have been deleted"):
             again()

@@ -10,9 +10,9 @@ from tests.data.made_results import STUDY_ID, Stream, made_plan
 
 
 @pytest.fixture
-def filled(store: Database) -> Database:
-    store.record([Stream().launched(made_plan())])
-    return store
+def filled(database: Database) -> Database:
+    database.record([Stream().launched(made_plan())])
+    return database
 
 
 def test_a_token_opens_what_it_was_made_for(filled: Database) -> None:

@@ -106,7 +106,7 @@ def under_fire(folder: Path, study: Study, kinds: Sequence[str], seed: int, outa
                     strikes.append(strike)
                     console.print(f"{len(strikes):3d}  {strike.kind:32s} {strike.hit:40s} {strike.seconds:6.1f} s")
                 world.wait(lambda: _state(world, study_id) in ("done", "failed"), 1800.0)
-                stages = studies.stages(world.store, study_id)
+                stages = studies.stages(world.database, study_id)
                 assert set(stages["state"]) == {"done"}, stages[stages["state"] != "done"]["error"].to_list()
             finally:
                 world.stop()
@@ -137,7 +137,7 @@ def _at(home: Path, artifacts: Path) -> Settings:
 
 def _state(world: World, study_id: str) -> str:
     try:
-        return studies.study(world.store, study_id).state
+        return studies.study(world.database, study_id).state
     except (DatabaseError, studies.UnknownStudy):
         return ""
 

@@ -65,7 +65,7 @@ def kill_recorder_in_insert(at: Target) -> Strike:
     """The recorder while it holds the database to write."""
 
     def writes(pid: int) -> None:
-        lock = Path(f"{at.world.store.path}.lock").stat().st_ino
+        lock = Path(f"{at.world.database.path}.lock").stat().st_ino
         deadline = time.monotonic() + 20.0
         while time.monotonic() < deadline:
             for line in Path("/proc/locks").read_text().splitlines():
@@ -197,7 +197,7 @@ def cut_checkpoint(at: Target) -> Strike:
 
 def cut_weights(at: Target) -> Strike:
     """Weights cut short that stages still to come are made from."""
-    rows = recorded_stages(at.world.store, at.study_id)
+    rows = recorded_stages(at.world.database, at.study_id)
     open_parents = set(rows[~rows["state"].isin(["done"])]["parent"].dropna())
     done = rows[(rows["state"] == "done") & rows["fingerprint"].isin(open_parents)]
     begin = time.time()

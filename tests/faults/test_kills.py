@@ -53,7 +53,7 @@ def check_against_uninterrupted(machine: Machine, study_id: str, alone: Alone, s
     planned = plan_study(study, machine.config.home)
     folder, undisturbed = alone(study)
     kept = Artifacts(machine.config.artifacts)
-    recorded = points.epochs(machine.store, OneStudy(study_id))
+    recorded = points.epochs(machine.database, OneStudy(study_id))
     assert len(recorded) == machine.recorded_epochs(study_id) == study.recipe.epochs * len(planned.stages)
     for fingerprint in planned.stages:
         assert numbers(kept.result(fingerprint)) == numbers(undisturbed[fingerprint])
@@ -171,10 +171,10 @@ def test_a_recorder_killed_again_and_again_loses_and_doubles_nothing(machine: Ma
     machine.wait_until(study_id)
     planned = plan_study(study, machine.config.home)
     assert machine.recorded_epochs(study_id) == sum(stage.epochs for stage in planned.stages.values())
-    assert len(points.accuracy(machine.store, OneStudy(study_id))) == len(planned.roles)
+    assert len(points.accuracy(machine.database, OneStudy(study_id))) == len(planned.roles)
     kept = Artifacts(machine.config.artifacts)
     counts = sum(len(o.counts) for f in planned.stages for o in getattr(kept.result(f), "overlaps", ()))
-    with machine.store.reading() as connection:
+    with machine.database.reading() as connection:
         query = "SELECT sum(1) FROM overlap_counts JOIN study_stages USING (fingerprint) WHERE study_id = ?"
         assert connection.execute(query, [study_id]).fetchone() == (counts,)
 

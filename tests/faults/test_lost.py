@@ -61,7 +61,9 @@ def check(machine: Machine, study_id: str, alone: Path, folder: Path) -> None:
         leases.register(redis, "alone", {**body, "study_id": "alone"}, list(plan.stages.values()), set(plan.stages))
         recorder.drain_idle(config)
         redis.close()
-    assert {name: left for name, (_, left) in differing_rows(machine.store.path, config.database).items() if left} == {}
+    assert {
+        name: left for name, (_, left) in differing_rows(machine.database.path, config.database).items() if left
+    } == {}
 
 
 def half_done(machine: Machine) -> tuple[str, set[str]]:
@@ -69,7 +71,9 @@ def half_done(machine: Machine) -> tuple[str, set[str]]:
     machine.recorder()
     machine.worker()
     study_id = machine.launch(STUDY)
-    wait_for(lambda: studies.study(machine.store, study_id).counts["done"] >= 3 if machine.store.path.exists() else 0)
+    wait_for(
+        lambda: studies.study(machine.database, study_id).counts["done"] >= 3 if machine.database.path.exists() else 0
+    )
     return study_id, Artifacts(machine.config.artifacts).finished()
 
 
@@ -128,21 +132,21 @@ def test_a_database_restored_while_workers_train_becomes_complete(
     machine: Machine, undisturbed: Path, tmp_path: Path
 ) -> None:
     study_id, _ = half_done(machine)
-    made = backup.backup(machine.store, tmp_path / "copy.duckdb")
+    made = backup.backup(machine.database, tmp_path / "copy.duckdb")
     assert made.studies == 1
-    before = studies.study(machine.store, study_id).counts["done"]
-    wait_for(lambda: studies.study(machine.store, study_id).counts["done"] >= before + 3)
+    before = studies.study(machine.database, study_id).counts["done"]
+    wait_for(lambda: studies.study(machine.database, study_id).counts["done"] >= before + 3)
     later = machine.launch(tiny_study(seeds=[3]))
-    wait_for(lambda: later in set(studies.studies(machine.store)["study_id"]))
+    wait_for(lambda: later in set(studies.studies(machine.database)["study_id"]))
     said = command("restore", str(tmp_path / "copy.duckdb"), "--yes")
     assert f"{later} Tiny is reported to the database again" in said
-    [kept] = machine.store.path.parent.glob("*.before-*[0-9]Z")
+    [kept] = machine.database.path.parent.glob("*.before-*[0-9]Z")
     assert later in set(studies.studies(Database(kept))["study_id"])
     machine.wait_until(study_id)
     machine.wait_until(later)
-    assert set(studies.studies(machine.store)["study_id"]) == {study_id, later}
+    assert set(studies.studies(machine.database)["study_id"]) == {study_id, later}
     plan = plan_study(STUDY, settings().home)
-    assert len(points.epochs(machine.store, OneStudy(study_id))) == STUDY.recipe.epochs * len(plan.stages)
+    assert len(points.epochs(machine.database, OneStudy(study_id))) == STUDY.recipe.epochs * len(plan.stages)
     artifacts, alone = Artifacts(machine.config.artifacts), Artifacts(str(undisturbed))
     assert all(numbers(artifacts.result(key)) == numbers(alone.result(key)) for key in plan.stages)
     assert rebuild(settings()) == []

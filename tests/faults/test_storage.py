@@ -61,7 +61,7 @@ def test_lost_weights_are_trained_again_for_whoever_needs_them(machine: Machine,
     machine.wait_until(study_id)
     kept = Artifacts(machine.config.artifacts)
     assert {fingerprint: numbers(kept.result(fingerprint)) for fingerprint in planned.stages} == expected
-    stages = studies.stages(machine.store, study_id)
+    stages = studies.stages(machine.database, study_id)
     assert set(stages["state"]) == {"done"}
     again = stages[stages["fingerprint"] == root]
     # Once for its weights, however many stages missed them, or twice where one of them came late.
@@ -101,7 +101,7 @@ def test_a_result_cut_short_counts_as_none(machine: Machine) -> None:
     cut_short(Path(machine.config.artifacts, "results", f"{leaf}.json"))
     # On a Redis and a database that know nothing of it.
     machine.redis.flushall()
-    machine.store.path.unlink()
+    machine.database.path.unlink()
     machine.wait_until(machine.launch(study))
     assert numbers(kept.result(leaf)) == before
 
@@ -138,7 +138,7 @@ def test_a_full_disk_is_waited_for_and_work_goes_on_once_there_is_space(small_di
     ballast.unlink()
     small_disk.wait_until(study_id)
     assert numbers(Artifacts(small_disk.config.artifacts).result(fingerprint)) == expected[fingerprint]
-    stages = studies.stages(small_disk.store, study_id)
+    stages = studies.stages(small_disk.database, study_id)
     assert list(stages["attempt"]) == [1]
 
 

@@ -158,7 +158,7 @@ def check_like_left_alone(machine: Machine, study: Study, study_id: str, folder:
         mine, theirs = (store.load(fingerprint, "trained") for store in (own, kept))
         assert all(torch.equal(mine[name], theirs[name]) for name in mine | theirs)
     expected = parquet.tables_from_results(planned, undisturbed)
-    recorded = parquet.tables_from_database(machine.store, study_id)
+    recorded = parquet.tables_from_database(machine.database, study_id)
     for name, table in recorded.items():
         clock = [column for column in table.column_names if column == "seconds"]
         assert table.num_rows > 0
@@ -210,7 +210,7 @@ def test_a_study_on_two_hosts_survives_a_host_and_a_store_that_are_cut_off(two: 
         machine.wait_until(launched, seconds=120.0)
 
     check_like_left_alone(machine, study, study_id, tmp_path / "alone")
-    trained_by = [studies.stages(machine.store, launched)["host"] for launched in (study_id, more)]
+    trained_by = [studies.stages(machine.database, launched)["host"] for launched in (study_id, more)]
     assert set().union(*trained_by) == {one.name, other.name}
 
     # Neither wrote outside its home, nor was ever told to read what is this host's alone.
@@ -231,7 +231,7 @@ def test_a_copy_of_the_images_that_is_damaged_is_refused(two: Two, tmp_path: Pat
     s3fs.S3FileSystem().pipe_file(copy, content[:-1] + bytes([content[-1] ^ 1]))
     two.work(host)
     machine.wait_until(study_id, "failed")
-    error = studies.stages(machine.store, study_id)["error"].iloc[0]
+    error = studies.stages(machine.database, study_id)["error"].iloc[0]
     assert "do not match their hash" in error
     assert "launch the study again from a host that has the images" in error
     s3fs.S3FileSystem().rm_file(copy)

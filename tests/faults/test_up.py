@@ -128,15 +128,15 @@ def test_nothing_outlives_up_and_only_one_runs_on_a_home(up: Up) -> None:
 def test_results_of_an_older_version_are_completed_beside_everything_else(home: Path, tmp_path: Path) -> None:
     plan = plan_study(tiny_study(), home)
     whole = local.run(plan, settings().artifacts, settings(), ["cpu"], lambda *_: None)
-    store, artifacts = Database(settings().database), Artifacts(settings().artifacts)
+    database, artifacts = Database(settings().database), Artifacts(settings().artifacts)
     old = {fingerprint: of_before(result) for fingerprint, result in whole.items()}
-    store.record(whole_study(Stream(), plan, results=old))
+    database.record(whole_study(Stream(), plan, results=old))
     for fingerprint, result in old.items():
         artifacts.finish(fingerprint, result)
     started = Up(tmp_path)
     try:
         wait_for(started.healthy)
-        wait_for(lambda: incomplete(store) == [])
+        wait_for(lambda: incomplete(database) == [])
     finally:
         started.process.send_signal(signal.SIGINT)
         started.process.wait(30)

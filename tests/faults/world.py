@@ -28,7 +28,7 @@ class World:
 
     def __init__(self, config: Settings) -> None:
         self.config = config
-        self.store = Database(config.database)
+        self.database = Database(config.database)
         self.redis: Redis = connection.client(config, patience=30.0)
         self.logs = config.home / "logs"
         self.port = free_port()

@@ -209,7 +209,7 @@ def forged(fingerprint: str) -> Iterator[tuple[str, dict[str, str]]]:
 
 
 @pytest.fixture
-def store(home: Path) -> Iterator[Database]:
+def database(home: Path) -> Iterator[Database]:
     """A store beside a Redis that runs."""
     del home
     with serving(settings()):
@@ -218,22 +218,22 @@ def store(home: Path) -> Iterator[Database]:
         yield found
 
 
-def tables(store: Database) -> dict[str, list[Any]]:
-    with store.reading() as connection:
+def tables(database: Database) -> dict[str, list[Any]]:
+    with database.reading() as connection:
         return {name: connection.execute(f"SELECT * FROM {name} ORDER BY ALL").fetchall() for name in TABLES}
 
 
-def test_forged_events_are_set_aside_and_change_nothing(store: Database) -> None:
+def test_forged_events_are_set_aside_and_change_nothing(database: Database) -> None:
     redis = client(settings())
     study_id = launch.launch(tiny_study())
     recorder.drain_idle(settings())
-    before = tables(store)
+    before = tables(database)
     entries = list(forged(leases.members(redis, study_id)[0]))
     for _, fields in entries:
         redis.xadd(telemetry.EVENTS, dict(fields))
     redis.xadd(telemetry.EVENTS, {b"kind": b"stage", b"body": b"\xff\xfe"})
     recorder.drain_idle(settings())
-    assert tables(store) == before
+    assert tables(database) == before
     assert redis.xlen(telemetry.EVENTS) == 0
     aside = redis.xrange(recorder.REFUSED)
     assert len(aside) == len(entries) + 1
@@ -244,26 +244,26 @@ def test_forged_events_are_set_aside_and_change_nothing(store: Database) -> None
         redis.xadd(telemetry.EVENTS, dict(fields))
     launch.cancel(later)
     recorder.drain_idle(settings())
-    assert studies.study(store, later).counts["cancelled"] == 7
+    assert studies.study(database, later).counts["cancelled"] == 7
     redis.close()
 
 
-def test_a_long_text_is_shortened_in_messages(store: Database) -> None:
+def test_a_long_text_is_shortened_in_messages(database: Database) -> None:
     redis = client(settings())
     study_id = launch.launch(tiny_study())
     fingerprint = leases.members(redis, study_id)[0]
     told = {"fingerprint": fingerprint, "state": "failed", "attempt": 1, "error": "x" * 10_000_000}
     redis.xadd(telemetry.EVENTS, {"kind": "stage", "body": json.dumps(told)})
     recorder.drain_idle(settings())
-    with store.reading() as connection:
+    with database.reading() as connection:
         [(length,)] = connection.execute("SELECT max(length(error)) FROM states").fetchall()
     assert length == ERROR_CHARACTERS
     redis.close()
 
 
-def test_names_that_mean_harm_are_kept_as_text(store: Database) -> None:
+def test_names_that_mean_harm_are_kept_as_text(database: Database) -> None:
     harm = "'; DROP TABLE studies; -- <script>alert(1)</script>"
     study_id = launch.launch(tiny_study(name=harm, note=harm))
     recorder.drain_idle(settings())
-    found = studies.study(store, study_id).study
+    found = studies.study(database, study_id).study
     assert (found.name, found.note) == (harm, harm)

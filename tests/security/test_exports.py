@@ -40,8 +40,8 @@ def test_the_name_of_a_file_is_one_plain_word(part: str) -> None:
 
 
 def test_a_zip_holds_files_below_its_study_alone(tmp_path: Path) -> None:
-    store = Database(tmp_path / "ticketscope.duckdb")
-    store.ensure()
+    database = Database(tmp_path / "ticketscope.duckdb")
+    database.ensure()
     hostile = tiny_study(
         name="../../etc/cron.d/x",
         note="../" * 50,
@@ -49,8 +49,8 @@ def test_a_zip_holds_files_below_its_study_alone(tmp_path: Path) -> None:
         pruners=["oneshot"],
         sparsities=[0.5],
     )
-    record(store, hostile, study_id="study-1")
-    with zipfile.ZipFile(BytesIO(everything(store, "study-1"))) as archive:
+    record(database, hostile, study_id="study-1")
+    with zipfile.ZipFile(BytesIO(everything(database, "study-1"))) as archive:
         names = archive.namelist()
         archive.extractall(tmp_path / "out")
     assert len(names) == len(set(names)) > 10

@@ -230,8 +230,8 @@ def test_searches(query: str, text: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Database:
-    """A store with a study, and links to it."""
+def database(tmp_path_factory: pytest.TempPathFactory) -> Database:
+    """A database with a study, and links to it."""
     found = Database(tmp_path_factory.mktemp("fuzz") / "ticketscope.duckdb")
     found.ensure()
     record(found, tiny_study(), study_id="study-one")
@@ -241,10 +241,10 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Database:
 
 @settings(fuzz, max_examples=CASES // 10 or 20)
 @given(TEXT)
-def test_beginnings_of_ids_and_tokens(store: Database, text: str) -> None:
-    assert shared_links.find(store, text) is None
+def test_beginnings_of_ids_and_tokens(database: Database, text: str) -> None:
+    assert shared_links.find(database, text) is None
     try:
-        assert studies.find_study(store, text) == "study-one"
+        assert studies.find_study(database, text) == "study-one"
         assert "study-one".startswith(text)
     except UnknownStudy:
         assert not "study-one".startswith(text)

@@ -16,7 +16,7 @@ Command = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def store(home: Path) -> Database:
+def database(home: Path) -> Database:
     """The empty database of a home."""
     del home
     found = Database(settings().database)

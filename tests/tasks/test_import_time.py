@@ -64,8 +64,8 @@ def test_the_names_of_modules_are_read() -> None:
     assert {"torch", "torch.nn"} <= modules(said)
 
 
-def test_status_imports_neither_torch_nor_celery(store: Database) -> None:
-    store.record(whole_study(Stream(), plan(made_study(), {"digits": DATASETS["digits"].identity})))
+def test_status_imports_neither_torch_nor_celery(database: Database) -> None:
+    database.record(whole_study(Stream(), plan(made_study(), {"digits": DATASETS["digits"].identity})))
     found = run("status")
     assert "data.queries.studies" in found
     assert not found & {"torch", "celery.app.base", "fsspec"}
@@ -77,17 +77,17 @@ def test_launching_does_not_import_torch(home: Path) -> None:
     assert "torch" not in found
 
 
-def test_a_plan_whose_speed_is_known_does_not_import_torch(store: Database) -> None:
-    store.record(whole_study(Stream(), plan(made_study(), {"digits": DATASETS["digits"].identity})))
+def test_a_plan_whose_speed_is_known_does_not_import_torch(database: Database) -> None:
+    database.record(whole_study(Stream(), plan(made_study(), {"digits": DATASETS["digits"].identity})))
     found = run("plan", "demo")
     assert "engine.study.cost" in found
     assert "torch" not in found
 
 
-def test_looking_for_results_to_complete_does_not_import_torch(store: Database) -> None:
+def test_looking_for_results_to_complete_does_not_import_torch(database: Database) -> None:
     made = plan(made_study(), {"digits": DATASETS["digits"].identity})
     old = {fingerprint: of_before(result) for fingerprint, result in made_results(made).items()}
-    store.record(whole_study(Stream(), made, results=old))
+    database.record(whole_study(Stream(), made, results=old))
     # None of their weights is there.
     found = run("remeasure", "--at-start")
     assert "data.queries.incomplete" in found

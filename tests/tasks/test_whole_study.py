@@ -35,13 +35,13 @@ def test_a_study_gives_what_running_it_in_one_place_gives(machine: Machine, tmp_
     plan = plan_study(study, machine.config.home)
     alone = run(plan, str(tmp_path / "alone"), machine.config, ["cpu"], lambda *_: None)
     expected = parquet.tables_from_results(plan, alone)
-    recorded = parquet.tables_from_database(machine.store, study_id)
+    recorded = parquet.tables_from_database(machine.database, study_id)
     assert set(recorded) == {"accuracy", "overlap", "epochs", "claims"}
     for name, table in recorded.items():
         clock = [column for column in table.column_names if column == "seconds"]
         assert table.num_rows > 0
         assert table.drop_columns(clock).equals(expected[name].drop_columns(clock))
-    stages = studies.stages(machine.store, study_id)
+    stages = studies.stages(machine.database, study_id)
     assert set(stages["state"]) == {"done"}
     assert set(stages["attempt"]) == {1}
     assert stages[["worker", "host", "device", "started_at", "finished_at", "seconds"]].notna().all().all()
@@ -50,7 +50,7 @@ def test_a_study_gives_what_running_it_in_one_place_gives(machine: Machine, tmp_
     # The same study once more is there at once, without a single training.
     again = machine.launch(study)
     machine.wait_until(again)
-    assert studies.study(machine.store, again).counts["done"] == 7
+    assert studies.study(machine.database, again).counts["done"] == 7
     assert starts(machine, list(plan.stages)) == [1] * 7
 
 
@@ -65,11 +65,14 @@ def test_a_worker_that_trains_stages_side_by_side_gives_what_it_gives_one_by_one
     machine.wait_until(study_id)
     plan = plan_study(study, machine.config.home)
     alone = run(plan, str(tmp_path / "alone"), machine.config, ["cpu"], lambda *_: None)
-    expected, recorded = parquet.tables_from_results(plan, alone), parquet.tables_from_database(machine.store, study_id)
+    expected, recorded = (
+        parquet.tables_from_results(plan, alone),
+        parquet.tables_from_database(machine.database, study_id),
+    )
     for name in ("accuracy", "overlap"):
         clock = [column for column in recorded[name].column_names if column == "seconds"]
         assert recorded[name].drop_columns(clock).equals(expected[name].drop_columns(clock))
-    assert set(studies.stages(machine.store, study_id)["attempt"]) == {1}
+    assert set(studies.stages(machine.database, study_id)["attempt"]) == {1}
     assert starts(machine, list(plan.stages)) == [1] * len(plan.stages)
     # It had two of the three dense trainings in hand before the first was done.
     log = (machine.logs / "worker.log").read_text()
@@ -92,7 +95,7 @@ def test_studies_launched_at_once_from_two_processes_share_their_stages(machine:
     study = tiny_study(pruners=["iterative", "oneshot"], seeds=[0, 1])
     plan = plan_study(study, machine.config.home)
     assert starts(machine, list(plan.stages)) == [1] * len(plan.stages)
-    assert set(studies.studies(machine.store)["state"]) == {"done"}
+    assert set(studies.studies(machine.database)["state"]) == {"done"}
 
 
 def test_a_cancelled_study_stops_and_a_retry_goes_on_from_its_checkpoint(machine: Machine) -> None:
@@ -125,7 +128,7 @@ def test_a_failed_stage_says_why_and_can_be_retried(machine: Machine, tmp_path: 
     shutil.rmtree(machine.config.datasets, ignore_errors=True)
     machine.worker()
     machine.wait_until(study_id, "failed")
-    stages = studies.stages(machine.store, study_id)
+    stages = studies.stages(machine.database, study_id)
     failed = stages[stages["state"] == "failed"]
     assert list(failed["kind"]) == ["pretrain"]
     assert list(failed["attempt"]) == [3]
@@ -145,7 +148,7 @@ def test_a_rate_that_diverges_ends_as_done_and_leaves_the_other_alone(machine: M
     study_id = machine.launch(study)
     machine.wait_until(study_id)
     plan = plan_study(study, machine.config.home)
-    stages = studies.stages(machine.store, study_id)
+    stages = studies.stages(machine.database, study_id)
     assert set(stages["state"]) == {"done"}
     assert set(stages["attempt"]) == {1}
     assert starts(machine, list(plan.stages)) == [1] * 14
@@ -156,11 +159,11 @@ def test_a_rate_that_diverges_ends_as_done_and_leaves_the_other_alone(machine: M
         assert artifacts.exists(fingerprint, "trained") == (stage.learning_rate == 0.1)
         assert not artifacts.exists(fingerprint, "checkpoint")
     roles = [role.fingerprint for role in plan.roles if role.learning_rate == 0.1]
-    assert list(points.accuracy(machine.store, OneStudy(study_id))["fingerprint"]) == roles
+    assert list(points.accuracy(machine.database, OneStudy(study_id))["fingerprint"]) == roles
     # It gives what running it in one place gives.
     alone = run(plan, str(tmp_path / "alone"), machine.config, ["cpu"], lambda *_: None)
     expected = parquet.tables_from_results(plan, alone)
-    for name, table in parquet.tables_from_database(machine.store, study_id).items():
+    for name, table in parquet.tables_from_database(machine.database, study_id).items():
         clock = [column for column in table.column_names if column == "seconds"]
         assert table.drop_columns(clock).equals(expected[name].drop_columns(clock)), name
     # Nothing is left to try again, and launched again it is there at once.
@@ -177,7 +180,7 @@ def test_a_study_trained_without_redis_is_taken_over_with_its_results(machine: M
     machine.recorder()
     study_id = machine.launch(study)
     machine.wait_until(study_id, seconds=10.0)
-    assert len(points.accuracy(machine.store, OneStudy(study_id))) == len(plan.roles)
+    assert len(points.accuracy(machine.database, OneStudy(study_id))) == len(plan.roles)
     # Where a result is gone, only that stage is trained again.
     [root] = [fingerprint for fingerprint, stage in plan.stages.items() if stage.kind == "pretrain"]
     Path(machine.config.artifacts, "results", f"{root}.json").unlink()
@@ -211,7 +214,7 @@ def test_a_worker_with_another_engine_trains_nothing(machine: Machine, monkeypat
         study_id = machine.launch(tiny_study(pruners=[], sparsities=[], starts=[]))
     machine.worker()
     machine.wait_until(study_id, "failed")
-    [stage] = studies.stages(machine.store, study_id).itertuples()
+    [stage] = studies.stages(machine.database, study_id).itertuples()
     assert stage.attempt == 1
     assert "bring all hosts to one version, then launch the study again" in stage.error
     assert not Artifacts(machine.config.artifacts).finished()

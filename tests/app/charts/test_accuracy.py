@@ -12,9 +12,9 @@ from tests.app.made_study import record
 
 
 @pytest.fixture
-def accuracy(store: Database, study: Study) -> pd.DataFrame:
-    record(store, study)
-    return queries.accuracy(store, OneStudy("made-study-0001"))
+def accuracy(database: Database, study: Study) -> pd.DataFrame:
+    record(database, study)
+    return queries.accuracy(database, OneStudy("made-study-0001"))
 
 
 Drawn = dict | alt.LayerChart

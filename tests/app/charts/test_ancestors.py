@@ -27,9 +27,9 @@ ID = "made-study-0001"
 
 
 @pytest.fixture
-def recorded(store: Database, study: Study) -> Database:
-    record(store, study)
-    return store
+def recorded(database: Database, study: Study) -> Database:
+    record(database, study)
+    return database
 
 
 @pytest.fixture
@@ -47,8 +47,8 @@ def identities(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runs, "identity", lambda name, home: f"identity of {name}")
 
 
-def one_panel(store: Database) -> pd.DataFrame:
-    pooled = points.pooled_overlaps(store, OneStudy(ID))
+def one_panel(database: Database) -> pd.DataFrame:
+    pooled = points.pooled_overlaps(database, OneStudy(ID))
     return pooled[(pooled["pruner"] == "oneshot") & (pooled["learning_rate"] == 0.01)]
 
 
@@ -163,10 +163,10 @@ def test_compare_draws_both_levels(recorded: Database) -> None:
 
 
 @pytest.mark.usefixtures("identities")
-def test_the_papers_table_has_the_level_of_the_mask_beside_each_overlap(store: Database) -> None:
-    record(store, studies.study("table1", "small"))
+def test_the_papers_table_has_the_level_of_the_mask_beside_each_overlap(database: Database) -> None:
+    record(database, studies.study("table1", "small"))
     stated = figures.reported(FIGURES["table1"])
-    frames = points.accuracy(store, OneStudy(ID)), points.pooled_overlaps(store, OneStudy(ID))
+    frames = points.accuracy(database, OneStudy(ID)), points.pooled_overlaps(database, OneStudy(ID))
     table = numbers.as_in_paper(stated, *frames, "small", None)
     assert table[numbers.LEVELS["finetuned_pretrained"]].str.startswith("40.0").all()
     assert table[numbers.LEVELS["finetuned_initial"]].str.contains(r"\(n = \d\)").all()
@@ -177,17 +177,17 @@ def test_the_papers_table_has_the_level_of_the_mask_beside_each_overlap(store: D
     assert "48 to 65 % are to be compared with 40 %, not 20 %" in said
     [shown] = [found for found in tables(app) if numbers.LEVELS["finetuned_initial"] in found]
     assert shown[numbers.LEVELS["finetuned_pretrained"]].str.startswith("40.0").all()
-    with store.writing() as connection:
+    with database.writing() as connection:
         connection.execute("UPDATE overlap_counts SET expected = NULL")
-    before = numbers.as_in_paper(stated, frames[0], points.pooled_overlaps(store, OneStudy(ID)), "small", None)
+    before = numbers.as_in_paper(stated, frames[0], points.pooled_overlaps(database, OneStudy(ID)), "small", None)
     assert set(before[numbers.LEVELS["finetuned_initial"]]) == {"not recorded"}
 
 
 @pytest.mark.usefixtures("identities")
-def test_a_figure_is_drawn_anew_once_results_of_before_are_completed(store: Database) -> None:
-    record(store, studies.study("table1", "small"))
+def test_a_figure_is_drawn_anew_once_results_of_before_are_completed(database: Database) -> None:
+    record(database, studies.study("table1", "small"))
     level = numbers.LEVELS["finetuned_initial"]
-    with store.writing() as connection:
+    with database.writing() as connection:
         connection.execute("CREATE TABLE counts AS SELECT * FROM overlap_counts")
         connection.execute("CREATE TABLE masks AS SELECT * FROM results")
         connection.execute("UPDATE overlap_counts SET expected = NULL")
@@ -199,7 +199,7 @@ def test_a_figure_is_drawn_anew_once_results_of_before_are_completed(store: Data
         return set(found[level])
 
     assert shown() == {"not recorded"}
-    with store.writing() as connection:
+    with database.writing() as connection:
         connection.execute("DELETE FROM overlap_counts")
         connection.execute("INSERT INTO overlap_counts SELECT * FROM counts")
         connection.execute(

@@ -18,17 +18,17 @@ ID = "made-study-0001"
 HOSTILE = "</script><script>alert(1)</script>"
 
 
-def panel(store: Database, study: Study) -> Chart:
+def panel(database: Database, study: Study) -> Chart:
     """Return a panel of the Accuracy tab."""
-    record(store, study)
-    rows = points.accuracy(store, OneStudy(ID))
+    record(database, study)
+    rows = points.accuracy(database, OneStudy(ID))
     first = accuracy.panels(rows, "test_accuracy", "sd")[0]
     return accuracy.chart(Subject(ID, study.name, "digits", "lenet300"), first, "test_accuracy", "sd", (0, 100))
 
 
-def test_numbers_of_a_panel_are_those_of_the_store(store: Database, study: Study) -> None:
-    chart = panel(store, study)
-    rows = points.accuracy(store, OneStudy(ID))
+def test_numbers_of_a_panel_are_those_of_the_store(database: Database, study: Study) -> None:
+    chart = panel(database, study)
+    rows = points.accuracy(database, OneStudy(ID))
     rows = rows[(rows["learning_rate"] == 0.01) & ((rows["pruner"] == "iterative") | (rows["start"] == "dense"))]
     expected = summarise(rows, "test_accuracy", ["start", "sparsity"], "sd").set_index(["start", "sparsity"])
     for content in (csv, parquet):

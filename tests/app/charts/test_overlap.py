@@ -15,9 +15,9 @@ ID = "made-study-0001"
 
 
 @pytest.fixture
-def recorded(store: Database, study: Study) -> Database:
-    record(store, study)
-    return store
+def recorded(database: Database, study: Study) -> Database:
+    record(database, study)
+    return database
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ def words_of(drawn: str) -> list[str]:
     return ["".join(node.itertext()) for node in ET.fromstring(drawn).iter() if node.tag.endswith("text")]
 
 
-def test_a_picture_says_what_the_page_says_around_the_chart(store: Database, study: Study) -> None:
-    said = words_of(svg(panel(store, study).picture))
+def test_a_picture_says_what_the_page_says_around_the_chart(database: Database, study: Study) -> None:
+    said = words_of(svg(panel(database, study).picture))
     assert "Test accuracy (last epoch) against sparsity, learning rate 0.01" in said
     assert "LeNet-300 on Digits · iterative magnitude · Small study" in said
     for name in ("winning ticket", "random reinit", "rewind", "fine-tune", "dense", "± standard deviation over seeds"):
@@ -28,15 +28,15 @@ def test_a_picture_says_what_the_page_says_around_the_chart(store: Database, stu
     assert "sparsity (% of prunable weights removed)" in said
 
 
-def test_a_picture_is_dark_on_white_and_sharp(store: Database, study: Study) -> None:
-    image = Image.open(BytesIO(png(panel(store, study).picture))).convert("RGB")
+def test_a_picture_is_dark_on_white_and_sharp(database: Database, study: Study) -> None:
+    image = Image.open(BytesIO(png(panel(database, study).picture))).convert("RGB")
     assert image.getpixel((2, 2)) == (255, 255, 255)
     assert image.width > SCALE * WIDTH
     assert len(image.getcolors(1 << 20) or []) > 50
 
 
-def test_a_picture_leaves_the_chart_of_the_page_as_it_is(store: Database, study: Study) -> None:
-    chart = panel(store, study)
+def test_a_picture_leaves_the_chart_of_the_page_as_it_is(database: Database, study: Study) -> None:
+    chart = panel(database, study)
     before = str(chart.spec)
     assert chart.picture != chart.spec
     assert str(chart.spec) == before

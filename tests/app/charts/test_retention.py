@@ -13,15 +13,15 @@ ID = "made-study-0001"
 
 
 @pytest.fixture
-def rows(store: Database, study: Study) -> pd.DataFrame:
-    record(store, study)
-    return queries.retention(store, Studies([ID]))
+def rows(database: Database, study: Study) -> pd.DataFrame:
+    record(database, study)
+    return queries.retention(database, Studies([ID]))
 
 
 @pytest.fixture
-def pooled(store: Database, study: Study) -> pd.DataFrame:
-    record(store, study)
-    return queries.pooled_overlaps(store, OneStudy(ID))
+def pooled(database: Database, study: Study) -> pd.DataFrame:
+    record(database, study)
+    return queries.pooled_overlaps(database, OneStudy(ID))
 
 
 def test_overlap_by_p_has_a_line_per_learning_rate_and_the_chance_line(pooled: pd.DataFrame) -> None:

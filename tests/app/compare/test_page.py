@@ -26,9 +26,9 @@ def address(app: AppTest) -> dict[str, str]:
 
 
 @pytest.fixture
-def one(store: Database, study: Study) -> Database:
-    record(store, study, study_id=ONE)
-    return store
+def one(database: Database, study: Study) -> Database:
+    record(database, study, study_id=ONE)
+    return database
 
 
 @pytest.fixture
@@ -51,8 +51,8 @@ def test_the_latest_study_is_shown_at_first_and_the_address_says_so(two: Databas
     assert charts(app) == 2
 
 
-def test_a_study_without_results_says_what_will_come(store: Database, study: Study) -> None:
-    record(store, study, lambda index, stage: "queued", study_id=ONE)
+def test_a_study_without_results_says_what_will_come(database: Database, study: Study) -> None:
+    record(database, study, lambda index, stage: "queued", study_id=ONE)
     app = open_page(PAGE, s=ONE)
     assert "The first points appear here" in texts(app)
     assert charts(app) == 0
@@ -167,16 +167,16 @@ def test_trainings_without_overlap_over_time_are_told_of(one: Database) -> None:
     assert charts(app) == 1 + 4 + 4 + 2
 
 
-def test_dense_only_studies_can_be_compared(store: Database, study: Study) -> None:
-    record(store, study.model_copy(update={"pruners": (), "starts": (), "sparsities": ()}), study_id=ONE)
+def test_dense_only_studies_can_be_compared(database: Database, study: Study) -> None:
+    record(database, study.model_copy(update={"pruners": (), "starts": (), "sparsities": ()}), study_id=ONE)
     for mode in ("accuracy", "sweep", "overlap"):
         assert charts(open_page(PAGE, s=ONE, v=mode)) >= 2
 
 
 @pytest.mark.parametrize("mode", ["accuracy", "sweep", "overlap"])
 @pytest.mark.parametrize("done", [1, 8])
-def test_every_view_draws_whatever_is_there_so_far(store: Database, study: Study, mode: str, done: int) -> None:
-    record(store, study, lambda index, stage: "done" if index < done else "waiting", study_id=ONE)
+def test_every_view_draws_whatever_is_there_so_far(database: Database, study: Study, mode: str, done: int) -> None:
+    record(database, study, lambda index, stage: "done" if index < done else "waiting", study_id=ONE)
     assert open_page(PAGE, s=ONE, v=mode).title[0].value == "Compare"
 
 

@@ -11,9 +11,11 @@ from tests.app.made_study import record
 
 
 @pytest.fixture
-def made(store: Database, study: Study) -> Comparison:
-    record(store, study)
-    found = points(apart(queries.accuracy(store, Studies(["made-study-0001"])), studies=False), "test_accuracy", "ci")
+def made(database: Database, study: Study) -> Comparison:
+    record(database, study)
+    found = points(
+        apart(queries.accuracy(database, Studies(["made-study-0001"])), studies=False), "test_accuracy", "ci"
+    )
     return compare(found, looks("start", found), "learning_rate", "start", "ci")
 
 

@@ -16,12 +16,12 @@ IDS = ("made-study-0001", "longer")
 
 
 @pytest.fixture
-def both(store: Database, study: Study) -> pd.DataFrame:
+def both(database: Database, study: Study) -> pd.DataFrame:
     """A study and one like it with another T, which shares nothing with it."""
-    record(store, study, study_id=IDS[0])
+    record(database, study, study_id=IDS[0])
     longer = study.model_copy(update={"name": "Longer", "recipe": study.recipe.model_copy(update={"epochs": 6})})
-    record(store, longer, study_id=IDS[1])
-    return queries.accuracy(store, Studies(IDS))
+    record(database, longer, study_id=IDS[1])
+    return queries.accuracy(database, Studies(IDS))
 
 
 def made(rows: pd.DataFrame, state: CompareState, spread: str = "sd"):  # type: ignore[no-untyped-def]
@@ -79,10 +79,10 @@ def test_no_choice_of_fields_hides_a_point_or_merges_two(both: pd.DataFrame, pan
     assert set(shown["rest"]) == (set(drawn.rests) or {""})
 
 
-def test_studies_told_apart_show_what_they_share_in_each(store: Database, study: Study) -> None:
-    record(store, study, study_id="one")
-    record(store, study.model_copy(update={"name": "Copy"}), study_id="two")
-    rows = queries.accuracy(store, Studies(["one", "two"]))
+def test_studies_told_apart_show_what_they_share_in_each(database: Database, study: Study) -> None:
+    record(database, study, study_id="one")
+    record(database, study.model_copy(update={"name": "Copy"}), study_id="two")
+    rows = queries.accuracy(database, Studies(["one", "two"]))
     together = made(apart(rows, studies=False), CompareState())
     assert sum(len(panel.lines) for panel in together.panels) == 32
     each = made(apart(rows, studies=True), CompareState(panels="study"))

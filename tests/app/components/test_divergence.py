@@ -27,9 +27,9 @@ ID = "made-study-0001"
 WHICH = "LeNet-300 on Digits, learning rate 0.1, seed"
 
 
-def diverging(store: Database, study: Study, seeds: tuple[int, ...], rates: tuple[float, ...] = (0.1,)) -> None:
+def diverging(database: Database, study: Study, seeds: tuple[int, ...], rates: tuple[float, ...] = (0.1,)) -> None:
     """Write a study that is done, with the trainings of some rates and seeds diverged in their third epoch."""
-    planned = record(store, study, lambda _, stage: "waiting")
+    planned = record(database, study, lambda _, stage: "waiting")
     events = []
     for fingerprint, stage in planned.stages.items():
         result = measured(fingerprint, stage)
@@ -39,7 +39,7 @@ def diverging(store: Database, study: Study, seeds: tuple[int, ...], rates: tupl
         done = {"fingerprint": fingerprint, "state": "done", "attempt": 1, "at": "2026-11-20T13:00:00+00:00"}
         body = json.loads(json.dumps(result.to_json(), allow_nan=False))
         events += [("result", {"fingerprint": fingerprint, "result": body}), ("stage", done)]
-    store.record([Event(f"1800000000000-{number}", kind, body) for number, (kind, body) in enumerate(events)])
+    database.record([Event(f"1800000000000-{number}", kind, body) for number, (kind, body) in enumerate(events)])
 
 
 def read(text: str) -> str:
@@ -56,8 +56,8 @@ def opened(tab: str, **state: object) -> AppTest:
 
 
 @pytest.mark.parametrize("tab", ["Accuracy", "Overlap", "Verdicts"])
-def test_a_tab_says_in_one_caption_which_trainings_diverged(store: Database, study: Study, tab: str) -> None:
-    diverging(store, study, seeds=(1,))
+def test_a_tab_says_in_one_caption_which_trainings_diverged(database: Database, study: Study, tab: str) -> None:
+    diverging(database, study, seeds=(1,))
     captions = [read(item.value) for item in opened(tab).caption if "diverged" in item.value]
     (told,) = captions
     assert told.startswith("1 training diverged and ")
@@ -65,37 +65,37 @@ def test_a_tab_says_in_one_caption_which_trainings_diverged(store: Database, stu
 
 
 @pytest.mark.parametrize("tab", ["Accuracy", "Overlap", "Verdicts"])
-def test_a_tab_says_nothing_of_it_where_none_diverged(store: Database, study: Study, tab: str) -> None:
-    record(store, study)
+def test_a_tab_says_nothing_of_it_where_none_diverged(database: Database, study: Study, tab: str) -> None:
+    record(database, study)
     assert "diverged" not in texts(opened(tab))
 
 
 @pytest.mark.parametrize("tab", ["Accuracy", "Overlap", "Verdicts"])
-def test_a_study_that_diverged_altogether_waits_for_nothing(store: Database, study: Study, tab: str) -> None:
-    diverging(store, study, seeds=study.seeds, rates=study.learning_rates)
+def test_a_study_that_diverged_altogether_waits_for_nothing(database: Database, study: Study, tab: str) -> None:
+    diverging(database, study, seeds=study.seeds, rates=study.learning_rates)
     app = opened(tab)
     assert "No training has come to an end with a finite loss" in app.info[0].value
     assert "yet" not in app.info[0].value
 
 
 @pytest.mark.parametrize("tab", ["Progress", "Accuracy", "Overlap", "Verdicts"])
-def test_a_rate_that_diverged_altogether_breaks_no_tab(store: Database, study: Study, tab: str) -> None:
-    diverging(store, study, seeds=study.seeds)
+def test_a_rate_that_diverged_altogether_breaks_no_tab(database: Database, study: Study, tab: str) -> None:
+    diverging(database, study, seeds=study.seeds)
     shown = read(texts(opened(tab)))
     if tab != "Progress":
         assert f"{WHICH}s 0–2." in shown
     assert "yet" not in shown
 
 
-def test_verdicts_count_the_seeds_that_are_left(store: Database, study: Study) -> None:
-    diverging(store, study, seeds=(1,))
+def test_verdicts_count_the_seeds_that_are_left(database: Database, study: Study) -> None:
+    diverging(database, study, seeds=(1,))
     shown = read(texts(opened("Verdicts")))
     assert "n = 2" in shown
     assert "needs 3 seeds; 1 of 3 seeds has no finite value" in shown
 
 
-def test_the_table_of_stages_has_words_in_place_of_an_accuracy(store: Database, study: Study) -> None:
-    diverging(store, study, seeds=(1,))
+def test_the_table_of_stages_has_words_in_place_of_an_accuracy(database: Database, study: Study) -> None:
+    diverging(database, study, seeds=(1,))
     app = opened("Progress")
     assert app.metric[0].value == app.metric[1].value == "0"
     table = app.dataframe[-1].value
@@ -111,9 +111,9 @@ def test_the_table_of_stages_has_words_in_place_of_an_accuracy(store: Database, 
     assert rest["Test accuracy (%)"].notna().all()
 
 
-def test_search_finds_what_diverged_and_time_left_rests_on_the_others(store: Database, study: Study) -> None:
-    diverging(store, study, seeds=(1,))
-    rows = queries.stages(store, ID)
+def test_search_finds_what_diverged_and_time_left_rests_on_the_others(database: Database, study: Study) -> None:
+    diverging(database, study, seeds=(1,))
+    rows = queries.stages(database, ID)
     found = shown_table(matching(rows, {}, "diverged in epoch"), {})
     assert list(found["Outcome"]) == ["diverged in epoch 3"]
     assert fraction(rows, {}) == 1.0
@@ -122,17 +122,19 @@ def test_search_finds_what_diverged_and_time_left_rests_on_the_others(store: Dat
     assert "Outcome" not in shown_table(rows[rows["learning_rate"] != 0.1], {})
 
 
-def test_curves_draw_the_finite_epochs(store: Database, study: Study) -> None:
-    diverging(store, study, seeds=(1,))
-    dense = queries.stages(store, ID).query("kind == 'pretrain' and learning_rate == 0.1 and seed == 1")
+def test_curves_draw_the_finite_epochs(database: Database, study: Study) -> None:
+    diverging(database, study, seeds=(1,))
+    dense = queries.stages(database, ID).query("kind == 'pretrain' and learning_rate == 0.1 and seed == 1")
     app = opened("Progress", curves_which=progress.CHOSEN, curves_chosen=list(dense["fingerprint"]))
     assert not app.exception
 
 
-def test_the_report_and_the_zip_say_it_too(store: Database, study: Study) -> None:
-    diverging(store, study, seeds=(1,))
-    assert "LeNet-300 on Digits, learning rate 0.1, seed 1. Means, bands and n are without them." in report(store, ID)
-    with zipfile.ZipFile(BytesIO(everything(store, ID))) as archive:
+def test_the_report_and_the_zip_say_it_too(database: Database, study: Study) -> None:
+    diverging(database, study, seeds=(1,))
+    assert "LeNet-300 on Digits, learning rate 0.1, seed 1. Means, bands and n are without them." in report(
+        database, ID
+    )
+    with zipfile.ZipFile(BytesIO(everything(database, ID))) as archive:
         rows = pd.read_csv(BytesIO(archive.read(f"{ID}/tables/accuracy.csv")), dtype=str)
     lost = rows[(rows["learning_rate"] == "0.1") & (rows["seed"] == "1")]
     assert lost["test_accuracy"].isna().all()
@@ -140,21 +142,21 @@ def test_the_report_and_the_zip_say_it_too(store: Database, study: Study) -> Non
     assert set(rows.drop(lost.index)["best_epoch"]) <= {"1", "2", "3", "4"}
 
 
-def test_a_report_of_a_study_that_diverged_altogether_says_so(store: Database, study: Study) -> None:
-    diverging(store, study, seeds=study.seeds, rates=study.learning_rates)
-    assert "No training has come to an end with a finite loss" in report(store, ID)
+def test_a_report_of_a_study_that_diverged_altogether_says_so(database: Database, study: Study) -> None:
+    diverging(database, study, seeds=study.seeds, rates=study.learning_rates)
+    assert "No training has come to an end with a finite loss" in report(database, ID)
 
 
-def test_the_compare_page_says_it_too(store: Database, study: Study) -> None:
-    diverging(store, study, seeds=(1,))
+def test_the_compare_page_says_it_too(database: Database, study: Study) -> None:
+    diverging(database, study, seeds=(1,))
     app = open_page("views/compare.py", s=ID)
     assert f"{WHICH} 1" in read(texts(app))
 
 
-def test_a_figure_of_the_paper_says_it_too(store: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_figure_of_the_paper_says_it_too(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runs, "identity", lambda name, home: f"identity of {name}")
     one = parse_study(studies.study("fig7", "small").model_dump(exclude_none=True))
-    diverging(store, one, seeds=one.seeds[:1])
+    diverging(database, one, seeds=one.seeds[:1])
     shown = read(texts(open_page("views/figure.py", figure="fig7", scale="small")))
     assert "learning rate 0.1, seed 0. Means, bands and n are without them." in shown
     assert "has no finite value" in shown

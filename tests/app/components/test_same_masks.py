@@ -46,11 +46,11 @@ def test_where_no_two_masks_are_the_same_nothing_is_said(rows: tuple) -> None:
     assert same_masks.sentences(frame(*rows)) == []
 
 
-def test_the_accuracy_tab_and_compare_say_which_masks_are_the_same(store: Database, study: Study) -> None:
-    record(store, study)
+def test_the_accuracy_tab_and_compare_say_which_masks_are_the_same(database: Database, study: Study) -> None:
+    record(database, study)
     same = "Iterative and one-shot have the same mask at 50 %, learning rate"
     said = [f"{same} {rate}, seeds 0-2." for rate in ("0.01", "0.1")]
-    assert same_masks.sentences(points.accuracy(store, OneStudy(ID))) == said
+    assert same_masks.sentences(points.accuracy(database, OneStudy(ID))) == said
     app = open_page("views/study.py", study=ID)
     app.session_state["tab"] = "Accuracy"
     assert " ".join(said) in texts(rerun(app)).replace("\\", "")

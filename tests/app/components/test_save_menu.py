@@ -16,8 +16,8 @@ def opened(app: AppTest, key: str) -> AppTest:
     return rerun(app)
 
 
-def test_a_chart_is_saved_from_its_menu_and_made_only_then(store: Database, study: Study, monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    record(store, study)
+def test_a_chart_is_saved_from_its_menu_and_made_only_then(database: Database, study: Study, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    record(database, study)
     made = []
     monkeypatch.setitem(KINDS, "png", (lambda chart: made.append(chart) or b"", "image/png", "Picture (PNG)"))
     app = open_page("views/study.py", study=ID)

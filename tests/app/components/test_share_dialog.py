@@ -15,11 +15,11 @@ VIEWS = sorted(path.name for path in (MAIN.parent / "views").glob("*.py") if pat
 
 
 @pytest.fixture
-def shared(store: Database, study: Study) -> str:
+def shared(database: Database, study: Study) -> str:
     """The token of a link to the first of two studies."""
-    record(store, study, study_id=STUDY)
-    record(store, study.model_copy(update={"name": "Secret study"}), study_id=OTHER)
-    return shared_links.create(store, [STUDY], note="for Ada")[1]
+    record(database, study, study_id=STUDY)
+    record(database, study.model_copy(update={"name": "Secret study"}), study_id=OTHER)
+    return shared_links.create(database, [STUDY], note="for Ada")[1]
 
 
 def forget() -> None:
@@ -63,9 +63,9 @@ def test_a_token_that_opens_nothing_never_makes_an_owner(shared: str, token: str
     assert [title.value for title in app.title] == ["Not part of this link"]
 
 
-def test_revoked_and_expired_links_look_like_ones_that_never_were(store: Database, shared: str) -> None:
+def test_revoked_and_expired_links_look_like_ones_that_never_were(database: Database, shared: str) -> None:
     app = open_page("views/shared.py", share=shared)
-    shared_links.revoke(store, str(shared_links.shares(store).iloc[0]["share_id"]))
+    shared_links.revoke(database, str(shared_links.shares(database).iloc[0]["share_id"]))
     forget()
     rerun(app)
     revoked = texts(app)
@@ -73,12 +73,12 @@ def test_revoked_and_expired_links_look_like_ones_that_never_were(store: Databas
     assert texts(open_page("views/shared.py", share="never-was")) == revoked
 
 
-def test_the_owner_revokes_a_link_that_is_open_somewhere(store: Database, shared: str) -> None:
+def test_the_owner_revokes_a_link_that_is_open_somewhere(database: Database, shared: str) -> None:
     viewer = open_page("views/shared.py", share=shared)
     links = open_page("views/links.py")
     assert "for Ada" in texts(links)
     assert shared not in texts(links)
-    links.button(key=f"revoke-{shared_links.shares(store).iloc[0]['share_id']}").click()
+    links.button(key=f"revoke-{shared_links.shares(database).iloc[0]['share_id']}").click()
     rerun(links)
     assert "revoked" in texts(links)
     forget()
@@ -86,8 +86,8 @@ def test_the_owner_revokes_a_link_that_is_open_somewhere(store: Database, shared
     assert "This link shows nothing" in texts(viewer)
 
 
-def test_a_shared_view_shows_its_studies_alone(store: Database, shared: str) -> None:
-    _, token = shared_links.create(store, [STUDY], state=f"s={STUDY},{OTHER}")
+def test_a_shared_view_shows_its_studies_alone(database: Database, shared: str) -> None:
+    _, token = shared_links.create(database, [STUDY], state=f"s={STUDY},{OTHER}")
     app = open_page("views/shared.py", share=token)
     assert "Secret" not in texts(app)
     assert not app.error
@@ -104,8 +104,8 @@ def test_every_page_asks_who_is_there() -> None:
         assert "access.require_owner()" in Path(path).read_text(), path
 
 
-def test_links_are_searched(store: Database, shared: str) -> None:
-    shared_links.create(store, [OTHER], note="for Bob")
+def test_links_are_searched(database: Database, shared: str) -> None:
+    shared_links.create(database, [OTHER], note="for Bob")
     app = open_page("views/links.py")
     app.text_input(key="links_search").input("Bob")
     rerun(app)

@@ -19,9 +19,9 @@ def both(study: Study) -> Study:
     return study.model_copy(update={**changes, "learning_rates": (0.1,), "seeds": (0, 1)})
 
 
-def test_a_line_for_each_pruner_with_spread_units_and_n(store: Database, both: Study) -> None:
-    record(store, both)
-    table = support_table.table(studies.supports(store, ID))
+def test_a_line_for_each_pruner_with_spread_units_and_n(database: Database, both: Study) -> None:
+    record(database, both)
+    table = support_table.table(studies.supports(database, ID))
     assert list(table["pruner"]) == ["ADMM", "ADMM, constant rho"]
     assert list(table["support moved"]) == ["12.000 ± 0.000 % (n = 2)", "0.012 ± 0.000 % (n = 2)"]
     assert set(table["accuracy, ADMM"]) == {"90.50 ± 0.71 % (n = 2)"}
@@ -29,22 +29,22 @@ def test_a_line_for_each_pruner_with_spread_units_and_n(store: Database, both: S
     assert set(table["last residual"]) == {"0.0030 ± 0.0000 (n = 2)"}
 
 
-def test_results_of_before_it_was_measured_say_so(store: Database, both: Study) -> None:
-    record(store, both)
-    with store.writing() as connection:
+def test_results_of_before_it_was_measured_say_so(database: Database, both: Study) -> None:
+    record(database, both)
+    with database.writing() as connection:
         connection.execute("DELETE FROM supports")
-    table = support_table.table(studies.supports(store, ID))
+    table = support_table.table(studies.supports(database, ID))
     for title in ("support moved", "accuracy, ADMM", "accuracy, one-shot"):
         assert set(table[title]) == {"not recorded"}
     assert set(table["last residual"]) == {"0.0030 ± 0.0000 (n = 2)"}
 
 
-def test_page_and_report_show_it(store: Database, both: Study) -> None:
-    record(store, both)
+def test_page_and_report_show_it(database: Database, both: Study) -> None:
+    record(database, both)
     app = open_page("views/study.py", study=ID)
     assert not app.error
     assert support_table.ABOUT in texts(app)
-    page = report.report(store, ID)
+    page = report.report(database, ID)
     assert "support moved" in page
     assert "ADMM, constant rho" in page
     assert "10 rounds of 3 epochs, rho from automatic to automatic" in page

@@ -9,9 +9,9 @@ from tests.app.made_study import record
 ID = "made-study-0001"
 
 
-def test_every_chart_has_numbers_and_a_name_of_its_own(store: Database, study: Study) -> None:
-    record(store, study.model_copy(update={"pruners": ("iterative", "admm"), "networks": ("lenet300", "vgg11")}))
-    made = places(store, studies.study(store, ID))
+def test_every_chart_has_numbers_and_a_name_of_its_own(database: Database, study: Study) -> None:
+    record(database, study.model_copy(update={"pruners": ("iterative", "admm"), "networks": ("lenet300", "vgg11")}))
+    made = places(database, studies.study(database, ID))
     assert all(set(place.charts) == set(CHARTS) for place in made)
     assert {name for place in made for name, charts in place.charts.items() if charts} == set(CHARTS)
     drawn = [chart for place in made for charts in place.charts.values() for chart in charts]

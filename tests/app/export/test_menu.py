@@ -16,8 +16,8 @@ from tests.app.made_study import record
 ID = "made-study-0001"
 
 
-def test_the_export_menu_offers_every_file_and_makes_the_zip_on_request(store: Database, study: Study) -> None:
-    record(store, study.model_copy(update={"pruners": (), "starts": (), "sparsities": (), "learning_rates": (0.1,)}))
+def test_the_export_menu_offers_every_file_and_makes_the_zip_on_request(database: Database, study: Study) -> None:
+    record(database, study.model_copy(update={"pruners": (), "starts": (), "sparsities": (), "learning_rates": (0.1,)}))
     app = opened(open_page("views/study.py", study=ID), "study_export")
     labels = [button.proto.label for button in app.get("download_button")]
     assert labels[:2] == ["Report (HTML)", "Study (TOML)"]
@@ -27,13 +27,13 @@ def test_the_export_menu_offers_every_file_and_makes_the_zip_on_request(store: D
     assert any(button.proto.label.startswith("Save the zip (") for button in app.get("download_button"))
 
 
-def test_a_viewer_whose_link_ended_gets_no_file(store: Database, study: Study, monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    record(store, study)
-    share, _ = shared_links.create(store, [ID])
+def test_a_viewer_whose_link_ended_gets_no_file(database: Database, study: Study, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    record(database, study)
+    share, _ = shared_links.create(database, [ID])
     monkeypatch.setattr(access, "is_owner", lambda: False)
     monkeypatch.setattr(access, "link", lambda: share)
     make = menu._while_allowed(lambda: b"all of it")
     assert make() == b"all of it"
-    shared_links.revoke(store, share.share_id)
+    shared_links.revoke(database, share.share_id)
     with pytest.raises(LinkEnded, match="the link has ended"):
         make()

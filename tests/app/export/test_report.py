@@ -46,8 +46,8 @@ class Read(HTMLParser):
             self.text.append(data)
 
 
-def read(store: Database) -> Read:
-    return Read(report(store, ID, datetime(2026, 11, 24, 9, 30, tzinfo=UTC)))
+def read(database: Database) -> Read:
+    return Read(report(database, ID, datetime(2026, 11, 24, 9, 30, tzinfo=UTC)))
 
 
 def said(page: Read) -> str:
@@ -58,9 +58,9 @@ def charts(page: Read) -> list[dict]:  # type: ignore[type-arg]
     return json.loads(page.scripts[0])["charts"]
 
 
-def test_a_report_says_how_the_study_was_made(store: Database, study: Study) -> None:
-    record(store, study.model_copy(update={"note": "What it is for."}), reused=3)
-    page = said(read(store))
+def test_a_report_says_how_the_study_was_made(database: Database, study: Study) -> None:
+    record(database, study.model_copy(update={"note": "What it is for."}), reused=3)
+    page = said(read(database))
     for text in (
         "Small study",
         "What it is for.",
@@ -78,15 +78,15 @@ def test_a_report_says_how_the_study_was_made(store: Database, study: Study) -> 
     assert "not complete" not in page
 
 
-def test_a_report_holds_the_study_itself(store: Database, study: Study) -> None:
-    record(store, study)
-    assert to_toml(study).strip() in "".join(read(store).text)
+def test_a_report_holds_the_study_itself(database: Database, study: Study) -> None:
+    record(database, study)
+    assert to_toml(study).strip() in "".join(read(database).text)
 
 
-def test_numbers_are_those_of_the_store(store: Database, study: Study) -> None:
-    record(store, study)
-    page = read(store)
-    rows = points.accuracy(store, OneStudy(ID))
+def test_numbers_are_those_of_the_store(database: Database, study: Study) -> None:
+    record(database, study)
+    page = read(database)
+    rows = points.accuracy(database, OneStudy(ID))
     cell = rows[(rows["learning_rate"] == 0.1) & (rows["pruner"] == "oneshot") & (rows["start"] == "rewind")]
     cell = cell[cell["sparsity"] == 0.9]["test_accuracy"]
     assert f"{cell.mean():.2f} ± {cell.std():.2f} (n = 3)" in said(page)
@@ -96,16 +96,16 @@ def test_numbers_are_those_of_the_store(store: Database, study: Study) -> None:
     assert any(abs(value - cell.mean()) < 1e-9 for value in drawn)
 
 
-def test_every_chart_has_its_place_once(store: Database, study: Study) -> None:
-    record(store, study)
-    page = read(store)
+def test_every_chart_has_its_place_once(database: Database, study: Study) -> None:
+    record(database, study)
+    page = read(database)
     places = [int(value) for name, value in page.attributes if name == "data-chart"]
     assert sorted(places) == list(range(len(charts(page)))) == list(range(4 + 1 + 1 + 4 + 4 + 2))
 
 
-def test_a_report_needs_nothing_from_elsewhere(store: Database, study: Study) -> None:
-    record(store, study)
-    page = read(store)
+def test_a_report_needs_nothing_from_elsewhere(database: Database, study: Study) -> None:
+    record(database, study)
+    page = read(database)
     sources = [value for name, value in page.attributes if name in ("src", "href", "srcset", "action")]
     assert all(value.startswith(("data:", "#")) for value in sources)
     policy = next(value for name, value in page.attributes if value.startswith("default-src"))
@@ -115,7 +115,7 @@ def test_a_report_needs_nothing_from_elsewhere(store: Database, study: Study) ->
     assert policy.count("sha256-") == 2
 
 
-def test_what_people_wrote_is_never_taken_for_html(store: Database, study: Study) -> None:
+def test_what_people_wrote_is_never_taken_for_html(database: Database, study: Study) -> None:
     hostile = study.model_copy(
         update={
             "name": f"A {HOSTILE}",
@@ -123,8 +123,8 @@ def test_what_people_wrote_is_never_taken_for_html(store: Database, study: Study
             "datasets": (f"folder:/{HOSTILE}",),
         }
     )
-    record(store, hostile, lambda index, stage: "failed" if index == 5 else "done", error=f"C {HOSTILE}")
-    page = read(store)
+    record(database, hostile, lambda index, stage: "failed" if index == 5 else "done", error=f"C {HOSTILE}")
+    page = read(database)
     assert len(page.scripts) == 3
     assert not any("alert(1)" in script for script in page.scripts[1:])
     assert not [name for name, _ in page.attributes if name.startswith("on")]
@@ -145,48 +145,48 @@ def test_the_libraries_may_stand_in_a_script() -> None:
 
 
 @pytest.mark.parametrize(("state", "told"), [("running", "it is running"), ("failed", "it has failed")])
-def test_an_unfinished_study_says_so_at_the_top(store: Database, study: Study, state: str, told: str) -> None:
-    record(store, study, lambda index, stage: "done" if index < 40 else state)
-    page = said(read(store))
+def test_an_unfinished_study_says_so_at_the_top(database: Database, study: Study, state: str, told: str) -> None:
+    record(database, study, lambda index, stage: "done" if index < 40 else state)
+    page = said(read(database))
     assert "This study is not complete" in page
     assert told in page
     assert page.index("not complete") < page.index("Verdicts")
     assert "40 of 78 stages done" in page
 
 
-def test_failed_stages_are_told_with_their_error(store: Database, study: Study) -> None:
-    record(store, study, lambda index, stage: "failed" if index == 20 else "done")
-    assert "RuntimeError: a made-up failure" in said(read(store))
+def test_failed_stages_are_told_with_their_error(database: Database, study: Study) -> None:
+    record(database, study, lambda index, stage: "failed" if index == 20 else "done")
+    assert "RuntimeError: a made-up failure" in said(read(database))
 
 
 @pytest.mark.parametrize("done", [0, 1, 3, 7, 30])
-def test_a_report_of_whatever_is_there_so_far(store: Database, study: Study, done: int) -> None:
-    record(store, study, lambda index, stage: "done" if index < done else "waiting")
-    page = read(store)
+def test_a_report_of_whatever_is_there_so_far(database: Database, study: Study, done: int) -> None:
+    record(database, study, lambda index, stage: "done" if index < done else "waiting")
+    page = read(database)
     assert ("No training has finished yet" in said(page)) == (done == 0)
 
 
-def test_a_dense_only_study_has_a_report(store: Database, study: Study) -> None:
-    record(store, study.model_copy(update={"pruners": (), "starts": (), "sparsities": ()}))
-    assert "only dense baselines" in said(read(store))
+def test_a_dense_only_study_has_a_report(database: Database, study: Study) -> None:
+    record(database, study.model_copy(update={"pruners": (), "starts": (), "sparsities": ()}))
+    assert "only dense baselines" in said(read(database))
 
 
-def test_many_datasets_networks_and_rates_have_their_own_parts(store: Database, study: Study) -> None:
+def test_many_datasets_networks_and_rates_have_their_own_parts(database: Database, study: Study) -> None:
     wide = {"datasets": ("digits", "folder:/images"), "networks": ("lenet300", "vgg11"), "seeds": (0, 1, 2)}
-    record(store, study.model_copy(update={**wide, "learning_rates": (0.01, 0.03, 0.1), "pruners": ("oneshot",)}))
-    page = read(store)
+    record(database, study.model_copy(update={**wide, "learning_rates": (0.01, 0.03, 0.1), "pruners": ("oneshot",)}))
+    page = read(database)
     assert said(page).count("LeNet-300 on Digits") >= 3
     assert len(charts(page)) == 4 * (3 + 1 + 1 + 3 + 3 + 3)
 
 
-def test_an_unknown_study_has_no_report(store: Database) -> None:
+def test_an_unknown_study_has_no_report(database: Database) -> None:
     with pytest.raises(UnknownStudy):
-        report(store, "gone")
+        report(database, "gone")
 
 
-def test_verdicts_stand_with_their_rules_and_thresholds(store: Database, study: Study) -> None:
-    record(store, study)
-    page = said(read(store))
+def test_verdicts_stand_with_their_rules_and_thresholds(database: Database, study: Study) -> None:
+    record(database, study)
+    page = said(read(database))
     assert "At the low learning rate, the winning ticket beats random reinit across sparsities." in page
     assert re.search(r"\b(holds|fails|undecided)\b", page)
     assert "fewer than 3 seeds are undecided" in page

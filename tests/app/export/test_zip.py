@@ -16,17 +16,17 @@ from tests.app.made_study import record
 ID = "made-study-0001"
 
 
-def test_the_zip_holds_what_it_says(store: Database, study: Study) -> None:
+def test_the_zip_holds_what_it_says(database: Database, study: Study) -> None:
     study = study.model_copy(update={"pruners": ("iterative",), "learning_rates": (0.1,)})
-    record(store, study)
+    record(database, study)
     steps: list[float] = []
-    with zipfile.ZipFile(BytesIO(everything(store, ID, lambda done, what: steps.append(done)))) as archive:
+    with zipfile.ZipFile(BytesIO(everything(database, ID, lambda done, what: steps.append(done)))) as archive:
         names = set(archive.namelist())
         assert archive.testzip() is None
         assert parse_study(tomllib.loads(archive.read(f"{ID}/study.toml").decode())) == study
         said = archive.read(f"{ID}/README.txt").decode()
         assert "python -m tasks run study.toml --out DIR" in said
-        for name, table in tables.tables_from_database(store, ID).items():
+        for name, table in tables.tables_from_database(database, ID).items():
             assert name in said
             assert pq.read_table(BytesIO(archive.read(f"{ID}/tables/{name}.parquet"))).equals(table)
             assert len(pd.read_csv(BytesIO(archive.read(f"{ID}/tables/{name}.csv")))) == table.num_rows
@@ -38,7 +38,7 @@ def test_the_zip_holds_what_it_says(store: Database, study: Study) -> None:
     assert steps[-1] < 1
 
 
-def test_a_study_without_results_has_a_zip(store: Database, study: Study) -> None:
-    record(store, study, lambda index, stage: "queued")
-    with zipfile.ZipFile(BytesIO(everything(store, ID))) as archive:
+def test_a_study_without_results_has_a_zip(database: Database, study: Study) -> None:
+    record(database, study, lambda index, stage: "queued")
+    with zipfile.ZipFile(BytesIO(everything(database, ID))) as archive:
         assert not [name for name in archive.namelist() if "/charts/" in name]

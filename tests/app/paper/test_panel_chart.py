@@ -14,8 +14,8 @@ STUDY = "made-study-0001"
 
 
 @pytest.fixture
-def frames(store: Database) -> tuple[pd.DataFrame, pd.DataFrame]:
-    record(store, studies.study("all", "small"))
+def frames(database: Database) -> tuple[pd.DataFrame, pd.DataFrame]:
+    record(database, studies.study("all", "small"))
     return accuracy(STUDY), pooled_overlaps(STUDY)
 
 

@@ -18,10 +18,10 @@ from tests.machine import tiny_study
 PAGE = "views/study.py"
 
 
-def test_a_study_is_deleted_only_when_told_to_and_the_list_says_so(store: Database, redis: Redis) -> None:
+def test_a_study_is_deleted_only_when_told_to_and_the_list_says_so(database: Database, redis: Redis) -> None:
     one, two = launch.launch(tiny_study(pruners=["oneshot"])), launch.launch(tiny_study(pruners=["iterative"]))
     recorder.drain_idle(settings())
-    shared_links.create(store, [one])
+    shared_links.create(database, [one])
     app = open_page(PAGE, study=one)
     app.button(key="delete").click()
     rerun(app)
@@ -42,11 +42,11 @@ def test_a_study_is_deleted_only_when_told_to_and_the_list_says_so(store: Databa
     assert [link.label for link in app.get("page_link")] == ["**Tiny**"]
     assert [toast.value for toast in app.toast] in ([], ["Deleted “Tiny”."])
     recorder.drain_idle(settings())
-    assert list(studies.studies(store)["study_id"]) == [two]
+    assert list(studies.studies(database)["study_id"]) == [two]
 
 
-def test_without_redis_it_is_said_why_nothing_can_be_deleted(store: Database, study: Study) -> None:
-    record(store, study)
+def test_without_redis_it_is_said_why_nothing_can_be_deleted(database: Database, study: Study) -> None:
+    record(database, study)
     app = open_page(PAGE, study="made-study-0001")
     app.button(key="delete").click()
     rerun(app)
@@ -54,21 +54,21 @@ def test_without_redis_it_is_said_why_nothing_can_be_deleted(store: Database, st
     assert not [button for button in app.button if button.key == "delete_yes"]
 
 
-def test_a_study_that_the_queue_lost_says_what_to_do(store: Database, redis: Redis) -> None:
+def test_a_study_that_the_queue_lost_says_what_to_do(database: Database, redis: Redis) -> None:
     study_id = launch.launch(tiny_study())
     recorder.drain_idle(settings())
     assert "rebuild" not in texts(open_page(PAGE, study=study_id))
     redis.flushall()
     st.cache_data.clear()
     assert "python -m tasks rebuild" in texts(open_page(PAGE, study=study_id))
-    del store
+    del database
 
 
-def test_views_and_comparisons_bear_a_study_that_is_gone(store: Database, study: Study, redis: Redis) -> None:
-    record(store, study, study_id="one-of-two")
-    record(store, study.model_copy(update={"name": "Other"}), study_id="two-of-two")
-    saved_views.save(store, "Both", "s=one-of-two~two-of-two")
-    _, token = shared_links.create(store, ["one-of-two", "two-of-two"], "s=one-of-two~two-of-two")
+def test_views_and_comparisons_bear_a_study_that_is_gone(database: Database, study: Study, redis: Redis) -> None:
+    record(database, study, study_id="one-of-two")
+    record(database, study.model_copy(update={"name": "Other"}), study_id="two-of-two")
+    saved_views.save(database, "Both", "s=one-of-two~two-of-two")
+    _, token = shared_links.create(database, ["one-of-two", "two-of-two"], "s=one-of-two~two-of-two")
     leases.forget(redis, "one-of-two", "2026-01-01T00:00:00+00:00")
     recorder.drain_idle(settings())
     app = open_page("views/compare.py", s="one-of-two~two-of-two")

@@ -9,8 +9,8 @@ from tests.app.made_study import record
 ID = "made-study-0001"
 
 
-def opened(store: Database, study: Study, tab: str) -> AppTest:
-    record(store, study)
+def opened(database: Database, study: Study, tab: str) -> AppTest:
+    record(database, study)
     app = open_page("views/study.py", study=ID)
     app.session_state["tab"] = tab
     return rerun(app)
@@ -22,11 +22,11 @@ def sweep(study: Study) -> Study:
 
 
 def test_two_rates_have_their_maps_side_by_side_and_more_are_chosen_from(
-    store: Database, study: Study, sweep: Study
+    database: Database, study: Study, sweep: Study
 ) -> None:
-    app = opened(store, study, "Overlap")
+    app = opened(database, study, "Overlap")
     assert not [box for box in app.selectbox if box.key == "overlap_map_rate"]
-    record(store, sweep, study_id="sweep")
+    record(database, sweep, study_id="sweep")
     app = open_page("views/study.py", study="sweep")
     app.session_state["tab"] = "Overlap"
     app = rerun(app)
@@ -37,9 +37,9 @@ def test_two_rates_have_their_maps_side_by_side_and_more_are_chosen_from(
 
 @pytest.mark.parametrize(("tab", "key"), [("Overlap", "overlap_pruner"), ("Accuracy", "accuracy_pruner")])
 def test_so_many_panels_that_a_browser_would_be_slow_are_drawn_a_pruner_at_a_time(
-    store: Database, sweep: Study, tab: str, key: str
+    database: Database, sweep: Study, tab: str, key: str
 ) -> None:
-    app = opened(store, sweep, tab)
+    app = opened(database, sweep, tab)
     assert app.selectbox(key).value == "iterative"
     before = texts(app).replace("\\", "")
     assert "earning rate 0.03 · iterative" in before

@@ -34,8 +34,8 @@ def nothing(index: int, stage: object) -> str:
 
 
 @pytest.mark.parametrize("query", [{}, {"study": "gone"}])
-def test_a_study_that_is_not_there_is_said_so_with_a_way_back(store: Database, query: dict[str, str]) -> None:
-    del store
+def test_a_study_that_is_not_there_is_said_so_with_a_way_back(database: Database, query: dict[str, str]) -> None:
+    del database
     app = open_page(PAGE, **query)
     assert app.title[0].value == "No such study"
     assert [link.label for link in app.get("page_link")] == ["All studies"]
@@ -45,8 +45,8 @@ def test_no_database_is_no_study() -> None:
     assert "No study 'gone' is recorded here" in open_page(PAGE, study="gone").error[0].value
 
 
-def test_a_study_just_launched_is_waited_for(store: Database) -> None:
-    del store
+def test_a_study_just_launched_is_waited_for(database: Database) -> None:
+    del database
     app = open_page(PAGE, study="fresh")
     app.session_state[live._EXPECTED] = {"fresh": time.monotonic()}
     assert "No such study" not in texts(rerun(app))
@@ -54,16 +54,16 @@ def test_a_study_just_launched_is_waited_for(store: Database) -> None:
     assert "No such study" in texts(rerun(app))
 
 
-def test_the_head_says_what_the_study_is(store: Database, study: Study) -> None:
-    record(store, study)
+def test_the_head_says_what_the_study_is(database: Database, study: Study) -> None:
+    record(database, study)
     app = open_page(PAGE, study=ID)
     assert app.title[0].value == "Small study"
     assert ":green-badge[done]" in texts(app)
     assert "learning rates 0.01, 0.1" in texts(app)
 
 
-def test_progress_of_a_running_study(store: Database, study: Study) -> None:
-    record(store, study, half, reused=5)
+def test_progress_of_a_running_study(database: Database, study: Study) -> None:
+    record(database, study, half, reused=5)
     app = open_page(PAGE, study=ID)
     shown = {metric.label: metric.value for metric in app.metric}
     assert shown["Running"] == "2"
@@ -81,25 +81,25 @@ def test_progress_of_a_running_study(store: Database, study: Study) -> None:
     assert "a made-up failure" in failure.code[0].value
 
 
-def test_cancelling_asks_first(store: Database, study: Study) -> None:
-    record(store, study, half)
+def test_cancelling_asks_first(database: Database, study: Study) -> None:
+    record(database, study, half)
     app = open_page(PAGE, study=ID)
     app.button(key="cancel").click()
     rerun(app)
     assert "Stages that are done stay done" in texts(app)
     assert app.button(key="cancel_yes").label == "Cancel the study"
-    assert studies.study(store, ID).state == "running"
+    assert studies.study(database, ID).state == "running"
 
 
-def test_stages_can_be_searched_and_filtered(store: Database, study: Study) -> None:
-    record(store, study, half)
+def test_stages_can_be_searched_and_filtered(database: Database, study: Study) -> None:
+    record(database, study, half)
     app = open_page(PAGE, study=ID)
     app.text_input(key="stages_search").input("dense 0.1")
     assert len(rerun(app).dataframe[0].value) == 3
 
 
-def test_curves_of_chosen_stages(store: Database, study: Study) -> None:
-    record(store, study)
+def test_curves_of_chosen_stages(database: Database, study: Study) -> None:
+    record(database, study)
     app = open_page(PAGE, study=ID)
     assert charts(app) == 2
     app.segmented_control(key="curves_which").set_value("chosen")
@@ -107,8 +107,8 @@ def test_curves_of_chosen_stages(store: Database, study: Study) -> None:
     assert charts(app) == 2
 
 
-def test_accuracy_has_a_panel_per_learning_rate_and_pruner_and_the_numbers(store: Database, study: Study) -> None:
-    record(store, study)
+def test_accuracy_has_a_panel_per_learning_rate_and_pruner_and_the_numbers(database: Database, study: Study) -> None:
+    record(database, study)
     app = tab("Accuracy")
     assert charts(app) == 4
     said = texts(app).replace("\\", "")
@@ -120,15 +120,15 @@ def test_accuracy_has_a_panel_per_learning_rate_and_pruner_and_the_numbers(store
     assert charts(rerun(app)) == 4
 
 
-def test_accuracy_of_several_networks_has_a_selector(store: Database, study: Study) -> None:
-    record(store, study.model_copy(update={"networks": ("lenet300", "vgg11"), "seeds": (0,)}))
+def test_accuracy_of_several_networks_has_a_selector(database: Database, study: Study) -> None:
+    record(database, study.model_copy(update={"networks": ("lenet300", "vgg11"), "seeds": (0,)}))
     app = tab("Accuracy")
     assert app.selectbox(key="accuracy_network").options == ["LeNet-300", "VGG-11"]
     assert charts(app) == 4
 
 
-def test_overlap_shows_all_five_views_and_the_weight_decay(store: Database, study: Study) -> None:
-    record(store, study)
+def test_overlap_shows_all_five_views_and_the_weight_decay(database: Database, study: Study) -> None:
+    record(database, study)
     app = tab("Overlap")
     assert charts(app) == 1 + 1 + 4 + 4 + 2
     assert "Weight decay 0.01, T = 4 epochs: both take part in how much of the initial weights is left." in texts(app)
@@ -138,16 +138,16 @@ def test_overlap_shows_all_five_views_and_the_weight_decay(store: Database, stud
 
 
 @pytest.mark.parametrize("name", ["Accuracy", "Overlap"])
-def test_a_tab_without_results_says_what_will_come(store: Database, study: Study, name: str) -> None:
-    record(store, study, nothing)
+def test_a_tab_without_results_says_what_will_come(database: Database, study: Study, name: str) -> None:
+    record(database, study, nothing)
     app = tab(name)
     assert charts(app) == 0
     assert "yet" in app.info[0].value
 
 
 @pytest.mark.parametrize("name", ["Progress", "Accuracy", "Overlap"])
-def test_dense_only_studies_have_every_tab(store: Database, study: Study, name: str) -> None:
-    record(store, study.model_copy(update={"pruners": (), "starts": (), "sparsities": ()}))
+def test_dense_only_studies_have_every_tab(database: Database, study: Study, name: str) -> None:
+    record(database, study.model_copy(update={"pruners": (), "starts": (), "sparsities": ()}))
     said = texts(tab(name))
     assert {"Progress": "6 of 6", "Accuracy": "only dense", "Overlap": "no fine-tune"}[
         name
@@ -156,6 +156,6 @@ def test_dense_only_studies_have_every_tab(store: Database, study: Study, name: 
 
 @pytest.mark.parametrize("name", ["Progress", "Accuracy", "Overlap"])
 @pytest.mark.parametrize("done", [1, 3, 7, 30])
-def test_every_tab_draws_whatever_is_there_so_far(store: Database, study: Study, name: str, done: int) -> None:
-    record(store, study, lambda index, stage: "done" if index < done else "waiting")
+def test_every_tab_draws_whatever_is_there_so_far(database: Database, study: Study, name: str, done: int) -> None:
+    record(database, study, lambda index, stage: "done" if index < done else "waiting")
     assert "Small study" in texts(tab(name))

@@ -14,9 +14,9 @@ from tests.tasks.queue.test_telemetry import worker
 
 
 def test_a_long_list_of_stages_is_cut_and_search_finds_the_others(
-    store: Database, study: Study, monkeypatch: pytest.MonkeyPatch
+    database: Database, study: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = record(store, study)
+    made = record(database, study)
     monkeypatch.setattr(progress, "MOST_STAGES", 5)
     app = open_page("views/study.py", study="made-study-0001")
     total = len(made.stages)
@@ -33,16 +33,16 @@ def test_a_long_list_of_stages_is_cut_and_search_finds_the_others(
 
 @pytest.mark.parametrize("recorded", [True, False])
 def test_the_last_to_finish_are_drawn_until_an_epoch_of_those_in_training_is_recorded(
-    store: Database, study: Study, recorded: bool
+    database: Database, study: Study, recorded: bool
 ) -> None:
-    record(store, study, lambda index, stage: "done" if index < 20 else "running" if index < 22 else "waiting")
+    record(database, study, lambda index, stage: "done" if index < 20 else "running" if index < 22 else "waiting")
     if not recorded:
-        with store.writing() as connection:
+        with database.writing() as connection:
             connection.execute(
                 "DELETE FROM epochs WHERE fingerprint IN (SELECT fingerprint FROM states WHERE state = 'running')"
             )
     app = open_page("views/study.py", study="made-study-0001")
-    rows = studies.stages(store, "made-study-0001")
+    rows = studies.stages(database, "made-study-0001")
     expected = rows[rows["state"] == ("running" if recorded else "done")].tail(2)["fingerprint"]
     names = stage_names(rows)
     legend = " ".join(item.proto.body for item in app.get("html"))
@@ -55,8 +55,8 @@ def known(redis: Redis) -> None:
     leases.register(redis, "made-study-0001", {}, (), ())
 
 
-def test_what_workers_of_the_study_wait_for_is_told_once(store: Database, study: Study, redis: Redis) -> None:
-    made = record(store, study, lambda i, s: "running" if i < 3 else "waiting")
+def test_what_workers_of_the_study_wait_for_is_told_once(database: Database, study: Study, redis: Redis) -> None:
+    made = record(database, study, lambda i, s: "running" if i < 3 else "waiting")
     first, second, third, *_ = made.stages
     full = {"host": "gpu1", "trouble": "cannot write weights: no space left on device"}
     known(redis)
@@ -69,9 +69,9 @@ def test_what_workers_of_the_study_wait_for_is_told_once(store: Database, study:
     assert told == ["gpu1 (2 workers) waits: cannot write weights: no space left on device"]
 
 
-def test_a_viewer_is_not_told_of_the_paths_of_a_machine(store: Database, study: Study, redis: Redis) -> None:
-    made = record(store, study, lambda i, s: "running" if i == 0 else "waiting")
-    token = shared_links.create(store, ["made-study-0001"])[1]
+def test_a_viewer_is_not_told_of_the_paths_of_a_machine(database: Database, study: Study, redis: Redis) -> None:
+    made = record(database, study, lambda i, s: "running" if i == 0 else "waiting")
+    token = shared_links.create(database, ["made-study-0001"])[1]
     known(redis)
     stage = next(iter(made.stages))
     telemetry.beat(redis, worker("gpu1-1:1", host="gpu1", trouble="cannot write /secret", stage=stage))
@@ -79,10 +79,10 @@ def test_a_viewer_is_not_told_of_the_paths_of_a_machine(store: Database, study: 
     assert [warning.value for warning in app.warning] == ["gpu1 waits"]
 
 
-def test_a_viewer_is_told_that_a_study_is_lost_but_no_command(store: Database, study: Study, redis: Redis) -> None:
+def test_a_viewer_is_told_that_a_study_is_lost_but_no_command(database: Database, study: Study, redis: Redis) -> None:
     del redis
-    record(store, study, lambda i, s: "running" if i == 0 else "waiting")
-    token = shared_links.create(store, ["made-study-0001"])[1]
+    record(database, study, lambda i, s: "running" if i == 0 else "waiting")
+    token = shared_links.create(database, ["made-study-0001"])[1]
     [told] = [warning.value for warning in open_page("views/shared.py", share=token).warning]
     assert "does not know this study" in told
     assert "tasks" not in told

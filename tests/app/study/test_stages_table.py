@@ -16,10 +16,10 @@ ID = "made-study-0001"
 
 
 @pytest.fixture
-def rows(store: Database, study: Study) -> pd.DataFrame:
+def rows(database: Database, study: Study) -> pd.DataFrame:
     states = ["done"] * 10 + ["running", "failed", "queued"]
-    record(store, study, lambda index, stage: states[index] if index < len(states) else "waiting")
-    return studies.stages(store, ID)
+    record(database, study, lambda index, stage: states[index] if index < len(states) else "waiting")
+    return studies.stages(database, ID)
 
 
 @pytest.fixture

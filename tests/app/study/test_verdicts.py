@@ -31,23 +31,23 @@ def opened(**query: str) -> AppTest:
     return rerun(app)
 
 
-def test_every_claim_has_a_card_with_its_verdict_and_numbers(store: Database, wide: Study) -> None:
-    record(store, wide)
+def test_every_claim_has_a_card_with_its_verdict_and_numbers(database: Database, wide: Study) -> None:
+    record(database, wide)
     shown = texts(opened())
     assert all(f"**{claim}**" in shown or f"- {claim}: " in shown for claim in CLAIMS)
     assert "95 % interval" in shown
     assert "n = 4" in shown
 
 
-def test_weight_decay_and_epochs_stand_beside_the_verdicts(store: Database, wide: Study) -> None:
-    record(store, wide)
+def test_weight_decay_and_epochs_stand_beside_the_verdicts(database: Database, wide: Study) -> None:
+    record(database, wide)
     shown = texts(opened()).replace("\\", "")
     assert "T = 4 epochs" in shown
     assert "weight decay 0.01" in shown
 
 
-def test_other_thresholds_change_verdicts_and_are_told_until_reset(store: Database, wide: Study) -> None:
-    record(store, wide)
+def test_other_thresholds_change_verdicts_and_are_told_until_reset(database: Database, wide: Study) -> None:
+    record(database, wide)
     app = opened()
     before = [item.value for item in app.markdown if "badge[" in item.value and "undecided" in item.value]
     app.number_input(key="threshold-min_seeds").set_value(9)
@@ -60,21 +60,21 @@ def test_other_thresholds_change_verdicts_and_are_told_until_reset(store: Databa
     assert [item.value for item in app.markdown if "badge[" in item.value and "undecided" in item.value] == before
 
 
-def test_with_nothing_trained_it_says_what_will_come(store: Database, study: Study) -> None:
-    record(store, study, lambda index, stage: "queued")
+def test_with_nothing_trained_it_says_what_will_come(database: Database, study: Study) -> None:
+    record(database, study, lambda index, stage: "queued")
     assert "No training has finished yet" in opened().info[0].value
 
 
-def test_claims_without_runs_are_listed_with_what_is_missing(store: Database, study: Study) -> None:
+def test_claims_without_runs_are_listed_with_what_is_missing(database: Database, study: Study) -> None:
     dense = parse_study({**study.model_dump(), "pruners": [], "sparsities": [], "starts": []})
-    record(store, dense)
+    record(database, dense)
     shown = texts(opened())
     assert "**A3**" in shown
     assert "Runs are missing for" in shown
 
 
-def test_a_study_of_many_rates_lets_the_reader_say_which_are_low_and_high(store: Database, study: Study) -> None:
-    record(store, parse_study({**study.model_dump(), "learning_rates": [0.003, 0.01, 0.03, 0.1]}))
+def test_a_study_of_many_rates_lets_the_reader_say_which_are_low_and_high(database: Database, study: Study) -> None:
+    record(database, parse_study({**study.model_dump(), "learning_rates": [0.003, 0.01, 0.03, 0.1]}))
     app = opened()
     assert app.selectbox(key="verdict_low").value == 0.01
     app.selectbox(key="verdict_low").select(0.003)
@@ -85,8 +85,8 @@ def test_a_study_of_many_rates_lets_the_reader_say_which_are_low_and_high(store:
     assert rerun(app).selectbox(key="verdict_high").options == ["0.1"]
 
 
-def test_the_numbers_hold_every_comparison_and_the_forest_draws_them(store: Database, wide: Study) -> None:
-    record(store, wide)
+def test_the_numbers_hold_every_comparison_and_the_forest_draws_them(database: Database, wide: Study) -> None:
+    record(database, wide)
     verdicts = evaluate(*from_frames(accuracy(STUDY), pooled_overlaps(STUDY)))
     numbers = verdict_tables.numbers(verdicts)
     assert set(numbers["claim"]) == set(CLAIMS)
@@ -103,8 +103,8 @@ def test_every_threshold_says_where_it_comes_from() -> None:
     assert table["what it is"].str.len().min() > 20
 
 
-def test_claims_without_runs_stand_in_the_order_of_the_claims(store: Database, study: Study) -> None:
-    record(store, parse_study({**study.model_dump(), "starts": ["winning_ticket"]}))
+def test_claims_without_runs_stand_in_the_order_of_the_claims(database: Database, study: Study) -> None:
+    record(database, parse_study({**study.model_dump(), "starts": ["winning_ticket"]}))
     (listed,) = [item.value for item in opened().markdown if item.value.startswith("- ")]
     claims = [line[2:].partition(":")[0] for line in listed.splitlines()]
     assert claims == sorted(claims, key=list(CLAIMS).index)
@@ -112,9 +112,9 @@ def test_claims_without_runs_stand_in_the_order_of_the_claims(store: Database, s
 
 
 def test_the_numbers_that_one_learning_rate_gives_are_shown_though_the_claim_takes_two(
-    store: Database, study: Study
+    database: Database, study: Study
 ) -> None:
-    record(store, parse_study({**study.model_dump(), "learning_rates": [0.1]}))
+    record(database, parse_study({**study.model_dump(), "learning_rates": [0.1]}))
     app = opened()
     assert "**B1**" in texts(app)
     app.session_state["verdict-B1-why"] = True
@@ -122,8 +122,8 @@ def test_the_numbers_that_one_learning_rate_gives_are_shown_though_the_claim_tak
     assert any("learning rate 0.1 · p = 0.2" in set(table.get("comparison", ())) for table in tables(app))
 
 
-def test_one_click_tells_the_rules_with_their_margins_and_every_comparison(store: Database, wide: Study) -> None:
-    record(store, wide)
+def test_one_click_tells_the_rules_with_their_margins_and_every_comparison(database: Database, wide: Study) -> None:
+    record(database, wide)
     app = opened()
     before = len(app.get("vega_lite_chart"))
     app.session_state["verdict-B1-why"] = True
@@ -136,8 +136,10 @@ def test_one_click_tells_the_rules_with_their_margins_and_every_comparison(store
     assert len(app.get("vega_lite_chart")) == before + 1
 
 
-def test_the_forest_draws_means_apart_and_each_row_with_the_margins_of_its_rule(store: Database, wide: Study) -> None:
-    record(store, wide)
+def test_the_forest_draws_means_apart_and_each_row_with_the_margins_of_its_rule(
+    database: Database, wide: Study
+) -> None:
+    record(database, wide)
     verdicts = evaluate(*from_frames(accuracy(STUDY), pooled_overlaps(STUDY)), claims=["B1"])
     rows = verdict_tables.comparisons(verdicts[0])
     drawn = valid(forest(verdicts[0], rows).spec)
@@ -150,15 +152,15 @@ def test_the_forest_draws_means_apart_and_each_row_with_the_margins_of_its_rule(
     assert {margin for name, margin in margins if name == "learning rate 0.1 · p = 0.2"} == {-0.05, 0.05}
 
 
-def test_a_reach_is_told_in_percent(store: Database, wide: Study) -> None:
-    record(store, wide)
+def test_a_reach_is_told_in_percent(database: Database, wide: Study) -> None:
+    record(database, wide)
     (verdict,) = evaluate(*from_frames(accuracy(STUDY), pooled_overlaps(STUDY)), claims=["E3"])
     assert verdict.unit == "sparsity"
     assert "% of the weights" in verdict_tables.effect_words(verdict)
 
 
-def test_undecided_says_what_would_decide_it_and_offers_to_queue_more_seeds(store: Database, wide: Study) -> None:
-    record(store, parse_study({**wide.model_dump(), "seeds": [0, 1]}))
+def test_undecided_says_what_would_decide_it_and_offers_to_queue_more_seeds(database: Database, wide: Study) -> None:
+    record(database, parse_study({**wide.model_dump(), "seeds": [0, 1]}))
     app = opened()
     assert "Needs 1 more seed, 3 in all" in texts(app)
     button = next(button for button in app.button if button.label.startswith("Add 1 seed"))
@@ -174,9 +176,9 @@ def test_undecided_says_what_would_decide_it_and_offers_to_queue_more_seeds(stor
     assert int(trainings) == 3 * len(planned.stages) // len(wide.seeds)
 
 
-def test_a_viewer_reads_what_would_decide_a_verdict_but_queues_nothing(store: Database, wide: Study) -> None:
-    record(store, parse_study({**wide.model_dump(), "seeds": [0, 1]}))
-    token = shared_links.create(store, [STUDY])[1]
+def test_a_viewer_reads_what_would_decide_a_verdict_but_queues_nothing(database: Database, wide: Study) -> None:
+    record(database, parse_study({**wide.model_dump(), "seeds": [0, 1]}))
+    token = shared_links.create(database, [STUDY])[1]
     app = open_page("views/shared.py", share=token)
     app.session_state["tab"] = "Verdicts"
     rerun(app)
@@ -184,8 +186,8 @@ def test_a_viewer_reads_what_would_decide_a_verdict_but_queues_nothing(store: Da
     assert not [button for button in app.button if button.label.startswith("Add")]
 
 
-def test_controls_stand_apart_and_are_not_counted(store: Database, study: Study) -> None:
-    record(store, parse_study({**study.model_dump(), "pruners": ["iterative", "random"]}))
+def test_controls_stand_apart_and_are_not_counted(database: Database, study: Study) -> None:
+    record(database, parse_study({**study.model_dump(), "pruners": ["iterative", "random"]}))
     with_control = texts(opened())
     assert "Controls and other pruners" in with_control
     first, _, rest = with_control.partition("Controls and other pruners")
@@ -193,8 +195,8 @@ def test_controls_stand_apart_and_are_not_counted(store: Database, study: Study)
     assert "random" in rest
 
 
-def test_the_page_says_what_intervals_are_over_and_how_many_verdicts_it_holds(store: Database, wide: Study) -> None:
-    record(store, wide)
+def test_the_page_says_what_intervals_are_over_and_how_many_verdicts_it_holds(database: Database, wide: Study) -> None:
+    record(database, wide)
     shown = texts(opened()).replace("\\", "")
     assert "Intervals are over seeds, on one fixed test set" in shown
     assert "a point of accuracy is" in shown

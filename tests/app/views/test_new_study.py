@@ -49,9 +49,9 @@ def test_presets_fill_the_form(preset) -> None:
     assert f"python -m tasks launch {preset.command}" in texts(app)
 
 
-def test_the_address_may_name_a_preset_or_a_study_to_copy(store: Database, study: Study) -> None:
+def test_the_address_may_name_a_preset_or_a_study_to_copy(database: Database, study: Study) -> None:
     assert open_page(PAGE, preset="small_cifar10").text_input(key="field-name").value == "Small CIFAR-10"
-    record(store, study)
+    record(database, study)
     assert open_page(PAGE, copy="made-study-0001").text_input(key="field-name").value == "Small study (copy)"
     assert "no study 'gone'" in open_page(PAGE, copy="gone").error[0].value
 

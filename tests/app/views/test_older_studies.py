@@ -11,13 +11,13 @@ ID = "made-study-0001"
 
 
 @pytest.fixture
-def older(store: Database, study: Study) -> Study:
+def older(database: Database, study: Study) -> Study:
     """A study that nobody could launch today: a bell in its name, far too many seeds, and a milestone at epoch 0."""
-    record(store, study)
+    record(database, study)
     values = {**study.model_dump(), "name": "Rings\a", "seeds": tuple(range(20_000))}
     values["recipe"] = {**study.recipe.model_dump(), "milestones": (0.01,)}
     found = parse_study(values, kept=True)
-    with store.writing() as connection:
+    with database.writing() as connection:
         connection.execute("UPDATE studies SET name = ?, toml = ?", [found.name, to_toml(found)])
     return found
 

@@ -60,9 +60,9 @@ def test_every_figure_says_that_nothing_is_trained_yet() -> None:
         assert "No run of this figure is trained" in shown(open_page(FIGURE, figure=name, scale="small"))
 
 
-def test_every_figure_is_drawn_from_what_is_there(store: Database) -> None:
+def test_every_figure_is_drawn_from_what_is_there(database: Database) -> None:
     record(
-        store, small("all"), lambda index, stage: "done" if stage.seed == 0 or stage.kind == "pretrain" else "queued"
+        database, small("all"), lambda index, stage: "done" if stage.seed == 0 or stage.kind == "pretrain" else "queued"
     )
     for name in FIGURES:
         said = shown(open_page(FIGURE, figure=name, scale="small"))
@@ -71,8 +71,8 @@ def test_every_figure_is_drawn_from_what_is_there(store: Database) -> None:
         assert "undecided" in said or name in ("fig2", "main-fig4", "table1")
 
 
-def test_every_figure_is_drawn_whole_with_its_verdicts(store: Database) -> None:
-    record(store, small("all"))
+def test_every_figure_is_drawn_whole_with_its_verdicts(database: Database) -> None:
+    record(database, small("all"))
     for name, figure in FIGURES.items():
         said = shown(open_page(FIGURE, figure=name, scale="small"))
         assert all(f"**{claim}**" in said or f"- {claim}: " in said for claim in figure.claims)
@@ -80,15 +80,15 @@ def test_every_figure_is_drawn_whole_with_its_verdicts(store: Database) -> None:
         assert "weight decay 0.01" in said
 
 
-def test_runs_count_whichever_study_trained_them(store: Database) -> None:
-    record(store, small("all"))
+def test_runs_count_whichever_study_trained_them(database: Database) -> None:
+    record(database, small("all"))
     app = open_page(FIGURE, figure="fig7", scale="small")
     assert "354 of 354 trainings done" in "".join(str(item.proto.text) for item in app.get("progress"))
 
 
-def test_the_papers_numbers_stand_beside_ours_with_the_difference(store: Database) -> None:
+def test_the_papers_numbers_stand_beside_ours_with_the_difference(database: Database) -> None:
     study = parse_study({**studies.study("table1").model_dump(exclude_none=True), "recipe": {"epochs": 4}})
-    record(store, study)
+    record(database, study)
     app = open_page(FIGURE, figure="table1", like="made-study-0001")
     laid_out, frame = tables(app)
     # As in the paper: a row per network and dataset, a column per ancestor.
@@ -108,8 +108,8 @@ def test_the_papers_numbers_stand_beside_ours_with_the_difference(store: Databas
     assert "scaled" in shown(app)
 
 
-def test_settings_of_a_launched_study_can_be_chosen_and_stand_in_the_address(store: Database) -> None:
-    record(store, parse_study({**studies.study("main-fig4").model_dump(exclude_none=True), "recipe": {"epochs": 3}}))
+def test_settings_of_a_launched_study_can_be_chosen_and_stand_in_the_address(database: Database) -> None:
+    record(database, parse_study({**studies.study("main-fig4").model_dump(exclude_none=True), "recipe": {"epochs": 3}}))
     app = open_page(FIGURE, figure="main-fig4")
     chooser = app.selectbox[0]
     (option,) = (option for option in chooser.options if "made-study-0001" in option)
@@ -120,7 +120,7 @@ def test_settings_of_a_launched_study_can_be_chosen_and_stand_in_the_address(sto
 
 
 def test_a_figure_can_be_trained_on_a_folder_of_images(
-    store: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from data.datasets.registry import identity
 

@@ -26,24 +26,24 @@ def test_nothing_recorded_yet_says_what_to_do_and_creates_nothing() -> None:
     assert not settings().database.exists()
 
 
-def test_the_first_study_shows_up_by_itself(store: Database, study: Study) -> None:
+def test_the_first_study_shows_up_by_itself(database: Database, study: Study) -> None:
     app = open_page(PAGE)
     assert not markers(app)
-    record(store, study)
+    record(database, study)
     st.cache_data.clear()
     assert markers(rerun(app)) == ["**Small study**"]
 
 
-def test_an_empty_store_says_what_to_do(store: Database) -> None:
-    del store
+def test_an_empty_store_says_what_to_do(database: Database) -> None:
+    del database
     assert "No study yet" in texts(open_page(PAGE))
 
 
-def test_every_study_shows_state_progress_what_it_compares_and_when(store: Database, study: Study) -> None:
-    record(store, study, study_id="one")
+def test_every_study_shows_state_progress_what_it_compares_and_when(database: Database, study: Study) -> None:
+    record(database, study, study_id="one")
     other = study.model_copy(update={"name": "Other [odd] name", "learning_rates": (0.3,), "seeds": (7,)})
     states = ["done", "failed"]
-    record(store, other, lambda i, s: states[i] if i < 2 else "waiting", "two", began=datetime.now(UTC))
+    record(database, other, lambda i, s: states[i] if i < 2 else "waiting", "two", began=datetime.now(UTC))
     app = open_page(PAGE)
     assert [label.replace("\\", "") for label in markers(app)] == ["**Other [odd] name**", "**Small study**"]
     said = texts(app)
@@ -54,9 +54,9 @@ def test_every_study_shows_state_progress_what_it_compares_and_when(store: Datab
     assert compared in said.replace("\\", "")
 
 
-def test_search_looks_at_names_and_at_what_is_compared(store: Database, study: Study) -> None:
-    record(store, study, study_id="one")
-    record(store, study.model_copy(update={"name": "Other", "learning_rates": (0.3,)}), study_id="two")
+def test_search_looks_at_names_and_at_what_is_compared(database: Database, study: Study) -> None:
+    record(database, study, study_id="one")
+    record(database, study.model_copy(update={"name": "Other", "learning_rates": (0.3,)}), study_id="two")
     app = open_page(PAGE)
     app.text_input(key="search").input("small iterative")
     assert markers(rerun(app)) == ["**Small study**"]
@@ -66,10 +66,12 @@ def test_search_looks_at_names_and_at_what_is_compared(store: Database, study: S
     assert "No study matches “transformer”" in texts(rerun(app))
 
 
-def test_long_lists_come_in_pieces(store: Database, study: Study) -> None:
+def test_long_lists_come_in_pieces(database: Database, study: Study) -> None:
     small = study.model_copy(update={"pruners": (), "starts": (), "sparsities": (), "seeds": (0,)})
     for number in range(22):
-        record(store, small.model_copy(update={"name": f"Study {number}"}), study_id=f"study-{number:02}", began=BEGAN)
+        record(
+            database, small.model_copy(update={"name": f"Study {number}"}), study_id=f"study-{number:02}", began=BEGAN
+        )
     app = open_page(PAGE)
     assert len(markers(app)) == 20
     assert app.button(key="more").label == "Show 2 more"
@@ -77,15 +79,15 @@ def test_long_lists_come_in_pieces(store: Database, study: Study) -> None:
     assert len(markers(rerun(app))) == 22
 
 
-def test_a_database_that_is_none_is_explained(store: Database) -> None:
-    store.path.write_bytes(b"not a database" * 1000)
+def test_a_database_that_is_none_is_explained(database: Database) -> None:
+    database.path.write_bytes(b"not a database" * 1000)
     app = open_page(PAGE)
     assert "cannot open the database" in app.error[0].value
 
 
-def test_a_database_of_a_newer_version_is_explained(store: Database, study: Study) -> None:
-    record(store, study)
-    with duckdb.connect(str(store.path)) as connection:
+def test_a_database_of_a_newer_version_is_explained(database: Database, study: Study) -> None:
+    record(database, study)
+    with duckdb.connect(str(database.path)) as connection:
         connection.execute("UPDATE meta SET value = '999' WHERE key = 'version'")
     queries._database.cache_clear()
     for page in (PAGE, "views/study.py", "views/compare.py"):

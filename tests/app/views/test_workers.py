@@ -33,9 +33,9 @@ def test_without_workers_it_says_how_to_start_some(redis: Redis) -> None:
         assert needed in said
 
 
-def test_workers_are_shown_with_what_they_do(redis: Redis, store: Database, study: Study) -> None:
+def test_workers_are_shown_with_what_they_do(redis: Redis, database: Database, study: Study) -> None:
     gib = 1024**3
-    made = record(store, study, lambda i, s: "running" if i == 0 else "waiting")
+    made = record(database, study, lambda i, s: "running" if i == 0 else "waiting")
     # Redis has a stage in training of the study that the store knows.
     [fingerprint] = [f for f, stage in list(made.stages.items())[:1]]
     [message] = leases.register(redis, "made-study-0001", {}, [made.stages[fingerprint]], ())

@@ -21,10 +21,10 @@ FIRST = Path(__file__).parent / "schemas" / "001.sql"
 
 
 @pytest.fixture
-def full(store: Database) -> Database:
+def full(database: Database) -> Database:
     """A store with a whole study."""
-    store.record(whole_study(Stream(), made_plan()))
-    return store
+    database.record(whole_study(Stream(), made_plan()))
+    return database
 
 
 def test_a_backup_holds_what_the_database_does_and_says_so(full: Database, tmp_path: Path) -> None:
@@ -51,8 +51,8 @@ def test_nothing_is_replaced_without_being_told_to(full: Database, tmp_path: Pat
 
 
 def write_and_die(path: Path) -> None:
-    store = Database(path)
-    with store.writing() as connection:
+    database = Database(path)
+    with database.writing() as connection:
         connection.execute("INSERT INTO views VALUES ('v', 'from the log', '', now()::TIMESTAMP)")
         connection.execute("COMMIT")
         os.kill(os.getpid(), signal.SIGKILL)

@@ -42,26 +42,26 @@ def test_events_may_come_twice_and_in_any_order(tmp_path: Path, seed: int) -> No
     assert list(studies.stages(shaken, STUDY_ID)["state"].unique()) == ["done"]
 
 
-def test_one_bad_event_is_named_and_nothing_of_its_batch_is_written(store: Database) -> None:
+def test_one_bad_event_is_named_and_nothing_of_its_batch_is_written(database: Database) -> None:
     stream, made = Stream(), made_plan()
     bad = stream.event("stage", fingerprint="../../etc", state="done", attempt=1, at="2026-01-01T00:00:00+00:00")
     with pytest.raises(EventError, match="fingerprint") as caught:
-        store.record([stream.launched(made), bad])
+        database.record([stream.launched(made), bad])
     assert caught.value.event is bad
-    assert studies.studies(store).empty
+    assert studies.studies(database).empty
     for event in (Event("1-0", "gossip", {}), Event("x", "stage", {}), stream.event("result", fingerprint="a" * 32)):
         with pytest.raises(EventError):
-            store.record([event])
+            database.record([event])
 
 
-def test_a_store_of_a_newer_version_is_refused_and_left_alone(store: Database) -> None:
-    store.ensure()
-    with duckdb.connect(str(store.path)) as connection:
+def test_a_store_of_a_newer_version_is_refused_and_left_alone(database: Database) -> None:
+    database.ensure()
+    with duckdb.connect(str(database.path)) as connection:
         connection.execute("UPDATE meta SET value = '999' WHERE key = 'version'")
-    before = store.path.read_bytes()
+    before = database.path.read_bytes()
     with pytest.raises(DatabaseError, match=r"has version 999, this Ticketscope knows versions up to \d+; update"):
-        studies.studies(Database(store.path))
-    assert store.path.read_bytes() == before
+        studies.studies(Database(database.path))
+    assert database.path.read_bytes() == before
 
 
 def test_a_file_that_is_not_ours_is_refused(tmp_path: Path) -> None:
@@ -76,19 +76,19 @@ def test_a_file_that_is_not_ours_is_refused(tmp_path: Path) -> None:
 
 
 def write_without_end(path: Path) -> None:
-    store, stream, made = Database(path), Stream(), made_plan()
-    store.record([stream.launched(made)])
+    database, stream, made = Database(path), Stream(), made_plan()
+    database.record([stream.launched(made)])
     results = list(made_results(made).values())
     while True:
         for result in results:
-            store.record(stream.life(result))
+            database.record(stream.life(result))
 
 
 def read_without_end(path: Path, errors) -> None:
-    store = Database(path)
+    database = Database(path)
     while True:
         try:
-            studies.studies(store)
+            studies.studies(database)
         except Exception as error:
             errors.put(repr(error))
 

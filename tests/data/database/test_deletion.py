@@ -57,56 +57,56 @@ def _fingerprint(event: Event) -> object:
 
 
 @pytest.mark.parametrize("size", [7, 10_000])
-def test_events_told_again_bring_nothing_back(store: Database, size: int) -> None:
+def test_events_told_again_bring_nothing_back(database: Database, size: int) -> None:
     stream = Stream()
     events = [*told(stream, ONE, "one"), stream.event("cancelled", study_id="one", at="2026-01-02T00:00:00+00:00")]
     events.append(gone(stream, "one"))
     # As a recorder that dies between writing and acknowledging tells its last batch again.
     for begin in range(0, len(events), size):
         batch = events[begin : begin + size]
-        store.record(batch)
-        store.record(batch)
-    assert all(not found for found in rows(store.path).values())
+        database.record(batch)
+        database.record(batch)
+    assert all(not found for found in rows(database.path).values())
     # A launch that comes late is not one anew.
-    store.record([event for event in events if event.kind in ("launched", "cancelled")])
-    found = rows(store.path)
+    database.record([event for event in events if event.kind in ("launched", "cancelled")])
+    found = rows(database.path)
     assert not any(found[name] for name in ("studies", "study_stages", "roles", "cancellations", "stages"))
 
 
-def test_stages_launched_again_under_another_id_stay(store: Database) -> None:
+def test_stages_launched_again_under_another_id_stay(database: Database) -> None:
     stream = Stream()
-    store.record([*told(stream, ONE, "one"), gone(stream, "one"), *told(stream, ONE, "again")])
-    assert list(studies.studies(store)["study_id"]) == ["again"]
-    assert studies.study(store, "again").state == "done"
-    assert len(points.accuracy(store, OneStudy("again"))) == len(ONE.roles)
+    database.record([*told(stream, ONE, "one"), gone(stream, "one"), *told(stream, ONE, "again")])
+    assert list(studies.studies(database)["study_id"]) == ["again"]
+    assert studies.study(database, "again").state == "done"
+    assert len(points.accuracy(database, OneStudy("again"))) == len(ONE.roles)
 
 
-def test_links_end_with_what_they_show_and_lose_it_otherwise(store: Database) -> None:
+def test_links_end_with_what_they_show_and_lose_it_otherwise(database: Database) -> None:
     stream = Stream()
-    store.record([*told(stream, ONE, "one"), *told(stream, TWO, "two")])
-    _, alone = shared_links.create(store, ["one"])
-    _, both = shared_links.create(store, ["one", "two"], "s=one,two")
-    _, other = shared_links.create(store, ["two"])
-    store.record([gone(stream, "one")])
-    assert shared_links.find(store, alone) is None
-    found = shared_links.find(store, both)
+    database.record([*told(stream, ONE, "one"), *told(stream, TWO, "two")])
+    _, alone = shared_links.create(database, ["one"])
+    _, both = shared_links.create(database, ["one", "two"], "s=one,two")
+    _, other = shared_links.create(database, ["two"])
+    database.record([gone(stream, "one")])
+    assert shared_links.find(database, alone) is None
+    found = shared_links.find(database, both)
     assert found is not None
     assert found.study_ids == ("two",)
-    assert shared_links.find(store, other) is not None
+    assert shared_links.find(database, other) is not None
 
 
-def test_a_study_never_heard_of_may_be_deleted(store: Database) -> None:
-    store.record([gone(Stream(), "nobody")])
-    store.record(whole_study(Stream(), ONE))
-    assert studies.study(store, STUDY_ID).state == "done"
+def test_a_study_never_heard_of_may_be_deleted(database: Database) -> None:
+    database.record([gone(Stream(), "nobody")])
+    database.record(whole_study(Stream(), ONE))
+    assert studies.study(database, STUDY_ID).state == "done"
 
 
-def test_every_table_with_a_stage_in_it_is_emptied(store: Database) -> None:
+def test_every_table_with_a_stage_in_it_is_emptied(database: Database) -> None:
     """A table that is added later is not forgotten."""
     stream = Stream()
-    store.record(told(stream, ONE, "one"))
-    store.record([gone(stream, "one")])
-    with duckdb.connect(str(store.path), read_only=True) as connection:
+    database.record(told(stream, ONE, "one"))
+    database.record([gone(stream, "one")])
+    with duckdb.connect(str(database.path), read_only=True) as connection:
         tables = [
             row[0]
             for row in connection.execute(

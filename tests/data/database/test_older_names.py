@@ -126,23 +126,23 @@ def as_launched_before(event: Event) -> Event:
     return Event(event.id, event.kind, body)
 
 
-def test_a_launch_of_before_that_is_recorded_today_is_of_the_other_pruner(store: Database) -> None:
+def test_a_launch_of_before_that_is_recorded_today_is_of_the_other_pruner(database: Database) -> None:
     stream = Stream()
     parsed = parse(as_launched_before(stream.launched(MADE)))
     assert isinstance(parsed, Launched)
     assert parsed.roles == MADE.roles
     assert parsed.toml == to_toml(MADE.study)
     # Again, as a retry and `rebuild` do.
-    store.record([as_launched_before(stream.launched(MADE)), as_launched_before(stream.launched(MADE))])
-    assert studies.study(store, STUDY_ID).study == MADE.study
+    database.record([as_launched_before(stream.launched(MADE)), as_launched_before(stream.launched(MADE))])
+    assert studies.study(database, STUDY_ID).study == MADE.study
 
 
-def test_a_rho_that_nothing_used_keeps_no_launch_of_before_from_being_recorded(store: Database) -> None:
+def test_a_rho_that_nothing_used_keeps_no_launch_of_before_from_being_recorded(database: Database) -> None:
     event = Stream().launched(made_plan(pruners=["oneshot"]))
     body = {**event.body, "toml": f"{event.body['toml']}rho = 0.05\n"}
     assert body["toml"].rstrip().partition("[admm]")[2]
-    store.record([Event(event.id, event.kind, body)])
-    assert studies.study(store, STUDY_ID).study.admm.rho == 0.05
+    database.record([Event(event.id, event.kind, body)])
+    assert studies.study(database, STUDY_ID).study.admm.rho == 0.05
 
 
 def test_a_launch_of_today_is_recorded_as_it_is() -> None:

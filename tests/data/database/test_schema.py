@@ -99,23 +99,23 @@ def test_every_version_since_the_first_has_its_migration() -> None:
     assert {path.name for path in (schema.FOLDER / "migrations").glob("*.sql")} == expected
 
 
-def test_half_a_database_of_a_creator_that_was_killed_is_no_obstacle(store: Database) -> None:
-    store.path.parent.mkdir(parents=True)
-    store.path.with_name(f"{store.path.name}.new").write_bytes(os.urandom(5000))
-    store.ensure()
-    with store.reading() as connection:
+def test_half_a_database_of_a_creator_that_was_killed_is_no_obstacle(database: Database) -> None:
+    database.path.parent.mkdir(parents=True)
+    database.path.with_name(f"{database.path.name}.new").write_bytes(os.urandom(5000))
+    database.ensure()
+    with database.reading() as connection:
         assert version(connection) > 0
 
 
-def test_a_database_that_was_removed_is_made_anew(store: Database) -> None:
-    store.ensure()
-    shutil.rmtree(store.path.parent)
-    with store.reading() as connection:
+def test_a_database_that_was_removed_is_made_anew(database: Database) -> None:
+    database.ensure()
+    shutil.rmtree(database.path.parent)
+    with database.reading() as connection:
         assert version(connection) > 0
 
 
-def test_nothing_is_fetched_from_the_network_for_a_query(store: Database) -> None:
-    with store.reading() as connection:
+def test_nothing_is_fetched_from_the_network_for_a_query(database: Database) -> None:
+    with database.reading() as connection:
         setting = connection.execute("SELECT current_setting('autoinstall_known_extensions')").fetchone()
         assert setting == (False,)
         with pytest.raises(duckdb.InvalidInputException, match="read-only"):

@@ -1,4 +1,4 @@
-"""Datasets that reach other hosts by the artifact store: once, whole, and only what was asked for."""
+"""Datasets that reach other hosts by the artifact artifacts: once, whole, and only what was asked for."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from tests.machine import folder_of_images
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Artifacts:
+def artifacts(tmp_path: Path) -> Artifacts:
     return Artifacts(f"memory://{tmp_path.name}/kept")
 
 
@@ -26,17 +26,19 @@ def images(tmp_path: Path) -> Images:
     return Images(name=name, identity=identity(name, tmp_path / "here"))
 
 
-def put(store: Artifacts, content: str, file: Path) -> None:
-    store.save_dataset(content, file)
+def put(artifacts: Artifacts, content: str, file: Path) -> None:
+    artifacts.save_dataset(content, file)
 
 
-def test_a_host_without_the_folder_trains_on_the_same_images(store: Artifacts, images: Images, tmp_path: Path) -> None:
+def test_a_host_without_the_folder_trains_on_the_same_images(
+    artifacts: Artifacts, images: Images, tmp_path: Path
+) -> None:
     told: list[str] = []
-    share(images, tmp_path / "here", store, lambda what, done, total: told.append(what))
+    share(images, tmp_path / "here", artifacts, lambda what, done, total: told.append(what))
     assert [text.split()[0] for text in told] == ["reading", "copying"]
-    here = load_images(images.model_copy(update={"train": 30}), tmp_path / "here", artifacts=store)
+    here = load_images(images.model_copy(update={"train": 30}), tmp_path / "here", artifacts=artifacts)
     (tmp_path / "flowers").rename(tmp_path / "elsewhere")
-    there = load_images(images.model_copy(update={"train": 30}), tmp_path / "there", artifacts=store)
+    there = load_images(images.model_copy(update={"train": 30}), tmp_path / "there", artifacts=artifacts)
     for name in cache.NAMES:
         assert torch.equal(getattr(here, name), getattr(there, name))
     assert here.classes == there.classes
@@ -45,19 +47,19 @@ def test_a_host_without_the_folder_trains_on_the_same_images(store: Artifacts, i
     assert not list((tmp_path / "there").rglob("*.part"))
 
 
-def test_a_folder_with_other_content_is_passed_over(store: Artifacts, images: Images, tmp_path: Path) -> None:
-    share(images, tmp_path / "here", store)
+def test_a_folder_with_other_content_is_passed_over(artifacts: Artifacts, images: Images, tmp_path: Path) -> None:
+    share(images, tmp_path / "here", artifacts)
     before = load_images(images, tmp_path / "here")
     next((tmp_path / "flowers" / "train" / "dark").iterdir()).unlink()
     with pytest.raises(DatasetError, match="holds other images than when the study was launched"):
         load_images(images, tmp_path / "there")
-    assert torch.equal(load_images(images, tmp_path / "there", artifacts=store).train_images, before.train_images)
+    assert torch.equal(load_images(images, tmp_path / "there", artifacts=artifacts).train_images, before.train_images)
 
 
-def test_what_is_shared_once_is_not_read_or_written_again(store: Artifacts, images: Images, tmp_path: Path) -> None:
-    share(images, tmp_path / "here", store)
+def test_what_is_shared_once_is_not_read_or_written_again(artifacts: Artifacts, images: Images, tmp_path: Path) -> None:
+    share(images, tmp_path / "here", artifacts)
     told: list[str] = []
-    share(images, tmp_path / "another home", store, lambda what, done, total: told.append(what))
+    share(images, tmp_path / "another home", artifacts, lambda what, done, total: told.append(what))
     assert told == []
     assert not (tmp_path / "another home").exists()
 
@@ -73,20 +75,20 @@ def test_nothing_is_copied_into_a_folder_or_that_every_host_has(images: Images, 
 
 
 def test_a_file_of_an_earlier_version_is_marked_before_it_is_shared(
-    store: Artifacts, images: Images, tmp_path: Path
+    artifacts: Artifacts, images: Images, tmp_path: Path
 ) -> None:
     load(images.name, tmp_path / "here")
     [file] = (tmp_path / "here" / "datasets").glob("*.safetensors")
     classes = '["dark", "light"]'
     save_file(load_file(file), file, metadata={"classes": classes})
     assert not cache.is_marked(file, images.identity)
-    share(images, tmp_path / "here", store)
+    share(images, tmp_path / "here", artifacts)
     (tmp_path / "flowers").rename(tmp_path / "elsewhere")
-    assert load_images(images, tmp_path / "there", artifacts=store).classes == ("dark", "light")
+    assert load_images(images, tmp_path / "there", artifacts=artifacts).classes == ("dark", "light")
 
 
-def test_a_copy_that_is_damaged_or_another_is_refused(store: Artifacts, images: Images, tmp_path: Path) -> None:
-    share(images, tmp_path / "here", store)
+def test_a_copy_that_is_damaged_or_another_is_refused(artifacts: Artifacts, images: Images, tmp_path: Path) -> None:
+    share(images, tmp_path / "here", artifacts)
     (tmp_path / "flowers").rename(tmp_path / "elsewhere")
     [file] = (tmp_path / "here" / "datasets").glob("*.safetensors")
     whole = file.read_bytes()
@@ -107,16 +109,18 @@ def test_a_copy_that_is_damaged_or_another_is_refused(store: Artifacts, images: 
     ):
         bad = tmp_path / "bad"
         bad.write_bytes(content)
-        put(store, images.identity, bad)
+        put(artifacts, images.identity, bad)
         with pytest.raises(DatasetError, match=rf"no folder at .*not to be trusted: .*{reason}.*launch"):
-            load_images(images, tmp_path / "there", artifacts=store)
+            load_images(images, tmp_path / "there", artifacts=artifacts)
         assert not list((tmp_path / "there" / "datasets").glob("*.safetensors"))
 
 
-def test_a_host_that_finds_the_images_nowhere_says_what_to_do(store: Artifacts, images: Images, tmp_path: Path) -> None:
+def test_a_host_that_finds_the_images_nowhere_says_what_to_do(
+    artifacts: Artifacts, images: Images, tmp_path: Path
+) -> None:
     (tmp_path / "flowers").rename(tmp_path / "elsewhere")
     with pytest.raises(DatasetError, match=r"no folder at .*flowers.*holds no copy of folder:.*launch the study again"):
-        load_images(images, tmp_path / "there", artifacts=store)
+        load_images(images, tmp_path / "there", artifacts=artifacts)
 
 
 def no_network(folder: Path, progress: object) -> object:
@@ -124,7 +128,7 @@ def no_network(folder: Path, progress: object) -> object:
 
 
 def test_downloads_are_taken_from_the_store_where_they_are_there(
-    store: Artifacts, images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    artifacts: Artifacts, images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = load_images(images, tmp_path / "here")
 
@@ -133,14 +137,14 @@ def test_downloads_are_taken_from_the_store_where_they_are_there(
     monkeypatch.setitem(registry.DATASETS, "far", source)
     far = Images(name="far", identity="ab" * 16)
     with pytest.raises(DatasetError, match=r"holds no copy of far .*; and cannot download"):
-        load_images(far, tmp_path / "there", artifacts=store)
+        load_images(far, tmp_path / "there", artifacts=artifacts)
     file = tmp_path / "far.safetensors"
     cache.save(made, far.identity, file)
-    put(store, far.identity, file)
-    assert torch.equal(load_images(far, tmp_path / "there", artifacts=store).test_images, made.test_images)
+    put(artifacts, far.identity, file)
+    assert torch.equal(load_images(far, tmp_path / "there", artifacts=artifacts).test_images, made.test_images)
 
 
 @pytest.mark.parametrize("content", ["", "../" + "0" * 29, "G" * 32])
-def test_no_path_is_made_of_what_is_no_hash(store: Artifacts, tmp_path: Path, content: str) -> None:
+def test_no_path_is_made_of_what_is_no_hash(artifacts: Artifacts, tmp_path: Path, content: str) -> None:
     with pytest.raises(DatasetError, match="is no hash of images"):
-        load_images(Images(name="cifar10", identity=content), tmp_path, artifacts=store)
+        load_images(Images(name="cifar10", identity=content), tmp_path, artifacts=artifacts)

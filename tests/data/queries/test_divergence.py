@@ -24,36 +24,36 @@ from tests.data.made_results import STUDY_ID, Stream, diverging_results, made_pl
 
 
 @pytest.fixture
-def made(store: Database) -> Plan:
+def made(database: Database) -> Plan:
     """A study whose trainings at 0.1 diverged, recorded."""
     made = made_plan()
-    store.record(whole_study(Stream(), made, results=diverging_results(made)))
+    database.record(whole_study(Stream(), made, results=diverging_results(made)))
     return made
 
 
-def test_a_study_of_which_a_rate_diverges_is_done(store: Database, made: Plan) -> None:
-    record = studies.study(store, STUDY_ID)
+def test_a_study_of_which_a_rate_diverges_is_done(database: Database, made: Plan) -> None:
+    record = studies.study(database, STUDY_ID)
     assert (record.state, record.counts["done"]) == ("done", len(made.stages))
-    rows = studies.stages(store, STUDY_ID).set_index("fingerprint")
+    rows = studies.stages(database, STUDY_ID).set_index("fingerprint")
     for fingerprint, stage in made.stages.items():
         at = rows.loc[fingerprint, "diverged"]
         if stage.learning_rate == 0.1:
             assert at == (2 if stage.kind == "pretrain" else 0)
         else:
             assert pd.isna(at)
-    assert studies.recorded(store) == set(made.stages)
+    assert studies.recorded(database) == set(made.stages)
 
 
-def test_no_mean_holds_what_diverged(store: Database, made: Plan) -> None:
+def test_no_mean_holds_what_diverged(database: Database, made: Plan) -> None:
     for rows in (
-        queries.accuracy(store, OneStudy(STUDY_ID)),
-        queries.accuracy(store, Studies([STUDY_ID])),
-        queries.accuracy(store, Roles(made.roles)),
+        queries.accuracy(database, OneStudy(STUDY_ID)),
+        queries.accuracy(database, Studies([STUDY_ID])),
+        queries.accuracy(database, Roles(made.roles)),
     ):
         assert set(rows["learning_rate"]) == {0.01}
         assert len(rows) == len(made.roles) / 2
         assert rows["test_accuracy"].notna().all()
-    for rows in (queries.diverged(store, OneStudy(STUDY_ID)), queries.diverged(store, Roles(made.roles))):
+    for rows in (queries.diverged(database, OneStudy(STUDY_ID)), queries.diverged(database, Roles(made.roles))):
         assert set(rows["learning_rate"]) == {0.1}
         assert len(rows) == len(made.roles) / 2
         assert set(rows[rows["start"] == "dense"]["diverged"]) == {2}
@@ -61,15 +61,15 @@ def test_no_mean_holds_what_diverged(store: Database, made: Plan) -> None:
         assert list(rows["epochs"]) == [1 if start == "dense" else 0 for start in rows["start"]]
 
 
-def test_no_speed_rests_on_what_was_not_trained(store: Database, made: Plan) -> None:
+def test_no_speed_rests_on_what_was_not_trained(database: Database, made: Plan) -> None:
     del made
-    speeds = studies.speeds(store)
+    speeds = studies.speeds(database)
     assert speeds["seconds_per_epoch"].between(0.1, 10).all()
 
 
-def test_results_and_database_give_the_same_tables(store: Database, made: Plan) -> None:
+def test_results_and_database_give_the_same_tables(database: Database, made: Plan) -> None:
     direct = parquet.tables_from_results(made, diverging_results(made))
-    stored = parquet.tables_from_database(store, STUDY_ID)
+    stored = parquet.tables_from_database(database, STUDY_ID)
     for name, table in direct.items():
         assert table.num_rows > 0
         assert table.equals(stored[name], check_metadata=False), name
@@ -91,27 +91,27 @@ def test_results_and_database_give_the_same_tables(store: Database, made: Plan) 
     assert list(stored["epochs"].to_pandas().query("learning_rate == 0.1")["epoch"]) == [1, 1]
 
 
-def test_a_study_that_diverged_altogether_has_tables_too(store: Database) -> None:
+def test_a_study_that_diverged_altogether_has_tables_too(database: Database) -> None:
     made = made_plan(learning_rates=[0.1])
-    store.record(whole_study(Stream(), made, results=diverging_results(made, after=1)))
+    database.record(whole_study(Stream(), made, results=diverging_results(made, after=1)))
     direct = parquet.tables_from_results(made, diverging_results(made, after=1))
-    stored = parquet.tables_from_database(store, STUDY_ID)
+    stored = parquet.tables_from_database(database, STUDY_ID)
     assert all(table.equals(stored[name], check_metadata=False) for name, table in direct.items())
     assert (stored["accuracy"].num_rows, stored["epochs"].num_rows) == (len(made.roles), 0)
 
 
-def test_verdicts_say_how_many_seeds_diverged_and_count_none_of_them(store: Database, made: Plan) -> None:
+def test_verdicts_say_how_many_seeds_diverged_and_count_none_of_them(database: Database, made: Plan) -> None:
     del made
-    points, _ = evidence(store, STUDY_ID)
+    points, _ = evidence(database, STUDY_ID)
     assert {point.learning_rate for point in points if math.isnan(point.accuracy)} == {0.1}
     for claim in ("A2", "A3", "G1"):
-        for verdict in evaluate(*evidence(store, STUDY_ID), claims=[claim]):
+        for verdict in evaluate(*evidence(database, STUDY_ID), claims=[claim]):
             assert (verdict.outcome, verdict.n) == ("undecided", 0)
             assert "2 of 2 seeds have no finite value" in verdict.reason
 
 
-def test_in_words_it_is_one_sentence(store: Database, made: Plan) -> None:
-    rows = divergences(store, [STUDY_ID])
+def test_in_words_it_is_one_sentence(database: Database, made: Plan) -> None:
+    rows = divergences(database, [STUDY_ID])
     others = sum(stage.learning_rate == 0.1 for stage in made.stages.values()) - 2
     assert in_words(rows) == (
         f"2 trainings diverged and {others} made from them could not begin: "
@@ -132,21 +132,21 @@ def test_in_words_it_is_one_sentence(store: Database, made: Plan) -> None:
         assert in_words(several).endswith(f"learning rate 0.1, {told}.")
 
 
-def test_many_places_are_cut_short(store: Database, made: Plan) -> None:
+def test_many_places_are_cut_short(database: Database, made: Plan) -> None:
     del made
-    rows = divergences(store, [STUDY_ID]).head(1)
+    rows = divergences(database, [STUDY_ID]).head(1)
     rates = [0.1 * step for step in range(1, 10)]
     several = rows.loc[rows.index.repeat(9)].assign(learning_rate=rates, fingerprint=[f"{rate}" for rate in rates])
     assert in_words(several).count("learning rate") == 6
     assert in_words(several).endswith("; and 3 more.")
 
 
-def test_what_several_studies_share_counts_once(store: Database, made: Plan) -> None:
-    store.record([Stream().launched(made, "other")])
-    one, both = divergences(store, [STUDY_ID]), divergences(store, [STUDY_ID, "other"])
+def test_what_several_studies_share_counts_once(database: Database, made: Plan) -> None:
+    database.record([Stream().launched(made, "other")])
+    one, both = divergences(database, [STUDY_ID]), divergences(database, [STUDY_ID, "other"])
     assert in_words(one) == in_words(both)
     with pytest.raises(UnknownStudy):
-        divergences(store, [STUDY_ID, "gone"])
+        divergences(database, [STUDY_ID, "gone"])
 
 
 @pytest.mark.parametrize(("at", "epochs"), [(3, 3), (1, 1), (0, 1)])
@@ -166,16 +166,16 @@ def test_a_result_without_epochs_that_did_not_diverge_is_refused() -> None:
 
 
 @pytest.mark.parametrize("earlier", VERSIONS[:2], ids=lambda path: path.stem)
-def test_results_of_every_version_before_it_are_kept_as_trained(earlier, store: Database) -> None:
-    store.path.parent.mkdir(parents=True)
-    with duckdb.connect(str(store.path)) as connection:
+def test_results_of_every_version_before_it_are_kept_as_trained(earlier, database: Database) -> None:
+    database.path.parent.mkdir(parents=True)
+    with duckdb.connect(str(database.path)) as connection:
         connection.execute(earlier.read_text())
         connection.execute("INSERT INTO results VALUES ('f', 0.5, 9, 'cpu', '{}', 3, 90, 0.1, 91, 0.2, 2)")
     made = made_plan()
     # The same file takes what diverged, and still knows a result from a second copy of it.
-    store.record(whole_study(Stream(), made, results=diverging_results(made)))
-    store.record(whole_study(Stream(), made, results=diverging_results(made)))
-    with store.reading() as connection:
+    database.record(whole_study(Stream(), made, results=diverging_results(made)))
+    database.record(whole_study(Stream(), made, results=diverging_results(made)))
+    with database.reading() as connection:
         assert schema.version(connection) >= 3
         (old,) = connection.execute("SELECT test_accuracy, diverged FROM results WHERE fingerprint = 'f'").fetchall()
         assert old == (90.0, None)

@@ -13,14 +13,14 @@ from engine.claims import evaluate
 from tests.data.made_results import STUDY_ID, Stream, made_plan, made_results, whole_study
 
 
-def frames(store: Database) -> tuple[pd.DataFrame, pd.DataFrame]:
-    store.record(whole_study(Stream(), made_plan()))
-    return queries.accuracy(store, OneStudy(STUDY_ID)), queries.pooled_overlaps(store, OneStudy(STUDY_ID))
+def frames(database: Database) -> tuple[pd.DataFrame, pd.DataFrame]:
+    database.record(whole_study(Stream(), made_plan()))
+    return queries.accuracy(database, OneStudy(STUDY_ID)), queries.pooled_overlaps(database, OneStudy(STUDY_ID))
 
 
-def test_every_role_of_a_study_is_a_point(store: Database) -> None:
-    accuracy, pooled = frames(store)
-    points, overlaps = evidence(store, STUDY_ID)
+def test_every_role_of_a_study_is_a_point(database: Database) -> None:
+    accuracy, pooled = frames(database)
+    points, overlaps = evidence(database, STUDY_ID)
     assert len(points) == len(accuracy) == len(made_plan().roles)
     assert len(overlaps) == len(pooled)
     dense = [point for point in points if point.start == "dense"]
@@ -29,14 +29,14 @@ def test_every_role_of_a_study_is_a_point(store: Database) -> None:
     assert len({point.training for point in points}) < len(points)
 
 
-def test_a_study_that_is_not_recorded_is_unknown(store: Database) -> None:
-    store.ensure()
+def test_a_study_that_is_not_recorded_is_unknown(database: Database) -> None:
+    database.ensure()
     with pytest.raises(UnknownStudy, match="python -m tasks status"):
-        evidence(store, "gone")
+        evidence(database, "gone")
 
 
-def test_rows_may_come_in_any_order_and_twice(store: Database) -> None:
-    accuracy, pooled = frames(store)
+def test_rows_may_come_in_any_order_and_twice(database: Database) -> None:
+    accuracy, pooled = frames(database)
     expected = evaluate(*from_frames(accuracy, pooled))
     mixed = [pd.concat([frame, frame.head(7)]).sample(frac=1, random_state=3) for frame in (accuracy, pooled)]
     points, overlaps = from_frames(*mixed)
@@ -44,8 +44,8 @@ def test_rows_may_come_in_any_order_and_twice(store: Database) -> None:
     assert evaluate(points, overlaps) == expected
 
 
-def test_numbers_that_are_not_there_stay_so(store: Database) -> None:
-    accuracy, pooled = frames(store)
+def test_numbers_that_are_not_there_stay_so(database: Database) -> None:
+    accuracy, pooled = frames(database)
     accuracy.loc[0, "test_accuracy"] = math.nan
     pooled.loc[0, "ratio"] = math.nan
     points, overlaps = from_frames(accuracy, pooled)
@@ -53,14 +53,14 @@ def test_numbers_that_are_not_there_stay_so(store: Database) -> None:
     assert math.isnan(overlaps[0].ratio)
 
 
-def test_a_study_without_results_gives_nothing(store: Database) -> None:
-    store.record([Stream().launched(made_plan())])
-    assert evidence(store, STUDY_ID) == ([], [])
+def test_a_study_without_results_gives_nothing(database: Database) -> None:
+    database.record([Stream().launched(made_plan())])
+    assert evidence(database, STUDY_ID) == ([], [])
 
 
-def test_masks_of_admm_say_how_far_they_moved_whichever_way_they_are_read(store: Database) -> None:
+def test_masks_of_admm_say_how_far_they_moved_whichever_way_they_are_read(database: Database) -> None:
     made = made_plan(pruners=["oneshot", "admm"], learning_rates=[0.1], seeds=[0])
-    store.record(whole_study(Stream(), made))
+    database.record(whole_study(Stream(), made))
     results = made_results(made)
     expected = {}
     for role in made.roles:
@@ -69,12 +69,12 @@ def test_masks_of_admm_say_how_far_they_moved_whichever_way_they_are_read(store:
         expected[role.pruner, role.sparsity, role.start] = None if support is None else support.fraction
     assert any(moved is not None for moved in expected.values())
     frames = (
-        queries.accuracy(store, OneStudy(STUDY_ID)),
-        queries.accuracy(store, Roles(made.roles)),
-        queries.accuracy(store, Studies([STUDY_ID])),
+        queries.accuracy(database, OneStudy(STUDY_ID)),
+        queries.accuracy(database, Roles(made.roles)),
+        queries.accuracy(database, Studies([STUDY_ID])),
         tables_from_results(made, results)["accuracy"].to_pandas(),
-        tables_from_database(store, STUDY_ID)["accuracy"].to_pandas(),
+        tables_from_database(database, STUDY_ID)["accuracy"].to_pandas(),
     )
     for frame in frames:
-        points, _ = from_frames(frame, queries.pooled_overlaps(store, OneStudy(STUDY_ID)))
+        points, _ = from_frames(frame, queries.pooled_overlaps(database, OneStudy(STUDY_ID)))
         assert {(p.pruner, p.sparsity, p.start): p.moved for p in points} == expected

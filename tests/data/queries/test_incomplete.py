@@ -108,11 +108,11 @@ def test_told_again_or_otherwise_it_changes_nothing(of_old: Database) -> None:
     assert contents(of_old.path) == before
 
 
-def test_told_in_one_batch_with_its_result_it_is_filled_in(store: Database) -> None:
+def test_told_in_one_batch_with_its_result_it_is_filled_in(database: Database) -> None:
     stream = Stream()
     # In one batch, results are written first whatever the order.
-    store.record([*completions(stream), *whole_study(stream, MADE, results=OLD)])
-    assert incomplete(store) == []
+    database.record([*completions(stream), *whole_study(stream, MADE, results=OLD)])
+    assert incomplete(database) == []
 
 
 def test_what_no_result_can_hold_is_not_filled_in(of_old: Database) -> None:
@@ -140,14 +140,16 @@ def test_what_no_result_can_hold_is_not_filled_in(of_old: Database) -> None:
     assert after["results"] != before["results"]
 
 
-def test_a_training_that_diverged_lacks_nothing_and_takes_nothing(store: Database) -> None:
+def test_a_training_that_diverged_lacks_nothing_and_takes_nothing(database: Database) -> None:
     diverged = {f: of_before(result) for f, result in diverging_results(MADE).items()}
-    store.record(whole_study(Stream(), MADE, results=diverged))
+    database.record(whole_study(Stream(), MADE, results=diverged))
     gone = {fingerprint for fingerprint, result in diverged.items() if result.diverged is not None}
-    assert {row.fingerprint for row in incomplete(store)} == RETRAINED - gone
-    before = contents(store.path)["results"]
-    store.record([stream_event for stream_event in completions(Stream()) if stream_event.body["fingerprint"] in gone])
-    assert contents(store.path)["results"] == before
+    assert {row.fingerprint for row in incomplete(database)} == RETRAINED - gone
+    before = contents(database.path)["results"]
+    database.record(
+        [stream_event for stream_event in completions(Stream()) if stream_event.body["fingerprint"] in gone]
+    )
+    assert contents(database.path)["results"] == before
 
 
 @pytest.mark.parametrize(
@@ -178,13 +180,13 @@ def test_a_completion_that_is_none_is_refused(of_old: Database, changes: dict[st
     assert contents(of_old.path) == before
 
 
-def test_every_reader_has_the_pooled_level_of_pairs_against_a_dense_network(store: Database) -> None:
-    store.record(whole_study(Stream(), MADE))
+def test_every_reader_has_the_pooled_level_of_pairs_against_a_dense_network(database: Database) -> None:
+    database.record(whole_study(Stream(), MADE))
     ps = list(MADE.study.overlap_p)
     frames = [
-        queries.pooled_overlaps(store, OneStudy(STUDY_ID)),
-        queries.pooled_overlaps(store, Studies([STUDY_ID])),
-        queries.pooled_overlaps(store, Roles(MADE.roles, ps), PAIRS),
+        queries.pooled_overlaps(database, OneStudy(STUDY_ID)),
+        queries.pooled_overlaps(database, Studies([STUDY_ID])),
+        queries.pooled_overlaps(database, Roles(MADE.roles, ps), PAIRS),
     ]
     for frame in frames:
         assert len(frame) == len(frames[0])
@@ -195,30 +197,30 @@ def test_every_reader_has_the_pooled_level_of_pairs_against_a_dense_network(stor
             assert row.level == pytest.approx(math.nan if level is None else level, nan_ok=True)
         assert (frame["chance"] == frame["p"]).all()
     for frame in (
-        queries.accuracy(store, OneStudy(STUDY_ID)),
-        queries.accuracy(store, Studies([STUDY_ID])),
-        queries.accuracy(store, Roles(MADE.roles)),
+        queries.accuracy(database, OneStudy(STUDY_ID)),
+        queries.accuracy(database, Studies([STUDY_ID])),
+        queries.accuracy(database, Roles(MADE.roles)),
     ):
         assert [None if pd.isna(mask) else mask for mask in frame["mask"]] == [
             RESULTS[fingerprint].mask for fingerprint in frame["fingerprint"]
         ]
-    expected = queries.overlaps(store, OneStudy(STUDY_ID)).set_index(["pair"])["expected"]
+    expected = queries.overlaps(database, OneStudy(STUDY_ID)).set_index(["pair"])["expected"]
     assert expected[list(AGAINST_DENSE)].notna().all()
-    points, overlaps = evidence(store, STUDY_ID)
+    points, overlaps = evidence(database, STUDY_ID)
     assert {point.mask for point in points} == {result.mask for result in RESULTS.values()}
     assert {o.pair for o in overlaps if o.level is not None} == set(AGAINST_DENSE)
 
 
-def test_a_level_is_missing_where_one_layer_lacks_its_count(store: Database) -> None:
+def test_a_level_is_missing_where_one_layer_lacks_its_count(database: Database) -> None:
     finetuned = next(f for f in sorted(RETRAINED) if MADE.stages[f].start == "finetune")
-    store.record(whole_study(Stream(), MADE, results=OLD))
+    database.record(whole_study(Stream(), MADE, results=OLD))
     body = completion(RESULTS[finetuned])
     for level in body["levels"]:
         for name in ("layers", "ps", "expected"):
             level[name] = level[name][1:]
-    store.record([Stream().event("completed", **body)])
-    pooled = queries.pooled_overlaps(store, OneStudy(STUDY_ID), AGAINST_DENSE)
+    database.record([Stream().event("completed", **body)])
+    pooled = queries.pooled_overlaps(database, OneStudy(STUDY_ID), AGAINST_DENSE)
     own = pooled[pooled["fingerprint"] == finetuned]
     assert own[own["p"] == 0.05]["level"].isna().all()
     assert own[own["p"] == 0.2]["level"].notna().all()
-    assert [row.fingerprint for row in incomplete(store) if not row.mask] == [finetuned]
+    assert [row.fingerprint for row in incomplete(database) if not row.mask] == [finetuned]

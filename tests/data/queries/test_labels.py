@@ -63,12 +63,12 @@ def small(**changes: object) -> Study:
 
 
 @pytest.fixture
-def shared(store: Database) -> Database:
+def shared(database: Database) -> Database:
     """Two studies that share seed 1, and a third with another T."""
-    record(store, small(), study_id="first")
-    record(store, small(name="more seeds", seeds=[1, 2], overlap_p=[0.2, 0.3]), study_id="second")
-    record(store, small(name="longer", recipe={"epochs": 6}), study_id="longer")
-    return store
+    record(database, small(), study_id="first")
+    record(database, small(name="more seeds", seeds=[1, 2], overlap_p=[0.2, 0.3]), study_id="second")
+    record(database, small(name="longer", recipe={"epochs": 6}), study_id="longer")
+    return database
 
 
 def counts(rows: pd.DataFrame) -> pd.Series:
@@ -89,29 +89,29 @@ def test_other_recipes_are_told_apart(shared: Database) -> None:
     assert (counts(once(rows)) == 1).all()
 
 
-def test_masks_made_over_other_rounds_are_told_apart(store: Database) -> None:
-    record(store, small(), study_id="first")
-    record(store, small(name="other rounds", sparsities=[0.7, 0.9]), study_id="other")
-    rows = once(points.accuracy(store, Studies(["first", "other"])))
+def test_masks_made_over_other_rounds_are_told_apart(database: Database) -> None:
+    record(database, small(), study_id="first")
+    record(database, small(name="other rounds", sparsities=[0.7, 0.9]), study_id="other")
+    rows = once(points.accuracy(database, Studies(["first", "other"])))
     last = rows[(rows["sparsity"] == 0.9) & (rows["start"] == "winning_ticket")]
     assert set(last["rounds"]) == {"rounds 50, 90 %", "rounds 70, 90 %"}
     assert (counts(rows) == 1).all()
     assert set(rows[rows["start"] == "dense"]["rounds"]) == {""}
 
 
-def test_images_of_one_name_that_are_others_are_told_apart(store: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    record(store, small(), study_id="first")
+def test_images_of_one_name_that_are_others_are_told_apart(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    record(database, small(), study_id="first")
     from tests.app import made_study
 
     planned = made_study.plan
     monkeypatch.setattr(made_study, "plan", lambda study, _: planned(study, {"digits": "changed since, 0123abcd"}))
-    record(store, small(name="later"), study_id="later")
-    rows = once(points.accuracy(store, Studies(["first", "later"])))
+    record(database, small(name="later"), study_id="later")
+    rows = once(points.accuracy(database, Studies(["first", "later"])))
     assert rows["recipe"].nunique() == 2
     assert "images 0123abcd" in set(rows["recipe"])
 
 
-def test_studies_of_one_name_keep_their_ids(store: Database) -> None:
-    record(store, small(), study_id="one")
-    record(store, small(seeds=[5]), study_id="two")
-    assert set(points.accuracy(store, Studies(["one", "two"]))["study"]) == {"made (one)", "made (two)"}
+def test_studies_of_one_name_keep_their_ids(database: Database) -> None:
+    record(database, small(), study_id="one")
+    record(database, small(seeds=[5]), study_id="two")
+    assert set(points.accuracy(database, Studies(["one", "two"]))["study"]) == {"made (one)", "made (two)"}

@@ -27,19 +27,19 @@ def made(**changes: object) -> Study:
 
 
 @pytest.fixture
-def shared(store: Database) -> Database:
+def shared(database: Database) -> Database:
     """Two studies that share seed 1, and a third with another T."""
-    record(store, made(), study_id="first")
-    record(store, made(name="more seeds", seeds=[1, 2], overlap_p=[0.2, 0.3]), study_id="second")
-    record(store, made(name="longer", recipe={"epochs": 6}), study_id="longer")
-    return store
+    record(database, made(), study_id="first")
+    record(database, made(name="more seeds", seeds=[1, 2], overlap_p=[0.2, 0.3]), study_id="second")
+    record(database, made(name="longer", recipe={"epochs": 6}), study_id="longer")
+    return database
 
 
-def test_accuracy_has_a_row_for_each_role_with_final_and_best(store: Database) -> None:
+def test_accuracy_has_a_row_for_each_role_with_final_and_best(database: Database) -> None:
     made = made_plan()
     results = made_results(made)
-    store.record(whole_study(Stream(), made))
-    frame = points.accuracy(store, OneStudy(STUDY_ID))
+    database.record(whole_study(Stream(), made))
+    frame = points.accuracy(database, OneStudy(STUDY_ID))
     assert len(frame) == len(made.roles)
     for row, role in zip(frame.to_dict("records"), made.roles, strict=True):
         result = results[role.fingerprint]
@@ -50,26 +50,26 @@ def test_accuracy_has_a_row_for_each_role_with_final_and_best(store: Database) -
         assert row["measured_sparsity"] == result.sparsity
 
 
-def test_pooled_overlaps_equal_the_engines_pooling_at_the_studys_p(store: Database) -> None:
+def test_pooled_overlaps_equal_the_engines_pooling_at_the_studys_p(database: Database) -> None:
     made = made_plan()
     results = made_results(made)
-    store.record(whole_study(Stream(), made))
-    frame = points.pooled_overlaps(store, OneStudy(STUDY_ID))
+    database.record(whole_study(Stream(), made))
+    frame = points.pooled_overlaps(database, OneStudy(STUDY_ID))
     assert set(frame["p"]) == set(made.study.overlap_p)
     for row in frame.to_dict("records"):
         counts = next(o.counts for o in results[row["fingerprint"]].overlaps if o.pair == row["pair"])
         assert row["ratio"] == pytest.approx(pooled(c for c in counts if c.p == row["p"]))
         assert row["chance"] == row["p"]
-    layers = points.overlaps(store, OneStudy(STUDY_ID), ["initial_pretrained"])
+    layers = points.overlaps(database, OneStudy(STUDY_ID), ["initial_pretrained"])
     assert set(layers["pair"]) == {"initial_pretrained"}
     assert list(layers["layer"].unique()) == ["fc1.weight", "fc2.weight", "fc3.weight"]
 
 
-def test_epochs_can_be_asked_for_some_stages_only(store: Database) -> None:
+def test_epochs_can_be_asked_for_some_stages_only(database: Database) -> None:
     made = made_plan()
-    store.record(whole_study(Stream(), made))
+    database.record(whole_study(Stream(), made))
     first = next(iter(made.stages))
-    frame = points.epochs(store, OneStudy(STUDY_ID), [first])
+    frame = points.epochs(database, OneStudy(STUDY_ID), [first])
     assert set(frame["fingerprint"]) == {first}
     assert list(frame["epoch"]) == [1, 2, 3]
 
@@ -118,37 +118,37 @@ def test_epochs_are_those_of_the_studies_only(shared: Database) -> None:
     assert rows["epoch"].tolist() == [1, 2, 3, 4]
 
 
-def test_roles_are_found_whichever_study_trained_them(store: Database) -> None:
+def test_roles_are_found_whichever_study_trained_them(database: Database) -> None:
     made = made_plan()
-    store.record(whole_study(Stream(), made))
-    expected = points.accuracy(store, OneStudy(STUDY_ID))
-    found = points.accuracy(store, Roles(made.roles))
+    database.record(whole_study(Stream(), made))
+    expected = points.accuracy(database, OneStudy(STUDY_ID))
+    found = points.accuracy(database, Roles(made.roles))
     assert found.equals(expected)
-    some = points.accuracy(store, Roles(made.roles[3:7]))
+    some = points.accuracy(database, Roles(made.roles[3:7]))
     assert list(some["fingerprint"]) == [role.fingerprint for role in made.roles[3:7]]
 
 
-def test_overlaps_are_pooled_as_for_a_study(store: Database) -> None:
+def test_overlaps_are_pooled_as_for_a_study(database: Database) -> None:
     made = made_plan()
-    store.record(whole_study(Stream(), made))
-    expected = points.pooled_overlaps(store, OneStudy(STUDY_ID), ("finetuned_initial",))
-    found = points.pooled_overlaps(store, Roles(made.roles, made.study.overlap_p), ("finetuned_initial",))
+    database.record(whole_study(Stream(), made))
+    expected = points.pooled_overlaps(database, OneStudy(STUDY_ID), ("finetuned_initial",))
+    found = points.pooled_overlaps(database, Roles(made.roles, made.study.overlap_p), ("finetuned_initial",))
     assert found.equals(expected)
 
 
-def test_what_is_not_trained_has_no_row(store: Database) -> None:
+def test_what_is_not_trained_has_no_row(database: Database) -> None:
     made = made_plan()
-    store.ensure()
-    assert points.accuracy(store, Roles(made.roles)).empty
-    assert points.pooled_overlaps(store, Roles(made.roles, (0.2,)), ("initial_pretrained",)).empty
-    assert points.accuracy(store, Roles(())).empty
+    database.ensure()
+    assert points.accuracy(database, Roles(made.roles)).empty
+    assert points.pooled_overlaps(database, Roles(made.roles, (0.2,)), ("initial_pretrained",)).empty
+    assert points.accuracy(database, Roles(())).empty
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_a_role_asked_for_twice_comes_twice(store: Database, count: int) -> None:
+def test_a_role_asked_for_twice_comes_twice(database: Database, count: int) -> None:
     made = made_plan()
-    store.record(whole_study(Stream(), made))
-    assert len(points.accuracy(store, Roles(made.roles[:1] * count))) == count
+    database.record(whole_study(Stream(), made))
+    assert len(points.accuracy(database, Roles(made.roles[:1] * count))) == count
 
 
 @pytest.mark.parametrize("read", READS)
@@ -159,13 +159,13 @@ def test_an_unknown_study_is_refused(shared: Database, read: object, selection: 
 
 
 @pytest.mark.parametrize("read", READS)
-def test_no_result_yet_is_no_rows(store: Database, read: object) -> None:
-    made_here = record(store, made(), lambda index, stage: "queued", study_id="waiting")
+def test_no_result_yet_is_no_rows(database: Database, read: object) -> None:
+    made_here = record(database, made(), lambda index, stage: "queued", study_id="waiting")
     selections = [OneStudy("waiting"), Studies(["waiting"])]
     if read is not points.epochs:
         selections.append(Roles(made_here.roles, made_here.study.overlap_p))
     for selection in selections:
-        assert read(store, selection).empty
+        assert read(database, selection).empty
 
 
 @pytest.mark.parametrize("read", READS)

@@ -28,119 +28,121 @@ def small(**changes: object) -> Study:
     return parse_study({**values, **changes})
 
 
-def test_a_study_goes_from_queued_over_running_to_done(store: Database) -> None:
+def test_a_study_goes_from_queued_over_running_to_done(database: Database) -> None:
     stream, made = Stream(), made_plan()
-    store.record([stream.launched(made)])
-    assert studies.study(store, STUDY_ID).state == "queued"
+    database.record([stream.launched(made)])
+    assert studies.study(database, STUDY_ID).state == "queued"
     results = list(made_results(made).values())
-    store.record([stream.stage(results[0].fingerprint, "running", worker="w", host="h", device="cpu")])
-    assert studies.study(store, STUDY_ID).state == "running"
-    store.record([event for result in results for event in stream.life(result)])
-    record = studies.study(store, STUDY_ID)
+    database.record([stream.stage(results[0].fingerprint, "running", worker="w", host="h", device="cpu")])
+    assert studies.study(database, STUDY_ID).state == "running"
+    database.record([event for result in results for event in stream.life(result)])
+    record = studies.study(database, STUDY_ID)
     assert record.state == "done"
     assert record.counts["done"] == len(made.stages)
     assert record.study == made.study
 
 
-def test_a_failed_stage_keeps_its_reason_and_the_study_ends_as_failed(store: Database) -> None:
+def test_a_failed_stage_keeps_its_reason_and_the_study_ends_as_failed(database: Database) -> None:
     stream, made = Stream(), made_plan()
-    store.record([stream.launched(made)])
+    database.record([stream.launched(made)])
     for fingerprint, stage in made.stages.items():
         if stage.kind == "pretrain":
-            store.record([stream.stage(fingerprint, "failed", attempt=3, error="MemoryError: too large")])
-    stages = studies.stages(store, STUDY_ID)
+            database.record([stream.stage(fingerprint, "failed", attempt=3, error="MemoryError: too large")])
+    stages = studies.stages(database, STUDY_ID)
     failed = stages[stages["state"] == "failed"]
     assert len(failed) == 4
     assert set(failed["error"]) == {"MemoryError: too large"}
-    assert studies.study(store, STUDY_ID).state == "failed"
+    assert studies.study(database, STUDY_ID).state == "failed"
 
 
-def test_a_cancelled_study_says_so_until_it_goes_on(store: Database) -> None:
+def test_a_cancelled_study_says_so_until_it_goes_on(database: Database) -> None:
     stream, made = Stream(), made_plan()
-    store.record([stream.launched(made), stream.event("cancelled", study_id=STUDY_ID, at="2026-11-23T10:02:00+00:00")])
-    store.record([stream.stage(f, "cancelled", second=30) for f in made.stages])
-    assert studies.study(store, STUDY_ID).state == "cancelled"
-    store.record([event for result in made_results(made).values() for event in stream.life(result)])
-    assert studies.study(store, STUDY_ID).state == "done"
+    database.record(
+        [stream.launched(made), stream.event("cancelled", study_id=STUDY_ID, at="2026-11-23T10:02:00+00:00")]
+    )
+    database.record([stream.stage(f, "cancelled", second=30) for f in made.stages])
+    assert studies.study(database, STUDY_ID).state == "cancelled"
+    database.record([event for result in made_results(made).values() for event in stream.life(result)])
+    assert studies.study(database, STUDY_ID).state == "done"
 
 
-def test_what_was_done_before_counts_as_done_and_reused(store: Database) -> None:
+def test_what_was_done_before_counts_as_done_and_reused(database: Database) -> None:
     stream, made = Stream(), made_plan()
     results = made_results(made)
-    store.record([stream.result(result) for result in results.values()])
-    store.record([stream.launched(made, reused=tuple(made.stages))])
-    row = studies.studies(store).iloc[0]
+    database.record([stream.result(result) for result in results.values()])
+    database.record([stream.launched(made, reused=tuple(made.stages))])
+    row = studies.studies(database).iloc[0]
     assert (row["state"], row["done"], row["reused"]) == ("done", len(made.stages), len(made.stages))
-    assert len(points.accuracy(store, OneStudy(STUDY_ID))) == len(made.roles)
+    assert len(points.accuracy(database, OneStudy(STUDY_ID))) == len(made.roles)
 
 
-def test_stages_list_roles_and_last_epoch(store: Database) -> None:
+def test_stages_list_roles_and_last_epoch(database: Database) -> None:
     made = made_plan()
-    store.record(whole_study(Stream(), made))
-    frame = studies.stages(store, STUDY_ID)
+    database.record(whole_study(Stream(), made))
+    frame = studies.stages(database, STUDY_ID)
     assert list(frame["fingerprint"]) == list(made.stages)
     shared = frame[(frame["sparsity"] == 0.5) & (frame["score"] == "magnitude") & (frame["start"] == "reinit")]
     assert set(shared["pruners"]) == {"iterative, oneshot", "admm"}
     assert (frame["epoch"] == frame["epochs"]).all()
 
 
-def test_residuals_and_speeds(store: Database) -> None:
+def test_residuals_and_speeds(database: Database) -> None:
     made = made_plan()
-    store.record(whole_study(Stream(), made))
-    residuals = studies.residuals(store, STUDY_ID)
+    database.record(whole_study(Stream(), made))
+    residuals = studies.residuals(database, STUDY_ID)
     assert list(residuals["residual"].head(3)) == [1.0, 0.5, 0.25]
-    assert studies.recorded(store) == set(made.stages)
-    speeds = studies.speeds(store)
+    assert studies.recorded(database) == set(made.stages)
+    speeds = studies.speeds(database)
     assert speeds["seconds_per_epoch"].iloc[0] == pytest.approx(1.5)
 
 
-def test_unknown_and_ambiguous_ids_say_what_to_do(store: Database) -> None:
+def test_unknown_and_ambiguous_ids_say_what_to_do(database: Database) -> None:
     stream, made = Stream(), made_plan()
-    store.record([stream.launched(made, "aa11"), stream.launched(made, "aa22"), stream.launched(made, "bb33")])
-    assert studies.find_study(store, "bb") == "bb33"
+    database.record([stream.launched(made, "aa11"), stream.launched(made, "aa22"), stream.launched(made, "bb33")])
+    assert studies.find_study(database, "bb") == "bb33"
     with pytest.raises(UnknownStudy, match="2 studies begin with 'aa'"):
-        studies.find_study(store, "aa")
+        studies.find_study(database, "aa")
     with pytest.raises(UnknownStudy, match="status lists them"):
-        studies.find_study(store, "zz")
+        studies.find_study(database, "zz")
     for query in (studies.study, studies.stages, studies.residuals, studies.supports):
         with pytest.raises(UnknownStudy):
-            query(store, "' OR 1=1 --")
+            query(database, "' OR 1=1 --")
 
 
-def test_an_empty_store_has_no_studies(store: Database) -> None:
-    assert studies.studies(store).empty
-    assert studies.speeds(store).empty
+def test_an_empty_store_has_no_studies(database: Database) -> None:
+    assert studies.studies(database).empty
+    assert studies.speeds(database).empty
 
 
-def test_every_launched_study_is_listed_with_its_toml(store: Database) -> None:
+def test_every_launched_study_is_listed_with_its_toml(database: Database) -> None:
     made = made_plan()
-    store.record(whole_study(Stream(), made))
-    ((study_id, toml),) = studies.tomls(store)
+    database.record(whole_study(Stream(), made))
+    ((study_id, toml),) = studies.tomls(database)
     assert study_id == STUDY_ID
     assert "[recipe]" in toml
 
 
-def test_the_latest_study_that_was_not_cancelled_stands_for_all(store: Database) -> None:
-    store.ensure()
-    made = record(store, small(name="First"), study_id="first", began=BEGAN)
-    again = record(store, small(name="Second"), study_id="second", began=BEGAN + timedelta(days=1))
-    record(store, small(name="Third", seeds=[0, 1]), study_id="third", began=BEGAN + timedelta(days=2))
+def test_the_latest_study_that_was_not_cancelled_stands_for_all(database: Database) -> None:
+    database.ensure()
+    made = record(database, small(name="First"), study_id="first", began=BEGAN)
+    again = record(database, small(name="Second"), study_id="second", began=BEGAN + timedelta(days=1))
+    record(database, small(name="Third", seeds=[0, 1]), study_id="third", began=BEGAN + timedelta(days=2))
     assert made.stages.keys() == again.stages.keys()
     fingerprints = list(made.stages)
-    found = studies_of(store, [*fingerprints, "0" * 32])
+    found = studies_of(database, [*fingerprints, "0" * 32])
     assert set(found["fingerprint"]) == set(fingerprints)
     assert set(found["study"]) == {"Third"}
     assert set(found["studies"]) == {3}
     at = (BEGAN + timedelta(days=3)).isoformat()
-    store.record([Event("9999999999999-0", "cancelled", {"study_id": "third", "at": at})])
-    found = studies_of(store, fingerprints[:1])
+    database.record([Event("9999999999999-0", "cancelled", {"study_id": "third", "at": at})])
+    found = studies_of(database, fingerprints[:1])
     assert list(found[["study_id", "study"]].itertuples(index=False, name=None)) == [("second", "Second")]
 
 
-def test_stages_are_described_as_in_their_study(store: Database) -> None:
-    store.ensure()
-    made = record(store, small(), study_id="one")
-    found = studies_of(store, list(made.stages)).set_index("fingerprint")
+def test_stages_are_described_as_in_their_study(database: Database) -> None:
+    database.ensure()
+    made = record(database, small(), study_id="one")
+    found = studies_of(database, list(made.stages)).set_index("fingerprint")
     for fingerprint, stage in made.stages.items():
         row = found.loc[fingerprint]
         assert (row["kind"], row["network"], row["dataset"], row["seed"]) == (stage.kind, "lenet300", "digits", 0)
@@ -148,12 +150,12 @@ def test_stages_are_described_as_in_their_study(store: Database) -> None:
         assert row["start"] == ("dense" if stage.kind == "pretrain" else stage.start)
     # A first round of iterative pruning is one-shot pruning: the same stages.
     assert {"", "iterative, oneshot"} == set(found["pruners"])
-    assert studies_of(store, []).empty
+    assert studies_of(database, []).empty
 
 
-def test_runs_of_one_make_are_one_row_with_their_time(store: Database) -> None:
-    stages = len(record(store, parse_study(STUDY), reused=2).stages)
-    (row,) = provenance(store, "made-study-0001").itertuples()
+def test_runs_of_one_make_are_one_row_with_their_time(database: Database) -> None:
+    stages = len(record(database, parse_study(STUDY), reused=2).stages)
+    (row,) = provenance(database, "made-study-0001").itertuples()
     assert (row.device, row.versions) == ("cpu", "engine 1, python 3.11.7, torch 2.13.0")
     assert (row.stages, row.reused) == (stages, 2)
     assert row.seconds > 0
@@ -162,16 +164,16 @@ def test_runs_of_one_make_are_one_row_with_their_time(store: Database) -> None:
     assert row.began.tzinfo is UTC or row.began.utcoffset() == timedelta(0)
 
 
-def test_only_results_of_the_study_count(store: Database) -> None:
-    one = len(record(store, parse_study(STUDY)).stages)
+def test_only_results_of_the_study_count(database: Database) -> None:
+    one = len(record(database, parse_study(STUDY)).stages)
     other = parse_study({**STUDY, "name": "B", "seeds": [0, 1]})
-    record(store, other, lambda index, stage: "waiting", study_id="made-study-0002")
-    found = provenance(store, "made-study-0002")
+    record(database, other, lambda index, stage: "waiting", study_id="made-study-0002")
+    found = provenance(database, "made-study-0002")
     assert found["stages"].sum() == one
-    assert provenance(store, "made-study-0001")["stages"].sum() == one
+    assert provenance(database, "made-study-0001")["stages"].sum() == one
 
 
-def test_nothing_trained_is_no_row(store: Database) -> None:
-    record(store, parse_study(STUDY), lambda index, stage: "queued")
-    assert provenance(store, "made-study-0001").empty
-    assert provenance(store, "gone").empty
+def test_nothing_trained_is_no_row(database: Database) -> None:
+    record(database, parse_study(STUDY), lambda index, stage: "queued")
+    assert provenance(database, "made-study-0001").empty
+    assert provenance(database, "gone").empty

@@ -43,7 +43,7 @@ def test_a_study_goes_its_way_and_no_other_redis_is_started(given: Machine, home
     given.worker()
     study_id = given.launch(tiny_study())
     given.wait_until(study_id)
-    assert studies.study(given.store, study_id).counts["done"] == 7
+    assert studies.study(given.database, study_id).counts["done"] == 7
     [worker] = wait_for(telemetry.workers)
     assert worker.device == "cpu"
     assert not (home / "redis").exists()

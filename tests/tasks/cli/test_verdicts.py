@@ -36,7 +36,7 @@ def test_it_says_what_holds_and_what_would_decide_the_rest_and_queues_more_seeds
     (larger,) = set(leases.studies(machine.redis)) - {study_id}
     machine.wait_until(larger)
     # Two of three seeds were there.
-    reused = studies.stages(machine.store, larger)
+    reused = studies.stages(machine.database, larger)
     assert reused.groupby("seed")["reused"].all().to_dict() == {0: True, 1: True, 2: False}
     code, shown, _ = command("verdicts", larger, "--json")
     assert max(verdict["n"] for verdict in json.loads(shown)) == 3

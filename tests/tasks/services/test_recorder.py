@@ -15,8 +15,8 @@ from tests.machine import Machine, tiny_study, wait_for
 from tests.tasks.queue.test_leases import LEASE, claim, result, row
 
 
-def rows(store: Database, table: str) -> int:
-    with store.reading() as connection:
+def rows(database: Database, table: str) -> int:
+    with database.reading() as connection:
         found = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
     return int(found[0]) if found else 0
 
@@ -35,56 +35,56 @@ def launched(redis: Redis) -> tuple[str, leases.Message]:
     return study_id, message
 
 
-def test_everything_told_is_recorded_acknowledged_and_trimmed(redis: Redis, store: Database) -> None:
+def test_everything_told_is_recorded_acknowledged_and_trimmed(redis: Redis, database: Database) -> None:
     study_id, message = launched(redis)
     leases.done(redis, message, result(message.fingerprint))
     recorder.drain_idle(settings())
-    record = studies.study(store, study_id)
+    record = studies.study(database, study_id)
     assert record.counts["done"] == 1
-    assert record.counts["queued"] + record.counts["waiting"] == len(studies.stages(store, study_id)) - 1
-    assert rows(store, "epochs") == 2
+    assert record.counts["queued"] + record.counts["waiting"] == len(studies.stages(database, study_id)) - 1
+    assert rows(database, "epochs") == 2
     assert redis.xlen(telemetry.EVENTS) == 0
     assert redis.xpending(telemetry.EVENTS, recorder.GROUP)["pending"] == 0
 
 
-def test_what_a_dead_recorder_had_read_is_read_again(redis: Redis, store: Database) -> None:
+def test_what_a_dead_recorder_had_read_is_read_again(redis: Redis, database: Database) -> None:
     study_id, _ = launched(redis)
     redis.xgroup_create(telemetry.EVENTS, recorder.GROUP, id="0")
     redis.xreadgroup(recorder.GROUP, recorder.CONSUMER, {telemetry.EVENTS: ">"}, count=5)
     recorder.drain_idle(settings())
-    assert studies.study(store, study_id).counts["running"] == 1
-    assert rows(store, "epochs") == 2
+    assert studies.study(database, study_id).counts["running"] == 1
+    assert rows(database, "epochs") == 2
     assert redis.xlen(telemetry.EVENTS) == 0
 
 
-def test_nothing_is_trimmed_that_an_answer_lost_on_its_way_held(redis: Redis, store: Database) -> None:
+def test_nothing_is_trimmed_that_an_answer_lost_on_its_way_held(redis: Redis, database: Database) -> None:
     study_id, message = launched(redis)
     redis.xgroup_create(telemetry.EVENTS, recorder.GROUP, id="0")
     # As a client does that asks again because it heard nothing: the first answer held everything so far.
     redis.xreadgroup(recorder.GROUP, recorder.CONSUMER, {telemetry.EVENTS: ">"})
     leases.renew(redis, message, LEASE, [row(3)])
-    assert recorder.drain(redis, store, pending=False, block=None) == 1
-    assert studies.study(store, study_id).counts["running"] == 1
-    assert rows(store, "epochs") == 3
+    assert recorder.drain(redis, database, pending=False, block=None) == 1
+    assert studies.study(database, study_id).counts["running"] == 1
+    assert rows(database, "epochs") == 3
     assert redis.xlen(telemetry.EVENTS) == 0
     assert redis.xpending(telemetry.EVENTS, recorder.GROUP)["pending"] == 0
 
 
-def test_events_told_twice_are_recorded_once(redis: Redis, store: Database) -> None:
+def test_events_told_twice_are_recorded_once(redis: Redis, database: Database) -> None:
     _, message = launched(redis)
     leases.renew(redis, message, LEASE, [row(1), row(2)])
     recorder.drain_idle(settings())
     leases.renew(redis, message, LEASE, [row(2)])
     recorder.drain_idle(settings())
-    assert rows(store, "epochs") == 2
+    assert rows(database, "epochs") == 2
 
 
-def test_one_bad_event_does_not_hold_up_the_others(redis: Redis, store: Database) -> None:
+def test_one_bad_event_does_not_hold_up_the_others(redis: Redis, database: Database) -> None:
     redis.xadd(telemetry.EVENTS, {"kind": "rumour", "body": "{}"})
     redis.xadd(telemetry.EVENTS, {"kind": "stage", "body": "not JSON"})
     study_id, _ = launched(redis)
     recorder.drain_idle(settings())
-    assert studies.study(store, study_id).counts["running"] == 1
+    assert studies.study(database, study_id).counts["running"] == 1
     refused = [fields for _, fields in redis.xrange(recorder.REFUSED)]
     assert {fields["kind"] for fields in refused} == {"rumour", "stage"}
     assert all(fields["error"] for fields in refused)

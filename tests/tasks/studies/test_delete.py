@@ -38,7 +38,7 @@ def kept_stages() -> set[str]:
     return {file.owner for file in Artifacts(settings().artifacts).all_files()}
 
 
-def test_what_only_it_has_goes_and_what_others_have_stays(redis: Redis, store: Database) -> None:
+def test_what_only_it_has_goes_and_what_others_have_stays(redis: Redis, database: Database) -> None:
     first, second = launch.launch(tiny_study(**ONE)), launch.launch(tiny_study(**TWO))
     one, two = planned(**ONE).stages, planned(**TWO).stages
     train(redis, planned(**ONE), len(one))
@@ -52,8 +52,8 @@ def test_what_only_it_has_goes_and_what_others_have_stays(redis: Redis, store: D
     assert about.size > 0
     assert delete.delete(settings(), first) == about.own
     recorder.drain_idle(settings())
-    assert list(studies.studies(store)["study_id"]) == [second]
-    assert {row[0] for row in contents(store.path)["states"]} == set(two)
+    assert list(studies.studies(database)["study_id"]) == [second]
+    assert {row[0] for row in contents(database.path)["states"]} == set(two)
     assert leases.studies(redis) == [second]
     assert kept_stages() == set(two)
     assert leases.counts(redis, second) == {"done": len(two)}
@@ -61,13 +61,13 @@ def test_what_only_it_has_goes_and_what_others_have_stays(redis: Redis, store: D
     recorder.drain_idle(settings())
     assert names(redis) == []
     assert kept_stages() == set()
-    assert not any(rows for name, rows in contents(store.path).items() if name != "meta")
+    assert not any(rows for name, rows in contents(database.path).items() if name != "meta")
     with pytest.raises(UnknownStudy):
         delete.delete(settings(), second)
 
 
 def test_two_that_share_everything_leave_nothing_however_soon_one_follows_the_other(
-    redis: Redis, store: Database
+    redis: Redis, database: Database
 ) -> None:
     first, second = launch.launch(tiny_study()), launch.launch(tiny_study(name="Again"))
     train(redis, planned(), 3)
@@ -77,11 +77,11 @@ def test_two_that_share_everything_leave_nothing_however_soon_one_follows_the_ot
     assert delete.delete(settings(), second) == len(planned().stages)
     assert kept_stages() == set()
     recorder.drain_idle(settings())
-    assert studies.studies(store).empty
+    assert studies.studies(database).empty
 
 
 def test_a_worker_that_trains_a_deleted_stage_loses_it_even_if_it_is_launched_again(
-    redis: Redis, store: Database
+    redis: Redis, database: Database
 ) -> None:
     study_id = launch.launch(tiny_study())
     root = next(iter(planned().stages))
@@ -98,10 +98,10 @@ def test_a_worker_that_trains_a_deleted_stage_loses_it_even_if_it_is_launched_ag
         leases.done(redis, held, made_result(root, planned().stages[root]))
     leases.renew(redis, fresh, LEASE)
     recorder.drain_idle(settings())
-    assert list(studies.studies(store)["study_id"]) == [again]
+    assert list(studies.studies(database)["study_id"]) == [again]
 
 
-def test_what_a_cancelled_study_shares_stays_but_does_not_go_on(redis: Redis, store: Database) -> None:
+def test_what_a_cancelled_study_shares_stays_but_does_not_go_on(redis: Redis, database: Database) -> None:
     first, second = launch.launch(tiny_study(**ONE)), launch.launch(tiny_study(**TWO))
     launch.cancel(second)
     root = next(iter(planned(**ONE).stages))
@@ -109,14 +109,14 @@ def test_what_a_cancelled_study_shares_stays_but_does_not_go_on(redis: Redis, st
     delete.delete(settings(), first)
     recorder.drain_idle(settings())
     assert leases.counts(redis, second) == {"cancelled": len(planned(**TWO).stages)}
-    assert studies.study(store, second).state == "cancelled"
+    assert studies.study(database, second).state == "cancelled"
     with pytest.raises(leases.Cancelled):
         leases.renew(redis, held, LEASE)
     launch.retry(second)
     assert leases.states(redis, [root]) == {root: "queued"}
 
 
-def test_a_lost_study_can_be_deleted_and_one_that_redis_lost_keeps_its_share(redis: Redis, store: Database) -> None:
+def test_a_lost_study_can_be_deleted_and_one_that_redis_lost_keeps_its_share(redis: Redis, database: Database) -> None:
     first, second = launch.launch(tiny_study(**ONE)), launch.launch(tiny_study(**TWO))
     train(redis, planned(**ONE), len(planned(**ONE).stages))
     recorder.drain_idle(settings())
@@ -125,13 +125,13 @@ def test_a_lost_study_can_be_deleted_and_one_that_redis_lost_keeps_its_share(red
     recorder.drain_idle(settings())
     shared = planned(**ONE).stages.keys() & planned(**TWO).stages.keys()
     assert kept_stages() == shared
-    assert list(studies.studies(store)["study_id"]) == [second]
+    assert list(studies.studies(database)["study_id"]) == [second]
     [told] = rebuild(settings())
     assert told.study_id == second
     assert leases.counts(redis, second)["done"] == len(shared)
 
 
-def test_a_deletion_that_redis_forgot_is_done_again_by_rebuild(redis: Redis, store: Database) -> None:
+def test_a_deletion_that_redis_forgot_is_done_again_by_rebuild(redis: Redis, database: Database) -> None:
     study_id = launch.launch(tiny_study())
     recorder.drain_idle(settings())
     body = leases.launched(redis, study_id)
@@ -143,7 +143,7 @@ def test_a_deletion_that_redis_forgot_is_done_again_by_rebuild(redis: Redis, sto
     [told] = rebuild(settings())
     assert "was deleted" in told.what
     assert leases.studies(redis) == []
-    assert studies.studies(store).empty
+    assert studies.studies(database).empty
 
 
 def old(hours: float = 2.0) -> None:
@@ -153,8 +153,8 @@ def old(hours: float = 2.0) -> None:
         os.utime(file, (at, at))
 
 
-def test_orphans_are_found_by_kind_and_removed_but_for_young_ones(redis: Redis, store: Database) -> None:
-    del store
+def test_orphans_are_found_by_kind_and_removed_but_for_young_ones(redis: Redis, database: Database) -> None:
+    del database
     launch.launch(tiny_study())
     artifacts, stages = Artifacts(settings().artifacts), planned().stages
     other = planned(seeds=[7]).stages
@@ -196,8 +196,8 @@ def test_orphans_are_found_by_kind_and_removed_but_for_young_ones(redis: Redis, 
     assert len(find_waste(settings(), older=0.0).all) == 1
 
 
-def test_what_was_launched_meanwhile_is_not_reclaimed(redis: Redis, store: Database) -> None:
-    del store
+def test_what_was_launched_meanwhile_is_not_reclaimed(redis: Redis, database: Database) -> None:
+    del database
     launch.launch(tiny_study())
     artifacts, other = Artifacts(settings().artifacts), planned(seeds=[7]).stages
     root = next(iter(other))
@@ -226,9 +226,9 @@ def test_nothing_counts_as_left_over_where_nothing_is_known(redis: Redis, home: 
     assert home.exists()
 
 
-def test_a_launch_waits_for_a_deletion(redis: Redis, store: Database) -> None:
+def test_a_launch_waits_for_a_deletion(redis: Redis, database: Database) -> None:
     """What is being removed is not counted on."""
-    del store
+    del database
     train_id = launch.launch(tiny_study())
     train(redis, planned(), len(planned().stages))
     with ThreadPoolExecutor(1) as pool:

@@ -30,12 +30,12 @@ def test_measured_speeds_replace_the_guess(home: Path) -> None:
     planned = plan_study(study, home)
     [(root, stage)] = [(f, s) for f, s in planned.stages.items() if s.kind == "pretrain"]
     guess = preview(study).estimated_seconds
-    store = Database(settings().database)
+    database = Database(settings().database)
     epochs = tuple(Epoch(n, 0.1, 1.0, 1.0, 1.0, 1.0, 5.0) for n in range(1, 5))
     result = StageResult(root, epochs, 0.0, 20.0, "cpu")
     stages = [{**stage.model_dump(mode="json"), "fingerprint": root}]
     launched = {"study_id": "s", "name": "n", "toml": to_toml(study), "at": "2026-01-01T00:00:00+00:00"}
-    store.record(
+    database.record(
         [
             Event("1-0", "launched", {**launched, "stages": stages, "roles": [], "reused": []}),
             Event("2-0", "result", {"fingerprint": root, "result": result.to_json()}),

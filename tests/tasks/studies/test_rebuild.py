@@ -50,31 +50,31 @@ def claimed(redis: Redis, fingerprint: str) -> Message:
     return message
 
 
-def rows(store: Database) -> dict[str, list[tuple[object, ...]]]:
+def rows(database: Database) -> dict[str, list[tuple[object, ...]]]:
     """Return all that is kept, but for when and in which order it was told."""
-    found = contents(store.path)
+    found = contents(database.path)
     found["states"] = sorted((row[0], row[1]) for row in found["states"])
     return found
 
 
-def test_where_all_agrees_nothing_is_done(redis: Redis, store: Database) -> None:
+def test_where_all_agrees_nothing_is_done(redis: Redis, database: Database) -> None:
     study_id = launch.launch(tiny_study())
     train(redis, planned(), 3)
     recorder.drain_idle(settings())
-    before, last = contents(store.path), telemetry.last_event(redis)
+    before, last = contents(database.path), telemetry.last_event(redis)
     assert rebuild(settings()) == []
     assert telemetry.last_event(redis) == last
-    assert contents(store.path) == before
-    assert studies.study(store, study_id).counts["done"] == 3
+    assert contents(database.path) == before
+    assert studies.study(database, study_id).counts["done"] == 3
 
 
-def test_a_lost_redis_gets_its_studies_back(redis: Redis, store: Database) -> None:
+def test_a_lost_redis_gets_its_studies_back(redis: Redis, database: Database) -> None:
     study_id = launch.launch(tiny_study())
     trained = train(redis, planned(), 2)
     running = next(key for key, state in leases.states(redis, list(planned().stages)).items() if state == "queued")
     held = claimed(redis, running)
     recorder.drain_idle(settings())
-    launched, before = leases.launched(redis, study_id), rows(store)
+    launched, before = leases.launched(redis, study_id), rows(database)
     redis.flushall()
     [told] = rebuild(settings())
     assert told.study_id == study_id
@@ -88,16 +88,16 @@ def test_a_lost_redis_gets_its_studies_back(redis: Redis, store: Database) -> No
         leases.renew(redis, held, LEASE)
     assert leases.claim(redis, held, "laptop:7", "laptop", "cpu", LEASE) is None
     assert redis.hget(f"{leases.PREFIX}stage:{running}", "attempt") == str(held.attempt + ATTEMPTS_BEYOND)
-    now = rows(store)
+    now = rows(database)
     assert {k: now[k] for k in now if k != "states"} == {k: before[k] for k in now if k != "states"}
     assert rebuild(settings()) == []
     train(redis, planned(), len(planned().stages) - 2)
     recorder.drain_idle(settings())
-    assert studies.study(store, study_id).state == "done"
-    assert len(points.accuracy(store, OneStudy(study_id))) == len(planned().roles)
+    assert studies.study(database, study_id).state == "done"
+    assert len(points.accuracy(database, OneStudy(study_id))) == len(planned().roles)
 
 
-def test_what_failed_and_what_was_cancelled_stays_so(redis: Redis, store: Database) -> None:
+def test_what_failed_and_what_was_cancelled_stays_so(redis: Redis, database: Database) -> None:
     failed_id = launch.launch(tiny_study())
     [root, *_] = train(redis, planned(), 1)
     failing = next(key for key, state in leases.states(redis, list(planned().stages)).items() if state == "queued")
@@ -105,14 +105,14 @@ def test_what_failed_and_what_was_cancelled_stays_so(redis: Redis, store: Databa
     cancelled_id = launch.launch(tiny_study(seeds=[1]))
     launch.cancel(cancelled_id)
     recorder.drain_idle(settings())
-    before = contents(store.path)["states"]
+    before = contents(database.path)["states"]
     counts = {study_id: leases.counts(redis, study_id) for study_id in (failed_id, cancelled_id)}
     redis.flushall()
     assert {told.study_id for told in rebuild(settings())} == {failed_id, cancelled_id}
     assert {study_id: leases.counts(redis, study_id) for study_id in counts} == counts
     assert leases.is_cancelled(redis, cancelled_id)
     assert leases.states(redis, [failing, root]) == {failing: "failed", root: "done"}
-    after = {row[0]: row for row in contents(store.path)["states"]}
+    after = {row[0]: row for row in contents(database.path)["states"]}
     # Neither who ran it nor when is lost.
     assert [row for row in before if row[1] in ("failed", "cancelled", "done") and after[row[0]] != row] == []
     launch.retry(failed_id)
@@ -121,58 +121,58 @@ def test_what_failed_and_what_was_cancelled_stays_so(redis: Redis, store: Databa
     assert leases.counts(redis, cancelled_id)["cancelled"] == 0
 
 
-def test_results_that_were_kept_but_never_recorded_are_found(redis: Redis, store: Database) -> None:
+def test_results_that_were_kept_but_never_recorded_are_found(redis: Redis, database: Database) -> None:
     study_id = launch.launch(tiny_study())
     recorder.drain_idle(settings())
     [root] = train(redis, planned(), 1)
     redis.flushall()
     rebuild(settings())
     assert leases.states(redis, [root]) == {root: "done"}
-    assert studies.study(store, study_id).counts["done"] == 1
-    assert studies.recorded(store) == {root}
-    assert len(points.epochs(store, OneStudy(study_id))) == 4
+    assert studies.study(database, study_id).counts["done"] == 1
+    assert studies.recorded(database) == {root}
+    assert len(points.epochs(database, OneStudy(study_id))) == 4
 
 
-def test_a_database_of_an_earlier_day_is_told_what_it_lacks(redis: Redis, store: Database, tmp_path: Path) -> None:
+def test_a_database_of_an_earlier_day_is_told_what_it_lacks(redis: Redis, database: Database, tmp_path: Path) -> None:
     known = launch.launch(tiny_study())
     train(redis, planned(), 2)
     recorder.drain_idle(settings())
-    backup.backup(store, tmp_path / "copy.duckdb")
+    backup.backup(database, tmp_path / "copy.duckdb")
     train(redis, planned(), 2)
     unknown = launch.launch(tiny_study(seeds=[0, 1]))
     train(redis, planned(seeds=[1]), 1)
     ended = launch.launch(tiny_study(seeds=[2]))
     launch.cancel(ended)
     recorder.drain_idle(settings())
-    before = rows(store)
-    backup.restore(store, tmp_path / "copy.duckdb")
-    assert list(studies.studies(store)["study_id"]) == [known]
+    before = rows(database)
+    backup.restore(database, tmp_path / "copy.duckdb")
+    assert list(studies.studies(database)["study_id"]) == [known]
     # What several studies share is told with the first of them.
     assert {unknown, ended} <= {study.study_id for study in rebuild(settings())} <= {known, unknown, ended}
-    after = rows(store)
+    after = rows(database)
     # When a study was cancelled is only known to the day that was lost.
     assert {n: r for n, r in after.items() if n != "cancellations"} == {
         n: r for n, r in before.items() if n != "cancellations"
     }
-    assert studies.study(store, ended).state == "cancelled"
+    assert studies.study(database, ended).state == "cancelled"
     assert rebuild(settings()) == []
 
 
-def test_later_events_win_although_the_clock_was_ahead_before(redis: Redis, store: Database) -> None:
+def test_later_events_win_although_the_clock_was_ahead_before(redis: Redis, database: Database) -> None:
     study_id = launch.launch(tiny_study())
     recorder.drain_idle(settings())
     ahead = "9999999999999"
-    with store.writing() as connection:
+    with database.writing() as connection:
         connection.execute("UPDATE states SET revision = ?", [f"{int(ahead):020d}-{7:020d}"])
     redis.flushall()
     rebuild(settings())
     assert telemetry.last_event(redis).startswith(ahead)
     train(redis, planned(), 1)
     recorder.drain_idle(settings())
-    assert studies.study(store, study_id).counts["done"] == 1
+    assert studies.study(database, study_id).counts["done"] == 1
 
 
-def test_what_only_the_database_has_is_trained_again_only_where_it_is_needed(redis: Redis, store: Database) -> None:
+def test_what_only_the_database_has_is_trained_again_only_where_it_is_needed(redis: Redis, database: Database) -> None:
     study_id = launch.launch(tiny_study())
     trained = train(redis, planned(), len(planned().stages))
     recorder.drain_idle(settings())
@@ -184,7 +184,7 @@ def test_what_only_the_database_has_is_trained_again_only_where_it_is_needed(red
     # One stage that goes on needs its parent and its root again, and nothing else.
     stages = planned().stages
     leaf = next(key for key, stage in stages.items() if stage.parent not in (None, trained[0]))
-    with store.writing() as connection:
+    with database.writing() as connection:
         connection.execute("UPDATE states SET state = 'running' WHERE fingerprint = ?", [leaf])
         connection.execute("DELETE FROM results WHERE fingerprint = ?", [leaf])
     redis.flushall()
@@ -194,7 +194,7 @@ def test_what_only_the_database_has_is_trained_again_only_where_it_is_needed(red
 
 
 def test_stages_of_another_engine_are_not_trained_under_their_old_name(
-    redis: Redis, store: Database, monkeypatch: pytest.MonkeyPatch
+    redis: Redis, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study_id = launch.launch(tiny_study())
     [root] = train(redis, planned(), 1)
@@ -206,7 +206,7 @@ def test_stages_of_another_engine_are_not_trained_under_their_old_name(
     assert counts["done"] == 1
     assert counts["failed"] == counts.total() - 1
     assert leases.states(redis, [root]) == {root: "done"}
-    failed = studies.stages(store, study_id).query("state == 'failed'")
+    failed = studies.stages(database, study_id).query("state == 'failed'")
     assert "another version of the engine" in failed["error"].iloc[0]
 
 

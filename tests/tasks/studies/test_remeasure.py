@@ -31,14 +31,14 @@ class Home:
         self.plan = plan
         self.whole = whole
         self.artifacts = Artifacts(settings().artifacts)
-        self.store = Database(settings().database)
+        self.database = Database(settings().database)
         self.retrained = [fingerprint for fingerprint, stage in plan.stages.items() if stage.kind == "retrain"]
 
     def make_old(self) -> None:
         for fingerprint, result in self.whole.items():
             self.artifacts.finish(fingerprint, of_before(result))
         results = {fingerprint: of_before(result) for fingerprint, result in self.whole.items()}
-        self.store.record(whole_study(Stream(), self.plan, results=results))
+        self.database.record(whole_study(Stream(), self.plan, results=results))
 
     def kept(self) -> dict[str, StageResult | None]:
         return {fingerprint: self.artifacts.result(fingerprint) for fingerprint in self.plan.stages}
@@ -47,7 +47,7 @@ class Home:
         assert self.kept() == self.whole
         other = Database(tmp_path / "whole.duckdb")
         other.record(whole_study(Stream(), self.plan, results=self.whole))
-        found, wanted = contents(self.store.path), contents(other.path)
+        found, wanted = contents(self.database.path), contents(other.path)
         assert found["results"] == wanted["results"]
         assert found["overlap_counts"] == wanted["overlap_counts"]
 
@@ -88,7 +88,7 @@ def test_what_weights_no_longer_say_is_counted_and_the_others_are_completed(
     code, shown, error = command("remeasure")
     assert code == 0, error
     assert f"{len(others)} results completed; 1 cannot be completed" in shown
-    assert [row.fingerprint for row in incomplete(made.store)] == [lost]
+    assert [row.fingerprint for row in incomplete(made.database)] == [lost]
     assert made.artifacts.result(lost) == of_before(made.whole[lost])
     with serving(settings()):
         assert remeasure(settings(), lambda *_: None, at_start=True) == Remeasured(0, 1)
@@ -120,7 +120,7 @@ def test_a_damaged_result_or_mask_holds_up_no_other(command: Command, of_before_
 def test_a_recorder_that_runs_fills_them_in(machine: Machine, of_before_home: Home, tmp_path: Path) -> None:
     machine.recorder()
     assert process("--at-start").wait(120) == 0
-    wait_for(lambda: incomplete(machine.store) == [])
+    wait_for(lambda: incomplete(machine.database) == [])
     of_before_home.assert_whole(tmp_path)
 
 
@@ -135,7 +135,7 @@ def test_killed_in_the_middle_and_begun_twice_it_ends_as_if_nothing_was(
     wait_for(lambda: made.kept() != old)
     killed.kill()
     killed.wait()
-    assert {row.fingerprint for row in incomplete(made.store)} == set(made.retrained)
+    assert {row.fingerprint for row in incomplete(made.database)} == set(made.retrained)
     both = [process(), process()]
     assert [one.wait(120) for one in both] == [0, 0]
     assert process().wait(120) == 0

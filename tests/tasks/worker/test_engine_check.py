@@ -20,7 +20,7 @@ def test_a_worker_with_other_code_refuses_a_stage_in_words(machine: Machine, mon
     monkeypatch.setitem(NETWORKS, "lenet300", Network("LeNet-300", "engine.models.networks:lenet300", version=2))
     study_id = machine.launch(tiny_study())
     machine.wait_until(study_id, "failed")
-    failed = studies.stages(machine.store, study_id).iloc[0]
+    failed = studies.stages(machine.database, study_id).iloc[0]
     assert failed["attempt"] == 1
     assert "network lenet300 (version 2 planned, version 1 loaded)" in failed["error"]
     assert "restart the workers" in failed["error"]

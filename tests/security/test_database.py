@@ -54,7 +54,7 @@ HOSTILE = [
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Database:
+def database(tmp_path_factory: pytest.TempPathFactory) -> Database:
     """A store with two small studies."""
     found = Database(tmp_path_factory.mktemp("store") / "ticketscope.duckdb")
     found.ensure()
@@ -63,50 +63,50 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Database:
     return found
 
 
-def untouched(store: Database) -> None:
-    assert sorted(studies.studies(store)["study_id"]) == [ID, OTHER]
+def untouched(database: Database) -> None:
+    assert sorted(studies.studies(database)["study_id"]) == [ID, OTHER]
 
 
 READS: list[Callable[[Database, str], Any]] = [
     studies.study,
     studies.stages,
     studies.residuals,
-    lambda store, text: points.accuracy(store, OneStudy(text)),
-    lambda store, text: points.epochs(store, OneStudy(text)),
-    lambda store, text: points.overlaps(store, OneStudy(text)),
-    lambda store, text: points.pooled_overlaps(store, OneStudy(text)),
-    lambda store, text: points.epochs(store, OneStudy(ID), [text]),
-    lambda store, text: points.overlaps(store, OneStudy(ID), [text]),
-    lambda store, text: points.pooled_overlaps(store, OneStudy(ID), [text]),
-    lambda store, text: points.accuracy(store, Studies([text])),
-    lambda store, text: points.retention(store, Studies([text, ID])),
-    lambda store, text: points.epochs(store, Studies([ID]), [text]),
-    lambda store, text: shared_links.find(store, text),
-    lambda store, text: shared_links.shares(store, text),
+    lambda database, text: points.accuracy(database, OneStudy(text)),
+    lambda database, text: points.epochs(database, OneStudy(text)),
+    lambda database, text: points.overlaps(database, OneStudy(text)),
+    lambda database, text: points.pooled_overlaps(database, OneStudy(text)),
+    lambda database, text: points.epochs(database, OneStudy(ID), [text]),
+    lambda database, text: points.overlaps(database, OneStudy(ID), [text]),
+    lambda database, text: points.pooled_overlaps(database, OneStudy(ID), [text]),
+    lambda database, text: points.accuracy(database, Studies([text])),
+    lambda database, text: points.retention(database, Studies([text, ID])),
+    lambda database, text: points.epochs(database, Studies([ID]), [text]),
+    lambda database, text: shared_links.find(database, text),
+    lambda database, text: shared_links.shares(database, text),
     shared_links.revoke,
-    lambda store, text: shared_links.create(store, [text]),
+    lambda database, text: shared_links.create(database, [text]),
     saved_views.get,
     saved_views.delete,
-    lambda store, text: saved_views.rename(store, text, "name"),
+    lambda database, text: saved_views.rename(database, text, "name"),
 ]
 
 
 @pytest.mark.parametrize("text", ["' OR 1=1 --", "'; DROP TABLE studies; --", "%", "\0", "incoming", "x" * 9_999])
-def test_every_query_takes_its_argument_as_text(store: Database, text: str) -> None:
+def test_every_query_takes_its_argument_as_text(database: Database, text: str) -> None:
     for read in READS:
         try:
-            found = read(store, text)
+            found = read(database, text)
         except (UnknownStudy, ShareError, ViewError):
             found = None
         assert found is None or len(found) == 0
-    untouched(store)
+    untouched(database)
 
 
-def test_a_beginning_of_an_id_is_text(store: Database) -> None:
+def test_a_beginning_of_an_id_is_text(database: Database) -> None:
     # Nothing, which is asked for first, is the beginning of both.
     for text in (*HOSTILE, "\udcff"):
         with pytest.raises(UnknownStudy):
-            studies.find_study(store, text)
+            studies.find_study(database, text)
 
 
 @pytest.mark.parametrize("query", [*HOSTILE, "SELECT 1", "(.*a){30}"], ids=lambda text: ascii(text)[:20])
@@ -115,7 +115,7 @@ def test_a_search_is_text(query: str) -> None:
     assert found is (not query.split())
 
 
-def test_the_database_opens_no_other_file_and_no_variable(store: Database, tmp_path: Path) -> None:
+def test_the_database_opens_no_other_file_and_no_variable(database: Database, tmp_path: Path) -> None:
     secret = tmp_path / "secret.csv"
     secret.write_text("a,b\n1,2\n")
     incoming_frame = pa.table({"a": [1]})
@@ -133,7 +133,7 @@ def test_the_database_opens_no_other_file_and_no_variable(store: Database, tmp_p
         "SET enable_external_access = true",
         "SELECT * FROM incoming_frame",
     ]
-    for opened in (store.reading, store.writing):
+    for opened in (database.reading, database.writing):
         for statement in statements:
             with pytest.raises(duckdb.Error), opened() as connection:
                 connection.execute(statement).fetchall()
@@ -166,14 +166,14 @@ def tokens(token: str) -> Iterator[str]:
     )
 
 
-def test_no_other_token_opens_a_link_and_none_another_study(store: Database) -> None:
-    link, token = shared_links.create(store, [ID])
-    ended = shared_links.create(store, [ID], expires_at=datetime.now(UTC) + timedelta(milliseconds=1))[1]
-    revoked, dead = shared_links.create(store, [OTHER])
-    shared_links.revoke(store, revoked.share_id)
+def test_no_other_token_opens_a_link_and_none_another_study(database: Database) -> None:
+    link, token = shared_links.create(database, [ID])
+    ended = shared_links.create(database, [ID], expires_at=datetime.now(UTC) + timedelta(milliseconds=1))[1]
+    revoked, dead = shared_links.create(database, [OTHER])
+    shared_links.revoke(database, revoked.share_id)
     for wrong in (*tokens(token), ended, dead, link.share_id):
-        assert shared_links.find(store, wrong) is None
-    found = shared_links.find(store, token)
+        assert shared_links.find(database, wrong) is None
+    found = shared_links.find(database, token)
     assert found is not None
     assert found.study_ids == (ID,)
     # A view that names more than the link shows of it.
@@ -181,7 +181,7 @@ def test_no_other_token_opens_a_link_and_none_another_study(store: Database) -> 
     assert state.studies == (ID,)
     assert len(problems) == 1
     # Of a token nothing but a hash is kept.
-    with store.reading() as connection:
+    with database.reading() as connection:
         assert token not in str(connection.execute("SELECT * FROM shares").fetchall())
 
 
