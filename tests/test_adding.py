@@ -277,5 +277,5 @@ def test_a_chart_that_is_added_is_in_the_report_and_the_zip(home: Path, monkeypa
 
 def test_the_report_has_a_section_for_every_chart() -> None:
     template = (FOLDER / "report.html").read_text()
-    lacking = [name for name in CHARTS if f"part.charts.{name}" not in template]
+    lacking = [name for name in CHARTS if f"place.charts.{name}" not in template]
     assert not lacking, f"report.html has no section for the charts {lacking} of app.export.charts.CHARTS"

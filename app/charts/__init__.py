@@ -1,1 +1,1 @@
-"""Charts from frames; nothing here knows Streamlit."""
+"""Charts made from frames, without Streamlit."""

@@ -1,4 +1,4 @@
-"""Accuracy against sparsity: one panel per learning rate and pruner, the starts side by side, dense as a rule."""
+"""Charts and tables of accuracy against sparsity: a panel per learning rate and pruner, a line per start."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,45 +8,33 @@ import altair as alt
 import pandas as pd
 
 from app import words
-from app.charts import vega
+from app.charts import marks, vega
 from app.charts.chart import Chart, Subject
-from app.charts.marks import (
-    PERCENT,
-    Layers,
-    accuracy_axis,
-    accuracy_domain,
-    colour,
-    mean_lines,
-    mean_tooltip,
-    removed,
-    sparsity_axis,
-    sparsity_span,
-)
 from app.charts.palette import NEUTRAL, STARTS
 from app.charts.picture import Legend
-from app.charts.points import Spread, band_words, described, notes, summarise
+from app.charts.points import Spread, band_words, described, notes, setting_columns, summarise
 from app.charts.vega import Spec
 
 Measure = Literal["test_accuracy", "best_test_accuracy"]
 
-# The best epoch is chosen by the accuracy that is then reported, so its name says so everywhere.
+# The best epoch is chosen on the test images, so its accuracy is too high: its name says so on every page.
 MEASURES: dict[Measure, str] = {
     "test_accuracy": "last epoch",
     "best_test_accuracy": "best epoch on the test images",
 }
 HEIGHT = 290
 
-# The names of a panel's sets of rows.
+# A panel's specification names its two sets of rows so.
 _LINES, _DENSE = "lines", "dense"
 _KEYS = ["learning_rate", "pruner", "start", "sparsity"]
 
 
 @dataclass(frozen=True)
-class Panel:
-    """What one panel shows.
+class AccuracyPanel:
+    """The rows of one learning rate and pruner.
 
-    lines: a row per start and sparsity (start, sparsity, mean, sd, low, high, n, and a note where another sparsity was
-    measured). dense: the baseline's row, or none.
+    lines: a row per start and sparsity with start, sparsity, mean, sd, low, high, n, and a note where the measured
+    sparsity departs. dense: the row of the dense baseline, or no row.
     """
 
     learning_rate: float
@@ -60,7 +48,7 @@ class Panel:
         return f"learning rate {words.number(self.learning_rate)} · {words.pruner(self.pruner)}"
 
 
-def panels(accuracy: pd.DataFrame, measure: Measure, spread: Spread) -> list[Panel]:
+def panels(accuracy: pd.DataFrame, measure: Measure, spread: Spread) -> list[AccuracyPanel]:
     """Return the panels of one dataset and network, by pruner, then learning rate.
 
     accuracy: `data.queries.points.accuracy` rows of one dataset and one network, in percent.
@@ -71,7 +59,7 @@ def panels(accuracy: pd.DataFrame, measure: Measure, spread: Spread) -> list[Pan
     lines["note"] = _notes(lines, pruned, _KEYS)
     rates = sorted(accuracy["learning_rate"].unique())
     return [
-        Panel(
+        AccuracyPanel(
             float(rate),
             pruner,
             lines[(lines["pruner"] == pruner) & (lines["learning_rate"] == rate)],
@@ -82,19 +70,19 @@ def panels(accuracy: pd.DataFrame, measure: Measure, spread: Spread) -> list[Pan
     ]
 
 
-def domain(panels: Sequence[Panel]) -> tuple[float, float]:
-    """Return the accuracy axis, in percent, that holds every mean and band of some panels."""
-    return accuracy_domain([frame for panel in panels for frame in (panel.lines, panel.dense)])
+def domain(panels: Sequence[AccuracyPanel]) -> tuple[float, float]:
+    """Return the ends of an accuracy axis, in percent, that holds every mean and band of some panels."""
+    return marks.accuracy_domain([frame for panel in panels for frame in (panel.lines, panel.dense)])
 
 
-def chart(subject: Subject, panel: Panel, measure: Measure, spread: Spread, y: tuple[float, float]) -> Chart:
-    """Return the chart of one panel; arguments as of `draw`."""
+def chart(subject: Subject, panel: AccuracyPanel, measure: Measure, spread: Spread, y: tuple[float, float]) -> Chart:
+    """Return the chart of one panel; arguments as in `draw`."""
     rate, pruner = words.number(panel.learning_rate), words.pruner(panel.pruner)
     starts = {*panel.lines["start"], *(["dense"] if len(panel.dense) else [])}
 
     def numbers() -> pd.DataFrame:
-        parts = (panel.dense.assign(start="dense", sparsity=0.0), panel.lines)
-        means = pd.concat([part for part in parts if len(part)])[[*_KEYS[2:], "mean", "sd", "low", "high", "n"]]
+        frames = (panel.dense.assign(start="dense", sparsity=0.0), panel.lines)
+        means = pd.concat([frame for frame in frames if len(frame)])[[*_KEYS[2:], "mean", "sd", "low", "high", "n"]]
         return subject.numbers(means, spread, learning_rate=panel.learning_rate, pruner=panel.pruner, measure=measure)
 
     return Chart(
@@ -109,14 +97,14 @@ def chart(subject: Subject, panel: Panel, measure: Measure, spread: Spread, y: t
     )
 
 
-def draw(panel: Panel, measure: Measure, spread: Spread, y: tuple[float, float]) -> Spec:
+def draw(panel: AccuracyPanel, measure: Measure, spread: Spread, y: tuple[float, float]) -> Spec:
     """Return one panel: mean accuracy by sparsity for every start, bands over seeds, the dense baseline as a rule.
 
-    y: the accuracy axis in percent, the same for panels that are compared.
+    y: the ends of the accuracy axis in percent.
     """
     lines = _labelled(panel.lines, spread)
     sparsities = tuple(sorted(lines["removed"].unique()))
-    span = sparsity_span(sparsities)
+    span = marks.sparsity_span(sparsities)
     dense = panel.dense.assign(described=_with_notes(panel.dense, spread), left=span[0], right=span[1])
     rows = {_LINES: lines, _DENSE: dense[["mean", "low", "high", "n", "described", "left", "right"]]}
     return vega.filled(_panel, (sparsities, span, not dense.empty, measure, spread, y), rows)
@@ -129,25 +117,27 @@ def _panel(
     measure: Measure,
     spread: Spread,
     y: tuple[float, float],
-) -> Layers:
+) -> marks.LayeredChart:
     looks = {look.name: look for look in STARTS.values()}
-    base = alt.Chart(alt.NamedData(name=_LINES)).encode(x=sparsity_axis(sparsities, span), color=colour(looks))
+    base = alt.Chart(alt.NamedData(name=_LINES)).encode(
+        x=marks.sparsity_axis(sparsities, span), color=marks.colour(looks)
+    )
     tooltip = [
         alt.Tooltip("name:N", title="start"),
         alt.Tooltip("symbol:N", title="symbol"),
-        alt.Tooltip("removed:Q", title="sparsity (%)", format=PERCENT),
-        *mean_tooltip("accuracy (%)", spread),
+        alt.Tooltip("removed:Q", title="sparsity (%)", format=marks.PERCENT),
+        *marks.mean_tooltip("accuracy (%)", spread),
     ]
     layers = [
         *(_baseline(spread) if has_dense else ()),
-        *mean_lines(base, accuracy_axis(MEASURES[measure], y, clamp=True), looks, tooltip),
+        *marks.mean_lines(base, marks.accuracy_axis(MEASURES[measure], y, clamp=True), looks, tooltip),
     ]
     return alt.layer(*layers, height=HEIGHT)
 
 
 def _labelled(lines: pd.DataFrame, spread: Spread) -> pd.DataFrame:
     frame = lines.assign(
-        removed=removed(lines["sparsity"]),
+        removed=marks.removed(lines["sparsity"]),
         name=lines["start"].map(words.start),
         symbol=lines["start"].map(lambda start: STARTS[start].symbol),
         described=_with_notes(lines, spread),
@@ -156,19 +146,19 @@ def _labelled(lines: pd.DataFrame, spread: Spread) -> pd.DataFrame:
 
 
 def _with_notes(rows: pd.DataFrame, spread: Spread, unit: str = "") -> list[str]:
-    own = rows["note"] if "note" in rows.columns else [""] * len(rows)
-    texts = zip(described(rows, spread, unit=unit), own, strict=True)
+    remarks = rows["note"] if "note" in rows.columns else [""] * len(rows)
+    texts = zip(described(rows, spread, unit=unit), remarks, strict=True)
     return [f"{text}, {note}" if note else text for text, note in texts]
 
 
 def _notes(points: pd.DataFrame, rows: pd.DataFrame, keys: Sequence[str]) -> list[str]:
-    """Return for each point a note on its measured sparsity, mostly empty; rows: the trainings behind the points."""
+    """Return a note for each point whose measured sparsity departs, else an empty text; rows: of all trainings."""
     by_point = notes(rows, keys)
     return [by_point.get(key, "") for key in points[list(keys)].itertuples(index=False, name=None)]
 
 
-def dense_words(panel: Panel, spread: Spread) -> str:
-    """Return a panel's dense baseline with its spread and n, for the line under its title."""
+def dense_words(panel: AccuracyPanel, spread: Spread) -> str:
+    """Return a panel's dense baseline with its spread and n in words."""
     if panel.dense.empty:
         return "dense baseline not finished yet"
     return f"dense baseline {_with_notes(panel.dense, spread, ' %')[0]}"
@@ -179,13 +169,13 @@ def _baseline(spread: Spread) -> list[alt.Chart]:
     return [
         base.mark_rect(opacity=0.16, color=NEUTRAL).encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q")),
         base.mark_rule(color=NEUTRAL, strokeWidth=1.5, strokeDash=list(STARTS["dense"].dash)).encode(
-            y=alt.Y("mean:Q"), tooltip=mean_tooltip("dense accuracy (%)", spread)
+            y=alt.Y("mean:Q"), tooltip=marks.mean_tooltip("dense accuracy (%)", spread)
         ),
     ]
 
 
 def numbers(accuracy: pd.DataFrame, measure: Measure) -> pd.DataFrame:
-    """Return the numbers behind the panels, one row per point, in percent, ready for CSV.
+    """Return the accuracies of all points for CSV, a row per point, in percent.
 
     Columns: dataset, network, learning_rate, pruner, sparsity, start, mean, sd, n.
     """
@@ -195,10 +185,10 @@ def numbers(accuracy: pd.DataFrame, measure: Measure) -> pd.DataFrame:
 
 
 def table(accuracy: pd.DataFrame, measure: Measure) -> pd.DataFrame:
-    """Return the numbers as people read them: a row per learning rate, pruner and sparsity, a column per start.
+    """Return the accuracies in words: a row per learning rate, pruner and sparsity, a column per start.
 
-    Cells are mean ± standard deviation in percent with n, and the measured sparsity where it differs from the requested
-    one; an empty cell is a training that has not finished.
+    Cells are mean ± standard deviation in percent with n, and the measured sparsity where it departs; a cell is empty
+    where no training has finished.
     """
     keys = ["learning_rate", "pruner", "sparsity"]
     points = summarise(accuracy, measure, [*keys, "start"], "sd")
@@ -207,22 +197,16 @@ def table(accuracy: pd.DataFrame, measure: Measure) -> pd.DataFrame:
     dense = points[points["start"] == "dense"].set_index("learning_rate")["cell"]
     pruned = points[points["start"] != "dense"]
     wide = pruned.pivot(index=keys, columns="start", values="cell").reset_index()
-    shown = pd.DataFrame(
-        {
-            "learning rate": wide["learning_rate"].map(words.number),
-            "pruner": wide["pruner"].map(words.pruner),
-            "sparsity": wide["sparsity"].map(words.percent),
-        }
-    )
+    table = setting_columns(wide)
     for name, look in STARTS.items():
         if name in wide.columns:
-            shown[look.name] = wide[name]
-    shown[STARTS["dense"].name] = wide["learning_rate"].map(dense)
-    return shown.fillna("")
+            table[look.name] = wide[name]
+    table[STARTS["dense"].name] = wide["learning_rate"].map(dense)
+    return table.fillna("")
 
 
 def dense_table(accuracy: pd.DataFrame, measure: Measure) -> pd.DataFrame:
-    """Return the dense baselines as people read them: mean ± standard deviation in percent with n, by learning rate."""
+    """Return the dense baselines in words: mean ± standard deviation in percent with n, by learning rate."""
     points = summarise(accuracy[accuracy["start"] == "dense"], measure, ["learning_rate"], "sd")
     rates = points["learning_rate"].map(words.number)
     return pd.DataFrame({"learning rate": rates, STARTS["dense"].name: _with_notes(points, "sd")})

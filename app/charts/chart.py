@@ -1,4 +1,4 @@
-"""One chart with all that is said about it, as pages, the report and the zip take it."""
+"""One chart with its texts and numbers, which pages, the report and the zip all show."""
 
 import hashlib
 import re
@@ -19,18 +19,18 @@ from app.charts.vega import Spec
 Numbers = Callable[[], pd.DataFrame]
 
 PARQUET = "application/vnd.apache.parquet"
-# Characters of one part of a file's name; systems allow 255 in all.
+# The most characters of one part of a file's name; file systems allow 255 for the whole name.
 LONGEST_WORD = 48
 
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart with all that is said about it.
+    """A chart with its texts and numbers.
 
-    name: of its files, without ending. title, about: the heading of its picture and the line below that. alt: what it
-    shows, for those who cannot see it. numbers: returns the rows that it draws; called when they are requested, in a
-    thread without a page, so it may hold frames but not call Streamlit. caption: the lines above it on a page, a
-    heading first. legend: what the page's legend above it says.
+    name: the name of its files, without ending. title, about: the heading of its picture and the line below the
+    heading. alt: a description for readers who cannot see it. numbers: returns the rows that it draws; it is called
+    when a reader saves them, in a thread without a page, so it may hold frames but not call Streamlit. caption: the
+    lines above it on a page, a heading first. legend: the content of the page's legend above it.
     """
 
     name: str
@@ -44,13 +44,13 @@ class Chart:
 
     @property
     def picture(self) -> Spec:
-        """The chart as the specification of a picture that can be read without the page."""
+        """The chart as the specification of a picture with its own title and legend."""
         return standalone(self.spec, self.title, self.about, self.legend)
 
 
 @dataclass(frozen=True)
 class Subject:
-    """The runs that a study's chart draws: those of one dataset and network; study is the name of the study."""
+    """The dataset and network whose runs a chart of a study draws; study is the name of the study."""
 
     study_id: str
     study: str
@@ -66,21 +66,21 @@ class Subject:
         return " · ".join((words.place(self.network, self.dataset), *details, self.study))
 
     def numbers(self, means: pd.DataFrame, spread: Spread, **shared: Any) -> pd.DataFrame:
-        """Return means for CSV: first the columns that all rows share, last what their low and high are."""
+        """Return means for CSV: the columns that all rows share come first, the meaning of low and high comes last."""
         columns = {"dataset": self.dataset, "network": self.network, **shared}
-        for place, (name, value) in enumerate(columns.items()):
-            means.insert(place, name, value)
+        for position, (name, value) in enumerate(columns.items()):
+            means.insert(position, name, value)
         return means.assign(low_to_high=SPREADS[spread])
 
 
 def file_name(*parts: object) -> str:
-    """Return parts of a name as one that every system takes for a file: 'made-study-accuracy-lr-0.1'."""
+    """Return a file name that every system accepts, made of some parts: 'made-study-accuracy-lr-0.1'."""
     cleaned = (re.sub(r"[^A-Za-z0-9._-]+", "-", str(part)).strip("-.") for part in parts)
     return "-".join(_short(word) for word in cleaned if word)
 
 
 def _short(word: str) -> str:
-    """Return a word of a name that no system finds too long; the end of a path says most, its hash tells it apart."""
+    """Return a word of a file name, of which only a hash and the end remain where it is too long."""
     if len(word) <= LONGEST_WORD:
         return word
     return f"{hashlib.blake2b(word.encode(), digest_size=3).hexdigest()}-{word[-LONGEST_WORD + 7 :].lstrip('-.')}"
@@ -92,7 +92,7 @@ def csv(frame: pd.DataFrame) -> bytes:
 
 
 def parquet(rows: pd.DataFrame | pa.Table) -> bytes:
-    """Return a frame, or a table with its own types, as Parquet."""
+    """Return a frame or a table as Parquet; a table keeps its column types."""
     table = pa.Table.from_pandas(rows, preserve_index=False) if isinstance(rows, pd.DataFrame) else rows
     out = BytesIO()
     pq.write_table(table.replace_schema_metadata(None), out)

@@ -1,4 +1,4 @@
-"""The comparisons behind a verdict as a forest plot: effect and interval of each, one below the other."""
+"""The forest plot of a verdict: the effect and interval of each of its comparisons."""
 
 from collections.abc import Mapping, Sequence
 
@@ -21,8 +21,8 @@ UNITS = {"points": "points of accuracy", "overlap": "overlap ratio", "sparsity":
 def forest(verdict: Verdict, parts: Sequence[Verdict]) -> Chart:
     """Return the comparisons behind a verdict with their intervals, a row each in their order, beside their margins.
 
-    Means over several comparisons are diamonds; grey ticks are the margins of each row's rule, the dashed line is 0.
-    parts: the comparisons, of one unit; where units are mixed, those of the first are drawn.
+    Means over several comparisons are diamonds, grey ticks the margins of each row's rule, and the dashed line is 0.
+    parts: the comparisons; where their units differ, only those with the unit of the first are drawn.
     """
     shared = verdict.scope
     unit = parts[0].unit
@@ -95,6 +95,6 @@ def forest(verdict: Verdict, parts: Sequence[Verdict]) -> Chart:
 
 
 def row_name(part: Verdict, shared: Mapping[str, str]) -> str:
-    """Return the part of a comparison's scope that is not shared, and what it is a mean over."""
-    place = [words.pruner(value) for name, value in part.scope.items() if shared.get(name) != value]
-    return " · ".join([*place, f"mean over {part.over}"] if part.over else place) or "difference"
+    """Return a comparison's scope in words without the shared fields, and what the comparison is a mean over."""
+    fields = [words.pruner(value) for name, value in part.scope.items() if shared.get(name) != value]
+    return " · ".join([*fields, f"mean over {part.over}"] if part.over else fields) or "difference"

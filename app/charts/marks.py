@@ -1,4 +1,4 @@
-"""What charts of means over seeds share: scales, axes, bands, lines, points and tooltips."""
+"""The scales, axes, bands, lines, points and tooltips that charts of means over seeds share."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,13 +11,13 @@ from app.charts.palette import NEUTRAL, Look, series
 from app.charts.points import SPREADS, Spread
 from engine.formatting import percent_value
 
-# The types that Altair gives a layered chart.
-Layers = alt.LayerChart | alt.FacetChart
+# `alt.layer` returns either of these.
+LayeredChart = alt.LayerChart | alt.FacetChart
 
-# The format of a number in percent: all of its digits, without zeros at the end.
+# This number format shows all digits of a percentage, without zeros at the end.
 PERCENT = ".8~f"
 SPARSITY_TITLE = "sparsity (% of prunable weights removed)"
-# Percent that an axis of sparsities reaches beyond its first and last value.
+# An axis of sparsities extends beyond its first and last value by this many percent.
 SPARSITY_MARGIN = 3.0
 OVERLAP_HEIGHT = 300
 
@@ -30,7 +30,7 @@ def rate_name(rate: float) -> str:
 
 
 def rate_looks(rates: Sequence[float]) -> dict[str, Look]:
-    """Return how each learning rate is named and drawn, from the lowest."""
+    """Return the look of each learning rate by the name of its series, from the lowest."""
     return series(rate_name(rate) for rate in sorted(rates))
 
 
@@ -41,29 +41,29 @@ def colour(looks: Mapping[str, Look], field: str = "name") -> alt.Color:
 
 
 def shape(looks: Mapping[str, Look], field: str = "name") -> alt.Shape:
-    """Return the shape encoding of points, as `colour`."""
+    """Return the shape encoding of points, from a text column as in `colour`."""
     scale = alt.Scale(domain=list(looks), range=[look.shape for look in looks.values()])
     return alt.Shape(f"{field}:N", scale=scale, legend=None)
 
 
 def dash(looks: Mapping[str, Look], field: str = "name") -> alt.StrokeDash:
-    """Return the dash encoding of lines, as `colour`."""
+    """Return the dash encoding of lines, from a text column as in `colour`."""
     scale = alt.Scale(domain=list(looks), range=[list(look.dash) or [1, 0] for look in looks.values()])
     return alt.StrokeDash(f"{field}:N", scale=scale, legend=None)
 
 
 def removed(sparsities: pd.Series) -> pd.Series:
-    """Return sparsities in percent, as the axis and the tooltips of a chart show them by the format PERCENT."""
+    """Return sparsities in percent, for axes and tooltips of the format PERCENT."""
     return sparsities.map(percent_value).astype(float)
 
 
 def sparsity_span(sparsities: Sequence[float]) -> tuple[float, float]:
-    """Return the ends of an axis of sparsities; all in percent, sparsities from the lowest."""
+    """Return the ends of an axis of sparsities, in percent; sparsities: in percent, from the lowest."""
     return (sparsities[0] - SPARSITY_MARGIN, sparsities[-1] + SPARSITY_MARGIN) if sparsities else (0.0, 100.0)
 
 
 def sparsity_axis(sparsities: Sequence[float], span: tuple[float, float], digits: str = PERCENT) -> alt.X:
-    """Return the axis of sparsities of the column `removed`, with a tick for each; all in percent."""
+    """Return the axis of the column `removed`, with a tick for each of some sparsities, all in percent."""
     return alt.X(
         "removed:Q",
         title=SPARSITY_TITLE,
@@ -73,7 +73,7 @@ def sparsity_axis(sparsities: Sequence[float], span: tuple[float, float], digits
 
 
 def accuracy_axis(epoch: str, domain: tuple[float, float], **scale: Any) -> alt.Y:
-    """Return the axis of the column `mean` of accuracies in percent; epoch: which epoch they are of, in words."""
+    """Return the axis of the column `mean` of accuracies in percent; epoch: whose accuracies they are, in words."""
     return alt.Y(
         "mean:Q",
         title=f"test accuracy, {epoch} (%)",
@@ -83,9 +83,9 @@ def accuracy_axis(epoch: str, domain: tuple[float, float], **scale: Any) -> alt.
 
 
 def accuracy_domain(frames: Sequence[pd.DataFrame], share: float = 0.08, least: float = 0.5) -> tuple[float, float]:
-    """Return an accuracy axis, in percent, that holds every mean and band of some frames of `summarise`.
+    """Return the ends of an accuracy axis, in percent, that holds every mean and band of some frames of `summarise`.
 
-    share: of the span of the values, the margin left at either end, which is `least` points at least.
+    The margin at either end is a share of the span of the values, and at least `least` points.
     """
     bands = [frame[["mean", "low", "high"]] for frame in frames if len(frame)]
     if not bands:
@@ -119,17 +119,17 @@ _CHANCE_MARK: dict[str, Any] = {"color": CHANCE.colour, "strokeWidth": 1.5, "str
 
 
 def spread_title(quantity: str, spread: Spread) -> str:
-    """Return the tooltip title of a mean with its spread, which says what the number after the ± is."""
+    """Return the tooltip title of a mean, which names the spread that follows the ±."""
     return quantity if spread == "range" else f"{quantity}, ± {SPREADS[spread]}"
 
 
 def mean_tooltip(quantity: str, spread: Spread, n: str = "seeds (n)") -> list[alt.Tooltip]:
-    """Return the lines of a tooltip that give the columns `described`, a mean with its spread, and `n`."""
+    """Return the tooltip lines of the columns `described`, a mean with its spread in words, and `n`."""
     return [alt.Tooltip("described:N", title=spread_title(quantity, spread)), alt.Tooltip("n:Q", title=n)]
 
 
 def band(base: alt.Chart, opacity: float = 0.16, **options: Any) -> alt.Chart:
-    """Return the band over seeds from the columns `low` to `high`."""
+    """Return the band over seeds, from the column `low` to the column `high`."""
     area: alt.Chart = base.mark_area(opacity=opacity, **options).encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q"))
     return area
 
@@ -142,7 +142,7 @@ def mean_lines(
     opacity: float = 0.16,
     size: int = 64,
 ) -> list[alt.Chart]:
-    """Return the means of some series as a band over seeds, a line and points; opacity: of the band."""
+    """Return the means of some series as a band over seeds of this opacity, a line, and points of this size."""
     return [
         band(base, opacity),
         base.mark_line(strokeWidth=2).encode(y=y, strokeDash=dash(looks)),

@@ -1,4 +1,4 @@
-"""Overlap of the largest weights of pruned networks by sparsity, and of dense ones layer by layer."""
+"""Charts of the overlap ratio: of two starts with the fine-tuned network, and of dense networks layer by layer."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -7,38 +7,23 @@ import altair as alt
 import pandas as pd
 
 from app import words
-from app.charts import vega
+from app.charts import marks, vega
 from app.charts.chart import Chart, Subject
-from app.charts.marks import (
-    CHANCE,
-    OVERLAP_HEIGHT,
-    PERCENT,
-    Layers,
-    chance_line,
-    colour,
-    mean_lines,
-    mean_tooltip,
-    rate_name,
-    ratio_axis,
-    removed,
-    sparsity_axis,
-    sparsity_span,
-)
 from app.charts.palette import STARTS
 from app.charts.picture import Legend
-from app.charts.points import Spread, band_words, described, summarise
+from app.charts.points import Spread, at_p, band_words, described, summarise
 from app.charts.vega import Spec
 
-# Pixels per layer of the heat map, and for the axis below it.
+# The heat map is this many pixels high for each layer, and for the axis below it.
 ROW, FRAME = 27, 90
 
-# The name of a panel's rows.
+# A panel's specification names its rows so.
 _LINES = "lines"
 
 Across = Literal["p", "learning_rate"]
 
-# The two starts whose overlap with the fine-tuned network figures 4-6 of the paper compare, by their pair.
-_START_OF = {"ticket_finetuned": "winning_ticket", "reinit_finetuned": "reinit"}
+# Figures 4 to 6 of the paper compare the overlap of these starts with the fine-tuned network; values: their pairs.
+PAIR_OF = {"winning_ticket": "ticket_finetuned", "reinit": "reinit_finetuned"}
 
 
 def panel_title(pruner: str, rate: float) -> str:
@@ -48,16 +33,16 @@ def panel_title(pruner: str, rate: float) -> str:
 
 def starts_legend(spread: Spread) -> Legend:
     """Return the legend of the charts of `starts`."""
-    return Legend((*(STARTS[start] for start in _START_OF.values()), CHANCE), band_words(spread))
+    return Legend((*(STARTS[start] for start in PAIR_OF), marks.CHANCE), band_words(spread))
 
 
 def compared(pooled: pd.DataFrame, p: float) -> pd.DataFrame:
     """Return the rows of pooled overlaps that compare the two starts with fine-tuned networks, at one p."""
-    return pooled[pooled["pair"].isin(_START_OF) & (pooled["p"].round(4) == round(p, 4))]
+    return at_p(pooled[pooled["pair"].isin(PAIR_OF.values())], p)
 
 
 def starts(subject: Subject, pruner: str, rate: float, pooled: pd.DataFrame, p: float, spread: Spread) -> Chart:
-    """Return the chart of the overlap of two starts with the fine-tuned network; pooled, p: as of `draw_starts`."""
+    """Return the chart of the overlap of two starts with the fine-tuned network; arguments as in `draw_starts`."""
 
     def numbers() -> pd.DataFrame:
         means = summarise(compared(pooled, p), "ratio", ["pair", "sparsity"], spread)
@@ -67,7 +52,7 @@ def starts(subject: Subject, pruner: str, rate: float, pooled: pd.DataFrame, p: 
     return Chart(
         name=subject.file_name("starts-overlap", f"lr{words.number(rate)}", pruner, f"p{p:g}"),
         spec=draw_starts(pooled, p, spread),
-        title=f"Overlap of two starts with the fine-tuned network, {rate_name(rate)}",
+        title=f"Overlap of two starts with the fine-tuned network, {marks.rate_name(rate)}",
         alt=f"Overlap with the fine-tuned network against sparsity, {title}.",
         numbers=numbers,
         caption=(title,),
@@ -79,43 +64,48 @@ def starts(subject: Subject, pruner: str, rate: float, pooled: pd.DataFrame, p: 
 def draw_starts(pooled: pd.DataFrame, p: float, spread: Spread) -> Spec:
     """Return one panel: the overlap of winning ticket and random reinit with the fine-tuned network, by sparsity.
 
-    pooled: rows of one dataset, network, learning rate and pruner. Only weights that the mask keeps are ranked; chance
-    is p.
+    pooled: `data.queries.points.pooled_overlaps` rows of one dataset, network, learning rate and pruner. Only weights
+    that the mask keeps are ranked; chance is p.
     """
     frame = summarise(compared(pooled, p), "ratio", ["pair", "sparsity"], spread)
     frame["described"] = described(frame, spread)
-    frame["name"] = [STARTS[_START_OF[pair]].name for pair in frame["pair"]]
-    frame["symbol"] = [STARTS[_START_OF[pair]].symbol for pair in frame["pair"]]
-    frame["removed"] = removed(frame["sparsity"])
+    looks = {pair: STARTS[start] for start, pair in PAIR_OF.items()}
+    frame["name"] = [looks[pair].name for pair in frame["pair"]]
+    frame["symbol"] = [looks[pair].symbol for pair in frame["pair"]]
+    frame["removed"] = marks.removed(frame["sparsity"])
     sparsities = tuple(sorted(frame["removed"].unique()))
     lines = frame[["name", "symbol", "removed", "mean", "low", "high", "n", "described"]]
     return vega.filled(_starts, (sparsities, p, spread), {_LINES: lines})
 
 
-def _starts(sparsities: Sequence[float], p: float, spread: Spread) -> Layers:
-    looks = {STARTS[start].name: STARTS[start] for start in _START_OF.values()}
-    span = sparsity_span(sparsities)
-    base = alt.Chart(alt.NamedData(name=_LINES)).encode(x=sparsity_axis(sparsities, span), color=colour(looks))
+def _starts(sparsities: Sequence[float], p: float, spread: Spread) -> marks.LayeredChart:
+    looks = {STARTS[start].name: STARTS[start] for start in PAIR_OF}
+    span = marks.sparsity_span(sparsities)
+    base = alt.Chart(alt.NamedData(name=_LINES)).encode(
+        x=marks.sparsity_axis(sparsities, span), color=marks.colour(looks)
+    )
     tooltip = [
         alt.Tooltip("name:N", title="start"),
         alt.Tooltip("symbol:N", title="against (θ_T⊙m)_T"),
-        alt.Tooltip("removed:Q", title="sparsity (%)", format=PERCENT),
-        *mean_tooltip("overlap ratio", spread),
+        alt.Tooltip("removed:Q", title="sparsity (%)", format=marks.PERCENT),
+        *marks.mean_tooltip("overlap ratio", spread),
     ]
-    y = ratio_axis(f"overlap ratio R_p, p = {p:g}")
-    return alt.layer(chance_line(span, [p, p]), *mean_lines(base, y, looks, tooltip), height=OVERLAP_HEIGHT)
+    y = marks.ratio_axis(f"overlap ratio R_p, p = {p:g}")
+    return alt.layer(
+        marks.chance_line(span, [p, p]), *marks.mean_lines(base, y, looks, tooltip), height=marks.OVERLAP_HEIGHT
+    )
 
 
 def with_ratio(layers: pd.DataFrame) -> pd.DataFrame:
-    """Return counts of layers with their overlap ratio, which is missing where none of a layer's weights is ranked."""
+    """Return overlaps by layer with the column ratio, which is missing for layers without ranked weights."""
     return layers.assign(ratio=layers["intersection"] / layers["top"].where(layers["top"] > 0))
 
 
 def layer_map(subject: Subject, layers: pd.DataFrame, across: Across, shared: float) -> Chart:
     """Return the heat map of overlap by layer.
 
-    layers, across: as of `draw_layers`. shared: the learning rate of all cells, or their p where learning rates run
-    across.
+    layers, across: as in `draw_layers`. shared: the p of all cells where learning rates run across, else their learning
+    rate.
     """
 
     def numbers() -> pd.DataFrame:
@@ -138,8 +128,8 @@ def layer_map(subject: Subject, layers: pd.DataFrame, across: Across, shared: fl
 def draw_layers(layers: pd.DataFrame, across: Across) -> Spec:
     """Return R_p(θ₀, θ_T) layer by layer, mean over seeds: layers in network order down, p or learning rate across.
 
-    layers: `data.queries.points.overlaps` rows of the pair initial_pretrained, one dataset and network; of one
-    learning rate when p runs across, of one p when learning rates do.
+    layers: `data.queries.points.overlaps` rows of the pair initial_pretrained, of one dataset and network, and of one
+    learning rate where p runs across, of one p where learning rates do.
     """
     rows = with_ratio(layers)
     frame = summarise(rows, "ratio", ["position", "layer", across], "sd").dropna(subset=["mean"])
@@ -169,22 +159,22 @@ def draw_layers(layers: pd.DataFrame, across: Across) -> Spec:
             alt.Tooltip("layer:N", title="layer"),
             alt.Tooltip("size:Q", title="weights", format=","),
             alt.Tooltip("column:N", title="p (chance)" if across == "p" else "learning rate"),
-            *mean_tooltip("overlap ratio", "sd"),
+            *marks.mean_tooltip("overlap ratio", "sd"),
         ],
     )
-    # Cividis runs from dark to light, so the figures change over in its middle.
-    figures = base.mark_text(fontSize=11).encode(
+    # Cividis runs from dark to light: the numbers on its lighter half are dark, those on its darker half white.
+    cell_numbers = base.mark_text(fontSize=11).encode(
         text=alt.Text("mean:Q", format=".2f"),
         color=alt.condition("datum.mean > 0.55", alt.value("#14161c"), alt.value("#ffffff")),
     )
-    return vega.spec(alt.layer(cells, figures, height=ROW * max(len(order), 1) + FRAME))
+    return vega.spec(alt.layer(cells, cell_numbers, height=ROW * max(len(order), 1) + FRAME))
 
 
 def numbers(pooled: pd.DataFrame) -> pd.DataFrame:
-    """Return every pooled overlap as mean over seeds, ready for CSV.
+    """Return every pooled overlap as mean over seeds, for CSV.
 
-    Columns: dataset, network, learning_rate, pruner, sparsity, pair, p, chance, overlap_mean, overlap_sd, n, and of the
-    level of the mask alone level_mean, empty for pairs without one and where it is not recorded, and level_n.
+    Columns: dataset, network, learning_rate, pruner, sparsity, pair, p, chance, overlap_mean, overlap_sd, n, level_mean
+    and level_n. level_mean, the level of the mask alone, is empty for pairs without one and where it is not recorded.
     """
     keys = ["dataset", "network", "learning_rate", "pruner", "sparsity", "pair", "p"]
     points = summarise(pooled, "ratio", keys, "sd").drop(columns=["low", "high"])

@@ -1,4 +1,4 @@
-"""Colours, shapes and dashes of starts and learning rates, the same on every page."""
+"""The colours, shapes and dashes of series, the same on every page."""
 
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,8 +12,8 @@ from engine import registry
 class Look:
     """How one series is named and drawn.
 
-    symbol: the paper's, for tooltips and captions. shape: a Vega point shape; "stroke" for a line without points, BAR
-    for bars. dash: pixels on and off, empty for solid.
+    symbol: the paper's symbol, for tooltips and captions. shape: a Vega point shape; "stroke" for a line without
+    points, BAR for bars. dash: pixels on and off, empty for a solid line.
     """
 
     name: str
@@ -23,18 +23,18 @@ class Look:
     dash: tuple[int, ...] = ()
 
 
-# The shape of what is drawn as bars.
+# The shape of a series that is drawn as bars.
 BAR = "bar"
 
-# A colour, shape and dash for each start. The colours are those of Okabe and Ito, which stay apart for colour-blind
-# readers and stand out on light and dark pages alike; shapes and dashes say the same again in print.
+# The colours of Okabe and Ito stay apart for colour-blind readers and stand out on light and dark pages alike; shapes
+# and dashes tell the starts apart in print.
 _STYLES: dict[str, tuple[str, str, tuple[int, ...]]] = {
     "winning_ticket": ("#0072B2", "circle", ()),
     "reinit": ("#D55E00", "square", (6, 3)),
     "rewind": ("#009E73", "triangle-up", (2, 2)),
     "finetune": ("#CC79A7", "diamond", (8, 3, 2, 3)),
 }
-# The styles of starts that are added to the registry, in the order in which they are listed there.
+# Starts that users add to the registry get these styles in the registry's order.
 _FREE = (
     ("#9018f0", "cross", (1, 3)),
     ("#f00048", "triangle-down", (10, 3)),
@@ -45,7 +45,7 @@ _DENSE = Look("dense", "θ_T", "#6f757f", "stroke", (4, 4))
 
 
 class _Starts(Mapping[str, Look]):
-    """How each start of the registry is named and drawn, then how dense networks are, under the name dense."""
+    """The look of each start in the registry, and of dense networks under the name "dense"."""
 
     def __getitem__(self, name: str) -> Look:
         if name == _DENSE.name:
@@ -61,19 +61,20 @@ class _Starts(Mapping[str, Look]):
 
 
 def _free_style(name: str) -> tuple[str, str, tuple[int, ...]]:
-    """Return the style of an added start; past four of them, colours return with another shape and dash."""
-    turn, index = divmod([start for start in registry.STARTS if start not in _STYLES].index(name), len(_FREE))
-    _, shape, dash = _FREE[(index + turn) % len(_FREE)]
+    """Return the style of an added start; from the fifth on, colours repeat with another shape and dash."""
+    added = [start for start in registry.STARTS if start not in _STYLES]
+    repeat, index = divmod(added.index(name), len(_FREE))
+    _, shape, dash = _FREE[(index + repeat) % len(_FREE)]
     return _FREE[index][0], shape, dash
 
 
-# Read from the registry at each use, so that a start which is added there needs no line here.
+# Each look-up reads the registry, so that a new start needs no line here.
 STARTS: Mapping[str, Look] = _Starts()
 
-# Chance lines and dense baselines: a grey that reads on both backgrounds.
+# The colour of chance lines and dense baselines is a grey that is legible on light and dark pages.
 NEUTRAL = _DENSE.colour
 
-# None is the colour of a start, so that a learning rate is never taken for one.
+# No start has one of these colours, so that a learning rate is never mistaken for a start.
 _SERIES = (
     ("#7B61D1", "circle"),
     ("#B8860B", "square"),
@@ -101,18 +102,18 @@ CIVIDIS = (
 
 
 def series(names: Iterable[str]) -> dict[str, Look]:
-    """Return a look for each name, in the order given; past six, colours return with another shape and dash."""
+    """Return a look for each name in its order; from the seventh on, colours repeat with another shape and dash."""
     looks: dict[str, Look] = {}
     for index, name in enumerate(names):
         colour, _ = _SERIES[index % len(_SERIES)]
-        turn = index // len(_SERIES)
-        _, shape = _SERIES[(index + turn) % len(_SERIES)]
-        looks[name] = Look(name, name, colour, shape, _DASHES[turn % len(_DASHES)])
+        repeat = index // len(_SERIES)
+        _, shape = _SERIES[(index + repeat) % len(_SERIES)]
+        looks[name] = Look(name, name, colour, shape, _DASHES[repeat % len(_DASHES)])
     return looks
 
 
 def legend(looks: Iterable[Look], bands: str = "", note: str = "") -> str:
-    """Return a legend as HTML that wraps with the page; bands says what the shaded band is, note what else to know."""
+    """Return a legend as HTML that wraps with the page; bands: the meaning of the shaded bands, note: a remark."""
     items = [f"<span style='{_ITEM}'>{_swatch(look)}{escape(look.name)}</span>" for look in looks]
     if bands:
         items.append(f"<span style='{_ITEM};opacity:.75'>{_image(_BAND)}{escape(bands)}</span>")
@@ -122,7 +123,7 @@ def legend(looks: Iterable[Look], bands: str = "", note: str = "") -> str:
 
 
 def ramp(low: str, high: str) -> str:
-    """Return the legend of a heat map in the colours of cividis as HTML, with words for its two ends."""
+    """Return the legend of a heat map as HTML: the colours of cividis between the words for their two ends."""
     colours = f"background:linear-gradient(90deg,{','.join(CIVIDIS)})"
     bar = f"<span style='width:9rem;height:.7rem;border-radius:.2rem;{colours}'></span>"
     return f"<div style='{_ITEM};font-size:.9rem'>{escape(low)}{bar}{escape(high)}</div>"
@@ -153,6 +154,10 @@ def _swatch(look: Look) -> str:
 
 
 def _image(drawing: str) -> str:
-    # Streamlit strips inline SVG out of HTML, but lets an image of the same through.
     svg = f"<svg xmlns='http://www.w3.org/2000/svg' width='34' height='14'>{drawing}</svg>"
-    return f"<img alt='' width='34' height='14' src='data:image/svg+xml;base64,{b64encode(svg.encode()).decode()}'>"
+    return f"<img alt='' width='34' height='14' src='{svg_source(svg)}'>"
+
+
+def svg_source(svg: str) -> str:
+    """Return a drawing as the source of an HTML image, since Streamlit removes inline SVG but shows images."""
+    return f"data:image/svg+xml;base64,{b64encode(svg.encode()).decode()}"

@@ -1,4 +1,4 @@
-"""A chart as a picture without a page: title and legend are drawn in, dark on white in light and dark themes."""
+"""A chart as a picture outside the dashboard, which includes its title and legend, dark on white."""
 
 import json
 from collections.abc import Sequence
@@ -10,14 +10,14 @@ import vl_convert
 from app.charts.palette import BAR, CIVIDIS, NEUTRAL, Look
 from app.charts.vega import Spec
 
-# The version that Altair writes and that Streamlit draws.
+# Altair writes this version, and Streamlit draws it.
 VEGA_LITE = "6.4"
-# Pixels of a picture's plot, and how many more of them a PNG has in each direction, for print and sharp screens.
+# A picture's plot is WIDTH pixels wide; a PNG has SCALE times as many in each direction, for print and sharp screens.
 WIDTH, SCALE = 640, 2
 ROW, SWATCH, RAMP, GAP, PAD = 22, 34, 140, 22, 8
-# vl-convert brings the first, so that a PNG looks the same on every machine; an SVG may fall back on the others.
+# vl-convert includes the first font, so a PNG looks the same on every machine; an SVG may fall back on the others.
 FONT = "Liberation Sans, Arial, Helvetica, DejaVu Sans, sans-serif"
-# Replacements for letters that the font lacks; a text with such a letter would be drawn in another font.
+# The font lacks these letters, and a text with one of them would be drawn in another font.
 _PLAIN = str.maketrans({"₀": "_0", "ₖ": "_k", "⊙": "·"})
 INK, QUIET, LINE = "#1f2430", "#5c6372", "#dfe2ea"
 FONT_SIZE = 12.5
@@ -27,10 +27,10 @@ _HOISTED = ("$schema", "datasets", "config", "background", "padding", "autosize"
 
 @dataclass(frozen=True)
 class Legend:
-    """The content of a page's legend, which a picture shows too.
+    """The content of a legend on a page and in a picture.
 
-    looks: the series in order. bands: what the shaded bands are. note: a further remark. ramp: words for the two ends
-    of a heat map's colours.
+    looks: the series in order. bands: the meaning of the shaded bands. note: a further remark. ramp: the words for the
+    two ends of a heat map's colours.
     """
 
     looks: tuple[Look, ...] = ()
@@ -43,9 +43,10 @@ NO_LEGEND = Legend()
 
 
 def theme(ink: str = INK, quiet: str = QUIET, line: str = LINE, font: str = FONT, faint: float = 1.0) -> Spec:
-    """Return the Vega-Lite configuration of a chart outside the dashboard, in these colours.
+    """Return the Vega-Lite configuration of a chart outside the dashboard.
 
-    faint: opacity of grid lines; that of axes is twice as high.
+    ink, quiet, line: the colours of titles, of labels, and of axes and grid. faint: the opacity of grid lines; axes
+    have twice as much.
     """
     return {
         "font": font,
@@ -71,34 +72,32 @@ def theme(ink: str = INK, quiet: str = QUIET, line: str = LINE, font: str = FONT
     }
 
 
-def standalone(drawn: Spec, title: str, about: str = "", legend: Legend = NO_LEGEND) -> Spec:
-    """Return a chart as a Vega-Lite specification of its own: title, a line about it, legend, then the chart.
+def standalone(spec: Spec, title: str, about: str = "", legend: Legend = NO_LEGEND) -> Spec:
+    """Return a specification with a title, a line about the chart and the legend above the chart.
 
-    drawn: a chart as the pages draw it, without legend and as wide as its column; it is not changed.
+    spec: a chart as the pages draw it, without legend and as wide as its column; it is not changed.
     """
-    chart: Spec = {name: value for name, value in drawn.items() if name not in _HOISTED}
-    whole: Spec = {name: drawn[name] for name in ("$schema", "datasets") if name in drawn}
-    # A selection that names its views belongs at the top, any other with its chart.
+    chart: Spec = {name: value for name, value in spec.items() if name not in _HOISTED}
+    whole: Spec = {name: spec[name] for name in ("$schema", "datasets") if name in spec}
+    # A selection that names its views belongs at the top level, any other in its chart.
     params = chart.pop("params", [])
-    if over := [param for param in params if "views" in param]:
-        whole["params"] = over
-    if own := [param for param in params if "views" not in param]:
-        chart["params"] = own
-    wide = not any(name in chart for name in ("hconcat", "vconcat", "concat", "facet", "repeat"))
-    if wide and not isinstance(chart.get("width"), int | float):
+    if top_level := [param for param in params if "views" in param]:
+        whole["params"] = top_level
+    if in_chart := [param for param in params if "views" not in param]:
+        chart["params"] = in_chart
+    is_one_view = not any(name in chart for name in ("hconcat", "vconcat", "concat", "facet", "repeat"))
+    if is_one_view and not isinstance(chart.get("width"), int | float):
         chart["width"] = WIDTH
     heading = {"text": _wrapped(title, WIDTH, 16), "anchor": "start", "fontSize": 16, "fontWeight": 600, "offset": 14}
     if about:
         heading |= {"subtitle": _wrapped(about, WIDTH, FONT_SIZE), "subtitleFontSize": FONT_SIZE, "subtitlePadding": 6}
-    views = [*_legend(legend), chart]
-    config = {**drawn.get("config", {}), **theme(), "concat": {"spacing": 14}}
     return whole | {
         "background": "white",
         "padding": 16,
         "title": heading,
-        "vconcat": views,
+        "vconcat": [*_legend(legend), chart],
         "resolve": {"scale": {"color": "independent", "shape": "independent", "strokeDash": "independent"}},
-        "config": config,
+        "config": {**spec.get("config", {}), **theme(), "concat": {"spacing": 14}},
     }
 
 
@@ -114,8 +113,8 @@ def png(spec: Spec) -> bytes:
 
 
 def _legend(legend: Legend) -> list[Spec]:
-    """Return the legend as a view of its own, or none; items are in a row and wrap at the picture's width."""
-    # Words, their colour, the marks before them and how wide those are.
+    """Return the view of a legend, whose items wrap at the picture's width, or no view where it is empty."""
+    # Each item is a text, its colour, the marks before it and their width in pixels.
     items: list[tuple[str, str, list[Spec], float]] = [(look.name, INK, _swatch(look), SWATCH) for look in legend.looks]
     if legend.ramp:
         low, high = legend.ramp
@@ -150,7 +149,7 @@ def _swatch(look: Look) -> list[Spec]:
 
 
 def _ramp(low: str) -> tuple[list[Spec], float]:
-    """Return the colours of a heat map with the word before them, and how wide they are together."""
+    """Return the marks of a heat map's colours and of the word before them, and their width in pixels."""
     stops = [{"offset": index / (len(CIVIDIS) - 1), "color": colour} for index, colour in enumerate(CIVIDIS)]
     gradient = {"gradient": "linear", "x1": 0, "y1": 0, "x2": 1, "y2": 0, "stops": stops}
     begin = _width(low, FONT_SIZE) + PAD
@@ -158,7 +157,7 @@ def _ramp(low: str) -> tuple[list[Spec], float]:
 
 
 def _mark(kind: str, x: float, x2: float, half: float, **looks: Any) -> Spec:
-    """Return a horizontal mark from x to x2, half as high above and below its row's middle."""
+    """Return a horizontal mark from x to x2; half: how far it reaches above and below the middle of its row."""
     places = {"x": x, "x2": x2, "y": -half} | ({"y2": half} if half else {})
     return {"mark": {"type": kind, **looks}, "encoding": {name: {"value": value} for name, value in places.items()}}
 
@@ -169,8 +168,8 @@ def _text(words: str, x: float, colour: str) -> Spec:
 
 
 def _moved(mark: Spec, x: float, y: float) -> Spec:
-    by = {"x": x, "x2": x, "y": y, "y2": y}
-    places = {name: {"value": place["value"] + by[name]} for name, place in mark["encoding"].items()}
+    shift = {"x": x, "x2": x, "y": y, "y2": y}
+    places = {name: {"value": place["value"] + shift[name]} for name, place in mark["encoding"].items()}
     return mark | {"encoding": places}
 
 

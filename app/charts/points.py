@@ -1,4 +1,4 @@
-"""Points of a chart: means over seeds with their spread, and what to note where a sparsity is not the one requested."""
+"""The points of charts: means over seeds with their spread, and notes on sparsities that differ from the request."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -16,8 +16,6 @@ from engine.study.mask_sizes import rounding
 
 Spread = Literal["sd", "se", "ci", "range"]
 
-Counts = NDArray[np.float64]
-
 SPREADS: dict[Spread, str] = {
     "sd": "standard deviation",
     "se": "standard error",
@@ -34,8 +32,8 @@ def band_words(spread: Spread) -> str:
 def summarise(frame: pd.DataFrame, value: str, by: Sequence[str], spread: Spread) -> pd.DataFrame:
     """Return one row per group with the mean of a column over seeds and its spread.
 
-    Columns: by, then mean, sd, low, high, n. sd is the sample standard deviation (n - 1); the 95 % interval is the
-    mean's, by Student's t. With one seed sd, low and high are missing, for one value has no spread.
+    Columns: by, then mean, sd, low, high, n. sd is the sample standard deviation (n - 1); the 95 % interval is that of
+    the mean, by Student's t. With one seed, sd, low and high are missing.
     """
     groups = frame.groupby(list(by), dropna=False, sort=True)[value]
     table = groups.agg(mean="mean", sd="std", smallest="min", largest="max", n="count").reset_index()
@@ -49,11 +47,17 @@ def summarise(frame: pd.DataFrame, value: str, by: Sequence[str], spread: Spread
     return table.drop(columns=["smallest", "largest"])[[*by, "mean", "sd", "low", "high", "n"]]
 
 
-def _factor(n: Counts, spread: Spread) -> Counts:
+def at_p(rows: pd.DataFrame, p: float) -> pd.DataFrame:
+    """Return the rows of overlaps at one p."""
+    return rows[rows["p"].round(4) == round(p, 4)]
+
+
+def _factor(n: NDArray[np.float64], spread: Spread) -> NDArray[np.float64]:
+    """Return half the width of a band, in standard deviations, by the number of seeds."""
     if spread == "sd":
         return np.ones_like(n)
-    error: Counts = 1 / np.sqrt(np.maximum(n, 1))
-    t: Counts = stdtrit(np.maximum(n - 1, 1), 0.975)
+    error: NDArray[np.float64] = 1 / np.sqrt(np.maximum(n, 1))
+    t: NDArray[np.float64] = stdtrit(np.maximum(n - 1, 1), 0.975)
     return error if spread == "se" else error * t
 
 
@@ -73,12 +77,26 @@ def described(points: pd.DataFrame, spread: Spread, digits: int = 2, unit: str =
     return [describe(mean, low, high, n, spread, digits, unit) for mean, low, high, n in values]
 
 
-# The rounding of a network with a thousand weights a layer, for networks whose layers are unknown.
+def setting_columns(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return learning rate, pruner and sparsity of rows in words, the first columns of a table."""
+    return pd.DataFrame(
+        {
+            "learning rate": rows["learning_rate"].map(words.number),
+            "pruner": rows["pruner"].map(words.pruner),
+            "sparsity": rows["sparsity"].map(words.percent),
+        }
+    )
+
+
+# What a table says of a value that an older version did not measure.
+NOT_RECORDED = "not recorded"
+
+# Where a network's layers are unknown, a thousand weights per layer are assumed.
 UNKNOWN = 5e-4
 
 
 def departs(dataset: str, network: str, requested: float, measured: float) -> bool:
-    """Return whether a measured sparsity differs from the requested one by more than rounding each layer's weights."""
+    """Return whether a measured sparsity differs from the requested one by more than the rounding of weight counts."""
     # A study may name a network or a folder of images that has been removed since.
     if dataset not in DATASETS or network not in NETWORKS:
         return abs(measured - requested) > UNKNOWN
@@ -90,14 +108,14 @@ def departs(dataset: str, network: str, requested: float, measured: float) -> bo
 def notes(rows: pd.DataFrame, by: Sequence[str]) -> dict[tuple[object, ...], str]:
     """Return a note for each point whose measured sparsity departs, such as 'measured sparsity 35.2 %'.
 
-    rows: of `data.queries.points.accuracy`. by: the columns that identify a point.
+    rows: `data.queries.points.accuracy` rows. by: the columns that identify a point.
     """
     pruned = rows[(rows["start"] != "dense") & rows["measured_sparsity"].notna()]
     columns = pruned[["dataset", "network", "sparsity", "measured_sparsity"]].itertuples(index=False, name=None)
     far = pruned[pd.Series([departs(*row) for row in columns], index=pruned.index, dtype=bool)]
     return {
-        key if isinstance(key, tuple) else (key,): f"measured sparsity {_span(found)}"
-        for key, found in far.groupby(list(by))["measured_sparsity"]
+        key if isinstance(key, tuple) else (key,): f"measured sparsity {_span(sparsities)}"
+        for key, sparsities in far.groupby(list(by))["measured_sparsity"]
     }
 
 

@@ -1,4 +1,4 @@
-"""Loss and accuracy of single trainings, epoch by epoch, and how ADMM converges."""
+"""Charts of loss and accuracy of single trainings by epoch, and of the convergence of ADMM."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -23,19 +23,19 @@ Curve = Literal["loss", "accuracy"]
 
 _TITLES: dict[Curve, str] = {"loss": "cross-entropy loss (nats)", "accuracy": "accuracy (%)"}
 CURVES_NOTE = "test images solid, training images dashed"
-# The dashes of a chart's pruners in their order, and how a legend calls them.
+# The first pruner of a chart has the first of these dashes; the legend calls it by the first name, and so on.
 _DASHES = ([1, 0], [4, 3], [1, 2])
 _DASH_NAMES = ("solid", "dashed", "dotted")
 _DASH = {"training": [4, 3], "test": [1, 0]}
 
 
 def strokes(looks: Mapping[str, Look]) -> dict[str, Look]:
-    """Return looks of lines whose points are not drawn."""
+    """Return looks without point shapes, for lines without points."""
     return {name: replace(look, shape="stroke") for name, look in looks.items()}
 
 
 def curve_looks(names: Iterable[str]) -> dict[str, Look]:
-    """Return how each training is drawn, by its name."""
+    """Return the look of each training's curves, by its name."""
     return strokes(series(names))
 
 
@@ -44,7 +44,7 @@ def curves(
 ) -> Chart:
     """Return the chart of some trainings' curves.
 
-    study: what the study compares, in words. epochs: as of `draw_curves`, with the fingerprint.
+    study: what the study compares, in words. epochs: as in `draw_curves`, with the column fingerprint.
     """
     columns = ["name", "fingerprint", "epoch", f"train_{curve}", f"test_{curve}"]
     title = f"Training and test {curve} by epoch"
@@ -62,9 +62,9 @@ def curves(
 def draw_curves(epochs: pd.DataFrame, looks: Mapping[str, Look], curve: Curve, total: int) -> Spec:
     """Return training and test curves of some trainings: test solid, training dashed.
 
-    epochs: a row per training and epoch with name (a key of looks), epoch, train_loss, test_loss, train_accuracy and
-    test_accuracy (percent); without rows the chart is its axes. total: the last epoch of the axis, fixed so that it
-    does not move while trainings run.
+    epochs: a row per training and epoch with name (a key of looks), epoch, train_loss, test_loss (nats), train_accuracy
+    and test_accuracy (percent); without rows, only axes are drawn. total: the last epoch of the axis, which stays while
+    trainings run.
     """
     columns = {f"train_{curve}": "training", f"test_{curve}": "test"}
     frame = epochs.melt(["name", "epoch"], list(columns), "part", "value")
@@ -95,7 +95,7 @@ _RESIDUAL_KEYS = ["pruner", "learning_rate", "sparsity", "round"]
 
 
 def residuals(subject: Subject, rows: pd.DataFrame, rates: Sequence[float]) -> Chart:
-    """Return the chart of ADMM's primal residual by round; arguments as of `draw_residuals`."""
+    """Return the chart of ADMM's primal residual by round; arguments as in `draw_residuals`."""
     title = "ADMM's primal residual by round"
     return Chart(
         name=subject.file_name("admm"),
@@ -111,12 +111,12 @@ def residuals(subject: Subject, rows: pd.DataFrame, rates: Sequence[float]) -> C
 def draw_residuals(rows: pd.DataFrame, rates: Sequence[float]) -> Spec:
     """Return ADMM's primal residual by round on a log axis, a line per learning rate and sparsity, mean over seeds.
 
-    rows: `data.queries.studies.residuals` rows of one dataset and network; where they are of two pruners, lines of the
-    second are dashed. rates: all learning rates of the study, so that a colour stays with its rate.
+    rows: `data.queries.studies.residuals` rows of one dataset and network; where there are two pruners, lines of the
+    second are dashed. rates: all learning rates of the study, so that each keeps its colour.
     """
     looks = rate_looks(rates)
     frame = summarise(rows, "residual", _RESIDUAL_KEYS, "sd")
-    # A logarithm has no place for a residual of exactly 0.
+    # A residual of exactly 0 has no place on a logarithmic axis.
     frame = frame[frame["mean"] > 0]
     frame = frame.assign(
         name=frame["learning_rate"].map(rate_name),
@@ -149,10 +149,10 @@ def draw_residuals(rows: pd.DataFrame, rates: Sequence[float]) -> Spec:
 
 
 def _pruners_note(rows: pd.DataFrame) -> str:
-    """Return which pruner's lines are solid and which are dashed; empty where the rows are of one pruner."""
+    """Return which pruner's lines are solid and which are dashed; empty where there is one pruner."""
     titles = _titles(rows)
-    named = [f"{title}: {dashes}" for title, dashes in zip(titles, _DASH_NAMES, strict=False)]
-    return " · ".join(named) if len(named) > 1 else ""
+    texts = [f"{title}: {dashes}" for title, dashes in zip(titles, _DASH_NAMES, strict=False)]
+    return " · ".join(texts) if len(texts) > 1 else ""
 
 
 def _titles(rows: pd.DataFrame) -> list[str]:

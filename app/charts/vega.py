@@ -1,4 +1,4 @@
-"""Charts as Vega-Lite with their rows inside, built faster than Altair does by itself."""
+"""Charts as Vega-Lite that hold their rows, built faster than by Altair alone."""
 
 import math
 from collections.abc import Callable, Hashable, Mapping
@@ -16,15 +16,15 @@ Spec = dict[str, Any]
 
 
 def spec(chart: alt.LayerChart | alt.FacetChart) -> Spec:
-    """Return a chart as Vega-Lite, which can be cached and shown again without being built and checked anew."""
-    # Tests check that every kind of chart is valid; checking again on each run would double its cost.
+    """Return a chart as Vega-Lite, which can be cached and shown again."""
+    # Tests validate every kind of chart; validating again on each run would double its cost.
     return dict(chart.to_dict(validate=False))
 
 
 def values(frame: pd.DataFrame) -> dict[str, Any]:
-    """Return a frame of numbers and texts as Vega-Lite's inline data; what is missing or infinite becomes null.
+    """Return a frame of numbers and texts as Vega-Lite's inline data; missing and infinite values become null.
 
-    Columns of other kinds, such as times, go Altair's own way, which takes some six times as long.
+    Frames with columns of other kinds, such as times, are left to Altair, which takes about six times as long.
     """
     plain = {bool, int, float, str, type(None)}
     columns = []
@@ -38,14 +38,15 @@ def values(frame: pd.DataFrame) -> dict[str, Any]:
 
 
 def filled(draw: Callable[..., Any], arguments: tuple[Hashable, ...], rows: Mapping[str, pd.DataFrame]) -> Spec:
-    """Return the chart that `draw` returns for its arguments, built once, as Vega-Lite with rows under their names.
+    """Return the chart that `draw` returns for its arguments as Vega-Lite, with rows under the names of their data.
 
-    Panels that differ in nothing but their rows cost a tenth of what building each of them would.
+    The chart is built once for each set of arguments: filling panels that differ only in their rows takes a tenth of
+    the time of building each.
     """
     built = _built(draw, arguments)
-    # Rules and the like bring rows of their own.
-    own = {name: values(frame)["values"] for name, frame in rows.items()}
-    return {**built, "datasets": {**built.get("datasets", {}), **own}}
+    filled_in = {name: values(frame)["values"] for name, frame in rows.items()}
+    # A chart may have rows already, such as those of its rules.
+    return {**built, "datasets": {**built.get("datasets", {}), **filled_in}}
 
 
 @lru_cache(maxsize=256)
@@ -54,9 +55,9 @@ def _built(draw: Callable[..., Any], arguments: tuple[Hashable, ...]) -> Spec:
 
 
 def enable() -> None:
-    """Let all charts of this process take their rows this way, and leave out what Altair checks of each part of one.
+    """Make Altair use `values` for the rows of all charts of this process, and skip its checks of their parts.
 
-    Those checks are a fifth of the time that a chart takes; tests check every kind of chart whole.
+    Those checks take a fifth of a chart's time; tests validate every kind of chart as a whole.
     """
 
     def transformer(data: Any = None) -> Any:

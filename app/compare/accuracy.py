@@ -1,4 +1,4 @@
-"""Accuracy of several studies side by side: panels, the legend, zoom, and the seeds behind a point."""
+"""The Accuracy view of a comparison: panels, their legend, zoom, and the seeds of a point."""
 
 from dataclasses import replace
 from typing import Any
@@ -16,7 +16,18 @@ from app.charts.points import SPREADS, Spread, band_words
 from app.charts.vega import Spec
 from app.compare import controls, panel_chart, seeds
 from app.compare.panel_chart import BRUSH, POINT, WHOLE
-from app.compare.points import KEYS, Comparison, Panel, apart, by_studies, chosen, compare, looks, point_id, points
+from app.compare.points import (
+    KEYS,
+    Comparison,
+    ComparisonPanel,
+    by_studies,
+    comparable,
+    compare,
+    filtered,
+    looks,
+    point_id,
+    points,
+)
 from app.compare.state import CompareState, results
 from app.components import chart, same_masks
 from app.components.save_menu import menu
@@ -24,18 +35,16 @@ from app.state import compare_queries
 from app.state.cache import cached
 
 MOST_PANELS = 12
-# Entries of a legend; the tooltips name further ones.
+# A legend has at most this many entries; tooltips name the rest.
 MOST_LEGEND = 16
 
 
 def body(state: CompareState, rows: pd.DataFrame) -> None:
-    """Draw panels, legend and the seeds behind the point that is chosen."""
+    """Draw the panels, their legend and the seeds of the point that the reader chose."""
     controls.look(state, rows)
     comparison, charts = _charts(replace(state, point=""))
     if not comparison.panels:
-        st.info(
-            "No finished training is left by these filters. Choose fewer of them.", icon=":material/filter_alt_off:"
-        )
+        st.info("No finished training passes these filters. Remove some of them.", icon=":material/filter_alt_off:")
         return
     _legend(comparison, state)
     _zoom_line(state)
@@ -45,33 +54,31 @@ def body(state: CompareState, rows: pd.DataFrame) -> None:
         _show(index, charts[index], state)
         menu(charts[index], f"compare-panel-{index}")
 
-    shown = len(charts)
-    chart.grid(shown, min(shown, chart.columns(shown)), cell)
-    if len(comparison.panels) > shown:
-        st.caption(f"The first {shown} of {len(comparison.panels)} panels; choose fewer by the filters to see others.")
-    if alike := same_masks.sentences(chosen(rows, state)):
+    chart.grid(len(charts), min(len(charts), chart.columns(len(charts))), cell)
+    chart.count_line(len(charts), len(comparison.panels))
+    if alike := same_masks.sentences(filtered(rows, state)):
         st.caption(words.plain(" ".join(alike)))
     seeds.show(state, _forget)
 
 
 def _legend(comparison: Comparison, state: CompareState) -> None:
-    names = list(comparison.colours.values())
+    colours = list(comparison.colours.values())
     has_dense = any(len(panel.dense) for panel in comparison.panels)
     if has_dense and STARTS["dense"].name not in comparison.colours:
-        names.append(STARTS["dense"])
-    plain = [
+        colours.append(STARTS["dense"])
+    entries = [
         replace(look, shape="stroke", dash=()) if comparison.rests and look.name != STARTS["dense"].name else look
-        for look in names
+        for look in colours
     ]
     if has_dense and state.by not in ("start", "pruner"):
-        plain[-1] = replace(STARTS["dense"], name="dense, in the colour of its line")
-    chart.legend_row(plain, band_words(state.spread))
+        entries[-1] = replace(STARTS["dense"], name="dense, in the colour of its line")
+    chart.legend_row(entries, band_words(state.spread))
     rests = list(comparison.rests.values())
     if rests:
         more = len(rests) - MOST_LEGEND
-        chart.legend_row(rests[:MOST_LEGEND], "", f"and {more} more, named by the tooltips" if more > 0 else "")
+        chart.legend_row(rests[:MOST_LEGEND], "", f"and {more} more, which the tooltips name" if more > 0 else "")
     if len(rests) * max(1, len(comparison.colours)) > 24:
-        st.caption("Many lines share a panel: the filters above, or panels by another field, tell them apart better.")
+        st.caption("Many lines share a panel. To tell them apart, use the filters above or panels by another field.")
 
 
 def _zoom_line(state: CompareState) -> None:
@@ -79,76 +86,76 @@ def _zoom_line(state: CompareState) -> None:
         if state.zoom is None:
             st.caption("Drag over a chart to zoom all panels; click a point to see its seeds.")
         else:
-            st.button("Whole axes", icon=":material/zoom_out_map:", key="compare_whole", on_click=_whole)
+            st.button("Whole axes", icon=":material/zoom_out_map:", key="compare_whole", on_click=_unzoom)
             st.caption("Zoomed: drag to zoom further, double-click for the whole axes.")
 
 
-def _whole() -> None:
-    controls.put("zoom", None)
+def _unzoom() -> None:
+    controls.set_field("zoom", None)
 
 
 def _show(index: int, panel: Chart, state: CompareState) -> None:
-    # A chart remembers its selection for as long as its key stays: another zoom needs another key, and so does a panel
-    # whose point is no longer the one that was clicked last.
+    # A chart remembers its selection while its key stays the same, so a new zoom needs a new key, and so does a panel
+    # after a click on a point of another panel.
     turns: dict[int, int] = st.session_state.setdefault("compare_turns", {})
     spec = panel.spec
     zoomed = "" if state.zoom is None else point_id(state.zoom)
     key = f"compare-panel-{index}-chart-{zoomed}-{turns.get(index, 0)}"
     first = st.session_state.setdefault("compare_first", {}).setdefault(key, state.point)
     if first:
-        # The ring around the point that the address names.
+        # The point that the address names gets a ring.
         params = [{**param, "value": [{"id": first}]} if param["name"] == POINT else param for param in spec["params"]]
         spec = {**spec, "params": params}
 
-    def take() -> None:
-        _taken(index, st.session_state[key].get("selection", {}))
+    def select() -> None:
+        _select(index, st.session_state[key].get("selection", {}))
 
     with st.container(key=f"compare-panel-{index}"):
-        st.vega_lite_chart(spec, width="stretch", key=key, alt=panel.alt, on_select=take)
+        st.vega_lite_chart(spec, width="stretch", key=key, alt=panel.alt, on_select=select)
 
 
-def _taken(index: int, selection: dict[str, Any]) -> None:
-    """Change the state by the selection in a panel."""
-    state = controls.now()
+def _select(index: int, selection: dict[str, Any]) -> None:
+    """Change the state as the reader's selection in a panel asks."""
+    state = controls.current()
     brush = selection.get(BRUSH) or {}
     if len(brush) == 2:
         (left, right), (bottom, top) = (sorted(map(float, brush[name])) for name in ("x", "mean"))
         if right > left and top > bottom:
-            controls.put("zoom", tuple(float(f"{edge:.4g}") for edge in (left, right, bottom, top)))
+            controls.set_field("zoom", tuple(float(f"{edge:.4g}") for edge in (left, right, bottom, top)))
             return
     if state.zoom is not None and WHOLE in selection and not selection[WHOLE]:
-        _whole()
+        _unzoom()
         return
-    picked = [point["id"] for point in selection.get(POINT) or [] if point.get("id")]
-    if picked and picked[-1] != state.point:
-        controls.put("point", str(picked[-1]))
+    ids = [point["id"] for point in selection.get(POINT) or [] if point.get("id")]
+    if ids and ids[-1] != state.point:
+        controls.set_field("point", str(ids[-1]))
         last = st.session_state.get("compare_last")
         if last is not None and last != index:
-            _turn(last)
+            _deselect(last)
         st.session_state["compare_last"] = index
 
 
-def _turn(index: int) -> None:
+def _deselect(index: int) -> None:
     """Give a panel another key, so that nothing is selected in it."""
     turns = st.session_state.setdefault("compare_turns", {})
     turns[index] = turns.get(index, 0) + 1
 
 
 def _forget() -> None:
-    """Choose no point."""
-    controls.put("point", "")
+    """Close the list of seeds and select no point."""
+    controls.set_field("point", "")
     for index in range(MOST_PANELS):
-        _turn(index)
+        _deselect(index)
 
 
 @cached(results, max_entries=64, shared=True)
 def _charts(state: CompareState) -> tuple[Comparison, list[Chart]]:
-    found = _points(state.studies, by_studies(state), state.measure, state.spread)
-    comparison = compare(chosen(found, state), looks(state.by, found), state.panels, state.by, state.spread)
+    table = _points(state.studies, by_studies(state), state.measure, state.spread)
+    comparison = compare(filtered(table, state), looks(state.by, table), state.panels, state.by, state.spread)
     x, y = panel_chart.domains(comparison, state.axis)
     if state.zoom is not None:
         x, y = state.zoom[:2], state.zoom[2:]
-    # Panels differ in nothing but their rows: building each anew would be felt.
+    # Panels differ only in their rows, and building each of them would be slow.
     shared = vega.spec(
         panel_chart.draw(comparison, state.measure, state.spread, state.axis, x, y, state.zoom is not None)
     )
@@ -156,16 +163,18 @@ def _charts(state: CompareState) -> tuple[Comparison, list[Chart]]:
     for panel in comparison.panels[:MOST_PANELS]:
         rows = panel_chart.rows(panel, comparison, state.axis, x)
         datasets = {name: vega.values(frame)["values"] for name, frame in rows.items()}
-        charts.append(_chart(state, panel, comparison, found, {**shared, "datasets": datasets}))
+        charts.append(_chart(state, panel, comparison, table, {**shared, "datasets": datasets}))
     return comparison, charts
 
 
-def _chart(state: CompareState, panel: Panel, comparison: Comparison, found: pd.DataFrame, spec: Spec) -> Chart:
-    """Return the chart of one panel; found: the points of all panels."""
+def _chart(
+    state: CompareState, panel: ComparisonPanel, comparison: Comparison, table: pd.DataFrame, spec: Spec
+) -> Chart:
+    """Return the chart of one panel; table: the points of all panels."""
     ids = {*panel.lines["id"], *panel.dense["id"]}
 
     def numbers() -> pd.DataFrame:
-        rows = found[found["id"].isin(ids)][[*KEYS, "mean", "sd", "low", "high", "n"]]
+        rows = table[table["id"].isin(ids)][[*KEYS, "mean", "sd", "low", "high", "n"]]
         return rows.assign(measure=state.measure, band=SPREADS[state.spread])
 
     series = [*comparison.colours.values()]
@@ -184,4 +193,4 @@ def _chart(state: CompareState, panel: Panel, comparison: Comparison, found: pd.
 
 @cached(compare_queries.marker, max_entries=16, shared=True)
 def _points(ids: tuple[str, ...], studies: bool, measure: Measure, spread: Spread) -> pd.DataFrame:
-    return points(apart(compare_queries.accuracy(ids), studies), measure, spread)
+    return points(comparable(compare_queries.accuracy(ids), studies), measure, spread)

@@ -1,4 +1,4 @@
-"""The controls of a comparison, which change its one state; see `app.compare.state`."""
+"""The controls of a comparison, each of which shows and changes a field of its state."""
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -14,51 +14,48 @@ from app.compare.points import in_order, label
 from app.compare.state import FIELD_NAMES, Axis, CompareState, Field, change
 
 _STATE, _ORIGIN = "compare_state", "compare_origin"
-# More options than this are chosen from a searchable list instead of pills.
+# More options than this are in a searchable list instead of pills.
 MOST_PILLS = 9
 
 AXIS_NAMES: dict[Axis, str] = {"sparsity": "sparsity", "remaining": "remaining weights (log)"}
 
 
 def begin(origin: CompareState) -> CompareState:
-    """Return the state as the reader has changed it since it was `origin`; another origin replaces it."""
+    """Return the state as the reader has changed it since it was `origin`; a new origin replaces it."""
     if st.session_state.get(_ORIGIN) != origin:
         st.session_state[_ORIGIN], st.session_state[_STATE] = origin, origin
-    return now()
+    return current()
 
 
-def now() -> CompareState:
-    """Return the state as it is."""
+def current() -> CompareState:
+    """Return the state that the session holds."""
     state: CompareState = st.session_state[_STATE]
     return state
 
 
-def put(name: str, value: Any) -> None:
+def set_field(name: str, value: Any) -> None:
     """Change one field of the state."""
-    st.session_state[_STATE] = change(now(), name, value)
+    st.session_state[_STATE] = change(current(), name, value)
 
 
 def bound(name: str, value: Any) -> dict[str, Any]:
-    """Return the key and callback of a widget that shows a field of the state and changes it."""
+    """Return the key and callback of a widget that shows and changes a field of the state."""
     key = f"compare_{name}"
     if key not in st.session_state or st.session_state[key] != value:
         st.session_state[key] = value
 
-    def take() -> None:
-        chosen = st.session_state[key]
-        put(name, tuple(chosen) if isinstance(chosen, list) else chosen)
+    def update() -> None:
+        selected = st.session_state[key]
+        set_field(name, tuple(selected) if isinstance(selected, list) else selected)
 
-    return {"key": key, "on_change": take}
+    return {"key": key, "on_change": update}
 
 
 def studies(state: CompareState, listed: pd.DataFrame) -> None:
     """Let the reader pick studies; listed: rows of `data.queries.studies.studies`."""
     names = dict(zip(listed["study_id"], listed["name"], strict=True))
-    several = {name for name in names.values() if list(names.values()).count(name) > 1}
-    titles = {
-        row.study_id: f"{row.name_} · {row.study_id}" if row.name_ in several else row.name_
-        for row in listed.rename(columns={"name": "name_"}).itertuples()
-    }
+    repeated = {name for name in names.values() if list(names.values()).count(name) > 1}
+    titles = {study_id: f"{name} · {study_id}" if name in repeated else name for study_id, name in names.items()}
     st.multiselect(
         "Studies",
         list(names),
@@ -69,7 +66,7 @@ def studies(state: CompareState, listed: pd.DataFrame) -> None:
 
 
 def usable(state: CompareState, rows: pd.DataFrame) -> tuple[CompareState, list[str]]:
-    """Return a state whose filters name only values that the studies have, and a line about each that they lack."""
+    """Return a state whose filters name only values of the studies, and a sentence on each value that they lack."""
     problems: list[str] = []
     filters = {
         "networks": "network",
@@ -81,9 +78,11 @@ def usable(state: CompareState, rows: pd.DataFrame) -> tuple[CompareState, list[
     for name, column in filters.items():
         present = set(rows[column].dropna())
         values = getattr(state, name)
-        if gone := [value for value in values if value not in present]:
-            shown = words.listing([f"“{str(value)[:40]}”" for value in gone])
-            problems.append(f"The chosen studies have no result of {column.replace('_', ' ')} {shown}: it is left out.")
+        if absent := [value for value in values if value not in present]:
+            quoted = words.listing([f"“{str(value)[:40]}”" for value in absent])
+            problems.append(
+                f"The studies have no result of {column.replace('_', ' ')} {quoted}: the filter ignores it."
+            )
             state = change(state, name, tuple(value for value in values if value in present))
     return state, problems
 
@@ -91,32 +90,33 @@ def usable(state: CompareState, rows: pd.DataFrame) -> tuple[CompareState, list[
 def filters(state: CompareState, rows: pd.DataFrame, starts: bool, pruners: bool) -> None:
     """Let the reader filter the results of the studies."""
     with st.container(horizontal=True, gap="medium", key="compare_filters"):
-        _some("Network", "networks", in_order("network", rows["network"]), state.networks, words.network)
-        _some("Dataset", "datasets", in_order("dataset", rows["dataset"]), state.datasets, partial(label, "dataset"))
+        _filter("Network", "networks", in_order("network", rows["network"]), state.networks, words.network)
+        _filter("Dataset", "datasets", in_order("dataset", rows["dataset"]), state.datasets, partial(label, "dataset"))
         if pruners:
-            found = in_order("pruner", rows["pruner"].dropna())
-            _some("Pruner", "pruners", found, state.pruners, words.pruner)
+            names = in_order("pruner", rows["pruner"].dropna())
+            _filter("Pruner", "pruners", names, state.pruners, words.pruner)
         rates = in_order("learning_rate", rows["learning_rate"])
-        _some("Learning rate", "learning_rates", rates, state.learning_rates, words.number)
+        _filter("Learning rate", "learning_rates", rates, state.learning_rates, words.number)
         if starts:
-            _some("Start", "starts", in_order("start", rows["start"]), state.starts, words.start)
+            _filter("Start", "starts", in_order("start", rows["start"]), state.starts, words.start)
 
 
-def _some(label: str, name: str, options: Sequence[Any], chosen: Iterable[Any], title: Callable[[Any], str]) -> None:
+def _filter(label: str, name: str, options: Sequence[Any], values: Iterable[Any], title: Callable[[Any], str]) -> None:
+    """Show a filter where there is something to choose; values: those that pass, none for all."""
     if len(options) < 2:
         return
     if len(options) > MOST_PILLS:
-        st.multiselect(label, options, format_func=title, placeholder="all", width=320, **bound(name, list(chosen)))
+        st.multiselect(label, options, format_func=title, placeholder="all", width=320, **bound(name, list(values)))
         return
     st.pills(
         label,
         options,
         selection_mode="multi",
         wrap=True,
-        # Pills are Markdown, lists to choose from are not.
+        # Streamlit reads pills as Markdown, but not the options of lists.
         format_func=lambda option: words.plain(title(option)),
-        help="None chosen shows all.",
-        **bound(name, list(chosen)),
+        help="Choose none to show all.",
+        **bound(name, list(values)),
     )
 
 
@@ -159,13 +159,13 @@ def measure(state: CompareState) -> None:
 
 
 def p(state: CompareState, options: Sequence[float]) -> float:
-    """Let the reader choose p among those measured; return it, or the nearest one to the state's."""
-    near = min(options, key=lambda option: (abs(option - state.p), option))
+    """Let the reader choose one of the measured p; return the state's p, or the nearest that is measured."""
+    nearest = min(options, key=lambda option: (abs(option - state.p), option))
     if len(options) > 1:
         st.select_slider(
-            "p, fraction of largest weights", options, format_func=words.number, width=260, **bound("p", near)
+            "p, fraction of largest weights", options, format_func=words.number, width=260, **bound("p", nearest)
         )
-    return near
+    return nearest
 
 
 def save(state: CompareState) -> CompareState:

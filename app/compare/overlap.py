@@ -1,4 +1,4 @@
-"""Overlap of several studies side by side: against p, over training time, by sparsity and by layer."""
+"""The Overlap view of a comparison: overlap by p, over training time, by sparsity and by layer."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,9 +13,10 @@ from app.charts import ancestors, overlap, retention
 from app.charts.chart import Chart, Numbers, file_name
 from app.charts.palette import ramp
 from app.charts.picture import NO_LEGEND, Legend
+from app.charts.points import at_p
 from app.charts.vega import Spec
 from app.compare import controls
-from app.compare.points import apart, chosen, label, means
+from app.compare.points import comparable, filtered, label, means
 from app.compare.state import CompareState, results
 from app.components import chart
 from app.state import compare_queries
@@ -23,13 +24,12 @@ from app.state.cache import cached
 from engine.study.results import AGAINST_DENSE
 
 MOST_PANELS = 12
-# Maps have a cell, and a figure in it, for every layer and column.
+# A browser takes long for a heat map, which has a cell with a number for every layer and column.
 MOST_MAPS = 4
 _DENSE = ("initial_pretrained",)
-_COMPARED = ("ticket_finetuned", "reinit_finetuned")
-# Networks of one kind: the rows of a variant differ in learning rate, pruner, sparsity and seed only.
+# The rows of a variant differ only in learning rate, pruner, sparsity and seed.
 VARIANT = ["network", "dataset", "recipe"]
-# The columns that tell the points of panels by sparsity apart, beside their variant.
+# With their variant, these columns identify the points of panels by sparsity.
 _BY_SPARSITY = ["learning_rate", "pruner", "pair", "p", "sparsity"]
 
 
@@ -37,7 +37,7 @@ def body(state: CompareState, rows: pd.DataFrame) -> None:
     """Draw the five views."""
     dense = compare_queries.pooled(state.studies, _DENSE)
     if dense.empty:
-        st.info("No overlap has been measured yet in these studies. The first comes with a dense network that is done.")
+        st.info("These studies have no overlap yet. It is measured as soon as the first dense network is done.")
         return
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium", key="compare_overlap_choices"):
         p = controls.p(state, sorted(dense["p"].unique()))
@@ -50,7 +50,7 @@ def body(state: CompareState, rows: pd.DataFrame) -> None:
 
 
 def _training(state: CompareState, rates: tuple[float, ...]) -> None:
-    """Draw what dense training keeps of the initial weights, after it and during it."""
+    """Draw the overlap of dense networks with their initial weights, after and during training."""
     legend = retention.legend(rates, state.spread)
     st.subheader("What training keeps of the initial weights", anchor=False)
     st.caption(
@@ -72,16 +72,16 @@ def _training(state: CompareState, rates: tuple[float, ...]) -> None:
         format_func={"linear": "epochs", "log": "epochs, log"}.__getitem__,
         **controls.bound("time", state.time),
     )
-    retained, missing = _over_time(state, rates)
-    if retained:
+    panels, missing = _over_time(state, rates)
+    if panels:
         chart.legend_row(legend.looks, legend.bands)
-        _grid(retained, "compare-time", 3)
+        _grid(panels, "compare-time", 3)
     if missing:
         st.caption(missing)
 
 
 def _fine_tuned(state: CompareState) -> None:
-    """Draw the fine-tuned networks against the starts, and against the dense networks before them."""
+    """Draw the overlap of fine-tuned networks with the two starts, and with their dense ancestors."""
     st.subheader("Starts against the fine-tuned network", anchor=False)
     st.caption(
         r"Overlap ratio of winning ticket ($\theta_0\odot m$) and random reinit ($\theta_0'\odot m$) with the "
@@ -93,9 +93,7 @@ def _fine_tuned(state: CompareState) -> None:
         chart.legend_of(starts[0])
         _grid(starts, "compare-starts", 3, total)
     else:
-        st.info(
-            "No fine-tuned network of these studies and filters is done, which these overlaps are measured against."
-        )
+        st.info("No fine-tuned network passes the filters yet, and these overlaps are measured against one.")
     st.subheader("The fine-tuned network against its dense ancestors", anchor=False)
     st.caption(
         r"Overlap ratio of $(\theta_T\odot m)_T$ with the initial weights $\theta_0$ and with the trained dense "
@@ -107,7 +105,7 @@ def _fine_tuned(state: CompareState) -> None:
         _grid(panels, "compare-ancestors", 3, total)
     else:
         most = words.percent(1 - state.p)
-        st.info(f"No fine-tuned network of a sparsity up to {most} is left by the filters; choose a smaller p.")
+        st.info(f"No fine-tuned network of a sparsity up to {most} passes the filters. Choose a smaller p.")
     if missing:
         st.caption(missing)
 
@@ -131,23 +129,22 @@ def _layers(state: CompareState) -> None:
 
 
 def _grid(charts: Sequence[Chart], key: str, columns: int, total: int = 0) -> None:
-    """Show charts in a grid; total: how many there would be without a limit."""
+    """Show charts in a grid; total: their number without the limit."""
     if not charts:
-        st.caption("No result is left by the filters.")
+        st.caption("No result passes the filters.")
         return
     columns = min(chart.columns(len(charts)), columns)
     chart.grid(len(charts), columns, lambda index: chart.show(charts[index], f"{key}-{index}"))
-    if total > len(charts):
-        st.caption(f"The first {len(charts)} of {total} panels; choose fewer by the filters to see others.")
+    chart.count_line(len(charts), total)
 
 
-def _chart(kind: str, what: str, caption: str, spec: Spec, numbers: Numbers, legend: Legend = NO_LEGEND) -> Chart:
-    """Return the chart of one panel; kind: in the name of its files, what: it shows."""
+def _chart(kind: str, subject: str, caption: str, spec: Spec, numbers: Numbers, legend: Legend = NO_LEGEND) -> Chart:
+    """Return the chart of one panel; kind: a part of its files' name, subject: a part of its title."""
     return Chart(
         name=file_name("compare", f"{kind}-{caption}"),
         spec=spec,
-        title=f"{what}, {caption}",
-        alt=f"{what}, {caption}.",
+        title=f"{subject}, {caption}",
+        alt=f"{subject}, {caption}.",
         numbers=numbers,
         caption=(caption,),
         legend=legend,
@@ -162,7 +159,7 @@ def title(values: tuple[object, ...]) -> str:
 
 @cached(results, max_entries=16, shared=True)
 def _by_p(state: CompareState, rates: tuple[float, ...]) -> list[Chart]:
-    rows = _of_dense(apart(compare_queries.pooled(state.studies, _DENSE), studies=False), state)
+    rows = _of_dense(comparable(compare_queries.pooled(state.studies, _DENSE), studies=False), state)
     return [
         _chart(
             "retention",
@@ -178,10 +175,10 @@ def _by_p(state: CompareState, rates: tuple[float, ...]) -> list[Chart]:
 
 @cached(results, max_entries=16, shared=True)
 def _over_time(state: CompareState, rates: tuple[float, ...]) -> tuple[list[Chart], str]:
-    everything = apart(compare_queries.accuracy(state.studies), studies=False)
-    dense = _of_dense(everything[everything["start"] == "dense"], state)
-    retained = apart(compare_queries.retention(state.studies), studies=False)
-    rows = _of_dense(retained[retained["p"].round(4) == round(state.p, 4)], state)
+    accuracies = comparable(compare_queries.accuracy(state.studies), studies=False)
+    dense = _of_dense(accuracies[accuracies["start"] == "dense"], state)
+    retained = comparable(compare_queries.retention(state.studies), studies=False)
+    rows = _of_dense(at_p(retained, state.p), state)
     return [
         _chart(
             "time",
@@ -197,7 +194,7 @@ def _over_time(state: CompareState, rates: tuple[float, ...]) -> tuple[list[Char
 
 @cached(results, max_entries=16, shared=True)
 def _by_sparsity(state: CompareState) -> tuple[list[Chart], int]:
-    _, parts = _panels(state, _COMPARED)
+    _, parts = _panels(state, tuple(overlap.PAIR_OF.values()))
     return [
         _chart(
             "starts",
@@ -216,7 +213,7 @@ def _ancestors(state: CompareState) -> tuple[list[Chart], int, str]:
     rows, parts = _panels(state, AGAINST_DENSE)
 
     def numbers(part: pd.DataFrame) -> pd.DataFrame:
-        keys = [name for name in VARIANT if name not in _BY_SPARSITY] + _BY_SPARSITY
+        keys = [*VARIANT, *_BY_SPARSITY]
         return ancestors.with_levels(means(part, "ratio", _BY_SPARSITY, state.spread)(), part, keys)
 
     return (
@@ -238,26 +235,22 @@ def _ancestors(state: CompareState) -> tuple[list[Chart], int, str]:
 
 
 def _panels(state: CompareState, pairs: tuple[str, ...]) -> tuple[pd.DataFrame, list[tuple[str, pd.DataFrame]]]:
-    """Return overlaps of some pairs at the p of the page, and those of each panel with its caption."""
-    everything = apart(compare_queries.pooled(state.studies, pairs, state.p), studies=False)
-    found = chosen(everything, replace(state, starts=()))
-    several = found[VARIANT].drop_duplicates().shape[0] > 1
-    parts = _in_order(found, [*VARIANT, "pruner", "learning_rate"])
-    return found, [
-        (
-            overlap.panel_title(values[3], values[4]) + (f" · {title(values[:3])}" if several else ""),
-            part,
-        )
-        for values, part in parts
+    """Return the overlaps of some pairs at the page's p, and the caption and rows of each panel."""
+    pooled = comparable(compare_queries.pooled(state.studies, pairs, state.p), studies=False)
+    rows = filtered(pooled, replace(state, starts=()))
+    several = rows[VARIANT].drop_duplicates().shape[0] > 1
+    return rows, [
+        (overlap.panel_title(values[3], values[4]) + (f" · {title(values[:3])}" if several else ""), part)
+        for values, part in _in_order(rows, [*VARIANT, "pruner", "learning_rate"])
     ]
 
 
 @cached(results, max_entries=16, shared=True)
 def _by_layer(state: CompareState) -> tuple[list[Chart], int]:
-    rows = overlap.with_ratio(_of_dense(apart(compare_queries.layers(state.studies), studies=False), state))
+    rows = overlap.with_ratio(_of_dense(comparable(compare_queries.layers(state.studies), studies=False), state))
     across = state.across
     if across == "learning_rate":
-        rows = rows[rows["p"].round(4) == round(state.p, 4)]
+        rows = at_p(rows, state.p)
     parts = _in_order(rows, VARIANT if across == "learning_rate" else [*VARIANT, "learning_rate"])
     return [
         _chart(
@@ -272,7 +265,7 @@ def _by_layer(state: CompareState) -> tuple[list[Chart], int]:
 
 
 def _in_order(rows: pd.DataFrame, keys: list[str]) -> list[tuple[tuple[Any, ...], pd.DataFrame]]:
-    """Return the parts of rows by their keys, learning rates from the lowest, all else in the order of the rows."""
+    """Return groups of rows with their keys in the order of the rows, learning rates from the lowest."""
     parts = list(rows.groupby(keys, sort=False))
     others = list(dict.fromkeys(tuple(values[: len(keys) - 1]) for values, _ in parts))
     if keys[-1] != "learning_rate":
@@ -282,4 +275,4 @@ def _in_order(rows: pd.DataFrame, keys: list[str]) -> list[tuple[tuple[Any, ...]
 
 def _of_dense(rows: pd.DataFrame, state: CompareState) -> pd.DataFrame:
     """Return the rows of dense networks that pass the filters."""
-    return chosen(rows, replace(state, starts=(), pruners=()))
+    return filtered(rows, replace(state, starts=(), pruners=()))

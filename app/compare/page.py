@@ -1,4 +1,4 @@
-"""Studies side by side: the controls and the charts, for the owner and, read-only, for a viewer of some studies."""
+"""A comparison of studies with its controls, for the owner and for viewers of some studies."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -24,28 +24,28 @@ _BODIES: dict[Mode, Callable[[CompareState, pd.DataFrame], None]] = {
 def draw_comparison(state: CompareState, studies_allowed: Sequence[str] | None = None) -> CompareState:
     """Draw a comparison that begins as `state`, with its controls; return the state as the reader has changed it.
 
-    The session remembers the changes as long as the first state is the same. studies_allowed: the ids of the studies
-    that the reader may see, None for all; nothing of any other is read, whatever the state says. Raises DatabaseError.
+    The session keeps the changes until the first state is another. studies_allowed: the ids of the studies that the
+    reader may see, None for all; other studies are never read, even if the state names them. Raises DatabaseError.
     """
     state = controls.begin(state)
     listed = queries.studies()
     if studies_allowed is not None:
         listed = listed[listed["study_id"].isin(studies_allowed)]
-    known = set(listed["study_id"])
-    if any(study_id not in known for study_id in state.studies):
-        controls.put("studies", tuple(study_id for study_id in state.studies if study_id in known))
-        state = controls.now()
+    visible = set(listed["study_id"])
+    if any(study_id not in visible for study_id in state.studies):
+        controls.set_field("studies", tuple(study_id for study_id in state.studies if study_id in visible))
+        state = controls.current()
     chart.still()
     if len(listed) > 1 or studies_allowed is None:
         controls.studies(state, listed)
     if not state.studies:
-        st.info("Pick one study or several to compare what they have measured.", icon=":material/compare_arrows:")
+        st.info("Pick one study or several to compare their results.", icon=":material/compare_arrows:")
         return state
     rows = compare_queries.accuracy(state.studies)
     diverged = compare_queries.divergences(state.studies)
     if rows.empty:
         divergence.nothing(
-            diverged, "No training of these studies is done yet. The first points appear here as soon as one is."
+            diverged, "No training of these studies is done yet. Points appear here as soon as the first is done."
         )
         return state
     usable, problems = controls.usable(state, rows)
@@ -67,7 +67,7 @@ def draw_comparison(state: CompareState, studies_allowed: Sequence[str] | None =
 
 
 def first_view(study_ids: Sequence[str]) -> CompareState:
-    """Return the first view of studies: one network, dataset and pruner of them, so that there are few lines."""
+    """Return the first view of studies: of one network, dataset and pruner, so that there are few lines."""
     state = CompareState(studies=tuple(study_ids))
     if not state.studies:
         return state
@@ -75,8 +75,8 @@ def first_view(study_ids: Sequence[str]) -> CompareState:
     first: dict[str, Any] = {}
     columns: dict[str, Field] = {"networks": "network", "datasets": "dataset", "pruners": "pruner"}
     for name, column in columns.items():
-        if len(found := in_order(column, rows[column].dropna())) > 1:
-            first[name] = (str(found[0]),)
+        if len(values := in_order(column, rows[column].dropna())) > 1:
+            first[name] = (str(values[0]),)
     if rows["learning_rate"].nunique() > 2:
         first["across"] = "learning_rate"
     return replace(state, **first)

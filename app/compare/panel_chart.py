@@ -3,38 +3,25 @@
 import altair as alt
 import pandas as pd
 
+from app.charts import marks
 from app.charts.accuracy import MEASURES, Measure
-from app.charts.marks import (
-    PERCENT,
-    SPARSITY_MARGIN,
-    SPARSITY_TITLE,
-    Layers,
-    accuracy_axis,
-    accuracy_domain,
-    band,
-    colour,
-    dash,
-    mean_tooltip,
-    removed,
-    shape,
-)
 from app.charts.palette import NEUTRAL, STARTS, Look
 from app.charts.points import Spread
-from app.compare.points import Comparison, Panel
+from app.compare.points import Comparison, ComparisonPanel
 from app.compare.state import FIELD_NAMES, Axis, Field
 
 HEIGHT = 320
-# The names of the chart's selections: a point clicked, a rectangle drawn, the double click that undoes the latter.
+# The names of the selections: a click on a point, a rectangle to zoom to, and the double click that undoes zoom.
 POINT, BRUSH, WHOLE = "point", "brush", "whole"
-# Bands of more lines than this are drawn fainter, or they would hide each other.
+# Bands of more lines than this are fainter, or they would hide each other.
 MANY = 8
-# The names of a panel's sets of rows.
+# A panel's specification names its sets of rows so.
 _POINTS, _LINES, _DENSE = "points", "lines", "dense"
 
-# In a tooltip the value says "learning rate" itself.
+# The value of a learning rate begins with "learning rate", so its tooltip has another title.
 TITLES: dict[Field, str] = FIELD_NAMES | {"learning_rate": "training"}
 AXES: dict[Axis, str] = {
-    "sparsity": SPARSITY_TITLE,
+    "sparsity": marks.SPARSITY_TITLE,
     "remaining": "remaining weights (%), log scale",
 }
 
@@ -42,10 +29,10 @@ Domain = tuple[float, float]
 
 
 def domains(comparison: Comparison, axis: Axis) -> tuple[Domain, Domain]:
-    """Return the axes that hold every point and band of a comparison: x as shown, and accuracy in percent."""
+    """Return the ends of the axes that hold all points and bands: of sparsity or remaining weights, and of accuracy."""
     frames = [frame for panel in comparison.panels for frame in (panel.lines, panel.dense)]
     xs = sorted({x for panel in comparison.panels for x in _x(panel.lines, axis)})
-    return _x_domain(xs, axis), accuracy_domain(frames, share=0.06, least=0.4)
+    return _x_domain(xs, axis), marks.accuracy_domain(frames, share=0.06, least=0.4)
 
 
 def _x_domain(xs: list[float], axis: Axis) -> Domain:
@@ -54,22 +41,22 @@ def _x_domain(xs: list[float], axis: Axis) -> Domain:
     return (
         (xs[0] / 1.12, min(xs[-1] * 1.12, 110.0))
         if axis == "remaining"
-        else (xs[0] - SPARSITY_MARGIN, xs[-1] + SPARSITY_MARGIN)
+        else (xs[0] - marks.SPARSITY_MARGIN, xs[-1] + marks.SPARSITY_MARGIN)
     )
 
 
 def _x(lines: pd.DataFrame, axis: Axis) -> list[float]:
     fractions = lines["sparsity"] if axis == "sparsity" else 1 - lines["sparsity"]
-    return [float(value) for value in removed(fractions)]
+    return [float(value) for value in marks.removed(fractions)]
 
 
 def draw(
     comparison: Comparison, measure: Measure, spread: Spread, axis: Axis, x: Domain, y: Domain, zoomed: bool
-) -> Layers:
-    """Return what all panels share, without rows: lines with bands over seeds, and dense baselines as dashed rules.
+) -> marks.LayeredChart:
+    """Return the chart that all panels share, without rows: lines with bands over seeds, dense baselines as rules.
 
-    x, y: the axes, as `domains` gives them or as the reader zoomed; zoomed adds the double click that undoes it. The
-    chart has the selections POINT (its id) and BRUSH. `rows` gives the rows of each panel.
+    x, y: the ends of the axes in percent. zoomed: whether to add the selection WHOLE, the double click that undoes
+    zoom, to the selections POINT and BRUSH. `rows` returns the rows of each panel.
     """
     ticks = sorted({value for panel in comparison.panels for value in _x(panel.lines, axis)})
     xs = alt.X(
@@ -82,22 +69,24 @@ def draw(
             zero=False,
             reverse=axis == "remaining",
         ),
-        axis=alt.Axis(values=ticks, format=PERCENT, labelOverlap="greedy", grid=False),
+        axis=alt.Axis(values=ticks, format=marks.PERCENT, labelOverlap="greedy", grid=False),
     )
-    ys = accuracy_axis(MEASURES[measure], y)
+    ys = marks.accuracy_axis(MEASURES[measure], y)
     style = (comparison.rests, "rest") if comparison.rests else (comparison.colours, "name")
     colours = comparison.colours | {STARTS["dense"].name: STARTS["dense"]}
-    strokes = alt.Chart(alt.NamedData(name=_LINES)).encode(x=xs, color=colour(colours), detail="rest:N")
+    strokes = alt.Chart(alt.NamedData(name=_LINES)).encode(x=xs, color=marks.colour(colours), detail="rest:N")
     most = max((len(panel.lines[["name", "rest"]].drop_duplicates()) for panel in comparison.panels), default=0)
     tooltip = [alt.Tooltip(f"{field}:N", title=TITLES[field]) for field in comparison.fields] + [
-        alt.Tooltip("x:Q", title="sparsity (%)" if axis == "sparsity" else "remaining weights (%)", format=PERCENT),
-        *mean_tooltip("accuracy (%)", spread),
+        alt.Tooltip(
+            "x:Q", title="sparsity (%)" if axis == "sparsity" else "remaining weights (%)", format=marks.PERCENT
+        ),
+        *marks.mean_tooltip("accuracy (%)", spread),
     ]
     points = alt.Chart(alt.NamedData(name=_POINTS)).encode(
-        x=xs, y=ys, color=colour(colours), shape=shape(*style), tooltip=tooltip
+        x=xs, y=ys, color=marks.colour(colours), shape=marks.shape(*style), tooltip=tooltip
     )
-    picked = alt.selection_point(name=POINT, fields=["id"], on="click", clear=False, toggle=False, empty=False)
-    # A finger scrolls the page; only a mouse draws.
+    clicked = alt.selection_point(name=POINT, fields=["id"], on="click", clear=False, toggle=False, empty=False)
+    # Only a mouse draws the rectangle, since a finger scrolls the page.
     brush = alt.selection_interval(
         name=BRUSH,
         encodings=["x", "y"],
@@ -106,33 +95,33 @@ def draw(
         zoom=False,
         mark=alt.BrushConfig(fill=NEUTRAL, fillOpacity=0.15, stroke=NEUTRAL, cursor="crosshair"),
     )
-    marks = points.mark_point(size=70, filled=True, opacity=1, clip=True, cursor="pointer").encode(
-        stroke=alt.condition(picked, alt.value(NEUTRAL), alt.value(None)),
-        strokeWidth=alt.condition(picked, alt.value(6), alt.value(0)),
+    point_marks = points.mark_point(size=70, filled=True, opacity=1, clip=True, cursor="pointer").encode(
+        stroke=alt.condition(clicked, alt.value(NEUTRAL), alt.value(None)),
+        strokeWidth=alt.condition(clicked, alt.value(6), alt.value(0)),
         strokeOpacity=alt.value(0.6),
     )
-    selections: list[alt.Parameter] = [picked, brush]
+    selections: list[alt.Parameter] = [clicked, brush]
     if zoomed:
-        # Chosen from the start, so that the double click, which clears, is a change.
+        # The double click clears this selection, which Streamlit only reports if it had a value before.
         selections.append(
             alt.selection_point(name=WHOLE, fields=["zoomed"], value=[{"zoomed": 1}], on="keydown", clear="dblclick")
         )
     layers = [
         *_baselines(comparison, spread, colours),
-        band(strokes, 0.16 if most <= MANY else 0.05, clip=True),
-        strokes.mark_line(strokeWidth=2, clip=True).encode(y=ys, strokeDash=dash(*style)),
-        marks.add_params(*selections),
+        marks.band(strokes, 0.16 if most <= MANY else 0.05, clip=True),
+        strokes.mark_line(strokeWidth=2, clip=True).encode(y=ys, strokeDash=marks.dash(*style)),
+        point_marks.add_params(*selections),
     ]
     return alt.layer(*layers, height=HEIGHT)
 
 
-def rows(panel: Panel, comparison: Comparison, axis: Axis, x: Domain) -> dict[str, pd.DataFrame]:
-    """Return the rows of one panel by the names that `draw` gives them."""
+def rows(panel: ComparisonPanel, comparison: Comparison, axis: Axis, x: Domain) -> dict[str, pd.DataFrame]:
+    """Return the rows of one panel by the names of the sets in `draw`."""
     lines = panel.lines.assign(x=_x(panel.lines, axis))
     dense = panel.dense.assign(left=x[0], right=x[1])
     return {
         _POINTS: lines[["x", "name", "rest", "mean", "n", "described", "id", *comparison.fields]],
-        # Without ids, so that a click on a line or a band chooses no point.
+        # Lines and bands have no ids, so a click on one selects no point.
         _LINES: lines[["x", "name", "rest", "mean", "low", "high"]],
         _DENSE: dense[["left", "right", "name", "mean", "low", "high", "n", "described", *_of_dense(comparison)]],
     }
@@ -146,8 +135,10 @@ def _baselines(comparison: Comparison, spread: Spread, colours: dict[str, Look])
     most = max((len(panel.dense) for panel in comparison.panels), default=0)
     if not most:
         return []
-    base = alt.Chart(alt.NamedData(name=_DENSE)).encode(x=alt.X("left:Q"), x2=alt.X2("right:Q"), color=colour(colours))
-    tooltip = [alt.Tooltip(f"{field}:N", title=TITLES[field]) for field in _of_dense(comparison)] + mean_tooltip(
+    base = alt.Chart(alt.NamedData(name=_DENSE)).encode(
+        x=alt.X("left:Q"), x2=alt.X2("right:Q"), color=marks.colour(colours)
+    )
+    tooltip = [alt.Tooltip(f"{field}:N", title=TITLES[field]) for field in _of_dense(comparison)] + marks.mean_tooltip(
         "dense accuracy (%)", spread
     )
     return [

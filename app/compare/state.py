@@ -1,4 +1,4 @@
-"""What the Compare page shows, as one frozen value, and that value as the short query string of its address."""
+"""The state of the Compare page as one frozen value, and as the short query string of an address."""
 
 import math
 import re
@@ -18,28 +18,21 @@ Mode = Literal["accuracy", "sweep", "overlap"]
 Field = Literal["learning_rate", "start", "pruner", "network", "dataset", "study", "recipe"]
 Axis = Literal["sparsity", "remaining"]
 
-FIELD_NAMES: dict[Field, str] = {
-    "learning_rate": "learning rate",
-    "start": "start",
-    "pruner": "pruner",
-    "network": "network",
-    "dataset": "dataset",
-    "study": "study",
-    "recipe": "recipe",
-}
+FIELD_NAMES: dict[Field, str] = {field: field.replace("_", " ") for field in get_args(Field)}
 
-# Letters of a study's id that an address shows at least.
+# An address shows at least this many letters of a study's id.
 SHORTEST = 6
 
 
 @dataclass(frozen=True)
 class CompareState:
-    """What the page shows.
+    """The choices of the reader.
 
-    studies: whole ids. networks, datasets, pruners, learning_rates, starts: filters; empty for all. panels
-    and by: what tells panels and colours apart, never the same. zoom: left, right, bottom and top of the axes as shown,
-    None for all. point: the id of the point whose seeds are listed, "" for none. pruner and sparsity: of the learning
-    rate sweep; "" and None for whichever is first. p: of the overlap ratio.
+    studies: whole ids. networks, datasets, pruners, learning_rates, starts: filters; empty for all. panels, by: the
+    fields that tell panels and colours apart, never the same. zoom: left, right, bottom and top of the axes in percent,
+    None for the whole axes. point: the id of the point whose seeds are listed, "" for none. pruner, sparsity: those of
+    the learning rate sweep; "" for the first pruner, None for the usual sparsity. p: the fraction of weights compared
+    by the overlap ratio.
     """
 
     studies: tuple[str, ...] = ()
@@ -64,61 +57,65 @@ class CompareState:
 
 
 def change(state: CompareState, name: str, value: Any) -> CompareState:
-    """Return a state with one field changed; zoom, point and equal fields are reset where they lose their meaning."""
+    """Return a state with one field changed; fields that the change makes meaningless are reset."""
     changed: CompareState = replace(state, **{name: value})
     if name in ("mode", "axis", "measure", "studies"):
         changed = replace(changed, zoom=None)
     if name in ("mode", "studies"):
         changed = replace(changed, point="")
     if changed.panels == changed.by:
-        # The two trade places.
+        # `panels` and `by` are swapped.
         changed = replace(changed, panels=state.by) if name == "by" else replace(changed, by=state.panels)
     return changed
 
 
 def encode(state: CompareState, known: Sequence[str] = ()) -> dict[str, str]:
-    """Return a state as query parameters, without those that have their default.
+    """Return a state as query parameters, without fields that have their default.
 
-    known: the ids of all studies, which are shortened as far as they stay distinct; without them, ids are whole.
+    known: the ids of all studies; with them, the state's ids are shortened as far as they stay distinct.
     """
     values = {"s": _joined([_shortest(study_id, known) if known else study_id for study_id in state.studies])}
     for field in fields(CompareState):
         value = getattr(state, field.name)
         if field.name != "studies" and value != field.default:
-            values[_SHORT[field.name]] = _text(value)
+            values[_PARAMETERS[field.name][0]] = _text(value)
     return values
 
 
 def decode(params: Mapping[str, str], known: Sequence[str]) -> tuple[CompareState, tuple[str, ...]]:
-    """Return the state that query parameters describe, and a line about each that is invalid, which is left out.
+    """Return the state that query parameters describe, and a sentence on each invalid one, which is ignored.
 
-    known: the ids of all studies. Parameters of other names are ignored.
+    known: the ids of all studies. Parameters with unknown names are ignored.
     """
     state, problems = CompareState(), []
-    found: list[str] = []
+    studies: list[str] = []
     for prefix in _parted(params.get("s", "")):
         matching = [prefix] if prefix in known else [study_id for study_id in known if study_id.startswith(prefix)]
         if len(matching) == 1:
-            found += [study_id for study_id in matching if study_id not in found]
+            studies += [study_id for study_id in matching if study_id not in studies]
         else:
             problems.append(
                 f"Study {_quoted(prefix)} is not recorded here."
                 if not matching
                 else f"{len(matching)} studies begin with {_quoted(prefix)}: choose one of them."
             )
-    state = replace(state, studies=tuple(found))
-    for name, read in _READ.items():
-        text = params.get(_SHORT[name])
+    state = replace(state, studies=tuple(studies))
+    for name, (parameter, read, meaning) in _PARAMETERS.items():
+        text = params.get(parameter)
         if text is None:
             continue
         try:
             state = replace(state, **{name: read(text)})
         except ValueError:
-            problems.append(f"The address gives {_quoted(text)} as {_WORDS[name]}, which is none: it is left out.")
+            problems.append(f"The address gives {_quoted(text)} as {meaning}, which is not valid: it is ignored.")
     if state.panels == state.by:
-        problems.append(f"Panels and colours cannot both tell {_FIELDS[state.by]} apart: colours tell another.")
+        problems.append(f"Panels and colours cannot both tell {_plural(state.by)} apart: colours tell another field.")
         state = replace(state, by="start" if state.panels != "start" else "learning_rate")
     return state, tuple(problems)
+
+
+def _plural(field: Field) -> str:
+    return "studies" if field == "study" else f"{FIELD_NAMES[field]}s"
 
 
 def to_query(state: CompareState, known: Sequence[str] = ()) -> str:
@@ -127,19 +124,19 @@ def to_query(state: CompareState, known: Sequence[str] = ()) -> str:
 
 
 def from_query(query: str, known: Sequence[str]) -> tuple[CompareState, tuple[str, ...]]:
-    """Return the state that a query string describes, and a line about each invalid parameter; see `decode`."""
+    """Return the state that a query string describes, and a sentence on each invalid parameter; see `decode`."""
     return decode(dict(parse_qsl(query, keep_blank_values=True)), known)
 
 
 def _shortest(study_id: str, known: Sequence[str]) -> str:
-    """Return the shortest beginning of an id that no other known one has."""
+    """Return the shortest beginning of an id by which no other known id begins."""
     for length in range(SHORTEST, len(study_id)):
         if sum(other.startswith(study_id[:length]) for other in known) <= 1 and study_id[:length] not in known:
             return study_id[:length]
     return study_id
 
 
-# Not escaped in addresses, so that lists stay short and legible.
+# Addresses need no escape for this letter, so lists stay short and legible.
 _BETWEEN = "~"
 
 
@@ -205,72 +202,29 @@ def _quoted(text: str) -> str:
     return f"“{text[:40]}{'…' if len(text) > 40 else ''}”"
 
 
-_SHORT = {
-    "mode": "v",
-    "networks": "n",
-    "datasets": "d",
-    "pruners": "pr",
-    "learning_rates": "lr",
-    "starts": "st",
-    "panels": "by",
-    "by": "c",
-    "measure": "m",
-    "spread": "b",
-    "axis": "x",
-    "zoom": "z",
-    "point": "at",
-    "pruner": "q",
-    "sparsity": "sp",
-    "p": "p",
-    "time": "t",
-    "across": "a",
-}
-_READ: dict[str, Callable[[str], Any]] = {
-    "mode": _one_of(Mode),
-    "networks": _texts,
-    "datasets": _texts,
-    "pruners": _texts,
-    "learning_rates": _rates,
-    "starts": _texts,
-    "panels": _one_of(Field),
-    "by": _one_of(Field),
-    "measure": _one_of(Measure),
-    "spread": _one_of(Spread),
-    "axis": _one_of(Axis),
-    "zoom": _zoom,
-    "point": _point,
-    "pruner": str,
-    "sparsity": _fraction,
-    "p": _fraction,
-    "time": _one_of(Time),
-    "across": _one_of(Across),
-}
-_FIELDS: dict[str, str] = {
-    "learning_rate": "learning rates",
-    "start": "starts",
-    "pruner": "pruners",
-    "network": "networks",
-    "dataset": "datasets",
-    "study": "studies",
-    "recipe": "recipes",
-}
-_WORDS: dict[str, str] = {
-    "mode": "what to view",
-    "learning_rates": "learning rates",
-    "panels": "what panels tell apart",
-    "by": "what colours tell apart",
-    "measure": "the accuracy to show",
-    "spread": "the band over seeds",
-    "axis": "the horizontal axis",
-    "zoom": "the part to zoom to",
-    "point": "the point chosen",
-    "sparsity": "a sparsity",
-    "p": "p",
-    "time": "the axis of time",
-    "across": "what runs across the heat map",
+# Each field's name in an address, the function that reads its text, and the meaning of that text.
+_PARAMETERS: dict[str, tuple[str, Callable[[str], Any], str]] = {
+    "mode": ("v", _one_of(Mode), "what to view"),
+    "networks": ("n", _texts, "networks"),
+    "datasets": ("d", _texts, "datasets"),
+    "pruners": ("pr", _texts, "pruners"),
+    "learning_rates": ("lr", _rates, "learning rates"),
+    "starts": ("st", _texts, "starts"),
+    "panels": ("by", _one_of(Field), "what panels tell apart"),
+    "by": ("c", _one_of(Field), "what colours tell apart"),
+    "measure": ("m", _one_of(Measure), "the accuracy to show"),
+    "spread": ("b", _one_of(Spread), "the band over seeds"),
+    "axis": ("x", _one_of(Axis), "the horizontal axis"),
+    "zoom": ("z", _zoom, "the part to zoom to"),
+    "point": ("at", _point, "the id of a point"),
+    "pruner": ("q", str, "a pruner"),
+    "sparsity": ("sp", _fraction, "a sparsity"),
+    "p": ("p", _fraction, "p"),
+    "time": ("t", _one_of(Time), "the axis of time"),
+    "across": ("a", _one_of(Across), "what runs across the heat map"),
 }
 
 
 def results(state: CompareState) -> Marker:
-    """Return what changes whenever one of the studies compared has a new result."""
+    """Return a value that changes whenever one of the compared studies has a new result."""
     return compare_queries.marker(state.studies)

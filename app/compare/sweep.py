@@ -1,4 +1,4 @@
-"""The learning rate sweep of several studies: accuracy, overlap and gap by learning rate, and gap against overlap."""
+"""The learning rate sweep of a comparison: accuracy, overlap and gap by learning rate, and gap against overlap."""
 
 from dataclasses import dataclass, replace
 
@@ -10,19 +10,19 @@ from app.charts.chart import Chart, Numbers, file_name
 from app.charts.marks import CHANCE, rate_looks, rate_name
 from app.charts.palette import STARTS, Look, series
 from app.charts.picture import Legend
-from app.charts.points import band_words
+from app.charts.points import at_p, band_words
 from app.charts.vega import Spec
 from app.compare import controls, sweep_chart
 from app.compare.overlap import VARIANT, title
-from app.compare.points import apart, chosen, means, rest_looks
+from app.compare.points import comparable, filtered, means, rest_looks
 from app.compare.state import CompareState, results
 from app.components import chart
 from app.state import compare_queries
 from app.state.cache import cached
 
-# A sparsity at which starts have begun to differ, in the paper and elsewhere: the nearest one is shown at first.
+# Starts differ at this sparsity, in the paper and elsewhere, so the sweep begins with the nearest one.
 USUAL = 0.8
-# The panels from above, by their key: what each shows by learning rate.
+# The quantities of the panels by their keys, in their order on the page.
 PANELS = {
     "sweep-accuracy": "Test accuracy",
     "sweep-overlap": "Overlap of initial and trained weights",
@@ -31,8 +31,8 @@ PANELS = {
 
 
 def body(state: CompareState, rows: pd.DataFrame) -> None:
-    """Draw the three panels and the picture of gap against overlap."""
-    pruned = chosen(rows, state)
+    """Draw the three panels, and the chart of gap against overlap."""
+    pruned = filtered(rows, state)
     pruned = pruned[pruned["start"] != "dense"]
     dense = compare_queries.pooled(state.studies, ("initial_pretrained",))
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium", key="compare_sweep_choices"):
@@ -63,19 +63,19 @@ def body(state: CompareState, rows: pd.DataFrame) -> None:
             if key in sweep.panels:
                 chart.show(sweep.panels[key], f"compare-{key}")
             else:
-                st.caption(f"{quantity}: no result yet, or none that passes the filters.")
+                st.caption(f"{quantity}: no result passes the filters yet.")
     _gap_against_overlap(sweep)
 
 
 def _choices(state: CompareState, pruned: pd.DataFrame) -> CompareState:
-    """Let the reader choose a pruner and a sparsity; return the state with them, None where there is none."""
+    """Return the state with the pruner and sparsity that the reader chooses; "" and None without pruned networks."""
     pruners = list(dict.fromkeys(pruned["pruner"].dropna()))
     if not pruners:
         return replace(state, pruner="", sparsity=None)
     pruner = state.pruner if state.pruner in pruners else pruners[0]
     sparsities = sorted(float(value) for value in pruned[pruned["pruner"] == pruner]["sparsity"].unique())
-    wanted = USUAL if state.sparsity is None else state.sparsity
-    sparsity = min(sparsities, key=lambda value: (abs(value - wanted), value))
+    requested = USUAL if state.sparsity is None else state.sparsity
+    sparsity = min(sparsities, key=lambda value: (abs(value - requested), value))
     if len(pruners) > 1:
         st.selectbox("Pruner", pruners, format_func=words.pruner, width=210, **controls.bound("pruner", pruner))
     if len(sparsities) > 1:
@@ -103,8 +103,8 @@ def _gap_against_overlap(sweep: "Sweep") -> None:
 class Sweep:
     """The charts of a learning rate sweep and the looks of their legends.
 
-    panels: by their key in PANELS, without those that have no rows. starts, rests: of the panels. pairs: how many
-    points the gap against overlap has; rates, networks: the looks of their colours and shapes.
+    panels: the charts by their keys in PANELS; a panel without rows is absent. starts, rests: the looks of the panels.
+    pairs: the number of points of the gap against overlap; rates, networks: the looks of their colours and shapes.
     """
 
     panels: dict[str, Chart]
@@ -118,20 +118,20 @@ class Sweep:
 
 @cached(results, max_entries=32, shared=True)
 def _sweep(state: CompareState) -> Sweep:
-    everything = apart(compare_queries.accuracy(state.studies), studies=False)
-    rows = _with_variant(chosen(everything, replace(state, pruners=())))
-    at = (rows["pruner"] == state.pruner) & (rows["sparsity"] == state.sparsity)
-    shown = rows[at | (rows["start"] == "dense")]
-    ratios = apart(compare_queries.pooled(state.studies, ("initial_pretrained",)), studies=False)
-    ratios = _with_variant(chosen(ratios, replace(state, pruners=(), starts=())))
-    ratios = ratios[ratios["p"].round(4) == round(state.p, 4)].dropna(subset=["ratio"])
-    # The gap needs both starts, whichever of them the filters show above.
-    paired = _with_variant(chosen(everything, replace(state, pruners=(), starts=())))
+    all_accuracies = comparable(compare_queries.accuracy(state.studies), studies=False)
+    rows = _with_variant(filtered(all_accuracies, replace(state, pruners=())))
+    is_pruned = (rows["pruner"] == state.pruner) & (rows["sparsity"] == state.sparsity)
+    accuracies = rows[is_pruned | (rows["start"] == "dense")]
+    ratios = comparable(compare_queries.pooled(state.studies, ("initial_pretrained",)), studies=False)
+    ratios = _with_variant(filtered(ratios, replace(state, pruners=(), starts=())))
+    ratios = at_p(ratios, state.p).dropna(subset=["ratio"])
+    # The gap needs both starts, even where the filters hide one of them.
+    paired = _with_variant(filtered(all_accuracies, replace(state, pruners=(), starts=())))
     paired = paired[(paired["pruner"] == state.pruner) & (paired["sparsity"] == state.sparsity)]
     gaps = sweep_chart.gaps(paired.assign(accuracy=paired[state.measure]))
-    rests = rest_looks(list(dict.fromkeys([*shown["rest"], *ratios["rest"]])))
-    rates = sorted(float(rate) for rate in shown["learning_rate"].unique())
-    starts = [look for start, look in STARTS.items() if start in set(shown["start"])]
+    rests = rest_looks(list(dict.fromkeys([*accuracies["rest"], *ratios["rest"]])))
+    rates = sorted(float(rate) for rate in accuracies["learning_rate"].unique())
+    starts = [look for start, look in STARTS.items() if start in set(accuracies["start"])]
     legend = Legend((*starts, *rests.values()), band_words(state.spread))
 
     def panel(key: str, spec: Spec, numbers: Numbers) -> Chart:
@@ -139,10 +139,10 @@ def _sweep(state: CompareState) -> Sweep:
         return Chart(file_name("compare", key), spec, title, f"{title}.", numbers, legend=legend)
 
     panels = {}
-    if len(shown):
-        spec = sweep_chart.accuracy(shown, rests, rates, state.measure, state.spread)
+    if len(accuracies):
+        spec = sweep_chart.accuracy(accuracies, rests, rates, state.measure, state.spread)
         by = ["start", "learning_rate", "pruner", "sparsity"]
-        panels["sweep-accuracy"] = panel("sweep-accuracy", spec, means(shown, state.measure, by, state.spread))
+        panels["sweep-accuracy"] = panel("sweep-accuracy", spec, means(accuracies, state.measure, by, state.spread))
     if len(ratios):
         spec = sweep_chart.overlap(ratios, rests, rates, state.p, state.spread)
         panels["sweep-overlap"] = panel(
@@ -152,13 +152,13 @@ def _sweep(state: CompareState) -> Sweep:
         spec = sweep_chart.gap(gaps, rests, rates)
         panels["sweep-gap"] = panel("sweep-gap", spec, means(gaps, "gap", ["rest", "learning_rate"], "ci"))
 
-    # A pair's dense network is of the same recipe, however its masks were made.
+    # `base`, the recipe without pruning rounds, is the same for a pair and its dense network.
     keys = ["base", "dataset", "network", "learning_rate", "seed"]
     points = gaps.merge(ratios[[*keys, "ratio"]].drop_duplicates(keys), on=keys)
     points["name"] = points["learning_rate"].map(rate_name)
     points["network"] = points["network"].map(words.network)
-    all_rates = rate_looks([float(rate) for rate in everything["learning_rate"].unique()])
-    all_networks = series(dict.fromkeys(everything["network"].map(words.network)))
+    all_rates = rate_looks([float(rate) for rate in all_accuracies["learning_rate"].unique()])
+    all_networks = series(dict.fromkeys(all_accuracies["network"].map(words.network)))
     networks = [
         replace(look, dash=(), colour=STARTS["dense"].colour)
         for name, look in all_networks.items()
@@ -169,11 +169,11 @@ def _sweep(state: CompareState) -> Sweep:
         for name, look in all_rates.items()
         if name in set(points["name"])
     ]
-    against = None
+    gap_against_overlap = None
     if len(points):
         title = "Winning ticket minus random reinit against overlap, one point a seed"
         numbers = points.drop(columns=["name", "rest"]).rename(columns={"ratio": f"overlap_p_{state.p:g}"})
-        against = Chart(
+        gap_against_overlap = Chart(
             name=file_name("compare", "gap-against-overlap"),
             spec=sweep_chart.gap_against_overlap(points, all_rates, all_networks, state.p),
             title=title,
@@ -182,9 +182,9 @@ def _sweep(state: CompareState) -> Sweep:
             about=f"p = {state.p:g}",
             legend=Legend((*colours, *networks)),
         )
-    return Sweep(panels, against, starts, list(rests.values()), len(points), colours, networks)
+    return Sweep(panels, gap_against_overlap, starts, list(rests.values()), len(points), colours, networks)
 
 
 def _with_variant(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return rows with their variant in words, in the column `rest`."""
+    """Return rows with the column `rest`, their variant in words."""
     return rows.assign(rest=[title(values) for values in rows[VARIANT].itertuples(index=False, name=None)])

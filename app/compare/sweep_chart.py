@@ -1,5 +1,6 @@
-"""Learning rates from low to high: accuracy, overlap and the gap of ticket and reinit; and that gap against overlap."""
+"""Charts of a learning rate sweep: accuracy, overlap and gap by learning rate, and gap against overlap."""
 
+from dataclasses import replace
 from typing import Any
 
 import altair as alt
@@ -14,13 +15,13 @@ from app.charts.points import SPREADS, Spread, described, summarise
 from app.charts.vega import Spec
 
 TALL, SHORT = 240, 160
-# Pixels of every panel's axis of values, so that the panels line up.
+# Every panel's vertical axis is this many pixels wide, so that the panels line up.
 _AXIS = 44
-# One series without a colour of its own: neither a start's nor grey, which is chance, zero and dense.
+# A single series has this colour, which no start has; grey is for chance, zero and dense networks.
 INK = "#7B61D1"
 GAP = "winning ticket minus random reinit (points)"
 
-# The columns of a mean: what tells lines of one colour apart, and the rate.
+# With a colour, these columns identify a mean: the text that tells lines of one colour apart, and the learning rate.
 BY = ["rest", "learning_rate"]
 
 
@@ -34,7 +35,7 @@ def _x(rates: list[float], last: bool) -> alt.X:
     )
 
 
-# How an axis of gaps writes a value: 0 has no sign.
+# An axis of gaps writes values with their sign, and 0 without one.
 _SIGNED = "datum.value === 0 ? '0' : format(datum.value, '+.1~f')"
 
 
@@ -59,7 +60,7 @@ def _tooltip(several: bool, first: list[alt.Tooltip], quantity: str, spread: Spr
 def accuracy(rows: pd.DataFrame, rests: dict[str, Look], rates: list[float], measure: Measure, spread: Spread) -> Spec:
     """Return test accuracy by learning rate, a line per start and for the dense baseline, with bands over seeds.
 
-    rows: accuracies of one pruner and sparsity and of dense networks, with rest, a key of rests.
+    rows: accuracies of dense networks and of those of one pruner and sparsity; the column rest has keys of rests.
     """
     frame = summarise(rows, measure, ["start", *BY], spread)
     frame["described"] = described(frame, spread)
@@ -83,20 +84,18 @@ def accuracy(rows: pd.DataFrame, rests: dict[str, Look], rates: list[float], mea
 
 
 def _points(style: tuple[dict[str, Look], str], looks: dict[str, Look], rests: dict[str, Look]) -> alt.Shape:
-    # The dense look is a line without a point of its own, which a chart of points cannot leave out.
+    # The dense look has no point shape, but a chart of points needs one for each name.
     if len(rests) > 1:
         return shape(*style)
-    return shape({name: look if look.shape != "stroke" else _round(look) for name, look in looks.items()})
-
-
-def _round(look: Look) -> Look:
-    return Look(look.name, look.symbol, look.colour, "circle", look.dash)
+    return shape(
+        {name: replace(look, shape="circle") if look.shape == "stroke" else look for name, look in looks.items()}
+    )
 
 
 def overlap(rows: pd.DataFrame, rests: dict[str, Look], rates: list[float], p: float, spread: Spread) -> Spec:
     """Return R_p(θ₀, θ_T) by learning rate with its band over seeds and the chance line at p.
 
-    rows: ratios of the pair initial_pretrained at that p, with rest, a key of rests.
+    rows: ratios of the pair initial_pretrained at that p; the column rest has keys of rests.
     """
     y = _y(f"R_p(θ₀, θ_T), p = {p:g}", "format(datum.value, '.1f')", domain=[0, 1])
     chance = _rule(p, CHANCE.dash)
@@ -106,8 +105,8 @@ def overlap(rows: pd.DataFrame, rests: dict[str, Look], rates: list[float], p: f
 def gap(rows: pd.DataFrame, rests: dict[str, Look], rates: list[float]) -> Spec:
     """Return winning ticket minus random reinit by learning rate, with the 95 % interval of the mean over pairs.
 
-    rows: `gaps` of one pruner and sparsity, with rest, a key of rests. Seeds are paired: a seed's two trainings share
-    their mask.
+    rows: `gaps` of one pruner and sparsity; the column rest has keys of rests. Seeds are paired: the two trainings of a
+    seed share their mask.
     """
     y = _y("gap (points)", _SIGNED)
     return _single(rows, "gap", rests, rates, "ci", y, "gap (points)", _rule(0.0, ()), last=True, n="paired seeds (n)")
@@ -136,24 +135,24 @@ def _single(
     frame["described"] = described(frame, spread)
     base = alt.Chart(frame[[*BY, "mean", "low", "high", "n", "described"]]).encode(x=_x(rates, last), detail="rest:N")
     line = base.mark_line(strokeWidth=2, color=INK)
-    marks = base.mark_point(size=60, filled=True, opacity=1, color=INK)
+    points = base.mark_point(size=60, filled=True, opacity=1, color=INK)
     if len(rests) > 1:
-        line, marks = line.encode(strokeDash=dash(rests, "rest")), marks.encode(shape=shape(rests, "rest"))
+        line, points = line.encode(strokeDash=dash(rests, "rest")), points.encode(shape=shape(rests, "rest"))
     layers = alt.layer(
         rule,
         band(base, 0.14, color=INK),
         line.encode(y=y),
-        marks.encode(y=y, tooltip=_tooltip(len(rests) > 1, [], quantity, spread, n)),
+        points.encode(y=y, tooltip=_tooltip(len(rests) > 1, [], quantity, spread, n)),
         height=SHORT + (36 if last else 0),
     )
     return vega.spec(layers)
 
 
 def gaps(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return winning ticket minus random reinit in points of accuracy, for each seed that has both.
+    """Return winning ticket minus random reinit in points of accuracy, for each seed with both.
 
-    rows: accuracies of one pruner and sparsity with accuracy. Columns: base, rest, dataset, network, learning_rate,
-    seed, gap.
+    rows: accuracies of one pruner and sparsity, in percent. Columns: base, rest, dataset, network, learning_rate, seed,
+    gap.
     """
     keys = ["base", "rest", "dataset", "network", "learning_rate", "seed"]
     both = rows[rows["start"].isin(["winning_ticket", "reinit"])]
@@ -170,12 +169,12 @@ def gap_against_overlap(
 ) -> Spec:
     """Return the gap of each seed against its R_p(θ₀, θ_T): colours tell learning rates apart, shapes networks.
 
-    rows: gap, ratio, name (a key of rates), network (a key of networks), dataset, seed and rest. A rule marks no gap,
-    a dashed one the overlap of independent weights.
+    rows: have the columns gap, ratio, name (a key of rates), network (a key of networks), dataset, seed and rest. The
+    solid rule marks a gap of 0, the dashed one the overlap of independent weights.
     """
     base = alt.Chart(rows[["gap", "ratio", "name", "network", "dataset", "seed", "rest"]])
-    # With one network, shapes are free to tell rates apart once more.
-    marks = shape(networks, "network") if rows["network"].nunique() > 1 else shape(rates)
+    # With one network, shapes tell learning rates apart, as colours do.
+    shapes = shape(networks, "network") if rows["network"].nunique() > 1 else shape(rates)
     layers = alt.layer(
         _rule(0.0, ()).encode(y=alt.Y("mean:Q")),
         alt.Chart(pd.DataFrame({"p": [p]}))
@@ -190,7 +189,7 @@ def gap_against_overlap(
             ),
             y=alt.Y("gap:Q", title=GAP, axis=alt.Axis(tickCount=6, labelExpr=_SIGNED)),
             color=colour(rates),
-            shape=marks,
+            shape=shapes,
             tooltip=[
                 alt.Tooltip("name:N", title="training"),
                 alt.Tooltip("network:N", title="network"),

@@ -1,4 +1,4 @@
-"""Charts, their legends and tables on a page, side by side where there is room."""
+"""Charts with their legends, tables, and the choices that several pages offer."""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -16,15 +16,15 @@ from app.state.cache import Marker
 
 vega.enable()
 
-# A browser takes some 40 ms for a panel, so this many take less than half a second.
+# A browser takes about 40 ms for a panel, so this many take less than half a second.
 MOST_PANELS = 8
 
-# The longest table, in rows, that is shown without scrolling.
-WHOLE = 40
+# A table of more rows than this scrolls.
+MOST_ROWS = 40
 
 
 def show(chart: Chart, key: str) -> None:
-    """Show one chart with its caption and the menu that saves it, in a container of its own key."""
+    """Show one chart with its caption and the menu that saves it, in a container of this key."""
     if chart.caption:
         caption(chart.caption)
     with st.container(key=key, gap=None):
@@ -49,23 +49,23 @@ def legend_of(chart: Chart) -> None:
 
 
 def table(rows: pd.DataFrame, key: str) -> None:
-    """Show a table whole, or scrolling where it is long."""
+    """Show a table, which scrolls where it is long."""
     with st.container(key=key):
-        if len(rows) > WHOLE:
+        if len(rows) > MOST_ROWS:
             st.dataframe(rows, hide_index=True, width="stretch", height=600)
         else:
-            # A table that scrolls would first load a megabyte of code into a new browser. Cells are Markdown here.
+            # A table that scrolls loads a megabyte of code into a new browser. `st.table` reads cells as Markdown.
             cells = rows.astype(object).where(rows.notna(), "").astype(str)
             st.table(cells.map(words.plain), hide_index=True, border="horizontal")
 
 
 def columns(panels: int) -> int:
-    """Return how many panels are side by side: three, or two where a third would leave one alone below."""
+    """Return the number of panels side by side: three, or two where three would leave one alone in the next row."""
     return 3 if panels == 3 or panels > 4 else 2
 
 
 def grid(count: int, columns: int, cell: Callable[[int], None]) -> None:
-    """Lay out cells in rows of some columns, which stack where the window is narrow."""
+    """Lay out cells in rows of some columns, which are below each other where the window is narrow."""
     for first in range(0, count, columns):
         for offset, column in enumerate(st.columns(columns, gap="medium")):
             if first + offset < count:
@@ -73,8 +73,14 @@ def grid(count: int, columns: int, cell: Callable[[int], None]) -> None:
                     cell(first + offset)
 
 
+def count_line(drawn: int, total: int) -> None:
+    """Say how many panels are drawn, where there are more."""
+    if total > drawn:
+        st.caption(f"The first {drawn} of {total} panels; choose fewer by the filters to see others.")
+
+
 def place_choice(rows: pd.DataFrame, key: str) -> tuple[str, str]:
-    """Return dataset and network of some rows: the only ones, or those that the reader selects."""
+    """Return the dataset and network of some rows; the reader selects them where there are several."""
     return (
         _choice("Dataset", sorted(rows["dataset"].unique()), words.dataset, f"{key}_dataset"),
         _choice("Network", sorted(rows["network"].unique()), words.network, f"{key}_network"),
@@ -88,21 +94,21 @@ def _choice(label: str, options: Sequence[str], title: Callable[[str], str], key
 
 
 def panel_pruners(pruners: Sequence[str], rates: int, key: str) -> list[str]:
-    """Return the pruners to draw panels of, one per learning rate: all, or where that is too many, the one selected."""
+    """Return the pruners whose panels are drawn: all, or the selected one where all would make too many panels."""
     if len(pruners) < 2 or len(pruners) * rates <= MOST_PANELS:
         return list(pruners)
     return [st.selectbox("Pruner", list(pruners), format_func=words.pruner, key=key, persist_state="page", width=200)]
 
 
 def spread_choice(key: str) -> Spread:
-    """Return what bands show, as the reader selects it; the standard deviation at first."""
+    """Return the spread that bands show, which the reader selects; the standard deviation at first."""
     return st.selectbox(
         "Band over seeds", list(SPREADS), format_func=SPREADS.__getitem__, key=key, persist_state="page", width=200
     )
 
 
 def still() -> None:
-    """Let nothing fade on a page that refreshes itself while it waits for new figures."""
+    """Keep a page that refreshes itself from fading while it waits for new results."""
     st.html(
         "<style>[data-stale='true'] {opacity: 1 !important;} [data-testid='stStatusWidget'] {display: none;}</style>"
     )

@@ -1,7 +1,7 @@
-"""Dialogs that stay open until the reader closes them, even while the page behind is drawn again.
+"""Dialogs that stay open until the reader closes them, even when the page behind them is drawn again.
 
-A page is drawn again as a whole when the state of its study changes; Streamlit would close a dialog that this run does
-not open again, perhaps with a link in it that is shown only once.
+A page is drawn again when the state of its study changes. Streamlit closes a dialog that the new run does not open,
+and a new link in it, which is shown only once, would be lost.
 """
 
 from collections.abc import Sequence
@@ -16,14 +16,14 @@ from data.queries.studies import StudyRecord
 _OPEN = "open_dialog"
 
 
-def button(label: str, what: str, forget: Sequence[str] = (), **options: Any) -> bool:
+def button(label: str, name: str, forget: Sequence[str] = (), **options: Any) -> bool:
     """Show a button that opens a dialog, and return whether the dialog is open and must be drawn.
 
-    what: names the dialog among all others, for example by its study. forget: keys to remove from the session when it
-    opens. options: as st.button takes them.
+    name: distinguishes the dialog from all others, for example by its study. forget: keys to remove from the session
+    when the dialog opens. options: as in `st.button`.
     """
-    st.button(label, on_click=_open, args=(what, tuple(forget)), **options)
-    return bool(st.session_state.get(_OPEN) == what)
+    st.button(label, on_click=_open, args=(name, tuple(forget)), **options)
+    return bool(st.session_state.get(_OPEN) == name)
 
 
 def is_open() -> bool:
@@ -32,7 +32,7 @@ def is_open() -> bool:
 
 
 def close() -> None:
-    """Close the dialog that is open; for a button's on_click, a dialog's on_dismiss, and before leaving the page."""
+    """Close the open dialog; call it in a button's on_click, a dialog's on_dismiss, and before leaving the page."""
     st.session_state.pop(_OPEN, None)
 
 
@@ -42,17 +42,17 @@ def no(label: str, key: str) -> None:
         st.rerun()
 
 
-def _open(what: str, forget: Sequence[str]) -> None:
-    st.session_state[_OPEN] = what
-    for name in forget:
-        st.session_state.pop(name, None)
+def _open(name: str, forget: Sequence[str]) -> None:
+    st.session_state[_OPEN] = name
+    for key in forget:
+        st.session_state.pop(key, None)
 
 
 def refresh_seconds(record: StudyRecord, seconds: float) -> float | None:
-    """Return after how many seconds to refresh what shows a study: the number while it may change, else None.
+    """Return the seconds between refreshes of a part of a study's page; None where the study cannot change.
 
-    Behind a dialog nothing refreshes itself: where a refresh is requested just as the dialog leads to another page,
-    Streamlit clears that page in the browser and cannot draw it any more.
+    Behind an open dialog nothing is refreshed: when a refresh and a switch to another page coincide, Streamlit clears
+    the new page in the browser and cannot draw it again.
     """
     if is_open():
         return None

@@ -8,7 +8,7 @@ from data.queries.divergence import in_words
 
 
 def sentence(rows: pd.DataFrame) -> str:
-    """Return in plain text which trainings diverged and what follows; empty where none did.
+    """Return in plain text which trainings diverged, and that means leave them out; empty where none did.
 
     rows: of `data.queries.divergence.divergences` or `data.queries.points.diverged`.
     """
@@ -23,6 +23,6 @@ def note(rows: pd.DataFrame) -> None:
 
 
 def nothing(rows: pd.DataFrame, so_far: str) -> None:
-    """Say why there is nothing to show: all that is done diverged, or else the text for a study without results."""
+    """Say why there is nothing to show: all finished trainings diverged, or else the text `so_far`."""
     text = in_words(rows, words.place)
     st.info(f"No training has come to an end with a finite loss. {words.plain(text)}" if text else so_far)

@@ -1,4 +1,4 @@
-"""Which pruners of a study have made the same masks, by their content, in words."""
+"""Sentences on the pruners of a study whose masks are equal, weight for weight."""
 
 from collections.abc import Iterable
 
@@ -12,30 +12,29 @@ _PLACE = ["dataset", "network", "learning_rate", "sparsity"]
 def sentences(accuracy: pd.DataFrame) -> list[str]:
     """Return a sentence for each group of pruners that have the same mask at some sparsities.
 
-    accuracy: rows of `data.queries.points.accuracy`. A sentence names pruners,
-    sparsities and seeds, and dataset, network and learning rate where the rows differ in them: 'Iterative and one-shot
-    have the same mask at 38.6 %, seeds 0-2.'
+    accuracy: rows of `data.queries.points.accuracy`. A sentence names pruners, sparsities and seeds: 'Iterative and
+    one-shot have the same mask at 38.6 %, seeds 0-2.' Where rows differ in dataset, network or learning rate, it names
+    these too.
     """
     rows = accuracy[accuracy["pruner"].notna() & accuracy["mask"].notna()]
     several = {name: rows[name].nunique() > 1 for name in ("dataset", "network", "learning_rate")}
     order = {pruner: index for index, pruner in enumerate(dict.fromkeys(rows["pruner"]))}
-    # All starts of a seed hold one mask. A loop over groups of a frame would be slow for thousands of rows.
+    # All starts of a seed share a mask. A loop over groups of the frame would be slow for thousands of rows.
     unique = rows[[*_PLACE, "seed", "mask", "pruner"]].drop_duplicates()
     alike = unique[unique.duplicated([*_PLACE, "seed", "mask"], keep=False)].sort_values([*_PLACE, "seed"])
     by_mask: dict[tuple[object, ...], set[str]] = {}
     for *place, pruner in zip(*(alike[name].tolist() for name in alike.columns), strict=True):
         by_mask.setdefault(tuple(place), set()).add(pruner)
-    # The seeds by pruners and place.
     seeds: dict[tuple[tuple[str, ...], tuple[object, ...]], set[int]] = {}
-    for (*place, seed, _), found in by_mask.items():
-        pruners = tuple(sorted(found, key=order.__getitem__))
+    for (*place, seed, _), names in by_mask.items():
+        pruners = tuple(sorted(names, key=order.__getitem__))
         seeds.setdefault((pruners, tuple(place)), set()).add(int(str(seed)))
-    # Sparsities of the same pruners, seeds and all else share a sentence.
+    # Sparsities that differ in nothing else share a sentence.
     merged: dict[tuple[object, ...], list[float]] = {}
-    for (pruners, (dataset, network, rate, sparsity)), of_seeds in seeds.items():
+    for (pruners, (dataset, network, rate, sparsity)), equal in seeds.items():
         where = [words.place(str(network), str(dataset))] * (several["dataset"] or several["network"])
         where += [f"learning rate {words.number(float(str(rate)))}"] * several["learning_rate"]
-        merged.setdefault((pruners, tuple(where), runs(of_seeds)), []).append(float(str(sparsity)))
+        merged.setdefault((pruners, tuple(where), seed_ranges(equal)), []).append(float(str(sparsity)))
     return [
         _sentence(pruners, sparsities, where, seeds_text)  # type: ignore[arg-type]
         for (pruners, where, seeds_text), sparsities in merged.items()
@@ -48,8 +47,8 @@ def _sentence(pruners: tuple[str, ...], sparsities: list[float], where: tuple[st
     return ", ".join([f"{names[:1].upper()}{names[1:]} have the same mask at {at}", *where, seeds]) + "."
 
 
-def runs(seeds: Iterable[int]) -> str:
-    """Return seeds in words, neighbours as a range: 'seed 3', 'seeds 0-2, 5'."""
+def seed_ranges(seeds: Iterable[int]) -> str:
+    """Return seeds in words, consecutive ones as a range: 'seed 3', 'seeds 0-2, 5'."""
     ordered = sorted(seeds)
     spans: list[list[int]] = []
     for seed in ordered:

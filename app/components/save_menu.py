@@ -1,4 +1,4 @@
-"""The menu that saves one chart: as a picture, or the exact numbers that it draws."""
+"""The menu that saves a chart as a picture, or the numbers that it draws."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,7 @@ import streamlit as st
 from app.charts.chart import PARQUET, Chart, csv, parquet
 from app.charts.picture import png, svg
 
-# How each kind of file is made and served: its MIME type and its label in the menu.
+# For each kind of file, by its ending: the function that makes it, its MIME type, and its label in the menu.
 KINDS: dict[str, tuple[Callable[[Chart], bytes | str], str, str]] = {
     "png": (lambda chart: png(chart.picture), "image/png", "Picture (PNG)"),
     "svg": (lambda chart: svg(chart.picture), "image/svg+xml", "Drawing (SVG)"),

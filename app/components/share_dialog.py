@@ -1,4 +1,4 @@
-"""Sharing on a page: links made in a dialog, listed with their last use, revoked at once."""
+"""The dialog that makes, lists and revokes links to a study or a view."""
 
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
@@ -22,39 +22,40 @@ ENDS: dict[str, timedelta | None] = {
     "in 30 days": timedelta(days=30),
     "never": None,
 }
-_MADE = "share_made"
+# The session keeps the new link under this key while the dialog is open.
+_NEW_LINK = "share_made"
 
 
 def share_study(record: StudyRecord) -> None:
     """Show the button that opens the dialog for sharing a study."""
-    if dialogs.button("Share", f"share {record.study_id}", [_MADE], icon=":material/share:", key="share"):
+    if dialogs.button("Share", f"share {record.study_id}", [_NEW_LINK], icon=":material/share:", key="share"):
         _dialog((record.study_id,), None, record.study.name)
 
 
 def share_view(study_ids: tuple[str, ...], state: str) -> None:
     """Show the button that opens the dialog for sharing a view of the Compare page; state: its query string."""
-    about = f"share {state} of {study_ids}"
-    if dialogs.button("Share", about, [_MADE], icon=":material/share:", key="share", disabled=not study_ids):
+    dialog = f"share {state} of {study_ids}"
+    if dialogs.button("Share", dialog, [_NEW_LINK], icon=":material/share:", key="share", disabled=not study_ids):
         _dialog(study_ids, state, f"this view of {words.plural(len(study_ids), 'study', 'studies')}")
 
 
 @st.dialog("Share", width="medium", on_dismiss=dialogs.close)
-def _dialog(study_ids: tuple[str, ...], state: str | None, what: str) -> None:
-    """Make a link, and list those there are."""
+def _dialog(study_ids: tuple[str, ...], state: str | None, name: str) -> None:
+    """Make a link, and list the existing ones; name: of the study or view."""
     st.markdown(
-        f"Whoever has the link reads **{words.plain(what)}**, live, without an account. Nothing can be launched, "
-        "changed or reached beyond it."
+        f"Whoever has the link can read **{words.plain(name)}**, live and without an account, but cannot launch or "
+        "change anything, or reach anything else."
     )
     with st.form("share_form", border=False):
         note = st.text_input("Note", max_chars=LONGEST_NOTE, key="share_note", placeholder="who it is for")
         ends = st.segmented_control("Ends", list(ENDS), default="in 30 days", required=True, key="share_ends")
         if st.form_submit_button("Create link", type="primary", icon=":material/add_link:", key="share_create"):
             _create(study_ids, state, note, ENDS[ends])
-    if made := st.session_state.get(_MADE):
+    if address := st.session_state.get(_NEW_LINK):
         with st.container(key="share_link"):
-            st.code(made, language=None, wrap_lines=True)
+            st.code(address, language=None, wrap_lines=True)
             st.caption("Copy it now: it is not shown again, since only a hash of it is saved.")
-        _reach(made)
+        _warn_if_local(address)
     listed = shared_links.shares(queries.database(), study_ids[0])
     links(listed[(listed["state"].notna()) == (state is not None)])
 
@@ -66,7 +67,7 @@ def _create(study_ids: tuple[str, ...], state: str | None, note: str, ends: time
     except UserError as error:
         st.error(words.plain(str(error)))
         return
-    st.session_state[_MADE] = link(_base(), token)
+    st.session_state[_NEW_LINK] = link(_base(), token)
 
 
 def _base() -> str | None:
@@ -77,8 +78,8 @@ def _base() -> str | None:
     return f"{parts.scheme}://{parts.netloc}" if parts.netloc else None
 
 
-def _reach(made: str) -> None:
-    if access.is_loopback(urlsplit(made).hostname):
+def _warn_if_local(address: str) -> None:
+    if access.is_loopback(urlsplit(address).hostname):
         st.warning(
             "This link works on this machine only. To let others in, start with `--host` and a password, or put a "
             "proxy in front, and set `TICKETSCOPE_URL` to the address that they reach.",
@@ -112,12 +113,14 @@ def _revoke(share_id: str) -> None:
 
 
 def _described(row: dict[str, object], names: dict[str, str] | None) -> str:
-    """Return a link in words: what it shows, its note, when it was made, when it ends, and its last use."""
+    """Return a link in words: its content, note and state, and the times of its creation, end and last use."""
     state = ":green-badge[works]" if row["works"] else ":gray-badge[revoked]" if _at(row["revoked_at"]) else ""
     state = state or ":gray-badge[expired]"
-    shown = [names.get(study_id, study_id) for study_id in row["study_ids"]] if names is not None else []  # type: ignore[attr-defined]
-    what = ("view of " if _at(row["state"]) else "") + words.listing([str(name) for name in shown]) if shown else ""
-    head = " · ".join(words.plain(str(part)) for part in (what, row["note"]) if part) or f"link {row['share_id']}"
+    studies = [names.get(study_id, study_id) for study_id in row["study_ids"]] if names is not None else []  # type: ignore[attr-defined]
+    content = (
+        ("view of " if _at(row["state"]) else "") + words.listing([str(name) for name in studies]) if studies else ""
+    )
+    head = " · ".join(words.plain(str(part)) for part in (content, row["note"]) if part) or f"link {row['share_id']}"
     ends = _at(row["expires_at"])
     used = _at(row["last_used_at"])
     times = [
@@ -129,5 +132,5 @@ def _described(row: dict[str, object], names: dict[str, str] | None) -> str:
 
 
 def _at(value: object) -> datetime | None:
-    # A missing time is NaT and a missing text None or NaN: none of them equals itself or is true.
+    # A missing time is NaT and a missing text None or NaN; NaT and NaN do not equal themselves.
     return value if value is not None and value == value else None  # type: ignore[return-value]

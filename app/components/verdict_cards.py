@@ -1,4 +1,4 @@
-"""Verdicts on a page: a card for each claim, with its effect, and one click away the rule and the numbers."""
+"""Cards of verdicts on a page: one for each claim, which opens to show the rule and the numbers."""
 
 from collections.abc import Callable, Sequence
 from itertools import groupby
@@ -17,7 +17,7 @@ BADGES = {
     "undecided": ":gray-badge[:material/question_mark: undecided]",
     "missing": ":gray-badge[:material/hourglass_empty: runs missing]",
 }
-# How a count of outcomes names them.
+# The word for each outcome after its count.
 COUNTED = {"holds": "hold", "fails": "fail", "undecided": "undecided", "missing": "lack runs"}
 
 
@@ -27,16 +27,16 @@ def show(
     shared: Sequence[str] = ("dataset", "network"),
     beside: Callable[[Verdict, str], None] = lambda verdict, key: None,
 ) -> None:
-    """Show verdicts on the paper's claims in the order they come in, those of one claim together, then controls.
+    """Show verdicts on the paper's claims in their order, a card for those of one claim, then those on controls.
 
-    key: tells several lists of a page apart. shared: the parts of a scope that the page around them says already.
-    beside: draws what else belongs below one verdict, under a key.
+    key: distinguishes several lists on a page. shared: the fields of a scope that the page around the cards names.
+    beside: draws the rest of a verdict, with a key for its widgets.
     """
-    shown = [verdict for verdict in verdicts if is_shown(verdict)]
-    for claim, group in groupby((v for v in shown if not v.control), key=lambda verdict: verdict.claim):
+    with_numbers = [verdict for verdict in verdicts if is_shown(verdict)]
+    for claim, group in groupby((v for v in with_numbers if not v.control), key=lambda verdict: verdict.claim):
         _card(claim, list(group), f"{key}-{claim}", shared, beside)
     _missing([verdict for verdict in verdicts if not is_shown(verdict) and not verdict.control])
-    controls = [verdict for verdict in shown if verdict.control]
+    controls = [verdict for verdict in with_numbers if verdict.control]
     if controls:
         st.subheader("Controls and other pruners", anchor=False)
         st.caption(
@@ -47,7 +47,7 @@ def show(
 
 
 def _missing(verdicts: Sequence[Verdict]) -> None:
-    """List the claims for which runs are missing, in a line each."""
+    """List the claims for which runs are missing, one per line."""
     if not verdicts:
         return
     reasons = dict.fromkeys((verdict.claim, verdict.reason) for verdict in verdicts)
@@ -57,13 +57,13 @@ def _missing(verdicts: Sequence[Verdict]) -> None:
 
 
 _LEGEND = (
-    "In the charts, lines are intervals over seeds at the confidence that the rule names, diamonds means over several "
-    "comparisons, short grey strokes the margins of the rule, and the dashed line is 0."
+    "In the charts, lines are intervals over seeds at the confidence that the rule names, diamonds are means over "
+    "several comparisons, short grey strokes are the margins of the rule, and the dashed line is 0."
 )
 
 
 def badges(verdicts: Sequence[Verdict]) -> str:
-    """Return how many verdicts hold, fail, are undecided and lack runs, as coloured badges; without controls."""
+    """Return the number of verdicts of each outcome as coloured badges; verdicts on controls are not counted."""
     colours = {"holds": "green", "fails": "red"}
     return " ".join(
         f":{colours.get(outcome, 'gray')}-badge[{count} {COUNTED[outcome]}]"
@@ -79,7 +79,7 @@ def _card(
         st.markdown(f"**{claim}**\u2002{words.plain(CLAIMS[claim].text)}")
         for index, verdict in enumerate(verdicts):
             where = scope(verdict, shared)
-            # One paragraph, so that a long reason wraps beside its badge and not below it.
+            # In one paragraph with its badge, a long reason wraps beside it and not below.
             reason = words.plain(words.minus(verdict.reason) if where else words.sentence(verdict.reason)[:-1])
             with st.container(key=f"{key}-{index}"):
                 st.markdown(f"{BADGES[verdict.outcome]}\u2002" + (f"{words.plain(where)}: " if where else "") + reason)
@@ -87,7 +87,7 @@ def _card(
         opened = st.expander("Rule and numbers", key=f"{key}-why", on_change="rerun", type="compact")
         if opened.open:
             with opened:
-                # Verdicts on several pruners mostly share their rule, which is then shown once.
+                # Verdicts on several pruners mostly share a rule, so each rule is shown once.
                 st.markdown(
                     "\n".join(
                         f"- {words.plain(rule)}"

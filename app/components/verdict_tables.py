@@ -12,11 +12,11 @@ from engine.study.spec import Study
 
 
 def recipe_words(study: Study) -> str:
-    """Return the part of a recipe that is shown beside every verdict."""
+    """Return the part of a recipe that every page of verdicts shows."""
     recipe = study.recipe
     return (
-        f"T = {words.plural(recipe.epochs, 'epoch')}, weight decay {words.number(recipe.weight_decay)}. Both take part "
-        "in how much of the initial weights is left, so a verdict is for this recipe and says nothing about others."
+        f"T = {words.plural(recipe.epochs, 'epoch')}, weight decay {words.number(recipe.weight_decay)}. Both change "
+        "how far trained weights overlap the initial ones: a verdict is for this recipe and says nothing about others."
     )
 
 
@@ -34,46 +34,46 @@ def effect_words(verdict: Verdict) -> str:
 
 
 def counts(verdicts: Sequence[Verdict]) -> dict[str, int]:
-    """Return how many verdicts hold, fail, are undecided, and lack their runs; those on controls are not counted."""
+    """Return the number of verdicts of each outcome; verdicts on controls are not counted."""
     return {outcome: sum(v.outcome == outcome and not v.control for v in verdicts) for outcome in OUTCOMES}
 
 
 def is_shown(verdict: Verdict) -> bool:
-    """Return whether a verdict has numbers to show: runs may be missing for one part of a claim alone."""
+    """Return whether a verdict has numbers: where runs are missing, another part of the claim may have its own."""
     return verdict.outcome != "missing" or any(part.effect is not None for part in comparisons(verdict))
 
 
 def by_chance(verdicts: Sequence[Verdict]) -> str:
-    """Return what the number of verdicts on a page means for chance."""
+    """Return how many verdicts of a page may be wrong by chance, in words."""
     judged = sum(verdict.outcome != "missing" for verdict in verdicts)
     return (
-        f"{words.plural(judged, 'verdict')} on this page: each is made to come out wrong at most 5 % of the time, so "
-        f"by chance alone up to {0.05 * judged:.1f} of them may be wrong. How often they are in simulated worlds: "
-        "python -m benchmarks.verdicts."
+        f"{words.plural(judged, 'verdict')} on this page: each is wrong at most 5 % of the time, so by chance alone up "
+        f"to {0.05 * judged:.1f} of them may be wrong. python -m benchmarks.verdicts measures how often verdicts are "
+        "wrong in simulated worlds."
     )
 
 
 def over_seeds(test_images: int | None) -> str:
-    """Return what intervals cover, and that they leave out other test sets; test_images: the size of this one."""
-    text = "Intervals are over seeds, on one fixed test set: they say nothing of other test images."
+    """Return the scope of intervals in words: seeds, but one test set; test_images: its number of images."""
+    text = "Intervals are over seeds, on one fixed test set: they say nothing about other test images."
     if test_images:
         half = 1.96 * 100 * (0.9 * 0.1 / test_images) ** 0.5
         text += (
             f" It has {words.plural(test_images, 'image')}: a point of accuracy is {test_images / 100:.3g} of them, "
-            f"and another test set of this size would move an accuracy near 90 % by ±{half:.2g} points (95 %); a "
-            "difference of two by less, since both see the same images."
+            f"and another test set of this size would move an accuracy near 90 % by ±{half:.2g} points (95 %). The "
+            "difference between two accuracies would move less, since both are measured on the same images."
         )
     return f"{text} Accuracies are of the last epoch; a best epoch, where one is shown, is chosen on the test images."
 
 
 def needed(verdict: Verdict) -> str:
-    """Return what would decide an undecided verdict, in words; empty for another."""
-    found = need(verdict)
-    return "" if found is None else found.sentence
+    """Return the seeds that would decide an undecided verdict, in words; empty for other verdicts."""
+    missing = need(verdict)
+    return "" if missing is None else missing.sentence
 
 
 def widened(verdicts: Sequence[Verdict]) -> str:
-    """Return why the intervals of claim A4 differ from those of the table of the winning property."""
+    """Return why claim A4 has wider intervals than the table of the winning property; empty without claim A4."""
     levels = [
         leaf.level
         for verdict in verdicts
@@ -84,42 +84,30 @@ def widened(verdicts: Sequence[Verdict]) -> str:
     if not levels:
         return ""
     return (
-        f"Claim A4 looks at all sparsities and needs one, so its intervals at the low rate are wider "
-        f"({percent(max(levels))}) than those of this table, which are for one sparsity at a time."
+        f"Claim A4 looks at all sparsities and needs one that has the property, so its intervals at the low rate are "
+        f"wider ({percent(max(levels))}) than those of this table, which are for one sparsity at a time."
     )
 
 
 def numbers(verdicts: Sequence[Verdict]) -> pd.DataFrame:
-    """Return verdicts and all their parts, a row each, ready for CSV.
+    """Return verdicts and all their parts for CSV, a row each.
 
     Columns: claim, scope, verdict, effect, low, high, confidence (of the interval), unit, n, reason, control, needs
-    (what would decide it).
+    (the seeds that would decide it).
     """
-    names = [
-        "claim",
-        "scope",
-        "verdict",
-        "effect",
-        "low",
-        "high",
-        "confidence",
-        "unit",
-        "n",
-        "reason",
-        "control",
-        "needs",
-    ]
+    interval = ["effect", "low", "high", "confidence", "unit", "n"]
+    columns = ["claim", "scope", "verdict", *interval, "reason", "control", "needs"]
     rows = [
         (v.claim, v.place, v.outcome, v.effect, v.low, v.high, round(v.level, 4), v.unit, v.n, v.reason,
          verdict.control, needed(verdict) if v is verdict else "")
         for verdict in verdicts
         for v in _with_parts(verdict)
     ]  # fmt: skip
-    return pd.DataFrame(rows, columns=names)
+    return pd.DataFrame(rows, columns=columns)
 
 
 def thresholds_table(thresholds: Thresholds) -> pd.DataFrame:
-    """Return the thresholds as people read them: name, value, what it is and where it comes from."""
+    """Return the thresholds as a table: name, value, and meaning with its source."""
     rows = [
         (name.replace("_", " "), f"{getattr(thresholds, name):g}", field.description)
         for name, field in Thresholds.model_fields.items()
@@ -128,26 +116,26 @@ def thresholds_table(thresholds: Thresholds) -> pd.DataFrame:
 
 
 def comparisons(verdict: Verdict) -> list[Verdict]:
-    """Return the comparisons behind a verdict, each mean before its parts; the verdict itself where it is one."""
-    below = [row for part in verdict.parts for row in comparisons(part)]
-    return [verdict, *below] if verdict.over or not below else below
+    """Return the comparisons of a verdict, each mean before its parts; a verdict without parts is a comparison."""
+    of_parts = [row for part in verdict.parts for row in comparisons(part)]
+    return [verdict, *of_parts] if verdict.over or not of_parts else of_parts
 
 
 def rules(verdict: Verdict) -> list[str]:
-    """Return a verdict's rule and, where it combines several lists of comparisons, theirs."""
-    below = [rule for part in verdict.parts if part.over for rule in rules(part)]
-    return list(dict.fromkeys([verdict.rule, *below]))
+    """Return a verdict's rule, and the rules of the means that it combines."""
+    of_parts = [rule for part in verdict.parts if part.over for rule in rules(part)]
+    return list(dict.fromkeys([verdict.rule, *of_parts]))
 
 
 def scope(verdict: Verdict, shared: Sequence[str]) -> str:
-    """Return a verdict's scope in words, without the fields that the text around it names already."""
+    """Return a verdict's scope in words, without the fields that the text around it names."""
     names = {"pruner": words.pruner, "network": words.network, "dataset": words.dataset}
     parts = [names.get(name, str)(value) for name, value in verdict.scope.items() if name not in shared]
     return " · ".join(parts)
 
 
 def compared(verdict: Verdict) -> pd.DataFrame:
-    """Return the comparisons behind a verdict as a table: comparison, verdict and effect, a row each."""
+    """Return the comparisons of a verdict as a table: comparison, verdict and effect, a row each."""
     parts = comparisons(verdict)
     return pd.DataFrame(
         {
@@ -159,7 +147,7 @@ def compared(verdict: Verdict) -> pd.DataFrame:
 
 
 def winning(verdicts: Sequence[Verdict]) -> pd.DataFrame:
-    """Return where the winning property is: a row for each learning rate, pruner and sparsity."""
+    """Return verdicts on the winning property as a table: a row for each learning rate, pruner and sparsity."""
     return pd.DataFrame(
         {
             "learning rate": [v.scope["learning_rate"].removeprefix("learning rate ") for v in verdicts],
@@ -173,4 +161,4 @@ def winning(verdicts: Sequence[Verdict]) -> pd.DataFrame:
 
 
 def _with_parts(verdict: Verdict) -> list[Verdict]:
-    return [verdict, *(below for part in verdict.parts for below in _with_parts(part))]
+    return [verdict, *(row for part in verdict.parts for row in _with_parts(part))]

@@ -1,4 +1,4 @@
-"""Workers as rows, host by host: device, stage in training, memory."""
+"""The workers of each host as rows: their device, the stage in training, and memory."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,8 +15,12 @@ from tasks.queue.telemetry import Progress, Worker
 
 
 @dataclass(frozen=True)
-class Row:
-    """A worker and the stage that it trains; study: its id and name. speed: of all its stages, in epochs/s."""
+class WorkerRow:
+    """A worker and the stage that it trains.
+
+    study: the id and name of the stage's study; others: the number of further studies that share the stage. stage: the
+    stage's name. speed: of all stages of the worker, in epochs/s.
+    """
 
     worker: Worker
     silent: bool
@@ -29,81 +33,78 @@ class Row:
 
 @dataclass(frozen=True)
 class Host:
-    """The workers of one host, or container; the silent ones last."""
+    """The workers of one host or container, the silent ones last."""
 
     name: str
-    rows: tuple[Row, ...]
+    rows: tuple[WorkerRow, ...]
 
     @property
     def silent(self) -> bool:
-        """Whether all of its workers are silent."""
+        """Whether all workers of the host are silent."""
         return all(row.silent for row in self.rows)
 
 
 def by_host(workers: Iterable[Worker]) -> list[Host]:
     """Return workers by host with the stages that they train, silent hosts last."""
     rows = _rows(list(workers))
-    rows.sort(key=lambda row: (row.worker.host, _place(row.worker), row.silent, row.worker.device, row.worker.name))
-    found = [Host(rows_of[0].worker.host, rows_of) for rows_of in _grouped(rows)]
-    return sorted(found, key=lambda host: host.silent)
+    rows.sort(key=lambda row: (row.worker.host, _machine(row.worker), row.silent, row.worker.device, row.worker.name))
+    groups = groupby(rows, key=lambda row: (row.worker.host, _machine(row.worker)))
+    return sorted((Host(name, tuple(group)) for (name, _), group in groups), key=lambda host: host.silent)
 
 
-def _place(worker: Worker) -> str:
+def _machine(worker: Worker) -> str:
+    """Return the part of a worker's name that all workers of its host or container share."""
     return worker.name.rpartition(":")[0]
 
 
-def _grouped(rows: list[Row]) -> list[tuple[Row, ...]]:
-    return [tuple(found) for _, found in groupby(rows, key=lambda row: (row.worker.host, _place(row.worker)))]
-
-
-def _rows(workers: list[Worker]) -> list[Row]:
-    fingerprints = tuple(sorted({stage for worker in workers for stage in _held(worker)}))
+def _rows(workers: list[Worker]) -> list[WorkerRow]:
+    fingerprints = tuple(sorted({stage for worker in workers for stage in _stages(worker)}))
     now, _ = live.progress(fingerprints)
     studies, names = _studies(fingerprints)
     moment = datetime.now(UTC)
     rows = []
     for worker in workers:
         stage = worker.stage or ""
-        # By now another worker may have the stages of a silent one.
-        progress = {held: now[held] for held in _held(worker) if held in now and now[held].worker == worker.name}
+        # Another worker may have taken the stages of a silent one.
+        progress = {key: now[key] for key in _stages(worker) if key in now and now[key].worker == worker.name}
         study_id, name, count = studies.get(stage, ("", "", 0))
         rows.append(
-            Row(
+            WorkerRow(
                 worker,
                 worker.is_silent(moment),
                 progress.get(stage),
                 (study_id, name) if study_id else None,
                 count - 1,
                 names.get(stage),
-                sum(shown.epochs_per_second for shown in progress.values()),
+                sum(training.epochs_per_second for training in progress.values()),
             )
         )
     return rows
 
 
-def _held(worker: Worker) -> tuple[str, ...]:
+def _stages(worker: Worker) -> tuple[str, ...]:
     return () if worker.stage is None else (worker.stage, *worker.beside)
 
 
 def _studies(fingerprints: tuple[str, ...]) -> tuple[dict[str, tuple[str, str, int]], dict[str, str]]:
-    """Return by fingerprint the id and name of a stage's study with how many share it, and the stage's name."""
+    """Return, by fingerprint, the id and name of each stage's study with the number that share it; and its name."""
     if not fingerprints or not queries.exists():
         return {}, {}
     try:
-        found = queries.studies_of(fingerprints)
+        rows = queries.studies_of(fingerprints)
     except DatabaseError as error:
         st.warning(f"The stages in training are unknown: {words.plain(str(error))}", icon=":material/database_off:")
         return {}, {}
     columns = ["fingerprint", "study_id", "study", "studies"]
     studies = {
-        key: (study_id, name, int(count)) for key, study_id, name, count in found[columns].itertuples(index=False)
+        key: (study_id, name, int(count)) for key, study_id, name, count in rows[columns].itertuples(index=False)
     }
-    return studies, stage_names(found, with_network=True)
+    return studies, stage_names(rows, with_network=True)
 
 
 def draw(host: Host, most: int) -> None:
-    """Show a host with its workers, the first `most` of them."""
-    key = _place(host.rows[0].worker)
+    """Show a host with at most `most` of its workers."""
+    key = _machine(host.rows[0].worker)
     with st.container(border=True, key=f"host-{key}", gap="small"):
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
             lost = " :red-badge[silent]" if host.silent else ""
@@ -123,25 +124,25 @@ def _host_memory(host: Host) -> None:
             _used("Memory of the host", latest.total - latest.available, latest.total)
 
 
-def _used(what: str, used: int, total: int) -> None:
-    _bar(f"{what}: {words.size(used)} of {words.size(total)}", used / max(1, total))
+def _used(label: str, used: int, total: int) -> None:
+    _bar(f"{label}: {words.size(used)} of {words.size(total)}", used / max(1, total))
 
 
 def _bar(text: str, fraction: float) -> None:
     st.progress(min(1.0, max(0.0, fraction)), text=f":small[{text}]")
 
 
-def _draw(row: Row) -> None:
+def _draw(row: WorkerRow) -> None:
     worker = row.worker
     with st.container(key=f"worker-{worker.name}", gap="xsmall"):
-        who, what, memory, history = st.columns([3, 6, 3, 4], gap="small")
-        with who, st.container(gap=None):
+        name, training, memory, history = st.columns([3, 6, 3, 4], gap="small")
+        with name, st.container(gap=None):
             st.markdown(_badge(row))
             st.caption(f"{words.plain(worker.name)}  \n{_device(worker)}")
-        with what, st.container(gap=None):
+        with training, st.container(gap=None):
             _training(row)
         with memory, st.container(gap=None):
-            # The last report of a silent worker says little about its host now.
+            # The last report of a silent worker says little about the present.
             if not row.silent:
                 _memory(worker)
         with history, st.container(gap=None):
@@ -150,7 +151,7 @@ def _draw(row: Row) -> None:
             st.warning(f"Waits: {words.plain(worker.trouble)}", icon=":material/hourglass_top:")
 
 
-def _badge(row: Row) -> str:
+def _badge(row: WorkerRow) -> str:
     if row.silent:
         return f":red-badge[:material/sensors_off: silent for {words.duration(row.worker.silence())}]"
     return f":{words.WORKER_STATES[row.worker.state]}-badge[{row.worker.state}]"
@@ -160,7 +161,7 @@ def _device(worker: Worker) -> str:
     return words.plain(f"{worker.device} · {worker.gpu}" if worker.gpu else worker.device)
 
 
-def _training(row: Row) -> None:
+def _training(row: WorkerRow) -> None:
     if row.worker.stage is None:
         st.caption("had no stage" if row.silent else "waits for a stage")
         return
@@ -174,11 +175,8 @@ def _training(row: Row) -> None:
         st.page_link("views/study.py", label=f"**{words.plain(name)}**{shared}", query_params={"study": study_id})
         st.caption(words.plain(row.stage or ""))
     if row.progress is not None:
-        shown = row.progress
-        _bar(
-            f"epoch {shown.epoch:,} of {shown.epochs:,} · {shown.epochs_per_second:.3g} epochs/s",
-            shown.epoch / max(1, shown.epochs),
-        )
+        epoch, epochs, speed = row.progress.epoch, row.progress.epochs, row.progress.epochs_per_second
+        _bar(f"epoch {epoch:,} of {epochs:,} · {speed:.3g} epochs/s", epoch / max(1, epochs))
     if row.worker.beside:
         st.caption(
             f"and {words.plural(len(row.worker.beside), 'stage')} of its shape side by side with it · "
@@ -197,12 +195,12 @@ def _memory(worker: Worker) -> None:
         st.caption(f"process {words.size(memory.resident)}")
 
 
-def _history(row: Row) -> list[str]:
+def _history(row: WorkerRow) -> list[str]:
     worker, now = row.worker, datetime.now(UTC)
     lines = []
     if not row.silent:
-        doing = "idle" if worker.stage is None else "on this stage"
-        lines.append(f"{doing} for {words.duration((now - worker.since).total_seconds())}")
+        activity = "idle" if worker.stage is None else "on this stage"
+        lines.append(f"{activity} for {words.duration((now - worker.since).total_seconds())}")
         lines.append(f"last heard of {words.duration(worker.silence(now))} ago")
     done = f"{words.plural(worker.stages, 'stage')}, {words.plural(worker.epochs, 'epoch')} done"
     if worker.started is not None:

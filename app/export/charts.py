@@ -1,4 +1,4 @@
-"""Every chart of a study, by dataset and network: for its report and its zip."""
+"""The charts of a study by dataset and network, for its report and its zip."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ from data.queries.selection import OneStudy, Studies
 from data.queries.studies import StudyRecord
 from engine.study.spec import Study
 
-# The band of a report, and the accuracy that it draws: those that a page shows at first.
+# Reports have the band and the accuracy that pages show at first.
 SPREAD: Spread = "sd"
 MEASURE: Measure = "test_accuracy"
 
 
 @dataclass(frozen=True)
 class Results:
-    """All results of a study, or of one dataset and network of it, as the frames of `data.queries.studies`."""
+    """All results of a study, or of one dataset and network, as frames of `data.queries`."""
 
     accuracy: pd.DataFrame
     pooled: pd.DataFrame
@@ -40,7 +40,7 @@ class Results:
 
 @dataclass(frozen=True)
 class Place:
-    """One dataset and network of a study, with its results and its charts by the names of CHARTS."""
+    """One dataset and network of a study, with its results and its charts by the keys of CHARTS."""
 
     dataset: str
     network: str
@@ -62,64 +62,66 @@ def results(database: Database, study_id: str) -> Results:
 
 
 def places(database: Database, record: StudyRecord) -> list[Place]:
-    """Return every dataset and network of a study that has results, in order, with its charts."""
-    everything = results(database, record.study_id)
-    found = sorted(set(everything.accuracy[["dataset", "network"]].itertuples(index=False, name=None)))
-    made = []
-    for dataset, network in found:
-        own, subject = everything.of(dataset, network), Subject(record.study_id, record.study.name, dataset, network)
-        charts = {name: list(make(subject, record.study, own)) for name, make in CHARTS.items()}
-        made.append(Place(dataset, network, own, charts))
-    return made
+    """Return the datasets and networks of a study that have results, by name, with their charts."""
+    study_results = results(database, record.study_id)
+    names = study_results.accuracy[["dataset", "network"]].itertuples(index=False, name=None)
+    places = []
+    for dataset, network in sorted(set(names)):
+        place_results = study_results.of(dataset, network)
+        subject = Subject(record.study_id, record.study.name, dataset, network)
+        charts = {name: list(make(subject, record.study, place_results)) for name, make in CHARTS.items()}
+        places.append(Place(dataset, network, place_results, charts))
+    return places
 
 
 def near_p(study: Study) -> float:
-    """Return the p of the overlaps by sparsity: the study's nearest to 0.2, the p of the paper's table."""
+    """Return the p of charts by sparsity: that of the study's p which is nearest to 0.2, the p of the paper's table."""
     return min(study.overlap_p, key=lambda p: abs(p - 0.2))
 
 
-def _accuracy(subject: Subject, study: Study, own: Results) -> Iterable[Chart]:
+def _accuracy(subject: Subject, study: Study, results: Results) -> Iterable[Chart]:
     del study
-    panels = accuracy.panels(own.accuracy, MEASURE, SPREAD)
+    panels = accuracy.panels(results.accuracy, MEASURE, SPREAD)
     y = accuracy.domain(panels)
     return (accuracy.chart(subject, panel, MEASURE, SPREAD, y) for panel in panels)
 
 
-def _retention(subject: Subject, study: Study, own: Results) -> Iterable[Chart]:
-    if (own.pooled["pair"] == "initial_pretrained").any():
-        yield retention.by_p(subject, own.pooled, study.learning_rates, SPREAD)
+def _retention(subject: Subject, study: Study, results: Results) -> Iterable[Chart]:
+    if (results.pooled["pair"] == "initial_pretrained").any():
+        yield retention.by_p(subject, results.pooled, study.learning_rates, SPREAD)
 
 
-def _over_time(subject: Subject, study: Study, own: Results) -> Iterable[Chart]:
-    if len(own.retained):
-        yield retention.over_time(subject, own.retained, study.learning_rates, near_p(study), SPREAD, "linear")
+def _over_time(subject: Subject, study: Study, results: Results) -> Iterable[Chart]:
+    if len(results.retained):
+        yield retention.over_time(subject, results.retained, study.learning_rates, near_p(study), SPREAD, "linear")
 
 
-def _starts(subject: Subject, study: Study, own: Results) -> Iterable[Chart]:
+def _starts(subject: Subject, study: Study, results: Results) -> Iterable[Chart]:
     p = near_p(study)
-    rows = overlap.compared(own.pooled, p)
+    rows = overlap.compared(results.pooled, p)
     for pruner in dict.fromkeys(rows["pruner"]):
         for rate, part in rows[rows["pruner"] == pruner].groupby("learning_rate"):
             yield overlap.starts(subject, str(pruner), float(rate), part, p, SPREAD)
 
 
-def _ancestors(subject: Subject, study: Study, own: Results) -> Iterable[Chart]:
+def _ancestors(subject: Subject, study: Study, results: Results) -> Iterable[Chart]:
     p = near_p(study)
-    for (pruner, rate), part in ancestors.at(own.pooled, p).groupby(["pruner", "learning_rate"], sort=False):
+    for (pruner, rate), part in ancestors.at(results.pooled, p).groupby(["pruner", "learning_rate"], sort=False):
         yield ancestors.chart(subject, str(pruner), float(rate), part, p, SPREAD)
 
 
-def _layers(subject: Subject, study: Study, own: Results) -> Iterable[Chart]:
+def _layers(subject: Subject, study: Study, results: Results) -> Iterable[Chart]:
     del study
-    return (overlap.layer_map(subject, part, "p", float(rate)) for rate, part in own.layers.groupby("learning_rate"))
+    for rate, rows in results.layers.groupby("learning_rate"):
+        yield overlap.layer_map(subject, rows, "p", float(rate))
 
 
-def _admm(subject: Subject, study: Study, own: Results) -> Iterable[Chart]:
-    if len(own.residuals):
-        yield progress.residuals(subject, own.residuals, study.learning_rates)
+def _admm(subject: Subject, study: Study, results: Results) -> Iterable[Chart]:
+    if len(results.residuals):
+        yield progress.residuals(subject, results.residuals, study.learning_rates)
 
 
-# A chart that is added gets a line here; report.html has a section for each name.
+# A new chart needs a line here, and a section in report.html under the same name.
 CHARTS: dict[str, Callable[[Subject, Study, Results], Iterable[Chart]]] = {
     "accuracy": _accuracy,
     "retention": _retention,

@@ -1,4 +1,4 @@
-"""A study in words for its report: its state, how it was trained, its settings and its failures."""
+"""The facts about a study in its report: its state, recipe, hardware and failures."""
 
 import math
 from collections.abc import Sequence
@@ -26,32 +26,31 @@ _AUGMENTATIONS = {
 
 
 def unfinished(record: StudyRecord, total: int) -> str:
-    """Return what a reader of an unfinished study's report must know first; empty for one that is done."""
+    """Return a warning that a study is unfinished; empty for one that is done."""
     if record.state == "done":
         return ""
     counts = record.counts
     missing = [f"{counts[name]:,} {name}" for name in ("running", "queued", "waiting", "failed", "cancelled")]
-    left = words.listing([text for text in missing if not text.startswith("0 ")])
+    unfinished = words.listing([text for text in missing if not text.startswith("0 ")])
     state = {"failed": "has failed", "cancelled": "was cancelled"}.get(record.state, f"is {record.state}")
     return (
         f"This study is not complete: it {state}, with {counts['done']:,} of {words.plural(total, 'stage')} done "
-        f"({left}). Everything below rests on what was done when the report was made."
+        f"({unfinished}). The report shows the results that were recorded when it was made."
     )
 
 
-def summary(record: StudyRecord, made: pd.DataFrame, total: int) -> str:
-    """Return a study's state in one line, and when and on what it was trained; made: its provenance."""
+def summary(record: StudyRecord, provenance: pd.DataFrame, total: int) -> str:
+    """Return a study's state, the end of its training, device and versions in one line; provenance: as in `general`."""
     parts = [record.state, f"{record.counts['done']:,} of {words.plural(total, 'stage')} done"]
-    if len(made):
-        parts += [
-            f"trained until {moment(made['ended'].max())} on {words.listing(list(dict.fromkeys(made['device'])))}"
-        ]
-        parts += list(dict.fromkeys(made["versions"]))[:1]
+    if len(provenance):
+        devices = words.listing(list(dict.fromkeys(provenance["device"])))
+        parts.append(f"trained until {moment(provenance['ended'].max())} on {devices}")
+        parts.append(provenance["versions"].iloc[0])
     return " · ".join(parts)
 
 
-def general(record: StudyRecord, made: pd.DataFrame, total: int, now: datetime) -> Facts:
-    """Return when, on what and by what a study was trained; made: see `data.queries.studies.provenance`."""
+def general(record: StudyRecord, provenance: pd.DataFrame, total: int, now: datetime) -> Facts:
+    """Return the facts about a study and its training; provenance: of `data.queries.studies.provenance`."""
     study = record.study
     rates, seeds = sorted(study.learning_rates), study.seeds
     facts = [
@@ -66,21 +65,21 @@ def general(record: StudyRecord, made: pd.DataFrame, total: int, now: datetime) 
         (f"Seeds (n = {len(seeds)})", ", ".join(map(str, seeds))),
         ("Launched", moment(record.created_at)),
     ]
-    if len(made):
-        began, ended = made["began"].min(), made["ended"].max()
+    if len(provenance):
+        began, ended = provenance["began"].min(), provenance["ended"].max()
         facts += [
             ("Trained", f"{moment(began)} to {moment(ended)}"),
-            ("Time of training", f"{words.duration(float(made['seconds'].sum()))}, all stages one after another"),
-            ("Hardware", "; ".join(_runs(made, "device"))),
-            ("Versions", "; ".join(_runs(made, "versions"))),
+            ("Time of training", f"{words.duration(float(provenance['seconds'].sum()))}, all stages one after another"),
+            ("Hardware", "; ".join(_counted(provenance, "device"))),
+            ("Versions", "; ".join(_counted(provenance, "versions"))),
         ]
-        if reused := int(made["reused"].sum()):
+        if reused := int(provenance["reused"].sum()):
             facts.append(("Reused", f"{words.plural(reused, 'stage')} done before this study was launched"))
     return [*facts, ("Study", record.study_id), ("Report made", moment(now))]
 
 
 def recipe(record: StudyRecord) -> Facts:
-    """Return how every training of a study runs."""
+    """Return the facts about the recipe of every training of a study."""
     study, settings = record.study, record.study.recipe
     drops = ", ".join(f"{round(fraction * settings.epochs):,}" for fraction in settings.milestones)
     facts = [
@@ -100,8 +99,8 @@ def recipe(record: StudyRecord) -> Facts:
         ("Training images", "all" if study.train_images is None else f"{study.train_images:,}"),
         ("Test images", "all" if study.test_images is None else f"{study.test_images:,}"),
     ]
-    ours = [name for name in study.pruners if PRUNERS[name].admm]
-    facts += [(words.pruner(name), _admm(study.admm, PRUNERS[name].constant_rho)) for name in ours]
+    by_admm = [name for name in study.pruners if PRUNERS[name].admm]
+    facts += [(words.pruner(name), _admm(study.admm, PRUNERS[name].constant_rho)) for name in by_admm]
     if study.parts:
         facts.append(("Parts", f"{len(study.parts)}; not all combinations are trained, see the study's TOML below"))
     return facts
@@ -112,8 +111,7 @@ def _admm(settings: Admm, constant: bool) -> str:
         return "automatic" if value is None else words.number(value)
 
     growing = f"from {rho(settings.rho_start)} to {rho(settings.rho_end)}, growing by a constant factor per round"
-    in_words = rho(settings.rho) if constant else growing
-    return f"{settings.rounds} rounds of {settings.period} epochs, rho {in_words}"
+    return f"{settings.rounds} rounds of {settings.period} epochs, rho {rho(settings.rho) if constant else growing}"
 
 
 def failures(stages: pd.DataFrame) -> tuple[Facts, int]:
@@ -135,7 +133,7 @@ def moment(value: datetime | float | None) -> str:
     return f"{(stamp if stamp.tzinfo else stamp.tz_localize(UTC)).tz_convert(UTC):%-d %B %Y, %H:%M} UTC"
 
 
-def _runs(made: pd.DataFrame, name: str) -> Sequence[str]:
+def _counted(provenance: pd.DataFrame, name: str) -> Sequence[str]:
     """Return the values of a column, each with its number of stages where there are several."""
-    counts = made.groupby(name, sort=False)["stages"].sum()
+    counts = provenance.groupby(name, sort=False)["stages"].sum()
     return [str(v) if len(counts) == 1 else f"{v} ({words.plural(int(c), 'stage')})" for v, c in counts.items()]

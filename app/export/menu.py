@@ -1,4 +1,4 @@
-"""The Export menu of a study's page: its report, everything as a zip, the study itself, its tables."""
+"""The Export menu of a study's page: its report, everything as a zip, its TOML, and its tables."""
 
 from collections.abc import Callable
 from functools import partial
@@ -10,23 +10,22 @@ from app.charts.chart import PARQUET, parquet
 from app.export.report import report
 from app.export.zip import everything
 from app.state import queries
-from data import parquet as tables
 from data import shared_links
-from data.parquet import SCHEMAS
+from data.parquet import SCHEMAS, tables_from_database
 from data.queries.studies import StudyRecord
 from engine.errors import UserError
 from engine.study.spec import to_toml
 
-# The session's key of the zip that it made last.
+# The session keeps its last zip under this key.
 LAST_ZIP = "study_zip_last"
 
 
 class LinkEnded(UserError):
-    """The requested file belongs to a link that has ended since."""
+    """The link to a study has ended since its page was opened."""
 
 
 def menu(record: StudyRecord) -> None:
-    """Show the menu; nothing is made before it is requested, and only this study is read."""
+    """Show the menu of a study; a file is made when it is requested."""
     # A fragment takes a whole row unless a container limits it.
     with st.container(width="content"):
         _menu(record)
@@ -38,7 +37,7 @@ def _menu(record: StudyRecord) -> None:
     opened = st.popover("Export", icon=":material/download:", on_change="rerun", key="study_export", width="content")
     if not opened.open:
         return
-    # A menu that is open runs by itself, past the gate of its page.
+    # An open menu runs without its page, which would check the access.
     if not access.may_see(study_id):
         st.rerun()
     with opened, st.container(gap=None):
@@ -51,7 +50,7 @@ def _menu(record: StudyRecord) -> None:
             icon=":material/description:",
             key="study_report",
         )
-        _whole(record)
+        _zip(record)
         save(
             "Study (TOML)",
             to_toml(record.study),
@@ -71,10 +70,10 @@ def _menu(record: StudyRecord) -> None:
             )
 
 
-def _whole(record: StudyRecord) -> None:
-    """Offer everything as a zip, which is made first, since it takes long where there are many charts."""
+def _zip(record: StudyRecord) -> None:
+    """Offer everything as a zip, which the reader makes first, since many charts take long."""
     study_id = record.study_id
-    # The report is made of the study's results and of the states of its stages.
+    # The zip depends on the study's results and on the states of its stages.
     version = (study_id, queries.measured(study_id), tuple(record.counts.values()))
     slot, icon = st.empty(), ":material/folder_zip:"
     if LAST_ZIP not in st.session_state or st.session_state[LAST_ZIP][0] != version:
@@ -82,10 +81,10 @@ def _whole(record: StudyRecord) -> None:
             return
         bar = slot.progress(0.0, "Reading the study")
         st.session_state[LAST_ZIP] = version, everything(queries.database(), study_id, bar.progress)
-    made = st.session_state[LAST_ZIP][1]
+    content = st.session_state[LAST_ZIP][1]
     slot.download_button(
-        f"Save the zip ({len(made) / 1e6:.1f} MB)",
-        made,
+        f"Save the zip ({len(content) / 1e6:.1f} MB)",
+        content,
         f"{study_id}.zip",
         "application/zip",
         icon=icon,
@@ -95,11 +94,11 @@ def _whole(record: StudyRecord) -> None:
 
 
 def _table(study_id: str, name: str) -> Callable[[], bytes]:
-    return lambda: parquet(tables.tables_from_database(queries.database(), study_id)[name])
+    return lambda: parquet(tables_from_database(queries.database(), study_id)[name])
 
 
 def _while_allowed(make: Callable[[], str | bytes]) -> Callable[[], str | bytes]:
-    """Return what makes a file as long as the link that this session came with works; it is called outside the page."""
+    """Return a function that makes a file only while the link of this session works; it runs outside the page."""
     share = None if access.is_owner() else access.link()
     if share is None:
         return make

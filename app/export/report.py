@@ -1,4 +1,4 @@
-"""A study's report: one HTML file that holds everything it shows and opens from disk, without a network."""
+"""A study's report: one HTML file that needs no other file and no network."""
 
 import json
 from base64 import b64encode
@@ -28,7 +28,7 @@ from app.export.charts import MEASURE, Place, near_p, places
 from data.database.database import Database
 from data.queries import studies
 from data.queries.evidence import from_frames
-from data.queries.studies import StudyRecord, provenance
+from data.queries.studies import StudyRecord
 from engine.claims import CLAIMS, Thresholds, Verdict, evaluate, winning_property
 from engine.study.spec import Study, to_toml
 from tasks.studies.planning import number_of_test_images
@@ -39,7 +39,10 @@ COMMAND = "python -m tasks run study.toml --out DIR"
 
 @dataclass(frozen=True)
 class Line:
-    """One verdict on a claim: outcome, scope beside dataset and network, why, what would decide it, and numbers."""
+    """One verdict on a claim.
+
+    where: its scope without dataset and network. needs: the seeds that would decide it. comparisons: its numbers.
+    """
 
     outcome: str
     where: str
@@ -50,7 +53,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Card:
-    """A claim of the paper with the verdicts on it, and the rules that they follow."""
+    """A claim of the paper, its place in the paper, the verdicts on it and their rules."""
 
     claim: str
     text: str
@@ -60,13 +63,13 @@ class Card:
 
 
 @dataclass(frozen=True)
-class Judged:
+class Verdicts:
     """The verdicts on one dataset and network.
 
-    counts: of each outcome. cards: claims that could be judged; controls: those on pruners that the paper makes no
-    claim of. missing: the others, each with the runs that it lacks. winning: the winning property by learning rate,
-    pruner and sparsity; without rows where no run bears on it. widened: why its intervals differ from those of claim
-    A4. by_chance: what the number of verdicts means.
+    counts: the number of each outcome. cards: the claims with numbers; controls: the same for pruners without a claim
+    in the paper. missing: the claims without numbers, each with its reason. winning: the winning property by learning
+    rate, pruner and sparsity; without rows where no run bears on it. widened: why claim A4 has wider intervals than
+    this table. by_chance: how many verdicts may be wrong by chance.
     """
 
     counts: dict[str, int]
@@ -79,8 +82,8 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Part:
-    """What a report shows of one dataset and network."""
+class PlaceReport:
+    """The content of a report for one dataset and network; over_seeds: the scope of its intervals in words."""
 
     title: str
     charts: dict[str, list[Chart]]
@@ -90,23 +93,23 @@ class Part:
     missing_levels: str
     same_masks: list[str]
     supports: pd.DataFrame
-    verdicts: Judged
+    verdicts: Verdicts
     over_seeds: str
 
 
 def report(database: Database, study_id: str, now: datetime | None = None) -> str:
-    """Return the report of a study's results so far; UnknownStudy where it is not recorded."""
+    """Return the report of a study's results so far; raises UnknownStudy where it is not recorded."""
     record = studies.study(database, study_id)
     return render(database, record, places(database, record), now)
 
 
-def render(database: Database, record: StudyRecord, parts: list[Place], now: datetime | None = None) -> str:
-    """Return the report of a study whose charts are made already."""
+def render(database: Database, record: StudyRecord, study_places: list[Place], now: datetime | None = None) -> str:
+    """Return the report of a study with these charts and results."""
     stages = studies.stages(database, record.study_id)
     failed, more = facts.failures(stages)
-    made = provenance(database, record.study_id)
+    provenance = studies.provenance(database, record.study_id)
     script, style = (FOLDER / "report.js").read_text(), (FOLDER / "report.css").read_text()
-    charts = [chart for part in parts for group in part.charts.values() for chart in group]
+    charts = [chart for place in study_places for group in place.charts.values() for chart in group]
     return (
         _templates()
         .get_template("report.html")
@@ -114,16 +117,16 @@ def render(database: Database, record: StudyRecord, parts: list[Place], now: dat
             record=record,
             study=record.study,
             compares=words.compares(record.study.model_dump()),
-            summary=facts.summary(record, made, len(stages)),
+            summary=facts.summary(record, provenance, len(stages)),
             columns=min(3, max(2, len(record.study.learning_rates))),
             warning=facts.unfinished(record, len(stages)),
             diverged=divergence.sentence(stages[stages["diverged"].notna()]),
-            general=facts.general(record, made, len(stages), now or datetime.now(UTC)),
+            general=facts.general(record, provenance, len(stages), now or datetime.now(UTC)),
             recipe=facts.recipe(record),
             recipe_words=verdict_tables.recipe_words(record.study),
             failed=failed,
             more_failed=more,
-            parts=[_part(record.study, part) for part in parts],
+            places=[_place_report(record.study, place) for place in study_places],
             number_of={chart.name: number for number, chart in enumerate(charts)},
             measure=MEASURES[MEASURE],
             p=near_p(record.study),
@@ -143,34 +146,34 @@ def render(database: Database, record: StudyRecord, parts: list[Place], now: dat
     )
 
 
-# Charts take the colour of the text around them, so that they are drawn once for light, dark and paper.
+# Charts take the colour of the text around them, so they suit light and dark screens and paper.
 _INKS = ("currentColor", "currentColor", "currentColor")
 FONTS = "system-ui, -apple-system, Segoe UI, Roboto, Liberation Sans, Arial, sans-serif"
 
 
 def embedded(value: Any) -> Markup:
-    """Return a value as JSON that no HTML around it can take for a tag, an entity or an end of its script."""
+    """Return a value as JSON that HTML cannot read as a tag, an entity or the end of a script."""
     text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
 
 
 @lru_cache(maxsize=1)
 def libraries() -> str:
-    """Return Vega, Vega-Lite and Vega-Embed as one script, escaped for the inside of script tags."""
+    """Return Vega, Vega-Lite and Vega-Embed as one script, escaped for a script tag."""
     bundle = str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=VEGA_LITE))
     return bundle.replace("</script", "<\\/script").replace("<!--", "<\\!--")
 
 
 def _policy(*scripts: str) -> str:
-    """Return the rule that the browser keeps: these scripts and no other run, and nothing is fetched."""
+    """Return a content security policy under which the browser runs only these scripts and fetches nothing."""
     hashes = " ".join(f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'" for script in scripts)
     return f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data:; base-uri 'none'"
 
 
-def _part(study: Study, place: Place) -> Part:
+def _place_report(study: Study, place: Place) -> PlaceReport:
     rows, pooled, p = place.results.accuracy, place.results.pooled, near_p(study)
     pruned = bool((rows["start"] != "dense").any())
-    return Part(
+    return PlaceReport(
         words.place(place.network, place.dataset),
         place.charts,
         (accuracy.table if pruned else accuracy.dense_table)(rows, MEASURE),
@@ -179,16 +182,16 @@ def _part(study: Study, place: Place) -> Part:
         ancestors.missing(ancestors.at(pooled, p)),
         same_masks.sentences(rows),
         support_table.table(place.results.supports),
-        _judged(rows, pooled, place.results.diverged, Thresholds()),
+        _verdicts(rows, pooled, place.results.diverged, Thresholds()),
         verdict_tables.over_seeds(number_of_test_images(study, place.dataset)),
     )
 
 
-def _judged(accuracy: pd.DataFrame, pooled: pd.DataFrame, diverged: pd.DataFrame, thresholds: Thresholds) -> Judged:
+def _verdicts(accuracy: pd.DataFrame, pooled: pd.DataFrame, diverged: pd.DataFrame, thresholds: Thresholds) -> Verdicts:
     """Return the verdicts on the rows of one dataset and network."""
     points, overlaps = from_frames(accuracy, pooled, diverged)
     verdicts = evaluate(points, overlaps, thresholds)
-    return Judged(
+    return Verdicts(
         verdict_tables.counts(verdicts),
         _cards([verdict for verdict in verdicts if not verdict.control]),
         _cards([verdict for verdict in verdicts if verdict.control]),
@@ -206,8 +209,8 @@ def _judged(accuracy: pd.DataFrame, pooled: pd.DataFrame, diverged: pd.DataFrame
 
 
 def _cards(verdicts: Sequence[Verdict]) -> list[Card]:
-    shown = [verdict for verdict in verdicts if verdict_tables.is_shown(verdict)]
-    return [_card(claim, list(group)) for claim, group in groupby(shown, key=lambda verdict: verdict.claim)]
+    with_numbers = [verdict for verdict in verdicts if verdict_tables.is_shown(verdict)]
+    return [_card(claim, list(group)) for claim, group in groupby(with_numbers, key=lambda verdict: verdict.claim)]
 
 
 def _card(claim: str, verdicts: Sequence[Verdict]) -> Card:
@@ -222,11 +225,11 @@ def _line(verdict: Verdict) -> Line:
     return Line(verdict.outcome, where, reason, needs, verdict_tables.compared(verdict))
 
 
-def _legend(shown: Legend) -> Markup:
-    """Return the legend of a row of charts as HTML; `app.charts.palette` escapes what it holds."""
-    colours = ramp(*shown.ramp) if shown.ramp else ""
-    row = legend(shown.looks, shown.bands, shown.note) if shown.looks or shown.bands or shown.note else ""
-    return Markup(f"{colours}{row}")
+def _legend(content: Legend) -> Markup:
+    """Return the legend of a row of charts as HTML; `app.charts.palette` escapes its texts."""
+    colours = ramp(*content.ramp) if content.ramp else ""
+    has_row = content.looks or content.bands or content.note
+    return Markup(colours + (legend(content.looks, content.bands, content.note) if has_row else ""))
 
 
 @lru_cache(maxsize=1)

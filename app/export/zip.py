@@ -1,4 +1,4 @@
-"""Everything of a study in one zip: its report, its tables, its charts, its file, and a README."""
+"""A study as one zip: its report, tables, charts, TOML, and a README."""
 
 import zipfile
 from collections.abc import Callable
@@ -9,35 +9,35 @@ from app.charts.chart import csv, parquet
 from app.charts.picture import png, svg
 from app.export.charts import places
 from app.export.report import COMMAND, render
-from data import parquet as tables
 from data.database.database import Database
+from data.parquet import tables_from_database
 from data.queries import studies
 from data.queries.studies import StudyRecord
 from engine.study.spec import to_toml
 
-# Called with the share that is done, from 0 to 1, and with what comes next.
-Progress = Callable[[float, str], object]
+# Takes the finished share, from 0 to 1, and the next step in words.
+ReportProgress = Callable[[float, str], object]
 
 _README = """{name}
 {underline}
 
 What Ticketscope recorded of this study: {done:,} of {stages} done, state: {state}.
 
-report.html    everything to read; opens in a browser, without a network
-study.toml     the study itself
-tables/        all that was measured, as Parquet and as CSV:
+report.html    the report; opens in a browser, without a network
+study.toml     the study's settings, to launch it again
+tables/        all measurements, as Parquet and as CSV:
 {tables}
-charts/        every chart of the report as SVG and PNG, and as CSV the numbers that it draws
+charts/        every chart of the report as SVG and PNG, and its numbers as CSV
 
 Accuracies are percent, losses nats, durations seconds, sparsities and p fractions. In the numbers of a chart, low and
-high are the ends of its band, and low_to_high says what the band shows.
+high are the ends of its band, and low_to_high names the spread that the band shows.
 
 To train it again, where Ticketscope is installed:
 
     {command}
 
-On a CPU, with the versions that the report names and one thread per training (the default), the numbers come out equal
-bit for bit. On a GPU this is not promised.
+On a CPU, with the versions that the report names and one thread per training (the default), all numbers are the same,
+bit for bit. On a GPU they may differ.
 """
 
 _ABOUT = {
@@ -48,26 +48,26 @@ _ABOUT = {
 }
 
 
-def everything(database: Database, study_id: str, report_progress: Progress | None = None) -> bytes:
-    """Return a study and its results so far as a zip; UnknownStudy where it is not recorded."""
-    say = report_progress or (lambda done, what: None)
+def everything(database: Database, study_id: str, report_progress: ReportProgress | None = None) -> bytes:
+    """Return a study and its results so far as a zip; raises UnknownStudy where it is not recorded."""
+    say = report_progress or (lambda done, step: None)
     say(0.0, "Reading the study")
     record = studies.study(database, study_id)
-    parts = places(database, record)
-    charts = [chart for part in parts for group in part.charts.values() for chart in group]
-    frames = tables.tables_from_database(database, study_id)
+    study_places = places(database, record)
+    charts = [chart for place in study_places for group in place.charts.values() for chart in group]
+    tables = tables_from_database(database, study_id)
     out = BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
 
         def write(name: str, content: bytes | str) -> None:
             archive.writestr(f"{study_id}/{name}", content)
 
-        write("README.txt", _readme(record, list(frames)))
+        write("README.txt", _readme(record, list(tables)))
         write("study.toml", to_toml(record.study))
         say(0.05, "Writing the report")
-        write("report.html", render(database, record, parts))
-        for index, (name, table) in enumerate(frames.items()):
-            say(0.1 + 0.3 * index / len(frames), f"Writing the table of {name}")
+        write("report.html", render(database, record, study_places))
+        for index, (name, table) in enumerate(tables.items()):
+            say(0.1 + 0.3 * index / len(tables), f"Writing the table of {name}")
             write(f"tables/{name}.parquet", parquet(table))
             write(f"tables/{name}.csv", csv(table.to_pandas(integer_object_nulls=True)))
         for index, chart in enumerate(charts):

@@ -1,12 +1,12 @@
-"""The numbers that the paper's text states, beside ours."""
+"""The numbers that the paper states, and our own values beside them."""
 
 from collections.abc import Sequence
 
 import pandas as pd
 
 from app import words
-from app.charts.ancestors import EXPLAINED, NOT_RECORDED
-from app.charts.points import describe, summarise
+from app.charts.ancestors import EXPLAINED
+from app.charts.points import NOT_RECORDED, describe, summarise
 from engine.claims.intervals import Interval, interval
 from engine.paper import figures
 from engine.paper.figures import Figure, Panel, Reported
@@ -35,16 +35,16 @@ def ours(number: Reported, accuracy: pd.DataFrame, pooled: pd.DataFrame, scale: 
 
 
 def values(number: Reported, accuracy: pd.DataFrame, pooled: pd.DataFrame, scale: str, data: str | None) -> list[float]:
-    """Return our values of a stated number in percent, one a seed; arguments as of `rows_of`."""
+    """Return our values of a stated number in percent, one per seed; arguments as in `rows_of`."""
     column, factor = ("test_accuracy", 1.0) if number.quantity == "accuracy" else ("ratio", 100.0)
     rows = rows_of(number, accuracy, pooled, scale, data)
     return [] if rows.empty else [factor * float(value) for value in rows[column].dropna()]
 
 
 def levels(number: Reported, pooled: pd.DataFrame, scale: str, data: str | None) -> list[float] | None:
-    """Return the level of the mask alone beside our values of a stated overlap, in percent, one a seed.
+    """Return the level of the mask alone for a stated overlap in percent, one value per seed that recorded it.
 
-    Seeds of which it is not recorded have none. Returns None where nothing is trained.
+    Returns None where no run is done.
     """
     rows = rows_of(number, pooled, pooled, scale, data)
     return None if rows.empty else [100 * float(value) for value in rows["level"].dropna()]
@@ -53,22 +53,22 @@ def levels(number: Reported, pooled: pd.DataFrame, scale: str, data: str | None)
 def rows_of(
     number: Reported, accuracy: pd.DataFrame, pooled: pd.DataFrame, scale: str, data: str | None
 ) -> pd.DataFrame:
-    """Return the rows of accuracies or overlaps that a stated number is about; frames as in `runs`.
+    """Return the rows of accuracies or overlaps that are ours for a stated number; frames as in `runs.Runs`.
 
-    scale, data: how ours was trained, which says on which dataset and network. The sparsity is the nearest that was
-    trained, within half a point, since the text rounds its own.
+    scale, data: of the runs; a scaled-down run has another dataset and network than the paper's. The paper rounds its
+    sparsities, so a row's may differ by half a percentage point.
     """
-    place = Panel(
+    paper_panel = Panel(
         label="", quantity="accuracy", dataset=number.dataset, network=number.network,
         learning_rates=(number.learning_rate,), pruners=(), starts=(), sparsities=(), ps=(),
     )  # fmt: skip
-    there = scaled(place, scale, data)
+    our_panel = scaled(paper_panel, scale, data)
     frame = accuracy if number.quantity == "accuracy" else pooled
     if frame.empty:
         return frame
     rows = frame[
-        (frame["dataset"] == there.dataset)
-        & (frame["network"] == there.network)
+        (frame["dataset"] == our_panel.dataset)
+        & (frame["network"] == our_panel.network)
         & (frame["learning_rate"] == number.learning_rate)
         & (frame["start"] == number.start)
         & ((frame["sparsity"] - number.sparsity).abs() <= 0.005)
@@ -83,14 +83,13 @@ def rows_of(
 def table(
     numbers: Sequence[Reported], accuracy: pd.DataFrame, pooled: pd.DataFrame, scale: str, data: str | None
 ) -> pd.DataFrame:
-    """Return stated numbers beside ours as people read them.
+    """Return stated numbers beside ours, in words.
 
-    Columns: what, network, dataset, learning rate, paper (%), ours (%), difference (points), n, and where overlaps are
-    among them the level of the mask alone, ours (%). The interval is that of our mean; the paper gives no spread for
-    its own.
+    Columns: what, network, dataset, learning rate, paper (%), ours (%), difference (points) with the 95 % interval of
+    our mean, n, and where there are overlaps, the level of the mask alone, ours (%).
     """
     rows: list[dict[str, str]] = []
-    of_overlaps = any(number.quantity != "accuracy" for number in numbers)
+    has_overlaps = any(number.quantity != "accuracy" for number in numbers)
     for number in numbers:
         mine = ours(number, accuracy, pooled, scale, data)
         rows.append(
@@ -105,7 +104,7 @@ def table(
                 "n": str(mine.n) if mine.n else "",
             }
         )
-        if of_overlaps:
+        if has_overlaps:
             rows[-1]["level of the mask alone, ours (%)"] = (
                 "" if number.quantity == "accuracy" else _level(levels(number, pooled, scale, data))
             )
@@ -115,10 +114,10 @@ def table(
 def as_in_paper(
     numbers: Sequence[Reported], accuracy: pd.DataFrame, pooled: pd.DataFrame, scale: str, data: str | None
 ) -> pd.DataFrame:
-    """Return our values as the paper's table has its own: a row per network and dataset, a column per ancestor.
+    """Return our values in the form of the paper's table: a row per network and dataset, a column per ancestor.
 
-    A column beside each ancestor is the level of the mask alone, which the paper does not have. numbers: those of the
-    table. A cell is an em dash where nothing is trained.
+    A column beside each ancestor has the level of the mask alone, which the paper does not give. numbers: those of the
+    table. A cell is an em dash where no run is done.
     """
     rows: dict[tuple[str, str], dict[str, str]] = {}
     for number in numbers:
@@ -130,7 +129,7 @@ def as_in_paper(
 
 
 def against_the_mask(figure: Figure, p: float, sparsity: float) -> str:
-    """Return in sentences the overlap that stated ones with the trained dense weights are to be compared with."""
+    """Return sentences on the overlap to which the stated overlaps with trained dense weights must be compared."""
     stated = [number.value for number in figures.reported(figure) if number.quantity == "finetuned_pretrained"]
     alone, chance = words.percent(p / (1 - sparsity)), words.percent(p)
     text = (
@@ -149,17 +148,17 @@ def _level(levels: list[float] | None) -> str:
 def _cell(values: list[float]) -> str:
     if not values:
         return "—"
-    one = summarise(pd.DataFrame({"all": 0, "value": values}), "value", ["all"], "sd").iloc[0]
-    return describe(one["mean"], one["low"], one["high"], int(one["n"]), "sd")
+    mean = summarise(pd.DataFrame({"all": 0, "value": values}), "value", ["all"], "sd").iloc[0]
+    return describe(mean["mean"], mean["low"], mean["high"], int(mean["n"]), "sd")
 
 
 def _what(number: Reported) -> str:
-    what = QUANTITIES[number.quantity]
+    quantity = QUANTITIES[number.quantity]
     if number.start == "dense":
-        return f"dense {what}"
+        return f"dense {quantity}"
     pruner = words.pruner(number.pruner or "").removesuffix(" magnitude")
     start = f"{words.start(number.start)}, " if number.quantity == "accuracy" else ""
-    return f"{what}, {start}{pruner} {words.percent(number.sparsity)}"
+    return f"{quantity}, {start}{pruner} {words.percent(number.sparsity)}"
 
 
 def _difference(mine: Interval, stated: float) -> str:
@@ -169,8 +168,3 @@ def _difference(mine: Interval, stated: float) -> str:
     if mine.low is not None and mine.high is not None:
         text += f" ({mine.low - stated:+.2f} to {mine.high - stated:+.2f})"
     return words.minus(text)
-
-
-def joined(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Return tables of stated numbers as one."""
-    return pd.concat(list(tables), ignore_index=True)

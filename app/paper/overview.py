@@ -1,8 +1,9 @@
-"""All figures of the paper, each with its panels, how much of it is trained here, and the verdicts on its claims."""
+"""The overview of the paper: a card for each figure, the launch of all figures, and all numbers that it states."""
 
 from collections.abc import Callable
 from functools import lru_cache
 
+import pandas as pd
 import streamlit as st
 
 from app import words
@@ -10,7 +11,7 @@ from app.components import chart, dialogs, verdict_cards
 from app.new_study import form, launch
 from app.new_study.preview import preview_plan
 from app.paper import numbers, runs, thumbnail
-from app.paper.runs import CATALOGUE, Settings
+from app.paper.runs import CATALOGUE, FigureSettings
 from data.artifacts.store import ArtifactError
 from data.database.database import DatabaseError
 from data.datasets.registry import FOLDER, absolute, identity
@@ -23,20 +24,20 @@ from engine.study.spec import to_toml
 from tasks.studies.catalog import PAPER, arguments, one_by_one
 
 COLUMNS = 3
-# The entry of the list of settings that asks for a folder.
+# This entry of the list of settings asks for a folder.
 ON_FOLDER = "Small on a folder of images…"
 
 
-def guarded(body: Callable[[Settings], None]) -> None:
-    """Draw a page of the paper under the settings in the address, and say what is wrong with them."""
+def guarded(body: Callable[[FigureSettings], None]) -> None:
+    """Draw a page of the paper under the settings in the address, or the error in them."""
     chart.still()
     params = st.query_params
     scale = params.get("scale", "paper")
     if scale not in figures.SCALES:
-        st.warning(f"The address names a scale {words.plain(repr(scale))}, which is not known; the paper's is shown.")
+        st.warning(f"The address names an unknown scale, {words.plain(repr(scale))}: this page shows the paper's.")
         scale = "paper"
     try:
-        body(Settings(scale, params.get("data"), params.get("like")))
+        body(FigureSettings(scale, params.get("data"), params.get("like")))
     except DatabaseError as error:
         st.error(words.plain(str(error)), icon=":material/database_off:")
     except UserError as error:
@@ -44,55 +45,57 @@ def guarded(body: Callable[[Settings], None]) -> None:
         st.page_link("views/paper.py", label="All figures as in the paper", icon=":material/arrow_back:")
 
 
-def overview(chosen: Settings) -> None:
+def overview(chosen: FigureSettings) -> None:
     """Draw the overview."""
     st.title("Paper", anchor=False)
     st.caption(
-        "Liu et al., “Lottery Ticket Preserves Weight Correlation: Is It Desirable or Not?”, ICML 2021: every figure "
-        "and the table as a study of your own."
+        "Liu et al., “Lottery Ticket Preserves Weight Correlation: Is It Desirable or Not?”, ICML 2021. Each figure "
+        "and the table can be launched as a study of your own."
     )
     chosen = choose(chosen, "overview")
-    departs = studies.scaling(chosen.scale, chosen.data)
-    if departs:
-        st.markdown(f":orange-badge[scaled] {words.plain(' '.join(departs))}")
     query, claims = _search()
-    found = [figure for figure in figures.FIGURES.values() if _matches(figure, query, claims)]
-    if not found:
+    matching = [figure for figure in figures.FIGURES.values() if _matches(figure, query, claims)]
+    if not matching:
         st.info("No figure matches. Search looks at titles, networks, datasets, pruners, starts and claims.")
-    chart.grid(len(found), COLUMNS, lambda index: _card(found[index], chosen))
+    chart.grid(len(matching), COLUMNS, lambda index: _card(matching[index], chosen))
     _everything(chosen)
     _numbers(chosen)
 
 
-def choose(chosen: Settings, key: str) -> Settings:
-    """Return the settings that the reader selects, which the address holds; stop the page until a folder is named."""
-    options = [*CATALOGUE, *runs.found_settings()]
+def choose(chosen: FigureSettings, key: str) -> FigureSettings:
+    """Return the settings that the reader selects and say how they depart from the paper; the address holds them.
+
+    The page ends here until the reader has named a folder, where the selection asks for one.
+    """
+    options = [*CATALOGUE, *runs.launched_settings()]
     if chosen not in options:
         options.append(chosen)
-    titled: dict[str, Settings | None] = {option.title: option for option in options} | {ON_FOLDER: None}
+    by_title: dict[str, FigureSettings | None] = {option.title: option for option in options} | {ON_FOLDER: None}
     title = st.selectbox(
         "Settings",
-        list(titled),
-        index=list(titled).index(chosen.title),
+        list(by_title),
+        index=list(by_title).index(chosen.title),
         key=f"{key}-settings-{chosen.title}",
-        help="As the paper trains it, scaled down, or with the recipe of a study that was launched here.",
+        help="The paper's recipe, a scaled-down one, or the recipe of a study that was launched here.",
         width=420,
     )
-    picked = titled[title] or _on_folder(key)
-    if picked is None:
-        # Until then, nothing may be launched in place of the folder that the reader is about to name.
-        st.info("Name a folder of images to see the runs of the paper that are trained on it, and to launch them.")
+    selected = by_title[title] or _on_folder(key)
+    if selected is None:
+        # The rest of the page would launch the settings of before, not those on the folder.
+        st.info("Name a folder of images to see and launch the paper's runs on it.")
         st.stop()
-    if picked != chosen:
+    if selected != chosen:
         figure = st.query_params.get("figure")
         st.query_params.clear()
-        st.query_params.from_dict({**({"figure": figure} if figure else {}), **picked.query})
+        st.query_params.from_dict({**({"figure": figure} if figure else {}), **selected.query})
         st.rerun()
-    return picked
+    if departs := studies.scaling(selected.scale, selected.data):
+        st.markdown(f":orange-badge[scaled] {words.plain(' '.join(departs))}")
+    return selected
 
 
-def _on_folder(key: str) -> Settings | None:
-    """Return the settings on a folder of images, or None until the reader has named one that can be used."""
+def _on_folder(key: str) -> FigureSettings | None:
+    """Return the settings on a folder of images, or None until the reader has named a valid one."""
     path = st.text_input(
         "Folder of images", placeholder="/path/to/images", help=form.FOLDER_HELP, key=f"{key}-folder", width=420
     )
@@ -106,7 +109,7 @@ def _on_folder(key: str) -> Settings | None:
     except UserError as error:
         st.markdown(f":small[:red[:material/error: {words.plain(str(error))}]]")
         return None
-    return Settings("small", data)
+    return FigureSettings("small", data)
 
 
 def _search() -> tuple[str, list[str]]:
@@ -150,7 +153,7 @@ def panels_words(figure: Figure) -> str:
     return f"{words.listing(list(places))} · learning rate{'s' * (len(rates) > 1)} {words.numbers(rates)}"
 
 
-def _card(figure: Figure, chosen: Settings) -> None:
+def _card(figure: Figure, chosen: FigureSettings) -> None:
     trained = runs.trained(figure, chosen)
     done, requested = trained.done, trained.requested
     with st.container(border=True, key=f"figure-{figure.id}", gap="xsmall", height="stretch"):
@@ -165,19 +168,20 @@ def _card(figure: Figure, chosen: Settings) -> None:
         st.markdown(f"{' '.join(claims)} {verdict_cards.badges(trained.verdicts)}")
 
 
-def _everything(chosen: Settings) -> None:
+def _everything(chosen: FigureSettings) -> None:
     """Show the plan of all figures together, and launch them."""
     st.subheader("Everything", anchor=False)
-    one = runs.planned(figures.ALL, chosen)
-    total, finished = len(one.stages), runs.done(one)
+    plan = runs.planned(figures.ALL, chosen)
+    total, finished = len(plan.stages), runs.done(plan)
     with st.container(border=True, key="figure-all", gap="small"):
-        apart = _apart(chosen.scale, chosen.data)
+        separately = _count_one_by_one(chosen.scale, chosen.data)
         st.markdown(
-            f"All figures and the table: **{apart:,}** trainings one by one, **{total:,}** after sharing what is equal."
+            f"All figures and the table: **{separately:,}** trainings if each were launched alone, **{total:,}** "
+            "together, since equal trainings run once."
         )
         st.progress(finished / total, text=f"{finished:,} of {words.plural(total, 'training')} done")
-        about = f"launch all {chosen.scale} {chosen.data}"
-        if dialogs.button("Launch all", about, icon=":material/rocket_launch:", key="launch_all"):
+        dialog = f"launch all {chosen.scale} {chosen.data}"
+        if dialogs.button("Launch all", dialog, icon=":material/rocket_launch:", key="launch_all"):
             confirm(chosen)
         if chosen.like is None:
             command = f"python -m tasks launch {arguments(figures.ALL, chosen.scale, chosen.data)}"
@@ -185,12 +189,12 @@ def _everything(chosen: Settings) -> None:
 
 
 @st.dialog("Launch all figures?", on_dismiss=dialogs.close)
-def confirm(chosen: Settings) -> None:
+def confirm(chosen: FigureSettings) -> None:
     """Ask before all figures are launched."""
-    wanted = runs.study(figures.ALL, chosen)
+    study = runs.study(figures.ALL, chosen)
     try:
         with st.spinner("Estimating…"):
-            plan = preview_plan(to_toml(wanted))
+            plan = preview_plan(to_toml(study))
     except ArtifactError as error:
         st.error(words.plain(str(error)))
         return
@@ -199,39 +203,36 @@ def confirm(chosen: Settings) -> None:
         f"{words.plural(plan.workers, 'worker')}."
     )
     if st.button("Launch all of them", type="primary", key="launch_all_yes", on_click=dialogs.close):
-        launch.start(wanted)
+        launch.start(study)
 
 
 @lru_cache(maxsize=32)
-def _apart(scale: str, data: str | None) -> int:
+def _count_one_by_one(scale: str, data: str | None) -> int:
     return one_by_one(f"{PAPER}{figures.ALL}", scale, data) or 0
 
 
 def read_in() -> None:
-    """Plan all figures under the settings of the catalogue, which takes a moment the first time."""
+    """Plan all figures under the settings of the catalogue before the first visit, since planning takes a moment."""
     for chosen in runs.CATALOGUE:
         for name in (*figures.FIGURES, figures.ALL):
             runs.planned(name, chosen)
-        _apart(chosen.scale, chosen.data)
+        _count_one_by_one(chosen.scale, chosen.data)
 
 
-def _numbers(chosen: Settings) -> None:
-    """Show every stated number beside ours."""
+def _numbers(chosen: FigureSettings) -> None:
+    """Show every number that the paper states beside ours."""
     st.subheader("All stated numbers", anchor=False)
     st.caption(
         "Every number that the paper's text states, beside the mean of our seeds. The interval is that of our mean; "
         "the paper gives no spread for its own."
     )
-    if studies.scaling(chosen.scale, chosen.data) or chosen.like:
-        st.markdown(":orange-badge[scaled] The differences compare other data or another recipe with the paper's.")
-    rows = [
+    tables = [
         numbers.table([number], trained.accuracy, trained.pooled, chosen.scale, chosen.data)
         for number in figures.REPORTED
         for trained in [runs.trained(_figure_of(number), chosen)]
     ]
-    table = numbers.joined(rows)
-    with st.container(key="stated_table"):
-        chart.table(table, "stated_frame")
+    table = pd.concat(tables, ignore_index=True)
+    stated_table(table, chosen)
     st.download_button(
         "Stated numbers as CSV",
         table.to_csv(index=False),
@@ -241,6 +242,14 @@ def _numbers(chosen: Settings) -> None:
         on_click="ignore",
         key="stated_csv",
     )
+
+
+def stated_table(table: pd.DataFrame, chosen: FigureSettings) -> None:
+    """Show a table of stated numbers, and say where the settings make differences less telling."""
+    if studies.scaling(chosen.scale, chosen.data) or chosen.like:
+        st.markdown(":orange-badge[scaled] The differences compare other data or another recipe with the paper's.")
+    with st.container(key="stated_table"):
+        chart.table(table, "stated_frame")
 
 
 def _figure_of(number: figures.Reported) -> Figure:

@@ -1,4 +1,4 @@
-"""The panels of one figure of the paper, drawn once for each state of the results."""
+"""The panels of one figure of the paper with their charts, which are cached until a result changes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,8 @@ from app.charts.chart import Chart
 from app.charts.points import Spread
 from app.charts.vega import Spec
 from app.paper import panel_chart, runs
-from app.paper.runs import Runs, Settings
+from app.paper.panel_chart import share_axis
+from app.paper.runs import FigureSettings, Runs
 from app.state.cache import cached
 from engine.paper import figures, studies
 from engine.paper.figures import FIGURES, Panel, Reported
@@ -18,49 +19,44 @@ from engine.paper.figures import FIGURES, Panel, Reported
 
 @dataclass(frozen=True)
 class FigurePanel:
-    """A panel of a figure as it is trained here, and the lines above it; chart is None where no run is done."""
+    """A panel of a figure at the scale of its runs, with the lines above it; chart is None where no run is done."""
 
     panel: Panel
     caption: tuple[str, str]
     chart: Chart | None
 
 
-@cached(runs.results, max_entries=64, shared=True, hash_funcs={Settings: repr})
-def panels(name: str, chosen: Settings, spread: Spread) -> tuple[FigurePanel, ...]:
+@cached(runs.results, max_entries=64, shared=True, hash_funcs={FigureSettings: repr})
+def panels(name: str, chosen: FigureSettings, spread: Spread) -> tuple[FigurePanel, ...]:
     """Return the panels of a figure in the paper's order; errors as for `runs.planned`."""
     figure = FIGURES[name]
     trained = runs.trained(figure, chosen)
-    here = [studies.scaled(panel, chosen.scale, chosen.data) for panel in figure.panels]
-    # The paper's own numbers belong on charts of its own settings alone.
-    own = not studies.scaling(chosen.scale, chosen.data) and chosen.like is None
-    numbers = figures.reported(figure) if own else ()
-    made = []
-    for panel, original in zip(here, figure.panels, strict=True):
+    scaled = [studies.scaled(panel, chosen.scale, chosen.data) for panel in figure.panels]
+    # The paper's numbers are marked only on charts of the paper's settings.
+    is_paper = not studies.scaling(chosen.scale, chosen.data) and chosen.like is None
+    numbers = figures.reported(figure) if is_paper else ()
+    figure_panels = []
+    for panel, original in zip(scaled, figure.panels, strict=True):
         rows = panel_chart.rows_of(trained.accuracy if panel.quantity == "accuracy" else trained.pooled, panel)
         caption, chart = (_caption(panel), _status(trained, panel, original)), None
         if not rows.empty:
-            like = [other for other in here if other.quantity == panel.quantity and _compared(other, panel)]
+            like = [other for other in scaled if other.quantity == panel.quantity and share_axis(other, panel)]
             stated = [number for number in numbers if figures.shows(original, number)]
             spec = _spec(trained, rows, panel, like, spread, stated)
             chart = panel_chart.chart(figure, panel, rows, caption, spec, spread)
-        made.append(FigurePanel(panel, caption, chart))
-    return tuple(made)
+        figure_panels.append(FigurePanel(panel, caption, chart))
+    return tuple(figure_panels)
 
 
 def _spec(
     trained: Runs, rows: pd.DataFrame, panel: Panel, like: Sequence[Panel], spread: Spread, stated: Sequence[Reported]
 ) -> Spec:
-    """Return a panel's rows as Vega-Lite, on one accuracy axis with the panels like it."""
+    """Return a panel as Vega-Lite; accuracies have one axis with the panels in `like`."""
     if panel.quantity == "accuracy":
         y = panel_chart.domain([panel_chart.rows_of(trained.accuracy, other) for other in like], spread)
         return panel_chart.draw_accuracy(rows, panel, spread, y, stated)
     draw = panel_chart.draw_retention if panel.quantity == "retention" else panel_chart.draw_start_overlap
     return draw(rows, panel, spread)
-
-
-def _compared(one: Panel, other: Panel) -> bool:
-    """Return whether two panels share their accuracy axis: those of one network and dataset do."""
-    return (one.dataset, one.network) == (other.dataset, other.network)
 
 
 def _caption(panel: Panel) -> str:
@@ -74,15 +70,15 @@ def _caption(panel: Panel) -> str:
 
 
 def _status(trained: Runs, panel: Panel, original: Panel) -> str:
-    """Return which panel of the paper a scaled one is for, how many seeds it has, and its dense accuracy."""
+    """Return in words the paper's panel that a scaled one replaces, its number of seeds, and its dense accuracy."""
     parts = []
     if (panel.network, panel.dataset) != (original.network, original.dataset):
         parts.append(f"for {words.place(original.network, original.dataset)}")
     rows = panel_chart.rows_of(trained.accuracy, panel)
-    drawn = rows if rows.empty or not panel.trained else rows[rows["start"] != "dense"]
-    if drawn.empty:
+    trainings = rows if rows.empty or not panel.trained else rows[rows["start"] != "dense"]
+    if trainings.empty:
         return " · ".join([*parts, "not trained yet"])
-    seeds = drawn.groupby("seed").size()
+    seeds = trainings.groupby("seed").size()
     parts.append(words.plural(int((seeds == seeds.max()).sum()), "seed"))
     dense = rows[rows["start"] == "dense"]["test_accuracy"]
     if panel.dense and len(panel.learning_rates) == 1 and len(dense):

@@ -1,4 +1,4 @@
-"""The runs of a figure of the paper that are trained here, under some settings, and the verdicts on them."""
+"""The finished runs of a figure of the paper under some settings, and the verdicts on them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,25 +18,22 @@ from data.queries.selection import Roles
 from data.queries.studies import tomls
 from data.settings import settings
 from engine.claims import Verdict, evaluate
-from engine.paper import figures as paper
-from engine.paper import studies
+from engine.paper import figures, studies
 from engine.paper.figures import Figure
 from engine.study.plan import Plan, Role, plan
 from engine.study.results import PAIRS
 from engine.study.spec import Study, read_study
 
-# The paper's datasets, which a study may hold under their own names.
-_OWN = {"cifar10", "cifar100"}
-# Beyond these a reader would not look for one.
-MOST_FOUND = 6
+_PAPER_DATASETS = {"cifar10", "cifar100"}
+# The list of settings offers the recipes of this many launched studies; a longer list would hide the first ones.
+MOST_LAUNCHED = 6
 
 
 @dataclass(frozen=True)
-class Settings:
+class FigureSettings:
     """The settings under which a figure is trained.
 
-    scale, data: as for `engine.paper.studies.study`. like: the id of a study whose recipe takes the place of the
-    scale's.
+    scale, data: as in `engine.paper.studies.study`. like: the id of a study whose recipe replaces that of the scale.
     """
 
     scale: str = "paper"
@@ -45,75 +42,71 @@ class Settings:
 
     @property
     def title(self) -> str:
-        """Their name in a list."""
-        own = self.data in (None, paper.OWN) and not (self.scale == "small" and self.data is None)
-        on = "" if own and self.scale == "paper" else f" on {self._data()}"
+        """The name of the settings in a list."""
+        on = "" if self.data in (None, figures.OWN) and self.scale == "paper" else f" on {self._data()}"
         if self.like is not None:
             return f"as in study {self.like}{on}"
-        return f"{paper.SCALES[self.scale].title}{on}"
+        return f"{figures.SCALES[self.scale].title}{on}"
 
     def _data(self) -> str:
-        data = self.data or paper.SCALES[self.scale].data
-        return "the paper's datasets" if data == paper.OWN else words.dataset(data)
+        data = self.data or figures.SCALES[self.scale].data
+        return "the paper's datasets" if data == figures.OWN else words.dataset(data)
 
     @property
     def query(self) -> dict[str, str]:
-        """The parameters that name them in an address."""
+        """The settings as parameters of an address."""
         values = {"scale": self.scale, "data": self.data, "like": self.like}
         return {name: value for name, value in values.items() if value and (name, value) != ("scale", "paper")}
 
 
-CATALOGUE = (Settings(), Settings("small"), Settings("small", paper.OWN))
+CATALOGUE = (FigureSettings(), FigureSettings("small"), FigureSettings("small", figures.OWN))
 
 
-def study(name: str, chosen: Settings) -> Study:
-    """Return what to train for a figure, a panel of one, or all; errors as for `engine.paper.studies.study`."""
-    wanted = _catalogued(name, chosen.scale, chosen.data)
-    if chosen.like is None:
-        return wanted
-    like = _recipes().get(chosen.like)
-    return wanted if like is None else wanted.model_copy(update=_borrowed(like, wanted))
+def study(name: str, chosen: FigureSettings) -> Study:
+    """Return the study of a figure, a panel or all figures; errors as in `engine.paper.studies.study`."""
+    paper_study = _catalogued(name, chosen.scale, chosen.data)
+    like = None if chosen.like is None else _launched().get(chosen.like)
+    if like is None:
+        return paper_study
+    borrowed = {name: getattr(like, name) for name in ("recipe", "scope", "train_images", "test_images")}
+    # A study must not have settings that none of its pruners uses.
+    return paper_study.model_copy(update={**borrowed, "admm": like.admm.used_by(paper_study.pruners)})
 
 
 # Studies and plans never change, and hashing one costs more than all else on a page of cards.
 _catalogued = lru_cache(maxsize=256)(studies.study)
 
 
-def _borrowed(like: Study, wanted: Study) -> dict[str, object]:
-    names = ("recipe", "scope", "train_images", "test_images")
-    # Settings that none of the figure's pruners uses would be an error in a study of them.
-    return {name: getattr(like, name) for name in names} | {"admm": like.admm.used_by(wanted.pruners)}
-
-
 @cached(queries.marker, max_entries=4)
-def _recipes() -> dict[str, Study]:
+def _launched() -> dict[str, Study]:
     """Return every launched study by its id, the latest first."""
     if not queries.exists():
         return {}
     return {study_id: read_study(toml, kept=True) for study_id, toml in tomls(queries.database())}
 
 
-def found_settings() -> tuple[Settings, ...]:
-    """Return settings of launched studies that the catalogue does not have, the latest first."""
-    found: dict[object, Settings] = {}
-    known = {_key(studies.study("fig1", one.scale, one.data), one.data or "") for one in CATALOGUE}
-    for study_id, launched in _recipes().items():
-        others = [dataset for dataset in launched.datasets if dataset not in _OWN]
-        for data in [*([paper.OWN] if len(others) < len(launched.datasets) else []), *others]:
-            # The scale whose sparsities the study has.
-            chosen = Settings("paper", None if data == paper.OWN else data, study_id)
+def launched_settings() -> tuple[FigureSettings, ...]:
+    """Return settings with the recipes of launched studies that the catalogue does not have, the latest first."""
+    by_key: dict[str, FigureSettings] = {}
+    catalogue = {_key(studies.study("fig1", entry.scale, entry.data), entry.data or "") for entry in CATALOGUE}
+    for study_id, launched in _launched().items():
+        others = [dataset for dataset in launched.datasets if dataset not in _PAPER_DATASETS]
+        for data in [*([figures.OWN] if len(others) < len(launched.datasets) else []), *others]:
+            # The scale "paper" has the sparsities of such a study.
+            chosen = FigureSettings("paper", None if data == figures.OWN else data, study_id)
             key = _key(launched, chosen.data or "")
-            if key not in found and key not in known:
-                found[key] = chosen
-    return tuple(found.values())[:MOST_FOUND]
+            if key not in catalogue:
+                by_key.setdefault(key, chosen)
+    return tuple(by_key.values())[:MOST_LAUNCHED]
 
 
-def _key(one: Study, data: str) -> str:
-    return f"{data} {one.recipe} {one.admm.used_by(('admm',))} {one.scope} {one.train_images} {one.test_images}"
+def _key(study: Study, data: str) -> str:
+    admm = study.admm.used_by(("admm",))
+    return f"{data} {study.recipe} {admm} {study.scope} {study.train_images} {study.test_images}"
 
 
-def planned(name: str, chosen: Settings) -> Plan:
-    """Return the plan of a figure under some settings; DatasetError and StudyError as in planning a study."""
+def planned(name: str, chosen: FigureSettings) -> Plan:
+    """Return the plan of a figure under some settings; raises DatasetError and StudyError, as planning a study does."""
     return _plan(name, chosen, _identities(study(name, chosen).datasets))
 
 
@@ -122,13 +115,13 @@ def _identities(datasets: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
 
 
 @lru_cache(maxsize=256)
-def _plan(name: str, chosen: Settings, identities: tuple[tuple[str, str], ...]) -> Plan:
+def _plan(name: str, chosen: FigureSettings, identities: tuple[tuple[str, str], ...]) -> Plan:
     return plan(study(name, chosen), dict(identities))
 
 
 @dataclass(frozen=True)
 class Runs:
-    """The runs of a figure that are done; frames as in `data.queries.studies`, verdicts on the figure's claims.
+    """The finished runs of a figure as frames of `data.queries.points`, and the verdicts on the figure's claims.
 
     done, requested: numbers of trainings.
     """
@@ -142,13 +135,13 @@ class Runs:
 
 
 def results() -> Marker:
-    """Return how many results there are, and how many of them have their mask recorded: results never change else."""
+    """Return a value that changes with results: the number of all, and of those whose mask is recorded."""
     return len(_recorded()), _completed()
 
 
-def done(one: Plan) -> int:
-    """Return how many trainings of a plan are done."""
-    return len(_recorded() & one.stages.keys())
+def done(plan: Plan) -> int:
+    """Return the number of finished trainings of a plan."""
+    return len(_recorded() & plan.stages.keys())
 
 
 @cached(queries.marker, max_entries=2, shared=True)
@@ -165,62 +158,67 @@ def _completed() -> int:
     return completed(queries.database()) if queries.exists() else 0
 
 
-def trained(figure: Figure, chosen: Settings) -> Runs:
-    """Return the runs of a figure that are done; errors as for `planned`."""
+def trained(figure: Figure, chosen: FigureSettings) -> Runs:
+    """Return the finished runs of a figure; errors as in `planned`."""
     return _trained(figure.id, chosen, _identities(study(figure.id, chosen).datasets))
 
 
-@cached(results, max_entries=128, shared=True, hash_funcs={Settings: repr})
-def _trained(name: str, chosen: Settings, identities: tuple[tuple[str, str], ...]) -> Runs:
-    one = _plan(name, chosen, identities)
-    finished = _recorded()
-    roles = [role for role in one.roles if role.fingerprint in finished]
+@cached(results, max_entries=128, shared=True, hash_funcs={FigureSettings: repr})
+def _trained(name: str, chosen: FigureSettings, identities: tuple[tuple[str, str], ...]) -> Runs:
+    plan = _plan(name, chosen, identities)
+    roles = _finished_roles(plan)
     if not roles:
-        return Runs(pd.DataFrame(), pd.DataFrame(), pd.DataFrame(), (), 0, len(one.stages))
-    every = _all_figures(chosen, _identities(study(paper.ALL, chosen).datasets))
-    accuracy, pooled, diverged = (rows.of(roles) for rows in (every.accuracy, every.pooled, every.diverged))
-    pooled = pooled[pooled["p"].isin(one.study.overlap_p)]
-    verdicts = evaluate(*from_frames(accuracy, pooled, diverged), claims=paper.FIGURES[name].claims)
-    return Runs(accuracy, pooled, diverged, verdicts, len(finished & one.stages.keys()), len(one.stages))
+        return Runs(pd.DataFrame(), pd.DataFrame(), pd.DataFrame(), (), 0, len(plan.stages))
+    rows = _all_figures(chosen, _identities(study(figures.ALL, chosen).datasets))
+    accuracy, pooled, diverged = (frame.of(roles) for frame in (rows.accuracy, rows.pooled, rows.diverged))
+    pooled = pooled[pooled["p"].isin(plan.study.overlap_p)]
+    verdicts = evaluate(*from_frames(accuracy, pooled, diverged), claims=figures.FIGURES[name].claims)
+    return Runs(accuracy, pooled, diverged, verdicts, done(plan), len(plan.stages))
 
 
-class _ByRole:
-    """Rows, to be looked up by role."""
+def _finished_roles(plan: Plan) -> list[Role]:
+    finished = _recorded()
+    return [role for role in plan.roles if role.fingerprint in finished]
+
+
+class _RowsByRole:
+    """Rows of a frame with an index by role."""
 
     def __init__(self, rows: pd.DataFrame) -> None:
         self._rows = rows
-        self._places: dict[tuple[object, ...], list[int]] = {}
+        self._indices: dict[tuple[object, ...], list[int]] = {}
         columns = [rows[name].to_numpy(dtype=object) for name in ("fingerprint", "pruner", "sparsity", "start")]
-        for place, key in enumerate(zip(*columns, strict=True)):
-            self._places.setdefault(key, []).append(place)
+        for index, key in enumerate(zip(*columns, strict=True)):
+            self._indices.setdefault(key, []).append(index)
 
     def of(self, roles: Sequence[Role]) -> pd.DataFrame:
-        """Return the rows of some roles in their order."""
+        """Return the rows of some roles in the order of the roles."""
         keys = [(role.fingerprint, role.pruner, role.sparsity, role.start) for role in roles]
-        places = [place for key in keys for place in self._places.get(key, ())]
-        return self._rows.iloc[places].reset_index(drop=True)
+        indices = [index for key in keys for index in self._indices.get(key, ())]
+        return self._rows.iloc[indices].reset_index(drop=True)
 
 
 @dataclass(frozen=True)
 class _AllFigures:
-    accuracy: _ByRole
-    pooled: _ByRole
-    diverged: _ByRole
+    accuracy: _RowsByRole
+    pooled: _RowsByRole
+    diverged: _RowsByRole
     means: Means
 
 
-def means(chosen: Settings) -> Means:
-    """Return the means of all runs of all figures that are done; errors as for `planned`."""
-    return _all_figures(chosen, _identities(study(paper.ALL, chosen).datasets)).means
+def means(chosen: FigureSettings) -> Means:
+    """Return the means of the finished runs of all figures; errors as in `planned`."""
+    return _all_figures(chosen, _identities(study(figures.ALL, chosen).datasets)).means
 
 
-@cached(results, max_entries=8, shared=True, hash_funcs={Settings: repr})
-def _all_figures(chosen: Settings, identities: tuple[tuple[str, str], ...]) -> _AllFigures:
-    # One reading for all figures takes a tenth of the time of one for each.
-    one = _plan(paper.ALL, chosen, identities)
-    finished = _recorded()
-    roles = [role for role in one.roles if role.fingerprint in finished]
+@cached(results, max_entries=8, shared=True, hash_funcs={FigureSettings: repr})
+def _all_figures(chosen: FigureSettings, identities: tuple[tuple[str, str], ...]) -> _AllFigures:
+    # Reading the rows of all figures at once takes a tenth of the time of reading each figure's.
+    plan = _plan(figures.ALL, chosen, identities)
+    roles = _finished_roles(plan)
     accuracy = points.accuracy(queries.database(), Roles(roles))
-    pooled = points.pooled_overlaps(queries.database(), Roles(roles, one.study.overlap_p), PAIRS)
+    pooled = points.pooled_overlaps(queries.database(), Roles(roles, plan.study.overlap_p), PAIRS)
     diverged = points.diverged(queries.database(), Roles(roles))
-    return _AllFigures(_ByRole(accuracy), _ByRole(pooled), _ByRole(diverged), thumbnail.means(accuracy, pooled))
+    return _AllFigures(
+        _RowsByRole(accuracy), _RowsByRole(pooled), _RowsByRole(diverged), thumbnail.means(accuracy, pooled)
+    )

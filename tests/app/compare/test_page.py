@@ -4,7 +4,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app.compare import seeds
-from app.compare.points import apart, points
+from app.compare.points import comparable, points
 from data import saved_views
 from data.database.database import Database
 from data.queries import points as queries
@@ -106,7 +106,7 @@ def test_filters_that_leave_nothing_say_so(one: Database) -> None:
 
 
 def test_a_point_of_the_address_lists_its_seeds_and_curves(one: Database) -> None:
-    rows = points(apart(queries.accuracy(one, Studies([ONE])), studies=False), "test_accuracy", "sd")
+    rows = points(comparable(queries.accuracy(one, Studies([ONE])), studies=False), "test_accuracy", "sd")
     row = rows[(rows["start"] == "rewind") & (rows["pruner"] == "oneshot")].iloc[-1]
     app = open_page(PAGE, s=ONE, pr="oneshot", at=row["id"])
     said = texts(app)
@@ -121,8 +121,8 @@ def test_a_point_of_the_address_lists_its_seeds_and_curves(one: Database) -> Non
 
 
 def test_the_curves_of_a_point_are_saved_by_seed_and_epoch(one: Database) -> None:
-    rows = points(apart(queries.accuracy(one, Studies([ONE])), studies=False), "test_accuracy", "sd")
-    found = seeds.behind((ONE,), False, str(rows[rows["start"] == "rewind"].iloc[0]["id"]))
+    rows = points(comparable(queries.accuracy(one, Studies([ONE])), studies=False), "test_accuracy", "sd")
+    found = seeds.seed_rows((ONE,), False, str(rows[rows["start"] == "rewind"].iloc[0]["id"]))
     epochs = queries.epochs(one, Studies([ONE]), found["fingerprint"].tolist())
     saved = seeds.numbers(epochs, found, "accuracy")
     assert list(saved.columns) == ["seed", "fingerprint", "epoch", "train_accuracy", "test_accuracy"]

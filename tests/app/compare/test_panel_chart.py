@@ -2,7 +2,7 @@ import pytest
 
 from app.compare import panel_chart as charts
 from app.compare.panel_chart import BRUSH, POINT, WHOLE
-from app.compare.points import Comparison, apart, compare, looks, points
+from app.compare.points import Comparison, comparable, compare, looks, points
 from data.database.database import Database
 from data.queries import points as queries
 from data.queries.selection import Studies
@@ -14,7 +14,7 @@ from tests.app.made_study import record
 def made(database: Database, study: Study) -> Comparison:
     record(database, study)
     found = points(
-        apart(queries.accuracy(database, Studies(["made-study-0001"])), studies=False), "test_accuracy", "ci"
+        comparable(queries.accuracy(database, Studies(["made-study-0001"])), studies=False), "test_accuracy", "ci"
     )
     return compare(found, looks("start", found), "learning_rate", "start", "ci")
 

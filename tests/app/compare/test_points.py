@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from app.charts.palette import STARTS
-from app.compare.points import KEYS, apart, chosen, compare, looks, point_id, points, rest_fields, rest_looks
+from app.compare.points import KEYS, comparable, compare, filtered, looks, point_id, points, rest_fields, rest_looks
 from app.compare.state import CompareState
 from data.database.database import Database
 from data.queries import points as queries
@@ -26,11 +26,11 @@ def both(database: Database, study: Study) -> pd.DataFrame:
 
 def made(rows: pd.DataFrame, state: CompareState, spread: str = "sd"):  # type: ignore[no-untyped-def]
     found = points(rows, "test_accuracy", spread)
-    return compare(chosen(found, state), looks(state.by, found), state.panels, state.by, spread)
+    return compare(filtered(found, state), looks(state.by, found), state.panels, state.by, spread)
 
 
 def test_only_seeds_are_averaged(both: pd.DataFrame) -> None:
-    rows = apart(both, studies=False)
+    rows = comparable(both, studies=False)
     found = points(rows, "test_accuracy", "sd")
     assert (found["n"] == 3).all()
     assert not found[KEYS].duplicated().any()
@@ -41,17 +41,17 @@ def test_only_seeds_are_averaged(both: pd.DataFrame) -> None:
 
 
 def test_every_point_has_an_id_of_its_own_that_does_not_depend_on_the_others(both: pd.DataFrame) -> None:
-    found = points(apart(both, studies=False), "test_accuracy", "sd")
+    found = points(comparable(both, studies=False), "test_accuracy", "sd")
     assert found["id"].is_unique
     assert found["id"].str.fullmatch("[0-9a-f]{8}").all()
-    part = points(apart(both[both["seed"] == 1], studies=False), "best_test_accuracy", "range")
+    part = points(comparable(both[both["seed"] == 1], studies=False), "best_test_accuracy", "range")
     assert set(part["id"]) == set(found["id"])
     assert point_id(["a", None]) == point_id(["a", float("nan")])
 
 
 def test_what_panels_and_colours_leave_out_becomes_lines_of_their_own(both: pd.DataFrame) -> None:
     state = CompareState(panels="learning_rate", by="start")
-    drawn = made(apart(both, studies=False), state)
+    drawn = made(comparable(both, studies=False), state)
     assert [panel.title for panel in drawn.panels] == ["learning rate 0.01", "learning rate 0.1"]
     assert len(drawn.rests) == 2 * 2
     for panel in drawn.panels:
@@ -64,7 +64,7 @@ def test_what_panels_and_colours_leave_out_becomes_lines_of_their_own(both: pd.D
 
 @pytest.mark.parametrize(("panels", "by"), [*itertools.permutations(["learning_rate", "start", "pruner", "recipe"], 2)])
 def test_no_choice_of_fields_hides_a_point_or_merges_two(both: pd.DataFrame, panels: str, by: str) -> None:
-    drawn = made(apart(both, studies=False), CompareState(panels=panels, by=by))
+    drawn = made(comparable(both, studies=False), CompareState(panels=panels, by=by))
     shown = pd.concat([panel.lines for panel in drawn.panels])
     assert shown["id"].is_unique
     assert len(shown) == 2 * 2 * 4 * 2 * 2
@@ -83,41 +83,41 @@ def test_studies_told_apart_show_what_they_share_in_each(database: Database, stu
     record(database, study, study_id="one")
     record(database, study.model_copy(update={"name": "Copy"}), study_id="two")
     rows = queries.accuracy(database, Studies(["one", "two"]))
-    together = made(apart(rows, studies=False), CompareState())
+    together = made(comparable(rows, studies=False), CompareState())
     assert sum(len(panel.lines) for panel in together.panels) == 32
-    each = made(apart(rows, studies=True), CompareState(panels="study"))
+    each = made(comparable(rows, studies=True), CompareState(panels="study"))
     assert [panel.title for panel in each.panels] == ["Small study", "Copy"]
     assert [len(panel.lines) for panel in each.panels] == [32, 32]
 
 
 def test_recipes_that_studies_tell_apart_need_no_words_again(both: pd.DataFrame) -> None:
-    pruned = points(apart(both, studies=True), "test_accuracy", "sd")
+    pruned = points(comparable(both, studies=True), "test_accuracy", "sd")
     assert "recipe" not in rest_fields(pruned, "start", "study")
-    assert "recipe" in rest_fields(points(apart(both, studies=False), "test_accuracy", "sd"), "start", "pruner")
+    assert "recipe" in rest_fields(points(comparable(both, studies=False), "test_accuracy", "sd"), "start", "pruner")
 
 
 def test_filters_keep_what_they_name_and_the_dense_baseline(both: pd.DataFrame) -> None:
     state = CompareState(pruners=("oneshot",), learning_rates=(0.1,), starts=("rewind", "dense"))
-    rows = chosen(apart(both, studies=False), state)
+    rows = filtered(comparable(both, studies=False), state)
     assert set(rows["pruner"].dropna()) == {"oneshot"}
     assert set(rows["start"]) == {"rewind", "dense"}
     assert set(rows["learning_rate"]) == {0.1}
-    assert chosen(rows, CompareState(networks=("vgg11",))).empty
+    assert filtered(rows, CompareState(networks=("vgg11",))).empty
 
 
 def test_colours_stay_when_filters_hide_a_value(both: pd.DataFrame) -> None:
-    rows = apart(both, studies=False)
+    rows = comparable(both, studies=False)
     state = CompareState(panels="start", by="learning_rate")
     one = made(rows, CompareState(panels="start", by="learning_rate", learning_rates=(0.1,)))
     assert one.colours["learning rate 0.1"] == made(rows, state).colours["learning rate 0.1"]
 
 
 def test_nothing_left_is_no_panel(both: pd.DataFrame) -> None:
-    assert made(apart(both, studies=False), CompareState(networks=("vgg11",))).panels == ()
+    assert made(comparable(both, studies=False), CompareState(networks=("vgg11",))).panels == ()
 
 
 def test_dense_alone_is_a_panel_with_a_baseline(both: pd.DataFrame) -> None:
-    drawn = made(apart(both, studies=False), CompareState(starts=("dense",)))
+    drawn = made(comparable(both, studies=False), CompareState(starts=("dense",)))
     assert [panel.title for panel in drawn.panels] == ["learning rate 0.01", "learning rate 0.1"]
     assert all(panel.lines.empty and len(panel.dense) == 2 for panel in drawn.panels)
     assert set(drawn.colours) <= {look.name for look in STARTS.values()}
