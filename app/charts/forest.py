@@ -10,12 +10,11 @@ from app.charts import vega
 from app.charts.chart import Chart, file_name
 from app.charts.palette import NEUTRAL
 from engine.claims import Verdict
-from engine.claims.questions import UNITS as DECIMALS
-from engine.claims.questions import percent
+from engine.claims.questions import UNITS, percent
 
 ROW, FRAME = 22, 60
 COLOURS = {"holds": "#009E73", "fails": "#D55E00", "undecided": NEUTRAL, "missing": NEUTRAL}
-UNITS = {"points": "points of accuracy", "overlap": "overlap ratio", "sparsity": "% of the weights"}
+AXIS_TITLES = {"points": "points of accuracy", "overlap": "overlap ratio", "sparsity": "% of the weights"}
 
 
 def forest(verdict: Verdict, parts: Sequence[Verdict]) -> Chart:
@@ -26,7 +25,7 @@ def forest(verdict: Verdict, parts: Sequence[Verdict]) -> Chart:
     """
     shared = verdict.scope
     unit = parts[0].unit
-    decimals, _, factor = DECIMALS[unit]
+    decimals, _, factor = UNITS[unit]
     rows = [
         {
             "name": row_name(part, shared),
@@ -62,13 +61,13 @@ def forest(verdict: Verdict, parts: Sequence[Verdict]) -> Chart:
     tooltip = [
         alt.Tooltip("name:N", title="comparison"),
         alt.Tooltip("outcome:N", title="verdict"),
-        alt.Tooltip("effect:Q", title=f"effect ({UNITS[unit]})", format=digits),
+        alt.Tooltip("effect:Q", title=f"effect ({AXIS_TITLES[unit]})", format=digits),
         alt.Tooltip("low:Q", title="interval from", format=digits),
         alt.Tooltip("high:Q", title="to", format=digits),
         alt.Tooltip("level:N", title="confidence"),
         alt.Tooltip("n:Q", title="seeds (n)"),
     ]
-    x = alt.X("effect:Q", title=UNITS[unit], scale=alt.Scale(zero=True), axis=alt.Axis(tickCount=6))
+    x = alt.X("effect:Q", title=AXIS_TITLES[unit], scale=alt.Scale(zero=True), axis=alt.Axis(tickCount=6))
     zero = alt.Chart(pd.DataFrame({"zero": [0.0]})).mark_rule(color=NEUTRAL, strokeDash=[4, 4]).encode(x="zero:Q")
     ticks = (
         alt.Chart(margins)

@@ -29,6 +29,11 @@ def band_words(spread: Spread) -> str:
     return "± " * (spread != "range") + f"{SPREADS[spread]} over seeds"
 
 
+def at_p(rows: pd.DataFrame, p: float) -> pd.DataFrame:
+    """Return the rows of overlaps at one p."""
+    return rows[rows["p"].round(4) == round(p, 4)]
+
+
 def summarise(frame: pd.DataFrame, value: str, by: Sequence[str], spread: Spread) -> pd.DataFrame:
     """Return one row per group with the mean of a column over seeds and its spread.
 
@@ -45,11 +50,6 @@ def summarise(frame: pd.DataFrame, value: str, by: Sequence[str], spread: Spread
     several = table["n"] > 1
     table["low"], table["high"] = low.where(several), high.where(several)
     return table.drop(columns=["smallest", "largest"])[[*by, "mean", "sd", "low", "high", "n"]]
-
-
-def at_p(rows: pd.DataFrame, p: float) -> pd.DataFrame:
-    """Return the rows of overlaps at one p."""
-    return rows[rows["p"].round(4) == round(p, 4)]
 
 
 def _factor(n: NDArray[np.float64], spread: Spread) -> NDArray[np.float64]:

@@ -151,8 +151,7 @@ def unmeasured(dense: pd.DataFrame, retained: pd.DataFrame) -> str:
     missing = set(dense["fingerprint"]) - set(retained["fingerprint"])
     if not missing:
         return ""
-    many = len(missing) > 1
     return (
-        f"{words.plural(len(missing), 'dense training')} {'were' if many else 'was'} recorded without this, by a "
-        f"version that did not measure it: {'they are' if many else 'it is'} missing here."
+        f"{words.plural(len(missing), 'dense training')} {'were' if len(missing) > 1 else 'was'} recorded without this "
+        "overlap by an older version; the chart leaves out such trainings."
     )

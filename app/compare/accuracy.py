@@ -97,14 +97,14 @@ def _unzoom() -> None:
 def _show(index: int, panel: Chart, state: CompareState) -> None:
     # A chart remembers its selection while its key stays the same, so a new zoom needs a new key, and so does a panel
     # after a click on a point of another panel.
-    turns: dict[int, int] = st.session_state.setdefault("compare_turns", {})
+    versions: dict[int, int] = st.session_state.setdefault("compare_turns", {})
     spec = panel.spec
     zoomed = "" if state.zoom is None else point_id(state.zoom)
-    key = f"compare-panel-{index}-chart-{zoomed}-{turns.get(index, 0)}"
-    first = st.session_state.setdefault("compare_first", {}).setdefault(key, state.point)
-    if first:
+    key = f"compare-panel-{index}-chart-{zoomed}-{versions.get(index, 0)}"
+    ringed = st.session_state.setdefault("compare_first", {}).setdefault(key, state.point)
+    if ringed:
         # The point that the address names gets a ring.
-        params = [{**param, "value": [{"id": first}]} if param["name"] == POINT else param for param in spec["params"]]
+        params = [{**param, "value": [{"id": ringed}]} if param["name"] == POINT else param for param in spec["params"]]
         spec = {**spec, "params": params}
 
     def select() -> None:
@@ -137,8 +137,8 @@ def _select(index: int, selection: dict[str, Any]) -> None:
 
 def _deselect(index: int) -> None:
     """Give a panel another key, so that nothing is selected in it."""
-    turns = st.session_state.setdefault("compare_turns", {})
-    turns[index] = turns.get(index, 0) + 1
+    versions = st.session_state.setdefault("compare_turns", {})
+    versions[index] = versions.get(index, 0) + 1
 
 
 def _forget() -> None:

@@ -117,9 +117,8 @@ def _described(row: dict[str, object], names: dict[str, str] | None) -> str:
     state = ":green-badge[works]" if row["works"] else ":gray-badge[revoked]" if _at(row["revoked_at"]) else ""
     state = state or ":gray-badge[expired]"
     studies = [names.get(study_id, study_id) for study_id in row["study_ids"]] if names is not None else []  # type: ignore[attr-defined]
-    content = (
-        ("view of " if _at(row["state"]) else "") + words.listing([str(name) for name in studies]) if studies else ""
-    )
+    kind = "view of " if _at(row["state"]) else ""
+    content = f"{kind}{words.listing([str(name) for name in studies])}" if studies else ""
     head = " · ".join(words.plain(str(part)) for part in (content, row["note"]) if part) or f"link {row['share_id']}"
     ends = _at(row["expires_at"])
     used = _at(row["last_used_at"])

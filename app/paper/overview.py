@@ -81,7 +81,7 @@ def choose(chosen: FigureSettings, key: str) -> FigureSettings:
     )
     selected = by_title[title] or _on_folder(key)
     if selected is None:
-        # The rest of the page would launch the settings of before, not those on the folder.
+        # The rest of the page would launch the previous settings, not those on the folder.
         st.info("Name a folder of images to see and launch the paper's runs on it.")
         st.stop()
     if selected != chosen:

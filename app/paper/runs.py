@@ -14,8 +14,9 @@ from app.state.cache import Marker, cached
 from data.datasets.registry import identity
 from data.queries import points
 from data.queries.evidence import from_frames
+from data.queries.incomplete import completed
 from data.queries.selection import Roles
-from data.queries.studies import tomls
+from data.queries.studies import recorded, tomls
 from data.settings import settings
 from engine.claims import Verdict, evaluate
 from engine.paper import figures, studies
@@ -146,15 +147,11 @@ def done(plan: Plan) -> int:
 
 @cached(queries.marker, max_entries=2, shared=True)
 def _recorded() -> set[str]:
-    from data.queries.studies import recorded
-
     return recorded(queries.database()) if queries.exists() else set()
 
 
 @cached(queries.marker, max_entries=2, shared=True)
 def _completed() -> int:
-    from data.queries.incomplete import completed
-
     return completed(queries.database()) if queries.exists() else 0
 
 
