@@ -59,6 +59,15 @@ def table(rows: pd.DataFrame, key: str) -> None:
             st.table(cells.map(words.plain), hide_index=True, border="horizontal")
 
 
+def csv_button(label: str, numbers: Callable[[], pd.DataFrame], file: str, key: str) -> None:
+    """Show a button that downloads a table as CSV; numbers: returns the table once the button is clicked."""
+
+    def content() -> str:
+        return str(numbers().to_csv(index=False))
+
+    st.download_button(label, content, file, "text/csv", icon=":material/download:", on_click="ignore", key=key)
+
+
 def columns(panels: int) -> int:
     """Return how many panels are side by side: three, or two where a third would leave one alone below."""
     return 3 if panels == 3 or panels > 4 else 2

@@ -195,7 +195,7 @@ def confirm(chosen: Settings) -> None:
         st.error(words.plain(str(error)))
         return
     st.markdown(
-        f"{words.plural(plan.trainings - plan.reused, 'training')}, about {words.duration(plan.seconds)} on "
+        f"{words.plural(plan.trainings - plan.reused, 'training')}, about {words.duration(plan.estimated_seconds)} on "
         f"{words.plural(plan.workers, 'worker')}."
     )
     if st.button("Launch all of them", type="primary", key="launch_all_yes", on_click=dialogs.close):
@@ -232,15 +232,7 @@ def _numbers(chosen: Settings) -> None:
     table = numbers.joined(rows)
     with st.container(key="stated_table"):
         chart.table(table, "stated_frame")
-    st.download_button(
-        "Stated numbers as CSV",
-        table.to_csv(index=False),
-        "paper-stated-numbers.csv",
-        "text/csv",
-        icon=":material/download:",
-        on_click="ignore",
-        key="stated_csv",
-    )
+    chart.csv_button("Stated numbers as CSV", lambda: table, "paper-stated-numbers.csv", "stated_csv")
 
 
 def _figure_of(number: figures.Reported) -> Figure:

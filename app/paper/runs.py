@@ -90,7 +90,7 @@ def _recipes() -> dict[str, Study]:
     """Return every launched study by its id, the latest first."""
     if not queries.exists():
         return {}
-    return {study_id: read_study(toml, kept=True) for study_id, toml in tomls(queries.database())}
+    return {study_id: read_study(toml, recorded=True) for study_id, toml in tomls(queries.database())}
 
 
 def found_settings() -> tuple[Settings, ...]:

@@ -1,4 +1,4 @@
-"""What the pages read: queries of the database, whose answers are kept until what they read changes."""
+"""Queries of the database for the pages, cached until the data behind them changes."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -24,28 +24,28 @@ def database() -> Database:
 
 @lru_cache(maxsize=1)
 def _database(path: Path) -> Database:
-    # One for all: the first access through a `Database` locks the file to check whether its tables are up to date.
+    # All pages share one `Database`, whose first access locks the file to check whether its tables are up to date.
     return Database(path)
 
 
 def exists() -> bool:
-    """Return whether anything was ever recorded here."""
+    """Return whether this installation has a database, and so a recorded study."""
     return settings().database.exists()
 
 
 @cached(ttl=1.0)
 def marker() -> Marker:
-    """Return what changes whenever the database file does, without opening it; at most once a second.
+    """Return a marker that changes whenever the database file does, at most once a second.
 
-    All that one run of a page reads is then of one state, and a study in full swing is not read anew for every chart.
+    Within that second, all charts of a page show the same state, and none of them reads the study again.
     """
-    found: list[int] = []
+    stamps: list[int] = []
     for suffix in ("", ".wal"):
         path = settings().database.with_name(settings().database.name + suffix)
         if path.exists():
-            state = path.stat()
-            found += [state.st_mtime_ns, state.st_size]
-    return tuple(found)
+            status = path.stat()
+            stamps += [status.st_mtime_ns, status.st_size]
+    return tuple(stamps)
 
 
 @cached(marker, max_entries=32)
@@ -54,17 +54,17 @@ def _revision(study_id: str) -> Revision:
 
 
 def measured(study_id: str) -> Marker:
-    """Return what changes whenever a study has a new result, and only then.
+    """Return a marker that changes whenever a study has a new result, and only then.
 
-    While anything trains, the file changes every second. What is made of a study's results alone is kept by this.
+    It suits queries of results alone, since the file itself changes every second while anything trains.
     """
     return _revision(study_id).results
 
 
 def standing(study_id: str) -> Marker:
-    """Return what changes with the state of a study: with every epoch while it trains, else hardly ever."""
-    found = _revision(study_id)
-    return marker() if found.running else (*found.results, *found.states)
+    """Return a marker that changes with the state of a study: with the file while it trains, else hardly ever."""
+    latest = _revision(study_id)
+    return marker() if latest.running else (*latest.results, *latest.states)
 
 
 def studies() -> pd.DataFrame:
@@ -79,7 +79,7 @@ def _studies() -> pd.DataFrame:
 
 @cached(standing, max_entries=32)
 def study(study_id: str) -> StudyRecord:
-    """Return one study; UnknownStudy says that it is not recorded."""
+    """Return one study; UnknownStudy if it is not recorded."""
     return queries.study(database(), study_id)
 
 

@@ -12,12 +12,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Column, Table
 
 from data.database.database import Database
+from data.database.events import State
 from data.queries import studies
 from data.queries.divergence import divergences, in_words
 from engine.formatting import number, percent
 from tasks.broker.connection import BrokerError, connect, errors_explained
 from tasks.queue import leases
-from tasks.queue.leases import State
 from tasks.queue.telemetry import Worker
 from tasks.queue.telemetry import progress as live_progress
 from tasks.units import duration, plural

@@ -23,7 +23,7 @@ FORGET_SECONDS = 3600
 
 
 @dataclass(frozen=True)
-class Progress:
+class LiveProgress:
     """The progress of a running stage; accuracies are percent, updated is seconds since 1970."""
 
     epoch: int
@@ -90,10 +90,10 @@ class Worker:
         return self.silence(now) > MISSED_BEATS * self.heartbeat
 
 
-_WORKER, _PROGRESS = TypeAdapter(Worker), TypeAdapter(Progress)
+_WORKER, _PROGRESS = TypeAdapter(Worker), TypeAdapter(LiveProgress)
 
 
-def progress(fingerprints: Iterable[str] | None = None, redis: Redis | None = None) -> dict[str, Progress]:
+def progress(fingerprints: Iterable[str] | None = None, redis: Redis | None = None) -> dict[str, LiveProgress]:
     """Return the progress of running stages, of all or of those among `fingerprints`; BrokerError without Redis."""
     redis = redis or connect()
     with errors_explained():
@@ -109,7 +109,7 @@ def progress(fingerprints: Iterable[str] | None = None, redis: Redis | None = No
     return {fingerprint: live for fingerprint, live in read if live is not None}
 
 
-def _progress(fields: Mapping[str, str]) -> Progress | None:
+def _progress(fields: Mapping[str, str]) -> LiveProgress | None:
     """Return the progress in a hash, None if no worker wrote it."""
     try:
         return _PROGRESS.validate_python(fields)

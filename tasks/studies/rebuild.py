@@ -9,6 +9,7 @@ from redis import Redis
 
 from data.artifacts.store import Artifacts
 from data.database.database import Database
+from data.database.events import State
 from data.queries import launches, studies
 from data.queries.launches import Launch, LaunchedStage
 from data.settings import Settings
@@ -16,7 +17,7 @@ from engine.errors import UserError
 from engine.study.plan import Stage
 from tasks.broker.connection import client, errors_explained
 from tasks.queue import celery_app, leases, telemetry
-from tasks.queue.leases import Adopted, State
+from tasks.queue.leases import AdoptedStage
 from tasks.services.recorder import drain_own, join
 from tasks.studies.launch import publish_results
 from tasks.studies.lock import turn
@@ -119,9 +120,9 @@ def _register(redis: Redis, database: Database, artifacts: Artifacts, launch: La
     return Rebuilt(launch.study_id, launch.body["name"], f"is in the queue again: {states_now}")
 
 
-def _adopted(standing: LaunchedStage, fingerprint: str, state: State, error: str) -> Adopted:
+def _adopted(standing: LaunchedStage, fingerprint: str, state: State, error: str) -> AdoptedStage:
     settled = state == standing.state and state in ("done", "failed", "cancelled")
-    return Adopted(
+    return AdoptedStage(
         fingerprint=fingerprint,
         spec=standing.stage.model_dump_json(),
         parent=standing.stage.parent or "",
@@ -194,10 +195,10 @@ def _report(
     return [Rebuilt(study_id, str(body["name"]), what)]
 
 
-def _entry(values: Mapping[str, object]) -> Adopted:
+def _entry(values: Mapping[str, object]) -> AdoptedStage:
     fingerprint = str(values["fingerprint"])
     stage = Stage.model_validate({key: value for key, value in values.items() if key != "fingerprint"})
-    return Adopted(fingerprint, stage.model_dump_json(), stage.parent or "", "waiting", 1, "", recorded=False)
+    return AdoptedStage(fingerprint, stage.model_dump_json(), stage.parent or "", "waiting", 1, "", recorded=False)
 
 
 def _recorded_states(database: Database, study_id: str) -> dict[str, str]:

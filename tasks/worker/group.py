@@ -15,7 +15,7 @@ from kombu.exceptions import OperationalError
 from redis import Redis
 from redis.exceptions import RedisError
 
-from data.artifacts.store import ArtifactLost, Artifacts, StoreAway
+from data.artifacts.store import ArtifactLost, Artifacts, ArtifactsUnavailable
 from data.datasets.loading import load_images
 from engine.dataset import Dataset
 from engine.stages.runner import Interrupted, Job, kept, run_stages
@@ -24,7 +24,7 @@ from engine.study.plan import Images, Stage
 from engine.study.results import StageResult
 from engine.training.device import ran_out_of_memory
 from tasks.queue import celery_app, leases, telemetry
-from tasks.queue.leases import Cancelled, LeaseLost, Message, Sharing, Timing
+from tasks.queue.leases import LeaseLost, Message, Sharing, StageCancelled, Timing
 from tasks.worker.capacity import Capacities
 from tasks.worker.engine_check import OtherEngine, check_engine
 from tasks.worker.heartbeat import Heartbeat
@@ -66,10 +66,10 @@ class WorkerContext:
 
 
 class Group:
-    """Stages trained side by side. store_away: whether one was handed back because the artifact store is away."""
+    """Stages trained side by side. artifacts_unavailable: whether one was handed back because the artifact store is away."""
 
     def __init__(self, context: WorkerContext) -> None:
-        self.store_away = False
+        self.artifacts_unavailable = False
         self._context = context
         self._claimed: dict[Message, RetryingArtifacts] = {}
         # By job, not by stage: a stage whose lease is lost may be claimed here again before the loss is noticed.
@@ -138,7 +138,7 @@ class Group:
 
     def _join(self, stage: Stage, dataset: Dataset, running: int) -> list[Job]:
         """Return the jobs of queued stages that join the group, in the place of stages that ended."""
-        if self.store_away or self._context.stopping.is_set():
+        if self.artifacts_unavailable or self._context.stopping.is_set():
             return []
         if running >= self._running_then and time.monotonic() - self._looked_at < JOIN_SECONDS:
             return []
@@ -170,14 +170,14 @@ class Group:
         except Interrupted as interrupted:
             log.info("stage %s: %s", message.fingerprint, interrupted)
             return leases.release(redis, message)
-        except (LeaseLost, Cancelled) as reason:
+        except (LeaseLost, StageCancelled) as reason:
             log.info("stage %s is abandoned: %s", message.fingerprint, type(reason).__name__)
             return []
         except RedisError:
             raise
-        except StoreAway as away:
+        except ArtifactsUnavailable as away:
             log.error("stage %s is handed back: %s", message.fingerprint, away)
-            self.store_away = True
+            self.artifacts_unavailable = True
             return leases.release(redis, message)
         except WeightsLost as lost:
             log.warning("stage %s waits for %s to be trained again: %s", message.fingerprint, lost.fingerprint, lost)

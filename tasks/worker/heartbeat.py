@@ -10,7 +10,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from tasks.queue import leases, telemetry
-from tasks.queue.leases import Cancelled, LeaseLost, Message, Timing
+from tasks.queue.leases import LeaseLost, Message, StageCancelled, Timing
 from tasks.queue.telemetry import Worker
 from tasks.worker import host
 
@@ -95,7 +95,7 @@ class Heartbeat:
             for message in self._messages:
                 try:
                     leases.renew(self._redis, message, self._timing.lease)
-                except (LeaseLost, Cancelled):
+                except (LeaseLost, StageCancelled):
                     # The training thread learns of it before it writes anything.
                     log.info("this worker has lost stage %s", message.fingerprint)
                 except RedisError as error:

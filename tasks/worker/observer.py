@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 class LeasedObserver:
     """An `engine.stages.runner.Observer` for a stage that this worker has claimed.
 
-    Both methods raise LeaseLost if another worker has the stage by now, and Cancelled if no study needs it.
+    Both methods raise LeaseLost if another worker has the stage by now, and StageCancelled if no study needs it.
     trained: called after each epoch.
     """
 

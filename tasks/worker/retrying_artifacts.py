@@ -16,7 +16,7 @@ from tenacity import (
 )
 from torch import Tensor
 
-from data.artifacts.store import Artifacts, StoreAway
+from data.artifacts.store import Artifacts, ArtifactsUnavailable
 from engine.study.results import StageResult
 
 # After this time the stage is handed back, since another host may reach the store.
@@ -32,7 +32,7 @@ class RetryingArtifacts:
     """The `engine.stages.runner.Weights` of a worker, and its results.
 
     report: called with the error after each failed try, and with None after the success; may raise, to abandon the
-    stage. Every method retries while the store is away, and raises StoreAway after PATIENCE or once stopping is set.
+    stage. Every method retries while the store is away, and raises ArtifactsUnavailable after PATIENCE or once stopping is set.
     """
 
     def __init__(self, artifacts: Artifacts, stopping: threading.Event, report: Callable[[str | None], None]) -> None:
@@ -80,7 +80,7 @@ class RetryingArtifacts:
             self._report(error)
 
         retrying = Retrying(
-            retry=retry_if_exception_type(StoreAway),
+            retry=retry_if_exception_type(ArtifactsUnavailable),
             wait=wait_exponential(multiplier=0.25, max=LONGEST_PAUSE),
             stop=stop_after_delay(PATIENCE) | stop_when_event_set(self._stopping),
             sleep=sleep_using_event(self._stopping),

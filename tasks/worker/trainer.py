@@ -91,7 +91,7 @@ class Trainer:
                 return
             group = Group(context)
             group.train(message, stage)
-            if group.store_away:
+            if group.artifacts_unavailable:
                 context.heartbeat.hold()
                 context.stopping.wait(REST)
         except (RedisError, OperationalError) as error:

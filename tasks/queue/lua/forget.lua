@@ -1,5 +1,6 @@
--- study, deleted event, JSON list of its stages as far as the caller knows -> the stages that no other study has.
--- They are forgotten: whoever trains one finds its lease lost. Others that only this study kept going are cancelled.
+-- study, deleted event, JSON list of its stages as far as the caller knows them -> the stages that no other study has.
+-- Those are removed, so that a worker that trains one loses its lease. Stages that other studies have, but that only this
+-- study still needed, are cancelled.
 local study, mine = ARGV[1], prefix .. 'members:' .. ARGV[1]
 local gone, first = prefix .. 'forgetting', first_attempt() - 1
 for _, fingerprint in ipairs(cjson.decode(ARGV[3])) do redis.call('SADD', mine, fingerprint) end

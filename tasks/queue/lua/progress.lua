@@ -1,4 +1,4 @@
--- fingerprint, attempt, seconds to keep it, field, value, ... -> 'ok', 'cancelled' or 'lost'.
+-- fingerprint, attempt, seconds until it expires, field, value, ... -> 'ok', 'cancelled' or 'lost'.
 local fingerprint = ARGV[1]
 local answer = standing(fingerprint, ARGV[2])
 if answer ~= 'ok' then return answer end

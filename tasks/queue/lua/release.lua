@@ -1,4 +1,4 @@
--- fingerprint, attempt -> the message of the next attempt, or nil where the lease is lost.
+-- fingerprint, attempt -> the message of the next attempt, or nil if the lease is lost.
 local fingerprint = ARGV[1]
 if standing(fingerprint, ARGV[2]) ~= 'ok' then return nil end
 next_attempt(fingerprint)

@@ -5,7 +5,7 @@ if answer ~= 'ok' then return answer end
 redis.call('ZADD', prefix .. 'leases', now() + tonumber(ARGV[3]), fingerprint)
 if ARGV[4] ~= '' then
   publish('epochs', ARGV[4])
-  -- A stage that gets on is not one that kills its workers.
+  -- A stage that makes progress does not kill its workers.
   set(fingerprint, 'deaths', 0)
 end
 return answer

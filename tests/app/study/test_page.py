@@ -131,7 +131,7 @@ def test_overlap_shows_all_five_views_and_the_weight_decay(database: Database, s
     record(database, study)
     app = tab("Overlap")
     assert charts(app) == 1 + 1 + 4 + 4 + 2
-    assert "Weight decay 0.01, T = 4 epochs: both take part in how much of the initial weights is left." in texts(app)
+    assert "Weight decay 0.01, T = 4 epochs: both affect how much of the initial weights is left." in texts(app)
     assert [len(table) for table in tables(app)] == [2, 4]
     app.select_slider(key="overlap_p").set_value(0.1)
     assert len(tables(rerun(app))[1]) == 8

@@ -110,7 +110,7 @@ def test_what_a_cancelled_study_shares_stays_but_does_not_go_on(redis: Redis, da
     recorder.drain_idle(settings())
     assert leases.counts(redis, second) == {"cancelled": len(planned(**TWO).stages)}
     assert studies.study(database, second).state == "cancelled"
-    with pytest.raises(leases.Cancelled):
+    with pytest.raises(leases.StageCancelled):
         leases.renew(redis, held, LEASE)
     launch.retry(second)
     assert leases.states(redis, [root]) == {root: "queued"}
