@@ -1,4 +1,4 @@
-"""Making Redis, the database and the artifacts agree again, after one was lost or restored to an earlier state."""
+"""Making Redis, the database and the artifacts agree after one of them was lost or restored to an earlier state."""
 
 import time
 from collections.abc import Mapping
@@ -22,19 +22,19 @@ from tasks.services.recorder import drain_own, join
 from tasks.studies.launch import publish_results
 from tasks.studies.lock import turn
 
-# The database may be behind a worker of a Redis that is gone. An attempt number only fences lower ones.
+# A worker of a lost Redis may have a higher attempt than the database, so stages continue this many attempts later.
 ATTEMPTS_BEYOND = 10
-# Seconds; a recorder that runs is never this far behind.
+# Seconds to wait for the recorder; one that runs is never this far behind.
 RECORDER_SECONDS = 30.0
 
 
 class RebuildError(UserError):
-    """The queue, the database and the artifacts cannot be made to agree from here."""
+    """The queue, the database and the artifacts cannot be made to agree on this host or now."""
 
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """What was done about a study, as the end of a sentence about it."""
+    """A study that was changed; what: the rest of a sentence that begins with its name."""
 
     study_id: str
     name: str
@@ -42,9 +42,9 @@ class Rebuilt:
 
 
 def rebuild(config: Settings) -> list[Rebuilt]:
-    """Make the queue and the database know the same studies and states; where they agree, nothing changes.
+    """Make the queue and the database have the same studies and states, and return the studies that were changed.
 
-    Works while workers train. Raises RebuildError if there is no database or the recorder does not keep up.
+    Workers may train meanwhile. Raises RebuildError if there is no database or the recorder does not keep up.
     """
     require_database(config)
     database, redis, artifacts = Database(config.database), client(config), Artifacts(config.artifacts)
@@ -80,7 +80,7 @@ def require_recorded(config: Settings, redis: Redis) -> None:
 
 
 def caught_up(config: Settings, redis: Redis, seconds: float) -> bool:
-    """Wait some seconds for the recorder to record all events so far, and return whether it has."""
+    """Wait up to some seconds until all events so far are recorded, and return whether they are."""
     drain_own(config)
     last, deadline = telemetry.last_event(redis), time.monotonic() + seconds
     while not telemetry.recorded_until(redis, last):
@@ -91,7 +91,7 @@ def caught_up(config: Settings, redis: Redis, seconds: float) -> bool:
 
 
 def _advance_stream(redis: Redis, newest: str) -> None:
-    """Give later events later ids than any in the database, or older rows would win over them."""
+    """Make new events get higher ids than any in the database, which would ignore them otherwise."""
     join(redis)
     if telemetry.event_order(telemetry.last_event(redis)) < telemetry.event_order(newest):
         redis.execute_command("XSETID", telemetry.EVENTS, newest)  # type: ignore[no-untyped-call]
@@ -108,7 +108,7 @@ def _is_cancelled(database: Database, launch: Launch) -> bool:
 
 
 def _register(redis: Redis, database: Database, artifacts: Artifacts, launch: Launch, finished: set[str]) -> Rebuilt:
-    """Queue a study that Redis does not know, in the state that the database and the artifacts have."""
+    """Queue a study that Redis does not know, with the states in the database and the artifacts."""
     cancelled = _is_cancelled(database, launch)
     _, damaged = _publish_missing(redis, database, artifacts, launch.stages.keys() & finished)
     states = resolved(launch, finished - damaged, cancelled)
@@ -134,14 +134,14 @@ def _adopted(standing: LaunchedStage, fingerprint: str, state: State, error: str
 
 
 def resolved(launch: Launch, finished: set[str], cancelled: bool) -> dict[str, tuple[State, str]]:
-    """Return the state and error that each stage of a study should have that Redis does not know.
+    """Return the state and error that each stage gets, by fingerprint, for a study that Redis does not know.
 
-    A stage with a result in the artifacts is done. A stage that only the database has done is done too, unless its
-    weights are needed to go on.
+    A stage with a result in the artifacts is done. One that is done in the database alone is done too, unless another
+    stage still needs its weights.
     """
     needed: set[str | None] = set()
     resolution: dict[str, tuple[State, str]] = {}
-    # Children first, since they decide whose weights are needed.
+    # Children come first, since they decide whose weights are needed.
     for fingerprint, standing in reversed(launch.stages.items()):
         state: State = "waiting"
         error = ""
@@ -153,9 +153,7 @@ def resolved(launch: Launch, finished: set[str], cancelled: bool) -> dict[str, t
             state = "cancelled"
         elif standing.stage.fingerprint != fingerprint:
             state = "failed"
-            error = (
-                "It was launched by another version of the engine, whose results would differ; launch the study again."
-            )
+            error = "Another version of the engine launched it, whose results would differ; launch the study again."
         else:
             needed |= {standing.stage.parent, standing.stage.root}
         resolution[fingerprint] = (state, error)
@@ -165,7 +163,7 @@ def resolved(launch: Launch, finished: set[str], cancelled: bool) -> dict[str, t
 def _report(
     config: Settings, redis: Redis, database: Database, artifacts: Artifacts, study_id: str, finished: set[str]
 ) -> list[Rebuilt]:
-    """Publish a study that Redis knows again if the database lacks some of it."""
+    """Publish a study that Redis knows again, if the database lacks states, results or its cancellation."""
     body = leases.launched(redis, study_id)
     if body is None:
         return []
@@ -174,9 +172,9 @@ def _report(
     require_recorded(config, redis)
     recorded = _recorded_states(database, study_id)
     after = leases.states(redis, fingerprints)
-    # A state that changes at this moment reaches the database by itself.
-    still = {fingerprint: state for fingerprint, state in after.items() if before.get(fingerprint) == state}
-    behind = {fingerprint for fingerprint, state in still.items() if recorded.get(fingerprint) != state}
+    # A state that has just changed reaches the database by itself.
+    stable = {fingerprint: state for fingerprint, state in after.items() if before.get(fingerprint) == state}
+    behind = {fingerprint for fingerprint, state in stable.items() if recorded.get(fingerprint) != state}
     cancelled = leases.is_cancelled(redis, study_id)
     lost_end = (
         cancelled
@@ -210,7 +208,7 @@ def _recorded_states(database: Database, study_id: str) -> dict[str, str]:
 def _publish_missing(
     redis: Redis, database: Database, artifacts: Artifacts, fingerprints: set[str]
 ) -> tuple[int, set[str]]:
-    """Publish the results that the database lacks; return their number, and the stages of damaged results."""
+    """Publish results that the database lacks, and return their number and the stages whose results are damaged."""
     missing = fingerprints - studies.recorded(database)
     damaged = publish_results(redis, artifacts, missing)
     return len(missing) - len(damaged), damaged
