@@ -119,4 +119,4 @@ def still() -> None:
 
 def subject_results(subject: Subject) -> Marker:
     """Return what changes whenever the study that a chart is about has a new result."""
-    return queries.measured(subject.study_id)
+    return queries.results_marker(subject.study_id)

@@ -75,7 +75,7 @@ def _whole(record: StudyRecord) -> None:
     """Offer everything as a zip, which is made first, since it takes long where there are many charts."""
     study_id = record.study_id
     # The report is made of the study's results and of the states of its stages.
-    version = (study_id, queries.measured(study_id), tuple(record.counts.values()))
+    version = (study_id, queries.results_marker(study_id), tuple(record.counts.values()))
     slot, icon = st.empty(), ":material/folder_zip:"
     if LAST_ZIP not in st.session_state or st.session_state[LAST_ZIP][0] != version:
         if not slot.button("Everything (zip)", icon=icon, type="tertiary", key="study_zip_make"):

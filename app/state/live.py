@@ -21,7 +21,7 @@ LIFETIME = 1.0
 # Seconds that the database may be behind a launch or a retry; longer, and no recorder runs.
 BEHIND = 20.0
 _EXPECTED = "studies_expected_to_change"
-_GONE = "studies_deleted"
+_DELETED = "studies_deleted"
 
 
 def expect_change(study_id: str) -> None:
@@ -35,14 +35,14 @@ def is_expected(study_id: str) -> bool:
     return since is not None and time.monotonic() - since < BEHIND
 
 
-def expect_gone(study_id: str) -> None:
+def expect_deletion(study_id: str) -> None:
     """Note that a study was just deleted, although the database still has its rows."""
-    st.session_state.setdefault(_GONE, set()).add(study_id)
+    st.session_state.setdefault(_DELETED, set()).add(study_id)
 
 
-def gone() -> set[str]:
+def deleted() -> set[str]:
     """Return the ids of the studies that this visitor has deleted."""
-    return st.session_state.get(_GONE, set())  # type: ignore[no-any-return]
+    return st.session_state.get(_DELETED, set())  # type: ignore[no-any-return]
 
 
 @cached(max_entries=16, ttl=LIFETIME)

@@ -53,7 +53,7 @@ def _revision(study_id: str) -> Revision:
     return revision(database(), study_id)
 
 
-def measured(study_id: str) -> Marker:
+def results_marker(study_id: str) -> Marker:
     """Return a marker that changes whenever a study has a new result, and only then.
 
     It suits queries of results alone, since the file itself changes every second while anything trains.
@@ -61,7 +61,7 @@ def measured(study_id: str) -> Marker:
     return _revision(study_id).results
 
 
-def standing(study_id: str) -> Marker:
+def state_marker(study_id: str) -> Marker:
     """Return a marker that changes with the state of a study: with the file while it trains, else hardly ever."""
     latest = _revision(study_id)
     return marker() if latest.running else (*latest.results, *latest.states)
@@ -77,61 +77,61 @@ def _studies() -> pd.DataFrame:
     return queries.studies(database())
 
 
-@cached(standing, max_entries=32)
+@cached(state_marker, max_entries=32)
 def study(study_id: str) -> StudyRecord:
     """Return one study; UnknownStudy if it is not recorded."""
     return queries.study(database(), study_id)
 
 
-@cached(standing, max_entries=8)
+@cached(state_marker, max_entries=8)
 def stages(study_id: str) -> pd.DataFrame:
     """Return a study's stages; columns are those of `data.queries.studies.stages`."""
     return queries.stages(database(), study_id)
 
 
-@cached(measured, max_entries=8)
+@cached(results_marker, max_entries=8)
 def accuracy(study_id: str) -> pd.DataFrame:
     """Return a study's accuracies; columns are those of `data.queries.points.accuracy`."""
     return points.accuracy(database(), OneStudy(study_id))
 
 
-@cached(measured, max_entries=8)
+@cached(results_marker, max_entries=8)
 def diverged(study_id: str) -> pd.DataFrame:
     """Return the points of a study that diverged; columns are those of `data.queries.points.diverged`."""
     return points.diverged(database(), OneStudy(study_id))
 
 
-@cached(measured, max_entries=8)
+@cached(results_marker, max_entries=8)
 def divergences(study_id: str) -> pd.DataFrame:
     """Return the stages of a study that diverged; columns are those of `data.queries.divergence.divergences`."""
     return divergence.divergences(database(), [study_id])
 
 
-@cached(standing, max_entries=8)
+@cached(state_marker, max_entries=8)
 def epochs(study_id: str, fingerprints: tuple[str, ...]) -> pd.DataFrame:
     """Return the epochs of some of a study's stages; columns are those of `data.queries.points.epochs`."""
     return points.epochs(database(), OneStudy(study_id), fingerprints)
 
 
-@cached(measured, max_entries=8)
+@cached(results_marker, max_entries=8)
 def overlaps(study_id: str) -> pd.DataFrame:
     """Return R_p(θ₀, θ_T) by layer; columns are those of `data.queries.points.overlaps`."""
     return points.overlaps(database(), OneStudy(study_id), ("initial_pretrained",))
 
 
-@cached(measured, max_entries=8)
+@cached(results_marker, max_entries=8)
 def pooled_overlaps(study_id: str) -> pd.DataFrame:
     """Return a study's overlaps pooled over layers; columns are those of `data.queries.points.pooled_overlaps`."""
     return points.pooled_overlaps(database(), OneStudy(study_id))
 
 
-@cached(measured, max_entries=8)
+@cached(results_marker, max_entries=8)
 def residuals(study_id: str) -> pd.DataFrame:
     """Return ADMM's residuals; columns are those of `data.queries.studies.residuals`."""
     return queries.residuals(database(), study_id)
 
 
-@cached(measured, max_entries=8)
+@cached(results_marker, max_entries=8)
 def supports(study_id: str) -> pd.DataFrame:
     """Return how ADMM's masks differ from one-shot's; columns are those of `data.queries.studies.supports`."""
     return queries.supports(database(), study_id)

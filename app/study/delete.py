@@ -55,6 +55,6 @@ def _delete(study_id: str, name: str) -> None:
         st.error(words.plain(str(error)))
         return
     dialogs.close()
-    live.expect_gone(study_id)
+    live.expect_deletion(study_id)
     st.session_state[_MESSAGE] = message
     st.switch_page("views/studies.py")

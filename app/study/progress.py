@@ -112,7 +112,7 @@ def curves(record: StudyRecord, rows: pd.DataFrame) -> None:
     chart.grid(len(charts), 2, lambda index: chart.show(charts[index], f"curves-{_CURVES[index]}"))
 
 
-@cached(queries.standing, max_entries=32, shared=True)
+@cached(queries.state_marker, max_entries=32, shared=True)
 def _curves(study_id: str, about: str, named: tuple[tuple[str, str], ...], curve: Curve, total: int) -> Chart:
     """Return the curves of some stages, named by fingerprint."""
     names = dict(named)

@@ -119,7 +119,7 @@ def _winning(verdicts: tuple[Verdict, ...], widened: str) -> None:
         chart.table(verdict_tables.winning(verdicts), "winning_frame")
 
 
-@cached(queries.measured, max_entries=32, shared=True)
+@cached(queries.results_marker, max_entries=32, shared=True)
 def _verdicts(
     study_id: str, dataset: str, network: str, thresholds: Thresholds, low: float | None, high: float | None
 ) -> tuple[tuple[Verdict, ...], tuple[Verdict, ...]]:

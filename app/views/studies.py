@@ -108,7 +108,7 @@ def nothing_yet() -> None:
 def _studies() -> pd.DataFrame:
     """Return all studies except those that this visitor just deleted, which the database may still have."""
     studies = queries.studies()
-    return studies[~studies["study_id"].isin(live.gone())]
+    return studies[~studies["study_id"].isin(live.deleted())]
 
 
 def _any() -> bool:

@@ -60,7 +60,7 @@ def say_warnings(console: Console, warnings: Iterable["Finding"]) -> None:
 def plan_values(
     name: str, preview: "PlanPreview", one_by_one: int | None = None, scaling: Sequence[str] | None = None
 ) -> dict[str, Any]:
-    """Return a plan's numbers by name; one_by_one as in `plan_table`, scaling: how the study differs from the paper's."""
+    """Return a plan's numbers by name; one_by_one as in `plan_table`; scaling: differences from the paper's study."""
     return {
         "study": name,
         "stages": preview.trainings,

@@ -1,7 +1,5 @@
 """Watching studies in the queue: whether there are any, whether workers run, and whether a study is done."""
 
-import time
-
 from redis import Redis
 from rich.console import Console
 from rich.markup import escape
@@ -44,11 +42,7 @@ def say_copying(console: Console) -> Progress:
 def until_done(config: Settings, redis: Redis, study_id: str, console: Console) -> bool:
     """Show a study's progress until none of its stages can be trained, and return whether all are done."""
     counts = watch(console, study_id, lambda: leases.counts(redis, study_id))
-    deadline = time.monotonic() + RECORDER_SECONDS
-    last = telemetry.last_event(redis)
-    while not telemetry.recorded_until(redis, last) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    if not telemetry.recorded_until(redis, last):
+    if not telemetry.wait_until_recorded(redis, RECORDER_SECONDS):
         console.print("the recorder is not running; python -m tasks recorder brings the results into the database")
     if counts["done"] == counts.total():
         return True

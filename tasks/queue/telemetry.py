@@ -1,6 +1,7 @@
 """Live state in Redis: the progress of running stages, the workers, and the stream of events for the recorder."""
 
 import json
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -149,9 +150,9 @@ def known_workers(redis: Redis | None = None) -> list[Worker]:
         answers = pipeline.execute()
         now = datetime.now(UTC)
         reports = dict(zip(names, zip(answers[::2], answers[1::2], strict=True), strict=True))
-        gone = [name for name, (text, _) in reports.items() if text is None]
-        if gone:
-            redis.srem(WORKERS, *gone)
+        expired = [name for name, (text, _) in reports.items() if text is None]
+        if expired:
+            redis.srem(WORKERS, *expired)
     workers = (_worker(text, expires_in, now) for text, expires_in in reports.values() if text is not None)
     return [worker for worker in workers if worker is not None]
 
@@ -212,6 +213,16 @@ def recorded_until(redis: Redis, identifier: str) -> bool:
     """Return whether the recorder has recorded an event and all before it, which it removes from the stream then."""
     oldest = redis.xrange(EVENTS, count=1)
     return not oldest or event_order(str(oldest[0][0])) > event_order(identifier)
+
+
+def wait_until_recorded(redis: Redis, seconds: float) -> bool:
+    """Wait up to some seconds until all events so far are recorded, and return whether they are."""
+    last, deadline = last_event(redis), time.monotonic() + seconds
+    while not recorded_until(redis, last):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
 
 
 def event_order(identifier: str) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from data.settings import Settings
 from tasks.broker.connection import client, errors_explained
 from tasks.queue import leases
 from tasks.studies.launch import only_match
-from tasks.studies.lock import turn
+from tasks.studies.lock import study_lock
 from tasks.studies.rebuild import caught_up, require_database
 from tasks.units import plural, size
 
@@ -92,16 +92,16 @@ def delete(config: Settings, study_id: str) -> int:
     """
     require_database(config)
     database, redis = Database(config.database), client(config)
-    with turn(config), errors_explained(config):
+    with study_lock(config), errors_explained(config):
         # A study that was deleted a moment ago must not count as one that shares stages.
         caught_up(config, redis, PATIENCE)
         stages, _ = _stages(database, redis, study_id)
         forgotten = leases.forget(redis, study_id, datetime.now(UTC).isoformat(), stages)
         # A study that only the database knows may have stages that Redis removed.
-        gone = forgotten - launches.all_members(database, but=study_id)
+        removed = forgotten - launches.all_members(database, but=study_id)
         artifacts = Artifacts(config.artifacts)
-        artifacts.remove(_files(artifacts, gone))
-    return len(gone)
+        artifacts.remove(_files(artifacts, removed))
+    return len(removed)
 
 
 def find(config: Settings, prefix: str) -> str:

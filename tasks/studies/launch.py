@@ -2,7 +2,7 @@
 
 import logging
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -19,7 +19,7 @@ from engine.study.plan import Stage
 from engine.study.spec import Study, to_toml
 from tasks.broker.connection import connect, errors_explained
 from tasks.queue import celery_app, leases, telemetry
-from tasks.studies.lock import turn
+from tasks.studies.lock import study_lock
 from tasks.studies.planning import plan_study
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ def launch(study: Study, progress: Progress = silent) -> str:
     stages = list(planned.stages.values())
     # The lock is not held for this, since the upload may take long.
     _share_images(settings(), stages, progress)
-    with turn(settings()), errors_explained():
+    with study_lock(settings()), errors_explained():
         _register(connect(), body, stages)
     return study_id
 
@@ -67,13 +67,19 @@ def retry(study_id: str) -> None:
         body = leases.launched(redis, study_id)
     if body is None:
         raise UnknownStudy(_unknown(study_id))
-    stages = [Stage.model_validate({k: v for k, v in s.items() if k != "fingerprint"}) for s in body["stages"]]
+    stages = list(launched_stages(body).values())
     _share_images(settings(), stages, silent)
-    with turn(settings()), errors_explained():
+    with study_lock(settings()), errors_explained():
         # The study may have been deleted while this call waited for the lock.
         if leases.launched(redis, study_id) is None:
             raise UnknownStudy(_unknown(study_id))
         _register(redis, body, stages)
+
+
+def launched_stages(body: Mapping[str, Any]) -> dict[str, Stage]:
+    """Return the stages in the body of a launched event, by the fingerprints under which they were launched."""
+    entries = [dict(entry) for entry in body["stages"]]
+    return {str(entry.pop("fingerprint")): Stage.model_validate(entry) for entry in entries}
 
 
 def find(prefix: str) -> str:

@@ -9,7 +9,7 @@ from data.settings import Settings
 
 
 @contextmanager
-def turn(config: Settings) -> Iterator[None]:
+def study_lock(config: Settings) -> Iterator[None]:
     """Hold this home's lock within the block, so that one process at a time launches, retries, deletes or rebuilds."""
     config.home.mkdir(parents=True, exist_ok=True)
     with FileLock(config.home / "launching.lock"):

@@ -1,7 +1,5 @@
 """Making Redis, the database and the artifacts agree after one of them was lost or restored to an earlier state."""
 
-import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -14,13 +12,12 @@ from data.queries import launches, studies
 from data.queries.launches import Launch, LaunchedStage
 from data.settings import Settings
 from engine.errors import UserError
-from engine.study.plan import Stage
 from tasks.broker.connection import client, errors_explained
 from tasks.queue import celery_app, leases, telemetry
 from tasks.queue.leases import AdoptedStage
 from tasks.services.recorder import drain_own, join
-from tasks.studies.launch import publish_results
-from tasks.studies.lock import turn
+from tasks.studies.launch import launched_stages, publish_results
+from tasks.studies.lock import study_lock
 
 # A worker of a lost Redis may have a higher attempt than the database, so stages continue this many attempts later.
 ATTEMPTS_BEYOND = 10
@@ -48,18 +45,18 @@ def rebuild(config: Settings) -> list[Rebuilt]:
     """
     require_database(config)
     database, redis, artifacts = Database(config.database), client(config), Artifacts(config.artifacts)
-    with errors_explained(config), turn(config):
+    with errors_explained(config), study_lock(config):
         require_recorded(config, redis)
         _advance_stream(redis, launches.newest_event(database))
-        gone, finished = launches.deleted(database), artifacts.finished()
+        deleted, finished = launches.deleted(database), artifacts.finished()
         done: list[Rebuilt] = []
         known = set(leases.studies(redis))
-        done += [_forget(redis, study_id) for study_id in sorted(known & gone)]
+        done += [_forget(redis, study_id) for study_id in sorted(known & deleted)]
         lost = [launches.read(database, study_id) for study_id in launches.study_ids(database) if study_id not in known]
         # Live studies first, so that their stages are not cancelled with a cancelled study that shares them.
         for launch in sorted(lost, key=lambda launch: _is_cancelled(database, launch)):
             done.append(_register(redis, database, artifacts, launch, finished))
-        for study_id in sorted(known - gone):
+        for study_id in sorted(known - deleted):
             done += _report(config, redis, database, artifacts, study_id, finished)
         drain_own(config)
     return done
@@ -82,12 +79,7 @@ def require_recorded(config: Settings, redis: Redis) -> None:
 def caught_up(config: Settings, redis: Redis, seconds: float) -> bool:
     """Wait up to some seconds until all events so far are recorded, and return whether they are."""
     drain_own(config)
-    last, deadline = telemetry.last_event(redis), time.monotonic() + seconds
-    while not telemetry.recorded_until(redis, last):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.1)
-    return True
+    return telemetry.wait_until_recorded(redis, seconds)
 
 
 def _advance_stream(redis: Redis, newest: str) -> None:
@@ -112,7 +104,7 @@ def _register(redis: Redis, database: Database, artifacts: Artifacts, launch: La
     cancelled = _is_cancelled(database, launch)
     _, damaged = _publish_missing(redis, database, artifacts, launch.stages.keys() & finished)
     states = resolved(launch, finished - damaged, cancelled)
-    entries = [_adopted(standing, fingerprint, *states[fingerprint]) for fingerprint, standing in launch.stages.items()]
+    entries = [_adopted(recorded, fingerprint, *states[fingerprint]) for fingerprint, recorded in launch.stages.items()]
     at = launch.cancelled_at.isoformat() if cancelled and launch.cancelled_at else None
     celery_app.send(leases.adopt(redis, launch.study_id, launch.body, at, entries))
     counts = leases.counts(redis, launch.study_id)
@@ -120,16 +112,16 @@ def _register(redis: Redis, database: Database, artifacts: Artifacts, launch: La
     return Rebuilt(launch.study_id, launch.body["name"], f"is in the queue again: {states_now}")
 
 
-def _adopted(standing: LaunchedStage, fingerprint: str, state: State, error: str) -> AdoptedStage:
-    settled = state == standing.state and state in ("done", "failed", "cancelled")
+def _adopted(recorded: LaunchedStage, fingerprint: str, state: State, error: str) -> AdoptedStage:
+    settled = state == recorded.state and state in ("done", "failed", "cancelled")
     return AdoptedStage(
         fingerprint=fingerprint,
-        spec=standing.stage.model_dump_json(),
-        parent=standing.stage.parent or "",
+        spec=recorded.stage.model_dump_json(),
+        parent=recorded.stage.parent or "",
         state=state,
-        attempt=max(1, standing.attempt) if state == "done" else standing.attempt + ATTEMPTS_BEYOND,
+        attempt=max(1, recorded.attempt) if state == "done" else recorded.attempt + ATTEMPTS_BEYOND,
         error=error,
-        recorded=settled and standing.reported and error == standing.error,
+        recorded=settled and recorded.reported and error == recorded.error,
     )
 
 
@@ -142,20 +134,20 @@ def resolved(launch: Launch, finished: set[str], cancelled: bool) -> dict[str, t
     needed: set[str | None] = set()
     resolution: dict[str, tuple[State, str]] = {}
     # Children come first, since they decide whose weights are needed.
-    for fingerprint, standing in reversed(launch.stages.items()):
+    for fingerprint, recorded in reversed(launch.stages.items()):
         state: State = "waiting"
         error = ""
-        if fingerprint in finished or (standing.state == "done" and fingerprint not in needed):
+        if fingerprint in finished or (recorded.state == "done" and fingerprint not in needed):
             state = "done"
-        elif standing.state == "failed":
-            state, error = "failed", standing.error
+        elif recorded.state == "failed":
+            state, error = "failed", recorded.error
         elif cancelled:
             state = "cancelled"
-        elif standing.stage.fingerprint != fingerprint:
+        elif recorded.stage.fingerprint != fingerprint:
             state = "failed"
             error = "Another version of the engine launched it, whose results would differ; launch the study again."
         else:
-            needed |= {standing.stage.parent, standing.stage.root}
+            needed |= {recorded.stage.parent, recorded.stage.root}
         resolution[fingerprint] = (state, error)
     return resolution
 
@@ -186,23 +178,20 @@ def _report(
     )
     if not (behind or lost_end or results):
         return []
-    entries = [_entry(stage) for stage in body["stages"]]
+    entries = [
+        AdoptedStage(fingerprint, stage.model_dump_json(), stage.parent or "", "waiting", 1, "", recorded=False)
+        for fingerprint, stage in launched_stages(body).items()
+    ]
     at = datetime.now(UTC).isoformat() if cancelled else None
     celery_app.send(leases.adopt(redis, study_id, body, at, entries))
     what = f"is reported to the database again: {len(behind)} states, {results} results"
     return [Rebuilt(study_id, str(body["name"]), what)]
 
 
-def _entry(values: Mapping[str, object]) -> AdoptedStage:
-    fingerprint = str(values["fingerprint"])
-    stage = Stage.model_validate({key: value for key, value in values.items() if key != "fingerprint"})
-    return AdoptedStage(fingerprint, stage.model_dump_json(), stage.parent or "", "waiting", 1, "", recorded=False)
-
-
 def _recorded_states(database: Database, study_id: str) -> dict[str, str]:
     if study_id not in launches.study_ids(database):
         return {}
-    return {fingerprint: standing.state for fingerprint, standing in launches.read(database, study_id).stages.items()}
+    return {fingerprint: recorded.state for fingerprint, recorded in launches.read(database, study_id).stages.items()}
 
 
 def _publish_missing(

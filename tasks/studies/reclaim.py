@@ -13,7 +13,7 @@ from data.queries import launches
 from data.settings import Settings
 from tasks.broker.connection import client, errors_explained
 from tasks.queue import leases
-from tasks.studies.lock import turn
+from tasks.studies.lock import study_lock
 from tasks.studies.rebuild import RebuildError, require_database
 
 # Files that changed within this time are spared, since they may belong to a worker of another installation.
@@ -50,7 +50,7 @@ def find_waste(config: Settings, older: float = GRACE_SECONDS) -> Waste:
 
 def reclaim(config: Settings, agreed: Waste, older: float = GRACE_SECONDS) -> list[StoredFile]:
     """Remove those of the agreed files that are still waste, and return them; raises what `find_waste` raises."""
-    with turn(config):
+    with study_lock(config):
         now = {file.path for file in find_waste(config, older).all}
         files = [file for file in agreed.all if file.path in now]
         Artifacts(config.artifacts).remove(files)

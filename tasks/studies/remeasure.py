@@ -17,7 +17,7 @@ from engine.study.results import AGAINST_DENSE, StageResult
 from tasks.broker.connection import client, errors_explained
 from tasks.queue import telemetry
 from tasks.services.recorder import drain_own
-from tasks.studies.lock import turn
+from tasks.studies.lock import study_lock
 
 # A function that is called with the number of results that are done and the number of all results.
 CountReport = Callable[[int, int], None]
@@ -104,7 +104,7 @@ def _completed(config: Settings, artifacts: Artifacts, row: Incomplete) -> tuple
     after = complete(stage, before, artifacts)
     if after is not None and after is not before:
         # Nothing is deleted under the lock, so a result does not come back after its study was deleted.
-        with turn(config):
+        with study_lock(config):
             if artifacts.result(row.fingerprint) != before:
                 return None, False
             artifacts.finish(row.fingerprint, after)

@@ -6,12 +6,6 @@ redis.call('HSET', prefix .. 'study:' .. study, 'cancelled', 1)
 publish('cancelled', ARGV[2])
 for _, fingerprint in ipairs(redis.call('SMEMBERS', prefix .. 'members:' .. study)) do
   redis.call('SREM', prefix .. 'studies:' .. fingerprint, study)
-  local state = get(fingerprint, 'state')
-  local pending = state == 'waiting' or state == 'queued' or state == 'running'
-  -- A stage that another live study needs continues.
-  if pending and redis.call('SCARD', prefix .. 'studies:' .. fingerprint) == 0 then
-    enter(fingerprint, 'cancelled')
-    cancelled = cancelled + 1
-  end
+  if cancel_unless_needed(fingerprint) then cancelled = cancelled + 1 end
 end
 return cancelled

@@ -1,6 +1,6 @@
 -- fingerprint, attempt, stage that has to be trained again, error, losses allowed -> messages, or nil if the lease is lost.
 local fingerprint, lost = ARGV[1], ARGV[3]
-if standing(fingerprint, ARGV[2]) ~= 'ok' then return nil end
+if lease_state(fingerprint, ARGV[2]) ~= 'ok' then return nil end
 local losses = redis.call('HINCRBY', prefix .. 'stage:' .. fingerprint, 'losses', 1)
 local state = get(lost, 'state')
 if losses > tonumber(ARGV[5]) or not state then

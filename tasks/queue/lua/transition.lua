@@ -74,13 +74,22 @@ local function enqueue_children(fingerprint, messages)
 end
 
 -- The fence: a worker with an older attempt than the current one has lost the stage.
-local function standing(fingerprint, attempt)
+local function lease_state(fingerprint, attempt)
   if get(fingerprint, 'attempt') == attempt then
     local state = get(fingerprint, 'state')
     if state == 'running' then return 'ok' end
     if state == 'cancelled' then return 'cancelled' end
   end
   return 'lost'
+end
+
+-- Cancel an unfinished stage unless a live study needs it, and return whether it was cancelled.
+local function cancel_unless_needed(fingerprint)
+  local state = get(fingerprint, 'state')
+  local pending = state == 'waiting' or state == 'queued' or state == 'running'
+  if not pending or redis.call('SCARD', prefix .. 'studies:' .. fingerprint) > 0 then return false end
+  enter(fingerprint, 'cancelled')
+  return true
 end
 
 -- Give a stage to a worker under a lease (ms), and return its spec.

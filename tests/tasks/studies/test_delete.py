@@ -17,7 +17,7 @@ from tasks.queue import leases
 from tasks.queue.leases import LeaseLost, Message
 from tasks.services import recorder
 from tasks.studies import delete, launch
-from tasks.studies.lock import turn
+from tasks.studies.lock import study_lock
 from tasks.studies.rebuild import RebuildError, rebuild
 from tasks.studies.reclaim import find_waste, reclaim
 from tests.data.made_results import contents, made_result
@@ -232,7 +232,7 @@ def test_a_launch_waits_for_a_deletion(redis: Redis, database: Database) -> None
     train_id = launch.launch(tiny_study())
     train(redis, planned(), len(planned().stages))
     with ThreadPoolExecutor(1) as pool:
-        with turn(settings()):
+        with study_lock(settings()):
             waiting = pool.submit(launch.launch, tiny_study(name="Again"))
             time.sleep(0.5)
             assert not waiting.done()
