@@ -252,7 +252,6 @@ def _login(gate: Gate) -> None:
     with st.container(key="login", width=420):
         st.title("Ticketscope")
         with st.form("login_form", border=False):
-            # An invisible name lets password managers file the password under something.
             password = st.text_input("Password", type="password", autocomplete="current-password", key="login_password")
             sent = st.form_submit_button("Log in", type="primary", width="stretch")
         if not sent:

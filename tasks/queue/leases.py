@@ -23,7 +23,7 @@ from engine.study.results import Epoch, StageResult
 
 PREFIX = "ticketscope:"
 QUEUE = PREFIX + "queue"
-# The lists that hold its messages: those of stages that were begun before, then those of new stages.
+# The two lists of the queue's messages: those of stages that were begun before, then those of new stages.
 LISTS = (QUEUE, QUEUE + "\x06\x163")
 FINGERPRINT = re.compile(r"[0-9a-f]{32}")
 

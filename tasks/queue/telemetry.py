@@ -17,8 +17,8 @@ from tasks.queue.leases import PREFIX, Timing
 EVENTS = PREFIX + "events"
 WORKERS = PREFIX + "workers"
 
-# A worker that misses more heartbeats than this is silent. It is listed for FORGET_SECONDS more, so that a lost host is
-# noticed.
+# A worker that misses more heartbeats than this is silent. Redis forgets it FORGET_SECONDS after its last heartbeat, so
+# that a lost host is noticed before.
 MISSED_BEATS = 3
 FORGET_SECONDS = 3600
 

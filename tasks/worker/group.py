@@ -65,7 +65,7 @@ class WorkerContext:
         celery_app.send(messages, self.celery)
 
 
-class Group:
+class StageGroup:
     """Stages trained side by side; artifacts_unavailable: one was handed back as the artifact store does not answer."""
 
     def __init__(self, context: WorkerContext) -> None:

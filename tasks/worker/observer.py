@@ -46,7 +46,7 @@ class LeasedObserver:
         """Publish the live progress, a few times a second at most; return False once this worker has to stop."""
         self._trained()
         now = time.monotonic()
-        # Stages side by side share a GPU, so an epoch takes longer than its own seconds: until the next one ends.
+        # The speed counts the time from epoch to epoch, since row.seconds is only this stage's share of a shared GPU.
         seconds = row.seconds if self._last_epoch_at is None else now - self._last_epoch_at
         self._last_epoch_at = now
         # The speed is smoothed, since single epochs of a small network vary by half.

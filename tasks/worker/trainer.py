@@ -28,7 +28,7 @@ from tasks.queue.leases import Message, Timing
 from tasks.queue.telemetry import Worker
 from tasks.worker import devices, host
 from tasks.worker.capacity import Capacities
-from tasks.worker.group import Group, WorkerContext
+from tasks.worker.group import StageGroup, WorkerContext
 from tasks.worker.heartbeat import Heartbeat
 
 # Seconds that a worker waits for a Redis that does not answer before it gives up its stages.
@@ -89,7 +89,7 @@ class Trainer:
             if stage is None:
                 log.info("stage %s, attempt %d, cannot be claimed any more", fingerprint, attempt)
                 return
-            group = Group(context)
+            group = StageGroup(context)
             group.train(message, stage)
             if group.artifacts_unavailable:
                 context.heartbeat.hold()
