@@ -38,8 +38,8 @@ def actions(record: StudyRecord) -> None:
 def confirm_cancel(study_id: str) -> None:
     """Ask before a study is cancelled."""
     st.markdown(
-        "Stages that only this study needs stop; one in training stops after its epoch. Finished stages keep their "
-        "results, and Retry resumes the study."
+        "Stages that only this study needs stop; one in training stops after its epoch. Stages that are done stay "
+        "done, and Retry resumes the study."
     )
     with st.container(horizontal=True):
         if st.button("Cancel the study", type="primary", key="cancel_yes"):

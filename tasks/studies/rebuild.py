@@ -145,7 +145,7 @@ def resolved(launch: Launch, finished: set[str], cancelled: bool) -> dict[str, t
             state = "cancelled"
         elif recorded.stage.fingerprint != fingerprint:
             state = "failed"
-            error = "Another version of the engine launched it, whose results would differ; launch the study again."
+            error = "It is of another version of the engine, whose results would differ; launch the study again."
         else:
             needed |= {recorded.stage.parent, recorded.stage.root}
         resolution[fingerprint] = (state, error)
