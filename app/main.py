@@ -18,7 +18,7 @@ st.set_page_config(
 )
 st.logo(str(Path(__file__).with_name("logo.svg")), size="large")
 
-# Links stand in line with the text around them; tables scroll on a telephone before their cells become ribbons.
+# Links are aligned with the text around them. On a telephone, tables scroll, or their cells would become ribbons.
 st.html(
     "<style>a[data-testid='stPageLink-NavLink'] {padding-inline: 0; background: none;}"
     "@media (max-width: 640px) {[data-testid='stTable'] p {width: max-content; max-width: 15rem;}}</style>"
@@ -37,11 +37,11 @@ pages = [
     st.Page("views/shared.py", title="Shared", visibility="hidden"),
 ]
 access.arrive()
-if access.can_leave():
-    pages.append(st.Page(access.leave, title="Log out", icon=":material/logout:", url_path="logout"))
-# Their folder is not called pages: Streamlit would run the files of such a folder by themselves, around this one.
-# Pages are made known to everyone, so that an address survives the login; only the owner gets to see and run them, but
-# for the one that shows what a link shares.
+if access.can_log_out():
+    pages.append(st.Page(access.log_out, title="Log out", icon=":material/logout:", url_path="logout"))
+# The folder of the pages is not called pages, since Streamlit would serve the files of such a folder directly.
+# All pages are declared for every visitor, so that an address survives the login; except for the page of shared links,
+# only the owner sees and runs them.
 page = st.navigation(pages, position="top" if access.is_owner() else "hidden")
 if page.url_path != "shared":
     access.require_owner()

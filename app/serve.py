@@ -1,4 +1,4 @@
-"""The dashboard's server: `streamlit run app/serve.py` reads everything in before it answers the first visitor."""
+"""The dashboard's server: `streamlit run app/serve.py` imports everything before it answers the first visitor."""
 
 import asyncio
 import gc
@@ -21,16 +21,14 @@ from app.auth import sessions
 from app.auth.guard import Guard
 
 HERE = Path(__file__).resolve().parent
-# Pages run whenever they are imported.
+# A page runs when it is imported, so these are not.
 PAGES = ("app.main", "app.serve", "app.views")
-
-
-# Channels, pixels and classes of the images that come with no folder: digits and CIFAR.
+# Channels, pixels and classes of the datasets that have a name: digits, CIFAR-10 and CIFAR-100.
 SHAPES = ((1, 8, 10), (3, 32, 10), (3, 32, 100))
 
 
-def read_in() -> None:
-    """Import all that pages need, draw a chart, plan the paper: seconds that the first visitor would wait."""
+def warm_up() -> None:
+    """Import all that pages need, draw a chart and plan the paper, which the first visitor would wait for."""
     import altair as alt
     import duckdb
     import pandas as pd
@@ -51,22 +49,22 @@ def read_in() -> None:
             if shape[1] >= 32 or network == "lenet300":
                 flops_per_image(network, *shape)
     overview.read_in()
-    # All of this stays for good, so that no collection need look at it again.
+    # These objects live as long as the process, so the garbage collector need not visit them again.
     gc.freeze()
 
 
 def send_at_once(loop: asyncio.AbstractEventLoop) -> None:
-    """Let the servers that a loop is about to start send what is written at once.
+    """Make the servers that a loop starts later send their answers without delay.
 
-    asyncio sees to that for sockets of its own, but not where it accepts on one bound beforehand, as Streamlit's is
-    (uvicorn's issue 3149): the second part of an answer waits for the acknowledgement of the first, 40 ms on Linux.
-    Chromium acknowledges sooner; proxies and scripts do not.
+    asyncio does so for sockets that it binds, but not for one that was bound before, such as Streamlit's (uvicorn's
+    issue 3149): there the second part of an answer waits until the first is acknowledged, 40 ms on Linux. Chromium
+    acknowledges sooner; proxies and scripts do not.
     """
     start = loop.create_server
 
     async def create_server(*args: Any, sock: socket.socket | None = None, **options: Any) -> asyncio.Server:
         if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
-            # What it accepts takes the option over.
+            # Accepted connections inherit the option.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return await start(*args, sock=sock, **options)
 
@@ -77,7 +75,7 @@ def send_at_once(loop: asyncio.AbstractEventLoop) -> None:
 async def _lifespan(app: st.App) -> AsyncIterator[None]:
     del app
     send_at_once(asyncio.get_running_loop())
-    read_in()
+    warm_up()
     yield
 
 

@@ -25,44 +25,33 @@ STATES: dict[str, tuple[str, str]] = {
     "cancelled": ("cancelled", "orange"),
 }
 
-# Of workers, beside those that they share with stages.
+# The states of workers, with their colours.
 WORKER_STATES: dict[str, str] = {"training": "blue", "idle": "gray", "draining": "orange"}
 
 
-def start(name: str) -> str:
-    """Return the field's name of a start."""
-    return registry.start_title(name)
-
-
-def pruner(name: str) -> str:
-    """Return the title of a pruner."""
-    return registry.pruner_title(name)
-
-
-def network(name: str) -> str:
-    """Return how the literature writes a network's name."""
-    return registry.network_title(name)
+# How the literature writes the name of a start, of a pruner and of a network.
+start, pruner, network = registry.start_title, registry.pruner_title, registry.network_title
 
 
 def dataset(name: str) -> str:
-    """Return the title of a dataset; of a folder, its last part."""
+    """Return the title of a dataset; for a folder of images, the folder's name."""
     if name.startswith(FOLDER):
         return f"folder {name.rstrip('/').rpartition('/')[2]}"
     return DATASETS[name].title if name in DATASETS else name
 
 
 def place(network_name: str, dataset_name: str) -> str:
-    """Return a network and what it is trained on: 'ResNet-20 on CIFAR-10'."""
+    """Return the titles of a network and its dataset: 'ResNet-20 on CIFAR-10'."""
     return f"{network(network_name)} on {dataset(dataset_name)}"
 
 
 def numbers(values: Sequence[float]) -> str:
-    """Return several settings in one line."""
+    """Return numbers, such as learning rates, with commas between."""
     return ", ".join(number(value) for value in values)
 
 
 def ago(moment: datetime | None, now: datetime | None = None) -> str:
-    """Return how long ago a moment in UTC was, in one unit."""
+    """Return how long ago a moment in UTC was, in its largest unit: '3 hours ago'; an em dash for none."""
     if moment is None or moment is pd.NaT:
         return "—"
     if moment.tzinfo is None:
@@ -84,21 +73,21 @@ def badge(state: str) -> str:
 
 
 def matches(query: str, text: str) -> bool:
-    """Return whether a text holds every word of a query; a number counts only as a whole, so 1 is not found in 0.1."""
+    """Return whether a text contains every word of a query; a number must be a whole word: 1 does not match 0.1."""
     text = text.lower()
     tokens = set(re.split(r"[\s,·]+", text))
     return all(word in tokens if re.fullmatch(r"[\d.]+", word) else word in text for word in query.lower().split())
 
 
 def plain(text: str) -> str:
-    """Return text so that Markdown shows it as it is."""
-    # Streamlit looks for icons and emoji by name once Markdown has been read; a space of no width keeps them words.
+    """Return text with all that Markdown would interpret escaped."""
+    # Streamlit replaces names of icons and emoji, such as :star:, after parsing; a zero-width space prevents that.
     text = re.sub(r":(?=[\w+/-]+:)", ":\u200b", text)
     return "".join(f"\\{letter}" if letter in "\\`*_{}[]()#+-!|<>$:~" else letter for letter in text)
 
 
 def code(text: str) -> str:
-    """Return text as code in Markdown, or where it holds what would end the code, as text."""
+    """Return text as code in Markdown, or as plain text if it contains characters that would end the code."""
     return plain(text) if re.search(r"[`\[\]\\\n]", text) else f"`{text}`"
 
 
@@ -113,7 +102,7 @@ def sentence(text: str) -> str:
 
 
 def compares(study: Mapping[str, Any]) -> str:
-    """Return in one line what a study compares, from a row of `data.queries.studies.studies` or a study's fields."""
+    """Return a line on what a study compares; study: its fields, or a row of `data.queries.studies.studies`."""
     rates, seeds = sorted(study["learning_rates"]), study["seeds"]
     parts = [
         ", ".join(dataset(name) for name in study["datasets"]),

@@ -86,7 +86,7 @@ class Settings(BaseSettings):
         return url and url.rstrip("/")
 
     @property
-    def kept_password(self) -> str | None:
+    def login_hash(self) -> str | None:
         """The hash of the password that opens the dashboard; None where no password does."""
         return self.password_hash or (None if self.password is None else hashed(self.password))
 

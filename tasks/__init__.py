@@ -1,1 +1,1 @@
-"""Processes and commands: launching, the queue, workers, recording and the command line."""
+"""What runs where: the queue, the workers, the services, launching studies, and the command line."""

@@ -1,7 +1,7 @@
 """The command line: python -m tasks COMMAND."""
 
-# What needs PyTorch, DuckDB or Celery is imported inside the command that uses it: importing it all takes seconds, and
-# --help, a wrong option or a port in use should be answered at once.
+# Modules that need PyTorch, DuckDB or Celery are imported inside the commands that use them, since that takes seconds,
+# and --help, a wrong option or a port in use should be answered at once.
 
 import logging
 import sys
@@ -26,10 +26,10 @@ for part in (services, studies, sharing, maintenance):
 
 
 def main() -> None:
-    """Run a command; an error that a user can put right is printed on stderr without a traceback, with exit code 2."""
+    """Run a command; print a UserError on stderr without a traceback, with exit code 2."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     try:
-        # Also for a Redis that stops while a command watches.
+        # Redis may stop while a command waits.
         with errors_explained():
             app(prog_name="python -m tasks")
     except UserError as error:

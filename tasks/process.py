@@ -1,4 +1,4 @@
-"""Starting child processes that end with the process that started them."""
+"""Starting child processes, which by default end with the process that started them."""
 
 import ctypes
 import os
@@ -16,11 +16,11 @@ _PR_SET_PDEATHSIG = 1
 def spawn(
     command: Sequence[str], log: Path | None = None, tied: bool = True, extra: Mapping[str, str] | None = None
 ) -> "subprocess.Popen[bytes]":
-    """Start a command in a session of its own, so that Ctrl-C reaches its parent only.
+    """Start a command in a session of its own, so that Ctrl-C does not reach it, and return its process.
 
     log: the file that its output is appended to; None for this process's own output. tied: on Linux, the kernel kills
-    it when the calling thread ends. extra: environment variables added to this process's own. Raises OSError if the
-    command cannot be started.
+    the command when the calling thread ends. extra: environment variables besides those of this process. Raises OSError
+    if the command cannot be started.
     """
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", **(extra or {})}
     tie = tie_to_parent if tied else None
@@ -47,7 +47,7 @@ def _start(
 
 
 def tie_to_parent() -> None:
-    """Ask the kernel to kill this process when the thread that started it ends; does nothing except on Linux."""
+    """Make the kernel kill this process when the thread that started it ends; on Linux only."""
     if sys.platform != "linux":
         return
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -3,9 +3,9 @@
 import math
 
 
-def plural(count: int, one: str, many: str | None = None) -> str:
-    """Return a count with its noun: '1 training', '2,048 trainings'."""
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
+def plural(count: int, noun: str, plural: str | None = None) -> str:
+    """Return a count with its noun: '1 training', '2,048 trainings'; plural: of the noun, if it is irregular."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
 def duration(seconds: float | None) -> str:

@@ -17,7 +17,7 @@ OTHERS = {
     "CannotBeBuilt": "is the reason that a DesignRefused gives",
     "EventError": "is logged by the recorder, which sets the event aside",
     "LeaseLost": "ends the training of a stage that another worker has now",
-    "Cancelled": "ends the training of a stage that nobody wants any more",
+    "StageCancelled": "ends the training of a stage that nobody wants any more",
     "Stopped": "ends the command run with a message of its own",
     "Busy": "carries no message; the login page has its own",
 }

@@ -1,1 +1,1 @@
-"""Who may see what: owner, viewer, and a locked door for everyone else."""
+"""Who may see what, logins, and the security headers of every answer."""

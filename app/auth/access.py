@@ -1,13 +1,14 @@
-"""Who may see what: the owner all of it, a viewer what a link shows, and everyone else a locked door.
+"""Who may see what: the owner sees everything, a viewer what a link shows, and all others a login form.
 
-The role of a session never rises by itself: one that came with a link stays a viewer for good, whatever becomes of the
-address, and one without a link or a log-in is nobody.
+A session never gains rights by itself: one that opened a link stays a viewer, even if its address changes later, and
+one without a link or a login sees nothing.
 """
 
 import ipaddress
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -24,16 +25,16 @@ from data.passwords import matches
 from data.settings import settings
 from data.shared_links import Share
 
-# Seconds that the next attempt waits after so many failures in a row: doubling from the first, never beyond the second.
+# Seconds that an attempt waits after a wrong password; each further failure in a row doubles them, up to the longest.
 FIRST_WAIT, LONGEST_WAIT = 0.5, 8.0
-# Attempts that wait at once; more are turned away, so that a flood holds no threads.
+# The most attempts that wait at once; others are refused, so that a flood of them occupies no threads.
 QUEUE = 8
-# A link that was revoked is dead to an open page after this long at most.
-LINK_KEEP = 2.0
+# Seconds after which an open page notices at the latest that its link was revoked.
+LINK_SECONDS = 2.0
 
 TOKEN = "share"
 _SESSION, _TICKET, _TOKEN = "access_session", "access_ticket", "access_token"
-# What a proxy adds to what it passes on: whoever sits behind one is not at this machine.
+# Headers that a proxy adds to a request: a visitor behind a proxy is not at this machine.
 _FORWARDED = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip")
 
 
@@ -43,9 +44,9 @@ class Busy(Exception):
 
 @dataclass
 class Gate:
-    """Checks passwords against the hash of one; failures slow down whoever comes next."""
+    """Checks passwords against a hash; each failure delays the next attempt, whoever makes it."""
 
-    kept: str
+    password_hash: str
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
     failures: int = 0
@@ -54,13 +55,13 @@ class Gate:
     waiting: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(QUEUE))
 
     def admits(self, password: str) -> bool:
-        """Return whether a password is the right one, after the wait that earlier failures brought; may raise Busy."""
+        """Return whether a password is right, after the wait that earlier failures cause; raises Busy."""
         if not self.waiting.acquire(blocking=False):
             raise Busy
         try:
             with self.turn:
                 self.sleep(max(0.0, self.open_at - self.clock()))
-                right = matches(password, self.kept)
+                right = matches(password, self.password_hash)
                 self.failures = 0 if right else self.failures + 1
                 wait = 0.0 if right else min(LONGEST_WAIT, FIRST_WAIT * 2 ** (self.failures - 1))
                 self.open_at = self.clock() + wait
@@ -70,7 +71,7 @@ class Gate:
 
 
 def is_loopback(address: str | None) -> bool:
-    """Return whether an address is this machine's own to itself; None means all addresses."""
+    """Return whether only this machine reaches an address; None stands for all addresses."""
     if address == "localhost":
         return True
     try:
@@ -80,21 +81,21 @@ def is_loopback(address: str | None) -> bool:
 
 
 def is_at_this_machine(address: str | None, headers: Mapping[str, str]) -> bool:
-    """Return whether a visitor sits at this machine: the server listens on loopback, and nothing stands in between.
+    """Return whether a visitor is at this machine: the server listens on loopback, and no proxy is in between.
 
-    address: that the server listens on. headers: of the visitor's request. A tunnel or a proxy on this machine reaches
-    loopback too, but tells so by the name that it was called by, or by what it adds; so does a foreign page that had
-    its name resolve to this machine.
+    address: where the server listens. headers: those of the visitor's request. A tunnel or a proxy on this machine
+    reaches loopback too, but is recognised by its Host header or the headers that it adds, as is a foreign page whose
+    name resolves to this machine.
     """
     if not is_loopback(address) or any(name in headers for name in _FORWARDED):
         return False
     host = headers.get("Host")
-    # Without a request there is nobody to keep out: pages are run in memory by tests.
+    # A page that tests run in memory has no request.
     return host is None or is_loopback(urlsplit(f"//{host}").hostname)
 
 
 def is_owners(email: str | None, verified: bool, owners: str) -> bool:
-    """Return whether an OIDC login is an owner's; owners: e-mail addresses or @domains, with commas between."""
+    """Return whether an e-mail of an OIDC login is an owner's; owners: addresses or @domains, with commas between."""
     if not email or not verified:
         return False
     email = email.casefold()
@@ -112,32 +113,32 @@ def has_oidc() -> bool:
 
 @st.cache_resource
 def _gate() -> Gate | None:
-    kept = settings().kept_password
-    return None if kept is None else Gate(kept)
+    login_hash = settings().login_hash
+    return None if login_hash is None else Gate(login_hash)
 
 
 def arrive() -> None:
-    """Take note of the link that a session came with, if it did; called before anything is shown."""
+    """Remember the link that this session opened, if any; call it before the page draws anything."""
     token = st.query_params.get(TOKEN)
     if token is not None:
         st.session_state[_TOKEN] = token
     ticket = st.session_state.get(_TICKET)
-    # Sent until it has arrived: a run that follows at once may take the first one's place before the browser saw it.
+    # Every run sends it until the server has it: a second run may replace the page before the browser ran the script.
     if ticket is not None and SESSIONS.waits(ticket):
         st.html(sessions.script(ticket), unsafe_allow_javascript=True)
 
 
 def _sessions() -> tuple[str | None, str | None]:
-    """Return the log-ins of this visit: of this window, and of its browser."""
+    """Return the login tokens of this window and of its browser, None for one that has none."""
     return st.session_state.get(_SESSION), st.context.cookies.get(sessions.COOKIE)
 
 
-def can_leave() -> bool:
+def can_log_out() -> bool:
     """Return whether this visitor has logged in and so can log out."""
     return is_owner() and (_gate() is not None or has_oidc())
 
 
-def leave() -> None:
+def log_out() -> None:
     """Log out, in all windows of this browser."""
     if has_oidc() and st.user.is_logged_in:
         st.logout()
@@ -167,27 +168,25 @@ def is_owner() -> bool:
 
 
 def link() -> Share | None:
-    """Return the link of this session where it works now, and note that it is used."""
+    """Return the link of this session, None unless it works now, and record that it is used."""
     token = st.session_state.get(_TOKEN)
     if token is None or not queries.exists():
         return None
-    found = _link(token)
-    if found is not None:
-        try:
-            shared_links.touch(queries.database(), found)
-        except DatabaseError:
-            # When it was last used is not worth a viewer's page.
-            return found
-    return found
+    share = _link(token)
+    if share is not None:
+        # A viewer's page must not fail because the time of its last use cannot be written.
+        with suppress(DatabaseError):
+            shared_links.touch(queries.database(), share)
+    return share
 
 
-@st.cache_data(ttl=LINK_KEEP, max_entries=512, show_spinner=False)
+@st.cache_data(ttl=LINK_SECONDS, max_entries=512, show_spinner=False)
 def _link(token: str) -> Share | None:
     return shared_links.find(queries.database(), token)
 
 
 def forget_links() -> None:
-    """Look every link up anew, as after one was revoked."""
+    """Drop all cached links, so that a revoked one stops working at once."""
     _link.clear()
 
 
@@ -195,14 +194,14 @@ def may_see(study_id: str) -> bool:
     """Return whether this visitor may read a study."""
     if is_owner():
         return True
-    found = link()
-    return found is not None and study_id in found.study_ids
+    share = link()
+    return share is not None and study_id in share.study_ids
 
 
 def require_owner() -> None:
-    """Let the owner pass; show everyone else the login form or why the page is locked, and stop it.
+    """Stop the page unless the owner opened it, and show a login form or the reason.
 
-    Every page calls this for itself too: no way into its file may lead around the gate.
+    Every page calls this itself too, however its file comes to run.
     """
     if is_owner():
         return
@@ -219,20 +218,20 @@ def require_owner() -> None:
 
 def _beyond_link() -> None:
     st.title("Not part of this link", anchor=False)
-    st.error("The link that you opened shows one thing, and this page is not part of it.", icon=":material/lock:")
-    st.page_link("views/shared.py", label="Back to what it shows", icon=":material/arrow_back:")
+    st.error("The link that you opened does not show this page.", icon=":material/lock:")
+    st.page_link("views/shared.py", label="Back to what the link shows", icon=":material/arrow_back:")
 
 
 def _locked(address: str | None) -> None:
     st.title("Locked", anchor=False)
     if is_loopback(address):
-        said = "This dashboard was reached through a proxy or by another name than this machine's own"
-        cure = "open it at http://localhost on the machine itself."
+        cause = "You reached this dashboard through a proxy or by another name than this machine's own"
+        remedy = "open it at http://localhost on the machine itself."
     else:
-        said = f"This dashboard listens on {address or 'all addresses'}, beyond this machine"
-        cure = "let it listen on this machine only: `--server.address localhost`."
-    st.error(f"{said}, and neither a password nor a login is set up.", icon=":material/lock:")
-    st.markdown(f"Set `TICKETSCOPE_PASSWORD` or a login by OIDC and start it again, or {cure}")
+        cause = f"This dashboard listens on {address or 'all addresses'}, beyond this machine"
+        remedy = "let it listen on this machine only: `--server.address localhost`."
+    st.error(f"{cause}, and neither a password nor a login is set up.", icon=":material/lock:")
+    st.markdown(f"Set `TICKETSCOPE_PASSWORD` or a login by OIDC and start the dashboard again, or {remedy}")
 
 
 def _oidc() -> None:
@@ -243,7 +242,7 @@ def _oidc() -> None:
             return
         st.error(
             f"{words.plain(str(st.user.get('email') or 'This account'))} is not among the owners of this dashboard. "
-            "Whoever runs it names them in `TICKETSCOPE_OWNERS`.",
+            "Ask the person who runs it to add the address to `TICKETSCOPE_OWNERS`.",
             icon=":material/lock:",
         )
         st.button("Log out", on_click=st.logout, key="oidc_logout", width="stretch")
@@ -253,7 +252,6 @@ def _login(gate: Gate) -> None:
     with st.container(key="login", width=420):
         st.title("Ticketscope")
         with st.form("login_form", border=False):
-            # An invisible name lets password managers file the password under something.
             password = st.text_input("Password", type="password", autocomplete="current-password", key="login_password")
             sent = st.form_submit_button("Log in", type="primary", width="stretch")
         if not sent:
@@ -264,7 +262,7 @@ def _login(gate: Gate) -> None:
             st.error("Too many passwords are being tried at the moment. Wait a few seconds, then try again.")
             return
         if not right:
-            st.error("That is not the password. It is `TICKETSCOPE_PASSWORD` of the machine that runs Ticketscope.")
+            st.error("The password is wrong. It is `TICKETSCOPE_PASSWORD` on the machine that runs Ticketscope.")
             return
     token = SESSIONS.begin()
     st.session_state[_SESSION], st.session_state[_TICKET] = token, SESSIONS.ticket(token)

@@ -1,11 +1,11 @@
-"""What every answer of the server says to the browser beside its content, and which of Streamlit's doors stay shut."""
+"""The security headers of every answer of the server, and the addresses of Streamlit that it does not serve."""
 
 from starlette.datastructures import MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-# For a page's own scripts, styles, pictures and fonts, and for nothing from elsewhere: should a name ever be drawn as
-# more than text, it still reaches no other host. Vega compiles expressions, hence eval.
+# A page may load its own scripts, styles, pictures and fonts, and nothing from other hosts: even if a study's name were
+# interpreted as HTML, it could not send anything away. Vega compiles expressions, which needs eval.
 POLICY = "; ".join(
     (
         "default-src 'self'",
@@ -30,12 +30,12 @@ HEADERS = {
     "X-Frame-Options": "SAMEORIGIN",
 }
 
-# Figures of the process, and ways for programs to press buttons: nobody here asks for either.
-SHUT = ("/_stcore/metrics", "/_stcore/agent", "/_stcore/script-health-check")
+# These report on the process and let programs press buttons, which the dashboard does not use.
+BLOCKED = ("/_stcore/metrics", "/_stcore/agent", "/_stcore/script-health-check")
 
 
 class Guard:
-    """ASGI middleware that shuts the doors and adds the headers."""
+    """ASGI middleware that blocks addresses and adds headers."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -53,8 +53,8 @@ class Guard:
                     headers[name] = value
             await send(message)
 
-        # A proxy may have put the dashboard below a path of its own.
-        if any(door in scope["path"] for door in SHUT):
+        # Behind a proxy, the paths of the dashboard may begin with a prefix.
+        if any(address in scope["path"] for address in BLOCKED):
             await PlainTextResponse("not served here", status_code=404)(scope, receive, sending)
             return
         await self.app(scope, receive, sending)

@@ -1,7 +1,7 @@
-"""Log-ins with the password: kept in the dashboard's process, and known to a browser by a cookie no script can read.
+"""Logins with the password: tokens in the dashboard's process, and in the browser a cookie that no script can read.
 
-A page is drawn over a WebSocket, which sets no cookies. So whoever has given the password gets a ticket, which the page
-sends back once, and the answer to that sets the cookie.
+A page comes over a WebSocket, which cannot set cookies. A login therefore yields a ticket, which the page sends back in
+a request of its own, and the answer to that sets the cookie.
 """
 
 import secrets
@@ -15,17 +15,17 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 COOKIE = "ticketscope_session"
-# Where a ticket is sent.
+# The address that exchanges a ticket for the cookie.
 PATH = "/session"
-# Seconds: a log-in ends after so many, and a ticket is good for so few.
+# Seconds after which a login ends and a ticket expires.
 LASTS, TICKET_LASTS = 12 * 3600.0, 60.0
-# Characters of a ticket, and of nothing longer is more read.
-_TICKET = 43
+# The length of a ticket; a longer body is not read to its end.
+_TICKET_CHARACTERS = 43
 
 
 @dataclass
 class Sessions:
-    """All log-ins that have not ended: they end by time, by logging out, and with the process."""
+    """All logins and tickets of this process; a login ends after LASTS seconds or by logging out."""
 
     clock: Callable[[], float] = time.monotonic
     _ends: dict[str, float] = field(default_factory=dict)
@@ -33,7 +33,7 @@ class Sessions:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def begin(self) -> str:
-        """Return the token of a new log-in."""
+        """Return the token of a new login."""
         token = secrets.token_urlsafe()
         with self._lock:
             now = self.clock()
@@ -42,17 +42,17 @@ class Sessions:
         return token
 
     def holds(self, token: str | None) -> bool:
-        """Return whether a token is that of a log-in that has not ended."""
+        """Return whether a token belongs to a login that has not ended."""
         with self._lock:
             return token is not None and self._ends.get(token, 0.0) > self.clock()
 
     def end(self, token: str | None) -> None:
-        """End a log-in, in all windows of its browser."""
+        """End the login of a token, in all windows of its browser."""
         with self._lock:
             self._ends.pop(token or "", None)
 
     def ticket(self, token: str) -> str:
-        """Return a ticket that is good for one exchange against this token."""
+        """Return a new ticket, which can be exchanged for this token once."""
         ticket = secrets.token_urlsafe()
         with self._lock:
             now = self.clock()
@@ -61,18 +61,18 @@ class Sessions:
         return ticket
 
     def waits(self, ticket: str) -> bool:
-        """Return whether a ticket is still good."""
+        """Return whether a ticket can still be exchanged."""
         with self._lock:
             return self._tickets.get(ticket, ("", 0.0))[1] > self.clock()
 
     def spend(self, ticket: str) -> str | None:
-        """Return the token that a ticket stands for, once; None where it stands for none, or no more."""
+        """Return the token of a ticket and discard the ticket; None if it is unknown, expired or exchanged before."""
         with self._lock:
             token, end = self._tickets.pop(ticket, ("", 0.0))
             return token if end > self.clock() else None
 
 
-# Of this process, in which all pages run.
+# All pages run in this process.
 SESSIONS = Sessions()
 
 
@@ -81,13 +81,13 @@ async def _exchange(request: Request) -> Response:
     try:
         async for part in request.stream():
             ticket += part
-            if len(ticket) > _TICKET:
+            if len(ticket) > _TICKET_CHARACTERS:
                 break
     except ClientDisconnect:
         return Response(status_code=400)
     token = SESSIONS.spend(ticket.decode("ascii", "replace"))
     if token is None or not SESSIONS.holds(token):
-        return Response("this ticket is good no more; log in again", status_code=403, media_type="text/plain")
+        return Response("this ticket has expired; log in again", status_code=403, media_type="text/plain")
     answer = Response(status_code=204)
     secure = "https" in (request.url.scheme, request.headers.get("X-Forwarded-Proto"))
     answer.set_cookie(COOKIE, token, max_age=int(LASTS), httponly=True, samesite="strict", secure=secure)

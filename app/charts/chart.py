@@ -57,6 +57,10 @@ class Subject:
     dataset: str
     network: str
 
+    def rows(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows of a frame that belong to this dataset and network."""
+        return frame[(frame["dataset"] == self.dataset) & (frame["network"] == self.network)]
+
     def file_name(self, chart: str, *details: object) -> str:
         """Return the name of a chart's files."""
         return file_name(self.study_id, chart, self.dataset, self.network, *details)

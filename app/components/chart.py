@@ -59,6 +59,15 @@ def table(rows: pd.DataFrame, key: str) -> None:
             st.table(cells.map(words.plain), hide_index=True, border="horizontal")
 
 
+def csv_button(label: str, numbers: Callable[[], pd.DataFrame], file: str, key: str) -> None:
+    """Show a button that downloads a table as CSV; numbers: returns the table once the button is clicked."""
+
+    def content() -> str:
+        return str(numbers().to_csv(index=False))
+
+    st.download_button(label, content, file, "text/csv", icon=":material/download:", on_click="ignore", key=key)
+
+
 def columns(panels: int) -> int:
     """Return the number of panels side by side: three, or two where three would leave one alone in the next row."""
     return 3 if panels == 3 or panels > 4 else 2
@@ -116,4 +125,4 @@ def still() -> None:
 
 def subject_results(subject: Subject) -> Marker:
     """Return what changes whenever the study that a chart is about has a new result."""
-    return queries.measured(subject.study_id)
+    return queries.results_marker(subject.study_id)

@@ -11,7 +11,7 @@ from app import words
 from app.components.stage_names import stage_names
 from app.state import live, queries
 from data.database.database import DatabaseError
-from tasks.queue.telemetry import Progress, Worker
+from tasks.queue.telemetry import LiveProgress, Worker
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class WorkerRow:
 
     worker: Worker
     silent: bool
-    progress: Progress | None
+    progress: LiveProgress | None
     study: tuple[str, str] | None
     others: int
     stage: str | None

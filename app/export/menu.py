@@ -74,7 +74,7 @@ def _zip(record: StudyRecord) -> None:
     """Offer everything as a zip, which the reader makes first, since many charts take long."""
     study_id = record.study_id
     # The zip depends on the study's results and on the states of its stages.
-    version = (study_id, queries.measured(study_id), tuple(record.counts.values()))
+    version = (study_id, queries.results_marker(study_id), tuple(record.counts.values()))
     slot, icon = st.empty(), ":material/folder_zip:"
     if LAST_ZIP not in st.session_state or st.session_state[LAST_ZIP][0] != version:
         if not slot.button("Everything (zip)", icon=icon, type="tertiary", key="study_zip_make"):

@@ -1,1 +1,1 @@
-"""The New study page: a form, and what the study would take."""
+"""The New study page: a form, and beside it the plan of its study."""

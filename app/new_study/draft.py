@@ -1,4 +1,4 @@
-"""A study as the New study form holds it: text and choices by field, to and from a validated study."""
+"""The content of the New study form, text and choices by field, converted to and from a validated study."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -12,21 +12,21 @@ from pydantic.fields import FieldInfo
 from engine.study.recipe import Admm, Recipe
 from engine.study.spec import Part, Study, StudyError, parse_study
 
-# A form's fields by name, nested ones with a dot as in `StudyError.fields`: text for what is typed, lists for choices.
+# The form's content by field, text or a list of choices; nested names have a dot, as in `StudyError.fields`.
 Draft = dict[str, Any]
 
-# The combinations that a study trains: not typed, but part of the draft.
+# The combinations that a study trains are part of the draft, although no widget edits them.
 PARTS = "parts"
 LISTS = ("learning_rates", "sparsities", "seeds", "overlap_p", "recipe.milestones")
 CHOICES = ("datasets", "networks", "pruners", "starts")
 FOLDER = "folder"
-# The longest text of one field; a thousand seeds fit.
+# The longest text of one field, enough for a thousand seeds.
 TEXT_CHARACTERS = 20_000
 _GROUPS: dict[str, type[BaseModel]] = {"recipe": Recipe, "admm": Admm}
 
 
 def fields(model: type[BaseModel] = Study, prefix: str = "") -> list[str]:
-    """Return the names of all fields of a form, those of the recipe and of ADMM with a dot."""
+    """Return the names of all fields of the form, with a dot in those of the recipe and of ADMM."""
     names: list[str] = []
     for name in model.model_fields:
         if name == PARTS:
@@ -41,7 +41,7 @@ def _info(name: str) -> FieldInfo:
 
 
 def is_optional(name: str) -> bool:
-    """Return whether a field may stay empty, and is then left out of the study."""
+    """Return whether a field may stay empty; the study is then made without it."""
     return _info(name).default is None
 
 
@@ -66,7 +66,7 @@ def draft_of(study: Study) -> Draft:
     folders = [dataset for dataset in study.datasets if dataset.startswith("folder:")]
     draft["datasets"] = [dataset for dataset in study.datasets if dataset not in folders]
     draft[FOLDER] = folders[0].removeprefix("folder:") if folders else ""
-    # Further folders stay among the choices, since the form has one line for a path.
+    # The form has one line for a folder, so further folders stay among the choices.
     draft["datasets"] += folders[1:]
     draft[PARTS] = [part.model_dump(exclude_none=True) for part in study.parts]
     return draft
@@ -77,41 +77,41 @@ def _text(value: Any) -> str:
         return ""
     if not isinstance(value, float):
         return str(value)
-    # The text must read back as the same number, or equal work would count as other work: 80/150 is written as 8/15.
+    # The text must parse to the same number, or equal trainings would get different fingerprints: 80/150 becomes 8/15.
     near = Fraction(value).limit_denominator(1000)
     return str(near) if len(repr(value)) > 8 and float(near) == value else f"{value!r}".removesuffix(".0")
 
 
 @dataclass(frozen=True)
-class Checked:
-    """A form's content after checking: the study, or the errors by field."""
+class CheckedDraft:
+    """The study that a draft describes, or its errors by field."""
 
     study: Study | None
     errors: Mapping[str, str]
 
 
-def check(draft: Draft) -> Checked:
-    """Return the study that a form describes, or every faulty field with what is allowed there."""
+def check(draft: Draft) -> CheckedDraft:
+    """Return the study that a draft describes, or for every faulty field what is wrong and what is allowed."""
     empty = {name: f"is empty; give {description(name)}" for name in _required() if not _is_filled(draft, name)}
-    long = {name: f"has {len(text):,} characters; allowed: {TEXT_CHARACTERS:,}" for name, text in _too_long(draft)}
+    long = {
+        name: f"has {len(text):,} characters; allowed: {TEXT_CHARACTERS:,}"
+        for name, text in draft.items()
+        if isinstance(text, str) and len(text) > TEXT_CHARACTERS
+    }
     if long:
-        return Checked(None, long)
+        return CheckedDraft(None, long)
     try:
         study = parse_study(_values(draft))
     except StudyError as error:
-        # The message for an empty field is clearer than its parser's.
-        return Checked(None, {**error.fields, **empty})
-    return Checked(None, empty) if empty else Checked(study, {})
-
-
-def _too_long(draft: Draft) -> list[tuple[str, str]]:
-    return [(name, text) for name, text in draft.items() if isinstance(text, str) and len(text) > TEXT_CHARACTERS]
+        # For an empty field, this message is clearer than the validation's.
+        return CheckedDraft(None, {**error.fields, **empty})
+    return CheckedDraft(None, empty) if empty else CheckedDraft(study, {})
 
 
 def _required() -> list[str]:
-    # Without pruners, sparsities and starts a study trains dense networks only.
-    free = ("note", "pruners", "sparsities", "starts")
-    return [name for name in fields() if name not in free and not is_optional(name)]
+    # A study without pruners, sparsities and starts trains dense networks only.
+    optional = ("note", "pruners", "sparsities", "starts")
+    return [name for name in fields() if name not in optional and not is_optional(name)]
 
 
 def _is_filled(draft: Draft, name: str) -> bool:
@@ -141,7 +141,7 @@ def _values(draft: Draft) -> dict[str, Any]:
 
 
 def _narrowed(parts: Sequence[Mapping[str, Sequence[Any]]], values: Mapping[str, Any]) -> list[dict[str, list[Any]]]:
-    """Return parts without the values that the form no longer lists, and without those that this leaves empty."""
+    """Return parts without values that the form no longer lists, and without parts that lose all values of a field."""
     narrowed = []
     for part in parts:
         narrow = {name: [v for v in part[name] if _comparable(v) in map(_comparable, values[name])] for name in part}
@@ -158,7 +158,7 @@ def _comparable(value: Any) -> Any:
 
 
 def untrained(study: Study) -> dict[str, list[Any]]:
-    """Return by field the values of a study that none of its parts trains."""
+    """Return, by field, the values of a study that none of its parts trains."""
     return {
         name: missing
         for name in Part.model_fields
@@ -168,5 +168,5 @@ def untrained(study: Study) -> dict[str, list[Any]]:
 
 def _number(item: str) -> str:
     """Return a fraction such as 80/150 as a decimal number, and anything else as it is."""
-    found = re.fullmatch(r"(\d{1,15})/(\d{1,15})", item)
-    return repr(int(found[1]) / int(found[2])) if found and int(found[2]) else item
+    fraction = re.fullmatch(r"(\d{1,15})/(\d{1,15})", item)
+    return repr(int(fraction[1]) / int(fraction[2])) if fraction and int(fraction[2]) else item

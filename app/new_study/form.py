@@ -1,4 +1,4 @@
-"""The fields of the New study form: one widget per field of a study, each with its error right below."""
+"""The fields of the New study form: one widget for each field of a study, with the field's error below it."""
 
 from collections.abc import Callable, Mapping
 
@@ -71,7 +71,7 @@ def key(name: str) -> str:
 
 
 def load(study: Study) -> None:
-    """Fill the form in from a study."""
+    """Fill in the form from a study."""
     for name, value in draft_of(study).items():
         st.session_state[key(name)] = value
 
@@ -82,12 +82,12 @@ def is_filled() -> bool:
 
 
 def draft() -> Draft:
-    """Return what the form holds now."""
+    """Return the form's content."""
     return {name: st.session_state.get(key(name), ()) for name in [*fields(), FOLDER, PARTS]}
 
 
 def draw(errors: Errors) -> None:
-    """Draw all fields; errors by field name."""
+    """Draw all fields; errors: messages by field."""
     _text("name", errors)
     st.text_area(
         LABELS["note"], key=key("note"), help=_help("note"), height=100, max_chars=2000, persist_state="session"
@@ -106,17 +106,17 @@ def draw(errors: Errors) -> None:
 
 
 def _parts() -> None:
-    """List the combinations that are trained, where those are not all."""
+    """List the study's parts, if it does not train all combinations of its values."""
     study = check(draft()).study
     if study is None or not study.parts:
         return
     with st.container(border=True, key="parts", gap="small"):
-        st.markdown(f"Of all combinations of these values, **{words.plural(len(study.parts), 'part')}** are trained:")
+        st.markdown(f"It trains **{words.plural(len(study.parts), 'part')}** of all combinations of these values:")
         st.markdown("\n".join(f"- {words.plain(words.compares(part.model_dump()))}" for part in study.products))
         if missing := untrained(study):
             named = [f"{LABELS[name].lower()} {', '.join(map(str, values))}" for name, values in missing.items()]
             st.markdown(
-                f":small[:orange[:material/warning: In no part, so not trained: {words.plain('; '.join(named))}]]"
+                f":small[:orange[:material/warning: Not trained, as no part has it: {words.plain('; '.join(named))}]]"
             )
         st.button("Train all combinations", key="parts_drop", on_click=_drop_parts)
 
@@ -137,10 +137,10 @@ def _group(title: str, group: str, errors: Errors) -> None:
                     _options(name, errors) if name in OPTIONS else _text(name, errors)
 
 
-def _pair(left: Callable[[], None], right: Callable[[], None]) -> None:
-    for column, body in zip(st.columns(2), (left, right), strict=True):
+def _pair(*widgets: Callable[[], None]) -> None:
+    for column, widget in zip(st.columns(2), widgets, strict=True):
         with column:
-            body()
+            widget()
 
 
 def _field(name: str, errors: Errors) -> Callable[[], None]:
@@ -183,7 +183,7 @@ def _about(table: Mapping[str, Pruner | Start | Network]) -> str:
 
 
 def _datasets(errors: Errors) -> None:
-    # A study may come with more folders than the form has a line for.
+    # A loaded study may have several folders, of which the form's line holds the first.
     extra = [name for name in st.session_state[key("datasets")] if name not in DATASETS]
     about = "  \n".join(f"**{source.title}**: {source.description}" for source in DATASETS.values())
     st.multiselect(

@@ -1,4 +1,4 @@
-"""The part of the New study form that fills it in from a figure of the paper."""
+"""Filling in the New study form from a figure of the paper."""
 
 import streamlit as st
 
@@ -12,7 +12,7 @@ _DATA = (None, "paper", "digits", "cifar10", "cifar100")
 
 
 def choose() -> None:
-    """Show figure, scale and data to choose, and fill the form in from them when asked."""
+    """Let the reader choose figure, scale and data, and a button fill in the form from them."""
     with st.expander("From the paper", icon=":material/menu_book:", key="from_paper"):
         figure, scale, data = st.columns([3, 2, 2])
         with figure:
@@ -21,7 +21,7 @@ def choose() -> None:
                 [*figures.FIGURES, figures.ALL],
                 format_func=_title,
                 key="paper_figure",
-                help="What the figure needs trained: networks, datasets, rates, pruners, starts, sparsities and seeds.",
+                help="The study gets the figure's networks, datasets, rates, pruners, starts, sparsities and seeds.",
             )
         with scale:
             st.selectbox(
@@ -30,7 +30,7 @@ def choose() -> None:
                 index=list(figures.SCALES).index("small"),
                 format_func=lambda name: figures.SCALES[name].title,
                 key="paper_scale",
-                help="As in the paper: 150 epochs and five seeds, for GPUs. Small: what a laptop finishes.",
+                help="As in the paper: 150 epochs and five seeds, made for GPUs. Small: a laptop finishes it.",
             )
         with data:
             st.selectbox(
@@ -38,7 +38,7 @@ def choose() -> None:
                 _DATA,
                 format_func=lambda name: _data_title(name, st.session_state["paper_scale"]),
                 key="paper_data",
-                help="A dataset in place of all of the paper's. A folder of images is set below, in the form.",
+                help="A dataset in place of the paper's. For a folder of images, give its path in the form below.",
             )
         for sentence in studies.scaling(st.session_state["paper_scale"], st.session_state["paper_data"]):
             st.markdown(f":small[{words.plain(sentence)}]")
@@ -71,13 +71,13 @@ def _use() -> None:
 
 
 def load(figure: str, scale: str, data: str | None) -> None:
-    """Fill the form in from a figure; StudyError where there is no such figure, scale or data."""
+    """Fill in the form from a figure; StudyError for an unknown figure, scale or dataset."""
     study = catalog.read(f"{catalog.PAPER}{figure}", scale, data)
     form.load(study)
     st.session_state["paper_filled"] = (study, catalog.arguments(figure, scale, data))
 
 
 def command(study: Study) -> str | None:
-    """Return the command line's name of a study that is still the one of the paper that filled the form in."""
+    """Return how the command line names a study, if it is still the figure's that filled in the form; else None."""
     filled = st.session_state.get("paper_filled")
     return str(filled[1]) if filled is not None and filled[0] == study else None

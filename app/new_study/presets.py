@@ -1,4 +1,4 @@
-"""The studies that the form can start from."""
+"""The study files that the New study form can start from."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ STUDIES = Path(__file__).resolve().parents[2] / "studies"
 
 @dataclass(frozen=True)
 class Preset:
-    """A study file with a title and a description; name: on the command line and in addresses."""
+    """A study file to start from; name: in its path and in addresses, command: its name on the command line."""
 
     name: str
     title: str
@@ -18,7 +18,7 @@ class Preset:
     command: str
 
     def study(self) -> Study:
-        """Return the preset's study; StudyError where its file is damaged or missing."""
+        """Return the preset's study; StudyError if its file is damaged or missing."""
         return load_study(STUDIES / f"{self.name}.toml")
 
 
@@ -45,5 +45,5 @@ PRESETS: tuple[Preset, ...] = (
 
 
 def preset(name: str | None) -> Preset | None:
-    """Return the preset of a name, or None where there is no such preset."""
+    """Return the preset of a name, None for an unknown one."""
     return next((preset for preset in PRESETS if preset.name == name), None)

@@ -1,54 +1,27 @@
-"""The plan of a study before it is launched: its trainings, how long they take, and what is wrong with it."""
+"""Checking the form's study and planning it, before it is launched."""
 
 from dataclasses import dataclass
 
-import streamlit as st
-
 from app.new_study.draft import FOLDER, Draft, check
+from app.state.cache import cached
 from data.artifacts.store import ArtifactError
 from data.datasets.registry import DatasetError, identity
 from data.settings import settings
 from engine.study.checks import Finding
 from engine.study.spec import Study, StudyError, read_study, to_toml
 from tasks.studies import planning
-from tasks.studies.planning import DesignRefused
+from tasks.studies.planning import DesignRefused, PlanPreview
 
 
-@dataclass(frozen=True)
-class PlanPreview:
-    """The plan of a study, for a page.
-
-    by_kind counts trainings by kind of stage; seconds are those of trainings that are not reused. rounds: what each
-    round of iterative pruning removes, in words. warnings: findings to read before launching it.
-    """
-
-    trainings: int
-    reused: int
-    by_kind: dict[str, int]
-    seconds: float
-    workers: int
-    rounds: tuple[str, ...]
-    warnings: tuple[Finding, ...]
-
-
-@st.cache_data(ttl=3, max_entries=16, show_spinner=False)
+@cached(ttl=3.0, max_entries=16, shared=True)
 def preview_plan(toml: str) -> PlanPreview:
-    """Return the plan of a study as it would be now; raises DatasetError, StudyError and ArtifactError."""
-    plan = planning.preview(read_study(toml))
-    return PlanPreview(
-        plan.trainings,
-        plan.reused,
-        plan.by_kind,
-        plan.estimated_seconds,
-        plan.workers,
-        plan.plan.rounds,
-        plan.warnings,
-    )
+    """Return what launching a study now would cost; raises DatasetError, StudyError and ArtifactError."""
+    return planning.preview(read_study(toml))
 
 
 @dataclass(frozen=True)
 class CheckedForm:
-    """A form's study and its plan, or its errors by field; warnings: findings beside either."""
+    """A form's study and its plan, or its errors by field; either may have warnings."""
 
     study: Study | None
     plan: PlanPreview | None
@@ -57,7 +30,7 @@ class CheckedForm:
 
 
 def check_form(draft: Draft) -> CheckedForm:
-    """Return the plan of a form's study, or its errors, those of datasets and of the design included."""
+    """Return the form's study with its plan, or the errors of its fields, datasets and design."""
     checked = check(draft)
     errors = {**_dataset_errors(draft), **checked.errors}
     study = checked.study

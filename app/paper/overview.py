@@ -199,7 +199,7 @@ def confirm(chosen: FigureSettings) -> None:
         st.error(words.plain(str(error)))
         return
     st.markdown(
-        f"{words.plural(plan.trainings - plan.reused, 'training')}, about {words.duration(plan.seconds)} on "
+        f"{words.plural(plan.trainings - plan.reused, 'training')}, about {words.duration(plan.estimated_seconds)} on "
         f"{words.plural(plan.workers, 'worker')}."
     )
     if st.button("Launch all of them", type="primary", key="launch_all_yes", on_click=dialogs.close):
@@ -233,15 +233,7 @@ def _numbers(chosen: FigureSettings) -> None:
     ]
     table = pd.concat(tables, ignore_index=True)
     stated_table(table, chosen)
-    st.download_button(
-        "Stated numbers as CSV",
-        table.to_csv(index=False),
-        "paper-stated-numbers.csv",
-        "text/csv",
-        icon=":material/download:",
-        on_click="ignore",
-        key="stated_csv",
-    )
+    chart.csv_button("Stated numbers as CSV", lambda: table, "paper-stated-numbers.csv", "stated_csv")
 
 
 def stated_table(table: pd.DataFrame, chosen: FigureSettings) -> None:

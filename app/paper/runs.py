@@ -83,7 +83,7 @@ def _launched() -> dict[str, Study]:
     """Return every launched study by its id, the latest first."""
     if not queries.exists():
         return {}
-    return {study_id: read_study(toml, kept=True) for study_id, toml in tomls(queries.database())}
+    return {study_id: read_study(toml, recorded=True) for study_id, toml in tomls(queries.database())}
 
 
 def launched_settings() -> tuple[FigureSettings, ...]:

@@ -1,1 +1,1 @@
-"""What pages read: the database, cached, and what is live."""
+"""The data behind the pages: cached queries of the database, and the live state in Redis."""

@@ -1,7 +1,6 @@
-"""What the Compare page reads: several studies at once, kept until one of them has a new result.
+"""Queries of several studies for the Compare page, cached until one of the studies has a new result.
 
-Frames are those of `data.queries.points` and `data.queries.divergence`. All callers share one object, since copying
-thousands of rows on every run would be felt: a caller must not change it.
+All callers share one frame, since copying thousands of rows on every run is slow: a caller must not change it.
 """
 
 import pandas as pd
@@ -17,7 +16,7 @@ Ids = tuple[str, ...]
 
 @cached(queries.marker, max_entries=32)
 def marker(study_ids: Ids) -> Marker:
-    """Return what changes whenever one of some studies has a new result."""
+    """Return a marker that changes whenever one of the studies has a new result."""
     return results_revision(queries.database(), study_ids)
 
 
@@ -35,7 +34,7 @@ def divergences(study_ids: Ids) -> pd.DataFrame:
 
 @cached(marker, max_entries=16, shared=True)
 def pooled(study_ids: Ids, pairs: tuple[str, ...], p: float | None = None) -> pd.DataFrame:
-    """Return overlaps of some pairs pooled over layers, at one p or all that the studies name."""
+    """Return overlaps pooled over layers, of some pairs of networks, at one p or at all that the studies list."""
     return points.pooled_overlaps(queries.database(), Studies(study_ids), pairs, None if p is None else [p])
 
 

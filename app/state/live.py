@@ -1,4 +1,4 @@
-"""What is live: the progress of running stages and the workers, and how long a study still takes."""
+"""Live state from Redis, cached for a second: running stages, workers, and the time that a study still takes."""
 
 import time
 from collections.abc import Mapping
@@ -11,43 +11,43 @@ from app.state.queries import FINISHED
 from data.queries.studies import StudyRecord
 from tasks.broker.connection import BrokerError, connect, errors_explained
 from tasks.queue import leases, telemetry
-from tasks.queue.telemetry import Progress, Worker
+from tasks.queue.telemetry import LiveProgress, Worker
 
-# A page says at once that Redis does not answer, where a worker would keep trying.
+# Seconds that a page retries a Redis that does not answer: it reports the failure at once.
 PATIENCE = 0.0
-# Seconds for which an answer of Redis is shown, or that it gave none.
-KEEP = 1.0
+# Seconds for which an answer of Redis, or its absence, is cached.
+LIFETIME = 1.0
 
-# The record of a study is behind what was asked of it for this long at most, unless no recorder runs.
+# Seconds that the database may be behind a launch or a retry; longer, and no recorder runs.
 BEHIND = 20.0
 _EXPECTED = "studies_expected_to_change"
-_GONE = "studies_deleted"
+_DELETED = "studies_deleted"
 
 
 def expect_change(study_id: str) -> None:
-    """Note that a study was just launched or retried, which its record will show only in a moment."""
+    """Note that a study was just launched or retried, which the database does not show yet."""
     st.session_state.setdefault(_EXPECTED, {})[study_id] = time.monotonic()
 
 
 def is_expected(study_id: str) -> bool:
-    """Return whether `expect_change` was called for a study so recently that its record may be behind."""
+    """Return whether `expect_change` was called for a study so recently that the database may be behind."""
     since = st.session_state.get(_EXPECTED, {}).get(study_id)
     return since is not None and time.monotonic() - since < BEHIND
 
 
-def expect_gone(study_id: str) -> None:
-    """Note that a study was just deleted, which its rows will show only in a moment."""
-    st.session_state.setdefault(_GONE, set()).add(study_id)
+def expect_deletion(study_id: str) -> None:
+    """Note that a study was just deleted, although the database still has its rows."""
+    st.session_state.setdefault(_DELETED, set()).add(study_id)
 
 
-def gone() -> set[str]:
+def deleted() -> set[str]:
     """Return the ids of the studies that this visitor has deleted."""
-    return st.session_state.get(_GONE, set())  # type: ignore[no-any-return]
+    return st.session_state.get(_DELETED, set())  # type: ignore[no-any-return]
 
 
-@cached(max_entries=16, ttl=KEEP)
-def progress(fingerprints: tuple[str, ...]) -> tuple[dict[str, Progress], str | None]:
-    """Return the progress of those of some stages that are running, and why it is unknown where it is."""
+@cached(max_entries=16, ttl=LIFETIME)
+def progress(fingerprints: tuple[str, ...]) -> tuple[dict[str, LiveProgress], str | None]:
+    """Return the progress of the running ones among some stages, and why it is unknown, if Redis does not answer."""
     try:
         return telemetry.progress(fingerprints, connect(PATIENCE)), None
     except BrokerError as error:
@@ -55,23 +55,23 @@ def progress(fingerprints: tuple[str, ...]) -> tuple[dict[str, Progress], str | 
 
 
 def workers() -> tuple[list[Worker], str | None]:
-    """Return the live workers, and why they are unknown where they are."""
+    """Return the live workers, and why they are unknown, if Redis does not answer."""
     known, trouble = known_workers()
     return [worker for worker in known if not worker.is_silent()], trouble
 
 
-@cached(ttl=KEEP)
+@cached(ttl=LIFETIME)
 def known_workers() -> tuple[list[Worker], str | None]:
-    """Return the live workers and the silent ones, and why they are unknown where they are."""
+    """Return the live and the silent workers, and why they are unknown, if Redis does not answer."""
     try:
         return telemetry.known_workers(connect(PATIENCE)), None
     except BrokerError as error:
         return [], str(error)
 
 
-@cached(ttl=KEEP)
+@cached(ttl=LIFETIME)
 def queued() -> int | None:
-    """Return how many stages wait for a free worker; None where Redis does not answer."""
+    """Return how many stages wait for a free worker; None if Redis does not answer."""
     try:
         return telemetry.queued(connect(PATIENCE))
     except BrokerError:
@@ -79,7 +79,7 @@ def queued() -> int | None:
 
 
 def is_lost(record: StudyRecord) -> bool:
-    """Return whether a study should go on, but Redis does not know it; False where Redis does not answer."""
+    """Return whether Redis lacks an unfinished study, so that nobody trains it; False if Redis does not answer."""
     if record.state in FINISHED or is_expected(record.study_id):
         return False
     try:
@@ -88,14 +88,14 @@ def is_lost(record: StudyRecord) -> bool:
         return False
 
 
-@cached(max_entries=64, ttl=KEEP)
+@cached(max_entries=64, ttl=LIFETIME)
 def _is_known(study_id: str) -> bool:
     with errors_explained():
         return leases.is_known(connect(PATIENCE), study_id)
 
 
-def epochs_done(rows: pd.DataFrame, now: Mapping[str, Progress]) -> pd.Series:
-    """Return how many epochs each stage has trained, live where it is running."""
+def epochs_done(rows: pd.DataFrame, now: Mapping[str, LiveProgress]) -> pd.Series:
+    """Return the number of trained epochs of each stage, from its live progress if it is running."""
     done = rows["epoch"].astype(float)
     if now:
         running = rows["fingerprint"].map({fingerprint: float(stage.epoch) for fingerprint, stage in now.items()})
@@ -103,19 +103,20 @@ def epochs_done(rows: pd.DataFrame, now: Mapping[str, Progress]) -> pd.Series:
     return done.where(rows["state"] != "done", rows["epochs"]).astype(float)
 
 
-def fraction(rows: pd.DataFrame, now: Mapping[str, Progress]) -> float:
-    """Return the share of a study's epochs that is trained, 0 to 1."""
+def fraction(rows: pd.DataFrame, now: Mapping[str, LiveProgress]) -> float:
+    """Return the fraction of a study's epochs that is trained, 0 to 1."""
     total = float(rows["epochs"].sum())
     return min(1.0, float(epochs_done(rows, now).sum()) / total) if total else 0.0
 
 
-def seconds_left(rows: pd.DataFrame, now: Mapping[str, Progress]) -> float | None:
-    """Return about how long the rest of a study takes; None where nothing was measured yet.
+def seconds_left(rows: pd.DataFrame, now: Mapping[str, LiveProgress]) -> float | None:
+    """Return an estimate of the seconds that a study still takes; None before any speed is measured.
 
-    Epochs still to train times seconds per epoch of this study's own stages, shared among those that run at once.
+    It is the number of epochs still to train, times the seconds per epoch of this study's own stages, divided by the
+    number of stages in training.
     """
-    going = rows["state"].isin(["waiting", "queued", "running"])
-    left = float((rows["epochs"] - epochs_done(rows, now))[going].sum())
+    unfinished = rows["state"].isin(["waiting", "queued", "running"])
+    left = float((rows["epochs"] - epochs_done(rows, now))[unfinished].sum())
     measured = rows[(rows["state"] == "done") & rows["seconds"].notna() & rows["diverged"].isna()]
     if len(measured):
         each = float(measured["seconds"].sum() / measured["epochs"].sum())

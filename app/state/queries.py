@@ -1,4 +1,4 @@
-"""What the pages read: queries of the database, whose answers are kept until what they read changes."""
+"""Queries of the database for the pages, cached until the data behind them changes."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -24,28 +24,28 @@ def database() -> Database:
 
 @lru_cache(maxsize=1)
 def _database(path: Path) -> Database:
-    # One for all: the first access through a `Database` locks the file to check whether its tables are up to date.
+    # All pages share one `Database`, whose first access locks the file to check whether its tables are up to date.
     return Database(path)
 
 
 def exists() -> bool:
-    """Return whether anything was ever recorded here."""
+    """Return whether this installation has a database, and so a recorded study."""
     return settings().database.exists()
 
 
 @cached(ttl=1.0)
 def marker() -> Marker:
-    """Return what changes whenever the database file does, without opening it; at most once a second.
+    """Return a marker that changes whenever the database file does, at most once a second.
 
-    All that one run of a page reads is then of one state, and a study in full swing is not read anew for every chart.
+    Within that second, all charts of a page show the same state, and none of them reads the study again.
     """
-    found: list[int] = []
+    stamps: list[int] = []
     for suffix in ("", ".wal"):
         path = settings().database.with_name(settings().database.name + suffix)
         if path.exists():
-            state = path.stat()
-            found += [state.st_mtime_ns, state.st_size]
-    return tuple(found)
+            status = path.stat()
+            stamps += [status.st_mtime_ns, status.st_size]
+    return tuple(stamps)
 
 
 @cached(marker, max_entries=32)
@@ -53,18 +53,18 @@ def _revision(study_id: str) -> Revision:
     return revision(database(), study_id)
 
 
-def measured(study_id: str) -> Marker:
-    """Return what changes whenever a study has a new result, and only then.
+def results_marker(study_id: str) -> Marker:
+    """Return a marker that changes whenever a study has a new result, and only then.
 
-    While anything trains, the file changes every second. What is made of a study's results alone is kept by this.
+    It suits queries of results alone, since the file itself changes every second while anything trains.
     """
     return _revision(study_id).results
 
 
-def standing(study_id: str) -> Marker:
-    """Return what changes with the state of a study: with every epoch while it trains, else hardly ever."""
-    found = _revision(study_id)
-    return marker() if found.running else (*found.results, *found.states)
+def state_marker(study_id: str) -> Marker:
+    """Return a marker that changes with the state of a study: with the file while it trains, else hardly ever."""
+    latest = _revision(study_id)
+    return marker() if latest.running else (*latest.results, *latest.states)
 
 
 def studies() -> pd.DataFrame:
@@ -77,61 +77,61 @@ def _studies() -> pd.DataFrame:
     return queries.studies(database())
 
 
-@cached(standing, max_entries=32)
+@cached(state_marker, max_entries=32)
 def study(study_id: str) -> StudyRecord:
-    """Return one study; UnknownStudy says that it is not recorded."""
+    """Return one study; UnknownStudy if it is not recorded."""
     return queries.study(database(), study_id)
 
 
-@cached(standing, max_entries=8)
+@cached(state_marker, max_entries=8)
 def stages(study_id: str) -> pd.DataFrame:
     """Return a study's stages; columns are those of `data.queries.studies.stages`."""
     return queries.stages(database(), study_id)
 
 
-@cached(measured, max_entries=8)
+@cached(results_marker, max_entries=8)
 def accuracy(study_id: str) -> pd.DataFrame:
     """Return a study's accuracies; columns are those of `data.queries.points.accuracy`."""
     return points.accuracy(database(), OneStudy(study_id))
 
 
-@cached(measured, max_entries=8)
+@cached(results_marker, max_entries=8)
 def diverged(study_id: str) -> pd.DataFrame:
     """Return the points of a study that diverged; columns are those of `data.queries.points.diverged`."""
     return points.diverged(database(), OneStudy(study_id))
 
 
-@cached(measured, max_entries=8)
+@cached(results_marker, max_entries=8)
 def divergences(study_id: str) -> pd.DataFrame:
     """Return the stages of a study that diverged; columns are those of `data.queries.divergence.divergences`."""
     return divergence.divergences(database(), [study_id])
 
 
-@cached(standing, max_entries=8)
+@cached(state_marker, max_entries=8)
 def epochs(study_id: str, fingerprints: tuple[str, ...]) -> pd.DataFrame:
     """Return the epochs of some of a study's stages; columns are those of `data.queries.points.epochs`."""
     return points.epochs(database(), OneStudy(study_id), fingerprints)
 
 
-@cached(measured, max_entries=8)
+@cached(results_marker, max_entries=8)
 def overlaps(study_id: str) -> pd.DataFrame:
     """Return R_p(θ₀, θ_T) by layer; columns are those of `data.queries.points.overlaps`."""
     return points.overlaps(database(), OneStudy(study_id), ("initial_pretrained",))
 
 
-@cached(measured, max_entries=8)
+@cached(results_marker, max_entries=8)
 def pooled_overlaps(study_id: str) -> pd.DataFrame:
     """Return a study's overlaps pooled over layers; columns are those of `data.queries.points.pooled_overlaps`."""
     return points.pooled_overlaps(database(), OneStudy(study_id))
 
 
-@cached(measured, max_entries=8)
+@cached(results_marker, max_entries=8)
 def residuals(study_id: str) -> pd.DataFrame:
     """Return ADMM's residuals; columns are those of `data.queries.studies.residuals`."""
     return queries.residuals(database(), study_id)
 
 
-@cached(measured, max_entries=8)
+@cached(results_marker, max_entries=8)
 def supports(study_id: str) -> pd.DataFrame:
     """Return how ADMM's masks differ from one-shot's; columns are those of `data.queries.studies.supports`."""
     return queries.supports(database(), study_id)

@@ -1,4 +1,4 @@
-"""The Accuracy tab: accuracy against sparsity, a panel per learning rate and pruner, and the numbers behind it."""
+"""The Accuracy tab: accuracy against sparsity, a panel per learning rate and pruner, and a table of the numbers."""
 
 from functools import partial
 
@@ -37,9 +37,10 @@ def body(record: StudyRecord) -> None:
             persist_state="page",
         )
         spread = chart.spread_choice("accuracy_spread")
-        here = rows[(rows["dataset"] == dataset) & (rows["network"] == network)]
-        finished = tuple(dict.fromkeys(here["pruner"].dropna()))
-        pruners = tuple(chart.panel_pruners(finished, here["learning_rate"].nunique(), "accuracy_pruner"))
+        subject = Subject(study_id, record.study.name, dataset, network)
+        own = subject.rows(rows)
+        finished = tuple(dict.fromkeys(own["pruner"].dropna()))
+        pruners = tuple(chart.panel_pruners(finished, own["learning_rate"].nunique(), "accuracy_pruner"))
         shared = st.segmented_control(
             "Accuracy axis",
             [True, False],
@@ -50,48 +51,34 @@ def body(record: StudyRecord) -> None:
             persist_state="page",
         )
     divergence.note(diverged)
-    subject = Subject(study_id, record.study.name, dataset, network)
     charts, rates = _charts(subject, pruners, measure, spread, shared)
     if not charts:
-        _dense_only(here, measure)
+        _dense_only(own, measure)
         return
     looks = [look for start, look in STARTS.items() if start == "dense" or start in set(rows["start"])]
     chart.legend_row(looks, band_words(spread))
     chart.grid(len(charts), min(rates, 3), lambda index: chart.show(charts[index], f"accuracy-panel-{index}"))
-    if alike := same_masks.sentences(here):
+    if alike := same_masks.sentences(own):
         st.caption(words.plain(" ".join(alike)))
-    _numbers(dataset, network, measure, study_id)
+    _numbers(subject, measure)
 
 
-def _numbers(dataset: str, network: str, measure: Measure, study_id: str) -> None:
+def _numbers(subject: Subject, measure: Measure) -> None:
     st.subheader("Numbers", anchor=False)
     st.caption(f"Test accuracy in %, {MEASURES[measure]}: mean ± standard deviation over n seeds.")
-    table = _table(study_id, dataset, network, measure)
     with st.container(key="accuracy_table"):
-        chart.table(table, "accuracy_frame")
-    st.download_button(
-        "Numbers as CSV",
-        partial(_csv, queries.accuracy(study_id), measure),
-        f"{study_id}-accuracy.csv",
-        "text/csv",
-        icon=":material/download:",
-        on_click="ignore",
-        key="accuracy_csv",
-    )
+        chart.table(_table(subject, measure), "accuracy_frame")
+    numbers = partial(accuracy.numbers, queries.accuracy(subject.study_id), measure)
+    chart.csv_button("Numbers as CSV", numbers, f"{subject.study_id}-accuracy.csv", "accuracy_csv")
 
 
-@cached(queries.measured, max_entries=16)
-def _table(study_id: str, dataset: str, network: str, measure: Measure) -> pd.DataFrame:
-    rows = queries.accuracy(study_id)
-    return accuracy.table(rows[(rows["dataset"] == dataset) & (rows["network"] == network)], measure)
-
-
-def _csv(rows: pd.DataFrame, measure: Measure) -> str:
-    return str(accuracy.numbers(rows, measure).to_csv(index=False))
+@cached(chart.subject_results, max_entries=16)
+def _table(subject: Subject, measure: Measure) -> pd.DataFrame:
+    return accuracy.table(subject.rows(queries.accuracy(subject.study_id)), measure)
 
 
 def _dense_only(rows: pd.DataFrame, measure: Measure) -> None:
-    st.info("No pruned network has finished yet: only dense baselines so far, in the table.")
+    st.info("No pruned network has finished yet. The table shows the dense networks.")
     chart.table(accuracy.dense_table(rows, measure), "accuracy_dense")
 
 
@@ -99,9 +86,8 @@ def _dense_only(rows: pd.DataFrame, measure: Measure) -> None:
 def _charts(
     subject: Subject, pruners: tuple[str, ...], measure: Measure, spread: Spread, shared: bool
 ) -> tuple[list[Chart], int]:
-    """Return the panels of some pruners, and how many learning rates they have; shared: on one accuracy axis."""
-    rows = queries.accuracy(subject.study_id)
-    rows = rows[(rows["dataset"] == subject.dataset) & (rows["network"] == subject.network)]
+    """Return the panels of some pruners and the number of learning rates; shared: all panels have one accuracy axis."""
+    rows = subject.rows(queries.accuracy(subject.study_id))
     rows = rows[rows["pruner"].isin(pruners) | (rows["start"] == "dense")]
     panels = accuracy.panels(rows, measure, spread)
     axes = [accuracy.domain(panels if shared else [panel]) for panel in panels]

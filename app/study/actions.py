@@ -18,7 +18,7 @@ def retryable(record: StudyRecord) -> int:
 
 
 def actions(record: StudyRecord) -> None:
-    """Show the buttons that cancel, retry and delete a study, each where it has an effect."""
+    """Show the buttons that cancel, retry and delete a study, unless they would have no effect."""
     about = f"cancel {record.study_id}"
     if record.state not in FINISHED and dialogs.button("Cancel study", about, icon=":material/cancel:", key="cancel"):
         confirm_cancel(record.study_id)
@@ -38,8 +38,8 @@ def actions(record: StudyRecord) -> None:
 def confirm_cancel(study_id: str) -> None:
     """Ask before a study is cancelled."""
     st.markdown(
-        "Stages that no other study needs stop, those in training after their epoch. Stages that are done stay done, "
-        "and Retry resumes the study."
+        "Stages that only this study needs stop; one in training stops after its epoch. Stages that are done stay "
+        "done, and Retry resumes the study."
     )
     with st.container(horizontal=True):
         if st.button("Cancel the study", type="primary", key="cancel_yes"):

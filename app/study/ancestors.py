@@ -1,4 +1,4 @@
-"""The section of the Overlap tab on the fine-tuned network against the dense networks before it."""
+"""The section of the Overlap tab that compares the fine-tuned network with the dense networks before it."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -17,12 +17,12 @@ from data.queries.studies import StudyRecord
 
 
 def section(record: StudyRecord, subject: Subject, pruners: Sequence[str], p: float, spread: Spread) -> None:
-    """Draw the section; pruners: those whose panels are drawn, the table has all."""
+    """Draw the section; pruners: those that get a panel, while the table has all."""
     study_id, rates = record.study_id, sorted(record.study.learning_rates)
     st.subheader("The fine-tuned network against its dense ancestors", anchor=False)
     st.caption(
         rf"Overlap ratio at p = {p:g} of $(\theta_T\odot m)_T$ with the initial weights $\theta_0$ and with the "
-        r"trained dense weights $\theta_T$. All weights are ranked, so only sparsities up to 1 − p are here. "
+        r"trained dense weights $\theta_T$. All weights are ranked, so only sparsities up to 1 − p are compared. "
         f"{ancestors.EXPLAINED}"
     )
     rows = _by_panel(subject, p)
@@ -42,22 +42,14 @@ def section(record: StudyRecord, subject: Subject, pruners: Sequence[str], p: fl
             chart.table(_table(subject, p), "overlap_frame")
         if missing := ancestors.missing(pd.concat(rows.values())):
             st.caption(missing)
-    st.download_button(
-        "All overlaps as CSV",
-        partial(_csv, queries.pooled_overlaps(study_id)),
-        f"{study_id}-overlap.csv",
-        "text/csv",
-        icon=":material/download:",
-        on_click="ignore",
-        key="overlap_csv",
-    )
+    numbers = partial(overlap.numbers, queries.pooled_overlaps(study_id))
+    chart.csv_button("All overlaps as CSV", numbers, f"{study_id}-overlap.csv", "overlap_csv")
 
 
 @cached(chart.subject_results, max_entries=32, shared=True)
 def _by_panel(subject: Subject, p: float) -> dict[tuple[str, float], pd.DataFrame]:
     """Return the overlaps with dense networks at one p, by pruner and learning rate."""
-    pooled = queries.pooled_overlaps(subject.study_id)
-    rows = ancestors.at(pooled[(pooled["dataset"] == subject.dataset) & (pooled["network"] == subject.network)], p)
+    rows = ancestors.at(subject.rows(queries.pooled_overlaps(subject.study_id)), p)
     return {(str(pruner), float(rate)): part for (pruner, rate), part in rows.groupby(["pruner", "learning_rate"])}
 
 
@@ -69,7 +61,3 @@ def _chart(subject: Subject, pruner: str, rate: float, p: float, spread: Spread)
 @cached(chart.subject_results, max_entries=32)
 def _table(subject: Subject, p: float) -> pd.DataFrame:
     return ancestors.table(pd.concat(_by_panel(subject, p).values()), p)
-
-
-def _csv(pooled: pd.DataFrame) -> str:
-    return str(overlap.numbers(pooled).to_csv(index=False))

@@ -1,4 +1,4 @@
-"""Deleting a study: a dialog lists what will be removed, and the list of studies then says that it is gone."""
+"""Deleting a study: a dialog that lists what will be removed, and a message on the list of studies afterwards."""
 
 import streamlit as st
 
@@ -15,13 +15,13 @@ _MESSAGE = "study_deleted"
 
 
 def button(record: StudyRecord) -> None:
-    """Show the button that asks whether to delete a study."""
+    """Show the button that opens the dialog."""
     if dialogs.button("Delete", f"delete {record.study_id}", icon=":material/delete:", key="delete"):
         confirm(record.study_id, record.study.name)
 
 
 def show_message() -> None:
-    """Say which study was just deleted, once."""
+    """Show once which study was just deleted."""
     if message := st.session_state.pop(_MESSAGE, None):
         st.toast(message, icon=":material/delete:")
 
@@ -30,7 +30,7 @@ def show_message() -> None:
 def confirm(study_id: str, name: str) -> None:
     """List what deleting a study removes, and delete it when the reader confirms."""
     try:
-        with st.spinner("Looking at what it holds…"):
+        with st.spinner("Counting what it would remove…"):
             lines = delete.sentences(delete.preview(settings(), study_id))
     except UserError as error:
         st.error(words.plain(str(error)))
@@ -49,12 +49,12 @@ def _delete(study_id: str, name: str) -> None:
         with st.spinner("Deleting…"):
             delete.delete(settings(), study_id)
     except ArtifactError as error:
-        # The study is gone all the same.
-        message += f" Some files stayed, which `python -m tasks reclaim` removes later: {words.plain(str(error))}"
+        # The study itself is deleted by now.
+        message += f" Some files remain; remove them with `python -m tasks reclaim`: {words.plain(str(error))}"
     except UserError as error:
         st.error(words.plain(str(error)))
         return
     dialogs.close()
-    live.expect_gone(study_id)
+    live.expect_deletion(study_id)
     st.session_state[_MESSAGE] = message
     st.switch_page("views/studies.py")

@@ -14,7 +14,7 @@ from engine.study.spec import to_toml, with_more_seeds
 
 
 def offer(record: StudyRecord, verdict: Verdict, key: str) -> None:
-    """Show below a verdict the seeds that would decide it, and to the study's owner the button that queues them."""
+    """Show below a verdict how many seeds would decide it, and to the owner the button that queues them."""
     needed = need(verdict)
     if needed is None:
         return
@@ -33,19 +33,19 @@ def offer(record: StudyRecord, verdict: Verdict, key: str) -> None:
 def confirm(record: StudyRecord, more: int) -> None:
     """Show the plan of a study with more seeds, and launch it."""
     try:
-        wanted = with_more_seeds(record.study, more)
+        larger = with_more_seeds(record.study, more)
         with st.spinner("Planning…"):
-            plan = preview_plan(to_toml(wanted))
+            plan = preview_plan(to_toml(larger))
     except UserError as error:
         st.error(words.plain(str(error)))
         return
-    added = [seed for seed in wanted.seeds if seed not in record.study.seeds]
+    added = [seed for seed in larger.seeds if seed not in record.study.seeds]
     st.markdown(
-        f"A new study, **{words.plain(wanted.name)}**, with {words.plural(more, 'more seed')} "
+        f"A new study, **{words.plain(larger.name)}**, with {words.plural(more, 'more seed')} "
         f"({', '.join(map(str, added[:20]))}{', …' if len(added) > 20 else ''}). All that is trained already is reused."
     )
     launch.plan_numbers(plan, key="seeds_numbers")
     if st.button("Launch it", type="primary", icon=":material/rocket_launch:", key="seeds_yes", on_click=dialogs.close):
-        launch.start(wanted)
+        launch.start(larger)
     st.caption("The same from the command line")
     st.code(f"python -m tasks verdicts {record.study_id} --add-seeds {more}", language="bash", wrap_lines=True)

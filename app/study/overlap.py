@@ -1,4 +1,4 @@
-"""The Overlap tab: how far the largest weights coincide, by p, by sparsity and by layer."""
+"""The Overlap tab: overlap ratios by p, by training time, by sparsity and by layer."""
 
 from typing import cast
 
@@ -19,7 +19,7 @@ from app.study import ancestors, retention
 from data.queries.studies import StudyRecord
 from engine.study.spec import Study
 
-# Maps of layers by p side by side; each has a cell for every layer and p.
+# The most maps of layers that are drawn side by side, since each has a cell for every layer and p.
 MOST_MAPS = 2
 
 
@@ -68,23 +68,23 @@ def _retention(study: Study, subject: Subject, spread: Spread, p: float) -> None
     )
     left, right = st.columns([5, 3], gap="large")
     with left:
-        drawn = _by_p(subject, study.learning_rates, spread)
-        chart.legend_of(drawn)
-        chart.show(drawn, "overlap-retention")
+        curves = _by_p(subject, study.learning_rates, spread)
+        chart.legend_of(curves)
+        chart.show(curves, "overlap-retention")
     with right:
         st.markdown(f"**At p = {p:g}**, mean ± standard deviation")
         chart.table(_table(subject, p), "overlap_retention_frame")
         recipe = study.recipe
         st.markdown(
-            f"Weight decay {words.number(recipe.weight_decay)}, T = {words.plural(recipe.epochs, 'epoch')}: both take "
-            "part in how much of the initial weights is left.",
-            help="Each step scales every weight by 1 − learning rate × weight decay before the gradient acts, so one "
-            "recipe shrinks the initial values more at a higher learning rate.",
+            f"Weight decay {words.number(recipe.weight_decay)}, T = {words.plural(recipe.epochs, 'epoch')}: both "
+            "affect how much of the initial weights is left.",
+            help="Each step scales every weight by 1 − learning rate × weight decay before the gradient acts, so the "
+            "same recipe shrinks the initial weights more at a higher learning rate.",
         )
 
 
 def _starts(record: StudyRecord, subject: Subject, spread: Spread, p: float) -> list[str]:
-    """Draw the section, and return the pruners of its panels."""
+    """Draw the section on starts, and return the pruners of its panels."""
     study = record.study
     st.subheader("Starts against the fine-tuned network", anchor=False)
     st.caption(
@@ -98,7 +98,7 @@ def _starts(record: StudyRecord, subject: Subject, spread: Spread, p: float) -> 
         return []
     legend = overlap.starts_legend(spread)
     chart.legend_row(legend.looks, legend.bands)
-    # The section below has a panel for each of these too.
+    # The section on dense ancestors has a panel for each of these too, hence twice the rates.
     pruners = chart.panel_pruners(study.pruners, 2 * len(study.learning_rates), "overlap_pruner")
     panels = [(pruner, rate) for pruner in pruners for rate in sorted(study.learning_rates)]
 
@@ -141,11 +141,11 @@ def _layers(subject: Subject, rates: list[float], p: float) -> None:
     )
     st.html(ramp("0", "1"))
     if across == "learning_rate":
-        shown: list[float | None] = [None]
+        maps: list[float | None] = [None]
     elif len(rates) <= MOST_MAPS:
-        shown = [*rates]
+        maps = [*rates]
     else:
-        shown = [
+        maps = [
             st.selectbox(
                 "Learning rate",
                 rates,
@@ -156,14 +156,12 @@ def _layers(subject: Subject, rates: list[float], p: float) -> None:
             )
         ]
 
-    chart.grid(
-        len(shown),
-        min(len(shown), 2),
-        # With p across, a map is the same for every p.
-        lambda index: chart.show(
-            _layer_map(subject, p if shown[index] is None else None, shown[index]), f"overlap-layers-{index}"
-        ),
-    )
+    def cell(index: int) -> None:
+        # A map of one learning rate shows every p, so the chosen p does not change it.
+        at = p if maps[index] is None else None
+        chart.show(_layer_map(subject, at, maps[index]), f"overlap-layers-{index}")
+
+    chart.grid(len(maps), min(len(maps), 2), cell)
 
 
 @cached(chart.subject_results, max_entries=32, shared=True)
@@ -178,9 +176,8 @@ def _start_panel(subject: Subject, pruner: str, rate: float, p: float, spread: S
 
 @cached(chart.subject_results, max_entries=32, shared=True)
 def _layer_map(subject: Subject, p: float | None, rate: float | None) -> Chart:
-    """Return the map at one p with learning rates across, or of one learning rate with p across."""
-    layers = queries.overlaps(subject.study_id)
-    layers = layers[(layers["dataset"] == subject.dataset) & (layers["network"] == subject.network)]
+    """Return the map at one p with learning rates across, or that of one learning rate with p across."""
+    layers = subject.rows(queries.overlaps(subject.study_id))
     if rate is not None:
         return overlap.layer_map(subject, layers[layers["learning_rate"] == rate], "p", rate)
     assert p is not None
@@ -192,11 +189,10 @@ def _table(subject: Subject, p: float) -> pd.DataFrame:
     return table(_pooled(subject), p)
 
 
-# Returned without a copy, since thousands of rows are looked through for every panel: not to be changed.
+# Every panel searches these thousands of rows, so they are shared without a copy: a caller must not change them.
 @cached(chart.subject_results, max_entries=8, shared=True)
 def _pooled(subject: Subject) -> pd.DataFrame:
-    pooled = queries.pooled_overlaps(subject.study_id)
-    return pooled[(pooled["dataset"] == subject.dataset) & (pooled["network"] == subject.network)]
+    return subject.rows(queries.pooled_overlaps(subject.study_id))
 
 
 @cached(chart.subject_results, max_entries=32, shared=True)

@@ -1,4 +1,4 @@
-"""A study's page: for its owner with buttons that change the study, for a viewer to read only."""
+"""A study's page: its head, the buttons that change it, which only the owner sees, and its tabs."""
 
 from collections.abc import Callable
 
@@ -32,7 +32,7 @@ def draw_study(record: StudyRecord) -> None:
 
 
 def _head(record: StudyRecord) -> None:
-    """Show what the study is, and to its owner the buttons that change it."""
+    """Show title, state and note of the study, and to the owner the buttons that change it."""
     study = record.study
     owner = access.is_owner()
     if owner:
@@ -56,12 +56,12 @@ def _head(record: StudyRecord) -> None:
 
 
 def _state(record: StudyRecord) -> tuple[str, bool]:
-    """Return the part of a study's state that the whole page depends on."""
+    """Return the state on which the whole page depends: the study's, and whether it can be retried."""
     return record.state, retryable(record) > 0
 
 
 def _opened(study_id: str, before: tuple[str, bool], body: Callable[[StudyRecord], None]) -> None:
-    """Draw the content of a tab, which alone refreshes itself; once the state differs, draw the whole page."""
+    """Draw an open tab, which refreshes by itself; if the state differs from the one before, draw the whole page."""
     if not access.may_see(study_id):
         st.rerun()
     try:

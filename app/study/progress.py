@@ -1,4 +1,4 @@
-"""The Progress tab: how far a study is, stage by stage, live while it runs."""
+"""The Progress tab: how far a study is, its curves and its stages, live while it runs."""
 
 from collections import Counter
 from collections.abc import Container, Mapping
@@ -16,18 +16,18 @@ from app.components import chart, support_table
 from app.components.stage_names import several, stage_names
 from app.state import live, queries
 from app.state.cache import cached
-from app.study.stages_table import matching, shown_table
+from app.study.stages_table import matching, stage_table
 from data.queries.studies import StudyRecord
 from engine.registry import PRUNERS
-from tasks.queue.telemetry import Progress
+from tasks.queue.telemetry import LiveProgress
 
 TABLE_HEIGHT = 380
 MOST_CURVES = 6
 MOST_FAILURES = 10
-# Rows of the table of stages; a search finds the others. Thousands would be sent anew at every refresh.
+# The most rows of the table of stages, which every refresh sends anew; a search reaches the others.
 MOST_STAGES = 250
 
-# The rows of a chart without epochs: its axes stay, so that nothing below moves.
+# The rows of a chart before the first epoch; it is drawn with empty axes, so that nothing below it moves later.
 NO_EPOCHS = pd.DataFrame(
     columns=["fingerprint", "epoch", "train_loss", "test_loss", "train_accuracy", "test_accuracy"], dtype=float
 )
@@ -39,7 +39,7 @@ _CURVES: tuple[Curve, ...] = get_args(Curve)
 def body(record: StudyRecord) -> None:
     """Draw the tab."""
     rows = queries.stages(record.study_id)
-    now: Mapping[str, Progress] = {}
+    now: Mapping[str, LiveProgress] = {}
     trouble = None
     if record.state not in queries.FINISHED:
         now, trouble = live.progress(tuple(rows["fingerprint"]))
@@ -59,7 +59,7 @@ def body(record: StudyRecord) -> None:
     stages(rows, now)
 
 
-def overview(record: StudyRecord, rows: pd.DataFrame, now: Mapping[str, Progress]) -> None:
+def overview(record: StudyRecord, rows: pd.DataFrame, now: Mapping[str, LiveProgress]) -> None:
     """Show counts, the progress bar and the time left."""
     counts, total = record.counts, len(rows)
     with st.container(key="progress_overview"):
@@ -71,7 +71,8 @@ def overview(record: StudyRecord, rows: pd.DataFrame, now: Mapping[str, Progress
             for name in ("running", "queued", "waiting", "failed", "cancelled"):
                 if counts[name] or name in ("running", "failed"):
                     st.metric(name.capitalize(), f"{counts[name]:,}", width="content")
-            st.metric("Reused", f"{int(rows['reused'].sum()):,}", width="content", help="Done before this study began.")
+            reused = f"{int(rows['reused'].sum()):,}"
+            st.metric("Reused", reused, width="content", help="Trained before this study was launched.")
             if record.state not in queries.FINISHED:
                 left = live.seconds_left(rows, now)
                 st.metric(
@@ -83,11 +84,11 @@ def overview(record: StudyRecord, rows: pd.DataFrame, now: Mapping[str, Progress
 
 
 def waiting(fingerprints: Container[str]) -> None:
-    """Warn that workers which train some stages wait, once for each host and reason."""
+    """Warn that workers of some stages wait for something, once for each host and reason."""
     known, _ = live.workers()
     troubles = Counter((worker.host, worker.trouble) for worker in known if worker.stage in fingerprints)
     for (host, trouble), count in sorted((key, count) for key, count in troubles.items() if key[1] is not None):
-        # A viewer sees that it waits, but no paths of the machine.
+        # The reason may name paths of the machine, which a viewer must not see.
         reason = f": {words.plain(str(trouble))}" if access.is_owner() else ""
         several = f" ({words.plural(count, 'worker')})" if count > 1 else ""
         st.warning(f"{words.plain(host)}{several} waits{reason}", icon=":material/hourglass_top:")
@@ -111,7 +112,7 @@ def curves(record: StudyRecord, rows: pd.DataFrame) -> None:
     chart.grid(len(charts), 2, lambda index: chart.show(charts[index], f"curves-{_CURVES[index]}"))
 
 
-@cached(queries.standing, max_entries=32, shared=True)
+@cached(queries.state_marker, max_entries=32, shared=True)
 def _curves(study_id: str, about: str, named: tuple[tuple[str, str], ...], curve: Curve, total: int) -> Chart:
     """Return the curves of some stages, named by fingerprint."""
     names = dict(named)
@@ -121,7 +122,7 @@ def _curves(study_id: str, about: str, named: tuple[tuple[str, str], ...], curve
 
 
 def convergence(record: StudyRecord) -> None:
-    """Show how ADMM brings the weights to the sparsity budget."""
+    """Show the residuals of ADMM, and how its masks differ from one-shot's."""
     study_id, study = record.study_id, record.study
     residuals = queries.residuals(study_id)
     st.subheader("ADMM", anchor=False)
@@ -134,44 +135,40 @@ def convergence(record: StudyRecord) -> None:
         return
     dataset, network = chart.place_choice(residuals, "residual")
     subject = Subject(study_id, study.name, dataset, network)
-    drawn = _residuals(subject, study.learning_rates)
-    chart.legend_of(drawn)
-    chart.grid(1, 2, lambda _: chart.show(drawn, "residual"))
-    supports = queries.supports(study_id)
+    lines = _residuals(subject, study.learning_rates)
+    chart.legend_of(lines)
+    chart.grid(1, 2, lambda _: chart.show(lines, "residual"))
     st.caption(support_table.ABOUT)
-    own = supports[(supports["dataset"] == dataset) & (supports["network"] == network)]
-    chart.table(support_table.table(own), "support_table")
+    chart.table(support_table.table(subject.rows(queries.supports(study_id))), "support_table")
 
 
 @cached(chart.subject_results, max_entries=32, shared=True)
 def _residuals(subject: Subject, rates: tuple[float, ...]) -> Chart:
-    rows = queries.residuals(subject.study_id)
-    rows = rows[(rows["dataset"] == subject.dataset) & (rows["network"] == subject.network)]
-    return progress.residuals(subject, rows, rates)
+    return progress.residuals(subject, subject.rows(queries.residuals(subject.study_id)), rates)
 
 
 def _chosen(rows: pd.DataFrame, names: Mapping[str, str]) -> list[str]:
     """Return the fingerprints of the stages to draw."""
-    # A short stage is over before the first of its epochs is recorded.
-    shown = rows[rows["epoch"] > 0]
+    # A stage without a recorded epoch has no curve yet.
+    recorded = rows[rows["epoch"] > 0]
     with st.container(horizontal=True, vertical_alignment="bottom", key="curves_choices"):
         which = st.segmented_control(
             "Stages",
             [LATEST, CHOSEN],
             default=LATEST,
-            help="Latest are those in training now or, before an epoch of theirs is recorded, the last two to finish.",
+            help="The latest are those in training or, if none of these has a recorded epoch, the last two done.",
             required=True,
             key="curves_which",
             persist_state="page",
         )
         if which == LATEST:
-            running = shown[shown["state"] == "running"]
-            last = shown.sort_values("finished_at", na_position="first").tail(2)
+            running = recorded[recorded["state"] == "running"]
+            last = recorded.sort_values("finished_at", na_position="first").tail(2)
             return list((last if running.empty else running)["fingerprint"])[:MOST_CURVES]
-        dense = shown[shown["kind"] == "pretrain"]
+        dense = recorded[recorded["kind"] == "pretrain"]
         return st.multiselect(
             "Stages to draw",
-            list(shown["fingerprint"]),
+            list(recorded["fingerprint"]),
             default=list(dense.drop_duplicates("learning_rate")["fingerprint"])[:2],
             format_func=names.__getitem__,
             key="curves_chosen",
@@ -181,8 +178,8 @@ def _chosen(rows: pd.DataFrame, names: Mapping[str, str]) -> list[str]:
         )
 
 
-def stages(rows: pd.DataFrame, now: Mapping[str, Progress]) -> None:
-    """Show the table of stages, and the whole errors of those that failed."""
+def stages(rows: pd.DataFrame, now: Mapping[str, LiveProgress]) -> None:
+    """Show the table of stages, and the errors of failed ones in full."""
     st.subheader("Stages", anchor=False)
     with st.container(horizontal=True, vertical_alignment="center", key="stages_choices"):
         query = st.text_input(
@@ -203,8 +200,8 @@ def stages(rows: pd.DataFrame, now: Mapping[str, Progress]) -> None:
             label_visibility="collapsed",
             persist_state="page",
         )
-    found = matching(rows, now, query, states)
-    table = shown_table(found.head(MOST_STAGES), now, several(rows))
+    matches = matching(rows, now, query, states)
+    table = stage_table(matches.head(MOST_STAGES), now, several(rows))
     with st.container(key="stages_table"):
         st.dataframe(
             table,
@@ -222,10 +219,9 @@ def stages(rows: pd.DataFrame, now: Mapping[str, Progress]) -> None:
                 "Test accuracy (%)": st.column_config.NumberColumn(format="%.2f"),
             },
         )
-        count = f"{len(found):,} of {words.plural(len(rows), 'stage')}"
-        st.caption(
-            count if len(found) == len(table) else f"{count}; the first {len(table):,} are listed, search for others"
-        )
+        count = f"{len(matches):,} of {words.plural(len(rows), 'stage')}"
+        hint = "" if len(matches) == len(table) else f"; the first {len(table):,} are listed, search for others"
+        st.caption(count + hint)
     _failures(rows)
 
 

@@ -9,31 +9,36 @@ from app import words
 from app.components.stage_names import column, kind_names, stage_names
 from app.state.live import epochs_done
 from data.queries.divergence import outcome
-from tasks.queue.telemetry import Progress
+from tasks.queue.telemetry import LiveProgress
 
-# Stages that run come first, those that are done last.
+# The order of the table's rows by state.
 _ORDER = ("running", "failed", "cancelled", "queued", "waiting", "done")
 
 
 def matching(
-    rows: pd.DataFrame, now: Mapping[str, Progress], query: str | None = None, states: Sequence[str] = ()
+    rows: pd.DataFrame, now: Mapping[str, LiveProgress], query: str | None = None, states: Sequence[str] = ()
 ) -> pd.DataFrame:
-    """Return the stages that match a search and are in one of some states (none: any), running ones first."""
-    found = rows[rows["state"].isin(states)] if states else rows
+    """Return the stages that match a search and are in one of some states, running ones first; states: () for all."""
+    selected = rows[rows["state"].isin(states)] if states else rows
     if query and query.strip():
         names = stage_names(rows)
-        columns = (column(found, "state"), _outcomes(found), column(found, "fingerprint"), _workers(found, now))
+        columns = (
+            column(selected, "state"),
+            _outcomes(selected),
+            column(selected, "fingerprint"),
+            _workers(selected, now),
+        )
         matches = [
             words.matches(query, f"{state} {outcome} {names[fingerprint]} {worker}")
             for state, outcome, fingerprint, worker in zip(*columns, strict=True)
         ]
-        found = found[pd.Series(matches, index=found.index, dtype=bool)]
-    rank = found["state"].map({state: index for index, state in enumerate(_ORDER)})
-    return found.loc[rank.sort_values(kind="stable").index]
+        selected = selected[pd.Series(matches, index=selected.index, dtype=bool)]
+    rank = selected["state"].map({state: index for index, state in enumerate(_ORDER)})
+    return selected.loc[rank.sort_values(kind="stable").index]
 
 
-def shown_table(rows: pd.DataFrame, now: Mapping[str, Progress], with_network: bool = False) -> pd.DataFrame:
-    """Return stages as people read them; with_network: their names include network and dataset."""
+def stage_table(rows: pd.DataFrame, now: Mapping[str, LiveProgress], with_network: bool = False) -> pd.DataFrame:
+    """Return the table's columns for some stages; with_network: the names of stages include network and dataset."""
     # A stage that diverged is done, but not all of its epochs were trained.
     trained = epochs_done(rows, now).where(rows["diverged"].isna(), rows["epoch"]).astype(float)
     live = [now.get(fingerprint) for fingerprint in column(rows, "fingerprint")]
@@ -64,14 +69,14 @@ def _outcomes(rows: pd.DataFrame) -> list[str]:
     return ["" if pd.isna(at) else outcome(int(at)) for at in column(rows, "diverged")]
 
 
-def _workers(rows: pd.DataFrame, now: Mapping[str, Progress]) -> list[str]:
+def _workers(rows: pd.DataFrame, now: Mapping[str, LiveProgress]) -> list[str]:
     return [
         now[fingerprint].worker if fingerprint in now else worker or ""
         for fingerprint, worker in zip(column(rows, "fingerprint"), column(rows, "worker"), strict=True)
     ]
 
 
-def _speed(stage: Progress | None, row: Any) -> str:
+def _speed(stage: LiveProgress | None, row: Any) -> str:
     if stage is not None:
         return f"{stage.epochs_per_second:.3g}"
     if row.state == "done" and pd.isna(row.diverged) and row.seconds and row.seconds > 0:
@@ -79,7 +84,7 @@ def _speed(stage: Progress | None, row: Any) -> str:
     return ""
 
 
-def _left(stage: Progress | None) -> str:
+def _left(stage: LiveProgress | None) -> str:
     if stage is None or stage.epochs_per_second <= 0:
         return ""
     return words.duration((stage.epochs - stage.epoch) / stage.epochs_per_second)

@@ -1,4 +1,4 @@
-"""The Verdicts tab: the paper's claims held against this study's own runs."""
+"""The Verdicts tab: the paper's claims, judged by this study's own runs."""
 
 from functools import partial
 
@@ -15,7 +15,7 @@ from engine.claims import Thresholds, Verdict, evaluate, winning_property
 from engine.claims.catalog import HIGH, LOW
 from tasks.studies.planning import number_of_test_images
 
-# Steps of the thresholds' inputs, and how they are written.
+# The steps of the inputs for thresholds; 0.1 for those that are not listed.
 _STEPS = {"confidence": 0.01, "overlap_above": 0.01, "overlap_about": 0.01, "standard_errors": 0.5, "moved": 0.01}
 
 
@@ -34,7 +34,7 @@ def body(record: StudyRecord) -> None:
         dataset, network = chart.place_choice(accuracy, "verdict")
         low, high = _rates(sorted(record.study.learning_rates))
     thresholds = _thresholds()
-    verdicts, winning = _judged(study_id, dataset, network, thresholds, low, high)
+    verdicts, winning = _verdicts(study_id, dataset, network, thresholds, low, high)
     if not verdicts:
         st.info("No training of this dataset and network has finished yet.")
         return
@@ -46,24 +46,17 @@ def body(record: StudyRecord) -> None:
     st.caption(f"{over_seeds} {verdict_tables.by_chance(verdicts)}")
     verdict_cards.show(verdicts, "verdict", beside=partial(more_seeds.offer, record))
     _winning(winning, verdict_tables.widened(verdicts))
-    st.download_button(
-        "Verdicts as CSV",
-        verdict_tables.numbers(verdicts).to_csv(index=False),
-        f"{study_id}-verdicts.csv",
-        "text/csv",
-        icon=":material/download:",
-        on_click="ignore",
-        key="verdict_csv",
-    )
+    numbers = partial(verdict_tables.numbers, verdicts)
+    chart.csv_button("Verdicts as CSV", numbers, f"{study_id}-verdicts.csv", "verdict_csv")
 
 
 def _rates(rates: list[float]) -> tuple[float | None, float | None]:
-    """Return which learning rates claims call low and high, as the reader chooses where there are more than two."""
+    """Return the rates that claims call low and high, chosen by the reader; None if there are fewer than three."""
     if len(rates) < 3:
         return None, None
     both = LOW in rates and HIGH in rates
     low = _rate("Low learning rate", rates[:-1], LOW if both else rates[0], "verdict_low")
-    # The low rate lies below the high one, whichever the reader chooses first.
+    # Only rates above the low one can be chosen as the high one.
     above = [rate for rate in rates if rate > low]
     return low, _rate("High learning rate", above, HIGH if both and HIGH in above else above[-1], "verdict_high")
 
@@ -74,7 +67,7 @@ def _rate(label: str, rates: list[float], default: float, key: str) -> float:
 
 
 def _thresholds() -> Thresholds:
-    """Return the thresholds, as the reader sets them."""
+    """Show the inputs for the thresholds, and return what the reader sets."""
     defaults = Thresholds()
     values: dict[str, float] = {}
     with st.expander("Thresholds: what counts as similar, clear and enough", key="thresholds", type="compact"):
@@ -85,15 +78,15 @@ def _thresholds() -> Thresholds:
                 with column:
                     values[name] = _threshold(name, getattr(defaults, name))
         st.button("Back to the defaults", key="thresholds_reset", on_click=_reset)
-    chosen = Thresholds.model_validate(values)
-    if chosen != defaults:
-        changed = [
-            f"{name.replace('_', ' ')} {getattr(chosen, name):g} instead of {getattr(defaults, name):g}"
+    thresholds = Thresholds.model_validate(values)
+    if thresholds != defaults:
+        changes = [
+            f"{name.replace('_', ' ')} {getattr(thresholds, name):g} instead of {getattr(defaults, name):g}"
             for name in fields
-            if getattr(chosen, name) != getattr(defaults, name)
+            if getattr(thresholds, name) != getattr(defaults, name)
         ]
-        st.markdown(f":orange-badge[own thresholds] {words.plain('; '.join(changed))}")
-    return chosen
+        st.markdown(f":orange-badge[own thresholds] {words.plain('; '.join(changes))}")
+    return thresholds
 
 
 def _threshold(name: str, default: float) -> float:
@@ -114,7 +107,7 @@ def _reset() -> None:
 
 
 def _winning(verdicts: tuple[Verdict, ...], widened: str) -> None:
-    """Show where the winning property is, by learning rate, pruner and sparsity."""
+    """Show at which learning rates, pruners and sparsities a ticket has the winning property."""
     if not verdicts:
         return
     st.subheader("The winning property", anchor=False)
@@ -126,8 +119,8 @@ def _winning(verdicts: tuple[Verdict, ...], widened: str) -> None:
         chart.table(verdict_tables.winning(verdicts), "winning_frame")
 
 
-@cached(queries.measured, max_entries=32, shared=True)
-def _judged(
+@cached(queries.results_marker, max_entries=32, shared=True)
+def _verdicts(
     study_id: str, dataset: str, network: str, thresholds: Thresholds, low: float | None, high: float | None
 ) -> tuple[tuple[Verdict, ...], tuple[Verdict, ...]]:
     accuracy, pooled, diverged = (

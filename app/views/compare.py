@@ -1,4 +1,4 @@
-"""Compare: any studies side by side, at /compare; the address holds all that is chosen."""
+"""Compare: any studies side by side, at /compare; the address contains every choice."""
 
 import pandas as pd
 import streamlit as st
@@ -14,18 +14,19 @@ from data.database.database import DatabaseError
 from data.queries.studies import UnknownStudy
 from data.saved_views import ViewError
 
-# The parameter with which other pages ask for some studies, shown as at first.
+# The parameter with which other pages name studies to compare in the default view.
 NEW = "new"
-# Addresses that this session wrote: a browser may still send the one before the last.
+# Session keys: the addresses that this session wrote, and the state that the visitor's own address describes.
 _WRITTEN, _BEGAN = "compare_written", "compare_began"
 # The saved view whose name is being changed.
 _RENAMED = "compare_view_renamed"
 
 
 def origin(known: list[str], listed: pd.DataFrame) -> tuple[CompareState, tuple[str, ...]]:
-    """Return the state that the address describes, and what is wrong with it."""
+    """Return the state that the address describes, and what is wrong with the address."""
     params = st.query_params.to_dict()
     query = _sorted(params)
+    # The last two addresses count, since a browser may still send the one before the last.
     if query in st.session_state.get(_WRITTEN, ()):
         began: tuple[CompareState, tuple[str, ...]] = st.session_state[_BEGAN]
         return began[0], ()
@@ -46,7 +47,7 @@ def _sorted(params: dict[str, str]) -> str:
 
 
 def write(state: CompareState, known: list[str]) -> None:
-    """Write what is shown into the address."""
+    """Write the state of the page into the address."""
     params = encode(state, known)
     if st.query_params.to_dict() != params:
         st.query_params.from_dict(params)
@@ -55,21 +56,21 @@ def write(state: CompareState, known: list[str]) -> None:
 
 
 def copy_link(state: CompareState, known: list[str]) -> None:
-    """Show the address of what is shown, to copy."""
+    """Show the address of this view, to copy."""
     address = (st.context.url or "").partition("?")[0]
     with st.popover("Copy link", icon=":material/link:", key="compare_link"):
-        st.caption("The address of this view, with all that is chosen:")
+        st.caption("The address of this view, with every choice:")
         st.code(f"{address}?{to_query(state, known)}", language=None, wrap_lines=True)
 
 
 def saved(state: CompareState, known: list[str]) -> None:
-    """Let the reader save what is shown, and open, rename and delete what was saved."""
+    """Let the reader save this view, and open, rename and delete saved ones."""
     with st.popover("Saved views", icon=":material/bookmark:", key="compare_views"):
         with st.form("compare_save", border=False, clear_on_submit=True):
             name = st.text_input("Save this view as", max_chars=saved_views.LONGEST, key="compare_name")
             if st.form_submit_button("Save view", type="primary", key="compare_save_button"):
                 try:
-                    # Whole ids: what tells studies apart today may not do so later.
+                    # The view is saved with whole ids, since a part that is unique today may not be so later.
                     saved_views.save(queries.database(), name, to_query(state))
                     st.toast(f"Saved “{words.plain(' '.join(name.split()))}”.", icon=":material/bookmark_added:")
                 except ViewError as error:
@@ -114,15 +115,15 @@ def _renaming(view_id: str, name: str) -> None:
     with st.form(f"view-name-{view_id}", border=False):
         new_name = st.text_input("New name", name, max_chars=saved_views.LONGEST, key=f"view-new-name-{view_id}")
         with st.container(horizontal=True):
-            renamed = st.form_submit_button("Rename", type="primary", key=f"view-renamed-{view_id}")
-            left = st.form_submit_button("Cancel", key=f"view-kept-{view_id}")
-    if renamed:
+            rename = st.form_submit_button("Rename", type="primary", key=f"view-renamed-{view_id}")
+            cancel = st.form_submit_button("Cancel", key=f"view-kept-{view_id}")
+    if rename:
         try:
             saved_views.rename(queries.database(), view_id, new_name)
         except ViewError as error:
             st.error(words.plain(str(error)))
             return
-    if renamed or left:
+    if rename or cancel:
         del st.session_state[_RENAMED]
         st.rerun()
 
@@ -131,7 +132,7 @@ def page() -> None:
     """Draw the page."""
     if not queries.exists() or (listed := queries.studies()).empty:
         st.title("Compare", anchor=False)
-        st.info("There is no study yet to compare. The Studies page says how to begin one.")
+        st.info("There is no study to compare yet. The Studies page says how to launch one.")
         st.page_link("views/studies.py", label="Studies", icon=":material/arrow_back:")
         return
     known = [str(study_id) for study_id in listed["study_id"]]
@@ -141,13 +142,12 @@ def page() -> None:
         st.warning(words.plain(problem), icon=":material/link_off:")
     state = draw_comparison(state)
     write(state, known)
-    # Filled last, since only now is it known what is shown.
+    # The head is filled last, since the links in it depend on what the page shows.
     with head:
         st.title("Compare", anchor=False, width="content")
         with st.container(horizontal=True, width="content", gap="small"):
             copy_link(state, known)
             saved(state, known)
-            # Whole ids, as for a view that is saved.
             share_dialog.share_view(state.studies, to_query(state))
 
 
@@ -155,7 +155,7 @@ access.require_owner()
 try:
     page()
 except UnknownStudy:
-    # One was deleted while the page was drawn; the list of studies leaves it out in a moment.
+    # A study was deleted while the page was drawn; the next run reads the list without it.
     st.rerun()
 except DatabaseError as error:
     st.error(words.plain(str(error)), icon=":material/database_off:")

@@ -1,4 +1,4 @@
-"""Figure: one figure of the paper drawn from our own runs, at /figure?figure=<id>."""
+"""Figure: one figure of the paper, drawn from this installation's runs, at /figure?figure=<id>."""
 
 import streamlit as st
 
@@ -16,7 +16,7 @@ def page() -> None:
         return
     st.title("No such figure", anchor=False)
     st.error(
-        f"The paper has no {words.plain(repr(name))} here." if name else "The address names no figure.",
+        f"The paper has no figure {words.plain(repr(name))}." if name else "The address names no figure.",
         icon=":material/search_off:",
     )
     st.page_link("views/paper.py", label="All figures", icon=":material/arrow_back:")

@@ -1,4 +1,4 @@
-"""Glossary: the words of the pages, with the paper's symbols."""
+"""Glossary: the terms of the pages, with the paper's symbols."""
 
 import tomllib
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _FILE = Path(__file__).parents[1] / "glossary.toml"
 
 @dataclass(frozen=True)
 class Term:
-    """A word, the paper's symbol for it or else what kind of thing it is, and what it means in sentences."""
+    """A term, the paper's symbol for it (or its kind, such as pruner), and its meaning in sentences."""
 
     name: str
     symbol: str

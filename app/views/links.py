@@ -1,4 +1,4 @@
-"""Links: every link that shares something, with its last use, to search and to revoke."""
+"""Links: every shared link with its last use, to search and to revoke."""
 
 import streamlit as st
 
@@ -13,26 +13,22 @@ from data.database.database import DatabaseError
 def page() -> None:
     """Draw the page."""
     st.title("Shared links", anchor=False)
-    if not queries.exists():
+    if not queries.exists() or (shares := shared_links.shares(queries.database())).empty:
         st.info("Nothing is shared yet. Share a study or a view of the Compare page, and its link is listed here.")
         return
     names = dict(queries.studies()[["study_id", "name"]].itertuples(index=False))
-    listed = shared_links.shares(queries.database())
-    if listed.empty:
-        st.info("Nothing is shared yet. Share a study or a view of the Compare page, and its link is listed here.")
-        return
     query = st.text_input(
         "Search links", type="search", key="links_search", placeholder="Search", label_visibility="collapsed"
     )
     text = [
         f"{row.note} {row.share_id} {' '.join(names.get(study_id, study_id) for study_id in row.study_ids)}"
-        for row in listed.itertuples()
+        for row in shares.itertuples()
     ]
-    found = listed[[words.matches(query or "", line) for line in text]]
-    if found.empty:
+    matches = shares[[words.matches(query or "", line) for line in text]]
+    if matches.empty:
         st.info(f"No link matches “{words.plain(query)}”. Search looks at notes, ids and the names of studies.")
         return
-    share_dialog.links(found, names)
+    share_dialog.links(matches, names)
 
 
 access.require_owner()

@@ -1,4 +1,4 @@
-"""New study: a form for everything a study holds, with the plan live beside it."""
+"""New study: a form with all fields of a study, and its plan beside it, updated with every change."""
 
 import streamlit as st
 
@@ -6,15 +6,16 @@ from app import words
 from app.auth import access
 from app.new_study import form, from_paper, launch, presets
 from app.new_study.presets import PRESETS
-from app.new_study.preview import CheckedForm, PlanPreview, check_form
+from app.new_study.preview import CheckedForm, check_form
 from app.state import live, queries
 from data.queries.studies import UnknownStudy
 from engine.study.spec import Study, StudyError, load_study, read_study, to_toml
+from tasks.studies.planning import PlanPreview
 
 
 def fill() -> None:
-    """Fill the form in from what the address names, or with the demo where it is empty."""
-    wanted = presets.preset(st.query_params.get("preset"))
+    """Fill in the form from the preset, study or figure in the address, or with the demo if the form is empty."""
+    preset = presets.preset(st.query_params.get("preset"))
     copied = st.query_params.get("copy")
     figure = st.query_params.get("paper")
     scale, data = st.query_params.get("scale"), st.query_params.get("data")
@@ -31,12 +32,12 @@ def fill() -> None:
             st.error(words.plain(str(error)))
         else:
             form.load(study.model_copy(update={"name": f"{study.name} (copy)"[:100]}))
-    if wanted is not None or not form.is_filled():
-        form.load((wanted or PRESETS[0]).study())
+    if preset is not None or not form.is_filled():
+        form.load((preset or PRESETS[0]).study())
 
 
 def choose_preset() -> None:
-    """Show the studies to start from."""
+    """Let the reader fill in the form from a preset, a figure of the paper or a TOML file."""
     st.caption("Start from")
     for column, preset in zip(st.columns(len(PRESETS)), PRESETS, strict=True):
         with column, st.container(border=True, key=f"preset-{preset.name}", height="stretch", gap="xsmall"):
@@ -53,9 +54,9 @@ def choose_preset() -> None:
 
 
 def _use(name: str) -> None:
-    found = presets.preset(name)
-    if found is not None:
-        form.load(found.study())
+    preset = presets.preset(name)
+    if preset is not None:
+        form.load(preset.study())
 
 
 def _use_text() -> None:
@@ -70,7 +71,7 @@ def _use_text() -> None:
 
 
 def show_plan(checked: CheckedForm) -> None:
-    """Show the plan of the study, and launch it."""
+    """Show the plan of the form's study and a button that launches it, or what prevents that."""
     study, plan, errors = checked.study, checked.plan, checked.errors
     st.subheader("Plan", anchor=False)
     if plan is not None:
@@ -100,7 +101,7 @@ def show_plan(checked: CheckedForm) -> None:
 
 
 def _reason(plan: PlanPreview | None, errors: dict[str, str], trouble: str | None) -> str | None:
-    """Return why the study cannot be launched now, or None."""
+    """Return why the study cannot be launched now, None if it can."""
     if errors or plan is None:
         return f"Fix {words.plural(len(errors), 'problem')} first."
     return trouble

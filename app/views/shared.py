@@ -1,4 +1,4 @@
-"""Shared: what a link shows, to read only, at /shared?share=<token>."""
+"""Shared: what a link shows, read-only, at /shared?share=<token>."""
 
 import streamlit as st
 
@@ -16,23 +16,23 @@ REFRESH = 2.0
 
 
 def dead() -> None:
-    """Say that the link shows nothing, and no more: neither whether it ever did nor what."""
+    """Say that the link shows nothing, without revealing whether it ever did."""
     st.title("This link shows nothing", anchor=False)
     st.error(
-        "It may have ended, been revoked, or been cut when it was copied. Ask whoever sent it for a new one.",
+        "It may have expired, been revoked, or been cut when it was copied. Ask the sender for a new one.",
         icon=":material/link_off:",
     )
 
 
 def describe(share: Share) -> None:
-    """Say what kind of page this is."""
+    """Say that the page is shared for reading, and show the link's note."""
     note = f" {words.plain(share.note)}" if share.note else ""
     st.caption(f":material/visibility: Shared with you to read.{note}")
 
 
 @st.fragment(run_every=REFRESH)
 def watch() -> None:
-    """Close the page once its link has ended."""
+    """Close the page once its link has expired or was revoked."""
     if access.link() is None:
         st.rerun()
 
@@ -62,4 +62,4 @@ if access.is_viewer():
 else:
     access.require_owner()
     st.title("Shared", anchor=False)
-    st.info("Links that you share open here for those who have them. Without one there is nothing to see.")
+    st.info("Shared links open on this page. The address contains none, so there is nothing to see.")

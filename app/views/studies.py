@@ -1,4 +1,4 @@
-"""Studies: every study with its state, progress, what it compares, and when."""
+"""Studies: every study with its state, its progress, what it compares, and when it was launched."""
 
 import pandas as pd
 import streamlit as st
@@ -12,12 +12,12 @@ from data.database.database import DatabaseError
 from data.settings import settings
 
 PER_PAGE = 20
-# Seconds between two looks, while a study moves and while none does: one may be launched from the command line.
+# Seconds between two refreshes, while a study is unfinished and while none is: the command line may launch one.
 BUSY, IDLE = 2.0, 10.0
 
 
 def counts(row: pd.Series) -> str:
-    """Return how far a study is, in words."""
+    """Return the numbers of stages that are done, running, failed and reused, in words."""
     parts = [f"{row['done']:,} of {words.plural(int(row['stages']), 'stage')} done"]
     parts += [f"{row[state]:,} {state}" for state in ("running", "failed") if row[state]]
     if row["reused"]:
@@ -26,7 +26,7 @@ def counts(row: pd.Series) -> str:
 
 
 def card(row: pd.Series) -> None:
-    """Show one study."""
+    """Show a study; row: as in `queries.studies`."""
     with st.container(border=True, key=f"card-{row['study_id']}", gap="xsmall"):
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.page_link(
@@ -43,7 +43,7 @@ def card(row: pd.Series) -> None:
 
 
 def empty() -> None:
-    """Say what to do where there is no study yet."""
+    """Say what to do while there is no study."""
     with st.container(border=True, key="empty", horizontal_alignment="center"):
         st.subheader("No study yet", anchor=False, text_alignment="center")
         st.markdown(
@@ -60,14 +60,14 @@ def empty() -> None:
                 st.switch_page("views/new_study.py")
         if not queries.exists():
             st.caption(
-                f"Nothing was recorded at {settings().database} so far. Studies appear once the recorder runs "
-                "(`make up`, or `python -m tasks recorder`).",
+                f"Nothing is recorded at {settings().database} yet. Studies appear once the recorder runs: start it "
+                "with `make up` or `python -m tasks recorder`.",
                 text_alignment="center",
             )
 
 
 def listing(query: str, every: float) -> None:
-    """Show the studies that hold every word of a query; every: seconds between two looks."""
+    """Show the studies that match a query; every: seconds between two refreshes."""
     try:
         studies = _studies()
     except DatabaseError as error:
@@ -75,17 +75,17 @@ def listing(query: str, every: float) -> None:
         return
     if pace(studies) != every:
         st.rerun()
-    found = studies[[words.matches(query, _text(row)) for _, row in studies.iterrows()]]
-    if found.empty:
+    matches = studies[[words.matches(query, _text(row)) for _, row in studies.iterrows()]]
+    if matches.empty:
         st.info(
             f"No study matches “{words.plain(query)}”. Search looks at names, notes, states and what a study compares."
         )
         return
     limit = st.session_state.get("studies_shown", PER_PAGE)
-    for _, row in found.head(limit).iterrows():
+    for _, row in matches.head(limit).iterrows():
         card(row)
-    if len(found) > limit:
-        st.button(f"Show {min(PER_PAGE, len(found) - limit)} more", key="more", on_click=_show_more, args=(limit,))
+    if len(matches) > limit:
+        st.button(f"Show {min(PER_PAGE, len(matches) - limit)} more", key="more", on_click=_show_more, args=(limit,))
 
 
 def _show_more(limit: int) -> None:
@@ -93,22 +93,22 @@ def _show_more(limit: int) -> None:
 
 
 def pace(studies: pd.DataFrame) -> float:
-    """Return the seconds between two looks at the studies: few while one of them moves."""
+    """Return the seconds between two refreshes: BUSY while a study is unfinished, else IDLE."""
     return BUSY if (~studies["state"].isin(queries.FINISHED)).any() else IDLE
 
 
 @st.fragment(run_every=BUSY)
 def nothing_yet() -> None:
-    """Say what to do, until there is a study."""
+    """Say what to do until a study is recorded."""
     if _any():
         st.rerun()
     empty()
 
 
 def _studies() -> pd.DataFrame:
-    """Return all studies but those that this visitor has deleted, whose rows go in a moment."""
-    found = queries.studies()
-    return found[~found["study_id"].isin(live.gone())]
+    """Return all studies except those that this visitor just deleted, which the database may still have."""
+    studies = queries.studies()
+    return studies[~studies["study_id"].isin(live.deleted())]
 
 
 def _any() -> bool:

@@ -13,8 +13,8 @@ from engine.errors import UserError
 
 @st.fragment(run_every=1.0)
 def wait(study_id: str) -> None:
-    """Wait for the recorder to write down a study that was just launched."""
-    st.progress(0.0, text="Launched. Waiting for the first record of it…")
+    """Wait until the recorder has written a study that was just launched."""
+    st.progress(0.0, text="Launched. Waiting for the recorder to write it…")
     try:
         recorded = queries.exists() and queries.study(study_id) is not None
     except UserError:
@@ -24,7 +24,7 @@ def wait(study_id: str) -> None:
 
 
 def missing(message: str) -> None:
-    """Say that there is no such study, and where the studies are."""
+    """Say why no study can be shown, and link to the list of studies."""
     st.title("No such study", anchor=False)
     st.error(message, icon=":material/search_off:")
     st.page_link("views/studies.py", label="All studies", icon=":material/arrow_back:")
@@ -44,8 +44,8 @@ def page() -> None:
         if live.is_expected(study_id):
             wait(study_id)
         else:
-            shown = words.plain(repr(study_id))
-            missing(f"No study {shown} is recorded here: the address may be cut, or from another installation.")
+            name = words.plain(repr(study_id))
+            missing(f"No study {name} is recorded here: the address may be cut, or from another installation.")
         return
     except DatabaseError as error:
         st.error(words.plain(str(error)), icon=":material/database_off:")

@@ -1,4 +1,4 @@
-"""Workers: who is alive on which host, what each trains and how fast; those that fell silent are marked."""
+"""Workers: the live and the silent ones by host, what each trains and how fast."""
 
 import streamlit as st
 
@@ -10,7 +10,7 @@ from app.state import live
 from data.settings import settings
 
 REFRESH = 2.0
-# Rows of workers that are drawn; a browser would lag behind with hundreds.
+# The most rows of workers that are drawn, since hundreds would slow down a browser.
 MOST = 120
 
 HERE = "python -m tasks worker"
@@ -21,20 +21,20 @@ python -m tasks worker"""
 
 
 def how_to_start() -> None:
-    """Say how workers are started, here and elsewhere."""
-    st.markdown("On this machine, one for each GPU, or for each core where there is none:")
+    """Say how to start workers on this machine and on other hosts."""
+    st.markdown("On this machine, one for each GPU, or one for each core if it has no GPU:")
     st.code(HERE, language=None)
-    st.markdown("On any other host that reaches the same Redis and the same store of weights:")
+    st.markdown("On any other host that reaches the same Redis and the same artifact store:")
     st.code(ELSEWHERE, language=None)
     if settings().redis_url is None:
         st.caption(
-            "The Redis in use was started here and answers on this machine only. For workers on other hosts, run one "
-            "that they reach, with a password, and set `REDIS_URL` for every part, this dashboard included."
+            "This installation uses a Redis of its own, which only this machine reaches. For workers on other hosts, "
+            "run a Redis with a password that they reach, and set `REDIS_URL` on all hosts, also for this dashboard."
         )
 
 
 def numbers(hosts: list[Host]) -> None:
-    """Show how many workers there are of each kind, and how fast they are together."""
+    """Show the number of workers in each state, their total speed, and the number of queued stages."""
     rows = [row for host in hosts for row in host.rows]
     alive = [row for row in rows if not row.silent]
     counts = {state: sum(row.worker.state == state for row in alive) for state in words.WORKER_STATES}
@@ -48,21 +48,23 @@ def numbers(hosts: list[Host]) -> None:
             "Silent",
             f"{len(rows) - len(alive):,}",
             width="content",
-            help="They missed three signs of life and never said that they stop: lost, cut off or frozen. What they "
-            "trained goes on elsewhere. They are listed for an hour.",
+            help="They missed three heartbeats without announcing that they stop: they crashed, hang or lost their "
+            "connection. Other workers resume their stages. They are listed for an hour.",
         )
-        st.metric("Epochs per second", f"{sum(row.speed for row in alive):.3g}", width="content", help="All together.")
+        st.metric(
+            "Epochs per second", f"{sum(row.speed for row in alive):.3g}", width="content", help="All workers together."
+        )
         st.metric("Stages queued", "—" if queued is None else f"{queued:,}", width="content")
 
 
 @st.fragment(run_every=REFRESH)
 def listing() -> None:
-    """Show all workers as they are now."""
+    """Show all workers, refreshed every REFRESH seconds."""
     if not access.is_owner():
         st.rerun()
     known, trouble = live.known_workers()
     if trouble is not None:
-        st.error(f"{words.plain(trouble)}. This page goes on trying.", icon=":material/cloud_off:")
+        st.error(f"{words.plain(trouble)}. This page keeps trying.", icon=":material/cloud_off:")
         return
     if not known:
         with st.container(border=True, key="workers_empty"):
@@ -72,13 +74,13 @@ def listing() -> None:
         return
     hosts = worker_rows.by_host(known)
     numbers(hosts)
-    left = MOST
+    capacity = MOST
     for host in hosts:
-        if left > 0:
-            worker_rows.draw(host, left)
-        left -= len(host.rows)
-    if left < 0:
-        st.caption(f"{words.plural(-left, 'more worker')} not listed; the numbers above count them too.")
+        if capacity > 0:
+            worker_rows.draw(host, capacity)
+        capacity -= len(host.rows)
+    if capacity < 0:
+        st.caption(f"{words.plural(-capacity, 'more worker')} not listed; the numbers above count them too.")
     with st.expander("Start more workers", icon=":material/add:", key="workers_more"):
         how_to_start()
 

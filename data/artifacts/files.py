@@ -42,7 +42,7 @@ class ArtifactError(UserError):
     """Weights or a result in the artifact store are missing, damaged or cannot be written."""
 
 
-class StoreAway(ArtifactError):
+class ArtifactsUnavailable(ArtifactError):
     """The artifact store cannot be read or written for now: it is full, or does not answer."""
 
 
@@ -50,8 +50,8 @@ class Files:
     """The files below a URL; paths are relative to it.
 
     A file appears whole or not at all: locally it is written beside its place, flushed to disk and renamed; elsewhere
-    it is a single put, or parts that are joined at the end. Every method raises StoreAway, and ArtifactError for a
-    refusal.
+    it is a single put, or parts that are joined at the end. Every method raises ArtifactsUnavailable, and ArtifactError
+    for a refusal.
     """
 
     def __init__(self, url: str) -> None:
@@ -171,7 +171,7 @@ class Files:
 
     @contextmanager
     def _reaching(self, what: str, path: str) -> Iterator[None]:
-        """Turn errors of the file system into StoreAway or ArtifactError, but for FileNotFoundError."""
+        """Turn errors of the file system into ArtifactsUnavailable or ArtifactError, but for FileNotFoundError."""
         try:
             yield
         except FileNotFoundError:
@@ -179,13 +179,13 @@ class Files:
         except OSError as error:
             # From another host only a refusal is final; all other errors mean that the connection is cut.
             away = error.errno in PASSING if self.is_folder else not isinstance(error, PermissionError)
-            kind = StoreAway if away else ArtifactError
+            kind = ArtifactsUnavailable if away else ArtifactError
             raise kind(f"cannot {what} {self.full(path)}: {error}; check space and rights at {self.url}") from error
         except Exception as error:
             # The libraries behind fsspec have errors of their own for a host that does not answer.
             if self.is_folder:
                 raise
-            raise StoreAway(
+            raise ArtifactsUnavailable(
                 f"cannot {what} {self.full(path)}: {error!r}; check that {self.url} can be reached"
             ) from error
 

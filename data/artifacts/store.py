@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from data.artifacts import result_schema
 from data.artifacts.checksums import Damaged, open_tensors, open_values, seal_tensors, seal_values
-from data.artifacts.files import ArtifactError, Files, StoreAway
+from data.artifacts.files import ArtifactError, ArtifactsUnavailable, Files
 from engine.stages.weights import WeightsLost
 from engine.study.results import StageResult
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["ArtifactError", "ArtifactLost", "Artifacts", "ResultDamaged", "StoreAway"]
+__all__ = ["ArtifactError", "ArtifactLost", "Artifacts", "ArtifactsUnavailable", "ResultDamaged"]
 
 FINGERPRINT = re.compile(r"[0-9a-f]{32}")
 NAME = re.compile(r"[a-z_]+")
@@ -60,8 +60,8 @@ class Artifacts:
     """The artifact store: weights and results of stages, and copies of datasets for other hosts.
 
     Layout below the URL: weights/<fingerprint>/<name>.safetensors, results/<fingerprint>.json and
-    datasets/<identity>.safetensors. Every method raises StoreAway while the store is full or does not answer, and
-    ArtifactError where it refuses.
+    datasets/<identity>.safetensors. Every method raises ArtifactsUnavailable while the store is full or does not
+    answer, and ArtifactError where it refuses.
     """
 
     def __init__(self, url: str) -> None:

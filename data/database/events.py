@@ -94,7 +94,7 @@ class Launched(Body):
     def compared(self) -> dict[str, Any]:
         """The fields of the study that say what it compares, and its note."""
         # It was accepted when it was launched, perhaps by an older Ticketscope.
-        study = read_study(self.toml, kept=True)
+        study = read_study(self.toml, recorded=True)
         lists = ("datasets", "networks", "learning_rates", "pruners", "starts", "seeds")
         return {"note": study.note} | {name: list(getattr(study, name)) for name in lists}
 

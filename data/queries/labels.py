@@ -28,7 +28,7 @@ def label(
     titles = {
         study_id: name if names.count(name) == 1 else f"{name} ({study_id})" for study_id, (name, _) in studies.items()
     }
-    recipes = differing({study_id: read_study(toml, kept=True) for study_id, (_, toml) in studies.items()})
+    recipes = differing({study_id: read_study(toml, recorded=True) for study_id, (_, toml) in studies.items()})
     images = _images(connection, list(studies))
     keys = list(zip(rows["study_id"], rows["dataset"], strict=True))
     recipe = {

@@ -174,7 +174,7 @@ def _read(
         studies = launched(connection, study_ids)
         own: dict[str, Sequence[float]] = {}
         if reads_p and ps is None:
-            own = {study_id: read_study(toml, kept=True).overlap_p for study_id, (_, toml) in studies.items()}
+            own = {study_id: read_study(toml, recorded=True).overlap_p for study_id, (_, toml) in studies.items()}
         if reads_p:
             values["ps"] = sorted({p for each in own.values() for p in each}) if ps is None else list(ps)
         rows = frame(connection, f"WITH selected AS ({_LAUNCHED}) {query}", study_ids=study_ids, **values)

@@ -114,7 +114,7 @@ def study(database: Database, study_id: str) -> StudyRecord:
         row = frame(connection, f"SELECT * FROM ({_STUDIES}) WHERE study_id = ?", study_id).iloc[0]
     return StudyRecord(
         study_id=study_id,
-        study=read_study(row["toml"], kept=True),
+        study=read_study(row["toml"], recorded=True),
         created_at=row["created_at"].to_pydatetime(),
         state=str(row["state"]),
         counts={name: int(row[name]) for name in STATES},

@@ -12,7 +12,7 @@ from engine.registry import NETWORKS, PRUNERS, STARTS
 UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 # The key of a validation's context that says that the study was accepted before.
-KEPT = "kept"
+RECORDED = "recorded"
 
 
 def choice(kind: str, table: Any) -> AfterValidator:
@@ -40,14 +40,14 @@ def ascending(values: tuple[float, ...]) -> tuple[float, ...]:
     return values
 
 
-def is_kept(info: ValidationInfo) -> bool:
+def is_recorded(info: ValidationInfo) -> bool:
     """Return whether what is read was accepted before, so that limits which came later do not count."""
-    return bool(info.context and info.context.get(KEPT))
+    return bool(info.context and info.context.get(RECORDED))
 
 
 def visible(text: str, info: ValidationInfo) -> str:
     """Refuse characters that nobody sees."""
-    if (unseen := UNSEEN.search(text)) and not is_kept(info):
+    if (unseen := UNSEEN.search(text)) and not is_recorded(info):
         raise ValueError(f"{text[:80]!r} holds the character {unseen[0]!a}, which cannot be seen; leave it out")
     return text
 

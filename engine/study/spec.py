@@ -12,7 +12,7 @@ from engine.errors import UserError
 from engine.registry import NETWORKS, PRUNERS, STARTS
 from engine.study import rounds, toml_limits
 from engine.study.fields import (
-    KEPT,
+    RECORDED,
     LearningRates,
     Names,
     Networks,
@@ -21,7 +21,7 @@ from engine.study.fields import (
     Seeds,
     Sparsities,
     Starts,
-    is_kept,
+    is_recorded,
     visible,
 )
 from engine.study.recipe import Admm, Frozen, Recipe
@@ -105,7 +105,7 @@ class Study(Frozen):
     def _rho_is_used(cls, admm: Admm, info: ValidationInfo) -> Admm:
         # Faulty pruners have raised an error of their own.
         pruners = info.data.get("pruners")
-        if is_kept(info) or pruners is None:
+        if is_recorded(info) or pruners is None:
             return admm
         ours = [PRUNERS[name] for name in pruners]
         if admm.rho is not None and not any(pruner.constant_rho for pruner in ours):
@@ -127,7 +127,7 @@ class Study(Frozen):
 
     @model_validator(mode="after")
     def _not_enormous(self, info: ValidationInfo) -> "Study":
-        if is_kept(info):
+        if is_recorded(info):
             return self
         # Before anything else: each of the other checks looks at every part, value by value.
         if len(self.parts) > TRAININGS_ALLOWED:
@@ -254,22 +254,22 @@ def _describe(names: list[str]) -> str:
     return (info.description if info else None) or "a table"
 
 
-def parse_study(values: dict[str, Any], kept: bool = False) -> Study:
-    """Return the study that a mapping describes; StudyError names every faulty field. kept: as for `read_study`."""
+def parse_study(values: dict[str, Any], recorded: bool = False) -> Study:
+    """Return the study that a mapping describes; StudyError names every faulty field. recorded: as for `read_study`."""
     try:
-        return Study.model_validate(values, context={KEPT: kept})
+        return Study.model_validate(values, context={RECORDED: recorded})
     except ValidationError as error:
         raise StudyError(_explain(error)) from error
 
 
-def read_study(text: str, kept: bool = False) -> Study:
+def read_study(text: str, recorded: bool = False) -> Study:
     """Return the study that a TOML text describes; StudyError says what is wrong with the text or its fields.
 
-    kept: it was accepted when it was launched, so that it may be larger than what a stranger may bring today.
+    recorded: it was accepted when it was launched, so that it may be larger than what a stranger may bring today.
     """
     try:
         return parse_study(
-            toml_limits.read(text, toml_limits.KEPT_CHARACTERS if kept else toml_limits.CHARACTERS), kept
+            toml_limits.read(text, toml_limits.RECORDED_CHARACTERS if recorded else toml_limits.CHARACTERS), recorded
         )
     except toml_limits.TomlError as error:
         raise StudyError({"": f"the text cannot be read as a study: {error}"}) from error

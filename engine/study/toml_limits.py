@@ -7,7 +7,7 @@ from typing import Any
 # The paper's studies take 2,000 characters at most, one of 20,000 trainings written out seed by seed 100,000.
 CHARACTERS = 200_000
 # The limit for a study that was accepted when it was launched.
-KEPT_CHARACTERS = 100 * CHARACTERS
+RECORDED_CHARACTERS = 100 * CHARACTERS
 # Python's reader takes time that grows with the square of a key's parts; a study's have two.
 KEY_PARTS = 20
 

@@ -1,1 +1,1 @@
-"""The Redis that holds what is live: connections to it, and the server that is started here."""
+"""Redis, which holds the queue and all live state: connections, and a server of this home."""

@@ -1,4 +1,4 @@
-"""Connections to the Redis that holds what is live: the one that REDIS_URL names, or the one of this home."""
+"""Connections to Redis: the one that REDIS_URL names, or else the one of this home."""
 
 import hashlib
 import ipaddress
@@ -32,12 +32,12 @@ T = TypeVar("T")
 SOCKET_PATH_LIMIT = 103
 
 CONNECT_SECONDS = 3.0
-# Every answer comes sooner: commands that block do so for less than a second (`recorder.BLOCK_MS`, Celery's BRPOP).
+# No answer takes longer: commands that block do so for less than a second (`recorder.BLOCK_MS`, Celery's BRPOP).
 ANSWER_SECONDS = 5.0
-# An idle connection is checked before it is used again, so that no command is sent into a dead one.
+# A connection that was idle for this long is checked before its next command, since it may be dead.
 IDLE_SECONDS = 10
 
-# Without these, a connection whose packets are dropped looks alive for a quarter of an hour or longer.
+# Without these options, a connection whose packets are dropped seems alive for a quarter of an hour or longer.
 OVER_NETWORK: dict[str, Any] = {
     "socket_timeout": ANSWER_SECONDS,
     "socket_connect_timeout": CONNECT_SECONDS,
@@ -58,7 +58,7 @@ class BrokerError(UserError):
 
 
 class Patience(Retry):
-    """Retries a command for some seconds, however long each try takes; at least once unless the seconds are 0."""
+    """Retries a command for some seconds, at least once; for 0 seconds, never."""
 
     def __init__(self, seconds: float) -> None:
         # The base class counts tries; the deadline below ends them instead.
@@ -76,24 +76,24 @@ class Patience(Retry):
         deadline = time.monotonic() + self._seconds
         failures = 0
 
-        def worth_it(error: Exception) -> bool:
+        def is_worth_another_try(error: Exception) -> bool:
             nonlocal failures
             failures += 1
             if is_retryable is not None and not is_retryable(error):
                 return False
             if failures > 1 and time.monotonic() > deadline:
-                # The base class does not call it where `is_retryable` ends the tries.
+                # The base class does not call `fail` if `is_retryable` ends the tries.
                 fail(error, failures) if with_failure_count else fail(error)
                 return False
             return True
 
-        return super().call_with_retry(do, fail, worth_it, with_failure_count)
+        return super().call_with_retry(do, fail, is_worth_another_try, with_failure_count)
 
 
 def connect(patience: float = 2.0) -> Redis:
-    """Return this process's client of the Redis in use; it connects with its first command.
+    """Return this process's client of the Redis in use, which connects with its first command.
 
-    patience: seconds to keep trying while Redis does not answer, as when it is being restarted.
+    patience: seconds to retry a command while Redis does not answer, for example during a restart.
     """
     return _connected(settings(), patience)
 
@@ -107,9 +107,9 @@ def client(config: Settings, patience: float = 2.0) -> Redis:
     """Return a new client of the Redis that some settings choose; see `connect`."""
     options: dict[str, Any] = {
         "decode_responses": True,
-        # Bytes that are no UTF-8 were written by someone else, and must not stop whoever reads them.
+        # Other programs may write bytes that are not UTF-8; they must not stop the reader.
         "encoding_errors": "replace",
-        # Answers have the same form on Redis 6 and 7.
+        # With this protocol, Redis 6 and 7 give answers of the same form.
         "protocol": 2,
         "retry": Patience(patience),
         "retry_on_error": [BusyLoadingError],
@@ -129,16 +129,16 @@ def celery_url(config: Settings) -> str:
     if parts.scheme == "unix":
         database = dict(pair.split("=", 1) for pair in parts.query.split("&") if "=" in pair).get("db", "0")
         return f"redis+socket://{parts.netloc}{parts.path}?virtual_host={database}"
-    # Celery reads nothing but these from a URL's query, and by default checks no certificate.
+    # From a URL's query, Celery reads these options only; by default it checks no certificate.
     options = {name: value for name, value in parse_qsl(parts.query) if name.startswith("ssl_")}
-    chosen = {"ssl_cert_reqs": "required", **options} if parts.scheme == "rediss" else {}
+    query = {"ssl_cert_reqs": "required", **options} if parts.scheme == "rediss" else {}
     database = parts.path.strip("/") or dict(parse_qsl(parts.query)).get("db", "0")
-    return urlunsplit(parts._replace(path=f"/{database}", query=urlencode(chosen)))
+    return urlunsplit(parts._replace(path=f"/{database}", query=urlencode(query)))
 
 
 @contextmanager
 def errors_explained(config: Settings | None = None) -> Iterator[None]:
-    """Turn a Redis that does not answer into a BrokerError that says which one and what to do."""
+    """Raise a BrokerError, which names the Redis and says what to do, for an error of its connection."""
     try:
         yield
     except (ConnectionError, TimeoutError, OperationalError) as error:
@@ -154,7 +154,7 @@ def _unreachable(config: Settings, error: Exception) -> str:
 
 
 def without_password(url: str) -> str:
-    """Return a URL with its password replaced by asterisks, fit to be shown."""
+    """Return a URL with its password replaced by asterisks."""
     parts = urlsplit(url)
     if parts.password is None:
         return url
@@ -163,21 +163,22 @@ def without_password(url: str) -> str:
 
 
 def warn_if_open(config: Settings) -> None:
-    """Log a warning where anyone who reaches the Redis in use can use it."""
+    """Log a warning if anyone who reaches the Redis in use can use it without a password."""
     if warning := open_to_all(config.redis_url):
         log.warning("%s", warning)
 
 
 def open_to_all(url: str | None) -> str | None:
-    """Return a warning for a REDIS_URL that anyone who reaches its host can use; None for any other."""
+    """Return a warning for a REDIS_URL that names another host and no password; None for any other."""
     if url is None:
         return None
     parts = urlsplit(url)
     if parts.scheme == "unix" or parts.password or parts.hostname is None or is_loopback(parts.hostname):
         return None
     return (
-        f"REDIS_URL names {parts.hostname}, beyond this machine, and no password: whoever reaches it can launch, "
-        "cancel and delete. Set a password there (requirepass) and give it here: rediss://:PASSWORD@host:port/0"
+        f"REDIS_URL names {parts.hostname}, beyond this machine, and no password: anyone who reaches it can launch, "
+        "cancel and delete studies. Set a password there (requirepass) and name it in REDIS_URL: "
+        "rediss://:PASSWORD@host:port/0"
     )
 
 
@@ -192,7 +193,7 @@ def is_loopback(host: str) -> bool:
 
 
 def socket_path(home: Path) -> Path:
-    """Return the socket of a home's Redis: below home, or in a short private folder where that path is too long."""
+    """Return the path of the socket of a home's Redis: below home, or in a private folder if that is too long."""
     path = home / "redis" / "redis.sock"
     if len(os.fsencode(path)) <= SOCKET_PATH_LIMIT:
         return path
@@ -200,7 +201,7 @@ def socket_path(home: Path) -> Path:
     folders = [Path(parent, name) for parent in (tempfile.gettempdir(), "/tmp")]
     folder = next((f for f in folders if len(os.fsencode(f / "redis.sock")) <= SOCKET_PATH_LIMIT), folders[-1])
     folder.mkdir(mode=0o700, exist_ok=True)
-    # Anyone may create names in a shared folder: use it only if it is ours and closed to others.
+    # Anyone may create a folder of this name in a shared folder: use it only if it is ours and closed to others.
     status = folder.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or stat.S_IMODE(status.st_mode) != 0o700:
         raise BrokerError(f"{folder} is not private to this user; remove it, or choose a shorter TICKETSCOPE_HOME")
@@ -208,7 +209,7 @@ def socket_path(home: Path) -> Path:
 
 
 def redis_folder(home: Path) -> Path:
-    """Return the private folder of a home's Redis, made where it is missing."""
+    """Return the private folder of a home's Redis, after making it if it is missing."""
     folder = home / "redis"
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
@@ -217,14 +218,14 @@ def redis_folder(home: Path) -> Path:
 
 @lru_cache(maxsize=4)
 def password(home: Path) -> str:
-    """Return the password of a home's Redis, made on the first call, readable to this user only."""
+    """Return the password of a home's Redis; the first call makes it, readable by this user only."""
     file = redis_folder(home) / "password"
     with FileLock(file.with_suffix(".lock")):
         if not file.exists():
-            aside = file.with_suffix(".new")
-            aside.unlink(missing_ok=True)
-            descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            new = file.with_suffix(".new")
+            new.unlink(missing_ok=True)
+            descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "w") as writer:
                 writer.write(secrets.token_hex(32))
-            aside.replace(file)
+            new.replace(file)
         return file.read_text()

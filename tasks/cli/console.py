@@ -1,4 +1,4 @@
-"""What the commands share: where they print, their common arguments, and the database brought up to date."""
+"""What several commands use: the consoles, common arguments, and the database with all events recorded."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,19 +15,21 @@ if TYPE_CHECKING:
 out = Console()
 err = Console(stderr=True)
 
-StudyId = Annotated[str, typer.Argument(metavar="STUDY_ID", help="A study's id, or as much of it as tells it apart.")]
+StudyId = Annotated[
+    str, typer.Argument(metavar="STUDY_ID", help="A study's id, or its beginning if no other begins so.")
+]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, or one GPU such as cuda:0 [TICKETSCOPE_DEVICE].")]
 
 
 @contextmanager
 def recorded() -> "Iterator[Database]":
-    """Yield the database, after recording the events that wait in a Redis of this machine."""
+    """Yield the database, after recording the events that wait in this home's own Redis."""
     from data.database.database import Database
     from tasks.broker.server import serving
     from tasks.services.recorder import drain_idle
 
     config = settings()
-    # The events of the Redis that REDIS_URL names belong to the recorder beside it, perhaps on another host.
+    # The Redis that REDIS_URL names has a recorder of its own, perhaps on another host.
     if config.redis_url is None:
         with serving(config):
             drain_idle(config)

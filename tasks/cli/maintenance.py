@@ -1,6 +1,6 @@
 """The commands that maintain the data: backup, restore, rebuild, remeasure, delete, reclaim."""
 
-# Slow imports stand in the commands that need them, as in tasks/__main__.py.
+# Modules that are slow to import are imported in the commands that need them; see tasks/__main__.py.
 
 import os
 import time
@@ -17,6 +17,7 @@ from rich.progress import (
     DownloadColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TextColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
@@ -28,7 +29,6 @@ from tasks.units import plural, size
 
 if TYPE_CHECKING:
     from data.database.backup import Backup
-    from data.database.backup import Progress as CopyProgress
     from tasks.studies.rebuild import Rebuilt
     from tasks.studies.remeasure import Remeasured
 
@@ -50,18 +50,18 @@ def backup(
 
     config = settings()
     begin = time.monotonic()
-    with _copying("backup") as progress:
-        made = backups.backup(Database(config.database), file or backups.default_path(config.home), force, progress)
+    with _progress("backup", DownloadColumn(), TransferSpeedColumn()) as progress:
+        copy = backups.backup(Database(config.database), file or backups.default_path(config.home), force, progress)
     seconds = time.monotonic() - begin
-    out.print(f"wrote {escape(str(made.path))}", soft_wrap=True, highlight=False)
-    out.print(f"{size(made.size)}, {_contents(made)}, in {seconds:.1f} s", highlight=False)
+    out.print(f"wrote {escape(str(copy.path))}", soft_wrap=True, highlight=False)
+    out.print(f"{size(copy.size)}, {_contents(copy)}, in {seconds:.1f} s", highlight=False)
 
 
 @commands.command()
 def restore(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A file that backup wrote.")], yes: Yes = False
 ) -> None:
-    """Replace the database by a backup, and resume all studies from there; the present database is saved beside it."""
+    """Replace the database by a backup, and resume all studies from there; the present database is saved in a file."""
     from data.database import backup as backups
     from data.database.database import Database
     from tasks.broker.server import serving
@@ -72,12 +72,12 @@ def restore(
     out.print(f"the backup holds {_contents(copy)}", highlight=False)
     if not yes:
         typer.confirm(f"Replace {config.database} by it?", abort=True)
-    # Events that are recorded in the present database, and lost with it, are published again below.
+    # `rebuild` publishes the events again that only the present database has recorded.
     with serving(config):
-        with _copying("restore") as progress:
+        with _progress("restore", DownloadColumn(), TransferSpeedColumn()) as progress:
             before = backups.restore(Database(config.database), file, progress)
         if before is not None:
-            out.print(f"the database of before is {escape(str(before))}", soft_wrap=True, highlight=False)
+            out.print(f"the earlier database is now {escape(str(before))}", soft_wrap=True, highlight=False)
         _print_rebuilt(make_agree(config))
 
 
@@ -105,7 +105,7 @@ def remeasure(
 
     config = settings()
     require_database(config)
-    with serving(config), _counting("results") as report:
+    with serving(config), _progress("results", MofNCompleteColumn(), TimeRemainingColumn()) as report:
         if at_start:
             os.nice(19)
         done = remeasuring.remeasure(config, report, at_start)
@@ -132,9 +132,9 @@ def delete(study_id: StudyId, yes: Yes = False) -> None:
             out.print(line, highlight=False)
         if not yes:
             typer.confirm(f"Delete {full_id}?", abort=True)
-        gone = deleting.delete(config, full_id)
+        count = deleting.delete(config, full_id)
         drain_own(config)
-        out.print(f"deleted {full_id} and {gone} stages")
+        out.print(f"deleted {full_id} and {count} stages")
 
 
 @commands.command()
@@ -144,7 +144,7 @@ def reclaim(
         float, typer.Option(min=0, metavar="HOURS", help="Spare files that changed within this time.")
     ] = 1.0,
 ) -> None:
-    """Report weights, results and checkpoints that no study has any more, and remove them after a question."""
+    """List weights, results and checkpoints that no study has any more, and remove them after asking."""
     from tasks.broker.server import serving
     from tasks.services.recorder import drain_own
     from tasks.studies import reclaim as reclaiming
@@ -167,7 +167,7 @@ def reclaim(
             out.print(f"nothing to reclaim at {escape(config.artifacts)}", soft_wrap=True, highlight=False)
             return
         if not yes:
-            out.print("If another installation saves artifacts there too, it would lose those that only it has.")
+            out.print("If another installation saves artifacts there too, it loses those that only its studies need.")
             typer.confirm(f"Remove {plural(len(waste.all), 'file')}, {total}, from {config.artifacts}?", abort=True)
         removed = reclaiming.reclaim(config, waste, 3600 * older)
         freed = size(sum(file.size for file in removed))
@@ -193,16 +193,8 @@ def _print_rebuilt(done: list["Rebuilt"]) -> None:
 
 
 @contextmanager
-def _counting(name: str) -> Iterator[Callable[[int, int], None]]:
-    columns = (TextColumn(name), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-        bar = bars.add_task(name, total=None)
-        yield lambda done, total: bars.update(bar, completed=done, total=total)
-
-
-@contextmanager
-def _copying(name: str) -> Iterator["CopyProgress"]:
-    columns = (TextColumn(name), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+def _progress(name: str, *columns: ProgressColumn) -> Iterator[Callable[[int, int], None]]:
+    columns = (TextColumn(name), BarColumn(), *columns)
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
         bar = bars.add_task(name, total=None)
         yield lambda done, total: bars.update(bar, completed=done, total=total)

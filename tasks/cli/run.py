@@ -1,4 +1,4 @@
-"""The command `run`: it trains a study in this process or several, and writes its tables."""
+"""The command `run`, which trains a study without Redis and DuckDB and writes its tables."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +21,7 @@ INTERRUPTED = 130
 
 
 def run_study(config: Settings, study: Study, out: Path, devices: Sequence[str], console: Console) -> None:
-    """Train a study with its weights and results under out/artifacts, and write its tables and TOML to out.
+    """Train a study, save weights and results under out/artifacts, and write its tables and TOML to out.
 
     devices: one for each process. Raises typer.Exit with code 1 if a stage failed and 130 after a signal, and what
     `plan_study` and `data.datasets.loading.load` raise.
@@ -31,7 +31,7 @@ def run_study(config: Settings, study: Study, out: Path, devices: Sequence[str],
     try:
         results = _with_bar(plan, str(out.resolve() / "artifacts"), config, devices, console)
     except Stopped:
-        console.print(f"stopped; the same command goes on from here with what is saved in {out}")
+        console.print(f"stopped; the same command resumes from what is saved in {out}")
         raise typer.Exit(INTERRUPTED) from None
     except StageFailed as error:
         console.print(f"[red]not finished:[/red] {escape(str(error))}")
@@ -41,13 +41,13 @@ def run_study(config: Settings, study: Study, out: Path, devices: Sequence[str],
 
 
 def _write_study(out: Path, study: Study) -> None:
-    """Write the study to its folder before the first training, which shows that the folder can be written."""
+    """Write the study to its folder, before the first training, so that a folder that is read-only is noticed early."""
     out.mkdir(parents=True, exist_ok=True)
     (out / "study.toml").write_text(to_toml(study), encoding="utf-8")
 
 
 def _fetch(name: str, home: Path, bars: Progress) -> None:
-    """Load a dataset before the first training, to show its download, and to report a failed one once."""
+    """Load a dataset before the first training, to show its download and to report a failed download once."""
     bar = bars.add_task(f"dataset {name}", total=None)
     load(name, home, lambda what, done, total: bars.update(bar, description=what, completed=done, total=total))
     bars.remove_task(bar)

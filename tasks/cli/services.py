@@ -1,6 +1,6 @@
 """The commands that run until they are stopped: up, worker, recorder."""
 
-# Slow imports stand in the commands that need them, as in tasks/__main__.py.
+# Modules that are slow to import are imported in the commands that need them; see tasks/__main__.py.
 
 import signal
 import threading
@@ -47,12 +47,12 @@ def worker(
     from tasks.worker.devices import devices
 
     config = settings()
-    chosen = devices(device or config.device, processes or config.workers)
+    names = devices(device or config.device, processes or config.workers)
     with serving(config) as redis:
         end_dead_workers(redis)
-        on = ", ".join(sorted(set(chosen)))
-        out.print(f"{plural(len(chosen), 'worker')} on {on}; Ctrl-C stops after the epoch, twice at once")
-        Supervisor([worker_services(config, chosen, lease, DRAIN_SECONDS)]).run()
+        on = ", ".join(sorted(set(names)))
+        out.print(f"{plural(len(names), 'worker')} on {on}; Ctrl-C stops them after the epoch, a second one at once")
+        Supervisor([worker_services(config, names, lease, DRAIN_SECONDS)]).run()
 
 
 @commands.command()

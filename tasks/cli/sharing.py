@@ -1,6 +1,6 @@
-"""The commands about what others may see: share, password, export."""
+"""The commands that give others access: share, password, export."""
 
-# Slow imports stand in the commands that need them, as in tasks/__main__.py.
+# Modules that are slow to import are imported in the commands that need them; see tasks/__main__.py.
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -53,14 +53,16 @@ def _share(database: "Database", prefix: str, note: str, expires: str, url: str 
     study_id = studies.find_study(database, prefix)
     link, token = shared_links.create(database, [study_id], note=note, expires_at=_end(expires))
     ends = f"until {link.expires_at:%Y-%m-%d %H:%M} UTC" if link.expires_at else "until it is revoked"
-    out.print(f"link {link.share_id} to {study_id}, {ends}; it is shown this once:")
+    out.print(f"link {link.share_id} to {study_id}, {ends}; its address is shown only now:")
     out.print(shared_links.link(url, token), soft_wrap=True, highlight=False)
     if not url:
-        out.print("It opens on this machine; for others, give --url or set TICKETSCOPE_URL to the address they reach.")
+        out.print(
+            "It opens on this machine only; for others, give --url or set TICKETSCOPE_URL, the address they reach."
+        )
 
 
 def _end(span: str) -> datetime | None:
-    """Return when a span such as 12h, 7d or 2w from now is over; None for never."""
+    """Return the time in UTC after a span such as 12h, 7d or 2w from now; None for never."""
     from data.shared_links import ShareError
 
     if span == "never":
@@ -76,8 +78,7 @@ def _links(database: "Database") -> Table:
 
     table = Table(Column("link", no_wrap=True), "shows", "note", "made (UTC)", "ends (UTC)", "last used (UTC)", "state")
     for row in shared_links.shares(database).to_dict("records"):
-        ended = row["revoked_at"] == row["revoked_at"] and row["revoked_at"] is not None
-        state = "works" if row["works"] else "revoked" if ended else "expired"
+        state = "works" if row["works"] else "revoked" if _time(row["revoked_at"]) else "expired"
         table.add_row(
             str(row["share_id"]),
             ", ".join(row["study_ids"]) + (" (view)" if row["state"] else ""),
@@ -89,7 +90,7 @@ def _links(database: "Database") -> Table:
 
 
 def _time(at: datetime | None) -> str:
-    # A missing time is not equal to itself.
+    # A missing time is None or NaT, which does not equal itself.
     return "" if at is None or at != at else f"{at:%Y-%m-%d %H:%M}"
 
 

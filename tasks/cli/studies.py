@@ -1,6 +1,6 @@
 """The commands about studies: plan, launch, run, status, verdicts, cancel, retry."""
 
-# Slow imports stand in the commands that need them, as in tasks/__main__.py.
+# Modules that are slow to import are imported in the commands that need them; see tasks/__main__.py.
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -25,7 +25,7 @@ StudyFile = Annotated[
 ]
 Scale = Annotated[
     str | None,
-    typer.Option(metavar="SCALE", help="For paper:<id>: paper, or small for what a laptop can finish."),
+    typer.Option(metavar="SCALE", help="For paper:<id>: paper, or small, which a laptop can finish."),
 ]
 Data = Annotated[
     str | None,
@@ -43,7 +43,7 @@ def plan(
     scale: Scale = None,
     data: Data = None,
 ) -> None:
-    """Show what a study would train, how much of it is done already, and how long the rest will take."""
+    """Show what a study would train, how much of that is done already, and how long the rest takes."""
     from tasks.cli.tables import plan_table, plan_values, say_rounds, say_warnings
     from tasks.studies.catalog import one_by_one
     from tasks.studies.planning import preview
@@ -86,7 +86,7 @@ def launch(
         say_warnings(err, design_warnings(read, config.home))
         study_id = queue_study(read, watch.say_copying(err))
         out.print(f"launched {escape(read.name)} as [bold]{study_id}[/bold]")
-        watch.say_what_is_missing(redis, err)
+        watch.say_if_no_workers(redis, err)
         if wait and not watch.until_done(config, redis, study_id, out):
             raise typer.Exit(1)
 
@@ -100,7 +100,7 @@ def run(
     scale: Scale = None,
     data: Data = None,
 ) -> None:
-    """Train a whole study here, without Redis or DuckDB, and write its tables. Run again, it goes on where it was."""
+    """Train a whole study here, without Redis or DuckDB, and write its tables. Run again, it resumes."""
     from tasks.cli.run import run_study
     from tasks.cli.tables import say_warnings
     from tasks.studies.planning import design_warnings
@@ -130,7 +130,7 @@ def status(study_id: Annotated[str | None, typer.Argument(metavar="[STUDY_ID]", 
         try:
             out.print(workers_line(known_workers(connect(0.0))))
         except BrokerError as error:
-            # What is recorded can be shown without Redis.
+            # Recorded studies are shown without Redis too.
             out.print(f"workers unknown: {escape(str(error))}")
 
 
@@ -143,7 +143,7 @@ def verdicts(
         typer.Option(min=1, metavar="N", help="Queue the study with N more seeds; finished runs are reused."),
     ] = None,
 ) -> None:
-    """Judge the paper's claims by a study's runs, and say what would decide those that are open."""
+    """Judge the paper's claims by a study's runs, and say what would decide the undecided ones."""
     from data.queries import studies
     from tasks.cli.verdicts import table, values, verdicts_of
 
@@ -152,11 +152,11 @@ def verdicts(
         if add_seeds is not None:
             _add_seeds(studies.study(database, full_id).study, add_seeds)
             return
-        judged = verdicts_of(database, full_id)
+        results = verdicts_of(database, full_id)
     if json:
-        out.print_json(data=values(judged))
-    elif judged:
-        out.print(table(judged))
+        out.print_json(data=values(results))
+    elif results:
+        out.print(table(results))
     else:
         out.print("no training of this study has finished yet")
 
@@ -167,11 +167,11 @@ def _add_seeds(study: "Study", more: int) -> None:
     from tasks.cli import watch
     from tasks.studies.launch import launch as queue_study
 
-    wanted = with_more_seeds(study, more)
+    larger = with_more_seeds(study, more)
     with serving(settings()) as redis:
-        study_id = queue_study(wanted, watch.say_copying(err))
-        out.print(f"launched {escape(wanted.name)} as [bold]{study_id}[/bold]; what is trained already is reused")
-        watch.say_what_is_missing(redis, err)
+        study_id = queue_study(larger, watch.say_copying(err))
+        out.print(f"launched {escape(larger.name)} as [bold]{study_id}[/bold]; what is trained already is reused")
+        watch.say_if_no_workers(redis, err)
 
 
 @commands.command()
@@ -196,7 +196,7 @@ def retry(study_id: StudyId) -> None:
         full_id = queued.find(study_id)
         queued.retry(full_id)
         out.print(f"queued what was left of {full_id}")
-        watch.say_what_is_missing(redis, err)
+        watch.say_if_no_workers(redis, err)
 
 
 def _read(name: str, scale: str | None, data: str | None) -> "Study":

@@ -1,4 +1,4 @@
-"""Tables and lines in which the command line shows plans, studies and their progress."""
+"""How the command line prints plans, studies, workers and progress."""
 
 import time
 from collections import Counter
@@ -12,12 +12,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Column, Table
 
 from data.database.database import Database
+from data.database.events import State
 from data.queries import studies
 from data.queries.divergence import divergences, in_words
 from engine.formatting import number, percent
 from tasks.broker.connection import BrokerError, connect, errors_explained
 from tasks.queue import leases
-from tasks.queue.leases import State
 from tasks.queue.telemetry import Worker
 from tasks.queue.telemetry import progress as live_progress
 from tasks.units import duration, plural
@@ -31,7 +31,7 @@ REFRESH_SECONDS = 0.5
 
 
 def plan_table(name: str, preview: "PlanPreview", one_by_one: int | None = None) -> Table:
-    """Return a plan's sizes as a table; one_by_one: trainings of several figures if they shared none."""
+    """Return a table of a plan's numbers; one_by_one: trainings of several figures if they shared none."""
     table = Table(title=name, show_header=False, title_justify="left")
     for kind, count in preview.by_kind.items():
         table.add_row(kind, str(count))
@@ -60,10 +60,10 @@ def say_warnings(console: Console, warnings: Iterable["Finding"]) -> None:
 def plan_values(
     name: str, preview: "PlanPreview", one_by_one: int | None = None, scaling: Sequence[str] | None = None
 ) -> dict[str, Any]:
-    """Return a plan's sizes by name; one_by_one as in `plan_table`, scaling: how a study differs from the paper's."""
+    """Return a plan's numbers by name; one_by_one as in `plan_table`; scaling: differences from the paper's study."""
     return {
         "study": name,
-        "stages": preview.stages,
+        "stages": preview.trainings,
         "trainings": preview.trainings,
         **({} if one_by_one is None else {"trainings_one_by_one": one_by_one}),
         "reused": preview.reused,
@@ -79,7 +79,7 @@ def plan_values(
 
 def studies_table(database: Database) -> Table:
     """Return all recorded studies as a table."""
-    # Ids are copied from the terminal, so they are never cut or wrapped.
+    # Users copy ids from the terminal, so they must not be cut or wrapped.
     study, launched = Column("study", no_wrap=True), Column("launched (UTC)", no_wrap=True)
     table = Table(study, "name", "state", "stages", launched)
     for row in studies.studies(database).to_dict("records"):
@@ -97,23 +97,23 @@ def studies_table(database: Database) -> Table:
 
 
 def workers_line(workers: Sequence[Worker]) -> str:
-    """Return how many workers live, what they do, and how many are silent."""
+    """Return a line on how many workers are alive, what they do, and how many are silent."""
     alive = [worker for worker in workers if not worker.is_silent()]
     states = Counter(worker.state for worker in alive)
     parts = [f"{states[state]} {state}" for state in ("training", "draining") if states[state]]
-    lost = f"; [red]{len(workers) - len(alive)} silent[/red]" if len(alive) < len(workers) else ""
-    return ", ".join([plural(len(alive), "worker"), *parts]) + lost
+    silent = f"; [red]{len(workers) - len(alive)} silent[/red]" if len(alive) < len(workers) else ""
+    return ", ".join([plural(len(alive), "worker"), *parts]) + silent
 
 
 def study_tables(database: Database, study_id: str) -> list[Table | str]:
-    """Return one study: its state, its stages in training, why stages failed, and what diverged."""
+    """Return a study's state, its stages in training, why stages failed, and which trainings diverged, to print."""
     record = studies.study(database, study_id)
     stages = studies.stages(database, study_id)
     counts = ", ".join(f"{count} {_coloured(state)}" for state, count in record.counts.items() if count)
     name = escape(record.study.name)
     parts: list[Table | str] = [f"[bold]{name}[/bold] ({study_id}): {_coloured(record.state)}; {counts}"]
     if record.state in ("queued", "running") and _is_lost(study_id):
-        parts.append("[red]not in the queue[/red]: nothing of it goes on until python -m tasks rebuild")
+        parts.append("[red]not in the queue[/red]: none of its stages is trained until python -m tasks rebuild")
     running = stages[stages["state"] == "running"]
     if len(running):
         parts.append(_running_table(running))
@@ -154,7 +154,7 @@ def _describe(row: dict[str, Any]) -> str:
 
 
 def watch(console: Console, title: str, counts: Callable[[], Counter[State]]) -> Counter[State]:
-    """Show the progress of a study until nothing of it can go on, and return its last counts."""
+    """Show the progress of a study until none of its stages can be trained, and return its last counts."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TextColumn("{task.fields[note]}"), console=console) as bars:
         bar = bars.add_task(title, total=None, note="")

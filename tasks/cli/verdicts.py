@@ -1,4 +1,4 @@
-"""The command `verdicts`: verdicts on the paper's claims, as a table and as JSON."""
+"""What the command `verdicts` prints: verdicts on the paper's claims, as a table or as JSON."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ def verdicts_of(database: Database, study_id: str) -> tuple[Verdict, ...]:
 
 
 def table(verdicts: tuple[Verdict, ...]) -> Table:
-    """Return verdicts as a table, controls last, each with what would decide it."""
+    """Return verdicts as a table with controls last; each row says what would decide the verdict."""
     result = Table("claim", "verdict", "about", "why, and what would decide it", title_justify="left", show_lines=True)
     for verdict in sorted(verdicts, key=lambda verdict: verdict.control):
         name = _NAMES.get(verdict.outcome, verdict.outcome)
@@ -33,7 +33,7 @@ def table(verdicts: tuple[Verdict, ...]) -> Table:
 
 
 def values(verdicts: tuple[Verdict, ...]) -> list[dict[str, Any]]:
-    """Return verdicts as plain JSON values."""
+    """Return verdicts as values for JSON."""
     return [
         {
             "claim": verdict.claim,

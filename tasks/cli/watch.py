@@ -1,6 +1,4 @@
-"""Watching studies in the queue: whether there are any, whether anyone trains them, whether they are done."""
-
-import time
+"""Watching studies in the queue: whether there are any, whether workers run, and whether a study is done."""
 
 from redis import Redis
 from rich.console import Console
@@ -14,41 +12,37 @@ from tasks.cli.tables import watch
 from tasks.queue import leases, telemetry
 from tasks.units import size
 
-# Seconds; a recorder that runs is never this far behind.
+# Seconds to wait for the recorder; one that runs is never this far behind.
 RECORDER_SECONDS = 10.0
 
 
 def is_empty(config: Settings, redis: Redis) -> bool:
-    """Return whether no study was ever launched: none is recorded, deleted, or on its way to the recorder."""
+    """Return whether no study was ever launched: none is recorded or deleted, and no event waits for the recorder."""
     database = Database(config.database)
     return studies.studies(database).empty and not launches.deleted(database) and not redis.xlen(telemetry.EVENTS)
 
 
-def say_what_is_missing(redis: Redis, console: Console) -> None:
-    """Print a hint if no worker runs to train what was queued."""
+def say_if_no_workers(redis: Redis, console: Console) -> None:
+    """Print a hint if no worker runs that could train a queued study."""
     if not telemetry.workers(redis):
         console.print("no workers are running: start everything with python -m tasks up, or python -m tasks worker")
 
 
 def say_copying(console: Console) -> Progress:
-    """Return a function that prints which images are copied for other hosts before a study is queued."""
+    """Return a function that prints which images are being copied for other hosts."""
 
     def say(what: str, done: int, total: int) -> None:
         del done
-        much = f" ({size(total)})" if total else ""
-        console.print(f"{escape(what)}{much} ...", soft_wrap=True, highlight=False)
+        amount = f" ({size(total)})" if total else ""
+        console.print(f"{escape(what)}{amount} ...", soft_wrap=True, highlight=False)
 
     return say
 
 
 def until_done(config: Settings, redis: Redis, study_id: str, console: Console) -> bool:
-    """Show a study's progress until no stage of it can go on, and return whether all stages are done."""
+    """Show a study's progress until none of its stages can be trained, and return whether all are done."""
     counts = watch(console, study_id, lambda: leases.counts(redis, study_id))
-    deadline = time.monotonic() + RECORDER_SECONDS
-    last = telemetry.last_event(redis)
-    while not telemetry.recorded_until(redis, last) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    if not telemetry.recorded_until(redis, last):
+    if not telemetry.wait_until_recorded(redis, RECORDER_SECONDS):
         console.print("the recorder is not running; python -m tasks recorder brings the results into the database")
     if counts["done"] == counts.total():
         return True

@@ -1,1 +1,1 @@
-"""The queue: leases, Celery as dispatch, and what workers report."""
+"""The queue: leases, Celery as dispatch, and the reports of workers."""

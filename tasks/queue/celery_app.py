@@ -1,4 +1,4 @@
-"""Celery as plain dispatch: it carries a fingerprint and an attempt to a free worker, and nothing else."""
+"""Celery, which only carries messages to free workers: a fingerprint and an attempt each."""
 
 from collections.abc import Iterable
 from functools import lru_cache
@@ -13,7 +13,7 @@ from tasks.queue.transport import TASK
 
 __all__ = ["TASK", "make_app", "send"]
 
-# Priorities, the smaller first: stages of a dead worker go before stages that have not begun.
+# Priorities, the smaller first: stages that were begun before, such as a dead worker's, come before new ones.
 BEGUN, NEW = 0, 3
 # A worker that waits for messages on a dead connection notices after about twice this time, in seconds.
 CHECK_SECONDS = 5
@@ -22,7 +22,7 @@ CHECK_SECONDS = 5
 @lru_cache(maxsize=4)
 def make_app(config: Settings) -> Celery:
     """Return this process's Celery application for the Redis that some settings choose."""
-    # Registered by scheme, since for a socket the scheme of the URL takes precedence over a transport named beside it.
+    # The transport is registered by scheme, which for the URL of a socket overrides a transport that is set by name.
     TRANSPORT_ALIASES.update(dict.fromkeys(("redis", "rediss"), "tasks.queue.transport:Transport"))
     app = Celery("ticketscope", broker=celery_url(config), set_as_current=False)
     app.conf.update(
@@ -40,7 +40,7 @@ def make_app(config: Settings) -> Celery:
             **OVER_NETWORK,
             "health_check_interval": CHECK_SECONDS,
             "retry_on_timeout": True,
-            # The two lists of `leases.LISTS`, of which the first is emptied first.
+            # These two priorities are the lists of `leases.LISTS`; workers empty the first one first.
             "priority_steps": [BEGUN, NEW],
             "queue_order_strategy": "priority",
         },
@@ -55,13 +55,13 @@ def make_app(config: Settings) -> Celery:
 
 
 def send(messages: Iterable[Message], through: Celery | None = None) -> None:
-    """Send messages to the workers; the reaper sends a lost one again."""
-    waiting = list(messages)
-    if not waiting:
+    """Send messages to the workers; the reaper sends a lost message again."""
+    batch = list(messages)
+    if not batch:
         return
     celery = through or make_app(settings())
     with celery.producer_pool.acquire(block=True) as producer:
-        for message in waiting:
+        for message in batch:
             priority = NEW if message.attempt == 1 else BEGUN
             arguments = (message.fingerprint, message.attempt)
             celery.send_task(TASK, args=arguments, producer=producer, priority=priority)

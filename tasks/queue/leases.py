@@ -1,7 +1,7 @@
 """Leases of stages: which worker trains which stage, and every change of a stage's state.
 
-Each change is one small Lua script (in `lua/`), which changes the state and the lease and publishes the change to the
-recorder in one step. The attempt number is a fence: a worker with an older one than Redis has lost the stage.
+Each change is a Lua script in `lua/`: in one step, it changes state and lease and publishes the change to the recorder.
+The attempt number is a fence: a worker whose number is lower than the one in Redis has lost the stage.
 """
 
 import json
@@ -11,36 +11,35 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from redis import Redis
 from redis.commands.core import Script
 
+from data.database.events import State
 from engine.capacity import Capacity
 from engine.study.plan import SHAPE, Stage
 from engine.study.results import Epoch, StageResult
 
 PREFIX = "ticketscope:"
 QUEUE = PREFIX + "queue"
-# The lists of its messages: first of stages that were begun before, then of all others.
+# The two lists of the queue's messages: those of stages that were begun before, then those of new stages.
 LISTS = (QUEUE, QUEUE + "\x06\x163")
 FINGERPRINT = re.compile(r"[0-9a-f]{32}")
 
 FAILURES_ALLOWED = 2
 DEATHS_ALLOWED = 5
 LOSSES_ALLOWED = 5
-# The number of queued stages that are searched for one to train beside another.
-LOOKED_AT = 500
-
-State = Literal["waiting", "queued", "running", "done", "failed", "cancelled"]
+# The most queued stages among which a worker searches for stages of the shape that it trains.
+SEARCHED = 500
 
 
 @dataclass(frozen=True)
 class Timing:
     """The times of leases, in seconds.
 
-    lease: how long a lease lasts unless renewed. heartbeat: between renewals. reap: between searches for expired
-    leases. stale: age from which a queued stage is sent again if no messages wait.
+    lease: how long a lease lasts unless renewed. heartbeat: the time between renewals. reap: the time between searches
+    for expired leases. stale: the age from which a queued stage is sent again if no messages wait.
     """
 
     lease: float = 20.0
@@ -51,15 +50,15 @@ class Timing:
 
 @dataclass(frozen=True)
 class Message:
-    """What Celery carries: the stage to train, and the number of the attempt."""
+    """A message of the queue: the stage to train, and the number of the attempt."""
 
     fingerprint: str
     attempt: int
 
 
 @dataclass(frozen=True)
-class Adopted:
-    """A stage for `adopt`: its state if Redis does not know it; recorded: whether the database has that state."""
+class AdoptedStage:
+    """A stage for `adopt`; state: the one it gets if Redis does not know it; recorded: the database has that state."""
 
     fingerprint: str
     spec: str
@@ -71,10 +70,10 @@ class Adopted:
 
 
 class LeaseLost(Exception):
-    """Another worker has the stage by now: stop training it and write nothing more."""
+    """Another worker has the stage by now: its training must stop and write nothing more."""
 
 
-class Cancelled(Exception):
+class StageCancelled(Exception):
     """No study needs the stage any more."""
 
 
@@ -89,8 +88,8 @@ def register(
     """Add a study's stages to the queue, and return messages for those that can be trained now.
 
     launched: the body of the event for the recorder. stages: parents first. finished: fingerprints of stages with a
-    saved result. lost: stages that are done in Redis although their results are gone. Failed, cancelled and lost stages
-    start again; stages that another study has registered are shared with it.
+    saved result. lost: those of stages that Redis has as done although their results are missing. Failed, cancelled and
+    lost stages start again; stages that another study has registered are shared with it.
     """
     entries = [
         {
@@ -106,11 +105,11 @@ def register(
 
 
 def adopt(
-    redis: Redis, study_id: str, launched: Mapping[str, Any], cancelled_at: str | None, stages: Sequence[Adopted]
+    redis: Redis, study_id: str, launched: Mapping[str, Any], cancelled_at: str | None, stages: Sequence[AdoptedStage]
 ) -> list[Message]:
-    """Restore a study from the database, or publish again one that Redis has; return the messages to send.
+    """Restore a study from the database, or publish it again if Redis has it; return the messages to send.
 
-    Unlike `register`, nothing starts again: a stage that Redis knows keeps its state. stages: parents first.
+    Unlike with `register`, no stage starts again: one that Redis knows keeps its state. stages: parents first.
     """
     cancelled = json.dumps({"study_id": study_id, "at": cancelled_at}) if cancelled_at else ""
     entries = json.dumps([asdict(stage) for stage in stages])
@@ -118,23 +117,23 @@ def adopt(
 
 
 def forget(redis: Redis, study_id: str, at: str, stages: Iterable[str] = ()) -> set[str]:
-    """Remove a study and the stages that no other study has, and return those.
+    """Remove a study and the stages that no other study has, and return the fingerprints of these stages.
 
-    stages: fingerprints of the study that the database knows, in case Redis does not.
+    stages: the study's stages according to the database, in case Redis does not know them.
     """
     event = json.dumps({"study_id": study_id, "at": at})
     return set(map(str, _run(redis, "forget", study_id, event, json.dumps(list(stages)))))
 
 
 def claim(redis: Redis, message: Message, worker: str, host: str, device: str, lease: float) -> Stage | None:
-    """Claim a queued stage for `lease` seconds; None if another worker has it or the message is out of date."""
+    """Claim a queued stage for `lease` seconds; None if another worker has it or the message is outdated."""
     spec = _run(redis, "claim", message.fingerprint, message.attempt, worker, host, device, _ms(lease))
     return None if spec is None else Stage.model_validate_json(spec)
 
 
 @dataclass(frozen=True)
 class Sharing:
-    """The state in which a worker claims more stages: stages it has, and whether they train; live and idle workers."""
+    """What a worker's share depends on: its number of stages, whether these train already, live and idle workers."""
 
     held: int
     joining: bool
@@ -143,38 +142,32 @@ class Sharing:
 
 
 def claim_alike(
-    redis: Redis, stage: Stage, room: Capacity, sharing: Sharing, worker: str, host: str, device: str, lease: float
+    redis: Redis, stage: Stage, capacity: Capacity, sharing: Sharing, worker: str, host: str, device: str, lease: float
 ) -> list[tuple[Message, Stage]]:
-    """Claim queued stages of the shape of one that this worker has, to train them side by side with it.
+    """Claim queued stages of the shape of a stage that this worker has, to train them side by side with it.
 
-    Stages that were begun before come first, as many as fit, shared with the idle workers. Then stages not begun, as
-    many as are fastest: at first a fair share among all live workers; later, to join stages in training, all that are
-    left, shared with the idle workers, unless a stage of another shape has waited longer. The messages of claimed
-    stages are still on their way, and have no effect when they arrive.
+    First come stages that were begun before, until the worker has as many stages as fit, then new ones, until it has as
+    many as are fastest. The idle workers get a share of the stages begun before, and all live workers one of the new
+    stages. Stages that join others in training are shared with the idle workers only, and new ones join only if no
+    stage of another shape has waited longer. The messages of claimed stages arrive later and have no effect.
     """
     spec = stage.model_dump_json()
     place = worker, host, device, _ms(lease)
-    shared = (
-        sharing.held,
-        room.fastest,
-        room.most,
-        max(1, sharing.workers),
-        sharing.idle,
-        "1" if sharing.joining else "",
-    )
-    claimed = _run(redis, "claim_alike", spec, *place, json.dumps(SHAPE), LOOKED_AT, *shared)
+    limits = sharing.held, capacity.fastest, capacity.most
+    workers = max(1, sharing.workers), sharing.idle, "1" if sharing.joining else ""
+    claimed = _run(redis, "claim_alike", spec, *place, json.dumps(SHAPE), SEARCHED, *limits, *workers)
     return [(Message(str(name), int(attempt)), Stage.model_validate_json(spec)) for name, attempt, spec in claimed]
 
 
 def renew(redis: Redis, message: Message, lease: float, epochs: Iterable[Epoch] = ()) -> None:
-    """Extend a lease and publish epochs, in one step; raises LeaseLost or Cancelled, and then publishes nothing."""
+    """Extend a lease and publish epochs, in one step; raises LeaseLost or StageCancelled instead of either."""
     rows = [list(asdict(epoch).values()) for epoch in epochs]
     event = json.dumps({"fingerprint": message.fingerprint, "rows": rows}) if rows else ""
     _require_ok(_run(redis, "renew", message.fingerprint, message.attempt, _ms(lease), event))
 
 
 def show_progress(redis: Redis, message: Message, fields: dict[str, str | float], seconds: float) -> None:
-    """Publish a stage's live progress for some seconds; raises LeaseLost or Cancelled, and then publishes nothing."""
+    """Publish a stage's live progress for some seconds; raises LeaseLost or StageCancelled instead."""
     flat = [part for pair in fields.items() for part in pair]
     _require_ok(_run(redis, "progress", message.fingerprint, message.attempt, round(seconds), *flat))
 
@@ -182,10 +175,7 @@ def show_progress(redis: Redis, message: Message, fields: dict[str, str | float]
 def done(redis: Redis, message: Message, result: StageResult) -> list[Message]:
     """Finish a stage, publish its result, and return the messages of its children; raises LeaseLost."""
     event = json.dumps({"fingerprint": message.fingerprint, "result": result.to_json()}, allow_nan=False)
-    answer = _run(redis, "done", message.fingerprint, message.attempt, event)
-    if answer is None:
-        raise LeaseLost(f"stage {message.fingerprint}, attempt {message.attempt}")
-    return _messages(answer)
+    return _messages(_run(redis, "done", message.fingerprint, message.attempt, event))
 
 
 def fail(redis: Redis, message: Message, error: str, retry: bool = True) -> list[Message]:
@@ -195,47 +185,43 @@ def fail(redis: Redis, message: Message, error: str, retry: bool = True) -> list
 
 
 def miss(redis: Redis, message: Message, lost: str, error: str) -> list[Message]:
-    """Let a stage wait until a stage that it starts from, whose weights are lost, is trained again.
+    """Make a stage wait until the stage `lost`, whose weights it needs and which are missing, is trained again.
 
-    Returns the message of the stage to train again, unless another worker has sent it; raises LeaseLost. After
-    LOSSES_ALLOWED losses this stage fails.
+    Returns the message of the lost stage, unless another worker has sent it; raises LeaseLost. After LOSSES_ALLOWED
+    losses, the stage that waits fails.
     """
-    answer = _run(redis, "miss", message.fingerprint, message.attempt, lost, error, LOSSES_ALLOWED)
-    if answer is None:
-        raise LeaseLost(f"stage {message.fingerprint}, attempt {message.attempt}")
-    return _messages(answer)
+    return _messages(_run(redis, "miss", message.fingerprint, message.attempt, lost, error, LOSSES_ALLOWED))
 
 
 def release(redis: Redis, message: Message) -> list[Message]:
-    """Hand a stage back with its checkpoint, and return the message by which another worker resumes it."""
+    """Return a stage to the queue with its checkpoint, and return the message by which another worker resumes it."""
     return _messages([_run(redis, "release", message.fingerprint, message.attempt)])
 
 
 def reap(redis: Redis, stale: float) -> list[Message]:
-    """Queue the stages whose leases expired; return their messages, and those of stages whose message was lost."""
+    """Queue stages whose leases expired, and return their messages and those of stages whose message was lost."""
     return _messages(_run(redis, "reap", DEATHS_ALLOWED, _ms(stale), *LISTS))
 
 
 def expire(redis: Redis, worker: str) -> int:
-    """End the leases of a worker that is known to be dead, so that the reaper finds its stages; return how many."""
+    """End the leases of a dead worker, so that the reaper queues its stages, and return the number of leases."""
     return int(_run(redis, "expire", worker))
 
 
 def cancel(redis: Redis, study_id: str, at: str) -> int | None:
-    """Cancel a study's stages that no other live study needs; return how many, None for an unknown study."""
-    event = json.dumps({"study_id": study_id, "at": at})
-    answer = _run(redis, "cancel", study_id, event)
+    """Cancel a study's stages that no other live study needs; return their number, None for an unknown study."""
+    answer = _run(redis, "cancel", study_id, json.dumps({"study_id": study_id, "at": at}))
     return None if answer is None else int(answer)
 
 
 def launched(redis: Redis, study_id: str) -> dict[str, Any] | None:
-    """Return the event that was published when a study was launched, None for an unknown study."""
+    """Return the body of the event that launched a study, None for an unknown study."""
     text = redis.hget(f"{PREFIX}study:{study_id}", "launched")
     return None if text is None else dict(json.loads(str(text)))
 
 
 def is_known(redis: Redis, study_id: str) -> bool:
-    """Return whether Redis knows a study at all."""
+    """Return whether Redis knows a study."""
     return bool(redis.exists(f"{PREFIX}study:{study_id}"))
 
 
@@ -254,17 +240,17 @@ def states(redis: Redis, fingerprints: Sequence[str]) -> dict[str, State]:
 
 
 def members(redis: Redis, study_id: str) -> list[str]:
-    """Return the fingerprints of a study's stages, in no order; none for an unknown study."""
+    """Return the fingerprints of a study's stages, in no order; an empty list for an unknown study."""
     return [str(member) for member in redis.smembers(f"{PREFIX}members:{study_id}")]
 
 
 def all_members(redis: Redis, but: str = "") -> set[str]:
-    """Return the fingerprints of the stages of all studies except one."""
+    """Return the fingerprints of the stages of all studies except the study `but`."""
     return {fingerprint for study_id in studies(redis) if study_id != but for fingerprint in members(redis, study_id)}
 
 
 def datasets(redis: Redis, fingerprints: Iterable[str]) -> set[str]:
-    """Return the identities of the images that some stages train on, as far as Redis knows the stages."""
+    """Return the identities of the images that some stages train on, without stages that Redis does not know."""
     pipeline = redis.pipeline(transaction=False)
     for fingerprint in fingerprints:
         pipeline.hget(f"{PREFIX}stage:{fingerprint}", "spec")
@@ -272,7 +258,7 @@ def datasets(redis: Redis, fingerprints: Iterable[str]) -> set[str]:
 
 
 def counts(redis: Redis, study_id: str) -> Counter[State]:
-    """Return how many stages of a study are in each state; empty for an unknown study."""
+    """Return the number of a study's stages in each state; empty for an unknown study."""
     return Counter(states(redis, members(redis, study_id)).values())
 
 
@@ -296,12 +282,15 @@ def _source(name: str) -> str:
 
 def _require_ok(answer: str) -> None:
     if answer == "cancelled":
-        raise Cancelled
+        raise StageCancelled
     if answer != "ok":
         raise LeaseLost
 
 
-def _messages(answer: Iterable[Sequence[Any] | None]) -> list[Message]:
+def _messages(answer: Iterable[Sequence[Any] | None] | None) -> list[Message]:
+    """Return the messages in a script's answer; raises LeaseLost for an answer of nil."""
+    if answer is None:
+        raise LeaseLost
     return [Message(str(pair[0]), int(pair[1])) for pair in answer if pair is not None]
 
 

@@ -1,6 +1,7 @@
-"""Live state in Redis: progress of running stages, the workers, and the stream of events for the recorder."""
+"""Live state in Redis: the progress of running stages, the workers, and the stream of events for the recorder."""
 
 import json
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -16,15 +17,15 @@ from tasks.queue.leases import PREFIX, Timing
 EVENTS = PREFIX + "events"
 WORKERS = PREFIX + "workers"
 
-# A worker that misses this number of heartbeats counts as silent, and is forgotten after FORGET_SECONDS; until then
-# everyone can see that a host was lost.
+# A worker that misses more heartbeats than this is silent. Redis forgets it FORGET_SECONDS after its last heartbeat, so
+# that a lost host is noticed before.
 MISSED_BEATS = 3
 FORGET_SECONDS = 3600
 
 
 @dataclass(frozen=True)
-class Progress:
-    """The progress of a running stage; accuracies are percent, updated is seconds since 1970."""
+class LiveProgress:
+    """The progress of a running stage; test_accuracy is in percent, updated in seconds since 1970."""
 
     epoch: int
     epochs: int
@@ -48,12 +49,13 @@ class Memory:
 
 @dataclass(frozen=True)
 class Worker:
-    """A worker process; stage is the fingerprint that it trains, None when idle; times are UTC.
+    """A worker process; times are UTC.
 
-    beside: fingerprints of stages trained side by side with it. since: start of the present stage or idleness. seen:
-    time of its last heartbeat. started: start of its process. boot: see `tasks.worker.host.boot`. heartbeat: seconds
-    between two heartbeats. draining: whether it was asked to stop and finishes its epoch. trouble: what it waits for
-    before it can go on. stages, epochs: number done since it started. gpu: the GPU's name.
+    stage: the fingerprint of the stage that it trains, None if idle. beside: those of the stages that it trains side by
+    side with it. since: when it took the stage or became idle. seen: time of its last heartbeat. started: start of its
+    process. boot: see `tasks.worker.host.boot`. heartbeat: seconds between two heartbeats. draining: whether it was
+    told to stop and finishes its epoch. trouble: what it waits for. stages, epochs: numbers finished since its start.
+    gpu: the GPU's name.
     """
 
     name: str
@@ -76,41 +78,41 @@ class Worker:
 
     @property
     def state(self) -> Literal["training", "idle", "draining"]:
-        """Its state at its last heartbeat."""
+        """The state at the last heartbeat."""
         if self.draining:
             return "draining"
         return "idle" if self.stage is None else "training"
 
     def silence(self, now: datetime | None = None) -> float:
-        """Return the seconds since its last heartbeat."""
+        """Return the seconds since the last heartbeat."""
         return ((now or datetime.now(UTC)) - self.seen).total_seconds()
 
     def is_silent(self, now: datetime | None = None) -> bool:
-        """Return whether it has missed more than MISSED_BEATS heartbeats: it or its host may be lost."""
+        """Return whether it missed more than MISSED_BEATS heartbeats, so that it or its host may be lost."""
         return self.silence(now) > MISSED_BEATS * self.heartbeat
 
 
-_WORKER, _PROGRESS = TypeAdapter(Worker), TypeAdapter(Progress)
+_WORKER, _PROGRESS = TypeAdapter(Worker), TypeAdapter(LiveProgress)
 
 
-def progress(fingerprints: Iterable[str] | None = None, redis: Redis | None = None) -> dict[str, Progress]:
-    """Return the progress of running stages, of all or of those among `fingerprints`; BrokerError without Redis."""
+def progress(fingerprints: Iterable[str] | None = None, redis: Redis | None = None) -> dict[str, LiveProgress]:
+    """Return the progress of all running stages, or of those in `fingerprints`; BrokerError without Redis."""
     redis = redis or connect()
     with errors_explained():
         running = [str(member) for member in redis.zrange(f"{PREFIX}leases", 0, -1)]
         if fingerprints is not None:
-            wanted = set(fingerprints)
-            running = [fingerprint for fingerprint in running if fingerprint in wanted]
+            requested = set(fingerprints)
+            running = [fingerprint for fingerprint in running if fingerprint in requested]
         pipeline = redis.pipeline(transaction=False)
         for fingerprint in running:
             pipeline.hgetall(f"{PREFIX}progress:{fingerprint}")
         answers = zip(running, pipeline.execute(), strict=True)
-    read = ((fingerprint, _progress(fields)) for fingerprint, fields in answers if fields)
-    return {fingerprint: live for fingerprint, live in read if live is not None}
+    progresses = ((fingerprint, _progress(fields)) for fingerprint, fields in answers if fields)
+    return {fingerprint: live for fingerprint, live in progresses if live is not None}
 
 
-def _progress(fields: Mapping[str, str]) -> Progress | None:
-    """Return the progress in a hash, None if no worker wrote it."""
+def _progress(fields: Mapping[str, str]) -> LiveProgress | None:
+    """Return the progress that a hash of Redis describes, None if no worker wrote it."""
     try:
         return _PROGRESS.validate_python(fields)
     except ValidationError:
@@ -132,12 +134,12 @@ def leave(redis: Redis, name: str) -> None:
 
 
 def workers(redis: Redis | None = None) -> list[Worker]:
-    """Return the live workers by name; BrokerError without Redis."""
+    """Return the live workers in the order of their names; BrokerError without Redis."""
     return [worker for worker in known_workers(redis) if not worker.is_silent()]
 
 
 def known_workers(redis: Redis | None = None) -> list[Worker]:
-    """Return the live and the silent workers by name; BrokerError without Redis."""
+    """Return the live and the silent workers in the order of their names; BrokerError without Redis."""
     redis = redis or connect()
     with errors_explained():
         names = sorted(str(name) for name in redis.smembers(WORKERS))
@@ -148,11 +150,11 @@ def known_workers(redis: Redis | None = None) -> list[Worker]:
         answers = pipeline.execute()
         now = datetime.now(UTC)
         reports = dict(zip(names, zip(answers[::2], answers[1::2], strict=True), strict=True))
-        gone = [name for name, (text, _) in reports.items() if text is None]
-        if gone:
-            redis.srem(WORKERS, *gone)
-    read = (_worker(text, left, now) for text, left in reports.values() if text is not None)
-    return [worker for worker in read if worker is not None]
+        expired = [name for name, (text, _) in reports.items() if text is None]
+        if expired:
+            redis.srem(WORKERS, *expired)
+    workers = (_worker(text, expires_in, now) for text, expires_in in reports.values() if text is not None)
+    return [worker for worker in workers if worker is not None]
 
 
 def queued(redis: Redis | None = None) -> int:
@@ -166,12 +168,12 @@ def _key(name: str) -> str:
     return f"{PREFIX}worker:{name}"
 
 
-def _worker(text: str, left: int, now: datetime) -> Worker | None:
-    """Return a worker from its report, None if no worker wrote it; left: milliseconds until Redis forgets it."""
+def _worker(text: str, expires_in: int, now: datetime) -> Worker | None:
+    """Return a worker from its report, None if no worker wrote it; expires_in: of the report, in milliseconds."""
     try:
         worker = _WORKER.validate_json(text)
-        # The age of the report by the clock of Redis, since the clocks of hosts differ.
-        seen = now - timedelta(seconds=max(0.0, FORGET_SECONDS - left / 1000))
+        # The clocks of hosts differ, so the age of the report is measured by the clock of Redis.
+        seen = now - timedelta(seconds=max(0.0, FORGET_SECONDS - expires_in / 1000))
         return replace(worker, seen=seen, since=worker.since + (seen - worker.seen))
     except (ValidationError, OverflowError, TypeError):
         return None
@@ -186,9 +188,9 @@ def publish(redis: Redis, events: Iterable[tuple[str, Mapping[str, Any]]]) -> No
 
 
 def read_event(identifier: str, fields: Mapping[str, str]) -> Event:
-    """Return an entry of the stream as an event; a stage's change is timed by the clock of Redis, in the entry's id.
+    """Return the event in an entry of the stream; ValueError or KeyError if it is none.
 
-    Raises ValueError or KeyError if it is no event.
+    The time of a stage's change is that of the entry's id, which is by the clock of Redis.
     """
     try:
         body = json.loads(fields["body"])
@@ -208,9 +210,19 @@ def last_event(redis: Redis) -> str:
 
 
 def recorded_until(redis: Redis, identifier: str) -> bool:
-    """Return whether the recorder has recorded an event and all before it: it then removes them from the stream."""
+    """Return whether the recorder has recorded an event and all before it, which it removes from the stream then."""
     oldest = redis.xrange(EVENTS, count=1)
     return not oldest or event_order(str(oldest[0][0])) > event_order(identifier)
+
+
+def wait_until_recorded(redis: Redis, seconds: float) -> bool:
+    """Wait up to some seconds until all events so far are recorded, and return whether they are."""
+    last, deadline = last_event(redis), time.monotonic() + seconds
+    while not recorded_until(redis, last):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
 
 
 def event_order(identifier: str) -> tuple[int, int]:

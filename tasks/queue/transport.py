@@ -1,7 +1,7 @@
-"""Checking each message of the queue before Celery sees it: only calls of the one task pass, rewritten here.
+"""Checking each message of the queue before Celery sees it: only calls of the one task pass, written anew.
 
-Celery refuses formats other than JSON, but a worker that receives a message of another structure ends and puts the
-message back, and the next worker ends the same way.
+Celery refuses formats other than JSON. But a message of another structure ends the worker that receives it and returns
+to the queue, where it ends the next worker.
 """
 
 import base64
@@ -19,14 +19,14 @@ JSON = "application/json"
 
 # A call has about 200 characters.
 BODY_LIMIT = 4_096
-# Attempts count up from 1, so no honest one is larger.
+# Attempts count up from 1; no stage reaches this number.
 ATTEMPT_LIMIT = 1_000_000
 
 log = logging.getLogger(__name__)
 
 
 def read(delivered: Any) -> Message:
-    """Return the stage and attempt that a message asks for; ValueError, with the reason, if no launcher wrote it."""
+    """Return the stage and attempt that a Celery message names; ValueError if it is not a plain call of the task."""
     try:
         headers, body = delivered["headers"], delivered["body"]
         encoding = delivered["properties"]["body_encoding"]
@@ -49,8 +49,8 @@ def read(delivered: Any) -> Message:
     return Message(fingerprint, attempt)
 
 
-def written(message: Message, queue: str) -> dict[str, Any]:
-    """Return a message in the form that Celery writes to Redis, without links, times, replies or other instructions."""
+def celery_message(message: Message, queue: str) -> dict[str, Any]:
+    """Return a message as Celery writes it to Redis, without links, times, replies or other instructions."""
     identifier = str(uuid4())
     call = [[message.fingerprint, message.attempt], {}, {}]
     return {
@@ -67,7 +67,7 @@ def written(message: Message, queue: str) -> dict[str, Any]:
 
 
 class _Unacknowledged(kombu_redis.QoS):
-    """Messages between delivery and acknowledgement; the reaper, not Redis, sends a dead worker's again."""
+    """Messages that are not acknowledged; the reaper sends those of a dead worker again, so Redis must not."""
 
     def restore_visible(self, *arguments: Any, **options: Any) -> None:
         del arguments, options
@@ -95,9 +95,9 @@ class Transport(kombu_redis.Transport):
         except ValueError as error:
             _log_dropped(error)
             return
-        super()._deliver(written(call, queue), queue)  # type: ignore[no-untyped-call]
+        super()._deliver(celery_message(call, queue), queue)  # type: ignore[no-untyped-call]
 
 
 def _log_dropped(error: Exception) -> None:
-    # Without its content, which may be large and comes from a stranger.
+    # The content is not logged, since it may be large and comes from a stranger.
     log.error("a message in the queue is dropped: %s", str(error)[:300])

@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 def reap(config: Settings, timing: Timing, stopping: threading.Event) -> None:
-    """Every `timing.reap` seconds, send the stages whose leases expired again, until `stopping` is set."""
+    """Queue stages whose leases expired again, every `timing.reap` seconds until `stopping` is set."""
     redis = client(config)
     celery = celery_app.make_app(config)
     away = False
@@ -30,7 +30,7 @@ def reap(config: Settings, timing: Timing, stopping: threading.Event) -> None:
             celery_app.send(messages, celery)
         except (RedisError, OperationalError) as error:
             log.warning("cannot look for lost leases: %s", error)
-            # While Redis was gone nobody could renew a lease: live workers do so before dead ones are looked for.
+            # Without Redis no worker could renew its lease, so live ones get time to do so before the next search.
             away = True
             continue
         if messages:

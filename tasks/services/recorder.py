@@ -1,4 +1,4 @@
-"""Recording the stream of events in the database; one process of a home does so, and reaps dead workers beside it."""
+"""Recording the stream of events in the database, and reaping dead workers, in one process of each home."""
 
 import json
 import logging
@@ -25,10 +25,10 @@ REFUSED = PREFIX + "refused"
 REFUSED_CHARACTERS = 20_000
 
 BATCH = 1000
-# Readers open the file in between; a page that shows events half a second late is live enough.
+# Seconds between batches, in which readers open the database; a page may show events half a second late.
 PAUSE = 0.3
 BLOCK_MS = 500
-# Seconds between two tries to write the database, such as on a full disk.
+# Seconds between attempts to write the database, for example to a full disk.
 DATABASE_PAUSE = 2.0
 
 log = logging.getLogger(__name__)
@@ -37,8 +37,8 @@ Entries = Sequence[tuple[str, dict[str, str]]]
 
 
 def record(config: Settings, timing: Timing, stopping: threading.Event) -> None:
-    """Drain the stream and reap leases until `stopping` is set; waits while another recorder of this home runs."""
-    # It imports Celery, which commands that only record waiting events do not need.
+    """Record events and reap leases until `stopping` is set, once no other recorder of this home runs."""
+    # The reaper imports Celery, which commands that only record waiting events do not need.
     from tasks.services.reaper import reap
 
     config.home.mkdir(parents=True, exist_ok=True)
@@ -81,7 +81,7 @@ def drain_idle(config: Settings) -> None:
 
 
 def drain_own(config: Settings) -> None:
-    """Do as `drain_idle` if the Redis is this home's own; the events of REDIS_URL belong to the recorder beside it."""
+    """Call `drain_idle` if Redis is this home's own; the Redis of REDIS_URL has a recorder of its own."""
     if config.redis_url is None:
         drain_idle(config)
 
@@ -89,8 +89,8 @@ def drain_own(config: Settings) -> None:
 def drain(redis: Redis, database: Database, pending: bool, block: int | None = BLOCK_MS) -> int:
     """Record one batch of events, acknowledge and trim it, and return its size.
 
-    pending: start with events that an earlier recorder read but did not acknowledge. block: milliseconds to wait for
-    events.
+    pending: begin with events that an earlier recorder read but did not acknowledge. block: milliseconds to wait for
+    events, None not to wait.
     """
     join(redis)
     entries: list[tuple[str, dict[str, str]]] = []
@@ -122,7 +122,7 @@ def _claim_pending(redis: Redis) -> list[tuple[str, dict[str, str]]]:
     entries: list[tuple[str, dict[str, str]]] = []
     start = "0-0"
     while True:
-        # Redis 6 answers two items, Redis 7 three.
+        # The answer has two items from Redis 6 and three from Redis 7.
         answer: Any = redis.xautoclaim(EVENTS, GROUP, CONSUMER, min_idle_time=0, start_id=start, count=BATCH)
         start, claimed = answer[:2]
         entries += [entry for entry in claimed if entry[1] is not None]
@@ -131,7 +131,7 @@ def _claim_pending(redis: Redis) -> list[tuple[str, dict[str, str]]]:
 
 
 def _record(redis: Redis, database: Database, entries: Entries) -> None:
-    """Record entries; one that can never be recorded is set aside in Redis, so that it does not block the others."""
+    """Record entries, and set those aside in Redis that can never be recorded, so that they do not block others."""
     events: list[Event] = []
     for identifier, fields in entries:
         try:
@@ -150,25 +150,25 @@ def _record(redis: Redis, database: Database, entries: Entries) -> None:
 
 def _refuse(redis: Redis, identifier: str, fields: dict[str, str], error: Exception) -> None:
     log.error("event %s cannot be recorded and is set aside in %s: %s", identifier, REFUSED, str(error)[:500])
-    # Complete at any size that Ticketscope writes, and cut so that Redis cannot fill up.
+    # What Ticketscope writes is never longer; anything else is cut so that Redis cannot fill up.
     cut = {name[:100]: value[:REFUSED_CHARACTERS] for name, value in list(fields.items())[:10]}
     entry: dict[Any, Any] = {**cut, "event": identifier, "error": str(error)[:1000]}
     redis.xadd(REFUSED, entry, maxlen=1000)
 
 
 def _missed(redis: Redis) -> list[tuple[str, dict[str, str]]]:
-    """Return entries that Redis delivered in an answer that was lost, so that nobody has recorded them."""
+    """Return entries that Redis delivered in an answer that was lost, so that they are not recorded yet."""
     waiting: Any = redis.xpending(EVENTS, GROUP)
     return _claim_pending(redis) if waiting["pending"] else []
 
 
 def _trim(redis: Redis, last: tuple[int, int]) -> None:
-    # One group, one consumer, nothing pending: all entries up to this one are recorded.
+    # With one group, one consumer and no pending entry, all entries up to this one are recorded.
     redis.xtrim(EVENTS, minid=f"{last[0]}-{last[1] + 1}", approximate=False)
 
 
 def join(redis: Redis) -> None:
-    """Make the stream and the recorder's group, which begins at the first event, unless they exist."""
+    """Create the stream and the recorder's group, which starts at the first event, unless they exist."""
     try:
         redis.xgroup_create(EVENTS, GROUP, id="0", mkstream=True)
     except ResponseError as error:
@@ -178,7 +178,7 @@ def join(redis: Redis) -> None:
 
 @contextmanager
 def _only_recorder(config: Settings, stopping: threading.Event) -> Iterator[bool]:
-    """Hold the lock of this home's recorder within the block; yields False if `stopping` is set while it waits."""
+    """Hold the lock of this home's recorder within the block; yield False if `stopping` is set while it waits."""
     lock = FileLock(_lock_path(config))
     warned = False
     while not stopping.is_set():

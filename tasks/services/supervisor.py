@@ -1,4 +1,4 @@
-"""Keeping child processes alive: a dead one is restarted, and all are stopped in order."""
+"""Keeping child processes alive: dead ones are restarted, and all are stopped in order."""
 
 import logging
 import signal
@@ -12,7 +12,7 @@ from types import FrameType
 from tasks.process import spawn
 
 TICK_SECONDS = 0.2
-# A child that lives longer than this has started well; one that dies sooner is restarted after a growing pause.
+# A child that dies within this time after its start is restarted after a pause, which grows with each such death.
 SETTLED_SECONDS = 10.0
 LONGEST_PAUSE = 10.0
 
@@ -23,8 +23,8 @@ log = logging.getLogger(__name__)
 class Service:
     """A child process to keep alive.
 
-    log: the file that its output is appended to, None for this process's own output. grace: seconds that it has to
-    stop. died: called with the pid of each process of this service that ended by itself or was killed.
+    log: the file that its output is appended to, None for this process's own output. grace: seconds that it gets to
+    stop. died: called with the process id of each process of the service that ended by itself or was killed.
     """
 
     name: str
@@ -50,7 +50,7 @@ class _Child:
         self.reported = False
 
     def tend(self) -> None:
-        """Restart the process if it has died, at once or after a growing pause."""
+        """Restart the process if it has died and its pause is over."""
         code = self.process.poll()
         if code is None:
             return
@@ -68,7 +68,7 @@ class _Child:
 
 
 class Supervisor:
-    """Runs groups of services until a signal; the groups stop one after the other, in their order."""
+    """Runs groups of services until a signal, then stops one group after the other in their order."""
 
     def __init__(self, groups: Sequence[Sequence[Service]]) -> None:
         self._groups = groups
@@ -76,9 +76,9 @@ class Supervisor:
         self._children: list[list[_Child]] = []
 
     def run(self, tick: Callable[[], None] | None = None) -> None:
-        """Keep all services alive until SIGINT or SIGTERM, calling `tick` every TICK_SECONDS; a second signal kills.
+        """Keep all services alive until SIGINT or SIGTERM, calling `tick` every TICK_SECONDS; a second one kills them.
 
-        Call it in the main thread: the children are tied to it.
+        Must be called in the main thread, since the children end with the calling thread.
         """
         before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
         try:

@@ -27,16 +27,16 @@ from tasks.worker.devices import threads
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 CHECK_SECONDS = 1.0
-# Seconds that a worker has to finish its epoch after Ctrl-C; a longer epoch is trained again.
+# Seconds that a worker gets to finish its epoch after Ctrl-C; an epoch that takes longer is trained again.
 STOP_SECONDS = 3.5
-# Workers without a dashboard are stopped to be moved or updated, and nobody waits at a keyboard.
+# The same for workers without a dashboard: they are stopped to be moved or updated, and nobody waits at a keyboard.
 DRAIN_SECONDS = 110.0
 
 log = logging.getLogger(__name__)
 
 
 class UpError(UserError):
-    """The services cannot be started as requested; none was."""
+    """The services cannot be started as requested, and none was started."""
 
 
 def up(config: Settings, host: str, port: int, devices: Sequence[str], console: Console) -> None:
@@ -44,7 +44,7 @@ def up(config: Settings, host: str, port: int, devices: Sequence[str], console: 
     _check_host(config, host)
     config.home.mkdir(parents=True, exist_ok=True)
     try:
-        # Before the check of the port, which a second start on the same home would find in use too.
+        # The lock comes before the check of the port, since a second start on this home would find the port in use too.
         with FileLock(config.home / "up.lock", timeout=0):
             _check_port(host, port)
             with server.serving(config, tied=True) as redis:
@@ -61,7 +61,7 @@ def worker_services(
 ) -> list[Service]:
     """Return the worker processes to keep alive, one for each device.
 
-    grace: seconds that a worker has to finish its epoch when all are stopped; one that takes longer is killed, and its
+    grace: seconds that a worker gets to finish its epoch when it is stopped; one that takes longer is killed, and its
     stage resumes from the last checkpoint.
     """
 
@@ -87,7 +87,7 @@ def worker_services(
 
 
 def end_dead_workers(redis: Redis) -> list[str]:
-    """End the leases of workers of this host that died unnoticed, as with their supervisor; return their names."""
+    """End the leases of workers of this host that died while no supervisor ran, and return their names."""
     ended = []
     for worker in telemetry.known_workers(redis):
         if this_host.is_here(worker.name):
@@ -95,7 +95,7 @@ def end_dead_workers(redis: Redis) -> list[str]:
                 continue
             _end(redis, worker.name)
         elif worker.is_silent() and worker.host == socket.gethostname() and worker.boot != this_host.boot():
-            # It ran before this machine restarted, or on another machine of this name: it only leaves the list.
+            # It ran before this machine restarted, or on another machine of this name; its leases expire by themselves.
             telemetry.leave(redis, worker.name)
         else:
             continue
@@ -106,13 +106,13 @@ def end_dead_workers(redis: Redis) -> list[str]:
 
 
 def _end(redis: Redis, name: str) -> None:
-    # It is known to be dead, so nobody needs to wait until its lease expires.
+    # The worker is known to be dead, so its stages need not wait until the leases expire.
     leases.expire(redis, name)
     telemetry.leave(redis, name)
 
 
 class _Machine:
-    """All services of one machine, and what is checked while they run."""
+    """The services of one machine, and the checks made while they run."""
 
     def __init__(self, config: Settings, host: str, port: int, devices: Sequence[str], console: Console) -> None:
         self._config = config
@@ -129,7 +129,7 @@ class _Machine:
         )
         self._answered = False
         self._checked_at = 0.0
-        # Processes that run once beside the services, each with the warning to log if it fails.
+        # Processes that run once beside the services, each with the warning that is logged if it fails.
         self._once: dict[str, tuple[subprocess.Popen[bytes], str]] = {}
 
     def run(self) -> None:
@@ -143,11 +143,11 @@ class _Machine:
             "recorder", python("-m", "tasks", "recorder"), self._logs / "recorder.log", 2.0, environment=environment
         )
         workers = worker_services(self._config, self._devices, leases.Timing.lease, STOP_SECONDS, self._logs)
-        # It does nothing where a study was launched before.
+        # The command does nothing if a study was launched before.
         demo = python("-m", "tasks", "launch", "demo", "--if-empty")
         self._begin("demo", demo, environment, "the demo study could not be queued")
         if self._config.database.exists():
-            # It completes results that an older version recorded, and ends at once if there are none.
+            # The command completes results that an older version recorded, and ends at once if there are none.
             remeasure = python("-m", "tasks", "remeasure", "--at-start")
             slowly = {**environment, "OMP_NUM_THREADS": "1"}
             self._begin("remeasure", remeasure, slowly, "older results could not be completed")

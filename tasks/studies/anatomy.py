@@ -1,4 +1,4 @@
-"""The layers of any network, also of one that users add, without importing PyTorch in this process."""
+"""The layers of any network, also of an added one, without importing PyTorch in this process."""
 
 import json
 import logging
@@ -18,7 +18,7 @@ from tasks.process import ROOT, python
 
 log = logging.getLogger(__name__)
 
-# The layers of a network that takes longer to build stay unknown.
+# A network that takes longer to build counts as one whose layers cannot be determined.
 SECONDS = 60.0
 
 
@@ -27,28 +27,28 @@ class CannotBeBuilt(ValueError):
 
 
 def anatomy(network: str, shape: Shape, home: Path) -> Anatomy | None:
-    """Return the layers of a network for images of a shape, None where they cannot be determined.
+    """Return the layers of a network for images of a shape, None if they cannot be determined.
 
-    A network that users add is built in another process, and its layers are remembered below home by its code.
-    Raises CannotBeBuilt for a network that cannot be built.
+    An added network is built in another process, and its layers are cached below home by its code. Raises CannotBeBuilt
+    for a network that cannot be built.
     """
     place = (shape.channels, shape.image_size, shape.classes)
-    own = layers.known(network, *place)
-    if own is not None:
-        return own
+    builtin = layers.known(network, *place)
+    if builtin is not None:
+        return builtin
     entry = NETWORKS[network]
     try:
         identity = code.identity(entry.builder, entry.version)
     except code.CodeError:
-        # The plan, which needs it too, says why.
+        # The plan, which needs this identity too, reports the error.
         return None
     name = blake2b(json.dumps([entry.builder, identity, *place]).encode(), digest_size=16).hexdigest()
-    remembered = home / "networks" / f"{name}.json"
-    outcome = _read(remembered) or inspected(entry.builder, identity, *place)
+    file = home / "networks" / f"{name}.json"
+    outcome = _read(file) or inspected(entry.builder, identity, *place)
     if isinstance(outcome, str):
         raise CannotBeBuilt(outcome)
-    if outcome is not None and not remembered.exists():
-        write_whole(remembered, json.dumps(asdict(outcome)).encode())
+    if outcome is not None and not file.exists():
+        write_whole(file, json.dumps(asdict(outcome)).encode())
     return outcome
 
 
@@ -65,9 +65,9 @@ def _read(path: Path) -> Anatomy | None:
 
 @cache
 def inspected(builder: str, identity: str | None, *place: int) -> Anatomy | str | None:
-    """Return the layers that another process reads, the reason why it cannot build the network, or None for neither.
+    """Return the layers that another process finds, the reason why it cannot build the network, or None for neither.
 
-    Remembered while this process lives, so that no page waits twice. identity: of the network's code.
+    The answer is cached in this process, so that no page waits twice. identity: the hash of the network's code.
     """
     command = python("-m", "engine.models.inspection", builder, *map(str, place))
     try:

@@ -1,4 +1,4 @@
-"""Studies by the names of the command line: demo, paper:<id>, or a TOML file."""
+"""Studies by their names on the command line: demo, paper:<id>, or a TOML file."""
 
 import shlex
 from pathlib import Path
@@ -14,7 +14,7 @@ PAPER = "paper:"
 def read(name: str, scale: str | None = None, data: str | None = None) -> Study:
     """Return the study of a name: demo, paper:<id>, or the path of a TOML file.
 
-    scale, data: of a paper:<id> only, see `engine.paper.studies.study`. Raises StudyError for an unknown name, file,
+    scale, data: for a paper:<id> only, see `engine.paper.studies.study`. Raises StudyError for an unknown name, file,
     scale or dataset.
     """
     if name.startswith(PAPER):
@@ -31,7 +31,7 @@ def arguments(figure: str, scale: str, data: str | None) -> str:
 
 
 def one_by_one(name: str, scale: str | None = None, data: str | None = None) -> int | None:
-    """Return how many trainings the figures of a name need if they share none; None for a name of one study."""
+    """Return how many trainings paper:all needs if its figures share none; None for any other name."""
     if name != f"{PAPER}{figures.ALL}":
         return None
     return sum(_count(studies.study(figure.id, scale or "paper", data)) for figure in figures.FIGURES.values())

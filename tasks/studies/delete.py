@@ -1,4 +1,4 @@
-"""Deleting a study: what no other study has is removed, what others share is kept."""
+"""Deleting a study with all that no other study has."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ from data.settings import Settings
 from tasks.broker.connection import client, errors_explained
 from tasks.queue import leases
 from tasks.studies.launch import only_match
-from tasks.studies.lock import turn
+from tasks.studies.lock import study_lock
 from tasks.studies.rebuild import caught_up, require_database
 from tasks.units import plural, size
 
-# Seconds to wait for the recorder; at worst, files of what it has not recorded by then are left for `reclaim`.
+# Seconds to wait for the recorder; files of stages that it has not recorded by then remain, and `reclaim` removes them.
 PATIENCE = 3.0
 
 
@@ -27,9 +27,9 @@ PATIENCE = 3.0
 class DeletionPreview:
     """What deleting a study would remove and keep.
 
-    own, shared: stages that only it has, and stages that another study has too. running: those of its own that are in
-    training now. files, size: number and bytes of the artifacts of its own stages. links, narrowed: links that show
-    nothing else and end, and links that stay without it.
+    own, shared: numbers of stages that only this study has, and that another study has too. running: the own stages in
+    training now. files, size: number and bytes of the artifacts of own stages. links, narrowed: numbers of links that
+    show only this study and end, and of links that show others too and remain.
     """
 
     study_id: str
@@ -56,7 +56,7 @@ def preview(config: Settings, study_id: str) -> DeletionPreview:
     files = _files(Artifacts(config.artifacts), own)
     listed = shared_links.shares(database, study_id)
     works = listed[listed["works"]]
-    alone = sum(len(shown) == 1 for shown in works["study_ids"])
+    alone = sum(len(study_ids) == 1 for study_ids in works["study_ids"])
     return DeletionPreview(
         study_id,
         own=len(own),
@@ -70,42 +70,42 @@ def preview(config: Settings, study_id: str) -> DeletionPreview:
 
 
 def sentences(preview: DeletionPreview) -> list[str]:
-    """Return what is deleted and what is kept, a sentence each."""
+    """Return sentences that say what is deleted and what remains."""
     files = f"{plural(preview.files, 'file')}, {size(preview.size)}"
-    lines = [f"{plural(preview.own, 'stage')} that no other study has: deleted, with {files}."]
+    lines = [f"{plural(preview.own, 'stage')} that no other study has will be deleted, with {files}."]
     if preview.running:
-        lines.append(f"{plural(preview.running, 'stage')} of them in training: stopped.")
+        lines.append(f"{plural(preview.running, 'stage')} of these, in training now, will be stopped.")
     if preview.shared:
-        lines.append(f"{plural(preview.shared, 'stage')} that other studies have too: kept.")
+        lines.append(f"{plural(preview.shared, 'stage')} that other studies have too will remain.")
     if preview.links:
-        lines.append(f"{plural(preview.links, 'link')} to it alone: ended.")
+        lines.append(f"{plural(preview.links, 'link')} to this study alone will end.")
     if preview.narrowed:
-        lines.append(f"{plural(preview.narrowed, 'link')} to it and others: kept, without it.")
+        lines.append(f"{plural(preview.narrowed, 'link')} to this study and others will remain, without this one.")
     return lines
 
 
 def delete(config: Settings, study_id: str) -> int:
-    """Delete a study with the stages that no other study has, and return the number of those stages.
+    """Delete a study with the stages that no other study has, and return the number of these stages.
 
-    A worker that trains one of them stops training it. The recorder deletes the rows. Raises UnknownStudy,
-    RebuildError, BrokerError, and ArtifactError where files could not be removed, which `reclaim` then finds.
+    Workers stop training such a stage. The recorder deletes the rows. Raises UnknownStudy, RebuildError, BrokerError,
+    and ArtifactError for files that could not be removed, which `reclaim` removes later.
     """
     require_database(config)
     database, redis = Database(config.database), client(config)
-    with turn(config), errors_explained(config):
+    with study_lock(config), errors_explained(config):
         # A study that was deleted a moment ago must not count as one that shares stages.
         caught_up(config, redis, PATIENCE)
         stages, _ = _stages(database, redis, study_id)
         forgotten = leases.forget(redis, study_id, datetime.now(UTC).isoformat(), stages)
-        # A study that only the database knows may need what Redis has forgotten.
-        gone = forgotten - launches.all_members(database, but=study_id)
+        # A study that only the database knows may have stages that Redis removed.
+        removed = forgotten - launches.all_members(database, but=study_id)
         artifacts = Artifacts(config.artifacts)
-        artifacts.remove(_files(artifacts, gone))
-    return len(gone)
+        artifacts.remove(_files(artifacts, removed))
+    return len(removed)
 
 
 def find(config: Settings, prefix: str) -> str:
-    """Return the id of the only recorded or queued study that begins with a prefix; else UnknownStudy."""
+    """Return the id of the only recorded or queued study whose id begins with a prefix; else UnknownStudy."""
     require_database(config)
     with errors_explained(config):
         queued = leases.studies(client(config), prefix)
@@ -122,5 +122,5 @@ def _stages(database: Database, redis: Redis, study_id: str) -> tuple[set[str], 
 
 
 def _files(artifacts: Artifacts, fingerprints: Iterable[str]) -> list[StoredFile]:
-    wanted = set(fingerprints)
-    return [file for file in artifacts.all_files() if file.owner in wanted] if wanted else []
+    owners = set(fingerprints)
+    return [file for file in artifacts.all_files() if file.owner in owners] if owners else []

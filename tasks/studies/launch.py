@@ -1,8 +1,8 @@
-"""Queueing a study for the workers, cancelling it, and queueing again what failed."""
+"""Queueing a study for the workers, cancelling it, and retrying its failed and cancelled stages."""
 
 import logging
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -19,7 +19,7 @@ from engine.study.plan import Stage
 from engine.study.spec import Study, to_toml
 from tasks.broker.connection import connect, errors_explained
 from tasks.queue import celery_app, leases, telemetry
-from tasks.studies.lock import turn
+from tasks.studies.lock import study_lock
 from tasks.studies.planning import plan_study
 
 log = logging.getLogger(__name__)
@@ -41,23 +41,23 @@ def launch(study: Study, progress: Progress = silent) -> str:
         "roles": [asdict(role) for role in planned.roles],
     }
     stages = list(planned.stages.values())
-    # Outside the lock, which others wait for: it may be a long upload.
+    # The lock is not held for this, since the upload may take long.
     _share_images(settings(), stages, progress)
-    with turn(settings()), errors_explained():
+    with study_lock(settings()), errors_explained():
         _register(connect(), body, stages)
     return study_id
 
 
 def cancel(study_id: str) -> int:
-    """Cancel a study and return the number of stages that end: those not done that no other live study needs.
+    """Cancel the unfinished stages of a study that no other live study needs, and return their number.
 
     A stage in training stops after its epoch. Raises UnknownStudy and BrokerError.
     """
     with errors_explained():
-        ended = leases.cancel(connect(), study_id, _now())
-    if ended is None:
+        count = leases.cancel(connect(), study_id, _now())
+    if count is None:
         raise UnknownStudy(_unknown(study_id))
-    return ended
+    return count
 
 
 def retry(study_id: str) -> None:
@@ -67,26 +67,32 @@ def retry(study_id: str) -> None:
         body = leases.launched(redis, study_id)
     if body is None:
         raise UnknownStudy(_unknown(study_id))
-    stages = [Stage.model_validate({k: v for k, v in s.items() if k != "fingerprint"}) for s in body["stages"]]
+    stages = list(launched_stages(body).values())
     _share_images(settings(), stages, silent)
-    with turn(settings()), errors_explained():
-        # It may have been deleted while this waited.
+    with study_lock(settings()), errors_explained():
+        # The study may have been deleted while this call waited for the lock.
         if leases.launched(redis, study_id) is None:
             raise UnknownStudy(_unknown(study_id))
         _register(redis, body, stages)
 
 
+def launched_stages(body: Mapping[str, Any]) -> dict[str, Stage]:
+    """Return the stages in the body of a launched event, by the fingerprints under which they were launched."""
+    entries = [dict(entry) for entry in body["stages"]]
+    return {str(entry.pop("fingerprint")): Stage.model_validate(entry) for entry in entries}
+
+
 def find(prefix: str) -> str:
-    """Return the id of the only study in Redis that begins with a prefix; else UnknownStudy."""
+    """Return the id of the only study in Redis whose id begins with a prefix; else UnknownStudy."""
     with errors_explained():
         ids = leases.studies(connect(), prefix)
     return only_match(prefix, ids, _unknown(prefix))
 
 
 def only_match(prefix: str, ids: Sequence[str], unknown: str) -> str:
-    """Return the id that is a prefix, or the only one that begins with it; else UnknownStudy, for none with `unknown`.
+    """Return the id that equals a prefix, or the only one of ids, which all begin with it; else UnknownStudy.
 
-    ids: all ids that begin with the prefix.
+    unknown: the message if ids is empty.
     """
     if prefix in ids:
         return prefix
@@ -100,7 +106,7 @@ def only_match(prefix: str, ids: Sequence[str], unknown: str) -> str:
 def _register(redis: Redis, body: dict[str, Any], stages: Sequence[Stage]) -> None:
     config = settings()
     fingerprints = [stage.fingerprint for stage in stages]
-    # In this order: a stage becomes done in Redis only after its result is saved.
+    # States are read before results, since a stage becomes done in Redis only after its result is saved.
     states = leases.states(redis, fingerprints)
     artifacts = Artifacts(config.artifacts)
     finished = artifacts.finished() & set(fingerprints)
@@ -116,24 +122,24 @@ def _share_images(config: Settings, stages: Sequence[Stage], progress: Progress)
     artifacts = Artifacts(config.artifacts)
     finished = artifacts.finished()
     if artifacts.is_folder:
-        # Its workers run on this machine, or where its folders are mounted.
+        # Workers of a store in a folder run on this machine, or where its folders are mounted.
         return
     # Reading images imports PyTorch, which takes seconds.
     from data.datasets.loading import share
 
-    # Limits differ, the images do not.
+    # Stages with other limits on the number of images share the same dataset, which is copied once.
     for images in {s.images.identity: s.images for s in stages if s.fingerprint not in finished}.values():
         try:
             share(images, config.home, artifacts, progress)
         except DatasetError as error:
-            # Workers may have a copy of their own; one that has none fails its stage with a reason.
+            # Workers may have their own copy of the images; a stage fails with a reason on a worker that has none.
             log.warning("%s is not copied for other hosts: %s", images.name, error)
 
 
 def publish_results(redis: Redis, artifacts: Artifacts, fingerprints: Iterable[str]) -> set[str]:
-    """Publish results that the recorder may not know, such as those of a study trained without Redis.
+    """Publish saved results that the recorder may not know, such as those of a study trained without Redis.
 
-    Returns the stages whose results cannot be read; they are trained again.
+    Returns the fingerprints of stages whose results cannot be read, which are to be trained again.
     """
     damaged = set()
     for fingerprint in sorted(fingerprints):

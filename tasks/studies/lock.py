@@ -1,4 +1,4 @@
-"""The lock between commands that rely on saved results and commands that remove them."""
+"""The lock that separates commands that rely on saved results from commands that remove them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,8 +9,8 @@ from data.settings import Settings
 
 
 @contextmanager
-def turn(config: Settings) -> Iterator[None]:
-    """Hold the lock of this home within the block: one process at a time launches, retries, deletes or rebuilds."""
+def study_lock(config: Settings) -> Iterator[None]:
+    """Hold this home's lock within the block, so that one process at a time launches, retries, deletes or rebuilds."""
     config.home.mkdir(parents=True, exist_ok=True)
     with FileLock(config.home / "launching.lock"):
         yield

@@ -1,4 +1,4 @@
-"""The plan of a study and what it costs, before anything is queued."""
+"""The plan of a study, checks of its design, and an estimate of its cost."""
 
 from collections import Counter
 from collections.abc import Container, Sequence
@@ -23,7 +23,7 @@ from tasks.worker.devices import devices, precision
 
 
 class DesignRefused(StudyError):
-    """A study whose design cannot give what it asks for; warnings: what else its author should know."""
+    """A study that must not be launched because of its design; warnings: what else its author should know."""
 
     def __init__(self, findings: Findings) -> None:
         super().__init__(findings.errors)
@@ -32,15 +32,14 @@ class DesignRefused(StudyError):
 
 @dataclass(frozen=True)
 class PlanPreview:
-    """The cost of a study.
+    """The plan of a study and its cost.
 
-    stages: all of them; trainings: the same number, since every stage trains a network. reused: stages that are done
-    already. by_kind: stages of each kind. estimated_seconds: for the rest, on `workers` workers. warnings: what the
-    author should know before launching it.
+    trainings: the number of stages, since every stage trains a network. reused: stages that are done already. by_kind:
+    stages of each kind. estimated_seconds: for the remaining trainings on `workers` workers. warnings: what the author
+    should know before launching the study.
     """
 
     plan: Plan
-    stages: int
     trainings: int
     reused: int
     by_kind: dict[str, int]
@@ -50,12 +49,12 @@ class PlanPreview:
 
     @property
     def remaining(self) -> int:
-        """The trainings that are not done yet."""
+        """The number of trainings that are not done yet."""
         return self.trainings - self.reused
 
 
 def number_of_test_images(study: Study, dataset: str) -> int | None:
-    """Return how many images a study tests on; None for a dataset that is missing here."""
+    """Return how many images of a dataset a study tests on; None if the dataset is missing here."""
     try:
         return study.test_images or shape(dataset, settings().home).test
     except DatasetError:
@@ -63,7 +62,7 @@ def number_of_test_images(study: Study, dataset: str) -> int | None:
 
 
 def plan_study(study: Study, home: Path) -> Plan:
-    """Return a study's plan, with absolute paths of folders and a definite precision; home: `Settings.home`.
+    """Return a study's plan, with absolute paths of folders and precision fp32 or bf16; home: `Settings.home`.
 
     Raises DatasetError for an unknown or missing dataset, and DesignRefused with every error of the design.
     """
@@ -71,7 +70,7 @@ def plan_study(study: Study, home: Path) -> Plan:
 
 
 def _checked_plan(study: Study, home: Path) -> tuple[Plan, tuple[Finding, ...]]:
-    # Workers run in other folders, and on other hosts.
+    # Workers run in other folders and on other hosts, so the plan depends on neither.
     study = _with_precision(_with_absolute_paths(study))
     identities = {name: identity(name, home) for name in study.datasets}
     warnings = design_warnings(study, home)
@@ -115,37 +114,36 @@ def _with_absolute_paths(study: Study) -> Study:
 
 
 def _with_precision(study: Study) -> Study:
-    """Return a study with the precision that is fastest on this machine's devices, where its recipe says auto."""
+    """Return a study whose precision, if it is auto, is replaced by the fastest one on this machine's devices."""
     if study.recipe.precision != "auto":
         return study
     config = settings()
-    chosen = precision(devices(config.device, config.workers))
-    return study.model_copy(update={"recipe": study.recipe.model_copy(update={"precision": chosen})})
+    fastest = precision(devices(config.device, config.workers))
+    return study.model_copy(update={"recipe": study.recipe.model_copy(update={"precision": fastest})})
 
 
 def preview(study: Study) -> PlanPreview:
-    """Return what a study would cost on the workers that live now; needs no Redis.
+    """Return what a study would cost on the present workers; works without Redis.
 
     Raises ArtifactError, and what `plan_study` raises.
     """
     config = settings()
     planned, warnings = _checked_plan(study, config.home)
     reused = Artifacts(config.artifacts).finished() & planned.stages.keys()
-    busy = worker_devices(config)
+    devices = worker_devices(config)
     return PlanPreview(
         plan=planned,
-        stages=len(planned.stages),
         trainings=len(planned.stages),
         reused=len(reused),
         by_kind=dict(Counter(stage.kind for stage in planned.stages.values())),
-        estimated_seconds=estimated_seconds(config, planned, reused, busy),
-        workers=len(busy),
+        estimated_seconds=estimated_seconds(config, planned, reused, devices),
+        workers=len(devices),
         warnings=warnings,
     )
 
 
 def worker_devices(config: Settings) -> list[str]:
-    """Return the devices of the live workers, or of the workers that this machine would start."""
+    """Return the devices of the live workers, or without any those of the workers that this machine would start."""
     try:
         live = [worker.device for worker in telemetry.workers(connect(0.0))]
     except BrokerError:
@@ -154,7 +152,7 @@ def worker_devices(config: Settings) -> list[str]:
 
 
 def estimated_seconds(config: Settings, plan: Plan, reused: Container[str], devices: Sequence[str]) -> float:
-    """Return the seconds until a plan is done on one worker per device; reused: stages that are done already.
+    """Return the seconds that a plan takes with one worker per device; reused: stages that are done already.
 
     Raises DatasetError for a missing dataset.
     """
@@ -166,25 +164,26 @@ def estimated_seconds(config: Settings, plan: Plan, reused: Container[str], devi
 
 
 def _flops(network: str, channels: int, image_size: int, classes: int) -> float:
-    # Importing PyTorch takes seconds, which is not needed where speeds were measured.
+    # This imports PyTorch, which takes seconds and is not needed if speeds were measured.
     from engine.models.flops import flops_per_image
 
     return flops_per_image(network, channels, image_size, classes)
 
 
 def _speeds(config: Settings, shapes: dict[str, Shape], kind: str) -> dict[Speed, float]:
-    """Return measured seconds per epoch on devices of a kind, over the datasets in shapes (by identity)."""
+    """Return measured seconds per epoch on devices of a kind; shapes: those of the datasets, by identity."""
     if not config.database.exists():
         return {}
     sums: dict[Speed, tuple[float, int]] = {}
     for row in studies.speeds(Database(config.database)).to_dict("records"):
-        known = shapes.get(row["identity"])
+        dataset = shapes.get(row["identity"])
         # Results name a GPU by its model, and a CPU as "cpu".
-        if known is None or (row["device"] == "cpu") != (kind == "cpu"):
+        if dataset is None or (row["device"] == "cpu") != (kind == "cpu"):
             continue
         limit = row["train_images"]
-        train = known.train if limit != limit or limit is None else int(limit)
-        key = Speed(row["network"], known.image_size, train, int(row["batch_size"]), row["precision"])
+        # A missing limit is None or NaN.
+        train = dataset.train if limit != limit or limit is None else int(limit)
+        key = Speed(row["network"], dataset.image_size, train, int(row["batch_size"]), row["precision"])
         seconds, epochs = sums.get(key, (0.0, 0))
         sums[key] = (seconds + row["seconds_per_epoch"] * row["epochs"], epochs + int(row["epochs"]))
     return {key: seconds / epochs for key, (seconds, epochs) in sums.items()}

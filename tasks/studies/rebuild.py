@@ -1,7 +1,5 @@
-"""Making Redis, the database and the artifacts agree again, after one was lost or restored to an earlier state."""
+"""Making Redis, the database and the artifacts agree after one of them was lost or restored to an earlier state."""
 
-import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -9,31 +7,31 @@ from redis import Redis
 
 from data.artifacts.store import Artifacts
 from data.database.database import Database
+from data.database.events import State
 from data.queries import launches, studies
 from data.queries.launches import Launch, LaunchedStage
 from data.settings import Settings
 from engine.errors import UserError
-from engine.study.plan import Stage
 from tasks.broker.connection import client, errors_explained
 from tasks.queue import celery_app, leases, telemetry
-from tasks.queue.leases import Adopted, State
+from tasks.queue.leases import AdoptedStage
 from tasks.services.recorder import drain_own, join
-from tasks.studies.launch import publish_results
-from tasks.studies.lock import turn
+from tasks.studies.launch import launched_stages, publish_results
+from tasks.studies.lock import study_lock
 
-# The database may be behind a worker of a Redis that is gone. An attempt number only fences lower ones.
+# A worker of a lost Redis may have a higher attempt than the database, so stages continue this many attempts later.
 ATTEMPTS_BEYOND = 10
-# Seconds; a recorder that runs is never this far behind.
+# Seconds to wait for the recorder; one that runs is never this far behind.
 RECORDER_SECONDS = 30.0
 
 
 class RebuildError(UserError):
-    """The queue, the database and the artifacts cannot be made to agree from here."""
+    """The queue, the database and the artifacts cannot be made to agree on this host or now."""
 
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """What was done about a study, as the end of a sentence about it."""
+    """A study that was changed; what: the rest of a sentence that begins with its name."""
 
     study_id: str
     name: str
@@ -41,24 +39,24 @@ class Rebuilt:
 
 
 def rebuild(config: Settings) -> list[Rebuilt]:
-    """Make the queue and the database know the same studies and states; where they agree, nothing changes.
+    """Make the queue and the database have the same studies and states, and return the studies that were changed.
 
-    Works while workers train. Raises RebuildError if there is no database or the recorder does not keep up.
+    Workers may train meanwhile. Raises RebuildError if there is no database or the recorder does not keep up.
     """
     require_database(config)
     database, redis, artifacts = Database(config.database), client(config), Artifacts(config.artifacts)
-    with errors_explained(config), turn(config):
+    with errors_explained(config), study_lock(config):
         require_recorded(config, redis)
         _advance_stream(redis, launches.newest_event(database))
-        gone, finished = launches.deleted(database), artifacts.finished()
+        deleted, finished = launches.deleted(database), artifacts.finished()
         done: list[Rebuilt] = []
         known = set(leases.studies(redis))
-        done += [_forget(redis, study_id) for study_id in sorted(known & gone)]
+        done += [_forget(redis, study_id) for study_id in sorted(known & deleted)]
         lost = [launches.read(database, study_id) for study_id in launches.study_ids(database) if study_id not in known]
         # Live studies first, so that their stages are not cancelled with a cancelled study that shares them.
         for launch in sorted(lost, key=lambda launch: _is_cancelled(database, launch)):
             done.append(_register(redis, database, artifacts, launch, finished))
-        for study_id in sorted(known - gone):
+        for study_id in sorted(known - deleted):
             done += _report(config, redis, database, artifacts, study_id, finished)
         drain_own(config)
     return done
@@ -79,18 +77,13 @@ def require_recorded(config: Settings, redis: Redis) -> None:
 
 
 def caught_up(config: Settings, redis: Redis, seconds: float) -> bool:
-    """Wait some seconds for the recorder to record all events so far, and return whether it has."""
+    """Wait up to some seconds until all events so far are recorded, and return whether they are."""
     drain_own(config)
-    last, deadline = telemetry.last_event(redis), time.monotonic() + seconds
-    while not telemetry.recorded_until(redis, last):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.1)
-    return True
+    return telemetry.wait_until_recorded(redis, seconds)
 
 
 def _advance_stream(redis: Redis, newest: str) -> None:
-    """Give later events later ids than any in the database, or older rows would win over them."""
+    """Make new events get higher ids than any in the database, which would ignore them otherwise."""
     join(redis)
     if telemetry.event_order(telemetry.last_event(redis)) < telemetry.event_order(newest):
         redis.execute_command("XSETID", telemetry.EVENTS, newest)  # type: ignore[no-untyped-call]
@@ -107,11 +100,11 @@ def _is_cancelled(database: Database, launch: Launch) -> bool:
 
 
 def _register(redis: Redis, database: Database, artifacts: Artifacts, launch: Launch, finished: set[str]) -> Rebuilt:
-    """Queue a study that Redis does not know, in the state that the database and the artifacts have."""
+    """Queue a study that Redis does not know, with the states in the database and the artifacts."""
     cancelled = _is_cancelled(database, launch)
     _, damaged = _publish_missing(redis, database, artifacts, launch.stages.keys() & finished)
     states = resolved(launch, finished - damaged, cancelled)
-    entries = [_adopted(standing, fingerprint, *states[fingerprint]) for fingerprint, standing in launch.stages.items()]
+    entries = [_adopted(recorded, fingerprint, *states[fingerprint]) for fingerprint, recorded in launch.stages.items()]
     at = launch.cancelled_at.isoformat() if cancelled and launch.cancelled_at else None
     celery_app.send(leases.adopt(redis, launch.study_id, launch.body, at, entries))
     counts = leases.counts(redis, launch.study_id)
@@ -119,44 +112,42 @@ def _register(redis: Redis, database: Database, artifacts: Artifacts, launch: La
     return Rebuilt(launch.study_id, launch.body["name"], f"is in the queue again: {states_now}")
 
 
-def _adopted(standing: LaunchedStage, fingerprint: str, state: State, error: str) -> Adopted:
-    settled = state == standing.state and state in ("done", "failed", "cancelled")
-    return Adopted(
+def _adopted(recorded: LaunchedStage, fingerprint: str, state: State, error: str) -> AdoptedStage:
+    settled = state == recorded.state and state in ("done", "failed", "cancelled")
+    return AdoptedStage(
         fingerprint=fingerprint,
-        spec=standing.stage.model_dump_json(),
-        parent=standing.stage.parent or "",
+        spec=recorded.stage.model_dump_json(),
+        parent=recorded.stage.parent or "",
         state=state,
-        attempt=max(1, standing.attempt) if state == "done" else standing.attempt + ATTEMPTS_BEYOND,
+        attempt=max(1, recorded.attempt) if state == "done" else recorded.attempt + ATTEMPTS_BEYOND,
         error=error,
-        recorded=settled and standing.reported and error == standing.error,
+        recorded=settled and recorded.reported and error == recorded.error,
     )
 
 
 def resolved(launch: Launch, finished: set[str], cancelled: bool) -> dict[str, tuple[State, str]]:
-    """Return the state and error that each stage of a study should have that Redis does not know.
+    """Return the state and error that each stage gets, by fingerprint, for a study that Redis does not know.
 
-    A stage with a result in the artifacts is done. A stage that only the database has done is done too, unless its
-    weights are needed to go on.
+    A stage with a result in the artifacts is done. One that is done in the database alone is done too, unless another
+    stage still needs its weights.
     """
     needed: set[str | None] = set()
     resolution: dict[str, tuple[State, str]] = {}
-    # Children first, since they decide whose weights are needed.
-    for fingerprint, standing in reversed(launch.stages.items()):
+    # Children come first, since they decide whose weights are needed.
+    for fingerprint, recorded in reversed(launch.stages.items()):
         state: State = "waiting"
         error = ""
-        if fingerprint in finished or (standing.state == "done" and fingerprint not in needed):
+        if fingerprint in finished or (recorded.state == "done" and fingerprint not in needed):
             state = "done"
-        elif standing.state == "failed":
-            state, error = "failed", standing.error
+        elif recorded.state == "failed":
+            state, error = "failed", recorded.error
         elif cancelled:
             state = "cancelled"
-        elif standing.stage.fingerprint != fingerprint:
+        elif recorded.stage.fingerprint != fingerprint:
             state = "failed"
-            error = (
-                "It was launched by another version of the engine, whose results would differ; launch the study again."
-            )
+            error = "It is of another version of the engine, whose results would differ; launch the study again."
         else:
-            needed |= {standing.stage.parent, standing.stage.root}
+            needed |= {recorded.stage.parent, recorded.stage.root}
         resolution[fingerprint] = (state, error)
     return resolution
 
@@ -164,7 +155,7 @@ def resolved(launch: Launch, finished: set[str], cancelled: bool) -> dict[str, t
 def _report(
     config: Settings, redis: Redis, database: Database, artifacts: Artifacts, study_id: str, finished: set[str]
 ) -> list[Rebuilt]:
-    """Publish a study that Redis knows again if the database lacks some of it."""
+    """Publish a study that Redis knows again, if the database lacks states, results or its cancellation."""
     body = leases.launched(redis, study_id)
     if body is None:
         return []
@@ -173,9 +164,9 @@ def _report(
     require_recorded(config, redis)
     recorded = _recorded_states(database, study_id)
     after = leases.states(redis, fingerprints)
-    # A state that changes at this moment reaches the database by itself.
-    still = {fingerprint: state for fingerprint, state in after.items() if before.get(fingerprint) == state}
-    behind = {fingerprint for fingerprint, state in still.items() if recorded.get(fingerprint) != state}
+    # A state that has just changed reaches the database by itself.
+    stable = {fingerprint: state for fingerprint, state in after.items() if before.get(fingerprint) == state}
+    behind = {fingerprint for fingerprint, state in stable.items() if recorded.get(fingerprint) != state}
     cancelled = leases.is_cancelled(redis, study_id)
     lost_end = (
         cancelled
@@ -187,29 +178,26 @@ def _report(
     )
     if not (behind or lost_end or results):
         return []
-    entries = [_entry(stage) for stage in body["stages"]]
+    entries = [
+        AdoptedStage(fingerprint, stage.model_dump_json(), stage.parent or "", "waiting", 1, "", recorded=False)
+        for fingerprint, stage in launched_stages(body).items()
+    ]
     at = datetime.now(UTC).isoformat() if cancelled else None
     celery_app.send(leases.adopt(redis, study_id, body, at, entries))
     what = f"is reported to the database again: {len(behind)} states, {results} results"
     return [Rebuilt(study_id, str(body["name"]), what)]
 
 
-def _entry(values: Mapping[str, object]) -> Adopted:
-    fingerprint = str(values["fingerprint"])
-    stage = Stage.model_validate({key: value for key, value in values.items() if key != "fingerprint"})
-    return Adopted(fingerprint, stage.model_dump_json(), stage.parent or "", "waiting", 1, "", recorded=False)
-
-
 def _recorded_states(database: Database, study_id: str) -> dict[str, str]:
     if study_id not in launches.study_ids(database):
         return {}
-    return {fingerprint: standing.state for fingerprint, standing in launches.read(database, study_id).stages.items()}
+    return {fingerprint: recorded.state for fingerprint, recorded in launches.read(database, study_id).stages.items()}
 
 
 def _publish_missing(
     redis: Redis, database: Database, artifacts: Artifacts, fingerprints: set[str]
 ) -> tuple[int, set[str]]:
-    """Publish the results that the database lacks; return their number, and the stages of damaged results."""
+    """Publish results that the database lacks, and return their number and the stages whose results are damaged."""
     missing = fingerprints - studies.recorded(database)
     damaged = publish_results(redis, artifacts, missing)
     return len(missing) - len(damaged), damaged

@@ -1,4 +1,4 @@
-"""Finding and removing artifacts that no study needs any more."""
+"""Finding and removing artifacts that no study needs."""
 
 import time
 from collections import defaultdict
@@ -13,10 +13,10 @@ from data.queries import launches
 from data.settings import Settings
 from tasks.broker.connection import client, errors_explained
 from tasks.queue import leases
-from tasks.studies.lock import turn
+from tasks.studies.lock import study_lock
 from tasks.studies.rebuild import RebuildError, require_database
 
-# Files that changed within this time may belong to a worker that is not known here.
+# Files that changed within this time are spared, since they may belong to a worker of another installation.
 GRACE_SECONDS = 3600.0
 
 KINDS = ("results", "weights", "checkpoints", "checkpoints of finished stages", "half-written content", "datasets")
@@ -24,7 +24,7 @@ KINDS = ("results", "weights", "checkpoints", "checkpoints of finished stages", 
 
 @dataclass(frozen=True)
 class Waste:
-    """Files that nobody needs, by their kind, one of KINDS; young: bytes of unneeded files too new to be removed."""
+    """Files that no study needs, by one of KINDS; young: bytes of such files that are too new to be removed."""
 
     files: dict[str, list[StoredFile]]
     young: int
@@ -38,19 +38,19 @@ class Waste:
 def find_waste(config: Settings, older: float = GRACE_SECONDS) -> Waste:
     """Return the files of stages and datasets that no study in the database or Redis has, and leftovers of others.
 
-    older: seconds since any file of such a stage last changed. Raises RebuildError if no study is known at all,
+    older: files that changed within this number of seconds are spared. Raises RebuildError if no study is known at all,
     BrokerError and ArtifactError.
     """
     require_database(config)
     with errors_explained(config):
-        # Files before studies: a study that is launched in between is known by then.
+        # Files are listed before studies, so that a study that is launched in between is known.
         files = Artifacts(config.artifacts).all_files()
         return _sorted(files, _known(config, client(config)), time.time() - older)
 
 
 def reclaim(config: Settings, agreed: Waste, older: float = GRACE_SECONDS) -> list[StoredFile]:
-    """Remove those of the agreed files that still are waste, and return them; raises like `find_waste`."""
-    with turn(config):
+    """Remove those of the agreed files that are still waste, and return them; raises what `find_waste` raises."""
+    with study_lock(config):
         now = {file.path for file in find_waste(config, older).all}
         files = [file for file in agreed.all if file.path in now]
         Artifacts(config.artifacts).remove(files)
@@ -58,7 +58,7 @@ def reclaim(config: Settings, agreed: Waste, older: float = GRACE_SECONDS) -> li
 
 
 def _known(config: Settings, redis: Redis) -> set[str]:
-    """Return the owners of needed files: all stages, and the datasets that they train on."""
+    """Return the owners of needed files: the fingerprints of all stages, and the identities of their datasets."""
     database = Database(config.database)
     recorded = launches.all_members(database)
     queued = leases.all_members(redis) - recorded
@@ -72,21 +72,21 @@ def _known(config: Settings, redis: Redis) -> set[str]:
 
 
 def _sorted(files: Sequence[StoredFile], known: set[str], before: float) -> Waste:
-    of: dict[str, list[StoredFile]] = defaultdict(list)
+    by_owner: dict[str, list[StoredFile]] = defaultdict(list)
     for file in files:
-        of[file.owner].append(file)
+        by_owner[file.owner].append(file)
     waste: dict[str, list[StoredFile]] = {kind: [] for kind in KINDS}
     young = 0
-    for fingerprint, own in of.items():
-        orphaned = fingerprint not in known
+    for owner, own in by_owner.items():
+        orphaned = owner not in known
         finished = any(file.kind == "result" for file in own)
-        # A worker may train a stage that nobody here knows: one young file spares all files of the stage.
-        still = max(file.modified for file in own) < before
+        # A worker of another installation may train an unknown stage, so one young file spares all files of the stage.
+        unchanged = max(file.modified for file in own) < before
         for file in own:
             kind = _kind(file, orphaned, finished)
             if kind is None:
                 continue
-            if still if orphaned else file.modified < before:
+            if unchanged if orphaned else file.modified < before:
                 waste[kind].append(file)
             else:
                 young += file.size

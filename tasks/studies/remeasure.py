@@ -1,4 +1,4 @@
-"""Completing results of an older version from their weights, in the artifacts and in the database."""
+"""Completing results that an older version saved, from their weights, in the artifacts and the database."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -17,12 +17,12 @@ from engine.study.results import AGAINST_DENSE, StageResult
 from tasks.broker.connection import client, errors_explained
 from tasks.queue import telemetry
 from tasks.services.recorder import drain_own
-from tasks.studies.lock import turn
+from tasks.studies.lock import study_lock
 
-# Called with the number of results that are done and the number of all results.
-Report = Callable[[int, int], None]
+# A function that is called with the number of results that are done and the number of all results.
+CountReport = Callable[[int, int], None]
 
-# The recorder reads all overlaps once for each batch of events.
+# Events are published in batches, since the recorder reads all overlaps once for each of its batches.
 BATCH = 50
 
 log = logging.getLogger(__name__)
@@ -30,18 +30,18 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Remeasured:
-    """The number of results completed, and of those that cannot be, since their weights are gone."""
+    """The numbers of completed results, and of those that cannot be completed since their weights are missing."""
 
     completed: int
     lost: int
 
 
-def remeasure(config: Settings, report: Report, at_start: bool = False) -> Remeasured | None:
-    """Complete the recorded results that lack something, in the artifacts and, by the recorder, in the database.
+def remeasure(config: Settings, report: CountReport, at_start: bool = False) -> Remeasured | None:
+    """Complete recorded results that lack something, in the artifacts and, through the recorder, in the database.
 
-    It may be killed and run again at any moment, beside everything else. Returns None while another one runs.
-    at_start: skip results whose weights a listing does not show, and leave the recording to the recorder.
-    Raises BrokerError, DatabaseError and ArtifactError.
+    It may run beside everything else, and be killed at any moment and run again. Returns None while another one runs.
+    at_start: skip results whose weights are not listed, and leave the recording to the recorder. Raises BrokerError,
+    DatabaseError and ArtifactError.
     """
     try:
         with FileLock(config.home / "remeasure.lock", timeout=0), errors_explained(config):
@@ -50,17 +50,17 @@ def remeasure(config: Settings, report: Report, at_start: bool = False) -> Remea
         return None
 
 
-def _remeasure(config: Settings, redis: Redis, report: Report, at_start: bool) -> Remeasured:
+def _remeasure(config: Settings, redis: Redis, report: CountReport, at_start: bool) -> Remeasured:
     if not at_start:
-        # Events of an earlier run may still wait there.
+        # Events of an earlier run may still wait to be recorded.
         drain_own(config)
     rows = incomplete(Database(config.database))
     if not rows:
         return Remeasured(0, 0)
     artifacts = Artifacts(config.artifacts)
     weights = artifacts.all_weights()
-    # A run that was killed may have completed a result without an event, and its weights may have gone since.
-    tried = [row for row in rows if _can_complete(row, weights)] if at_start else rows
+    # Without weights, a result may still be complete in the artifacts, if an earlier run was killed before its event.
+    selected = [row for row in rows if _can_complete(row, weights)] if at_start else rows
     completed, events = 0, list[tuple[str, Mapping[str, Any]]]()
 
     def publish() -> None:
@@ -69,8 +69,8 @@ def _remeasure(config: Settings, redis: Redis, report: Report, at_start: bool) -
         if not at_start:
             drain_own(config)
 
-    for number, row in enumerate(tried):
-        report(number, len(tried))
+    for number, row in enumerate(selected):
+        report(number, len(selected))
         result, is_whole = _completed(config, artifacts, row)
         completed += is_whole
         if result is not None:
@@ -78,7 +78,7 @@ def _remeasure(config: Settings, redis: Redis, report: Report, at_start: bool) -
         if len(events) == BATCH:
             publish()
     publish()
-    report(len(tried), len(tried))
+    report(len(selected), len(selected))
     return Remeasured(completed, len(rows) - completed)
 
 
@@ -89,8 +89,8 @@ def _can_complete(row: Incomplete, weights: set[tuple[str, str]]) -> bool:
 
 
 def _completed(config: Settings, artifacts: Artifacts, row: Incomplete) -> tuple[StageResult | None, bool]:
-    """Return a result with what the database lacks of it, None where there is nothing, and whether it is complete."""
-    # It imports PyTorch, which is not needed where no result can be completed.
+    """Return a result with more than the database has, None if there is none, and whether the result is complete."""
+    # This imports PyTorch, which is not needed if no result can be completed.
     from engine.stages.complete import complete, lacks
 
     stage = Stage.model_validate_json(row.spec)
@@ -103,8 +103,8 @@ def _completed(config: Settings, artifacts: Artifacts, row: Incomplete) -> tuple
         return None, False
     after = complete(stage, before, artifacts)
     if after is not None and after is not before:
-        # Under the lock nobody deletes: a result must not come back after its weights were removed.
-        with turn(config):
+        # Nothing is deleted under the lock, so a result does not come back after its study was deleted.
+        with study_lock(config):
             if artifacts.result(row.fingerprint) != before:
                 return None, False
             artifacts.finish(row.fingerprint, after)

@@ -1,4 +1,4 @@
-"""The number of stages of one shape that a process trains side by side, measured on its device once per shape."""
+"""How many stages of a shape a process trains side by side, measured once per shape on its device."""
 
 import logging
 
@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 
 class Capacities:
-    """The capacity of one process for each shape. fixed: the number that the user has set, instead of measuring."""
+    """The capacity of one process for each shape. fixed: the number from the settings, None to measure it."""
 
     def __init__(self, device: torch.device, fixed: int | None) -> None:
         self._device = device
@@ -21,7 +21,7 @@ class Capacities:
         self._known: dict[Shape, Capacity] = {}
 
     def of(self, stage: Stage, dataset: Dataset) -> Capacity:
-        """Return how many stages of a stage's shape are fastest at once, and how many fit; at least 1."""
+        """Return how many stages of a stage's shape are fastest side by side, and how many fit; at least 1."""
         shape = stage.shape
         if shape not in self._known:
             capacity = Capacity(self._fixed, self._fixed) if self._fixed else how_many(stage, dataset, self._device)
@@ -30,8 +30,8 @@ class Capacities:
             self._known[shape] = capacity
         return self._known[shape]
 
-    def shrink(self, stage: Stage, ran: int) -> None:
-        """Allow at most half of the stages that ran, from now on: memory ran out."""
-        fits = max(1, ran // 2)
+    def shrink(self, stage: Stage, count: int) -> None:
+        """Halve the capacity for a stage's shape, after memory ran out with `count` stages side by side."""
+        fits = max(1, count // 2)
         capacity = self._known.get(stage.shape, Capacity(fits, fits))
         self._known[stage.shape] = Capacity(min(capacity.fastest, fits), min(capacity.most, fits))

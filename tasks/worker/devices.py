@@ -1,4 +1,4 @@
-"""The devices that this machine trains on, one for each worker process."""
+"""The devices and cores of this machine, and how they are shared among worker processes."""
 
 import os
 import re
@@ -17,24 +17,24 @@ class DeviceError(UserError):
     """A device that this machine does not have."""
 
 
-def devices(wanted: str, processes: int | None = None) -> list[str]:
+def devices(name: str, processes: int | None = None) -> list[str]:
     """Return the device of each worker process: one process per GPU, or one per core on a CPU machine.
 
-    wanted: auto, cpu, cuda or cuda:<number>. processes: their number instead, spread over the devices in turn.
-    Raises DeviceError for anything else, and for a GPU that this machine does not have.
+    name: auto, cpu, cuda or cuda:<number>. processes: the number of processes instead, which take the devices in turn.
+    Raises DeviceError for any other name, and for a GPU that this machine does not have.
     """
-    if wanted == "cpu" or (wanted == "auto" and gpus() == 0):
+    if name == "cpu" or (name == "auto" and gpus() == 0):
         return ["cpu"] * (processes or cores())
-    if wanted in ("auto", "cuda"):
+    if name in ("auto", "cuda"):
         present = [f"cuda:{index}" for index in range(gpus())]
         if not present:
             raise DeviceError("device cuda: PyTorch finds no GPU here; give cpu or auto")
-    elif re.fullmatch(r"cuda:\d+", wanted):
-        if int(wanted.removeprefix("cuda:")) >= gpus():
-            raise DeviceError(f"device {wanted}: PyTorch finds {gpus()} GPUs here, counted from 0; or give auto or cpu")
-        present = [wanted]
+    elif re.fullmatch(r"cuda:\d+", name):
+        if int(name.removeprefix("cuda:")) >= gpus():
+            raise DeviceError(f"device {name}: PyTorch finds {gpus()} GPUs here, counted from 0; or give auto or cpu")
+        present = [name]
     else:
-        raise DeviceError(f"device {wanted!r} is not known; allowed: auto, cpu, cuda, or cuda:0 for one GPU")
+        raise DeviceError(f"device {name!r} is not known; allowed: auto, cpu, cuda, or cuda:0 for one GPU")
     return [present[index % len(present)] for index in range(processes or len(present))]
 
 
@@ -43,14 +43,14 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def threads(wanted: int | Literal["auto"], processes: int) -> int:
-    """Return the threads of each worker process: the number wanted, or for auto an equal share of the cores."""
-    return max(1, cores() // processes) if wanted == "auto" else wanted
+def threads(setting: int | Literal["auto"], processes: int) -> int:
+    """Return the threads of each worker process: the number of the setting, or for auto an equal share of the cores."""
+    return max(1, cores() // processes) if setting == "auto" else setting
 
 
 def gpus() -> int:
     """Return how many GPUs PyTorch can use."""
-    # Importing PyTorch takes seconds, so look for a GPU driver first.
+    # Importing PyTorch takes seconds, so it is not imported on a machine without a GPU driver.
     if not (shutil.which("nvidia-smi") or Path("/dev/nvidiactl").exists() or Path("/dev/dxg").exists()):
         return 0
     import torch
@@ -59,7 +59,7 @@ def gpus() -> int:
 
 
 def precision(devices: Iterable[str]) -> Literal["fp32", "bf16"]:
-    """Return the precision in which networks train fastest on some devices: bf16 if each of them computes in it."""
+    """Return the precision in which networks train fastest on some devices: bf16 if all of them compute in it."""
     return "bf16" if all(_computes_in_bf16(device) for device in devices) else "fp32"
 
 
@@ -69,7 +69,7 @@ def _computes_in_bf16(device: str) -> bool:
         return flags.exists() and not {"avx512_bf16", "amx_bf16"}.isdisjoint(flags.read_text().split())
     import torch
 
-    # Ampere and later; before, PyTorch emulates it, slowly.
+    # GPUs before Ampere do not compute in bf16, and PyTorch's emulation is slow.
     return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
@@ -81,9 +81,9 @@ def gpu_name(device: "torch.device") -> str | None:
 
 
 def gpu_memory(device: "torch.device") -> tuple[int, int] | None:
-    """Return the used and total bytes of a GPU; None for a CPU and for a GPU that this process has not trained on yet.
+    """Return the used and total bytes of a GPU; None for a CPU and for a GPU on which this process has not trained yet.
 
-    The query alone would allocate hundreds of megabytes on such a GPU.
+    On such a GPU, the query alone would allocate hundreds of megabytes.
     """
     import torch
 
@@ -92,6 +92,6 @@ def gpu_memory(device: "torch.device") -> tuple[int, int] | None:
     try:
         free, total = torch.cuda.mem_get_info(device)
     except RuntimeError:
-        # A GPU in error fails its stage with a message; the heartbeat goes on.
+        # A broken GPU makes its stage fail with a message; the heartbeat must not stop.
         return None
     return total - free, total

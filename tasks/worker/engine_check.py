@@ -1,4 +1,4 @@
-"""Checking that this worker's engine and code are those that a stage was planned with."""
+"""Checking that a stage was planned with this worker's engine and code."""
 
 from collections.abc import Container
 

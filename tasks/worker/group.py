@@ -1,4 +1,4 @@
-"""Training a group of stages of one shape side by side, each of which ends on its own."""
+"""Training a group of stages of one shape side by side, each of which may end before the others."""
 
 import logging
 import threading
@@ -15,7 +15,7 @@ from kombu.exceptions import OperationalError
 from redis import Redis
 from redis.exceptions import RedisError
 
-from data.artifacts.store import ArtifactLost, Artifacts, StoreAway
+from data.artifacts.store import ArtifactLost, Artifacts, ArtifactsUnavailable
 from data.datasets.loading import load_images
 from engine.dataset import Dataset
 from engine.stages.runner import Interrupted, Job, kept, run_stages
@@ -24,7 +24,7 @@ from engine.study.plan import Images, Stage
 from engine.study.results import StageResult
 from engine.training.device import ran_out_of_memory
 from tasks.queue import celery_app, leases, telemetry
-from tasks.queue.leases import Cancelled, LeaseLost, Message, Sharing, Timing
+from tasks.queue.leases import LeaseLost, Message, Sharing, StageCancelled, Timing
 from tasks.worker.capacity import Capacities
 from tasks.worker.engine_check import OtherEngine, check_engine
 from tasks.worker.heartbeat import Heartbeat
@@ -32,8 +32,8 @@ from tasks.worker.observer import LeasedObserver
 from tasks.worker.retrying_artifacts import RetryingArtifacts
 
 ERROR_CHARACTERS = 10_000
-# How often to look for stages that could join the group while none of it ends. Where no worker is idle, the stages of a
-# dead worker wait this long.
+# Seconds between searches for stages that can join the group while none of its stages ends; if no worker is idle, the
+# stages of a dead worker wait this long.
 JOIN_SECONDS = 5.0
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class WorkerContext:
-    """What a worker process trains with. name, host: of this process. stopping: set once it is asked to stop."""
+    """What a worker process trains with. name, host: those of the process. stopping: set once it was told to stop."""
 
     name: str
     host: str
@@ -57,7 +57,7 @@ class WorkerContext:
 
     @property
     def place(self) -> tuple[str, str, str, float]:
-        """Worker, host and device that claim a stage, and the seconds of the lease, in the order of `leases.claim`."""
+        """Worker, host, device and seconds of the lease, as the last arguments of `leases.claim`."""
         return self.name, self.host, str(self.device), self.timing.lease
 
     def send(self, messages: Sequence[Message]) -> None:
@@ -65,23 +65,23 @@ class WorkerContext:
         celery_app.send(messages, self.celery)
 
 
-class Group:
-    """Stages trained side by side. store_away: whether one was handed back because the artifact store is away."""
+class StageGroup:
+    """Stages trained side by side; artifacts_unavailable: one was handed back as the artifact store does not answer."""
 
     def __init__(self, context: WorkerContext) -> None:
-        self.store_away = False
+        self.artifacts_unavailable = False
         self._context = context
         self._claimed: dict[Message, RetryingArtifacts] = {}
-        # By job, not by stage: a stage whose lease is lost may be claimed here again before the loss is noticed.
+        # The key is a job, not a stage: a stage whose lease is lost may be claimed again before the loss is noticed.
         self._messages: dict[Job, Message] = {}
-        # The number of jobs in training when others were last looked for, and when that was.
+        # The time of the last search for stages that can join, and the number of jobs in training after it.
+        self._searched_at = time.monotonic()
         self._running_then = 0
-        self._looked_at = time.monotonic()
 
     def train(self, message: Message, stage: Stage) -> None:
-        """Train a stage that this worker has claimed, and queued stages of its shape beside it, each to its end.
+        """Train a stage that this worker has claimed, and beside it queued stages of its shape, until all have ended.
 
-        Raises RedisError or OperationalError once Redis is gone.
+        Raises RedisError or OperationalError if Redis does not answer.
         """
         jobs = self._begin([(message, stage)])
         if not jobs:
@@ -103,7 +103,7 @@ class Group:
                 self._end(claimed, outcome)
 
     def _begin(self, claimed: Sequence[tuple[Message, Stage]]) -> list[Job]:
-        """Return the jobs of stages just claimed; the others have a result already or cannot begin, and are ended."""
+        """Return the jobs of claimed stages, and end those stages that have a result already or cannot begin."""
         context, jobs = self._context, []
         for message, stage in claimed:
             self._claimed[message] = artifacts = self._artifacts_for(message)
@@ -111,7 +111,7 @@ class Group:
             try:
                 check_engine(stage, message.fingerprint)
                 result = _earlier_result(stage, artifacts)
-            except Exception as error:  # Recorded with the stage, too.
+            except Exception as error:  # The error is recorded with the stage.
                 self._end(message, error)
                 continue
             if result is not None:
@@ -127,7 +127,7 @@ class Group:
     def _claim(
         self, stage: Stage, dataset: Dataset, running: int, joining: bool = False
     ) -> list[tuple[Message, Stage]]:
-        """Claim queued stages of a stage's shape for this worker, which trains `running` of them already."""
+        """Claim queued stages of a stage's shape; running: the number of such stages that are in training here."""
         capacity = self._context.capacities.of(stage, dataset)
         if running >= capacity.most:
             return []
@@ -137,13 +137,13 @@ class Group:
         return leases.claim_alike(self._context.redis, stage, capacity, sharing, *self._context.place)
 
     def _join(self, stage: Stage, dataset: Dataset, running: int) -> list[Job]:
-        """Return the jobs of queued stages that join the group, in the place of stages that ended."""
-        if self.store_away or self._context.stopping.is_set():
+        """Return the jobs of queued stages that join the group, such as in place of stages that ended."""
+        if self.artifacts_unavailable or self._context.stopping.is_set():
             return []
-        if running >= self._running_then and time.monotonic() - self._looked_at < JOIN_SECONDS:
+        if running >= self._running_then and time.monotonic() - self._searched_at < JOIN_SECONDS:
             return []
         joining = self._begin(self._claim(stage, dataset, running, joining=True))
-        self._running_then, self._looked_at = running + len(joining), time.monotonic()
+        self._running_then, self._searched_at = running + len(joining), time.monotonic()
         return joining
 
     def _ended(self, job: Job, outcome: StageResult | Exception) -> None:
@@ -156,7 +156,7 @@ class Group:
     def _messages_after(
         self, message: Message, artifacts: RetryingArtifacts, outcome: StageResult | Exception
     ) -> list[Message]:
-        """Record how a stage ended, and return the messages to send for it."""
+        """Record how a stage ended, and return the messages to send afterwards."""
         redis = self._context.redis
         try:
             if isinstance(outcome, Exception):
@@ -170,20 +170,20 @@ class Group:
         except Interrupted as interrupted:
             log.info("stage %s: %s", message.fingerprint, interrupted)
             return leases.release(redis, message)
-        except (LeaseLost, Cancelled) as reason:
+        except (LeaseLost, StageCancelled) as reason:
             log.info("stage %s is abandoned: %s", message.fingerprint, type(reason).__name__)
             return []
         except RedisError:
             raise
-        except StoreAway as away:
-            log.error("stage %s is handed back: %s", message.fingerprint, away)
-            self.store_away = True
+        except ArtifactsUnavailable as unavailable:
+            log.error("stage %s is handed back: %s", message.fingerprint, unavailable)
+            self.artifacts_unavailable = True
             return leases.release(redis, message)
         except WeightsLost as lost:
             log.warning("stage %s waits for %s to be trained again: %s", message.fingerprint, lost.fingerprint, lost)
             why = f"waits for stage {lost.fingerprint} to be trained again: {lost}"
             return leases.miss(redis, message, lost.fingerprint, why)
-        except Exception as error:  # Recorded with the stage, too.
+        except Exception as error:  # The error is recorded with the stage.
             log.exception("stage %s failed", message.fingerprint)
             return leases.fail(redis, message, _explain(error), retry=not isinstance(error, OtherEngine))
 
@@ -191,7 +191,7 @@ class Group:
         context = self._context
 
         def report(trouble: str | None) -> None:
-            # Raises for a stage that was cancelled or lost meanwhile, so that nobody waits for it.
+            # This raises for a stage that was cancelled or lost meanwhile, which ends the wait.
             leases.renew(context.redis, message, context.timing.lease)
             context.heartbeat.trouble(trouble)
 
@@ -199,9 +199,9 @@ class Group:
 
 
 def _earlier_result(stage: Stage, artifacts: RetryingArtifacts) -> StageResult | None:
-    """Return the result of a stage that is done with all its weights intact, although Redis may not know; else None.
+    """Return the saved result of a stage if all its weights are intact, else None.
 
-    A worker may have died between saving a result and reporting it; or weights were lost, and are trained again.
+    A worker may have died after it saved the result and before it reported it.
     """
     try:
         result = artifacts.result(stage.fingerprint)

@@ -1,4 +1,4 @@
-"""The heartbeat of a worker: it reports what the worker does and renews its leases."""
+"""The heartbeat of a worker, which reports what the worker does and renews its leases."""
 
 import logging
 import threading
@@ -10,7 +10,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from tasks.queue import leases, telemetry
-from tasks.queue.leases import Cancelled, LeaseLost, Message, Timing
+from tasks.queue.leases import LeaseLost, Message, StageCancelled, Timing
 from tasks.queue.telemetry import Worker
 from tasks.worker import host
 
@@ -18,9 +18,9 @@ log = logging.getLogger(__name__)
 
 
 class Heartbeat:
-    """Reports that this worker lives and renews the leases of its stages, in a thread of its own.
+    """A thread that reports that this worker lives and renews the leases of its stages.
 
-    gpu: returns used and total bytes of the worker's GPU, None if it has none or does not use it yet.
+    gpu: returns the used and total bytes of the worker's GPU, None if it has none or has not trained yet.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Heartbeat:
             log.warning("Redis does not answer, so this worker will be shown as silent: %s", error)
 
     def hold(self, *messages: Message) -> None:
-        """Renew the leases of these messages from now on, and no others."""
+        """Renew from now on the leases of these messages, and of no others."""
         if messages[:1] != self._messages[:1]:
             self._worker = replace(self._worker, since=datetime.now(UTC))
         self._messages = messages
@@ -67,12 +67,12 @@ class Heartbeat:
         self._beat()
 
     def trouble(self, text: str | None) -> None:
-        """Report what the worker waits for before it can go on with its stage; None once it goes on."""
+        """Report what the worker waits for; None once it continues."""
         self._worker = replace(self._worker, trouble=text)
         self._beat()
 
     def drain(self) -> None:
-        """Report that the worker was asked to stop. A signal handler may call this: the thread does the reporting."""
+        """Report that the worker was told to stop; a signal handler may call this, since the thread does the work."""
         self._draining = True
         self._woken.set()
 
@@ -95,8 +95,8 @@ class Heartbeat:
             for message in self._messages:
                 try:
                     leases.renew(self._redis, message, self._timing.lease)
-                except (LeaseLost, Cancelled):
-                    # The training thread learns of it before it writes anything.
+                except (LeaseLost, StageCancelled):
+                    # The training thread gets the same error before it writes anything.
                     log.info("this worker has lost stage %s", message.fingerprint)
                 except RedisError as error:
                     log.warning("cannot renew the lease of %s: %s", message.fingerprint, error)

@@ -1,4 +1,4 @@
-"""This host: the names of its worker processes, whether they still run, and its memory."""
+"""This host: its identity, the names of its worker processes, whether these still run, and its memory."""
 
 import hashlib
 import os
@@ -14,13 +14,13 @@ from tasks.queue.telemetry import Memory
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 PID_NAMESPACE = Path("/proc/self/ns/pid")
 
-# Seconds by which two readings of a process's start may differ, since the kernel rounds its time of booting.
+# Seconds by which two readings of a process's start may differ, since the kernel rounds its boot time.
 START_TOLERANCE = 2.0
 
 
 @lru_cache(maxsize=1)
 def boot() -> str:
-    """Return the id of this boot of the machine, empty if the system has none."""
+    """Return the id of the machine's present boot, empty if the system has none."""
     try:
         return BOOT_ID.read_text(encoding="ascii").strip()
     except OSError:
@@ -29,10 +29,10 @@ def boot() -> str:
 
 @lru_cache(maxsize=1)
 def token() -> str:
-    """Return the name of the processes that share process ids with this one: its host's name and a mark.
+    """Return the name of the system in which process ids are unique: the host's name and four hex digits.
 
-    A container may have its host's name, and a clone that of the original machine; the mark, four digits of a hash of
-    boot and process namespace, tells them apart. If the system has no such ids, the host's name alone.
+    A container may have its host's name, and a clone that of the original machine. The digits, of a hash of boot and
+    process namespace, distinguish them; they are missing if the system has no such ids.
     """
     name = socket.gethostname()
     try:
@@ -43,27 +43,27 @@ def token() -> str:
 
 
 def worker_name(pid: int) -> str:
-    """Return the name of the worker process with a process id on this host."""
+    """Return the name of the worker process of a process id on this host."""
     return f"{token()}:{pid}"
 
 
 def is_here(name: str) -> bool:
-    """Return whether a worker of a name is, or was, a process of this host."""
+    """Return whether the worker of a name is or was a process of this host."""
     return name.rpartition(":")[0] == token()
 
 
 def started(pid: int) -> datetime:
-    """Return when a process was started, in UTC; raises psutil.NoSuchProcess."""
+    """Return the time in UTC when a process was started; raises psutil.NoSuchProcess."""
     return datetime.fromtimestamp(psutil.Process(pid).create_time(), UTC)
 
 
 def runs(pid: int, since: datetime | None) -> bool:
-    """Return whether a process that was started at a time still runs; since: None if unknown."""
+    """Return whether the process that got an id at the time `since`, None if unknown, still runs."""
     try:
         process = psutil.Process(pid)
         if process.status() == psutil.STATUS_ZOMBIE:
             return False
-        # The system gives the same id to a later process.
+        # The system may have given the id to a later process.
         return since is None or process.create_time() <= since.timestamp() + START_TOLERANCE
     except psutil.NoSuchProcess:
         return False
@@ -71,6 +71,6 @@ def runs(pid: int, since: datetime | None) -> bool:
 
 def memory(gpu: tuple[int, int] | None = None) -> Memory:
     """Return the memory of this process and this host; gpu: used and total bytes of the worker's GPU."""
-    whole = psutil.virtual_memory()
+    system = psutil.virtual_memory()
     used, total = gpu or (None, None)
-    return Memory(psutil.Process(os.getpid()).memory_info().rss, whole.total, whole.available, used, total)
+    return Memory(psutil.Process(os.getpid()).memory_info().rss, system.total, system.available, used, total)

@@ -29,9 +29,9 @@ from tasks.process import tie_to_parent
 from tasks.worker.capacity import Capacities
 from tasks.worker.devices import threads
 
-# Called after each epoch with the stage's fingerprint and the number of its epochs that are done.
-Report = Callable[[str, int], None]
-# The end of each stage by fingerprint: None if it is done, else why it failed. A stage still to be trained is absent.
+# A function that is called after each epoch with the stage's fingerprint and its number of finished epochs.
+EpochReport = Callable[[str, int], None]
+# By fingerprint, None for a finished stage or the reason why it failed. Stages that are still to be trained are absent.
 Ends = dict[str, str | None]
 
 
@@ -40,7 +40,7 @@ class StageFailed(UserError):
 
 
 class Stopped(RuntimeError):
-    """A signal asked to stop: stages in training are saved, and resume when the study is run again."""
+    """A signal stopped the run: stages in training are saved, and resume when the study is run again."""
 
 
 class Flag(Protocol):
@@ -55,7 +55,7 @@ class _LocalTrainer:
     """Trains stages in this process."""
 
     def __init__(
-        self, config: Settings, artifacts: str, device: str, threads: int, report: Report, stopping: Flag
+        self, config: Settings, artifacts: str, device: str, threads: int, report: EpochReport, stopping: Flag
     ) -> None:
         self._device = torch.device(device)
         get_ready(self._device, threads)
@@ -67,7 +67,7 @@ class _LocalTrainer:
         self._loaded: tuple[Images, Dataset] | None = None
 
     def train(self, stages: Sequence[Stage]) -> Ends:
-        """Train the first of some stages of one shape, as many side by side as are fastest, and save the results."""
+        """Train the first of some stages of one shape, as many as are fastest side by side, and save the results."""
         ends: Ends = {}
         jobs = [self._job(stage) for stage in stages]
 
@@ -77,14 +77,14 @@ class _LocalTrainer:
                 ends[job.stage.fingerprint] = None
             except Interrupted:
                 return
-            except Exception as error:  # Reported once all other stages are done.
+            except Exception as error:  # It is reported once all other stages are done.
                 ends[job.stage.fingerprint] = f"{type(error).__name__}: {error}"
 
         try:
             dataset = self._dataset(stages[0].images)
             jobs = jobs[: self._capacities.of(stages[0], dataset).fastest]
             run_stages(jobs, dataset, self._device, end)
-        except Exception as error:  # Reported likewise.
+        except Exception as error:  # It is reported as the end of each stage.
             if len(jobs) > 1 and ran_out_of_memory(error):
                 self._capacities.shrink(stages[0], len(jobs))
             else:
@@ -106,35 +106,37 @@ class _LocalTrainer:
         self._artifacts.finish(stage.fingerprint, outcome)
         self._artifacts.delete(stage.fingerprint, "checkpoint")
         if outcome.diverged is not None:
-            # Its remaining epochs are not trained.
+            # The remaining epochs are not trained, but count as done.
             self._report(stage.fingerprint, stage.epochs)
 
 
 class _Observer:
-    """An `engine.stages.runner.Observer` that reports epochs and stops with its process."""
+    """An `engine.stages.runner.Observer` that reports epochs, and ends the training once `stopping` is set."""
 
-    def __init__(self, fingerprint: str, report: Report, stopping: Flag) -> None:
+    def __init__(self, fingerprint: str, report: EpochReport, stopping: Flag) -> None:
         self._fingerprint = fingerprint
         self._report = report
         self._stopping = stopping
 
     def epoch(self, row: Epoch, total: int) -> bool:
-        """Report the number of epochs that are done."""
+        """EpochReport the number of finished epochs; return False once the training has to stop."""
         del total
         self._report(self._fingerprint, row.epoch)
         return not self._stopping.is_set()
 
     def commit(self, rows: Sequence[Epoch]) -> None:
-        """Do nothing: nobody else trains this stage, so its checkpoint may be written."""
+        """Do nothing, since no other process trains this stage."""
         del rows
 
 
-def run(plan: Plan, artifacts: str, config: Settings, devices: Sequence[str], report: Report) -> dict[str, StageResult]:
-    """Train each stage of a plan that is not done yet, and return all results, older ones completed.
+def run(
+    plan: Plan, artifacts: str, config: Settings, devices: Sequence[str], report: EpochReport
+) -> dict[str, StageResult]:
+    """Train all stages of a plan that are not done yet, and return all results by fingerprint, older ones completed.
 
-    artifacts: the URL of weights and results. devices: one for each process; a single one trains in this process.
-    A stage gives the same numbers in any process, and whatever is trained beside it. Raises Stopped after SIGINT or
-    SIGTERM, and StageFailed once all stages that do not depend on a failed one are done.
+    artifacts: the URL of weights and results. devices: one for each process; with a single one, this process trains.
+    Processes and the stages trained beside it do not change a stage's result. Raises Stopped after SIGINT or SIGTERM,
+    and StageFailed once all stages that do not depend on a failed one are done.
     """
     store = Artifacts(artifacts)
     finished = store.finished() & plan.stages.keys()
@@ -148,7 +150,7 @@ def run(plan: Plan, artifacts: str, config: Settings, devices: Sequence[str], re
 
 
 def _completed(artifacts: Artifacts, stage: Stage) -> StageResult | None:
-    """Return a stage's result; a result of an older version is completed from the weights that still exist."""
+    """Return a stage's result, completed from its weights if an older version saved it; None without a result."""
     result = artifacts.result(stage.fingerprint)
     completed = None if result is None else complete(stage, result, artifacts)
     if completed is None or completed is result:
@@ -158,7 +160,7 @@ def _completed(artifacts: Artifacts, stage: Stage) -> StageResult | None:
 
 
 def _train_here(
-    plan: Plan, finished: set[str], artifacts: str, config: Settings, devices: Sequence[str], report: Report
+    plan: Plan, finished: set[str], artifacts: str, config: Settings, devices: Sequence[str], report: EpochReport
 ) -> None:
     stopping = threading.Event()
     trainer = _LocalTrainer(config, artifacts, devices[0], threads(config.threads, 1), report, stopping)
@@ -173,9 +175,9 @@ def _train_here(
 
 
 def _train_spread(
-    plan: Plan, finished: set[str], artifacts: str, config: Settings, devices: Sequence[str], report: Report
+    plan: Plan, finished: set[str], artifacts: str, config: Settings, devices: Sequence[str], report: EpochReport
 ) -> None:
-    # Spawned, since a fork of a process that has used PyTorch hangs.
+    # Processes are spawned, since a fork of a process that has used PyTorch hangs.
     context = multiprocessing.get_context("spawn")
     places: Queue[str] = context.Queue()
     for device in devices:
@@ -203,15 +205,16 @@ def _schedule(
     plan: Plan,
     finished: set[str],
     submit: Callable[[Sequence[Stage]], Future[Ends]],
-    at_once: int,
+    processes: int,
     most: int,
     stopping: Flag,
     listen: Callable[[], None],
 ) -> None:
-    """Submit stages in the order of the plan as their parents finish, until all are done or none can begin.
+    """Submit stages in the order of the plan once their parents are done, until all are done or none can begin.
 
-    at_once: number of processes. most: stages of one shape submitted to one process at once, never more than its fair
-    share; it trains as many of them side by side as are fastest, and hands back the others.
+    processes: the number of processes. most: the most stages of one shape that a process gets at once, never more than
+    its fair share; it trains as many of them side by side as are fastest, and returns the others untrained. listen:
+    called a few times a second.
     """
     ready = [
         stage
@@ -221,21 +224,21 @@ def _schedule(
     running: dict[Future[Ends], list[Stage]] = {}
     failures: list[str] = []
     while running or (ready and not stopping.is_set()):
-        while ready and len(running) < at_once and not stopping.is_set():
+        while ready and len(running) < processes and not stopping.is_set():
             alike = [stage for stage in ready if stage.shape == ready[0].shape]
-            chosen = alike[: min(most, math.ceil(len(alike) / at_once))]
-            taken = {stage.fingerprint for stage in chosen}
-            ready = [stage for stage in ready if stage.fingerprint not in taken]
-            running[submit(chosen)] = chosen
+            batch = alike[: min(most, math.ceil(len(alike) / processes))]
+            submitted = {stage.fingerprint for stage in batch}
+            ready = [stage for stage in ready if stage.fingerprint not in submitted]
+            running[submit(batch)] = batch
         for future in wait(running, timeout=0.1, return_when=FIRST_COMPLETED).done:
-            submitted = running.pop(future)
+            batch = running.pop(future)
             try:
                 ends = future.result()
             except BrokenProcessPool:
                 raise StageFailed(
-                    f"a process died while {at_once} trained at once; perhaps memory ran out: give a smaller --jobs"
+                    f"one of {processes} processes died, perhaps because memory ran out; give a smaller --jobs"
                 ) from None
-            ready = [stage for stage in submitted if stage.fingerprint not in ends] + ready
+            ready = [stage for stage in batch if stage.fingerprint not in ends] + ready
             for fingerprint, why in ends.items():
                 if why is None:
                     finished.add(fingerprint)
@@ -271,7 +274,7 @@ def _set_up(
     epochs: "Queue[tuple[str, int]]",
     stopping: Any,
 ) -> None:
-    """Set up a spawned process; Ctrl-C reaches it too, but the process that spawned it decides when to stop."""
+    """Prepare a spawned process, which ignores Ctrl-C: the process that spawned it decides when to stop."""
     tie_to_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     global _trainer

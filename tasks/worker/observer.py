@@ -1,4 +1,4 @@
-"""Tying a stage in training to its lease: a worker that has lost the lease publishes and saves nothing."""
+"""Tying a stage in training to its lease, so that a worker that lost the lease publishes and saves nothing."""
 
 import logging
 import threading
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 class LeasedObserver:
     """An `engine.stages.runner.Observer` for a stage that this worker has claimed.
 
-    Both methods raise LeaseLost if another worker has the stage by now, and Cancelled if no study needs it.
+    Both methods raise LeaseLost if another worker has the stage by now, and StageCancelled if no study needs it.
     trained: called after each epoch.
     """
 
@@ -46,10 +46,10 @@ class LeasedObserver:
         """Publish the live progress, a few times a second at most; return False once this worker has to stop."""
         self._trained()
         now = time.monotonic()
-        # From one epoch to the next: side by side on a GPU, an epoch's own seconds are only its share.
+        # The speed counts the time from epoch to epoch, since row.seconds is only this stage's share of a shared GPU.
         seconds = row.seconds if self._last_epoch_at is None else now - self._last_epoch_at
         self._last_epoch_at = now
-        # Smoothed, since single epochs of a small network vary by half.
+        # The speed is smoothed, since single epochs of a small network vary by half.
         self._seconds = seconds if self._seconds is None else 0.8 * self._seconds + 0.2 * seconds
         if now - self._shown_at >= SHOW_SECONDS or row.epoch == total:
             self._shown_at = now
@@ -62,7 +62,7 @@ class LeasedObserver:
                 "worker": self._worker,
                 "updated": time.time(),
             }
-            # It lasts well beyond the next epoch, and is removed when the stage's state changes.
+            # An hour outlasts the next epoch; a change of the stage's state removes the progress earlier.
             leases.show_progress(self._redis, self._message, fields, seconds=3600)
         return not self._stopping.is_set()
 

@@ -1,4 +1,4 @@
-"""The artifact store as a worker uses it: while the store is full or away, the worker retries and keeps its stage."""
+"""The artifact store as a worker uses it: while the store is full or does not answer, the worker retries."""
 
 import logging
 import threading
@@ -16,10 +16,10 @@ from tenacity import (
 )
 from torch import Tensor
 
-from data.artifacts.store import Artifacts, StoreAway
+from data.artifacts.store import Artifacts, ArtifactsUnavailable
 from engine.study.results import StageResult
 
-# After this time the stage is handed back, since another host may reach the store.
+# Seconds after which the stage is returned to the queue, since another host may reach the store.
 PATIENCE = 600.0
 LONGEST_PAUSE = 10.0
 
@@ -29,10 +29,10 @@ log = logging.getLogger(__name__)
 
 
 class RetryingArtifacts:
-    """The `engine.stages.runner.Weights` of a worker, and its results.
+    """The `engine.stages.runner.Weights` of a worker, with the results; every method retries while the store is away.
 
-    report: called with the error after each failed try, and with None after the success; may raise, to abandon the
-    stage. Every method retries while the store is away, and raises StoreAway after PATIENCE or once stopping is set.
+    report: called with the error after each failed try, and with None after the success; it may raise to abandon the
+    stage. Every method raises ArtifactsUnavailable after PATIENCE seconds or once stopping is set.
     """
 
     def __init__(self, artifacts: Artifacts, stopping: threading.Event, report: Callable[[str | None], None]) -> None:
@@ -45,7 +45,7 @@ class RetryingArtifacts:
         self._retry(lambda: self._artifacts.save(fingerprint, name, tensors))
 
     def load(self, fingerprint: str, name: str) -> dict[str, Tensor]:
-        """Return saved tensors; ArtifactLost where they are missing or damaged."""
+        """Return saved tensors; ArtifactLost if they are missing or damaged."""
         return self._retry(lambda: self._artifacts.load(fingerprint, name))
 
     def exists(self, fingerprint: str, name: str) -> bool:
@@ -80,7 +80,7 @@ class RetryingArtifacts:
             self._report(error)
 
         retrying = Retrying(
-            retry=retry_if_exception_type(StoreAway),
+            retry=retry_if_exception_type(ArtifactsUnavailable),
             wait=wait_exponential(multiplier=0.25, max=LONGEST_PAUSE),
             stop=stop_after_delay(PATIENCE) | stop_when_event_set(self._stopping),
             sleep=sleep_using_event(self._stopping),

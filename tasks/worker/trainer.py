@@ -1,4 +1,4 @@
-"""One worker process: it takes stages from the queue and trains them on one device."""
+"""One worker process, which takes stages from the queue and trains them on one device."""
 
 import argparse
 import logging
@@ -28,14 +28,14 @@ from tasks.queue.leases import Message, Timing
 from tasks.queue.telemetry import Worker
 from tasks.worker import devices, host
 from tasks.worker.capacity import Capacities
-from tasks.worker.group import Group, WorkerContext
+from tasks.worker.group import StageGroup, WorkerContext
 from tasks.worker.heartbeat import Heartbeat
 
-# Seconds that a worker waits for a Redis that is gone before it gives up the stage that it trains.
+# Seconds that a worker waits for a Redis that does not answer before it gives up its stages.
 PATIENCE = 60.0
-# Seconds that a worker pauses after it handed a stage back because the artifact store is away: time for workers that
-# reach the store to claim the stage.
-REST = 30.0
+# Seconds that a worker pauses after it returned a stage because it does not reach the artifact store, so that a worker
+# that does can claim the stage.
+PAUSE = 30.0
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class Trainer:
     def train(self, fingerprint: str, attempt: int) -> None:
         """Train a stage, if it can still be claimed, and send the stages that can be trained after it.
 
-        The worker trains queued stages of its shape beside it, as many as are fastest on the device.
+        Beside it, the worker trains queued stages of its shape, as many as are fastest on the device.
         """
         context, message = self.context, Message(fingerprint, attempt)
         self.busy = True
@@ -89,20 +89,20 @@ class Trainer:
             if stage is None:
                 log.info("stage %s, attempt %d, cannot be claimed any more", fingerprint, attempt)
                 return
-            group = Group(context)
+            group = StageGroup(context)
             group.train(message, stage)
-            if group.store_away:
+            if group.artifacts_unavailable:
                 context.heartbeat.hold()
-                context.stopping.wait(REST)
+                context.stopping.wait(PAUSE)
         except (RedisError, OperationalError) as error:
             # The leases expire, and the reaper gives the stages to a worker that reaches Redis.
-            log.error("stage %s and those beside it are given up, since Redis is gone: %s", fingerprint, error)
+            log.error("stage %s and those beside it are given up, since Redis does not answer: %s", fingerprint, error)
         finally:
             context.heartbeat.hold()
             self.busy = False
 
     def stop(self, number: int, frame: FrameType | None) -> None:
-        """Handle a signal: the first asks to stop after the epoch, the second ends the process at once."""
+        """Handle a signal: the first one stops the worker after the epoch, the second one ends the process at once."""
         del frame
         if self.context.stopping.is_set():
             os._exit(128 + number)
@@ -114,7 +114,7 @@ class Trainer:
 
 
 def work(device: str, timing: Timing) -> None:
-    """Take stages from the queue until a signal says to stop."""
+    """Train stages from the queue until a signal."""
     config = settings()
     warn_if_open(config)
     get_ready(torch.device(device), devices.threads(config.threads, 1))

@@ -70,7 +70,7 @@ def test_an_address_sent_to_someone_opens_after_the_password_and_not_before(brow
         expect(page.get_by_role("link", name="New study")).to_have_count(0)
         page.get_by_label("Password", exact=True).fill("guess")
         page.keyboard.press("Enter")
-        expect(page.get_by_text("That is not the password")).to_be_visible()
+        expect(page.get_by_text("The password is wrong")).to_be_visible()
         page.get_by_label("Password", exact=True).fill("open sesame")
         page.keyboard.press("Enter")
         expect(page.get_by_role("heading", name="Finished before")).to_be_visible()

@@ -80,7 +80,7 @@ def test_a_stranger_reads_one_study_and_nothing_else_until_it_is_revoked(watched
         assert {said for path, said in refused.items()} == {LOCKED}, refused
 
         # Within one visit, the address loses its token on the way back and forth.
-        page.get_by_role("link", name="Back to what it shows").click()
+        page.get_by_role("link", name="Back to what the link shows").click()
         expect(page.locator(".st-key-study_head")).to_contain_text("Finished before")
         assert "share=" not in page.url
         for wrong in ("garbage", token[:-1], token.swapcase(), "%27%20OR%201%3D1"):

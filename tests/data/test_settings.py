@@ -52,7 +52,7 @@ def test_every_setting_has_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert (found.redis_url, found.device) == ("redis://localhost:6379/1", "cpu")
     assert (found.threads, found.workers, found.password) == (2, 3, "open sesame")
     assert (found.owners, found.url) == ("ada@lab.example, @group.example", "https://tickets.example")
-    assert found.kept_password == values["TICKETSCOPE_PASSWORD_HASH"]
+    assert found.login_hash == values["TICKETSCOPE_PASSWORD_HASH"]
 
 
 @pytest.mark.parametrize(

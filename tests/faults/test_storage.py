@@ -150,4 +150,4 @@ def test_a_study_that_waits_for_a_full_disk_can_be_cancelled(small_disk: Machine
     wait_for(lambda: "waiting for the artifact store" in (small_disk.logs / "worker.log").read_text())
     assert launch.cancel(study_id) == 1
     small_disk.wait_until(study_id, "cancelled")
-    wait_for(lambda: "is abandoned: Cancelled" in (small_disk.logs / "worker.log").read_text())
+    wait_for(lambda: "is abandoned: StageCancelled" in (small_disk.logs / "worker.log").read_text())

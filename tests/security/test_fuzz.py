@@ -331,7 +331,7 @@ def test_results(values: Any) -> None:
     | st.dictionaries(
         st.sampled_from(["body", "headers", "properties", "content-type", "headers.task", "properties.body_encoding"]),
         JSON,
-    ).map(lambda c: mixed(transport.written(leases.Message("a" * 32, 1), "q"), c))
+    ).map(lambda c: mixed(transport.celery_message(leases.Message("a" * 32, 1), "q"), c))
 )
 def test_messages(delivered: Any) -> None:
     try:

@@ -194,7 +194,7 @@ def test_no_forged_message_asks_for_more_than_a_stage(name: str, text: str | byt
     except (ValueError, RecursionError):
         return
     assert asked == leases.Message("0" * 32, 1)
-    links = json.loads(base64.b64decode(transport.written(asked, leases.QUEUE)["body"]))[2]
+    links = json.loads(base64.b64decode(transport.celery_message(asked, leases.QUEUE)["body"]))[2]
     assert links == {}
 
 
@@ -203,4 +203,4 @@ def test_a_worker_reads_the_messages_that_the_launcher_sends(machine: Machine) -
     celery_app.send([sent])
     text = machine.redis.lpop(leases.QUEUE)
     assert transport.read(json.loads(str(text))) == sent
-    assert transport.read(transport.written(sent, leases.QUEUE)) == sent
+    assert transport.read(transport.celery_message(sent, leases.QUEUE)) == sent

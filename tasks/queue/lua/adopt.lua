@@ -1,7 +1,7 @@
 -- study, launched event, cancelled event or '', JSON list of {fingerprint, spec, parent or '', state, attempt, error, recorded}
 -- parents first -> messages to send.
--- A stage that is not known gets that state, and tells it unless it is recorded. One that is known stays as
--- it is and tells that again.
+-- A stage that Redis does not know gets that state, which is published unless the database has it. One that it knows keeps
+-- its state, which is published again.
 local study, cancelled, stages = ARGV[1], ARGV[3] ~= '', cjson.decode(ARGV[4])
 publish('launched', ARGV[2])
 redis.call('HSET', prefix .. 'study:' .. study, 'launched', ARGV[2])
@@ -15,7 +15,7 @@ for _, stage in ipairs(stages) do
   redis.call('SADD', prefix .. 'members:' .. study, fingerprint)
   if not cancelled then redis.call('SADD', prefix .. 'studies:' .. fingerprint, study) end
   if state then
-    tell_again(fingerprint, state)
+    publish_again(fingerprint, state)
   else
     begin(stage, stage.attempt, stage.error)
     if stage.recorded then

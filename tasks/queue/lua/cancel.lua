@@ -1,4 +1,4 @@
--- study, cancelled event -> how many stages were cancelled, or nil where the study is not known.
+-- study, cancelled event -> how many stages were cancelled, or nil for an unknown study.
 local study = ARGV[1]
 if redis.call('EXISTS', prefix .. 'study:' .. study) == 0 then return nil end
 local cancelled = 0
@@ -6,12 +6,6 @@ redis.call('HSET', prefix .. 'study:' .. study, 'cancelled', 1)
 publish('cancelled', ARGV[2])
 for _, fingerprint in ipairs(redis.call('SMEMBERS', prefix .. 'members:' .. study)) do
   redis.call('SREM', prefix .. 'studies:' .. fingerprint, study)
-  local state = get(fingerprint, 'state')
-  local pending = state == 'waiting' or state == 'queued' or state == 'running'
-  -- What another live study needs goes on.
-  if pending and redis.call('SCARD', prefix .. 'studies:' .. fingerprint) == 0 then
-    enter(fingerprint, 'cancelled')
-    cancelled = cancelled + 1
-  end
+  if cancel_unless_needed(fingerprint) then cancelled = cancelled + 1 end
 end
 return cancelled

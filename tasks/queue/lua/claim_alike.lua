@@ -1,18 +1,18 @@
--- spec, worker, host, device, lease (ms), JSON list of the places of a spec that make its shape, stages to look at, stages
--- in hand, how many of them are fastest, how many fit, live workers, others that are idle, joining ('1' or '')
--- -> {fingerprint, attempt, spec} each.
--- Claims queued stages of the spec's shape. First those that were begun before, up to as many as fit, shared with the
--- workers that are idle; then the oldest that have not begun, up to as many as are fastest: at first no more than a fair
--- share of all, later, to join those in training, whatever is left, unless a stage of another shape has waited longer.
-local places, looked_at = cjson.decode(ARGV[6]), tonumber(ARGV[7])
+-- spec, worker, host, device, lease (ms), JSON list of the paths in a spec that make its shape, most stages to search,
+-- stages held, how many are fastest, how many fit, live workers, idle workers, joining ('1' or '')
+-- -> {fingerprint, attempt, spec} of each claimed stage.
+-- Claims queued stages of the spec's shape: first stages that were begun before, until as many are held as fit, shared
+-- with the idle workers; then the oldest new ones, until as many are held as are fastest. At first that is at most a fair
+-- share of all; to join stages in training, it is all that are left, unless a stage of another shape has waited longer.
+local paths, searched = cjson.decode(ARGV[6]), tonumber(ARGV[7])
 local held, fastest, most = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
 local workers, idle, joining = tonumber(ARGV[11]), tonumber(ARGV[12]), ARGV[13] == '1'
 
 local function shape(spec)
   local decoded, values = cjson.decode(spec), {}
-  for number, place in ipairs(places) do
+  for number, path in ipairs(paths) do
     local value = decoded
-    for _, name in ipairs(place) do value = value[name] end
+    for _, name in ipairs(path) do value = value[name] end
     values[number] = value
   end
   return cjson.encode(values)
@@ -24,11 +24,11 @@ local function is_alike(fingerprint)
 end
 
 local begun, fresh, seen, waits = {}, {}, {}, false
-for _, fingerprint in ipairs(redis.call('ZRANGE', prefix .. 'begun', 0, looked_at - 1)) do
+for _, fingerprint in ipairs(redis.call('ZRANGE', prefix .. 'begun', 0, searched - 1)) do
   seen[fingerprint] = true
   if is_alike(fingerprint) then table.insert(begun, fingerprint) else waits = joining end
 end
-for _, fingerprint in ipairs(redis.call('ZRANGE', prefix .. 'queued', 0, looked_at - 1)) do
+for _, fingerprint in ipairs(redis.call('ZRANGE', prefix .. 'queued', 0, searched - 1)) do
   if waits or held >= fastest then break end
   if not seen[fingerprint] then
     if is_alike(fingerprint) then table.insert(fresh, fingerprint) else waits = joining end
@@ -44,7 +44,7 @@ local function claim(stages, number)
 end
 
 claim(begun, math.min(most - held, math.ceil(#begun / (idle + 1))))
--- Those in training have had their share by now: what is left over is shared with the workers that are idle.
+-- The first claim took this worker's share, so the stages that remain are shared with the idle workers only.
 local share = math.ceil((held + #begun + #fresh) / workers) - held - #claimed
 if joining then share = math.ceil(#fresh / (idle + 1)) end
 claim(fresh, math.min(fastest - held - #claimed, share))

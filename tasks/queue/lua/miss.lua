@@ -1,6 +1,6 @@
--- fingerprint, attempt, stage that has to be trained again, error, losses allowed -> messages, or nil where the lease is lost.
+-- fingerprint, attempt, stage that has to be trained again, error, losses allowed -> messages, or nil if the lease is lost.
 local fingerprint, lost = ARGV[1], ARGV[3]
-if standing(fingerprint, ARGV[2]) ~= 'ok' then return nil end
+if lease_state(fingerprint, ARGV[2]) ~= 'ok' then return nil end
 local losses = redis.call('HINCRBY', prefix .. 'stage:' .. fingerprint, 'losses', 1)
 local state = get(lost, 'state')
 if losses > tonumber(ARGV[5]) or not state then
@@ -11,7 +11,7 @@ end
 next_attempt(fingerprint)
 redis.call('SADD', prefix .. 'awaiting:' .. lost, fingerprint)
 enter(fingerprint, 'waiting', {error = ARGV[4]})
--- Whoever comes second finds it queued or in training already.
+-- Another stage that misses it may have queued it already.
 if state ~= 'done' then return {} end
 next_attempt(lost)
 set(lost, 'failures', 0, 'deaths', 0)

@@ -1,4 +1,4 @@
--- deaths allowed, age from which a queued stage is stale (ms), lists of messages not yet taken -> messages to send.
+-- deaths allowed, age from which a queued stage is stale (ms), lists of waiting messages -> messages to send.
 local messages = {}
 local time = now()
 for _, fingerprint in ipairs(redis.call('ZRANGEBYSCORE', prefix .. 'leases', '-inf', time)) do
@@ -12,7 +12,7 @@ for _, fingerprint in ipairs(redis.call('ZRANGEBYSCORE', prefix .. 'leases', '-i
     table.insert(messages, enqueue(fingerprint))
   end
 end
--- While messages wait, stages rightly wait with them; with none left, an old one was lost on its way.
+-- While messages wait, queued stages are in order; if none waits, the message of a stale stage was lost.
 if redis.call('EXISTS', unpack(ARGV, 3)) == 0 then
   for _, fingerprint in ipairs(redis.call('ZRANGEBYSCORE', prefix .. 'queued', '-inf', time - tonumber(ARGV[2]))) do
     redis.call('ZADD', prefix .. 'queued', time, fingerprint)

@@ -1,5 +1,5 @@
 -- study, launched event, JSON list of {fingerprint, spec, parent or '', finished, lost} parents first -> messages to send.
--- finished: its result is kept. lost: Redis had it done, but its result is gone.
+-- finished: its result is saved. lost: Redis has it as done, but its result is missing.
 local study, stages = ARGV[1], cjson.decode(ARGV[3])
 publish('launched', ARGV[2])
 redis.call('HSET', prefix .. 'study:' .. study, 'launched', ARGV[2])
@@ -21,7 +21,7 @@ for _, stage in ipairs(stages) do
   elseif stage.finished and (state == 'waiting' or state == 'queued') then
     enter(fingerprint, 'done')
   else
-    tell_again(fingerprint, state)
+    publish_again(fingerprint, state)
   end
 end
 return enqueue_ready(stages)

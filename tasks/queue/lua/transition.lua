@@ -1,13 +1,14 @@
--- What every transition of a stage shares. KEYS[1] is the prefix of all keys; the parts after it:
+-- Functions that all scripts share. KEYS[1] is the prefix of all keys, which continue with:
 --   stage:<fingerprint>     hash: spec, state, attempt, failures, deaths, losses, worker, error
 --   children:<fingerprint>  list of fingerprints, in the order of their plan
---   awaiting:<fingerprint>  set of stages further down that miss its weights and wait for it to be trained again
+--   awaiting:<fingerprint>  set of later stages that miss its weights and wait until it is trained again
 --   studies:<fingerprint>   set of the live studies that need the stage
 --   study:<study>           hash: launched (as published), cancelled
 --   members:<study>         set of fingerprints
---   leases, queued          sorted sets of fingerprints by the end of their lease, by when they were last sent (ms)
---   begun                   of those queued, by since when (ms), the ones that were begun before, or are wanted again
---   attempts                the highest attempt of any stage that was forgotten
+--   leases                  sorted set of running stages by the end of their lease (ms)
+--   queued                  sorted set of queued stages by the time when their message was last sent (ms)
+--   begun                   sorted set of the queued stages of a later attempt by the time when they were queued (ms)
+--   attempts                the highest attempt of any forgotten stage
 --   events                  the stream that the recorder drains
 local prefix = KEYS[1]
 
@@ -28,7 +29,7 @@ local function publish(kind, body)
   redis.call('XADD', prefix .. 'events', '*', 'kind', kind, 'body', body)
 end
 
--- Change a stage's state and tell it, in one step. details: more keys of the event.
+-- Change a stage's state and publish it. details: more keys of the event.
 local function enter(fingerprint, state, details)
   local event = details or {}
   set(fingerprint, 'state', state)
@@ -46,12 +47,12 @@ local function enter(fingerprint, state, details)
   end
 end
 
--- Make a stage ready to be claimed; returns the message that has to be sent.
+-- Queue a stage, and return the message to send.
 local function enqueue(fingerprint, details)
   enter(fingerprint, 'queued', details)
   local attempt = tonumber(get(fingerprint, 'attempt'))
   redis.call('ZADD', prefix .. 'queued', now(), fingerprint)
-  -- As messages go: first those of later attempts.
+  -- Stages of later attempts are trained first, as their messages are sent with priority.
   if attempt ~= 1 then redis.call('ZADD', prefix .. 'begun', now(), fingerprint) end
   return {fingerprint, attempt}
 end
@@ -72,14 +73,23 @@ local function enqueue_children(fingerprint, messages)
   return messages
 end
 
--- Whoever holds an older attempt than the current one has lost the stage: this is the fence.
-local function standing(fingerprint, attempt)
+-- The fence: a worker with an older attempt than the current one has lost the stage.
+local function lease_state(fingerprint, attempt)
   if get(fingerprint, 'attempt') == attempt then
     local state = get(fingerprint, 'state')
     if state == 'running' then return 'ok' end
     if state == 'cancelled' then return 'cancelled' end
   end
   return 'lost'
+end
+
+-- Cancel an unfinished stage unless a live study needs it, and return whether it was cancelled.
+local function cancel_unless_needed(fingerprint)
+  local state = get(fingerprint, 'state')
+  local pending = state == 'waiting' or state == 'queued' or state == 'running'
+  if not pending or redis.call('SCARD', prefix .. 'studies:' .. fingerprint) > 0 then return false end
+  enter(fingerprint, 'cancelled')
+  return true
 end
 
 -- Give a stage to a worker under a lease (ms), and return its spec.
@@ -94,12 +104,12 @@ local function next_attempt(fingerprint)
   redis.call('HINCRBY', prefix .. 'stage:' .. fingerprint, 'attempt', 1)
 end
 
--- A stage that was forgotten and comes again must not meet a worker that still holds it from before.
+-- A forgotten stage that is launched again gets higher attempts than before, since a worker may still be training it.
 local function first_attempt()
   return tonumber(redis.call('GET', prefix .. 'attempts') or 0) + 1
 end
 
--- Make a stage known, in no state yet.
+-- Add a stage that has no state yet.
 local function begin(stage, attempt, error)
   set(stage.fingerprint, 'spec', stage.spec, 'parent', stage.parent, 'attempt', attempt)
   set(stage.fingerprint, 'failures', 0, 'deaths', 0, 'losses', 0, 'error', error)
@@ -108,8 +118,8 @@ local function begin(stage, attempt, error)
   end
 end
 
--- Tell a state again, since a database that was replaced would not know it.
-local function tell_again(fingerprint, state)
+-- Publish a state again, since a database that was replaced does not have it.
+local function publish_again(fingerprint, state)
   local error = get(fingerprint, 'error')
   enter(fingerprint, state, {
     worker = (state == 'running' or state == 'done') and get(fingerprint, 'worker') or nil,
@@ -117,7 +127,7 @@ local function tell_again(fingerprint, state)
   })
 end
 
--- Make those of some stages ready that can be trained now; returns the messages that have to be sent.
+-- Queue those of some stages that can be trained now, and return the messages to send.
 local function enqueue_ready(stages)
   local messages = {}
   for _, stage in ipairs(stages) do

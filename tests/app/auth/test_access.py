@@ -135,7 +135,7 @@ def test_the_password_opens_and_stays_out_of_the_session() -> None:
     app = AppTest.from_file(str(MAIN), default_timeout=30).run()
     app.text_input(key="login_password").input("guess")
     app.button[0].click().run()
-    assert "not the password" in app.error[0].value
+    assert "password is wrong" in app.error[0].value
     app.text_input(key="login_password").input("open sesame")
     app.button[0].click().run()
     assert [title.value for title in app.title] == ["Studies"]

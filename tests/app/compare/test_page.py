@@ -40,7 +40,7 @@ def two(one: Database, study: Study) -> Database:
 
 def test_without_a_study_the_page_says_where_to_begin() -> None:
     app = open_page(PAGE)
-    assert "no study yet to compare" in texts(app)
+    assert "no study to compare yet" in texts(app)
     assert charts(app) == 0
 
 

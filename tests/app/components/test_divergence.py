@@ -13,7 +13,7 @@ from app.export.zip import everything
 from app.paper import runs
 from app.state.live import fraction, seconds_left
 from app.study import progress
-from app.study.stages_table import matching, shown_table
+from app.study.stages_table import matching, stage_table
 from data.database.database import Database
 from data.database.events import Event
 from data.queries import studies as queries
@@ -114,12 +114,12 @@ def test_the_table_of_stages_has_words_in_place_of_an_accuracy(database: Databas
 def test_search_finds_what_diverged_and_time_left_rests_on_the_others(database: Database, study: Study) -> None:
     diverging(database, study, seeds=(1,))
     rows = queries.stages(database, ID)
-    found = shown_table(matching(rows, {}, "diverged in epoch"), {})
+    found = stage_table(matching(rows, {}, "diverged in epoch"), {})
     assert list(found["Outcome"]) == ["diverged in epoch 3"]
     assert fraction(rows, {}) == 1.0
     rows.loc[rows.index[-1], ["state", "epoch"]] = "queued", 0
     assert seconds_left(rows, {}) == pytest.approx(4 * 0.02)
-    assert "Outcome" not in shown_table(rows[rows["learning_rate"] != 0.1], {})
+    assert "Outcome" not in stage_table(rows[rows["learning_rate"] != 0.1], {})
 
 
 def test_curves_draw_the_finite_epochs(database: Database, study: Study) -> None:

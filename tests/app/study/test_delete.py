@@ -28,8 +28,8 @@ def test_a_study_is_deleted_only_when_told_to_and_the_list_says_so(database: Dat
     said = texts(app)
     assert "**Tiny** cannot be restored" in said
     assert "2 stages that no other study has" in said
-    assert "3 stages that other studies have too: kept" in said
-    assert "1 link to it alone: ended" in said
+    assert "3 stages that other studies have too will remain" in said
+    assert "1 link to this study alone will end" in said
     assert leases.studies(redis) == sorted((one, two))
     # It stays open while the page is drawn anew, as when the study's state changes.
     rerun(app)

@@ -131,7 +131,7 @@ def test_overlap_shows_all_five_views_and_the_weight_decay(database: Database, s
     record(database, study)
     app = tab("Overlap")
     assert charts(app) == 1 + 1 + 4 + 4 + 2
-    assert "Weight decay 0.01, T = 4 epochs: both take part in how much of the initial weights is left." in texts(app)
+    assert "Weight decay 0.01, T = 4 epochs: both affect how much of the initial weights is left." in texts(app)
     assert [len(table) for table in tables(app)] == [2, 4]
     app.select_slider(key="overlap_p").set_value(0.1)
     assert len(tables(rerun(app))[1]) == 8
@@ -149,7 +149,7 @@ def test_a_tab_without_results_says_what_will_come(database: Database, study: St
 def test_dense_only_studies_have_every_tab(database: Database, study: Study, name: str) -> None:
     record(database, study.model_copy(update={"pruners": (), "starts": (), "sparsities": ()}))
     said = texts(tab(name))
-    assert {"Progress": "6 of 6", "Accuracy": "only dense", "Overlap": "no fine-tune"}[
+    assert {"Progress": "6 of 6", "Accuracy": "No pruned network has finished yet", "Overlap": "no fine-tune"}[
         name
     ] in said or name == "Progress"
 

@@ -5,11 +5,11 @@ import pytest
 
 from app.components.stage_names import stage_names
 from app.state import live
-from app.study.stages_table import matching, shown_table
+from app.study.stages_table import matching, stage_table
 from data.database.database import Database
 from data.queries import studies
 from engine.study.spec import Study
-from tasks.queue.telemetry import Progress
+from tasks.queue.telemetry import LiveProgress
 from tests.app.made_study import record
 
 ID = "made-study-0001"
@@ -23,9 +23,9 @@ def rows(database: Database, study: Study) -> pd.DataFrame:
 
 
 @pytest.fixture
-def now(rows: pd.DataFrame) -> dict[str, Progress]:
+def now(rows: pd.DataFrame) -> dict[str, LiveProgress]:
     running = rows[rows["state"] == "running"]["fingerprint"].iloc[0]
-    return {running: Progress(3, 4, 0.5, 91.25, 2.0, "worker-9", time.time())}
+    return {running: LiveProgress(3, 4, 0.5, 91.25, 2.0, "worker-9", time.time())}
 
 
 def test_names_are_the_fields_words(rows: pd.DataFrame) -> None:
@@ -36,8 +36,8 @@ def test_names_are_the_fields_words(rows: pd.DataFrame) -> None:
     assert len(names) == len(rows)
 
 
-def test_what_is_live_replaces_what_is_recorded(rows: pd.DataFrame, now: dict[str, Progress]) -> None:
-    row = shown_table(matching(rows, now), now).iloc[0]
+def test_what_is_live_replaces_what_is_recorded(rows: pd.DataFrame, now: dict[str, LiveProgress]) -> None:
+    row = stage_table(matching(rows, now), now).iloc[0]
     assert row["State"] == "running"
     assert row["Epoch"] == "3 / 4"
     assert row["Trained"] == 75
@@ -47,22 +47,22 @@ def test_what_is_live_replaces_what_is_recorded(rows: pd.DataFrame, now: dict[st
     assert row["Worker"] == "worker-9"
 
 
-def test_what_moves_comes_first_and_failures_say_why(rows: pd.DataFrame, now: dict[str, Progress]) -> None:
-    table = shown_table(matching(rows, now), now)
+def test_what_moves_comes_first_and_failures_say_why(rows: pd.DataFrame, now: dict[str, LiveProgress]) -> None:
+    table = stage_table(matching(rows, now), now)
     assert list(dict.fromkeys(table["State"])) == ["running", "failed", "queued", "waiting", "done"]
     assert table[table["State"] == "failed"]["Error"].item() == "RuntimeError: a made-up failure"
 
 
 def test_search_takes_every_word_and_states_filter(rows: pd.DataFrame) -> None:
-    found = shown_table(matching(rows, {}, "Rewind 90 seed 1", ["waiting"]), {})
+    found = stage_table(matching(rows, {}, "Rewind 90 seed 1", ["waiting"]), {})
     assert len(found)
     assert found["Stage"].str.startswith("rewind").all()
     assert (found["Seed"] == 1).all()
     assert (found["State"] == "waiting").all()
-    assert shown_table(matching(rows, {}, "no such stage"), {}).empty
+    assert stage_table(matching(rows, {}, "no such stage"), {}).empty
 
 
-def test_search_finds_the_worker_that_has_a_stage_now(rows: pd.DataFrame, now: dict[str, Progress]) -> None:
+def test_search_finds_the_worker_that_has_a_stage_now(rows: pd.DataFrame, now: dict[str, LiveProgress]) -> None:
     assert list(matching(rows, now, "worker-9")["fingerprint"]) == list(now)
 
 
@@ -73,10 +73,12 @@ def test_networks_are_told_where_there_are_several(rows: pd.DataFrame) -> None:
 
 
 def stage_column(rows: pd.DataFrame) -> list[str]:
-    return list(shown_table(rows, {}, with_network=True)["Stage"])
+    return list(stage_table(rows, {}, with_network=True)["Stage"])
 
 
-def test_progress_counts_epochs_and_time_left_uses_measured_speed(rows: pd.DataFrame, now: dict[str, Progress]) -> None:
+def test_progress_counts_epochs_and_time_left_uses_measured_speed(
+    rows: pd.DataFrame, now: dict[str, LiveProgress]
+) -> None:
     half_failed = 2
     assert live.fraction(rows, now) == pytest.approx((10 * 4 + 3 + half_failed) / (4 * len(rows)))
     epochs_left = 1 + 4 * (len(rows) - 12)

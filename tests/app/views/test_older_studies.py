@@ -16,7 +16,7 @@ def older(database: Database, study: Study) -> Study:
     record(database, study)
     values = {**study.model_dump(), "name": "Rings\a", "seeds": tuple(range(20_000))}
     values["recipe"] = {**study.recipe.model_dump(), "milestones": (0.01,)}
-    found = parse_study(values, kept=True)
+    found = parse_study(values, recorded=True)
     with database.writing() as connection:
         connection.execute("UPDATE studies SET name = ?, toml = ?", [found.name, to_toml(found)])
     return found
@@ -25,7 +25,7 @@ def older(database: Database, study: Study) -> Study:
 def test_nobody_could_launch_it_today(older: Study) -> None:
     with pytest.raises(StudyError, match="characters; allowed"):
         read_study(to_toml(older))
-    assert read_study(to_toml(older), kept=True) == older
+    assert read_study(to_toml(older), recorded=True) == older
 
 
 @pytest.mark.parametrize(

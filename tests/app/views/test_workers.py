@@ -21,7 +21,7 @@ PAGE = "views/workers.py"
 def test_without_redis_the_page_says_so() -> None:
     app = open_page(PAGE)
     assert "Redis is not running" in app.error[0].value.replace("\\", "")
-    assert "goes on trying" in app.error[0].value
+    assert "keeps trying" in app.error[0].value
     assert not app.metric
 
 

@@ -10,7 +10,7 @@ import torch
 from moto.server import ThreadedMotoServer
 
 from data.artifacts import files
-from data.artifacts.store import ArtifactError, Artifacts, StoreAway
+from data.artifacts.store import ArtifactError, Artifacts, ArtifactsUnavailable
 
 ONE = "1" * 32
 
@@ -57,13 +57,13 @@ def test_a_store_that_refuses_or_keeps_silent_is_away(
     address: tuple[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     artifacts = Artifacts("s3://there/lab")
-    with pytest.raises(StoreAway, match="Could not connect"):
+    with pytest.raises(ArtifactsUnavailable, match="Could not connect"):
         artifacts.exists(ONE, "trained")
     monkeypatch.setattr(files, "ANSWER_SECONDS", 0.5)
     s3fs.S3FileSystem.clear_instance_cache()
     with socket.create_server(address):
         begin = time.monotonic()
-        with pytest.raises(StoreAway, match="Read timeout"):
+        with pytest.raises(ArtifactsUnavailable, match="Read timeout"):
             Artifacts("s3://there/lab").exists(ONE, "trained")
         # So often it is asked, and no more: the libraries' own habit is five times five.
         assert time.monotonic() - begin < 10 * 0.5 * files.TRIES

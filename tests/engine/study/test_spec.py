@@ -100,7 +100,7 @@ def test_rho_start_and_rho_end_may_be_given_alone_or_alike() -> None:
 
 def test_a_study_launched_before_rho_could_grow_still_reads() -> None:
     values = {**MINIMAL, "pruners": ["admm"], "admm": {"rho": 0.05}}
-    assert parse_study(values, kept=True).admm.rho == 0.05
+    assert parse_study(values, recorded=True).admm.rho == 0.05
 
 
 def test_every_faulty_field_is_named_at_once() -> None:

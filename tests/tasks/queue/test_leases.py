@@ -11,7 +11,7 @@ from redis import Redis
 from engine.study.plan import Plan, plan
 from engine.study.results import Epoch, StageResult
 from tasks.queue import leases, telemetry
-from tasks.queue.leases import Cancelled, LeaseLost, Message
+from tasks.queue.leases import LeaseLost, Message, StageCancelled
 from tests.machine import tiny_study
 
 LEASE = 20.0
@@ -190,9 +190,9 @@ def test_a_cancelled_stage_stops_its_worker_and_can_be_queued_again(redis: Redis
     [message] = register(redis, planned)
     assert claim(redis, message)
     assert leases.cancel(redis, "s1", "2026-01-01T00:00:00+00:00") == len(planned.stages)
-    with pytest.raises(Cancelled):
+    with pytest.raises(StageCancelled):
         leases.renew(redis, message, LEASE, [row()])
-    with pytest.raises(Cancelled):
+    with pytest.raises(StageCancelled):
         leases.show_progress(redis, message, {"epoch": 1}, 10)
     assert leases.reap(redis, stale=0.0) == []
     [again] = register(redis, planned)

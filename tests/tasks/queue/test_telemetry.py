@@ -7,14 +7,14 @@ import pytest
 from redis import Redis
 
 from tasks.queue import celery_app, leases, telemetry
-from tasks.queue.telemetry import Memory, Progress, Worker
+from tasks.queue.telemetry import LiveProgress, Memory, Worker
 from tests.tasks.queue.test_leases import LEASE, claim, register, tiny_plan
 
 
 def test_progress_is_that_of_running_stages_only(redis: Redis) -> None:
     [message] = register(redis, tiny_plan())
     assert claim(redis, message)
-    shown = Progress(3, 10, 0.5, 91.0, 2.5, "w1", 1.0)
+    shown = LiveProgress(3, 10, 0.5, 91.0, 2.5, "w1", 1.0)
     fields = {name: getattr(shown, name) for name in shown.__dataclass_fields__}
     leases.show_progress(redis, message, fields, 60)
     assert telemetry.progress(redis=redis) == {message.fingerprint: shown}

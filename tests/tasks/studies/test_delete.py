@@ -17,7 +17,7 @@ from tasks.queue import leases
 from tasks.queue.leases import LeaseLost, Message
 from tasks.services import recorder
 from tasks.studies import delete, launch
-from tasks.studies.lock import turn
+from tasks.studies.lock import study_lock
 from tasks.studies.rebuild import RebuildError, rebuild
 from tasks.studies.reclaim import find_waste, reclaim
 from tests.data.made_results import contents, made_result
@@ -110,7 +110,7 @@ def test_what_a_cancelled_study_shares_stays_but_does_not_go_on(redis: Redis, da
     recorder.drain_idle(settings())
     assert leases.counts(redis, second) == {"cancelled": len(planned(**TWO).stages)}
     assert studies.study(database, second).state == "cancelled"
-    with pytest.raises(leases.Cancelled):
+    with pytest.raises(leases.StageCancelled):
         leases.renew(redis, held, LEASE)
     launch.retry(second)
     assert leases.states(redis, [root]) == {root: "queued"}
@@ -232,7 +232,7 @@ def test_a_launch_waits_for_a_deletion(redis: Redis, database: Database) -> None
     train_id = launch.launch(tiny_study())
     train(redis, planned(), len(planned().stages))
     with ThreadPoolExecutor(1) as pool:
-        with turn(settings()):
+        with study_lock(settings()):
             waiting = pool.submit(launch.launch, tiny_study(name="Again"))
             time.sleep(0.5)
             assert not waiting.done()

@@ -18,7 +18,7 @@ from tests.machine import tiny_study
 
 def test_a_preview_needs_nothing_running_and_leaves_nothing_behind(home: Path) -> None:
     found = preview(tiny_study())
-    assert (found.stages, found.trainings, found.reused, found.remaining) == (7, 7, 0, 7)
+    assert (found.trainings, found.reused, found.remaining) == (7, 0, 7)
     assert found.by_kind == {"pretrain": 1, "retrain": 6}
     assert found.workers >= 1
     assert not (home / "redis" / "redis.sock").exists()

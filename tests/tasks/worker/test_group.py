@@ -7,7 +7,7 @@ from engine.capacity import Capacity
 from engine.study.plan import Stage
 from tasks.queue import leases
 from tasks.queue.leases import LeaseLost, Message, Sharing, Timing
-from tasks.worker.group import Group
+from tasks.worker.group import StageGroup
 from tasks.worker.trainer import Trainer
 from tests.tasks.queue.test_leases import LEASE, claim, register, result, row, tiny_plan, told
 
@@ -114,7 +114,7 @@ def test_who_joins_stages_in_training_does_not_overtake_another_shape(redis: Red
 def test_a_stage_that_comes_back_before_its_loss_is_noticed_is_another_one(redis: Redis) -> None:
     [message] = register(redis, tiny_plan())
     stage = tiny_plan().stages[message.fingerprint]
-    group = Group(Trainer(settings(), "cpu", Timing()).context)
+    group = StageGroup(Trainer(settings(), "cpu", Timing()).context)
     assert claim(redis, message)
     [lost] = group._begin([(message, stage)])
     [again] = leases.release(redis, message)

@@ -16,7 +16,7 @@ from engine.study.plan import Plan
 from engine.study.results import StageResult
 from tasks.studies.planning import plan_study
 from tasks.worker import local
-from tasks.worker.local import Report, StageFailed, Stopped, run
+from tasks.worker.local import EpochReport, StageFailed, Stopped, run
 from tests.machine import diverging_study, folder_of_images, long_study, tiny_study
 
 
@@ -28,7 +28,9 @@ def measured(results: dict[str, StageResult]) -> dict[str, object]:
     }
 
 
-def train(plan: Plan, folder: Path, processes: int = 1, report: Report = lambda *_: None) -> dict[str, StageResult]:
+def train(
+    plan: Plan, folder: Path, processes: int = 1, report: EpochReport = lambda *_: None
+) -> dict[str, StageResult]:
     return run(plan, str(folder), settings(), ["cpu"] * processes, report)
 
 
