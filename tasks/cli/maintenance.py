@@ -27,8 +27,7 @@ from tasks.cli.console import StudyId, out
 from tasks.units import plural, size
 
 if TYPE_CHECKING:
-    from data.database.backup import Backup
-    from data.database.backup import Progress as CopyProgress
+    from data.database.backup import Backup, CopyProgress
     from tasks.studies.rebuild import Rebuilt
     from tasks.studies.remeasure import Remeasured
 
