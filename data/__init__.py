@@ -1,1 +1,1 @@
-"""Settings, datasets, weights and results, and the database of metrics."""
+"""What is saved: settings, datasets, weights and results, and the database."""

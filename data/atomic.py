@@ -1,4 +1,4 @@
-"""Local files that are there whole or not at all."""
+"""Writing local files so that they appear whole or not at all."""
 
 import os
 import secrets
@@ -6,9 +6,9 @@ from pathlib import Path
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a local file so that a reader, or a crash at any moment, finds the old content or the new, whole."""
+    """Write a local file so that readers, also after a crash, find either the whole old or the whole new content."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # A name of its own for every writer: two may write the same file at once.
+    # Every writer uses its own name, because two may write the same file at once.
     aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
     try:
         with aside.open("wb") as file:
@@ -19,12 +19,12 @@ def write_whole(path: Path, content: bytes) -> None:
     except BaseException:
         aside.unlink(missing_ok=True)
         raise
-    # The rename itself lasts only once the folder is on disk.
+    # The rename survives a crash only once the folder is on disk.
     flush(path.parent)
 
 
 def flush(path: Path) -> None:
-    """Have what was written to a file, or to the list of files in a folder, on disk when this returns."""
+    """Wait until a file's content, or a folder's list of files, is on disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

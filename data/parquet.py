@@ -1,7 +1,7 @@
-"""The tables that `run` and `export` write as Parquet: the same rows whether they come from results or the database."""
+"""The tables that `run` and `export` write as Parquet, with the same rows from results and from the database."""
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -17,7 +17,7 @@ from engine.study.plan import Plan
 from engine.study.results import StageResult
 
 TEXT, NUMBER, WHOLE = pa.string(), pa.float64(), pa.int64()
-# A dense network has no pruner, and a claim without runs no effect.
+# A dense network has no pruner, and a claim without runs has no effect.
 _NULLABLE = ("pruner", "effect", "low", "high", "diverged_epoch", "mask", "support_moved", "expected")
 
 
@@ -25,7 +25,7 @@ def _field(name: str, kind: pa.DataType, about: str) -> pa.Field:
     return pa.field(name, kind, nullable=name in _NULLABLE, metadata={"description": about})
 
 
-def _reached(name: str, kind: pa.DataType, about: str) -> pa.Field:
+def _unless_diverged(name: str, kind: pa.DataType, about: str) -> pa.Field:
     metadata = {"description": f"{about}; null where the training diverged"}
     return pa.field(name, kind, nullable=True, metadata=metadata)
 
@@ -39,19 +39,19 @@ STUDY = (
     _field("sparsity", NUMBER, "fraction of prunable weights that were to be removed"),
     _field("start", TEXT, "name in engine.registry; dense for pretraining"),
 )
-# Last, since it is for joining and not for reading.
+# The key is the last column, because it is for joining and not for reading.
 KEY = _field("fingerprint", TEXT, "of the training; one training may stand for several rows")
 
 ACCURACY = pa.schema(
     [
         *STUDY,
         _field("epochs", WHOLE, "trained; of a training that diverged, those of finite loss"),
-        _reached("test_accuracy", NUMBER, "percent, after the last epoch"),
-        _reached("test_loss", NUMBER, "cross-entropy in nats, after the last epoch"),
-        _reached("best_test_accuracy", NUMBER, "percent, the highest after any epoch"),
-        _reached("best_test_loss", NUMBER, "cross-entropy in nats, after the epoch of best test accuracy"),
-        _reached("best_epoch", WHOLE, "from 1, the first of best test accuracy"),
-        _reached("measured_sparsity", NUMBER, "zeros over prunable weights after training"),
+        _unless_diverged("test_accuracy", NUMBER, "percent, after the last epoch"),
+        _unless_diverged("test_loss", NUMBER, "cross-entropy in nats, after the last epoch"),
+        _unless_diverged("best_test_accuracy", NUMBER, "percent, the highest after any epoch"),
+        _unless_diverged("best_test_loss", NUMBER, "cross-entropy in nats, after the epoch of best test accuracy"),
+        _unless_diverged("best_epoch", WHOLE, "from 1, the first of best test accuracy"),
+        _unless_diverged("measured_sparsity", NUMBER, "zeros over prunable weights after training"),
         _field(
             "support_moved",
             NUMBER,
@@ -129,9 +129,9 @@ ORDER = {"accuracy": (), "overlap": ("pair", "position", "p"), "epochs": ("epoch
 def tables_from_results(plan: Plan, results: Mapping[str, StageResult]) -> dict[str, pa.Table]:
     """Return the tables of a plan's finished stages, by name in SCHEMAS; results: by fingerprint.
 
-    One row, or one group of rows, for each role whose stage has a result; overlaps at the study's p only.
+    Each role whose stage has a result gets one row, or one group of rows; overlaps are those at the study's p.
     """
-    shown = set(plan.study.overlap_p)
+    ps = set(plan.study.overlap_p)
     rows: dict[str, list[tuple[object, ...]]] = {name: [] for name in ORDER}
     for role in plan.roles:
         result = results.get(role.fingerprint)
@@ -142,16 +142,16 @@ def tables_from_results(plan: Plan, results: Mapping[str, StageResult]) -> dict[
         scores: tuple[object, ...] = (None,) * 7
         if result.diverged is None:
             final, best = result.final, result.best
+            moved = _moved(plan, results, role.fingerprint)
             scores = (final.test_accuracy, final.test_loss, best.test_accuracy, best.test_loss, best.epoch)
-            scores = (*scores, result.sparsity)
-            scores = (*scores, _moved(plan, results, role.fingerprint))
+            scores = (*scores, result.sparsity, moved)
         rows["accuracy"].append((*study, len(result.epochs), *scores, result.diverged, result.mask, key))
         for overlap in result.overlaps:
             place = {layer: i for i, layer in enumerate(dict.fromkeys(count.layer for count in overlap.counts))}
             rows["overlap"] += [
                 (*study, overlap.pair, c.p, c.layer, place[c.layer], c.intersection, c.top, c.size, c.expected, key)
                 for c in overlap.counts
-                if c.p in shown
+                if c.p in ps
             ]
         for e in result.epochs:
             losses = (e.train_loss, e.train_accuracy, e.test_loss, e.test_accuracy)
@@ -161,31 +161,31 @@ def tables_from_results(plan: Plan, results: Mapping[str, StageResult]) -> dict[
 
 
 def _moved(plan: Plan, results: Mapping[str, StageResult], fingerprint: str) -> float | None:
-    """Return the fraction of the support that moved, of a mask that ADMM made; None for other masks."""
+    """Return the fraction of the kept weights that moved under ADMM's mask; None for other masks."""
     parent = plan.stages[fingerprint].parent
-    made_from = None if parent is None else results.get(parent)
-    return None if made_from is None or made_from.support is None else made_from.support.fraction
+    result = None if parent is None else results.get(parent)
+    return None if result is None or result.support is None else result.support.fraction
 
 
 def tables_from_database(database: Database, study_id: str) -> dict[str, pa.Table]:
-    """Return the tables of a launched study's finished stages; the same as `tables_from_results` gives for its plan."""
+    """Return the tables of a launched study's finished stages, equal to those of `tables_from_results` for its plan."""
     study = OneStudy(study_id)
     diverged = queries.diverged(database, study).rename(columns={"diverged": "diverged_epoch"})
     finished = [queries.accuracy(database, study), diverged]
     trained = {fingerprint for rows in finished for fingerprint in rows["fingerprint"]}
     epochs = queries.epochs(database, study, sorted(trained))
-    measured = epochs[[KEY.name, *(field.name for field in EPOCHS if field not in (*STUDY, KEY))]]
+    columns = epochs[[KEY.name, *(field.name for field in EPOCHS if field not in (*STUDY, KEY))]]
     points = [rows[[field.name for field in (*STUDY, KEY)]] for rows in finished]
     frames = {
         "accuracy": finished,
         "overlap": [queries.overlaps(database, study)],
-        "epochs": [rows.merge(measured, on=KEY.name) for rows in points],
+        "epochs": [rows.merge(columns, on=KEY.name) for rows in points],
     }
     return _with_claims({name: _table(name, *parts) for name, parts in frames.items()})
 
 
 def _with_claims(tables: dict[str, pa.Table]) -> dict[str, pa.Table]:
-    """Add the verdicts that the other tables give, so that both ways to them give the same."""
+    """Add the table of verdicts, computed from the other tables."""
     keys = [*(field.name for field in STUDY), "pair", "p"]
     overlap = tables["overlap"].to_pandas()
     lacking = overlap.assign(lacking=overlap["expected"].isna())
@@ -230,14 +230,10 @@ def write(tables: Mapping[str, pa.Table], out: Path) -> list[Path]:
 
 
 def _table(name: str, *parts: pd.DataFrame) -> pa.Table:
-    """Return frames below one another as a table; columns that a frame lacks are null in its rows."""
+    """Return concatenated frames as a table; columns that a frame lacks are null in its rows."""
     schema: pa.Schema = SCHEMAS[name]
     tables = [
         pa.Table.from_pandas(part.reindex(columns=schema.names), schema=schema, preserve_index=False) for part in parts
     ]
-    return pa.concat_tables(tables).combine_chunks().replace_schema_metadata(None).sort_by(_keys(name))
-
-
-def _keys(name: str) -> list[tuple[str, str]]:
-    columns: Sequence[str] = [*(field.name for field in STUDY), *ORDER[name]]
-    return [(column, "ascending") for column in columns]
+    keys = [(column, "ascending") for column in (*(field.name for field in STUDY), *ORDER[name])]
+    return pa.concat_tables(tables).combine_chunks().replace_schema_metadata(None).sort_by(keys)

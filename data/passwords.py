@@ -1,17 +1,17 @@
-"""Passwords as they may lie on disk: salted scrypt hashes."""
+"""Hashes of passwords, by salted scrypt."""
 
 import hmac
 import os
 import re
 from hashlib import scrypt
 
-# OWASP's recommendation for scrypt; a check takes about 50 ms.
+# OWASP recommends these parameters for scrypt; a check takes about 50 ms.
 N, R, P = 2**14, 8, 1
 FORM = re.compile(r"scrypt:(\d+):(\d+):(\d+):([0-9a-f]+):([0-9a-f]+)")
 
 
 def hashed(password: str) -> str:
-    """Return a hash of a password, with its own salt, that `matches` knows."""
+    """Return a hash of a password, with a new salt, for `matches`."""
     salt = os.urandom(16)
     return f"scrypt:{N}:{R}:{P}:{salt.hex()}:{_scrypt(password, salt, N, R, P).hex()}"
 
@@ -22,10 +22,10 @@ def is_hash(text: str) -> bool:
 
 
 def matches(password: str, stored: str) -> bool:
-    """Return whether a password is the one of a hash; ValueError for a text that is no hash."""
+    """Return whether a password has a hash; ValueError for a text that is not a hash from `hashed`."""
     parts = FORM.fullmatch(stored)
     if parts is None:
-        raise ValueError("not a password hash; python -m tasks password writes one")
+        raise ValueError("this is no password hash; python -m tasks password prints one")
     n, r, p, salt, expected = parts.groups()
     actual = _scrypt(password, bytes.fromhex(salt), int(n), int(r), int(p))
     return hmac.compare_digest(actual, bytes.fromhex(expected))

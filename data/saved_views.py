@@ -1,4 +1,4 @@
-"""Saved views of the Compare page: a name for each, and its state, which is the query string of the address."""
+"""Saved views of the Compare page: names for its states, which are query strings of its address."""
 
 import secrets
 from datetime import UTC, datetime
@@ -8,12 +8,12 @@ import pandas as pd
 from data.database.database import Database, frame
 from engine.errors import UserError
 
-# Characters that a name may have.
+# A name may have at most this many characters.
 LONGEST = 80
 
 
 class ViewError(UserError):
-    """A view that cannot be saved under a name, or is not there."""
+    """A view cannot be saved under a name, or does not exist."""
 
 
 def save(database: Database, name: str, state: str) -> str:
@@ -22,7 +22,7 @@ def save(database: Database, name: str, state: str) -> str:
     view_id = secrets.token_hex(8)
     with database.writing() as connection:
         if connection.execute("SELECT 1 FROM views WHERE name = ?", [name]).fetchone():
-            raise ViewError(f"a view named {name!r} is kept already; give another name, or delete that one first")
+            raise ViewError(f"a view named {name!r} exists already; give another name, or delete that one first")
         at = datetime.now(UTC).replace(tzinfo=None)
         connection.execute("INSERT INTO views VALUES (?, ?, ?, ?)", [view_id, name, state, at])
     return view_id
@@ -35,28 +35,28 @@ def list(database: Database) -> pd.DataFrame:
 
 
 def get(database: Database, view_id: str) -> tuple[str, str]:
-    """Return a view's name and state; ViewError where there is none of that id."""
+    """Return a view's name and state; ViewError for an unknown id."""
     with database.reading() as connection:
         row = connection.execute("SELECT name, state FROM views WHERE view_id = ?", [view_id]).fetchone()
     if row is None:
-        raise ViewError(f"no view {view_id!r} is kept; it may have been deleted")
+        raise ViewError(f"there is no view {view_id!r}; it may have been deleted; choose another")
     return str(row[0]), str(row[1])
 
 
 def rename(database: Database, view_id: str, name: str) -> None:
-    """Give a view another name; ViewError as `save`, and where there is none of that id."""
+    """Give a view another name; ViewError as for `save`, and for an unknown id."""
     name = _checked(name)
     with database.writing() as connection:
         if connection.execute("SELECT 1 FROM views WHERE name = ? AND view_id <> ?", [name, view_id]).fetchone():
-            raise ViewError(f"a view named {name!r} is kept already; give another name")
+            raise ViewError(f"a view named {name!r} exists already; give another name")
         if not connection.execute(
             "UPDATE views SET name = ? WHERE view_id = ? RETURNING 1", [name, view_id]
         ).fetchall():
-            raise ViewError(f"no view {view_id!r} is kept; it may have been deleted")
+            raise ViewError(f"there is no view {view_id!r}; it may have been deleted; choose another")
 
 
 def delete(database: Database, view_id: str) -> None:
-    """Delete a view, if it is there."""
+    """Delete a view, if it exists."""
     with database.writing() as connection:
         connection.execute("DELETE FROM views WHERE view_id = ?", [view_id])
 

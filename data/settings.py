@@ -1,4 +1,4 @@
-"""Settings from the environment, read once and in this one place."""
+"""Settings, read from the environment once."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -12,7 +12,7 @@ from data.passwords import hashed, is_hash
 from engine.capacity import STREAMS
 from engine.errors import UserError
 
-# The environment variable behind each setting and what it may hold; error messages quote both.
+# Error messages quote each environment variable and its allowed values from here.
 ALLOWED = {
     "TICKETSCOPE_HOME": "a folder to keep everything in, such as ./var",
     "TICKETSCOPE_ARTIFACTS": "a folder, or a URL that fsspec knows, such as s3://bucket/prefix",
@@ -27,30 +27,30 @@ ALLOWED = {
     "TICKETSCOPE_URL": "the address that others reach the dashboard at, such as https://tickets.example",
 }
 
-# Never quoted back.
+# Error messages must not quote the values of these variables.
 SECRET = ("REDIS_URL", "TICKETSCOPE_PASSWORD", "TICKETSCOPE_PASSWORD_HASH")
 REDIS_SCHEMES = ("redis", "rediss", "unix")
 
 
 class SettingsError(UserError):
-    """An environment variable holds what Ticketscope cannot use."""
+    """An environment variable has a value that Ticketscope cannot use."""
 
 
 class Settings(BaseSettings):
-    """Where files are stored and what trains. An empty variable counts as one that is not set."""
+    """All settings. An empty variable counts as not set."""
 
-    # Fields are set by their variables alone: by its own name, `home` would be the shell's HOME.
+    # Fields are read only from their aliases, because the variable of the field `home` would be the shell's HOME.
     model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, extra="ignore")
 
     home: Path = Field(Path("var"), validation_alias="TICKETSCOPE_HOME")
     artifacts: str = Field("", validation_alias="TICKETSCOPE_ARTIFACTS")
     redis_url: str | None = Field(None, validation_alias="REDIS_URL")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", validation_alias="TICKETSCOPE_DEVICE")
-    # More threads change the order of sums, and with it the numbers.
+    # The number of threads changes the order of sums, and with it the numbers.
     threads: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(1, validation_alias="TICKETSCOPE_THREADS")
     workers: int | None = Field(None, ge=1, validation_alias="TICKETSCOPE_WORKERS")
     together: int | None = Field(None, ge=1, le=STREAMS, validation_alias="TICKETSCOPE_TOGETHER")
-    # Not in the model's repr, which may appear in logs.
+    # Passwords are left out of the model's repr, which may appear in logs.
     password: str | None = Field(None, repr=False, validation_alias="TICKETSCOPE_PASSWORD")
     password_hash: str | None = Field(None, repr=False, validation_alias="TICKETSCOPE_PASSWORD_HASH")
     owners: str = Field("", validation_alias="TICKETSCOPE_OWNERS")
@@ -118,13 +118,13 @@ def read_settings() -> Settings:
 
 @lru_cache(maxsize=1)
 def settings() -> Settings:
-    """Return the settings in the environment, as they were when first asked for; see `read_settings` for errors."""
+    """Return the settings that the environment had at the first call; see `read_settings` for errors."""
     return read_settings()
 
 
 def _explain(item: dict[str, Any]) -> str:
     variable = str(item["loc"][0])
     message = str(item["msg"]).removeprefix("Value error, ")
-    # A URL may carry a password: show neither it nor the dashboard's.
+    # Passwords, and URLs that may contain one, are not shown.
     value = "" if variable in SECRET else f" {str(item['input'])!r}"
     return f"{variable}{value}: {message}; give {ALLOWED[variable]}"

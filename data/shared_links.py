@@ -1,4 +1,4 @@
-"""Links that let someone without an account read one study, or one saved view, and nothing else."""
+"""Links by which someone without an account can read one study or one saved view."""
 
 import hashlib
 import hmac
@@ -13,18 +13,19 @@ from data.database.database import Database, frame
 from data.queries.studies import launched
 from engine.errors import UserError
 
+LOCAL = "http://localhost:8501"
 LONGEST_NOTE = 200
-# An open page asks every other second, but the last use need not be known to the second.
+# An open page uses its link every other second, but the time of the last use need not be exact.
 TOUCH_EVERY = timedelta(minutes=1)
 
 
 class ShareError(UserError):
-    """A link that cannot be made as asked, or is not there."""
+    """A link cannot be made as requested, or does not exist."""
 
 
 @dataclass(frozen=True)
 class Share:
-    """A link that works now: state is that of a shared view, None where a study is shared; times are UTC."""
+    """A valid link; state is the shared view's, or None if it shares a study; times are UTC."""
 
     share_id: str
     study_ids: tuple[str, ...]
@@ -42,10 +43,10 @@ def create(
     note: str = "",
     expires_at: datetime | None = None,
 ) -> tuple[Share, str]:
-    """Make a link and return it with its token, which is returned this once and never stored.
+    """Make a link and return it with its token, which is never stored.
 
-    expires_at: UTC, with its zone; None for never. Raises ShareError for no study, a note too long, or an end that has
-    passed, and UnknownStudy for a study that is not recorded.
+    expires_at: UTC, with its zone; None for never. Raises ShareError without a study, for too long a note and for an
+    end in the past, and UnknownStudy for a study that is not recorded.
     """
     note, now = " ".join(note.split()), datetime.now(UTC)
     if not study_ids:
@@ -67,7 +68,7 @@ def create(
 
 
 def find(database: Database, token: str) -> Share | None:
-    """Return the link of a token; None for one that never was, has ended or was revoked: a reader learns no more."""
+    """Return the link of a token; None if it is unknown, expired or revoked, which readers must not tell apart."""
     hashed, now = _hash(token), datetime.now(UTC)
     with database.reading() as connection:
         rows = connection.execute(
@@ -97,18 +98,18 @@ def shares(database: Database, study_id: str | None = None) -> pd.DataFrame:
 
 
 def revoke(database: Database, share_id: str) -> None:
-    """End a link at once; ShareError where there is none of that id."""
+    """End a link at once; ShareError for an unknown id."""
     with database.writing() as connection:
-        ended = connection.execute(
+        revoked = connection.execute(
             "UPDATE shares SET revoked_at = coalesce(revoked_at, ?) WHERE share_id = ? RETURNING 1",
             [_naive(datetime.now(UTC)), share_id],
         ).fetchall()
-    if not ended:
-        raise ShareError(f"no link {share_id!r}; python -m tasks share --list shows those there are")
+    if not revoked:
+        raise ShareError(f"there is no link {share_id!r}; python -m tasks share --list lists all links")
 
 
 def touch(database: Database, share: Share) -> bool:
-    """Note that a link is in use, at most once in a while, and return whether that was written."""
+    """Record that a link is in use, at most once per TOUCH_EVERY, and return whether that was written."""
     now = datetime.now(UTC)
     if share.last_used_at is not None and now - share.last_used_at < TOUCH_EVERY:
         return False
@@ -118,7 +119,7 @@ def touch(database: Database, share: Share) -> bool:
 
 
 def _hash(token: str) -> str:
-    # 256 random bits cannot be guessed however fast the hash is; a slow one would only serve floods.
+    # 256 random bits cannot be guessed, so the hash may be fast; a slow hash would help someone flood the server.
     return hashlib.sha256(token.encode(errors="replace")).hexdigest()
 
 
@@ -126,9 +127,6 @@ def _naive(at: datetime | None) -> datetime | None:
     return None if at is None else at.astimezone(UTC).replace(tzinfo=None)
 
 
-LOCAL = "http://localhost:8501"
-
-
 def link(base: str | None, token: str) -> str:
-    """Return the address that opens what a token shares; base: that of the dashboard, None for this machine's own."""
+    """Return the address of a token's link; base: the address of the dashboard, None for LOCAL."""
     return f"{(base or LOCAL).rstrip('/')}/shared?share={token}"

@@ -15,7 +15,7 @@ from engine.errors import UserError
 
 log = logging.getLogger(__name__)
 
-# Modules whose numbers ENGINE_VERSION in `engine.study.plan` covers, so that code which uses them need not hash them.
+# ENGINE_VERSION in `engine.study.plan` covers the numbers of these modules, so a hash of code that uses them need not.
 COVERED = frozenset(
     f"engine.{name}"
     for name in (
@@ -34,10 +34,10 @@ class CodeError(UserError):
 
 
 def identity(where: str, version: int | None) -> str | None:
-    """Return what tells an implementation from others of its name: a version, or a hash of its code.
+    """Return what tells an implementation from others of its name: its version, or a hash of its code without one.
 
-    where: module:name. version: None for code without one. Returns None for version 1, so that fingerprints of before
-    implementations had versions stay. Raises CodeError for code that cannot be read.
+    where: module:name. Returns None for version 1, so that fingerprints from before there were versions still hold.
+    Raises CodeError for code that cannot be read.
     """
     if version is None:
         return f"code {code_hash(where)}"
@@ -46,14 +46,14 @@ def identity(where: str, version: int | None) -> str | None:
 
 @cache
 def loaded_identity(where: str, version: int | None) -> str | None:
-    """Return the `identity` that code had when this process first asked: that of the code which it has imported."""
+    """Return the `identity` that code had at the first call: that of the code which this process has imported."""
     return identity(where, version)
 
 
 def load(places: Iterable[tuple[str, int | None]]) -> None:
-    """Import code that is known by its hash, so that `loaded_identity` is that of what runs.
+    """Import code that has no version, so that `loaded_identity` is that of the code which runs.
 
-    places: as for `identity`. Code that does not import is left to the stage that needs it, which says so.
+    places: as for `identity`. Code that cannot be imported is only logged: the stage that needs it fails.
     """
     for where, version in places:
         if version is None:
@@ -67,15 +67,15 @@ def load(places: Iterable[tuple[str, int | None]]) -> None:
 def code_hash(where: str) -> str:
     """Return 16 hex digits that hash the code of module:name without comments and docstrings.
 
-    It covers what the code names in its own module, and in modules beside it; not installed packages, and not the parts
-    of the engine in COVERED. The module is read, not imported, at each call, so an edit shows at once.
+    It covers what the code names in its own module and in other modules of the project; neither installed packages nor
+    the parts of the engine in COVERED. The file is read at each call and not imported, so an edit counts at once.
     """
     module, _, name = where.partition(":")
     if not name:
         raise CodeError(f"{where!r} names no code; write module:name, such as engine.models.networks:resnet20")
-    # Not "module:name" as the key: where code lies is no part of what it does.
     reached: dict[tuple[str, str], str] = {}
     _reach(module, name.partition(".")[0], _root(module), reached)
+    # Without the modules' names, so that code keeps its hash when it is moved.
     text = json.dumps(sorted((name, code) for (_, name), code in reached.items()))
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
@@ -89,29 +89,29 @@ class _Module:
 
 
 def _reach(module: str, name: str, root: Path, reached: dict[tuple[str, str], str]) -> None:
-    """Add the code of a name, and of all that it names, to what is reached."""
+    """Add the code of a name, and of all names in it, to `reached`."""
     if (module, name) in reached:
         return
-    read = _module(module)
-    if name not in read.definitions:
-        if name in read.imports:
-            _follow(read.imports[name], None, root, reached)
+    parsed = _module(module)
+    if name not in parsed.definitions:
+        if name in parsed.imports:
+            _follow(parsed.imports[name], None, root, reached)
             return
         raise CodeError(f"module {module} has no {name!r}; write where the code is defined, as module:name")
-    statements = read.definitions[name]
+    statements = parsed.definitions[name]
     reached[module, name] = json.dumps([_canonical(statement) for statement in statements])
     for statement in statements:
         for used, attribute in _names(statement):
-            if used in read.definitions:
+            if used in parsed.definitions:
                 _reach(module, used, root, reached)
-            elif used in read.imports:
-                _follow(read.imports[used], attribute, root, reached)
+            elif used in parsed.imports:
+                _follow(parsed.imports[used], attribute, root, reached)
 
 
 def _follow(
     target: tuple[str, str | None], attribute: str | None, root: Path, reached: dict[tuple[str, str], str]
 ) -> None:
-    """Reach what an import brings, where it is code of the project that no engine version covers."""
+    """Add the code that an import names, if it is the project's and not in COVERED, to `reached`."""
     module, name = target
     if name is not None and _is_project(f"{module}.{name}", root):
         module, name = f"{module}.{name}", None
@@ -121,7 +121,7 @@ def _follow(
 
 
 def _names(statement: ast.stmt) -> Iterator[tuple[str, str | None]]:
-    """Yield the names that code uses, each with the attribute that is taken of it, if any."""
+    """Yield the names that code uses, each with its attribute that the code reads, or None."""
     for node in ast.walk(statement):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
             yield node.value.id, node.attr
@@ -132,7 +132,7 @@ def _names(statement: ast.stmt) -> Iterator[tuple[str, str | None]]:
 def _module(module: str) -> _Module:
     path = _file(module)
     if path is None:
-        raise CodeError(f"module {module} is not found, so its code cannot be read; correct its entry in the table")
+        raise CodeError(f"there is no module {module}, so its code cannot be read; correct its entry in the table")
     try:
         stat = path.stat()
         return _parsed(path, stat.st_mtime_ns, stat.st_size, module)
@@ -182,7 +182,7 @@ def _absolute(module: str, node: ast.ImportFrom) -> str:
 
 
 def _canonical(node: object) -> object:
-    """Return code as plain values that depend neither on its layout nor on the version of Python."""
+    """Return code as plain JSON values that depend neither on its layout nor on the version of Python."""
     if isinstance(node, list):
         return [_canonical(item) for item in node]
     if not isinstance(node, ast.AST):
@@ -190,12 +190,12 @@ def _canonical(node: object) -> object:
     fields = dict(ast.iter_fields(node))
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
         fields["body"] = fields["body"][1:]
-    # Empty fields, since newer versions of Python have more of them.
+    # Empty fields are dropped, because newer versions of Python have more of them.
     return [type(node).__name__, {name: _canonical(value) for name, value in fields.items() if value not in (None, [])}]
 
 
 def _file(module: str) -> Path | None:
-    """Return the source of a module, None where it has none; imports no package on the way, which may be slow."""
+    """Return the source file of a module, None where it has none, without importing packages, which may be slow."""
     top, *below = module.split(".")
     try:
         spec = find_spec(top)
@@ -211,7 +211,7 @@ def _file(module: str) -> Path | None:
 
 
 def _root(module: str) -> Path:
-    """Return the folder that a module's package lies in."""
+    """Return the folder that contains a module's package."""
     top = module.partition(".")[0]
     path = _file(top) or Path(top)
     return path.parents[path.name == "__init__.py"]

@@ -1,10 +1,10 @@
-"""The counts behind masks and the overlap ratio R_p, by layer and p, and the grid of p."""
+"""The counts behind masks and the overlap ratio R_p, and the grid of p."""
 
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-# Every p that is recorded. A study shows some of them; recording all makes p no part of a training's identity.
+# Every stage records all of these p and a study shows some of them, so that the choice of p is in no fingerprint.
 P_GRID: tuple[float, ...] = tuple(round(0.05 * i, 2) for i in range(1, 20))
 
 
@@ -13,8 +13,8 @@ class Count:
     """How the top-p index sets of one layer of two networks coincide.
 
     intersection: indices in both sets; top: indices in each set, p*N rounded half up; size: N, the weights ranked.
-    expected: of a pruned network against a dense one, the intersection that a random order of the weights within the
-    mask has on average; None for other pairs, whose average is p*top, and where it is not recorded.
+    expected: the mean intersection where the weights that a pruned network keeps are ordered at random; None for pairs
+    of two dense or two pruned networks, whose mean is p*top, and in older results, which did not record it.
     """
 
     layer: str
@@ -27,28 +27,28 @@ class Count:
 
 def top_count(p: float, size: int) -> int:
     """Return how many of `size` weights are the largest p of them: p * size, halves rounded up."""
-    # The product is rounded first, since 0.15 * 10 and its like fall a hair beside the half.
+    # The product is rounded first, because products such as 0.15 * 10 lie slightly off the half in binary.
     return math.floor(round(p * size, 6) + 0.5)
 
 
 def kept_count(sparsity: float, size: int) -> int:
     """Return how many of `size` weights stay at a sparsity."""
-    return size - math.floor(round(sparsity * size, 6) + 0.5)
+    return size - top_count(sparsity, size)
 
 
 def pooled(counts: Iterable[Count]) -> float:
-    """Return the overlap ratio of some counts taken together: all shared indices over all indices of one set."""
+    """Return the overlap ratio pooled over counts: the sum of their intersections over the sum of their tops."""
     rows = list(counts)
     top = sum(count.top for count in rows)
     if top == 0:
-        raise ValueError("no layer is large enough to hold a single weight of its top p; choose a larger p")
+        raise ValueError("the top p of every layer is empty, because the layers are too small; choose a larger p")
     return sum(count.intersection for count in rows) / top
 
 
 def pooled_level(counts: Iterable[Count]) -> float | None:
-    """Return the level of the mask alone of some counts taken together: all expected indices over all of one set.
+    """Return the level of the mask alone pooled over counts: the sum of expected intersections over that of tops.
 
-    None where a count lacks its expected intersection, or no set holds an index.
+    None where a count lacks its expected intersection, or where all tops are 0.
     """
     rows = list(counts)
     top = sum(count.top for count in rows)

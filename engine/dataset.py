@@ -1,4 +1,4 @@
-"""Labelled images in memory, as training takes them."""
+"""Labelled images in memory, ready for training."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 class Dataset:
     """A training and a test set.
 
-    Images are uint8 of shape (count, height, width, channels), height = width; labels int64 of shape (count,) in
-    0 .. classes - 1. Channels last, since that is how a batch is cut out fastest.
+    Images are uint8 of shape (count, height, width, channels), height = width; channels come last because batches are
+    then cut out fastest. Labels are int64 of shape (count,), in 0 .. classes - 1.
     """
 
     train_images: "Tensor"
@@ -32,7 +32,7 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Shape:
-    """What a dataset's images look like and how many there are."""
+    """The channels, size in pixels and classes of a dataset's images, and the numbers of training and test images."""
 
     channels: int
     image_size: int

@@ -1,4 +1,4 @@
-"""How settings are written for people: what two of them look like decides whether a reader can tell them apart."""
+"""Numbers and lists of names as people read them."""
 
 import math
 from collections.abc import Sequence
@@ -8,13 +8,13 @@ DIGITS = 4
 
 
 def percent(fraction: float) -> str:
-    """Return a fraction as percent, with as many digits as it needs: '38.6 %', '99.99 %', '99.985 %'."""
+    """Return a fraction as percent, rounded as by `percent_value`: '38.6 %', '99.99 %', '99.985 %'."""
     return f"{percent_value(fraction):.12f}".rstrip("0").rstrip(".") + " %"
 
 
 def percent_value(fraction: float) -> float:
     """Return the number that `percent` writes: four significant digits, counted from the nearer of 0 and 100 %."""
-    # At 0.999 ten times as many weights remain as at 0.9999: what remains decides how many digits tell them apart.
+    # At 0.999 ten times as many weights remain as at 0.9999, so the digits of the remainder must be shown.
     small = min(abs(fraction), abs(1 - fraction))
     if not 1e-12 < small < math.inf:
         return 100.0 * fraction
@@ -28,5 +28,5 @@ def number(value: float) -> str:
 
 
 def listing(values: Sequence[str]) -> str:
-    """Return names in one phrase: 'a', 'a and b', 'a, b and c'."""
+    """Return names as one phrase: 'a', 'a and b', 'a, b and c'."""
     return " and ".join([", ".join(values[:-1]), values[-1]]) if len(values) > 1 else "".join(values)

@@ -1,4 +1,4 @@
-"""Masks: which prunable weights of a network stay, and which are 0."""
+"""Masks: which prunable weights of a network are kept, and which are 0."""
 
 import hashlib
 import json
@@ -11,8 +11,6 @@ from torch import Tensor
 from engine.counts import kept_count
 from engine.ranking import levels
 from engine.registry import Scope
-
-__all__ = ["Mask", "keep_largest", "kept_count", "magnitude_mask", "sparsity"]
 
 Mask = dict[str, Tensor]
 
@@ -27,9 +25,9 @@ def magnitude_mask(
 
     weights: layer name -> weights, any shape. sparsity: fraction of all weights to remove, in [0, 1). scope: "layer"
     removes that fraction of each layer, "global" that fraction of all layers ranked together. within: the mask of the
-    round before; only weights that it keeps can be kept again, so masks nest. Returns layer name -> bool of the same
-    shape; exactly N - round(sparsity * N) weights stay, halves rounded up, and of equal magnitudes the first.
-    Raises ValueError for a sparsity outside [0, 1), an unknown scope, or a mask that keeps too little.
+    previous round; only weights that it keeps can be kept again, so masks nest. Returns layer name -> bool of the same
+    shape; it keeps exactly N - round(sparsity * N) weights, halves rounded up, and of equal magnitudes the first.
+    Raises ValueError for a sparsity outside [0, 1), an unknown scope, or a previous mask that keeps too few weights.
     """
     return keep_largest({layer: tensor.detach().abs() for layer, tensor in weights.items()}, sparsity, scope, within)
 
@@ -47,31 +45,31 @@ def keep_largest(
         }
     if scope == "global":
         joined = torch.cat([tensor.flatten() for tensor in scores.values()])
-        kept_before = None if within is None else torch.cat([within[layer].flatten() for layer in scores])
-        kept = _keep(joined, sparsity, kept_before, "all layers together")
-        parts = kept.split([tensor.numel() for tensor in scores.values()])
+        joined_within = None if within is None else torch.cat([within[layer].flatten() for layer in scores])
+        mask = _keep(joined, sparsity, joined_within, "all layers together")
+        parts = mask.split([tensor.numel() for tensor in scores.values()])
         return {layer: part.view(tensor.shape) for (layer, tensor), part in zip(scores.items(), parts, strict=True)}
     raise ValueError(f"scope is {scope!r}; allowed: layer, global")
 
 
 def sparsity(mask: Mapping[str, Tensor]) -> float:
-    """Return the zeros of a mask over all of its entries, which are the prunable weights."""
+    """Return the fraction of a mask's entries, which are the prunable weights, that are 0."""
     total = sum(tensor.numel() for tensor in mask.values())
     if total == 0:
         raise ValueError("the mask is empty; give one tensor for each prunable layer")
-    kept = sum(int(torch.count_nonzero(tensor)) for tensor in mask.values())
-    return (total - kept) / total
+    nonzero = sum(int(torch.count_nonzero(tensor)) for tensor in mask.values())
+    return (total - nonzero) / total
 
 
 def content_hash(mask: Mapping[str, Tensor]) -> str:
-    """Return 32 hex digits that two masks share exactly when they keep the same weights of layers of the same shapes.
+    """Return 32 hex digits that are equal for two masks exactly when names, shapes and kept weights are equal.
 
     mask: layer name -> 0/1, on any device and in any order.
     """
     digest = hashlib.blake2b(digest_size=16)
     for layer in sorted(mask):
         tensor = mask[layer].detach().cpu().bool()
-        # The shape says where the bits of one layer end and the next layer begins.
+        # The shape delimits the bits of each layer.
         digest.update(json.dumps([layer, list(tensor.shape)]).encode() + b"\n")
         digest.update(np.packbits(tensor.contiguous().numpy()).tobytes())
     return digest.hexdigest()
@@ -82,11 +80,11 @@ def _keep(scores: Tensor, sparsity: float, within: Tensor | None, where: str) ->
     count = kept_count(sparsity, flat.numel())
     if within is None:
         return (levels(flat, [count]) == 0).view(scores.shape)
-    kept = within.flatten().bool()
-    before = int(kept.sum())
-    if count > before:
+    previous = within.flatten().bool()
+    remaining = int(previous.sum())
+    if count > remaining:
         raise ValueError(
             f"{where}: {count} of {flat.numel()} weights should stay at sparsity {sparsity:g}, "
-            f"but the mask before keeps only {before}; prune to rising sparsities"
+            f"but the previous mask keeps only {remaining}; prune to rising sparsities"
         )
-    return kept.masked_scatter(kept, levels(flat[kept], [count]) == 0).view(scores.shape)
+    return previous.masked_scatter(previous, levels(flat[previous], [count]) == 0).view(scores.shape)

@@ -1,4 +1,4 @@
-"""NETWORKS, SCORES, PRUNERS and STARTS: the names of a study, what each means, and where it is implemented."""
+"""The tables of networks, scores, pruners and starts that a study can name, and where each is implemented."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ Scope = Literal["layer", "global"]
 class Network:
     """A network.
 
-    title: as the literature writes it. builder: module:function, from channels, image size in pixels and classes to a
+    title: its name in the literature. builder: module:function, from channels, image size in pixels and classes to a
     network; imported when one is first built. about: one sentence for the Glossary and the New study form. version:
     raised when equal settings give other numbers; None where a hash of the code counts instead (see `engine.code`).
     """
@@ -30,7 +30,7 @@ class Score:
     """What pruners rank weights by.
 
     function: module:function, from a layer's name, its trained weights and the study's seed to one score of at least 0
-    per weight. version: as of `Network`.
+    per weight. version: as in `Network`.
     """
 
     function: str
@@ -41,11 +41,11 @@ class Score:
 class Pruner:
     """How a pruner makes masks.
 
-    about: as of `Network`. score: name in SCORES. gradual: prune in rounds (see `engine.study.rounds`) and train
+    about: as in `Network`. score: name in SCORES. gradual: prune in rounds (see `engine.study.rounds`) and train
     between them; else prune theta_T once for each sparsity. resets_to: the start in STARTS that a gradual pruner trains
-    in each round, and makes the mask of the next round from. admm: train with ADMM to the sparsity first, and score its
-    weights; constant_rho: with the same rho in every round, else with one that grows. in_paper: whether the paper's
-    claims are about it; verdicts on others are controls.
+    in each round, and makes the next round's mask from. admm: train with ADMM to the sparsity first, and score the
+    weights that result; constant_rho: ADMM's rho is the same in every round, else it grows. in_paper: the paper's
+    claims are about this pruner; verdicts on other pruners are controls.
     """
 
     title: str
@@ -62,10 +62,9 @@ class Pruner:
 class Start:
     """Weights that a pruned network is trained from.
 
-    title: as the literature writes it. function: module:function, from stage, dataset and the store of weights to
-    parameters and buffers by name. symbol: as the paper writes it. about: one sentence on which weights it takes, for
-    the Glossary and the New study form. origin: where it comes from, such as a section of the paper. version: as of
-    `Network`.
+    title: its name in the literature. function: module:function, from stage, dataset and `Weights` to parameters and
+    buffers by name. symbol: the paper's. about: one sentence on which weights it uses, for the Glossary and the New
+    study form. origin: where it comes from, such as a section of the paper. version: as in `Network`.
     """
 
     title: str
@@ -189,7 +188,7 @@ STARTS: dict[str, Start] = {
 
 
 def network_title(name: str) -> str:
-    """Return how the literature writes a network's name; an unknown one is returned as it is."""
+    """Return the title of a network; an unknown name is returned as it is."""
     return NETWORKS[name].title if name in NETWORKS else name
 
 
@@ -211,9 +210,9 @@ Implementations = tuple[tuple[str, str], ...]
 def implementations(
     network: str, score: str | None, start: str | None, identity: Identity = code.identity
 ) -> Implementations:
-    """Return the identities of the network, score and start that a stage names, without those that are at version 1.
+    """Return the identities of the network, score and start that a stage names; one at version 1 has none.
 
-    Raises `engine.code.CodeError` where code that counts cannot be read, KeyError for a name that is in no table.
+    Raises `engine.code.CodeError` where code without a version cannot be read, KeyError for a name that is in no table.
     """
     identities = [("network", identity(NETWORKS[network].builder, NETWORKS[network].version))]
     if score is not None:
@@ -224,7 +223,7 @@ def implementations(
 
 
 def load_added() -> None:
-    """Import the code of all entries that are known by it; see `engine.code.load`."""
+    """Import the code of all entries that have no version; see `engine.code.load`."""
     code.load((network.builder, network.version) for network in NETWORKS.values())
     code.load((score.function, score.version) for score in SCORES.values())
     code.load((start.function, start.version) for start in STARTS.values())

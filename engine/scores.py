@@ -1,4 +1,4 @@
-"""What pruners rank weights by, and the masks that follow; `engine.registry.SCORES` names the scores."""
+"""The scores that pruners rank weights by, and the masks that follow from them."""
 
 from collections.abc import Callable, Mapping
 from pkgutil import resolve_name
@@ -11,7 +11,7 @@ from engine.registry import SCORES, Scope
 from engine.seeds import stream
 
 # From a layer's name, its trained weights and the study's seed to one score of at least 0 per weight.
-Score = Callable[[str, Tensor, int], Tensor]
+ScoreFunction = Callable[[str, Tensor, int], Tensor]
 
 
 def magnitude(layer: str, weights: Tensor, seed: int) -> Tensor:
@@ -34,6 +34,6 @@ def make_mask(
     seed: int,
 ) -> Mask:
     """Return the mask of a score (a name in SCORES) at a sparsity; see `engine.masks.magnitude_mask` for the rest."""
-    function: Score = resolve_name(SCORES[score].function)
+    function: ScoreFunction = resolve_name(SCORES[score].function)
     scores = {layer: function(layer, tensor, seed) for layer, tensor in weights.items()}
     return keep_largest(scores, sparsity, scope, within)

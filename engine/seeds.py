@@ -1,4 +1,4 @@
-"""Random streams that depend on nothing but a study's seed and what they are used for."""
+"""Random streams that depend only on a study's seed and on their purpose."""
 
 import hashlib
 from collections.abc import Iterator
@@ -14,10 +14,10 @@ def derive(seed: int, *purpose: str | int) -> int:
 
 
 def stream(seed: int, *purpose: str | int) -> torch.Generator:
-    """Return a CPU generator at the start of the stream that `derive` names.
+    """Return a CPU generator, seeded by `derive`.
 
-    Drawing on the CPU keeps data order and augmentation the same on every device, and a stream that starts anew each
-    epoch needs no stored generator state to resume.
+    Random numbers from the CPU make data order and augmentation the same on every device, and a stream that starts anew
+    each epoch needs no saved generator state to resume.
     """
     return torch.Generator().manual_seed(derive(seed, *purpose))
 
@@ -26,15 +26,15 @@ def stream(seed: int, *purpose: str | int) -> torch.Generator:
 def global_seed(seed: int, *purpose: str | int) -> Iterator[None]:
     """Seed PyTorch's global CPU generator within the block, and put its state back afterwards.
 
-    Initialisers of `torch.nn` draw from the global generator and take no other. The generators of GPUs in use are
-    seeded too: dropout draws from them.
+    Initialisers of `torch.nn` can only use the global generator. The generators of GPUs in use are seeded too, because
+    dropout uses them.
     """
-    drawn = derive(seed, *purpose)
+    derived = derive(seed, *purpose)
     before = torch.default_generator.get_state()
-    # `torch.manual_seed` also notes the seed, with a stack trace, for a CUDA that may never be used.
-    torch.default_generator.manual_seed(drawn)
+    # `torch.manual_seed` would also save the seed and a stack trace for CUDA, which may never be used.
+    torch.default_generator.manual_seed(derived)
     if torch.cuda.is_initialized():
-        torch.cuda.manual_seed_all(drawn)
+        torch.cuda.manual_seed_all(derived)
     try:
         yield
     finally:

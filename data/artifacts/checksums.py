@@ -1,4 +1,4 @@
-"""Tensors and results as bytes with a hash of their content, so that damage is noticed."""
+"""Tensors and results as bytes with a hash of their content, which reveals damage."""
 
 import hashlib
 import json
@@ -10,14 +10,14 @@ from safetensors import SafetensorError
 if TYPE_CHECKING:
     from torch import Tensor
 
-# Results are also read where nothing is trained: only the functions of tensors import PyTorch.
+# The functions for tensors import PyTorch late, because results are also read in processes without it.
 
 METADATA = "__metadata__"
 SEAL = "blake2b"
 
 
 class Damaged(ValueError):
-    """Bytes that are cut short, or not those that were written."""
+    """The bytes are incomplete, or not those that were written."""
 
 
 def seal_tensors(tensors: Mapping[str, "Tensor"]) -> bytes:
@@ -28,8 +28,9 @@ def seal_tensors(tensors: Mapping[str, "Tensor"]) -> bytes:
     # safetensors accepts neither views that share memory nor other memory formats.
     plain = {key: tensor.detach().cpu().clone(memory_format=contiguous_format) for key, tensor in tensors.items()}
     header, data = _parts(dump_tensors(plain))
-    text = json.dumps({METADATA: {SEAL: _hash_of(header, data)}, **header}, separators=(",", ":")).encode()
-    # The format demands that the data begin at a multiple of 8 bytes.
+    seal = _hash(_canonical(header), data)
+    text = json.dumps({METADATA: {SEAL: seal}, **header}, separators=(",", ":")).encode()
+    # In this format the data must begin at a multiple of 8 bytes.
     text += b" " * (-len(text) % 8)
     return b"".join((len(text).to_bytes(8, "little"), text, data))
 
@@ -44,13 +45,13 @@ def open_tensors(content: bytes) -> "dict[str, Tensor]":
         raise Damaged(str(error)) from error
     header, data = _parts(content)
     seal = header.pop(METADATA, {}).get(SEAL)
-    if seal is not None and seal != _hash_of(header, data):
+    if seal is not None and seal != _hash(_canonical(header), data):
         raise Damaged("its content does not match its hash")
     return tensors
 
 
 def seal_values(values: Mapping[str, Any]) -> bytes:
-    """Return plain values as JSON with a hash of them."""
+    """Return plain values as JSON with their hash."""
     return json.dumps({**values, SEAL: _hash(_canonical(values))}, allow_nan=False).encode()
 
 
@@ -67,13 +68,9 @@ def open_values(content: bytes) -> dict[str, Any]:
 
 
 def _parts(content: bytes) -> tuple[dict[str, Any], memoryview]:
-    """Return header and data of a safetensors file that is not damaged."""
+    """Return the header and the data of an undamaged safetensors file."""
     size = int.from_bytes(content[:8], "little")
     return json.loads(content[8 : 8 + size]), memoryview(content)[8 + size :]
-
-
-def _hash_of(header: Mapping[str, Any], data: memoryview) -> str:
-    return _hash(_canonical(header), data)
 
 
 def _canonical(values: Mapping[str, Any]) -> bytes:

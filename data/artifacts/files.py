@@ -1,4 +1,4 @@
-"""Files below one URL, in a folder or any file system that fsspec knows, and errors that say what to do."""
+"""Files below one URL, in a folder or any file system that fsspec knows."""
 
 import errno
 import os
@@ -15,19 +15,19 @@ from fsspec.implementations.local import LocalFileSystem
 from data.atomic import write_whole
 from engine.errors import UserError
 
-# What S3 accepts in one request.
+# S3 deletes at most this many files in one request.
 DELETED_AT_ONCE = 1000
 
-# Seconds for a connection, and for the next byte of an answer.
+# These are the limits on a connection, and on the next byte of an answer.
 CONNECT_SECONDS, ANSWER_SECONDS = 5, 15
-# How often s3fs asks in all; `tasks.worker.retrying_artifacts` waits longer where that is worth it.
+# s3fs tries a request this often; `tasks.worker.retrying_artifacts` retries for longer.
 TRIES = 3
-# Milliseconds after which an upload is stopped whose packets nobody acknowledges; the kernel's own limit is 15 minutes.
-UNHEARD_MS = 20_000
+# An upload whose packets nobody acknowledges ends after this time; the kernel's own limit is 15 minutes.
+UNACKNOWLEDGED_MS = 20_000
 
 S3 = ("s3", "s3a")
 
-# Errors that pass by themselves, or once somebody has cleared space or fixed a mount.
+# These errors pass by themselves, or once somebody has cleared space or fixed a mount.
 PASSING = {
     getattr(errno, name)
     for name in (
@@ -39,19 +39,19 @@ PASSING = {
 
 
 class ArtifactError(UserError):
-    """Weights or a result in the artifact store are missing, damaged or cannot be written."""
+    """Weights or a result in the artifact store are missing or damaged, or cannot be written."""
 
 
 class ArtifactsUnavailable(ArtifactError):
-    """The artifact store cannot be read or written for now: it is full, or does not answer."""
+    """The artifact store cannot be read or written at present: it is full, or does not answer."""
 
 
 class Files:
     """The files below a URL; paths are relative to it.
 
-    A file appears whole or not at all: locally it is written beside its place, flushed to disk and renamed; elsewhere
-    it is a single put, or parts that are joined at the end. Every method raises ArtifactsUnavailable, and ArtifactError
-    for a refusal.
+    A file appears whole or not at all: locally it is written under another name, flushed to disk and renamed; elsewhere
+    it is written by a single put, or in parts that are joined at the end. Every method raises ArtifactsUnavailable for
+    errors that may pass, and ArtifactError for others.
     """
 
     def __init__(self, url: str) -> None:
@@ -68,7 +68,7 @@ class Files:
 
     @property
     def is_folder(self) -> bool:
-        """Whether they lie in a folder of this machine."""
+        """Whether the files are in a folder of this machine."""
         return isinstance(self._system, LocalFileSystem)
 
     def full(self, path: str) -> str:
@@ -81,7 +81,7 @@ class Files:
             return bool(self._system.exists(self.full(path)))
 
     def read(self, path: str) -> bytes | None:
-        """Return a file's content, None where it is not there."""
+        """Return a file's content, None if it does not exist."""
         try:
             with self._reaching("read", path):
                 return bytes(self._system.cat_file(self.full(path)))
@@ -89,7 +89,7 @@ class Files:
             return None
 
     def write(self, path: str, content: bytes) -> None:
-        """Write a file, in place of an older one."""
+        """Write a file, replacing an older one."""
         with self._writing(path):
             if self.is_folder:
                 write_whole(Path(self.full(path)), content)
@@ -97,12 +97,12 @@ class Files:
                 self._system.pipe_file(self.full(path), content)
 
     def upload(self, path: str, file: Path) -> None:
-        """Write a file from a local one that is too large to hold twice."""
+        """Write a file from a local one that is too large for memory."""
         with self._writing(path):
             self._system.put_file(str(file), self.full(path))
 
     def download(self, path: str, file: Path) -> bool:
-        """Write a local file from one here; False where there is none."""
+        """Copy a file to a local one; False if it does not exist."""
         try:
             with self._reaching("read", path):
                 self._system.get_file(self.full(path), str(file))
@@ -111,7 +111,7 @@ class Files:
         return True
 
     def names(self, folder: str) -> list[str]:
-        """Return the names of the files in a folder, none where it is not there."""
+        """Return the names of the files in a folder, none if it does not exist."""
         try:
             with self._reaching("list", folder):
                 paths = self._system.ls(self.full(folder), detail=False)
@@ -127,26 +127,26 @@ class Files:
             return
         try:
             with self._reaching("list", folder):
-                found = self._system.find(self.full(folder), detail=True)
+                files = self._system.find(self.full(folder), detail=True)
         except FileNotFoundError:
             return
-        for path, about in found.items():
+        for path, about in files.items():
             at = about.get("LastModified") or about.get("created") or about.get("mtime")
             changed = at.timestamp() if isinstance(at, datetime) else float(at or 0)
             yield str(path)[len(self._root) + 1 :], int(about["size"]), changed
 
     def remove(self, path: str) -> None:
-        """Remove a file; one that is not there needs no removing."""
+        """Remove a file, if it exists."""
         with suppress(FileNotFoundError), self._reaching("remove", path):
             self._system.rm_file(self.full(path))
 
     def remove_all(self, paths: Sequence[str]) -> None:
-        """Remove files in their order, and locally the folders that are empty then."""
+        """Remove files in this order, and locally the folders that are empty afterwards."""
         if self.is_folder:
             for path in paths:
                 self.remove(path)
             for folder in {Path(path).parent for path in paths}:
-                # Not removed: a folder that somebody writes to again, and one that all stages share.
+                # The folders that all stages share stay, and so does a folder that somebody has written to again.
                 if len(folder.parts) > 1:
                     with suppress(OSError):
                         Path(self._root, folder).rmdir()
@@ -157,7 +157,7 @@ class Files:
                 with self._reaching("remove", some[0]):
                     self._system.rm([self.full(path) for path in some])
             except FileNotFoundError:
-                # Some stores stop at one that is gone already.
+                # Some stores stop at a file that does not exist any more.
                 for path in some:
                     self.remove(path)
 
@@ -167,22 +167,22 @@ class Files:
             with self._reaching("write", path):
                 yield
         except FileNotFoundError as error:
-            raise ArtifactError(f"cannot write {self.full(path)}: {error}; check that {self.url} is there") from error
+            raise ArtifactError(f"cannot write {self.full(path)}: {error}; check that {self.url} exists") from error
 
     @contextmanager
     def _reaching(self, what: str, path: str) -> Iterator[None]:
-        """Turn errors of the file system into ArtifactsUnavailable or ArtifactError, but for FileNotFoundError."""
+        """Turn errors of the file system other than FileNotFoundError into ArtifactsUnavailable or ArtifactError."""
         try:
             yield
         except FileNotFoundError:
             raise
         except OSError as error:
-            # From another host only a refusal is final; all other errors mean that the connection is cut.
+            # A remote store's refusal is final; all its other errors mean that the connection is lost.
             away = error.errno in PASSING if self.is_folder else not isinstance(error, PermissionError)
             kind = ArtifactsUnavailable if away else ArtifactError
             raise kind(f"cannot {what} {self.full(path)}: {error}; check space and rights at {self.url}") from error
         except Exception as error:
-            # The libraries behind fsspec have errors of their own for a host that does not answer.
+            # The libraries that fsspec uses have their own errors for a host that does not answer.
             if self.is_folder:
                 raise
             raise ArtifactsUnavailable(
@@ -190,13 +190,13 @@ class Files:
             ) from error
 
     def _check_bucket(self) -> None:
-        """Raise ArtifactError where the bucket itself does not exist, rather than only the folder in it."""
+        """Raise ArtifactError if the bucket itself does not exist."""
         if not self._is_s3:
             return
         bucket = self._root.partition("/")[0]
         with self._reaching("look for", ""):
-            there = self._system.exists(bucket)
-        if not there:
+            exists = self._system.exists(bucket)
+        if not exists:
             raise ArtifactError(
                 f"there is no bucket {bucket!r} for TICKETSCOPE_ARTIFACTS ({self.url}); make it, or name another, and "
                 "check AWS_ENDPOINT_URL where the store is not Amazon's"
@@ -206,32 +206,32 @@ class Files:
 def _walked(folder: Path, prefix: int) -> Iterator[tuple[str, int, float]]:
     for parent, _, names in os.walk(folder):
         for file in (Path(parent, name) for name in names):
-            # Workers write and rename files while the folder is read.
+            # Workers rename files while the folder is read.
             with suppress(FileNotFoundError):
-                state = file.stat()
-                yield str(file)[prefix:], state.st_size, state.st_mtime
+                status = file.stat()
+                yield str(file)[prefix:], status.st_size, status.st_mtime
 
 
 def _options(url: str) -> dict[str, Any]:
-    """Return fsspec's options for a URL; endpoint and credentials come from the environment, as for any S3 client."""
-    # Other hosts change the listings whenever they finish stages, so they are never cached.
-    chosen: dict[str, Any] = {"use_listings_cache": False}
+    """Return fsspec's options for a URL; S3's endpoint and credentials come from the environment."""
+    # Listings are not cached, because other hosts change them whenever they finish stages.
+    options: dict[str, Any] = {"use_listings_cache": False}
     if url.partition("://")[0] in S3:
-        chosen["config_kwargs"] = {
+        options["config_kwargs"] = {
             "connect_timeout": CONNECT_SECONDS,
             "read_timeout": ANSWER_SECONDS,
-            # s3fs tries again by itself: five times five tries of 15 s are six minutes.
+            # botocore makes one attempt, because s3fs retries: five times five attempts of 15 s would be six minutes.
             "retries": {"total_max_attempts": 1, "mode": "standard"},
             "connector_args": {"socket_factory": _socket},
         }
-    return chosen
+    return options
 
 
 def _socket(address: tuple[Any, ...]) -> socket.socket:
-    """Return a socket for an address of getaddrinfo that notices when nobody answers any more."""
+    """Return a socket, for an address of getaddrinfo, that fails when the other side no longer answers."""
     family, kind, protocol = address[:3]
-    made = socket.socket(family=family, type=kind, proto=protocol)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    connection = socket.socket(family=family, type=kind, proto=protocol)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     if hasattr(socket, "TCP_USER_TIMEOUT"):
-        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNHEARD_MS)
-    return made
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS)
+    return connection

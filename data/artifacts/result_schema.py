@@ -1,4 +1,4 @@
-"""The form of a result as JSON: checked before a result is recorded or handed to a study."""
+"""The form of a result as JSON, which every result must have before it is recorded or used."""
 
 from collections.abc import Sequence
 from operator import le
@@ -17,17 +17,17 @@ from pydantic import (
 )
 from pydantic_core import core_schema
 
-# What DuckDB's INTEGER holds, for what counts epochs, and what a float tells apart, for what counts weights.
+# Numbers of epochs must fit DuckDB's INTEGER, and numbers of weights must be exact as a float.
 EPOCHS, WEIGHTS = 2**31 - 1, 2**53
 LETTERS = 1_000
 SHOWN = 80
 
 
 def _printable(texts: list[str]) -> list[str]:
-    # One call for a whole column: an overlap has a text for each of thousands of counts.
+    # One call checks a whole column, because an overlap has a text for each of thousands of counts.
     if not "".join(texts).isprintable():
-        odd = next(text for text in texts if not text.isprintable())
-        raise ValueError(f"{odd[:SHOWN]!r} holds characters that cannot be printed")
+        faulty = next(text for text in texts if not text.isprintable())
+        raise ValueError(f"{faulty[:SHOWN]!r} contains characters that cannot be printed")
     return texts
 
 
@@ -35,7 +35,7 @@ def _text(text: str) -> str:
     return _printable([text])[0]
 
 
-# A float must be finite and an integer one that a float tells apart. True and False are no numbers.
+# A float must be finite, and an integer must be exact as a float. True and False are not numbers.
 _NUMBER = core_schema.union_schema(
     [
         core_schema.chain_schema(
@@ -63,8 +63,8 @@ RetentionRow = Annotated[tuple[EpochNumber, Number, Whole, Whole], _ROW]
 _EPOCH_ROW = TypeAdapter[Any](EpochRow)
 
 
-class Support(BaseModel):
-    """The fields of `engine.study.results.Support`: weights kept, those of them that moved, and two accuracies."""
+class SupportSchema(BaseModel):
+    """The fields of `engine.study.results.Support`."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
@@ -74,14 +74,14 @@ class Support(BaseModel):
     oneshot_accuracy: Number
 
     @model_validator(mode="after")
-    def _moved_is_part(self) -> "Support":
+    def _moved_is_part(self) -> "SupportSchema":
         if self.moved > self.kept:
             raise ValueError(f"{self.moved} weights moved of {self.kept} that the mask keeps; allowed: at most as many")
         return self
 
 
-class Counts(BaseModel):
-    """The columns of an overlap, equally long; expected only for pairs that have it, and not in older results."""
+class CountsSchema(BaseModel):
+    """The columns of an overlap, which are equally long; older results and other pairs lack expected."""
 
     model_config = ConfigDict(strict=True)
 
@@ -93,40 +93,40 @@ class Counts(BaseModel):
     expected: list[Number] = []
 
     @model_validator(mode="after")
-    def _columns_fit(self) -> "Counts":
+    def _columns_fit(self) -> "CountsSchema":
         columns: list[Sequence[Any]] = [self.layers, self.ps, self.intersections, self.tops, self.sizes]
         if "expected" in self.model_fields_set:
             columns.append(self.expected)
         if len({len(column) for column in columns}) > 1:
             raise ValueError(f"its columns have {', '.join(str(len(c)) for c in columns)} rows; allowed: equally many")
         if self.expected and not (min(self.expected) >= 0 and all(map(le, self.expected, self.tops))):
-            odd = next((e, top) for e, top in zip(self.expected, self.tops, strict=True) if not 0 <= e <= top)
-            raise ValueError(f"an expected intersection is {odd[0]!r}; allowed: 0 to {odd[1]}")
+            e, top = next((e, top) for e, top in zip(self.expected, self.tops, strict=True) if not 0 <= e <= top)
+            raise ValueError(f"an expected intersection is {e!r}; allowed: 0 to {top}")
         return self
 
 
-_COLUMNS = tuple(Counts.model_fields)
+_COLUMNS = tuple(CountsSchema.model_fields)
 
 
 def _named(columns: Any) -> dict[str, Any]:
-    """Return the columns of an overlap by their names; an overlap may have none at all."""
+    """Return the columns of an overlap by name; an overlap may have no columns at all."""
     most = len(_COLUMNS)
     if not isinstance(columns, list) or len(columns) not in (0, most - 1, most):
-        given = f"{len(columns)} columns" if isinstance(columns, list) else type(columns).__name__
-        raise ValueError(f"counts of an overlap are {given}; allowed: a list of {most - 1} or {most} columns")
+        kind = f"{len(columns)} columns" if isinstance(columns, list) else type(columns).__name__
+        raise ValueError(f"counts of an overlap are {kind}; allowed: a list of {most - 1} or {most} columns")
     return dict(zip(_COLUMNS, columns, strict=False))
 
 
-class Overlap(BaseModel):
-    """The counts of one pair of networks; see `engine.study.results.Overlap`."""
+class OverlapSchema(BaseModel):
+    """The fields of `engine.study.results.Overlap`."""
 
     model_config = ConfigDict(strict=True)
 
     pair: Text
-    counts: Annotated[Counts, BeforeValidator(_named)]
+    counts: Annotated[CountsSchema, BeforeValidator(_named)]
 
 
-class Result(BaseModel):
+class ResultSchema(BaseModel):
     """A result as `engine.study.results.StageResult.to_json` writes it; further fields are ignored."""
 
     model_config = ConfigDict(strict=True)
@@ -138,23 +138,23 @@ class Result(BaseModel):
     versions: Annotated[dict[Text, Text], Field(max_length=LETTERS)]
     epochs: list[EpochRow]
     residuals: list[Number]
-    overlaps: list[Overlap]
+    overlaps: list[OverlapSchema]
     retention: list[RetentionRow] = []
     diverged: EpochNumber | None = None
     mask: MaskHash | None = None
-    support: Support | None = None
+    support: SupportSchema | None = None
 
 
 def check(values: Any) -> None:
-    """Raise ValueError with the field, its value and what is allowed where values are not a `Result`."""
+    """Raise ValueError with the field, its value and what is allowed for values that are not a `ResultSchema`."""
     try:
-        Result.model_validate(values)
+        ResultSchema.model_validate(values)
     except ValidationError as error:
         raise ValueError(explained(error)) from error
 
 
 def epoch_row(row: Any) -> None:
-    """Raise ValueError where a row is not the number of an epoch and its six measurements."""
+    """Raise ValueError for a row that is not the number of an epoch and its six measurements."""
     try:
         _EPOCH_ROW.validate_python(row)
     except ValidationError as error:
@@ -162,7 +162,7 @@ def epoch_row(row: Any) -> None:
 
 
 def explained(error: ValidationError) -> str:
-    """Return in one line where the first error is, what is allowed and what was given, at most 200 characters of it."""
+    """Return one line on the first error: its place, what is allowed, and at most 200 characters of the value."""
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"])
     message = str(first["msg"]).removeprefix("Value error, ")

@@ -20,37 +20,41 @@ __all__ = ["ArtifactError", "ArtifactLost", "Artifacts", "ArtifactsUnavailable",
 FINGERPRINT = re.compile(r"[0-9a-f]{32}")
 NAME = re.compile(r"[a-z_]+")
 
-Kind = Literal["result", "weights", "checkpoint", "leftover", "dataset"]
+FileKind = Literal["result", "weights", "checkpoint", "leftover", "dataset"]
 
-_RESULT = re.compile(r"results/([0-9a-f]{32})\.json")
-_WEIGHTS = re.compile(r"weights/([0-9a-f]{32})/([a-z_]+)\.safetensors")
-_DATASET = re.compile(r"datasets/([0-9a-f]{32})\.safetensors")
-_LEFTOVER = re.compile(r"(?:results/\.|weights/)([0-9a-f]{32})(?:\.json|/\.[a-z_]+\.safetensors)\.[0-9a-f]+\.part")
+# The group of each pattern is the file's owner; a checkpoint matches the pattern of weights too, and comes before it.
+_PATTERNS: dict[FileKind, re.Pattern[str]] = {
+    "result": re.compile(r"results/([0-9a-f]{32})\.json"),
+    "checkpoint": re.compile(r"weights/([0-9a-f]{32})/checkpoint\.safetensors"),
+    "weights": re.compile(r"weights/([0-9a-f]{32})/[a-z_]+\.safetensors"),
+    "dataset": re.compile(r"datasets/([0-9a-f]{32})\.safetensors"),
+    "leftover": re.compile(r"(?:results/\.|weights/)([0-9a-f]{32})(?:\.json|/\.[a-z_]+\.safetensors)\.[0-9a-f]+\.part"),
+}
 
 
 @dataclass(frozen=True)
 class StoredFile:
-    """A file of a stage or a dataset: its path below the URL, its bytes, and when it was last changed (since 1970).
+    """A file of a stage or a dataset: its path below the URL, its bytes, and its last change in seconds since 1970.
 
-    owner: the fingerprint of a stage; of a dataset, the identity of its images.
+    owner: the fingerprint of the stage, or the identity of the dataset's images.
     """
 
     path: str
     owner: str
-    kind: Kind
+    kind: FileKind
     size: int
     modified: float
 
 
 class ArtifactLost(ArtifactError, WeightsLost):
-    """A stage's weights are missing or damaged: nothing but training it again brings them back."""
+    """A stage's weights are missing or damaged, and the stage must be trained again."""
 
     def __init__(self, fingerprint: str, name: str, message: str) -> None:
         WeightsLost.__init__(self, fingerprint, name, message)
 
 
 class ResultDamaged(ArtifactLost):
-    """A stage's result does not read, so that the stage counts as not done."""
+    """A stage's result cannot be read, so the stage counts as not done."""
 
     def __init__(self, fingerprint: str, message: str) -> None:
         super().__init__(fingerprint, "result", message)
@@ -61,7 +65,7 @@ class Artifacts:
 
     Layout below the URL: weights/<fingerprint>/<name>.safetensors, results/<fingerprint>.json and
     datasets/<identity>.safetensors. Every method raises ArtifactsUnavailable while the store is full or does not
-    answer, and ArtifactError where it refuses.
+    answer, and ArtifactError if it refuses.
     """
 
     def __init__(self, url: str) -> None:
@@ -73,21 +77,19 @@ class Artifacts:
         self._files.write(_weights(fingerprint, name), seal_tensors(tensors))
 
     def load(self, fingerprint: str, name: str) -> "dict[str, Tensor]":
-        """Return saved tensors, on the CPU; ArtifactLost where they are missing or damaged."""
+        """Return saved tensors, on the CPU; ArtifactLost if they are missing or damaged."""
         path = _weights(fingerprint, name)
         content = self._files.read(path)
         if content is None:
-            message = (
-                f"no {name} weights of stage {fingerprint} at {self._files.full(path)}; {self._again(fingerprint)}"
-            )
-            raise ArtifactLost(fingerprint, name, message)
+            full, again = self._files.full(path), self._again(fingerprint)
+            raise ArtifactLost(fingerprint, name, f"no {name} weights of stage {fingerprint} at {full}; {again}")
         try:
             return open_tensors(content)
         except Damaged as error:
             raise ArtifactLost(fingerprint, name, self._damaged(path, error, fingerprint)) from error
 
     def exists(self, fingerprint: str, name: str) -> bool:
-        """Return whether tensors are saved under that fingerprint and name."""
+        """Return whether tensors are saved under a fingerprint and a name."""
         return self._files.exists(_weights(fingerprint, name))
 
     def all_weights(self) -> set[tuple[str, str]]:
@@ -96,7 +98,7 @@ class Artifacts:
         return {(file.owner, Path(file.path).stem) for file in files if file is not None and file.kind == "weights"}
 
     def delete(self, fingerprint: str, name: str) -> None:
-        """Remove saved tensors; nothing happens where there are none."""
+        """Remove saved tensors, if they exist."""
         self._files.remove(_weights(fingerprint, name))
 
     def finish(self, fingerprint: str, result: StageResult) -> None:
@@ -105,7 +107,7 @@ class Artifacts:
         self._sweep(fingerprint)
 
     def result(self, fingerprint: str) -> StageResult | None:
-        """Return a stage's result, None while it is not done; ResultDamaged where it does not read."""
+        """Return a stage's result, None while it is not done; ResultDamaged if it cannot be read."""
         path = _result(fingerprint)
         content = self._files.read(path)
         if content is None:
@@ -144,17 +146,17 @@ class Artifacts:
         self._files.upload(_dataset(identity), file)
 
     def load_dataset(self, identity: str, file: Path) -> bool:
-        """Write a dataset's copy to a file; False where there is none."""
+        """Write the saved copy of a dataset to a file; False if there is none."""
         return self._files.download(_dataset(identity), file)
 
     def all_files(self) -> list[StoredFile]:
-        """Return every file that belongs to a stage or a dataset, half-written ones included."""
-        listed = (file for part in ("results", "weights", "datasets") for file in self._files.below(part))
-        return [file for file in (_stored_file(*about) for about in listed) if file is not None]
+        """Return every file that belongs to a stage or a dataset, also incomplete ones."""
+        listing = (entry for folder in ("results", "weights", "datasets") for entry in self._files.below(folder))
+        return [file for file in (_stored_file(*entry) for entry in listing) if file is not None]
 
     def remove(self, files: Iterable[StoredFile]) -> None:
         """Remove files that `all_files` returned; after an error, calling it again removes the rest."""
-        # Results first, so that no stage counts as done whose weights are gone.
+        # Results are removed first, so that no stage counts as done without its weights.
         self._files.remove_all([file.path for file in sorted(files, key=lambda file: file.kind != "result")])
 
     def _damaged(self, path: str, error: Exception, fingerprint: str) -> str:
@@ -167,7 +169,7 @@ class Artifacts:
         )
 
     def _sweep(self, fingerprint: str) -> None:
-        """Remove half-written weights of this stage, which killed writers have left."""
+        """Remove incomplete weights of a stage, which killed writers have left behind."""
         if self.is_folder:
             for leftover in Path(self._files.full("weights"), fingerprint).glob(".*.part"):
                 leftover.unlink(missing_ok=True)
@@ -175,7 +177,7 @@ class Artifacts:
 
 def _weights(fingerprint: str, name: str) -> str:
     if not NAME.fullmatch(name):
-        raise ValueError(f"{name!r} names no weights; allowed: small letters and underscores")
+        raise ValueError(f"{name!r} is no name of weights; allowed: lower-case letters and underscores")
     return f"weights/{_checked(fingerprint)}/{name}.safetensors"
 
 
@@ -189,18 +191,13 @@ def _dataset(identity: str) -> str:
 
 def _checked(fingerprint: Any) -> str:
     if not isinstance(fingerprint, str) or not FINGERPRINT.fullmatch(fingerprint):
-        raise ValueError(f"{fingerprint!r} is no fingerprint; allowed: 32 hex digits in small letters")
+        raise ValueError(f"{fingerprint!r} is no fingerprint; allowed: 32 hex digits in lower case")
     return fingerprint
 
 
 def _stored_file(path: str, size: int, modified: float) -> StoredFile | None:
-    """Return whose file is at a path and of what kind; None for one that is not Ticketscope's."""
-    if match := _RESULT.fullmatch(path):
-        return StoredFile(path, match[1], "result", size, modified)
-    if match := _WEIGHTS.fullmatch(path):
-        return StoredFile(path, match[1], "checkpoint" if match[2] == "checkpoint" else "weights", size, modified)
-    if match := _DATASET.fullmatch(path):
-        return StoredFile(path, match[1], "dataset", size, modified)
-    if match := _LEFTOVER.fullmatch(path):
-        return StoredFile(path, match[1], "leftover", size, modified)
+    """Return the owner and kind of the file at a path; None for a file that is not Ticketscope's."""
+    for kind, pattern in _PATTERNS.items():
+        if match := pattern.fullmatch(path):
+            return StoredFile(path, match[1], kind, size, modified)
     return None

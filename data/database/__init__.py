@@ -1,1 +1,1 @@
-"""The DuckDB file: its tables, its lock, and how events become rows."""
+"""The DuckDB file: its tables and its lock, events as rows, backup and deletion."""

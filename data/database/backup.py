@@ -1,4 +1,4 @@
-"""A copy of the database while everything runs, and a copy put back in its place."""
+"""Copying the database while everything runs, and restoring it from a copy."""
 
 import errno
 import os
@@ -7,7 +7,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,17 +20,17 @@ from engine.errors import UserError
 
 CHUNK = 4 * 1024 * 1024
 
-# Called with the number of bytes copied and of all bytes.
-Progress = Callable[[int, int], None]
+# This is called with the number of copied bytes and the number of all bytes.
+CopyProgress = Callable[[int, int], None]
 
 
 class BackupError(UserError):
-    """A backup that cannot be written, or is none that can be put back."""
+    """A backup cannot be written or restored."""
 
 
 @dataclass(frozen=True)
 class Backup:
-    """A copy of the database: where it is, its bytes, the version of its tables, and what it holds."""
+    """A copy of the database: its path, its bytes, the version of its tables, and its numbers of rows."""
 
     path: Path
     size: int
@@ -46,37 +46,37 @@ def default_path(home: Path) -> Path:
 
 
 def backup(
-    database: Database, target: Path, force: bool = False, progress: Progress = lambda done, total: None
+    database: Database, target: Path, force: bool = False, progress: CopyProgress = lambda done, total: None
 ) -> Backup:
-    """Copy the database to a file, which appears whole or not at all; readers go on, writers wait while it is copied.
+    """Copy the database to a file, which appears whole or not at all; meanwhile readers continue and writers wait.
 
-    force: replace a file that is there. Raises BackupError where there is nothing to copy or no room for it, or where
-    the copy does not hold what the original does.
+    force: replace an existing file. Raises BackupError without a database, without room for the copy, and for a copy
+    that does not open.
     """
     target = target.resolve()
     if not database.path.exists():
-        raise BackupError(f"there is no database at {database.path} to back up; set TICKETSCOPE_HOME to where it is")
+        raise BackupError(f"there is no database at {database.path}; set TICKETSCOPE_HOME to the folder that has it")
     if target == database.path:
         raise BackupError(f"{target} is the database itself; give another file to --out")
-    _refuse_present(target, force)
+    _refuse_existing(target, force)
     with _copied(database.at_rest, target, progress) as copy:
-        found = inspect(copy)
-        # Looked at again: another backup may have taken the name meanwhile.
-        _refuse_present(target, force)
+        made = inspect(copy)
+        # Another backup may have taken the name meanwhile.
+        _refuse_existing(target, force)
         copy.replace(target)
         flush(target.parent)
-    return Backup(target, found.size, found.version, found.studies, found.stages, found.results)
+    return replace(made, path=target)
 
 
 def inspect(path: Path) -> Backup:
-    """Return what a backup holds; BackupError where it does not open, is not ours, or a newer Ticketscope wrote it."""
+    """Return a backup with its numbers; BackupError if it does not open, or another or a newer program wrote it."""
     if not path.is_file():
         raise BackupError(f"there is no backup {path}; python -m tasks backup makes one")
     try:
         with duckdb.connect(str(path), read_only=True, config=CONFIG) as connection:
             version = schema.known_version(connection)
             if version == 0:
-                raise BackupError(f"{path} is an empty database and no backup; give a file that backup wrote")
+                raise BackupError(f"{path} is an empty database; give a file that python -m tasks backup wrote")
             counts = [
                 row[0]
                 for table in ("studies", "stages", "results")
@@ -89,11 +89,11 @@ def inspect(path: Path) -> Backup:
     return Backup(path, path.stat().st_size, version, *counts)
 
 
-def restore(database: Database, source: Path, progress: Progress = lambda done, total: None) -> Path | None:
-    """Put a backup in the place of the database, brought up to date, and return the new path of the previous one.
+def restore(database: Database, source: Path, progress: CopyProgress = lambda done, total: None) -> Path | None:
+    """Replace the database by a backup, migrated to the current version, and return the previous one's new path.
 
-    None where there was none. Whoever has the database open is waited for, and finds the other one after that. Raises
-    BackupError as `inspect` and for want of room, with the database left as it was.
+    Returns None if there was no database. Waits until nobody has the database open. Raises BackupError as `inspect`
+    does and without room for the copy; the database is then unchanged.
     """
     source = source.resolve()
     if source == database.path:
@@ -114,20 +114,20 @@ def restore(database: Database, source: Path, progress: Progress = lambda done, 
 
 
 def _set_aside(path: Path) -> Path:
-    """Give the database a second name that stays when its first one goes to another file."""
+    """Give the database a second name, which remains when another file gets its first name."""
     aside = path.with_name(f"{path.name}.before-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
     if aside.exists():
         aside = aside.with_name(f"{aside.name}-{secrets.token_hex(2)}")
     log = _log(path)
     if log.exists():
         try:
-            # The log is written into the file, which is then complete without it.
+            # A checkpoint writes the log into the file, which is then complete without it.
             with duckdb.connect(str(path), config=CONFIG) as connection:
                 connection.execute("CHECKPOINT")
         except duckdb.Error:
-            # A damaged database goes with its log, which the one put in its place must not find.
+            # A damaged database keeps its log, which the restored database must not use.
             log.replace(_log(aside))
-    # A link, so that there is a database at every moment: a process that found none would create an empty one.
+    # With a link there is a database at every moment; a process that found none would create an empty one.
     try:
         os.link(path, aside)
     except OSError:
@@ -137,18 +137,18 @@ def _set_aside(path: Path) -> Path:
 
 
 @contextmanager
-def _copied(resting: Callable[[], AbstractContextManager[Path]], beside: Path, progress: Progress) -> Iterator[Path]:
-    """Yield a whole copy of a database, next to where it will go, and remove it unless it has gone there."""
+def _copied(source: Callable[[], AbstractContextManager[Path]], beside: Path, progress: CopyProgress) -> Iterator[Path]:
+    """Yield a complete copy of a database beside its destination, and remove it unless it was moved there."""
     copy = beside.with_name(f".{beside.name}.{secrets.token_hex(4)}.part")
     try:
         try:
             beside.parent.mkdir(parents=True, exist_ok=True)
-            with resting() as path:
+            with source() as path:
                 _copy(path, copy, progress)
                 if _log(path).exists():
                     _copy(_log(path), _log(copy), lambda done, total: None)
             if _log(copy).exists():
-                # The last writer was killed: a checkpoint writes its log into the copy, which is then one file.
+                # The last writer was killed, so a checkpoint must write its log into the copy.
                 with duckdb.connect(str(copy), config=CONFIG) as connection:
                     connection.execute("CHECKPOINT")
                 flush(copy)
@@ -158,11 +158,11 @@ def _copied(resting: Callable[[], AbstractContextManager[Path]], beside: Path, p
             raise BackupError(f"the copy beside {beside} does not open: {error}; nothing was changed") from error
         yield copy
     finally:
-        for left in (copy, _log(copy)):
-            left.unlink(missing_ok=True)
+        for path in (copy, _log(copy)):
+            path.unlink(missing_ok=True)
 
 
-def _copy(path: Path, copy: Path, progress: Progress) -> None:
+def _copy(path: Path, copy: Path, progress: CopyProgress) -> None:
     total, done, reported = path.stat().st_size, 0, time.monotonic()
     with path.open("rb") as reader, copy.open("xb") as writer:
         while chunk := reader.read(CHUNK):
@@ -176,15 +176,15 @@ def _copy(path: Path, copy: Path, progress: Progress) -> None:
     progress(done, total)
 
 
-def _refuse_present(target: Path, force: bool) -> None:
+def _refuse_existing(target: Path, force: bool) -> None:
     if target.exists() and not force:
-        raise BackupError(f"{target} is there already; give another file to --out, or --force to replace it")
+        raise BackupError(f"{target} exists already; give another file to --out, or --force to replace it")
 
 
 def _unwritten(copy: Path, target: Path, error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return f"no room for {target} ({error.strerror}); make room there, or name a file on another disk"
-    return f"cannot write {target}: {error.strerror or error}; name a folder that can be written"
+    return f"cannot write {target}: {error.strerror or error}; name a file in a writable folder"
 
 
 def _log(path: Path) -> Path:

@@ -1,4 +1,4 @@
-"""The DuckDB file: opened for one writer or many readers, created and brought up to date when first used."""
+"""The DuckDB file, opened for one writer or many readers, and created or migrated at the first use."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,19 +14,19 @@ from data.database.events import Event, EventError, parse
 from data.database.lock import exclusive, shared
 from engine.errors import UserError
 
-# Whatever a query names, DuckDB must use neither the network, to fetch extensions, nor any file but its own, nor
-# Python's variables, which it would otherwise read as tables.
+# DuckDB must not fetch extensions from the network, read other files, or read Python's variables as tables, whatever a
+# query names.
 CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
     "enable_external_access": "false",
 }
 
-# What DuckDB raises where it cannot write to the disk.
+# DuckDB raises these where it cannot write to the disk.
 UNWRITABLE = (duckdb.IOException, duckdb.FatalException, duckdb.OutOfMemoryException)
 
-# Errors that values cause, and not the file or the disk.
-UNFIT = (
+# These errors come from values, not from the file or the disk.
+FAULTY_VALUES = (
     duckdb.DataError,
     duckdb.IntegrityError,
     duckdb.ProgrammingError,
@@ -39,14 +39,14 @@ UNFIT = (
 
 
 class DatabaseError(UserError):
-    """The database cannot be opened or brought up to date."""
+    """The database cannot be opened, written or migrated."""
 
 
 class Database:
     """The database of studies at a path.
 
     DuckDB lets one process write or many read, so every access opens the file anew under a fair lock beside it. Keep
-    blocks short: they hold up everyone else. Safe to share between threads.
+    blocks short, because others wait for them. Threads can share an instance.
     """
 
     def __init__(self, path: Path) -> None:
@@ -55,7 +55,7 @@ class Database:
         self._ready = False
 
     def ensure(self) -> None:
-        """Create the file with its tables, or migrate an older one; DatabaseError where it is not one of ours."""
+        """Create the file with its tables, or migrate an older one; DatabaseError if another program wrote it."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -70,16 +70,16 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Open a read-only connection for the block, beside other readers; DatabaseError where that fails."""
+        """Open a read-only connection for the block, shared with other readers; DatabaseError if that fails."""
         self._require()
         with shared(self._lock), self._opened(self.path, read_only=True) as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Open a connection for the block, alone, in one transaction that an exception undoes.
+        """Open an exclusive connection for the block, in one transaction that an exception rolls back.
 
-        DatabaseError where the file cannot be opened or written, as on a full disk.
+        DatabaseError if the file cannot be opened or written, as on a full disk.
         """
         self._require()
         try:
@@ -94,24 +94,24 @@ class Database:
 
     @contextmanager
     def at_rest(self) -> Iterator[Path]:
-        """Keep writers away within the block, and yield the file, which nobody in this process may open meanwhile.
+        """Lock out writers within the block, and yield the file's path; this process must not open the file meanwhile.
 
-        Beside it lies a write-ahead log, named as the file with .wal behind it, where the last writer was killed.
+        If the last writer was killed, there is a write-ahead log beside the file, whose name ends in .wal.
         """
         with shared(self._lock):
             yield self.path
 
     @contextmanager
     def alone(self) -> Iterator[Path]:
-        """Keep everyone else away within the block, and yield the file, in whose place another may be put."""
+        """Lock out all readers and writers within the block, and yield the file's path, so that it can be replaced."""
         with exclusive(self._lock):
             yield self.path
 
     def record(self, events: Sequence[Event]) -> int:
-        """Write a batch of events in one transaction and return how many it held.
+        """Write a batch of events in one transaction and return their number.
 
-        Events may come twice, late and in any order. Raises EventError, with the event in `event`, when one can never
-        be recorded; of the others some may be written by then.
+        Events may come twice, late and in any order. Raises EventError with an event that can never be recorded; some
+        of the others may be written by then.
         """
         parsed = [parse(event) for event in events]
         if not parsed:
@@ -119,10 +119,10 @@ class Database:
         try:
             with self.writing() as connection:
                 recording.apply(connection, parsed)
-        except UNFIT as error:
+        except FAULTY_VALUES as error:
             if len(events) == 1:
-                raise EventError(events[0], f"the database does not take it: {str(error)[:500]}") from error
-            # One event causes the error and must not hold up the others for good.
+                raise EventError(events[0], f"the database rejects it: {str(error)[:500]}") from error
+            # The event that causes the error must not block the others forever.
             half = len(events) // 2
             return self.record(events[:half]) + self.record(events[half:])
         return len(parsed)
@@ -132,7 +132,7 @@ class Database:
             self.ensure()
 
     def _create(self) -> None:
-        # Written under another name first: a process that is killed here leaves no half of a database.
+        # The file is written under another name first, so that a killed process leaves no incomplete database.
         aside = self.path.with_name(f"{self.path.name}.new")
         aside.unlink(missing_ok=True)
         with self._opened(aside, read_only=False) as connection:
@@ -161,15 +161,15 @@ class Database:
 
 
 def frame(connection: duckdb.DuckDBPyConnection, query: str, *values: Any, **named: Any) -> pd.DataFrame:
-    """Return the rows of a query, times in UTC with their zone, a missing text None.
+    """Return the rows of a query; times are in UTC with their zone, and a missing text is None.
 
-    values, named: what the query calls $1, $2 … or $name.
+    values, named: the query's parameters $1, $2 … or $name.
     """
     rows: pd.DataFrame = connection.execute(query, named or list(values)).df()
     for name in rows.columns:
         if pd.api.types.is_datetime64_any_dtype(rows[name]):
             rows[name] = rows[name].dt.tz_localize(UTC)
         elif pd.api.types.is_string_dtype(rows[name]) and rows[name].hasnans:
-            # pandas' own mark of a missing text is NaN, which is true.
+            # pandas marks a missing text by NaN, which is true in conditions.
             rows[name] = rows[name].astype(object).where(rows[name].notna(), None)
     return rows

@@ -1,25 +1,25 @@
-"""Removing the rows of deleted studies for good: later events of such a study change nothing."""
+"""Removing the rows of deleted studies; later events of such a study change nothing."""
 
 from collections.abc import Sequence
 
 import duckdb
 
-from data.database.events import Deleted
+from data.database.events import StudyDeleted
 
-# Begins the key of a deleted study in the table `meta`, so that a launch event that comes twice does not restore it.
+# The key of a deleted study in the table `meta` begins so; it keeps a repeated launch event from restoring the study.
 MARK = "deleted "
 
 
 def deleted(connection: duckdb.DuckDBPyConnection) -> set[str]:
-    """Return the ids of all studies that were deleted here."""
+    """Return the ids of all deleted studies."""
     rows = connection.execute("SELECT key FROM meta WHERE starts_with(key, ?)", [MARK]).fetchall()
     return {str(row[0]).removeprefix(MARK) for row in rows}
 
 
-def delete(connection: duckdb.DuckDBPyConnection, events: Sequence[Deleted]) -> None:
-    """Remove studies, with the stages that no other has, and their links.
+def delete(connection: duckdb.DuckDBPyConnection, events: Sequence[StudyDeleted]) -> None:
+    """Remove studies, the stages that no other study has, and links.
 
-    A link to several studies stays without the deleted one; a link to that study alone is removed.
+    A link to several studies loses the deleted one; a link to that study alone is removed.
     """
     if not events:
         return
@@ -32,16 +32,16 @@ def delete(connection: duckdb.DuckDBPyConnection, events: Sequence[Deleted]) -> 
     for table in _tables(connection, "study_id"):
         connection.execute(f"DELETE FROM {table} WHERE study_id IN (SELECT unnest(?::VARCHAR[]))", [ids])
     shared = {row[0] for row in connection.execute("SELECT DISTINCT fingerprint FROM study_stages").fetchall()}
-    # An event that comes twice finds no row of its study, but may find rows of stages from events repeated before it.
-    mine = {*(row[0] for row in rows), *(fingerprint for event in events for fingerprint in event.stages)}
-    gone = [fingerprint for fingerprint in mine if fingerprint not in shared]
+    # A repeated event finds no row of its study, but repeated events before it may have restored rows of its stages.
+    stages = {*(row[0] for row in rows), *(fingerprint for event in events for fingerprint in event.stages)}
+    unused = list(stages - shared)
     for table in _tables(connection, "fingerprint"):
-        connection.execute(f"DELETE FROM {table} WHERE fingerprint IN (SELECT unnest(?::VARCHAR[]))", [gone])
+        connection.execute(f"DELETE FROM {table} WHERE fingerprint IN (SELECT unnest(?::VARCHAR[]))", [unused])
     _unlink(connection, ids)
 
 
 def _tables(connection: duckdb.DuckDBPyConnection, column: str) -> list[str]:
-    """Return the tables that are about studies, by the column study_id, or about stages alone, by fingerprint."""
+    """Return the tables with a column: study_id, or fingerprint, for which tables with a study_id are left out."""
     query = """
         SELECT table_name FROM duckdb_columns() JOIN duckdb_tables() USING (table_name)
         GROUP BY table_name HAVING bool_or(column_name = $1)
@@ -56,8 +56,8 @@ def _unlink(connection: duckdb.DuckDBPyConnection, ids: Sequence[str]) -> None:
         "SELECT share_id, study_ids FROM shares WHERE list_has_any(study_ids, ?::VARCHAR[])", [ids]
     ).fetchall()
     for share_id, study_ids in rows:
-        left = [study_id for study_id in study_ids if study_id not in ids]
-        if left:
-            connection.execute("UPDATE shares SET study_ids = ? WHERE share_id = ?", [left, share_id])
+        remaining = [study_id for study_id in study_ids if study_id not in ids]
+        if remaining:
+            connection.execute("UPDATE shares SET study_ids = ? WHERE share_id = ?", [remaining, share_id])
         else:
             connection.execute("DELETE FROM shares WHERE share_id = ?", [share_id])

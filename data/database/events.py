@@ -1,4 +1,4 @@
-"""The kinds of events that the recorder reads from the stream, each checked before it reaches the database."""
+"""The events that the recorder reads from the stream, checked before they reach the database."""
 
 import re
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ State = Literal["waiting", "queued", "running", "done", "failed", "cancelled"]
 
 @dataclass(frozen=True)
 class Event:
-    """One entry of the stream: id as Redis gives it (milliseconds-sequence), kind, and a body of plain JSON values."""
+    """An entry of the stream: Redis' id (milliseconds-sequence), the kind, and a body of plain JSON values."""
 
     id: str
     kind: str
@@ -28,7 +28,7 @@ class Event:
 
 
 class EventError(ValueError):
-    """An event that can never be recorded; `event` is the one, so that it can be set aside."""
+    """An event can never be recorded; `event` is that event, so that it can be set aside."""
 
     def __init__(self, event: Event, message: str) -> None:
         self.event = event
@@ -40,7 +40,7 @@ def _utc(at: datetime) -> datetime:
     try:
         return at if at.tzinfo is None else at.astimezone(UTC).replace(tzinfo=None)
     except OverflowError:
-        raise ValueError(f"{at} is no time that can be recorded") from None
+        raise ValueError(f"the time {at} is out of range") from None
 
 
 def _split(stage: Any) -> Any:
@@ -56,104 +56,104 @@ def _epoch(row: Any) -> Any:
 
 
 def _cut(text: str) -> str:
-    # Half of a character pair has no place in the file.
+    # DuckDB cannot store half of a surrogate pair.
     return text.encode(errors="replace").decode()[:ERROR_CHARACTERS]
 
 
 ERROR_CHARACTERS = 50_000
 
-Time = Annotated[datetime, AfterValidator(_utc)]
+EventTime = Annotated[datetime, AfterValidator(_utc)]
 Fingerprint = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 StudyId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,100}$")]
 Text = Annotated[str, Field(max_length=1_000)]
-# Strict, since pydantic would take "0.2" and True for numbers.
-Share = Annotated[float, Field(strict=True, gt=0, le=1)]
+# Without strict, pydantic would accept "0.2" and True as numbers.
+Fraction = Annotated[float, Field(strict=True, gt=0, le=1)]
 Expected = Annotated[float, Field(strict=True, ge=0, le=result_schema.WEIGHTS)]
 
 
-class Body(BaseModel):
-    """The field of all bodies: revision, made from the event's id, orders the events of a stage."""
+class EventBody(BaseModel):
+    """The base of all bodies; revision, made from the event's id, orders the events of a stage."""
 
     model_config = ConfigDict(frozen=True)
 
     revision: str
 
 
-class Launched(Body):
-    """A study began; reused: fingerprints of its stages that were done before."""
+class StudyLaunched(EventBody):
+    """A study was launched; reused: the fingerprints of its stages that were done before."""
 
     study_id: StudyId
     name: Text
     toml: str
-    at: Time
+    at: EventTime
     stages: tuple[Annotated[tuple[Fingerprint, Stage], BeforeValidator(_split)], ...]
     roles: tuple[Role, ...]
     reused: frozenset[str]
 
     @property
     def compared(self) -> dict[str, Any]:
-        """The fields of the study that say what it compares, and its note."""
-        # It was accepted when it was launched, perhaps by an older Ticketscope.
+        """The lists of the study, by field, and its note."""
+        # The study was accepted at its launch, perhaps with other limits.
         study = read_study(self.toml, recorded=True)
         lists = ("datasets", "networks", "learning_rates", "pruners", "starts", "seeds")
         return {"note": study.note} | {name: list(getattr(study, name)) for name in lists}
 
 
-class Changed(Body):
-    """A stage came into another state."""
+class StageChanged(EventBody):
+    """The state of a stage changed."""
 
     fingerprint: Fingerprint
     state: State
     attempt: Annotated[int, Field(ge=0, lt=2**31)]
-    at: Time
+    at: EventTime
     worker: Text | None = None
     host: Text | None = None
     device: Text | None = None
     error: Annotated[str, AfterValidator(_cut)] | None = None
 
 
-class Measured(Body):
-    """Epochs that a running stage has committed."""
+class EpochsAdded(EventBody):
+    """A running stage committed epochs."""
 
     fingerprint: Fingerprint
     rows: tuple[Annotated[Epoch, BeforeValidator(_epoch)], ...]
 
 
 @dataclass(frozen=True)
-class Finished:
-    """All that a stage measured; overlaps stay in the columns of their wire form, which are what the file wants."""
+class StageFinished:
+    """A stage finished; overlaps stay in the columns of the JSON form, in which they are written."""
 
     result: StageResult
     overlaps: tuple[Mapping[str, Any], ...]
 
 
-class Cancelled(Body):
+class StudyCancelled(EventBody):
     """A study was cancelled."""
 
     study_id: StudyId
-    at: Time
+    at: EventTime
 
 
-class Deleted(Body):
-    """A study was deleted; stages: the fingerprints that it had."""
+class StudyDeleted(EventBody):
+    """A study was deleted; stages: the fingerprints of its stages."""
 
     study_id: StudyId
-    at: Time
+    at: EventTime
     stages: tuple[Fingerprint, ...] = ()
 
 
-class Level(BaseModel):
-    """What the mask alone gives of one pair's overlap: the expected intersection for each layer and p, by column."""
+class MaskLevel(BaseModel):
+    """The level of the mask alone in one pair's overlap: the expected intersections by layer and p, in columns."""
 
     model_config = ConfigDict(frozen=True)
 
     pair: Literal["finetuned_initial", "finetuned_pretrained"]
     layers: tuple[Text, ...]
-    ps: tuple[Share, ...]
+    ps: tuple[Fraction, ...]
     expected: tuple[Expected, ...]
 
     @model_validator(mode="after")
-    def _columns_fit(self) -> "Level":
+    def _columns_fit(self) -> "MaskLevel":
         if not len(self.layers) == len(self.ps) == len(self.expected):
             raise ValueError("layers, ps and expected differ in length")
         if len(set(zip(self.layers, self.ps, strict=True))) < len(self.layers):
@@ -161,38 +161,38 @@ class Level(BaseModel):
         return self
 
 
-class Completed(Body):
-    """Fields that an older result lacks, computed from its weights; they never replace what is recorded."""
+class ResultCompleted(EventBody):
+    """An older result was completed by fields computed from its weights; they never replace recorded values."""
 
     fingerprint: Fingerprint
     mask: Fingerprint
-    levels: tuple[Level, ...] = ()
+    levels: tuple[MaskLevel, ...] = ()
 
     @model_validator(mode="after")
-    def _pairs_differ(self) -> "Completed":
+    def _pairs_differ(self) -> "ResultCompleted":
         if len({level.pair for level in self.levels}) < len(self.levels):
             raise ValueError("levels hold a pair twice")
         return self
 
 
-Parsed = Launched | Changed | Measured | Finished | Completed | Cancelled | Deleted
-BODIES: dict[str, type[Body]] = {
-    "launched": Launched,
-    "stage": Changed,
-    "epochs": Measured,
-    "completed": Completed,
-    "cancelled": Cancelled,
-    "deleted": Deleted,
+Parsed = StudyLaunched | StageChanged | EpochsAdded | StageFinished | ResultCompleted | StudyCancelled | StudyDeleted
+BODIES: dict[str, type[EventBody]] = {
+    "launched": StudyLaunched,
+    "stage": StageChanged,
+    "epochs": EpochsAdded,
+    "completed": ResultCompleted,
+    "cancelled": StudyCancelled,
+    "deleted": StudyDeleted,
 }
 KINDS = (*BODIES, "result")
 
 
 def parse(event: Event) -> Parsed:
-    """Return what an event says; EventError where its id, kind or body are not what the recorder knows."""
+    """Return the parsed event; EventError for an unknown kind or a faulty id or body."""
     if not re.fullmatch(r"[0-9]+-[0-9]+", event.id):
         raise EventError(event, "its id is not one of a Redis stream, such as 1700000000000-0")
     milliseconds, sequence = (int(part) for part in event.id.split("-"))
-    # Padded, ids compare as text in the order of the stream.
+    # Padding makes the order of ids as text that of the stream.
     revision = f"{milliseconds:020d}-{sequence:020d}"
     if event.kind not in KINDS:
         raise EventError(event, f"the kind is unknown; known: {', '.join(KINDS)}")
@@ -200,28 +200,28 @@ def parse(event: Event) -> Parsed:
         if event.kind == "result":
             return _finished(event.body)
         body = BODIES[event.kind].model_validate({**event.body, "revision": revision})
-        if isinstance(body, Launched):
+        if isinstance(body, StudyLaunched):
             roles, toml = renamed(body.stages, body.roles, body.toml)
             body = body.model_copy(update={"roles": roles, "toml": toml})
             _ = body.compared
     except ValidationError as error:
         raise EventError(event, result_schema.explained(error)) from error
     except (UserError, ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
-        raise EventError(event, f"its body does not read: {str(error)[:500]}") from error
-    assert isinstance(body, Launched | Changed | Measured | Completed | Cancelled | Deleted)
+        raise EventError(event, f"its body cannot be read: {str(error)[:500]}") from error
+    assert isinstance(body, Parsed)
     return body
 
 
-def _finished(body: Mapping[str, Any]) -> Finished:
+def _finished(body: Mapping[str, Any]) -> StageFinished:
     values = body["result"]
     result_schema.check(values)
     overlaps = tuple(values["overlaps"])
-    # A result has thousands of counts: they stay in columns instead of one object each.
+    # A result has thousands of counts, which stay in columns instead of becoming one object each.
     result = StageResult.from_json({**values, "overlaps": []})
     if result.fingerprint != body["fingerprint"]:
-        raise ValueError(f"the result is that of stage {result.fingerprint}")
+        raise ValueError(f"the result is of stage {result.fingerprint}")
     if result.diverged is None and not result.epochs:
         raise ValueError("the result has no epochs")
     if result.diverged is not None and len(result.epochs) != max(0, result.diverged - 1):
         raise ValueError(f"the result has {len(result.epochs)} epochs, but diverged in epoch {result.diverged}")
-    return Finished(result, overlaps)
+    return StageFinished(result, overlaps)

@@ -1,4 +1,4 @@
-"""A fair readers-writer lock between processes and threads: one writer or many readers, in order of arrival."""
+"""A fair lock between processes and threads, for one writer or many readers, in order of arrival."""
 
 import fcntl
 import os
@@ -12,25 +12,25 @@ _held = threading.local()
 
 @contextmanager
 def shared(path: Path) -> Iterator[None]:
-    """Hold the lock at a path beside other readers; RuntimeError as `_turnstile`."""
+    """Hold the lock at a path together with other readers; RuntimeError as for `_turnstile`."""
     with _turnstile(path, fcntl.LOCK_SH):
         yield
 
 
 @contextmanager
 def exclusive(path: Path) -> Iterator[None]:
-    """Hold the lock at a path alone; RuntimeError as `_turnstile`."""
+    """Hold the lock at a path alone; RuntimeError as for `_turnstile`."""
     with _turnstile(path, fcntl.LOCK_EX):
         yield
 
 
 @contextmanager
 def _turnstile(path: Path, mode: int) -> Iterator[None]:
-    """Wait for the lock within the block.
+    """Hold the lock within the block.
 
-    Whoever comes first passes a gate and waits there for the lock itself, so readers that come after a writer queue
-    behind it, where a bare lock would let them overtake for ever. The kernel drops both when the process dies.
-    Raises RuntimeError when this thread holds the lock already: it would wait for itself once a writer queues.
+    Whoever comes first holds a gate while waiting for the lock, so that later readers queue behind a waiting writer;
+    with the lock alone they would overtake it forever. The kernel releases both when the process dies. Raises
+    RuntimeError if this thread holds the lock already, because it would wait for itself once a writer queues.
     """
     held: set[Path] = _held.__dict__.setdefault("paths", set())
     if path in held:
@@ -48,7 +48,7 @@ def _turnstile(path: Path, mode: int) -> Iterator[None]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[int]:
-    # A descriptor of its own for every holder: flock belongs to the open file, so threads exclude each other too.
+    # Every holder opens the file anew: flock belongs to the open file, so threads exclude each other too.
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         yield descriptor

@@ -1,4 +1,4 @@
-"""Checked events as rows: an event that is applied twice, late or out of order changes nothing."""
+"""Writing checked events as rows; events may come twice, late and out of order."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,13 +11,22 @@ import duckdb
 import pyarrow as pa
 
 from data.database import deletion
-from data.database.events import Cancelled, Changed, Completed, Deleted, Finished, Launched, Measured, Parsed
+from data.database.events import (
+    EpochsAdded,
+    Parsed,
+    ResultCompleted,
+    StageChanged,
+    StageFinished,
+    StudyCancelled,
+    StudyDeleted,
+    StudyLaunched,
+)
 from engine.study.plan import Stage
-from engine.study.results import Epoch
+from engine.study.results import Epoch, StageResult
 
 Row = tuple[Any, ...]
 
-# Looked up once: thousands of epochs come in every batch.
+# One getter serves all epochs, because a batch has thousands of them.
 EPOCH_COLUMNS = attrgetter(*(field.name for field in fields(Epoch)))
 
 ENDS = ("done", "failed", "cancelled")
@@ -25,7 +34,7 @@ ENDS = ("done", "failed", "cancelled")
 
 @dataclass(frozen=True)
 class StageState:
-    """One row of the table `states`; times are UTC without a zone, revision orders events."""
+    """A row of the table `states`; times are UTC without a zone, and revision orders events."""
 
     fingerprint: str
     state: str
@@ -40,8 +49,8 @@ class StageState:
     revision: str
 
 
-def state_of(event: Changed) -> StageState:
-    """Return the state that one event alone gives."""
+def state_of(event: StageChanged) -> StageState:
+    """Return the state after a single event."""
     return StageState(
         fingerprint=event.fingerprint,
         state=event.state,
@@ -58,13 +67,13 @@ def state_of(event: Changed) -> StageState:
 
 
 def merge(one: StageState, other: StageState) -> StageState:
-    """Return the state after two events: the later in the stream decides, and the order of the arguments does not."""
+    """Return the state after two events in any order; the later one in the stream decides."""
     older, newer = sorted((one, other), key=lambda state: state.revision)
     if older.state == newer.state == "done":
-        # A launch that found the stage done reports it again; when and where it was trained stays.
+        # A launch that found the stage done reports it again, and must not change when and where it was trained.
         return replace(older, revision=newer.revision)
     if newer.state in ENDS and older.attempt == newer.attempt:
-        # The end of an attempt need not repeat who ran it, and since when.
+        # The event of an attempt's end may lack the worker, host, device and start.
         return replace(
             newer,
             worker=newer.worker or older.worker,
@@ -76,25 +85,26 @@ def merge(one: StageState, other: StageState) -> StageState:
 
 
 def apply(connection: duckdb.DuckDBPyConnection, events: Sequence[Parsed]) -> None:
-    """Write events within the transaction that the connection is in.
+    """Write events within the connection's transaction.
 
-    Studies, stages and roles are written once and never change; so are results, with their overlaps and residuals,
-    except that what a result lacks may be filled in. A study that was deleted stays so, whatever comes later.
+    Studies, stages and roles are written once and never change. Neither do results with their overlaps and residuals,
+    except that missing values may be added. A deleted study stays deleted, whatever events come later.
     """
-    gone = deletion.deleted(connection)
-    _launches(connection, [event for event in events if isinstance(event, Launched) and event.study_id not in gone])
-    _states(connection, [event for event in events if isinstance(event, Changed)])
-    _epochs(connection, [event for event in events if isinstance(event, Measured)])
-    _results(connection, [event for event in events if isinstance(event, Finished)])
-    # After the results, of which one may be in the same batch.
-    _completed(connection, [event for event in events if isinstance(event, Completed)])
-    cancelled = [event for event in events if isinstance(event, Cancelled) and event.study_id not in gone]
+    deleted = deletion.deleted(connection)
+    launches = [event for event in events if isinstance(event, StudyLaunched) and event.study_id not in deleted]
+    _launches(connection, launches)
+    _states(connection, [event for event in events if isinstance(event, StageChanged)])
+    _epochs(connection, [event for event in events if isinstance(event, EpochsAdded)])
+    _results(connection, [event for event in events if isinstance(event, StageFinished)])
+    # These come after the results, because a batch may contain both.
+    _completed(connection, [event for event in events if isinstance(event, ResultCompleted)])
+    cancelled = [event for event in events if isinstance(event, StudyCancelled) and event.study_id not in deleted]
     _insert(connection, "cancellations", [(event.study_id, event.at) for event in cancelled])
-    # Last, so that nothing of the same batch is left behind.
-    deletion.delete(connection, [event for event in events if isinstance(event, Deleted)])
+    # Deletions come last, so that they remove rows from the same batch too.
+    deletion.delete(connection, [event for event in events if isinstance(event, StudyDeleted)])
 
 
-def _launches(connection: duckdb.DuckDBPyConnection, events: Sequence[Launched]) -> None:
+def _launches(connection: duckdb.DuckDBPyConnection, events: Sequence[StudyLaunched]) -> None:
     studies: list[Row] = []
     stages: dict[str, Row] = {}
     parts: list[Row] = []
@@ -136,13 +146,13 @@ def _stage(fingerprint: str, stage: Stage) -> Row:
     )
 
 
-def _states(connection: duckdb.DuckDBPyConnection, events: Sequence[Changed]) -> None:
+def _states(connection: duckdb.DuckDBPyConnection, events: Sequence[StageChanged]) -> None:
     columns = ", ".join(field.name for field in fields(StageState))
     fingerprints = list({event.fingerprint for event in events})
-    known = connection.execute(
+    recorded = connection.execute(
         f"SELECT {columns} FROM states WHERE fingerprint IN (SELECT unnest(?::VARCHAR[]))", [fingerprints]
     ).fetchall()
-    states = {str(row[0]): StageState(*row) for row in known}
+    states = {str(row[0]): StageState(*row) for row in recorded}
     for event in events:
         before = states.get(event.fingerprint)
         states[event.fingerprint] = state_of(event) if before is None else merge(before, state_of(event))
@@ -150,38 +160,32 @@ def _states(connection: duckdb.DuckDBPyConnection, events: Sequence[Changed]) ->
     _insert(connection, "states", rows, "REPLACE")
 
 
-def _epochs(connection: duckdb.DuckDBPyConnection, events: Sequence[Measured]) -> None:
+def _epochs(connection: duckdb.DuckDBPyConnection, events: Sequence[EpochsAdded]) -> None:
     rows: dict[tuple[str, int], Row] = {}
     for event in events:
         for epoch in event.rows:
-            rows.setdefault((event.fingerprint, epoch.epoch), _epoch(event.fingerprint, epoch))
+            rows.setdefault((event.fingerprint, epoch.epoch), (event.fingerprint, *EPOCH_COLUMNS(epoch)))
     _insert(connection, "epochs", rows.values())
 
 
-def _epoch(fingerprint: str, epoch: Epoch) -> Row:
-    return (fingerprint, *EPOCH_COLUMNS(epoch))
-
-
-def _results(connection: duckdb.DuckDBPyConnection, events: Sequence[Finished]) -> None:
-    found = {event.result.fingerprint: event for event in reversed(events)}
-    known = connection.execute(
-        "SELECT fingerprint FROM results WHERE fingerprint IN (SELECT unnest(?::VARCHAR[]))", [list(found)]
+def _results(connection: duckdb.DuckDBPyConnection, events: Sequence[StageFinished]) -> None:
+    first = {event.result.fingerprint: event for event in reversed(events)}
+    recorded = connection.execute(
+        "SELECT fingerprint FROM results WHERE fingerprint IN (SELECT unnest(?::VARCHAR[]))", [list(first)]
     ).fetchall()
-    new = [event for fingerprint, event in found.items() if (fingerprint,) not in known]
-    results = [_result(event) for event in new]
-    epochs = [_epoch(event.result.fingerprint, epoch) for event in new for epoch in event.result.epochs]
+    new = [event for fingerprint, event in first.items() if (fingerprint,) not in recorded]
+    results = [event.result for event in new]
+    epochs = [(result.fingerprint, *EPOCH_COLUMNS(epoch)) for result in results for epoch in result.epochs]
     residuals = [
-        (event.result.fingerprint, number, residual)
-        for event in new
-        for number, residual in enumerate(event.result.residuals, start=1)
+        (result.fingerprint, number, residual)
+        for result in results
+        for number, residual in enumerate(result.residuals, start=1)
     ]
-    supports = [
-        (event.result.fingerprint, *astuple(event.result.support)) for event in new if event.result.support is not None
-    ]
-    retention = [(event.result.fingerprint, *astuple(row)) for event in new for row in event.result.retention]
-    _insert(connection, "results", results)
-    # Epochs reported while the stage ran are those of the result, unless it was interrupted on a device whose numbers
-    # vary from run to run; then the stage's weights belong to the result.
+    supports = [(result.fingerprint, *astuple(result.support)) for result in results if result.support is not None]
+    retention = [(result.fingerprint, *astuple(row)) for result in results for row in result.retention]
+    _insert(connection, "results", [_result(result) for result in results])
+    # The epochs committed while the stage ran equal those of the result, unless it was interrupted on a device whose
+    # numbers vary from run to run; then only those of the result fit the stage's weights.
     _insert(connection, "epochs", epochs, "REPLACE")
     _insert(connection, "residuals", residuals, None)
     _insert(connection, "supports", supports, None)
@@ -189,8 +193,8 @@ def _results(connection: duckdb.DuckDBPyConnection, events: Sequence[Finished]) 
     _overlaps(connection, new)
 
 
-def _completed(connection: duckdb.DuckDBPyConnection, events: Sequence[Completed]) -> None:
-    """Fill in masks and levels that recorded results lack and can have; what they have stays."""
+def _completed(connection: duckdb.DuckDBPyConnection, events: Sequence[ResultCompleted]) -> None:
+    """Add masks and levels to results that lack them; recorded values stay."""
     if not events:
         return
     masks = [(event.fingerprint, event.mask) for event in events]
@@ -222,8 +226,7 @@ def _table(names: Sequence[str], rows: Sequence[Row]) -> pa.Table:
     return pa.table(columns)
 
 
-def _result(event: Finished) -> Row:
-    result = event.result
+def _result(result: StageResult) -> Row:
     scores: Row = (None,) * 5
     if result.diverged is None:
         final, best = result.final, result.best
@@ -241,7 +244,7 @@ def _result(event: Finished) -> Row:
     )
 
 
-def _overlaps(connection: duckdb.DuckDBPyConnection, events: Sequence[Finished]) -> None:
+def _overlaps(connection: duckdb.DuckDBPyConnection, events: Sequence[StageFinished]) -> None:
     columns: dict[str, list[Any]] = {name: [] for name in _columns(connection, "overlap_counts")}
     for event in events:
         for overlap in event.overlaps:
@@ -272,11 +275,11 @@ def _insert(
 def _write(
     connection: duckdb.DuckDBPyConnection, table: str, columns: Mapping[str, list[Any]], conflict: str | None
 ) -> None:
-    """Insert columns of values; conflict: IGNORE or REPLACE rows of equal key, None for a table without one."""
+    """Insert columns of values; conflict: IGNORE or REPLACE for rows of equal key, None for a table without a key."""
     names = list(columns)
     if not columns[names[0]]:
         return
-    # One Arrow table for all rows: a statement per row is some hundred times slower.
+    # All rows go into one Arrow table, because a statement per row is some hundred times slower.
     connection.register("incoming", pa.table(dict(columns)))
     verb = "INSERT" if conflict is None else f"INSERT OR {conflict}"
     quoted = ", ".join(f'"{name}"' for name in names)

@@ -1,4 +1,4 @@
-"""Creating the tables of a DuckDB file, and bringing an older file up to date."""
+"""Creating the tables of a DuckDB file, and migrating older files."""
 
 from functools import cache
 from pathlib import Path
@@ -11,21 +11,21 @@ FOLDER = Path(__file__).parent
 
 
 class SchemaError(UserError):
-    """A DuckDB file does not hold tables of a known version."""
+    """The tables of a DuckDB file are of an unknown version."""
 
 
 def install(connection: duckdb.DuckDBPyConnection, folder: Path = FOLDER) -> int:
-    """Create the tables of `schema.sql`, or apply the migrations that a file lacks, in one transaction.
+    """Create the tables of `schema.sql`, or apply the missing migrations, in one transaction.
 
-    folder: holds schema.sql and migrations/NNN.sql. Returns the version of the file before, 0 for a new one.
-    Raises SchemaError for a file that a newer Ticketscope or another program wrote, and where a migration is missing.
+    folder: contains schema.sql and migrations/NNN.sql. Returns the previous version of the file, 0 for a new one.
+    Raises SchemaError for a file that a newer Ticketscope or another program wrote, and for a missing migration.
     """
-    newest = (folder / "schema.sql").read_text(encoding="utf-8")
-    target = _declared(newest)
+    schema = (folder / "schema.sql").read_text(encoding="utf-8")
+    target = _declared(schema)
     before = known_version(connection, target)
     if before == target:
         return before
-    scripts = [newest] if before == 0 else [_migration(folder, number) for number in range(before + 1, target + 1)]
+    scripts = [schema] if before == 0 else [_migration(folder, number) for number in range(before + 1, target + 1)]
     connection.execute("BEGIN")
     for script in scripts:
         connection.execute(script)
@@ -34,19 +34,19 @@ def install(connection: duckdb.DuckDBPyConnection, folder: Path = FOLDER) -> int
 
 
 def known_version(connection: duckdb.DuckDBPyConnection, newest: int | None = None) -> int:
-    """Return the version of a file's tables; SchemaError where a newer Ticketscope or another program wrote them."""
+    """Return the version of a file's tables; SchemaError if a newer Ticketscope or another program wrote them."""
     newest = newest or _declared((FOLDER / "schema.sql").read_text(encoding="utf-8"))
-    found = version(connection)
-    if found > newest:
+    present = version(connection)
+    if present > newest:
         raise SchemaError(
-            f"the database has version {found}, this Ticketscope knows versions up to {newest}; "
+            f"the database has version {present}, this Ticketscope knows versions up to {newest}; "
             "update Ticketscope, or set TICKETSCOPE_HOME to another folder"
         )
-    return found
+    return present
 
 
 def version(connection: duckdb.DuckDBPyConnection) -> int:
-    """Return the version of a file's tables, 0 where there are none; SchemaError where another program wrote them."""
+    """Return the version of a file's tables, 0 without tables; SchemaError if another program wrote them."""
     names = {str(row[0]) for row in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
     if not names:
         return 0

@@ -1,5 +1,5 @@
--- The layout of the DuckDB file, as a new file gets it. A change here raises the version at the end and comes with
--- migrations/NNN.sql, which brings a file of version NNN - 1 to version NNN and sets the version likewise.
+-- The tables of a new DuckDB file. A change here must raise the version at the end, and needs a file migrations/NNN.sql,
+-- which changes a file of version NNN - 1 likewise and sets its version to NNN.
 -- Times are UTC. Accuracies are percent, losses nats, durations seconds. Fingerprints are 32 hex digits.
 
 CREATE TABLE meta (key VARCHAR PRIMARY KEY, value VARCHAR NOT NULL);
@@ -9,7 +9,7 @@ CREATE TABLE studies (
     name VARCHAR NOT NULL,
     toml VARCHAR NOT NULL,
     note VARCHAR NOT NULL,
-    -- What the study compares, as its TOML lists it; kept here so that a list of studies needs no parsing.
+    -- These lists of the TOML have their own columns, so that a list of studies needs no parsing.
     datasets VARCHAR[] NOT NULL,
     networks VARCHAR[] NOT NULL,
     learning_rates DOUBLE[] NOT NULL,
@@ -19,10 +19,10 @@ CREATE TABLE studies (
     created_at TIMESTAMP NOT NULL
 );
 
--- Apart from studies: a cancellation may be read before the launch that it belongs to.
+-- This table is separate from studies, because the event of a cancellation may be read before that of the launch.
 CREATE TABLE cancellations (study_id VARCHAR PRIMARY KEY, cancelled_at TIMESTAMP NOT NULL);
 
--- What a stage is; never changes. How it stands is in `states`, what it measured in `results` and below.
+-- The settings of stages, which never change. Their states are in `states`, their measurements in `results` and below.
 CREATE TABLE stages (
     fingerprint VARCHAR PRIMARY KEY,
     kind VARCHAR NOT NULL,
@@ -47,7 +47,7 @@ CREATE TABLE study_stages (
     study_id VARCHAR NOT NULL,
     fingerprint VARCHAR NOT NULL,
     position INTEGER NOT NULL,
-    -- The name that this study knows the images by; equal images may have other names elsewhere.
+    -- This study's name of the images; in other studies equal images may have other names.
     dataset VARCHAR NOT NULL,
     reused BOOLEAN NOT NULL,
     PRIMARY KEY (study_id, fingerprint)
@@ -67,7 +67,7 @@ CREATE TABLE roles (
     PRIMARY KEY (study_id, position)
 );
 
--- How a stage stands, after the latest event about it; revision is that event's id.
+-- The state of each stage after its latest event; revision is made from that event's id.
 CREATE TABLE states (
     fingerprint VARCHAR PRIMARY KEY,
     state VARCHAR NOT NULL,
@@ -84,7 +84,8 @@ CREATE TABLE states (
 
 CREATE TABLE results (
     fingerprint VARCHAR PRIMARY KEY,
-    -- Measured: zeros over prunable weights. This and all of accuracy and loss are NULL where the training diverged.
+    -- The measured fraction of prunable weights that are 0. If the training diverged, this, all accuracies and all losses
+    -- are NULL.
     sparsity DOUBLE,
     seconds DOUBLE NOT NULL,
     device VARCHAR NOT NULL,
@@ -95,9 +96,9 @@ CREATE TABLE results (
     best_test_accuracy DOUBLE,
     best_test_loss DOUBLE,
     best_epoch INTEGER,
-    -- The epoch after which a loss was no longer finite, 0 where what the training starts from diverged; else NULL.
+    -- The epoch after which a loss was no longer finite, 0 if the parent of the stage diverged; else NULL.
     diverged INTEGER,
-    -- Of a retraining, a hash of its mask's content; NULL for other stages, and where it is not recorded.
+    -- The hash of a retraining's mask; NULL for other stages, and where it is not recorded.
     mask VARCHAR
 );
 
@@ -113,8 +114,8 @@ CREATE TABLE epochs (
     PRIMARY KEY (fingerprint, epoch)
 );
 
--- Overlap counts and residuals come whole with a result and only with its first copy, so they need no key of their own,
--- which would cost more than the rows: one fine-tuned network brings thousands.
+-- Overlap counts and residuals are written once, with the first copy of a result, so they need no key, which would take
+-- more space than the rows: a fine-tuned network has thousands.
 CREATE TABLE overlap_counts (
     fingerprint VARCHAR NOT NULL,
     pair VARCHAR NOT NULL,
@@ -124,16 +125,16 @@ CREATE TABLE overlap_counts (
     intersection BIGINT NOT NULL,
     top BIGINT NOT NULL,
     size BIGINT NOT NULL,
-    -- Of a pruned network against a dense one, the intersection that a random order within the mask has on average;
-    -- NULL for other pairs, and where it is not recorded.
+    -- For pairs of a pruned and a dense network, the mean intersection of random orders within the mask; NULL for other
+    -- pairs, and where it is not recorded.
     expected DOUBLE
 );
 
 CREATE TABLE residuals (fingerprint VARCHAR NOT NULL, round INTEGER NOT NULL, residual DOUBLE NOT NULL);
 
--- The mask that ADMM's weights lead to beside one-shot's: weights kept, those of them that one-shot pruning would remove,
--- and the accuracy of either right after pruning, with nothing trained. Of ADMM alone, none of what diverged or was
--- trained before this was measured.
+-- ADMM's mask compared with that of one-shot pruning: the weights that it keeps, those of them that one-shot pruning
+-- would remove, and both accuracies right after pruning, without training. Stages of ADMM that diverged, and older ones,
+-- have no row.
 CREATE TABLE supports (
     fingerprint VARCHAR NOT NULL,
     kept BIGINT NOT NULL,
@@ -142,7 +143,7 @@ CREATE TABLE supports (
     oneshot_accuracy DOUBLE NOT NULL
 );
 
--- How far the weights in training overlap the initial ones, all layers together, at a few epochs of a pretraining.
+-- The overlap of the weights with the initial ones, over all layers, at a few epochs of a pretraining.
 CREATE TABLE retention (
     fingerprint VARCHAR NOT NULL,
     epoch INTEGER NOT NULL,
@@ -151,7 +152,7 @@ CREATE TABLE retention (
     top BIGINT NOT NULL
 );
 
--- What a reader of the Compare page chose to keep; state is the query string of its address.
+-- Saved views of the Compare page; state is the query string of its address.
 CREATE TABLE views (
     view_id VARCHAR PRIMARY KEY,
     name VARCHAR NOT NULL,
@@ -159,8 +160,7 @@ CREATE TABLE views (
     created_at TIMESTAMP NOT NULL
 );
 
--- Links for readers without an account. The token itself is never kept. state: that of a shared view, NULL where a study
--- is shared.
+-- Links for readers without an account, without their tokens. state: the shared view's, NULL if a study is shared.
 CREATE TABLE shares (
     share_id VARCHAR PRIMARY KEY,
     token_hash VARCHAR NOT NULL,

@@ -1,1 +1,1 @@
-"""Datasets by name, read from their files."""
+"""Datasets by name, read from files, caches or the artifact store."""

@@ -1,4 +1,4 @@
-"""A dataset as one tensor file, with the identity of its images and a hash of its content."""
+"""Datasets as tensor files, with the identity of the images and a hash of the content."""
 
 import hashlib
 import json
@@ -16,34 +16,31 @@ NAMES = ("train_images", "train_labels", "test_images", "test_labels")
 
 
 def save(dataset: Dataset, identity: str, path: Path) -> None:
-    """Write a dataset to a file, whole or not at all; identity: as `data.datasets.registry.identity` gives it."""
-    # Parts of one tensor share their memory, which safetensors refuses.
+    """Write a dataset to a file, whole or not at all; identity: from `data.datasets.registry.identity`."""
+    # safetensors refuses tensors that share memory, as parts of one tensor do.
     own = {name: getattr(dataset, name).clone() for name in NAMES}
     marks = {"classes": json.dumps(dataset.classes), "identity": identity, "content": _hash(own, dataset, identity)}
     write_whole(path, dump(own, metadata=marks))
 
 
 def load(path: Path) -> Dataset | None:
-    """Return the dataset in a file, None where there is no file; DatasetError where it does not read."""
+    """Return the dataset in a file, None without a file; DatasetError if it cannot be read."""
     return _read(path)[0] if path.exists() else None
 
 
 def checked(path: Path, identity: str) -> Dataset:
-    """Return the dataset in a file that came from another host.
-
-    DatasetError where its images are not those that the identity and its own hash name.
-    """
+    """Return the dataset in a file from another host; DatasetError if its images do not match identity and hash."""
     dataset, marks = _read(path)
     tensors = {name: getattr(dataset, name) for name in NAMES}
     if marks.get("identity") != identity:
-        raise DatasetError(f"{path} holds other images ({marks.get('identity')}) than asked for ({identity})")
+        raise DatasetError(f"{path} holds other images ({marks.get('identity')}) than requested ({identity})")
     if marks.get("content") != _hash(tensors, dataset, identity):
         raise DatasetError(f"{path} is damaged: its images do not match their hash")
     return dataset
 
 
 def is_marked(path: Path, identity: str) -> bool:
-    """Return whether a file has the marks that `checked` needs; files of earlier versions have none."""
+    """Return whether a file has the metadata that `checked` needs, which older files lack."""
     marks = _read(path)[1]
     return marks.get("identity") == identity and "content" in marks
 
@@ -55,7 +52,7 @@ def _read(path: Path) -> tuple[Dataset, dict[str, str]]:
             tensors = {name: file.get_tensor(name) for name in NAMES}
             return Dataset(**tensors, classes=tuple(json.loads(marks["classes"]))), marks
     except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
-        raise DatasetError(f"{path} is damaged ({error}); remove it, and it is made anew") from error
+        raise DatasetError(f"{path} is damaged ({error}); remove it, then it is made anew") from error
 
 
 def _hash(tensors: dict[str, Tensor], dataset: Dataset, identity: str) -> str:

@@ -11,30 +11,30 @@ from typing import Any
 from data.datasets.source import DatasetError, Progress
 from engine.dataset import Dataset
 
-# Seconds to wait for a server that does not answer.
-PATIENCE = 30.0
-# Bytes of the archives, for the progress bar only.
+# A download fails if the server does not answer for this time.
+TIMEOUT_SECONDS = 30.0
+# The progress bar needs the bytes of the archives.
 SIZES = {"cifar-10-python.tar.gz": 170_498_071, "cifar-100-python.tar.gz": 169_001_437}
 
 
 def identity(archive_md5: str) -> str:
-    """Return the identity of images whose archive has that checksum, which torchvision checks after download."""
+    """Return the identity of the images in an archive with a checksum, which torchvision checks after the download."""
     return hashlib.blake2b(f"torchvision archive {archive_md5}".encode(), digest_size=16).hexdigest()
 
 
 def read_cifar10(folder: Path, progress: Progress) -> Dataset:
-    """Return CIFAR-10, downloaded into a folder where it is not there yet."""
+    """Return CIFAR-10, downloaded into a folder unless it is there."""
     return _read("CIFAR10", folder, progress)
 
 
 def read_cifar100(folder: Path, progress: Progress) -> Dataset:
-    """Return CIFAR-100 with its 100 fine classes, downloaded into a folder where it is not there yet."""
+    """Return CIFAR-100 with its 100 fine classes, downloaded into a folder unless it is there."""
     return _read("CIFAR100", folder, progress)
 
 
 def _read(name: str, folder: Path, progress: Progress) -> Dataset:
-    """Return the dataset of a torchvision class; DatasetError where it is not there and cannot be downloaded."""
-    # Imported late: only reading needs it.
+    """Return the dataset of a torchvision class; DatasetError if it cannot be downloaded."""
+    # PyTorch is imported late, because only reading needs it.
     import torch
 
     from engine.models.torchvision_compat import torchvision
@@ -43,9 +43,9 @@ def _read(name: str, folder: Path, progress: Progress) -> Dataset:
     archive = folder / source.filename
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        with _watched(archive, progress), _patient():
+        with _watched(archive, progress), _time_limit():
             train = source(folder, train=True, download=True)
-    # torchvision raises RuntimeError for a wrong checksum; a cut archive raises one of the other two.
+    # torchvision raises RuntimeError for a wrong checksum; an incomplete archive raises one of the other two.
     except (OSError, RuntimeError, EOFError) as error:
         raise DatasetError(
             f"cannot download {source.url}: {error}; get {source.filename} (md5 {source.tgz_md5}) on a machine "
@@ -63,7 +63,7 @@ def _read(name: str, folder: Path, progress: Progress) -> Dataset:
 
 @contextmanager
 def _watched(archive: Path, progress: Progress) -> Iterator[None]:
-    """Report how far the archive has grown, which torchvision itself draws on the terminal only."""
+    """Report the size of the archive while it is downloaded; torchvision only shows it in the terminal."""
     stop = threading.Event()
 
     def report() -> None:
@@ -82,10 +82,10 @@ def _watched(archive: Path, progress: Progress) -> Iterator[None]:
 
 
 @contextmanager
-def _patient() -> Iterator[None]:
-    # torchvision sets no time limit of its own, and a network that swallows packets would be waited for without end.
+def _time_limit() -> Iterator[None]:
+    # torchvision sets no time limit, and would wait forever for a network that drops packets.
     before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(PATIENCE)
+    socket.setdefaulttimeout(TIMEOUT_SECONDS)
     try:
         yield
     finally:

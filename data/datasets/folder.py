@@ -1,4 +1,4 @@
-"""Images in folders: train/<class>/ and test/<class>/, as torchvision's ImageFolder lays them out."""
+"""Datasets of images in folders train/<class>/ and test/<class>/, the layout of torchvision's ImageFolder."""
 
 import hashlib
 import json
@@ -28,20 +28,20 @@ LAYOUT = "a dataset is a folder with train/<class>/ and test/<class>/, the same 
 THREADS = min(4, os.cpu_count() or 1)
 CHUNK = 500
 
-# Far beyond what these networks are trained on; without limits, a folder from a stranger could fill the memory.
+# Without these limits, which are far above the usual, a folder from a stranger could fill the memory.
 CLASSES, IMAGES = 10_000, 5_000_000
 PIXELS_ACROSS = 1_024
-# The share of this machine's memory that all images of a dataset may take.
+# All images of a dataset may take this share of the machine's memory.
 MEMORY_SHARE = 0.5
 FILE_BYTES = 64 * 2**20
 DEPTH = 20
-# Formats by content, not by the names of files: some others that Pillow knows start programs.
+# Pillow decides the format by a file's content, and for some other formats it starts programs.
 FORMATS = ("BMP", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 
 
 @dataclass(frozen=True)
 class Listing:
-    """The images of a folder, in sorted order; names are relative with /, and begin train/<class>/ or test/<class>/."""
+    """The images of a folder, in sorted order; names are train/<class>/… or test/<class>/…, relative to the root."""
 
     root: Path
     classes: tuple[str, ...]
@@ -50,22 +50,22 @@ class Listing:
 
     @cached_property
     def labels(self) -> tuple[int, ...]:
-        """The number of each image's class."""
+        """The class of each image, as its position in `classes`."""
         number = {name: i for i, name in enumerate(self.classes)}
         return tuple(number[name.split("/", 2)[1]] for name in self.names)
 
     def count(self, split: str) -> int:
-        """Return how many images a split has."""
+        """Return the number of images in train or test."""
         return sum(name.startswith(f"{split}/") for name in self.names)
 
 
 def listing(root: Path) -> Listing:
-    """List a dataset's folder; its digest covers names, sizes and times. DatasetError where the layout is another."""
+    """Return the images of a folder; the digest covers names, sizes and times. DatasetError for another layout."""
     try:
-        there = root.is_dir()
+        is_folder = root.is_dir()
     except (OSError, ValueError) as error:
         raise DatasetError(f"cannot look into {str(root)[:200]!r}: {error}; {LAYOUT}") from error
-    if not there:
+    if not is_folder:
         raise DatasetError(f"no folder at {str(root)[:1000]}; {LAYOUT}")
     classes = {split: _classes(root, split) for split in SPLITS}
     differing = sorted(set(classes["train"]) ^ set(classes["test"]))
@@ -80,40 +80,40 @@ def listing(root: Path) -> Listing:
     for split in SPLITS:
         for name in classes[split]:
             try:
-                found = sorted(_images(root / split / name, f"{split}/{name}"))
+                images = sorted(_images(root / split / name, f"{split}/{name}"))
             except OSError as error:
                 raise DatasetError(f"cannot look into {root / split / name}: {error}; fix or remove it") from error
-            if len(names) + len(found) > IMAGES:
+            if len(names) + len(images) > IMAGES:
                 raise DatasetError(f"{root}: more than {IMAGES:,} images; give fewer")
-            if not found:
+            if not images:
                 raise DatasetError(f"{root / split / name} holds no image; allowed: {', '.join(SUFFIXES)}")
-            for image, size, time in found:
+            for image, size, time in images:
                 names.append(image)
                 digest.update(f"{image}\0{size}\0{time}\n".encode("utf-8", "surrogateescape"))
     return Listing(root, classes["train"], tuple(names), digest.hexdigest())
 
 
 def identity(files: Listing, folder: Path) -> str:
-    """Return the hash of a listing's names and bytes, remembered in a folder while no file's size or time changes."""
-    known = folder / f"folder-{_hash(str(files.root).encode('utf-8', 'surrogateescape'))}.json"
-    if known.exists():
+    """Return the hash of a listing's names and bytes, cached in a folder while no file's size or time changes."""
+    cached = folder / f"folder-{_hash(str(files.root).encode('utf-8', 'surrogateescape'))}.json"
+    if cached.exists():
         try:
-            memory = json.loads(known.read_bytes())
-            if memory["listing"] == files.digest:
-                return str(memory["identity"])
+            values = json.loads(cached.read_bytes())
+            if values["listing"] == files.digest:
+                return str(values["identity"])
         except (ValueError, KeyError, TypeError) as error:
-            raise DatasetError(f"{known} is damaged ({error!r}); remove it, and it is made anew") from error
+            raise DatasetError(f"{cached} is damaged ({error!r}); remove it, then it is made anew") from error
     content = hashlib.blake2b(digest_size=16)
     with ThreadPoolExecutor(THREADS) as pool:
         for lines in pool.map(lambda chunk: _lines(files, chunk), _chunks(files)):
             content.update(lines)
-    found = content.hexdigest()
-    write_whole(known, json.dumps({"root": str(files.root), "listing": files.digest, "identity": found}).encode())
-    return found
+    values = {"root": str(files.root), "listing": files.digest, "identity": content.hexdigest()}
+    write_whole(cached, json.dumps(values).encode())
+    return content.hexdigest()
 
 
 def shape(files: Listing) -> Shape:
-    """Return what a folder's images look like, after the first of them, and how many there are."""
+    """Return the shape of a folder's dataset, judged by its first image."""
     image = _read(files.root / files.names[0])
     channels = 1 if image.mode in GREY else 3
     return Shape(channels, image.width, len(files.classes), files.count("train"), files.count("test"))
@@ -124,16 +124,16 @@ def read(files: Listing, progress: Progress) -> Dataset:
 
     DatasetError names the first image that cannot be read, is not square, or has another size than the first.
     """
-    # Imported late, as only reading needs it.
+    # PyTorch is imported late, because only reading needs it.
     import torch
 
     size = _read(files.root / files.names[0]).size
     total = len(files.names)
-    needed, there = total * size[0] * size[1] * 3, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if needed > MEMORY_SHARE * there:
+    needed, memory = total * size[0] * size[1] * 3, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if needed > MEMORY_SHARE * memory:
         raise DatasetError(
             f"{files.root}: {total:,} images of {size[0]} x {size[1]} take {needed / 2**30:.1f} GiB, and this machine "
-            f"has {there / 2**30:.1f} in all; give fewer, or scale them down"
+            f"has {memory / 2**30:.1f} in all; give fewer, or scale them down"
         )
     pixels = torch.empty((total, size[1], size[0], 3), dtype=torch.uint8)
     grey = True
@@ -169,7 +169,7 @@ def _classes(root: Path, split: str) -> tuple[str, ...]:
 
 
 def _images(folder: Path, prefix: str, depth: int = 0) -> Iterator[tuple[str, int, int]]:
-    """Yield name, size and time of the images below a folder; links are followed, as collections consist of them."""
+    """Yield name, size and time of the images below a folder; links are followed, as some datasets consist of them."""
     if depth > DEPTH:
         raise DatasetError(f"{folder} lies more than {DEPTH} folders deep; does a link lead back to a folder above it?")
     with os.scandir(folder) as entries:
@@ -181,7 +181,7 @@ def _images(folder: Path, prefix: str, depth: int = 0) -> Iterator[tuple[str, in
                 yield from _images(folder / entry.name, name, depth + 1)
             elif entry.name.lower().endswith(SUFFIXES):
                 status = entry.stat()
-                # Whoever opens a pipe waits for its other end, and a device may never end.
+                # Opening a pipe waits for its other end, and a device may never end.
                 if not stat.S_ISREG(status.st_mode):
                     raise DatasetError(f"{folder / entry.name} is a pipe, a device or the like; remove it")
                 if status.st_size > FILE_BYTES:
@@ -197,7 +197,7 @@ def _chunks(files: Listing) -> list[range]:
 
 
 def _lines(files: Listing, chunk: range) -> bytes:
-    """Return name and hash of the bytes of some files, a line each."""
+    """Return lines with the name of a file and the hash of its bytes, for some of the files."""
     names = [files.names[i] for i in chunk]
     lines = [f"{name}\0{_hash((files.root / name).read_bytes())}\n" for name in names]
     return "".join(lines).encode("utf-8", "surrogateescape")
@@ -226,7 +226,7 @@ def _fill(path: Path, size: tuple[int, int], target: "Tensor") -> bool:
 def _read(path: Path) -> Image.Image:
     try:
         with Image.open(path, formats=FORMATS) as image:
-            # Only the header is read yet, nothing is decoded.
+            # Pillow has only read the header so far, and decoded nothing.
             if max(image.size) > PIXELS_ACROSS:
                 raise DatasetError(
                     f"{path} is {image.width} x {image.height}; allowed: up to {PIXELS_ACROSS} pixels across; "

@@ -1,4 +1,4 @@
-"""Loading datasets: from their files, from the cache of this machine, or from the artifact store."""
+"""Loading datasets from their files, from the cache of this machine, or from the artifact store."""
 
 from dataclasses import replace
 from functools import partial
@@ -19,8 +19,7 @@ from engine.study.plan import Images
 def load(name: str, home: Path, progress: Progress | None = None) -> Dataset:
     """Return a dataset, downloaded or read from its files the first time and cached as one tensor file below home.
 
-    name, home: as for `identity`. progress: called with a text, how much is done, and how much there is.
-    DatasetError as for `identity`, and where a download fails or an image cannot be read.
+    name, home: as for `identity`. DatasetError as for `identity`, and if a download fails or an image cannot be read.
     """
     return _load(name, identity(name, home), home, progress or silent)
 
@@ -30,9 +29,9 @@ def load_images(
 ) -> Dataset:
     """Return the images that a stage trains and tests on.
 
-    artifacts: has the copy that `share` made, for images that this machine lacks. DatasetError as for `load`, where
-    neither place has the content that the study was launched with, and for a limit above the number of images. A limit
-    takes the first images of each class, equally many of each as far as there are enough.
+    artifacts: contains the copy that `share` made, for images that this machine lacks. A limit means the first images
+    of each class, equally many of each unless a class has too few. DatasetError as for `load`, if neither place has the
+    content that the study was launched with, and for a limit above the number of images.
     """
     dataset = _own_or_shared(images, home, progress or silent, artifacts)
     train = _first(dataset.train_labels, images.train, len(dataset.classes), f"train_images of {images.name}")
@@ -47,8 +46,8 @@ def load_images(
 def share(images: Images, home: Path, artifacts: Artifacts, progress: Progress | None = None) -> None:
     """Save a dataset in the artifact store, once, unless every host that reads the store can make it itself.
 
-    A store that is a folder gets none: its workers run here, or where this machine's folders are mounted. Raises
-    DatasetError as `load_images`, ArtifactError where the store refuses it.
+    A store in a folder gets none, because its workers run here, or where this machine's folders are mounted. Raises
+    DatasetError as `load_images` does, and ArtifactError if the store refuses it.
     """
     if artifacts.is_folder or is_bundled(images.name) or artifacts.has_dataset(images.identity):
         return
@@ -66,9 +65,9 @@ def share(images: Images, home: Path, artifacts: Artifacts, progress: Progress |
 def _own_or_shared(images: Images, home: Path, progress: Progress, artifacts: Artifacts | None) -> Dataset:
     if artifacts is None or artifacts.is_folder or is_bundled(images.name):
         return _own(images, home, progress)
-    ways = (_own, partial(_shared, artifacts))
-    # Images that would have to be downloaded are read from the artifact store first: not every host has internet.
-    first, second = ways if images.name.startswith(FOLDER) else ways[::-1]
+    readers = (_own, partial(_shared, artifacts))
+    # Not every host has internet, so the artifact store comes before a download.
+    first, second = readers if images.name.startswith(FOLDER) else readers[::-1]
     try:
         return first(images, home, progress)
     except DatasetError as error:
@@ -80,23 +79,23 @@ def _own_or_shared(images: Images, home: Path, progress: Progress, artifacts: Ar
 
 
 def _own(images: Images, home: Path, progress: Progress) -> Dataset:
-    found = identity(images.name, home)
-    if found != images.identity:
+    content = identity(images.name, home)
+    if content != images.identity:
         raise DatasetError(
             f"{images.name} holds other images than when the study was launched, or other code reads them (content "
-            f"{found}, then {images.identity}); put the old ones back, or launch the study anew"
+            f"{content}, then {images.identity}); restore the old images, or launch the study anew"
         )
-    return _load(images.name, found, home, progress)
+    return _load(images.name, content, home, progress)
 
 
 def _shared(artifacts: Artifacts, images: Images, home: Path, progress: Progress) -> Dataset:
-    """Return a dataset from the artifact store, cached below home from then on."""
+    """Return a dataset from the artifact store, and cache it below home."""
     path = cached_file(images.name, images.identity, home)
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
-        known = cache.load(path)
-        if known is not None:
-            return known
+        cached = cache.load(path)
+        if cached is not None:
+            return cached
         progress(f"fetching {images.name} from the artifact store", 0, 0)
         aside = path.with_suffix(".part")
         try:
@@ -109,8 +108,8 @@ def _shared(artifacts: Artifacts, images: Images, home: Path, progress: Progress
                 dataset = cache.checked(aside, images.identity)
             except DatasetError as error:
                 raise DatasetError(
-                    f"the copy of {images.name} at {artifacts.url}/datasets/{images.identity}.safetensors is not to be "
-                    f"trusted: {error}; remove it, and launch the study again from a host that has the images"
+                    f"the copy of {images.name} at {artifacts.url}/datasets/{images.identity}.safetensors is faulty: "
+                    f"{error}; remove it, and launch the study again from a host that has the images"
                 ) from error
             aside.replace(path)
             return dataset
@@ -124,7 +123,7 @@ def _load(name: str, content: str, home: Path, progress: Progress) -> Dataset:
     if dataset is not None:
         return dataset
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Several workers may want the same dataset first; one reads it, and the others wait.
+    # Several workers may need the same dataset at once; one reads it, and the others wait.
     with FileLock(path.with_suffix(".lock")):
         dataset = cache.load(path)
         if dataset is None:
@@ -139,7 +138,7 @@ def _read(name: str, content: str, home: Path, progress: Progress) -> Dataset:
     files = listing(name)
     dataset = folder.read(files, progress)
     if listing(name).digest != files.digest:
-        raise DatasetError(f"{files.root} was changed while it was read; try again when it stays as it is")
+        raise DatasetError(f"{files.root} was changed while it was read; try again when nobody changes it")
     return dataset
 
 
@@ -148,18 +147,18 @@ def _first(labels: Tensor, limit: int | None, classes: int, what: str) -> Tensor
     if limit is None or limit == len(labels):
         return None
     if limit > len(labels):
-        raise DatasetError(f"{what} is {limit}; allowed: 1 to {len(labels)}, which is all there are")
+        raise DatasetError(f"{what} is {limit}; allowed: 1 to {len(labels)}, which are all")
     places = [torch.nonzero(labels == label).flatten() for label in range(classes)]
     quota = _spread(limit, [len(place) for place in places])
     return torch.cat([place[:count] for place, count in zip(places, quota, strict=True)]).sort().values
 
 
 def _spread(limit: int, sizes: list[int]) -> list[int]:
-    """Share a limit out over classes of those sizes, evenly; what a small class cannot take goes to the others."""
+    """Return how many images of each class make up a limit, evenly; other classes fill in for a class with too few."""
     quota = [0] * len(sizes)
-    while (left := limit - sum(quota)) > 0:
+    while (remaining := limit - sum(quota)) > 0:
         open_classes = [i for i, size in enumerate(sizes) if quota[i] < size]
-        share, extra = divmod(left, len(open_classes))
+        share, extra = divmod(remaining, len(open_classes))
         for order, i in enumerate(open_classes):
             quota[i] = min(sizes[i], quota[i] + share + (order < extra))
     return quota

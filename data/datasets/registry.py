@@ -1,4 +1,4 @@
-"""Datasets by name: what they are, and how to tell their content apart; `data.datasets.loading` reads them.
+"""The table of datasets by name, and the identities and shapes of datasets.
 
 To add one, write a function that returns an `engine.dataset.Dataset` and give it a line in DATASETS.
 """
@@ -16,7 +16,7 @@ from engine.dataset import Dataset, Shape
 
 __all__ = ["DATASETS", "FOLDER", "DatasetError", "absolute", "identity", "shape"]
 
-# A name that begins so goes on with the path of a folder.
+# The name of a dataset in a folder is this prefix and the folder's path.
 FOLDER = "folder:"
 
 DATASETS: dict[str, Source] = {
@@ -52,8 +52,8 @@ def identity(name: str, home: Path) -> str:
     """Return 32 hex digits that change whenever the dataset's images, names or classes do.
 
     name: a key of DATASETS, or folder:<path>. home: `Settings.home`. Reads the files of a folder once, and afterwards
-    only their sizes and times. DatasetError for a name that is unknown, a folder that is not laid out as it should, or
-    code of an added dataset that cannot be read.
+    only their sizes and times. DatasetError for an unknown name, a folder with another layout, or code of an added
+    dataset that cannot be read.
     """
     if name.startswith(FOLDER):
         return folder.identity(listing(name), cache_folder(home))
@@ -63,24 +63,24 @@ def identity(name: str, home: Path) -> str:
 def reader(name: str, content: str) -> Callable[[Path, Progress], Dataset]:
     """Return the function that reads a dataset of DATASETS.
 
-    content: the identity that it was planned with. DatasetError where this process has loaded other code, or none.
+    content: the identity that it was planned with. DatasetError if this process has loaded other code, or none.
     """
-    found = source(name)
-    loaded = _identity(found, code.loaded_identity)
+    entry = source(name)
+    loaded = _identity(entry, code.loaded_identity)
     if loaded != content:
         raise DatasetError(
-            f"{name} was planned with other code of {found.read} than this process has loaded (content {loaded}, "
+            f"{name} was planned with other code of {entry.read} than this process has loaded (content {loaded}, "
             f"planned {content}); bring all hosts to the same code, restart, then launch the study again"
         )
     try:
-        function: Callable[[Path, Progress], Dataset] = resolve_name(found.read)
+        function: Callable[[Path, Progress], Dataset] = resolve_name(entry.read)
     except (ImportError, AttributeError) as error:
-        raise DatasetError(f"{found.read}, which reads {name}, cannot be imported: {error}; correct it") from error
+        raise DatasetError(f"{entry.read}, which reads {name}, cannot be imported: {error}; correct it") from error
     return function
 
 
 def load_added() -> None:
-    """Import the code of all datasets that are known by it; see `engine.code.load`."""
+    """Import the code of all datasets without a version; see `engine.code.load`."""
     code.load((source.read, source.version) for source in DATASETS.values())
 
 
@@ -95,23 +95,20 @@ def _identity(source: Source, of: Callable[[str, int | None], str | None]) -> st
 
 
 def absolute(name: str) -> str:
-    """Return a dataset's name with a folder's path made absolute; it means the same wherever it is read.
-
-    DatasetError for what can be no path.
-    """
+    """Return a dataset's name, with the absolute path for a folder; DatasetError for an impossible path."""
     path = name.removeprefix(FOLDER).strip()
     return f"{FOLDER}{_resolved(path)}" if name.startswith(FOLDER) and path else name
 
 
 def shape(name: str, home: Path) -> Shape:
-    """Return size, channels, classes and counts of a dataset without reading it all; errors as for `identity`.
+    """Return the shape of a dataset without reading all images; errors as for `identity`.
 
-    Of a folder only the first image is looked at; where a colour image follows a grey one, `data.datasets.loading.load`
-    gives 3 channels.
+    Of a folder that is not cached only the first image is read; if it is grey and another is not, the channels are
+    wrong: `data.datasets.loading.load` returns 3.
     """
     if not name.startswith(FOLDER):
         return source(name).shape
-    # It reads tensors, which no other dataset's shape needs.
+    # The cache needs PyTorch, which the shapes of other datasets do not.
     from data.datasets import cache
 
     cached = cache.load(cached_file(name, identity(name, home), home))
@@ -122,19 +119,19 @@ def shape(name: str, home: Path) -> Shape:
 
 
 def source(name: str) -> Source:
-    """Return a dataset that has a name; DatasetError for an unknown one."""
+    """Return the entry of a dataset in DATASETS; DatasetError for an unknown name."""
     if name not in DATASETS:
         raise DatasetError(f"{name!r} is not a known dataset; allowed: {', '.join(DATASETS)}, folder:<path>")
     return DATASETS[name]
 
 
 def is_bundled(name: str) -> bool:
-    """Return whether a dataset is there on every host; DatasetError for an unknown name."""
+    """Return whether every host has a dataset without a download; DatasetError for an unknown name."""
     return not name.startswith(FOLDER) and source(name).bundled
 
 
 def listing(name: str) -> folder.Listing:
-    """Return the images of folder:<path>; DatasetError where it is not laid out as it should."""
+    """Return the images of folder:<path>; DatasetError for another layout."""
     path = name.removeprefix(FOLDER).strip()
     if not path:
         raise DatasetError(f"{name!r} names no folder; give a path, such as folder:/data/flowers")
@@ -149,13 +146,13 @@ def _resolved(path: str) -> Path:
 
 
 def cache_folder(home: Path) -> Path:
-    """Return the folder of what was downloaded or made ready."""
+    """Return the folder of downloaded and cached datasets."""
     return home / "datasets"
 
 
 def cached_file(name: str, content: str, home: Path) -> Path:
-    """Return the file that a dataset is cached in; content: its identity, DatasetError where it is none."""
+    """Return the file that a dataset is cached in; content: its identity, DatasetError for text that is none."""
     if not FINGERPRINT.fullmatch(content):
-        raise DatasetError(f"{content!r} is no hash of images; allowed: 32 hex digits in small letters")
+        raise DatasetError(f"{content!r} is no hash of images; allowed: 32 hex digits in lower case")
     kind = "folder" if name.startswith(FOLDER) else name
     return cache_folder(home) / f"{kind}-{content}.safetensors"

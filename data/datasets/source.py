@@ -1,4 +1,4 @@
-"""What a dataset by name consists of, and the errors and progress that all of them share."""
+"""The type of a dataset's entry by name, and the error and progress that all datasets share."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from engine.dataset import Shape
 from engine.errors import UserError
 
-# Called with what is being done, how much of it is done, and how much there is in all.
+# This is called with a text, the amount that is done, and the whole amount.
 Progress = Callable[[str, int, int], None]
 
 
 class DatasetError(UserError):
-    """A dataset that is unknown, not there, or not what it should be."""
+    """A dataset is unknown, missing or faulty."""
 
 
 @dataclass(frozen=True)
@@ -19,9 +19,9 @@ class Source:
     """A dataset that has a name.
 
     identity: 32 hex digits that change whenever the images do. read: module:function, from the folder for downloads and
-    a `Progress` to a `Dataset`, imported when the images are first read; may raise DatasetError. bundled: whether
-    reading needs no network on any host. version: raised when the same files give other images; None where the code of
-    read itself counts (see `engine.code`). DatasetError where read is nothing of that form.
+    a `Progress` to a `Dataset`, imported when the images are first read; may raise DatasetError. bundled: reading needs
+    no network on any host. version: raised when the same files give other images; None where a hash of read's code
+    counts instead (see `engine.code`). DatasetError if read has another form.
     """
 
     title: str

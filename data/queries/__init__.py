@@ -1,1 +1,1 @@
-"""Every read of the database, answered as frames."""
+"""Reading the database, with one function for each quantity."""

@@ -1,4 +1,4 @@
-"""Trainings whose loss was no longer finite: which of them some studies have, and a sentence that says so."""
+"""The trainings of studies whose loss was no longer finite, as rows and as a sentence."""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -7,7 +7,7 @@ import pandas as pd
 from data.database.database import Database, frame
 from data.queries.studies import launched
 
-# Networks and rates that a sentence names; further ones are counted.
+# A sentence names at most this many combinations of network, dataset and rate, and counts the others.
 MOST_PLACES = 6
 
 
@@ -15,7 +15,7 @@ def divergences(database: Database, study_ids: Sequence[str]) -> pd.DataFrame:
     """Return one row for each study and stage that diverged, whether or not it is a point of a chart.
 
     Columns: study_id, fingerprint, kind, dataset, network, learning_rate, seed, diverged (the epoch after which a loss
-    was no longer finite, 0 where what the stage is made from diverged). UnknownStudy for an id that is not there.
+    was no longer finite, 0 if the parent diverged). UnknownStudy for an unknown id.
     """
     query = """
         SELECT study_id, fingerprint, kind, dataset, network, learning_rate, seed, diverged
@@ -28,14 +28,14 @@ def divergences(database: Database, study_ids: Sequence[str]) -> pd.DataFrame:
 
 
 def outcome(at: int) -> str:
-    """Return in words how a training that diverged ended; at: as in `divergences`."""
+    """Return in words how a training that diverged ended; at: `diverged` of `divergences`."""
     return f"diverged in epoch {at}" if at else "not trained: what it is made from diverged"
 
 
 def in_words(rows: pd.DataFrame, place: Callable[[str, str], str] = "{} on {}".format) -> str:
-    """Return in a sentence how many trainings diverged and which; empty where none did.
+    """Return a sentence on how many trainings diverged and which; empty if none did.
 
-    rows: of `divergences`; those of stages that several studies share count once. place: names a network on a dataset.
+    rows: from `divergences`; a stage that several studies share counts once. place: names a network on a dataset.
     """
     if rows.empty:
         return ""
@@ -44,7 +44,8 @@ def in_words(rows: pd.DataFrame, place: Callable[[str, str], str] = "{} on {}".f
     counts = [f"{trained:,} training{'s' * (trained != 1)} diverged"] * bool(trained)
     if untrained:
         why = f"made from {'them' if trained != 1 else 'it'} could not begin"
-        alone = f"training{'s' * (untrained != 1)} could not begin, since what {_they(untrained)} made from diverged"
+        they_are = "it is" if untrained == 1 else "they are"
+        alone = f"training{'s' * (untrained != 1)} could not begin, since what {they_are} made from diverged"
         counts.append(f"{untrained:,} {why if trained else alone}")
     places = [
         f"{place(network, dataset)}, learning rate {rate:g}, {_seeds(part['seed'])}"
@@ -55,12 +56,8 @@ def in_words(rows: pd.DataFrame, place: Callable[[str, str], str] = "{} on {}".f
     return f"{' and '.join(counts)}: {'; '.join(places)}."
 
 
-def _they(count: int) -> str:
-    return "it is" if count == 1 else "they are"
-
-
 def _seeds(seeds: Iterable[int]) -> str:
-    """Return seeds in short, three or more consecutive ones as a range: seeds 0–4 and 7."""
+    """Return seeds in words, with a range for three or more consecutive ones, such as 'seeds 0–4 and 7'."""
     runs: list[list[int]] = []
     for seed in sorted(set(seeds)):
         if runs and seed == runs[-1][-1] + 1:

@@ -1,4 +1,4 @@
-"""Recorded results as the evidence that claims are judged by."""
+"""Recorded results as evidence for the claims."""
 
 import math
 from dataclasses import replace
@@ -13,7 +13,7 @@ from engine.claims.evidence import OverlapPoint, Point
 
 
 def evidence(database: Database, study_id: str) -> tuple[list[Point], list[OverlapPoint]]:
-    """Return what a study has measured so far; UnknownStudy where it is not recorded."""
+    """Return the measurements of a study so far; UnknownStudy for an unknown id."""
     study = OneStudy(study_id)
     return from_frames(
         queries.accuracy(database, study), queries.pooled_overlaps(database, study), queries.diverged(database, study)
@@ -25,9 +25,9 @@ def from_frames(
 ) -> tuple[list[Point], list[OverlapPoint]]:
     """Return the runs in frames with the columns of `data.queries.points`: accuracy, pooled_overlaps and diverged.
 
-    A training that diverged, or whose row of accuracy has no accuracy, is a point with NaN: it is listed, and compared
-    with nothing. Of two rows with the same role one counts; a training with several roles, such as two pruners, counts
-    once for each. A mask or level that a frame has no value for is None.
+    A training that diverged, or whose row lacks an accuracy, is a point with NaN, which is compared with nothing. Of
+    several rows with the same role the first counts; a training with several roles, such as two pruners, counts once
+    for each. A missing mask or level is None.
     """
     of_point = (*ROLE, "test_accuracy", "fingerprint", "mask")
     measured = _rows(accuracy, (*of_point, "support_moved"), ROLE)
@@ -40,13 +40,13 @@ def from_frames(
 
 
 def _rows(frame: pd.DataFrame, names: tuple[str, ...], place: tuple[str, ...]) -> list[tuple[Any, ...]]:
-    """Return some columns of a frame as rows, one for each place: the first."""
+    """Return columns of a frame as rows, the first for each place."""
     frame = frame.drop_duplicates(list(place))
     columns = []
     for name in names:
         cells = frame[name].tolist()
         if name in ("pruner", "mask", "level"):
-            # What is missing is NaN in one column and None in another.
+            # Missing values are NaN in some columns and None in others.
             cells = [None if cell != cell else cell for cell in cells]
         columns.append(cells)
     return list(zip(*columns, strict=True))

@@ -1,4 +1,4 @@
-"""Recorded results that lack what is measured today, and the weights from which it can be computed."""
+"""Recorded results that lack the latest measurements, and the stages whose weights can complete them."""
 
 from dataclasses import dataclass
 
@@ -8,10 +8,9 @@ from engine.study.results import AGAINST_DENSE
 
 @dataclass(frozen=True)
 class Incomplete:
-    """A retraining whose result lacks the hash of its mask, or what the mask alone gives of its overlaps.
+    """A retraining whose result lacks the hash of its mask, or the levels of the mask alone in its overlaps.
 
-    root: the fingerprint of the dense network that it was made from. spec: the stage as JSON. mask, levels: whether
-    these are what it lacks.
+    root: the fingerprint of its pretraining. spec: the stage as JSON. mask, levels: whether it lacks these.
     """
 
     fingerprint: str
@@ -22,8 +21,8 @@ class Incomplete:
 
 
 def incomplete(database: Database) -> list[Incomplete]:
-    """Return the results that are incomplete, trainings that diverged left out; one short read."""
-    # A missing mask is cheap to find, but a result may have got its mask while the dense weights were missing.
+    """Return the results that are incomplete, without trainings that diverged."""
+    # A result may have its mask but no levels, if the dense weights were missing when it was completed.
     query = """
         WITH open AS (
             SELECT DISTINCT fingerprint FROM overlap_counts
@@ -44,7 +43,7 @@ def incomplete(database: Database) -> list[Incomplete]:
 
 
 def completed(database: Database) -> int:
-    """Return the number of results whose mask is recorded, which rises as older results are completed."""
+    """Return the number of results with a recorded mask, which rises as older results are completed."""
     with database.reading() as connection:
         row = connection.execute("SELECT count(mask) FROM results").fetchone()
     return int(row[0]) if row else 0

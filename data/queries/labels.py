@@ -1,4 +1,4 @@
-"""What tells rows of several studies apart and no point of a chart shows: recipe, images and rounds of pruning."""
+"""Labels for the differences between rows of several studies that charts do not show: recipe, images and rounds."""
 
 from collections.abc import Mapping
 
@@ -10,8 +10,8 @@ from engine.formatting import percent_value
 from engine.registry import PRUNERS
 from engine.study.spec import Study, read_study
 
-# Settings in words by name; None where a study makes no use of one.
-Settings = dict[str, str | None]
+# Settings in words, by name; None for a setting that a study does not use.
+SettingsInWords = dict[str, str | None]
 
 
 def label(
@@ -19,10 +19,10 @@ def label(
 ) -> pd.DataFrame:
     """Return rows of points with three columns after study_id: study, recipe and rounds.
 
-    study: the name, with the id where others have the same. recipe: what sets a study's trainings apart from those of
-    the others, see `differing`, and the images where studies mean different ones by the same name. rounds: the
-    sparsities pruned to on the way, where trainings of one recipe, point and seed differ in them; else "". studies:
-    name and TOML by id, as `data.queries.studies.launched` returns them.
+    study: the name, with the id if others have the same name. recipe: the settings in which the studies differ (see
+    `differing`), and the images if studies have different images of the same name. rounds: the successive sparsities
+    if trainings of one recipe, point and seed differ in them; else "". studies: name and TOML by id, as
+    `data.queries.studies.launched` returns them.
     """
     names = [name for name, _ in studies.values()]
     titles = {
@@ -41,30 +41,30 @@ def label(
 
 
 def once(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return labelled rows without the further copies of a training that several studies share under one recipe."""
+    """Return labelled rows, with one row for a training that several studies share under one recipe."""
     return rows.drop_duplicates([name for name in rows.columns if name not in ("study_id", "study")])
 
 
 def differing(studies: Mapping[str, Study]) -> dict[str, str]:
-    """Return by study id what sets its trainings apart from those of the others, such as "T 100, weight decay 0.01".
+    """Return the settings in which studies differ, by study id, such as "T 100, weight decay 0.01".
 
-    Named are only the settings in which some of the studies that make use of them differ: "" for all where none does.
+    A setting is listed if two studies that use it differ in it; if there is none, the texts are empty.
     """
     any_k = any(study.recipe.rewind_epoch is not None for study in studies.values())
     by_study = {study_id: _settings(study, any_k) for study_id, study in studies.items()}
-    names = [name for name in next(iter(by_study.values()), {}) if len(_values(by_study, name)) > 1]
+    names = [
+        name
+        for name in next(iter(by_study.values()), {})
+        if len({settings[name] for settings in by_study.values()} - {None}) > 1
+    ]
     return {
         study_id: ", ".join(value for name in names if (value := settings[name]) is not None)
         for study_id, settings in by_study.items()
     }
 
 
-def _values(by_study: Mapping[str, Settings], name: str) -> set[str]:
-    return {value for settings in by_study.values() if (value := settings[name]) is not None}
-
-
-def _settings(study: Study, with_k: bool) -> Settings:
-    """Return each setting in words; with_k: some study chose its k, which otherwise follows from T."""
+def _settings(study: Study, with_k: bool) -> SettingsInWords:
+    """Return each setting in words; with_k: a study sets its k, which otherwise follows from T."""
     recipe, admm = study.recipe, study.admm
     kinds = {PRUNERS[name].constant_rho for name in study.pruners if PRUNERS[name].admm}
     return {
@@ -92,7 +92,7 @@ def _rho(value: float | None) -> str:
 
 
 def _images(connection: duckdb.DuckDBPyConnection, study_ids: list[str]) -> dict[tuple[str, str], str]:
-    """Return by study id and dataset which images it means, where studies mean different ones by the same name."""
+    """Return a label of the images, by study id and dataset, for names that mean different images in the studies."""
     rows = connection.execute(
         """
         SELECT DISTINCT study_id, dataset, identity FROM study_stages JOIN stages USING (fingerprint)
@@ -107,7 +107,7 @@ def _images(connection: duckdb.DuckDBPyConnection, study_ids: list[str]) -> dict
 
 
 def _rounds(connection: duckdb.DuckDBPyConnection, rows: pd.DataFrame) -> pd.Series:
-    """Return for each row how its training came to its sparsity, where others of the same point and seed differ."""
+    """Return the rounds of each row's training if others of the same point and seed differ in them, else ""."""
     trainings = rows[[*ROLE, "recipe", "fingerprint"]].drop_duplicates()
     alike = trainings[trainings.duplicated([*ROLE, "recipe"], keep=False)]
     if alike.empty:
@@ -125,7 +125,7 @@ def _rounds(connection: duckdb.DuckDBPyConnection, rows: pd.DataFrame) -> pd.Ser
         for fingerprint in fingerprints
     }
     alike = alike.assign(name=alike["fingerprint"].map(names))
-    # Trainings of equal rounds, too, may differ: then their fingerprints tell them apart.
+    # Trainings of equal rounds may differ too, and are then labelled by their fingerprints.
     again = alike.duplicated([*ROLE, "recipe", "name"], keep=False)
     names |= {fingerprint: f"training {fingerprint[:8]}" for fingerprint in alike[again]["fingerprint"]}
     return rows["fingerprint"].map(names).fillna("").astype(object)

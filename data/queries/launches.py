@@ -1,7 +1,6 @@
-"""Launched studies read back from their rows: the event that launched each, and the state of its stages."""
+"""Launched studies: the event that launched each, rebuilt from rows, and the state of its stages."""
 
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -14,7 +13,7 @@ from engine.study.plan import Role, Stage
 
 @dataclass(frozen=True)
 class LaunchedStage:
-    """A stage and its state: attempt is 0 before the first; reported says whether an event of it was ever recorded."""
+    """A stage and its state; attempt: 0 before the first; reported: whether an event of the stage was recorded."""
 
     stage: Stage
     state: str
@@ -25,7 +24,7 @@ class LaunchedStage:
 
 @dataclass(frozen=True)
 class Launch:
-    """A study: the body of its launch event, and its stages by fingerprint, parents first; cancelled_at is UTC."""
+    """A study, with the body of its launch event and its stages by fingerprint, parents first; cancelled_at is UTC."""
 
     study_id: str
     body: dict[str, Any]
@@ -47,7 +46,7 @@ def deleted(database: Database) -> set[str]:
 
 
 def newest_event(database: Database) -> str:
-    """Return the id of the latest event that changed a stage's state, "0-0" where none did."""
+    """Return the id of the latest event that changed a stage's state, "0-0" without any."""
     with database.reading() as connection:
         row = connection.execute("SELECT max(revision) FROM states").fetchone()
     parts = str(row[0] if row and row[0] else "0-0").split("-")
@@ -55,7 +54,7 @@ def newest_event(database: Database) -> str:
 
 
 def members(database: Database, study_id: str) -> list[str]:
-    """Return the fingerprints of a study's stages, none for one that is not recorded."""
+    """Return the fingerprints of a study's stages, none for an unknown study."""
     return _fingerprints(database, "study_id = ?", study_id)
 
 
@@ -80,7 +79,7 @@ def _fingerprints(database: Database, where: str, study_id: str) -> list[str]:
 
 
 def read(database: Database, study_id: str) -> Launch:
-    """Return a study as it was launched, and the state of its stages; UnknownStudy where it is not recorded."""
+    """Return a study as it was launched, and the state of its stages; UnknownStudy for an unknown id."""
     with database.reading() as connection:
         study = connection.execute(
             "SELECT name, toml, created_at, cancelled_at FROM studies LEFT JOIN cancellations USING (study_id) "
@@ -102,7 +101,7 @@ def read(database: Database, study_id: str) -> Launch:
     stages: dict[str, LaunchedStage] = {}
     for fingerprint, dataset, reused, spec, state, attempt, error in parts:
         values = json.loads(spec)
-        # The stage holds the name that the first study had for its images; this study may have another.
+        # The saved stage has the first study's name of the images, and this study may have another.
         values["images"]["name"] = dataset
         state = state or ("done" if reused else "waiting")
         stages[str(fingerprint)] = LaunchedStage(
@@ -113,12 +112,11 @@ def read(database: Database, study_id: str) -> Launch:
         "name": name,
         "toml": toml,
         "at": created_at.replace(tzinfo=UTC).isoformat(),
-        "stages": _specs((fingerprint, launched.stage) for fingerprint, launched in stages.items()),
+        "stages": [
+            {**launched.stage.model_dump(mode="json"), "fingerprint": fingerprint}
+            for fingerprint, launched in stages.items()
+        ],
         "roles": [dict(zip(Role.__dataclass_fields__, role, strict=True)) for role in roles],
         "reused": [str(part[0]) for part in parts if part[2]],
     }
     return Launch(study_id, body, stages, None if cancelled_at is None else cancelled_at.replace(tzinfo=UTC))
-
-
-def _specs(stages: Iterable[tuple[str, Stage]]) -> list[dict[str, Any]]:
-    return [{**stage.model_dump(mode="json"), "fingerprint": fingerprint} for fingerprint, stage in stages]

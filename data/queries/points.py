@@ -1,4 +1,4 @@
-"""What is measured at the points of charts: one query per quantity, over any selection of points.
+"""The measurements at the points of charts, with one query per quantity for any selection of points.
 
 Units, missing values and UnknownStudy are as in `data.queries.studies`. A selection of several studies adds columns in
 front, see `data.queries.selection.Studies`.
@@ -29,11 +29,11 @@ def accuracy(database: Database, selection: Selection) -> pd.DataFrame:
 
     Columns: fingerprint, dataset, network, learning_rate, seed, pruner (None for a pretraining), sparsity, start
     ("dense" for a pretraining), epochs, test_accuracy, test_loss (of the last epoch), best_test_accuracy,
-    best_test_loss, best_epoch (of the epoch of best test accuracy), measured_sparsity, mask (a hash of its content;
-    None for a pretraining, and where it is not recorded), support_moved (of a mask that ADMM made: the fraction of its
-    weights that one-shot pruning of theta_T would remove; NaN where there is none).
+    best_test_loss, best_epoch (of the epoch of best test accuracy), measured_sparsity, mask (its hash; None for a
+    pretraining, and where it is not recorded), support_moved (the fraction of the weights kept by ADMM's mask that
+    one-shot pruning of theta_T would remove; NaN for other masks, and where it is not recorded).
     """
-    # A mask that ADMM made has a support, which is recorded with the stage that the training starts from.
+    # The support of ADMM's mask is recorded for the stage of ADMM, which is the parent of the training.
     query = f"""
         SELECT {_POINT}, result.epochs, test_accuracy, test_loss, best_test_accuracy, best_test_loss, best_epoch,
             result.sparsity AS measured_sparsity, mask, support.moved / nullif(support.kept, 0) AS support_moved
@@ -48,7 +48,7 @@ def diverged(database: Database, selection: Selection) -> pd.DataFrame:
     """Return one row for each point whose training diverged.
 
     Columns: fingerprint, dataset, network, learning_rate, seed, pruner, sparsity, start, epochs (the finite ones),
-    diverged (the epoch after which a loss was no longer finite, 0 where what the training is made from diverged).
+    diverged (the epoch after which a loss was no longer finite, 0 if the parent diverged).
     """
     query = f"""
         SELECT {_POINT}, epochs, diverged FROM selected AS role JOIN results USING (fingerprint)
@@ -60,7 +60,7 @@ def diverged(database: Database, selection: Selection) -> pd.DataFrame:
 def overlaps(
     database: Database, selection: Selection, pairs: Sequence[str] | None = None, ps: Sequence[float] | None = None
 ) -> pd.DataFrame:
-    """Return the overlap counts per layer, of all pairs or some of engine.study.results.PAIRS.
+    """Return the overlap counts per layer; pairs: some of engine.study.results.PAIRS, by default all.
 
     ps: the p to read, by default each study's own. Columns: fingerprint, dataset, network, learning_rate, seed, pruner,
     sparsity, start, pair, layer, position (of the layer in the network, from 0), p, intersection, top, size, expected
@@ -78,12 +78,12 @@ def overlaps(
 def pooled_overlaps(
     database: Database, selection: Selection, pairs: Sequence[str] | None = None, ps: Sequence[float] | None = None
 ) -> pd.DataFrame:
-    """Return the overlap ratios R_p, pooled over layers, of all pairs or some of engine.study.results.PAIRS.
+    """Return the overlap ratios R_p, pooled over layers; pairs: some of engine.study.results.PAIRS, by default all.
 
     ps: the p to read, by default each study's own. Columns: fingerprint, dataset, network, learning_rate, seed, pruner,
-    sparsity, start, pair, p, ratio (NaN where no layer holds a single weight of its top p), layers, chance (of
-    independent weights: p), level (of the mask alone, for pairs of a pruned network and a dense one; NaN for other
-    pairs, and where it is not recorded of all layers).
+    sparsity, start, pair, p, ratio (NaN if the top p of all layers is empty), layers (their number), chance (the ratio
+    of independent weights, p), level (of the mask alone, for pairs of a pruned and a dense network; NaN for other
+    pairs, and where it is not recorded for all layers).
     """
     query = f"""
         SELECT {_POINT}, pair, p, ratio, layers, p AS chance, level
@@ -104,7 +104,7 @@ def retention(database: Database, selection: Selection, ps: Sequence[float] | No
     """Return R_p(θ₀, θ_t) at the epochs t at which pretrainings measured it.
 
     ps: the p to read, by default each study's own. Columns: fingerprint, dataset, network, learning_rate, seed, pruner
-    (None), sparsity (0), start ("dense"), epochs (T), epoch, p, ratio (NaN where no weight is among the largest p).
+    (None), sparsity (0), start ("dense"), epochs (T), epoch, p, ratio (NaN if the top p is empty).
     """
     query = f"""
         SELECT {_POINT}, stage.epochs, epoch, p, intersection / nullif(top, 0) AS ratio
@@ -117,9 +117,9 @@ def retention(database: Database, selection: Selection, ps: Sequence[float] | No
 def epochs(
     database: Database, selection: OneStudy | Studies, fingerprints: Sequence[str] | None = None
 ) -> pd.DataFrame:
-    """Return the epochs recorded so far of all stages of one study or several, or of some of these stages.
+    """Return the epochs recorded so far of the stages of one or several studies; fingerprints: only of these stages.
 
-    Rows follow the plan of one study, and the fingerprints for several. Columns: fingerprint, epoch,
+    Rows are in the order of the plan for one study, and of the fingerprints for several. Columns: fingerprint, epoch,
     epoch_learning_rate, train_loss, train_accuracy, test_loss, test_accuracy, seconds.
     """
     order = "position" if isinstance(selection, OneStudy) else "fingerprint"
@@ -159,7 +159,7 @@ def _read(
 ) -> pd.DataFrame:
     """Run a query of the table `selected`, whose rows are roles with their study and its place in the selection.
 
-    ps: what the query calls $ps; None for the p of the plan, or of each study.
+    ps: the query's parameter $ps; None for the p of the plan, or of each study.
     """
     values: dict[str, Any] = {} if pairs is None else {"pairs": list(pairs)}
     reads_p = "$ps" in query

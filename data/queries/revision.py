@@ -1,4 +1,4 @@
-"""Cheap markers that change when a study has new results, so that a page need not read the results to know."""
+"""Markers that change when a study has new results, so that pages learn of them without reading the results."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,11 +8,11 @@ from data.database.database import Database
 
 @dataclass(frozen=True)
 class Revision:
-    """What is recorded of a study.
+    """A marker of the rows that are recorded of a study.
 
-    results: changes whenever a result of its stages is recorded or completed, and never otherwise. states: whenever a
-    stage comes into another state or the study is cancelled. running: stages in training now, whose epochs change
-    neither.
+    results: changes whenever a result of its stages is recorded or completed, and never otherwise. states: changes
+    whenever the state of a stage changes or the study is cancelled. running: the number of stages in training, whose
+    epochs change neither.
     """
 
     results: tuple[int, ...] = ()
@@ -21,8 +21,8 @@ class Revision:
 
 
 def revision(database: Database, study_id: str) -> Revision:
-    """Return the revision of a study; an empty one for no study."""
-    # Results are never removed, and only what they lack is filled in: two counts identify what is recorded.
+    """Return the revision of a study; an empty one for an unknown id."""
+    # Results are never removed, and only their missing values are added, so the two counts identify them.
     with database.reading() as connection:
         row = connection.execute(
             """
@@ -41,16 +41,14 @@ def revision(database: Database, study_id: str) -> Revision:
 
 
 def results_revision(database: Database, study_ids: Sequence[str]) -> tuple[int, ...]:
-    """Return what changes whenever a result of some studies is recorded or completed, and never otherwise."""
+    """Return a marker that changes whenever a result of some studies is recorded or completed, and never otherwise."""
     with database.reading() as connection:
         row = connection.execute(
             """
-            SELECT (SELECT count(*) FROM study_stages JOIN results USING (fingerprint)
-                    WHERE study_id IN (SELECT unnest($1::VARCHAR[]))),
-                (SELECT count(mask) FROM study_stages JOIN results USING (fingerprint)
-                    WHERE study_id IN (SELECT unnest($1::VARCHAR[]))),
+            SELECT count(*), count(mask),
                 (SELECT coalesce(sum(epoch_us(created_at)), 0)::HUGEINT FROM studies
                     WHERE study_id IN (SELECT unnest($1::VARCHAR[])))
+            FROM study_stages JOIN results USING (fingerprint) WHERE study_id IN (SELECT unnest($1::VARCHAR[]))
             """,
             [list(study_ids)],
         ).fetchone()

@@ -1,4 +1,4 @@
-"""Whose points a query reads: those of one study, of several studies, or of a plan, whichever study trained them."""
+"""The selections of points that queries read: of one study, of several studies, or of a plan."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from engine.study.plan import Role
 
-# What identifies a point, beside the fingerprint of its training.
+# These columns identify a point.
 ROLE = tuple(field.name for field in fields(Role) if field.name != "fingerprint")
 
 
@@ -23,8 +23,8 @@ class Studies:
     """The points of several studies, in the order of the ids and then of each plan.
 
     Frames have four columns in front: study_id, study (its name), recipe and rounds, see `data.queries.labels.label`.
-    Rows of different recipe or rounds must not be averaged. A training that several studies share has a row for each of
-    them; `data.queries.labels.once` leaves one.
+    Rows that differ in recipe or rounds must not be averaged. A training that several studies share has a row for each
+    of them; `data.queries.labels.once` keeps one.
     """
 
     study_ids: Sequence[str]
@@ -32,13 +32,13 @@ class Studies:
 
 @dataclass(frozen=True)
 class Roles:
-    """The points of a plan, whichever study trained them, in the order of the roles; ps: the p of their overlaps."""
+    """The points of a plan in the order of the roles, from any study that trained them; ps: the p of their overlaps."""
 
     roles: Sequence[Role]
     ps: Sequence[float] = ()
 
     def table(self) -> pa.Table:
-        """Return the roles as a table with the columns of `roles` in the database, of no study."""
+        """Return the roles as a table with the columns of the database's table `roles`, with a null study_id."""
         types = {"learning_rate": pa.float64(), "sparsity": pa.float64(), "seed": pa.int64()}
         columns = {
             name: pa.array([getattr(role, name) for role in self.roles], types.get(name, pa.string()))

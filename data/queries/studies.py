@@ -1,8 +1,8 @@
-"""Studies and their stages: what is recorded of each, one short locked read per function.
+"""The rows of studies and their stages, with one short locked read per function.
 
 Times are UTC with zone, accuracies percent, losses nats, durations seconds. A missing text is None, a missing number
-NaN or NA, a missing time NaT. A function of one study raises UnknownStudy for an id that is not recorded, unless its
-docstring says otherwise.
+NaN or NA, a missing time NaT. A function of one study raises UnknownStudy for an unknown id, unless its docstring says
+otherwise.
 """
 
 import json
@@ -19,14 +19,14 @@ from engine.study.spec import Study, read_study
 
 STATES = ("waiting", "queued", "running", "done", "failed", "cancelled")
 
-# The state of each stage of a study. A stage that was done before the launch may have no event of its own yet.
+# A stage that was done before the launch may have no event, and so no row in `states`, yet.
 _STAGES = """
     SELECT part.*, coalesce(state, CASE WHEN reused THEN 'done' ELSE 'waiting' END) AS state,
         attempt, worker, host, device, error, started_at, finished_at, updated_at
     FROM study_stages AS part LEFT JOIN states USING (fingerprint)
 """
 
-# A cancelled study counts as such until a retry has set its stages going again.
+# A study counts as cancelled until a retry starts its stages again.
 _STUDIES = f"""
     WITH part AS ({_STAGES}),
     progress AS (
@@ -53,17 +53,17 @@ _STUDIES = f"""
 """
 
 
-# The pruner of a stage of ADMM. A stage from before rho could grow has no such field, and its rho was constant.
+# This is the pruner of a stage of ADMM. Older stages lack the field rho_grows, and their rho was constant.
 _ADMM = "CASE WHEN CAST(stage.spec::JSON->'$.rho_grows' AS BOOLEAN) THEN 'admm' ELSE 'admm_constant' END"
 
 
 class UnknownStudy(UserError):
-    """No study of that id, or more than one."""
+    """An id belongs to no study, or to more than one."""
 
 
 @dataclass(frozen=True)
 class StudyRecord:
-    """A launched study: counts maps each of STATES to the number of its stages in it; see `studies` for state."""
+    """A launched study; counts: the number of its stages in each of STATES; state: as in `studies`."""
 
     study_id: str
     study: Study
@@ -77,7 +77,7 @@ def studies(database: Database) -> pd.DataFrame:
 
     Columns: study_id, name, note, created_at, cancelled_at, state (queued, running, done, failed or cancelled), stages,
     waiting, queued, running, done, failed, cancelled, reused (counts of stages), datasets, networks, learning_rates,
-    pruners, starts (lists), seeds (count), last_event_at, finished_at (of one that came to an end).
+    pruners, starts (lists), seeds (count), last_event_at, finished_at (of a study that has ended).
     """
     lists = ("datasets", "networks", "learning_rates", "pruners", "starts")
     with database.reading() as connection:
@@ -92,8 +92,8 @@ def studies(database: Database) -> pd.DataFrame:
 
 
 def find_study(database: Database, prefix: str) -> str:
-    """Return the id of the only study whose id begins so; UnknownStudy, with the choices, where it is not one."""
-    # A shell may pass on what is no UTF-8, which no id holds.
+    """Return the id of the only study whose id begins with a prefix; UnknownStudy, with the choices, without one."""
+    # A shell may pass bytes that are not UTF-8, which no id contains.
     prefix = prefix.encode(errors="replace").decode()
     with database.reading() as connection:
         rows = connection.execute(
@@ -108,7 +108,7 @@ def find_study(database: Database, prefix: str) -> str:
 
 
 def study(database: Database, study_id: str) -> StudyRecord:
-    """Return one study as it was launched, and its state."""
+    """Return a study as it was launched, and its state."""
     with database.reading() as connection:
         launched(connection, [study_id])
         row = frame(connection, f"SELECT * FROM ({_STUDIES}) WHERE study_id = ?", study_id).iloc[0]
@@ -124,11 +124,11 @@ def study(database: Database, study_id: str) -> StudyRecord:
 def stages(database: Database, study_id: str) -> pd.DataFrame:
     """Return every stage of a study, parents before children.
 
-    Columns: fingerprint, kind, dataset, network, learning_rate, seed, pruners (those whose points it is, joined by
-    ", ", and that of a stage of ADMM; empty for none), score, sparsity (aimed at), start ("dense" for a pretraining),
+    Columns: fingerprint, kind, dataset, network, learning_rate, seed, pruners (of the points that it is, joined by
+    ", "; the pruner of a stage of ADMM; else empty), score, sparsity (aimed at), start ("dense" for a pretraining),
     parent, state, attempt (0 before the first), worker, host, device, started_at, finished_at, seconds (of training,
     once done), error, epochs (to train), epoch (last recorded, 0 before the first), test_accuracy (of that epoch),
-    diverged (as in `engine.study.results.StageResult`, NA where it did not), reused, position.
+    diverged (as in `engine.study.results.StageResult`, with NA for None), reused, position.
     """
     query = f"""
         WITH part AS ({_STAGES} WHERE study_id = $1),
@@ -170,9 +170,8 @@ def supports(database: Database, study_id: str) -> pd.DataFrame:
     """Return one row for each of a study's stages of ADMM that is done and did not diverge.
 
     Columns: fingerprint, dataset, network, learning_rate, seed, pruner, sparsity, residual (after the last round),
-    moved (the fraction of the weights kept that one-shot pruning of theta_T would remove), accuracy, oneshot_accuracy
-    (of ADMM's weights and of theta_T right after pruning, nothing trained); the last three are NaN for results of
-    before they were measured.
+    moved (the fraction of the kept weights that one-shot pruning of theta_T would remove), accuracy, oneshot_accuracy
+    (of ADMM's weights and of theta_T right after pruning, without training); the last three are NaN in older results.
     """
     query = f"""
         WITH last AS (SELECT fingerprint, arg_max(residual, round) AS residual FROM residuals GROUP BY fingerprint)
@@ -186,16 +185,16 @@ def supports(database: Database, study_id: str) -> pd.DataFrame:
 
 
 def recorded(database: Database) -> set[str]:
-    """Return the fingerprints of all stages whose results are recorded."""
+    """Return the fingerprints of all stages with a recorded result."""
     with database.reading() as connection:
         return {str(row[0]) for row in connection.execute("SELECT fingerprint FROM results").fetchall()}
 
 
 def speeds(database: Database) -> pd.DataFrame:
-    """Return how fast stages of each make were trained, measured over all that are done.
+    """Return the speed of all finished stages, grouped by what it depends on.
 
     Columns: network, identity (of the dataset), train_images (the study's limit, NaN for all), batch_size, precision,
-    device (in words), seconds_per_epoch (with evaluation and measuring), epochs (that the figure rests on).
+    device (in words), seconds_per_epoch (with evaluation and measuring), epochs (the number that this is a mean over).
     """
     query = """
         SELECT network, identity, train_images, batch_size, "precision", device,
@@ -209,10 +208,10 @@ def speeds(database: Database) -> pd.DataFrame:
 
 
 def studies_of(database: Database, fingerprints: Sequence[str]) -> pd.DataFrame:
-    """Return what is recorded of some stages and which study each belongs to, a row for each that is known.
+    """Return some stages with the study that each belongs to, a row for each recorded stage.
 
-    Where several studies share a stage, the latest one that nobody cancelled is named. Columns: fingerprint, study_id,
-    study (its name), studies (how many have this stage), kind, dataset, network, learning_rate, seed, pruners,
+    If several studies share a stage, the row has the latest one that is not cancelled. Columns: fingerprint, study_id,
+    study (its name), studies (the number that have this stage), kind, dataset, network, learning_rate, seed, pruners,
     sparsity, start; the last six as in `stages`.
     """
     query = """
@@ -240,11 +239,11 @@ def studies_of(database: Database, fingerprints: Sequence[str]) -> pd.DataFrame:
 
 
 def provenance(database: Database, study_id: str) -> pd.DataFrame:
-    """Return the kinds of runs behind a study's results, the most frequent first; no rows for an unknown study.
+    """Return the devices and versions behind a study's results, the most frequent first; no rows for an unknown study.
 
-    Columns: device (in words), versions (text, such as "engine 1, python 3.11.7"), stages (count), reused (how many of
-    them were done before the study began), seconds (of training and measuring, summed), began, ended (UTC, NaT where no
-    worker reported it).
+    Columns: device (in words), versions (text, such as "engine 1, python 3.11.7"), stages (count), reused (the number
+    of them that were done before the study began), seconds (of training and measuring, summed), began, ended (UTC, NaT
+    if no worker reported it).
     """
     query = """
         SELECT result.device, versions, count(*)::BIGINT AS stages, (count(*) FILTER (reused))::BIGINT AS reused,
@@ -268,15 +267,15 @@ def tomls(database: Database) -> list[tuple[str, str]]:
 
 
 def launched(connection: duckdb.DuckDBPyConnection, study_ids: Iterable[str]) -> dict[str, tuple[str, str]]:
-    """Return name and TOML of studies by id, in the order of the ids; UnknownStudy for one that is not recorded."""
+    """Return name and TOML of studies by id, in the order of the ids; UnknownStudy for an unknown id."""
     ids = list(dict.fromkeys(study_ids))
     rows = connection.execute(
         "SELECT study_id, name, toml FROM studies WHERE study_id IN (SELECT unnest(?::VARCHAR[]))", [ids]
     ).fetchall()
-    found = {str(study_id): (str(name), str(toml)) for study_id, name, toml in rows}
-    if missing := [study_id for study_id in ids if study_id not in found]:
+    studies = {str(study_id): (str(name), str(toml)) for study_id, name, toml in rows}
+    if missing := [study_id for study_id in ids if study_id not in studies]:
         raise UnknownStudy(f"no study {missing[0]!r}; python -m tasks status lists them")
-    return {study_id: found[study_id] for study_id in ids}
+    return {study_id: studies[study_id] for study_id in ids}
 
 
 def _of_study(database: Database, study_id: str, query: str) -> pd.DataFrame:

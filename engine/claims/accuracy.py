@@ -7,7 +7,7 @@ from functools import partial
 from engine.claims.across import SHARED_RUN, across, estimated
 from engine.claims.cases import (
     Case,
-    Scope,
+    ClaimScope,
     absent,
     between,
     by_pruner,
@@ -31,7 +31,7 @@ def beats_at_low(claim: str, case: Case) -> Iterator[Verdict]:
 
 
 def similar_at_high(claim: str, case: Case) -> Iterator[Verdict]:
-    """A2: winning ticket minus random reinit is within what is similar at the high rate."""
+    """A2: winning ticket and random reinit are similar at the high rate."""
     yield from _gap(claim, case, case.high, Question(GAP, "within", case.margin))
 
 
@@ -53,10 +53,10 @@ def larger_at_low(claim: str, case: Case) -> Iterator[Verdict]:
             yield missing_rate(case, claim, scope, "points")
             continue
         low, high = (starts(case, pruner, rate, *TICKET_REINIT) for rate in (case.low, case.high))
-        gone = [absent(case, pruner, rate, *TICKET_REINIT)
-                for rate, gaps in ((case.low, low), (case.high, high)) if not gaps]  # fmt: skip
-        why = "; ".join(gone) or "the two rates have no sparsity in common"
-        yield across(claim, case, scope, question, between(low, high), why)
+        reasons = [absent(case, pruner, rate, *TICKET_REINIT)
+                   for rate, gaps in ((case.low, low), (case.high, high)) if not gaps]  # fmt: skip
+        reason = "; ".join(reasons) or "the two rates have no sparsity in common"
+        yield across(claim, case, scope, question, between(low, high), reason)
 
 
 def dense(claim: str, case: Case) -> Iterator[Verdict]:
@@ -71,21 +71,15 @@ def dense(claim: str, case: Case) -> Iterator[Verdict]:
 
 def property_at(case: Case, pruner: str, rate: float) -> Iterator[Verdict]:
     """Yield the verdict on the winning property at each sparsity: the ticket matches dense, and beats reinit."""
-    match, beat = _match(case), _beat(case)
-    against_dense, against_reinit = (
-        starts(case, pruner, rate, "winning_ticket", other) for other in ("dense", "reinit")
-    )
-    spread_dense, spread_reinit = estimated(against_dense, SHARED_RUN), estimated(against_reinit)
-    strictness = Strictness(fails=2)
-    for sparsity in [name for name in against_dense if name in against_reinit]:
-        scope = {**case.scope, "pruner": pruner, "learning_rate": rate_name(rate), "sparsity": sparsity}
+    gaps = _Gaps(case, pruner, rate)
+    ask = partial(judge, "A4", thresholds=case.thresholds, strictness=Strictness(fails=2))
+    for name in gaps.sparsities:
+        scope = {**case.scope, "pruner": pruner, "learning_rate": rate_name(rate), "sparsity": name}
         parts = [
-            judge("A4", {**scope, "against": against}, question, gaps[sparsity], case.thresholds, strictness,
-                  spread.get(sparsity))
-            for question, gaps, spread, against in (
-                (match, against_dense, spread_dense, "against dense"),
-                (beat, against_reinit, spread_reinit, "against reinit"),
-            )
+            ask({**scope, "against": "against dense"}, _match(case), gaps.dense[name],
+                estimate=gaps.dense_means.get(name)),
+            ask({**scope, "against": "against reinit"}, _beat(case), gaps.reinit[name],
+                estimate=gaps.reinit_means.get(name)),
         ]  # fmt: skip
         yield combine("A4", scope, parts, "The ticket matches dense and beats random reinit at this sparsity.")
 
@@ -103,14 +97,15 @@ def winning(claim: str, case: Case) -> Iterator[Verdict]:
             parts = [part for rate in case.rates for part in property_at(case, pruner, rate)]
             yield missing_rate(case, claim, scope, "points", parts)
             continue
-        low, high = (_Rate(case, pruner, rate) for rate in (case.low, case.high))
+        low, high = (_Gaps(case, pruner, rate) for rate in (case.low, case.high))
         shared = [name for name in low.sparsities if name in high.sparsities]
         if not shared:
-            gone = [absent(case, pruner, one.rate, "winning_ticket", "reinit", "dense")
-                    for one in (low, high) if not one.sparsities]  # fmt: skip
-            yield missing(claim, scope, "points", rule, "; ".join(gone) or "the two rates have no sparsity in common")
+            reasons = [absent(case, pruner, gaps.rate, "winning_ticket", "reinit", "dense")
+                       for gaps in (low, high) if not gaps.sparsities]  # fmt: skip
+            reason = "; ".join(reasons) or "the two rates have no sparsity in common"
+            yield missing(claim, scope, "points", rule, reason)
             continue
-        parts = [_there(claim, scope, low, high, shared), _nowhere(claim, scope, high)]
+        parts = [_present(claim, scope, low, high, shared), _absent_everywhere(claim, scope, high)]
         states = [{"holds": yes, "fails": no}.get(part.outcome, "open") for part, (yes, no) in
                   zip(parts, (("there", "absent"), ("absent", "there")), strict=True)]  # fmt: skip
         whole = combine(claim, scope, parts, rule)
@@ -118,8 +113,8 @@ def winning(claim: str, case: Case) -> Iterator[Verdict]:
         yield replace(whole, reason=f"{where}; {whole.reason}")
 
 
-class _Rate:
-    """What the winning property takes at one rate: the ticket against dense and against reinit, by sparsity."""
+class _Gaps:
+    """The differences behind the winning property at one rate, by sparsity: ticket minus dense, and minus reinit."""
 
     def __init__(self, case: Case, pruner: str, rate: float) -> None:
         self.case = case
@@ -127,55 +122,56 @@ class _Rate:
         self.dense = starts(case, pruner, rate, "winning_ticket", "dense")
         self.reinit = starts(case, pruner, rate, *TICKET_REINIT)
         self.sparsities = [name for name in self.dense if name in self.reinit]
-        self.spread_dense, self.spread_reinit = estimated(self.dense, SHARED_RUN), estimated(self.reinit)
+        self.dense_means, self.reinit_means = estimated(self.dense, SHARED_RUN), estimated(self.reinit)
 
 
-def _there(claim: str, scope: Scope, low: _Rate, high: _Rate, shared: Sequence[str]) -> Verdict:
+def _present(claim: str, scope: ClaimScope, low: _Gaps, high: _Gaps, shared: Sequence[str]) -> Verdict:
     """Return whether the property is there at one sparsity of the low rate, and more so than at the high rate."""
     case = low.case
     more = Question("ticket minus reinit at the low rate, minus the same at the high rate,", "exceeds", 0.0)
     contrasts = {name: contrast(low.reinit[name], high.reinit[name]) for name in shared}
-    spread = estimated(contrasts)
-    # One sparsity makes the claim hold; one of its three comparisons makes it fail.
+    means = estimated(contrasts)
+    # One sparsity is enough for the claim to hold; one of its three comparisons is enough to fail.
     ask = partial(judge, claim, thresholds=case.thresholds, strictness=Strictness(len(shared), 3))
     rate = {**scope, "learning_rate": rate_name(low.rate)}
-    each = []
+    verdicts = []
     for name in shared:
         place = {**rate, "sparsity": name}
         parts = [
             ask({**place, "against": "against dense"}, _match(case), low.dense[name],
-                estimate=low.spread_dense.get(name)),
+                estimate=low.dense_means.get(name)),
             ask({**place, "against": "against reinit"}, _beat(case), low.reinit[name],
-                estimate=low.spread_reinit.get(name)),
-            ask({**place, "against": "against the high rate"}, more, contrasts[name], estimate=spread.get(name)),
+                estimate=low.reinit_means.get(name)),
+            ask({**place, "against": "against the high rate"}, more, contrasts[name], estimate=means.get(name)),
         ]  # fmt: skip
-        each.append(
-            combine(claim, place, parts, "The ticket matches dense, beats reinit, and by more than at the other.")
+        verdicts.append(
+            combine(claim, place, parts, "The ticket matches dense, and beats reinit by more than at the high rate.")
         )
-    return combine(claim, rate, each, "The winning property is there at one sparsity of the low rate or more.", "any")
+    rule = "The winning property is there at one sparsity of the low rate or more."
+    return combine(claim, rate, verdicts, rule, "any")
 
 
-def _nowhere(claim: str, scope: Scope, high: _Rate) -> Verdict:
+def _absent_everywhere(claim: str, scope: ClaimScope, high: _Gaps) -> Verdict:
     """Return whether the property is absent at every sparsity of the high rate: no clear gap, or below dense."""
     case = high.case
     no_gap = Question(GAP, "below", case.margin)
     falls_short = Question("winning ticket minus dense", "below", -case.margin)
-    # One of the two comparisons makes it absent at a sparsity; one sparsity where it is there makes it fail.
+    # At a sparsity, one of the two comparisons shows it absent; one sparsity where it is there makes the verdict fail.
     ask = partial(judge, claim, thresholds=case.thresholds, strictness=Strictness(2, len(high.sparsities)))
     rate = {**scope, "learning_rate": rate_name(high.rate)}
-    each = []
+    verdicts = []
     for name in high.sparsities:
         place = {**rate, "sparsity": name}
         parts = [
             ask({**place, "against": "against reinit"}, no_gap, high.reinit[name],
-                estimate=high.spread_reinit.get(name)),
+                estimate=high.reinit_means.get(name)),
             ask({**place, "against": "against dense"}, falls_short, high.dense[name],
-                estimate=high.spread_dense.get(name)),
+                estimate=high.dense_means.get(name)),
         ]  # fmt: skip
-        each.append(
+        verdicts.append(
             combine(claim, place, parts, "The ticket does not beat reinit clearly, or falls short of dense.", "any")
         )
-    return combine(claim, rate, each, "The winning property is absent at every sparsity of the high rate.")
+    return combine(claim, rate, verdicts, "The winning property is absent at every sparsity of the high rate.")
 
 
 def _match(case: Case) -> Question:
@@ -194,18 +190,8 @@ def close(claim: str, case: Case) -> Iterator[Verdict]:
             compared = starts(case, pruner, rate, "finetune", "dense")
             if compared or rate in (case.low, case.high):
                 place = {**scope, "learning_rate": rate_name(rate)}
-                gone = absent(case, pruner, rate, "finetune", "dense")
-                yield across(claim, case, place, question, compared, gone, correlation=SHARED_RUN)
-
-
-def _ordered(claim: str, case: Case, pruner: str, scope: Scope, pairs: Sequence[tuple[str, str]]) -> Iterator[Verdict]:
-    assert case.high is not None
-    for one, other in pairs:
-        first, second = start_title(one), start_title(other)
-        question = Question(f"{first} minus {second}", "exceeds", case.margin)
-        place = {**scope, "learning_rate": rate_name(case.high), "against": f"{first} over {second}"}
-        compared, gone = starts(case, pruner, case.high, one, other), absent(case, pruner, case.high, one, other)
-        yield across(claim, case, place, question, compared, gone, families=len(pairs))
+                reason = absent(case, pruner, rate, "finetune", "dense")
+                yield across(claim, case, place, question, compared, reason, correlation=SHARED_RUN)
 
 
 def finetune_wins(claim: str, case: Case) -> Iterator[Verdict]:
@@ -220,14 +206,21 @@ def rewinding(claim: str, case: Case) -> Iterator[Verdict]:
         masks = "one pruning of the pretrained weights"
         if pruner is not None and pruner.gradual:
             masks = f"the chain of rounds that trains and resets to {start_title(pruner.resets_to)}"
-        yield replace(verdict, rule=f"{verdict.rule} All starts hold the masks of {masks}.")
+        yield replace(verdict, rule=f"{verdict.rule} All starts have the masks of {masks}.")
 
 
 def _order(claim: str, case: Case, pairs: Sequence[tuple[str, str]]) -> Iterator[Verdict]:
-    order = ", and ".join(f"{start_title(one)} above {start_title(other)}" for one, other in pairs)
+    order = ", and ".join(f"{start_title(higher)} above {start_title(lower)}" for higher, lower in pairs)
     rule = f"At the high rate {order}. Holds where both hold, fails where one fails; otherwise undecided."
     for pruner, scope in by_pruner(case):
         if case.high is None:
             yield missing_rate(case, claim, scope, "points")
-        else:
-            yield combine(claim, scope, list(_ordered(claim, case, pruner, scope, pairs)), rule)
+            continue
+        verdicts = []
+        for pair in pairs:
+            first, second = map(start_title, pair)
+            question = Question(f"{first} minus {second}", "exceeds", case.margin)
+            place = {**scope, "learning_rate": rate_name(case.high), "against": f"{first} over {second}"}
+            compared, reason = starts(case, pruner, case.high, *pair), absent(case, pruner, case.high, *pair)
+            verdicts.append(across(claim, case, place, question, compared, reason, families=len(pairs)))
+        yield combine(claim, scope, verdicts, rule)

@@ -1,11 +1,11 @@
-"""Differences at several sparsities, or values of p, each of which must bear a claim out."""
+"""The verdict on differences at several sparsities or values of p, all of which must support the claim."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
 
-from engine.claims.cases import Case, Scope
+from engine.claims.cases import Case, ClaimScope
 from engine.claims.evidence import Gap, average
 from engine.claims.intervals import Estimate, estimate, estimates
 from engine.claims.questions import (
@@ -21,17 +21,17 @@ from engine.claims.questions import (
 )
 from engine.claims.verdict import Verdict, joined, judge, missing, numbers
 
-# Gaps by the name of what they are measured at: a sparsity, or a p.
+# Gaps by the name of the sparsity, or of the p, that they are measured at.
 Compared = Mapping[str, Gap]
 
-# How differences correlate that share a run of each seed, such as the dense one: half of their variance is the same.
+# Differences that share a run of each seed, such as the dense one, correlate like this: they share half their variance.
 SHARED_RUN = 0.5
 
 
 def across(
     claim: str,
     case: Case,
-    scope: Scope,
+    scope: ClaimScope,
     question: Question,
     compared: Compared,
     absent: str = "",
@@ -40,13 +40,13 @@ def across(
     correlation: float = 0.0,
     adjust: Callable[[str, Verdict], Verdict] = lambda name, part: part,
 ) -> Verdict:
-    """Return the verdict on differences at several sparsities, or values of p, each of which must bear the claim out.
+    """Return the verdict on differences at several sparsities or values of p, all of which must support the claim.
 
-    A clear gap is above 0 at each, and above the margin on average, without the largest, so that one sparsity alone
-    never makes it. For the other rules each lies on the right side of the margin, and so does the mean.
-    The chance that one of them makes the claim fail by luck is shared out among them all. absent: what to say where
-    nothing is compared. families: the number of such lists that the claim is made of. correlation: of these
-    differences, seed by seed. adjust: changes the verdict at one sparsity, by its name.
+    For the rule "exceeds" each difference must be above 0, and the mean of all but the largest above the margin, so
+    that one sparsity alone never suffices. For the other rules each must lie on the right side of the margin, and so
+    must the mean. The chance that one of them makes the claim fail by luck is divided by their number (Bonferroni).
+    absent: the reason where nothing is compared. families: the number of such lists that the claim consists of.
+    correlation: of these differences, seed by seed. adjust: changes the verdict at one sparsity, by its name.
     """
     means = estimated(compared, correlation)
     holds = joint_strictness(question, list(means.values()), case.thresholds)
@@ -68,8 +68,7 @@ def across(
     alike = [part for part in parts if part.outcome == outcome]
     decisive = min(alike, key=lambda part: part.slack)
     summary = replace(decisive, estimate=None, effect=None, low=None, high=None, n=0)
-    kind = _kind(field)
-    over = f"{count if count == len(compared) else f'{count} of {len(compared)}'} {kind}"
+    over = f"{count if count == len(compared) else f'{count} of {len(compared)}'} {_kind(field)}"
     if gap.values:
         whole = estimate(list(gap.values.values()))
         half = half_width(question, whole, case.thresholds) if whole.n > 1 else None
@@ -80,13 +79,13 @@ def across(
     return replace(
         summary, claim=claim, scope=dict(scope), outcome=outcome, rule=rule, question=question, parts=tuple(parts),
         join="all", over=over, level=level(question, case.thresholds), strictness=strictness,
-        reason=_reason(question, each, summary, parts, outcome, decisive, over, kind, field, gap.note),
+        reason=_reason(question, each, summary, parts, decisive, over, field, gap.note),
         blocked=next((part.blocked for part in alike if part.blocked), ""),
     )  # fmt: skip
 
 
 def estimated(compared: Compared, correlation: float = 0.0) -> dict[str, Estimate]:
-    """Return the mean of each gap that has a seed, their spreads informing each other; see `estimates`."""
+    """Return the mean of each gap that has a seed; see `estimates` for the spreads, which inform each other."""
     samples = {name: list(gap.values.values()) for name, gap in compared.items() if gap.values}
     return dict(zip(samples, estimates(list(samples.values()), correlation), strict=True))
 
@@ -94,14 +93,14 @@ def estimated(compared: Compared, correlation: float = 0.0) -> dict[str, Estimat
 def _mean_part(
     claim: str,
     case: Case,
-    scope: Scope,
+    scope: ClaimScope,
     question: Question,
     compared: Compared,
     means: Mapping[str, Estimate],
     field: str,
     strictness: Strictness,
 ) -> Verdict:
-    """Return the verdict on the mean; of a clear gap without its largest."""
+    """Return the verdict on the mean over places; for the rule "exceeds", on the mean of all but the largest."""
     gaps, name = dict(compared), f"mean over {len(compared)} {_kind(field)}"
     if question.rule == "exceeds" and len(means) > 1:
         largest = max(means, key=lambda place: means[place].mean)
@@ -110,20 +109,17 @@ def _mean_part(
     gap, count = average(list(gaps.values()), case.thresholds.min_seeds)
     whole = None
     if count < len(gaps) or len(gap.values) < case.thresholds.min_seeds:
-        # Seeds differ from place to place. As if all places erred alike, which is the widest that it can be.
+        # Seeds differ from place to place. The widest possible error of the mean is that of fully correlated places.
         single = [means[place] for place in gaps if place in means]
         gap = replace(gap, values={seed: 0.0 for gap in gaps.values() for seed in gap.values})
-        fewest = min(one.n for one in single) if len(single) == len(gaps) else 0
-        whole = (
-            Estimate(
-                fmean(one.mean for one in single),
-                fmean(one.error for one in single) * math.sqrt(fewest) if fewest else math.nan,
-                min(one.freedom for one in single),
+        fewest = min(mean.n for mean in single) if len(single) == len(gaps) else 0
+        if single:
+            whole = Estimate(
+                fmean(mean.mean for mean in single),
+                fmean(mean.error for mean in single) * math.sqrt(fewest) if fewest else math.nan,
+                min(mean.freedom for mean in single),
                 fewest,
             )
-            if single
-            else None
-        )
     strictness = Strictness(fails=strictness.fails)
     return judge(claim, {**scope, field: name}, question, gap, case.thresholds, strictness, whole)
 
@@ -137,50 +133,50 @@ def _reason(
     each: Question,
     summary: Verdict,
     parts: Sequence[Verdict],
-    outcome: str,
     decisive: Verdict,
     over: str,
-    kind: str,
     field: str,
     note: str,
 ) -> str:
-    """Return why an answer came out so: the mean, how many comparisons bear it out, and the one that decides."""
+    """Return the reason of the verdict: the mean, how many comparisons support it, and the one that decides."""
     single = parts[:-1]
     effect = numbers(summary.unit, summary.effect, summary.low, summary.high, summary.n, summary.level)
     on_average = f"{question.what} is {effect}, mean over {over}" if summary.effect is not None else question.what
-    shown = sum(part.outcome == "holds" for part in single)
-    count = f"shown {each.sentence()} at {'all' if shown == len(single) else f'{shown} of'} {len(single)} {kind}"
-    if outcome == "holds":
+    holding = sum(part.outcome == "holds" for part in single)
+    share = "all" if holding == len(single) else f"{holding} of"
+    count = f"shown {each.sentence()} at {share} {len(single)} {_kind(field)}"
+    if decisive.outcome == "holds":
         return f"{on_average}; {count}" + (f"; {note}" if note else "")
     place = decisive.scope[field]
-    one = decisive.reason.removeprefix(f"{question.what} is ")
-    if place.startswith("mean"):
-        where = f"contradicted by the {place}" if outcome == "fails" else f"open for the {place}"
+    by_mean = place.startswith("mean")
+    if decisive.outcome == "fails":
+        where = f"contradicted {'by the' if by_mean else 'at'} {place}"
     else:
-        where = f"contradicted at {place}" if outcome == "fails" else f"open at {place}"
-    return f"{on_average}; {count}; {where}: {one}"
+        where = f"open {'for the' if by_mean else 'at'} {place}"
+    return f"{on_average}; {count}; {where}: {decisive.reason.removeprefix(f'{question.what} is ')}"
 
 
 def rule_across(
     question: Question, thresholds: Thresholds, count: int, field: str = "sparsity", holds: float = 1.0
 ) -> str:
-    """Return the rule of differences at several sparsities, or values of p, as sentences; holds: as of `Strictness`."""
-    shown = percent(level(question, thresholds, holds))
+    """Return the rule of differences at several sparsities or values of p in sentences; holds: as in `Strictness`."""
+    confidence = percent(level(question, thresholds, holds))
     if count < 2:
         return f"{answer(question, thresholds)} {_fine_print(question, thresholds)}"
-    one = "value of p" if field == "p" else "sparsity"
+    place = "value of p" if field == "p" else "sparsity"
     if question.rule == "exceeds":
-        asked = (
-            f"it is above 0 at every {one}, and its mean over them, the {one} of the largest left out, is "
+        condition = (
+            f"it is above 0 at every {place}, and its mean over them, the {place} of the largest left out, is "
             f"{question.sentence()}"
         )
     else:
-        asked = f"it lies {question.sentence()} at every {one}, and so does its mean"
+        condition = f"it lies {question.sentence()} at every {place}, and so does its mean"
     usual = percent(level(question, thresholds))
     raised = f" ({usual} for one alone: that all lie within by chance is seldom enough)" * (holds != 1)
     return (
-        f"{capital(question.what)}: holds where {asked}, each by its {shown} interval{raised}; fails where one of "
-        f"these is excluded, by an interval widened for their number (Bonferroni). {_fine_print(question, thresholds)}"
+        f"{capital(question.what)}: holds where {condition}, each by its {confidence} interval{raised}; fails where "
+        "one of these is excluded, by an interval widened for their number (Bonferroni). "
+        f"{_fine_print(question, thresholds)}"
     )
 
 

@@ -1,23 +1,24 @@
-"""One dataset and network under the two learning rates that claims speak of, and the differences between their runs."""
+"""The runs of one dataset and network at the two learning rates of the claims, and the differences between them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from engine import formatting
 from engine.claims.evidence import Gap, Group, difference, finite
 from engine.claims.questions import Thresholds
 from engine.claims.verdict import Verdict, missing
-from engine.formatting import percent as shown_percent
 from engine.registry import start_title
 
 # The p at which the paper compares starts and ancestors.
 STARTS_P = 0.2
 
-Scope = dict[str, str]
+# What a verdict is about: the names of fields of a study, or of an axis, and their values as text.
+ClaimScope = dict[str, str]
 
 
 @dataclass(frozen=True)
 class Case:
-    """A group with the two rates that its claims speak of, None for one that it does not have."""
+    """A group of runs with the low and the high learning rate of the claims; None for a rate without runs."""
 
     group: Group
     low: float | None
@@ -25,7 +26,7 @@ class Case:
     thresholds: Thresholds
 
     @property
-    def scope(self) -> Scope:
+    def scope(self) -> ClaimScope:
         return {"dataset": self.group.dataset, "network": self.group.network}
 
     @property
@@ -35,7 +36,7 @@ class Case:
 
     @property
     def rates(self) -> list[float]:
-        """The two rates, without one that is missing."""
+        """The two rates without those that are None."""
         return [rate for rate in (self.low, self.high) if rate is not None]
 
 
@@ -44,35 +45,35 @@ def rate_name(rate: float | None) -> str:
 
 
 def sparsity_name(sparsity: float) -> str:
-    return f"sparsity {shown_percent(sparsity)}"
+    return f"sparsity {formatting.percent(sparsity)}"
 
 
-def by_pruner(case: Case) -> Iterator[tuple[str, Scope]]:
+def by_pruner(case: Case) -> Iterator[tuple[str, ClaimScope]]:
     for pruner in case.group.pruners():
         yield pruner, {**case.scope, "pruner": pruner}
 
 
-def missing_rate(case: Case, claim: str, scope: Scope, unit: str, parts: Sequence[Verdict] = ()) -> Verdict:
-    """Return the verdict on a claim for which one of the two rates is missing; parts: what the other one gives."""
+def missing_rate(case: Case, claim: str, scope: ClaimScope, unit: str, parts: Sequence[Verdict] = ()) -> Verdict:
+    """Return the verdict on a claim that lacks runs at one of the two rates; parts: the verdicts at the other rate."""
     which = "low" if case.low is None else "high"
     rule = f"Needs runs at a {which} learning rate."
     return missing(claim, scope, unit, rule, f"no runs at a {which} learning rate", parts)
 
 
 def starts(case: Case, pruner: str, rate: float, one: str, other: str) -> dict[str, Gap]:
-    """Return one start minus another (or dense) by sparsity."""
+    """Return the accuracy of one start minus that of another, or of dense networks, by sparsity."""
     group = case.group
     gaps = {}
     for sparsity in group.sparsities(pruner, rate):
-        others = group.dense(rate) if other == "dense" else group.accuracy(pruner, rate, sparsity, other)
-        mine = group.accuracy(pruner, rate, sparsity, one)
-        if mine and others:
-            gaps[sparsity_name(sparsity)] = difference(mine, others)
+        first = group.accuracy(pruner, rate, sparsity, one)
+        second = group.dense(rate) if other == "dense" else group.accuracy(pruner, rate, sparsity, other)
+        if first and second:
+            gaps[sparsity_name(sparsity)] = difference(first, second)
     return gaps
 
 
 def between(one: Mapping[str, Gap], other: Mapping[str, Gap]) -> dict[str, Gap]:
-    """Return one minus the other by seed, at what both have."""
+    """Return one minus the other, seed by seed, at the names that both have."""
     return {name: contrast(gap, other[name]) for name, gap in one.items() if name in other}
 
 
@@ -86,7 +87,7 @@ def contrast(one: Gap, other: Gap) -> Gap:
 def absent(case: Case, pruner: str, rate: float, *names: str) -> str:
     """Return in words which starts, dense among them, have no run at a rate under a pruner."""
     group = case.group
-    gone = [
+    lacking = [
         start_title(name)
         for name in names
         if not (
@@ -95,26 +96,26 @@ def absent(case: Case, pruner: str, rate: float, *names: str) -> str:
             else any(group.accuracy(pruner, rate, sparsity, name) for sparsity in group.sparsities(pruner, rate))
         )
     ]
-    what = " and ".join(gone) if gone else f"{' and '.join(map(start_title, names))} at one sparsity"
+    what = " and ".join(lacking) if lacking else f"{' and '.join(map(start_title, names))} at one sparsity"
     return f"no run of {what} at {rate_name(rate)} has finished"
 
 
 def over_chance(case: Case, pair: str, pruner: str | None, rate: float, sparsity: float, p: float) -> Gap:
-    """Return the overlap ratios of a pair minus p, what independent weights have."""
+    """Return the overlap ratios of a pair minus p, the overlap of independent weights."""
     return finite({seed: ratio - p for seed, ratio in case.group.ratio(pair, pruner, rate, sparsity, p).items()})
 
 
 def over_mask(case: Case, pair: str, pruner: str, rate: float, sparsity: float, p: float) -> Gap:
-    """Return the overlap ratios of a pair minus the level that the mask alone gives, where that is recorded."""
+    """Return the overlap ratios of a pair minus the level of the mask alone, for seeds with a recorded level."""
     return difference(
         case.group.ratio(pair, pruner, rate, sparsity, p), case.group.level(pair, pruner, rate, sparsity, p)
     )
 
 
 def nearest(case: Case, pairs: Sequence[str], pruner: str, rates: Sequence[float]) -> tuple[float, list[float]]:
-    """Return of the recorded p the nearest to the one that the paper compares at, and the sparsities that have it.
+    """Return the recorded p nearest to the one that the paper compares at, and the sparsities that have it.
 
-    One p for all that a claim compares, so that no mean mixes several. Without any record, no sparsities.
+    A claim compares at one p, so that no mean mixes several. Without recorded overlaps there are no sparsities.
     """
     places = [
         (sparsity, p)

@@ -1,11 +1,11 @@
-"""CLAIMS: the paper's claims, each with the function that judges it, and the verdicts on all of them."""
+"""The paper's claims, each with the function that judges it, and the verdicts on them."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from engine.claims import accuracy, overlap, pruners, reach
 from engine.claims.cases import Case
-from engine.claims.evidence import Group, OverlapPoint, Point, groups
+from engine.claims.evidence import OverlapPoint, Point, groups
 from engine.claims.questions import Thresholds
 from engine.claims.verdict import Verdict
 from engine.registry import PRUNERS
@@ -13,7 +13,7 @@ from engine.registry import PRUNERS
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim: what it says, where the paper makes it, what runs it needs, and the function that judges a case."""
+    """One claim: its text, where the paper makes it, which runs it needs, and the function that judges a case."""
 
     id: str
     text: str
@@ -122,7 +122,7 @@ _CLAIMS = (
 
 CLAIMS: dict[str, Claim] = {claim.id: claim for claim in _CLAIMS}
 
-# The paper's two learning rates. Of a study with others, the lowest and the highest; one alone is high from here on.
+# The paper's two learning rates are LOW and HIGH. The only rate of a study is a high one from ALONE_HIGH on.
 LOW, HIGH, ALONE_HIGH = 0.01, 0.1, 0.05
 
 
@@ -136,21 +136,21 @@ def evaluate(
 ) -> tuple[Verdict, ...]:
     """Return the verdicts on all claims, or some, in the order of the claims, then of dataset, network and pruner.
 
-    low, high: the learning rates that claims call so; left out, 0.01 and 0.1 where both are there, else the lowest and
-    the highest; a rate that is alone is high from 0.05 on, and low below. The order of points does not matter; a seed
-    counts where both of its runs are there and finite. Verdicts on pruners that the paper makes no claim of are
+    low, high: the learning rates that claims call so; left out, 0.01 and 0.1 if there are runs at both, else the lowest
+    and the highest; a single rate is high from 0.05 on, and low below. The order of points does not matter; a seed
+    counts where both of its runs are there and finite. Verdicts on pruners that the paper makes no claim about are
     marked as controls. ValueError where low is not below high, or a claim is unknown.
     """
     if low is not None and high is not None and low >= high:
         raise ValueError(f"the low learning rate, {low:g}, must lie below the high one, {high:g}; choose two rates")
-    if odd := [name for name in claims or () if name not in CLAIMS]:
-        raise ValueError(f"no claim {', '.join(odd)}; allowed: {', '.join(CLAIMS)}")
+    if unknown := [name for name in claims or () if name not in CLAIMS]:
+        raise ValueError(f"no claim {', '.join(unknown)}; allowed: {', '.join(CLAIMS)}")
     thresholds = thresholds or Thresholds()
-    cases = [_case(group, thresholds, low, high) for group in groups(points, overlaps)]
-    wanted = [claim for claim in CLAIMS.values() if claims is None or claim.id in claims]
+    cases = [Case(group, *rates(group.rates(), low, high), thresholds) for group in groups(points, overlaps)]
     return tuple(
         replace(verdict, control=_is_control(verdict))
-        for claim in wanted
+        for claim in CLAIMS.values()
+        if claims is None or claim.id in claims
         for case in cases
         for verdict in claim.judge(claim.id, case)
     )
@@ -169,21 +169,17 @@ def winning_property(points: Iterable[Point], thresholds: Thresholds | None = No
 
 
 def _is_control(verdict: Verdict) -> bool:
-    """Return whether a verdict is about a pruner of which the paper claims nothing."""
+    """Return whether a verdict is about a pruner that the paper makes no claim about."""
     name = verdict.scope.get("pruner")
     return name is not None and (name not in PRUNERS or not PRUNERS[name].in_paper)
-
-
-def _case(group: Group, thresholds: Thresholds, low: float | None, high: float | None) -> Case:
-    return Case(group, *rates(group.rates(), low, high), thresholds)
 
 
 def rates(
     all_rates: Sequence[float], low: float | None = None, high: float | None = None
 ) -> tuple[float | None, float | None]:
-    """Return which of some learning rates are the low and the high one, each None where there is none; see `evaluate`.
+    """Return the low and the high one of some learning rates, None where there is none; see `evaluate`.
 
-    low, high: the rates that a caller chooses.
+    low, high: the rates that the caller chooses.
     """
     if low is None and high is None and len(all_rates) == 1:
         return (None, all_rates[0]) if all_rates[0] >= ALONE_HIGH else (all_rates[0], None)

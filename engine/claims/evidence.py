@@ -1,20 +1,20 @@
-"""What runs have measured, arranged so that two of them can be compared seed by seed."""
+"""Measurements of runs, arranged so that runs can be compared seed by seed."""
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-# By seed.
+# Measurements by seed.
 Values = dict[int, float]
 
 
 @dataclass(frozen=True)
 class Point:
-    """One finished training: accuracy in percent, NaN where it diverged; a dense one has no pruner and start dense.
+    """One finished training, with its accuracy in percent, or NaN where it diverged; start is "dense" without a pruner.
 
-    training: what tells one training from another, such as a fingerprint, so that none is compared with itself. mask:
-    the same of the mask that it holds. moved: under ADMM, the fraction of the kept weights that one-shot pruning of
-    theta_T would not keep. Each is None where it is not recorded.
+    training: identifies the training, such as its fingerprint, so that none is compared with itself. mask: identifies
+    its mask likewise. moved: under ADMM, the fraction of the kept weights that one-shot pruning of theta_T would not
+    keep. Each of the three is None where it is not recorded.
     """
 
     dataset: str
@@ -34,8 +34,8 @@ class Point:
 class OverlapPoint:
     """One overlap ratio of a finished training; pair is one of engine.study.results.PAIRS.
 
-    level: the ratio that weights which know nothing but the mask have on average, for pairs of a pruned network and a
-    dense one; None for other pairs, whose level is p, and where it is not recorded.
+    level: the level of the mask alone (see `engine.overlap.mask_alone`) for pairs of a pruned and a dense network;
+    None for other pairs, whose level is p, and where it is not recorded.
     """
 
     dataset: str
@@ -53,9 +53,9 @@ class OverlapPoint:
 
 @dataclass(frozen=True)
 class Gap:
-    """A difference by seed, finite ones alone.
+    """The finite differences by seed.
 
-    odd: the seeds left out for a value that is not finite. lacking: those left out for a run that is not there.
+    odd: the seeds left out because a value is not finite. lacking: the seeds left out because a run is missing.
     """
 
     values: Values
@@ -64,12 +64,10 @@ class Gap:
 
     @property
     def note(self) -> str:
-        """In words which seeds are left out; empty where none is."""
-        if not self.odd and not self.lacking:
-            return ""
-        wanted = len(self.values) + len(self.odd) + len(self.lacking)
-        notes = [f"{len(self.odd)} of {_seeds(wanted)} {_have(self.odd)} no finite value"] * bool(self.odd)
-        notes += [f"{len(self.lacking)} of {_seeds(wanted)} {_have(self.lacking)} not every run"] * bool(self.lacking)
+        """A sentence on the seeds that are left out; empty if none is."""
+        total = len(self.values) + len(self.odd) + len(self.lacking)
+        notes = [f"{len(self.odd)} of {_seeds(total)} {_have(self.odd)} no finite value"] * bool(self.odd)
+        notes += [f"{len(self.lacking)} of {_seeds(total)} {_have(self.lacking)} not every run"] * bool(self.lacking)
         return "; ".join(notes)
 
 
@@ -87,7 +85,7 @@ class Group:
         self._level: dict[tuple[str, str | None, float, float, float], Values] = {}
 
     def add(self, point: Point | OverlapPoint) -> None:
-        """Add a run; of several of one place and seed, the last counts."""
+        """Add a run, which replaces an earlier one of the same place and seed."""
         sparsity = round(point.sparsity, 6)
         if isinstance(point, Point):
             key = (point.pruner, point.learning_rate, sparsity, point.start)
@@ -111,16 +109,20 @@ class Group:
         return self._accuracy.get((pruner, rate, sparsity, start), {})
 
     def shared(self, pruners: tuple[str, str], rate: float, sparsity: float, start: str) -> set[int]:
-        """Return the seeds whose training is one and the same under two pruners, by itself or by its mask."""
+        """Return the seeds for which two pruners give the same training or the same mask."""
         one, other = (self._training.get((name, rate, sparsity, start), {}) for name in pruners)
-        return {seed for seed in one.keys() & other.keys() if _same(one[seed], other[seed])}
+        return {
+            seed
+            for seed in one.keys() & other.keys()
+            if any(mine is not None and mine == theirs for mine, theirs in zip(one[seed], other[seed], strict=True))
+        }
 
     def moved(self, pruner: str, rate: float, sparsity: float) -> Values:
-        """Return the fractions of the mask that ADMM chose otherwise than one-shot pruning would."""
+        """Return the fractions of the weights kept by ADMM that one-shot pruning would not keep."""
         return self._moved.get((pruner, rate, sparsity), {})
 
     def level(self, pair: str, pruner: str | None, rate: float, sparsity: float, p: float) -> Values:
-        """Return the overlap ratios that the mask alone gives a pair, where they are recorded."""
+        """Return the recorded levels of the mask alone of a pair."""
         return self._level.get((pair, pruner, rate, sparsity, p), {})
 
     def ratio(self, pair: str, pruner: str | None, rate: float, sparsity: float, p: float) -> Values:
@@ -128,15 +130,15 @@ class Group:
         return self._ratio.get((pair, pruner, rate, sparsity, p), {})
 
     def rates(self) -> list[float]:
-        """Return the learning rates, from the lowest."""
+        """Return the learning rates, increasing."""
         return sorted({rate for _, rate in self._sparsities} | {key[2] for key in self._ratio})
 
     def pruners(self) -> list[str]:
-        """Return the pruners in order of name."""
+        """Return the pruners, sorted by name."""
         return sorted({pruner for pruner, _ in self._sparsities if pruner is not None})
 
     def sparsities(self, pruner: str, rate: float) -> list[float]:
-        """Return the sparsities of a pruner at a learning rate, rising."""
+        """Return the sparsities of a pruner at a learning rate, increasing."""
         return sorted(self._sparsities.get((pruner, rate), ()))
 
     def overlap_places(self, pair: str, rate: float) -> list[tuple[str | None, float, float]]:
@@ -148,7 +150,7 @@ class Group:
 
 
 def groups(points: Iterable[Point], overlaps: Iterable[OverlapPoint]) -> list[Group]:
-    """Return runs by dataset and network, in order of name."""
+    """Return the runs grouped by dataset and network, sorted by name."""
     by_place: dict[tuple[str, str], Group] = {}
     runs: list[Point | OverlapPoint] = [*points, *overlaps]
     for point in runs:
@@ -158,41 +160,36 @@ def groups(points: Iterable[Point], overlaps: Iterable[OverlapPoint]) -> list[Gr
 
 
 def difference(one: Mapping[int, float], other: Mapping[int, float]) -> Gap:
-    """Return one minus the other by seed."""
+    """Return one minus the other, seed by seed."""
     both = sorted(one.keys() & other.keys())
     gap = finite({seed: one[seed] - other[seed] for seed in both})
     return Gap(gap.values, gap.odd, frozenset(one.keys() ^ other.keys()))
 
 
 def finite(values: Mapping[int, float]) -> Gap:
-    """Return values as they are, less those that are not finite."""
-    kept = {seed: value for seed, value in values.items() if math.isfinite(value)}
-    return Gap(kept, frozenset(values.keys() - kept.keys()))
+    """Return the values that are finite, and the seeds of the others as `odd`."""
+    numbers = {seed: value for seed, value in values.items() if math.isfinite(value)}
+    return Gap(numbers, frozenset(values.keys() - numbers.keys()))
 
 
 def average(gaps: Sequence[Gap], least: int) -> tuple[Gap, int]:
-    """Return for each seed the mean over several differences, and over how many of them.
+    """Return for each seed the mean over several differences, and the number of differences in that mean.
 
-    Taken are those that least seeds have, or else as many as have any, and of the seeds those with all of them. Where
-    these are fewer, as while a study trains, it is the differences that all seeds have.
+    The mean covers the differences with at least `least` seeds (or with the most seeds that any has, if that is fewer)
+    and the seeds that have all of them. If these seeds are too few, as while a study trains, it covers all seeds and
+    the differences that all of them have.
     """
-    several = [gap for gap in gaps if gap.values]
-    enough = min(least, max((len(gap.values) for gap in several), default=0))
-    taken = [gap.values for gap in several if len(gap.values) >= enough]
-    seeds = set.intersection(*map(set, taken)) if taken else set()
-    if taken and len(seeds) < enough:
-        everyone = set.union(*map(set, taken))
-        taken = [values for values in taken if everyone <= values.keys()]
-        seeds = everyone if taken else set()
-    means = {seed: math.fsum(values[seed] for values in taken) / len(taken) for seed in sorted(seeds)}
-    asked = frozenset[int]().union(*(gap.values.keys() | gap.odd | gap.lacking for gap in gaps))
+    enough = min(least, max((len(gap.values) for gap in gaps), default=0))
+    averaged = [gap.values for gap in gaps if gap.values and len(gap.values) >= enough]
+    seeds = set.intersection(*map(set, averaged)) if averaged else set()
+    if averaged and len(seeds) < enough:
+        everyone = set.union(*map(set, averaged))
+        averaged = [values for values in averaged if everyone <= values.keys()]
+        seeds = everyone if averaged else set()
+    means = {seed: math.fsum(values[seed] for values in averaged) / len(averaged) for seed in sorted(seeds)}
+    all_seeds = frozenset[int]().union(*(gap.values.keys() | gap.odd | gap.lacking for gap in gaps))
     odd = frozenset[int]().union(*(gap.odd for gap in gaps)) - seeds
-    return Gap(means, odd, asked - odd - seeds), len(taken)
-
-
-def _same(one: tuple[str | None, str | None], other: tuple[str | None, str | None]) -> bool:
-    """Return whether two trainings are one, or hold the same mask; what is not recorded is like nothing."""
-    return (one[0] is not None and one[0] == other[0]) or (one[1] is not None and one[1] == other[1])
+    return Gap(means, odd, all_seeds - odd - seeds), len(averaged)
 
 
 def _seeds(count: int) -> str:

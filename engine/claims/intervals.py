@@ -1,4 +1,4 @@
-"""Means over seeds and how far they can be trusted."""
+"""Means over seeds and their confidence intervals."""
 
 import math
 from collections.abc import Sequence
@@ -8,11 +8,11 @@ from statistics import fmean, median
 
 from scipy.special import digamma, fdtrc, polygamma, stdtr, stdtrit
 
-# A variance of 0 means that accuracies come in steps, not that there is no spread: it counts as this part of the usual.
+# Accuracies are multiples of a step, so a variance of 0 is rounding: it counts as this fraction of the median variance.
 LEAST_VARIANCE = 0.01
-# A variance stands out where chance would make it as large less often than this.
-STANDS_OUT = 0.01
-# From this many degrees of freedom on, Student's t is taken for the normal distribution.
+# A variance is an outlier if chance would make it as large with a probability below this.
+OUTLIER = 0.01
+# From this many degrees of freedom on, Student's t is treated as the normal distribution.
 MANY = 1e6
 
 
@@ -30,7 +30,7 @@ class Interval:
 class Estimate:
     """A mean over n seeds.
 
-    deviation: the standard deviation of one seed, NaN where n is 1. freedom: the degrees of freedom it is known by.
+    deviation: the standard deviation of one seed, NaN where n is 1. freedom: the degrees of freedom of its estimate.
     """
 
     mean: float
@@ -44,14 +44,14 @@ class Estimate:
         return self.deviation / math.sqrt(self.n)
 
     def half(self, tail: float, least: float = 0.0) -> float:
-        """Return how far a bound lies from the mean that the truth lies beyond with a probability of `tail`.
+        """Return the distance from the mean to the bound that the true mean exceeds with probability `tail`.
 
-        least: its least distance in standard errors.
+        least: the smallest distance, in standard errors.
         """
         return max(quantile(self.freedom, 1 - tail), least) * self.error
 
     def tail(self, bound: float) -> float:
-        """Return the p-value of a truth at a bound above the mean, or below it: the smaller of the two."""
+        """Return the one-sided p-value of a true mean at a bound, on the side of the mean where the bound lies."""
         if self.error == 0:
             return 0.5 if self.mean == bound else 0.0
         return float(stdtr(self.freedom, -abs(self.mean - bound) / self.error))
@@ -73,22 +73,22 @@ def interval(values: Sequence[float], confidence: float, standard_errors: float)
 
 
 def estimate(values: Sequence[float]) -> Estimate:
-    """Return the mean of some values, at least one, by their own spread."""
+    """Return the mean of values, at least one, with their own spread."""
     return estimates([values])[0]
 
 
 def estimates(samples: Sequence[Sequence[float]], correlation: float = 0.0) -> list[Estimate]:
-    """Return the means of several samples, each at least one value, whose spreads inform each other.
+    """Return the means of several samples, each of at least one value, with variances that inform each other.
 
-    Runs at neighbouring sparsities vary about as much, and a few seeds tell little of their spread. So each variance is
-    drawn towards what all have in common, as far as the variances themselves agree (the moderated t of Smyth 2004,
-    "Linear models and empirical Bayes methods"): where all agree it is their mean, where they differ widely it stays
-    its own. So does one that stands out, since it would be made too small. correlation: of two samples' values by
-    seed; where they share a run, their variances say in part the same, and count for fewer degrees of freedom.
+    Runs at neighbouring sparsities have similar variances, which few seeds estimate poorly. So each variance is moved
+    towards a common one, the more the variances agree (the moderated t of Smyth 2004, "Linear models and empirical
+    Bayes methods"): if all agree it becomes their mean, if they differ widely it stays. An outlier stays too, because
+    the common variance would be too small for it. correlation: of two samples' values, seed by seed; samples that
+    share a run have partly the same variance, which then counts for fewer degrees of freedom.
     """
     own = [(_variance(sample), len(sample) - 1) for sample in samples if len(sample) > 1]
     prior, prior_freedom = _prior(own)
-    # Where values correlate by r, their variances correlate by r^2.
+    # If values correlate by r, their variances correlate by r^2.
     all_freedom = sum(freedom for _, freedom in own) / (1 + max(len(own) - 1, 0) * correlation**2)
     moderated_means = []
     for sample in samples:
@@ -98,7 +98,7 @@ def estimates(samples: Sequence[Sequence[float]], correlation: float = 0.0) -> l
             moderated_means.append(Estimate(sample[0], math.nan, math.nan, 1))
             continue
         spread = _variance(sample)
-        if prior == 0 or fdtrc(freedom, min(prior_freedom, MANY), spread / prior) < STANDS_OUT:
+        if prior == 0 or fdtrc(freedom, min(prior_freedom, MANY), spread / prior) < OUTLIER:
             moderated, known_by = spread, float(freedom)
         elif math.isinf(prior_freedom):
             moderated, known_by = prior, max(all_freedom, freedom)
@@ -111,9 +111,9 @@ def estimates(samples: Sequence[Sequence[float]], correlation: float = 0.0) -> l
 
 
 def _prior(own: Sequence[tuple[float, int]]) -> tuple[float, float]:
-    """Return the variance that some variances have in common, and by how many degrees of freedom it counts.
+    """Return the common variance of some variances, and its degrees of freedom.
 
-    Infinitely many where they differ no more than chance has it; none where there is a single one, or where all are 0.
+    These are infinite where the variances differ no more than by chance, and 0 for a single variance or if all are 0.
     """
     if len(own) < 2:
         return 0.0, 0.0
@@ -134,7 +134,7 @@ def _prior(own: Sequence[tuple[float, int]]) -> tuple[float, float]:
 
 
 def _inverse_trigamma(value: float) -> float:
-    """Return x with trigamma(x) = value, by Newton's method on its reciprocal, which is nearly straight."""
+    """Return x with trigamma(x) = value, by Newton's method on the reciprocal, which is nearly linear."""
     if value > 1e7:
         return 1 / math.sqrt(value)
     if value < 1e-6:

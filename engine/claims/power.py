@@ -1,4 +1,4 @@
-"""What would decide a verdict that is undecided: how many seeds, from the spread that is seen."""
+"""The number of seeds that would decide an undecided verdict, estimated from the spread so far."""
 
 import math
 from collections.abc import Iterator
@@ -10,16 +10,16 @@ from engine.claims.intervals import Estimate, quantile
 from engine.claims.questions import Question, Thresholds, tail
 from engine.claims.verdict import Outcome, Verdict
 
-# The chance of a decision that is asked for, and the most seeds that anybody would train.
+# Seeds are counted until the chance of a decision reaches POWER, up to a number that somebody may train.
 POWER, MOST_SEEDS = 0.8, 100
 
 
 @dataclass(frozen=True)
 class Need:
-    """What an undecided verdict needs, if effects and spread are as they are seen.
+    """The seeds that an undecided verdict needs, if effects and spread stay as they are.
 
-    toward: how it would be decided. now: the chance of that with n seeds, as many as there are. seeds: how many there
-    must be for a chance of 80 %, None where no number up to 100 is enough. why: what seeds cannot mend.
+    toward: the likelier outcome. now: its chance with the present n seeds. seeds: the number for a chance of 80 %, None
+    where no number up to 100 is enough. why: the obstacle that more seeds do not remove.
     """
 
     toward: Outcome
@@ -30,12 +30,12 @@ class Need:
 
     @property
     def more(self) -> int | None:
-        """How many seeds are to be added."""
+        """The number of seeds to add."""
         return None if self.seeds is None else self.seeds - self.n
 
     @property
     def sentence(self) -> str:
-        """What would decide the verdict, in words."""
+        """The need as a sentence."""
         if self.seeds is None:
             reason = f": {self.why}" if self.why else ""
             return f"No number of seeds up to {MOST_SEEDS} decides this{reason}."
@@ -49,7 +49,7 @@ class Need:
 
 
 def need(verdict: Verdict) -> Need | None:
-    """Return what would decide an undecided verdict; None for one that is decided, or whose runs are missing."""
+    """Return the seeds that an undecided verdict needs; None for a decided verdict, or one whose runs are missing."""
     if verdict.outcome != "undecided":
         return None
     leaves = list(_leaves(verdict))
@@ -72,7 +72,7 @@ def need(verdict: Verdict) -> Need | None:
 
 
 def _leaves(verdict: Verdict) -> Iterator[Verdict]:
-    """Yield the single comparisons that a verdict is made of."""
+    """Yield the single comparisons that a verdict consists of."""
     if not verdict.parts:
         if verdict.question is not None:
             yield verdict
@@ -82,7 +82,7 @@ def _leaves(verdict: Verdict) -> Iterator[Verdict]:
 
 
 def _holds(verdict: Verdict, n: int) -> float:
-    """Return the chance that a verdict holds with n seeds; its comparisons as if independent of each other."""
+    """Return the chance that a verdict holds with n seeds, if its comparisons are independent of each other."""
     if not verdict.parts:
         return _passes(verdict, n)
     if verdict.join == "all":
@@ -91,7 +91,7 @@ def _holds(verdict: Verdict, n: int) -> float:
 
 
 def _fails(verdict: Verdict, n: int) -> float:
-    """Return the chance that a verdict fails with n seeds: where one part is enough, that of the likeliest."""
+    """Return the chance that a verdict fails with n seeds; where one part is enough, that of the likeliest part."""
     if not verdict.parts:
         return _excluded(verdict, n)
     if verdict.join == "all":
@@ -100,7 +100,7 @@ def _fails(verdict: Verdict, n: int) -> float:
 
 
 def _passes(leaf: Verdict, n: int) -> float:
-    question, estimate, thresholds = _asked(leaf)
+    question, estimate, thresholds = _comparison(leaf)
     error = estimate.deviation / math.sqrt(n)
     least = 0.0 if question.one_sided else thresholds.standard_errors
     half = max(_quantile(estimate, n, tail(question, thresholds) / leaf.strictness.holds), least) * error
@@ -112,7 +112,7 @@ def _passes(leaf: Verdict, n: int) -> float:
 
 
 def _excluded(leaf: Verdict, n: int) -> float:
-    question, estimate, thresholds = _asked(leaf)
+    question, estimate, thresholds = _comparison(leaf)
     error = estimate.deviation / math.sqrt(n)
     half = _quantile(estimate, n, (1 - thresholds.confidence) / 2 / leaf.strictness.fails) * error
     margin, mean = question.margin, estimate.mean
@@ -122,7 +122,7 @@ def _excluded(leaf: Verdict, n: int) -> float:
     return _above(slack, error)
 
 
-def _asked(leaf: Verdict) -> tuple[Question, Estimate, Thresholds]:
+def _comparison(leaf: Verdict) -> tuple[Question, Estimate, Thresholds]:
     assert leaf.question is not None
     assert leaf.estimate is not None
     assert leaf.thresholds is not None

@@ -1,4 +1,4 @@
-"""E2: pruners held against each other, where their masks differ."""
+"""Claim E2: the order of the pruners by accuracy, where their masks differ."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,15 +10,15 @@ from engine.claims.questions import Question
 from engine.claims.verdict import Verdict, combine
 from engine.registry import pruner_title, start_title
 
-# The paper's three, the one that it finds ahead first.
+# The paper's three pruners are ordered by the accuracy that it reports, the best first.
 COMPARED = ("admm", "iterative", "oneshot")
 
 
 def pruner_order(claim: str, case: Case) -> Iterator[Verdict]:
     """E2: ADMM not below iterative, and iterative not below one-shot.
 
-    Runs that two pruners share, since their masks are the same, are left out: they would say that both are equal.
-    Undecided where ADMM's masks are all but one-shot's.
+    Runs in which two pruners have the same mask are left out, because they would show both as equal. The verdict is
+    undecided where ADMM's masks are almost those of one-shot pruning.
     """
     rule = (
         "ADMM not below iterative, and iterative not below one-shot, for fine-tune and for winning tickets. Holds "
@@ -42,33 +42,32 @@ def _compared_pruners(claim: str, case: Case, rate: float, start: str, one: str,
     what = f"{title} under {first} minus under {second}"
     compared = {}
     for sparsity in group.sparsities(one, rate):
-        mine, theirs = (group.accuracy(name, rate, sparsity, start) for name in (one, other))
         same = group.shared((one, other), rate, sparsity, start)
-        mine, theirs = ({s: v for s, v in runs.items() if s not in same} for runs in (mine, theirs))
+        mine, theirs = (
+            {seed: value for seed, value in group.accuracy(name, rate, sparsity, start).items() if seed not in same}
+            for name in (one, other)
+        )
         if mine and theirs:
             compared[sparsity_name(sparsity)] = difference(mine, theirs)
-    place = {
-        **case.scope,
-        "learning_rate": rate_name(rate),
-        "against": f"{title}, {first} over {second}",
-    }
-    gone = [pruner_title(name) for name in (one, other)
-            if not any(group.accuracy(name, rate, s, start) for s in group.sparsities(name, rate))]  # fmt: skip
-    why = f"no run of {title} under {' and '.join(gone)} at {rate_name(rate)} has finished"
-    alike = f"{first} and {second} have no sparsity in common at which their masks differ"
-    still = unmoved(case, rate) if one == "admm" else {}
+    place = {**case.scope, "learning_rate": rate_name(rate), "against": f"{title}, {first} over {second}"}
+    lacking = [pruner_title(name) for name in (one, other)
+               if not any(group.accuracy(name, rate, s, start) for s in group.sparsities(name, rate))]  # fmt: skip
+    absent = f"{first} and {second} have no sparsity in common at which their masks differ"
+    if lacking:
+        absent = f"no run of {title} under {' and '.join(lacking)} at {rate_name(rate)} has finished"
+    reasons = unmoved(case, rate) if one == "admm" else {}
 
     def adjust(name: str, part: Verdict) -> Verdict:
-        if name not in still or part.outcome == "missing":
+        if name not in reasons or part.outcome == "missing":
             return part
-        return replace(part, outcome="undecided", blocked=still[name], reason=f"{part.reason}; {still[name]}")
+        return replace(part, outcome="undecided", blocked=reasons[name], reason=f"{part.reason}; {reasons[name]}")
 
     question = Question(what, "matches", case.margin)
-    return across(claim, case, place, question, compared, why if gone else alike, families=4, adjust=adjust)
+    return across(claim, case, place, question, compared, absent, families=4, adjust=adjust)
 
 
 def unmoved(case: Case, rate: float) -> dict[str, str]:
-    """Return by sparsity that ADMM's mask is all but one-shot's, in words, where it is so on average over seeds."""
+    """Return a sentence for each sparsity at which ADMM's masks are almost one-shot's, on average over seeds."""
     reasons = {}
     for sparsity in case.group.sparsities("admm", rate):
         moved = case.group.moved("admm", rate, sparsity)

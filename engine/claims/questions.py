@@ -1,4 +1,4 @@
-"""What is asked of a difference: rules and margins, thresholds, and how strictly an answer must be shown."""
+"""The questions that comparisons answer: rules, margins and thresholds, and how strictly an answer must be shown."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,19 +11,19 @@ from scipy.special import stdtr
 from engine.claims.intervals import MANY, Estimate, quantile
 from engine.study.recipe import Frozen
 
-# exceeds: above a margin. within: no further from 0 than it. matches: no further below 0. below: not above it.
+# A difference exceeds a margin, is within ± the margin, matches (is above -margin), or is below the margin.
 Rule = Literal["exceeds", "within", "matches", "below"]
 
-# The decimals in which a unit is written, its name, and the factor from the number to what is written.
+# For each unit: decimals, suffix, and the factor between a value and the formatted number.
 UNITS = {"points": (2, " points", 1), "overlap": (3, "", 1), "sparsity": (1, " % of the weights", 100)}
 
 
 class Thresholds(Frozen):
-    """What counts as similar, as a clear gap, and as enough seeds.
+    """The limits of "similar", of a clear gap, and of enough seeds.
 
-    One margin per dataset serves both "similar" and "clear"; the two are those of Ma et al. 2021 (Sanity Checks for
-    Lottery Tickets). That a gap must exceed two standard errors is a replication's rule. The paper has no margins for
-    overlaps: its table 1 calls 0.20 at p = 0.2 no correlation.
+    Each dataset has one margin for both "similar" and "clear"; the two margins are those of Ma et al. 2021 (Sanity
+    Checks for Lottery Tickets). A replication study requires that a gap exceed two standard errors. The paper has no
+    margins for overlaps: its table 1 calls 0.20 at p = 0.2 no correlation.
     """
 
     margin: float = Field(
@@ -53,7 +53,7 @@ class Thresholds(Frozen):
 
 @dataclass(frozen=True)
 class Question:
-    """A difference to be judged: what it is in words, by which rule, against which margin in which unit."""
+    """A difference to be judged: its description, the rule, and the margin in a unit of UNITS."""
 
     what: str
     rule: Rule
@@ -62,7 +62,7 @@ class Question:
 
     @property
     def bounds(self) -> tuple[float, ...]:
-        """What the effect is compared with, in the question's unit."""
+        """The values that the effect is compared with, in the question's unit."""
         return {
             "exceeds": (self.margin,),
             "within": (-self.margin, self.margin),
@@ -72,11 +72,11 @@ class Question:
 
     @property
     def one_sided(self) -> bool:
-        """Whether an effect is shown not to lie beyond a margin, by one-sided tests, rather than to be a clear gap."""
+        """Whether one-sided tests show that an effect does not lie beyond a margin; a clear gap needs both sides."""
         return self.rule != "exceeds"
 
     def sentence(self) -> str:
-        """Return when the answer is yes, as a sentence about intervals."""
+        """Return where an interval lies if the answer is yes, such as "above 0.5 points"."""
         unit = " points" if self.unit == "points" else ""
         return {
             "exceeds": f"above {self.margin:g}{unit}",
@@ -88,48 +88,49 @@ class Question:
 
 @dataclass(frozen=True)
 class Strictness:
-    """By how much the chance of an error is divided where a claim looks at several comparisons.
+    """The divisors of the chance of an error where a claim consists of several comparisons.
 
-    holds: the number of comparisons of which one alone makes the claim hold; below 1 where all must, and chance is
-    against that already (see `joint_strictness`). fails: the number of which one alone makes it fail.
+    holds: the number of comparisons of which a single one makes the claim hold; below 1 where all must hold, which is
+    unlikely by chance (see `joint_strictness`). fails: the number of which a single one makes it fail.
     """
 
     holds: float = 1
     fails: int = 1
 
 
-# The strictness of a comparison that stands alone.
+# This is the strictness of a single comparison.
 USUAL = Strictness()
 
 
 def half_width(question: Question, estimate: Estimate, thresholds: Thresholds, count: float = 1) -> float:
-    """Return the half width of the interval that shows an answer to be yes; count: as `Strictness.holds`."""
+    """Return the half width of the interval that shows an answer to be yes; count: see `Strictness.holds`."""
     return estimate.half(tail(question, thresholds) / count, 0.0 if question.one_sided else thresholds.standard_errors)
 
 
 def level(question: Question, thresholds: Thresholds, count: float = 1) -> float:
-    """Return the confidence of that interval."""
+    """Return the confidence of the interval of `half_width`."""
     return 1 - 2 * tail(question, thresholds) / count
 
 
 def tail(question: Question, thresholds: Thresholds) -> float:
-    """Return the chance that a bound of that interval errs, for a single comparison."""
-    # Two one-sided tests, each at the chance of an error allowed; an interval of a gap shares it out to both sides.
+    """Return the chance of an error at one bound of the interval of `half_width`, for a single comparison."""
+    # Each of two one-sided tests may use the whole chance of an error; a two-sided interval uses half on each side.
     return (1 - thresholds.confidence) / (1 if question.one_sided else 2)
 
 
 def joint_strictness(question: Question, estimates: Sequence[Estimate], thresholds: Thresholds) -> float:
-    """Return `Strictness.holds` for one of several differences that must all lie within a margin, both ways.
+    """Return `Strictness.holds` for each of several differences that must all lie within ± a margin.
 
-    Of k differences, one at the margin and the others at 0, all are shown to lie within at a chance of a * q^(k-1),
-    where a is that of the one and q that of the others. So a may be larger than the chance of an error allowed, until
-    the product reaches it: at most twice as large, since differences that vary together have less against them.
+    If one of k differences lies at the margin and the others at 0, the chance that all are shown to lie within is
+    a * q^(k-1), where a is the chance for the one and q for each of the others. So a may exceed the allowed chance of
+    an error until the product reaches it, but at most twofold, because differences that vary together gain less.
     """
     allowed = 1 - thresholds.confidence
-    several = [one for one in estimates if one.n > 1 and one.error > 0]
+    several = [estimate for estimate in estimates if estimate.n > 1 and estimate.error > 0]
     if question.rule != "within" or len(several) < 2:
         return 1.0
-    error, freedom = fmean(one.error for one in several), fmean(min(one.freedom, MANY) for one in several)
+    error = fmean(estimate.error for estimate in several)
+    freedom = fmean(min(estimate.freedom, MANY) for estimate in several)
 
     def size(chance: float) -> float:
         passes = 2 * float(stdtr(freedom, question.margin / error - quantile(freedom, 1 - chance))) - 1
@@ -137,17 +138,17 @@ def joint_strictness(question: Question, estimates: Sequence[Estimate], threshol
 
     low, high = allowed, 2 * allowed
     if size(high) <= allowed:
-        # With spread as wide as that, nothing is shown at either level; the usual one is easier to read.
+        # With so wide a spread nothing is shown at either level, and the usual one is easier to read.
         return allowed / high if size(high) > allowed / 10 else 1.0
     for _ in range(20):
         middle = (low + high) / 2
         low, high = (middle, high) if size(middle) <= allowed else (low, middle)
-    # Where it hardly differs, the usual level is easier to read.
+    # A level that hardly differs from the usual one would only be harder to read.
     return allowed / low if low > 1.1 * allowed else 1.0
 
 
 def slack(question: Question, estimate: Estimate, thresholds: Thresholds, strictness: Strictness) -> float:
-    """Return how far an effect is from not being shown, in its unit: below 0 where it is not."""
+    """Return the distance of the interval from the margin, in the question's unit: below 0 if the answer is open."""
     half = half_width(question, estimate, thresholds, strictness.holds)
     return {
         "exceeds": estimate.mean - half - question.margin,
@@ -169,7 +170,7 @@ def is_excluded(question: Question, estimate: Estimate, thresholds: Thresholds, 
 
 
 def answer(question: Question, thresholds: Thresholds, count: float = 1) -> str:
-    """Return the rule of one comparison as a sentence."""
+    """Return the rule of a single comparison as a sentence; count: see `Strictness.holds`."""
     return (
         f"{capital(question.what)}: holds where its {percent(level(question, thresholds, count))} interval lies "
         f"{question.sentence()}."

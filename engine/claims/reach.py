@@ -1,4 +1,4 @@
-"""E3: up to which sparsity fine-tuning matches dense, pruner by pruner, with its uncertainty over seeds."""
+"""Claim E3: the sparsity up to which fine-tuning matches dense, pruner by pruner, with its uncertainty over seeds."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.claims.cases import Case, Scope, missing_rate, rate_name, sparsity_name
+from engine.claims.cases import Case, ClaimScope, missing_rate, rate_name, sparsity_name
 from engine.claims.evidence import Gap
 from engine.claims.intervals import Estimate, quantile
 from engine.claims.pruners import COMPARED, unmoved
@@ -17,16 +17,16 @@ from engine.registry import pruner_title
 
 Numbers = NDArray[np.float64]
 
-# Enough that a bound moves by a hundredth of the interval from one set of draws to another.
+# With this many draws, a bound moves by a hundredth of the interval from one set of draws to another.
 DRAWS = 2000
 WHAT = "highest sparsity up to which fine-tune under ADMM matches dense minus the same under"
 
 
 def furthest(claim: str, case: Case) -> Iterator[Verdict]:
-    """E3: under ADMM, fine-tune matches dense up to the highest sparsity, compared with each other pruner in turn.
+    """E3: under ADMM, fine-tune matches dense up to a higher sparsity than under each of the other pruners.
 
-    Undecided where the sparsities trained cannot tell: where under both pruners fine-tune matches dense at all of them,
-    or falls short from the first; and where ADMM's masks are all but one-shot's.
+    Undecided where under every pruner fine-tune matches dense at all trained sparsities or at none, and where ADMM's
+    masks are almost one-shot's.
     """
     rate = case.high
     if rate is None:
@@ -55,7 +55,7 @@ def furthest(claim: str, case: Case) -> Iterator[Verdict]:
 
 
 def _indistinct(case: Case, rate: float, pruners: list[str]) -> str:
-    """Return in words that all pruners reach equally far, to none or to the last sparsity; empty where they do not."""
+    """Return a sentence if fine-tune matches dense at none or at all sparsities under every pruner; else empty."""
     common = sorted(set.intersection(*(_finetuned(case, name, rate) for name in pruners)))
     if not common:
         return ""
@@ -72,7 +72,7 @@ def _indistinct(case: Case, rate: float, pruners: list[str]) -> str:
     return f"under every pruner fine-tune {where}: these sparsities do not tell the pruners apart"
 
 
-def _compared(claim: str, case: Case, scope: Scope, rate: float, other: str, count: int) -> Verdict:
+def _compared(claim: str, case: Case, scope: ClaimScope, rate: float, other: str, count: int) -> Verdict:
     what = f"{WHAT} {pruner_title(other)}"
     place = {**scope, "against": f"{pruner_title('admm')} over {pruner_title(other)}"}
     common = sorted(_finetuned(case, "admm", rate) & _finetuned(case, other, rate))
@@ -102,19 +102,18 @@ def _compared(claim: str, case: Case, scope: Scope, rate: float, other: str, cou
         if n >= thresholds.min_seeds:
             verdict = replace(verdict, outcome="holds" if low >= 0 else "fails" if most < 0 else "undecided")
     reason = f"{what} is {numbers('sparsity', effect, verdict.low, verdict.high, n, shown)}{note}"
-    still = [why for name, why in unmoved(case, rate).items() if name in map(sparsity_name, common)]
     if n < thresholds.min_seeds:
         return replace(verdict, reason=f"{reason}; needs {thresholds.min_seeds} seeds")
-    if still:
-        return replace(verdict, outcome="undecided", reason=f"{reason}; {still[0]}", blocked=still[0])
+    if same := [why for name, why in unmoved(case, rate).items() if name in map(sparsity_name, common)]:
+        return replace(verdict, outcome="undecided", reason=f"{reason}; {same[0]}", blocked=same[0])
     return replace(verdict, reason=reason)
 
 
 def reached(curves: Numbers, sparsities: list[float], margin: float) -> Numbers:
-    """Return the sparsity at which each curve first falls below -margin, in a straight line from the point before.
+    """Return the sparsity at which each curve first falls below -margin, interpolated from the point before.
 
-    curves: shape (count, sparsities), gaps to dense in points; before the first sparsity they are 0. Returns shape
-    (count,): the highest sparsity where a curve never falls below, NaN where a gap is NaN.
+    curves: shape (count, sparsities), gaps to dense in points; at sparsity 0 the gap is 0. Returns shape (count,): the
+    highest sparsity for a curve that never falls below, NaN for one with a NaN.
     """
     places = np.concatenate(([0.0], sparsities))
     values = np.concatenate((np.zeros((len(curves), 1)), curves), axis=1)
@@ -129,18 +128,18 @@ def reached(curves: Numbers, sparsities: list[float], margin: float) -> Numbers:
 
 
 def _resampled(gaps: Numbers, mean: Numbers, counts: NDArray[np.int64]) -> Numbers:
-    """Return draws of the mean over seeds: each seed's deviation with a random weight, scaled as Student's t is.
+    """Return draws of the mean over seeds: each seed's deviation gets a random weight with Student's t's tails.
 
-    gaps: shape (seeds, pruners, sparsities), NaN where a seed lacks a run; mean and counts over its seeds. Returns
-    shape (DRAWS, pruners, sparsities), always the same draws.
+    gaps: shape (seeds, pruners, sparsities), NaN where a seed lacks a run. mean, counts: over its seeds. Returns shape
+    (DRAWS, pruners, sparsities), the same draws at every call.
     """
     generator = np.random.default_rng(0)
     weights = generator.standard_normal((DRAWS, len(gaps)))
     freedom = int(counts.min()) - 1
     weights *= np.sqrt(freedom / generator.chisquare(freedom, (DRAWS, 1)))
     deviations = np.nan_to_num(gaps - mean) / np.sqrt(counts * np.maximum(counts - 1, 1))
-    drawn: Numbers = mean + np.einsum("ds,spk->dpk", weights, deviations)
-    return drawn
+    draws: Numbers = mean + np.einsum("ds,spk->dpk", weights, deviations)
+    return draws
 
 
 def _finetuned(case: Case, pruner: str, rate: float) -> set[float]:
@@ -151,16 +150,16 @@ def _finetuned(case: Case, pruner: str, rate: float) -> set[float]:
 
 
 def _gaps(case: Case, rate: float, pruners: Sequence[str], sparsities: list[float]) -> tuple[Numbers, str]:
-    """Return fine-tune minus dense as (seeds, pruners, sparsities), and in words how many seeds have not every run.
+    """Return fine-tune minus dense as (seeds, pruners, sparsities), and a note on the seeds that lack a run.
 
-    NaN where a run is not there, or where it or its dense network diverged.
+    A gap is NaN where a run is missing, or where it or its dense network diverged.
     """
     dense = case.group.dense(rate)
     runs = [[case.group.accuracy(name, rate, sparsity, "finetune") for sparsity in sparsities] for name in pruners]
     seeds = sorted(set(dense).union(*(run for own in runs for run in own)))
     rows = [[[run.get(seed, math.nan) - dense.get(seed, math.nan) for run in own] for own in runs] for seed in seeds]
     gaps = np.array(rows, dtype=np.float64).reshape(-1, len(pruners), len(sparsities))
-    open_ = {seed for seed, row in zip(seeds, gaps, strict=True) if not np.isfinite(row).all()}
-    lacking = {seed for seed in open_ if seed not in dense or any(seed not in run for own in runs for run in own)}
-    note = Gap(dict.fromkeys(set(seeds) - open_, 0.0), frozenset(open_ - lacking), frozenset(lacking)).note
+    partial = {seed for seed, row in zip(seeds, gaps, strict=True) if not np.isfinite(row).all()}
+    lacking = {seed for seed in partial if seed not in dense or any(seed not in run for own in runs for run in own)}
+    note = Gap(dict.fromkeys(set(seeds) - partial, 0.0), frozenset(partial - lacking), frozenset(lacking)).note
     return gaps, f"; {note}" if note else ""

@@ -1,4 +1,4 @@
-"""What runs say of a difference, or of several together: holds, fails, undecided, or runs missing."""
+"""Verdicts on one difference or several together: the claim holds, fails, is undecided, or lacks runs."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -29,15 +29,14 @@ Join = Literal["all", "any"]
 
 @dataclass(frozen=True)
 class Verdict:
-    """What runs say of a claim, or one comparison of it.
+    """The verdict on a claim, or on one comparison of it.
 
-    scope: what it is about, by field of a study, as text. effect, low, high: a mean over n seeds and its interval at a
-    confidence of `level`, in unit (points of accuracy, overlap, or sparsity). rule: when it holds and fails. reason:
-    why it came out so. parts: the comparisons that it is made of; join: whether all of them must hold, or any.
-    question, estimate, strictness: what a comparison asks, the numbers, and how strictly; None where nothing was
-    compared. over: what the effect is a mean over, where it only summarises its parts. control: whether it is about a
-    pruner that the paper makes no claim of. blocked: why no number of further seeds would decide it; empty where they
-    might.
+    scope: the fields of a study that it is about, as text. effect, low, high: a mean over n seeds and its interval at
+    the confidence `level`, in unit (points of accuracy, overlap, or sparsity). rule: when it holds and fails. reason:
+    why it has this outcome. parts: the comparisons that it consists of; join: all of them must hold, or any. question,
+    estimate, strictness, thresholds: how a comparison was judged; None where nothing was compared. over: the values
+    that the effect is a mean over, where it only summarises the parts. control: it is about a pruner that the paper
+    makes no claim about. blocked: why no number of further seeds would decide it; empty where they might.
     """
 
     claim: str
@@ -63,12 +62,12 @@ class Verdict:
 
     @property
     def place(self) -> str:
-        """The scope in one line."""
+        """The scope as one line."""
         return " · ".join(self.scope.values())
 
     @property
     def slack(self) -> float:
-        """How far the effect is from not holding, in its unit: below 0 where it does not; -inf without an interval."""
+        """The distance of the interval from the margin, in the unit: below 0 if it does not hold, -inf without one."""
         if self.parts and self.question is not None:
             return (min if self.join == "all" else max)(part.slack for part in self.parts)
         if self.question is None or self.estimate is None or self.thresholds is None:
@@ -87,9 +86,9 @@ def judge(
     strictness: Strictness = USUAL,
     estimate: Estimate | None = None,
 ) -> Verdict:
-    """Return the verdict on one difference; estimate: its mean, where it shares its spread with other differences."""
+    """Return the verdict on one difference; estimate: its mean with a spread that other differences inform."""
     if not gap.values:
-        # Runs that diverged are not missing.
+        # Runs that diverged are not missing, so the verdict is undecided.
         diverged = bool(gap.odd)
         reason = gap.note or f"no runs for {question.what}"
         return replace(
@@ -101,13 +100,13 @@ def judge(
             blocked="every seed diverged" if diverged else "",
         )
     estimate = estimate or estimates([list(gap.values.values())])[0]
-    shown = level(question, thresholds, strictness.holds)
+    confidence = level(question, thresholds, strictness.holds)
     low = high = None
     if estimate.n > 1:
         half = half_width(question, estimate, thresholds, strictness.holds)
         low, high = estimate.mean - half, estimate.mean + half
     outcome: Outcome = "undecided"
-    reason = measured(question.what, question.unit, estimate.mean, low, high, estimate.n, shown)
+    reason = f"{question.what} is {numbers(question.unit, estimate.mean, low, high, estimate.n, confidence)}"
     if estimate.n < thresholds.min_seeds:
         reason = f"{reason}; needs {thresholds.min_seeds} seeds"
     elif slack(question, estimate, thresholds, strictness) > 0:
@@ -119,19 +118,19 @@ def judge(
     return Verdict(
         claim, dict(scope), outcome, estimate.mean, low, high, question.unit, estimate.n,
         answer(question, thresholds, strictness.holds),
-        reason, level=shown, question=question, estimate=estimate, strictness=strictness, thresholds=thresholds,
+        reason, level=confidence, question=question, estimate=estimate, strictness=strictness, thresholds=thresholds,
     )  # fmt: skip
 
 
 def missing(
     claim: str, scope: Mapping[str, str], unit: str, rule: str, reason: str, parts: Sequence[Verdict] = ()
 ) -> Verdict:
-    """Return the verdict where runs that a claim needs are missing; parts: what can be compared without them."""
+    """Return the verdict where runs that a claim needs are missing; parts: the comparisons that need none of them."""
     return Verdict(claim, dict(scope), "missing", None, None, None, unit, 0, rule, reason, tuple(parts))
 
 
 def joined(parts: Sequence[Verdict], join: Join) -> Outcome:
-    """Return what several verdicts say together, where all of them must hold, or any."""
+    """Return the joint outcome of several verdicts, of which all must hold, or any."""
     outcomes = {part.outcome for part in parts}
     order: tuple[Outcome, ...] = ("fails", "missing", "undecided", "holds")
     if join == "any":
@@ -140,17 +139,17 @@ def joined(parts: Sequence[Verdict], join: Join) -> Outcome:
 
 
 def combine(claim: str, scope: Mapping[str, str], parts: Sequence[Verdict], rule: str, join: Join = "all") -> Verdict:
-    """Return what parts say together: with join "all" it holds where all hold, with "any" where one holds.
+    """Return the joint verdict of several: with join "all" it holds where all hold, with "any" where one holds.
 
-    Its numbers are those of the part that decides: of those with the outcome of the whole, the one with the least slack
-    where all must hold, with the most where any may.
+    Its numbers are those of the decisive part: among the parts with the joint outcome, the one of least slack for
+    "all", of most slack for "any".
     """
     outcome = joined(parts, join)
     alike = [part for part in parts if part.outcome == outcome]
     pick = min if join == "all" else max
     decisive = pick(alike, key=lambda part: (part.slack, part.place))
-    where = beyond(decisive, scope)
-    reason = f"{where}: {decisive.reason}" if where else decisive.reason
+    place = beyond(decisive, scope)
+    reason = f"{place}: {decisive.reason}" if place else decisive.reason
     if outcome == "holds" and join == "all" and len(parts) > 1:
         reason = f"{'both' if len(parts) == 2 else f'all {len(parts)}'} parts hold; the closest, {reason}"
     blocked = next((part.blocked for part in alike if part.blocked), "")
@@ -161,16 +160,9 @@ def combine(claim: str, scope: Mapping[str, str], parts: Sequence[Verdict], rule
 
 
 def beyond(part: Verdict, scope: Mapping[str, str]) -> str:
-    """Return in one line what a part's scope says beyond another, pruners by their titles."""
+    """Return as one line the values in a part's scope that another scope lacks, pruners by their titles."""
     further = {name: value for name, value in part.scope.items() if scope.get(name) != value}
     return " · ".join(pruner_title(value) if name == "pruner" else value for name, value in further.items())
-
-
-def measured(
-    what: str, unit: str, effect: float, low: float | None, high: float | None, n: int, confidence: float
-) -> str:
-    """Return an effect with its interval and n in words, after what it is the effect of."""
-    return f"{what} is {numbers(unit, effect, low, high, n, confidence)}"
 
 
 def numbers(unit: str, effect: float | None, low: float | None, high: float | None, n: int, confidence: float) -> str:

@@ -1,1 +1,1 @@
-"""Networks, and the operators that make them fast."""
+"""Networks, and their layers as a CPU computes them fast."""

@@ -1,8 +1,8 @@
-"""Batch norm as loops over images, in fewer passes over memory than PyTorch's operators take; numba compiles them.
+"""Batch norm as compiled loops over images, in fewer passes over memory than PyTorch's operators.
 
 Images are arrays (rows, columns) of fp32, or of bf16 as uint16; a row is a few pixels with channels last. Vectors
-(channels,) are weight and bias, and in fp64 the mean and the inverse of the deviation over the batch. Of IEEE 754 no
-more is given up than that a product may be contracted with a sum: what is not a number stays none.
+(channels,) are weight and bias, and in fp64 the batch's mean and the inverse of its standard deviation. The only
+relaxation of IEEE 754 is that products and sums may be contracted; NaN stays NaN.
 """
 
 from collections.abc import Callable
@@ -17,25 +17,25 @@ from numba.extending import intrinsic, overload
 
 from engine.models.batch_norm import Array
 
-# Rows that are summed in fp32, and stay in a core's cache meanwhile; their sums are summed in fp64.
+# This many rows stay in a core's cache and are summed in fp32; the sums of blocks are added in fp64.
 BLOCK = 32
 
 
-class _Kept(FunctionCache):  # type: ignore[misc]
-    """What numba has compiled of a function, on disk: beside this file, or in ~/.cache, or in NUMBA_CACHE_DIR."""
+class _DiskCache(FunctionCache):  # type: ignore[misc]
+    """numba's cache of a compiled function: beside this file, or in ~/.cache, or in NUMBA_CACHE_DIR."""
 
     def save_overload(self, sig, data):
-        """Keep what was compiled, if there is room; a process that finds nothing compiles anew."""
+        """Save the compiled code if the disk has room; a process without it compiles anew."""
         with suppress(OSError):
             super().save_overload(sig, data)
 
 
 def compiled(loop: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a loop as numba compiles it when it is first called, kept for other processes where that is possible."""
+    """Return a loop that numba compiles at the first call, and saves for other processes if it can."""
     fast: Any = njit(nogil=True, error_model="numpy", fastmath={"contract"})(loop)
-    # There may be no place that it can write to.
+    # RuntimeError means that no folder for the cache is writable.
     with suppress(RuntimeError):
-        fast._cache = _Kept(loop)
+        fast._cache = _DiskCache(loop)
     return fast  # type: ignore[no-any-return]
 
 
@@ -53,9 +53,9 @@ def normalise_batch(
     low: np.float32,
     high: np.float32,
 ) -> tuple[Array, Array]:
-    """Put out what `normalise` does by the batch's own statistics, have the running ones follow, and return the former.
+    """Normalise by the batch's statistics, update the running ones, and return the batch's mean and inverse deviation.
 
-    Returned are the mean and the inverse of the deviation, as `normalise` takes them.
+    output is written as by `normalise`.
     """
     channels = len(weight)
     mean, squares = _moments(x, channels)
@@ -81,7 +81,7 @@ def normalise(
     low: np.float32,
     high: np.float32,
 ) -> None:
-    """Put out weight * (x - mean) * inverse + bias, plus what is added if it is not None, clamped from low to high."""
+    """Write weight * (x - mean) * inverse + bias, plus added unless it is None, clamped from low to high, to output."""
     rows, columns = x.shape
     scale, shift = _affine(weight, bias, mean, inverse, columns)
     for i in range(rows):
@@ -111,9 +111,10 @@ def gradients(
     low: np.float32,
     high: np.float32,
 ) -> None:
-    """Put out, for the gradient of what `normalise_batch` put out, the gradients of all that it took in.
+    """Write the gradients of all inputs of `normalise_batch` to of_added, of_x, of_weight and of_bias.
 
-    output: what was put out, where something was added; else None, as of_added, and x shows what the clamp lets by.
+    gradient: that of its output. output: its output if something was added; else None, and of_added too, because x then
+    suffices to find the values that the clamp did not change.
     """
     rows, columns = x.shape
     channels = len(weight)
@@ -121,9 +122,9 @@ def gradients(
     of_bias[:] = total
     of_weight[:] = inverse * product
     if of_added is not None:
-        given, low, high = of_added, np.float32(-np.inf), np.float32(np.inf)
+        source, low, high = of_added, np.float32(-np.inf), np.float32(np.inf)
     else:
-        given = gradient
+        source = gradient
     scale, shift = _affine(weight, bias, mean, inverse, columns)
     middle = _wide(mean, columns)
     slope, count = weight * inverse, x.size // channels
@@ -131,7 +132,7 @@ def gradients(
     per_distance = _wide(-slope * inverse * inverse * product / count, columns)
     constant = _wide(-slope * total / count, columns)
     for i in range(rows):
-        row, from_row, into = x[i], given[i], of_x[i]
+        row, from_row, into = x[i], source[i], of_x[i]
         for j in range(columns):
             value = _get(row, j)
             before = value * scale[j] + shift[j]
@@ -141,7 +142,7 @@ def gradients(
 
 @compiled
 def _moments(x: Array, channels: int) -> tuple[Array, Array]:
-    """Return, by channel, the mean and the sum of squared distances to it, (channels,) of fp64."""
+    """Return the mean and the sum of squared distances to it by channel, (channels,) in fp64."""
     rows, columns = x.shape
     mean, squares = np.zeros(columns), np.zeros(columns)
     near_mean, near_squares = np.empty(columns, np.float32), np.empty(columns, np.float32)
@@ -161,7 +162,7 @@ def _moments(x: Array, channels: int) -> tuple[Array, Array]:
             for j in range(columns):
                 distance = _get(row, j) - near_mean[j]
                 near_squares[j] += distance * distance
-        # Two sets of numbers as one: Chan, Golub and LeVeque 1983.
+        # The block's moments are merged with the previous ones after Chan, Golub and LeVeque 1983.
         share = count / end
         for j in range(columns):
             apart = near_mean[j] - mean[j]
@@ -187,9 +188,9 @@ def _gradient_sums(
     low: np.float32,
     high: np.float32,
 ) -> tuple[Array, Array]:
-    """Return, by channel, the sum of the gradients that the clamp lets through, and of them times x - mean.
+    """Return two sums by channel, of the gradients that pass the clamp and of these times x - mean.
 
-    passed: None, or what the clamp lets through is written there.
+    passed: an array that gets the gradients that pass the clamp, or None.
     """
     rows, columns = x.shape
     scale, shift = _affine(weight, bias, mean, inverse, columns)
@@ -200,14 +201,14 @@ def _gradient_sums(
         near_total[:] = 0
         near_product[:] = 0
         for i in range(begin, min(rows, begin + BLOCK)):
-            row, given = x[i], gradient[i]
+            row, from_row = x[i], gradient[i]
             for j in range(columns):
                 value = _get(row, j)
                 if output is None:  # noqa: SIM108  numba leaves out a branch, not half of an expression
-                    shown = value * scale[j] + shift[j]
+                    result = value * scale[j] + shift[j]
                 else:
-                    shown = _get(output[i], j)
-                through = _get(given, j) if (shown > low) & (shown < high) else np.float32(0)
+                    result = _get(output[i], j)
+                through = _get(from_row, j) if (result > low) & (result < high) else np.float32(0)
                 if passed is not None:
                     _put(passed[i], j, through)
                 near_total[j] += through
@@ -220,14 +221,14 @@ def _gradient_sums(
 
 @compiled
 def _affine(weight: Array, bias: Array, mean: Array, inverse: Array, columns: int) -> tuple[Array, Array]:
-    """Return by what x is multiplied, and what is added then."""
+    """Return the factor of x and the summand that normalise it, both (columns,)."""
     scale = weight * inverse
     return _wide(scale, columns), _wide(bias - mean * scale, columns)
 
 
 @compiled
 def _wide(vector: Array, columns: int) -> Array:
-    """Return a vector (channels,) as one (columns,) of fp32."""
+    """Return a vector (channels,) repeated for each pixel of a row, (columns,) in fp32."""
     channels = len(vector)
     wide = np.empty(columns, np.float32)
     for j in range(columns):
@@ -237,11 +238,11 @@ def _wide(vector: Array, columns: int) -> Array:
 
 @compiled
 def _by_channel(sums: Array, channels: int) -> Array:
-    """Return sums (columns,) of all pixels of a row, (channels,)."""
-    found = np.zeros(channels)
+    """Return sums (columns,) added up over the pixels of a row, (channels,)."""
+    totals = np.zeros(channels)
     for j in range(len(sums)):
-        found[j % channels] += sums[j]
-    return found
+        totals[j % channels] += sums[j]
+    return totals
 
 
 def _get(row: Array, j: int) -> Any:
@@ -249,7 +250,7 @@ def _get(row: Array, j: int) -> Any:
 
 
 def _put(row: Array, j: int, value: Any) -> None:
-    """Set one value of a row, in bf16 rounded to the nearest, of two to the even one; compiled, it is `_typed_put`."""
+    """Set one value of a row, in bf16 rounded half to even; in compiled loops it is `_typed_put`."""
 
 
 @overload(_get, inline="always")
@@ -271,7 +272,7 @@ def _typed_put(row, j, value):
     def put_rounded(row, j, value):
         bits = _bits(value)
         rounded = (bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)
-        # Rounded, what is not a number could become one.
+        # Rounding could turn a NaN into a number.
         row[j] = np.uint16(rounded) if value == value else np.uint16(0x7FC0)
 
     return put_rounded

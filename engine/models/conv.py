@@ -1,4 +1,4 @@
-"""Convolutions as a CPU does them fast; names, weights and, but for rounding, numbers are those of `nn.Conv2d`."""
+"""Convolutions that are fast on a CPU, with the names and weights of `nn.Conv2d` and, up to rounding, its numbers."""
 
 from functools import cache
 
@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# The bytes from which a weight counts as large, and the pixels up to which an image counts as small.
+# A weight is large from this many bytes on, and an image small up to this many pixels.
 LARGE_WEIGHT, SMALL_IMAGE = 2**20, 16
 
 
@@ -14,17 +14,17 @@ class FullPrecisionConv2d(nn.Conv2d):
     """A convolution that stays in fp32 under autocast."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """Convolve in fp32, whatever came in."""
+        """Convolve in fp32, whatever the dtype of the input."""
         with torch.autocast(input.device.type, enabled=False):
             return super().forward(input.float())
 
 
 class WideConv2d(nn.Conv2d):
-    """A 3x3 convolution that does not read a large weight anew for each small image, as oneDNN's does.
+    """A 3x3 convolution that reads a large weight once for many small images; oneDNN reads it for each image.
 
-    Measured for 512 channels in and out and 128 images, forward and backward, on AVX-512 with AMX: at 2x2 pixels from
-    156 to 24 ms in fp32 and from 110 to 14 in bf16, at 4x4 from 236 to 173 and from 119 to 53. On AVX2, where only 2x2
-    pixels gain, from 200 to 36 in fp32.
+    This reduced the time forward and backward for 512 channels in and out and 128 images, on AVX-512 with AMX: at 2x2
+    pixels from 156 to 24 ms in fp32 and from 110 to 14 in bf16, at 4x4 from 236 to 173 and from 119 to 53. On AVX2 only
+    2x2 pixels gain, from 200 to 36 ms in fp32.
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -38,13 +38,13 @@ class WideConv2d(nn.Conv2d):
         if in_bf16 and _cpu_has("amx_bf16"):
             return self._multiply_pixels(input)
         if not in_bf16 and _cpu_has("avx512_f"):
-            # Not with channels last, oneDNN takes another algorithm, which reads each weight once for many images.
+            # Unless channels come last, oneDNN uses an algorithm that reads each weight once for many images.
             output = F.conv2d(input.contiguous(), self.weight.contiguous(), padding=1)
             return output.contiguous(memory_format=torch.channels_last)
         return super().forward(input)
 
     def _multiply_images(self, input: Tensor) -> Tensor:
-        """Convolve by one product of whole images: on so few pixels, each takes part in what becomes of every other."""
+        """Convolve by one product of whole images, in which every output pixel depends on every input pixel."""
         height, width = input.shape[2:]
         kernel = self.weight.permute(0, 2, 3, 1).flatten(1, 2).index_select(1, _taps(height, width))
         output = F.linear(input.permute(0, 2, 3, 1).flatten(1), kernel.view(-1, input[0].numel()))
@@ -53,7 +53,7 @@ class WideConv2d(nn.Conv2d):
     def _multiply_pixels(self, input: Tensor) -> Tensor:
         """Convolve by one product of pixels with their neighbours, copied side by side."""
         height, width = input.shape[2:]
-        # In fp32: a gradient is the sum of nine. The pixel after the last is what lies outside.
+        # fp32, because a gradient is the sum of nine. The padded last pixel stands for all pixels outside.
         pixels = F.pad(input.float().permute(0, 2, 3, 1).flatten(1, 2), (0, 0, 0, 1))
         patches = pixels.index_select(1, _neighbours(height, width)).view(-1, 9 * self.in_channels)
         output = F.linear(patches, self.weight.permute(0, 2, 3, 1).flatten(1))
@@ -61,10 +61,10 @@ class WideConv2d(nn.Conv2d):
 
 
 def prepare(network: nn.Module, precision: str, device: torch.device) -> None:
-    """Have a network convolve as is fast on the device.
+    """Replace a network's convolutions by those that are fast on the device.
 
-    On a CPU in bf16, strided depthwise convolutions stay in fp32: measured on AVX-512 with BF16, their backward pass
-    takes 11 times as long in bf16.
+    On a CPU in bf16, strided depthwise convolutions stay in fp32: on AVX-512 with BF16, their backward pass took 11
+    times as long in bf16.
     """
     if device.type != "cpu":
         return
@@ -87,14 +87,14 @@ def _is_plain_3x3(module: nn.Conv2d) -> bool:
 
 @cache
 def _taps(height: int, width: int) -> Tensor:
-    """Return, for each pixel put out and each taken in, the place in a 3x3 kernel of the weight between them."""
+    """Return for each input pixel of each output pixel the place in a 3x3 kernel of the weight between them."""
     pixels = [(y, x) for y in range(height) for x in range(width)]
     return torch.tensor([3 * (v - y + 1) + (u - x + 1) for y, x in pixels for v, u in pixels])
 
 
 @cache
 def _neighbours(height: int, width: int) -> Tensor:
-    """Return, for each pixel and each place in a 3x3 kernel, which pixel lies there; outside, height * width."""
+    """Return the pixel at each place of a 3x3 kernel around each pixel; height * width for pixels outside."""
     return torch.tensor(
         [
             v * width + u if 0 <= v < height and 0 <= u < width else height * width

@@ -15,14 +15,14 @@ from engine.study.layers import Anatomy, Layer
 
 
 def inspect(where: str, channels: int, image_size: int, classes: int) -> Anatomy:
-    """Return the anatomy of the network that module:function builds; raises whatever that raises.
+    """Return the anatomy of the network that module:function builds; raises whatever that function raises.
 
-    Neither weights nor images take memory, unless the network can only be built with them.
+    It is built on the meta device, without memory for weights and images, if that is possible.
     """
     builder: Builder = resolve_name(where)
     try:
         return _anatomy(builder, channels, image_size, classes, "meta")
-    except Exception:  # Code that somebody adds may need real numbers, and raise anything without them.
+    except Exception:  # Added code may raise anything on the meta device.
         return _anatomy(builder, channels, image_size, classes, "cpu")
 
 
@@ -46,13 +46,13 @@ def _anatomy(builder: Builder, channels: int, image_size: int, classes: int, dev
 
 
 def main() -> None:
-    """Print the anatomy of module:function, channels, image size, classes as JSON, or why it cannot be built."""
+    """Print the anatomy of module:function, channels, image size, classes as JSON, or the error."""
     where, *shape = sys.argv[1:]
     try:
         report = asdict(inspect(where, *map(int, shape)))
-    except Exception as error:  # A network that somebody adds may raise anything.
+    except Exception as error:  # Added code may raise anything.
         report = {"error": f"{type(error).__name__}: {error}"}
-    # On a line of its own: code that somebody adds may print too.
+    # The JSON has its own line, because added code may print too.
     print(f"\n{json.dumps(report)}")
 
 

@@ -1,4 +1,4 @@
-"""Networks in their CIFAR form; `engine.registry.NETWORKS` names them."""
+"""The networks in their forms for small images."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -35,8 +35,8 @@ class BasicBlock(nn.Module):
     def _shortcut(self, x: Tensor) -> Tensor:
         if self.stride == 1 and not self.widen:
             return x
-        # With channels last in the shape, so that gradients lie in memory as activations do: where they do not, what
-        # comes before in the backward pass took up to 16 times as long.
+        # Indexing with channels last gives gradients the memory order of activations; in another order, the next
+        # layers of the backward pass took up to 16 times as long.
         x = x.permute(0, 2, 3, 1)[:, :: self.stride, :: self.stride]
         return F.pad(x, (self.widen // 2, self.widen - self.widen // 2)).permute(0, 3, 1, 2)
 
@@ -46,7 +46,7 @@ class GlobalAverage(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Average over height and width."""
-        # As in the shortcut: a gradient with channels last.
+        # As in the shortcut, channels last give the gradient the memory order of activations.
         return x.permute(0, 2, 3, 1).mean((1, 2))
 
 
@@ -72,7 +72,7 @@ def resnet20(channels: int, image_size: int, classes: int) -> nn.Module:
 def vgg11(channels: int, image_size: int, classes: int) -> nn.Module:
     """VGG-11 with batch norm and one linear layer: 9.2 M parameters at 10 classes.
 
-    Of its five poolings it keeps those that an image of this size allows.
+    It has as many of its five poolings as the image size allows.
     """
     layers: dict[str, nn.Module] = {}
     width, size = channels, image_size
@@ -108,7 +108,7 @@ def mobilenet_v2(channels: int, image_size: int, classes: int) -> nn.Module:
         [6, 160, 3, 2],
         [6, 320, 1, 1],
     ]
-    # Dropout off: the paper names crop and flip as the only regularising tricks.
+    # There is no dropout, because the paper names crop and flip as its only regularisation.
     network = models.MobileNetV2(
         num_classes=classes, inverted_residual_setting=settings, dropout=0.0, norm_layer=ClampedNorm2d
     )
@@ -143,7 +143,7 @@ def lenet300(channels: int, image_size: int, classes: int) -> nn.Module:
 
 
 def _sequence(layers: dict[str, nn.Module], width: int, classes: int) -> nn.Sequential:
-    """Return layers, then global average pooling and a linear layer; the overlap of layers is shown by their names."""
+    """Return the layers, global average pooling and a linear layer; charts of overlap show the layers' names."""
     head = {"average": GlobalAverage(), "fc": nn.Linear(width, classes)}
     return nn.Sequential(OrderedDict({**layers, **head}))
 
@@ -155,7 +155,7 @@ def build(name: str, channels: int, image_size: int, classes: int) -> nn.Module:
 
 
 def prunable(network: nn.Module) -> tuple[str, ...]:
-    """Return the names of the prunable weights: kernels of convolutions and linear layers but the first convolution."""
+    """Return the names of the prunable weights: all kernels of convolutions and linear layers but the first conv's."""
     convolutions = [name for name, module in network.named_modules() if isinstance(module, nn.Conv2d)]
     kernels = [name for name, module in network.named_modules() if isinstance(module, nn.Conv2d | nn.Linear)]
     return tuple(f"{name}.weight" for name in kernels if name not in convolutions[:1])

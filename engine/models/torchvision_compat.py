@@ -1,4 +1,4 @@
-"""torchvision, which some builds of PyTorch cannot import as it comes."""
+"""Importing torchvision, which fails over CPU builds of PyTorch without a workaround."""
 
 import functools
 import importlib
@@ -16,8 +16,8 @@ _OPERATORS: list[Any] = []
 def torchvision() -> ModuleType:
     """Return torchvision with its datasets and models imported.
 
-    The torchvision of the package index is built for CUDA and fails over a CPU build of PyTorch for want of two
-    operators that Ticketscope never calls. Exactly that failure is cured by declaring them; any other is raised.
+    The torchvision of the package index is built for CUDA; over a CPU build of PyTorch it lacks two operators that
+    Ticketscope never calls. Only for that error, they are declared; any other error is raised.
     """
     try:
         return _load()

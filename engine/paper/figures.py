@@ -1,7 +1,4 @@
-"""The paper's figures as studies: what each trains, how it is laid out, and the numbers that the text states.
-
-The catalogue itself is `figures.toml`; nothing here knows a single figure.
-"""
+"""The paper's figures, read from `figures.toml`: what each trains, its layout, and the numbers that the text states."""
 
 import tomllib
 from functools import cached_property
@@ -14,15 +11,15 @@ from engine.study.recipe import Frozen
 
 Quantity = Literal["accuracy", "retention", "start_overlap", "ancestor_overlap"]
 
-# The starts that must be trained to draw a quantity, where they are not the ones drawn: both overlaps are measured on
-# the fine-tuned network, against weights that need no training of their own.
+# A quantity that is not listed needs its drawn starts trained. Overlaps are measured on the fine-tuned network, against
+# weights that need no training of their own.
 _TRAINED: dict[Quantity, tuple[str, ...]] = {
     "retention": (),
     "start_overlap": ("finetune",),
     "ancestor_overlap": ("finetune",),
 }
 
-# Data by this name: the datasets that the paper names.
+# As the name of the data, this means the datasets that the paper names.
 OWN = "paper"
 ALL = "all"
 
@@ -48,8 +45,7 @@ class Reported(Frozen):
 class Panel(Frozen):
     """One panel of a figure, or one row of the table.
 
-    label: its letter, empty where the figure is one panel. starts: the series that it draws. dense: whether the dense
-    baseline is drawn too.
+    label: its letter, empty if the figure is a single panel. starts: the series that it draws.
     """
 
     label: str
@@ -69,11 +65,11 @@ class Panel(Frozen):
 
     @property
     def trained(self) -> tuple[str, ...]:
-        """The starts to train for it."""
+        """The starts that must be trained to draw it."""
         return _TRAINED.get(self.quantity, self.starts)
 
 
-class _Row(Frozen):
+class _PanelRow(Frozen):
     panels: tuple[str, ...] = ("",)
     quantity: Quantity
     by: Literal["learning_rate", "pruner"] | None = None
@@ -97,14 +93,14 @@ class _Row(Frozen):
 
 
 class Figure(Frozen):
-    """A figure or table: what it shows, the claims that it bears on (ids of engine.claims), and its rows."""
+    """A figure or table: what it shows, the claims that it supports (ids of engine.claims), and its rows of panels."""
 
     id: str
     title: str
     section: str
     about: str
     claims: tuple[str, ...]
-    rows: tuple[_Row, ...]
+    rows: tuple[_PanelRow, ...]
     sparsities: tuple[float, ...]
 
     @cached_property
@@ -114,7 +110,7 @@ class Figure(Frozen):
 
 
 class Setting(Frozen):
-    """What a scale changes of the paper's settings: seeds counts them, limits are numbers of images."""
+    """The settings in which a scale departs from the paper; seeds is their number."""
 
     seeds: int | None = None
     sparsities: tuple[float, ...] | None = None
@@ -125,7 +121,7 @@ class Setting(Frozen):
 
 
 class Scale(Frozen):
-    """A size in which the catalogue can be trained; data: the dataset that it trains on unless another is chosen."""
+    """A size at which the figures can be trained; data: the dataset that is used unless another is chosen."""
 
     title: str
     data: str = OWN
@@ -133,7 +129,7 @@ class Scale(Frozen):
     photographs: Setting = Setting()
 
     def setting(self, data: str) -> Setting:
-        """Return what changes on some data."""
+        """Return the changed settings for a dataset."""
         return self.digits if data == "digits" else self.photographs
 
 
@@ -162,12 +158,12 @@ SCALES = CATALOGUE.scales
 
 
 def reported(figure: Figure) -> tuple[Reported, ...]:
-    """Return the numbers of the text that a figure shows."""
+    """Return the numbers stated in the text that a figure shows."""
     return tuple(number for number in REPORTED if any(shows(panel, number) for panel in figure.panels))
 
 
 def shows(panel: Panel, number: Reported) -> bool:
-    """Return whether a panel, as the paper has it, shows a number of the text."""
+    """Return whether a panel at the paper's scale shows a number stated in the text."""
     same = (panel.dataset, panel.network) == (number.dataset, number.network)
     if not same or number.learning_rate not in panel.learning_rates:
         return False

@@ -1,4 +1,4 @@
-"""Parts of the paper as studies: at the paper's scale or a smaller one, in as few parts as that takes."""
+"""The paper's figures as studies, at the paper's scale or a smaller one."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -9,11 +9,11 @@ from engine.study.spec import Study, StudyError, parse_study
 
 
 def study(name: str, scale: str = "paper", data: str | None = None) -> Study:
-    """Return a part of the paper as a study.
+    """Return a figure, some of its panels, or all figures as a study.
 
-    name: a figure's id, one with letters of panels such as fig7:a or fig5:cd, or all. scale: a key of SCALES. data: a
-    dataset in place of all of the paper's, "paper" for the paper's own, None for those of the scale.
-    StudyError for a name or a scale that is not known.
+    name: a figure's id, an id with letters of panels such as fig7:a or fig5:cd, or all. scale: a key of SCALES. data: a
+    dataset in place of all of the paper's, "paper" for the paper's own, None for the default of the scale.
+    StudyError for an unknown name or scale.
     """
     _check_scale(scale)
     panels = _named(name)
@@ -21,12 +21,13 @@ def study(name: str, scale: str = "paper", data: str | None = None) -> Study:
     setting = SCALES[scale].setting(data)
     parts = merged(scaled(panel, scale, data) for panel in panels)
     lists = {field: union(field, parts) for field in parts[0]}
+    about = [] if name == ALL else [FIGURES[name.partition(":")[0]].about]
     return parse_study(
         {
             "name": _title(name, scale, data),
-            "note": " ".join([*_about(name), *scaling(scale, data)]),
+            "note": " ".join([*about, *scaling(scale, data)]),
             **lists,
-            # A scale with fewer sparsities is there to train less.
+            # A scale with fewer sparsities must not train the paper's rounds between them.
             "round_rate": None if setting.sparsities else CATALOGUE.round_rate,
             "seeds": CATALOGUE.seeds[: setting.seeds],
             "overlap_p": sorted({p for panel in panels for p in panel.ps}),
@@ -34,7 +35,7 @@ def study(name: str, scale: str = "paper", data: str | None = None) -> Study:
             "test_images": setting.test_images,
             "recipe": setting.recipe,
             "admm": setting.admm,
-            # A part names only what it does not share with all others.
+            # A part lists only the fields in which parts differ.
             "parts": [{field: part[field] for field in part if part[field] != lists[field]} for part in parts]
             if len(parts) > 1
             else (),
@@ -43,22 +44,22 @@ def study(name: str, scale: str = "paper", data: str | None = None) -> Study:
 
 
 def scaled(panel: Panel, scale: str = "paper", data: str | None = None) -> Panel:
-    """Return a panel with dataset, network and sparsities as a scale trains them on some data; see `study`."""
+    """Return a panel with the dataset, network and sparsities of a scale; data: as for `study`."""
     _check_scale(scale)
     data = data or SCALES[scale].data
     sparsities = SCALES[scale].setting(data).sparsities
-    whole = panel.sparsities == CATALOGUE.sparsities
+    has_all = panel.sparsities == CATALOGUE.sparsities
     return panel.model_copy(
         update={
             "dataset": panel.dataset if data == OWN else data,
             "network": CATALOGUE.substitutes.get(data, panel.network),
-            "sparsities": sparsities if sparsities and whole else panel.sparsities,
+            "sparsities": sparsities if sparsities and has_all else panel.sparsities,
         }
     )
 
 
 def scaling(scale: str = "paper", data: str | None = None) -> tuple[str, ...]:
-    """Return in sentences how a scale on some data departs from the paper; none where it does not."""
+    """Return sentences on how a scale and its data depart from the paper; none for the paper's own."""
     _check_scale(scale)
     data = data or SCALES[scale].data
     setting = SCALES[scale].setting(data)
@@ -100,8 +101,8 @@ def _named(name: str) -> tuple[Panel, ...]:
         return panels
     labels = [panel.label for panel in panels if panel.label]
     if not set(letters) <= set(labels):
-        panels_there = f"allowed: {', '.join(labels)}" if labels else f"leave it out, as in {figure}"
-        raise StudyError({"": f"{figure} has no panel {letters!r}; {panels_there}"})
+        allowed = f"allowed: {', '.join(labels)}" if labels else f"leave it out, as in {figure}"
+        raise StudyError({"": f"{figure} has no panel {letters!r}; {allowed}"})
     return tuple(panel for panel in panels if panel.label in letters)
 
 
@@ -113,23 +114,19 @@ def _title(name: str, scale: str, data: str) -> str:
     return (f"Paper, {what}" + (f" ({', '.join(changed)})" if changed else ""))[:100]
 
 
-def _about(name: str) -> list[str]:
-    return [] if name == ALL else [FIGURES[name.partition(":")[0]].about]
-
-
-# The values that a part of a study combines, by the name of their list.
+# The values that a part of a study combines, by field.
 Lists = dict[str, tuple[Any, ...]]
 
 
 def merged(panels: Iterable[Panel]) -> list[Lists]:
-    """Return what some panels train, in as few parts as that takes."""
-    found: dict[tuple[str, str, float, str | None, tuple[float, ...]], set[str]] = {}
+    """Return as few parts of a study as possible that train all that some panels need."""
+    starts_by_key: dict[tuple[str, str, float, str | None, tuple[float, ...]], set[str]] = {}
     for panel in panels:
         for rate in panel.learning_rates:
             for pruner in panel.pruners if panel.trained else (None,):
                 key = (panel.dataset, panel.network, rate, pruner, panel.sparsities if pruner else ())
-                found.setdefault(key, set()).update(panel.trained)
-    pruned = {key[:3] for key in found if key[3]}
+                starts_by_key.setdefault(key, set()).update(panel.trained)
+    pruned = {key[:3] for key in starts_by_key if key[3]}
     parts: list[Lists] = [
         {
             "datasets": (dataset,),
@@ -139,8 +136,8 @@ def merged(panels: Iterable[Panel]) -> list[Lists]:
             "sparsities": sparsities,
             "starts": tuple(start for start in STARTS if start in starts),
         }
-        # Whatever is pruned was trained dense before.
-        for (dataset, network, rate, pruner, sparsities), starts in found.items()
+        # A part without a pruner is left out if another prunes the same network, which it trains dense first.
+        for (dataset, network, rate, pruner, sparsities), starts in starts_by_key.items()
         if pruner or (dataset, network, rate) not in pruned
     ]
     for field in ("pruners", "learning_rates", "networks", "datasets"):
@@ -149,7 +146,7 @@ def merged(panels: Iterable[Panel]) -> list[Lists]:
 
 
 def _joined(parts: list[Lists], field: str) -> list[Lists]:
-    """Return parts with those made one that differ in one field alone."""
+    """Return the parts, with those that differ in this field alone merged into one."""
     groups: dict[tuple[object, ...], Lists] = {}
     for part in parts:
         group = groups.setdefault(tuple(part[name] for name in part if name != field), {**part, field: ()})
@@ -158,7 +155,7 @@ def _joined(parts: list[Lists], field: str) -> list[Lists]:
 
 
 def union(field: str, parts: list[Lists]) -> tuple[Any, ...]:
-    """Return all values that parts have for a field, each once, in the order in which studies list them."""
+    """Return all values of a field in some parts, each once, in the order in which studies list them."""
     values = tuple(dict.fromkeys(value for part in parts for value in part[field]))
     if field == "sparsities":
         return tuple(sorted(values))

@@ -1,4 +1,4 @@
-"""Measurements of a stage: overlaps at its end, and during pretraining how much of the initial weights is left."""
+"""The overlaps that a stage measures: at its end, and of a pretraining with its initial weights at several epochs."""
 
 import time
 
@@ -15,8 +15,8 @@ from engine.study.plan import Stage
 from engine.study.results import Overlap, Retained
 from engine.training.sgd import Training
 
-# The number of epochs after which a pretraining is compared with its initial weights. They grow by a constant factor
-# from the first to the last, since most of what is forgotten is forgotten early.
+# A pretraining is compared with its initial weights after this many epochs, which grow by a constant factor from the
+# first to the last, because the overlap falls most in the first epochs.
 MEASUREMENTS = 10
 
 
@@ -27,7 +27,7 @@ def measured_epochs(epochs: int) -> tuple[int, ...]:
 
 
 class Retention:
-    """How much of the initial weights is left, measured while a network is pretrained; nothing for other stages."""
+    """The overlap with the initial weights, measured during a pretraining; stages of other kinds measure nothing."""
 
     def __init__(self, stage: Stage, weights: Weights, layers: tuple[str, ...]) -> None:
         self.rows: list[Retained] = []
@@ -39,7 +39,7 @@ class Retention:
             self._initial = {layer: initial[layer] for layer in layers}
 
     def measure(self, training: Training, epoch: int) -> None:
-        """Compare the weights after an epoch with the initial ones, where the epoch is one of the measured ones."""
+        """Compare the weights with the initial ones after one of the measured epochs."""
         if epoch not in self._measured_epochs:
             return
         begin = time.perf_counter()
@@ -48,8 +48,8 @@ class Retention:
         initial = {layer: tensor.to(now[layer].device) for layer, tensor in self._initial.items()}
         counts = overlap_counts(initial, now, P_GRID)
         for p in P_GRID:
-            at = [count for count in counts if count.p == p]
-            self.rows.append(Retained(epoch, p, sum(c.intersection for c in at), sum(c.top for c in at)))
+            layers = [count for count in counts if count.p == p]
+            self.rows.append(Retained(epoch, p, sum(c.intersection for c in layers), sum(c.top for c in layers)))
         self.seconds += time.perf_counter() - begin
 
     def state(self) -> State:
@@ -66,7 +66,7 @@ class Retention:
 def overlaps(
     stage: Stage, dataset: Dataset, weights: Weights, trained: State, mask: Mask, device: torch.device
 ) -> tuple[Overlap, ...]:
-    """Return the overlap ratios that a stage records (figures 2 and 4-6, table 1)."""
+    """Return the overlaps that a stage measures at its end (figures 2 and 4-6, table 1)."""
 
     def measure(pair: str, a: State, b: State, within: Mask | None = None, held: Mask | None = None) -> Overlap:
         masks = (within and on_device(within), held and on_device(held))

@@ -1,4 +1,4 @@
-"""What a stage is made from: its network at the right weights, its mask, and the training of both."""
+"""Preparing a stage: its network with starting weights, its mask, and the training of both."""
 
 import math
 
@@ -24,7 +24,7 @@ def prepare(
 ) -> tuple[tuple[str, ...], Mask, Training]:
     """Return the prunable layers, the mask (empty for dense training) and the training, ready to run.
 
-    Raises WeightsLost for those of the stages that it is made from.
+    Raises WeightsLost where the weights of its root or parent are lost.
     """
     network = starts.initial(stage, dataset)
     layers = prunable(network)
@@ -37,10 +37,11 @@ def prepare(
         network.load_state_dict(starts.starting(stage, dataset, weights))
         mask = _mask(stage, weights, layers)
         shapes = {layer: network.state_dict()[layer].shape for layer in layers}
-        if odd := [layer for layer in layers if mask[layer].shape != shapes[layer]]:
+        if wrong := [layer for layer in layers if mask[layer].shape != shapes[layer]]:
             raise ValueError(
-                f"the mask of {odd[0]} is {tuple(mask[odd[0]].shape)}, the layer {tuple(shapes[odd[0]])}: the weights "
-                f"kept of stage {stage.parent} are another network's; remove them and its result, then launch again"
+                f"the mask of {wrong[0]} has shape {tuple(mask[wrong[0]].shape)}, the layer {tuple(shapes[wrong[0]])}: "
+                f"the saved weights of stage {stage.parent} are another network's; remove them and its result, then "
+                "launch again"
             )
     data = to_device(dataset, stage.recipe.augmentation, device)
     schedule = Schedule(stage.recipe, stage.learning_rate, stage.epochs, stage.seed, stage.kind)
@@ -65,7 +66,7 @@ def prepare(
 
 
 def _mask(stage: Stage, weights: Weights, layers: tuple[str, ...]) -> Mask:
-    """Return the mask that a retraining holds, made from its parent's trained weights."""
+    """Return the mask of a retraining, made from its parent's trained weights."""
     parent = required(stage.parent, stage)
     trained = weights.load(parent, "trained")
     within = weights.load(parent, "mask") if len(stage.rounds) > 1 else None
@@ -74,13 +75,13 @@ def _mask(stage: Stage, weights: Weights, layers: tuple[str, ...]) -> Mask:
 
 
 def how_many(stage: Stage, dataset: Dataset, device: torch.device) -> Capacity:
-    """Return how many stages of one shape to run at once on a device: see `engine.training.concurrent.how_many`."""
+    """Return how many stages of one shape to run concurrently, see `engine.training.concurrent.how_many`."""
 
     def make() -> Training:
         network = starts.initial(stage, dataset).to(device)
         data = to_device(dataset, stage.recipe.augmentation, device)
         schedule = Schedule(stage.recipe, stage.learning_rate, stage.epochs, stage.seed, "measuring")
-        # As a pruned network's, with a mask: that of the dense one.
+        # A mask that keeps all weights makes the step as slow as that of a pruned network.
         mask = {layer: torch.ones_like(network.state_dict()[layer], dtype=torch.bool) for layer in prunable(network)}
         return Training(network, data, schedule, mask)
 

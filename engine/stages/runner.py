@@ -1,4 +1,4 @@
-"""Run one stage: load what it starts from, train it, measure it, and save its weights."""
+"""Running stages: each is prepared, trained and measured, and its weights are saved."""
 
 import logging
 import platform
@@ -25,40 +25,40 @@ from engine.training.sgd import Diverged, Training
 
 log = logging.getLogger(__name__)
 
-# The share of a worker's time for the checkpoints of all stages that it trains side by side.
+# The checkpoints of all stages that a worker trains concurrently may take this share of its time.
 CHECKPOINT_SHARE = 0.02
-# The most seconds between two checkpoints: after one slow write the pause would grow without end.
+# Without a limit, in seconds, one slow write would stretch the pause between two checkpoints too far.
 LONGEST_PAUSE = 120.0
 
 
 class Interrupted(Exception):
-    """The observer asked to stop; the checkpoint is written and the stage can be resumed anywhere."""
+    """The observer asked to stop; the checkpoint is written, and any worker can resume the stage."""
 
 
-# The names of the weights that a finished stage has saved, by its kind; its children may load them.
-KEPT = {"pretrain": ("initial", "rewind", "trained"), "admm": ("trained",), "retrain": ("trained", "mask")}
+# A finished stage has saved weights under these names, by its kind; its children may load them.
+SAVED = {"pretrain": ("initial", "rewind", "trained"), "admm": ("trained",), "retrain": ("trained", "mask")}
 
 
-def kept(stage: Stage, result: StageResult) -> tuple[str, ...]:
+def saved_weights(stage: Stage, result: StageResult) -> tuple[str, ...]:
     """Return the names of the weights that a finished stage has saved: none for one that diverged."""
-    return KEPT[stage.kind] if result.diverged is None else ()
+    return SAVED[stage.kind] if result.diverged is None else ()
 
 
 class Observer(Protocol):
     """Receives the progress of a stage. Either method may raise to abandon the stage."""
 
     def epoch(self, row: Epoch, total: int) -> bool:
-        """Receive an epoch just trained; return False to write a checkpoint and stop."""
+        """Receive a new epoch; return False to write a checkpoint and stop."""
         ...
 
     def commit(self, rows: Sequence[Epoch]) -> None:
-        """Record the epochs since the last commit; anything is written only after this has returned."""
+        """Record the epochs since the last commit; weights and checkpoints are written only after this has returned."""
         ...
 
 
 @dataclass(frozen=True)
 class Job:
-    """A stage to run, the store of its tensors, and the observer of its progress."""
+    """A stage to run, the store of its weights, and the observer of its progress."""
 
     stage: Stage
     weights: Weights
@@ -73,20 +73,15 @@ def run_stage(
     observer: Observer,
     checkpoint_seconds: float = 5.0,
 ) -> StageResult:
-    """Train and measure a stage, from its checkpoint where there is one, and save what its children need.
+    """Train and measure a stage, from its checkpoint if there is one, save the weights of SAVED, and return the result.
 
-    Where a loss is not finite, or the parent's was not, the result says so (see `StageResult.diverged`) and no trained
+    If a loss is not finite, or the parent's was not, the result reports it (see `StageResult.diverged`) and no trained
     weights are saved. A damaged checkpoint counts as none. Raises Interrupted when the observer asks to stop,
-    WeightsLost for those of another stage, and whatever else weights and observer raise.
+    WeightsLost where weights of its root or parent are lost, and whatever else weights and observer raise.
     """
     outcomes: list[StageResult | Exception] = []
-    run_stages(
-        [Job(stage, weights, observer)],
-        dataset,
-        device,
-        lambda job, outcome: outcomes.append(outcome),
-        checkpoint_seconds,
-    )
+    job = Job(stage, weights, observer)
+    run_stages([job], dataset, device, lambda job, outcome: outcomes.append(outcome), checkpoint_seconds)
     [outcome] = outcomes
     if isinstance(outcome, Exception):
         raise outcome
@@ -101,12 +96,12 @@ def run_stages(
     checkpoint_seconds: float = 5.0,
     more: Callable[[int], Sequence[Job]] = lambda going: (),
 ) -> None:
-    """Run stages side by side on one device, each as `run_stage` would.
+    """Run stages concurrently on one device, each as `run_stage` would.
 
-    ended: called as each ends, with its result or with what `run_stage` would raise; the others go on. more: called
-    after each epoch with the number of those that go on, if any; returns others of their shape that join them.
-    Where there are several, raises what says that the device's memory ran out; those that have not ended can be
-    resumed, fewer at once.
+    ended: called as each stage ends, with its result or with the error that `run_stage` would raise. more: called after
+    each epoch with the number of stages that continue, if any; returns others of their shape that join them.
+    If several run out of the device's memory, that error is raised; fewer at once can then resume those that have not
+    ended.
     """
     runs: dict[Training, _Run] = {}
     several = len(jobs) > 1
@@ -123,7 +118,7 @@ def run_stages(
             try:
                 run = _Run(job, dataset, device, checkpoint_seconds, lambda: len(runs))
                 result = run.finish() if run.training is None or run.training.done else None
-            except Exception as error:  # Whatever error ends one stage, the others go on.
+            except Exception as error:  # Any error ends only its own stage.
                 fail(job, error)
                 continue
             if result is not None:
@@ -137,10 +132,10 @@ def run_stages(
         training.close()
         return runs.pop(training).job
 
-    def after_epoch(training: Training, trained: concurrent.Outcome) -> bool:
+    def after_epoch(training: Training, trained: concurrent.EpochOutcome) -> bool:
         try:
             outcome = runs[training].after_epoch(trained)
-        except Exception as error:  # Each stage ends with its own error.
+        except Exception as error:  # Any error ends only its own stage.
             fail(close(training), error)
             return False
         if outcome is not None:
@@ -160,38 +155,44 @@ def run_stages(
             training.close()
 
 
-def pause(wanted: float, took: float) -> float:
-    """Return the seconds from one checkpoint to the next: those wanted, or more where writing takes much of them."""
-    return max(wanted, min(took / CHECKPOINT_SHARE, LONGEST_PAUSE))
+def pause(requested: float, saving: float) -> float:
+    """Return the seconds from one checkpoint to the next: the requested ones, or more if saving takes too long."""
+    return max(requested, min(saving / CHECKPOINT_SHARE, LONGEST_PAUSE))
 
 
 class _Run:
-    """A stage that is being trained; training is None where the stage that it is made from has diverged."""
+    """A stage that is being trained; training is None if its parent diverged."""
 
     def __init__(
-        self, job: Job, dataset: Dataset, device: torch.device, checkpoint_seconds: float, going: Callable[[], int]
+        self,
+        job: Job,
+        dataset: Dataset,
+        device: torch.device,
+        checkpoint_seconds: float,
+        concurrent_stages: Callable[[], int],
     ) -> None:
         self.job = job
         self.training: Training | None = None
         self._dataset = dataset
         self._device = device
         self._checkpoint_seconds = checkpoint_seconds
-        self._going_at_once = going
+        self._concurrent_stages = concurrent_stages
         self._committed = 0
         self._saved_at, self._saving_took = time.monotonic(), 0.0
-        if _starts_diverged(job.stage, job.weights):
+        parent = None if job.stage.parent is None else job.weights.result(job.stage.parent)
+        if parent is not None and parent.diverged is not None:
             return
         self._layers, self._mask, self.training = prepare(job.stage, dataset, job.weights, device)
         self._retention = Retention(job.stage, job.weights, self._layers)
-        state = _kept_checkpoint(job.stage, job.weights)
+        state = _saved_checkpoint(job.stage, job.weights)
         if state is not None:
             self.training.load(state)
             self._retention.load(state)
         self._committed = len(self.training.history)
 
-    def after_epoch(self, trained: concurrent.Outcome) -> StageResult | Exception | None:
-        """Report an epoch, and save a checkpoint when it is time; return how the stage ended, None where it goes on."""
-        stage, training = self.job.stage, self._going
+    def after_epoch(self, trained: concurrent.EpochOutcome) -> StageResult | Exception | None:
+        """Report an epoch, and save a checkpoint if one is due; return how the stage ended, None while it continues."""
+        stage, training = self.job.stage, self._active
         if isinstance(trained, Diverged):
             self._commit()
             return _diverged(stage, self._device, training.history, len(training.history) + 1)
@@ -200,7 +201,7 @@ class _Run:
         rewind = stage.kind == "pretrain" and trained.epoch == stage.recipe.k
         if rewind or not go_on or time.monotonic() - self._saved_at >= self._pause:
             self._checkpoint(rewind)
-        # A stage that is asked to stop after its last epoch has reached its end.
+        # After the last epoch the stage has ended, even if it is asked to stop.
         if training.done:
             return self.finish()
         return None if go_on else Interrupted(f"stopped after epoch {trained.epoch} of {stage.epochs}")
@@ -214,8 +215,8 @@ class _Run:
         training, mask = self.training, self._mask
         begin = time.perf_counter()
         trained = training.weights()
-        measured = {layer: trained[layer] for layer in self._layers}
-        overlaps = measure.overlaps(stage, self._dataset, weights, measured, mask, self._device)
+        kernels = {layer: trained[layer] for layer in self._layers}
+        overlaps = measure.overlaps(stage, self._dataset, weights, kernels, mask, self._device)
         support = support_of(stage, weights, trained, self._layers, training) if stage.kind == "admm" else None
         measuring = time.perf_counter() - begin + self._retention.seconds
         self._commit()
@@ -239,19 +240,19 @@ class _Run:
     @property
     def _pause(self) -> float:
         """Seconds from this stage's last checkpoint to its next."""
-        return pause(self._checkpoint_seconds, self._saving_took * self._going_at_once())
+        return pause(self._checkpoint_seconds, self._saving_took * self._concurrent_stages())
 
     @property
-    def _going(self) -> Training:
+    def _active(self) -> Training:
         assert self.training is not None
         return self.training
 
     def _commit(self) -> None:
-        self.job.observer.commit(self._going.history[self._committed :])
-        self._committed = len(self._going.history)
+        self.job.observer.commit(self._active.history[self._committed :])
+        self._committed = len(self._active.history)
 
     def _checkpoint(self, rewind: bool) -> None:
-        stage, training, weights = self.job.stage, self._going, self.job.weights
+        stage, training, weights = self.job.stage, self._active, self.job.weights
         begin = time.monotonic()
         self._commit()
         if rewind:
@@ -261,25 +262,19 @@ class _Run:
         self._saving_took = self._saved_at - begin
 
 
-def _kept_checkpoint(stage: Stage, weights: Weights) -> State | None:
+def _saved_checkpoint(stage: Stage, weights: Weights) -> State | None:
     if not weights.exists(stage.fingerprint, "checkpoint"):
         return None
     try:
         return weights.load(stage.fingerprint, "checkpoint")
     except WeightsLost as error:
-        # A checkpoint only saves time: without it the stage is trained from its start, to the same numbers.
+        # Without a checkpoint the stage is trained from its start, with the same numbers.
         log.warning("stage %s begins anew: %s", stage.fingerprint, error)
         return None
 
 
-def _starts_diverged(stage: Stage, weights: Weights) -> bool:
-    """Return whether what a stage is made from was never trained to its end, since its loss was not finite."""
-    parent = None if stage.parent is None else weights.result(stage.parent)
-    return parent is not None and parent.diverged is not None
-
-
 def _diverged(stage: Stage, device: torch.device, epochs: Sequence[Epoch], at: int) -> StageResult:
-    """Return the result of a training without an end: its finite epochs, and no measurement of a network."""
+    """Return the result of a training that diverged: its finite epochs and no measurements; at: see `StageResult`."""
     return StageResult(
         fingerprint=stage.fingerprint,
         epochs=tuple(epochs),

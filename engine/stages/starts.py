@@ -1,4 +1,4 @@
-"""The weights that trainings start from; `engine.registry.STARTS` names those of pruned networks."""
+"""The weights that trainings start from."""
 
 from pkgutil import resolve_name
 from typing import TypeVar
@@ -23,7 +23,7 @@ def winning_ticket(stage: Stage, dataset: Dataset, weights: Weights) -> State:
 
 
 def reinit(stage: Stage, dataset: Dataset, weights: Weights) -> State:
-    """Return theta_0', a draw of the initialiser that is independent of theta_0."""
+    """Return theta_0', weights from the initialiser that are independent of theta_0."""
     del weights
     return state(draw(stage, dataset, "reinit"))
 
@@ -41,20 +41,20 @@ def finetune(stage: Stage, dataset: Dataset, weights: Weights) -> State:
 
 
 def starting(stage: Stage, dataset: Dataset, weights: Weights) -> State:
-    """Return what a retraining starts from, by its start; the mask is not applied yet."""
+    """Return the weights that a retraining starts from, before its mask is applied."""
     start = required(stage.start, stage)
-    found: State = resolve_name(STARTS[start].function)(stage, dataset, weights)
-    return found
+    parameters: State = resolve_name(STARTS[start].function)(stage, dataset, weights)
+    return parameters
 
 
 def draw(stage: Stage, dataset: Dataset, purpose: str) -> nn.Module:
-    """Return the stage's network with weights drawn from its seed; one purpose is independent of the other."""
+    """Return the stage's network with weights drawn from its seed, independently for each purpose."""
     with global_seed(stage.seed, "weights", purpose):
         return build(stage.network, dataset.channels, dataset.image_size, len(dataset.classes))
 
 
 def initial(stage: Stage, dataset: Dataset) -> nn.Module:
-    """Return the network at theta_0, the same for every learning rate."""
+    """Return the network with theta_0, which is the same for every learning rate."""
     return draw(stage, dataset, "initial")
 
 
@@ -64,7 +64,7 @@ def state(network: nn.Module) -> State:
 
 
 def required(value: T | None, stage: Stage) -> T:
-    """Return a setting of a stage that its kind cannot do without; ValueError where it lacks."""
+    """Return a setting that a stage of this kind must have; ValueError for None."""
     if value is None:
         raise ValueError(f"stage {stage.fingerprint} ({stage.kind}) lacks a setting that its kind needs")
     return value

@@ -1,4 +1,4 @@
-"""Which weights ADMM keeps that one-shot pruning would not, and what removing the others at once does to accuracy."""
+"""ADMM's mask compared with that of one-shot pruning: how many weights differ, and the accuracy right after pruning."""
 
 import torch
 
@@ -11,9 +11,9 @@ from engine.training.sgd import Training
 
 
 def support_of(stage: Stage, weights: Weights, trained: State, layers: tuple[str, ...], training: Training) -> Support:
-    """Return how the support of ADMM's trained weights differs from that of theta_T.
+    """Return the comparison of ADMM's mask with the mask of one-shot pruning of theta_T.
 
-    training: of the stage, at its end; its network is left with other weights. Raises WeightsLost for theta_T.
+    training: of the stage, at its end; its network's weights are overwritten. Raises WeightsLost where theta_T is lost.
     """
     pretrained = weights.load(required(stage.root, stage), "trained")
     mask, oneshot = (
@@ -29,4 +29,4 @@ def support_of(stage: Stage, weights: Weights, trained: State, layers: tuple[str
 
 
 def _pruned(state: State, mask: Mask) -> State:
-    return {**state, **{layer: torch.where(kept, state[layer], 0.0) for layer, kept in mask.items()}}
+    return {**state, **{layer: torch.where(keep, state[layer], 0.0) for layer, keep in mask.items()}}

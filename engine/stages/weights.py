@@ -1,4 +1,4 @@
-"""The interface through which stages save and load weights, and the error for weights that are lost."""
+"""The interface by which stages save and load weights, and the error for weights that are lost."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
@@ -10,10 +10,10 @@ if TYPE_CHECKING:
 
 
 class Weights(Protocol):
-    """Saves and loads tensors and results by the stage's fingerprint.
+    """A store of tensors and results by the stage's fingerprint.
 
-    Names of tensors are initial, rewind, trained, mask and checkpoint. load raises WeightsLost for what is missing or
-    damaged; result returns None for a missing one.
+    The names of tensors are initial, rewind, trained, mask and checkpoint. load raises WeightsLost for missing or
+    damaged tensors; result returns None for a missing result.
     """
 
     def save(self, fingerprint: str, name: str, tensors: "Mapping[str, Tensor]") -> None: ...

@@ -1,1 +1,1 @@
-"""A study: what it may hold, its plan, its cost and its results."""
+"""A study: its fields and their limits, its plan, its cost and its results."""

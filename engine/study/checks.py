@@ -28,26 +28,26 @@ class Finding:
 
 @dataclass
 class Findings:
-    """errors: by field, what no study may be launched with. warnings: what its author should know first."""
+    """Errors by field, with which no study is launched, and warnings, which its author should read before launching."""
 
     errors: dict[str, str] = field(default_factory=dict)
     warnings: list[Finding] = field(default_factory=list)
 
     def refuse(self, sentences: Iterable[tuple[str, str]]) -> None:
-        """Add errors; several of one field are joined."""
+        """Add errors, given as field and sentence; several of one field are joined."""
         for name, text in sentences:
             self.errors[name] = f"{self.errors[name]}; {text}" if name in self.errors else text
 
     def warn(self, sentences: Iterable[tuple[str, str]]) -> None:
-        """Add warnings, each once."""
+        """Add warnings, given as field and sentence, without repetitions."""
         added = (Finding(name, text) for name, text in sentences)
         self.warnings += [finding for finding in dict.fromkeys(added) if finding not in self.warnings]
 
 
 def check(study: Study, shapes: Mapping[str, Shape], anatomies: Anatomies) -> Findings:
-    """Return all that is wrong or odd with a study's design, at once.
+    """Return all errors and warnings of a study's design at once.
 
-    shapes: of its datasets, by name. Of a network whose anatomy is not known nothing is said.
+    shapes: of its datasets, by name. Networks without a known anatomy are not checked.
     """
     findings = Findings()
     findings.refuse(_too_many_images(study, shapes))
@@ -57,7 +57,7 @@ def check(study: Study, shapes: Mapping[str, Shape], anatomies: Anatomies) -> Fi
     for dataset, shape in shapes.items():
         findings.refuse(_crops(study, dataset, shape, refused=True))
         findings.warn(_crops(study, dataset, shape, refused=False))
-    # Masks often do the same to a network on several datasets; it is then written once.
+    # Masks often have the same fault on several datasets, which one sentence then names.
     masked: dict[tuple[bool, str, str], list[str]] = {}
     for (network, dataset), products in _places(study).items():
         anatomy = anatomies(network, dataset)
@@ -75,46 +75,46 @@ def check(study: Study, shapes: Mapping[str, Shape], anatomies: Anatomies) -> Fi
 
 
 def _masks(products: Sequence[Study], layers: Sequence[Layer], network: str) -> Iterator[tuple[bool, str, str]]:
-    """Yield what is refused (True) or warned of in the masks of a network: field and sentence, each once."""
+    """Yield errors (True) and warnings (False) of a network's masks, each once: the flag, the field and a sentence."""
     scope = products[0].scope
-    listed = sorted({sparsity for one in products if one.pruners for sparsity in one.sparsities})
+    listed = sorted({sparsity for study in products if study.pruners for sparsity in study.sparsities})
     yield from ((True, *sentence) for sentence in mask_sizes.impossible(listed, scope, layers, network))
     yield from ((False, *sentence) for sentence in mask_sizes.doubtful(listed, scope, layers, network))
-    idle = [sentence for one in products for sentence in _idle_rounds(one, layers, network)]
+    idle = [sentence for study in products for sentence in _idle_rounds(study, layers, network)]
     yield from ((False, *sentence) for sentence in dict.fromkeys(idle))
 
 
 def _places(study: Study) -> dict[tuple[str, str], list[Study]]:
     """Return the products of a study that train a network on a dataset, by the names of both."""
     places: dict[tuple[str, str], list[Study]] = {}
-    for one in study.products:
-        for network, dataset in product(one.networks, one.datasets):
-            places.setdefault((network, dataset), []).append(one)
+    for part in study.products:
+        for network, dataset in product(part.networks, part.datasets):
+            places.setdefault((network, dataset), []).append(part)
     return places
 
 
 def _too_many_images(study: Study, shapes: Mapping[str, Shape]) -> Sentences:
     for name, shape in shapes.items():
-        for limited, limit, count in (
+        for field_name, limit, count in (
             ("train_images", study.train_images, shape.train),
             ("test_images", study.test_images, shape.test),
         ):
             if limit is not None and limit > count:
-                yield limited, f"{limit} is more than {name} holds; allowed: 1 to {count}, or none for all"
+                yield field_name, f"{limit} is more than {name} holds; allowed: 1 to {count}, or none for all"
 
 
 def _alike(study: Study) -> Sentences:
-    """Yield the values that no page could tell apart."""
-    for name, values, shown in (
+    """Yield an error for values that pages would show alike."""
+    for name, values, formatted in (
         ("learning_rates", study.learning_rates, number),
         ("sparsities", study.sparsities, percent),
     ):
-        by_look: dict[str, list[str]] = {}
+        by_text: dict[str, list[str]] = {}
         for value in values:
-            by_look.setdefault(shown(value), []).append(repr(value))
-        for look, same in by_look.items():
+            by_text.setdefault(formatted(value), []).append(repr(value))
+        for text, same in by_text.items():
             if len(same) > 1:
-                yield name, f"{listing(same)} are all shown as {look}; leave one of them, or set them further apart"
+                yield name, f"{listing(same)} are all shown as {text}; keep one of them, or set them further apart"
 
 
 def _early_drops(recipe: Recipe) -> Sentences:
@@ -129,7 +129,7 @@ def _early_drops(recipe: Recipe) -> Sentences:
 
 def _early_drops_of_admm(study: Study) -> Sentences:
     epochs = study.admm.epochs
-    uses_admm = any(PRUNERS[name].admm for one in study.products for name in one.pruners)
+    uses_admm = any(PRUNERS[name].admm for part in study.products for name in part.pruners)
     early = sum(drop == 0 for drop in study.recipe.drops(epochs))
     if uses_admm and early:
         yield (
@@ -143,25 +143,25 @@ def _crops(study: Study, dataset: str, shape: Shape, refused: bool) -> Sentences
     if study.recipe.augmentation not in ("crop", "crop_flip"):
         return
     size = shape.image_size
-    left = max(0, size - PADDING) ** 2 / size**2
+    visible = max(0, size - PADDING) ** 2 / size**2
     where = f"images of {dataset} are {size} x {size} pixels, and a random crop moves them by up to {PADDING}"
-    if refused and left == 0:
-        yield "recipe.augmentation", f"{where}, so that nothing of one may be left; choose flip or none"
-    elif not refused and 0 < left < 0.5:
+    if refused and visible == 0:
+        yield "recipe.augmentation", f"{where}, so that nothing of an image may be left; choose flip or none"
+    elif not refused and 0 < visible < 0.5:
         yield (
             "recipe.augmentation",
-            f"{where}, which may leave as little as {percent(left)} of one; flip or none do not",
+            f"{where}, which may leave as little as {percent(visible)} of an image; flip and none leave it whole",
         )
 
 
 def _single_images(study: Study, shape: Shape, anatomy: Anatomy, where: str, refused: bool) -> Sentences:
-    """Yield what is wrong where batch norm would take a batch of one image."""
+    """Yield the error or the warning of a network whose batch norm would get batches of one image."""
     train = min(study.train_images or shape.train, shape.train)
     if anatomy.norm_pixels is None or min(train, study.recipe.batch_size) > 1:
         return
     name = "recipe.batch_size" if study.recipe.batch_size == 1 else "train_images"
     if refused and anatomy.norm_pixels == 1:
-        yield name, f"batch norm of {where} cannot take batches of 1 image, whose maps end as 1 pixel; give at least 2"
+        yield name, f"batch norm of {where} cannot take batches of 1 image, as its maps end as 1 pixel; give at least 2"
     elif not refused and anatomy.norm_pixels > 1:
         yield name, f"with batches of 1 image, batch norm of {where} would normalise each image by itself"
 

@@ -1,4 +1,4 @@
-"""How long a plan will take, from measured speeds where there are any, else from the work that it holds."""
+"""How long a plan will take, from measured speeds where there are any, else from its floating-point operations."""
 
 import heapq
 from collections.abc import Callable, Container, Mapping
@@ -7,24 +7,23 @@ from dataclasses import dataclass
 from engine.dataset import Shape
 from engine.study.plan import Plan, Stage
 
-# Seconds that a stage takes beside its epochs: dispatch, loading, measuring and saving.
+# A stage takes this many seconds beside its epochs: dispatch, loading, measuring and saving.
 STAGE_OVERHEAD = 0.3
-# Floating-point operations per second that training reaches where nothing was measured yet: a guess, shown as such.
+# Before anything is measured, training is guessed to reach this many floating-point operations per second.
 GUESSED_RATE = {"cpu": 1e11, "cuda": 5e12}
 # Backward costs about twice the forward pass.
 TRAINING_FACTOR = 3
-# A small network is bound by the launching of its operations, not by arithmetic.
+# The time of a small network is that of launching its operations, not of arithmetic.
 SECONDS_PER_STEP = 4e-4
 
 # From a network's name, channels, image size in pixels and classes to the floating-point operations of one image's
-# forward pass, such as `engine.models.flops.flops_per_image`: only PyTorch can count them, which this folder does
-# without.
+# forward pass. `engine.models.flops.flops_per_image` is passed in, because this folder does without PyTorch.
 Flops = Callable[[str, int, int, int], float]
 
 
 @dataclass(frozen=True)
 class Speed:
-    """What decides how long an epoch takes on one kind of hardware; train is the number of training images."""
+    """What an epoch's duration depends on, on one kind of hardware; train is the number of training images."""
 
     network: str
     image_size: int
@@ -34,7 +33,7 @@ class Speed:
 
 
 def speed_key(stage: Stage, shape: Shape) -> Speed:
-    """Return the key under which a stage's seconds per epoch are comparable."""
+    """Return the key of a stage's seconds per epoch among measured speeds."""
     train = stage.images.train or shape.train
     return Speed(stage.network, shape.image_size, train, stage.recipe.batch_size, stage.recipe.precision)
 
@@ -45,15 +44,16 @@ def stage_seconds(stage: Stage, shape: Shape, speeds: Mapping[Speed, float], dev
     device: "cpu" or "cuda". flops: called only where no speed of the network was measured.
     """
     key = speed_key(stage, shape)
-    measured = speeds.get(key)
-    if measured is None:
-        like = [
-            seconds / s.train
-            for s, seconds in speeds.items()
-            if s.network == key.network and s.image_size == key.image_size
+    epoch_seconds = speeds.get(key)
+    if epoch_seconds is None:
+        per_image = [
+            seconds / speed.train
+            for speed, seconds in speeds.items()
+            if speed.network == key.network and speed.image_size == key.image_size
         ]
-        measured = sum(like) / len(like) * key.train if like else _guess(stage, shape, key, device, flops)
-    return stage.epochs * measured + STAGE_OVERHEAD
+        mean = sum(per_image) / len(per_image) if per_image else None
+        epoch_seconds = _guess(stage, shape, key, device, flops) if mean is None else mean * key.train
+    return stage.epochs * epoch_seconds + STAGE_OVERHEAD
 
 
 def _guess(stage: Stage, shape: Shape, key: Speed, device: str, flops: Flops) -> float:
@@ -72,11 +72,10 @@ def estimate_seconds(
     device: str,
     flops: Flops,
 ) -> float:
-    """Return the seconds until a plan is done.
+    """Return the seconds until a plan is done, from a simulation in which each stage goes to the first free worker.
 
     finished: fingerprints that are done already. shapes: by dataset name. speeds: measured seconds per epoch. workers:
-    how many train at once, at least 1. flops: as of `stage_seconds`. The plan is played through: each stage goes to the
-    first free worker once its parent is done.
+    their number, at least 1. flops: as in `stage_seconds`. A stage waits for its parent.
     """
     free = [0.0] * max(1, workers)
     done_at: dict[str, float] = {}

@@ -1,4 +1,4 @@
-"""What single fields of a study may hold, and the checks of it."""
+"""The types of a study's fields, with their limits and checks."""
 
 import re
 from typing import Annotated, Any
@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, ValidationInfo
 from engine.counts import P_GRID
 from engine.registry import NETWORKS, PRUNERS, STARTS
 
-# Control characters, halves of character pairs, and marks that turn the text after them round.
+# These are control characters, halves of surrogate pairs, and marks that reverse the direction of the text after them.
 UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 # The key of a validation's context that says that the study was accepted before.
@@ -16,7 +16,7 @@ RECORDED = "recorded"
 
 
 def choice(kind: str, table: Any) -> AfterValidator:
-    """Return a check that a name is one of a table's."""
+    """Return a check that a name is a key of a table; kind: what the names mean, for the error."""
 
     def check(name: str) -> str:
         if name not in table:
@@ -27,9 +27,9 @@ def choice(kind: str, table: Any) -> AfterValidator:
 
 
 def unique(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Refuse a value that is listed twice."""
+    """Refuse a list that repeats a value."""
     if len(set(values)) != len(values):
-        raise ValueError(f"each value may stand once, given {', '.join(map(str, values))}")
+        raise ValueError(f"each value may be listed once, given {', '.join(map(str, values))}")
     return values
 
 
@@ -46,15 +46,15 @@ def is_recorded(info: ValidationInfo) -> bool:
 
 
 def visible(text: str, info: ValidationInfo) -> str:
-    """Refuse characters that nobody sees."""
+    """Refuse text with invisible characters."""
     if (unseen := UNSEEN.search(text)) and not is_recorded(info):
-        raise ValueError(f"{text[:80]!r} holds the character {unseen[0]!a}, which cannot be seen; leave it out")
+        raise ValueError(f"{text[:80]!r} contains the invisible character {unseen[0]!a}; leave it out")
     return text
 
 
 def on_grid(p: float) -> float:
-    """Return the p of the grid that a fraction means; refuse one that means none."""
-    # Fractions of another precision, such as 0.1 + 0.2, mean their neighbour on the grid.
+    """Return the p of the grid that a fraction means; refuse a fraction that is not on the grid."""
+    # Rounding errors, as in 0.1 + 0.2, are no reason to refuse.
     near = min(P_GRID, key=lambda q: abs(p - q))
     if abs(near - p) > 1e-6:
         raise ValueError(f"{p:g} is not recorded; allowed: {P_GRID[0]:g} to {P_GRID[-1]:g} in steps of 0.05")
@@ -65,15 +65,14 @@ LearningRate = Annotated[float, Field(gt=0, le=10)]
 Sparsity = Annotated[float, Field(gt=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
-
-# Long enough for the path of any folder.
+# The limit allows the path of any folder.
 Name = Annotated[str, Field(min_length=1, max_length=4_200), AfterValidator(visible)]
 Names = Annotated[tuple[Name, ...], AfterValidator(unique)]
 Networks = Annotated[tuple[Annotated[str, choice("network", NETWORKS)], ...], AfterValidator(unique)]
 LearningRates = Annotated[tuple[LearningRate, ...], AfterValidator(unique)]
 Pruners = Annotated[tuple[Annotated[str, choice("pruner", PRUNERS)], ...], AfterValidator(unique)]
-Start = Annotated[str, choice("start", STARTS)]
-Starts = Annotated[tuple[Start, ...], AfterValidator(unique)]
+StartName = Annotated[str, choice("start", STARTS)]
+Starts = Annotated[tuple[StartName, ...], AfterValidator(unique)]
 Sparsities = Annotated[tuple[Sparsity, ...], AfterValidator(ascending)]
 Seeds = Annotated[tuple[Seed, ...], AfterValidator(unique)]
 Ps = Annotated[tuple[Annotated[float, AfterValidator(on_grid)], ...], AfterValidator(ascending)]

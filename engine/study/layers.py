@@ -1,4 +1,4 @@
-"""The prunable layers of networks by image shape, without building them: PyTorch takes two seconds to import."""
+"""The prunable layers of networks by image shape, without PyTorch, which takes two seconds to import."""
 
 import math
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from engine.registry import NETWORKS
 
 @dataclass(frozen=True)
 class Layer:
-    """A prunable layer: its name, its number of weights, and its outputs, which are channels or units."""
+    """A prunable layer: its name, its number of weights, and its number of outputs, which are channels or units."""
 
     name: str
     size: int
@@ -18,9 +18,9 @@ class Layer:
 
 @dataclass(frozen=True)
 class Anatomy:
-    """What the design of a study depends on in a network for images of one shape.
+    """The properties of a network, for images of one shape, that a study's design is checked against.
 
-    norm_pixels: pixels of one image on the smallest map that batch norm takes; None for a network without batch norm.
+    norm_pixels: pixels of the smallest map that batch norm gets; None for a network without batch norm.
     """
 
     layers: tuple[Layer, ...]
@@ -28,7 +28,7 @@ class Anatomy:
 
 
 def known(network: str, channels: int, image_size: int, classes: int) -> Anatomy | None:
-    """Return the anatomy of one of the project's own networks; None for any other, or where its code was changed."""
+    """Return the anatomy of one of the project's own networks, or None for other networks and other versions."""
     entry = NETWORKS[network]
     if network not in _OWN or (entry.builder, entry.version) != (f"engine.models.networks:{network}", 1):
         return None
@@ -68,7 +68,7 @@ def _mobilenet_v2(channels: int, image_size: int, classes: int) -> Anatomy:
             wide = 6 * width
             layers += [
                 Layer(f"features.{block}.conv.0.0.weight", width * wide, wide),
-                # Depthwise: one kernel of 3 x 3 for each channel.
+                # A depthwise convolution has one kernel of 3 x 3 for each channel.
                 Layer(f"features.{block}.conv.1.0.weight", 9 * wide, wide),
                 Layer(f"features.{block}.conv.2.weight", wide * outputs, outputs),
             ]
@@ -91,11 +91,11 @@ def _linear(name: str, inputs: int, outputs: int) -> Layer:
 
 
 def _halved(size: int, times: int) -> int:
-    """Return the size of a map after some convolutions of stride 2, which round up."""
+    """Return the size of a map after a number of convolutions of stride 2, which round up."""
     return math.ceil(size / (1 << times))
 
 
-# Each is held against the network that PyTorch builds by a test.
+# A test compares each anatomy with the network that PyTorch builds.
 _OWN: dict[str, Callable[[int, int, int], Anatomy]] = {
     "resnet20": _resnet20,
     "vgg11": _vgg11,

@@ -1,4 +1,4 @@
-"""How many weights of each layer a study's masks would keep, from the sizes of layers alone."""
+"""How many weights of each layer a study's masks would keep, computed from the sizes of layers."""
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -8,20 +8,20 @@ from engine.formatting import listing, percent
 from engine.registry import Scope
 from engine.study.layers import Layer
 
-# A layer is thin where weights removed at random would leave this share of its outputs without any.
+# A layer is thin if removing weights at random would leave this share of its outputs without any weight.
 THIN = 0.05
-# Layers that one sentence names.
+# A sentence names at most this many layers.
 NAMED = 3
-# The most by which rounding changes a measured sparsity.
-HAIR = 1e-9
+# Floating-point rounding changes a measured sparsity by at most this.
+ROUNDING_ERROR = 1e-9
 
 
 def impossible(
     listed: Sequence[float], scope: Scope, layers: Sequence[Layer], network: str
 ) -> Iterator[tuple[str, str]]:
-    """Yield for the sparsities field what masks cannot be: layers without a weight, and masks that remove none.
+    """Yield errors of the field sparsities: masks that keep no weight of a layer, and masks that remove no weight.
 
-    listed: sparsities, increasing. network: in words.
+    listed: sparsities, increasing. network: its title.
     """
     groups = _groups(scope, layers)
     empty = [group for group in groups if listed and kept_count(listed[-1], group.size) == 0]
@@ -30,7 +30,7 @@ def impossible(
         too_high = [percent(s) for s in listed if kept_count(s, smallest) == 0]
         yield (
             "sparsities",
-            f"at {listing(too_high)} no weight of {_names(empty)} of {network} would be left; "
+            f"at {listing(too_high)} no weight of {_names(empty)} of {network} would remain; "
             f"allowed: below {percent((smallest - 0.5) / smallest)}",
         )
     largest = max(group.size for group in groups)
@@ -43,7 +43,7 @@ def impossible(
 
 
 def doubtful(listed: Sequence[float], scope: Scope, layers: Sequence[Layer], network: str) -> Iterator[tuple[str, str]]:
-    """Yield by field what masks are allowed to be, but may not be meant to; arguments as for `impossible`."""
+    """Yield warnings, as field and sentence, of masks that are possible but may not be meant; see `impossible`."""
     if listed and scope == "global":
         yield from _may_empty(listed[-1], layers, network)
     elif listed:
@@ -52,7 +52,7 @@ def doubtful(listed: Sequence[float], scope: Scope, layers: Sequence[Layer], net
 
 
 def idle(steps: Sequence[float], scope: Scope, layers: Sequence[Layer]) -> tuple[float, float] | None:
-    """Return the first two sparsities in a row whose masks keep equally many weights in every layer, if there are."""
+    """Return the first two successive sparsities whose masks keep equally many weights in every layer, None if none."""
     groups = _groups(scope, layers)
     for before, after in pairwise(steps):
         if all(kept_count(before, group.size) == kept_count(after, group.size) for group in groups):
@@ -61,65 +61,64 @@ def idle(steps: Sequence[float], scope: Scope, layers: Sequence[Layer]) -> tuple
 
 
 def rounding(layers: Sequence[Layer], scope: Scope) -> float:
-    """Return how far a mask's sparsity may lie from the one that was asked for, as whole weights are removed."""
+    """Return how far a mask's sparsity may differ from the requested one, because weights are removed whole."""
     groups = 1 if scope == "global" else len(layers)
-    return 0.5 * groups / sum(layer.size for layer in layers) + HAIR
+    return 0.5 * groups / sum(layer.size for layer in layers) + ROUNDING_ERROR
 
 
 def _groups(scope: Scope, layers: Sequence[Layer]) -> Sequence[Layer]:
-    """Return what is ranked together: each layer, or all of them as one."""
+    """Return the groups of weights that are ranked together: each layer, or all layers as one."""
     if scope == "layer":
         return layers
     return (Layer("all layers together", sum(layer.size for layer in layers), 1),)
 
 
 def _names(layers: Sequence[Layer]) -> str:
-    shown = [f"{layer.name} ({layer.size:,})" for layer in layers[:NAMED]]
-    return listing([*shown, f"{len(layers) - NAMED} more"] if len(layers) > NAMED else shown)
+    names = [f"{layer.name} ({layer.size:,})" for layer in layers[:NAMED]]
+    return listing([*names, f"{len(layers) - NAMED} more"] if len(layers) > NAMED else names)
 
 
 def _emptied(sparsity: float, layer: Layer) -> float:
-    """Return the share of a layer's outputs that weights removed at random would leave without any."""
+    """Return the share of a layer's outputs that would lose all weights if weights were removed at random."""
     return float(sparsity ** (layer.size / layer.outputs))
 
 
 def _thin(listed: Sequence[float], layers: Sequence[Layer], network: str) -> Iterator[tuple[str, str]]:
     thin = {s: [layer for layer in layers if _emptied(s, layer) >= THIN] for s in listed}
-    thin = {s: found for s, found in thin.items() if found and all(kept_count(s, layer.size) for layer in found)}
+    thin = {s: small for s, small in thin.items() if small and all(kept_count(s, layer.size) for layer in small)}
     if not thin:
         return
     worst = max(thin)
     first = sorted(thin[worst], key=lambda layer: -_emptied(worst, layer))
-    kept = [
+    parts = [
         f"{layer.name} keeps {kept_count(worst, layer.size):,} of {layer.size:,} weights for {layer.outputs:,} outputs"
         for layer in first[:NAMED]
     ]
     if len(first) > NAMED:
-        kept.append(f"{len(first) - NAMED} more")
+        parts.append(f"{len(first) - NAMED} more")
     since = f"from {percent(min(thin))} on, " if len(thin) > 1 else ""
     yield (
         "sparsities",
         f"{network}: {since}whole channels may lose all their weights; at {percent(worst)} in {len(first)} of "
-        f"{len(layers)} layers: {listing(kept)}; removed at random, weights would leave "
-        f"{percent(round(_emptied(worst, first[0]), 2))} of the first layer's outputs without any",
+        f"{len(layers)} layers: {listing(parts)}; if weights were removed at random, "
+        f"{percent(round(_emptied(worst, first[0]), 2))} of the first layer's outputs would lose all of theirs",
     )
 
 
 def _untouched(listed: Sequence[float], layers: Sequence[Layer], network: str) -> Iterator[tuple[str, str]]:
     for sparsity in listed:
-        whole = [layer for layer in layers if kept_count(sparsity, layer.size) == layer.size]
-        if whole and len(whole) < len(layers):
-            yield "sparsities", f"{network}: {percent(sparsity)} removes no weight of {_names(whole)}"
+        untouched = [layer for layer in layers if kept_count(sparsity, layer.size) == layer.size]
+        if untouched and len(untouched) < len(layers):
+            yield "sparsities", f"{network}: {percent(sparsity)} removes no weight of {_names(untouched)}"
 
 
 def _may_empty(sparsity: float, layers: Sequence[Layer], network: str) -> Iterator[tuple[str, str]]:
     total = sum(layer.size for layer in layers)
-    gone = total - kept_count(sparsity, total)
-    small = [layer for layer in layers if layer.size <= gone]
-    if small:
-        smallest = min(small, key=lambda layer: layer.size)
+    removed = total - kept_count(sparsity, total)
+    smallest = min(layers, key=lambda layer: layer.size)
+    if smallest.size <= removed:
         yield (
             "scope",
-            f"{network}: ranked together, layers may lose all weights; at {percent(sparsity)} {gone:,} of {total:,} "
-            f"go, and {smallest.name} has {smallest.size:,}",
+            f"{network}: ranked together, layers may lose all weights; {percent(sparsity)} removes {removed:,} of "
+            f"{total:,}, and {smallest.name} has {smallest.size:,}",
         )

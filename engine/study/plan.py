@@ -1,4 +1,4 @@
-"""From a study to the tree of stages that it needs; equal stages are the same work and stand once."""
+"""The plan of a study: the tree of stages that it needs, each distinct stage once."""
 
 import hashlib
 import json
@@ -11,17 +11,17 @@ from typing import Any, Literal
 from engine import registry
 from engine.code import CodeError
 from engine.registry import PRUNERS, Implementations, Scope
-from engine.study.fields import Start
+from engine.study.fields import StartName
 from engine.study.recipe import Admm, Frozen, Recipe
 from engine.study.rounds import described, pruned_to
 from engine.study.spec import Study, StudyError
 
-# Part of every fingerprint: raise it when a change to the engine changes what equal settings give.
+# Every fingerprint contains this version: raise it when a change to the engine changes the results of equal settings.
 ENGINE_VERSION = 1
 
 Kind = Literal["pretrain", "admm", "retrain"]
 
-# Where a stage's settings say what shape its training has: those of one shape can be trained side by side.
+# Stages that have equal values in these fields can be trained concurrently.
 SHAPE = (
     ("network",),
     ("images", "identity"),
@@ -31,13 +31,13 @@ SHAPE = (
     ("recipe", "precision"),
     ("recipe", "augmentation"),
 )
-Shape = tuple[str | int | None, ...]
+StageShape = tuple[str | int | None, ...]
 
 
 class Images(Frozen):
     """The images that a stage trains and tests on.
 
-    name says where to load them from; identity, a hash of their content, says what they are. A limit of None is all.
+    name: where to load them from. identity: a hash of their content. train, test: limits on their number; None for all.
     """
 
     name: str
@@ -49,10 +49,10 @@ class Images(Frozen):
 class Stage(Frozen):
     """One training: everything that determines its result.
 
-    rounds: the sparsities pruned to so far, one after the other (one entry for a mask made in one go). root: the
-    fingerprint of the pretraining. parent: of the stage whose trained weights the mask is made from. code: the
+    rounds: the successive sparsities pruned to so far (one entry for a mask made in one step). root: the fingerprint of
+    the pretraining. parent: the fingerprint of the stage whose trained weights the mask is made from. code: the
     identities of network, score and start that are not at version 1 (see `engine.registry.implementations`). rho_grows:
-    whether ADMM's rho grows over the rounds; stages of before it could lack the field, and theirs is constant.
+    whether ADMM's rho grows over the rounds; older stages lack the field, and their rho is constant.
     """
 
     kind: Kind
@@ -61,7 +61,7 @@ class Stage(Frozen):
     learning_rate: float
     seed: int
     recipe: Recipe
-    start: Start | None = None
+    start: StartName | None = None
     score: str | None = None
     rounds: tuple[float, ...] = ()
     scope: Scope | None = None
@@ -73,31 +73,31 @@ class Stage(Frozen):
 
     @cached_property
     def fingerprint(self) -> str:
-        """32 hex digits that hash all settings but where the images lie."""
+        """32 hex digits that hash all settings except the name of the images."""
         settings = hashed(self)
-        # k is what counts, not whether it was written out; pretraining keeps theta_k for whoever asks.
+        # The epoch k counts, whether it was set or automatic; every pretraining saves theta_k.
         settings["recipe"]["rewind_epoch"] = self.recipe.k
         text = json.dumps([ENGINE_VERSION, settings], sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
     @cached_property
-    def shape(self) -> Shape:
-        """What stages that can be trained side by side have in common: the values at the places of SHAPE."""
+    def shape(self) -> StageShape:
+        """The values of the fields in SHAPE; stages of equal shape can be trained concurrently."""
         return tuple(operator.attrgetter(".".join(place))(self) for place in SHAPE)
 
     @property
     def sparsity(self) -> float:
-        """The fraction of prunable weights that are held at 0, or that ADMM aims at; 0 for a dense network."""
+        """The fraction of prunable weights that the mask sets to 0, or that ADMM aims at; 0 for a dense network."""
         return self.rounds[-1] if self.rounds else 0.0
 
     @property
     def epochs(self) -> int:
-        """How many epochs the stage trains."""
+        """The number of epochs that the stage trains."""
         return self.admm.epochs if self.kind == "admm" and self.admm else self.recipe.epochs
 
 
-# The fields that fingerprints have had from the first. Any other enters a fingerprint only where it differs from its
-# default, so that a field that is added later changes no fingerprint of before; its default must never change.
+# The first version of fingerprints had these fields. Any other field enters a fingerprint only where it differs from
+# its default, so that a new field changes no earlier fingerprint; its default must never change.
 _ALWAYS_HASHED: dict[type[Frozen], set[str]] = {
     Stage: {"kind", "images", "network", "learning_rate", "seed", "recipe", "start", "score", "rounds", "scope", "admm",
             "root", "parent"},
@@ -106,12 +106,12 @@ _ALWAYS_HASHED: dict[type[Frozen], set[str]] = {
              "rewind_epoch"},
     Admm: {"rho", "rounds", "period"},
 }  # fmt: skip
-# Where images lie is no part of what they are.
+# The name of images says where they are, which is no part of a fingerprint.
 _NEVER_HASHED = {Images: {"name"}}
 
 
 def hashed(settings: Frozen) -> dict[str, Any]:
-    """Return what a fingerprint hashes of a stage or one of its tables, as plain JSON values."""
+    """Return the fields of a stage, or of one of its tables, that a fingerprint hashes, as plain JSON values."""
     kinds = type(settings).__mro__
     always = next(fields for kind, fields in _ALWAYS_HASHED.items() if kind in kinds)
     never = next((fields for kind, fields in _NEVER_HASHED.items() if kind in kinds), set())
@@ -127,7 +127,7 @@ def hashed(settings: Frozen) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Role:
-    """The place of a stage in a study: one point of its charts. One stage may play several roles.
+    """The point of a study's charts that a stage is; one stage may have several roles.
 
     pruner is None and start "dense" for a pretraining.
     """
@@ -144,7 +144,7 @@ class Role:
 
 @dataclass(frozen=True)
 class Plan:
-    """The stages of a study by fingerprint, every parent before its children, and the roles that they play."""
+    """The stages of a study by fingerprint, every parent before its children, and their roles."""
 
     study: Study
     stages: dict[str, Stage]
@@ -152,7 +152,7 @@ class Plan:
 
     @cached_property
     def rounds(self) -> tuple[str, ...]:
-        """What each round of the gradual pruners removes: see `rounds_described`."""
+        """What each round of the gradual pruners removes, see `rounds_described`."""
         return rounds_described(self.study)
 
     @cached_property
@@ -167,15 +167,16 @@ class Plan:
 
 def rounds_described(study: Study) -> tuple[str, ...]:
     """Return in words what each round of a study's gradual pruners removes, one text for each list of sparsities."""
-    lists = (one.sparsities for one in study.products if any(PRUNERS[name].gradual for name in one.pruners))
+    lists = (part.sparsities for part in study.products if any(PRUNERS[name].gradual for name in part.pruners))
     return tuple(described(sparsities, study.round_rate) for sparsities in dict.fromkeys(lists))
 
 
 def plan(study: Study, identities: Mapping[str, str]) -> Plan:
-    """Expand a study; identities maps each of its datasets to the hash of its content.
+    """Return the plan of a study.
 
-    ValueError where its precision is still to be chosen: what a stage gives must not hang on where it is trained.
-    StudyError where the code of a network or a score that somebody added cannot be read.
+    identities: from the names of its datasets to the hashes of their content. ValueError for the precision auto, since
+    a stage's result must not depend on where it is trained. StudyError where the code of an added network, score or
+    start cannot be read.
     """
     if study.recipe.precision == "auto":
         raise ValueError("precision is auto; choose fp32 or bf16 for the hardware at hand before planning")
@@ -187,7 +188,7 @@ def plan(study: Study, identities: Mapping[str, str]) -> Plan:
 
 def _expanded(study: Study, identities: Mapping[str, str]) -> Plan:
     stages: dict[str, Stage] = {}
-    # In the order in which they come, each once: parts of a study may overlap.
+    # A dict for each role once, in order, because the parts of a study may overlap.
     roles: dict[Role, None] = {}
     for product in study.products:
         for root in _roots(product, identities):
@@ -221,7 +222,8 @@ def _roots(study: Study, identities: Mapping[str, str]) -> Iterator[Stage]:
 def _pruned(study: Study, root: Stage, name: str) -> Iterator[tuple[Stage, str | None]]:
     """Yield a pruner's stages below one pretraining with the start of each, parents first.
 
-    A start of None marks what is no point of a chart: ADMM itself, and what only makes the next round's mask.
+    The start is None for stages that are no point of a chart: ADMM itself, and trainings that only make the next
+    round's mask.
     """
     pruner = PRUNERS[name]
     parent = root
@@ -233,7 +235,7 @@ def _pruned(study: Study, root: Stage, name: str) -> Iterator[tuple[Stage, str |
         for start in starts:
             yield _retrain(study, root, parent, pruner.score, reached, start), start
         if pruner.gradual and reached[-1] != study.sparsities[-1]:
-            # The next mask comes from this training, whether or not the study asks to see it.
+            # The next mask comes from this training, whether or not the study lists its start.
             parent = _retrain(study, root, parent, pruner.score, reached, pruner.resets_to)
             if pruner.resets_to not in starts:
                 yield parent, None
@@ -246,7 +248,7 @@ def _admm(study: Study, root: Stage, name: str, sparsity: float) -> Stage:
         kind="admm",
         rounds=(sparsity,),
         scope=study.scope,
-        # A setting that this pruner makes no use of is no part of the fingerprint.
+        # A setting that this pruner does not use must not enter the fingerprint.
         admm=study.admm.used_by((name,)),
         rho_grows=not PRUNERS[name].constant_rho,
         code=root.code,

@@ -1,4 +1,4 @@
-"""How every training of a study runs, and the settings of ADMM: frozen, validated models."""
+"""The recipe of a study's trainings and the settings of ADMM, as frozen, validated models."""
 
 import math
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from engine.study.fields import ascending
 
 # Pixels of border around an image before it is cropped at random.
 PADDING = 4
-# The paper rewinds to epoch 10 of 150 (appendix G); other lengths of training keep the proportion.
+# The paper rewinds to epoch 10 of 150 (appendix G); trainings of other lengths use the same proportion.
 PAPER_EPOCHS = 150
 PAPER_REWIND = 10
 
@@ -66,12 +66,12 @@ class Recipe(Frozen):
 
 
 class Admm(Frozen):
-    """Settings of ADMM pruning, which the paper leaves open (Zhang et al., ECCV 2018).
+    """Settings of ADMM pruning (Zhang et al., ECCV 2018), which the paper leaves open.
 
-    rho is the weight of the penalty |W - Z|^2 at the initial learning rate. From round to round it grows by a constant
-    factor, from rho_start to rho_end: at first weights can still change places, at last W meets Z. An automatic
-    rho_end, which is also the automatic rho, is as large as it must be for the steps of one round to bring the weights
-    to Z, loss aside.
+    rho is the weight of the penalty |W - Z|^2 at the initial learning rate. It grows by a constant factor per round,
+    from rho_start to rho_end, so that at first the largest weights can change and at the end W meets Z. An automatic
+    rho_end, which is also the automatic rho, is just large enough for the steps of one round to bring the weights to Z
+    if there were no loss.
     """
 
     rho_start: float | None = Field(
@@ -109,11 +109,11 @@ class Admm(Frozen):
 
     @property
     def epochs(self) -> int:
-        """The epochs that the whole of ADMM takes."""
+        """The number of epochs of an ADMM stage."""
         return self.rounds * self.period
 
     def used_by(self, pruners: Iterable[str]) -> "Admm":
-        """Return these settings without the values of rho that none of some pruners uses."""
+        """Return these settings without the values of rho that none of the pruners uses."""
         kinds = {PRUNERS[name].constant_rho for name in pruners if PRUNERS[name].admm}
         unused = [*(["rho"] if True not in kinds else []), *(["rho_start", "rho_end"] if False not in kinds else [])]
         return self.model_copy(update=dict.fromkeys(unused))

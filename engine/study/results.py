@@ -1,4 +1,4 @@
-"""What a finished stage has measured, and its form as JSON."""
+"""The result of a stage, and its form as JSON."""
 
 import math
 from dataclasses import asdict, dataclass, field
@@ -26,8 +26,8 @@ class Overlap:
 
     pair: initial_pretrained for R_p(theta_0, theta_T); ticket_finetuned and reinit_finetuned for theta_0*m and
     theta_0'*m against (theta_T*m)_T; finetuned_initial and finetuned_pretrained for (theta_T*m)_T against theta_0 and
-    theta_T. counts: one per layer and p (see `engine.counts.Count`); those of AGAINST_DENSE have expected
-    intersections, but for results of before these were measured.
+    theta_T. counts: one per layer and p (see `engine.counts.Count`); those of the pairs AGAINST_DENSE have expected
+    intersections, except in older results.
     """
 
     pair: str
@@ -36,7 +36,7 @@ class Overlap:
 
 @dataclass(frozen=True)
 class Retained:
-    """How far the weights in training overlap the initial ones after an epoch, all prunable layers together.
+    """The overlap of the weights after an epoch with the initial ones, over all prunable layers.
 
     intersection: weights among the largest p of both; top: weights in each set. R_p(theta_0, theta_t) is their ratio.
     """
@@ -49,10 +49,10 @@ class Retained:
 
 @dataclass(frozen=True)
 class Support:
-    """The mask that ADMM's weights lead to, beside that of one-shot pruning of theta_T at its sparsity and scope.
+    """ADMM's mask compared with the mask of one-shot pruning of theta_T at the same sparsity and scope.
 
-    kept: weights that it keeps. moved: those of them that one-shot pruning removes. accuracy, oneshot_accuracy: on the
-    test images, in percent, of ADMM's weights and of theta_T right after the smaller ones became 0, nothing trained.
+    kept: weights that ADMM's mask keeps. moved: those of them that one-shot pruning removes. accuracy,
+    oneshot_accuracy: test accuracy, in percent, of ADMM's weights and of theta_T under these masks, without training.
     """
 
     kept: int
@@ -62,12 +62,12 @@ class Support:
 
     @property
     def fraction(self) -> float:
-        """The fraction of the kept weights that moved; NaN where none is kept."""
+        """The fraction of the kept weights that moved; NaN for an empty mask."""
         return self.moved / self.kept if self.kept else math.nan
 
 
 PAIRS = ("initial_pretrained", "ticket_finetuned", "reinit_finetuned", "finetuned_initial", "finetuned_pretrained")
-# The pairs of a pruned and a dense network, where the mask alone overlaps by more than p.
+# In these pairs of a pruned and a dense network, the mask alone gives an overlap above p.
 AGAINST_DENSE = ("finetuned_initial", "finetuned_pretrained")
 
 
@@ -75,13 +75,13 @@ AGAINST_DENSE = ("finetuned_initial", "finetuned_pretrained")
 class StageResult:
     """All that a stage measured.
 
-    epochs: in order. sparsity: zeros over prunable weights of the result. residuals: ADMM's |W - Z| / |W| after each
-    round. seconds: time spent training and measuring, interruptions left out. device: in words. retention: of a
+    epochs: in order. sparsity: the fraction of prunable weights that are 0. residuals: ADMM's |W - Z| / |W| after each
+    round. seconds: time spent training and measuring, without interruptions. device: in words. retention: of a
     pretraining, R_p(theta_0, theta_t) at a few epochs t for every p. diverged: the epoch, from 1, after which a loss
-    was no longer finite; 0 where training could not begin, since the stage that it is made from diverged; else None. Of
-    a stage that diverged, epochs are the finite ones before, perhaps none, and nothing else is measured or kept.
-    mask: of a retraining, `engine.masks.content_hash` of its mask; None for other stages, and where it is not recorded.
-    support: of ADMM alone; results of before it was measured have none.
+    was no longer finite; 0 if training could not begin because the parent diverged; else None. A stage that diverged
+    has the finite epochs before, perhaps none, and neither measurements nor weights.
+    mask: of a retraining, `engine.masks.content_hash` of its mask; None for other stages and in older results.
+    support: of ADMM; None for other stages and in older results.
     """
 
     fingerprint: str
@@ -99,16 +99,16 @@ class StageResult:
 
     @property
     def final(self) -> Epoch:
-        """The last epoch; IndexError where there is none."""
+        """The last epoch; IndexError without any."""
         return self.epochs[-1]
 
     @property
     def best(self) -> Epoch:
-        """The epoch of highest test accuracy, the first among equals; ValueError where there is none."""
+        """The epoch of highest test accuracy, the first among equals; ValueError without any."""
         return max(self.epochs, key=lambda epoch: (epoch.test_accuracy, -epoch.epoch))
 
     def to_json(self) -> dict[str, Any]:
-        """Return the result as plain JSON values, overlaps by column to keep them small."""
+        """Return the result as plain JSON values, with overlaps by column, which takes less space."""
         return {
             "fingerprint": self.fingerprint,
             "epochs": [list(asdict(epoch).values()) for epoch in self.epochs],
@@ -126,7 +126,7 @@ class StageResult:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "StageResult":
-        """Return the result that `to_json` wrote; KeyError or TypeError where it did not."""
+        """Return the result that `to_json` wrote; KeyError or TypeError for other values."""
         return cls(
             fingerprint=values["fingerprint"],
             epochs=tuple(Epoch(*row) for row in values["epochs"]),
@@ -139,9 +139,8 @@ class StageResult:
             ),
             residuals=tuple(values["residuals"]),
             versions=values["versions"],
-            # Results of before it was measured have none.
+            # Older results lack the following fields.
             retention=tuple(Retained(*row) for row in values.get("retention", ())),
-            # Before it was a result, a divergence was a failure.
             diverged=values.get("diverged"),
             mask=values.get("mask"),
             support=None if values.get("support") is None else Support(**values["support"]),

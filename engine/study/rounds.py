@@ -6,22 +6,22 @@ from itertools import pairwise
 
 from engine.formatting import percent
 
-# The paper's: the sparsities that its text names (39, 62, 80 and 85 %) fit 15 % of what remains per round.
+# The sparsities that the paper's text names (39, 62, 80 and 85 %) fit rounds that remove 15 % of the remaining weights.
 PAPER_RATE = 0.15
-# A round may remove this much more than the rate, relative to it: 39 % means 38.6 %, which is three rounds of 15 %.
+# A round may exceed the rate by this fraction of it: 39 % means 38.6 %, which is three rounds of 15 %.
 TOLERANCE = 0.02
-# The decimals in which a sparsity may be written that is a round of the rate, such as 0.278 for 1 - 0.85^2.
+# A sparsity that is a round of the rate may be rounded to this many decimals, such as 0.278 for 1 - 0.85^2.
 DECIMALS = (3, 4, 5, 6)
-# Far beyond what a study may train.
+# The limit on rounds and powers is far above the number of trainings that a study may have.
 MOST = 10**6
 
 
 def rounds(sparsities: Sequence[float], rate: float | None) -> tuple[tuple[float, ...], ...]:
-    """Return for each listed sparsity the rounds that lead to it from the one before, itself the last.
+    """Return for each listed sparsity the rounds that lead to it from the previous one; the last is the listed one.
 
-    sparsities: increasing. rate: the share of the remaining weights that a round removes at most, above 0 and below 1.
-    Between two sparsities there are as few rounds as that allows. They remove equal shares; where both sparsities are
-    rounds of the rate, 1 - (1 - rate)^i, so are those in between. Without a rate each sparsity is one round.
+    sparsities: increasing. rate: the largest share of the remaining weights that a round removes, above 0 and below 1.
+    The rounds are as few as the rate allows, and remove equal shares; where both sparsities are rounds of the rate,
+    1 - (1 - rate)^i, so are those in between. Without a rate each sparsity is one round.
     """
     if rate is None:
         return tuple((sparsity,) for sparsity in sparsities)
@@ -33,14 +33,14 @@ def rounds(sparsities: Sequence[float], rate: float | None) -> tuple[tuple[float
 
 
 def between(sparsities: Sequence[float], rate: float | None) -> int:
-    """Return how many rounds lie between the listed sparsities, without making them: a tiny rate has many."""
+    """Return how many rounds lie between the listed sparsities, without listing them: a tiny rate has many."""
     if rate is None:
         return 0
     return sum(_count(before, sparsity, rate) - 1 for before, sparsity in pairwise((0.0, *sparsities)))
 
 
 def removed(before: float, after: float) -> float:
-    """Return the share of the remaining weights that goes from one sparsity to a higher one."""
+    """Return the share of the remaining weights that a round from one sparsity to a higher one removes."""
     return (after - before) / (1 - before)
 
 
@@ -60,7 +60,7 @@ def described(sparsities: Sequence[float], rate: float | None) -> str:
 
 
 def _rounds_of(before: float, after: float, rate: float) -> str:
-    """Return for example '3 rounds of 15 %': the equal shares that lead from one listed sparsity to the next."""
+    """Return the rounds from one listed sparsity to the next in words, such as '3 rounds of 15 %'."""
     count = _count(before, after, rate)
     share = rate if _powers(before, after, rate) else 1 - ((1 - after) / (1 - before)) ** (1 / count)
     return f"{count} round{'s' * (count > 1)} of {_share(share)}"
@@ -74,13 +74,13 @@ def _count(before: float, after: float, rate: float) -> int:
     if powers := _powers(before, after, rate):
         return powers[1] - powers[0]
     least = math.log1p(-min(rate * (1 + TOLERANCE), 1 - 1e-12))
-    wanted = math.log((1 - after) / (1 - before))
-    # Where the quotient is whole but for its last digits, that many rounds are enough.
-    return max(1, math.ceil(min(wanted / least, MOST) - 1e-9))
+    total = math.log((1 - after) / (1 - before))
+    # A quotient that is a whole number but for rounding errors needs no further round.
+    return max(1, math.ceil(min(total / least, MOST) - 1e-9))
 
 
 def _between(before: float, after: float, rate: float, index: int, count: int) -> float:
-    """Return the sparsity of one of the rounds between two sparsities."""
+    """Return the sparsity of a round between two listed ones; index: from 1, count: the number of rounds."""
     if powers := _powers(before, after, rate):
         kept_before = (1 - rate) ** (powers[0] + index - 1)
         return _written(1 - kept_before * (1 - rate), kept_before * rate)
@@ -90,18 +90,18 @@ def _between(before: float, after: float, rate: float, index: int, count: int) -
 
 
 def _written(sparsity: float, step: float) -> float:
-    """Return a sparsity rounded to three digits, or to more where the step to it is under twenty units of the last."""
+    """Return a sparsity rounded to three decimals, or to more where the step to it is under 20 units of the last."""
     decimals = max(DECIMALS[0], math.ceil(-math.log10(step / 20)))
     return _rounded(sparsity, decimals)
 
 
 def _rounded(sparsity: float, decimals: int) -> float:
-    # 1 - 0.85^2 is 0.2775, and a hair less in binary: halves go up.
+    # 1 - 0.85^2 is 0.2775 but slightly less in binary, and halves are to be rounded up.
     return round(sparsity + 1e-9, decimals) if decimals < 9 else sparsity
 
 
 def _powers(before: float, after: float, rate: float) -> tuple[int, int] | None:
-    """Return the i of two sparsities that are rounds of the rate, 1 - (1 - rate)^i; None where one of them is not."""
+    """Return the i of two sparsities that are rounds of the rate, 1 - (1 - rate)^i; None if one of them is not."""
     first, last = _power(before, rate), _power(after, rate)
     return None if first is None or last is None or last <= first else (first, last)
 
@@ -110,7 +110,7 @@ def _power(sparsity: float, rate: float) -> int | None:
     i = round(min(math.log1p(-sparsity) / math.log1p(-rate), MOST))
     exact = 1 - (1 - rate) ** i
     is_round = any(_rounded(exact, decimals) == sparsity for decimals in DECIMALS)
-    # Written too coarsely, a sparsity would stand for several rounds.
+    # A sparsity rounded too coarsely could mean several rounds.
     step = rate * (1 - rate) ** i
     return i if abs(sparsity - exact) < (step / 4 if is_round else 1e-12) else None
 
@@ -118,15 +118,15 @@ def _power(sparsity: float, rate: float) -> int | None:
 def pruned_to(
     sparsities: Sequence[float], rate: float | None, gradual: bool
 ) -> Iterator[tuple[tuple[float, ...], bool]]:
-    """Yield for a pruner each round as the sparsities pruned to so far, and whether the study lists the last of them.
+    """Yield for each round of a pruner the sparsities pruned to so far, and whether the study lists the last of them.
 
-    gradual: whether the pruner prunes in rounds; else each listed sparsity is pruned to in one go.
+    gradual: whether the pruner prunes in rounds; else it reaches each listed sparsity in one step.
     """
-    so_far: tuple[float, ...] = ()
     if not gradual:
         yield from (((sparsity,), True) for sparsity in sparsities)
         return
-    for leading in rounds(sparsities, rate):
-        for sparsity in leading:
+    so_far: tuple[float, ...] = ()
+    for chain in rounds(sparsities, rate):
+        for sparsity in chain:
             so_far = (*so_far, sparsity)
-            yield so_far, sparsity == leading[-1]
+            yield so_far, sparsity == chain[-1]

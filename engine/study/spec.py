@@ -1,4 +1,4 @@
-"""What to run: a study as a frozen, validated model, read from and written to TOML."""
+"""A study as a frozen, validated model, read from and written to TOML."""
 
 import itertools
 import re
@@ -26,14 +26,14 @@ from engine.study.fields import (
 )
 from engine.study.recipe import Admm, Frozen, Recipe
 
-# The end of the name that `with_more_seeds` gives a study.
+# `with_more_seeds` ends a study's name like this.
 SEEDS_IN_NAME = re.compile(r" \(\d+ seeds\)$")
 # A plan of this size takes two seconds to make; the whole paper has some thousands.
 TRAININGS_ALLOWED = 20_000
 
 
 class Part(Frozen):
-    """Some of a study's values, whose combinations are trained; a list that is left out is the study's own.
+    """A part of a study's combinations: all combinations of its lists; a list that is left out is the study's.
 
     Empty pruners, sparsities and starts train dense networks only.
     """
@@ -48,14 +48,14 @@ class Part(Frozen):
 
     @property
     def lists(self) -> dict[str, tuple[Any, ...]]:
-        """The lists that the part names, by field."""
+        """The lists that the part sets, by field."""
         return {name: values for name in Part.model_fields if (values := getattr(self, name)) is not None}
 
 
 class Study(Frozen):
-    """One lottery-ticket study: everything that decides what is trained and measured.
+    """A lottery-ticket study: all settings that decide what is trained and measured.
 
-    Trained are all combinations of its values, or where it has parts, those of each part.
+    It trains all combinations of its values, or if it has parts, those of each part.
     """
 
     name: Annotated[str, AfterValidator(visible)] = Field(
@@ -97,18 +97,18 @@ class Study(Frozen):
     recipe: Recipe = Recipe()
     admm: Admm = Admm()
     parts: tuple[Part, ...] = Field(
-        (), description="what of all combinations to train, a table each; left out, all of them"
+        (), description="parts of all combinations to train, a table each; left out, all combinations"
     )
 
     @field_validator("admm")
     @classmethod
     def _rho_is_used(cls, admm: Admm, info: ValidationInfo) -> Admm:
-        # Faulty pruners have raised an error of their own.
+        # Faulty pruners are absent here; they have an error of their own.
         pruners = info.data.get("pruners")
         if is_recorded(info) or pruners is None:
             return admm
-        ours = [PRUNERS[name] for name in pruners]
-        if admm.rho is not None and not any(pruner.constant_rho for pruner in ours):
+        entries = [PRUNERS[name] for name in pruners]
+        if admm.rho is not None and not any(pruner.constant_rho for pruner in entries):
             raise ValueError(
                 f"rho is {admm.rho:g}, but of the pruners only admm_constant has one rho for all rounds, and the study "
                 f"lists {', '.join(pruners) or 'no pruners'}; add admm_constant to the pruners, or leave rho out: that "
@@ -116,7 +116,7 @@ class Study(Frozen):
             )
         growing = {"rho_start": admm.rho_start, "rho_end": admm.rho_end}
         if (unused := [name for name, value in growing.items() if value is not None]) and not any(
-            pruner.admm and not pruner.constant_rho for pruner in ours
+            pruner.admm and not pruner.constant_rho for pruner in entries
         ):
             raise ValueError(
                 f"{' and '.join(unused)} {'are' if len(unused) > 1 else 'is'} set, but of the pruners only admm has a "
@@ -129,7 +129,7 @@ class Study(Frozen):
     def _not_enormous(self, info: ValidationInfo) -> "Study":
         if is_recorded(info):
             return self
-        # Before anything else: each of the other checks looks at every part, value by value.
+        # This check comes before the others, which would look at every value of every part.
         if len(self.parts) > TRAININGS_ALLOWED:
             raise ValueError(f"parts are {len(self.parts):,}; allowed: {TRAININGS_ALLOWED:,}")
         total = sum(_trainings(self, part) for part in self.parts or (None,))
@@ -145,9 +145,9 @@ class Study(Frozen):
         for number, part in enumerate(self.parts, start=1):
             for name, values in part.lists.items():
                 allowed = getattr(self, name)
-                if odd := [value for value in values if value not in allowed]:
+                if unlisted := [value for value in values if value not in allowed]:
                     raise ValueError(
-                        f"part {number} asks for {name} {', '.join(map(str, odd))}, which the study does not list; "
+                        f"part {number} lists {name} {', '.join(map(str, unlisted))}, which the study does not list; "
                         f"allowed: {', '.join(map(str, allowed)) or 'none'}"
                     )
         return self
@@ -167,12 +167,12 @@ class Study(Frozen):
 
     @property
     def products(self) -> tuple["Study", ...]:
-        """The studies without parts whose combinations together are this one's: itself, or one for each part."""
+        """Studies without parts whose combinations make up this one's: the study itself, or one for each part."""
         return tuple(self.model_copy(update={**part.lists, "parts": ()}) for part in self.parts) or (self,)
 
 
 def _trainings(study: Study, part: Part | None) -> int:
-    """Return about how many stages a study, or a part of it, plans; never fewer than it does."""
+    """Return an upper estimate of the number of stages in the plan of a study, or of a part of it."""
     lists = part.lists if part else {}
 
     def count(name: str) -> int:
@@ -185,10 +185,9 @@ def _trainings(study: Study, part: Part | None) -> int:
 
 
 def with_more_seeds(study: Study, more: int) -> Study:
-    """Return a study with further seeds, the smallest that it does not have; equal stages are the same work as before.
+    """Return a study with further seeds, the smallest that it does not have; its previous stages are not trained again.
 
-    Parts that name their seeds get them too. ValueError where more is below 1, StudyError where the study grows too
-    large.
+    Parts that set their seeds get them too. ValueError for more below 1, StudyError for a study that grows too large.
     """
     if more < 1:
         raise ValueError(f"more seeds are at least 1, given {more}")
@@ -228,7 +227,7 @@ def _explain(error: ValidationError) -> dict[str, str]:
             message = f"is missing; give {_describe(names)}"
         elif item["type"] != "value_error":
             message = f"{_quoted(item['input'])} {message}; give {_describe(names)}"
-        # Keys come from outside too, so they are cut as values are.
+        # Keys come from outside too, so they are shortened as values are.
         fields.setdefault(field[:200], message)
     return dict(list(fields.items())[:FAULTS_NAMED])
 
@@ -237,7 +236,7 @@ def _quoted(value: Any) -> str:
     try:
         text = repr(value)
     except ValueError:
-        # Python converts no number of more than 4,300 digits to text.
+        # Python does not convert integers of more than 4,300 digits to text.
         return "the number"
     return text if len(text) <= QUOTED else f"{text[:QUOTED]}…"
 

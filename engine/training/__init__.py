@@ -1,1 +1,1 @@
-"""Training on a device: SGD, ADMM, several networks at once."""
+"""Training on a device: SGD, ADMM, and concurrent trainings."""

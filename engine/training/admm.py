@@ -9,26 +9,24 @@ from engine.masks import magnitude_mask
 from engine.registry import Scope
 from engine.training.flat_parameters import FlatParameters
 
-# How many time constants of the pull towards Z fit into one round, where rho is left to us.
+# With an automatic rho, one round lasts this many time constants of the pull towards Z.
 TIME_CONSTANTS = 3.0
-
-
-# Where the first round's rho is left to us, this much of the last one's. From a tenth the support moves less, from a
-# thousandth hardly more, and the residual ends higher (benchmarks/README.md). It is part of no fingerprint: another
-# value takes another ENGINE_VERSION.
+# An automatic rho of the first round is this fraction of the last round's. With a tenth the support moves less, with a
+# thousandth hardly more, and the residual ends higher (benchmarks/README.md). No fingerprint contains this value, so a
+# new value needs a new ENGINE_VERSION.
 START_FRACTION = 0.01
 
 
 def automatic_rho(learning_rate: float, momentum: float, steps: int) -> float:
-    """Return the rho for which `steps` steps of SGD shrink W - Z + U by exp(-3) where the loss is flat_parameters."""
+    """Return the rho for which `steps` steps of SGD shrink W - Z + U by exp(-3) where the loss is flat."""
     return TIME_CONSTANTS * (1 - momentum) / (learning_rate * steps)
 
 
 def growing_rho(start: float | None, end: float | None, automatic: float, rounds: int) -> tuple[float, float]:
-    """Return the first round's rho and the factor by which it grows from round to round, to end in the last one.
+    """Return the first round's rho, and the factor by which it grows from round to round.
 
-    None means automatic: an end of `automatic`, or start where that is larger; a start of START_FRACTION of
-    the end. The only round of one has the last one's rho.
+    start, end: the first and the last round's rho. None means automatic: an end of `automatic`, or of start if that is
+    larger; a start of START_FRACTION of the end. A single round has the rho of the end.
     """
     last = end or max(automatic, start or 0.0)
     first = start or START_FRACTION * last
@@ -38,13 +36,13 @@ def growing_rho(start: float | None, end: float | None, automatic: float, rounds
 class AdmmPenalty:
     """The term rho/2 * |W - Z + U|^2 of the scaled augmented Lagrangian, and its updates of Z and U.
 
-    Z is the projection of W + U onto the sparsity budget, U the running sum of W - Z; both start from the weights
-    given, with U = 0. period: epochs in a round. residuals holds the primal residual |W - Z| / |W| after each round.
+    Z is the projection of W + U onto the sparsity budget, U the running sum of W - Z; Z starts from the network's
+    weights, and U from 0. period: epochs in a round. residuals: the primal residual |W - Z| / |W| after each round.
 
-    rho is that of the first round, at the learning rate given, and grows by the factor growth after each round. While
-    it is small, the loss decides where weights go, and the largest of W + U can become others; once it is large, W
-    meets Z. Where the learning rate drops, rho rises as much, and the weights are pulled towards Z as fast as before,
-    while the loss and the noise of its gradients move them less: the residual can go on falling.
+    rho: that of the first round, at learning_rate; it grows by the factor growth after each round. While it is small,
+    the loss moves the weights, and others can become the largest of W + U; once it is large, W meets Z. When the
+    learning rate drops, rho rises by the same factor: the pull towards Z stays as fast while the loss and the noise of
+    its gradients move the weights less, so that the residual can go on falling.
     """
 
     def __init__(
@@ -64,7 +62,7 @@ class AdmmPenalty:
         self._sparsity = sparsity
         self._scope = scope
         self._rho = rho
-        # The same on the device, where a recorded step reads it anew each time.
+        # The copy of rho on the device is a tensor, because a recorded step must read its present value.
         self._weight = torch.tensor(rho, dtype=torch.float32, device=flat_parameters.values.device)
         self._learning_rate = learning_rate
         self._period = period
@@ -75,7 +73,7 @@ class AdmmPenalty:
         self.residuals: list[float] = []
 
     def follow(self, learning_rate: float) -> None:
-        """Keep rho times the learning rate as it is."""
+        """Change rho so that its product with the learning rate stays the same."""
         if learning_rate != self._learning_rate:
             self._multiply_rho(self._learning_rate / learning_rate)
             self._learning_rate = learning_rate
@@ -90,7 +88,7 @@ class AdmmPenalty:
         if epoch % self._period:
             return
         weights = self._flat_parameters.values * self._prunable
-        # In place, as whatever a recorded step reads.
+        # A recorded step reads this tensor, so it must be changed in place.
         self._z.copy_(self._project(weights + self._u))
         gap = weights - self._z
         self._u += gap
@@ -99,7 +97,7 @@ class AdmmPenalty:
             self._multiply_rho(self._growth)
 
     def state(self) -> dict[str, Tensor]:
-        """Return all that resuming needs."""
+        """Return the tensors that resuming needs."""
         return {
             "admm/z": self._z.cpu(),
             "admm/u": self._u.cpu(),
@@ -108,7 +106,7 @@ class AdmmPenalty:
         }
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from what `state` returned."""
+        """Continue from what `state` returned."""
         self._z.copy_(state["admm/z"])
         self._u.copy_(state["admm/u"])
         self._rho, self._learning_rate = state["admm/settings"].tolist()
@@ -116,7 +114,7 @@ class AdmmPenalty:
         self.residuals = state["admm/residuals"].tolist()
 
     def _multiply_rho(self, factor: float) -> None:
-        """Multiply rho; U, which is scaled by it, shrinks as much."""
+        """Multiply rho by a factor, and divide U, the dual variable scaled by 1 / rho, by it."""
         self._rho *= factor
         self._weight.fill_(self._rho)
         self._u /= factor

@@ -1,4 +1,4 @@
-"""Images on the device, and batches cut out of them: crop, flip and normalisation for a whole batch at once."""
+"""Images on the device, and the batches cut from them: crop, flip and normalisation for a whole batch at once."""
 
 import functools
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ from engine.study.recipe import PADDING
 class DeviceData:
     """A dataset ready for training on one device.
 
-    train: uint8 (count, height, width, channels), padded where it will be cropped. test: normalised float
-    (count, channels, height, width), in channels-last memory. scale, shift: float (channels,), which turn uint8 into
-    zero mean and unit variance over the training set. classes: how many there are.
+    train: uint8 (count, height, width, channels), padded if batches are cropped. test: normalised float
+    (count, channels, height, width), in channels-last memory. scale, shift: float (channels,); they give uint8 images
+    zero mean and unit variance over the training set. classes: the number of classes.
     """
 
     train: Tensor
@@ -36,18 +36,18 @@ class DeviceData:
 
     @functools.cached_property
     def flat_test(self) -> Tensor:
-        """The test images (count, values), for networks that would flatten them anew in each evaluation."""
+        """The test images as (count, values), so that networks which flatten them need not do so in each evaluation."""
         return self.test.flatten(1)
 
 
 @functools.lru_cache(maxsize=2)
 def to_device(dataset: Dataset, augmentation: str, device: torch.device) -> DeviceData:
-    """Move a dataset to a device, or return it where it is; augmentation is that of `engine.study.spec.Recipe`."""
+    """Return a dataset on a device; augmentation: as in `engine.study.recipe.Recipe`."""
     crop, flip = augmentation in ("crop_flip", "crop"), augmentation in ("crop_flip", "flip")
     scale, shift = _normalisation(dataset.train_images)
     train = dataset.train_images
     if crop:
-        # Black borders are added once, here, and every crop is then a plain window.
+        # With borders added once here, every crop is a plain window.
         train = torch.nn.functional.pad(train, (0, 0, PADDING, PADDING, PADDING, PADDING))
     scale, shift = scale.to(device), shift.to(device)
     return DeviceData(
@@ -66,11 +66,11 @@ def to_device(dataset: Dataset, augmentation: str, device: torch.device) -> Devi
 class Feed:
     """The batches of one training, cut on the device.
 
-    An epoch's order, crops and flips are drawn on the CPU and copied to the device once. Which of them the next batch
-    takes is counted on the device too: nothing crosses the bus at a step, and every step is the same kernels over the
-    same memory, which a CUDA graph can replay. Beyond the last batch the first comes again, for whoever tries a step
-    out. sizes: images in each batch of an epoch; the last may be smaller, but one image that is left over is left out,
-    since batch norm cannot take it.
+    An epoch's order, crops and flips are drawn on the CPU and copied to the device once. The position in them is
+    counted on the device too, so that a step copies nothing from the CPU and consists of the same kernels over the same
+    memory, which a CUDA graph can replay. After the last batch the first comes again, for measurements of speed. sizes:
+    images in each batch of an epoch; the last may be smaller, but a single remaining image is left out, because batch
+    norm cannot normalise it.
     """
 
     def __init__(self, data: DeviceData, batch_size: int) -> None:
@@ -78,7 +78,7 @@ class Feed:
         whole, rest = divmod(count, batch_size)
         self.sizes = (batch_size,) * whole + ((rest,) if rest > bool(whole) else ())
         self.data = data
-        # The first image of the next batch, by its place in the epoch's order.
+        # The next batch begins at this place in the epoch's order.
         self.begin = torch.zeros((), dtype=torch.int64, device=data.device)
         self._order = torch.zeros(count, dtype=torch.int64, device=data.device)
         self._corner = torch.zeros(count, 2, dtype=torch.int64, device=data.device)
@@ -88,7 +88,7 @@ class Feed:
         self._mirrored = self._window.flip(0)
 
     def draw(self, seed: int, purpose: str, epoch: int) -> None:
-        """Begin an epoch; order, crops and flips depend on seed, purpose and epoch only."""
+        """Begin an epoch, whose order, crops and flips depend only on seed, purpose and epoch."""
         draws = stream(seed, purpose, epoch)
         count = len(self._order)
         self._order.copy_(torch.randperm(count, generator=draws))
@@ -119,7 +119,7 @@ class Feed:
 
 
 def _normalisation(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Return scale and shift (channels,) for uint8 images, from the histogram of each channel, in double precision."""
+    """Return scale and shift (channels,) of uint8 images, from the histogram of each channel, in double precision."""
     levels = torch.arange(256, dtype=torch.float64)
     histograms = torch.stack([torch.bincount(channel.flatten(), minlength=256) for channel in images.unbind(3)])
     share = histograms.double() / histograms.sum(1, keepdim=True)

@@ -1,4 +1,4 @@
-"""Several trainings at once on one device: each gives the numbers that it gives alone."""
+"""Concurrent trainings on one device, each with the same numbers as alone."""
 
 import functools
 import time
@@ -13,25 +13,25 @@ from engine.training.device import ran_out_of_memory
 from engine.training.sgd import Diverged, Training
 from engine.training.stacked import Stack, can_stack
 
-# The factor by which doubling the number of trainings must raise the speed; below it the smaller number is used.
+# Doubling the number of trainings must raise the speed by this factor; else the smaller number is used.
 WORTHWHILE = 1.05
-# The share of the GPU's memory for trainings; evaluation, measuring and other processes need the rest.
+# Trainings may use this share of the GPU's memory; evaluation, measuring and other processes need the rest.
 MEMORY_SHARE = 0.8
-TIMED_STEPS, TIMED_GOES = 10, 3
+TIMED_STEPS, TIMED_REPEATS = 10, 3
 
-Outcome = Epoch | Diverged
+EpochOutcome = Epoch | Diverged
 
 
 def train(
     trainings: Sequence[Training],
-    after_epoch: Callable[[Training, Outcome], bool],
+    after_epoch: Callable[[Training, EpochOutcome], bool],
     more: Callable[[int], Sequence[Training]] = lambda going: (),
 ) -> None:
     """Train networks to their last epochs.
 
-    after_epoch is called with a training and its new epoch, or with why there is none; when it returns False, and after
-    the last epoch or a divergence, that training ends there while the others go on. more is called after each epoch
-    with the number of those that go on, if any, and returns others of their shape that join them.
+    after_epoch: called with a training and its new epoch, or the divergence; if it returns False, that training ends.
+    more: called after each epoch with the number of trainings that continue, if any; returns others of their shape that
+    join them.
     """
     going = [training for training in trainings if not training.done]
     while going:
@@ -45,24 +45,24 @@ def train(
             going += more(len(going))
 
 
-def run_epochs(trainings: Sequence[Training]) -> list[Outcome]:
-    """Train an epoch of each, and return it or why there is none; the trainings are of one shape.
+def run_epochs(trainings: Sequence[Training]) -> list[EpochOutcome]:
+    """Train one epoch of each training, and return the epochs or divergences; the trainings are of one shape.
 
-    On a GPU their steps are queued in turn, each on its training's own stream, and run side by side. On a CPU small
-    networks are stacked, and of others one epoch follows the other: processes, one per core, are what runs side by
-    side there. The seconds of an epoch that was trained beside others are its share.
+    On a GPU their steps are queued in turn, each on its training's own stream, and run concurrently. On a CPU small
+    networks are stacked, and others are trained one after the other, because there one process per core runs
+    concurrently. The seconds of a concurrent epoch are its share of the whole.
     """
     if len(trainings) == 1 or not (_stacked(trainings) or all(training.concurrent for training in trainings)):
         return [_outcome(training.run_epoch) for training in trainings]
     return side_by_side(trainings)
 
 
-def side_by_side(trainings: Sequence[Training]) -> list[Outcome]:
-    """Train an epoch of each, step by step."""
+def side_by_side(trainings: Sequence[Training]) -> list[EpochOutcome]:
+    """Train one epoch of each training concurrently, and return the epochs or divergences."""
     begin = time.perf_counter()
     for training in trainings:
         training.begin_epoch()
-    step, evaluate = _ways(trainings)
+    step, evaluate = _joint_steps(trainings)
     for size in trainings[0].sizes:
         step(size)
     evaluate()
@@ -76,8 +76,8 @@ def _stacked(trainings: Sequence[Training]) -> bool:
     return all(can_stack(training) for training in trainings)
 
 
-def _ways(trainings: Sequence[Training]) -> tuple[Callable[[int], None], Callable[[], None]]:
-    """Return a function that takes a step of some number of images with each training, and one that evaluates each."""
+def _joint_steps(trainings: Sequence[Training]) -> tuple[Callable[[int], None], Callable[[], None]]:
+    """Return a function that takes a step of each training on batches of a size, and one that evaluates each."""
     if _stacked(trainings):
         stack = Stack(trainings)
         return stack.step, stack.evaluate
@@ -93,7 +93,7 @@ def _ways(trainings: Sequence[Training]) -> tuple[Callable[[int], None], Callabl
     return step, evaluate
 
 
-def _outcome(epoch: Callable[[], Epoch]) -> Outcome:
+def _outcome(epoch: Callable[[], Epoch]) -> EpochOutcome:
     try:
         return epoch()
     except Diverged as diverged:
@@ -101,25 +101,25 @@ def _outcome(epoch: Callable[[], Epoch]) -> Outcome:
 
 
 def is_random(network: nn.Module) -> bool:
-    """Return whether a network draws while it trains: from the device's one generator, so that it must train alone."""
+    """Return whether a network uses random numbers in training; it must train alone, as a device has one generator."""
     return any(isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0 for module in network.modules())
 
 
 def how_many(make: Callable[[], Training], device: torch.device) -> Capacity:
-    """Return how many trainings of one shape to run side by side on a device, from a short measurement.
+    """Return how many trainings of one shape to run concurrently on a device, from a short measurement.
 
-    make: returns one such training, which is used up. Their number is doubled while that makes the whole faster by
-    `WORTHWHILE`, once or in two goes, and on a GPU fits into `MEMORY_SHARE` of the memory.
+    make: returns a new training, which the measurement trains and closes. Their number is doubled while one or two
+    doublings raise the speed by the factor WORTHWHILE, and on a GPU while they fit into MEMORY_SHARE of the memory.
     """
     trainings = [make()]
     if is_random(trainings[0].network) or not (trainings[0].concurrent or _stacked(trainings)):
         return Capacity(fastest=1, most=1)
-    before = _allocated(device)
+    before = torch.cuda.memory_allocated(device) if device.type == "cuda" else 0
     try:
         best, speed = 1, _steps_per_second(trainings)
         most = min(STREAMS, _fitting(device, before))
         tried = len(trainings)
-        # One doubling without a gain is not the end yet: on a busy machine any single measurement may be too slow.
+        # A second doubling follows one without a gain, because on a busy machine one measurement may be too slow.
         while len(trainings) < min(4 * best, most):
             try:
                 trainings += [make() for _ in trainings[: most - len(trainings)]]
@@ -138,14 +138,10 @@ def how_many(make: Callable[[], Training], device: torch.device) -> Capacity:
     return Capacity(fastest=best, most=max(best, most))
 
 
-def _allocated(device: torch.device) -> int:
-    return torch.cuda.memory_allocated(device) if device.type == "cuda" else 0
-
-
 def _fitting(device: torch.device, before: int) -> int:
-    """Return how many trainings fit; one is there already, and the memory it takes is what was not reserved before."""
+    """Return how many trainings fit; one exists already. before: the bytes that were allocated before that one."""
     if device.type != "cuda":
-        # Off the GPU only stacked trainings are measured, and these are small.
+        # On a CPU only stacked trainings are measured, and these are small.
         return STREAMS
     each = max(1, torch.cuda.memory_reserved(device) - before)
     free, total = torch.cuda.mem_get_info(device)
@@ -153,13 +149,13 @@ def _fitting(device: torch.device, before: int) -> int:
 
 
 def _steps_per_second(trainings: Sequence[Training]) -> float:
-    """Return steps per second of all trainings run side by side: the best of a few measurements."""
+    """Return the steps per second of all concurrent trainings: the best of a few measurements."""
     size = trainings[0].sizes[0]
     for training in trainings:
         training.begin_epoch()
-    step, _ = _ways(trainings) if len(trainings) > 1 else (trainings[0].step, None)
+    step = _joint_steps(trainings)[0] if len(trainings) > 1 else trainings[0].step
     step(size)
-    return max(_timed(step, size, trainings) for _ in range(TIMED_GOES))
+    return max(_timed(step, size, trainings) for _ in range(TIMED_REPEATS))
 
 
 def _timed(step: Callable[[int], None], size: int, trainings: Sequence[Training]) -> float:

@@ -1,4 +1,4 @@
-"""Work that is done again and again: on a GPU recorded once as a CUDA graph and replayed, elsewhere simply called."""
+"""Repeated work: on a GPU recorded once as a CUDA graph and replayed, elsewhere called."""
 
 import gc
 import logging
@@ -10,18 +10,18 @@ import torch
 
 from engine.training.device import ran_out_of_memory
 
-# Libraries choose their kernels, and allocate for them, in the first rounds.
+# In the first calls, libraries choose their kernels and allocate memory for them.
 WARM_UPS = 3
 
 log = logging.getLogger(__name__)
 
 Work = Callable[[], None]
-# A pool of a GPU's memory, as `torch.cuda.graph_pool_handle` makes one; its type has no public name.
+# The type of a memory pool, as `torch.cuda.graph_pool_handle` returns one, has no public name.
 Pool = Any
 
 
 def rehearse(work: Work, undone: Callable[[], AbstractContextManager[None]]) -> None:
-    """Do some work a few times, to no effect: undone() puts back, at its end, all that the work changes."""
+    """Do some work a few times without effect; undone: a context that at its end restores all that the work changes."""
     with undone():
         for _ in range(WARM_UPS):
             work()
@@ -30,12 +30,13 @@ def rehearse(work: Work, undone: Callable[[], AbstractContextManager[None]]) -> 
 def recorded(
     work: Work, device: torch.device, undone: Callable[[], AbstractContextManager[None]], pool: Pool | None = None
 ) -> Work:
-    """Return a function that does the same work with one launch where the device can record it, else the work itself.
+    """Return a function that does the same work with one launch if the device can record it, else the work itself.
 
-    The work must read and write the same tensors each time and never wait for the device. It is rehearsed first, within
-    `undone`. On a GPU it has to be called on the stream, not the default one, that it will be replayed on. Work that
-    cannot be recorded is called as it is, with the same numbers. pool: the memory that the work's own tensors take;
-    works that never run at once, and leave nothing there for each other, may share one. Raises torch.OutOfMemoryError.
+    The work must read and write the same tensors each time and never wait for the device; it is rehearsed first. On a
+    GPU, call this on the stream that it will be replayed on, which must not be the default one. Work that cannot be
+    recorded is called as it is, with the same numbers. undone: as for `rehearse`. pool: the memory of the work's own
+    tensors; works that never run at once and pass no tensors to each other may share one. Raises
+    torch.OutOfMemoryError.
     """
     if device.type != "cuda":
         return work
@@ -43,7 +44,7 @@ def recorded(
     graph = torch.cuda.CUDAGraph()
     stream = torch.cuda.current_stream(device)
     try:
-        # Errors of this thread alone count: a worker's signs of life ask the GPU for its memory at the same time.
+        # Only errors of this thread count, because a worker's heartbeat queries the GPU's memory at the same time.
         with (
             _nothing_collected(),
             undone(),
@@ -60,7 +61,7 @@ def recorded(
 
 @contextmanager
 def _nothing_collected() -> Iterator[None]:
-    """Hold Python's collector off: freeing another graph while one is recorded spoils the recording."""
+    """Pause Python's garbage collector: freeing another graph while one is recorded makes the recording fail."""
     if not gc.isenabled():
         yield
         return

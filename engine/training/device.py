@@ -1,4 +1,4 @@
-"""The device that a process trains on: what is set before its first tensor, and how it says that memory ran out."""
+"""The setup of a process for training on a device, and its errors for a lack of memory."""
 
 import ctypes
 import os
@@ -8,14 +8,14 @@ import torch
 
 from engine.capacity import STREAMS
 
-# From glibc's malloc.h: the size above which a block comes straight from the system, and that above which free
-# memory is returned.
+# glibc's malloc.h has these two options: above one size a block comes straight from the system, and above the other
+# free memory is returned to it.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 LARGEST, NEVER = 2**30, -1
 
 
 def get_ready(device: torch.device, threads: int) -> None:
-    """Set up this process to train on a device; call it before anything is there. threads: of PyTorch, on the CPU."""
+    """Set up this process to train on a device, before its first tensor; threads: PyTorch's number of CPU threads."""
     torch.set_num_threads(threads)
     keep_freed_memory()
     if device.type != "cuda":
@@ -25,16 +25,16 @@ def get_ready(device: torch.device, threads: int) -> None:
     # cuDNN's other algorithms add in an order that changes from run to run.
     torch.backends.cudnn.deterministic = True
     if device.index is not None:
-        # Else each use of a stream would go by way of the first GPU, and take memory there.
+        # Otherwise each use of a stream would also use the first GPU, and memory there.
         torch.cuda.set_device(device)
 
 
 def keep_freed_memory() -> bool:
-    """Have this process keep the memory of a step's tensors for the next, and return whether that is possible here.
+    """Make this process reuse the memory of freed tensors, and return whether that is possible here.
 
-    By default each tensor above 32 MiB at most is new memory from the system, zeroed page by page when first touched:
-    measured, a third of ResNet-20's training time on a CPU and half of MobileNet-V2's. The price is a process that
-    stays as large as it once was. Only glibc has these settings; elsewhere nothing changes.
+    By default each tensor above 32 MiB at most gets new memory from the system, zeroed page by page when first touched:
+    this took a third of ResNet-20's training time on a CPU and half of MobileNet-V2's. In return, the process keeps its
+    largest size. Only glibc has these settings; elsewhere nothing changes.
     """
     if platform.libc_ver()[0] != "glibc":
         return False
@@ -44,7 +44,7 @@ def keep_freed_memory() -> bool:
 
 
 def ran_out_of_memory(error: BaseException) -> bool:
-    """Return whether an error says that the device's memory ran out, which not only PyTorch's own error for it does."""
+    """Return whether an error means that the device ran out of memory; libraries also raise RuntimeError for it."""
     return isinstance(error, torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and any(said in str(error) for said in ("out of memory", "ALLOC_FAILED"))
+        isinstance(error, RuntimeError) and any(text in str(error) for text in ("out of memory", "ALLOC_FAILED"))
     )

@@ -1,4 +1,4 @@
-"""A network's parameters in one buffer, so that an optimiser step is a few operations however many layers there are."""
+"""A network's parameters in one buffer, so that an optimiser step is a few operations for any number of layers."""
 
 from collections.abc import Mapping
 
@@ -9,8 +9,8 @@ from torch import Tensor, nn
 class FlatParameters:
     """All parameters, gradients and momenta of a network, each in one flat float buffer.
 
-    The network's own parameters and gradients become views of the buffers; four-dimensional kernels lie in
-    channels-last order, which convolutions on CPU and GPU run fastest in.
+    The network's own parameters and gradients become views of the buffers; four-dimensional kernels are in
+    channels-last order, in which convolutions run fastest on CPU and GPU.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -40,7 +40,7 @@ class FlatParameters:
         return {name: self._view(buffer, name) for name in self._shapes}
 
     def join(self, parts: Mapping[str, Tensor], fill: float) -> Tensor:
-        """Return a buffer that holds each part at its parameter's place and `fill` everywhere else."""
+        """Return a buffer with each part at its parameter's place and `fill` everywhere else."""
         buffer = torch.full_like(self.values, fill)
         for name, part in parts.items():
             self._view(buffer, name).copy_(part)

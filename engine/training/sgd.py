@@ -1,4 +1,4 @@
-"""Training: SGD under a fixed mask, an epoch at a time, resumable after each."""
+"""Training by SGD under a fixed mask, epoch by epoch, resumable after each."""
 
 import math
 import time
@@ -20,19 +20,19 @@ from engine.training.augment import DeviceData, Feed
 from engine.training.cuda_graphs import Work, recorded
 from engine.training.flat_parameters import FlatParameters
 
-# Images per forward pass of the evaluation: large enough to fill a device, and no more memory than a step takes.
+# A forward pass of the evaluation has this many images: enough to fill a device, and no more memory than a step needs.
 EVALUATION_BATCH = 500
-# Among the works that are recorded, beside steps by their number of images.
+# The key of the evaluation among the recorded works; the key of a step is its number of images.
 EVALUATION = "evaluation"
 
 
 class Diverged(ValueError):
-    """A loss that is no longer a finite number; training the same settings again would not help."""
+    """The loss is no longer a finite number; training the same settings again would not help."""
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """What a training runs: its recipe, initial learning rate, number of epochs, and the stream of its data order."""
+    """A training's recipe, initial learning rate and number of epochs, and the seed and purpose of its data order."""
 
     recipe: Recipe
     learning_rate: float
@@ -49,14 +49,12 @@ class Training:
     """One network in training.
 
     network: with its starting weights, on the data's device. mask: prunable weight -> bool; where False the weight is
-    0.0 from the first step to the last, its gradient is dropped, and momentum never revives it. On a GPU each training
-    has a stream of its own, and its steps are CUDA graphs unless graphs is False, which changes no number.
+    0.0 from the first step to the last, because its gradient is set to 0. On a GPU each training has its own stream,
+    and its steps are CUDA graphs unless graphs is False, which changes no number.
 
-    test_images: as the network takes them in.
-
-    An epoch is `begin_epoch`, a `step` for each of `sizes`, `queue_evaluation`, `end_epoch`; only the last waits for
-    the device, so that several trainings can share one (`engine.training.concurrent`). `run_epoch` is all of it.
-    Whoever is done with a training, at its end or before, calls `close`.
+    `run_epoch` trains an epoch: `begin_epoch`, a `step` for each of `sizes`, `queue_evaluation`, and `end_epoch`, which
+    alone waits for the device, so that several trainings can share it (`engine.training.concurrent`). Call `close`
+    after the last use.
     """
 
     def __init__(
@@ -78,31 +76,31 @@ class Training:
         self.flat_parameters = FlatParameters(network)
         self._mask = self.flat_parameters.join(mask, fill=1.0) if mask else None
         if self._mask is not None:
-            # Not a product: a weight that is infinite or not a number must become 0 too.
+            # A product with the mask would not turn infinity and NaN into 0.
             self.flat_parameters.values.masked_fill_(self._mask == 0, 0.0)
         self._rate = torch.tensor(schedule.learning_rate, device=data.device)
-        # One parameter over the whole buffer: a step of the optimiser is one fused kernel, not one for each layer.
+        # One parameter over the whole buffer makes a step of the optimiser one fused kernel instead of one per layer.
         parameter = nn.Parameter(self.flat_parameters.values)
         parameter.grad = self.flat_parameters.gradients
         recipe = schedule.recipe
         self._optimiser = torch.optim.SGD(
             [parameter], lr=self._rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay, fused=True
         )
-        # Made here, at zero: an optimiser that makes its own takes another path at its first step.
+        # The momenta are set here, to zero, because an optimiser without them takes another path at its first step.
         self._optimiser.state[parameter]["momentum_buffer"] = self.flat_parameters.momenta
         self._outputs = torch.zeros(sum(self._feed.sizes), data.classes, device=data.device)
         self._test_outputs = torch.zeros(len(data.test), data.classes, device=data.device)
-        # Loss and share of hits in the epoch's training batches, and on the test images.
-        self._figures = torch.zeros(2, 2, device=data.device)
+        # The rows are the training batches of an epoch and the test images, the columns loss and accuracy (0 to 1).
+        self._scores = torch.zeros(2, 2, device=data.device)
         self._stream = torch.cuda.Stream(data.device) if data.device.type == "cuda" else None
         self._graphs = graphs and self.concurrent
         self._recorded: dict[str | int, Work] = {}
-        # Graphs of one training never run at once, so all share the memory of the step, which takes most.
+        # The graphs of one training never run at once, so they share one memory pool.
         self._pool = torch.cuda.graph_pool_handle() if self._graphs else None
 
     @property
     def device(self) -> torch.device:
-        """Where it trains."""
+        """The device that it trains on."""
         return self._data.device
 
     @property
@@ -112,7 +110,7 @@ class Training:
 
     @property
     def concurrent(self) -> bool:
-        """Whether the device can do its steps and those of another training at once."""
+        """Whether the device can run its steps and those of another training concurrently."""
         return self._stream is not None
 
     @property
@@ -121,7 +119,7 @@ class Training:
         return self._feed.sizes
 
     def run_epoch(self) -> Epoch:
-        """Train one epoch, evaluate, and return both; Diverged when a loss is not finite."""
+        """Train one epoch, evaluate the network, and return the epoch; Diverged when a loss is not finite."""
         begin = time.perf_counter()
         schedule = self.schedule
         with global_seed(schedule.seed, schedule.purpose, "noise", len(self.history)):
@@ -139,7 +137,7 @@ class Training:
         if self.penalty is not None:
             self.penalty.follow(rate)
         if self._stream is not None:
-            # What was made or loaded before.
+            # Tensors that were made or loaded on the default stream must be complete.
             self._stream.wait_stream(torch.cuda.current_stream(self._data.device))
         with self._on_stream():
             self._rate.fill_(rate)
@@ -152,20 +150,20 @@ class Training:
             self._do(size, lambda: self._train_on(size))
 
     def queue_evaluation(self) -> None:
-        """Run the test images through the network, and count losses and hits of the epoch."""
+        """Run the test images through the network, and compute losses and accuracies of the epoch."""
         self.network.eval()
         with self._on_stream():
             self._do(EVALUATION, self._evaluate)
 
     def wait(self) -> None:
-        """Wait until the device has done all that was asked of it here."""
+        """Wait until the device has done all work of this training."""
         if self._stream is not None:
             self._stream.synchronize()
 
     def end_epoch(self, seconds: float) -> Epoch:
-        """Return the epoch, whose seconds are what it took; Diverged when a loss is not finite."""
+        """Return the epoch, which took `seconds`; Diverged when a loss is not finite."""
         epoch = len(self.history)
-        (train_loss, train_hits), (test_loss, test_hits) = self._figures.tolist()
+        (train_loss, train_accuracy), (test_loss, test_accuracy) = self._scores.tolist()
         rate = self.schedule.rate(epoch)
         if not (math.isfinite(train_loss) and math.isfinite(test_loss)):
             raise Diverged(
@@ -174,22 +172,22 @@ class Training:
             )
         if self.penalty is not None:
             self.penalty.end_epoch(epoch + 1)
-        row = Epoch(epoch + 1, rate, train_loss, 100 * train_hits, test_loss, 100 * test_hits, seconds)
+        row = Epoch(epoch + 1, rate, train_loss, 100 * train_accuracy, test_loss, 100 * test_accuracy, seconds)
         self.history.append(row)
         return row
 
     def accuracy_with(self, weights: Mapping[str, Tensor]) -> float:
-        """Return the test accuracy, in percent, of other weights and buffers, which the network keeps; for its end."""
+        """Return the test accuracy, in percent, of other weights and buffers, which replace the network's own."""
         for name, tensor in self.network.state_dict().items():
             tensor.copy_(weights[name])
         if self._stream is not None:
             self._stream.wait_stream(torch.cuda.current_stream(self._data.device))
         self.queue_evaluation()
         self.wait()
-        return 100 * float(self._figures[1, 1])
+        return 100 * float(self._scores[1, 1])
 
     def close(self) -> None:
-        """Give back what the device keeps for this training alone; it can be read from on, and goes on more slowly."""
+        """Free the recorded CUDA graphs; the training can still be read, and a further step records anew."""
         self.wait()
         self._recorded.clear()
 
@@ -201,9 +199,9 @@ class Training:
         }
 
     def state(self) -> dict[str, Tensor]:
-        """Return all that resuming needs: weights, momenta, history and ADMM's variables.
+        """Return the tensors that resuming needs: weights, momenta, history and ADMM's variables.
 
-        Data order, augmentation and noise are drawn anew each epoch from the study's seed, so the epoch is enough.
+        Data order, augmentation and noise are drawn anew each epoch from the study's seed, so no generator is saved.
         """
         return {
             **{f"weights/{name}": tensor for name, tensor in self.weights().items()},
@@ -213,9 +211,8 @@ class Training:
         }
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from what `state` returned."""
-        own = self.network.state_dict()
-        for name, tensor in own.items():
+        """Continue from what `state` returned."""
+        for name, tensor in self.network.state_dict().items():
             tensor.copy_(state[f"weights/{name}"])
         if "momenta" in state:
             self.flat_parameters.momenta.copy_(state["momenta"])
@@ -238,11 +235,11 @@ class Training:
         self.apply_gradients(output.detach(), places)
 
     def next_batch(self, size: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Return what `engine.training.augment.Feed.next` does; whoever asks calls `apply_gradients` for it."""
+        """Return the next batch, see `engine.training.augment.Feed.next`; each batch needs an `apply_gradients`."""
         return self._feed.next(size)
 
     def apply_gradients(self, output: Tensor, places: Tensor) -> None:
-        """Take a step down the gradients, and keep the batch's output for the epoch's figures."""
+        """Take a step down the gradients, and save the batch's output for `compute_scores`."""
         if self.penalty is not None:
             self.penalty.add_gradient()
         if self._mask is not None:
@@ -251,27 +248,27 @@ class Training:
         self.flat_parameters.gradients.zero_()
         self._outputs.index_copy_(0, places, output)
 
-    def keep_test_outputs(self, begin: int, outputs: Tensor) -> None:
-        """Keep the outputs of some test images, from one of them on, for the epoch's figures."""
+    def save_test_outputs(self, begin: int, outputs: Tensor) -> None:
+        """Save the outputs of consecutive test images, from position begin on, for `compute_scores`."""
         self._test_outputs[begin : begin + len(outputs)] = outputs
 
     @torch.no_grad()
-    def count(self) -> None:
-        """Count losses and hits of the epoch from the outputs kept: once, so that no step waits for a number."""
-        _score(self._outputs, self._feed.labels, into=self._figures[0])
-        _score(self._test_outputs, self._data.test_labels, into=self._figures[1])
+    def compute_scores(self) -> None:
+        """Compute losses and accuracies from the saved outputs, once per epoch, so that no step waits for a number."""
+        _score(self._outputs, self._feed.labels, into=self._scores[0])
+        _score(self._test_outputs, self._data.test_labels, into=self._scores[1])
 
     @torch.no_grad()
     def _evaluate(self) -> None:
         begin = 0
         for part in self.test_images.split(EVALUATION_BATCH):
-            self.keep_test_outputs(begin, precision.forward(self.network, part, self.schedule.recipe.precision))
+            self.save_test_outputs(begin, precision.forward(self.network, part, self.schedule.recipe.precision))
             begin += len(part)
-        self.count()
+        self.compute_scores()
 
     @contextmanager
     def _undone(self) -> Iterator[None]:
-        """Put back, at the end of the block, all that steps change."""
+        """Restore, at the end of the block, all that steps change."""
         flat = self.flat_parameters
         changed = (flat.values, flat.momenta, self._feed.begin, self._outputs, *self.network.buffers())
         before = [tensor.clone() for tensor in changed]
@@ -288,7 +285,7 @@ class Training:
 
 
 def _flattens(network: nn.Module) -> bool:
-    """Return whether the first thing that a network does with images is to flatten them."""
+    """Return whether a network begins by flattening its images."""
     first = network[0] if isinstance(network, nn.Sequential) else None
     return isinstance(first, nn.Flatten) and (first.start_dim, first.end_dim) == (1, -1)
 

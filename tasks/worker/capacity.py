@@ -7,7 +7,7 @@ import torch
 from engine.capacity import Capacity
 from engine.dataset import Dataset
 from engine.stages.prepare import how_many
-from engine.study.plan import Shape, Stage
+from engine.study.plan import Stage, StageShape
 
 log = logging.getLogger(__name__)
 
@@ -18,7 +18,7 @@ class Capacities:
     def __init__(self, device: torch.device, fixed: int | None) -> None:
         self._device = device
         self._fixed = fixed
-        self._known: dict[Shape, Capacity] = {}
+        self._known: dict[StageShape, Capacity] = {}
 
     def of(self, stage: Stage, dataset: Dataset) -> Capacity:
         """Return how many stages of a stage's shape are fastest side by side, and how many fit; at least 1."""

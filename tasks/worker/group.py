@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 from data.artifacts.store import ArtifactLost, Artifacts, ArtifactsUnavailable
 from data.datasets.loading import load_images
 from engine.dataset import Dataset
-from engine.stages.runner import Interrupted, Job, kept, run_stages
+from engine.stages.runner import Interrupted, Job, run_stages, saved_weights
 from engine.stages.weights import WeightsLost
 from engine.study.plan import Images, Stage
 from engine.study.results import StageResult
@@ -206,7 +206,7 @@ def _earlier_result(stage: Stage, artifacts: RetryingArtifacts) -> StageResult |
     try:
         result = artifacts.result(stage.fingerprint)
         if result is not None:
-            for name in kept(stage, result):
+            for name in saved_weights(stage, result):
                 artifacts.load(stage.fingerprint, name)
         return result
     except ArtifactLost as error:

@@ -24,9 +24,9 @@ def test_a_name_of_no_use_is_refused(database: Database, name: str) -> None:
 
 def test_a_name_is_given_once(database: Database) -> None:
     one, two = saved_views.save(database, "one", ""), saved_views.save(database, "two", "")
-    with pytest.raises(ViewError, match="'one' is kept already"):
+    with pytest.raises(ViewError, match="'one' exists already"):
         saved_views.save(database, "one", "other")
-    with pytest.raises(ViewError, match="'one' is kept already"):
+    with pytest.raises(ViewError, match="'one' exists already"):
         saved_views.rename(database, two, "one")
     saved_views.rename(database, one, "uno")
     assert saved_views.get(database, one)[0] == "uno"

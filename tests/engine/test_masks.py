@@ -5,7 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.masks import content_hash, kept_count, magnitude_mask, sparsity
+from engine.counts import kept_count
+from engine.masks import content_hash, magnitude_mask, sparsity
 from engine.registry import PRUNERS
 from engine.scores import SCORES, make_mask
 

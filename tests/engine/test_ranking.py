@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from engine.masks import kept_count, magnitude_mask
+from engine.counts import kept_count
+from engine.masks import magnitude_mask
 from engine.ranking import FEW, levels
 
 # Few values, so that most magnitudes are equal; the last are the least that a float holds, and what training can ruin.

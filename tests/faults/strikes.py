@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 from data.queries.studies import stages as recorded_stages
-from engine.stages.runner import KEPT
+from engine.stages.runner import SAVED
 from tasks.queue import celery_app, leases, telemetry
 from tasks.queue.leases import Message
 from tests.faults.world import SHORT_LEASE, SmallDisk, World
@@ -204,7 +204,7 @@ def cut_weights(at: Target) -> Strike:
     if done.empty:
         return kill_worker(at)
     stage = done.iloc[at.draw.randrange(len(done))]
-    name = at.draw.choice(KEPT[stage["kind"]])
+    name = at.draw.choice(SAVED[stage["kind"]])
     path = Path(at.world.config.artifacts, "weights", stage["fingerprint"], f"{name}.safetensors")
     os.truncate(path, at.draw.randrange(path.stat().st_size))
     at.world.wait(lambda: at.world.progressed(begin + 0.5))

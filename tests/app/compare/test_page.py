@@ -193,7 +193,7 @@ def test_views_are_saved_with_whole_ids_opened_renamed_and_deleted(one: Database
     rerun(app)
     app.text_input(key=f"view-new-name-{row.view_id}").input("Taken")
     app.button(key=f"view-renamed-{row.view_id}").click()
-    assert "kept already" in texts(rerun(app))
+    assert "exists already" in texts(rerun(app))
     app.text_input(key=f"view-new-name-{row.view_id}").input("Our view")
     app.button(key=f"view-renamed-{row.view_id}").click()
     rerun(app)

@@ -120,7 +120,7 @@ def test_no_path_is_made_of_what_is_no_fingerprint(artifacts: Artifacts, fingerp
 
 @pytest.mark.parametrize("name", ["", "../mask", "Mask", "mask2", "mask\n"])
 def test_no_path_is_made_of_what_is_no_name(artifacts: Artifacts, name: str) -> None:
-    with pytest.raises(ValueError, match="names no weights; allowed: small letters"):
+    with pytest.raises(ValueError, match="is no name of weights; allowed: lower-case letters"):
         artifacts.save(ONE, name, {})
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from data import saved_views
 from data.database.database import Database
-from data.database.events import Event, Launched, parse
+from data.database.events import Event, StudyLaunched, parse
 from data.parquet import tables_from_database
 from data.queries import evidence, launches, studies
 from data.queries import points as queries
@@ -129,7 +129,7 @@ def as_launched_before(event: Event) -> Event:
 def test_a_launch_of_before_that_is_recorded_today_is_of_the_other_pruner(database: Database) -> None:
     stream = Stream()
     parsed = parse(as_launched_before(stream.launched(MADE)))
-    assert isinstance(parsed, Launched)
+    assert isinstance(parsed, StudyLaunched)
     assert parsed.roles == MADE.roles
     assert parsed.toml == to_toml(MADE.study)
     # Again, as a retry and `rebuild` do.
@@ -148,5 +148,5 @@ def test_a_rho_that_nothing_used_keeps_no_launch_of_before_from_being_recorded(d
 def test_a_launch_of_today_is_recorded_as_it_is() -> None:
     made: Plan = made_plan(pruners=["admm", "admm_constant"])
     parsed = parse(Stream().launched(made))
-    assert isinstance(parsed, Launched)
+    assert isinstance(parsed, StudyLaunched)
     assert (parsed.roles, parsed.toml) == (made.roles, to_toml(made.study))

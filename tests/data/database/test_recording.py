@@ -1,7 +1,7 @@
 import itertools
 from datetime import datetime
 
-from data.database.events import Changed, Event, Parsed, parse
+from data.database.events import Event, Parsed, StageChanged, parse
 from data.database.recording import StageState, merge, state_of
 from tests.data.made_results import Stream
 
@@ -11,22 +11,22 @@ RAN = {"worker": "laptop:7", "host": "laptop", "device": "cpu"}
 
 def folded_state(*events: Parsed) -> StageState:
     """Return events about one stage folded in the order given."""
-    states = [state_of(event) for event in events if isinstance(event, Changed)]
+    states = [state_of(event) for event in events if isinstance(event, StageChanged)]
     folded = states[0]
     for state in states[1:]:
         folded = merge(folded, state)
     return folded
 
 
-def lived(*states: tuple[str, int]) -> list[Changed]:
+def lived(*states: tuple[str, int]) -> list[StageChanged]:
     """Return events of (state, attempt), a second apart; who ran the stage is told when it starts only."""
     stream = Stream()
     events = [
         parse(stream.stage(ONE, state, attempt, second, **(RAN if state == "running" else {})))
         for second, (state, attempt) in enumerate(states)
     ]
-    assert all(isinstance(event, Changed) for event in events)
-    return [event for event in events if isinstance(event, Changed)]
+    assert all(isinstance(event, StageChanged) for event in events)
+    return [event for event in events if isinstance(event, StageChanged)]
 
 
 def test_no_order_of_arrival_changes_how_a_stage_stands() -> None:

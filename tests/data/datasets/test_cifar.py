@@ -170,7 +170,7 @@ def test_a_server_that_never_answers_is_not_waited_for_without_end(
     name: str, small: tuple[Any, Site, np.ndarray, list[int]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, _, _, _ = small
-    monkeypatch.setattr(cifar, "PATIENCE", 0.2)
+    monkeypatch.setattr(cifar, "TIMEOUT_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setattr(source, "url", f"http://127.0.0.1:{silent.getsockname()[1]}/archive.tar.gz")
         with pytest.raises(DatasetError, match="timed out"):

@@ -110,7 +110,7 @@ def test_a_copy_that_is_damaged_or_another_is_refused(artifacts: Artifacts, imag
         bad = tmp_path / "bad"
         bad.write_bytes(content)
         put(artifacts, images.identity, bad)
-        with pytest.raises(DatasetError, match=rf"no folder at .*not to be trusted: .*{reason}.*launch"):
+        with pytest.raises(DatasetError, match=rf"no folder at .*is faulty: .*{reason}.*launch"):
             load_images(images, tmp_path / "there", artifacts=artifacts)
         assert not list((tmp_path / "there" / "datasets").glob("*.safetensors"))
 

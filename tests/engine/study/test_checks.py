@@ -96,7 +96,7 @@ def test_a_sparsity_is_refused_where_a_layers_mask_would_be_empty_or_whole(asked
 def test_what_is_refused_says_what_is_allowed() -> None:
     text = found(networks=["lenet300"], datasets=["digits"], sparsities=[0.5, 0.9996, 0.9999]).errors["sparsities"]
     assert text.startswith(
-        "on digits, at 99.96 % and 99.99 % no weight of fc3.weight (1,000) of LeNet-300 would be left"
+        "on digits, at 99.96 % and 99.99 % no weight of fc3.weight (1,000) of LeNet-300 would remain"
     )
     assert "allowed: below 99.95 %" in text
     assert "sparsities" not in found(networks=["lenet300"], datasets=["digits"], sparsities=[0.5, 0.9994]).errors

@@ -61,7 +61,7 @@ def test_the_demo_study_is_valid() -> None:
             "starts",
             "'lucky' is not a known start; allowed: finetune, reinit, rewind, winning_ticket",
         ),
-        ({"seeds": [1, 1]}, "seeds", "each value may stand once"),
+        ({"seeds": [1, 1]}, "seeds", "each value may be listed once"),
         ({"seeds": [-1]}, "seeds", "-1 should be greater than or equal to 0"),
         ({"overlap_p": [0.33]}, "overlap_p", "allowed: 0.05 to 0.95"),
         ({"colour": "red"}, "colour", "is no key of a study; allowed here: name, note"),
@@ -171,7 +171,7 @@ def test_a_study_without_parts_is_its_own_product_and_writes_none() -> None:
 @pytest.mark.parametrize(
     ("part", "words"),
     [
-        ({"datasets": ["cifar100"]}, "part 1 asks for datasets cifar100"),
+        ({"datasets": ["cifar100"]}, "part 1 lists datasets cifar100"),
         ({"seeds": [77]}, "seeds 77"),
         ({"starts": []}, "starts is empty"),
         ({"learning_rates": []}, "at least 1 item"),

@@ -55,7 +55,7 @@ def test_a_shorter_training_leaves_the_others_going() -> None:
     trainings = several()
     heard: list[tuple[int, int]] = []
 
-    def after_epoch(training: Training, outcome: concurrent.Outcome) -> bool:
+    def after_epoch(training: Training, outcome: concurrent.EpochOutcome) -> bool:
         assert isinstance(outcome, Epoch)
         heard.append((trainings.index(training), outcome.epoch))
         return True

@@ -14,7 +14,7 @@ from engine.registry import NETWORKS
 from engine.seeds import global_seed
 from engine.study.recipe import Recipe
 from engine.training.augment import to_device
-from engine.training.concurrent import Outcome, train
+from engine.training.concurrent import EpochOutcome, train
 from engine.training.sgd import Diverged, Schedule, Training
 from tests.engine.conftest import batches, made_dataset
 
@@ -38,7 +38,7 @@ def training_of(
 def run(training: Training, epochs: int | None = None) -> Training:
     """Train to the end, or to some epoch, and return the training."""
 
-    def after_epoch(training: Training, outcome: Outcome) -> bool:
+    def after_epoch(training: Training, outcome: EpochOutcome) -> bool:
         if isinstance(outcome, Diverged):
             raise outcome
         return outcome.epoch != epochs
