@@ -10,18 +10,18 @@ def test_the_claims_are_those_of_the_paper_in_its_order() -> None:
 
 
 @pytest.mark.parametrize("claim", CLAIMS.values(), ids=CLAIMS)
-def test_a_claim_says_in_a_sentence_what_it_is_where_it_stands_and_what_it_takes(claim) -> None:
+def test_a_claim_has_a_sentence_its_place_in_the_paper_and_the_runs_it_needs(claim) -> None:
     assert claim.text.endswith(".")
     assert claim.where
     assert claim.needs
 
 
-def test_every_figure_names_claims_that_are_known_and_every_claim_has_a_figure() -> None:
+def test_every_figure_names_known_claims_and_every_claim_has_a_figure() -> None:
     named = {claim for figure in FIGURES.values() for claim in figure.claims}
     assert named == set(CLAIMS)
 
 
-def test_a_claim_that_is_not_known_is_refused_with_those_that_are() -> None:
+def test_an_unknown_claim_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ValueError, match=r"no claim Z9; allowed: A1, .*G1"):
         evaluate((), (), claims=["Z9"])
 
