@@ -19,7 +19,7 @@ def test_results_and_database_give_the_same_tables(database: Database) -> None:
         assert table.equals(stored[name], check_metadata=False), name
 
 
-def test_an_unfinished_study_gives_what_is_finished(database: Database) -> None:
+def test_tables_of_an_unfinished_study_hold_its_finished_stages(database: Database) -> None:
     made = made_plan()
     some = dict(list(made_results(made).items())[:5])
     stream = Stream()
@@ -29,7 +29,7 @@ def test_an_unfinished_study_gives_what_is_finished(database: Database) -> None:
     assert set(stored["accuracy"]["fingerprint"].to_pylist()) == set(some)
 
 
-def test_files_say_what_their_columns_mean(tmp_path: Path) -> None:
+def test_files_describe_their_columns(tmp_path: Path) -> None:
     made = made_plan()
     paths = parquet.write(parquet.tables_from_results(made, made_results(made)), tmp_path / "out")
     assert sorted(path.name for path in paths) == [
@@ -44,12 +44,12 @@ def test_files_say_what_their_columns_mean(tmp_path: Path) -> None:
     assert not list((tmp_path / "out").glob(".*"))
 
 
-def test_claims_hold_every_claim_and_their_comparisons() -> None:
+def test_the_claims_table_holds_every_claim_once_per_scope() -> None:
     made = made_plan()
     claims = parquet.tables_from_results(made, made_results(made))["claims"].to_pandas()
     assert set(claims["id"]) == set(CLAIMS)
     assert not claims.duplicated(["id", "scope"]).any()
-    # Two seeds are too few for any verdict; some claims lack their runs besides.
+    # Two seeds are too few for any verdict, and some claims lack runs.
     assert set(claims["verdict"]) == {"undecided", "missing"}
     assert claims["scope"].str.startswith("digits · lenet300").all()
 

@@ -1,4 +1,4 @@
-"""Trainings that diverged: recorded, told of, and in no mean."""
+"""Trainings that diverged are recorded and described, and are part of no mean."""
 
 import math
 from dataclasses import replace
@@ -25,13 +25,13 @@ from tests.data.made_results import STUDY_ID, Stream, diverging_results, made_pl
 
 @pytest.fixture
 def made(database: Database) -> Plan:
-    """A study whose trainings at 0.1 diverged, recorded."""
+    """A recorded study whose trainings at learning rate 0.1 diverged."""
     made = made_plan()
     database.record(whole_study(Stream(), made, results=diverging_results(made)))
     return made
 
 
-def test_a_study_of_which_a_rate_diverges_is_done(database: Database, made: Plan) -> None:
+def test_a_study_with_a_diverged_rate_is_done(database: Database, made: Plan) -> None:
     record = studies.study(database, STUDY_ID)
     assert (record.state, record.counts["done"]) == ("done", len(made.stages))
     rows = studies.stages(database, STUDY_ID).set_index("fingerprint")
@@ -44,7 +44,7 @@ def test_a_study_of_which_a_rate_diverges_is_done(database: Database, made: Plan
     assert studies.recorded(database) == set(made.stages)
 
 
-def test_no_mean_holds_what_diverged(database: Database, made: Plan) -> None:
+def test_accuracy_leaves_out_diverged_runs_and_diverged_lists_them(database: Database, made: Plan) -> None:
     for rows in (
         queries.accuracy(database, OneStudy(STUDY_ID)),
         queries.accuracy(database, Studies([STUDY_ID])),
@@ -61,7 +61,7 @@ def test_no_mean_holds_what_diverged(database: Database, made: Plan) -> None:
         assert list(rows["epochs"]) == [1 if start == "dense" else 0 for start in rows["start"]]
 
 
-def test_no_speed_rests_on_what_was_not_trained(database: Database, made: Plan) -> None:
+def test_speeds_ignore_stages_that_were_not_trained(database: Database, made: Plan) -> None:
     del made
     speeds = studies.speeds(database)
     assert speeds["seconds_per_epoch"].between(0.1, 10).all()
@@ -75,7 +75,7 @@ def test_results_and_database_give_the_same_tables(database: Database, made: Pla
         assert table.equals(stored[name], check_metadata=False), name
     rows = stored["accuracy"].to_pandas()
     assert len(rows) == len(made.roles)
-    lost = rows["learning_rate"] == 0.1
+    diverged = rows["learning_rate"] == 0.1
     scores = [
         "test_accuracy",
         "test_loss",
@@ -84,10 +84,10 @@ def test_results_and_database_give_the_same_tables(database: Database, made: Pla
         "best_epoch",
         "measured_sparsity",
     ]
-    assert rows[lost][scores].isna().all(axis=None)
-    assert rows[~lost][scores].notna().all(axis=None)
-    assert rows["diverged_epoch"].notna().equals(lost)
-    # Of the epochs, the finite ones are there: one of each dense network.
+    assert rows[diverged][scores].isna().all(axis=None)
+    assert rows[~diverged][scores].notna().all(axis=None)
+    assert rows["diverged_epoch"].notna().equals(diverged)
+    # The table of epochs has the finite ones: one of each dense network.
     assert list(stored["epochs"].to_pandas().query("learning_rate == 0.1")["epoch"]) == [1, 1]
 
 
@@ -100,7 +100,7 @@ def test_a_study_that_diverged_altogether_has_tables_too(database: Database) -> 
     assert (stored["accuracy"].num_rows, stored["epochs"].num_rows) == (len(made.roles), 0)
 
 
-def test_verdicts_say_how_many_seeds_diverged_and_count_none_of_them(database: Database, made: Plan) -> None:
+def test_verdicts_state_how_many_seeds_diverged_and_count_none_of_them(database: Database, made: Plan) -> None:
     del made
     points, _ = evidence(database, STUDY_ID)
     assert {point.learning_rate for point in points if math.isnan(point.accuracy)} == {0.1}
@@ -110,7 +110,7 @@ def test_verdicts_say_how_many_seeds_diverged_and_count_none_of_them(database: D
             assert "2 of 2 seeds have no finite value" in verdict.reason
 
 
-def test_in_words_it_is_one_sentence(database: Database, made: Plan) -> None:
+def test_divergences_are_described_in_one_sentence(database: Database, made: Plan) -> None:
     rows = divergences(database, [STUDY_ID])
     others = sum(stage.learning_rate == 0.1 for stage in made.stages.values()) - 2
     assert in_words(rows) == (
@@ -120,19 +120,19 @@ def test_in_words_it_is_one_sentence(database: Database, made: Plan) -> None:
     dense = rows[rows["kind"] == "pretrain"]
     assert in_words(dense.head(1)) == "1 training diverged: lenet300 on digits, learning rate 0.1, seed 1."
     assert in_words(dense.head(0)) == ""
-    many = dense.head(1).merge(dense[["network"]].head(1).assign(s=0), on="network")
-    for seeds, told in (
+    template = dense.head(1).merge(dense[["network"]].head(1).assign(s=0), on="network")
+    for seeds, text in (
         ([0, 1, 2, 3], "seeds 0–3"),
         ([0, 2, 3, 4, 9], "seeds 0, 2–4 and 9"),
         ([7, 5], "seeds 5 and 7"),
     ):
-        several = many.loc[many.index.repeat(len(seeds))].assign(
+        several = template.loc[template.index.repeat(len(seeds))].assign(
             seed=seeds, fingerprint=[f"{seed:032d}" for seed in seeds]
         )
-        assert in_words(several).endswith(f"learning rate 0.1, {told}.")
+        assert in_words(several).endswith(f"learning rate 0.1, {text}.")
 
 
-def test_many_places_are_cut_short(database: Database, made: Plan) -> None:
+def test_a_long_list_of_divergences_is_shortened(database: Database, made: Plan) -> None:
     del made
     rows = divergences(database, [STUDY_ID]).head(1)
     rates = [0.1 * step for step in range(1, 10)]
@@ -141,10 +141,10 @@ def test_many_places_are_cut_short(database: Database, made: Plan) -> None:
     assert in_words(several).endswith("; and 3 more.")
 
 
-def test_what_several_studies_share_counts_once(database: Database, made: Plan) -> None:
+def test_a_divergence_that_studies_share_counts_once(database: Database, made: Plan) -> None:
     database.record([Stream().launched(made, "other")])
-    one, both = divergences(database, [STUDY_ID]), divergences(database, [STUDY_ID, "other"])
-    assert in_words(one) == in_words(both)
+    alone, both = divergences(database, [STUDY_ID]), divergences(database, [STUDY_ID, "other"])
+    assert in_words(alone) == in_words(both)
     with pytest.raises(UnknownStudy):
         divergences(database, [STUDY_ID, "gone"])
 
@@ -166,13 +166,13 @@ def test_a_result_without_epochs_that_did_not_diverge_is_refused() -> None:
 
 
 @pytest.mark.parametrize("earlier", VERSIONS[:2], ids=lambda path: path.stem)
-def test_results_of_every_version_before_it_are_kept_as_trained(earlier, database: Database) -> None:
+def test_results_from_before_divergence_was_recorded_count_as_trained(earlier, database: Database) -> None:
     database.path.parent.mkdir(parents=True)
     with duckdb.connect(str(database.path)) as connection:
         connection.execute(earlier.read_text())
         connection.execute("INSERT INTO results VALUES ('f', 0.5, 9, 'cpu', '{}', 3, 90, 0.1, 91, 0.2, 2)")
     made = made_plan()
-    # The same file takes what diverged, and still knows a result from a second copy of it.
+    # The migrated file holds diverged results too, and records each result once.
     database.record(whole_study(Stream(), made, results=diverging_results(made)))
     database.record(whole_study(Stream(), made, results=diverging_results(made)))
     with database.reading() as connection:

@@ -65,7 +65,7 @@ def test_pooled_overlaps_equal_the_engines_pooling_at_the_studys_p(database: Dat
     assert list(layers["layer"].unique()) == ["fc1.weight", "fc2.weight", "fc3.weight"]
 
 
-def test_epochs_can_be_asked_for_some_stages_only(database: Database) -> None:
+def test_epochs_can_be_limited_to_some_stages(database: Database) -> None:
     made = made_plan()
     database.record(whole_study(Stream(), made))
     first = next(iter(made.stages))
@@ -74,7 +74,7 @@ def test_epochs_can_be_asked_for_some_stages_only(database: Database) -> None:
     assert list(frame["epoch"]) == [1, 2, 3]
 
 
-def test_rows_are_those_of_each_study_by_itself_in_the_order_asked_for(shared: Database) -> None:
+def test_rows_of_several_studies_are_those_of_each_study_in_the_requested_order(shared: Database) -> None:
     rows = points.accuracy(shared, Studies(["second", "first"]))
     assert list(dict.fromkeys(rows["study_id"])) == ["second", "first"]
     assert dict(zip(rows["study_id"], rows["study"], strict=True)) == {"second": "more seeds", "first": "made"}
@@ -83,7 +83,7 @@ def test_rows_are_those_of_each_study_by_itself_in_the_order_asked_for(shared: D
         pd.testing.assert_frame_equal(part[own.columns].reset_index(drop=True), own, check_dtype=False)
 
 
-def test_overlaps_are_at_each_studys_own_p_unless_told(shared: Database) -> None:
+def test_overlaps_are_at_each_studys_own_p_unless_others_are_requested(shared: Database) -> None:
     rows = points.pooled_overlaps(shared, Studies(["first", "second"]), ["initial_pretrained"])
     assert set(rows[rows["study_id"] == "first"]["p"]) == {0.1, 0.2}
     assert set(rows[rows["study_id"] == "second"]["p"]) == {0.2, 0.3}
@@ -94,7 +94,7 @@ def test_overlaps_are_at_each_studys_own_p_unless_told(shared: Database) -> None
     assert {"ticket_finetuned", "reinit_finetuned", "initial_pretrained"} <= set(at["pair"])
 
 
-def test_layers_are_those_of_the_study(shared: Database) -> None:
+def test_overlaps_by_layer_are_those_of_the_study(shared: Database) -> None:
     rows = points.overlaps(shared, Studies(["second"]), ["initial_pretrained"])
     own = points.overlaps(shared, OneStudy("second"), ["initial_pretrained"])
     assert rows["intersection"].tolist() == own["intersection"].tolist()
@@ -111,32 +111,32 @@ def test_retention_falls_from_early_to_late(shared: Database) -> None:
 
 
 def test_epochs_are_those_of_the_studies_only(shared: Database) -> None:
-    mine = points.accuracy(shared, Studies(["first"]))["fingerprint"].iloc[0]
+    own = points.accuracy(shared, Studies(["first"]))["fingerprint"].iloc[0]
     other = points.accuracy(shared, Studies(["longer"]))["fingerprint"].iloc[0]
-    rows = points.epochs(shared, Studies(["first"]), [mine, other])
-    assert set(rows["fingerprint"]) == {mine}
+    rows = points.epochs(shared, Studies(["first"]), [own, other])
+    assert set(rows["fingerprint"]) == {own}
     assert rows["epoch"].tolist() == [1, 2, 3, 4]
 
 
-def test_roles_are_found_whichever_study_trained_them(database: Database) -> None:
+def test_roles_have_their_accuracy_whichever_study_trained_them(database: Database) -> None:
     made = made_plan()
     database.record(whole_study(Stream(), made))
     expected = points.accuracy(database, OneStudy(STUDY_ID))
-    found = points.accuracy(database, Roles(made.roles))
-    assert found.equals(expected)
+    frame = points.accuracy(database, Roles(made.roles))
+    assert frame.equals(expected)
     some = points.accuracy(database, Roles(made.roles[3:7]))
     assert list(some["fingerprint"]) == [role.fingerprint for role in made.roles[3:7]]
 
 
-def test_overlaps_are_pooled_as_for_a_study(database: Database) -> None:
+def test_overlaps_of_roles_are_pooled_as_for_a_study(database: Database) -> None:
     made = made_plan()
     database.record(whole_study(Stream(), made))
     expected = points.pooled_overlaps(database, OneStudy(STUDY_ID), ("finetuned_initial",))
-    found = points.pooled_overlaps(database, Roles(made.roles, made.study.overlap_p), ("finetuned_initial",))
-    assert found.equals(expected)
+    frame = points.pooled_overlaps(database, Roles(made.roles, made.study.overlap_p), ("finetuned_initial",))
+    assert frame.equals(expected)
 
 
-def test_what_is_not_trained_has_no_row(database: Database) -> None:
+def test_roles_that_are_not_trained_have_no_row(database: Database) -> None:
     made = made_plan()
     database.ensure()
     assert points.accuracy(database, Roles(made.roles)).empty
@@ -145,7 +145,7 @@ def test_what_is_not_trained_has_no_row(database: Database) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_a_role_asked_for_twice_comes_twice(database: Database, count: int) -> None:
+def test_a_role_requested_twice_has_two_rows(database: Database, count: int) -> None:
     made = made_plan()
     database.record(whole_study(Stream(), made))
     assert len(points.accuracy(database, Roles(made.roles[:1] * count))) == count
@@ -159,17 +159,17 @@ def test_an_unknown_study_is_refused(shared: Database, read: object, selection: 
 
 
 @pytest.mark.parametrize("read", READS)
-def test_no_result_yet_is_no_rows(database: Database, read: object) -> None:
-    made_here = record(database, made(), lambda index, stage: "queued", study_id="waiting")
+def test_a_study_without_results_has_no_rows(database: Database, read: object) -> None:
+    planned = record(database, made(), lambda index, stage: "queued", study_id="waiting")
     selections = [OneStudy("waiting"), Studies(["waiting"])]
     if read is not points.epochs:
-        selections.append(Roles(made_here.roles, made_here.study.overlap_p))
+        selections.append(Roles(planned.roles, planned.study.overlap_p))
     for selection in selections:
         assert read(database, selection).empty
 
 
 @pytest.mark.parametrize("read", READS)
-def test_columns_of_several_studies_are_those_of_one_after_what_labels_them(shared: Database, read: object) -> None:
+def test_several_studies_have_the_columns_of_one_study_after_their_labels(shared: Database, read: object) -> None:
     front = [] if read is points.epochs else ["study_id", "study", "recipe", "rounds"]
     columns = list(read(shared, OneStudy("first")).columns)
     assert list(read(shared, Studies(["first", "longer"])).columns) == front + columns
