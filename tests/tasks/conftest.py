@@ -19,9 +19,9 @@ Command = Callable[..., tuple[int, str, str]]
 def database(home: Path) -> Database:
     """The empty database of a home."""
     del home
-    found = Database(settings().database)
-    found.ensure()
-    return found
+    database = Database(settings().database)
+    database.ensure()
+    return database
 
 
 @pytest.fixture
@@ -39,8 +39,8 @@ def command(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
             main()
         except SystemExit as ended:
             code = int(ended.code or 0)
-        shown = capsys.readouterr()
-        return code, shown.out, shown.err
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
 
     return call
 
