@@ -3,6 +3,7 @@
 import random
 from collections.abc import Mapping, Sequence
 
+from benchmarks.worlds import SPARSITIES
 from engine.claims import OverlapPoint, Point, Verdict, evaluate
 
 # The dense accuracy at each learning rate, and by how much each start lies above or below it, in points.
@@ -87,3 +88,22 @@ def only(claim: str, points=(), overlaps=(), **settings: object) -> Verdict:
 def world(rate: float, **starts: float) -> dict[float, dict[str, float]]:
     """Return the paper's own world with other means at a learning rate."""
     return {**PAPER, rate: {**PAPER[rate], **starts}}
+
+
+def gaps(
+    low: list[float], high: list[float], noise: float = 0.2, dataset: str = "cifar10", seeds: int = 5
+) -> list[Point]:
+    """Return runs whose ticket exceeds reinit by one gap per sparsity, in points, at each of two rates."""
+    points = made_points(noise=noise, sparsities=SPARSITIES, dataset=dataset, seeds=seeds)
+    by_rate = {0.01: low, 0.1: high}
+    ticket = {(p.learning_rate, p.seed, p.sparsity): p.accuracy for p in points if p.start == "winning_ticket"}
+    reinit = {(p.learning_rate, p.seed, p.sparsity): p.accuracy for p in points if p.start == "reinit"}
+    usual = {0.01: 3.0, 0.1: 0.0}
+    return [
+        Point(p.dataset, p.network, p.learning_rate, p.seed, p.pruner, p.sparsity, p.start,
+              reinit[p.learning_rate, p.seed, p.sparsity] + usual[p.learning_rate]
+              - by_rate[p.learning_rate][SPARSITIES.index(p.sparsity)])
+        if p.start == "reinit" else p
+        for p in points
+        if p.start == "dense" or (p.learning_rate, p.seed, p.sparsity) in ticket
+    ]  # fmt: skip

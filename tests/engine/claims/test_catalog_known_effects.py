@@ -1,36 +1,12 @@
 """Verdicts on effects whose truth is known: those that must come, and those that must not."""
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from benchmarks.verdicts import simulate
 from benchmarks.worlds import SPARSITIES, WORLDS, truth
-from engine.claims import Point, Thresholds, evaluate, winning_property
-from engine.claims.power import MOST_SEEDS, need
-from tests.engine.claims.made_runs import made_overlaps, made_points, only, outcome, world
-
-TWELVE = SPARSITIES
-THREE = ("iterative", "admm", "oneshot")
-
-
-def gaps(
-    low: list[float], high: list[float], noise: float = 0.2, dataset: str = "cifar10", seeds: int = 5
-) -> list[Point]:
-    """Return runs whose ticket exceeds reinit by one gap per sparsity, in points, at each of two rates."""
-    points = made_points(noise=noise, sparsities=TWELVE, dataset=dataset, seeds=seeds)
-    by_rate = {0.01: low, 0.1: high}
-    ticket = {(p.learning_rate, p.seed, p.sparsity): p.accuracy for p in points if p.start == "winning_ticket"}
-    reinit = {(p.learning_rate, p.seed, p.sparsity): p.accuracy for p in points if p.start == "reinit"}
-    usual = {0.01: 3.0, 0.1: 0.0}
-    return [
-        Point(p.dataset, p.network, p.learning_rate, p.seed, p.pruner, p.sparsity, p.start,
-              reinit[p.learning_rate, p.seed, p.sparsity] + usual[p.learning_rate]
-              - by_rate[p.learning_rate][TWELVE.index(p.sparsity)])
-        if p.start == "reinit" else p
-        for p in points
-        if p.start == "dense" or (p.learning_rate, p.seed, p.sparsity) in ticket
-    ]  # fmt: skip
+from engine.claims import Point, evaluate, winning_property
+from engine.claims.power import need
+from tests.engine.claims.made_runs import gaps, made_overlaps, made_points, only, outcome, world
 
 
 def test_a_mean_over_opposite_signs_never_says_that_two_do_not_differ() -> None:
@@ -46,14 +22,14 @@ def test_one_sparsity_never_carries_all_others() -> None:
 
 
 def test_one_of_two_sparsities_does_not_carry_the_other() -> None:
-    two = [p for p in gaps([0.3] * 11 + [8.0], [0.0] * 12, noise=0.02) if p.sparsity in (0.0, *TWELVE[-2:])]
+    two = [p for p in gaps([0.3] * 11 + [8.0], [0.0] * 12, noise=0.02) if p.sparsity in (0.0, *SPARSITIES[-2:])]
     assert outcome("A1", two) == "fails"
-    clear = [p for p in gaps([2.0] * 11 + [8.0], [0.0] * 12, noise=0.02) if p.sparsity in (0.0, *TWELVE[-2:])]
+    clear = [p for p in gaps([2.0] * 11 + [8.0], [0.0] * 12, noise=0.02) if p.sparsity in (0.0, *SPARSITIES[-2:])]
     assert outcome("A1", clear) == "holds"
 
 
 def test_a_fall_at_the_highest_sparsities_alone_is_a_fall() -> None:
-    points = made_points(world(0.1, finetune=0.5), noise=0.2, sparsities=TWELVE)
+    points = made_points(world(0.1, finetune=0.5), noise=0.2, sparsities=SPARSITIES)
     fallen = [
         Point(p.dataset, p.network, p.learning_rate, p.seed, p.pruner, p.sparsity, p.start, p.accuracy - 3.5)
         if p.start == "finetune" and p.sparsity > 0.8 and p.learning_rate == 0.1
@@ -146,48 +122,6 @@ def test_a_verdict_without_runs_is_missing_and_not_undecided() -> None:
     assert {outcome for claim, outcome in outcomes.items() if claim != "A3"} == {"missing"}
 
 
-@pytest.mark.parametrize("dataset", ["cifar10", "cifar100"])
-def test_an_undecided_verdict_states_how_many_seeds_would_decide_it(dataset: str) -> None:
-    points = gaps([3.0] * 12, [0.0] * 12, noise=0.25 if dataset == "cifar10" else 0.5, dataset=dataset, seeds=3)
-    verdict = only("A2", points)
-    assert verdict.outcome == "undecided"
-    needed = need(verdict)
-    assert needed.toward == "holds"
-    assert needed.n == 3
-    assert needed.now < 0.8
-    assert 3 < needed.seeds <= MOST_SEEDS
-    # That number of seeds does decide it.
-    more = gaps(
-        [3.0] * 12, [0.0] * 12, noise=0.25 if dataset == "cifar10" else 0.5, dataset=dataset, seeds=needed.seeds
-    )
-    assert outcome("A2", more) == "holds"
-
-
-def test_no_number_of_seeds_decides_an_effect_at_its_margin() -> None:
-    points = made_points(world(0.1, dense=90.5), noise=0.2)
-    needed = need(only("A3", points))
-    assert needed is None or needed.seeds is None or needed.seeds > 20
-
-
-def test_one_seed_needs_the_least_number_of_seeds() -> None:
-    needed = need(only("A1", made_points(seeds=1)))
-    assert (needed.n, needed.seeds) == (1, 3)
-
-
-def test_a_decided_or_missing_verdict_needs_no_seeds() -> None:
-    assert need(only("A1", made_points())) is None
-    assert need(only("E2", made_points())) is None
-
-
-@given(st.integers(0, 2**16))
-@settings(max_examples=20, deadline=None)
-def test_more_seeds_are_needed_for_a_narrower_margin(number: int) -> None:
-    points = gaps([3.0] * 12, [0.0] * 12, noise=0.3 + number % 3 / 10, seeds=3)
-    wide, narrow = (need(only("A2", points, thresholds=Thresholds(margin=margin))) for margin in (0.6, 0.4))
-    if wide is not None and narrow is not None and {wide.toward, narrow.toward} == {"holds"}:
-        assert (narrow.seeds or MOST_SEEDS + 1) >= (wide.seeds or MOST_SEEDS + 1)
-
-
 def test_the_winning_property_of_the_table_and_of_a4_have_their_own_intervals() -> None:
     points = gaps([3.0] * 12, [0.0] * 12)
     table = winning_property(points)
@@ -219,7 +153,7 @@ def test_true_claims_hold_at_the_papers_own_effects_and_design() -> None:
 
 
 def test_the_truth_of_a_world_follows_from_its_means() -> None:
-    verdicts = evaluate(made_points(sparsities=TWELVE), made_overlaps({0.01: 0.5, 0.1: 0.01}))
+    verdicts = evaluate(made_points(sparsities=SPARSITIES), made_overlaps({0.01: 0.5, 0.1: 0.01}))
     truths = {v.claim: truth(WORLDS["paper"], v) for v in verdicts if v.claim != "C1"}
     assert all(truths.values())
     assert not truth(WORLDS["mask_only"], next(v for v in verdicts if v.claim == "F1"))
