@@ -66,7 +66,7 @@ def made_result(fingerprint: str, stage: Stage) -> StageResult:
         overlaps=tuple(Overlap(pair, tuple(_counts(draw, pair in AGAINST_DENSE))) for pair in pairs),
         residuals=tuple(0.5**i for i in range(3)) if stage.kind == "admm" else (),
         versions={"torch": "2"},
-        # The same for all starts of a seed, and for pruners at one sparsity.
+        # All starts of a seed share a mask, as do all pruners at one sparsity.
         mask=hashlib.md5(f"{stage.seed} {stage.sparsity}".encode()).hexdigest() if stage.kind == "retrain" else None,
         support=Support(500, draw.randint(0, 500), 40.0, 30.0) if stage.kind == "admm" else None,
     )
@@ -109,14 +109,14 @@ def _counts(draw: random.Random, against_dense: bool) -> Iterator[Count]:
             yield Count(layer, p, shared, top, size, expected if against_dense else None)
 
 
-def made_results(made: Plan) -> dict[str, StageResult]:
-    return {fingerprint: made_result(fingerprint, stage) for fingerprint, stage in made.stages.items()}
+def made_results(planned: Plan) -> dict[str, StageResult]:
+    return {fingerprint: made_result(fingerprint, stage) for fingerprint, stage in planned.stages.items()}
 
 
-def diverging_results(made: Plan, rate: float = 0.1, after: int = 2) -> dict[str, StageResult]:
+def diverging_results(planned: Plan, rate: float = 0.1, after: int = 2) -> dict[str, StageResult]:
     """Return results that diverged at one rate: dense networks in epoch `after`, stages made from them in epoch 0."""
-    results = made_results(made)
-    for fingerprint, stage in made.stages.items():
+    results = made_results(planned)
+    for fingerprint, stage in planned.stages.items():
         if stage.learning_rate == rate:
             at = after if stage.kind == "pretrain" else 0
             epochs = results[fingerprint].epochs[: max(0, at - 1)]
@@ -133,15 +133,15 @@ class Stream:
     def event(self, kind: str, **body: object) -> Event:
         return Event(f"1764000000000-{next(self._numbers)}", kind, body)
 
-    def launched(self, made: Plan, study_id: str = STUDY_ID, reused: tuple[str, ...] = (), second: int = 0) -> Event:
+    def launched(self, planned: Plan, study_id: str = STUDY_ID, reused: tuple[str, ...] = (), second: int = 0) -> Event:
         return self.event(
             "launched",
             study_id=study_id,
-            name=made.study.name,
-            toml=to_toml(made.study),
+            name=planned.study.name,
+            toml=to_toml(planned.study),
             at=f"2026-11-23T10:00:{second:02d}+00:00",
-            stages=[{**stage.model_dump(mode="json"), "fingerprint": f} for f, stage in made.stages.items()],
-            roles=[asdict(role) for role in made.roles],
+            stages=[{**stage.model_dump(mode="json"), "fingerprint": f} for f, stage in planned.stages.items()],
+            roles=[asdict(role) for role in planned.roles],
             reused=list(reused),
         )
 
@@ -169,11 +169,11 @@ class Stream:
 
 
 def whole_study(
-    stream: Stream, made: Plan, study_id: str = STUDY_ID, results: dict[str, StageResult] | None = None
+    stream: Stream, planned: Plan, study_id: str = STUDY_ID, results: dict[str, StageResult] | None = None
 ) -> list[Event]:
     """Return all events of a study from its launch to its end, with random results unless others are passed."""
-    events = [stream.launched(made, study_id)]
-    for result in (results or made_results(made)).values():
+    events = [stream.launched(planned, study_id)]
+    for result in (results or made_results(planned)).values():
         events += stream.life(result)
     return events
 

@@ -200,7 +200,7 @@ def test_an_edited_score_prunes_again_without_a_new_pretraining(folder: Path, mo
     assert again[1] != pruned
 
 
-def test_reading_code_imports_neither_it_nor_pytorch(folder: Path) -> None:
+def test_hashing_code_imports_neither_the_code_nor_pytorch(folder: Path) -> None:
     script = (
         "import sys; from engine.code import code_hash; code_hash('added_network:added'); "
         "code_hash('engine.models.networks:mobilenet_v2'); "

@@ -81,7 +81,7 @@ def test_a_round_of_lower_sparsity_is_refused() -> None:
         magnitude_mask(weights(0), 0.3, within=magnitude_mask(weights(0), 0.6))
 
 
-def test_sparsity_of_nothing_is_refused() -> None:
+def test_the_sparsity_of_an_empty_mask_is_refused() -> None:
     with pytest.raises(ValueError, match="empty"):
         sparsity({})
 

@@ -26,7 +26,7 @@ def database(home: Path) -> Database:
 
 @pytest.fixture
 def command(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Run a command in this process; returns its exit code, stdout and stderr."""
+    """A function that runs a command in this process and returns its exit code, stdout and stderr."""
     del home
 
     def call(*arguments: str) -> tuple[int, str, str]:
@@ -47,7 +47,7 @@ def command(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 
 @pytest.fixture
 def toml(tmp_path: Path) -> Callable[..., str]:
-    """Write the tiny study with some lines changed, and return the path of the file."""
+    """A function that writes the tiny study with some lines changed, and returns the path of its file."""
 
     def write(*changes: tuple[str, str]) -> str:
         text = to_toml(tiny_study())

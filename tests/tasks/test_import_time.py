@@ -85,9 +85,9 @@ def test_a_plan_whose_speed_is_known_does_not_import_torch(database: Database) -
 
 
 def test_looking_for_results_to_complete_does_not_import_torch(database: Database) -> None:
-    made = plan(made_study(), {"digits": DATASETS["digits"].identity})
-    old = {fingerprint: without_masks(result) for fingerprint, result in made_results(made).items()}
-    database.record(whole_study(Stream(), made, results=old))
+    planned = plan(made_study(), {"digits": DATASETS["digits"].identity})
+    old = {fingerprint: without_masks(result) for fingerprint, result in made_results(planned).items()}
+    database.record(whole_study(Stream(), planned, results=old))
     # None of the results has weights.
     imported = run("remeasure", "--at-start")
     assert "data.queries.incomplete" in imported

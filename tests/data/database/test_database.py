@@ -43,10 +43,10 @@ def test_events_may_arrive_twice_and_in_any_order(tmp_path: Path, seed: int) -> 
 
 
 def test_a_bad_event_is_named_and_none_of_its_batch_is_written(database: Database) -> None:
-    stream, made = Stream(), made_plan()
+    stream, planned = Stream(), made_plan()
     bad = stream.event("stage", fingerprint="../../etc", state="done", attempt=1, at="2026-01-01T00:00:00+00:00")
     with pytest.raises(EventError, match="fingerprint") as caught:
-        database.record([stream.launched(made), bad])
+        database.record([stream.launched(planned), bad])
     assert caught.value.event is bad
     assert studies.studies(database).empty
     for event in (Event("1-0", "gossip", {}), Event("x", "stage", {}), stream.event("result", fingerprint="a" * 32)):
@@ -76,9 +76,9 @@ def test_a_file_that_is_no_database_of_ticketscope_is_refused(tmp_path: Path) ->
 
 
 def write_without_end(path: Path) -> None:
-    database, stream, made = Database(path), Stream(), made_plan()
-    database.record([stream.launched(made)])
-    results = list(made_results(made).values())
+    database, stream, planned = Database(path), Stream(), made_plan()
+    database.record([stream.launched(planned)])
+    results = list(made_results(planned).values())
     while True:
         for result in results:
             database.record(stream.life(result))

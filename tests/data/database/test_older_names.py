@@ -146,7 +146,7 @@ def test_an_earlier_launch_with_an_unused_rho_is_recorded(database: Database) ->
 
 
 def test_a_present_launch_is_recorded_as_it_is() -> None:
-    made: Plan = made_plan(pruners=["admm", "admm_constant"])
-    parsed = parse(Stream().launched(made))
+    planned: Plan = made_plan(pruners=["admm", "admm_constant"])
+    parsed = parse(Stream().launched(planned))
     assert isinstance(parsed, Launched)
-    assert (parsed.roles, parsed.toml) == (made.roles, to_toml(made.study))
+    assert (parsed.roles, parsed.toml) == (planned.roles, to_toml(planned.study))

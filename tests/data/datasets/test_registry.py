@@ -28,7 +28,7 @@ def test_digits_have_the_registered_shape_and_are_the_same_each_time(tmp_path: P
     assert first.classes == tuple("0123456789")
     assert torch.equal(first.train_images, again.train_images)
     assert torch.equal(first.test_labels, again.test_labels)
-    # Every class is tested about as often.
+    # The test images hold every class about equally often.
     assert int(first.test_labels.bincount().min()) >= 30
 
 

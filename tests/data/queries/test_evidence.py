@@ -59,20 +59,20 @@ def test_a_study_without_results_has_no_evidence(database: Database) -> None:
 
 
 def test_every_source_of_evidence_has_the_moved_fraction_of_admm_masks(database: Database) -> None:
-    made = made_plan(pruners=["oneshot", "admm"], learning_rates=[0.1], seeds=[0])
-    database.record(whole_study(Stream(), made))
-    results = made_results(made)
+    planned = made_plan(pruners=["oneshot", "admm"], learning_rates=[0.1], seeds=[0])
+    database.record(whole_study(Stream(), planned))
+    results = made_results(planned)
     expected = {}
-    for role in made.roles:
-        parent = made.stages[role.fingerprint].parent
+    for role in planned.roles:
+        parent = planned.stages[role.fingerprint].parent
         support = results[parent].support if parent else None
         expected[role.pruner, role.sparsity, role.start] = None if support is None else support.fraction
     assert any(moved is not None for moved in expected.values())
     frames = (
         queries.accuracy(database, OneStudy(STUDY_ID)),
-        queries.accuracy(database, Roles(made.roles)),
+        queries.accuracy(database, Roles(planned.roles)),
         queries.accuracy(database, Studies([STUDY_ID])),
-        tables_from_results(made, results)["accuracy"].to_pandas(),
+        tables_from_results(planned, results)["accuracy"].to_pandas(),
         tables_from_database(database, STUDY_ID)["accuracy"].to_pandas(),
     )
     for frame in frames:

@@ -9,42 +9,42 @@ from engine.study.spec import Study, parse_study
 from tests.app.made_study import record
 
 
-def made(**changes: object) -> Study:
+def study(**changes: object) -> Study:
     return parse_study({"name": "made", "datasets": ["digits"], "networks": ["lenet300"], **changes})
 
 
 def test_equal_recipes_have_empty_labels() -> None:
-    assert differing({"a": made(), "b": made(name="other", seeds=[7], learning_rates=[0.5])}) == {"a": "", "b": ""}
+    assert differing({"a": study(), "b": study(name="other", seeds=[7], learning_rates=[0.5])}) == {"a": "", "b": ""}
     assert differing({}) == {}
 
 
 def test_labels_name_only_fields_that_differ() -> None:
-    labels = differing({"a": made(recipe={"epochs": 100}), "b": made(recipe={"epochs": 150, "weight_decay": 0.01})})
+    labels = differing({"a": study(recipe={"epochs": 100}), "b": study(recipe={"epochs": 150, "weight_decay": 0.01})})
     assert labels == {"a": "T 100, weight decay 0.0005", "b": "T 150, weight decay 0.01"}
 
 
 def test_labels_name_limits_on_images_and_precision() -> None:
-    labels = differing({"a": made(train_images=500), "b": made(recipe={"precision": "bf16"})})
+    labels = differing({"a": study(train_images=500), "b": study(recipe={"precision": "bf16"})})
     assert labels == {"a": "fp32, 500 training images", "b": "bf16, all training images"}
 
 
 def test_labels_name_k_only_where_a_study_sets_it() -> None:
-    assert differing({"a": made(recipe={"epochs": 30}), "b": made(recipe={"epochs": 150})})["a"] == "T 30"
-    labels = differing({"a": made(), "b": made(recipe={"rewind_epoch": 5})})
+    assert differing({"a": study(recipe={"epochs": 30}), "b": study(recipe={"epochs": 150})})["a"] == "T 30"
+    labels = differing({"a": study(), "b": study(recipe={"rewind_epoch": 5})})
     assert labels == {"a": "k 10", "b": "k 5"}
 
 
 def test_labels_name_admm_settings_only_where_admm_prunes() -> None:
     admm = {"pruners": ["admm"], "admm": {"rounds": 4}}
-    assert set(differing({"a": made(), "b": made(**admm)}).values()) == {""}
-    labels = differing({"a": made(pruners=["admm"]), "b": made(**admm)})
+    assert set(differing({"a": study(), "b": study(**admm)}).values()) == {""}
+    labels = differing({"a": study(pruners=["admm"]), "b": study(**admm)})
     assert labels == {"a": "ADMM 10 rounds of 3 epochs", "b": "ADMM 4 rounds of 3 epochs"}
 
 
 def test_labels_of_each_kind_of_admm_name_its_own_rho() -> None:
-    growing = {"a": made(pruners=["admm"]), "b": made(pruners=["admm"], admm={"rho_start": 1e-4})}
+    growing = {"a": study(pruners=["admm"]), "b": study(pruners=["admm"], admm={"rho_start": 1e-4})}
     assert differing(growing) == {"a": "ADMM ρ from automatic", "b": "ADMM ρ from 0.0001"}
-    constant = {"a": made(pruners=["admm_constant"]), "b": made(pruners=["admm_constant"], admm={"rho": 0.05})}
+    constant = {"a": study(pruners=["admm_constant"]), "b": study(pruners=["admm_constant"], admm={"rho": 0.05})}
     assert differing(constant) == {"a": "constant ADMM ρ automatic", "b": "constant ADMM ρ 0.05"}
     assert set(differing({"a": growing["a"], "b": constant["b"]}).values()) == {""}
 

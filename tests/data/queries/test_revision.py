@@ -11,10 +11,10 @@ def small(**changes: object) -> Study:
 
 
 def test_the_results_revision_changes_with_each_new_result_of_the_study_alone(database: Database) -> None:
-    stream, made = Stream(), made_plan(seeds=[0], pruners=["oneshot"])
+    stream, planned = Stream(), made_plan(seeds=[0], pruners=["oneshot"])
     other = made_plan(seeds=[1], pruners=["oneshot"])
-    results, others = list(made_results(made).values()), list(made_results(other).values())
-    database.record([stream.launched(made), stream.launched(other, "other")])
+    results, others = list(made_results(planned).values()), list(made_results(other).values())
+    database.record([stream.launched(planned), stream.launched(other, "other")])
     begin = revision(database, STUDY_ID).results
     database.record([stream.stage(results[0].fingerprint, "running"), stream.epochs(results[0])])
     database.record([stream.result(others[0])])
@@ -33,9 +33,9 @@ def test_an_unknown_study_has_an_empty_revision(database: Database) -> None:
 
 
 def test_the_states_revision_changes_with_every_state_and_with_a_cancellation(database: Database) -> None:
-    stream, made = Stream(), made_plan(seeds=[0], pruners=["oneshot"])
-    first, second, *_ = made_results(made).values()
-    database.record([stream.launched(made)])
+    stream, planned = Stream(), made_plan(seeds=[0], pruners=["oneshot"])
+    first, second, *_ = made_results(planned).values()
+    database.record([stream.launched(planned)])
     seen = [revision(database, STUDY_ID)]
     for event in (
         stream.stage(first.fingerprint, "running"),

@@ -139,7 +139,7 @@ def test_a_training_is_not_compared_with_itself() -> None:
     assert "have no sparsity in common at which their masks differ" in only("E2", alone).reason
 
 
-def test_ancestors_are_compared_at_one_p_and_where_more_than_p_is_kept() -> None:
+def test_ancestors_are_compared_at_one_p_where_more_than_p_of_the_weights_remain() -> None:
     places = [("finetuned_pretrained", 0.4), ("finetuned_initial", 0.0)]
     overlaps = [
         OverlapPoint("cifar10", "resnet20", 0.1, seed, "admm", sparsity, "finetune", pair, p, p + more, p)
@@ -167,7 +167,7 @@ def test_the_winning_property_with_few_seeds_is_undecided_and_says_why() -> None
 @pytest.mark.parametrize(
     ("low", "high", "outcome", "rate"),
     [
-        # Ticket and reinit above dense, at each rate.
+        # Each pair is how far ticket and reinit lie above dense at a rate, in points.
         ((0.0, -3.0), (0.0, 0.0), "holds", "0.01"),
         ((0.0, -3.0), (0.0, -3.0), "fails", "0.1"),
         ((-3.0, -3.0), (0.0, -3.0), "fails", "0.01"),

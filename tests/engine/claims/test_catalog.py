@@ -146,7 +146,7 @@ def test_claims_whose_starts_are_missing_give_a_reason(claim: str) -> None:
             assert verdict.reason
 
 
-def test_the_rates_are_the_papers_where_it_has_them_and_can_be_chosen() -> None:
+def test_low_and_high_rates_are_the_papers_unless_others_are_chosen() -> None:
     seven = dict.fromkeys((0.001, 0.01, 0.03), PAPER[0.01]) | {0.1: PAPER[0.1], 1.0: PAPER[0.1]}
     assert only("A1", made_points(seven)).scope["learning_rate"] == "learning rate 0.01"
     assert only("A2", made_points(seven)).scope["learning_rate"] == "learning rate 0.1"
@@ -238,7 +238,7 @@ def test_stricter_thresholds_never_make_a_claim_hold(seeds: int, gap: float) -> 
         assert only("A1", points).outcome == "holds"
 
 
-def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
+def test_the_interval_of_a_verdict_covers_the_truth_as_often_as_its_level_states() -> None:
     draw = random.Random(3)
     covered = 0
     for _ in range(600):

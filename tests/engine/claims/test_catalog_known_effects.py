@@ -15,20 +15,20 @@ def test_a_mean_over_opposite_signs_never_says_that_two_do_not_differ() -> None:
     assert abs(verdict.effect) < 0.5
 
 
-def test_one_sparsity_never_carries_all_others() -> None:
+def test_one_clear_sparsity_does_not_decide_for_all_others() -> None:
     assert outcome("A1", gaps([-0.1] * 11 + [8.0], [0.0] * 12)) == "fails"
     # The gap is above 0 at every sparsity, but clear at only one of them.
     assert outcome("A1", gaps([0.3] * 11 + [8.0], [0.0] * 12, noise=0.02)) == "fails"
 
 
-def test_one_of_two_sparsities_does_not_carry_the_other() -> None:
+def test_one_clear_sparsity_does_not_decide_for_the_other_of_two() -> None:
     two = [p for p in gaps([0.3] * 11 + [8.0], [0.0] * 12, noise=0.02) if p.sparsity in (0.0, *SPARSITIES[-2:])]
     assert outcome("A1", two) == "fails"
     clear = [p for p in gaps([2.0] * 11 + [8.0], [0.0] * 12, noise=0.02) if p.sparsity in (0.0, *SPARSITIES[-2:])]
     assert outcome("A1", clear) == "holds"
 
 
-def test_a_fall_at_the_highest_sparsities_alone_is_a_fall() -> None:
+def test_a_fall_at_the_highest_sparsities_alone_fails_c1() -> None:
     points = made_points(world(0.1, finetune=0.5), noise=0.2, sparsities=SPARSITIES)
     fallen = [
         Point(p.dataset, p.network, p.learning_rate, p.seed, p.pruner, p.sparsity, p.start, p.accuracy - 3.5)

@@ -51,7 +51,7 @@ def test_more_confidence_is_wider_and_holds_the_mean(some: list[float]) -> None:
 
 
 @pytest.mark.parametrize("n", [3, 5, 10])
-def test_the_interval_covers_the_truth_as_often_as_it_says(n: int) -> None:
+def test_the_interval_covers_the_truth_as_often_as_its_level_states(n: int) -> None:
     draw = random.Random(n)
     tries = 4000
     covered = 0

@@ -46,7 +46,7 @@ def judged(rule: Rule, values: list[float], margin: float = 0.5, thresholds: Thr
         ("below", [0.9, 0.0, -0.9], "undecided"),
     ],
 )
-def test_a_rule_decides_what_its_sentence_says(rule: Rule, values: list[float], outcome: str) -> None:
+def test_rules_decide_by_interval_and_margin(rule: Rule, values: list[float], outcome: str) -> None:
     assert judged(rule, values).outcome == outcome
 
 

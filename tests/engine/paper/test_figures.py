@@ -36,11 +36,11 @@ def test_every_figure_and_the_table_are_in_the_catalog() -> None:
 @pytest.mark.parametrize("name", [*FIGURES, "all"])
 def test_a_figures_study_trains_what_its_panels_show_and_nothing_else(name: str, scale: str) -> None:
     figures = FIGURES.values() if name == "all" else [FIGURES[name]]
-    wanted = {role for figure in figures for panel in figure.panels for role in needed(scaled(panel, scale))}
+    expected = {role for figure in figures for panel in figure.panels for role in needed(scaled(panel, scale))}
     roles = planned(study(name, scale)).roles
     trained = {(r.dataset, r.network, r.learning_rate, r.pruner, r.sparsity, r.start) for r in roles}
     # A study trains every start of a pruner at each of its learning rates, and a panel asks for all of them.
-    assert trained == wanted
+    assert trained == expected
     assert len({role.seed for role in roles}) == (5 if scale == "paper" else 3)
 
 

@@ -95,7 +95,7 @@ def test_a_mask_from_the_trained_weights_raises_the_level_far_above_p(ran: Ran) 
 
 
 @pytest.mark.parametrize("lost", ["initial", "trained", "mask"])
-def test_what_cannot_be_measured_without_lost_weights_stays_open(ran: Ran, lost: str) -> None:
+def test_levels_that_need_lost_weights_stay_open(ran: Ran, lost: str) -> None:
     planned, weights, results = ran
     for fingerprint in finetuned(ran):
         stage = planned.stages[fingerprint]

@@ -112,7 +112,7 @@ def test_children_list_every_stage_but_the_roots_once() -> None:
     assert named.keys() == {f for f, s in planned.stages.items() if s.parent}
 
 
-def test_a_dense_only_study_is_its_pretrainings() -> None:
+def test_a_dense_only_study_trains_pretrainings_alone() -> None:
     assert kinds(plan_of(small_study(starts=[], pruners=[], sparsities=[], seeds=[0, 1]))) == {"pretrain": 2}
 
 

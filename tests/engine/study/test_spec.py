@@ -162,7 +162,7 @@ def test_parts_restrict_a_study_and_read_back(tmp_path: Path) -> None:
     assert load_study(path) == study
 
 
-def test_a_study_without_parts_is_its_own_product_and_writes_none() -> None:
+def test_a_study_without_parts_is_its_own_product() -> None:
     study = parse_study(MINIMAL)
     assert study.products == (study,)
     assert "parts" not in to_toml(study)
