@@ -78,7 +78,7 @@ def test_the_moved_weights_are_those_in_which_the_masks_of_the_retrainings_diffe
     for name, grows in (("admm", True), ("admm_constant", False)):
         for sparsity, support in supports(ran, grows).items():
             own, oneshot = masks[name, sparsity], masks["oneshot", sparsity]
-            assert support.saved == sum(int(mask.sum()) for mask in own.values())
+            assert support.kept == sum(int(mask.sum()) for mask in own.values())
             assert support.moved == sum(int((own[layer] & ~oneshot[layer]).sum()) for layer in own)
 
 
