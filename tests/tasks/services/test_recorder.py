@@ -1,8 +1,8 @@
 """The recorder writes every event of the stream to DuckDB once, whichever process is killed."""
 
 import threading
-import time
 
+import pytest
 from redis import Redis
 
 from data.database.database import Database
@@ -90,13 +90,13 @@ def test_a_bad_event_does_not_block_the_others(redis: Redis, database: Database)
     assert all(fields["error"] for fields in refused)
 
 
-def test_a_second_recorder_of_a_home_waits_for_the_first(machine: Machine) -> None:
+def test_a_second_recorder_of_a_home_waits_for_the_first(machine: Machine, caplog: pytest.LogCaptureFixture) -> None:
     first = machine.recorder()
     wait_for(lambda: "recording into" in (machine.logs / "recorder.log").read_text())
     stopping = threading.Event()
     second = threading.Thread(target=recorder.record, args=(machine.config, leases.Timing(), stopping))
     second.start()
-    time.sleep(0.8)
+    wait_for(lambda: [record for record in caplog.records if record.name == recorder.__name__])
     study_id = machine.launch(tiny_study())
     machine.wait_until(study_id, "queued")
     assert first.poll() is None
