@@ -1,4 +1,4 @@
-"""What every test may use."""
+"""Fixtures for all tests, and the order in which they run."""
 
 import os
 from collections.abc import Iterator
@@ -14,20 +14,20 @@ from data.settings import ALLOWED, settings
 from tasks.broker.server import serving
 from tests.machine import Machine
 
-# Tests that run in parallel have at most a core each: more threads would wait for each other, and take ten times as
-# long. The variable is for the processes that tests start.
+# Tests in parallel use one thread each: more threads would wait for each other and take ten times as long. The variable
+# is for processes that tests start.
 if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)
     os.environ["OMP_NUM_THREADS"] = "1"
 
-# Folders whose tests start processes and wait for them: they take longest.
+# Folders whose tests take longest, since they start processes and wait for them.
 SLOW = ("browser", "faults", "tasks", "benchmarks")
-# All its files share a browser and a dashboard with everything behind it, so one process runs them all.
+# One process runs all tests of this folder, since they share a browser and a dashboard.
 SHARED = "tests/browser/"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests that take longest first, so that none is left for one process at the end."""
+    """Put the slowest tests first, so that no process runs one alone at the end."""
     items.sort(key=_rank)
 
 
@@ -37,7 +37,7 @@ def _rank(item: pytest.Item) -> int:
 
 
 class Scheduling(LoadFileScheduling):
-    """Keeps the tests of a file in one process, and so those of the browser."""
+    """Keeps the tests of each file in one process, and all tests of the browser in one."""
 
     def _split_scope(self, nodeid: str) -> str:
         return SHARED if nodeid.startswith(SHARED) else super()._split_scope(nodeid)
@@ -45,19 +45,19 @@ class Scheduling(LoadFileScheduling):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Return how many processes `-n auto` starts: one more than cores, since tests wait much of their time."""
+    """Return the number of processes of `-n auto`: one more than cores, since tests wait much of their time."""
     return (os.cpu_count() or 1) + 1
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling | None:
-    """Return how tests are handed to processes under --dist loadfile."""
+    """Return the scheduler of tests for --dist loadfile, None for xdist's own."""
     return Scheduling(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A private TICKETSCOPE_HOME, for this process and its children, without any other setting of the caller's."""
+    """A private TICKETSCOPE_HOME for this process and its children, without any other settings of the caller."""
     folder = tmp_path / "home"
     for variable in ALLOWED:
         monkeypatch.delenv(variable, raising=False)
@@ -69,18 +69,18 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture
 def machine(home: Path) -> Iterator[Machine]:
-    """A running Redis, and a machine that starts the other parts beside it."""
+    """A machine with a running Redis, on which a test starts the other processes."""
     del home
     config = settings()
     with serving(config):
-        started = Machine(config)
-        yield started
-        started.stop()
+        machine = Machine(config)
+        yield machine
+        machine.stop()
 
 
 @pytest.fixture
 def redis(home: Path) -> Iterator[Redis]:
-    """An empty Redis of its own."""
+    """An empty Redis."""
     del home
     with serving(settings()) as client:
         yield client

@@ -1,4 +1,4 @@
-"""Hosts on one machine: network namespaces on a bridge, each with a disk of which only its own folder is writable."""
+"""Several hosts on one machine, as network namespaces on a bridge that can each write only their own folder."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tasks.process import ROOT, python, spawn
 
-# In a mount namespace of its own: the shared folder is hidden but for this host's home, and the rest is read-only.
+# Runs in a mount namespace that hides the homes of other hosts and makes everything but this host's home read-only.
 ALONE = """
 set -e
 mount --make-rprivate /
@@ -26,7 +26,7 @@ exec "$@"
 
 
 class Host:
-    """A host that reaches this machine by a bridge and shares nothing with it on disk but its own home."""
+    """A host that reaches this machine over a bridge and can write only its own home."""
 
     def __init__(self, name: str, number: int, network: "Network", shared: Path) -> None:
         self.name = name
@@ -49,8 +49,8 @@ class Host:
             _run("ip", "-n", self._space, *command)
 
     def start(self, environment: Mapping[str, str], *arguments: str) -> "subprocess.Popen[bytes]":
-        """Start a command of Python's there, with nothing of this process's environment."""
-        given = {
+        """Start a Python command on the host, without the environment of this process."""
+        variables = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.home),
             "TMPDIR": str(self.home / "tmp"),
@@ -58,22 +58,22 @@ class Host:
             "TICKETSCOPE_HOME": str(self.home),
             **environment,
         }
-        inside = {**given, "NAME": self.name, "OWN": str(self.home), "SHARED": str(self._shared)}
-        pairs = [f"{name}={value}" for name, value in inside.items()]
+        all_variables = {**variables, "NAME": self.name, "OWN": str(self.home), "SHARED": str(self._shared)}
+        pairs = [f"{name}={value}" for name, value in all_variables.items()]
         alone = ["unshare", "--mount", "--uts", "env", "-i", *pairs, "sh", "-c", ALONE, "sh"]
         return spawn(["ip", "netns", "exec", self._space, *alone, *python(*arguments)], self.log)
 
     @property
     def log(self) -> Path:
-        """What its processes have said."""
+        """The file with the output of the host's processes."""
         return self.home.with_suffix(".log")
 
     def said(self, text: str) -> int:
-        """Return how often its processes have said something."""
+        """Return how often a text occurs in the output of the host's processes."""
         return self.log.read_text().count(text) if self.log.exists() else 0
 
     def cut_off(self) -> None:
-        """Swallow every packet, and tell neither side."""
+        """Drop every packet without closing a connection."""
         _run("ip", "link", "set", self._plug, "nomaster")
 
     def come_back(self) -> None:
@@ -85,7 +85,7 @@ class Network:
     """A bridge with an address of this machine."""
 
     def __init__(self) -> None:
-        # Names of interfaces have 15 characters; the range is the one set aside for trying out networks.
+        # Interface names have at most 15 characters; the address range is reserved for network tests.
         self.bridge = f"ts{os.getpid() % 100_000}"
         self.prefix = f"198.18.{os.getpid() % 250}"
         self.address = f"{self.prefix}.1"
@@ -99,14 +99,14 @@ class Network:
             raise
 
     def close(self) -> None:
-        """Take everything away; a host's end of a cable goes with its namespace."""
+        """Remove the bridge and the namespaces of its hosts."""
         for space in self.spaces:
             _run("ip", "netns", "del", space)
         _run("ip", "link", "del", self.bridge)
 
 
 def reason_for_none() -> str | None:
-    """Return why hosts cannot be had here, None where they can."""
+    """Return why this machine cannot have such hosts, None where it can."""
     missing = [name for name in ("ip", "unshare", "mount") if shutil.which(name) is None]
     if missing:
         return f"no {' and no '.join(missing)} here (iproute2, util-linux)"
@@ -114,20 +114,20 @@ def reason_for_none() -> str | None:
         return "network namespaces need root"
     try:
         with network():
-            tried = subprocess.run(["unshare", "--mount", "--uts", "true"], capture_output=True, text=True, check=False)
+            probe = subprocess.run(["unshare", "--mount", "--uts", "true"], capture_output=True, text=True, check=False)
     except subprocess.CalledProcessError as error:
         return f"no network namespaces here: {error.stderr.strip()}"
-    return tried.stderr.strip() or None
+    return probe.stderr.strip() or None
 
 
 @contextmanager
 def network() -> Iterator[Network]:
-    """Have a network within the block."""
-    made = Network()
+    """Provide a network for the block."""
+    bridge = Network()
     try:
-        yield made
+        yield bridge
     finally:
-        made.close()
+        bridge.close()
 
 
 def _run(*command: str) -> None:

@@ -1,4 +1,4 @@
-"""Who imports whom: the modules of the floors as a graph; `python -m tests.imports` prints it in figures."""
+"""The imports between the modules of the floors as a graph; `python -m tests.imports` prints its figures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FLOORS = ("engine", "data", "tasks", "app")
 
 
 def modules(*tops: str) -> dict[str, Path]:
-    """Return the modules below some folders by dotted name; a package goes by its own name."""
+    """Return the files of all modules in some folders by dotted name; `__init__.py` has the name of its package."""
     files = [file for top in tops for file in sorted((ROOT / top).rglob("*.py"))]
     return {_name(file): file for file in files}
 
@@ -24,12 +24,12 @@ def _name(file: Path) -> str:
 
 
 def folder(module: str, files: Mapping[str, Path]) -> str:
-    """Return the folder that a module lies in, dotted."""
+    """Return the dotted name of the folder of a module."""
     return ".".join(files[module].parent.relative_to(ROOT).parts)
 
 
 def imported(file: Path, for_types: bool = True) -> set[str]:
-    """Return the dotted names that a file imports, in functions too; for_types: also those under TYPE_CHECKING."""
+    """Return the dotted names that a file imports, also in functions; for_types: also those under TYPE_CHECKING."""
     return set(_imported(ast.parse(file.read_text(encoding="utf-8")), for_types))
 
 
@@ -44,12 +44,12 @@ def _imported(node: ast.AST, for_types: bool) -> Iterator[str]:
 
 
 def graph(files: Mapping[str, Path]) -> dict[str, set[str]]:
-    """Return for each module those of the same mapping that it imports."""
+    """Return for each module the modules of the same mapping that it imports."""
     return {module: {other for name in imported(file) if (other := _of(name, files))} for module, file in files.items()}
 
 
 def _of(name: str, files: Mapping[str, Path]) -> str | None:
-    """Return the module that a dotted name is, or is defined in."""
+    """Return the module that a dotted name names or is defined in, None where it is not in the mapping."""
     if name in files:
         return name
     above = name.rpartition(".")[0]
@@ -57,7 +57,7 @@ def _of(name: str, files: Mapping[str, Path]) -> str | None:
 
 
 def circle(edges: Mapping[str, set[str]]) -> list[str]:
-    """Return one circle of imports, empty where there is none."""
+    """Return the modules of one circle of imports, an empty list where there is none."""
     try:
         tuple(TopologicalSorter(edges).static_order())
     except CycleError as error:

@@ -1,4 +1,4 @@
-"""The real parts of Ticketscope as processes, and waiting for what they do."""
+"""Ticketscope's real processes for tests, small studies for them, and waiting for a condition."""
 
 import os
 import socket
@@ -22,12 +22,12 @@ from tasks.studies import launch
 
 T = TypeVar("T")
 
-# So that a dead worker's stage is taken up again within a test's patience.
+# Leases are short, so that the stage of a dead worker is queued again while a test waits.
 LEASE_SECONDS = 2.0
 
 
 def wait_for(what: Callable[[], T], seconds: float = 90.0) -> T:
-    """Return the first answer that counts as true; AssertionError when none comes in time."""
+    """Return the first true answer of a function; raise AssertionError where none comes in time."""
     deadline = time.monotonic() + seconds
     while True:
         answer = what()
@@ -56,20 +56,20 @@ def tiny_study(**changes: object) -> Study:
 
 
 def diverging_study(**changes: object) -> Study:
-    """Return a study of two rates; at the higher one each step's weight decay makes the weights nine times as large."""
+    """Return a study of two rates, of which the higher one diverges, since weight decay inflates the weights."""
     recipe = {"epochs": 4, "batch_size": 10, "augmentation": "none", "weight_decay": 1.0}
     return tiny_study(**{"name": "Diverging", "learning_rates": [0.1, 10.0], "recipe": recipe, **changes})
 
 
 def long_study(epochs: int = 400, **changes: object) -> Study:
-    """Return a study of one dense training of several seconds, with its first checkpoint after a fifteenth of it."""
+    """Return a study of one dense training of several seconds, whose first checkpoint comes after a fifteenth of it."""
     empty: dict[str, object] = {"pruners": [], "sparsities": [], "starts": []}
     recipe = {"epochs": epochs, "batch_size": 32, "augmentation": "none"}
     return tiny_study(**{"name": "Long", "train_images": 1000, "recipe": recipe, **empty, **changes})
 
 
 def folder_of_images(path: Path) -> Path:
-    """Write a dataset of two classes, dark and light, in ImageFolder's layout."""
+    """Write a dataset of the classes dark and light in ImageFolder's layout, and return its folder."""
     draws = np.random.default_rng(0)
     for part, count in (("train", 20), ("test", 10)):
         for label, level in (("dark", 40), ("light", 200)):
@@ -82,7 +82,7 @@ def folder_of_images(path: Path) -> Path:
 
 
 class Machine:
-    """Recorder and workers of one home, started and killed at will."""
+    """Starts and kills recorders and workers of one home."""
 
     def __init__(self, config: Settings) -> None:
         self.config = config
@@ -92,25 +92,25 @@ class Machine:
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def start(self, *arguments: str, log: str = "part") -> "subprocess.Popen[bytes]":
-        """Start a command of Python's."""
+        """Start a Python command whose output goes to a log."""
         process = spawn(python(*arguments), self.logs / f"{log}.log")
         self._processes.append(process)
         return process
 
     def recorder(self) -> "subprocess.Popen[bytes]":
-        """Start a recorder that reaps often."""
+        """Start a recorder that looks for expired leases often."""
         return self.start("-m", "tasks", "recorder", "--reap", "0.3", "--stale", "1", log="recorder")
 
     def worker(self) -> "subprocess.Popen[bytes]":
-        """Start one worker process, without the supervisor that would notice its death."""
+        """Start one worker process without the supervisor that would restart it."""
         return self.start("-m", "tasks.worker", "--device", "cpu", "--lease", str(LEASE_SECONDS), log="worker")
 
     def wait_until(self, study_id: str, state: str = "done", seconds: float = 120.0) -> None:
         """Wait until DuckDB has a study in a state."""
 
         def reached() -> bool:
-            found = studies.studies(self.database)
-            return state in set(found[found["study_id"] == study_id]["state"])
+            rows = studies.studies(self.database)
+            return state in set(rows[rows["study_id"] == study_id]["state"])
 
         try:
             wait_for(reached, seconds)
@@ -126,13 +126,13 @@ class Machine:
         return int(row[0]) if row else 0
 
     def launch(self, study: Study) -> str:
-        """Queue a study."""
+        """Launch a study and return its id."""
         return launch.launch(study)
 
     def stop(self) -> None:
-        """End everything that was started here and still runs."""
+        """Kill every process that was started here."""
         for process in self._processes:
-            # Their home goes with them, so nothing need be put in order.
+            # The home is removed after the test, so the processes need not end in order.
             process.kill()
             process.wait()
         self.redis.close()
@@ -146,7 +146,7 @@ def free_port() -> int:
 
 
 def alive(pid: int) -> bool:
-    """Return whether a process runs: one that has ended but was not waited for does not."""
+    """Return whether a process runs; an ended process that nobody has waited for does not."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

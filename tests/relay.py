@@ -1,4 +1,4 @@
-"""A relay before a TCP server: it can wrap it in TLS, and swallow all that passes without closing anything."""
+"""A relay before a TCP server, which can add TLS, and can drop all bytes without closing connections."""
 
 import selectors
 import socket
@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 
 class Relay:
-    """Passes bytes on between its own port and another one of this machine."""
+    """Passes bytes between its own port and another port of this machine."""
 
     def __init__(self, target: int, tls: ssl.SSLContext | None = None) -> None:
         self._target = target
@@ -24,13 +24,13 @@ class Relay:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
         self._ended = threading.Event()
-        # While set, nothing is passed on and nobody is told: as on a network that drops packets.
+        # While this is set, bytes are dropped and connections stay open, as on a network that drops packets.
         self.swallows = threading.Event()
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
         self._threads[0].start()
 
     def close(self) -> None:
-        """Stop, and close what is open."""
+        """Stop the relay and close its connections."""
         self._ended.set()
         self._listener.close()
         for thread in self._threads:
@@ -50,7 +50,7 @@ class Relay:
             thread.start()
 
     def _serve(self, near: socket.socket) -> None:
-        # A connection made while packets are dropped is never answered either.
+        # A connection opened while packets are dropped never gets an answer either.
         dead = self.swallows.is_set()
         with suppress(OSError), near:
             near.settimeout(5.0)
@@ -64,7 +64,7 @@ class Relay:
                 eyes.register(near, selectors.EVENT_READ, far)
                 eyes.register(far, selectors.EVENT_READ, near)
                 while not self._ended.is_set():
-                    # TLS may hold bytes that no selector sees.
+                    # TLS may buffer bytes that no selector reports.
                     ready = [] if dead else [(key.fileobj, key.data) for key, _ in eyes.select(0.1)]
                     dead = dead or self.swallows.is_set()
                     if dead:
@@ -82,7 +82,7 @@ class Relay:
 
 @contextmanager
 def relayed(target: int, tls: ssl.SSLContext | None = None) -> Iterator[Relay]:
-    """Have a relay before a port within the block."""
+    """Provide a relay before a port for the block."""
     relay = Relay(target, tls)
     try:
         yield relay
@@ -91,11 +91,11 @@ def relayed(target: int, tls: ssl.SSLContext | None = None) -> Iterator[Relay]:
 
 
 def certificate(folder: Path) -> tuple[Path, ssl.SSLContext]:
-    """Make a certificate for 127.0.0.1 that it signs itself; return its file and what a server needs."""
+    """Return the file of a self-signed certificate for 127.0.0.1, and the TLS context of a server with it."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "ticketscope test")])
     now = datetime.now(UTC)
-    made = (
+    signed = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
@@ -108,7 +108,7 @@ def certificate(folder: Path) -> tuple[Path, ssl.SSLContext]:
         .sign(key, hashes.SHA256())
     )
     file, secret = folder / "tls.pem", folder / "tls.key"
-    file.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    file.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
     secret.write_bytes(
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )

@@ -1,4 +1,4 @@
-"""What it takes to add to Ticketscope: one entry in one table, which every page, report and export then shows."""
+"""Adding to Ticketscope takes one entry in one table, which every page, report and export then shows."""
 
 import json
 import zipfile
@@ -88,22 +88,22 @@ def study_tab(name: str, study_id: str = STUDY) -> AppTest:
 
 def charts(app: AppTest) -> str:
     """Return the specifications of all charts of a page, and the texts of their rows."""
-    drawn = app.get("vega_lite_chart")
-    assert drawn
-    specs = [json.dumps(json.loads(chart.proto.spec), ensure_ascii=False) for chart in drawn]
-    return "\n".join([*specs, *(chart.proto.SerializeToString().decode("utf-8", "ignore") for chart in drawn)])
+    elements = app.get("vega_lite_chart")
+    assert elements
+    specs = [json.dumps(json.loads(chart.proto.spec), ensure_ascii=False) for chart in elements]
+    return "\n".join([*specs, *(chart.proto.SerializeToString().decode("utf-8", "ignore") for chart in elements)])
 
 
 def everything_on(app: AppTest) -> str:
-    """Return what a page says, draws and offers to choose from."""
+    """Return the texts, charts and choices of a page."""
     choices = (*app.pills, *app.multiselect, *app.selectbox)
     return "\n".join([texts(app), charts(app), *(str(choice.options) for choice in choices)])
 
 
-def shown_everywhere(database: Database, entry: Start | Pruner | Network, name: str, field: str) -> None:
+def assert_shown_everywhere(database: Database, entry: Start | Pruner | Network, name: str, field: str) -> None:
     """Assert that pages, report, zip and tables of the trained study show an added entry, and that the form offers it.
 
-    field: that of a study which lists its name.
+    field: the field of a study that lists the entry's name.
     """
     for tab in ("Progress", "Overlap", "Verdicts"):
         study_tab(tab)
@@ -132,7 +132,7 @@ def test_a_start_takes_one_function_and_one_row(
     start = Start("halved ticket", f"{added}:halved", "½θ₀⊙m", "Half of the initial weights, under the mask.", "a test")
     monkeypatch.setitem(STARTS, "halved", start)
     train(database, starts=["winning_ticket", "halved", "finetune"])
-    shown_everywhere(database, start, "halved", "starts")
+    assert_shown_everywhere(database, start, "halved", "starts")
 
 
 def test_a_pruner_takes_one_function_and_two_rows(
@@ -142,7 +142,7 @@ def test_a_pruner_takes_one_function_and_two_rows(
     monkeypatch.setitem(SCORES, "inverse", Score(f"{added}:inverse"))
     monkeypatch.setitem(PRUNERS, "inverse", pruner)
     train(database, pruners=["oneshot", "inverse"])
-    shown_everywhere(database, pruner, "inverse", "pruners")
+    assert_shown_everywhere(database, pruner, "inverse", "pruners")
 
 
 def test_a_network_takes_one_function_and_one_row(
@@ -151,7 +151,7 @@ def test_a_network_takes_one_function_and_one_row(
     network = Network("Perceptron-16", f"{added}:perceptron", "One hidden layer of sixteen units.")
     monkeypatch.setitem(NETWORKS, "perceptron", network)
     train(database, networks=["lenet300", "perceptron"])
-    shown_everywhere(database, network, "perceptron", "networks")
+    assert_shown_everywhere(database, network, "perceptron", "networks")
 
 
 def rewind_matches(claim: str, case: Case) -> Iterator[Verdict]:
@@ -209,7 +209,7 @@ TITLE, ABOUT = "its name as the literature writes it", "one sentence that explai
     ],
     ids=["networks", "pruners", "starts", "claims"],
 )
-def test_every_entry_says_what_it_is(table: str, entries: Mapping[str, Any], needed: Mapping[str, str]) -> None:
+def test_every_entry_is_described(table: str, entries: Mapping[str, Any], needed: Mapping[str, str]) -> None:
     faults = "\n".join(lacking(table, entries, needed))
     assert not faults, f"\n{faults}"
 
@@ -221,25 +221,25 @@ def test_no_two_entries_share_a_title(table: Mapping[str, Any]) -> None:
         assert titles.count(title) == 1, f"{title!r} is the title of several entries; charts tell lines apart by it."
 
 
-def test_every_part_that_an_entry_names_is_in_its_table() -> None:
+def test_scores_and_starts_that_pruners_name_are_in_their_tables() -> None:
     for name, pruner in PRUNERS.items():
         assert pruner.score in SCORES, f"PRUNERS[{name!r}] ranks by {pruner.score!r}, which is not in SCORES; add it."
         assert pruner.resets_to in STARTS, f"PRUNERS[{name!r}] resets to {pruner.resets_to!r}, which is not in STARTS."
 
 
-def test_added_starts_get_looks_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_added_starts_have_distinct_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     for index in range(6):
         monkeypatch.setitem(STARTS, f"added-{index}", Start(f"added {index}", "nowhere:start"))
     looks = list(palette.STARTS.values())
     assert len({(look.colour, look.shape, look.dash) for look in looks}) == len(looks) == len(STARTS) + 1
     assert looks == list(palette.STARTS.values())
     assert all(look.name in palette.legend(looks) for look in looks)
-    # What the present starts look like does not depend on what is added.
+    # Added starts do not change the looks of the present ones.
     assert palette.STARTS["winning_ticket"].colour == "#0072B2"
 
 
 def losses(subject: Subject, study: Study, own: Results) -> Iterator[Chart]:
-    """A chart that a user adds: the losses of all trainings in a row."""
+    """Yield the chart that a user adds: the test losses of all trainings."""
     del study
     rows = own.accuracy[["seed", "test_loss"]]
     encoding = {"x": {"field": "test_loss", "type": "quantitative"}}
@@ -248,7 +248,7 @@ def losses(subject: Subject, study: Study, own: Results) -> Iterator[Chart]:
     yield Chart(subject.file_name("losses"), spec, title, f"{title}.", lambda: rows, (title,), subject.about())
 
 
-def test_a_chart_that_is_added_is_in_the_report_and_the_zip(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_added_chart_is_in_the_report_and_the_zip(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     del home
     study = parse_study(
         {

@@ -1,4 +1,4 @@
-"""What can be said of compose.yaml and the Dockerfile without an engine that runs them."""
+"""Checks of compose.yaml and the Dockerfile that need no container engine."""
 
 import re
 from pathlib import Path
@@ -15,7 +15,7 @@ OURS = ("recorder", "worker", "app")
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_no_service_can_do_more_than_it_must(name: str) -> None:
+def test_services_have_no_needless_rights(name: str) -> None:
     service = SERVICES[name]
     user, _, group = str(service["user"]).partition(":")
     assert int(user) > 0
@@ -25,17 +25,17 @@ def test_no_service_can_do_more_than_it_must(name: str) -> None:
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert not service.keys() & {"privileged", "cap_add", "network_mode", "pid", "ipc", "devices"}
-    # Only volumes with a name: no folder of the host is written to.
+    # Every volume has a name, so that no folder of the host is mounted.
     assert all(re.match(r"[a-z]+:/", volume) for volume in service.get("volumes", ()))
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_ports_are_those_of_this_host_alone(name: str) -> None:
+def test_ports_are_open_to_this_host_alone(name: str) -> None:
     assert all(str(port).startswith("127.0.0.1:") for port in SERVICES[name].get("ports", ()))
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_images_are_pinned_and_secrets_are_asked_for(name: str) -> None:
+def test_images_are_pinned_and_secrets_are_required(name: str) -> None:
     service = SERVICES[name]
     assert "build" in service or re.fullmatch(r"[a-z/]+:[0-9][0-9a-z.-]*", service["image"])
     for variable, value in service.get("environment", {}).items():
@@ -43,7 +43,7 @@ def test_images_are_pinned_and_secrets_are_asked_for(name: str) -> None:
             assert re.fullmatch(r"\$\{[A-Z_]+:\?[a-zA-Z ]+\}", value)
 
 
-def test_workers_see_no_database_and_stop_slowly() -> None:
+def test_workers_have_no_access_to_the_database_and_time_to_stop() -> None:
     [volume] = SERVICES["worker"]["volumes"]
     assert volume not in SERVICES["recorder"]["volumes"]
     assert SERVICES["recorder"]["volumes"] == SERVICES["app"]["volumes"]
@@ -52,7 +52,7 @@ def test_workers_see_no_database_and_stop_slowly() -> None:
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_parts_are_given_what_the_settings_know_and_run_as_the_image_does(name: str) -> None:
+def test_services_use_known_settings_and_the_user_and_home_of_the_image(name: str) -> None:
     ours = {variable for variable in SERVICES[name]["environment"] if not variable.startswith("AWS_")}
     assert ours <= set(ALLOWED)
     dockerfile = (ROOT / "Dockerfile").read_text()

@@ -1,4 +1,4 @@
-"""The documents name what the program has: commands, options, settings; and their links lead somewhere."""
+"""The documents name the commands, options and settings of the program, and their links and paths exist."""
 
 import re
 import sys
@@ -31,7 +31,7 @@ def test_cli_md_names_every_command_and_option() -> None:
                 assert re.search(row, text, re.MULTILINE), f"docs/cli.md has no row for {flag} of {name}"
 
 
-def test_cli_md_names_no_option_that_is_not_there() -> None:
+def test_cli_md_names_no_option_that_does_not_exist() -> None:
     text = (DOCS / "cli.md").read_text(encoding="utf-8")
     commands = get_command(app)
     assert isinstance(commands, TyperGroup)
@@ -48,7 +48,7 @@ def test_settings_md_names_every_setting() -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_links_lead_somewhere(document: Path) -> None:
+def test_links_lead_to_existing_files(document: Path) -> None:
     for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", document.read_text(encoding="utf-8")):
         if not target.startswith(("http:", "https:", "mailto:")):
             assert (document.parent / target).exists(), f"{document.name} links to {target}, which is not there"
@@ -60,17 +60,17 @@ def test_the_changelog_begins_with_this_version() -> None:
     assert re.fullmatch(rf"{re.escape(version)} \(\d{{4}}-\d\d-\d\d\)", sections[0])
 
 
-def test_the_picture_of_the_architecture_is_what_its_source_gives() -> None:
+def test_the_picture_of_the_architecture_matches_its_source() -> None:
     source = DOCS / "images" / "architecture.py"
-    found = spec_from_file_location("architecture", source)
-    assert found is not None
-    assert found.loader is not None
-    architecture = module_from_spec(found)
-    # Its dataclass looks its own module up.
+    spec = spec_from_file_location("architecture", source)
+    assert spec is not None
+    assert spec.loader is not None
+    architecture = module_from_spec(spec)
+    # A dataclass looks up its own module in sys.modules.
     sys.modules["architecture"] = architecture
-    found.loader.exec_module(architecture)
-    drawn = architecture.draw(architecture.SOURCE.read_text(encoding="utf-8"))
-    assert drawn == architecture.TARGET.read_text(encoding="utf-8"), "run: python docs/images/architecture.py"
+    spec.loader.exec_module(architecture)
+    picture = architecture.draw(architecture.SOURCE.read_text(encoding="utf-8"))
+    assert picture == architecture.TARGET.read_text(encoding="utf-8"), "run: python docs/images/architecture.py"
 
 
 def test_every_room_of_the_picture_is_a_folder() -> None:
@@ -81,7 +81,7 @@ def test_every_room_of_the_picture_is_a_folder() -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_paths_in_documents_are_there(document: Path) -> None:
+def test_paths_in_documents_exist(document: Path) -> None:
     text = re.sub(r"```.*?```", "", document.read_text(encoding="utf-8"), flags=re.DOTALL)
     for path in re.findall(r"`((?:engine|data|tasks|app|tests|studies|docs)/[a-z0-9_/.]+)`", text):
         assert (ROOT / path).exists(), f"{document.name} names {path}, which is not there"

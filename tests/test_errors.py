@@ -6,7 +6,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 
-# The errors that no user puts right, each with what becomes of it.
+# Errors that are not for users to act on, each with its purpose.
 OTHERS = {
     "UserError": "is the base",
     "Diverged": "is a result: the loss of a training is no longer finite",
@@ -24,19 +24,19 @@ OTHERS = {
 
 
 def bases() -> dict[str, set[str]]:
-    """Return the names of the base classes of every class of the four floors, by its name."""
-    found: dict[str, set[str]] = {}
+    """Return the names of the base classes of every class of the four floors, by name of the class."""
+    by_class: dict[str, set[str]] = {}
     for floor in ("engine", "data", "tasks", "app"):
         for file in (ROOT / floor).rglob("*.py"):
             for node in ast.walk(ast.parse(file.read_text())):
                 if isinstance(node, ast.ClassDef):
                     names = {ast.unparse(base).rpartition(".")[2] for base in node.bases}
-                    found.setdefault(node.name, set()).update(names)
-    return found
+                    by_class.setdefault(node.name, set()).update(names)
+    return by_class
 
 
 def ancestors(name: str, of: dict[str, set[str]]) -> set[str]:
-    """Return a class and all that it derives from."""
+    """Return the names of a class and of all classes that it derives from."""
     return {name}.union(*(ancestors(base, of) for base in of.get(name, ()) if base != name))
 
 

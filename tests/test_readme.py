@@ -1,4 +1,4 @@
-"""The README's snippet runs and prints what the README says."""
+"""The README is short, and its snippet prints the lines that it states."""
 
 import os
 import re
@@ -13,26 +13,26 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 
-def test_the_readme_is_read_in_one_sitting() -> None:
+def test_the_readme_has_at_most_150_lines() -> None:
     assert README.count("\n") <= 150
 
 
 def test_the_snippet_prints_the_lines_below_it() -> None:
-    found = re.search(r"```python\n(?P<code>.*?)```\n\n(?P<printed>(?: {4}[^\n]*\n)+)", README, re.DOTALL)
-    assert found is not None
-    assert len(found["code"].splitlines()) <= 25
-    # One thread: several of a busy machine wait for each other at every step.
+    snippet = re.search(r"```python\n(?P<code>.*?)```\n\n(?P<printed>(?: {4}[^\n]*\n)+)", README, re.DOTALL)
+    assert snippet is not None
+    assert len(snippet["code"].splitlines()) <= 25
+    # The snippet runs on one thread, since several threads of a busy machine wait for each other at every step.
     run = subprocess.run(
-        [sys.executable, "-c", found["code"]],
+        [sys.executable, "-c", snippet["code"]],
         cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         check=True,
     )
-    printed, stated = run.stdout.splitlines(), [line.strip() for line in found["printed"].splitlines()]
+    printed, stated = run.stdout.splitlines(), [line.strip() for line in snippet["printed"].splitlines()]
     assert [NUMBER.sub("", line) for line in printed] == [NUMBER.sub("", line) for line in stated]
-    # Another processor adds in another order, which a training of 100 steps carries into the second digit.
+    # Processors add in different orders, which changes the second digit after a training of 100 steps.
     assert _numbers(printed) == pytest.approx(_numbers(stated), abs=0.02)
 
 

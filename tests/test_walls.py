@@ -1,4 +1,4 @@
-"""Which folder may import which, and what no folder may grow into; each failure names the line to change."""
+"""The imports that each folder may have, and limits on its size; each failure names the line to change."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
@@ -84,7 +84,7 @@ NEVER_REACHED = {
 
 LARGEST_FOLDER = 12
 LONGEST_MODULE = 300
-# Its folder hands its names on, so that callers need not know its modules.
+# The `__init__.py` of this folder re-exports names, so that callers need not know its modules.
 HANDS_ON = {"engine.claims"}
 
 FILES = modules(*FLOORS)
@@ -119,15 +119,15 @@ def reached(start: str, edges: Mapping[str, Iterable[str]]) -> dict[str, str]:
 
 
 def chain(module: str, importer: Mapping[str, str]) -> str:
-    """Return in words through which imports a module is reached."""
+    """Return in words the imports through which a module is reached."""
     names = [module]
     while importer[names[-1]]:
         names.append(importer[names[-1]])
     return ", which imports ".join(reversed(names))
 
 
-def none(faults: Iterable[str]) -> None:
-    """Fail with all faults, a sentence in each line."""
+def assert_none(faults: Iterable[str]) -> None:
+    """Fail with one line for each fault."""
     text = "\n".join(faults)
     assert not text, f"\n{text}"
 
@@ -137,7 +137,7 @@ def test_no_floor_imports_one_above_it_or_a_package_that_belongs_elsewhere(floor
     above = set(FLOORS[FLOORS.index(floor) + 1 :])
     own = [module for module in FILES if floor_of(module) == floor]
     assert own
-    none(
+    assert_none(
         f"{module} imports {package}, which no module of {floor} may; move the code up, or what it needs down."
         for module in own
         for package in sorted(packages(module) & (above | FOREIGN[floor]))
@@ -153,17 +153,17 @@ def test_every_room_imports_only_the_rooms_below_it() -> None:
                 if floor_of(below) == floor_of(room) and below not in {room, *ROOMS.get(room, ())}:
                     yield f"{module} imports {other}, but {room} may not import {below}; see ROOMS in this file."
 
-    none(faults())
+    assert_none(faults())
 
 
 def test_every_room_has_a_row_that_says_what_it_may_import() -> None:
-    none(
+    assert_none(
         f"{room} has no row in ROOMS; add one that says what it may import of {floor_of(room)}."
         for room in sorted({room_of(module) for module in FILES} - {*ROOMS, *FLOORS})
     )
 
 
-def test_the_rooms_themselves_make_no_circle() -> None:
+def test_the_table_of_rooms_has_no_circle() -> None:
     loop = circle(ROOMS)
     assert not loop, f"ROOMS lets {' import '.join(loop)}; take one of these out."
 
@@ -177,7 +177,7 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
 
 
 @pytest.mark.parametrize("room", NEVER_REACHED)
-def test_a_room_reaches_no_package_that_it_must_do_without(room: str) -> None:
+def test_a_room_reaches_no_forbidden_package(room: str) -> None:
     package = NEVER_REACHED[room]
     own = [module for module in FILES if room_of(module) == room]
     assert own
@@ -189,11 +189,11 @@ def test_a_room_reaches_no_package_that_it_must_do_without(room: str) -> None:
                 if package in packages(other, for_types=False):
                     yield f"{chain(other, importer)}, imports {package}; {room} must do without it."
 
-    none(faults())
+    assert_none(faults())
 
 
 def test_only_the_command_line_itself_imports_tasks_cli() -> None:
-    none(
+    assert_none(
         f"{module} imports {other}; only tasks.__main__ may, so move what both need below tasks.cli."
         for module, others in EDGES.items()
         for other in sorted(others)
@@ -201,28 +201,28 @@ def test_only_the_command_line_itself_imports_tasks_cli() -> None:
     )
 
 
-def test_no_folder_holds_more_modules_than_can_be_overseen() -> None:
+def test_no_folder_holds_more_than_12_modules() -> None:
     sizes: dict[str, int] = {}
     for module, file in FILES.items():
         if file.name != "__init__.py":
             where = folder(module, FILES)
             sizes[where] = sizes.get(where, 0) + 1
-    none(
+    assert_none(
         f"{where} holds {size} modules; at most {LARGEST_FOLDER} are allowed: join two, or make a folder of some."
         for where, size in sizes.items()
         if size > LARGEST_FOLDER
     )
 
 
-def test_no_module_is_longer_than_can_be_read_at_once() -> None:
-    none(
+def test_no_module_is_longer_than_300_lines() -> None:
+    assert_none(
         f"{module} has {lines} lines; at most {LONGEST_MODULE} are allowed: split it by its concepts."
         for module, file in FILES.items()
         if (lines := len(file.read_text(encoding="utf-8").splitlines())) > LONGEST_MODULE
     )
 
 
-def test_every_folder_says_in_one_sentence_what_it_is_for() -> None:
+def test_every_folder_has_one_sentence_on_its_purpose() -> None:
     def faults() -> Iterator[str]:
         for top in FLOORS:
             for where in sorted({file.parent for file in (ROOT / top).rglob("*.py")}):
@@ -241,4 +241,4 @@ def test_every_folder_says_in_one_sentence_what_it_is_for() -> None:
                 if len(lines) > 1 and name not in HANDS_ON:
                     yield f"{name}/__init__.py holds code; move it to a module, and leave the sentence."
 
-    none(faults())
+    assert_none(faults())

@@ -1,4 +1,4 @@
-"""A store of its own for every test."""
+"""A database of its own for every test."""
 
 from pathlib import Path
 

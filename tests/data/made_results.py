@@ -1,4 +1,4 @@
-"""Studies and results of the right shape with drawn numbers, and the events that tell of them."""
+"""Studies and results with random numbers, and the events that report them."""
 
 import hashlib
 import itertools
@@ -38,12 +38,12 @@ def made_study(**changes: object) -> Study:
 
 
 def copy_into(connection: duckdb.DuckDBPyConnection, schema: str) -> None:
-    """Copy from an attached database, by its name, all that the tables of an older one have a column for."""
+    """Copy all rows of an attached database, less the columns that the tables of the older one lack."""
     names = connection.execute("SELECT table_name FROM duckdb_tables() WHERE database_name <> ?", [schema]).fetchall()
     for (name,) in names:
         if name != "meta":
-            found = connection.execute(f"SELECT * FROM {name} LIMIT 0").description
-            columns = ", ".join(f'"{column[0]}"' for column in found)
+            description = connection.execute(f"SELECT * FROM {name} LIMIT 0").description
+            columns = ", ".join(f'"{column[0]}"' for column in description)
             connection.execute(f"INSERT INTO {name} ({columns}) SELECT {columns} FROM {schema}.{name}")
 
 
@@ -53,7 +53,7 @@ def made_plan(**changes: object) -> Plan:
 
 
 def made_result(fingerprint: str, stage: Stage) -> StageResult:
-    """Return a result drawn from the fingerprint; accuracies repeat, so that the best epoch has to be chosen."""
+    """Return a result drawn from its fingerprint; accuracies repeat, so that several epochs may be the best."""
     draw = random.Random(fingerprint)
     epochs = tuple(_epoch(draw, number, stage.learning_rate) for number in range(1, stage.epochs + 1))
     pairs = ("initial_pretrained",) if stage.kind == "pretrain" else FINETUNED if stage.start == "finetune" else ()
@@ -66,14 +66,14 @@ def made_result(fingerprint: str, stage: Stage) -> StageResult:
         overlaps=tuple(Overlap(pair, tuple(_counts(draw, pair in AGAINST_DENSE))) for pair in pairs),
         residuals=tuple(0.5**i for i in range(3)) if stage.kind == "admm" else (),
         versions={"torch": "2"},
-        # The same for all starts of a seed, and for pruners at one sparsity.
+        # All starts of a seed share a mask, as do all pruners at one sparsity.
         mask=hashlib.md5(f"{stage.seed} {stage.sparsity}".encode()).hexdigest() if stage.kind == "retrain" else None,
         support=Support(500, draw.randint(0, 500), 40.0, 30.0) if stage.kind == "admm" else None,
     )
 
 
-def of_before(result: StageResult) -> StageResult:
-    """Return a result as it was before masks and their level were measured."""
+def without_masks(result: StageResult) -> StageResult:
+    """Return a result as it was before masks and their levels were measured."""
     bare = [
         replace(overlap, counts=tuple(replace(count, expected=None) for count in overlap.counts))
         for overlap in result.overlaps
@@ -82,7 +82,7 @@ def of_before(result: StageResult) -> StageResult:
 
 
 def completion(result: StageResult) -> dict[str, object]:
-    """Return the body of the event that completes a result of before."""
+    """Return the body of the event that adds mask and levels to an earlier result."""
     levels = [
         {
             "pair": overlap.pair,
@@ -109,14 +109,14 @@ def _counts(draw: random.Random, against_dense: bool) -> Iterator[Count]:
             yield Count(layer, p, shared, top, size, expected if against_dense else None)
 
 
-def made_results(made: Plan) -> dict[str, StageResult]:
-    return {fingerprint: made_result(fingerprint, stage) for fingerprint, stage in made.stages.items()}
+def made_results(planned: Plan) -> dict[str, StageResult]:
+    return {fingerprint: made_result(fingerprint, stage) for fingerprint, stage in planned.stages.items()}
 
 
-def diverging_results(made: Plan, rate: float = 0.1, after: int = 2) -> dict[str, StageResult]:
-    """Return results of which all at one rate diverged: the dense ones in an epoch, what is made from them at once."""
-    results = made_results(made)
-    for fingerprint, stage in made.stages.items():
+def diverging_results(planned: Plan, rate: float = 0.1, after: int = 2) -> dict[str, StageResult]:
+    """Return results that diverged at one rate: dense networks in epoch `after`, stages made from them in epoch 0."""
+    results = made_results(planned)
+    for fingerprint, stage in planned.stages.items():
         if stage.learning_rate == rate:
             at = after if stage.kind == "pretrain" else 0
             epochs = results[fingerprint].epochs[: max(0, at - 1)]
@@ -125,7 +125,7 @@ def diverging_results(made: Plan, rate: float = 0.1, after: int = 2) -> dict[str
 
 
 class Stream:
-    """Numbers events as Redis does."""
+    """Makes events, with ids that rise as those of Redis do."""
 
     def __init__(self) -> None:
         self._numbers = itertools.count()
@@ -133,15 +133,15 @@ class Stream:
     def event(self, kind: str, **body: object) -> Event:
         return Event(f"1764000000000-{next(self._numbers)}", kind, body)
 
-    def launched(self, made: Plan, study_id: str = STUDY_ID, reused: tuple[str, ...] = (), second: int = 0) -> Event:
+    def launched(self, planned: Plan, study_id: str = STUDY_ID, reused: tuple[str, ...] = (), second: int = 0) -> Event:
         return self.event(
             "launched",
             study_id=study_id,
-            name=made.study.name,
-            toml=to_toml(made.study),
+            name=planned.study.name,
+            toml=to_toml(planned.study),
             at=f"2026-11-23T10:00:{second:02d}+00:00",
-            stages=[{**stage.model_dump(mode="json"), "fingerprint": f} for f, stage in made.stages.items()],
-            roles=[asdict(role) for role in made.roles],
+            stages=[{**stage.model_dump(mode="json"), "fingerprint": f} for f, stage in planned.stages.items()],
+            roles=[asdict(role) for role in planned.roles],
             reused=list(reused),
         )
 
@@ -157,7 +157,7 @@ class Stream:
         return self.event("result", fingerprint=result.fingerprint, result=result.to_json())
 
     def life(self, result: StageResult) -> list[Event]:
-        """Return all that is told of a stage that is trained without trouble."""
+        """Return all events of a stage that is trained without a failure."""
         fingerprint = result.fingerprint
         return [
             self.stage(fingerprint, "queued", second=1),
@@ -169,11 +169,11 @@ class Stream:
 
 
 def whole_study(
-    stream: Stream, made: Plan, study_id: str = STUDY_ID, results: dict[str, StageResult] | None = None
+    stream: Stream, planned: Plan, study_id: str = STUDY_ID, results: dict[str, StageResult] | None = None
 ) -> list[Event]:
-    """Return all events of a study that ran from beginning to end, with drawn results or others."""
-    events = [stream.launched(made, study_id)]
-    for result in (results or made_results(made)).values():
+    """Return all events of a study from its launch to its end, with random results unless others are passed."""
+    events = [stream.launched(planned, study_id)]
+    for result in (results or made_results(planned)).values():
         events += stream.life(result)
     return events
 

@@ -9,9 +9,9 @@ from tests.data.made_results import STUDY_ID, Stream, made_plan, made_results, w
 
 
 def test_results_and_database_give_the_same_tables(database: Database) -> None:
-    made = made_plan()
-    database.record(whole_study(Stream(), made))
-    direct = parquet.tables_from_results(made, made_results(made))
+    planned = made_plan()
+    database.record(whole_study(Stream(), planned))
+    direct = parquet.tables_from_results(planned, made_results(planned))
     stored = parquet.tables_from_database(database, STUDY_ID)
     assert direct.keys() == stored.keys() == {"accuracy", "overlap", "epochs", "claims"}
     for name, table in direct.items():
@@ -19,19 +19,19 @@ def test_results_and_database_give_the_same_tables(database: Database) -> None:
         assert table.equals(stored[name], check_metadata=False), name
 
 
-def test_an_unfinished_study_gives_what_is_finished(database: Database) -> None:
-    made = made_plan()
-    some = dict(list(made_results(made).items())[:5])
+def test_tables_of_an_unfinished_study_hold_its_finished_stages(database: Database) -> None:
+    planned = made_plan()
+    some = dict(list(made_results(planned).items())[:5])
     stream = Stream()
-    database.record([stream.launched(made), *(event for result in some.values() for event in stream.life(result))])
-    direct, stored = parquet.tables_from_results(made, some), parquet.tables_from_database(database, STUDY_ID)
+    database.record([stream.launched(planned), *(event for result in some.values() for event in stream.life(result))])
+    direct, stored = parquet.tables_from_results(planned, some), parquet.tables_from_database(database, STUDY_ID)
     assert all(table.equals(stored[name], check_metadata=False) for name, table in direct.items())
     assert set(stored["accuracy"]["fingerprint"].to_pylist()) == set(some)
 
 
-def test_files_say_what_their_columns_mean(tmp_path: Path) -> None:
-    made = made_plan()
-    paths = parquet.write(parquet.tables_from_results(made, made_results(made)), tmp_path / "out")
+def test_files_describe_their_columns(tmp_path: Path) -> None:
+    planned = made_plan()
+    paths = parquet.write(parquet.tables_from_results(planned, made_results(planned)), tmp_path / "out")
     assert sorted(path.name for path in paths) == [
         "accuracy.parquet",
         "claims.parquet",
@@ -44,17 +44,17 @@ def test_files_say_what_their_columns_mean(tmp_path: Path) -> None:
     assert not list((tmp_path / "out").glob(".*"))
 
 
-def test_claims_hold_every_claim_and_their_comparisons() -> None:
-    made = made_plan()
-    claims = parquet.tables_from_results(made, made_results(made))["claims"].to_pandas()
+def test_the_claims_table_holds_every_claim_once_per_scope() -> None:
+    planned = made_plan()
+    claims = parquet.tables_from_results(planned, made_results(planned))["claims"].to_pandas()
     assert set(claims["id"]) == set(CLAIMS)
     assert not claims.duplicated(["id", "scope"]).any()
-    # Two seeds are too few for any verdict; some claims lack their runs besides.
+    # Two seeds are too few for any verdict, and some claims lack runs.
     assert set(claims["verdict"]) == {"undecided", "missing"}
     assert claims["scope"].str.startswith("digits · lenet300").all()
 
 
 def test_no_results_give_empty_tables() -> None:
-    made = made_plan()
-    empty = parquet.tables_from_results(made, {})
+    planned = made_plan()
+    empty = parquet.tables_from_results(planned, {})
     assert {name: table.num_rows for name, table in empty.items()} == dict.fromkeys(parquet.SCHEMAS, 0)

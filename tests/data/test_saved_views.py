@@ -5,7 +5,7 @@ from data.database.database import Database
 from data.saved_views import ViewError
 
 
-def test_a_view_comes_back_as_it_was_saved(database: Database) -> None:
+def test_a_view_is_read_as_it_was_saved(database: Database) -> None:
     view_id = saved_views.save(database, "  Low  against high ", "s=0123ab&c=network")
     assert saved_views.get(database, view_id) == ("Low against high", "s=0123ab&c=network")
 
@@ -17,26 +17,26 @@ def test_the_latest_view_is_listed_first(database: Database) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "   ", "x" * 81])
-def test_a_name_of_no_use_is_refused(database: Database, name: str) -> None:
+def test_an_empty_or_long_name_is_refused(database: Database, name: str) -> None:
     with pytest.raises(ViewError, match="1 to 80 characters"):
         saved_views.save(database, name, "")
 
 
-def test_a_name_is_given_once(database: Database) -> None:
-    one, two = saved_views.save(database, "one", ""), saved_views.save(database, "two", "")
+def test_two_views_cannot_have_the_same_name(database: Database) -> None:
+    first, second = saved_views.save(database, "one", ""), saved_views.save(database, "two", "")
     with pytest.raises(ViewError, match="'one' exists already"):
         saved_views.save(database, "one", "other")
     with pytest.raises(ViewError, match="'one' exists already"):
-        saved_views.rename(database, two, "one")
-    saved_views.rename(database, one, "uno")
-    assert saved_views.get(database, one)[0] == "uno"
+        saved_views.rename(database, second, "one")
+    saved_views.rename(database, first, "uno")
+    assert saved_views.get(database, first)[0] == "uno"
 
 
-def test_a_deleted_view_is_gone_and_deleting_it_again_does_no_harm(database: Database) -> None:
+def test_a_view_can_be_deleted_twice_and_then_cannot_be_used(database: Database) -> None:
     view_id = saved_views.save(database, "one", "")
     saved_views.delete(database, view_id)
     saved_views.delete(database, view_id)
     assert saved_views.list(database).empty
-    for again in (lambda: saved_views.get(database, view_id), lambda: saved_views.rename(database, view_id, "x")):
+    for use in (lambda: saved_views.get(database, view_id), lambda: saved_views.rename(database, view_id, "x")):
         with pytest.raises(ViewError, match="may have been deleted"):
-            again()
+            use()

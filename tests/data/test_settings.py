@@ -15,13 +15,13 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_defaults_lie_below_the_working_folder(tmp_path: Path) -> None:
-    found = read_settings()
-    assert found.home == tmp_path / "var"
-    assert found.artifacts == str(tmp_path / "var" / "artifacts")
-    assert found.database == tmp_path / "var" / "ticketscope.duckdb"
-    assert found.datasets == tmp_path / "var" / "datasets"
-    assert (found.device, found.threads) == ("auto", 1)
-    assert (found.redis_url, found.workers, found.password) == (None, None, None)
+    config = read_settings()
+    assert config.home == tmp_path / "var"
+    assert config.artifacts == str(tmp_path / "var" / "artifacts")
+    assert config.database == tmp_path / "var" / "ticketscope.duckdb"
+    assert config.datasets == tmp_path / "var" / "datasets"
+    assert (config.device, config.threads) == ("auto", 1)
+    assert (config.redis_url, config.workers, config.password) == (None, None, None)
 
 
 def test_threads_may_be_left_to_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,27 +46,27 @@ def test_every_setting_has_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert values.keys() == ALLOWED.keys()
     for variable, value in values.items():
         monkeypatch.setenv(variable, value)
-    found = read_settings()
-    assert found.home == tmp_path / "elsewhere"
-    assert found.artifacts == "s3://bucket/prefix"
-    assert (found.redis_url, found.device) == ("redis://localhost:6379/1", "cpu")
-    assert (found.threads, found.workers, found.password) == (2, 3, "open sesame")
-    assert (found.owners, found.url) == ("ada@lab.example, @group.example", "https://tickets.example")
-    assert found.login_hash == values["TICKETSCOPE_PASSWORD_HASH"]
+    config = read_settings()
+    assert config.home == tmp_path / "elsewhere"
+    assert config.artifacts == "s3://bucket/prefix"
+    assert (config.redis_url, config.device) == ("redis://localhost:6379/1", "cpu")
+    assert (config.threads, config.workers, config.password) == (2, 3, "open sesame")
+    assert (config.owners, config.url) == ("ada@lab.example, @group.example", "https://tickets.example")
+    assert config.login_hash == values["TICKETSCOPE_PASSWORD_HASH"]
 
 
 @pytest.mark.parametrize(
-    ("variable", "value", "said"),
+    ("variable", "value", "message"),
     [
         ("TICKETSCOPE_PASSWORD_HASH", "sesame", "not a hash of a password; give what python -m tasks password prints"),
         ("TICKETSCOPE_URL", "tickets.example", "not a web address; give the address"),
     ],
 )
-def test_a_hash_that_is_none_and_an_address_that_is_none_are_refused(
-    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, said: str
+def test_an_invalid_password_hash_or_address_is_refused(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, message: str
 ) -> None:
     monkeypatch.setenv(variable, value)
-    with pytest.raises(SettingsError, match=said) as error:
+    with pytest.raises(SettingsError, match=message) as error:
         read_settings()
     assert "sesame" not in str(error.value)
 
@@ -87,7 +87,7 @@ def test_an_empty_variable_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
         ("REDIS_URL", "http://localhost"),
     ],
 )
-def test_a_faulty_variable_is_named_with_what_it_may_hold(
+def test_the_error_for_a_faulty_variable_states_what_is_allowed(
     monkeypatch: pytest.MonkeyPatch, variable: str, value: str
 ) -> None:
     monkeypatch.setenv(variable, value)

@@ -15,14 +15,14 @@ def filled(database: Database) -> Database:
     return database
 
 
-def test_a_token_opens_what_it_was_made_for(filled: Database) -> None:
+def test_a_token_opens_the_study_of_its_link(filled: Database) -> None:
     share, token = create(filled, [STUDY_ID], note="  for   Ada ")
-    found = find(filled, token)
-    assert found is not None
-    assert (found.share_id, found.study_ids, found.state, found.note) == (share.share_id, (STUDY_ID,), None, "for Ada")
+    link = find(filled, token)
+    assert link is not None
+    assert (link.share_id, link.study_ids, link.state, link.note) == (share.share_id, (STUDY_ID,), None, "for Ada")
 
 
-def test_only_a_hash_of_the_token_is_kept(filled: Database) -> None:
+def test_only_a_hash_of_the_token_is_saved(filled: Database) -> None:
     _, token = create(filled, [STUDY_ID])
     with filled.reading() as connection:
         rows = str(connection.execute("FROM shares").fetchall())
@@ -40,7 +40,7 @@ def test_any_other_token_opens_nothing(filled: Database, wrong: str) -> None:
     assert find(filled, token.swapcase()) is None
 
 
-def test_a_revoked_link_is_dead_at_once_and_stays_so(filled: Database) -> None:
+def test_a_revoked_link_opens_nothing_ever_again(filled: Database) -> None:
     share, token = create(filled, [STUDY_ID])
     other, other_token = create(filled, [STUDY_ID])
     revoke(filled, share.share_id)
@@ -53,7 +53,7 @@ def test_a_revoked_link_is_dead_at_once_and_stays_so(filled: Database) -> None:
     assert dict(listed["works"]) == {share.share_id: False, other.share_id: True}
 
 
-def test_a_link_ends_when_it_was_said_to(filled: Database) -> None:
+def test_a_link_ends_at_its_time(filled: Database) -> None:
     _, token = create(filled, [STUDY_ID], expires_at=datetime.now(UTC) + timedelta(hours=1))
     assert find(filled, token) is not None
     with filled.writing() as connection:
@@ -62,7 +62,7 @@ def test_a_link_ends_when_it_was_said_to(filled: Database) -> None:
     assert not shared_links.shares(filled)["works"].any()
 
 
-def test_its_last_use_is_written_once_in_a_while(filled: Database) -> None:
+def test_the_last_use_of_a_link_is_saved_at_most_once_in_a_while(filled: Database) -> None:
     _, token = create(filled, [STUDY_ID])
     first = find(filled, token)
     assert first is not None
@@ -83,7 +83,7 @@ def test_links_can_be_listed_by_study_and_show_a_view(filled: Database) -> None:
     assert "token_hash" not in shared_links.shares(filled).columns
 
 
-def test_what_cannot_be_shared_is_refused(filled: Database) -> None:
+def test_invalid_links_are_refused(filled: Database) -> None:
     with pytest.raises(UnknownStudy, match="status"):
         create(filled, ["other"])
     with pytest.raises(ShareError, match="needs a study"):

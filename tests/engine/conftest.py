@@ -1,4 +1,4 @@
-"""A small made dataset that can be learned, and a store that keeps weights in memory."""
+"""A small made dataset that can be learned, and weights that are saved in memory."""
 
 from collections.abc import Mapping, Sequence
 
@@ -15,7 +15,7 @@ from engine.training.augment import DeviceData, Feed
 
 
 def made_dataset(train: int = 96, test: int = 48, size: int = 8, channels: int = 1, classes: int = 4) -> Dataset:
-    """Return images whose class is a bright quarter under noise."""
+    """Return noisy images whose class is the quarter that is bright."""
     draws = torch.Generator().manual_seed(7)
 
     def images(count: int) -> tuple[Tensor, Tensor]:
@@ -38,29 +38,29 @@ def batches(data: DeviceData, batch_size: int, seed: int, purpose: str, epoch: i
 
 
 class MemoryWeights:
-    """The engine's Weights, in dictionaries; whoever runs a stage puts its result into `results`."""
+    """The engine's Weights in dictionaries; a test that runs a stage puts its result into `results`."""
 
     def __init__(self) -> None:
-        self.kept: dict[tuple[str, str], dict[str, Tensor]] = {}
+        self.saved: dict[tuple[str, str], dict[str, Tensor]] = {}
         self.results: dict[str, StageResult] = {}
 
     def save(self, fingerprint: str, name: str, tensors: Mapping[str, Tensor]) -> None:
-        self.kept[fingerprint, name] = {key: tensor.clone() for key, tensor in tensors.items()}
+        self.saved[fingerprint, name] = {key: tensor.clone() for key, tensor in tensors.items()}
 
     def load(self, fingerprint: str, name: str) -> dict[str, Tensor]:
-        if (fingerprint, name) not in self.kept:
+        if (fingerprint, name) not in self.saved:
             raise WeightsLost(fingerprint, name, f"no {name} weights of stage {fingerprint}")
-        return {key: tensor.clone() for key, tensor in self.kept[fingerprint, name].items()}
+        return {key: tensor.clone() for key, tensor in self.saved[fingerprint, name].items()}
 
     def exists(self, fingerprint: str, name: str) -> bool:
-        return (fingerprint, name) in self.kept
+        return (fingerprint, name) in self.saved
 
     def result(self, fingerprint: str) -> StageResult | None:
         return self.results.get(fingerprint)
 
 
 class Listener:
-    """An observer that keeps what it hears and asks to stop after some epoch."""
+    """An observer that collects the epochs of a stage and stops it after one of them."""
 
     def __init__(self, stop_after: int | None = None) -> None:
         self.heard: list[Epoch] = []
@@ -76,7 +76,7 @@ class Listener:
 
 
 def small_study(**changes: object) -> Study:
-    """Return a study that the made dataset finishes in a moment."""
+    """Return a study that takes a moment on the made dataset."""
     values: dict[str, object] = {
         "name": "small",
         "datasets": ["made"],
@@ -95,7 +95,7 @@ def plan_of(study: Study) -> Plan:
 
 
 def stage_of(**changes: object) -> Stage:
-    """Return a pretraining with some settings changed."""
+    """Return a pretraining stage with some settings changed."""
     return next(iter(plan_of(small_study()).stages.values())).model_copy(update=changes)
 
 

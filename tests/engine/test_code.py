@@ -13,7 +13,7 @@ from tests.imports import graph, modules
 
 ENGINE = Path(registry.__file__).parent
 
-# What the numbers of built-in implementations come from, as it is at their present version.
+# The present version of each built-in implementation, and the hash of its code at that version.
 BUILT_IN = {
     "engine.models.networks:resnet20": (1, "0f01702fd082ba4f"),
     "engine.models.networks:vgg11": (1, "fa9ad9002b8c4948"),
@@ -29,29 +29,28 @@ BUILT_IN = {
 
 
 def entries() -> dict[str, int | None]:
-    found = {network.builder: network.version for network in NETWORKS.values()}
-    return found | {entry.function: entry.version for entry in (*SCORES.values(), *STARTS.values())}
+    networks = {network.builder: network.version for network in NETWORKS.values()}
+    return networks | {entry.function: entry.version for entry in (*SCORES.values(), *STARTS.values())}
 
 
 @pytest.mark.parametrize("where", BUILT_IN)
-def test_the_code_of_a_built_in_implementation_is_that_of_its_version(where: str) -> None:
-    version, known = BUILT_IN[where]
-    assert (entries()[where], code_hash(where)) == (version, known), (
+def test_built_in_code_changes_only_with_its_version(where: str) -> None:
+    assert (entries()[where], code_hash(where)) == BUILT_IN[where], (
         f"the code of {where} has changed: raise its version if its numbers change, and put the new hash here"
     )
 
 
-def test_every_built_in_implementation_is_held() -> None:
+def test_every_built_in_implementation_has_a_pinned_hash() -> None:
     assert entries().keys() == BUILT_IN.keys()
 
 
-def test_parts_of_the_engine_that_a_version_covers_exist() -> None:
+def test_modules_covered_by_a_version_exist() -> None:
     for module in COVERED:
         assert ENGINE.parent.joinpath(*module.split(".")).with_suffix(".py").exists(), module
 
 
 @pytest.mark.parametrize("module", ["engine.models.networks", "engine.scores", "engine.stages.starts"])
-def test_what_built_in_implementations_import_of_the_engine_is_covered_by_its_version(module: str) -> None:
+def test_engine_modules_that_built_in_code_imports_are_covered_by_a_version(module: str) -> None:
     assert graph(modules("engine"))[module] - {"engine.models.networks"} <= COVERED
 
 
@@ -113,7 +112,7 @@ WHERE = "added_network:added"
         ("blocks.py", "return network", "return network.half()"),
     ],
 )
-def test_an_edit_of_what_code_uses_changes_its_hash(folder: Path, file: str, old: str, new: str) -> None:
+def test_an_edit_of_used_code_changes_the_hash(folder: Path, file: str, old: str, new: str) -> None:
     before = code_hash(WHERE)
     text = (folder / file).read_text()
     assert old in text
@@ -131,7 +130,9 @@ def test_an_edit_of_what_code_uses_changes_its_hash(folder: Path, file: str, old
         ("blocks.py", "return 2", "return 4"),
     ],
 )
-def test_an_edit_of_comments_layout_and_other_code_does_not(folder: Path, file: str, old: str, new: str) -> None:
+def test_an_edit_of_comments_layout_or_other_code_does_not_change_the_hash(
+    folder: Path, file: str, old: str, new: str
+) -> None:
     before = code_hash(WHERE)
     text = (folder / file).read_text()
     assert old in text
@@ -139,20 +140,20 @@ def test_an_edit_of_comments_layout_and_other_code_does_not(folder: Path, file: 
     assert code_hash(WHERE) == before
 
 
-def test_code_that_moves_to_another_module_stays_itself(folder: Path) -> None:
+def test_code_moved_to_another_module_keeps_its_hash(folder: Path) -> None:
     before = code_hash(WHERE)
     (folder / "moved_network.py").write_text((folder / "added_network.py").read_text())
     assert code_hash("moved_network:added") == before
 
 
-def test_a_process_keeps_the_identity_of_what_it_has_loaded(folder: Path) -> None:
+def test_a_process_keeps_the_identity_of_loaded_code(folder: Path) -> None:
     loaded = loaded_identity(WHERE, None)
     assert loaded == identity(WHERE, None)
     (folder / "added_network.py").write_text(BODY.replace("WIDTH = 8", "WIDTH = 7"))
     assert loaded_identity(WHERE, None) == loaded != identity(WHERE, None)
 
 
-def test_what_cannot_be_read_says_so(folder: Path) -> None:
+def test_the_error_for_unreadable_code_names_the_reason(folder: Path) -> None:
     with pytest.raises(CodeError, match="module nowhere is not found"):
         code_hash("nowhere:network")
     with pytest.raises(CodeError, match="added_network has no 'missing'"):
@@ -178,7 +179,7 @@ def planned(**changes: object) -> Plan:
     return plan(parse_study({**values, **changes}), {"digits": "0" * 32})
 
 
-def test_an_added_network_that_is_edited_is_trained_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_edited_network_is_trained_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(NETWORKS, "added", Network("added", WHERE))
     before = planned(networks=["added"]).stages
     assert planned(networks=["added"]).stages.keys() == before.keys()
@@ -189,9 +190,7 @@ def test_an_added_network_that_is_edited_is_trained_again(folder: Path, monkeypa
         planned(networks=["added"])
 
 
-def test_an_added_score_that_is_edited_prunes_again_and_pretrains_not(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_edited_score_prunes_again_without_a_new_pretraining(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "added_score.py").write_text("def tiny(layer, weights, seed):\n    return weights.abs()\n")
     monkeypatch.setitem(SCORES, "magnitude", Score("added_score:tiny"))
     dense, pruned = planned().stages
@@ -201,7 +200,7 @@ def test_an_added_score_that_is_edited_prunes_again_and_pretrains_not(
     assert again[1] != pruned
 
 
-def test_reading_code_imports_neither_it_nor_pytorch(folder: Path) -> None:
+def test_hashing_code_imports_neither_the_code_nor_pytorch(folder: Path) -> None:
     script = (
         "import sys; from engine.code import code_hash; code_hash('added_network:added'); "
         "code_hash('engine.models.networks:mobilenet_v2'); "

@@ -36,7 +36,7 @@ def test_all_layers_together_keep_exactly_their_share(seed: int, s: float) -> No
 
 
 @pytest.mark.parametrize("scope", ["layer", "global"])
-def test_what_stays_is_at_least_as_large_as_what_goes(scope) -> None:
+def test_no_removed_weight_is_larger_than_a_kept_one(scope) -> None:
     w = weights(3)
     mask = magnitude_mask(w, 0.7, scope)
     groups = list(w) if scope == "layer" else [None]
@@ -58,7 +58,7 @@ def test_masks_nest_though_the_weights_change_between_rounds(seed: int, scope) -
     assert sparsity(mask) == pytest.approx(0.95, abs=0.01)
 
 
-def test_equal_magnitudes_keep_the_first() -> None:
+def test_of_equal_magnitudes_the_first_are_kept() -> None:
     assert magnitude_mask({"w": torch.tensor([1.0, -1.0, 1.0, -1.0])}, 0.5)["w"].tolist() == [True, True, False, False]
 
 
@@ -77,12 +77,12 @@ def test_an_unknown_scope_is_refused() -> None:
         magnitude_mask(weights(0), 0.5, scope="network")
 
 
-def test_a_round_cannot_bring_weights_back() -> None:
+def test_a_round_of_lower_sparsity_is_refused() -> None:
     with pytest.raises(ValueError, match="rising sparsities"):
         magnitude_mask(weights(0), 0.3, within=magnitude_mask(weights(0), 0.6))
 
 
-def test_sparsity_of_nothing_is_refused() -> None:
+def test_the_sparsity_of_an_empty_mask_is_refused() -> None:
     with pytest.raises(ValueError, match="empty"):
         sparsity({})
 
@@ -92,21 +92,21 @@ def test_every_pruner_names_a_score() -> None:
 
 
 def test_random_pruning_depends_on_the_seed_and_not_on_the_weights() -> None:
-    one = make_mask("random", weights(1), 0.5, "layer", None, seed=4)
+    mask = make_mask("random", weights(1), 0.5, "layer", None, seed=4)
     same = make_mask("random", weights(2), 0.5, "layer", None, seed=4)
     other = make_mask("random", weights(1), 0.5, "layer", None, seed=5)
-    assert all(torch.equal(one[name], same[name]) for name in one)
-    assert not torch.equal(one["linear"], other["linear"])
-    assert sparsity(one) == pytest.approx(0.5, abs=0.01)
+    assert all(torch.equal(mask[name], same[name]) for name in mask)
+    assert not torch.equal(mask["linear"], other["linear"])
+    assert sparsity(mask) == pytest.approx(0.5, abs=0.01)
 
 
 def test_masks_share_a_hash_exactly_where_they_keep_the_same_weights() -> None:
     mask = {"a": torch.tensor([[True, False, True], [False, True, True]]), "b": torch.ones(9, dtype=torch.bool)}
-    known = content_hash(mask)
-    assert re.fullmatch(r"[0-9a-f]{32}", known)
-    assert content_hash(dict(reversed(mask.items()))) == known
-    assert content_hash({name: tensor.to(torch.uint8) for name, tensor in mask.items()}) == known
-    assert content_hash({**mask, "a": mask["a"].T.contiguous().T}) == known
+    digest = content_hash(mask)
+    assert re.fullmatch(r"[0-9a-f]{32}", digest)
+    assert content_hash(dict(reversed(mask.items()))) == digest
+    assert content_hash({name: tensor.to(torch.uint8) for name, tensor in mask.items()}) == digest
+    assert content_hash({**mask, "a": mask["a"].T.contiguous().T}) == digest
     others = [{**mask, "a": mask["a"].view(3, 2)}, {"a": mask["a"], "c": mask["b"]}, {"a": mask["a"]}]
     for layer, tensor in mask.items():
         for place in range(tensor.numel()):
@@ -114,7 +114,7 @@ def test_masks_share_a_hash_exactly_where_they_keep_the_same_weights() -> None:
             flipped[place] = ~flipped[place]
             others.append({**mask, layer: flipped.view(tensor.shape)})
     hashes = [content_hash(other) for other in others]
-    assert known not in hashes
+    assert digest not in hashes
     assert len(set(hashes)) == len(hashes)
-    # The same wherever and whenever it is computed: masks of different machines are compared by it.
+    # The hash never changes, since masks of different machines are compared by it.
     assert content_hash({"w": torch.tensor([True, False, True])}) == "087da34a54858453f47a25adefae561c"

@@ -17,7 +17,7 @@ def draw(seed: int, **sizes: int) -> dict[str, torch.Tensor]:
 
 
 def brute_force(a, b, p, mask=None):
-    """Count by sets of indices, as the paper's equation reads."""
+    """Return the overlap ratio by sets of indices, as in the paper's equation."""
     shared = total = 0
     for layer in a:
         kept = [i for i in range(a[layer].numel()) if mask is None or mask[layer].flatten()[i]]
@@ -37,7 +37,7 @@ def test_pooled_ratio_equals_a_count_by_sets(seed: int, p: float, masked: bool) 
 
 
 def plain_counts(a, b, ps, mask=None):
-    """Count every p and layer by sets of indices; leave out the p that some layer of some network cannot fill."""
+    """Return the counts of every layer and p by sets of indices, less each p too large for one."""
     counts, possible = [], set(ps)
     for layer in a:
         kept = [i for i in range(a[layer].numel()) if mask is None or mask[layer].flatten()[i]]
@@ -51,7 +51,7 @@ def plain_counts(a, b, ps, mask=None):
     return [count for count in counts if count.p in possible]
 
 
-# Mostly equal magnitudes, zeros among them or not.
+# Most magnitudes are equal; WITH_ZEROS holds zeros too.
 TIED = st.sampled_from([0.25, 0.5, -0.5, 1.0, -1.0, 2.0, math.inf, math.nan])
 WITH_ZEROS = st.one_of(TIED, st.sampled_from([0.0, -0.0]))
 DRAWN = st.floats(-1, 1, width=32)
@@ -59,7 +59,7 @@ DRAWN = st.floats(-1, 1, width=32)
 
 @st.composite
 def pairs(draw):
-    """Two networks of one to three layers of 1 to 200 weights, and a mask or none."""
+    """Draw two networks of one to three layers of 1 to 200 weights, and a mask or None."""
     sizes = draw(st.lists(st.integers(1, 200), min_size=1, max_size=3))
     values = draw(st.sampled_from([TIED, WITH_ZEROS, DRAWN]))
 
@@ -72,7 +72,7 @@ def pairs(draw):
 
 @given(pair=pairs(), ps=st.sets(st.sampled_from((*P_GRID, 0.01, 1.0)), max_size=6))
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
-def test_counts_equal_those_by_sets_whatever_the_ties(pair, ps) -> None:
+def test_counts_with_ties_equal_those_by_sets(pair, ps) -> None:
     assert overlap_counts(*pair[:2], ps, pair[2]) == plain_counts(*pair[:2], ps, pair[2])
 
 
@@ -88,7 +88,7 @@ def test_counts_of_large_layers_equal_those_by_sets(masked: bool) -> None:
     assert len(counts) == 2 * len(P_GRID)
 
 
-def test_more_p_than_a_byte_counts_are_told_apart() -> None:
+def test_more_p_than_a_byte_can_number_are_counted() -> None:
     a, b = draw(1, layer=2_000), draw(2, layer=2_000)
     many = [round(0.001 * i, 3) for i in range(1, 601)]
     assert overlap_counts(a, b, many) == plain_counts(a, b, many)
@@ -96,7 +96,7 @@ def test_more_p_than_a_byte_counts_are_told_apart() -> None:
 
 @given(seed=st.integers(0, 2**16), p=st.sampled_from(P_GRID))
 @settings(max_examples=30, deadline=None)
-def test_a_network_overlaps_itself_wholly_whatever_the_ties(seed: int, p: float) -> None:
+def test_a_network_with_ties_overlaps_itself_wholly(seed: int, p: float) -> None:
     weights = {name: w.round() for name, w in draw(seed, first=64, second=30).items()}
     full = {name: torch.where(w == 0, 0.5, w) for name, w in weights.items()}
     assert overlap_ratio(full, full, p) == 1.0
@@ -116,14 +116,14 @@ def test_dense_ratio_by_hand() -> None:
     assert overlap_ratio(a, b, 0.5) == 0.5
 
 
-def test_the_mask_leaves_only_kept_weights_in_the_ranking() -> None:
+def test_only_unpruned_weights_are_ranked_within_a_mask() -> None:
     a = {"w": torch.tensor([9.0, 8.0, 3.0, 1.0])}
     b = {"w": torch.tensor([0.0, 0.0, 5.0, 2.0])}
     mask = {"w": torch.tensor([0, 0, 1, 1])}
     assert overlap_ratio(a, b, 0.5, mask) == 1.0
 
 
-def test_sparse_against_dense_refuses_more_than_is_kept() -> None:
+def test_p_above_the_unpruned_fraction_is_refused() -> None:
     sparse, dense = draw(3, layer=100), draw(4, layer=100)
     sparse["layer"][50:] = 0
     assert 0 <= overlap_ratio(sparse, dense, 0.5) <= 1
@@ -132,11 +132,11 @@ def test_sparse_against_dense_refuses_more_than_is_kept() -> None:
     assert {count.p for count in overlap_counts(sparse, dense, P_GRID)} == {p for p in P_GRID if p <= 0.5}
 
 
-def test_all_p_from_one_ranking_agree_with_one_at_a_time() -> None:
+def test_counts_of_all_p_at_once_equal_those_of_each_p() -> None:
     a, b = draw(5, first=70, second=31), draw(6, first=70, second=31)
-    together = overlap_counts(a, b, P_GRID)
+    counts = overlap_counts(a, b, P_GRID)
     for p in P_GRID:
-        assert pooled(c for c in together if c.p == p) == overlap_ratio(a, b, p)
+        assert pooled(c for c in counts if c.p == p) == overlap_ratio(a, b, p)
 
 
 @pytest.mark.parametrize("p", [0.0, -0.1, 1.1, float("nan")])
@@ -152,34 +152,34 @@ def test_unequal_networks_are_refused() -> None:
         overlap_ratio(draw(1, layer=9), draw(2, layer=8), 0.2)
 
 
-def test_a_layer_too_small_for_its_top_p_says_so() -> None:
+def test_a_layer_too_small_for_its_top_p_is_refused() -> None:
     with pytest.raises(ValueError, match="choose a larger p"):
         overlap_ratio(draw(1, layer=4), draw(2, layer=4), 0.05)
 
 
 def plain_expected(mask, b, p):
-    """Count by sets of indices what a random order within a mask shares with b's top p on average, by layer."""
-    found = {}
+    """Return by layer how many weights a random order within a mask shares with b's top p on average, by sets."""
+    expected = {}
     for layer, weights in b.items():
         size = weights.numel()
         k = top_count(p, size)
         values = [abs(value) for value in weights.flatten().tolist()]
         top = set(sorted(range(size), key=lambda i, v=values: (not math.isnan(v[i]), -v[i], i))[:k])
         kept = {i for i in range(size) if mask[layer].flatten()[i]}
-        found[layer] = k * len(kept & top) / len(kept) if kept else 0.0
-    return found
+        expected[layer] = k * len(kept & top) / len(kept) if kept else 0.0
+    return expected
 
 
 @given(pair=pairs(), ps=st.sets(st.sampled_from((*P_GRID, 0.01, 1.0)), max_size=6), seed=st.integers(0, 2**16))
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
-def test_expected_counts_equal_those_by_sets_whatever_the_ties(pair, ps, seed) -> None:
+def test_expected_counts_with_ties_equal_those_by_sets(pair, ps, seed) -> None:
     a, b, _ = pair
     mask = {name: w > 0 for name, w in draw(seed, **{name: w.numel() for name, w in b.items()}).items()}
-    # In another order than the network's layers, as a file may have them.
+    # A file may list its layers in another order than the network.
     mask = dict(reversed(mask.items()))
-    held = {name: torch.where(mask[name], w, 0.0) for name, w in a.items()}
-    counts = overlap_counts(held, b, ps, held=mask)
-    assert [replace(count, expected=None) for count in counts] == overlap_counts(held, b, ps)
+    sparse = {name: torch.where(mask[name], w, 0.0) for name, w in a.items()}
+    counts = overlap_counts(sparse, b, ps, held=mask)
+    assert [replace(count, expected=None) for count in counts] == overlap_counts(sparse, b, ps)
     by_sets = {p: plain_expected(mask, b, p) for p in ps}
     alone = mask_alone(mask, b, list(ps))
     for count in counts:
@@ -188,7 +188,7 @@ def test_expected_counts_equal_those_by_sets_whatever_the_ties(pair, ps, seed) -
 
 
 @pytest.mark.parametrize("correlated", [True, False])
-def test_the_level_of_the_mask_alone_is_the_mean_over_random_orders_within_it(correlated: bool) -> None:
+def test_the_level_of_a_mask_is_the_mean_overlap_of_random_orders_within_it(correlated: bool) -> None:
     dense = draw(11, first=300, second=80)
     mask = magnitude_mask(dense if correlated else draw(12, first=300, second=80), 0.4)
     generator = torch.Generator().manual_seed(13)
@@ -212,14 +212,14 @@ def test_the_level_of_the_mask_alone_is_the_mean_over_random_orders_within_it(co
     seed=st.integers(0, 2**16), sparsity=st.sampled_from([0.2, 0.386, 0.5, 0.62, 0.7]), p=st.sampled_from([0.1, 0.2])
 )
 @settings(max_examples=30, deadline=None)
-def test_where_the_mask_keeps_the_largest_the_level_is_p_over_one_minus_the_sparsity(seed, sparsity, p) -> None:
+def test_a_mask_of_the_largest_weights_has_the_level_p_over_one_minus_sparsity(seed, sparsity, p) -> None:
     dense = draw(seed, first=1000, second=5000)
     mask = magnitude_mask(dense, sparsity)
     counts = overlap_counts({name: dense[name] * kept for name, kept in mask.items()}, dense, [p], held=mask)
     assert pooled_level(counts) == pytest.approx(p / (1 - sparsity))
 
 
-def test_large_layers_have_the_same_expected_counts() -> None:
+def test_expected_counts_of_large_layers_equal_those_by_sets() -> None:
     sizes = {"large": 70_000, "small": 31}
     dense = {name: (w * 200).round() for name, w in draw(7, **sizes).items()}
     mask = {name: w > -0.5 for name, w in draw(9, **sizes).items()}
@@ -227,14 +227,14 @@ def test_large_layers_have_the_same_expected_counts() -> None:
         assert count.expected == plain_expected(mask, dense, count.p)[count.layer]
 
 
-def test_a_level_is_missing_where_a_count_lacks_it() -> None:
+def test_a_pooled_level_is_missing_where_a_count_has_none() -> None:
     some, none = Count("a", 0.2, 1, 2, 10, 1.5), Count("b", 0.2, 1, 2, 10)
     assert pooled_level([some, some]) == 0.75
     assert pooled_level([some, none]) is None
     assert pooled_level([]) is None
 
 
-def test_a_mask_to_rank_within_and_one_that_is_held_are_not_given_together() -> None:
+def test_a_mask_to_rank_within_and_a_held_mask_exclude_each_other() -> None:
     weights = draw(1, layer=9)
     mask = {"layer": weights["layer"] > 0}
     with pytest.raises(ValueError, match="give mask to rank kept weights only, or held to rank all"):

@@ -1,4 +1,4 @@
-"""What somebody who can write the artifact store may leave there: it is refused in words, and costs no memory."""
+"""Forged files in the artifact store are refused with a message and cost no memory."""
 
 import json
 import resource
@@ -21,7 +21,7 @@ FINGERPRINT = "0" * 32
 
 
 def tensors(header: Any, data: bytes = b"", length: int | None = None) -> bytes:
-    """Return a safetensors file with a header of any kind, which may lie about its length."""
+    """Return a safetensors file with any header, whose stated length may be wrong."""
     text = header if isinstance(header, bytes) else json.dumps(header).encode()
     return struct.pack("<Q", len(text) if length is None else length) + text + data
 
@@ -53,14 +53,14 @@ def broken() -> Iterator[tuple[str, bytes]]:
 @pytest.mark.parametrize(("name", "content"), list(broken()), ids=[name for name, _ in broken()])
 def test_weights_with_a_bad_header_are_refused(tmp_path: Path, name: str, content: bytes) -> None:
     del name
-    kept = Artifacts(str(tmp_path))
+    artifacts = Artifacts(str(tmp_path))
     path = tmp_path / "weights" / FINGERPRINT / "trained.safetensors"
     path.parent.mkdir(parents=True)
     path.write_bytes(content)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(ArtifactError, match=r"is damaged.*remove .*then launch"):
-        kept.load(FINGERPRINT, "trained")
-    # Kibibytes: far less than any of the lengths that the headers claim.
+        artifacts.load(FINGERPRINT, "trained")
+    # The limit, in KiB, is far below any of the lengths that the headers state.
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000
 
 
@@ -95,19 +95,19 @@ GOOD = result(FINGERPRINT).to_json()
     ids=str,
 )
 def test_a_forged_result_is_refused(tmp_path: Path, content: str) -> None:
-    kept = Artifacts(str(tmp_path))
+    artifacts = Artifacts(str(tmp_path))
     path = tmp_path / "results" / f"{FINGERPRINT}.json"
     path.parent.mkdir(parents=True)
     path.write_text(content)
     with pytest.raises(ArtifactError) as refused:
-        kept.result(FINGERPRINT)
+        artifacts.result(FINGERPRINT)
     assert len(str(refused.value)) < 1_500
 
 
-def test_a_result_as_it_should_be_is_read(tmp_path: Path) -> None:
-    kept = Artifacts(str(tmp_path))
-    kept.finish(FINGERPRINT, result(FINGERPRINT))
-    assert kept.result(FINGERPRINT) == result(FINGERPRINT)
+def test_a_valid_result_is_read(tmp_path: Path) -> None:
+    artifacts = Artifacts(str(tmp_path))
+    artifacts.finish(FINGERPRINT, result(FINGERPRINT))
+    assert artifacts.result(FINGERPRINT) == result(FINGERPRINT)
 
 
 class Silent:
@@ -140,12 +140,12 @@ def images() -> Dataset:
 def test_weights_of_another_network_fail_their_stage_alone(
     tmp_path: Path, forged: dict[str, torch.Tensor], name: str
 ) -> None:
-    kept = Artifacts(str(tmp_path))
+    artifacts = Artifacts(str(tmp_path))
     stages = list(plan(tiny_study(train_images=None, test_images=None), {"digits": "d"}).stages.values())
     root, child = stages[0], next(stage for stage in stages if stage.parent == stages[0].fingerprint)
-    run_stage(root, images(), kept, torch.device("cpu"), Silent())
+    run_stage(root, images(), artifacts, torch.device("cpu"), Silent())
     target = root if name == "trained" else child
-    kept.save(target.fingerprint, name, forged)
-    # A worker keeps whatever a stage dies of with it, and lives on (`tasks.worker.trainer`).
+    artifacts.save(target.fingerprint, name, forged)
+    # A worker records any exception of a stage as its failure and continues (`tasks.worker.trainer`).
     with pytest.raises((RuntimeError, KeyError, ValueError)):
-        run_stage(child, images(), kept, torch.device("cpu"), Silent())
+        run_stage(child, images(), artifacts, torch.device("cpu"), Silent())

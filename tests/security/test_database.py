@@ -1,4 +1,4 @@
-"""SQL and paths in whatever a reader may type: text to the database, which opens no other file than its own."""
+"""SQL and paths in a reader's input are plain text to the database, which opens no other file than its own."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -55,15 +55,15 @@ HOSTILE = [
 
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Database:
-    """A store with two small studies."""
-    found = Database(tmp_path_factory.mktemp("store") / "ticketscope.duckdb")
-    found.ensure()
+    """A database with two small studies."""
+    database = Database(tmp_path_factory.mktemp("database") / "ticketscope.duckdb")
+    database.ensure()
     for study_id in (ID, OTHER):
-        record(found, tiny_study(name=study_id), study_id=study_id)
-    return found
+        record(database, tiny_study(name=study_id), study_id=study_id)
+    return database
 
 
-def untouched(database: Database) -> None:
+def assert_untouched(database: Database) -> None:
     assert sorted(studies.studies(database)["study_id"]) == [ID, OTHER]
 
 
@@ -95,24 +95,24 @@ READS: list[Callable[[Database, str], Any]] = [
 def test_every_query_takes_its_argument_as_text(database: Database, text: str) -> None:
     for read in READS:
         try:
-            found = read(database, text)
+            rows = read(database, text)
         except (UnknownStudy, ShareError, ViewError):
-            found = None
-        assert found is None or len(found) == 0
-    untouched(database)
+            rows = None
+        assert rows is None or len(rows) == 0
+    assert_untouched(database)
 
 
-def test_a_beginning_of_an_id_is_text(database: Database) -> None:
-    # Nothing, which is asked for first, is the beginning of both.
+def test_a_beginning_of_an_id_is_taken_as_text(database: Database) -> None:
+    # The empty text, which comes first, is the beginning of both ids.
     for text in (*HOSTILE, "\udcff"):
         with pytest.raises(UnknownStudy):
             studies.find_study(database, text)
 
 
 @pytest.mark.parametrize("query", [*HOSTILE, "SELECT 1", "(.*a){30}"], ids=lambda text: ascii(text)[:20])
-def test_a_search_is_text(query: str) -> None:
-    found = words.matches(query, "ResNet-20 on CIFAR-10, 0.1")
-    assert found is (not query.split())
+def test_a_search_is_taken_as_text(query: str) -> None:
+    is_match = words.matches(query, "ResNet-20 on CIFAR-10, 0.1")
+    assert is_match is (not query.split())
 
 
 def test_the_database_opens_no_other_file_and_no_variable(database: Database, tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_the_database_opens_no_other_file_and_no_variable(database: Database, tm
 @pytest.mark.parametrize(
     "key", ["s", "v", "n", "d", "pr", "lr", "st", "by", "c", "m", "b", "x", "z", "at", "q", "sp", "p"]
 )
-def test_an_address_is_read_or_left_out(key: str) -> None:
+def test_parameters_of_an_address_are_read_or_ignored(key: str) -> None:
     for text in HOSTILE:
         state, problems = decode({key: text}, [ID, OTHER])
         assert set(state.studies) <= {ID, OTHER}
@@ -166,26 +166,26 @@ def tokens(token: str) -> Iterator[str]:
     )
 
 
-def test_no_other_token_opens_a_link_and_none_another_study(database: Database) -> None:
-    link, token = shared_links.create(database, [ID])
+def test_a_link_opens_with_its_token_alone_and_shows_its_studies_alone(database: Database) -> None:
+    created, token = shared_links.create(database, [ID])
     ended = shared_links.create(database, [ID], expires_at=datetime.now(UTC) + timedelta(milliseconds=1))[1]
     revoked, dead = shared_links.create(database, [OTHER])
     shared_links.revoke(database, revoked.share_id)
-    for wrong in (*tokens(token), ended, dead, link.share_id):
+    for wrong in (*tokens(token), ended, dead, created.share_id):
         assert shared_links.find(database, wrong) is None
-    found = shared_links.find(database, token)
-    assert found is not None
-    assert found.study_ids == (ID,)
-    # A view that names more than the link shows of it.
-    state, problems = from_query(f"s={ID}~{OTHER}", found.study_ids)
+    link = shared_links.find(database, token)
+    assert link is not None
+    assert link.study_ids == (ID,)
+    # The view names a study beyond those of the link.
+    state, problems = from_query(f"s={ID}~{OTHER}", link.study_ids)
     assert state.studies == (ID,)
     assert len(problems) == 1
-    # Of a token nothing but a hash is kept.
+    # Only the hash of a token is saved.
     with database.reading() as connection:
         assert token not in str(connection.execute("SELECT * FROM shares").fetchall())
 
 
-def test_the_command_line_asks_redis_for_text_as_well(home: Path) -> None:
+def test_the_command_line_takes_a_beginning_of_an_id_as_text(home: Path) -> None:
     del home
     with serving(settings()):
         launch.launch(parse_study(tiny_study().model_dump()))

@@ -1,4 +1,4 @@
-"""What may stand in the stream of events: the recorder sets aside what it cannot take, and goes on."""
+"""Forged entries of the event stream: the recorder sets them aside and continues."""
 
 import json
 from collections.abc import Iterator
@@ -198,7 +198,7 @@ def forged(fingerprint: str) -> Iterator[tuple[str, dict[str, str]]]:
         {"stages": "many"},
         {"roles": [{"fingerprint": fingerprint}]},
         {"roles": [[1, 2, 3, 4, 5, 6, 7, 8]]},
-        # Of the right kind, but more than the file holds: the database itself refuses it.
+        # The seed is an integer, but too large for the column, so that the database itself refuses it.
         {"roles": [[fingerprint, "digits", "lenet300", 0.1, 2**70, None, 0.0, "dense"]]},
         {"roles": [{**ROLE, "fingerprint": fingerprint, "seed": 2**70}]},
         {"reused": 5},
@@ -210,12 +210,12 @@ def forged(fingerprint: str) -> Iterator[tuple[str, dict[str, str]]]:
 
 @pytest.fixture
 def database(home: Path) -> Iterator[Database]:
-    """A store beside a Redis that runs."""
+    """An empty database beside a running Redis."""
     del home
     with serving(settings()):
-        found = Database(settings().database)
-        found.ensure()
-        yield found
+        database = Database(settings().database)
+        database.ensure()
+        yield database
 
 
 def tables(database: Database) -> dict[str, list[Any]]:
@@ -237,8 +237,8 @@ def test_forged_events_are_set_aside_and_change_nothing(database: Database) -> N
     assert redis.xlen(telemetry.EVENTS) == 0
     aside = redis.xrange(recorder.REFUSED)
     assert len(aside) == len(entries) + 1
-    assert all(len(text) <= recorder.REFUSED_CHARACTERS for _, kept in aside for text in kept.values())
-    # Good ones among bad ones are recorded.
+    assert all(len(text) <= recorder.REFUSED_CHARACTERS for _, saved in aside for text in saved.values())
+    # Valid events among forged ones are recorded.
     later = launch.launch(tiny_study(name="Later", seeds=[1]))
     for _, fields in entries[-30:]:
         redis.xadd(telemetry.EVENTS, dict(fields))
@@ -248,12 +248,12 @@ def test_forged_events_are_set_aside_and_change_nothing(database: Database) -> N
     redis.close()
 
 
-def test_a_long_text_is_shortened_in_messages(database: Database) -> None:
+def test_a_long_error_of_a_stage_is_shortened(database: Database) -> None:
     redis = client(settings())
     study_id = launch.launch(tiny_study())
     fingerprint = leases.members(redis, study_id)[0]
-    told = {"fingerprint": fingerprint, "state": "failed", "attempt": 1, "error": "x" * 10_000_000}
-    redis.xadd(telemetry.EVENTS, {"kind": "stage", "body": json.dumps(told)})
+    body = {"fingerprint": fingerprint, "state": "failed", "attempt": 1, "error": "x" * 10_000_000}
+    redis.xadd(telemetry.EVENTS, {"kind": "stage", "body": json.dumps(body)})
     recorder.drain_idle(settings())
     with database.reading() as connection:
         [(length,)] = connection.execute("SELECT max(length(error)) FROM states").fetchall()
@@ -261,9 +261,9 @@ def test_a_long_text_is_shortened_in_messages(database: Database) -> None:
     redis.close()
 
 
-def test_names_that_mean_harm_are_kept_as_text(database: Database) -> None:
+def test_hostile_names_are_saved_as_text(database: Database) -> None:
     harm = "'; DROP TABLE studies; -- <script>alert(1)</script>"
     study_id = launch.launch(tiny_study(name=harm, note=harm))
     recorder.drain_idle(settings())
-    found = studies.study(database, study_id).study
-    assert (found.name, found.note) == (harm, harm)
+    saved = studies.study(database, study_id).study
+    assert (saved.name, saved.note) == (harm, harm)

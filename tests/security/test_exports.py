@@ -1,4 +1,4 @@
-"""What a study is saved as: no name in it decides where a file lies."""
+"""Exported files: no name in a study decides where a file is written."""
 
 import re
 import zipfile
@@ -32,14 +32,14 @@ SAFE = re.compile(r"[A-Za-z0-9_.-]+")
     ],
     ids=ascii,
 )
-def test_the_name_of_a_file_is_one_plain_word(part: str) -> None:
+def test_a_file_name_is_one_plain_word(part: str) -> None:
     for name in (file_name("study", part, "chart"), file_name("study", f"folder:/data/{part}")):
         assert SAFE.fullmatch(name)
         assert not name.startswith(".")
         assert len(name) < 200
 
 
-def test_a_zip_holds_files_below_its_study_alone(tmp_path: Path) -> None:
+def test_a_zip_holds_files_in_the_folder_of_its_study_alone(tmp_path: Path) -> None:
     database = Database(tmp_path / "ticketscope.duckdb")
     database.ensure()
     hostile = tiny_study(

@@ -1,4 +1,4 @@
-"""A dataset folder from a stranger, or a study that names one: told in words, never waited for, never unpacked."""
+"""Hostile dataset folders are refused with a message, without waiting and without unpacking."""
 
 import os
 import resource
@@ -17,7 +17,7 @@ from tests.data.datasets.test_folder import made_folder
 
 
 def png(width: int, height: int, data: bytes = b"") -> bytes:
-    """Return a PNG file that says it has a size, whatever its data."""
+    """Return a PNG file whose header states a size, whatever its data."""
 
     def chunk(name: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
@@ -51,14 +51,14 @@ def png(width: int, height: int, data: bytes = b"") -> bytes:
     ids=ascii,
 )
 def test_a_path_that_holds_no_dataset_is_refused(tmp_path: Path, path: str) -> None:
-    for ask in (identity, shape, load):
+    for function in (identity, shape, load):
         with pytest.raises(DatasetError) as refused:
-            ask(f"folder:{path}", tmp_path)
+            function(f"folder:{path}", tmp_path)
         assert len(str(refused.value)) < 7_000
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_path_is_made_absolute_before_it_is_shown_and_sent(tmp_path: Path) -> None:
+def test_a_path_is_made_absolute(tmp_path: Path) -> None:
     assert absolute("folder:../../etc/..//etc") == f"folder:{Path('../../etc').resolve()}"
     with pytest.raises(DatasetError, match="is no path of a folder"):
         absolute("folder:a\0b")
@@ -85,7 +85,7 @@ def test_pipes_devices_and_loops_are_not_waited_for(tmp_path: Path) -> None:
         identity(f"folder:{root}", tmp_path)
 
 
-def test_a_link_to_another_file_is_read_as_an_image_or_not_at_all(tmp_path: Path) -> None:
+def test_a_link_to_a_file_that_is_no_image_reveals_nothing_of_it(tmp_path: Path) -> None:
     root = made_folder(tmp_path / "set")
     secret = tmp_path / "secret.txt"
     secret.write_text("a secret of this machine's")
@@ -102,9 +102,9 @@ def test_an_image_that_would_unpack_to_gigabytes_is_refused_by_its_header(
     root = made_folder(tmp_path / "set")
     (root / "train" / "cat" / "0.png").write_bytes(png(*size))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    for ask in (shape, load):
+    for function in (shape, load):
         with pytest.raises(DatasetError, match=r"pixels across|exceeds limit"):
-            ask(f"folder:{root}", tmp_path)
+            function(f"folder:{root}", tmp_path)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000
 
 
@@ -121,7 +121,7 @@ def test_no_program_is_started_for_an_image(tmp_path: Path) -> None:
     root = made_folder(tmp_path / "set")
     postscript = tmp_path / "page.eps"
     Image.new("RGB", (6, 6)).save(postscript)
-    # Pillow goes by what a file holds, and has Ghostscript draw this one.
+    # Pillow detects the format by content, and would start Ghostscript for this one.
     shutil.copy(postscript, root / "train" / "cat" / "0.png")
     with pytest.raises(DatasetError, match="cannot identify image file"):
         load(f"folder:{root}", tmp_path)

@@ -1,6 +1,6 @@
-"""Whatever comes in from outside, made up by the thousand: only the errors that are meant come out.
+"""Generated input from outside raises no errors but the intended ones.
 
-FUZZ_CASES says how many of each; `make fuzz` takes an hour's worth.
+FUZZ_CASES sets the number of cases per test; `make fuzz` runs for about an hour.
 """
 
 import os
@@ -35,7 +35,7 @@ from tests.tasks.queue.test_leases import result
 CASES = int(os.environ.get("FUZZ_CASES", "0"))
 fuzz = settings(
     max_examples=CASES or 100,
-    # The same each time in the tests, new ones each time by the hour.
+    # The tests use the same cases each time, `make fuzz` uses new ones.
     derandomize=not CASES,
     database=None,
     deadline=timedelta(seconds=20),
@@ -56,26 +56,26 @@ JSON = st.recursive(
 )
 
 
-def told(error: Exception, characters: int) -> None:
-    """Assert that an error says something, and not more than fits."""
+def assert_message(error: Exception, characters: int) -> None:
+    """Assert that an error has a message of fewer than some characters."""
     assert 0 < len(str(error)) < characters
 
 
 def mixed(good: Any, changes: dict[str, Any]) -> Any:
-    """Return values with some of them replaced, at any depth that a name with dots reaches."""
+    """Return a copy of nested values with some replaced; a dotted name reaches into inner ones."""
     if not isinstance(good, dict):
         return good
-    found = {name: mixed(value, {}) for name, value in good.items()}
+    values = {name: mixed(value, {}) for name, value in good.items()}
     for path, value in changes.items():
         *folders, last = path.split(".")
-        inside = found
+        inside = values
         for folder in folders:
             inside = inside.setdefault(folder, {})
             if not isinstance(inside, dict):
                 break
         else:
             inside[last] = value
-    return found
+    return values
 
 
 PLAIN = tiny_study().model_dump(mode="json", exclude_none=True)
@@ -110,14 +110,14 @@ GOOD = st.fixed_dictionaries(
 )
 
 
-def sound(study: Study) -> None:
-    """Assert what holds of any study that was taken: it is written and read back, and planned within limits."""
+def assert_sound(study: Study) -> None:
+    """Assert that an accepted study reads back as it was written, and that its plan is within the limits."""
     written = to_toml(study)
     assert read_study(written) == study
     planned = plan(study, {name: f"identity of {name}" for name in study.datasets})
     assert 1 <= len(planned.stages) <= TRAININGS_ALLOWED
     assert all(stage.parent is None or stage.parent in planned.stages for stage in planned.stages.values())
-    # The form, which strips what is typed and has a line for one folder, makes the same work of it, or says why not.
+    # The form strips its fields and takes one folder; it gives the same stages or an error.
     again = check(draft_of(study)).study
     if again is not None and not study.parts and len(study.datasets) == 1 and study.datasets == again.datasets:
         assert (
@@ -125,26 +125,26 @@ def sound(study: Study) -> None:
         )
 
 
-def refused_or_sound(values: dict[str, Any]) -> None:
-    """Assert that a study with some values changed is refused in words, or else sound."""
+def assert_refused_or_sound(values: dict[str, Any]) -> None:
+    """Assert that a study with some values changed is either refused with a message or sound."""
     try:
         study = parse_study(mixed(PLAIN, values))
     except StudyError as error:
-        told(error, 40_000)
+        assert_message(error, 40_000)
         return
-    sound(study)
+    assert_sound(study)
 
 
 @fuzz
 @given(GOOD)
-def test_studies_that_are_nearly_right(values: dict[str, Any]) -> None:
-    refused_or_sound(values)
+def test_nearly_valid_studies_are_refused_or_sound(values: dict[str, Any]) -> None:
+    assert_refused_or_sound(values)
 
 
 @fuzz
 @given(st.dictionaries(st.sampled_from(FIELDS), VALUE, max_size=4))
-def test_studies_of_any_values(values: dict[str, Any]) -> None:
-    refused_or_sound(values)
+def test_studies_with_any_values_are_refused_or_sound(values: dict[str, Any]) -> None:
+    assert_refused_or_sound(values)
 
 
 _MARKS = ("=", '"', "'", '"""', "'''", "[", "]", "[[", "]]", "{", "}", ".", ",", "\n", "#", "\\", "_", "\t", "\r", "-")
@@ -158,13 +158,13 @@ TOKENS = st.sampled_from((*_MARKS, *_WORDS, "[parts]", "\u202e"))
     | st.text(max_size=300)
     | st.binary(max_size=200).map(lambda b: b.decode("latin-1"))
 )
-def test_texts_of_any_kind(text: str) -> None:
+def test_toml_of_any_kind_is_refused_or_sound(text: str) -> None:
     for written in (text, to_toml(tiny_study()) + text, text + "\n" + to_toml(tiny_study())):
         try:
-            sound(read_study(written))
+            assert_sound(read_study(written))
         except StudyError as error:
-            told(error, 40_000)
-        # What is refused beyond Python's own reader is refused for its limits alone.
+            assert_message(error, 40_000)
+        # Text that Python's own reader accepts is refused for its limits alone.
         try:
             expected = tomllib.loads(written)
         except (ValueError, RecursionError):
@@ -183,13 +183,13 @@ def test_texts_of_any_kind(text: str) -> None:
         max_size=4,
     )
 )
-def test_what_is_typed_into_the_form(typed: dict[str, str]) -> None:
+def test_text_in_the_form_gives_errors_or_a_sound_study(typed: dict[str, str]) -> None:
     draft = draft_of(tiny_study())
     texts = {name: text for name, text in typed.items() if isinstance(draft[name], str)}
-    found = check({**draft, **texts})
-    assert found.errors or found.study
-    if found.study:
-        sound(found.study)
+    checked = check({**draft, **texts})
+    assert checked.errors or checked.study
+    if checked.study:
+        assert_sound(checked.study)
 
 
 KNOWN = ["study-one", "study-two", "study~three", "st%7Eudy", "0123456789abcdef"]
@@ -204,7 +204,7 @@ ADDRESS = st.dictionaries(
 
 @fuzz
 @given(ADDRESS)
-def test_addresses_of_the_compare_page(params: dict[str, str]) -> None:
+def test_addresses_of_the_compare_page_are_read_and_written_alike(params: dict[str, str]) -> None:
     state, problems = decode(params, KNOWN)
     assert set(state.studies) <= set(KNOWN)
     assert decode(encode(state, KNOWN), KNOWN) == (state, ())
@@ -215,33 +215,33 @@ def test_addresses_of_the_compare_page(params: dict[str, str]) -> None:
 
 @fuzz
 @given(st.text(max_size=300))
-def test_query_strings_of_any_kind(query: str) -> None:
+def test_query_strings_of_any_kind_are_read_and_written_alike(query: str) -> None:
     state, _ = from_query(query, KNOWN)
     assert from_query(to_query(state), KNOWN) == (state, ())
 
 
 @fuzz
 @given(TEXT, TEXT)
-def test_searches(query: str, text: str) -> None:
+def test_searches_of_any_text_are_decided(query: str, text: str) -> None:
     assert isinstance(words.matches(query, text), bool)
-    # Whatever is in a text is found by it.
+    # A text matches itself, unless it has no words.
     assert words.matches(text, text) or any(word.strip("\u200b") for word in text.split())
     assert words.plain(query).replace("\\", "").replace("\u200b", "") == query.replace("\\", "").replace("\u200b", "")
 
 
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Database:
-    """A database with a study, and links to it."""
-    found = Database(tmp_path_factory.mktemp("fuzz") / "ticketscope.duckdb")
-    found.ensure()
-    record(found, tiny_study(), study_id="study-one")
-    shared_links.create(found, ["study-one"])
-    return found
+    """A database with a study and a link to it."""
+    database = Database(tmp_path_factory.mktemp("fuzz") / "ticketscope.duckdb")
+    database.ensure()
+    record(database, tiny_study(), study_id="study-one")
+    shared_links.create(database, ["study-one"])
+    return database
 
 
 @settings(fuzz, max_examples=CASES // 10 or 20)
 @given(TEXT)
-def test_beginnings_of_ids_and_tokens(database: Database, text: str) -> None:
+def test_beginnings_of_ids_and_tokens_open_nothing_else(database: Database, text: str) -> None:
     assert shared_links.find(database, text) is None
     try:
         assert studies.find_study(database, text) == "study-one"
@@ -288,12 +288,12 @@ IDENTIFIERS = st.sampled_from(["1-0", "x", "", "1-", "٣-٣", "9" * 30 + "-1"])
 
 @fuzz
 @given(st.sampled_from([*BODIES]), st.dictionaries(st.sampled_from(PLACES), JSON, max_size=3), IDENTIFIERS)
-def test_events(kind: str, changes: dict[str, Any], identifier: str) -> None:
+def test_events_are_parsed_or_refused(kind: str, changes: dict[str, Any], identifier: str) -> None:
     body = mixed(BODIES[kind], changes)
     try:
         parse(Event(identifier, kind, body))
     except EventError as error:
-        told(error, 2_000)
+        assert_message(error, 2_000)
 
 
 @fuzz
@@ -302,7 +302,7 @@ def test_events(kind: str, changes: dict[str, Any], identifier: str) -> None:
         st.sampled_from(["kind", "body"]) | TEXT, TEXT | st.sampled_from(["stage", "{}", "[]", '{"at": 1}']), max_size=3
     )
 )
-def test_entries_of_the_stream(fields: dict[str, str]) -> None:
+def test_entries_of_the_stream_are_read_or_refused(fields: dict[str, str]) -> None:
     try:
         assert isinstance(read_event("1-0", fields), Event)
     except (ValueError, KeyError):
@@ -316,11 +316,11 @@ def test_entries_of_the_stream(fields: dict[str, str]) -> None:
         lambda c: mixed(BODIES["result"]["result"], c)
     )
 )
-def test_results(values: Any) -> None:
+def test_results_are_accepted_whole_or_refused(values: Any) -> None:
     try:
         result_schema.check(values)
     except ValueError as error:
-        told(error, 1_000)
+        assert_message(error, 1_000)
         return
     assert StageResult.from_json(values).to_json()["epochs"] == [list(row) for row in values["epochs"]]
 
@@ -333,9 +333,9 @@ def test_results(values: Any) -> None:
         JSON,
     ).map(lambda c: mixed(transport.celery_message(leases.Message("a" * 32, 1), "q"), c))
 )
-def test_messages(delivered: Any) -> None:
+def test_messages_are_read_as_a_stage_or_refused(delivered: Any) -> None:
     try:
-        asked = transport.read(delivered)
+        message = transport.read(delivered)
     except ValueError:
         return
-    assert asked == leases.Message("a" * 32, 1)
+    assert message == leases.Message("a" * 32, 1)

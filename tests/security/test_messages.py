@@ -1,4 +1,4 @@
-"""What a stranger with the password of Redis may put into the queue: a worker refuses it and goes on."""
+"""Forged messages in the queue, from someone who has the password of Redis: a worker refuses them and continues."""
 
 import base64
 import json
@@ -15,7 +15,7 @@ from tests.machine import Machine, tiny_study, wait_for
 
 
 class Payload:
-    """Something that writes a file where it is unpickled."""
+    """An object that creates a folder when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -29,7 +29,7 @@ def encoded(body: bytes | str) -> str:
 
 
 def message(body: bytes | str, kind: str = "application/json", task: str = celery_app.TASK, **more: Any) -> str:
-    """Return a message as kombu lays it down in Redis."""
+    """Return a message as kombu writes it to Redis."""
     headers = {"lang": "py", "task": task, "id": "a-forged-id", "argsrepr": "", "kwargsrepr": "", **more}
     info = {"exchange": "", "routing_key": leases.QUEUE}
     properties = {
@@ -58,7 +58,7 @@ def call(*arguments: Any, options: Any = None, **named: Any) -> str:
 
 
 def outer(**changes: Any) -> str:
-    """Return a well-formed message with some of its own fields replaced."""
+    """Return a well-formed message with some fields replaced; ... removes a field."""
     values = json.loads(message(call("0" * 32, 1)))
     for path, value in changes.items():
         *folders, last = path.split("__")
@@ -73,7 +73,7 @@ def outer(**changes: Any) -> str:
 
 
 def hostile(trap: Path) -> Iterator[tuple[str, str | bytes]]:
-    """Yield forged messages with a name each; any that is obeyed creates the trap."""
+    """Yield forged messages with a name each; a worker that obeys one creates the trap."""
     pickled = pickle.dumps(Payload(trap))
     yaml = f"!!python/object/apply:os.mkdir ['{trap}']"
     yield "pickle", message(pickled, "application/x-python-serialize")
@@ -173,7 +173,7 @@ def test_a_worker_survives_any_message_and_keeps_training(machine: Machine, tmp_
     worker = machine.worker()
     for _, text in forged:
         machine.redis.lpush(leases.QUEUE, text)
-    # What kombu would put back into the queue for a worker that has died.
+    # Kombu would put such entries of a dead worker back into the queue.
     machine.redis.hset("unacked", "forged", "not JSON")
     machine.redis.zadd("unacked_index", {"forged": 1})
     wait_for(lambda: machine.redis.llen(leases.QUEUE) == 0)
@@ -182,19 +182,19 @@ def test_a_worker_survives_any_message_and_keeps_training(machine: Machine, tmp_
     assert worker.poll() is None
     assert not trap.exists()
     assert machine.redis.hkeys("unacked") == ["forged"]
-    kept = Path(machine.config.artifacts, "weights")
-    assert {folder.name for folder in kept.iterdir()} == set(leases.members(machine.redis, study_id))
+    weights = Path(machine.config.artifacts, "weights")
+    assert {folder.name for folder in weights.iterdir()} == set(leases.members(machine.redis, study_id))
 
 
 @pytest.mark.parametrize(("name", "text"), list(hostile(Path("/nowhere/trap"))))
-def test_no_forged_message_asks_for_more_than_a_stage(name: str, text: str | bytes) -> None:
+def test_a_forged_message_is_refused_or_names_a_stage_alone(name: str, text: str | bytes) -> None:
     del name
     try:
-        asked = transport.read(json.loads(text))
+        stage_message = transport.read(json.loads(text))
     except (ValueError, RecursionError):
         return
-    assert asked == leases.Message("0" * 32, 1)
-    links = json.loads(base64.b64decode(transport.celery_message(asked, leases.QUEUE)["body"]))[2]
+    assert stage_message == leases.Message("0" * 32, 1)
+    links = json.loads(base64.b64decode(transport.celery_message(stage_message, leases.QUEUE)["body"]))[2]
     assert links == {}
 
 

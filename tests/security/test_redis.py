@@ -1,4 +1,4 @@
-"""Who reaches Redis: with the one that is started here only this user, by a socket and a password."""
+"""Access to Redis: only this user reaches the Redis of a home, by a socket and a password."""
 
 import stat
 from pathlib import Path
@@ -22,7 +22,7 @@ def sockets(pid: int) -> set[str]:
 
 
 def internet() -> set[str]:
-    """Return the inodes of all sockets of the internet's kinds on this machine."""
+    """Return the inodes of all TCP, UDP and raw sockets of this machine."""
     tables = [Path("/proc/net", name) for name in ("tcp", "tcp6", "udp", "udp6", "raw", "raw6")]
     return {line.split()[9] for table in tables if table.exists() for line in table.read_text().splitlines()[1:]}
 
@@ -40,7 +40,7 @@ def test_redis_listens_on_a_private_socket_and_no_network(home: Path) -> None:
             assert stat.S_IMODE((home / "redis" / name).stat().st_mode) == 0o600
         password = (home / "redis" / "password").read_text()
         assert len(password) == 64
-        # Nor does the list of processes tell it.
+        # The list of processes does not show the password.
         assert password not in Path(f"/proc/{pid}/cmdline").read_text()
         for wrong in (None, "", "guess", password[:-1]):
             with pytest.raises((redis_py.AuthenticationError, redis_py.ResponseError)):
@@ -48,7 +48,7 @@ def test_redis_listens_on_a_private_socket_and_no_network(home: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "told"),
+    ("url", "warns"),
     [
         (None, False),
         ("unix:///run/redis.sock", False),
@@ -64,26 +64,26 @@ def test_redis_listens_on_a_private_socket_and_no_network(home: Path) -> None:
         ("redis://127.0.0.1.evil.example", True),
     ],
 )
-def test_a_remote_redis_without_a_password_is_warned_of(url: str | None, told: bool) -> None:
-    assert (open_to_all(url) is not None) is told
+def test_a_remote_redis_without_a_password_gives_a_warning(url: str | None, warns: bool) -> None:
+    assert (open_to_all(url) is not None) is warns
 
 
-@pytest.mark.parametrize("part", [("-m", "tasks", "recorder"), ("-m", "tasks.worker")])
-def test_starting_a_part_on_an_open_redis_warns(
-    home: Path, monkeypatch: pytest.MonkeyPatch, part: tuple[str, ...]
+@pytest.mark.parametrize("arguments", [("-m", "tasks", "recorder"), ("-m", "tasks.worker")])
+def test_starting_a_process_on_an_open_redis_warns(
+    home: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
 ) -> None:
-    # The address is one of those for documentation, where nothing answers.
+    # The address is reserved for documentation, so that nothing answers there.
     monkeypatch.setenv("REDIS_URL", "redis://192.0.2.1:6379/0")
-    started = Machine(Settings(REDIS_URL="redis://192.0.2.1:6379/0", TICKETSCOPE_HOME=str(home)))
-    log = started.logs / "open.log"
+    machine = Machine(Settings(REDIS_URL="redis://192.0.2.1:6379/0", TICKETSCOPE_HOME=str(home)))
+    log = machine.logs / "open.log"
     try:
-        started.start(*part, log="open")
+        machine.start(*arguments, log="open")
         wait_for(lambda: log.exists() and "names 192.0.2.1, beyond this machine, and no password" in log.read_text())
     finally:
-        started.stop()
+        machine.stop()
 
 
-def test_forged_entries_of_workers_break_no_page(home: Path) -> None:
+def test_forged_entries_of_workers_are_ignored(home: Path) -> None:
     del home
     with serving(settings()):
         redis = client(settings())

@@ -1,4 +1,4 @@
-"""Every door of the dashboard's server, tried by someone without a password, a link or an account."""
+"""Every route of the dashboard's server, requested without a password, a link or an account."""
 
 import base64
 import http.client
@@ -16,7 +16,7 @@ from app.auth.sessions import COOKIE, SESSIONS
 from tests.browser.conftest import finished_home
 from tests.browser.serving import DASHBOARD, ROOT, served
 
-# Each route of the server, and what stands before it. Another one, as after an update of Streamlit, wants a look first.
+# Each route of the server and what protects it. A new one, as after an update of Streamlit, needs a review first.
 ROUTES = {
     "/session": "tickets that the password bought",
     "/_stcore/health": "says ok",
@@ -51,11 +51,11 @@ def test_the_server_has_no_other_routes(tmp_path: os.PathLike[str]) -> None:
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a dashboard with a password."""
     home = finished_home(tmp_path_factory.mktemp("doors"))
-    with served(*DASHBOARD, home=home, TICKETSCOPE_PASSWORD="open sesame") as found:
-        yield found
+    with served(*DASHBOARD, home=home, TICKETSCOPE_PASSWORD="open sesame") as address:
+        yield address
 
 
-def ask(
+def request(
     address: str, path: str, method: str = "GET", body: bytes | None = None, **headers: str
 ) -> tuple[int, dict[str, str], bytes]:
     """Return status, headers and body of a request whose path is sent as it is."""
@@ -76,16 +76,16 @@ def ask(
 
 @pytest.mark.parametrize("path", ["/", "/study?study=finished-before", "/_stcore/health", "/media/x", "/nowhere"])
 def test_every_answer_keeps_tokens_out_of_referers_and_pages_out_of_frames(address: str, path: str) -> None:
-    headers = ask(address, path)[1]
+    headers = request(address, path)[1]
     for name, value in HEADERS.items():
         assert headers[name.lower()] == value
     assert "frame-ancestors 'self'" in headers["content-security-policy"]
 
 
-@pytest.mark.parametrize("path", [path for path, said in ROUTES.items() if said == "shut"])
+@pytest.mark.parametrize("path", [path for path, protection in ROUTES.items() if protection == "shut"])
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE"])
 def test_unneeded_routes_are_closed(address: str, path: str, method: str) -> None:
-    status, _, body = ask(address, path, method, b"{}", Content_Type="application/json")
+    status, _, body = request(address, path, method, b"{}", Content_Type="application/json")
     assert (status, body) == (404, b"not served here")
 
 
@@ -115,26 +115,26 @@ TRAVERSALS = [
 
 @pytest.mark.parametrize("path", TRAVERSALS)
 def test_no_path_leads_to_a_file_of_this_machine(address: str, path: str) -> None:
-    status, _, body = ask(address, path)
+    status, _, body = request(address, path)
     assert status < 500
-    for kept in (b"root:", b"import streamlit", b"fileWatcherType", b"DUCK"):
-        assert kept not in body
+    for secret in (b"root:", b"import streamlit", b"fileWatcherType", b"DUCK"):
+        assert secret not in body
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
 def test_an_upload_without_an_open_page_is_refused(address: str, method: str) -> None:
     path = "/_stcore/upload_file/00000000-0000-0000-0000-000000000000/1"
-    assert ask(address, path, method, b"x" * 100)[0] in (400, 403)
-    # Nor with a token of the server's own, without a session.
-    token = ask(address, "/_stcore/health")[1]["set-cookie"].split("=", 1)[1].split(";")[0]
-    given = {"Cookie": f"_streamlit_xsrf={token}", "X_Xsrftoken": token.strip('"')}
-    status, _, body = ask(address, path, method, b"x" * 100, **given)
+    assert request(address, path, method, b"x" * 100)[0] in (400, 403)
+    # A valid token of the server does not help without a session either.
+    token = request(address, "/_stcore/health")[1]["set-cookie"].split("=", 1)[1].split(";")[0]
+    headers = {"Cookie": f"_streamlit_xsrf={token}", "X_Xsrftoken": token.strip('"')}
+    status, _, body = request(address, path, method, b"x" * 100, **headers)
     assert status in (204, 400, 403)
     assert b"x" * 100 not in body
 
 
 def handshake(address: str, origin: str | None, host: str | None = None) -> int:
-    """Return the status that a WebSocket to a page gets."""
+    """Return the HTTP status of a WebSocket handshake from an origin."""
     parts = urlsplit(address)
     lines = [
         "GET /_stcore/stream HTTP/1.1",
@@ -151,7 +151,7 @@ def handshake(address: str, origin: str | None, host: str | None = None) -> int:
         return int(connection.recv(1000).split()[1])
 
 
-def test_a_page_of_another_site_opens_no_page_here(address: str) -> None:
+def test_a_page_of_another_site_opens_no_session(address: str) -> None:
     assert handshake(address, address) == 101
     for origin in ("http://evil.example", "https://localhost.evil.example", "null", "http://127.0.0.1.nip.io"):
         assert handshake(address, origin) == 403
@@ -159,14 +159,14 @@ def test_a_page_of_another_site_opens_no_page_here(address: str) -> None:
 
 @pytest.mark.parametrize("ticket", [b"", b"guess", b"x" * 100_000, b"\xff" * 43])
 def test_a_log_in_without_a_ticket_is_refused(address: str, ticket: bytes) -> None:
-    status, headers, _ = ask(address, "/session", "POST", ticket)
+    status, headers, _ = request(address, "/session", "POST", ticket)
     assert status == 403
     assert "set-cookie" not in headers
 
 
-def test_a_session_that_a_stranger_chose_is_never_taken_over() -> None:
+def test_a_session_token_chosen_by_a_stranger_is_never_used() -> None:
     chosen = "a" * 43
-    # What stands in a browser's cookie before a log-in has no part in it: each has a token of its own.
+    # The cookie that a browser has before a log-in plays no part in it; each session gets a new token.
     tokens = {SESSIONS.begin() for _ in range(10)}
     assert len(tokens) == 10
     assert chosen not in tokens

@@ -1,4 +1,4 @@
-"""A study from a stranger: refused in words, at once, and without eating memory."""
+"""Hostile studies are refused with a message, at once and without taking memory."""
 
 import os
 import resource
@@ -37,17 +37,17 @@ def bombs() -> Iterator[tuple[str, Callable[[], str]]]:
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("text", [pytest.param(text, id=name) for name, text in bombs()])
-def test_a_text_that_means_harm_is_refused(text: Callable[[], str]) -> None:
+def test_a_hostile_text_is_refused(text: Callable[[], str]) -> None:
     written = HEAD + text()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(StudyError) as refused:
         read_study(written)
     assert 10 < len(str(refused.value)) < 40_000
-    # Kibibytes.
+    # The limit is in KiB.
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000
 
 
-def test_texts_that_look_like_one_are_read() -> None:
+def test_harmless_texts_that_resemble_hostile_ones_are_read() -> None:
     note = "1.2.3.4.5.6.7.8.9.10.11.12.13.14.15.16.17.18.19.20.21.22 and \" ' # \"\"\" ''' " + "a." * 50
     for changes in ({"note": note}, {"name": note[:100]}):
         study = tiny_study(**changes)
@@ -55,14 +55,14 @@ def test_texts_that_look_like_one_are_read() -> None:
 
 
 @pytest.mark.parametrize("seeds", [range(10_000), range(1_000)])
-def test_a_plan_that_would_be_enormous_is_refused_before_it_is_drawn_up(seeds: range) -> None:
+def test_an_enormous_plan_is_refused_before_it_is_made(seeds: range) -> None:
     many = {"learning_rates": [0.1 / (1 + i) for i in range(50)], "seeds": list(seeds)}
     with pytest.raises(StudyError, match=r"would take about [\d,]+ trainings; allowed: 20,000.*Leave out"):
         tiny_study(**many)
-    # Parts do not lead around it.
+    # Parts do not evade the limit.
     with pytest.raises(StudyError, match="allowed: 20,000"):
         tiny_study(**many, parts=[{"learning_rates": [0.1]}] * 100)
-    # Nor are they refused where together they are few.
+    # Parts with few trainings in all are accepted.
     few = [{"learning_rates": [0.1], "seeds": [0, 1]}] * 3
     assert len(tiny_study(**{**many, "seeds": list(range(100))}, parts=few).parts) == 3
 
@@ -71,7 +71,7 @@ UNSEEN = ["\0", "\n", "\x1b[31m", "\x7f", "\u202e", "\u2067", "\u2028", "\ud800"
 
 
 @pytest.mark.parametrize("letter", UNSEEN, ids=ascii)
-def test_names_hold_nothing_unseen(letter: str) -> None:
+def test_names_with_invisible_characters_are_refused(letter: str) -> None:
     for changes in ({"name": f"a{letter}b"}, {"datasets": [f"folder:/data/{letter}"]}):
         with pytest.raises(StudyError, match=r"cannot be seen; leave it out|valid string"):
             tiny_study(**changes)
@@ -83,13 +83,13 @@ def test_any_other_name_of_a_study_is_accepted(name: str) -> None:
 
 
 @pytest.mark.parametrize("values", [[], "x", 5, None, {"": 1}, {"recipe": []}, {"parts": 5}, {"x" * 10**6: 1}], ids=str)
-def test_values_that_are_no_table_of_fields_are_refused(values: object) -> None:
+def test_values_that_are_no_study_are_refused(values: object) -> None:
     with pytest.raises(StudyError) as refused:
         parse_study(values)  # type: ignore[arg-type]
     assert len(str(refused.value)) < 5_000
 
 
-def test_a_file_that_never_ends_is_not_read(tmp_path: Path) -> None:
+def test_pipes_devices_and_huge_files_are_not_read(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe.toml"
     os.mkfifo(pipe)
     for path in (pipe, Path("/dev/zero"), Path("/dev/stdin"), tmp_path):
@@ -122,9 +122,9 @@ def test_a_file_that_never_ends_is_not_read(tmp_path: Path) -> None:
         ("overlap_p", "nan, inf, 1e999"),
     ],
 )
-def test_what_is_typed_into_the_form_is_refused_at_its_field(field: str, text: str) -> None:
+def test_hostile_text_in_the_form_is_refused_at_its_field(field: str, text: str) -> None:
     study: Study = tiny_study()
-    found = check({**draft_of(study), field: text})
-    assert found.study is None
-    assert {"folder": "datasets"}.get(field, field) in found.errors or field in found.errors or "" in found.errors
-    assert all(len(message) < 1_000 for message in found.errors.values())
+    checked = check({**draft_of(study), field: text})
+    assert checked.study is None
+    assert {"folder": "datasets"}.get(field, field) in checked.errors or field in checked.errors or "" in checked.errors
+    assert all(len(message) < 1_000 for message in checked.errors.values())

@@ -19,14 +19,14 @@ Command = Callable[..., tuple[int, str, str]]
 def database(home: Path) -> Database:
     """The empty database of a home."""
     del home
-    found = Database(settings().database)
-    found.ensure()
-    return found
+    database = Database(settings().database)
+    database.ensure()
+    return database
 
 
 @pytest.fixture
 def command(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Run a command in this process; returns its exit code, stdout and stderr."""
+    """A function that runs a command in this process and returns its exit code, stdout and stderr."""
     del home
 
     def call(*arguments: str) -> tuple[int, str, str]:
@@ -39,15 +39,15 @@ def command(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
             main()
         except SystemExit as ended:
             code = int(ended.code or 0)
-        shown = capsys.readouterr()
-        return code, shown.out, shown.err
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
 
     return call
 
 
 @pytest.fixture
 def toml(tmp_path: Path) -> Callable[..., str]:
-    """Write the tiny study with some lines changed, and return the path of the file."""
+    """A function that writes the tiny study with some lines changed, and returns the path of its file."""
 
     def write(*changes: tuple[str, str]) -> str:
         text = to_toml(tiny_study())

@@ -1,4 +1,4 @@
-"""The command line as a whole: what it refuses, and that every command explains itself."""
+"""The command line as a whole: errors of arguments and settings, and the help of every command."""
 
 import subprocess
 from collections.abc import Callable
@@ -43,7 +43,7 @@ def test_bad_arguments_are_refused(command: Command, arguments: tuple[str, ...],
     assert all(word in error for word in words), error
 
 
-def test_a_redis_that_does_not_answer_is_told(
+def test_a_redis_that_does_not_answer_is_an_error(
     command: Command, toml: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     port = free_port()
@@ -54,14 +54,14 @@ def test_a_redis_that_does_not_answer_is_told(
     assert "secret" not in error
 
 
-def test_a_faulty_setting_is_told(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_faulty_setting_is_an_error(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TICKETSCOPE_WORKERS", "many")
     code, _, error = command("plan", "demo")
     assert code == 2
     assert "TICKETSCOPE_WORKERS" in error
 
 
-def test_a_refusal_shows_no_traceback_in_a_process_of_its_own(home: Path) -> None:
+def test_an_error_is_one_line_without_traceback(home: Path) -> None:
     del home
     ended = subprocess.run(
         python("-m", "tasks", "plan", "no.toml"), cwd=ROOT, capture_output=True, text=True, check=False
@@ -78,8 +78,8 @@ COMMANDS = (
 
 
 @pytest.mark.parametrize("name", COMMANDS.split())
-def test_every_command_explains_itself(command: Command, name: str) -> None:
-    code, shown, _ = command(name, "--help")
+def test_every_command_has_help(command: Command, name: str) -> None:
+    code, output, _ = command(name, "--help")
     assert code == 0
-    assert "Usage: python -m tasks" in shown
-    assert len(shown.split()) > 15
+    assert "Usage: python -m tasks" in output
+    assert len(output.split()) > 15

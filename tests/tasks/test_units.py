@@ -1,4 +1,4 @@
-"""How spans of time, amounts of data and counts are written."""
+"""Durations, sizes and counts in words."""
 
 import pytest
 
@@ -6,15 +6,15 @@ from tasks.units import duration, plural, size
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"),
+    ("seconds", "text"),
     [(None, "—"), (0.2, "1 s"), (59, "59 s"), (71, "1 min 11 s"), (3700, "1 h 01 min"), (200_000, "2 d 7 h")],
 )
-def test_durations(seconds: float | None, said: str) -> None:
-    assert duration(seconds) == said
+def test_durations_have_their_largest_two_units(seconds: float | None, text: str) -> None:
+    assert duration(seconds) == text
 
 
 @pytest.mark.parametrize(
-    ("count", "said"),
+    ("count", "text"),
     [
         (0, "0 B"),
         (999, "999 B"),
@@ -25,11 +25,11 @@ def test_durations(seconds: float | None, said: str) -> None:
         (1007 * 2**30, "1,007 GiB"),
     ],
 )
-def test_sizes(count: float, said: str) -> None:
-    assert size(count) == said
+def test_sizes_have_their_largest_unit(count: float, text: str) -> None:
+    assert size(count) == text
 
 
-def test_counts() -> None:
+def test_counts_have_the_singular_or_plural() -> None:
     assert plural(1, "training") == "1 training"
     assert plural(0, "study", "studies") == "0 studies"
     assert plural(2048, "training") == "2,048 trainings"

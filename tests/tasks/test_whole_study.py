@@ -1,4 +1,4 @@
-"""A study's whole path through real processes: Redis, Celery, the recorder, DuckDB."""
+"""Whole studies through real processes: Redis, Celery workers, the recorder and DuckDB."""
 
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -20,12 +20,12 @@ from tests.machine import Machine, diverging_study, folder_of_images, long_study
 
 
 def starts(machine: Machine, fingerprints: list[str]) -> list[int]:
-    """Return how often each of some stages was begun."""
+    """Return how often workers started each of some stages."""
     log = (machine.logs / "worker.log").read_text()
     return [log.count(f"stage {fingerprint} begins") for fingerprint in fingerprints]
 
 
-def test_a_study_gives_what_running_it_in_one_place_gives(machine: Machine, tmp_path: Path) -> None:
+def test_a_study_on_workers_has_the_results_of_run(machine: Machine, tmp_path: Path) -> None:
     machine.recorder()
     machine.worker()
     machine.worker()
@@ -47,14 +47,14 @@ def test_a_study_gives_what_running_it_in_one_place_gives(machine: Machine, tmp_
     assert stages[["worker", "host", "device", "started_at", "finished_at", "seconds"]].notna().all().all()
     assert machine.redis.xlen(telemetry.EVENTS) == 0
     assert starts(machine, list(plan.stages)) == [1] * 7
-    # The same study once more is there at once, without a single training.
+    # The same study launched again is done at once, without a single training.
     again = machine.launch(study)
     machine.wait_until(again)
     assert studies.study(machine.database, again).counts["done"] == 7
     assert starts(machine, list(plan.stages)) == [1] * 7
 
 
-def test_a_worker_that_trains_stages_side_by_side_gives_what_it_gives_one_by_one(
+def test_stages_trained_side_by_side_have_the_results_of_run(
     machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TICKETSCOPE_TOGETHER", "4")
@@ -74,13 +74,13 @@ def test_a_worker_that_trains_stages_side_by_side_gives_what_it_gives_one_by_one
         assert recorded[name].drop_columns(clock).equals(expected[name].drop_columns(clock))
     assert set(studies.stages(machine.database, study_id)["attempt"]) == {1}
     assert starts(machine, list(plan.stages)) == [1] * len(plan.stages)
-    # It had two of the three dense trainings in hand before the first was done.
+    # All three dense trainings began before the first was done.
     log = (machine.logs / "worker.log").read_text()
     first_end = log.index("is done")
     assert log[:first_end].count("begins") == 3
 
 
-def test_studies_launched_at_once_from_two_processes_share_their_stages(machine: Machine, tmp_path: Path) -> None:
+def test_studies_launched_at_the_same_time_share_their_stages(machine: Machine, tmp_path: Path) -> None:
     machine.recorder()
     machine.worker()
     machine.worker()
@@ -98,7 +98,7 @@ def test_studies_launched_at_once_from_two_processes_share_their_stages(machine:
     assert set(studies.studies(machine.database)["state"]) == {"done"}
 
 
-def test_a_cancelled_study_stops_and_a_retry_goes_on_from_its_checkpoint(machine: Machine) -> None:
+def test_a_cancelled_study_stops_and_a_retry_resumes_from_its_checkpoint(machine: Machine) -> None:
     machine.recorder()
     machine.worker()
     study_id = machine.launch(long_study(epochs=4000, recipe={"epochs": 4000, "batch_size": 32, "rewind_epoch": 5}))
@@ -116,7 +116,7 @@ def test_a_cancelled_study_stops_and_a_retry_goes_on_from_its_checkpoint(machine
     launch.cancel(study_id)
 
 
-def test_a_failed_stage_says_why_and_can_be_retried(machine: Machine, tmp_path: Path) -> None:
+def test_a_failed_stage_has_its_error_and_can_be_retried(machine: Machine, tmp_path: Path) -> None:
     machine.recorder()
     images = folder_of_images(tmp_path / "images")
     study = tiny_study(
@@ -124,7 +124,7 @@ def test_a_failed_stage_says_why_and_can_be_retried(machine: Machine, tmp_path: 
     )
     study_id = machine.launch(study)
     hidden = images.rename(tmp_path / "hidden")
-    # What was read of the folder is forgotten too, as on another host.
+    # The cached images are removed too, as on another host.
     shutil.rmtree(machine.config.datasets, ignore_errors=True)
     machine.worker()
     machine.wait_until(study_id, "failed")
@@ -140,7 +140,7 @@ def test_a_failed_stage_says_why_and_can_be_retried(machine: Machine, tmp_path: 
     machine.wait_until(study_id)
 
 
-def test_a_rate_that_diverges_ends_as_done_and_leaves_the_other_alone(machine: Machine, tmp_path: Path) -> None:
+def test_a_diverged_rate_is_done_and_does_not_affect_the_other(machine: Machine, tmp_path: Path) -> None:
     machine.recorder()
     machine.worker()
     machine.worker()
@@ -152,7 +152,7 @@ def test_a_rate_that_diverges_ends_as_done_and_leaves_the_other_alone(machine: M
     assert set(stages["state"]) == {"done"}
     assert set(stages["attempt"]) == {1}
     assert starts(machine, list(plan.stages)) == [1] * 14
-    # What diverged has no weights, and nothing that is made from it was trained; the other rate is complete.
+    # Diverged stages have no weights, stages made from them were not trained, and the other rate is complete.
     assert sorted(stages[stages["learning_rate"] == 10.0]["diverged"]) == [0] * 6 + [1]
     artifacts = Artifacts(machine.config.artifacts)
     for fingerprint, stage in plan.stages.items():
@@ -160,19 +160,19 @@ def test_a_rate_that_diverges_ends_as_done_and_leaves_the_other_alone(machine: M
         assert not artifacts.exists(fingerprint, "checkpoint")
     roles = [role.fingerprint for role in plan.roles if role.learning_rate == 0.1]
     assert list(points.accuracy(machine.database, OneStudy(study_id))["fingerprint"]) == roles
-    # It gives what running it in one place gives.
+    # The tables are those of `run`.
     alone = run(plan, str(tmp_path / "alone"), machine.config, ["cpu"], lambda *_: None)
     expected = parquet.tables_from_results(plan, alone)
     for name, table in parquet.tables_from_database(machine.database, study_id).items():
         clock = [column for column in table.column_names if column == "seconds"]
         assert table.drop_columns(clock).equals(expected[name].drop_columns(clock)), name
-    # Nothing is left to try again, and launched again it is there at once.
+    # Nothing is left to retry, and the study launched again is done at once.
     launch.retry(study_id)
     machine.wait_until(machine.launch(study))
     assert starts(machine, list(plan.stages)) == [1] * 14
 
 
-def test_a_study_trained_without_redis_is_taken_over_with_its_results(machine: Machine) -> None:
+def test_a_study_trained_by_run_is_launched_with_its_results(machine: Machine) -> None:
     study = tiny_study()
     plan = plan_study(study, machine.config.home)
     run(plan, machine.config.artifacts, machine.config, ["cpu"], lambda *_: None)
@@ -181,7 +181,7 @@ def test_a_study_trained_without_redis_is_taken_over_with_its_results(machine: M
     study_id = machine.launch(study)
     machine.wait_until(study_id, seconds=10.0)
     assert len(points.accuracy(machine.database, OneStudy(study_id))) == len(plan.roles)
-    # Where a result is gone, only that stage is trained again.
+    # A stage without its result is the only one that is trained again.
     [root] = [fingerprint for fingerprint, stage in plan.stages.items() if stage.kind == "pretrain"]
     Path(machine.config.artifacts, "results", f"{root}.json").unlink()
     again = machine.launch(study)
@@ -189,7 +189,7 @@ def test_a_study_trained_without_redis_is_taken_over_with_its_results(machine: M
 
 
 @pytest.mark.faults
-def test_a_worker_asked_to_stop_hands_its_stage_back(machine: Machine) -> None:
+def test_a_worker_that_is_terminated_returns_its_stage(machine: Machine) -> None:
     machine.recorder()
     worker = machine.worker()
     study_id = machine.launch(long_study(epochs=4000))
@@ -207,7 +207,7 @@ def test_a_worker_asked_to_stop_hands_its_stage_back(machine: Machine) -> None:
     launch.cancel(study_id)
 
 
-def test_a_worker_with_another_engine_trains_nothing(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_with_another_engine_version_trains_nothing(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     machine.recorder()
     with monkeypatch.context() as older:
         older.setattr("engine.study.plan.ENGINE_VERSION", 0)
@@ -221,27 +221,27 @@ def test_a_worker_with_another_engine_trains_nothing(machine: Machine, monkeypat
 
 
 @pytest.mark.faults
-def test_a_drained_host_hands_its_stage_back_within_one_epoch(machine: Machine) -> None:
+def test_a_terminated_host_returns_its_stage_within_one_epoch(machine: Machine) -> None:
     machine.recorder()
     crew = ("-m", "tasks", "worker", "--processes", "1", "--device", "cpu")
-    drained = machine.start(*crew, log="worker")
-    # Epochs so long that each is shown, and that a signal takes much less on its way.
+    first = machine.start(*crew, log="worker")
+    # Each epoch is long enough to be reported, and much longer than a signal takes.
     recipe = {"epochs": 500, "batch_size": 1, "rewind_epoch": 1}
     study_id = machine.launch(long_study(epochs=500, learning_rates=[0.001], recipe=recipe))
     [fingerprint] = leases.members(machine.redis, study_id)
     wait_for(lambda: telemetry.progress(redis=machine.redis))
-    drained.terminate()
+    first.terminate()
     at = telemetry.progress(redis=machine.redis)[fingerprint].epoch
-    assert drained.wait(timeout=90.0) == 0
+    assert first.wait(timeout=90.0) == 0
     assert leases.states(machine.redis, [fingerprint])[fingerprint] == "queued"
     assert telemetry.workers(machine.redis) == []
     assert "does not stop in time" not in (machine.logs / "worker.log").read_text()
     reached = int(Artifacts(settings().artifacts).load(fingerprint, "checkpoint")["history"].shape[0])
     assert 1 <= reached <= at + 1
     wait_for(lambda: machine.recorded_epochs(study_id) == reached)
-    other = machine.start(*crew, log="worker")
+    second = machine.start(*crew, log="worker")
     wait_for(lambda: telemetry.progress(redis=machine.redis))
     assert telemetry.progress(redis=machine.redis)[fingerprint].epoch > reached
     launch.cancel(study_id)
-    other.terminate()
-    assert other.wait(timeout=90.0) == 0
+    second.terminate()
+    assert second.wait(timeout=90.0) == 0

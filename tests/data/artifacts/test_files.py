@@ -1,4 +1,4 @@
-"""An S3 store as `Artifacts` uses it: what is missing is named, and a server that keeps silent is given up on."""
+"""An S3 store as `Artifacts` uses it: errors name a missing bucket, and a silent server counts as away."""
 
 import socket
 import time
@@ -20,18 +20,18 @@ def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, int]]:
     """A free address, which the environment names as that of the S3 store."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        found = ("127.0.0.1", int(probe.getsockname()[1]))
+        free = ("127.0.0.1", int(probe.getsockname()[1]))
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "made-up")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://{}:{}".format(*found))
-    # Connections of an earlier test went to another server.
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://{}:{}".format(*free))
+    # s3fs would reuse connections to the server of an earlier test.
     s3fs.S3FileSystem.clear_instance_cache()
-    yield found
+    yield free
     s3fs.S3FileSystem.clear_instance_cache()
 
 
-def test_a_bucket_that_is_not_there_is_named_and_an_empty_one_is_none(address: tuple[str, int]) -> None:
+def test_a_missing_bucket_is_an_error_and_an_empty_one_has_no_results(address: tuple[str, int]) -> None:
     server = ThreadedMotoServer(*address, verbose=False)
     server.start()
     try:
@@ -43,7 +43,7 @@ def test_a_bucket_that_is_not_there_is_named_and_an_empty_one_is_none(address: t
         s3fs.S3FileSystem().mkdir(f"there-{address[1]}")
         artifacts = Artifacts(f"s3://there-{address[1]}/lab")
         assert artifacts.finished() == set()
-        # Larger than what goes in one request.
+        # These tensors are larger than one request may be.
         large = torch.arange(15_000_000, dtype=torch.int32)
         artifacts.save(ONE, "trained", {"w": large})
         assert torch.equal(artifacts.load(ONE, "trained")["w"], large)
@@ -53,7 +53,7 @@ def test_a_bucket_that_is_not_there_is_named_and_an_empty_one_is_none(address: t
         server.stop()
 
 
-def test_a_store_that_refuses_or_keeps_silent_is_away(
+def test_a_store_that_refuses_connections_or_never_answers_is_away(
     address: tuple[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     artifacts = Artifacts("s3://there/lab")
@@ -65,5 +65,5 @@ def test_a_store_that_refuses_or_keeps_silent_is_away(
         begin = time.monotonic()
         with pytest.raises(ArtifactsUnavailable, match="Read timeout"):
             Artifacts("s3://there/lab").exists(ONE, "trained")
-        # So often it is asked, and no more: the libraries' own habit is five times five.
+        # It is asked `TRIES` times; by default the libraries would ask 25 times.
         assert time.monotonic() - begin < 10 * 0.5 * files.TRIES

@@ -18,7 +18,7 @@ def counts(*columns: Any) -> list[Any]:
 COLUMNS = (["a", "b"], [0.1, 1], [1, 2], [2, 2], [4, 4])
 
 
-def test_what_stages_measure_is_accepted() -> None:
+def test_results_of_stages_are_accepted() -> None:
     for values in RESULTS:
         result_schema.check(values)
 
@@ -41,7 +41,7 @@ def test_what_stages_measure_is_accepted() -> None:
     ],
     ids=str,
 )
-def test_at_the_edge_of_what_is_allowed(changes: dict[str, Any]) -> None:
+def test_values_at_the_edge_of_what_is_allowed_are_accepted(changes: dict[str, Any]) -> None:
     result_schema.check({**FULL, **changes})
 
 

@@ -11,17 +11,17 @@ import torch
 from data.artifacts.checksums import seal_values
 from data.artifacts.store import ArtifactError, Artifacts
 from data.atomic import write_whole
-from tests.data.made_results import made_plan, made_results, of_before
+from tests.data.made_results import made_plan, made_results, without_masks
 
 ONE, TWO = "1" * 32, "2" * 32
 
 
 @pytest.fixture(params=["folder", "object store"])
 def artifacts(request: pytest.FixtureRequest, tmp_path: Path) -> Artifacts:
-    return Artifacts(str(tmp_path / "kept") if request.param == "folder" else f"memory://{tmp_path.name}/kept")
+    return Artifacts(str(tmp_path / "saved") if request.param == "folder" else f"memory://{tmp_path.name}/saved")
 
 
-def test_tensors_come_back_bit_for_bit(artifacts: Artifacts) -> None:
+def test_tensors_are_loaded_bit_for_bit(artifacts: Artifacts) -> None:
     base = torch.randn(6, 4, 3, 3)
     tensors = {
         "channels_last": base.to(memory_format=torch.channels_last),
@@ -35,12 +35,12 @@ def test_tensors_come_back_bit_for_bit(artifacts: Artifacts) -> None:
         "empty": torch.empty(0, 3),
     }
     artifacts.save(ONE, "trained", tensors)
-    found = artifacts.load(ONE, "trained")
-    assert found.keys() == tensors.keys()
+    loaded = artifacts.load(ONE, "trained")
+    assert loaded.keys() == tensors.keys()
     for name, tensor in tensors.items():
-        assert found[name].dtype == tensor.dtype
-        assert found[name].shape == tensor.shape
-        bits, expected = (t.flatten().view(torch.uint8) for t in (found[name], tensor))
+        assert loaded[name].dtype == tensor.dtype
+        assert loaded[name].shape == tensor.shape
+        bits, expected = (t.flatten().view(torch.uint8) for t in (loaded[name], tensor))
         assert torch.equal(bits, expected)
 
 
@@ -62,7 +62,7 @@ def test_saving_replaces_and_deleting_twice_is_harmless(artifacts: Artifacts) ->
     assert not artifacts.exists(ONE, "checkpoint")
 
 
-def test_results_come_back_whole_and_mark_their_stage_finished(artifacts: Artifacts) -> None:
+def test_results_are_read_back_whole_and_mark_their_stage_finished(artifacts: Artifacts) -> None:
     results = made_results(made_plan())
     assert artifacts.finished() == set()
     for fingerprint, result in results.items():
@@ -72,7 +72,7 @@ def test_results_come_back_whole_and_mark_their_stage_finished(artifacts: Artifa
     assert artifacts.finished() == set(results)
 
 
-def test_what_another_writer_finished_is_seen_at_once(artifacts: Artifacts) -> None:
+def test_results_of_another_writer_are_seen_at_once(artifacts: Artifacts) -> None:
     reader = Artifacts(artifacts.url)
     for fingerprint, result in list(made_results(made_plan()).items())[:3]:
         artifacts.finish(fingerprint, result)
@@ -80,7 +80,7 @@ def test_what_another_writer_finished_is_seen_at_once(artifacts: Artifacts) -> N
         assert reader.result(fingerprint) == result
 
 
-def test_missing_weights_say_which_and_what_to_do(artifacts: Artifacts) -> None:
+def test_the_error_for_missing_weights_names_them_and_what_to_do(artifacts: Artifacts) -> None:
     with pytest.raises(ArtifactError, match=f"no mask weights of stage {ONE} at .*launch the study again"):
         artifacts.load(ONE, "mask")
 
@@ -111,7 +111,7 @@ def test_a_result_under_a_wrong_name_is_refused(artifacts: Artifacts) -> None:
 
 
 @pytest.mark.parametrize("fingerprint", ["", "..", "1" * 31, "1" * 33, "G" * 32, "../" + "1" * 29, "1" * 32 + "\n"])
-def test_no_path_is_made_of_what_is_no_fingerprint(artifacts: Artifacts, fingerprint: str) -> None:
+def test_a_fingerprint_that_is_none_is_refused_before_it_becomes_a_path(artifacts: Artifacts, fingerprint: str) -> None:
     with pytest.raises(ValueError, match="is no fingerprint; allowed: 32 hex digits"):
         artifacts.load(fingerprint, "mask")
     with pytest.raises(ValueError, match="is no fingerprint"):
@@ -119,12 +119,12 @@ def test_no_path_is_made_of_what_is_no_fingerprint(artifacts: Artifacts, fingerp
 
 
 @pytest.mark.parametrize("name", ["", "../mask", "Mask", "mask2", "mask\n"])
-def test_no_path_is_made_of_what_is_no_name(artifacts: Artifacts, name: str) -> None:
+def test_a_name_of_weights_that_is_none_is_refused_before_it_becomes_a_path(artifacts: Artifacts, name: str) -> None:
     with pytest.raises(ValueError, match="is no name of weights; allowed: lower-case letters"):
         artifacts.save(ONE, name, {})
 
 
-def test_other_files_among_the_results_are_passed_over(tmp_path: Path) -> None:
+def test_other_files_among_the_results_are_ignored(tmp_path: Path) -> None:
     artifacts = Artifacts(str(tmp_path))
     for name in ("notes.txt", f".{ONE}.json.00ff.part", f"{TWO}.json.bak"):
         write_whole(tmp_path / "results" / name, b"{}")
@@ -136,7 +136,7 @@ def test_a_url_that_nothing_can_open_is_refused() -> None:
         Artifacts("nowhere://x")
 
 
-def test_a_folder_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+def test_the_error_for_a_read_only_folder_says_what_to_check(tmp_path: Path) -> None:
     (tmp_path / "weights").write_text("a file where the folder should be")
     with pytest.raises(ArtifactError, match=r"cannot write .*check space and rights"):
         Artifacts(str(tmp_path)).save(ONE, "mask", {"w": torch.zeros(1)})
@@ -175,24 +175,24 @@ def test_every_file_of_a_stage_is_listed_and_can_be_removed(artifacts: Artifacts
         artifacts.finish(fingerprint, result)
     artifacts.save(ONE, "checkpoint", {"w": torch.zeros(3)})
     count = len(made_plan().stages)
-    found = artifacts.all_files()
-    assert Counter(file.kind for file in found) == {"result": count, "weights": count, "checkpoint": 1}
-    assert {file.owner for file in found} == {*made_plan().stages, ONE}
-    assert all(file.size > 0 and begin <= file.modified <= time.time() + 2 for file in found)
-    gone, *left = [file for file in found if file.kind == "weights"]
-    artifacts.remove([file for file in found if file.owner in (gone.owner, ONE)])
-    assert {file.owner for file in artifacts.all_files()} == {file.owner for file in left}
-    # Again, and by another: what is gone need not be removed.
-    artifacts.remove(found)
+    files = artifacts.all_files()
+    assert Counter(file.kind for file in files) == {"result": count, "weights": count, "checkpoint": 1}
+    assert {file.owner for file in files} == {*made_plan().stages, ONE}
+    assert all(file.size > 0 and begin <= file.modified <= time.time() + 2 for file in files)
+    removed, *others = [file for file in files if file.kind == "weights"]
+    artifacts.remove([file for file in files if file.owner in (removed.owner, ONE)])
+    assert {file.owner for file in artifacts.all_files()} == {file.owner for file in others}
+    # Removing files that another process has removed already does no harm.
+    artifacts.remove(files)
     assert artifacts.all_files() == []
     assert artifacts.finished() == set()
     assert Artifacts(artifacts.url + "/nowhere").all_files() == []
 
 
-def test_a_result_of_before_masks_were_told_apart_reads(tmp_path: Path) -> None:
-    made = made_plan()
-    fingerprint = next(f for f, stage in made.stages.items() if stage.start == "finetune")
-    old = of_before(made_results(made)[fingerprint])
+def test_a_result_without_a_mask_is_still_read(tmp_path: Path) -> None:
+    planned = made_plan()
+    fingerprint = next(f for f, stage in planned.stages.items() if stage.start == "finetune")
+    old = without_masks(made_results(planned)[fingerprint])
     values = old.to_json()
     assert {len(overlap["counts"]) for overlap in values["overlaps"]} == {5}
     del values["mask"]

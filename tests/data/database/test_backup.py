@@ -1,4 +1,4 @@
-"""A backup holds what the database held, appears whole or not at all, and goes back in its place."""
+"""A backup holds what the database held, appears whole or not at all, and can be restored."""
 
 import multiprocessing
 import os
@@ -22,23 +22,23 @@ FIRST = Path(__file__).parent / "schemas" / "001.sql"
 
 @pytest.fixture
 def full(database: Database) -> Database:
-    """A store with a whole study."""
+    """A database with a finished study."""
     database.record(whole_study(Stream(), made_plan()))
     return database
 
 
-def test_a_backup_holds_what_the_database_does_and_says_so(full: Database, tmp_path: Path) -> None:
+def test_a_backup_holds_the_content_of_the_database_and_reports_its_size(full: Database, tmp_path: Path) -> None:
     steps: list[tuple[int, int]] = []
     target = tmp_path / "deep" / "copy.duckdb"
-    made = backups.backup(full, target, progress=lambda done, total: steps.append((done, total)))
+    copy = backups.backup(full, target, progress=lambda done, total: steps.append((done, total)))
     assert contents(target) == contents(full.path)
-    assert (made.path, made.size, made.studies) == (target, target.stat().st_size, 1)
-    assert made.stages == made.results == len(made_plan().stages)
+    assert (copy.path, copy.size, copy.studies) == (target, target.stat().st_size, 1)
+    assert copy.stages == copy.results == len(made_plan().stages)
     assert steps[-1] == (full.path.stat().st_size, full.path.stat().st_size)
     assert [path.name for path in target.parent.iterdir()] == ["copy.duckdb"]
 
 
-def test_nothing_is_replaced_without_being_told_to(full: Database, tmp_path: Path) -> None:
+def test_a_file_is_replaced_only_with_force(full: Database, tmp_path: Path) -> None:
     target = tmp_path / "copy.duckdb"
     target.write_text("mine")
     with pytest.raises(BackupError, match="--force"):
@@ -58,7 +58,7 @@ def write_and_die(path: Path) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_what_only_the_log_of_a_killed_writer_holds_is_in_the_backup(full: Database, tmp_path: Path) -> None:
+def test_a_backup_holds_the_write_ahead_log_of_a_killed_writer(full: Database, tmp_path: Path) -> None:
     writer = multiprocessing.get_context("spawn").Process(target=write_and_die, args=(full.path,))
     writer.start()
     writer.join()
@@ -68,7 +68,7 @@ def test_what_only_the_log_of_a_killed_writer_holds_is_in_the_backup(full: Datab
     with duckdb.connect(str(target), read_only=True) as connection:
         assert connection.execute("SELECT name FROM views").fetchall() == [("from the log",)]
     assert [path.name for path in tmp_path.glob("*copy*")] == ["copy.duckdb"]
-    # And it does not slip into a database that is put in this one's place.
+    # The log is not replayed into a database that is restored in this one's place.
     with full.writing() as connection:
         connection.execute("DELETE FROM views")
     before = backups.restore(full, target)
@@ -79,8 +79,8 @@ def test_what_only_the_log_of_a_killed_writer_holds_is_in_the_backup(full: Datab
         assert connection.execute("SELECT name FROM views").fetchall() == [("from the log",)]
 
 
-def test_a_full_disk_is_told_and_leaves_nothing(full: Database, tmp_path: Path) -> None:
-    # A limit on the size of files is an error of writing like that of a full disk.
+def test_a_full_disk_is_an_error_and_leaves_no_file(full: Database, tmp_path: Path) -> None:
+    # A limit on the size of files makes writing fail as a full disk does.
     script = f"""
 import resource, sys
 from pathlib import Path
@@ -97,7 +97,7 @@ except backup.BackupError as error:
     assert not list(tmp_path.glob("*copy*"))
 
 
-def test_what_is_no_backup_is_refused_and_the_database_left_alone(full: Database, tmp_path: Path) -> None:
+def test_a_file_that_is_no_backup_is_refused_and_the_database_is_unchanged(full: Database, tmp_path: Path) -> None:
     before = full.path.read_bytes()
     newer, other, none, empty = (tmp_path / f"{name}.duckdb" for name in ("newer", "other", "none", "empty"))
     backups.backup(full, newer)
@@ -107,47 +107,47 @@ def test_what_is_no_backup_is_refused_and_the_database_left_alone(full: Database
         connection.execute("CREATE TABLE recipes (title VARCHAR)")
     duckdb.connect(str(empty)).close()
     none.write_bytes(b"no database at all" * 1000)
-    said = {
+    messages = {
         newer: "has version 999",
         other: "recipes",
         none: "does not open",
         empty: "empty",
         tmp_path / "x": "no backup",
     }
-    for path, words in said.items():
-        with pytest.raises(BackupError, match=words):
+    for path, message in messages.items():
+        with pytest.raises(BackupError, match=message):
             backups.restore(full, path)
     assert full.path.read_bytes() == before
     assert not list(full.path.parent.glob("*before*"))
 
 
-def test_a_restored_backup_is_brought_up_to_date_and_the_one_before_is_kept(full: Database, tmp_path: Path) -> None:
+def test_a_restored_backup_is_migrated_and_the_replaced_database_is_saved(full: Database, tmp_path: Path) -> None:
     old = tmp_path / "old.duckdb"
     with duckdb.connect(str(old)) as connection:
         connection.execute(FIRST.read_text())
         connection.execute("INSERT INTO residuals VALUES ('f', 1, 0.5)")
-    kept = backups.restore(full, old)
-    assert kept is not None
-    assert studies.study(Database(kept), STUDY_ID).state == "done"
+    replaced = backups.restore(full, old)
+    assert replaced is not None
+    assert studies.study(Database(replaced), STUDY_ID).state == "done"
     assert studies.studies(full).empty
     with full.reading() as connection:
         assert version(connection) > 1
         assert connection.execute("FROM residuals").fetchall() == [("f", 1, 0.5)]
     with duckdb.connect(str(old), read_only=True) as connection:
         assert version(connection) == 1
-    second = backups.restore(full, kept)
-    assert second not in (None, kept)
+    second = backups.restore(full, replaced)
+    assert second not in (None, replaced)
     assert studies.study(full, STUDY_ID).state == "done"
 
 
-def test_a_damaged_database_can_be_replaced_and_an_absent_one_too(full: Database, tmp_path: Path) -> None:
+def test_a_damaged_or_absent_database_can_be_restored(full: Database, tmp_path: Path) -> None:
     good = tmp_path / "good.duckdb"
     backups.backup(full, good)
     full.path.write_bytes(b"damaged" * 1000)
     full.path.with_name(f"{full.path.name}.wal").write_bytes(b"left over")
-    kept = backups.restore(full, good)
-    assert kept is not None
-    assert kept.read_bytes() == b"damaged" * 1000
+    replaced = backups.restore(full, good)
+    assert replaced is not None
+    assert replaced.read_bytes() == b"damaged" * 1000
     assert contents(full.path) == contents(good)
     elsewhere = Database(tmp_path / "new home" / "ticketscope.duckdb")
     assert backups.restore(elsewhere, good) is None

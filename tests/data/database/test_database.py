@@ -17,36 +17,36 @@ from tests.data.made_results import STUDY_ID, Stream, contents, made_plan, made_
 
 def test_a_study_recorded_event_by_event_equals_one_recorded_at_once(tmp_path: Path) -> None:
     events = whole_study(Stream(), made_plan(seeds=[0], learning_rates=[0.1], pruners=["oneshot"], sparsities=[0.5]))
-    one, other = Database(tmp_path / "one.duckdb"), Database(tmp_path / "other.duckdb")
-    assert one.record(events) == len(events)
+    at_once, one_by_one = Database(tmp_path / "at_once.duckdb"), Database(tmp_path / "one_by_one.duckdb")
+    assert at_once.record(events) == len(events)
     for event in events:
-        other.record([event])
-    assert contents(one.path) == contents(other.path)
+        one_by_one.record([event])
+    assert contents(at_once.path) == contents(one_by_one.path)
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_events_may_come_twice_and_in_any_order(tmp_path: Path, seed: int) -> None:
+def test_events_may_arrive_twice_and_in_any_order(tmp_path: Path, seed: int) -> None:
     events = whole_study(Stream(), made_plan())
-    plain, shaken = Database(tmp_path / "plain.duckdb"), Database(tmp_path / "shaken.duckdb")
-    plain.record(events)
+    ordered, shuffled = Database(tmp_path / "ordered.duckdb"), Database(tmp_path / "shuffled.duckdb")
+    ordered.record(events)
     draw = random.Random(seed)
     mixed = [*events, *draw.sample(events, len(events) // 2)]
     draw.shuffle(mixed)
     while mixed:
         count = draw.randint(1, 40)
-        shaken.record(mixed[:count])
+        shuffled.record(mixed[:count])
         del mixed[:count]
-    for name, rows in contents(plain.path).items():
-        assert len(rows) == len(contents(shaken.path)[name]), name
-    assert points.accuracy(plain, OneStudy(STUDY_ID)).equals(points.accuracy(shaken, OneStudy(STUDY_ID)))
-    assert list(studies.stages(shaken, STUDY_ID)["state"].unique()) == ["done"]
+    for name, rows in contents(ordered.path).items():
+        assert len(rows) == len(contents(shuffled.path)[name]), name
+    assert points.accuracy(ordered, OneStudy(STUDY_ID)).equals(points.accuracy(shuffled, OneStudy(STUDY_ID)))
+    assert list(studies.stages(shuffled, STUDY_ID)["state"].unique()) == ["done"]
 
 
-def test_one_bad_event_is_named_and_nothing_of_its_batch_is_written(database: Database) -> None:
-    stream, made = Stream(), made_plan()
+def test_a_bad_event_is_named_and_none_of_its_batch_is_written(database: Database) -> None:
+    stream, planned = Stream(), made_plan()
     bad = stream.event("stage", fingerprint="../../etc", state="done", attempt=1, at="2026-01-01T00:00:00+00:00")
     with pytest.raises(EventError, match="fingerprint") as caught:
-        database.record([stream.launched(made), bad])
+        database.record([stream.launched(planned), bad])
     assert caught.value.event is bad
     assert studies.studies(database).empty
     for event in (Event("1-0", "gossip", {}), Event("x", "stage", {}), stream.event("result", fingerprint="a" * 32)):
@@ -54,7 +54,7 @@ def test_one_bad_event_is_named_and_nothing_of_its_batch_is_written(database: Da
             database.record([event])
 
 
-def test_a_store_of_a_newer_version_is_refused_and_left_alone(database: Database) -> None:
+def test_a_database_of_a_newer_version_is_refused_and_unchanged(database: Database) -> None:
     database.ensure()
     with duckdb.connect(str(database.path)) as connection:
         connection.execute("UPDATE meta SET value = '999' WHERE key = 'version'")
@@ -64,7 +64,7 @@ def test_a_store_of_a_newer_version_is_refused_and_left_alone(database: Database
     assert database.path.read_bytes() == before
 
 
-def test_a_file_that_is_not_ours_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_no_database_of_ticketscope_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "other.duckdb"
     with duckdb.connect(str(path)) as connection:
         connection.execute("CREATE TABLE recipes (title VARCHAR)")
@@ -76,9 +76,9 @@ def test_a_file_that_is_not_ours_is_refused(tmp_path: Path) -> None:
 
 
 def write_without_end(path: Path) -> None:
-    database, stream, made = Database(path), Stream(), made_plan()
-    database.record([stream.launched(made)])
-    results = list(made_results(made).values())
+    database, stream, planned = Database(path), Stream(), made_plan()
+    database.record([stream.launched(planned)])
+    results = list(made_results(planned).values())
     while True:
         for result in results:
             database.record(stream.life(result))
@@ -94,7 +94,7 @@ def read_without_end(path: Path, errors) -> None:
 
 
 @pytest.mark.faults
-def test_a_writer_killed_at_any_moment_leaves_a_database_that_goes_on(tmp_path: Path) -> None:
+def test_a_writer_killed_at_any_moment_leaves_a_usable_database(tmp_path: Path) -> None:
     path, context = tmp_path / "store.duckdb", multiprocessing.get_context("spawn")
     Database(path).ensure()
     errors = context.Queue()

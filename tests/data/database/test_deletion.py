@@ -1,4 +1,4 @@
-"""A deleted study leaves nothing behind but what others have too, whatever is told of it again."""
+"""A deleted study leaves only the stages that other studies have too, also when its events arrive again."""
 
 from pathlib import Path
 
@@ -17,8 +17,8 @@ ONE = made_plan(seeds=[0], learning_rates=[0.1], pruners=["oneshot", "admm"], sp
 TWO = made_plan(seeds=[0], learning_rates=[0.1], pruners=["oneshot"], sparsities=[0.5, 0.9])
 
 
-def told(stream: Stream, planned: Plan, study_id: str) -> list[Event]:
-    """Return the life of a study under an id."""
+def life(stream: Stream, planned: Plan, study_id: str) -> list[Event]:
+    """Return all events of a study under an id."""
     events = whole_study(stream, planned)
     return [
         Event(event.id, event.kind, {**event.body, "study_id": study_id}) if event.kind == "launched" else event
@@ -26,30 +26,30 @@ def told(stream: Stream, planned: Plan, study_id: str) -> list[Event]:
     ]
 
 
-def gone(stream: Stream, study_id: str, planned: Plan = ONE) -> Event:
+def deleted(stream: Stream, study_id: str, planned: Plan = ONE) -> Event:
     return stream.event("deleted", study_id=study_id, at="2026-01-02T00:00:00+00:00", stages=list(planned.stages))
 
 
 def rows(path: Path) -> dict[str, list[tuple[object, ...]]]:
-    """Return all rows but the mark that keeps a deleted study away."""
-    return {name: sorted(found, key=repr) for name, found in contents(path).items() if name != "meta"}
+    """Return all rows but those of meta, which mark the study as deleted."""
+    return {name: sorted(records, key=repr) for name, records in contents(path).items() if name != "meta"}
 
 
-def test_nothing_of_a_study_is_left_that_no_other_has(tmp_path: Path) -> None:
+def test_deletion_removes_the_stages_that_no_other_study_has(tmp_path: Path) -> None:
     stream = Stream()
-    first, second = told(stream, ONE, "one"), told(stream, TWO, "two")
+    first, second = life(stream, ONE, "one"), life(stream, TWO, "two")
     both, alone = Database(tmp_path / "both.duckdb"), Database(tmp_path / "alone.duckdb")
     both.record([*first, *second])
-    # What of the shared stages was told last is that of the second study, here and there.
+    # In both databases the last events of the shared stages are those of the second study.
     shared = ONE.stages.keys() & TWO.stages.keys()
     assert shared
     assert ONE.stages.keys() - shared
     alone.record([*[e for e in first if _fingerprint(e) in shared], *second])
-    both.record([gone(stream, "one")])
+    both.record([deleted(stream, "one")])
     assert rows(both.path) == rows(alone.path)
     assert list(studies.studies(both)["study_id"]) == ["two"]
-    both.record([gone(stream, "two", TWO)])
-    assert all(not found for found in rows(both.path).values())
+    both.record([deleted(stream, "two", TWO)])
+    assert not any(rows(both.path).values())
 
 
 def _fingerprint(event: Event) -> object:
@@ -57,55 +57,55 @@ def _fingerprint(event: Event) -> object:
 
 
 @pytest.mark.parametrize("size", [7, 10_000])
-def test_events_told_again_bring_nothing_back(database: Database, size: int) -> None:
+def test_events_that_arrive_again_restore_nothing(database: Database, size: int) -> None:
     stream = Stream()
-    events = [*told(stream, ONE, "one"), stream.event("cancelled", study_id="one", at="2026-01-02T00:00:00+00:00")]
-    events.append(gone(stream, "one"))
-    # As a recorder that dies between writing and acknowledging tells its last batch again.
+    events = [*life(stream, ONE, "one"), stream.event("cancelled", study_id="one", at="2026-01-02T00:00:00+00:00")]
+    events.append(deleted(stream, "one"))
+    # A recorder that dies between writing and acknowledging records its last batch twice.
     for begin in range(0, len(events), size):
         batch = events[begin : begin + size]
         database.record(batch)
         database.record(batch)
-    assert all(not found for found in rows(database.path).values())
-    # A launch that comes late is not one anew.
+    assert not any(rows(database.path).values())
+    # A late event of the same launch does not launch the study again.
     database.record([event for event in events if event.kind in ("launched", "cancelled")])
-    found = rows(database.path)
-    assert not any(found[name] for name in ("studies", "study_stages", "roles", "cancellations", "stages"))
+    tables = rows(database.path)
+    assert not any(tables[name] for name in ("studies", "study_stages", "roles", "cancellations", "stages"))
 
 
 def test_stages_launched_again_under_another_id_stay(database: Database) -> None:
     stream = Stream()
-    database.record([*told(stream, ONE, "one"), gone(stream, "one"), *told(stream, ONE, "again")])
+    database.record([*life(stream, ONE, "one"), deleted(stream, "one"), *life(stream, ONE, "again")])
     assert list(studies.studies(database)["study_id"]) == ["again"]
     assert studies.study(database, "again").state == "done"
     assert len(points.accuracy(database, OneStudy("again"))) == len(ONE.roles)
 
 
-def test_links_end_with_what_they_show_and_lose_it_otherwise(database: Database) -> None:
+def test_a_link_loses_a_deleted_study_and_ends_without_any(database: Database) -> None:
     stream = Stream()
-    database.record([*told(stream, ONE, "one"), *told(stream, TWO, "two")])
+    database.record([*life(stream, ONE, "one"), *life(stream, TWO, "two")])
     _, alone = shared_links.create(database, ["one"])
     _, both = shared_links.create(database, ["one", "two"], "s=one,two")
     _, other = shared_links.create(database, ["two"])
-    database.record([gone(stream, "one")])
+    database.record([deleted(stream, "one")])
     assert shared_links.find(database, alone) is None
-    found = shared_links.find(database, both)
-    assert found is not None
-    assert found.study_ids == ("two",)
+    link = shared_links.find(database, both)
+    assert link is not None
+    assert link.study_ids == ("two",)
     assert shared_links.find(database, other) is not None
 
 
-def test_a_study_never_heard_of_may_be_deleted(database: Database) -> None:
-    database.record([gone(Stream(), "nobody")])
+def test_an_unknown_study_may_be_deleted(database: Database) -> None:
+    database.record([deleted(Stream(), "nobody")])
     database.record(whole_study(Stream(), ONE))
     assert studies.study(database, STUDY_ID).state == "done"
 
 
-def test_every_table_with_a_stage_in_it_is_emptied(database: Database) -> None:
-    """A table that is added later is not forgotten."""
+def test_deletion_empties_every_table_about_stages_and_studies(database: Database) -> None:
+    """Fail where deletion forgets a table that was added later."""
     stream = Stream()
-    database.record(told(stream, ONE, "one"))
-    database.record([gone(stream, "one")])
+    database.record(life(stream, ONE, "one"))
+    database.record([deleted(stream, "one")])
     with duckdb.connect(str(database.path), read_only=True) as connection:
         tables = [
             row[0]

@@ -54,22 +54,22 @@ def test_writers_exclude_each_other_and_readers_between_threads(tmp_path: Path) 
     assert set(worst) <= {"w", "r"}
 
 
-def test_readers_are_let_in_together(tmp_path: Path) -> None:
-    together = threading.Barrier(2, timeout=10)
+def test_readers_share_the_lock(tmp_path: Path) -> None:
+    barrier = threading.Barrier(2, timeout=10)
 
     def read() -> None:
         with shared(tmp_path / "lock"):
-            together.wait()
+            barrier.wait()
 
     threads = [threading.Thread(target=read) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert not together.broken
+    assert not barrier.broken
 
 
-def test_taking_it_twice_in_one_thread_is_refused_instead_of_waiting_for_ever(tmp_path: Path) -> None:
+def test_taking_the_lock_twice_in_one_thread_is_refused(tmp_path: Path) -> None:
     with (
         shared(tmp_path / "lock"),
         pytest.raises(RuntimeError, match="already holds the lock"),

@@ -1,4 +1,4 @@
-"""ADMM of before rho could grow: its results go on counting, as ADMM with constant rho."""
+"""Results of ADMM from before rho could grow count as results of ADMM with constant rho."""
 
 import json
 from pathlib import Path
@@ -43,7 +43,7 @@ def older_spec(spec: str) -> str:
 
 @pytest.fixture
 def old(tmp_path: Path) -> Database:
-    """A database of version 3, as the Ticketscope of that time left it after a study under ADMM."""
+    """A database of version 3 after a study under ADMM, as the Ticketscope of that version wrote it."""
     new, path = Database(tmp_path / "new" / "ticketscope.duckdb"), tmp_path / "old" / "ticketscope.duckdb"
     new.record(whole_study(Stream(), MADE))
     path.parent.mkdir()
@@ -72,7 +72,7 @@ def old(tmp_path: Path) -> Database:
     return Database(path)
 
 
-def test_its_points_are_of_the_other_pruner(old: Database) -> None:
+def test_older_results_of_admm_belong_to_admm_with_constant_rho(old: Database) -> None:
     points = queries.accuracy(old, OneStudy(STUDY_ID))
     assert set(points["pruner"].dropna()) == {"oneshot", "admm_constant"}
     assert set(zip(points["fingerprint"], points["pruner"], strict=True)) >= {
@@ -90,35 +90,35 @@ def test_its_points_are_of_the_other_pruner(old: Database) -> None:
     assert "admm" not in tables_from_database(old, STUDY_ID)["accuracy"]["pruner"].to_pylist()
 
 
-def test_its_study_reads_and_a_copy_of_it_is_the_same_work(old: Database) -> None:
+def test_an_older_study_is_read_and_a_copy_of_it_has_the_same_stages(old: Database) -> None:
     record = studies.study(old, STUDY_ID)
     assert record.study == MADE.study
-    # As somebody would launch it today.
+    # Today's Ticketscope would launch it so.
     copied = plan(parse_study(record.study.model_dump()), {"digits": "content of digits"})
     assert copied.stages.keys() == MADE.stages.keys()
     assert studies.studies(old)["pruners"][0] == ["oneshot", "admm_constant"]
     assert len(queries.accuracy(old, Roles(copied.roles))) == len(MADE.roles)
 
 
-def test_put_back_into_the_queue_it_stays_the_same_work(old: Database) -> None:
+def test_an_older_study_in_the_queue_again_has_the_same_stages(old: Database) -> None:
     launch = launches.read(old, STUDY_ID)
     assert {f: standing.stage.fingerprint for f, standing in launch.stages.items()} == {f: f for f in MADE.stages}
     assert {role["pruner"] for role in launch.body["roles"]} == {None, "oneshot", "admm_constant"}
 
 
-def test_views_and_links_show_what_they_showed(old: Database) -> None:
+def test_older_views_and_links_show_what_they_showed(old: Database) -> None:
     states = {str(row["name"]): row["state"] for _, row in saved_views.list(old).iterrows()}
     assert states == {
         "one": "s=0123ab&v=sweep&pr=oneshot~admm_constant&q=admm_constant",
         "other": "s=0123ab&pr=oneshot&d=folder%3A%2Fadmm",
     }
     with old.reading() as connection:
-        found = connection.execute("SELECT state FROM shares ORDER BY share_id").fetchall()
-    assert found == [("pr=admm_constant",), (None,)]
+        links = connection.execute("SELECT state FROM shares ORDER BY share_id").fetchall()
+    assert links == [("pr=admm_constant",), (None,)]
 
 
-def as_launched_before(event: Event) -> Event:
-    """Return the event of a launch as the Ticketscope of before sent it, and as its Redis still holds it."""
+def as_launched_earlier(event: Event) -> Event:
+    """Return the event of a launch as an earlier version sent it, and as its Redis may still hold it."""
     body = dict(event.body)
     body["toml"] = older(body["toml"])
     body["roles"] = [{**r, "pruner": "admm" if r["pruner"] == "admm_constant" else r["pruner"]} for r in body["roles"]]
@@ -126,18 +126,18 @@ def as_launched_before(event: Event) -> Event:
     return Event(event.id, event.kind, body)
 
 
-def test_a_launch_of_before_that_is_recorded_today_is_of_the_other_pruner(database: Database) -> None:
+def test_an_earlier_launch_is_recorded_with_constant_rho(database: Database) -> None:
     stream = Stream()
-    parsed = parse(as_launched_before(stream.launched(MADE)))
+    parsed = parse(as_launched_earlier(stream.launched(MADE)))
     assert isinstance(parsed, StudyLaunched)
     assert parsed.roles == MADE.roles
     assert parsed.toml == to_toml(MADE.study)
-    # Again, as a retry and `rebuild` do.
-    database.record([as_launched_before(stream.launched(MADE)), as_launched_before(stream.launched(MADE))])
+    # A retry and `rebuild` record it again.
+    database.record([as_launched_earlier(stream.launched(MADE)), as_launched_earlier(stream.launched(MADE))])
     assert studies.study(database, STUDY_ID).study == MADE.study
 
 
-def test_a_rho_that_nothing_used_keeps_no_launch_of_before_from_being_recorded(database: Database) -> None:
+def test_an_earlier_launch_with_an_unused_rho_is_recorded(database: Database) -> None:
     event = Stream().launched(made_plan(pruners=["oneshot"]))
     body = {**event.body, "toml": f"{event.body['toml']}rho = 0.05\n"}
     assert body["toml"].rstrip().partition("[admm]")[2]
@@ -145,8 +145,8 @@ def test_a_rho_that_nothing_used_keeps_no_launch_of_before_from_being_recorded(d
     assert studies.study(database, STUDY_ID).study.admm.rho == 0.05
 
 
-def test_a_launch_of_today_is_recorded_as_it_is() -> None:
-    made: Plan = made_plan(pruners=["admm", "admm_constant"])
-    parsed = parse(Stream().launched(made))
+def test_a_present_launch_is_recorded_as_it_is() -> None:
+    planned: Plan = made_plan(pruners=["admm", "admm_constant"])
+    parsed = parse(Stream().launched(planned))
     assert isinstance(parsed, StudyLaunched)
-    assert (parsed.roles, parsed.toml) == (made.roles, to_toml(made.study))
+    assert (parsed.roles, parsed.toml) == (planned.roles, to_toml(planned.study))

@@ -9,7 +9,7 @@ from data.database import schema
 from data.database.database import Database
 from data.database.schema import SchemaError, install, version
 
-# The tables as each version that was ever released made them.
+# The tables of each released version.
 VERSIONS = sorted((Path(__file__).parent / "schemas").glob("*.sql"))
 FIRST = VERSIONS[0]
 COLUMNS = "SELECT table_name, column_name, data_type, is_nullable FROM duckdb_columns() ORDER BY ALL"
@@ -40,7 +40,7 @@ def test_a_new_file_gets_the_newest_tables_once() -> None:
         assert install(connection) == newest
 
 
-def test_an_older_file_is_brought_up_to_what_a_new_one_is_and_keeps_its_rows(later: Path) -> None:
+def test_migration_gives_an_older_file_the_newest_tables_and_keeps_its_rows(later: Path) -> None:
     with duckdb.connect() as old, duckdb.connect() as new:
         old.execute(FIRST.read_text())
         old.execute("INSERT INTO residuals VALUES ('f', 1, 0.5)")
@@ -51,7 +51,7 @@ def test_an_older_file_is_brought_up_to_what_a_new_one_is_and_keeps_its_rows(lat
         assert old.execute("FROM residuals").fetchall() == [("f", 1, 0.5, None)]
 
 
-def test_a_migration_that_fails_half_way_leaves_the_file_as_it_was(later: Path, tmp_path: Path) -> None:
+def test_a_failed_migration_leaves_the_file_unchanged(later: Path, tmp_path: Path) -> None:
     path = tmp_path / "old.duckdb"
     with duckdb.connect(str(path)) as connection:
         connection.execute(FIRST.read_text())
@@ -74,7 +74,7 @@ def test_a_missing_migration_is_named(later: Path) -> None:
 
 
 @pytest.mark.parametrize("earlier", VERSIONS, ids=lambda path: path.stem)
-def test_the_tables_of_every_earlier_version_become_those_of_a_new_file(earlier: Path) -> None:
+def test_every_earlier_version_is_migrated_to_the_newest_tables(earlier: Path) -> None:
     with duckdb.connect() as old, duckdb.connect() as new:
         old.execute(earlier.read_text())
         old.execute("INSERT INTO residuals VALUES ('f', 1, 0.5)")
@@ -85,7 +85,7 @@ def test_the_tables_of_every_earlier_version_become_those_of_a_new_file(earlier:
         assert old.execute("SELECT fingerprint, residual FROM residuals").fetchall() == [("f", 0.5)]
 
 
-def test_the_newest_version_is_kept_with_the_earlier_ones() -> None:
+def test_the_newest_version_is_among_the_saved_schemas() -> None:
     with duckdb.connect() as connection:
         install(connection)
         assert VERSIONS[-1].stem == f"{version(connection):03d}"
@@ -99,7 +99,7 @@ def test_every_version_since_the_first_has_its_migration() -> None:
     assert {path.name for path in (schema.FOLDER / "migrations").glob("*.sql")} == expected
 
 
-def test_half_a_database_of_a_creator_that_was_killed_is_no_obstacle(database: Database) -> None:
+def test_a_half_written_new_database_is_replaced(database: Database) -> None:
     database.path.parent.mkdir(parents=True)
     database.path.with_name(f"{database.path.name}.new").write_bytes(os.urandom(5000))
     database.ensure()
@@ -107,14 +107,14 @@ def test_half_a_database_of_a_creator_that_was_killed_is_no_obstacle(database: D
         assert version(connection) > 0
 
 
-def test_a_database_that_was_removed_is_made_anew(database: Database) -> None:
+def test_a_removed_database_is_created_again(database: Database) -> None:
     database.ensure()
     shutil.rmtree(database.path.parent)
     with database.reading() as connection:
         assert version(connection) > 0
 
 
-def test_nothing_is_fetched_from_the_network_for_a_query(database: Database) -> None:
+def test_queries_never_download_extensions_or_write(database: Database) -> None:
     with database.reading() as connection:
         setting = connection.execute("SELECT current_setting('autoinstall_known_extensions')").fetchone()
         assert setting == (False,)

@@ -1,4 +1,4 @@
-"""The path through torchvision, on archives of the official layout with few images in them."""
+"""CIFAR-10 and CIFAR-100 by torchvision, from small archives of the official layout."""
 
 import hashlib
 import http.server
@@ -50,11 +50,11 @@ def md5(content: bytes) -> str:
 
 
 class Site:
-    """Serves one archive on the loopback and counts how often it is asked for."""
+    """Serves one archive on the loopback and counts the requests for it."""
 
     def __init__(self, content: bytes) -> None:
         self.content = content
-        self.asked = 0
+        self.requests = 0
         site = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -64,7 +64,7 @@ class Site:
                 self.end_headers()
 
             def do_GET(self) -> None:
-                site.asked += 1
+                site.requests += 1
                 self.do_HEAD()
                 self.wfile.write(site.content)
 
@@ -104,22 +104,22 @@ def small(name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, Sit
     site.close()
 
 
-def test_the_archive_is_fetched_once_and_read_as_images(
+def test_the_archive_is_downloaded_once_and_read_as_images(
     name: str, small: tuple[Any, Site, np.ndarray, list[int]], tmp_path: Path
 ) -> None:
     _, site, pixels, labels = small
-    found = load(name, tmp_path)
-    assert found.train_images.shape == (len(labels), 32, 32, 3)
-    assert found.test_images.shape == (PER_BATCH, 32, 32, 3)
-    assert len(found.classes) == DATASETS[name].shape.classes
-    # The file holds a whole plane of red, then of green, then of blue.
+    dataset = load(name, tmp_path)
+    assert dataset.train_images.shape == (len(labels), 32, 32, 3)
+    assert dataset.test_images.shape == (PER_BATCH, 32, 32, 3)
+    assert len(dataset.classes) == DATASETS[name].shape.classes
+    # The file holds all red values of an image, then all green and all blue ones.
     expected = pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
-    assert (found.train_images.numpy() == expected).all()
-    assert found.train_labels.tolist() == labels
-    asked = site.asked
-    assert asked > 0
+    assert (dataset.train_images.numpy() == expected).all()
+    assert dataset.train_labels.tolist() == labels
+    requests = site.requests
+    assert requests > 0
     assert load(name, tmp_path).train_labels.tolist() == labels
-    assert site.asked == asked
+    assert site.requests == requests
 
 
 def test_an_archive_put_in_place_needs_no_network(
@@ -129,17 +129,17 @@ def test_an_archive_put_in_place_needs_no_network(
     (tmp_path / "datasets").mkdir()
     (tmp_path / "datasets" / source.filename).write_bytes(site.content)
     assert load(name, tmp_path).train_labels.tolist() == labels
-    assert site.asked == 0
+    assert site.requests == 0
 
 
-def test_a_half_archive_of_a_download_that_was_killed_is_fetched_anew(
+def test_a_half_downloaded_archive_is_downloaded_again(
     name: str, small: tuple[Any, Site, np.ndarray, list[int]], tmp_path: Path
 ) -> None:
     source, site, _, labels = small
     (tmp_path / "datasets").mkdir()
     (tmp_path / "datasets" / source.filename).write_bytes(site.content[:100])
     assert load(name, tmp_path).train_labels.tolist() == labels
-    assert site.asked > 0
+    assert site.requests > 0
 
 
 def test_a_download_with_a_wrong_checksum_is_refused(
@@ -166,7 +166,7 @@ def test_without_network_the_error_says_which_file_to_put_where(
     assert socket.getdefaulttimeout() is None
 
 
-def test_a_server_that_never_answers_is_not_waited_for_without_end(
+def test_a_server_that_never_answers_ends_in_a_timeout(
     name: str, small: tuple[Any, Site, np.ndarray, list[int]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, _, _, _ = small

@@ -12,7 +12,7 @@ from data.datasets.registry import DatasetError, identity, shape
 
 
 def made_folder(root: Path, mode: str = "RGB", size: int = 6, classes: tuple[str, ...] = ("cat", "dog")) -> Path:
-    """Write a dataset of PNGs, 3 to train and 2 to test in each class, every image with pixels of its own."""
+    """Write a dataset of random PNGs, 3 to train and 2 to test in each class, and return its folder."""
     draw = np.random.default_rng(0)
     for split, count in (("train", 3), ("test", 2)):
         for name in classes:
@@ -23,34 +23,34 @@ def made_folder(root: Path, mode: str = "RGB", size: int = 6, classes: tuple[str
     return root
 
 
-def test_images_come_as_they_are_in_sorted_order(tmp_path: Path) -> None:
+def test_images_are_loaded_unchanged_in_sorted_order(tmp_path: Path) -> None:
     root = made_folder(tmp_path / "set")
-    found = load(f"folder:{root}", tmp_path)
-    assert found.classes == ("cat", "dog")
-    assert found.train_images.shape == (6, 6, 6, 3)
-    assert found.train_images.dtype == torch.uint8
-    assert found.train_labels.tolist() == [0, 0, 0, 1, 1, 1]
-    assert found.test_labels.tolist() == [0, 0, 1, 1]
+    dataset = load(f"folder:{root}", tmp_path)
+    assert dataset.classes == ("cat", "dog")
+    assert dataset.train_images.shape == (6, 6, 6, 3)
+    assert dataset.train_images.dtype == torch.uint8
+    assert dataset.train_labels.tolist() == [0, 0, 0, 1, 1, 1]
+    assert dataset.test_labels.tolist() == [0, 0, 1, 1]
     with Image.open(root / "train" / "dog" / "1.png") as image:
-        assert torch.equal(found.train_images[4], torch.from_numpy(np.array(image)))
+        assert torch.equal(dataset.train_images[4], torch.from_numpy(np.array(image)))
     with Image.open(root / "test" / "cat" / "1.png") as image:
-        assert torch.equal(found.test_images[1], torch.from_numpy(np.array(image)))
+        assert torch.equal(dataset.test_images[1], torch.from_numpy(np.array(image)))
 
 
-def test_the_second_reading_needs_no_image_and_gives_the_same(tmp_path: Path) -> None:
+def test_the_second_load_reads_no_image_and_gives_the_same(tmp_path: Path) -> None:
     root = made_folder(tmp_path / "set")
-    told: list[tuple[str, int, int]] = []
-    first = load(f"folder:{root}", tmp_path, lambda *progress: told.append(progress))
-    assert told == [(f"reading {root}", 10, 10)]
-    told.clear()
-    second = load(f"folder:{root}", tmp_path, lambda *progress: told.append(progress))
-    assert told == []
+    reports: list[tuple[str, int, int]] = []
+    first = load(f"folder:{root}", tmp_path, lambda *progress: reports.append(progress))
+    assert reports == [(f"reading {root}", 10, 10)]
+    reports.clear()
+    second = load(f"folder:{root}", tmp_path, lambda *progress: reports.append(progress))
+    assert reports == []
     assert torch.equal(first.train_images, second.train_images)
     assert torch.equal(first.test_labels, second.test_labels)
     assert first.classes == second.classes
 
 
-def test_grey_images_keep_one_channel_unless_one_has_colour(tmp_path: Path) -> None:
+def test_grey_images_have_one_channel_unless_one_image_has_colour(tmp_path: Path) -> None:
     root = made_folder(tmp_path / "set", mode="L")
     grey = load(f"folder:{root}", tmp_path)
     assert grey.channels == 1
@@ -63,7 +63,7 @@ def test_grey_images_keep_one_channel_unless_one_has_colour(tmp_path: Path) -> N
     assert mixed.test_images[-1, 0, 0].tolist() == [9, 8, 7]
 
 
-def test_the_shape_is_known_before_reading_and_agrees_after(tmp_path: Path) -> None:
+def test_the_shape_is_the_same_before_and_after_loading(tmp_path: Path) -> None:
     name = f"folder:{made_folder(tmp_path / 'set')}"
     before = shape(name, tmp_path)
     load(name, tmp_path)
@@ -71,28 +71,28 @@ def test_the_shape_is_known_before_reading_and_agrees_after(tmp_path: Path) -> N
     assert (before.channels, before.image_size, before.classes, before.train, before.test) == (3, 6, 2, 6, 4)
 
 
-def test_identity_is_that_of_names_and_bytes(tmp_path: Path) -> None:
-    one, same = made_folder(tmp_path / "one"), made_folder(tmp_path / "same")
-    first = identity(f"folder:{one}", tmp_path)
+def test_identity_depends_on_names_and_bytes_alone(tmp_path: Path) -> None:
+    folder, same = made_folder(tmp_path / "one"), made_folder(tmp_path / "same")
+    first = identity(f"folder:{folder}", tmp_path)
     assert len(first) == 32
     assert identity(f"folder:{same}", tmp_path) == first
-    assert identity(f"folder:{one}", tmp_path / "another home") == first
-    os.utime(one / "train" / "cat" / "0.png")
-    assert identity(f"folder:{one}", tmp_path) == first
-    (one / "train" / "cat" / "notes.txt").write_text("no image")
-    assert identity(f"folder:{one}", tmp_path) == first
-    (one / "train" / "cat" / "0.png").rename(one / "train" / "cat" / "00.png")
-    renamed = identity(f"folder:{one}", tmp_path)
-    Image.new("RGB", (6, 6)).save(one / "train" / "cat" / "1.png")
-    assert len({first, renamed, identity(f"folder:{one}", tmp_path)}) == 3
+    assert identity(f"folder:{folder}", tmp_path / "another home") == first
+    os.utime(folder / "train" / "cat" / "0.png")
+    assert identity(f"folder:{folder}", tmp_path) == first
+    (folder / "train" / "cat" / "notes.txt").write_text("no image")
+    assert identity(f"folder:{folder}", tmp_path) == first
+    (folder / "train" / "cat" / "0.png").rename(folder / "train" / "cat" / "00.png")
+    renamed = identity(f"folder:{folder}", tmp_path)
+    Image.new("RGB", (6, 6)).save(folder / "train" / "cat" / "1.png")
+    assert len({first, renamed, identity(f"folder:{folder}", tmp_path)}) == 3
 
 
-def test_a_known_identity_reads_no_file(tmp_path: Path) -> None:
+def test_a_cached_identity_reads_no_file(tmp_path: Path) -> None:
     root = made_folder(tmp_path / "set")
     first = identity(f"folder:{root}", tmp_path)
     image = root / "train" / "cat" / "0.png"
     status = image.stat()
-    # Other bytes of equal size and time: only one who reads them can tell.
+    # The new bytes have the same size and time, so that only reading them shows the difference.
     image.write_bytes(bytes(status.st_size))
     os.utime(image, ns=(status.st_atime_ns, status.st_mtime_ns))
     assert identity(f"folder:{root}", tmp_path) == first
@@ -100,14 +100,14 @@ def test_a_known_identity_reads_no_file(tmp_path: Path) -> None:
     assert identity(f"folder:{root}", tmp_path) != first
 
 
-def test_a_damaged_tensor_file_says_to_remove_it(tmp_path: Path) -> None:
+def test_the_error_for_a_damaged_cache_says_to_remove_it(tmp_path: Path) -> None:
     name = f"folder:{made_folder(tmp_path / 'set')}"
     load(name, tmp_path)
-    (kept,) = (tmp_path / "datasets").glob("folder-*.safetensors")
-    kept.write_bytes(kept.read_bytes()[:-7])
+    (cached,) = (tmp_path / "datasets").glob("folder-*.safetensors")
+    cached.write_bytes(cached.read_bytes()[:-7])
     with pytest.raises(DatasetError, match=r"safetensors is damaged .*; remove it"):
         load(name, tmp_path)
-    kept.unlink()
+    cached.unlink()
     assert len(load(name, tmp_path).train_labels) == 6
 
 
@@ -149,7 +149,7 @@ def broken_layout(root: Path, what: str) -> None:
         ("deep", r"cat/1\.png has more than 8 bits per channel"),
     ],
 )
-def test_a_folder_that_cannot_be_used_says_why(tmp_path: Path, what: str, message: str) -> None:
+def test_the_error_for_an_unusable_folder_states_the_reason(tmp_path: Path, what: str, message: str) -> None:
     root = made_folder(tmp_path / "set")
     broken_layout(root, what)
     with pytest.raises(DatasetError, match=message):
@@ -165,13 +165,13 @@ def test_a_folder_that_cannot_be_used_says_why(tmp_path: Path, what: str, messag
         ("folder:/nowhere/at/all", "no folder at /nowhere/at/all; a dataset is a folder with"),
     ],
 )
-def test_a_folder_that_is_not_there_says_so(tmp_path: Path, name: str, message: str) -> None:
-    for ask in (identity, load, shape):
+def test_a_missing_folder_is_refused(tmp_path: Path, name: str, message: str) -> None:
+    for function in (identity, load, shape):
         with pytest.raises(DatasetError, match=message):
-            ask(name, tmp_path)
+            function(name, tmp_path)
 
 
-def test_one_class_is_too_few(tmp_path: Path) -> None:
+def test_a_folder_with_one_class_is_refused(tmp_path: Path) -> None:
     root = made_folder(tmp_path / "set", classes=("cat",))
     with pytest.raises(DatasetError, match="only one class, cat; give 2 or more"):
         identity(f"{registry.FOLDER}{root}", tmp_path)

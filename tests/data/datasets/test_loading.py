@@ -1,4 +1,4 @@
-"""Datasets that reach other hosts by the artifact artifacts: once, whole, and only what was asked for."""
+"""Datasets reach other hosts through the artifact store: once, whole, and only those that a study names."""
 
 from pathlib import Path
 
@@ -16,12 +16,12 @@ from tests.machine import folder_of_images
 
 @pytest.fixture
 def artifacts(tmp_path: Path) -> Artifacts:
-    return Artifacts(f"memory://{tmp_path.name}/kept")
+    return Artifacts(f"memory://{tmp_path.name}/saved")
 
 
 @pytest.fixture
 def images(tmp_path: Path) -> Images:
-    """A folder's images, as a study is launched with them on a host of its own."""
+    """The images of a folder that only the launching host has."""
     name = f"folder:{folder_of_images(tmp_path / 'flowers')}"
     return Images(name=name, identity=identity(name, tmp_path / "here"))
 
@@ -33,21 +33,21 @@ def put(artifacts: Artifacts, content: str, file: Path) -> None:
 def test_a_host_without_the_folder_trains_on_the_same_images(
     artifacts: Artifacts, images: Images, tmp_path: Path
 ) -> None:
-    told: list[str] = []
-    share(images, tmp_path / "here", artifacts, lambda what, done, total: told.append(what))
-    assert [text.split()[0] for text in told] == ["reading", "copying"]
-    here = load_images(images.model_copy(update={"train": 30}), tmp_path / "here", artifacts=artifacts)
+    steps: list[str] = []
+    share(images, tmp_path / "here", artifacts, lambda what, done, total: steps.append(what))
+    assert [text.split()[0] for text in steps] == ["reading", "copying"]
+    launching = load_images(images.model_copy(update={"train": 30}), tmp_path / "here", artifacts=artifacts)
     (tmp_path / "flowers").rename(tmp_path / "elsewhere")
-    there = load_images(images.model_copy(update={"train": 30}), tmp_path / "there", artifacts=artifacts)
+    other_host = load_images(images.model_copy(update={"train": 30}), tmp_path / "there", artifacts=artifacts)
     for name in cache.NAMES:
-        assert torch.equal(getattr(here, name), getattr(there, name))
-    assert here.classes == there.classes
-    # From then on it is kept there, and the store is not asked again.
+        assert torch.equal(getattr(launching, name), getattr(other_host, name))
+    assert launching.classes == other_host.classes
+    # The other host has a copy now and does not ask the artifact store again.
     load_images(images, tmp_path / "there", artifacts=Artifacts("memory://nowhere"))
     assert not list((tmp_path / "there").rglob("*.part"))
 
 
-def test_a_folder_with_other_content_is_passed_over(artifacts: Artifacts, images: Images, tmp_path: Path) -> None:
+def test_a_folder_with_other_content_is_not_used(artifacts: Artifacts, images: Images, tmp_path: Path) -> None:
     share(images, tmp_path / "here", artifacts)
     before = load_images(images, tmp_path / "here")
     next((tmp_path / "flowers" / "train" / "dark").iterdir()).unlink()
@@ -56,15 +56,15 @@ def test_a_folder_with_other_content_is_passed_over(artifacts: Artifacts, images
     assert torch.equal(load_images(images, tmp_path / "there", artifacts=artifacts).train_images, before.train_images)
 
 
-def test_what_is_shared_once_is_not_read_or_written_again(artifacts: Artifacts, images: Images, tmp_path: Path) -> None:
+def test_a_shared_dataset_is_not_read_or_copied_again(artifacts: Artifacts, images: Images, tmp_path: Path) -> None:
     share(images, tmp_path / "here", artifacts)
-    told: list[str] = []
-    share(images, tmp_path / "another home", artifacts, lambda what, done, total: told.append(what))
-    assert told == []
+    steps: list[str] = []
+    share(images, tmp_path / "another home", artifacts, lambda what, done, total: steps.append(what))
+    assert steps == []
     assert not (tmp_path / "another home").exists()
 
 
-def test_nothing_is_copied_into_a_folder_or_that_every_host_has(images: Images, tmp_path: Path) -> None:
+def test_datasets_are_copied_only_where_a_remote_host_lacks_them(images: Images, tmp_path: Path) -> None:
     folder = Artifacts(str(tmp_path / "artifacts"))
     share(images, tmp_path / "here", folder)
     assert not (tmp_path / "artifacts").exists()
@@ -74,7 +74,7 @@ def test_nothing_is_copied_into_a_folder_or_that_every_host_has(images: Images, 
     assert not remote.has_dataset(digits.identity)
 
 
-def test_a_file_of_an_earlier_version_is_marked_before_it_is_shared(
+def test_a_cached_file_of_an_earlier_version_is_marked_before_it_is_shared(
     artifacts: Artifacts, images: Images, tmp_path: Path
 ) -> None:
     load(images.name, tmp_path / "here")
@@ -87,7 +87,7 @@ def test_a_file_of_an_earlier_version_is_marked_before_it_is_shared(
     assert load_images(images, tmp_path / "there", artifacts=artifacts).classes == ("dark", "light")
 
 
-def test_a_copy_that_is_damaged_or_another_is_refused(artifacts: Artifacts, images: Images, tmp_path: Path) -> None:
+def test_a_damaged_or_swapped_copy_is_refused(artifacts: Artifacts, images: Images, tmp_path: Path) -> None:
     share(images, tmp_path / "here", artifacts)
     (tmp_path / "flowers").rename(tmp_path / "elsewhere")
     [file] = (tmp_path / "here" / "datasets").glob("*.safetensors")
@@ -115,7 +115,7 @@ def test_a_copy_that_is_damaged_or_another_is_refused(artifacts: Artifacts, imag
         assert not list((tmp_path / "there" / "datasets").glob("*.safetensors"))
 
 
-def test_a_host_that_finds_the_images_nowhere_says_what_to_do(
+def test_the_error_for_images_that_are_nowhere_says_what_to_do(
     artifacts: Artifacts, images: Images, tmp_path: Path
 ) -> None:
     (tmp_path / "flowers").rename(tmp_path / "elsewhere")
@@ -127,24 +127,26 @@ def no_network(folder: Path, progress: object) -> object:
     raise DatasetError("cannot download")
 
 
-def test_downloads_are_taken_from_the_store_where_they_are_there(
+def test_a_download_that_fails_is_replaced_by_the_copy_in_the_artifact_store(
     artifacts: Artifacts, images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = load_images(images, tmp_path / "here")
-
-    here = f"{__name__}:no_network"
-    source = registry.Source("Far", "", "ab" * 16, registry.DATASETS["digits"].shape, here, version=1)
+    dataset = load_images(images, tmp_path / "here")
+    source = registry.Source(
+        "Far", "", "ab" * 16, registry.DATASETS["digits"].shape, f"{__name__}:no_network", version=1
+    )
     monkeypatch.setitem(registry.DATASETS, "far", source)
     far = Images(name="far", identity="ab" * 16)
     with pytest.raises(DatasetError, match=r"holds no copy of far .*; and cannot download"):
         load_images(far, tmp_path / "there", artifacts=artifacts)
     file = tmp_path / "far.safetensors"
-    cache.save(made, far.identity, file)
+    cache.save(dataset, far.identity, file)
     put(artifacts, far.identity, file)
-    assert torch.equal(load_images(far, tmp_path / "there", artifacts=artifacts).test_images, made.test_images)
+    assert torch.equal(load_images(far, tmp_path / "there", artifacts=artifacts).test_images, dataset.test_images)
 
 
 @pytest.mark.parametrize("content", ["", "../" + "0" * 29, "G" * 32])
-def test_no_path_is_made_of_what_is_no_hash(artifacts: Artifacts, tmp_path: Path, content: str) -> None:
+def test_an_identity_that_is_no_hash_is_refused_before_it_becomes_a_path(
+    artifacts: Artifacts, tmp_path: Path, content: str
+) -> None:
     with pytest.raises(DatasetError, match="is no hash of images"):
         load_images(Images(name="cifar10", identity=content), tmp_path, artifacts=artifacts)

@@ -17,30 +17,30 @@ def digits(train: int | None = None, test: int | None = None, content: str | Non
     return Images(name="digits", identity=content or DATASETS["digits"].identity, train=train, test=test)
 
 
-def test_digits_are_what_their_constants_say_and_the_same_again(tmp_path: Path) -> None:
+def test_digits_have_the_registered_shape_and_are_the_same_each_time(tmp_path: Path) -> None:
     first, again = load("digits", tmp_path), load("digits", tmp_path)
     assert (tmp_path / "datasets" / f"digits-{identity('digits', tmp_path)}.safetensors").exists()
     assert shape("digits", tmp_path) == DATASETS["digits"].shape
-    found = DATASETS["digits"].shape
-    assert first.train_images.shape == (found.train, 8, 8, 1)
-    assert first.test_images.shape == (found.test, 8, 8, 1)
+    sizes = DATASETS["digits"].shape
+    assert first.train_images.shape == (sizes.train, 8, 8, 1)
+    assert first.test_images.shape == (sizes.test, 8, 8, 1)
     assert (int(first.train_images.min()), int(first.train_images.max())) == (0, 255)
     assert first.classes == tuple("0123456789")
     assert torch.equal(first.train_images, again.train_images)
     assert torch.equal(first.test_labels, again.test_labels)
-    # Every class is tested about as often.
+    # The test images hold every class about equally often.
     assert int(first.test_labels.bincount().min()) >= 30
 
 
-def test_identities_are_told_apart_and_need_no_reading(tmp_path: Path) -> None:
-    found = {identity(name, tmp_path) for name in DATASETS}
-    assert len(found) == len(DATASETS)
-    assert all(len(text) == 32 and int(text, 16) >= 0 for text in found)
+def test_identities_of_bundled_datasets_differ_and_need_no_file(tmp_path: Path) -> None:
+    identities = {identity(name, tmp_path) for name in DATASETS}
+    assert len(identities) == len(DATASETS)
+    assert all(len(text) == 32 and int(text, 16) >= 0 for text in identities)
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("limit", [1, 7, 10, 305, 1000, 1437])
-def test_limits_take_the_first_of_each_class_evenly_and_in_order(tmp_path: Path, limit: int) -> None:
+def test_a_limit_takes_the_first_images_of_each_class_evenly_and_in_order(tmp_path: Path, limit: int) -> None:
     whole = load("digits", tmp_path)
     some = load_images(digits(train=limit), tmp_path)
     assert len(some.train_labels) == len(some.train_images) == limit
@@ -57,7 +57,7 @@ def test_limits_take_the_first_of_each_class_evenly_and_in_order(tmp_path: Path,
     assert places == sorted(places)
 
 
-def test_limits_on_uneven_classes_take_what_there_is(tmp_path: Path) -> None:
+def test_a_limit_above_the_smallest_class_takes_more_of_the_others(tmp_path: Path) -> None:
     whole = load("digits", tmp_path)
     sizes = whole.test_labels.bincount()
     nearly = load_images(digits(test=359), tmp_path).test_labels.bincount()
@@ -66,14 +66,14 @@ def test_limits_on_uneven_classes_take_what_there_is(tmp_path: Path) -> None:
     assert int((sizes - nearly).sum()) == 1
 
 
-def test_a_limit_above_what_there_is_names_how_many_there_are(tmp_path: Path) -> None:
+def test_the_error_for_a_limit_above_the_dataset_names_its_size(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="train_images of digits is 1438; allowed: 1 to 1437"):
         load_images(digits(train=1438), tmp_path)
     with pytest.raises(DatasetError, match="test_images of digits is 361; allowed: 1 to 360"):
         load_images(digits(test=361), tmp_path)
 
 
-def test_smaller_limits_are_part_of_larger_ones(tmp_path: Path) -> None:
+def test_images_of_a_smaller_limit_are_among_those_of_a_larger_one(tmp_path: Path) -> None:
     sets = []
     for limit in (20, 205, 600):
         images = load_images(digits(train=limit), tmp_path).train_images
@@ -87,10 +87,10 @@ def test_images_that_changed_since_the_launch_are_refused(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("name", ["imagenet", "", "Digits", "digits ", "/data", "../digits"])
-def test_an_unknown_name_lists_the_known_ones(tmp_path: Path, name: str) -> None:
-    for ask in (identity, load, shape):
+def test_an_unknown_name_is_refused_with_the_known_ones(tmp_path: Path, name: str) -> None:
+    for function in (identity, load, shape):
         with pytest.raises(DatasetError, match="is not a known dataset; allowed: digits, cifar10, cifar100, folder:"):
-            ask(name, tmp_path)
+            function(name, tmp_path)
 
 
 def test_a_folder_is_named_by_its_absolute_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -113,30 +113,30 @@ def read(folder, progress):  # {comment}
 """
 
 
-def written(folder: Path, level: int, comment: str = "") -> None:
+def write_reader(folder: Path, level: int, comment: str = "") -> None:
     (folder / "added_images.py").write_text(READER.format(level=level, comment=comment))
 
 
 @pytest.fixture
 def added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the module of a dataset that somebody added, as "added"."""
-    written(tmp_path, 1)
+    """A folder with the module of a user's own dataset, which is registered as "added"."""
+    write_reader(tmp_path, 1)
     monkeypatch.syspath_prepend(tmp_path)
-    one = replace(DATASETS["digits"], identity="ab" * 16, read="added_images:read", bundled=False, version=None)
-    monkeypatch.setitem(DATASETS, "added", one)
+    source = replace(DATASETS["digits"], identity="ab" * 16, read="added_images:read", bundled=False, version=None)
+    monkeypatch.setitem(DATASETS, "added", source)
     monkeypatch.delitem(sys.modules, "added_images", raising=False)
     registry.code.loaded_identity.cache_clear()
     return tmp_path
 
 
-def test_a_dataset_that_was_added_is_known_by_the_code_that_reads_it(
+def test_the_identity_of_an_added_dataset_follows_its_code_or_version(
     added: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = identity("added", added)
     assert first != "ab" * 16
-    written(added, 1, "only a comment")
+    write_reader(added, 1, "only a comment")
     assert identity("added", added) == first
-    written(added, 2)
+    write_reader(added, 2)
     edited = identity("added", added)
     assert edited != first
     monkeypatch.setitem(DATASETS, "added", replace(DATASETS["added"], version=1))
@@ -145,24 +145,24 @@ def test_a_dataset_that_was_added_is_known_by_the_code_that_reads_it(
     assert identity("added", added) not in {"ab" * 16, first, edited}
 
 
-def test_an_edited_reader_is_read_anew_and_never_by_code_that_was_loaded_before(added: Path) -> None:
+def test_an_edited_reader_needs_a_new_process(added: Path) -> None:
     home = added / "home"
     registry.load_added()
     assert int(load("added", home).train_images.max()) == 1
     planned = Images(name="added", identity=identity("added", home))
-    written(added, 2)
+    write_reader(added, 2)
     with pytest.raises(DatasetError, match=r"other code of added_images:read than this process has loaded .* restart"):
         load("added", home)
     with pytest.raises(DatasetError, match="or other code reads them"):
         load_images(planned, home)
-    # As a process does that starts after the edit.
+    # A process that starts after the edit loads the new code.
     del sys.modules["added_images"]
     registry.code.loaded_identity.cache_clear()
     assert int(load("added", home).train_images.max()) == 2
 
 
 @pytest.mark.parametrize("where", ["added_images:gone", "nowhere:read"])
-def test_a_reader_that_is_not_there_is_told(added: Path, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+def test_a_missing_reader_is_refused(added: Path, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
     for version in (None, 1):
         monkeypatch.setitem(DATASETS, "added", replace(DATASETS["added"], read=where, version=version))
         with pytest.raises(DatasetError, match=r"correct|write"):
@@ -170,7 +170,7 @@ def test_a_reader_that_is_not_there_is_told(added: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("read", [load, "added_images", ":read", "added_images:"])
-def test_a_reader_is_written_as_module_and_function(read: object) -> None:
+def test_a_reader_must_be_written_as_module_and_function(read: object) -> None:
     with pytest.raises(DatasetError, match=r"read of Digits is .*; write module:function"):
         replace(DATASETS["digits"], read=read)  # type: ignore[arg-type]
 

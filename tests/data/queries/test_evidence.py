@@ -25,17 +25,17 @@ def test_every_role_of_a_study_is_a_point(database: Database) -> None:
     assert len(overlaps) == len(pooled)
     dense = [point for point in points if point.start == "dense"]
     assert {point.pruner for point in dense} == {None}
-    # What two pruners share is one training with a point for each.
+    # A training that two pruners share has a point for each of them.
     assert len({point.training for point in points}) < len(points)
 
 
-def test_a_study_that_is_not_recorded_is_unknown(database: Database) -> None:
+def test_an_unrecorded_study_is_unknown(database: Database) -> None:
     database.ensure()
     with pytest.raises(UnknownStudy, match="python -m tasks status"):
         evidence(database, "gone")
 
 
-def test_rows_may_come_in_any_order_and_twice(database: Database) -> None:
+def test_rows_may_be_in_any_order_and_occur_twice(database: Database) -> None:
     accuracy, pooled = frames(database)
     expected = evaluate(*from_frames(accuracy, pooled))
     mixed = [pd.concat([frame, frame.head(7)]).sample(frac=1, random_state=3) for frame in (accuracy, pooled)]
@@ -44,7 +44,7 @@ def test_rows_may_come_in_any_order_and_twice(database: Database) -> None:
     assert evaluate(points, overlaps) == expected
 
 
-def test_numbers_that_are_not_there_stay_so(database: Database) -> None:
+def test_missing_numbers_stay_missing(database: Database) -> None:
     accuracy, pooled = frames(database)
     accuracy.loc[0, "test_accuracy"] = math.nan
     pooled.loc[0, "ratio"] = math.nan
@@ -53,26 +53,26 @@ def test_numbers_that_are_not_there_stay_so(database: Database) -> None:
     assert math.isnan(overlaps[0].ratio)
 
 
-def test_a_study_without_results_gives_nothing(database: Database) -> None:
+def test_a_study_without_results_has_no_evidence(database: Database) -> None:
     database.record([Stream().launched(made_plan())])
     assert evidence(database, STUDY_ID) == ([], [])
 
 
-def test_masks_of_admm_say_how_far_they_moved_whichever_way_they_are_read(database: Database) -> None:
-    made = made_plan(pruners=["oneshot", "admm"], learning_rates=[0.1], seeds=[0])
-    database.record(whole_study(Stream(), made))
-    results = made_results(made)
+def test_every_source_of_evidence_has_the_moved_fraction_of_admm_masks(database: Database) -> None:
+    planned = made_plan(pruners=["oneshot", "admm"], learning_rates=[0.1], seeds=[0])
+    database.record(whole_study(Stream(), planned))
+    results = made_results(planned)
     expected = {}
-    for role in made.roles:
-        parent = made.stages[role.fingerprint].parent
+    for role in planned.roles:
+        parent = planned.stages[role.fingerprint].parent
         support = results[parent].support if parent else None
         expected[role.pruner, role.sparsity, role.start] = None if support is None else support.fraction
     assert any(moved is not None for moved in expected.values())
     frames = (
         queries.accuracy(database, OneStudy(STUDY_ID)),
-        queries.accuracy(database, Roles(made.roles)),
+        queries.accuracy(database, Roles(planned.roles)),
         queries.accuracy(database, Studies([STUDY_ID])),
-        tables_from_results(made, results)["accuracy"].to_pandas(),
+        tables_from_results(planned, results)["accuracy"].to_pandas(),
         tables_from_database(database, STUDY_ID)["accuracy"].to_pandas(),
     )
     for frame in frames:

@@ -1,4 +1,4 @@
-"""Results of before: found, completed once and only where something is missing, and read without what they lack."""
+"""Earlier results without masks and levels are listed, completed once, and can be read as they are."""
 
 import math
 from dataclasses import replace
@@ -27,13 +27,13 @@ from tests.data.made_results import (
     diverging_results,
     made_plan,
     made_results,
-    of_before,
     whole_study,
+    without_masks,
 )
 
 MADE = made_plan(pruners=["iterative", "oneshot", "random"])
 RESULTS = made_results(MADE)
-OLD = {fingerprint: of_before(result) for fingerprint, result in RESULTS.items()}
+OLD = {fingerprint: without_masks(result) for fingerprint, result in RESULTS.items()}
 RETRAINED = {fingerprint for fingerprint, stage in MADE.stages.items() if stage.kind == "retrain"}
 
 
@@ -42,56 +42,56 @@ def completions(stream: Stream, results: dict[str, StageResult] = RESULTS) -> li
 
 
 @pytest.fixture
-def of_old(tmp_path: Path) -> Database:
-    """A file of version 3 with a study that ran then, as it was left by the Ticketscope of that time."""
-    now, then = Database(tmp_path / "now.duckdb"), tmp_path / "earlier.duckdb"
-    now.record(whole_study(Stream(), MADE, results=OLD))
-    with duckdb.connect(str(then)) as connection:
+def old(tmp_path: Path) -> Database:
+    """A database of version 3 with a study, as the Ticketscope of that version wrote it."""
+    new, path = Database(tmp_path / "new.duckdb"), tmp_path / "earlier.duckdb"
+    new.record(whole_study(Stream(), MADE, results=OLD))
+    with duckdb.connect(str(path)) as connection:
         connection.execute((Path(__file__).parents[1] / "database" / "schemas" / "003.sql").read_text())
-        connection.execute(f"ATTACH '{now.path}' AS recent (READ_ONLY)")
+        connection.execute(f"ATTACH '{new.path}' AS recent (READ_ONLY)")
         copy_into(connection, "recent")
-    return Database(then)
+    return Database(path)
 
 
-def test_a_file_of_before_opens_and_says_what_it_lacks(of_old: Database) -> None:
-    pooled = queries.pooled_overlaps(of_old, OneStudy(STUDY_ID))
+def test_an_earlier_database_is_read_and_lists_its_incomplete_results(old: Database) -> None:
+    pooled = queries.pooled_overlaps(old, OneStudy(STUDY_ID))
     assert not pooled.empty
     assert pooled["level"].dtype == "float64"
     assert pooled["level"].isna().all()
-    assert set(queries.accuracy(of_old, OneStudy(STUDY_ID))["mask"]) == {None}
-    points, overlaps = evidence(of_old, STUDY_ID)
+    assert set(queries.accuracy(old, OneStudy(STUDY_ID))["mask"]) == {None}
+    points, overlaps = evidence(old, STUDY_ID)
     assert {point.mask for point in points} == {None}
     assert {overlap.level for overlap in overlaps} == {None}
-    assert parquet.tables_from_database(of_old, STUDY_ID)["overlap"]["expected"].null_count == len(
-        parquet.tables_from_database(of_old, STUDY_ID)["overlap"]
+    assert parquet.tables_from_database(old, STUDY_ID)["overlap"]["expected"].null_count == len(
+        parquet.tables_from_database(old, STUDY_ID)["overlap"]
     )
-    direct, stored = parquet.tables_from_results(MADE, OLD), parquet.tables_from_database(of_old, STUDY_ID)
+    direct, stored = parquet.tables_from_results(MADE, OLD), parquet.tables_from_database(old, STUDY_ID)
     assert all(table.equals(stored[name], check_metadata=False) for name, table in direct.items())
-    assert {row.fingerprint for row in incomplete(of_old)} == RETRAINED
-    assert all(MADE.stages[row.fingerprint].root == row.root and row.mask for row in incomplete(of_old))
+    assert {row.fingerprint for row in incomplete(old)} == RETRAINED
+    assert all(MADE.stages[row.fingerprint].root == row.root and row.mask for row in incomplete(old))
     finetuned = {fingerprint for fingerprint in RETRAINED if MADE.stages[fingerprint].start == "finetune"}
-    assert {row.fingerprint for row in incomplete(of_old) if row.levels} == finetuned
+    assert {row.fingerprint for row in incomplete(old) if row.levels} == finetuned
 
 
-def test_completed_it_equals_one_whose_results_were_whole_from_the_start(of_old: Database, tmp_path: Path) -> None:
+def test_a_completed_database_equals_one_with_complete_results(old: Database, tmp_path: Path) -> None:
     whole = Database(tmp_path / "whole.duckdb")
     whole.record(whole_study(Stream(), MADE))
-    before = revision(of_old, STUDY_ID)
-    assert of_old.record(completions(Stream())) == len(RETRAINED)
-    assert contents(of_old.path) == contents(whole.path)
-    assert incomplete(of_old) == incomplete(whole) == []
-    # What was made of the results of before is made anew.
-    assert revision(of_old, STUDY_ID).results != before.results
-    assert results_revision(of_old, [STUDY_ID]) == results_revision(whole, [STUDY_ID])
+    before = revision(old, STUDY_ID)
+    assert old.record(completions(Stream())) == len(RETRAINED)
+    assert contents(old.path) == contents(whole.path)
+    assert incomplete(old) == incomplete(whole) == []
+    # Caches of the earlier results are no longer valid.
+    assert revision(old, STUDY_ID).results != before.results
+    assert results_revision(old, [STUDY_ID]) == results_revision(whole, [STUDY_ID])
     direct = parquet.tables_from_results(MADE, RESULTS)
-    stored = parquet.tables_from_database(of_old, STUDY_ID)
+    stored = parquet.tables_from_database(old, STUDY_ID)
     assert all(table.equals(stored[name], check_metadata=False) for name, table in direct.items())
-    assert evidence(of_old, STUDY_ID) == evidence(whole, STUDY_ID)
+    assert evidence(old, STUDY_ID) == evidence(whole, STUDY_ID)
 
 
-def test_told_again_or_otherwise_it_changes_nothing(of_old: Database) -> None:
-    of_old.record(completions(Stream()))
-    before = contents(of_old.path)
+def test_a_second_completion_changes_nothing_even_if_it_differs(old: Database) -> None:
+    old.record(completions(Stream()))
+    before = contents(old.path)
     others = {
         fingerprint: replace(
             result,
@@ -104,51 +104,49 @@ def test_told_again_or_otherwise_it_changes_nothing(of_old: Database) -> None:
         for fingerprint, result in RESULTS.items()
     }
     stream = Stream()
-    of_old.record([*completions(stream), *completions(stream, others)])
-    assert contents(of_old.path) == before
+    old.record([*completions(stream), *completions(stream, others)])
+    assert contents(old.path) == before
 
 
-def test_told_in_one_batch_with_its_result_it_is_filled_in(database: Database) -> None:
+def test_a_completion_in_one_batch_with_its_result_is_recorded(database: Database) -> None:
     stream = Stream()
-    # In one batch, results are written first whatever the order.
+    # Results of a batch are written before completions, whatever their order.
     database.record([*completions(stream), *whole_study(stream, MADE, results=OLD)])
     assert incomplete(database) == []
 
 
-def test_what_no_result_can_hold_is_not_filled_in(of_old: Database) -> None:
-    of_old.ensure()
+def test_a_completion_that_does_not_fit_its_result_is_ignored(old: Database) -> None:
+    old.ensure()
     stream = Stream()
-    before = contents(of_old.path)
+    before = contents(old.path)
     dense = next(fingerprint for fingerprint, stage in MADE.stages.items() if stage.kind == "pretrain")
     finetuned = next(f for f in sorted(RETRAINED) if MADE.stages[f].start == "finetune")
     good = completion(RESULTS[finetuned])
     level = good["levels"][0]
-    of_old.record(
+    old.record(
         [
             stream.event("completed", fingerprint="f" * 32, mask="0" * 32),
             stream.event("completed", fingerprint=dense, mask="0" * 32),
         ]
     )
-    assert contents(of_old.path) == before
+    assert contents(old.path) == before
     too_many = {**level, "expected": [10_000.0] * len(level["ps"])}
     elsewhere = {**level, "pair": "finetuned_initial", "layers": ["nowhere"] * 1, "ps": [0.2], "expected": [0.1]}
-    of_old.record([stream.event("completed", **{**good, "levels": [{**too_many, "pair": "finetuned_pretrained"}]})])
-    of_old.record([stream.event("completed", **{**good, "levels": [elsewhere]})])
-    after = contents(of_old.path)
+    old.record([stream.event("completed", **{**good, "levels": [{**too_many, "pair": "finetuned_pretrained"}]})])
+    old.record([stream.event("completed", **{**good, "levels": [elsewhere]})])
+    after = contents(old.path)
     assert after["overlap_counts"] == before["overlap_counts"]
-    # The hash of the mask is true of it all the same.
+    # The hash of the mask is recorded all the same.
     assert after["results"] != before["results"]
 
 
-def test_a_training_that_diverged_lacks_nothing_and_takes_nothing(database: Database) -> None:
-    diverged = {f: of_before(result) for f, result in diverging_results(MADE).items()}
+def test_a_diverged_training_is_not_incomplete_and_is_not_completed(database: Database) -> None:
+    diverged = {f: without_masks(result) for f, result in diverging_results(MADE).items()}
     database.record(whole_study(Stream(), MADE, results=diverged))
-    gone = {fingerprint for fingerprint, result in diverged.items() if result.diverged is not None}
-    assert {row.fingerprint for row in incomplete(database)} == RETRAINED - gone
+    diverged_stages = {fingerprint for fingerprint, result in diverged.items() if result.diverged is not None}
+    assert {row.fingerprint for row in incomplete(database)} == RETRAINED - diverged_stages
     before = contents(database.path)["results"]
-    database.record(
-        [stream_event for stream_event in completions(Stream()) if stream_event.body["fingerprint"] in gone]
-    )
+    database.record([event for event in completions(Stream()) if event.body["fingerprint"] in diverged_stages])
     assert contents(database.path)["results"] == before
 
 
@@ -173,14 +171,14 @@ def test_a_training_that_diverged_lacks_nothing_and_takes_nothing(database: Data
     ],
     ids=str,
 )
-def test_a_completion_that_is_none_is_refused(of_old: Database, changes: dict[str, object]) -> None:
-    before = contents(of_old.path)
+def test_a_malformed_completion_is_refused(old: Database, changes: dict[str, object]) -> None:
+    before = contents(old.path)
     with pytest.raises(EventError):
-        of_old.record([Stream().event("completed", **{**completion(RESULTS[min(RETRAINED)]), **changes})])
-    assert contents(of_old.path) == before
+        old.record([Stream().event("completed", **{**completion(RESULTS[min(RETRAINED)]), **changes})])
+    assert contents(old.path) == before
 
 
-def test_every_reader_has_the_pooled_level_of_pairs_against_a_dense_network(database: Database) -> None:
+def test_every_query_has_the_pooled_level_of_pairs_against_a_dense_network(database: Database) -> None:
     database.record(whole_study(Stream(), MADE))
     ps = list(MADE.study.overlap_p)
     frames = [
@@ -211,7 +209,7 @@ def test_every_reader_has_the_pooled_level_of_pairs_against_a_dense_network(data
     assert {o.pair for o in overlaps if o.level is not None} == set(AGAINST_DENSE)
 
 
-def test_a_level_is_missing_where_one_layer_lacks_its_count(database: Database) -> None:
+def test_a_pooled_level_is_missing_where_one_layer_lacks_its_count(database: Database) -> None:
     finetuned = next(f for f in sorted(RETRAINED) if MADE.stages[f].start == "finetune")
     database.record(whole_study(Stream(), MADE, results=OLD))
     body = completion(RESULTS[finetuned])

@@ -10,11 +10,11 @@ def small(**changes: object) -> Study:
     return parse_study({**values, "recipe": {"epochs": 4}, **changes})
 
 
-def test_results_change_with_every_new_result_of_the_study_and_with_nothing_else(database: Database) -> None:
-    stream, made = Stream(), made_plan(seeds=[0], pruners=["oneshot"])
+def test_the_results_revision_changes_with_each_new_result_of_the_study_alone(database: Database) -> None:
+    stream, planned = Stream(), made_plan(seeds=[0], pruners=["oneshot"])
     other = made_plan(seeds=[1], pruners=["oneshot"])
-    results, others = list(made_results(made).values()), list(made_results(other).values())
-    database.record([stream.launched(made), stream.launched(other, "other")])
+    results, others = list(made_results(planned).values()), list(made_results(other).values())
+    database.record([stream.launched(planned), stream.launched(other, "other")])
     begin = revision(database, STUDY_ID).results
     database.record([stream.stage(results[0].fingerprint, "running"), stream.epochs(results[0])])
     database.record([stream.result(others[0])])
@@ -28,14 +28,14 @@ def test_results_change_with_every_new_result_of_the_study_and_with_nothing_else
     assert len(seen) == 4
 
 
-def test_a_study_that_is_not_there_has_none(database: Database) -> None:
+def test_an_unknown_study_has_an_empty_revision(database: Database) -> None:
     assert revision(database, "nothing") == Revision()
 
 
-def test_states_change_with_every_stage_and_with_a_cancellation(database: Database) -> None:
-    stream, made = Stream(), made_plan(seeds=[0], pruners=["oneshot"])
-    first, second, *_ = made_results(made).values()
-    database.record([stream.launched(made)])
+def test_the_states_revision_changes_with_every_state_and_with_a_cancellation(database: Database) -> None:
+    stream, planned = Stream(), made_plan(seeds=[0], pruners=["oneshot"])
+    first, second, *_ = made_results(planned).values()
+    database.record([stream.launched(planned)])
     seen = [revision(database, STUDY_ID)]
     for event in (
         stream.stage(first.fingerprint, "running"),
@@ -45,13 +45,13 @@ def test_states_change_with_every_stage_and_with_a_cancellation(database: Databa
     ):
         database.record([event])
         seen.append(revision(database, STUDY_ID))
-    assert len({found.states for found in seen}) == len(seen)
-    assert [found.running for found in seen] == [0, 1, 0, 1, 1]
+    assert len({revised.states for revised in seen}) == len(seen)
+    assert [revised.running for revised in seen] == [0, 1, 0, 1, 1]
     database.record([stream.epochs(second)])
     assert revision(database, STUDY_ID) == seen[-1]
 
 
-def test_that_of_several_studies_changes_with_results_and_nothing_else(database: Database) -> None:
+def test_the_revision_of_several_studies_changes_with_their_results_alone(database: Database) -> None:
     record(database, small(), study_id="first")
     record(database, small(seeds=[1]), study_id="second")
     before = results_revision(database, ["first"])

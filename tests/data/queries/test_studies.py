@@ -28,24 +28,24 @@ def small(**changes: object) -> Study:
     return parse_study({**values, **changes})
 
 
-def test_a_study_goes_from_queued_over_running_to_done(database: Database) -> None:
-    stream, made = Stream(), made_plan()
-    database.record([stream.launched(made)])
+def test_a_study_is_queued_then_running_then_done(database: Database) -> None:
+    stream, planned = Stream(), made_plan()
+    database.record([stream.launched(planned)])
     assert studies.study(database, STUDY_ID).state == "queued"
-    results = list(made_results(made).values())
+    results = list(made_results(planned).values())
     database.record([stream.stage(results[0].fingerprint, "running", worker="w", host="h", device="cpu")])
     assert studies.study(database, STUDY_ID).state == "running"
     database.record([event for result in results for event in stream.life(result)])
     record = studies.study(database, STUDY_ID)
     assert record.state == "done"
-    assert record.counts["done"] == len(made.stages)
-    assert record.study == made.study
+    assert record.counts["done"] == len(planned.stages)
+    assert record.study == planned.study
 
 
-def test_a_failed_stage_keeps_its_reason_and_the_study_ends_as_failed(database: Database) -> None:
-    stream, made = Stream(), made_plan()
-    database.record([stream.launched(made)])
-    for fingerprint, stage in made.stages.items():
+def test_a_failed_stage_has_its_error_and_the_study_is_failed(database: Database) -> None:
+    stream, planned = Stream(), made_plan()
+    database.record([stream.launched(planned)])
+    for fingerprint, stage in planned.stages.items():
         if stage.kind == "pretrain":
             database.record([stream.stage(fingerprint, "failed", attempt=3, error="MemoryError: too large")])
     stages = studies.stages(database, STUDY_ID)
@@ -55,50 +55,52 @@ def test_a_failed_stage_keeps_its_reason_and_the_study_ends_as_failed(database: 
     assert studies.study(database, STUDY_ID).state == "failed"
 
 
-def test_a_cancelled_study_says_so_until_it_goes_on(database: Database) -> None:
-    stream, made = Stream(), made_plan()
+def test_a_study_is_cancelled_until_it_continues(database: Database) -> None:
+    stream, planned = Stream(), made_plan()
     database.record(
-        [stream.launched(made), stream.event("cancelled", study_id=STUDY_ID, at="2026-11-23T10:02:00+00:00")]
+        [stream.launched(planned), stream.event("cancelled", study_id=STUDY_ID, at="2026-11-23T10:02:00+00:00")]
     )
-    database.record([stream.stage(f, "cancelled", second=30) for f in made.stages])
+    database.record([stream.stage(f, "cancelled", second=30) for f in planned.stages])
     assert studies.study(database, STUDY_ID).state == "cancelled"
-    database.record([event for result in made_results(made).values() for event in stream.life(result)])
+    database.record([event for result in made_results(planned).values() for event in stream.life(result)])
     assert studies.study(database, STUDY_ID).state == "done"
 
 
-def test_what_was_done_before_counts_as_done_and_reused(database: Database) -> None:
-    stream, made = Stream(), made_plan()
-    results = made_results(made)
+def test_existing_results_count_as_done_and_reused(database: Database) -> None:
+    stream, planned = Stream(), made_plan()
+    results = made_results(planned)
     database.record([stream.result(result) for result in results.values()])
-    database.record([stream.launched(made, reused=tuple(made.stages))])
+    database.record([stream.launched(planned, reused=tuple(planned.stages))])
     row = studies.studies(database).iloc[0]
-    assert (row["state"], row["done"], row["reused"]) == ("done", len(made.stages), len(made.stages))
-    assert len(points.accuracy(database, OneStudy(STUDY_ID))) == len(made.roles)
+    assert (row["state"], row["done"], row["reused"]) == ("done", len(planned.stages), len(planned.stages))
+    assert len(points.accuracy(database, OneStudy(STUDY_ID))) == len(planned.roles)
 
 
 def test_stages_list_roles_and_last_epoch(database: Database) -> None:
-    made = made_plan()
-    database.record(whole_study(Stream(), made))
+    planned = made_plan()
+    database.record(whole_study(Stream(), planned))
     frame = studies.stages(database, STUDY_ID)
-    assert list(frame["fingerprint"]) == list(made.stages)
+    assert list(frame["fingerprint"]) == list(planned.stages)
     shared = frame[(frame["sparsity"] == 0.5) & (frame["score"] == "magnitude") & (frame["start"] == "reinit")]
     assert set(shared["pruners"]) == {"iterative, oneshot", "admm"}
     assert (frame["epoch"] == frame["epochs"]).all()
 
 
 def test_residuals_and_speeds(database: Database) -> None:
-    made = made_plan()
-    database.record(whole_study(Stream(), made))
+    planned = made_plan()
+    database.record(whole_study(Stream(), planned))
     residuals = studies.residuals(database, STUDY_ID)
     assert list(residuals["residual"].head(3)) == [1.0, 0.5, 0.25]
-    assert studies.recorded(database) == set(made.stages)
+    assert studies.recorded(database) == set(planned.stages)
     speeds = studies.speeds(database)
     assert speeds["seconds_per_epoch"].iloc[0] == pytest.approx(1.5)
 
 
-def test_unknown_and_ambiguous_ids_say_what_to_do(database: Database) -> None:
-    stream, made = Stream(), made_plan()
-    database.record([stream.launched(made, "aa11"), stream.launched(made, "aa22"), stream.launched(made, "bb33")])
+def test_errors_for_unknown_and_ambiguous_ids_say_what_to_do(database: Database) -> None:
+    stream, planned = Stream(), made_plan()
+    database.record(
+        [stream.launched(planned, "aa11"), stream.launched(planned, "aa22"), stream.launched(planned, "bb33")]
+    )
     assert studies.find_study(database, "bb") == "bb33"
     with pytest.raises(UnknownStudy, match="2 studies begin with 'aa'"):
         studies.find_study(database, "aa")
@@ -109,51 +111,51 @@ def test_unknown_and_ambiguous_ids_say_what_to_do(database: Database) -> None:
             query(database, "' OR 1=1 --")
 
 
-def test_an_empty_store_has_no_studies(database: Database) -> None:
+def test_an_empty_database_has_no_studies(database: Database) -> None:
     assert studies.studies(database).empty
     assert studies.speeds(database).empty
 
 
 def test_every_launched_study_is_listed_with_its_toml(database: Database) -> None:
-    made = made_plan()
-    database.record(whole_study(Stream(), made))
+    planned = made_plan()
+    database.record(whole_study(Stream(), planned))
     ((study_id, toml),) = studies.tomls(database)
     assert study_id == STUDY_ID
     assert "[recipe]" in toml
 
 
-def test_the_latest_study_that_was_not_cancelled_stands_for_all(database: Database) -> None:
+def test_stages_of_several_studies_are_listed_under_the_latest_one_that_is_not_cancelled(database: Database) -> None:
     database.ensure()
-    made = record(database, small(name="First"), study_id="first", began=BEGAN)
+    planned = record(database, small(name="First"), study_id="first", began=BEGAN)
     again = record(database, small(name="Second"), study_id="second", began=BEGAN + timedelta(days=1))
     record(database, small(name="Third", seeds=[0, 1]), study_id="third", began=BEGAN + timedelta(days=2))
-    assert made.stages.keys() == again.stages.keys()
-    fingerprints = list(made.stages)
-    found = studies_of(database, [*fingerprints, "0" * 32])
-    assert set(found["fingerprint"]) == set(fingerprints)
-    assert set(found["study"]) == {"Third"}
-    assert set(found["studies"]) == {3}
+    assert planned.stages.keys() == again.stages.keys()
+    fingerprints = list(planned.stages)
+    listed = studies_of(database, [*fingerprints, "0" * 32])
+    assert set(listed["fingerprint"]) == set(fingerprints)
+    assert set(listed["study"]) == {"Third"}
+    assert set(listed["studies"]) == {3}
     at = (BEGAN + timedelta(days=3)).isoformat()
     database.record([Event("9999999999999-0", "cancelled", {"study_id": "third", "at": at})])
-    found = studies_of(database, fingerprints[:1])
-    assert list(found[["study_id", "study"]].itertuples(index=False, name=None)) == [("second", "Second")]
+    listed = studies_of(database, fingerprints[:1])
+    assert list(listed[["study_id", "study"]].itertuples(index=False, name=None)) == [("second", "Second")]
 
 
-def test_stages_are_described_as_in_their_study(database: Database) -> None:
+def test_stages_are_described_by_their_study(database: Database) -> None:
     database.ensure()
-    made = record(database, small(), study_id="one")
-    found = studies_of(database, list(made.stages)).set_index("fingerprint")
-    for fingerprint, stage in made.stages.items():
-        row = found.loc[fingerprint]
+    planned = record(database, small(), study_id="one")
+    listed = studies_of(database, list(planned.stages)).set_index("fingerprint")
+    for fingerprint, stage in planned.stages.items():
+        row = listed.loc[fingerprint]
         assert (row["kind"], row["network"], row["dataset"], row["seed"]) == (stage.kind, "lenet300", "digits", 0)
         assert row["sparsity"] == stage.sparsity
         assert row["start"] == ("dense" if stage.kind == "pretrain" else stage.start)
-    # A first round of iterative pruning is one-shot pruning: the same stages.
-    assert {"", "iterative, oneshot"} == set(found["pruners"])
+    # The first round of iterative pruning and one-shot pruning are the same stages.
+    assert {"", "iterative, oneshot"} == set(listed["pruners"])
     assert studies_of(database, []).empty
 
 
-def test_runs_of_one_make_are_one_row_with_their_time(database: Database) -> None:
+def test_stages_of_equal_device_and_versions_are_one_row_of_provenance(database: Database) -> None:
     stages = len(record(database, parse_study(STUDY), reused=2).stages)
     (row,) = provenance(database, "made-study-0001").itertuples()
     assert (row.device, row.versions) == ("cpu", "engine 1, python 3.11.7, torch 2.13.0")
@@ -164,16 +166,16 @@ def test_runs_of_one_make_are_one_row_with_their_time(database: Database) -> Non
     assert row.began.tzinfo is UTC or row.began.utcoffset() == timedelta(0)
 
 
-def test_only_results_of_the_study_count(database: Database) -> None:
-    one = len(record(database, parse_study(STUDY)).stages)
+def test_provenance_counts_only_results_of_the_study(database: Database) -> None:
+    count = len(record(database, parse_study(STUDY)).stages)
     other = parse_study({**STUDY, "name": "B", "seeds": [0, 1]})
     record(database, other, lambda index, stage: "waiting", study_id="made-study-0002")
-    found = provenance(database, "made-study-0002")
-    assert found["stages"].sum() == one
-    assert provenance(database, "made-study-0001")["stages"].sum() == one
+    rows = provenance(database, "made-study-0002")
+    assert rows["stages"].sum() == count
+    assert provenance(database, "made-study-0001")["stages"].sum() == count
 
 
-def test_nothing_trained_is_no_row(database: Database) -> None:
+def test_a_study_without_results_has_no_provenance(database: Database) -> None:
     record(database, parse_study(STUDY), lambda index, stage: "queued")
     assert provenance(database, "made-study-0001").empty
     assert provenance(database, "gone").empty

@@ -1,11 +1,12 @@
-"""Runs whose truth is known: accuracies and overlaps made from a few means, with seeds around them."""
+"""Accuracies and overlaps of runs whose true means are known, with seeds scattered around them."""
 
 import random
 from collections.abc import Mapping, Sequence
 
+from benchmarks.worlds import SPARSITIES
 from engine.claims import OverlapPoint, Point, Verdict, evaluate
 
-# By learning rate: dense accuracy, then what each start is above or below it.
+# The dense accuracy at each learning rate, and by how much each start lies above or below it, in points.
 PAPER = {
     0.01: {"dense": 90.0, "winning_ticket": 0.0, "reinit": -3.0, "rewind": 0.1, "finetune": 0.4},
     0.1: {"dense": 92.0, "winning_ticket": -2.4, "reinit": -2.4, "rewind": -1.0, "finetune": 0.3},
@@ -21,7 +22,7 @@ def made_points(
     dataset: str = "cifar10",
     below: Mapping[str, float] | None = None,
 ) -> list[Point]:
-    """Return runs of a world; below: by how much a pruner's starts lie below the first one's."""
+    """Return the runs of a world; below: by how many points a pruner's starts lie below the first pruner's."""
     draw = random.Random(7)
     points = []
     for rate, starts in world.items():
@@ -39,20 +40,20 @@ def made_points(
 
 
 def made_overlaps(
-    kept: Mapping[float, float],
+    remembering: Mapping[float, float],
     seeds: int = 5,
     noise: float = 0.005,
     pruner: str = "iterative",
     remembered: float = 0.2,
 ) -> list[OverlapPoint]:
-    """Return overlaps of a world.
+    """Return the overlaps of a world.
 
-    kept: by learning rate, how far what remembers theta_0 lies above p. remembered: how far fine-tuned weights overlap
-    theta_T beyond what their mask alone gives.
+    remembering: by how much overlaps with theta_0 lie above p, by learning rate. remembered: by how much fine-tuned
+    weights overlap theta_T beyond what their mask alone gives.
     """
     draw = random.Random(7)
     points = []
-    for rate, above in kept.items():
+    for rate, above in remembering.items():
         for seed in range(seeds):
 
             def ratio(p: float, more: float) -> float:
@@ -73,13 +74,13 @@ def made_overlaps(
 
 
 def outcome(claim: str, points=(), overlaps=(), **settings: object) -> str:
-    """Return the outcome of a claim that runs give one verdict on."""
+    """Return the outcome of the only verdict on a claim."""
     (verdict,) = (v for v in evaluate(points, overlaps, claims=[claim], **settings))
     return verdict.outcome
 
 
 def only(claim: str, points=(), overlaps=(), **settings: object) -> Verdict:
-    """Return the one verdict on a claim."""
+    """Return the only verdict on a claim."""
     (verdict,) = evaluate(points, overlaps, claims=[claim], **settings)
     return verdict
 
@@ -87,3 +88,22 @@ def only(claim: str, points=(), overlaps=(), **settings: object) -> Verdict:
 def world(rate: float, **starts: float) -> dict[float, dict[str, float]]:
     """Return the paper's own world with other means at a learning rate."""
     return {**PAPER, rate: {**PAPER[rate], **starts}}
+
+
+def gaps(
+    low: list[float], high: list[float], noise: float = 0.2, dataset: str = "cifar10", seeds: int = 5
+) -> list[Point]:
+    """Return runs whose ticket exceeds reinit by one gap per sparsity, in points, at each of two rates."""
+    points = made_points(noise=noise, sparsities=SPARSITIES, dataset=dataset, seeds=seeds)
+    by_rate = {0.01: low, 0.1: high}
+    ticket = {(p.learning_rate, p.seed, p.sparsity): p.accuracy for p in points if p.start == "winning_ticket"}
+    reinit = {(p.learning_rate, p.seed, p.sparsity): p.accuracy for p in points if p.start == "reinit"}
+    usual = {0.01: 3.0, 0.1: 0.0}
+    return [
+        Point(p.dataset, p.network, p.learning_rate, p.seed, p.pruner, p.sparsity, p.start,
+              reinit[p.learning_rate, p.seed, p.sparsity] + usual[p.learning_rate]
+              - by_rate[p.learning_rate][SPARSITIES.index(p.sparsity)])
+        if p.start == "reinit" else p
+        for p in points
+        if p.start == "dense" or (p.learning_rate, p.seed, p.sparsity) in ticket
+    ]  # fmt: skip

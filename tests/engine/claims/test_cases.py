@@ -22,7 +22,7 @@ def test_sparsities_that_cannot_tell_pruners_apart_leave_their_reach_undecided()
 
 
 def sink(points: list[Point], pruner: str, above: float, seeds: tuple[int, ...] = (0, 1, 2, 3, 4)) -> list[Point]:
-    """Return points with fine-tuning far below dense under a pruner, above some sparsity."""
+    """Return points whose fine-tuning lies far below dense under a pruner, above a sparsity."""
     return [
         replace(p, accuracy=p.accuracy - 9)
         if (p.pruner, p.start) == (pruner, "finetune") and p.sparsity > above and p.seed in seeds
@@ -39,14 +39,14 @@ def test_the_reach_of_admm_is_compared_with_each_of_the_others() -> None:
         "ADMM over iterative magnitude",
         "ADMM over one-shot magnitude",
     }
-    # From the gap at 60 % in a straight line to that at 80 %, it crosses the margin a little above 60 %.
+    # The straight line from the gap at 60 % to the gap at 80 % crosses the margin a little above 60 %.
     closest = min(part.effect for part in ahead.parts)
     assert closest == pytest.approx(0.18, abs=0.01)
-    # Equal pruners are not told apart, whichever of them is luckier.
+    # Pruners of equal reach stay undecided, whichever of them is luckier.
     level = sink(sink(sink(points, "admm", 0.6), "iterative", 0.6), "oneshot", 0.3)
     assert only("E3", level).outcome == "undecided"
     assert outcome("E3", sink(points, "admm", 0.3)) == "fails"
-    # Behind in some seeds and ahead in none is no reason to hold, however small the mean.
+    # The claim does not hold where ADMM is behind in some seeds and ahead in none, however small the mean.
     assert outcome("E3", sink(points, "admm", 0.6, seeds=(0,))) == "undecided"
     assert outcome("E3", [p for p in points if p.pruner != "admm"]) == "missing"
 
@@ -58,8 +58,8 @@ def test_a_diverged_run_takes_its_seed_out_of_the_reach() -> None:
     assert "1 of 5 seeds has no finite value" in only("E3", bad).reason
 
 
-def test_a_run_that_diverged_is_no_end_of_the_reach_under_any_pruner() -> None:
-    # Of one seed, fine-tuning under another pruner than ADMM diverged, whichever of them it is.
+def test_a_diverged_run_does_not_end_the_reach_of_its_pruner() -> None:
+    # Fine-tuning of one seed diverged under a pruner other than ADMM.
     points = sink(made_points(pruners=THREE), "iterative", 0.3)
     for pruner in ("iterative", "oneshot"):
         bad = [
@@ -69,7 +69,7 @@ def test_a_run_that_diverged_is_no_end_of_the_reach_under_any_pruner() -> None:
             for p in points
         ]
         assert min(part.n for part in only("E3", bad).parts) == 4
-    # Where all others match dense at every sparsity, one that diverged does not tell the pruners apart.
+    # Where all other runs match dense at every sparsity, a diverged run does not decide between the pruners.
     level = [
         replace(p, accuracy=math.nan) if (p.pruner, p.start, p.seed) == ("oneshot", "finetune", 1) else p
         for p in made_points(pruners=THREE)
@@ -83,7 +83,7 @@ def test_a_run_that_diverged_is_no_end_of_the_reach_under_any_pruner() -> None:
 def test_claims_about_two_rates_are_undecided_with_one_and_say_which_is_missing(
     claim: str, rate: float, which: str
 ) -> None:
-    # Whatever the other one gives: overlaps far above p at it, dense as good as can be.
+    # The rate that is there has overlaps far above p and a dense network as good as can be.
     verdict = only(claim, made_points({rate: PAPER[0.1]}), made_overlaps({rate: 0.4}))
     assert verdict.outcome == "missing"
     assert verdict.reason == f"no runs at a {which} learning rate"
@@ -94,12 +94,12 @@ def test_claims_about_two_rates_are_undecided_with_one_and_say_which_is_missing(
 def test_the_low_rate_lies_below_the_high_one() -> None:
     with pytest.raises(ValueError, match=r"0\.1, must lie below the high one, 0\.1"):
         evaluate(made_points(), (), low=0.1, high=0.1)
-    # One given alone never meets itself as the other.
+    # Where one rate alone is given, it does not count as the other rate too.
     assert only("A3", made_points(), low=0.1).reason == "no runs at a high learning rate"
     assert only("A3", made_points(), high=0.01).reason == "no runs at a low learning rate"
 
 
-def test_what_is_missing_is_named() -> None:
+def test_a_missing_verdict_names_the_runs_it_lacks() -> None:
     points = [p for p in made_points() if p.start != "reinit"]
     assert only("A1", points).reason == "no run of random reinit at learning rate 0.01 has finished"
     assert "random reinit" in only("A4", points).reason
@@ -111,10 +111,10 @@ def test_what_is_missing_is_named() -> None:
     assert "no overlap" in only("F1", points).reason
 
 
-def test_a_study_in_training_says_what_is_shown_and_what_is_open() -> None:
-    begun = [p for p in made_points() if p.sparsity < 0.8 or p.seed == 0]
-    verdict = only("A1", begun)
-    # A claim about all sparsities waits for all of them.
+def test_a_study_in_training_states_which_sparsities_are_decided_and_which_are_open() -> None:
+    unfinished = [p for p in made_points() if p.sparsity < 0.8 or p.seed == 0]
+    verdict = only("A1", unfinished)
+    # A claim about all sparsities is open until all of them have finished.
     assert (verdict.outcome, verdict.n) == ("undecided", 5)
     assert "mean over 2 of 3 sparsities" in verdict.reason
     assert "shown above 0 points at 2 of 3 sparsities; open" in verdict.reason
@@ -139,7 +139,7 @@ def test_a_training_is_not_compared_with_itself() -> None:
     assert "have no sparsity in common at which their masks differ" in only("E2", alone).reason
 
 
-def test_ancestors_are_compared_at_one_p_and_where_more_than_p_is_kept() -> None:
+def test_ancestors_are_compared_at_one_p_where_more_than_p_of_the_weights_remain() -> None:
     places = [("finetuned_pretrained", 0.4), ("finetuned_initial", 0.0)]
     overlaps = [
         OverlapPoint("cifar10", "resnet20", 0.1, seed, "admm", sparsity, "finetune", pair, p, p + more, p)
@@ -167,15 +167,15 @@ def test_the_winning_property_with_few_seeds_is_undecided_and_says_why() -> None
 @pytest.mark.parametrize(
     ("low", "high", "outcome", "rate"),
     [
-        # Ticket and reinit above dense, at each rate.
+        # Each pair is how far ticket and reinit lie above dense at a rate, in points.
         ((0.0, -3.0), (0.0, 0.0), "holds", "0.01"),
         ((0.0, -3.0), (0.0, -3.0), "fails", "0.1"),
         ((-3.0, -3.0), (0.0, -3.0), "fails", "0.01"),
-        # At the low rate the ticket is as far below dense as is just similar, so that only the high one tells.
+        # At the low rate the ticket is just similar to dense, so that the high rate decides.
         ((-0.5, -3.0), (0.0, -3.0), "fails", "0.1"),
     ],
 )
-def test_the_winning_property_is_told_by_the_rate_that_decides(
+def test_the_winning_property_names_the_rate_that_decides_it(
     low: tuple[float, float], high: tuple[float, float], outcome: str, rate: str
 ) -> None:
     world = {
@@ -194,7 +194,7 @@ def test_close_sparsities_stay_apart() -> None:
     assert len({v.scope["sparsity"] for v in table}) == 2
 
 
-def test_a_point_that_says_nothing_of_its_training_shares_it_with_none() -> None:
+def test_points_without_a_training_share_none() -> None:
     assert outcome("E2", made_points(noise=0.0, pruners=THREE)) == "holds"
 
 

@@ -7,9 +7,36 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.claims import CLAIMS, Point, Thresholds, evaluate, winning_property
+from engine.paper.figures import FIGURES
 from tests.engine.claims.made_runs import PAPER, made_overlaps, made_points, only, outcome, world
 
 REMEMBERS = {0.01: 0.5, 0.1: 0.01}
+
+
+def test_the_claims_are_those_of_the_paper_in_its_order() -> None:
+    assert list(CLAIMS) == ["A1", "A2", "A1+A2", "A3", "A4", "B1", "C1", "D1", "E1", "E2", "E3", "F1", "G1"]
+    assert all(claim.id == name for name, claim in CLAIMS.items())
+
+
+@pytest.mark.parametrize("claim", CLAIMS.values(), ids=CLAIMS)
+def test_a_claim_has_a_sentence_its_place_in_the_paper_and_the_runs_it_needs(claim) -> None:
+    assert claim.text.endswith(".")
+    assert claim.where
+    assert claim.needs
+
+
+def test_every_figure_names_known_claims_and_every_claim_has_a_figure() -> None:
+    named = {claim for figure in FIGURES.values() for claim in figure.claims}
+    assert named == set(CLAIMS)
+
+
+def test_an_unknown_claim_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(ValueError, match=r"no claim Z9; allowed: A1, .*G1"):
+        evaluate((), (), claims=["Z9"])
+
+
+def test_without_runs_there_are_no_verdicts() -> None:
+    assert evaluate((), ()) == ()
 
 
 def test_every_claim_is_evaluated_in_order() -> None:
@@ -18,12 +45,12 @@ def test_every_claim_is_evaluated_in_order() -> None:
 
 
 @pytest.mark.parametrize("claim", ["A1", "A2", "A3", "A4", "E1", "G1"])
-def test_the_papers_own_world_bears_its_claims_out(claim: str) -> None:
+def test_claims_about_accuracy_hold_in_the_papers_world(claim: str) -> None:
     assert outcome(claim, made_points()) == "holds"
 
 
 @pytest.mark.parametrize("claim", ["B1", "D1", "F1"])
-def test_overlaps_of_the_papers_own_world_bear_its_claims_out(claim: str) -> None:
+def test_claims_about_overlap_hold_in_the_papers_world(claim: str) -> None:
     assert outcome(claim, made_points(), made_overlaps(REMEMBERS)) == "holds"
 
 
@@ -41,17 +68,17 @@ def test_overlaps_of_the_papers_own_world_bear_its_claims_out(claim: str) -> Non
         ("G1", 0.1, {"rewind": 0.3}),
     ],
 )
-def test_the_opposite_world_fails_them(claim: str, rate: float, starts: dict[str, float]) -> None:
+def test_claims_about_accuracy_fail_in_the_opposite_world(claim: str, rate: float, starts: dict[str, float]) -> None:
     assert outcome(claim, made_points(world(rate, **starts))) == "fails"
 
 
 @pytest.mark.parametrize(
-    ("claim", "kept"),
+    ("claim", "remembering"),
     [("B1", {0.01: 0.02, 0.1: 0.01}), ("B1", {0.01: 0.5, 0.1: 0.3}), ("D1", {0.01: 0.0, 0.1: 0.0}),
      ("D1", {0.01: 0.5, 0.1: 0.3}), ("F1", {0.01: 0.5, 0.1: 1.9})],
 )  # fmt: skip
-def test_overlaps_of_the_opposite_world_fail_them(claim: str, kept: dict[float, float]) -> None:
-    assert outcome(claim, made_points(), made_overlaps(kept)) == "fails"
+def test_claims_about_overlap_fail_in_the_opposite_world(claim: str, remembering: dict[float, float]) -> None:
+    assert outcome(claim, made_points(), made_overlaps(remembering)) == "fails"
 
 
 def test_fine_tuning_is_judged_at_every_rate() -> None:
@@ -81,7 +108,7 @@ def test_too_few_seeds_are_undecided_however_large_the_gap(seeds: int) -> None:
     assert "needs 3 seeds" in only("A1", points).reason
 
 
-def test_noise_leaves_it_undecided() -> None:
+def test_noise_leaves_a_claim_undecided() -> None:
     assert outcome("A1", made_points(world(0.01, reinit=-1.0), noise=3.0)) == "undecided"
 
 
@@ -89,7 +116,7 @@ def test_values_without_any_spread_are_decided_by_their_mean() -> None:
     assert outcome("A1", made_points(noise=0.0)) == "holds"
     tie = only("A2", made_points(noise=0.0))
     assert (tie.outcome, tie.effect) == ("holds", pytest.approx(0.0))
-    # A gap of just the threshold is not above it.
+    # A gap that equals the threshold is not above it.
     assert outcome("A1", made_points(world(0.01, reinit=-0.5), noise=0.0)) != "holds"
 
 
@@ -111,7 +138,7 @@ def test_seeds_that_have_only_one_of_two_runs_are_left_out_and_counted() -> None
 
 
 @pytest.mark.parametrize("claim", CLAIMS)
-def test_missing_starts_are_undecided_and_say_so(claim: str) -> None:
+def test_claims_whose_starts_are_missing_give_a_reason(claim: str) -> None:
     dense = [point for point in made_points() if point.start == "dense"]
     for verdict in evaluate(dense, (), claims=[claim]):
         if claim != "A3":
@@ -119,7 +146,7 @@ def test_missing_starts_are_undecided_and_say_so(claim: str) -> None:
             assert verdict.reason
 
 
-def test_the_rates_are_the_papers_where_it_has_them_and_can_be_chosen() -> None:
+def test_low_and_high_rates_are_the_papers_unless_others_are_chosen() -> None:
     seven = dict.fromkeys((0.001, 0.01, 0.03), PAPER[0.01]) | {0.1: PAPER[0.1], 1.0: PAPER[0.1]}
     assert only("A1", made_points(seven)).scope["learning_rate"] == "learning rate 0.01"
     assert only("A2", made_points(seven)).scope["learning_rate"] == "learning rate 0.1"
@@ -137,7 +164,7 @@ def test_cifar100_has_the_wider_margin() -> None:
     assert outcome("A2", made_points(shifted)) == "fails"
 
 
-def test_the_winning_property_is_told_for_every_rate_and_sparsity() -> None:
+def test_the_winning_property_is_judged_at_every_rate_and_sparsity() -> None:
     table = winning_property(made_points())
     assert len(table) == 2 * 3
     assert {v.scope["learning_rate"]: v.outcome for v in table} == {
@@ -148,7 +175,7 @@ def test_the_winning_property_is_told_for_every_rate_and_sparsity() -> None:
 
 
 def test_one_lucky_sparsity_among_many_needs_more_than_the_usual_interval() -> None:
-    # Twelve looks, one of which the usual interval just passes: not enough to say that the property is there.
+    # One of twelve comparisons just passes the usual interval, which is not enough for the winning property.
     values = (0.5, 2.2, 3.4)
     points = made_points(world(0.01, winning_ticket=-5.0, reinit=-5.0), seeds=3, noise=0.0, sparsities=tuple(
         round(0.05 * i, 2) for i in range(1, 13)
@@ -166,7 +193,7 @@ def test_one_lucky_sparsity_among_many_needs_more_than_the_usual_interval() -> N
     assert only("A4", lucky).outcome == "undecided"
 
 
-def test_what_a_verdict_says_names_its_numbers_rule_and_place() -> None:
+def test_a_verdict_names_its_numbers_rule_and_place() -> None:
     verdict = only("A1", made_points())
     assert verdict.place == "cifar10 · resnet20 · iterative · learning rate 0.01"
     assert verdict.low < verdict.effect < verdict.high
@@ -192,14 +219,14 @@ def test_the_order_of_runs_does_not_matter(order: random.Random) -> None:
 
 
 @given(st.floats(-20, 5), st.floats(-6, 6))
-def test_a_shift_of_everything_changes_no_gap_and_swapping_two_mirrors_it(shift: float, gap: float) -> None:
+def test_shifting_all_accuracies_keeps_gaps_and_swapping_two_starts_mirrors_them(shift: float, gap: float) -> None:
     points = made_points(world(0.01, reinit=gap))
     moved = [replace(p, accuracy=p.accuracy + shift) for p in points]
     assert only("A1", moved).effect == pytest.approx(only("A1", points).effect)
     other = {"winning_ticket": "reinit", "reinit": "winning_ticket"}
     swapped = [replace(p, start=other.get(p.start, p.start)) for p in points]
     assert only("A1", swapped).effect == pytest.approx(-only("A1", points).effect)
-    # Never both: a gap that holds one way fails the other.
+    # A gap and its mirror image never both hold.
     assert {only("A1", swapped).outcome, only("A1", points).outcome} != {"holds"}
 
 
@@ -211,7 +238,7 @@ def test_stricter_thresholds_never_make_a_claim_hold(seeds: int, gap: float) -> 
         assert only("A1", points).outcome == "holds"
 
 
-def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
+def test_the_interval_of_a_verdict_covers_the_truth_as_often_as_its_level_states() -> None:
     draw = random.Random(3)
     covered = 0
     for _ in range(600):

@@ -26,7 +26,7 @@ def judged(rule: Rule, values: list[float], margin: float = 0.5, thresholds: Thr
         ("exceeds", [0.1, 0.0, -0.1], "fails"),
         ("exceeds", [-2.0, -2.1, -1.9], "fails"),
         ("exceeds", [3.0, 0.0, -1.0], "undecided"),
-        # Above 0 beyond doubt, and above the margin by its mean, and yet no clear gap.
+        # The interval lies above 0 and the mean above the margin, but the interval does not clear the margin.
         ("exceeds", [0.4, 0.5, 0.45], "undecided"),
         ("exceeds", [0.6, 0.5, 0.55], "undecided"),
         ("exceeds", [0.5, 0.5, 0.5], "undecided"),
@@ -46,13 +46,13 @@ def judged(rule: Rule, values: list[float], margin: float = 0.5, thresholds: Thr
         ("below", [0.9, 0.0, -0.9], "undecided"),
     ],
 )
-def test_a_rule_decides_what_its_sentence_says(rule: Rule, values: list[float], outcome: str) -> None:
+def test_rules_decide_by_interval_and_margin(rule: Rule, values: list[float], outcome: str) -> None:
     assert judged(rule, values).outcome == outcome
 
 
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("values", [[9.0], [-9.0, -9.0], [0.0, 0.0]])
-def test_fewer_seeds_than_it_takes_are_never_decided(rule: Rule, values: list[float]) -> None:
+def test_too_few_seeds_are_never_decided(rule: Rule, values: list[float]) -> None:
     verdict = judged(rule, values)
     assert (verdict.outcome, verdict.n) == ("undecided", len(values))
     assert "needs 3 seeds" in verdict.reason
@@ -60,7 +60,7 @@ def test_fewer_seeds_than_it_takes_are_never_decided(rule: Rule, values: list[fl
 
 
 @given(seeds, st.sampled_from(RULES))
-def test_room_is_what_holding_needs(values: list[float], rule: Rule) -> None:
+def test_slack_is_positive_only_where_the_claim_holds(values: list[float], rule: Rule) -> None:
     verdict = judged(rule, values)
     assert (verdict.slack > 0) <= (verdict.outcome == "holds")
     if verdict.outcome != "holds":
@@ -80,16 +80,16 @@ def test_more_noise_around_one_mean_never_decides_what_was_undecided(
 
 
 @given(seeds)
-def test_what_exceeds_does_not_also_lie_within(values: list[float]) -> None:
+def test_no_values_both_exceed_and_lie_within_the_margin(values: list[float]) -> None:
     assert [judged(rule, values).outcome for rule in ("exceeds", "within")] != ["holds", "holds"]
 
 
 @given(seeds)
-def test_within_is_the_same_both_ways_round(values: list[float]) -> None:
+def test_within_ignores_the_sign_of_the_difference(values: list[float]) -> None:
     assert judged("within", values).outcome == judged("within", [-value for value in values]).outcome
 
 
-def test_seeds_left_out_are_told() -> None:
+def test_the_reason_counts_the_seeds_left_out() -> None:
     question = Question("one minus the other", "exceeds", 0.5)
     gap = Gap({0: 2.0, 1: 2.1, 2: 1.9}, odd=frozenset({3, 4}), lacking=frozenset({5}))
     verdict = judge("A1", {}, question, gap, USUAL)
@@ -102,7 +102,7 @@ def part(rule: Rule, values: list[float], name: str) -> Verdict:
     return judge("G1", {"against": name}, question, Gap(dict(enumerate(values))), USUAL)
 
 
-def test_all_hold_or_one_fails_or_it_is_open_and_the_decisive_part_is_named() -> None:
+def test_all_needs_every_part_and_names_the_decisive_one() -> None:
     wide, close = part("exceeds", [9.0, 9.1, 8.9], "wide"), part("exceeds", [1.0, 1.1, 0.9], "close")
     fails, open_ = part("exceeds", [-3.0, -3.1, -2.9], "fails"), part("exceeds", [5.0, 0.0, -2.0], "open")
     held = combine("G1", {}, [wide, close], "Both.")
@@ -116,7 +116,7 @@ def test_all_hold_or_one_fails_or_it_is_open_and_the_decisive_part_is_named() ->
     assert (lacking.outcome, lacking.effect, lacking.reason) == ("missing", None, "gone: no runs")
 
 
-def test_any_holds_where_one_does_and_fails_where_all_do() -> None:
+def test_any_holds_where_one_part_does_and_fails_where_all_do() -> None:
     holds, open_ = part("exceeds", [9.0, 9.1, 8.9], "holds"), part("exceeds", [5.0, 0.0, -2.0], "open")
     fails, worse = part("exceeds", [-3.0, -3.1, -2.9], "fails"), part("exceeds", [-9.0, -9.1, -8.9], "worse")
     assert joined([holds, fails], "any") == "holds"
@@ -126,13 +126,13 @@ def test_any_holds_where_one_does_and_fails_where_all_do() -> None:
     assert combine("A4", {}, [fails, holds], "Any.", "any").slack == holds.slack
 
 
-def test_the_closest_part_is_the_one_with_least_room_not_the_smallest_effect() -> None:
-    # A negative effect in the middle of its margins is further from the edge than a positive one beside it.
+def test_the_closest_part_has_the_least_slack_not_the_smallest_effect() -> None:
+    # A small negative effect in the middle of its margins has more slack than a larger one near the edge.
     middle, edge = part("within", [-0.1, -0.1, -0.1], "middle"), part("within", [0.4, 0.4, 0.4], "edge")
     assert combine("A2", {}, [middle, edge], "Both.").effect == edge.effect
 
 
-def test_a_claim_that_one_of_many_looks_makes_hold_or_fail_asks_more_of_each() -> None:
+def test_a_claim_decided_by_one_of_many_comparisons_asks_more_of_each() -> None:
     clear, below = Gap({0: 1.2, 1: 1.6, 2: 1.4}), Gap({0: -0.3, 1: 0.1, 2: -0.1})
     question = Question("one minus the other", "exceeds", 0.5)
     for gap, once, often in (
@@ -141,21 +141,21 @@ def test_a_claim_that_one_of_many_looks_makes_hold_or_fail_asks_more_of_each() -
     ):
         assert judge("A1", {}, question, gap, USUAL, once).outcome != "undecided"
         assert judge("A1", {}, question, gap, USUAL, often).outcome == "undecided"
-    # The interval that is shown is the one that decides.
+    # The interval in the verdict is the one that decides.
     assert judge("A1", {}, question, clear, USUAL, Strictness(holds=12)).level > 0.99
 
 
-def test_the_interval_that_is_shown_has_its_confidence() -> None:
+def test_the_interval_in_the_reason_has_the_verdicts_level() -> None:
     assert judged("exceeds", [1.0, 2.0, 3.0]).level == pytest.approx(0.95)
     assert judged("within", [1.0, 2.0, 3.0]).level == pytest.approx(0.9)
     assert "95 % interval" in judged("exceeds", [1.0, 2.0, 3.0]).reason
     assert "90 % interval" in judged("within", [1.0, 2.0, 3.0]).reason
 
 
-def test_thresholds_are_checked_and_say_where_they_come_from() -> None:
-    for given_values in ({"min_seeds": 1}, {"confidence": 1.0}, {"margin": -1.0}, {"unknown": 3}):
+def test_thresholds_are_validated_and_described() -> None:
+    for values in ({"min_seeds": 1}, {"confidence": 1.0}, {"margin": -1.0}, {"unknown": 3}):
         with pytest.raises(ValidationError):
-            Thresholds.model_validate(given_values)
+            Thresholds.model_validate(values)
     for name, field in Thresholds.model_fields.items():
         assert field.description, name
     assert USUAL.margin_on("cifar100") == 1.0

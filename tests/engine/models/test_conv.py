@@ -14,12 +14,11 @@ from engine.seeds import global_seed
 from engine.training import precision
 
 CPU = torch.device("cpu")
-# Channels in and out: of a weight that is not large, and of one that is.
+# Channels in and out of a layer whose weight is small, and of one whose weight is large.
 NARROW, LARGE = (6, 10), (192, 160)
 SIZES = [(1, 1), (1, 2), (2, 1), (2, 2), (1, 4), (3, 4), (4, 4), (5, 4)]
 
-
-# Of a network with 3 channels: how many convolutions of each kind a CPU trains it with.
+# How many convolutions of each kind a CPU uses for a network with 3 input channels.
 KINDS = {
     ("resnet20", "fp32"): {"Conv2d": 2, "WideConv2d": 17},
     ("resnet20", "bf16"): {"Conv2d": 2, "WideConv2d": 17},
@@ -32,13 +31,13 @@ KINDS = {
 
 @pytest.fixture(params=[False, True], ids=["without", "with"])
 def able(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
-    """Whether the CPU has what `WideConv2d` asks for; each machine tests both."""
+    """Whether the CPU has the instructions that `WideConv2d` asks for; each machine tests both cases."""
     monkeypatch.setattr(conv, "_cpu_has", lambda feature: request.param)
     return bool(request.param)
 
 
 class _Operators(TorchDispatchMode):
-    """Notes the names of all operators, and whether what they first take in has channels last."""
+    """Notes the names of all operators, and whether the first argument of each is channels-last."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,7 +50,7 @@ class _Operators(TorchDispatchMode):
 
 
 def outcome(layer: nn.Conv2d, images: Tensor, within: str) -> list[Tensor]:
-    """Return what a layer puts out, and the gradients of its images and weight for fixed ones of what it puts out."""
+    """Return a layer's output, and the gradients of its images and weight for a fixed gradient of the output."""
     images = images.to(memory_format=torch.channels_last).requires_grad_()
     output = precision.forward(layer, images, within)
     with global_seed(2, "gradient"):
@@ -75,28 +74,28 @@ def layers(channels: tuple[int, int], size: tuple[int, int]) -> tuple[nn.Conv2d,
 @pytest.mark.usefixtures("able")
 @pytest.mark.parametrize("channels", [NARROW, LARGE])
 @pytest.mark.parametrize("size", SIZES)
-def test_a_wide_convolution_is_a_convolution(channels: tuple[int, int], size: tuple[int, int]) -> None:
+def test_a_wide_convolution_equals_a_plain_one(channels: tuple[int, int], size: tuple[int, int]) -> None:
     plain, wide, images = layers(channels, size)
-    found = outcome(wide, images, "fp32")
-    for one, expected in zip(found, outcome(plain, images, "fp32"), strict=True):
-        torch.testing.assert_close(one, expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max()))
-    assert all(one.is_contiguous(memory_format=torch.channels_last) for one in found[:2])
+    tensors = outcome(wide, images, "fp32")
+    for tensor, expected in zip(tensors, outcome(plain, images, "fp32"), strict=True):
+        torch.testing.assert_close(tensor, expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max()))
+    assert all(tensor.is_contiguous(memory_format=torch.channels_last) for tensor in tensors[:2])
 
 
 @pytest.mark.usefixtures("able")
 @pytest.mark.parametrize("channels", [NARROW, LARGE])
 @pytest.mark.parametrize("size", SIZES)
-def test_in_bf16_it_strays_no_further_from_fp32_than_a_convolution_does(
+def test_a_wide_convolution_in_bf16_is_as_close_to_fp32_as_a_plain_one(
     channels: tuple[int, int], size: tuple[int, int]
 ) -> None:
     plain, wide, images = layers(channels, size)
     exact, rough = outcome(copy.deepcopy(plain), images, "fp32"), outcome(plain, images, "bf16")
-    for whole, expected, found in zip(exact, rough, outcome(wide, images, "bf16"), strict=True):
-        assert found.dtype == torch.float32
-        assert float((found - whole).norm()) <= 1.5 * float((expected - whole).norm())
+    for true, plain_tensor, tensor in zip(exact, rough, outcome(wide, images, "bf16"), strict=True):
+        assert tensor.dtype == torch.float32
+        assert float((tensor - true).norm()) <= 1.5 * float((plain_tensor - true).norm())
 
 
-def test_a_large_weight_over_few_pixels_is_not_left_to_onednn_as_it_lies(able: bool) -> None:
+def test_a_large_weight_over_few_pixels_is_laid_out_anew_for_onednn(able: bool) -> None:
     _, wide, images = layers(LARGE, (4, 4))
     with _Operators() as in_fp32:
         outcome(wide, images, "fp32")
@@ -108,19 +107,19 @@ def test_a_large_weight_over_few_pixels_is_not_left_to_onednn_as_it_lies(able: b
 
 
 @pytest.mark.parametrize(("name", "within"), KINDS)
-def test_a_cpu_gets_its_own_convolutions_and_weights_keep_their_names(name: str, within: str) -> None:
+def test_on_a_cpu_convolutions_are_replaced_and_weights_keep_their_names(name: str, within: str) -> None:
     network = build(name, 3, 32, 10)
     names = list(network.state_dict())
     prepare(network, within, CPU)
     assert list(network.state_dict()) == names
-    found = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
-    for module in found:
+    convolutions = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
+    for module in convolutions:
         if isinstance(module, WideConv2d):
             assert (module.kernel_size, module.stride, module.groups) == ((3, 3), (1, 1), 1)
         elif isinstance(module, FullPrecisionConv2d):
             assert module.groups > 1
             assert max(module.stride) > 1
-    assert Counter(type(module).__name__ for module in found) == KINDS[name, within]
+    assert Counter(type(module).__name__ for module in convolutions) == KINDS[name, within]
 
 
 @pytest.mark.parametrize(
@@ -140,7 +139,7 @@ def test_other_convolutions_stay_as_they_are(layer: nn.Conv2d) -> None:
     assert type(layer) is nn.Conv2d
 
 
-def test_a_gpu_convolves_by_itself() -> None:
+def test_on_a_gpu_convolutions_stay_plain() -> None:
     network = build("vgg11", 3, 32, 10)
     prepare(network, "bf16", torch.device("cuda"))
     assert {type(m) for m in network.modules() if isinstance(m, nn.Conv2d)} == {nn.Conv2d}

@@ -33,16 +33,16 @@ def test_all_kernels_but_the_first_convolution_are_prunable(name: str) -> None:
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_weights_follow_from_the_seed_alone(name: str) -> None:
-    def drawn(seed: int, purpose: str) -> torch.Tensor:
+    def weights(seed: int, purpose: str) -> torch.Tensor:
         with global_seed(seed, purpose):
             return torch.cat([p.detach().flatten() for p in build(name, 3, 32, 10).parameters() if p.dim() > 1])
 
     before = torch.random.get_rng_state()
-    one = drawn(3, "initial")
+    initial = weights(3, "initial")
     assert torch.equal(before, torch.random.get_rng_state())
-    assert torch.equal(one, drawn(3, "initial"))
-    assert not torch.equal(one, drawn(4, "initial"))
-    correlation = torch.corrcoef(torch.stack([one, drawn(3, "reinit")]))[0, 1]
+    assert torch.equal(initial, weights(3, "initial"))
+    assert not torch.equal(initial, weights(4, "initial"))
+    correlation = torch.corrcoef(torch.stack([initial, weights(3, "reinit")]))[0, 1]
     assert abs(float(correlation)) < 0.02
 
 
@@ -54,14 +54,14 @@ def test_a_network_without_a_title_goes_by_its_name() -> None:
 @pytest.mark.parametrize(("stride", "widen"), [(1, 0), (2, 6), (1, 3)])
 def test_a_shortcut_is_every_other_pixel_between_channels_of_zeros(stride: int, widen: int) -> None:
     x = torch.randn(2, 6, 8, 8)
-    found = BasicBlock(6, 6 + widen, stride)._shortcut(x)
-    kept = x[:, :, ::stride, ::stride]
+    shortcut = BasicBlock(6, 6 + widen, stride)._shortcut(x)
+    pixels = x[:, :, ::stride, ::stride]
     before = widen // 2
-    assert found.shape == (2, 6 + widen, 8 // stride, 8 // stride)
-    assert torch.equal(found[:, before : before + 6], kept)
-    assert float(found.abs().sum()) == pytest.approx(float(kept.abs().sum()))
+    assert shortcut.shape == (2, 6 + widen, 8 // stride, 8 // stride)
+    assert torch.equal(shortcut[:, before : before + 6], pixels)
+    assert float(shortcut.abs().sum()) == pytest.approx(float(pixels.abs().sum()))
 
 
-def test_the_average_is_that_of_all_pixels() -> None:
+def test_global_average_equals_adaptive_average_pooling() -> None:
     x = torch.randn(3, 5, 4, 4)
     assert torch.allclose(GlobalAverage()(x), F.adaptive_avg_pool2d(x, 1).flatten(1))

@@ -9,16 +9,16 @@ from engine.registry import NETWORKS
 from engine.study.plan import Plan, plan
 from engine.study.spec import Study, StudyError, load_study, to_toml
 
-# As the appendix and the main text number them.
+# The appendix and the main text number them so.
 IDS = {*(f"fig{number}" for number in range(1, 14)), "table1", *(f"main-fig{number}" for number in (2, 4, 5, 6, 7))}
 
 
-def planned(wanted: Study) -> Plan:
-    return plan(wanted, {dataset: f"content of {dataset}" for dataset in wanted.datasets})
+def planned(study: Study) -> Plan:
+    return plan(study, {dataset: f"content of {dataset}" for dataset in study.datasets})
 
 
 def needed(panel: Panel) -> Iterator[tuple[object, ...]]:
-    """Yield what a panel needs trained, as roles without their seed."""
+    """Yield the trainings that a panel needs, as roles without their seed."""
     for rate in panel.learning_rates:
         yield (panel.dataset, panel.network, rate, None, 0.0, "dense")
         for pruner in panel.pruners:
@@ -27,20 +27,20 @@ def needed(panel: Panel) -> Iterator[tuple[object, ...]]:
                     yield (panel.dataset, panel.network, rate, pruner, sparsity, start)
 
 
-def test_every_figure_and_the_table_are_there() -> None:
+def test_every_figure_and_the_table_are_in_the_catalog() -> None:
     assert set(FIGURES) == IDS
-    assert sum(len(figure.rows) for figure in FIGURES.values()) == 39 + 4  # The table's row stands as five.
+    assert sum(len(figure.rows) for figure in FIGURES.values()) == 39 + 4  # The table's one row counts as five.
 
 
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("name", [*FIGURES, "all"])
 def test_a_figures_study_trains_what_its_panels_show_and_nothing_else(name: str, scale: str) -> None:
     figures = FIGURES.values() if name == "all" else [FIGURES[name]]
-    wanted = {role for figure in figures for panel in figure.panels for role in needed(scaled(panel, scale))}
+    expected = {role for figure in figures for panel in figure.panels for role in needed(scaled(panel, scale))}
     roles = planned(study(name, scale)).roles
-    found = {(r.dataset, r.network, r.learning_rate, r.pruner, r.sparsity, r.start) for r in roles}
-    # One recipe makes the starts of a pruner under one learning rate; a part may not ask for fewer.
-    assert found == wanted
+    trained = {(r.dataset, r.network, r.learning_rate, r.pruner, r.sparsity, r.start) for r in roles}
+    # A study trains every start of a pruner at each of its learning rates, and a panel asks for all of them.
+    assert trained == expected
     assert len({role.seed for role in roles}) == (5 if scale == "paper" else 3)
 
 
@@ -52,7 +52,7 @@ def test_the_papers_recipe_is_the_papers() -> None:
         assert recipe.augmentation == "crop_flip"
 
 
-def test_accuracy_has_twelve_rounds_and_overlaps_the_sparsities_of_their_figures() -> None:
+def test_panels_have_the_sparsities_of_their_figures() -> None:
     for figure in FIGURES.values():
         for panel in figure.panels:
             if panel.quantity == "accuracy":
@@ -84,7 +84,7 @@ def test_panels_can_be_named() -> None:
     ("name", "words"),
     [("fig14", "fig13"), ("", "table1"), ("fig1:z", "a, b"), ("table1:a", "leave it out"), ("all:a", "fig1")],
 )
-def test_an_unknown_name_is_refused_with_those_that_are_known(name: str, words: str) -> None:
+def test_an_unknown_name_is_refused_with_the_known_ones(name: str, words: str) -> None:
     with pytest.raises(StudyError, match=words):
         study(name)
 
@@ -95,13 +95,13 @@ def test_an_unknown_scale_is_refused() -> None:
 
 
 @pytest.mark.parametrize("data", [None, "digits", "paper", "folder:/some/where"])
-def test_small_says_how_it_departs_from_the_paper(data: str | None) -> None:
-    told = " ".join(scaling("small", data))
-    wanted = study("fig7", "small", data)
-    assert f"epochs {wanted.recipe.epochs}" in told
-    assert f"{len(wanted.seeds)} seeds instead of 5" in told
-    assert all(dataset in told for dataset in wanted.datasets if data != "paper")
-    assert told in wanted.note
+def test_the_small_scale_states_how_it_departs_from_the_paper(data: str | None) -> None:
+    note = " ".join(scaling("small", data))
+    small = study("fig7", "small", data)
+    assert f"epochs {small.recipe.epochs}" in note
+    assert f"{len(small.seeds)} seeds instead of 5" in note
+    assert all(dataset in note for dataset in small.datasets if data != "paper")
+    assert note in small.note
     assert scaling("paper") == ()
     assert "folder:/x" in " ".join(scaling("paper", "folder:/x"))
 
@@ -115,18 +115,18 @@ def test_a_study_of_the_paper_reads_back_from_toml(tmp_path_factory: pytest.Temp
             assert load_study(path) == study(name, scale)
 
 
-def test_a_long_folder_leaves_a_name_that_a_study_may_have() -> None:
+def test_a_study_of_a_long_folder_has_a_valid_name() -> None:
     assert len(study("main-fig2", "small", f"folder:/{'x' * 200}").name) <= 100
 
 
 def test_every_stated_number_belongs_to_a_figure() -> None:
     assert len(REPORTED) == 22
-    shown = [number for figure in FIGURES.values() for number in reported(figure)]
-    assert set(REPORTED) == set(shown)
+    numbers = [number for figure in FIGURES.values() for number in reported(figure)]
+    assert set(REPORTED) == set(numbers)
     assert {number.quantity for number in reported(FIGURES["table1"])} == {"finetuned_initial", "finetuned_pretrained"}
     assert {number.network for number in REPORTED} <= set(NETWORKS)
 
 
-def test_the_catalogue_is_read_from_its_file() -> None:
+def test_the_catalog_is_read_from_its_file() -> None:
     text = (paper.Path(paper.__file__).with_suffix(".toml")).read_text()
     assert all(f"[figures.{name}]" in text for name in FIGURES)

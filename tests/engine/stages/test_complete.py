@@ -1,4 +1,4 @@
-"""Results of before are completed with exactly what is measured now, as far as their weights are there."""
+"""Earlier results are completed with exactly the measurements of today, as far as their weights exist."""
 
 import json
 from dataclasses import replace
@@ -33,12 +33,12 @@ def trained() -> Ran:
 def ran(trained: Ran) -> Ran:
     planned, weights, results = trained
     own = MemoryWeights()
-    own.kept = dict(weights.kept)
+    own.saved = dict(weights.saved)
     return planned, own, results
 
 
-def of_before(result: StageResult) -> StageResult:
-    """Return a result as it was before masks and their level were measured, from its JSON of then."""
+def without_masks(result: StageResult) -> StageResult:
+    """Return a result as it was before masks and their levels were measured, by way of the JSON of that time."""
     values = result.to_json()
     del values["mask"]
     for overlap in values["overlaps"]:
@@ -50,10 +50,10 @@ def finetuned(ran: Ran) -> list[str]:
     return [fingerprint for fingerprint, stage in ran[0].stages.items() if stage.start == "finetune"]
 
 
-def test_a_result_of_before_is_completed_to_what_is_measured_now(ran: Ran) -> None:
+def test_a_completed_result_equals_one_that_was_measured_at_once(ran: Ran) -> None:
     planned, weights, results = ran
     for fingerprint, stage in planned.stages.items():
-        old, new = of_before(results[fingerprint]), results[fingerprint]
+        old, new = without_masks(results[fingerprint]), results[fingerprint]
         assert lacks(stage, old) == (stage.kind == "retrain")
         assert not lacks(stage, new)
         assert complete(stage, old, weights) == new
@@ -61,7 +61,7 @@ def test_a_result_of_before_is_completed_to_what_is_measured_now(ran: Ran) -> No
         assert StageResult.from_json(json.loads(json.dumps(new.to_json()))) == new
 
 
-def test_what_is_recorded_tells_masks_apart_and_has_a_level_for_dense_networks_alone(ran: Ran) -> None:
+def test_results_name_their_mask_and_have_levels_against_dense_networks_alone(ran: Ran) -> None:
     planned, weights, results = ran
     for fingerprint, stage in planned.stages.items():
         result = results[fingerprint]
@@ -72,7 +72,7 @@ def test_what_is_recorded_tells_masks_apart_and_has_a_level_for_dense_networks_a
         for overlap in result.overlaps:
             assert all((count.expected is not None) == (overlap.pair in AGAINST_DENSE) for count in overlap.counts)
     by_mask = {(stage.sparsity, stage.start, results[f].mask) for f, stage in planned.stages.items() if stage.start}
-    # One-shot's mask is iterative pruning's of the first round; ADMM's and later rounds' are their own.
+    # One-shot and the first iterative round share a mask; ADMM and later rounds have masks of their own.
     assert len({mask for _, _, mask in by_mask}) >= 3
 
 
@@ -95,36 +95,36 @@ def test_a_mask_from_the_trained_weights_raises_the_level_far_above_p(ran: Ran) 
 
 
 @pytest.mark.parametrize("lost", ["initial", "trained", "mask"])
-def test_what_weights_no_longer_say_stays_open(ran: Ran, lost: str) -> None:
+def test_levels_that_need_lost_weights_stay_open(ran: Ran, lost: str) -> None:
     planned, weights, results = ran
     for fingerprint in finetuned(ran):
         stage = planned.stages[fingerprint]
-        weights.kept.pop((fingerprint if lost == "mask" else str(stage.root), lost), None)
-        old = of_before(results[fingerprint])
-        found = complete(stage, old, weights)
+        weights.saved.pop((fingerprint if lost == "mask" else str(stage.root), lost), None)
+        old = without_masks(results[fingerprint])
+        completed = complete(stage, old, weights)
         if lost == "mask":
-            assert found is None
+            assert completed is None
             continue
-        assert found is not None
-        assert found.mask == results[fingerprint].mask
-        assert lacks(stage, found)
-        given = {overlap.pair: pooled_level(overlap.counts) for overlap in found.overlaps}
+        assert completed is not None
+        assert completed.mask == results[fingerprint].mask
+        assert lacks(stage, completed)
+        levels = {overlap.pair: pooled_level(overlap.counts) for overlap in completed.overlaps}
         open_pair = {"initial": "finetuned_initial", "trained": "finetuned_pretrained"}[lost]
-        assert given[open_pair] is None
-        assert [pair for pair, level in given.items() if level is not None] == [
+        assert levels[open_pair] is None
+        assert [pair for pair, level in levels.items() if level is not None] == [
             pair for pair in AGAINST_DENSE if pair != open_pair
         ]
-        # Nothing more is filled in by a second try.
-        assert complete(stage, found, weights) is None
+        # A second try fills in nothing more.
+        assert complete(stage, completed, weights) is None
 
 
-def test_weights_of_another_network_fill_nothing_in(ran: Ran) -> None:
+def test_weights_of_another_network_complete_nothing(ran: Ran) -> None:
     planned, weights, results = ran
     fingerprint = finetuned(ran)[0]
-    stage, old = planned.stages[fingerprint], of_before(results[fingerprint])
-    weights.kept[fingerprint, "mask"] = {"other.weight": torch.ones(3, dtype=torch.bool)}
+    stage, old = planned.stages[fingerprint], without_masks(results[fingerprint])
+    weights.saved[fingerprint, "mask"] = {"other.weight": torch.ones(3, dtype=torch.bool)}
     assert complete(stage, old, weights) is None
-    weights.kept[fingerprint, "mask"] = {
+    weights.saved[fingerprint, "mask"] = {
         layer: torch.ones(tensor.numel(), dtype=torch.bool)
         for layer, tensor in weights.load(fingerprint, "mask").items()
     }
@@ -134,23 +134,23 @@ def test_weights_of_another_network_fill_nothing_in(ran: Ran) -> None:
 def test_a_training_that_diverged_lacks_nothing(ran: Ran) -> None:
     planned, weights, results = ran
     fingerprint = finetuned(ran)[0]
-    diverged = replace(of_before(results[fingerprint]), epochs=(), overlaps=(), diverged=0)
+    diverged = replace(without_masks(results[fingerprint]), epochs=(), overlaps=(), diverged=0)
     assert complete(planned.stages[fingerprint], diverged, weights) is diverged
 
 
-def test_overlaps_are_with_the_initial_weights_that_were_kept_not_with_weights_drawn_again(ran: Ran) -> None:
+def test_overlaps_are_with_the_saved_initial_weights_not_with_weights_drawn_again(ran: Ran) -> None:
     planned, weights, results = ran
     dataset = made_dataset()
     fingerprint = finetuned(ran)[0]
     stage = planned.stages[fingerprint]
     root = str(stage.root)
-    kept = weights.load(root, "initial")
-    weights.save(root, "initial", {name: 1.0 / (tensor.abs() + 1e-3) for name, tensor in kept.items()})
+    initial = weights.load(root, "initial")
+    weights.save(root, "initial", {name: 1.0 / (tensor.abs() + 1e-3) for name, tensor in initial.items()})
     again = run_stage(stage, dataset, weights, CPU, Listener())
     before = {overlap.pair: pooled(overlap.counts) for overlap in results[fingerprint].overlaps}
     after = {overlap.pair: pooled(overlap.counts) for overlap in again.overlaps}
     assert again.epochs[-1].test_accuracy == results[fingerprint].epochs[-1].test_accuracy
     for pair, ratio in before.items():
         assert (after[pair] == ratio) == (pair not in ("ticket_finetuned", "finetuned_initial"))
-    # The same weights as trained, compared with themselves upside down.
+    # The saved initial weights are inverted, so that the largest ones are now the smallest.
     assert after["finetuned_initial"] < before["finetuned_initial"]

@@ -28,7 +28,7 @@ def ran():
     return planned, weights, run_plan(planned, dataset, weights), dataset
 
 
-def test_every_start_begins_where_it_says(ran, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_start_begins_from_its_source(ran, monkeypatch: pytest.MonkeyPatch) -> None:
     planned, weights, _, dataset = ran
     root = next(f for f, s in planned.stages.items() if s.kind == "pretrain")
     sources = {"winning_ticket": "initial", "rewind": "rewind", "finetune": "trained"}
@@ -40,7 +40,7 @@ def test_every_start_begins_where_it_says(ran, monkeypatch: pytest.MonkeyPatch) 
         for layer in layers:
             if stage.start in sources:
                 source = weights.load(root, sources[stage.start])[layer]
-                # Kept weights are restored bit for bit, the others are exactly 0.
+                # Unpruned weights are restored bit for bit, pruned ones are exactly 0.
                 assert torch.equal(begin[layer], torch.where(mask[layer], source, 0.0))
             else:
                 initial = weights.load(root, "initial")[layer]
@@ -68,9 +68,9 @@ def test_masks_of_iterative_pruning_with_rewinding_are_made_from_the_rewound_tra
     for fingerprint in later:
         mask, parent = weights.load(fingerprint, "mask"), planned.stages[fingerprint].parent
         trained = {layer: weights.load(parent, "trained")[layer] for layer in mask}
-        wanted = magnitude_mask(trained, 0.8, within=weights.load(parent, "mask"))
+        expected = magnitude_mask(trained, 0.8, within=weights.load(parent, "mask"))
         assert planned.stages[parent].start == "rewind"
-        assert all(torch.equal(mask[layer], wanted[layer]) for layer in mask)
+        assert all(torch.equal(mask[layer], expected[layer]) for layer in mask)
 
 
 def test_trained_weights_stay_zero_where_pruned(ran) -> None:
@@ -81,7 +81,7 @@ def test_trained_weights_stay_zero_where_pruned(ran) -> None:
             assert all(bool((trained[layer][~mask[layer]] == 0).all()) for layer in mask)
 
 
-def test_what_is_recorded_equals_the_ratio_of_the_weights_kept(ran) -> None:
+def test_recorded_counts_give_the_overlap_of_the_saved_weights(ran) -> None:
     planned, weights, results, _ = ran
     for fingerprint, stage in planned.stages.items():
         pairs = {overlap.pair: overlap.counts for overlap in results[fingerprint].overlaps}
@@ -108,8 +108,8 @@ def test_what_is_recorded_equals_the_ratio_of_the_weights_kept(ran) -> None:
             if stage.sparsity <= 0.75:
                 assert ratio("finetuned_initial") == overlap_ratio(finetuned, initial, 0.2)
                 assert ratio("finetuned_pretrained") == overlap_ratio(finetuned, pretrained, 0.2)
-            kept = {count.p for count in pairs["finetuned_pretrained"]}
-            assert max(kept) <= 1 - stage.sparsity + 1e-3
+            ps = {count.p for count in pairs["finetuned_pretrained"]}
+            assert max(ps) <= 1 - stage.sparsity + 1e-3
         else:
             assert pairs == {}
 
@@ -131,7 +131,7 @@ def test_results_survive_their_json_form(ran) -> None:
 
 
 @pytest.mark.parametrize("stop_after", [1, 2])
-def test_an_interrupted_stage_ends_as_one_that_was_not(dataset, stop_after: int) -> None:
+def test_an_interrupted_and_resumed_stage_gives_the_same_result(dataset, stop_after: int) -> None:
     torch.set_num_threads(1)
     stage = stage_of()
     whole, broken = MemoryWeights(), MemoryWeights()
@@ -157,10 +157,10 @@ def test_nothing_is_written_when_the_commit_is_refused(dataset, weights: MemoryW
 
     with pytest.raises(PermissionError):
         run_stage(stage_of(), dataset, weights, CPU, Fenced())
-    assert {name for _, name in weights.kept} == {"initial"}
+    assert {name for _, name in weights.saved} == {"initial"}
 
 
-def test_what_is_left_of_the_initial_weights_is_measured_on_the_way(ran) -> None:
+def test_retention_is_measured_during_pretraining(ran) -> None:
     planned, _, results, _ = ran
     for fingerprint, stage in planned.stages.items():
         rows = results[fingerprint].retention
@@ -170,21 +170,21 @@ def test_what_is_left_of_the_initial_weights_is_measured_on_the_way(ran) -> None
             assert {row.p for row in rows} == set(P_GRID)
             (at_the_end,) = (row for row in rows if row.epoch == stage.epochs and row.p == 0.2)
             counts = [c for c in results[fingerprint].overlaps[0].counts if c.p == 0.2]
-            # The last look is R_p(theta_0, theta_T) itself.
+            # The last row is R_p(theta_0, theta_T) itself.
             assert at_the_end.intersection == sum(count.intersection for count in counts)
             assert at_the_end.top == sum(count.top for count in counts)
 
 
-def test_looks_are_rare_and_reach_the_end() -> None:
+def test_retention_is_measured_in_few_epochs_and_in_the_last() -> None:
     assert measured_epochs(1) == (1,)
     for epochs in (2, 10, 150, 10_000):
-        found = measured_epochs(epochs)
-        assert len(found) <= 10
-        assert (found[0], found[-1]) == (1, epochs)
-        assert list(found) == sorted(found)
+        measured = measured_epochs(epochs)
+        assert len(measured) <= 10
+        assert (measured[0], measured[-1]) == (1, epochs)
+        assert list(measured) == sorted(measured)
 
 
-def test_an_interruption_changes_nothing_of_what_was_measured_on_the_way(dataset) -> None:
+def test_an_interruption_does_not_change_retention(dataset) -> None:
     stage = stage_of(recipe=small_study(recipe={"epochs": 6, "batch_size": 32, "augmentation": "none"}).recipe)
     whole = run_stage(stage, dataset, MemoryWeights(), CPU, Listener())
     weights = MemoryWeights()
@@ -194,7 +194,7 @@ def test_an_interruption_changes_nothing_of_what_was_measured_on_the_way(dataset
     assert run_stage(stage, dataset, weights, CPU, Listener()).retention == whole.retention
 
 
-def test_a_result_of_before_retention_was_measured_still_reads(ran) -> None:
+def test_a_result_from_before_retention_was_measured_still_reads(ran) -> None:
     _, _, results, _ = ran
     values = next(iter(results.values())).to_json()
     assert StageResult.from_json(values).retention
@@ -203,17 +203,17 @@ def test_a_result_of_before_retention_was_measured_still_reads(ran) -> None:
 
 
 @pytest.mark.parametrize(("share", "checkpoints"), [(1e9, 3), (1e-9, 1)])
-def test_checkpoints_that_take_more_than_their_share_of_the_time_are_fewer(
+def test_checkpoints_that_exceed_their_share_of_the_time_are_fewer(
     dataset, monkeypatch: pytest.MonkeyPatch, share: float, checkpoints: int
 ) -> None:
-    kept: list[str] = []
+    saved: list[str] = []
 
-    class Store(MemoryWeights):
+    class Saving(MemoryWeights):
         def save(self, fingerprint, name, tensors) -> None:
-            kept.append(name)
+            saved.append(name)
             super().save(fingerprint, name, tensors)
 
     monkeypatch.setattr(runner, "CHECKPOINT_SHARE", share)
-    run_stage(stage_of(), dataset, Store(), CPU, Listener(), checkpoint_seconds=0.0)
-    # That of the rewind weights, after the first of three epochs, is always kept.
-    assert kept.count("checkpoint") == checkpoints
+    run_stage(stage_of(), dataset, Saving(), CPU, Listener(), checkpoint_seconds=0.0)
+    # The checkpoint with the rewind weights, after the first of three epochs, is always saved.
+    assert saved.count("checkpoint") == checkpoints

@@ -1,4 +1,4 @@
-"""How far ADMM moves the mask from one-shot's."""
+"""How many weights ADMM's mask holds that one-shot pruning would have removed."""
 
 import json
 from collections.abc import Mapping
@@ -24,11 +24,11 @@ Ran = tuple[Plan, MemoryWeights, dict[str, StageResult], Dataset]
 
 
 def hard_dataset() -> Dataset:
-    """Return images of which a third have another's label: where the loss is near 0, nothing moves any weight."""
-    made = made_dataset(train=480)
-    labels = made.train_labels.clone()
+    """Return images of which a third have a wrong label, so that the loss stays large enough to move weights."""
+    easy = made_dataset(train=480)
+    labels = easy.train_labels.clone()
     labels[::3] = labels[::3].roll(1)
-    return replace(made, train_labels=labels)
+    return replace(easy, train_labels=labels)
 
 
 @pytest.fixture(scope="module")
@@ -48,13 +48,13 @@ def ran() -> Ran:
 
 def supports(ran: Ran, grows: bool) -> dict[float, Support]:
     planned, _, results, _ = ran
-    found = {
+    by_sparsity = {
         s.sparsity: results[f].support for f, s in planned.stages.items() if s.kind == "admm" and s.rho_grows == grows
     }
-    return {sparsity: support for sparsity, support in found.items() if support is not None}
+    return {sparsity: support for sparsity, support in by_sparsity.items() if support is not None}
 
 
-def test_weights_change_places_where_rho_grows_and_hardly_where_it_is_constant(ran: Ran) -> None:
+def test_the_mask_moves_where_rho_grows_and_hardly_where_it_is_constant(ran: Ran) -> None:
     growing, constant = supports(ran, True), supports(ran, False)
     assert growing.keys() == constant.keys() == {0.5, 0.8}
     assert all(support.fraction > 0.1 for support in growing.values())
@@ -68,7 +68,7 @@ def test_the_residual_ends_small_either_way(ran: Ran) -> None:
     assert max(last) < 0.02
 
 
-def test_what_moved_is_what_the_masks_of_the_retrainings_differ_in(ran: Ran) -> None:
+def test_the_moved_weights_are_those_in_which_the_masks_of_the_retrainings_differ(ran: Ran) -> None:
     planned, weights, _, _ = ran
     masks = {
         (role.pruner, role.sparsity): weights.load(role.fingerprint, "mask")
@@ -82,7 +82,7 @@ def test_what_moved_is_what_the_masks_of_the_retrainings_differ_in(ran: Ran) -> 
             assert support.moved == sum(int((own[layer] & ~oneshot[layer]).sum()) for layer in own)
 
 
-def test_accuracies_are_those_of_the_pruned_weights_without_any_training(ran: Ran) -> None:
+def test_accuracies_are_those_of_the_pruned_weights_before_retraining(ran: Ran) -> None:
     planned, weights, results, dataset = ran
     for fingerprint, stage in planned.stages.items():
         support = results[fingerprint].support
@@ -98,7 +98,7 @@ def test_accuracies_are_those_of_the_pruned_weights_without_any_training(ran: Ra
 
 
 def hits(state: Mapping[str, Tensor], dataset: Dataset, sparsity: float) -> float:
-    """Return the test accuracy of LeNet-300 at some weights less the smallest, by arithmetic of its own."""
+    """Return the test accuracy in % of LeNet-300 pruned to a sparsity, computed without the engine."""
     mask = magnitude_mask({layer: state[layer] for layer in LAYERS}, sparsity)
     pixels = dataset.train_images.float() / 255
     values = (dataset.test_images.float() / 255 - pixels.mean((0, 1, 2))) / pixels.std((0, 1, 2), correction=0)
@@ -111,11 +111,11 @@ def hits(state: Mapping[str, Tensor], dataset: Dataset, sparsity: float) -> floa
 
 @pytest.mark.parametrize("grows", [True, False])
 @pytest.mark.parametrize("stop_after", [1, 4, 23])
-def test_interrupted_and_resumed_it_is_the_same(ran: Ran, grows: bool, stop_after: int) -> None:
+def test_support_is_the_same_after_an_interruption(ran: Ran, grows: bool, stop_after: int) -> None:
     planned, weights, results, dataset = ran
     [stage, _] = [s for s in planned.stages.values() if s.kind == "admm" and s.rho_grows == grows]
     store = MemoryWeights()
-    store.kept = {key: tensors for key, tensors in weights.kept.items() if key[0] == stage.root}
+    store.saved = {key: tensors for key, tensors in weights.saved.items() if key[0] == stage.root}
     with pytest.raises(Interrupted):
         run_stage(stage, dataset, store, CPU, Listener(stop_after))
     again = run_stage(stage, dataset, store, CPU, Listener())
@@ -123,10 +123,10 @@ def test_interrupted_and_resumed_it_is_the_same(ran: Ran, grows: bool, stop_afte
     assert (again.support, again.residuals) == (whole.support, whole.residuals)
 
 
-def test_beside_others_it_is_what_it_is_alone(ran: Ran) -> None:
+def test_support_is_the_same_beside_other_trainings(ran: Ran) -> None:
     planned, weights, results, dataset = ran
     store = MemoryWeights()
-    store.kept = {key: tensors for key, tensors in weights.kept.items() if planned.stages[key[0]].kind == "pretrain"}
+    store.saved = {key: tensors for key, tensors in weights.saved.items() if planned.stages[key[0]].kind == "pretrain"}
     jobs = [Job(stage, store, Listener()) for stage in planned.stages.values() if stage.kind == "admm"]
     ended: dict[str, object] = {}
     run_stages(jobs, dataset, CPU, lambda job, outcome: ended.__setitem__(job.stage.fingerprint, outcome))
@@ -136,18 +136,18 @@ def test_beside_others_it_is_what_it_is_alone(ran: Ran) -> None:
         assert (outcome.support, outcome.residuals) == (results[fingerprint].support, results[fingerprint].residuals)
 
 
-def test_the_weights_kept_are_those_of_before_it_was_measured(ran: Ran, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_measuring_support_does_not_change_the_saved_weights(ran: Ran, monkeypatch: pytest.MonkeyPatch) -> None:
     planned, weights, _, dataset = ran
     [stage, _] = [s for s in planned.stages.values() if s.kind == "admm" and s.rho_grows]
     store = MemoryWeights()
-    store.kept = {key: tensors for key, tensors in weights.kept.items() if key[0] == stage.root}
+    store.saved = {key: tensors for key, tensors in weights.saved.items() if key[0] == stage.root}
     monkeypatch.setattr(Training, "accuracy_with", lambda self, weights: 0.0)
     run_stage(stage, dataset, store, CPU, Listener())
     own, other = store.load(stage.fingerprint, "trained"), weights.load(stage.fingerprint, "trained")
     assert all(torch.equal(own[name], other[name]) for name in other)
 
 
-def test_results_of_before_have_none(ran: Ran) -> None:
+def test_earlier_results_have_no_support(ran: Ran) -> None:
     result = next(result for result in ran[2].values() if result.support is not None)
     values = json.loads(json.dumps(result.to_json()))
     assert StageResult.from_json(values) == result

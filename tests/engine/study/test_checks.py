@@ -26,14 +26,14 @@ def study(**changes: object) -> Study:
     return parse_study({**values, **changes})
 
 
-def found(**changes: object) -> Findings:
-    wanted = study(**changes)
+def checked(**changes: object) -> Findings:
+    requested = study(**changes)
 
     def anatomy(network: str, dataset: str) -> Anatomy | None:
         shape = SHAPES[dataset]
         return known(network, shape.channels, shape.image_size, shape.classes)
 
-    return check(wanted, {name: SHAPES[name] for name in wanted.datasets}, anatomy)
+    return check(requested, {name: SHAPES[name] for name in requested.datasets}, anatomy)
 
 
 def warned(findings: Findings) -> str:
@@ -41,13 +41,13 @@ def warned(findings: Findings) -> str:
 
 
 @pytest.mark.parametrize("network", ["resnet20", "vgg11"])
-def test_nothing_is_said_of_the_papers_recipe(network: str) -> None:
-    quiet = found(networks=[network], pruners=["iterative", "oneshot", "admm"], round_rate=0.15)
+def test_the_papers_recipe_has_no_findings(network: str) -> None:
+    quiet = checked(networks=[network], pruners=["iterative", "oneshot", "admm"], round_rate=0.15)
     assert (quiet.errors, quiet.warnings) == ({}, [])
 
 
-def test_all_that_is_wrong_is_said_at_once() -> None:
-    wrong = found(
+def test_all_errors_are_reported_at_once() -> None:
+    wrong = checked(
         datasets=["digits", "cifar10"],
         networks=["lenet300", "vgg11"],
         learning_rates=[0.01, 0.01 + 1e-12],
@@ -69,87 +69,86 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
 
 @given(st.floats(0.001, 0.999), st.integers(1, 200))
 def test_a_milestone_is_refused_where_training_would_begin_at_the_lower_rate(fraction: float, epochs: int) -> None:
-    findings = found(recipe={"epochs": epochs, "milestones": [fraction]})
+    findings = checked(recipe={"epochs": epochs, "milestones": [fraction]})
     begins_low = study(recipe={"epochs": epochs, "milestones": [fraction]}).recipe.learning_rate(0.1, 0, epochs) < 0.1
     assert ("recipe.milestones" in findings.errors) == begins_low
 
 
-def test_a_milestone_at_epoch_0_of_admm_is_said_only_where_it_prunes() -> None:
+def test_a_milestone_at_epoch_0_of_admm_warns_only_where_admm_prunes() -> None:
     recipe = {"milestones": [0.05, 0.1]}
     admm = {"rounds": 2, "period": 2}
-    assert "4 epochs of ADMM 2 milestones are epoch 0" in warned(found(pruners=["admm"], recipe=recipe, admm=admm))
-    assert not found(pruners=["oneshot"], recipe=recipe, admm=admm).warnings
+    assert "4 epochs of ADMM 2 milestones are epoch 0" in warned(checked(pruners=["admm"], recipe=recipe, admm=admm))
+    assert not checked(pruners=["oneshot"], recipe=recipe, admm=admm).warnings
 
 
 @given(st.floats(1e-7, 1 - 1e-7), st.sampled_from(["layer", "global"]))
-def test_a_sparsity_is_refused_where_a_layers_mask_would_be_empty_or_whole(asked: float, scope) -> None:
+def test_a_sparsity_is_refused_where_a_layers_mask_would_be_empty_or_whole(requested: float, scope) -> None:
     weights = {name: torch.randn(size) for name, size in (("a", 40), ("b", 300), ("c", 2_000))}
     layers = tuple(Layer(name, len(tensor), 10) for name, tensor in weights.items())
-    mask = magnitude_mask(weights, asked, scope)
-    together = [torch.cat(list(mask.values()))] if scope == "global" else list(mask.values())
-    is_empty = any(int(kept.sum()) == 0 for kept in together)
+    mask = magnitude_mask(weights, requested, scope)
+    masks = [torch.cat(list(mask.values()))] if scope == "global" else list(mask.values())
+    is_empty = any(int(kept.sum()) == 0 for kept in masks)
     removes_nothing = all(bool(kept.all()) for kept in mask.values())
-    assert bool(list(impossible([asked], scope, layers, "a network"))) == (is_empty or removes_nothing)
-    assert abs(sparsity(mask) - asked) <= rounding(layers, scope)
+    assert bool(list(impossible([requested], scope, layers, "a network"))) == (is_empty or removes_nothing)
+    assert abs(sparsity(mask) - requested) <= rounding(layers, scope)
 
 
-def test_what_is_refused_says_what_is_allowed() -> None:
-    text = found(networks=["lenet300"], datasets=["digits"], sparsities=[0.5, 0.9996, 0.9999]).errors["sparsities"]
+def test_an_error_states_what_is_allowed() -> None:
+    text = checked(networks=["lenet300"], datasets=["digits"], sparsities=[0.5, 0.9996, 0.9999]).errors["sparsities"]
     assert text.startswith(
         "on digits, at 99.96 % and 99.99 % no weight of fc3.weight (1,000) of LeNet-300 would remain"
     )
     assert "allowed: below 99.95 %" in text
-    assert "sparsities" not in found(networks=["lenet300"], datasets=["digits"], sparsities=[0.5, 0.9994]).errors
-    text = found(sparsities=[1e-6, 0.5]).errors["sparsities"]
+    assert "sparsities" not in checked(networks=["lenet300"], datasets=["digits"], sparsities=[0.5, 0.9994]).errors
+    text = checked(sparsities=[1e-6, 0.5]).errors["sparsities"]
     assert "0.0001 % removes no weight of ResNet-20" in text
 
 
-def test_layers_that_keep_too_few_weights_are_named_with_what_they_keep() -> None:
-    said = warned(found(networks=["mobilenet_v2"], sparsities=[0.386, 0.858]))
-    # Depthwise: nine weights for each of 32 channels.
+def test_layers_that_keep_too_few_weights_are_named_with_their_number() -> None:
+    said = warned(checked(networks=["mobilenet_v2"], sparsities=[0.386, 0.858]))
+    # A depthwise layer has nine weights for each of 32 channels.
     assert "features.1.conv.0.0.weight keeps 41 of 288 weights for 32 outputs" in said
     assert "18 of 52 layers" in said
-    assert not found(networks=["mobilenet_v2"], sparsities=[0.386]).warnings
-    assert not found(networks=["mobilenet_v2"], pruners=[], sparsities=[], starts=[]).warnings
+    assert not checked(networks=["mobilenet_v2"], sparsities=[0.386]).warnings
+    assert not checked(networks=["mobilenet_v2"], pruners=[], sparsities=[], starts=[]).warnings
 
 
-def test_layers_of_which_nothing_is_removed_are_named() -> None:
-    assert "0.05 % removes no weight of fc.weight (640)" in warned(found(sparsities=[0.0005]))
+def test_layers_that_lose_no_weight_are_named() -> None:
+    assert "0.05 % removes no weight of fc.weight (640)" in warned(checked(sparsities=[0.0005]))
 
 
-def test_ranked_together_layers_may_empty() -> None:
-    said = warned(found(scope="global", sparsities=[0.858]))
+def test_global_ranking_warns_that_layers_may_lose_all_weights() -> None:
+    said = warned(checked(scope="global", sparsities=[0.858]))
     assert said.startswith("scope: on cifar10, ResNet-20: ranked together, layers may lose all weights")
     assert "fc.weight has 640" in said
 
 
-def test_datasets_on_which_the_same_happens_to_a_network_are_said_together() -> None:
-    said = warned(found(datasets=["cifar10", "digits"], networks=["mobilenet_v2"], recipe={"augmentation": "none"}))
+def test_one_warning_names_all_datasets_that_it_concerns() -> None:
+    said = warned(checked(datasets=["cifar10", "digits"], networks=["mobilenet_v2"], recipe={"augmentation": "none"}))
     assert said.count("MobileNet-V2") == 1
     assert "on cifar10 and digits, MobileNet-V2:" in said
 
 
-def test_a_round_that_removes_nothing_is_said() -> None:
+def test_a_round_that_removes_nothing_is_reported() -> None:
     near = {"networks": ["lenet300"], "datasets": ["digits"], "recipe": {"augmentation": "none"}}
-    assert "as many" not in warned(found(**near, sparsities=[0.5, 0.501]))
-    said = warned(found(**near, sparsities=[0.00003, 0.00004, 0.5], pruners=["iterative"]))
+    assert "as many" not in warned(checked(**near, sparsities=[0.5, 0.501]))
+    said = warned(checked(**near, sparsities=[0.00003, 0.00004, 0.5], pruners=["iterative"]))
     assert "sparsities: on digits, LeNet-300: masks of 0.003 % and 0.004 % keep as many" in said
-    said = warned(found(**near, sparsities=[0.0001], pruners=["iterative"], round_rate=0.00001))
+    said = warned(checked(**near, sparsities=[0.0001], pruners=["iterative"], round_rate=0.00001))
     assert "round_rate: on digits, LeNet-300: masks of" in said
 
 
 @pytest.mark.parametrize(
-    ("field", "values", "shown"),
+    ("field", "values", "text"),
     [("learning_rates", [0.1, 0.1 + 1e-9], "0.1"), ("sparsities", [0.5, 0.500001], "50 %")],
 )
-def test_values_that_no_page_tells_apart_are_refused_with_what_they_are_shown_as(field, values, shown) -> None:
-    text = found(**{field: values}).errors[field]
-    assert f"{values[0]!r} and {values[1]!r} are all shown as {shown}" in text
+def test_values_that_read_alike_on_every_page_are_refused(field, values, text) -> None:
+    assert f"{values[0]!r} and {values[1]!r} are all shown as {text}" in checked(**{field: values}).errors[field]
 
 
-def test_neighbours_among_high_sparsities_are_no_twins() -> None:
-    assert "sparsities" not in found(sparsities=[0.9, 0.99, 0.992]).errors
-    assert "all shown" not in found(sparsities=[0.99985, 0.9999]).errors.get("sparsities", "")
+def test_close_high_sparsities_are_distinct() -> None:
+    assert "sparsities" not in checked(sparsities=[0.9, 0.99, 0.992]).errors
+    assert "all shown" not in checked(sparsities=[0.99985, 0.9999]).errors.get("sparsities", "")
 
 
 @pytest.mark.parametrize(
@@ -163,7 +162,7 @@ def test_neighbours_among_high_sparsities_are_no_twins() -> None:
     ],
 )
 def test_crops_of_tiny_images(dataset: str, augmentation: str, refused: bool, warns: bool) -> None:
-    findings = found(datasets=[dataset], networks=["lenet300"], recipe={"augmentation": augmentation})
+    findings = checked(datasets=[dataset], networks=["lenet300"], recipe={"augmentation": augmentation})
     assert ("recipe.augmentation" in findings.errors) == refused
     assert ("recipe.augmentation" in warned(findings)) == warns
     assert PADDING == 4
@@ -179,13 +178,13 @@ def test_a_batch_of_one_image_is_refused_where_batch_norm_cannot_take_it(network
         fails = False
     except ValueError:
         fails = True
-    findings = found(datasets=[dataset], networks=[network], recipe={"batch_size": 1})
+    findings = checked(datasets=[dataset], networks=[network], recipe={"batch_size": 1})
     assert ("recipe.batch_size" in findings.errors) == fails
     assert ("recipe.batch_size" in warned(findings)) == (not fails and network != "lenet300")
 
 
 @given(st.integers(1, 300), st.integers(1, 300))
-def test_an_epoch_has_a_batch_of_one_image_only_where_that_is_said(train: int, batch: int) -> None:
+def test_an_epoch_has_a_batch_of_one_image_only_where_a_warning_names_it(train: int, batch: int) -> None:
     class Images:
         train = torch.zeros(1)
         crop = flip = False
@@ -193,20 +192,20 @@ def test_an_epoch_has_a_batch_of_one_image_only_where_that_is_said(train: int, b
 
     Images.train = torch.zeros(train, 1, 1, 1)
     sizes = Feed(Images, batch).sizes  # type: ignore[arg-type]
-    findings = found(train_images=train, recipe={"batch_size": batch})
+    findings = checked(train_images=train, recipe={"batch_size": batch})
     assert sum(sizes) > 0
     assert (min(sizes) == 1) == ("batches of 1 image" in warned(findings))
 
 
-def test_of_a_network_that_is_not_known_nothing_is_guessed() -> None:
-    wanted = study(sparsities=[0.5, 0.9999999], recipe={"batch_size": 1})
-    findings = check(wanted, {"cifar10": SHAPES["cifar10"]}, lambda network, dataset: None)
+def test_an_unknown_network_has_no_findings() -> None:
+    requested = study(sparsities=[0.5, 0.9999999], recipe={"batch_size": 1})
+    findings = check(requested, {"cifar10": SHAPES["cifar10"]}, lambda network, dataset: None)
     assert (findings.errors, findings.warnings) == ({}, [])
 
 
-def test_only_what_a_part_trains_is_looked_at() -> None:
+def test_only_combinations_of_a_part_are_checked() -> None:
     parts = [
         {"networks": ["mobilenet_v2"], "sparsities": [0.386]},
         {"networks": ["resnet20"]},
     ]
-    assert not found(networks=["mobilenet_v2", "resnet20"], parts=parts).warnings
+    assert not checked(networks=["mobilenet_v2", "resnet20"], parts=parts).warnings

@@ -13,20 +13,20 @@ def estimate(planned, finished=(), workers: int = 1, seconds: float = 1.0) -> fl
     return estimate_seconds(planned, set(finished), {"made": SHAPE}, speeds, workers, "cpu", flops_per_image)
 
 
-def test_known_flops() -> None:
-    # One multiplication and one addition for each weight of the three linear layers.
+def test_flops_equal_published_numbers() -> None:
+    # Each weight of the three linear layers takes one multiplication and one addition.
     assert flops_per_image("lenet300", 1, 8, 10) == 2 * (64 * 300 + 300 * 100 + 100 * 10)
-    # He et al.: about 41 million multiply-adds.
+    # He et al. state about 41 million multiply-adds.
     assert flops_per_image("resnet20", 3, 32, 10) == pytest.approx(2 * 41e6, rel=0.02)
 
 
-def test_one_worker_takes_the_sum_and_many_no_less_than_the_longest_chain() -> None:
+def test_one_worker_takes_the_sum_and_many_take_the_longest_chain() -> None:
     planned = plan_of(small_study(seeds=[0, 1]))
     each = stage_seconds(next(iter(planned.stages.values())), SHAPE, {}, "cpu", flops_per_image)
     assert each > 0
-    one = estimate(planned)
-    assert one == pytest.approx(len(planned.stages) * (3 * 1.0 + 0.3))
-    assert one / 2 <= estimate(planned, workers=2) < one
+    alone = estimate(planned)
+    assert alone == pytest.approx(len(planned.stages) * (3 * 1.0 + 0.3))
+    assert alone / 2 <= estimate(planned, workers=2) < alone
     assert estimate(planned, workers=1000) == pytest.approx(3 * (3 * 1.0 + 0.3))
 
 
@@ -49,7 +49,7 @@ def test_a_gpu_is_guessed_to_be_faster() -> None:
     assert seconds[0] < seconds[1]
 
 
-def test_nothing_is_counted_where_a_speed_was_measured() -> None:
+def test_flops_are_not_counted_where_a_speed_was_measured() -> None:
     stage = next(iter(plan_of(small_study()).stages.values()))
 
     def uncounted(network: str, channels: int, image_size: int, classes: int) -> float:

@@ -1,4 +1,4 @@
-"""Fingerprints that stages have had from the first version on: results that people have are found by them."""
+"""Fingerprints that stages have had from the first version on; existing results are looked up by them."""
 
 import hashlib
 from pathlib import Path
@@ -39,8 +39,10 @@ def pinned(**changes: object) -> Plan:
 
 
 def of(planned: Plan, pruner: str | None, sparsity: float, start: str) -> str:
-    (found,) = (r.fingerprint for r in planned.roles if (r.pruner, r.sparsity, r.start) == (pruner, sparsity, start))
-    return found
+    (fingerprint,) = (
+        r.fingerprint for r in planned.roles if (r.pruner, r.sparsity, r.start) == (pruner, sparsity, start)
+    )
+    return fingerprint
 
 
 @pytest.mark.parametrize(
@@ -59,13 +61,13 @@ def of(planned: Plan, pruner: str | None, sparsity: float, start: str) -> str:
         ("random", 0.8, "finetune", "a6d48af8a78c5a5194e067f8872082ee"),
     ],
 )
-def test_a_stage_has_the_fingerprint_that_it_always_had(
+def test_fingerprints_are_those_of_the_first_version(
     pruner: str | None, sparsity: float, start: str, fingerprint: str
 ) -> None:
     assert of(pinned(), pruner, sparsity, start) == fingerprint
 
 
-def test_rounds_of_a_rate_are_the_stages_of_a_study_that_listed_all_of_them() -> None:
+def test_rounds_of_a_rate_share_the_stages_of_a_study_that_lists_them_all() -> None:
     planned = pinned(pruners=["iterative"], sparsities=[0.386, 0.623, 0.803, 0.858], round_rate=0.15)
     assert of(planned, "iterative", 0.386, "finetune") == "f0e89abef8c927b1f9b3a18ff12215f6"
     assert of(planned, "iterative", 0.858, "winning_ticket") == "2c1dd14752bc6602eb3ab9fe46940122"
@@ -74,14 +76,16 @@ def test_rounds_of_a_rate_are_the_stages_of_a_study_that_listed_all_of_them() ->
 @pytest.mark.parametrize(
     ("sparsity", "start", "fingerprint"),
     [
-        # The first round is that of every pruner by magnitude.
+        # All pruners by magnitude share the first round.
         (0.5, "winning_ticket", "af9cbc73a9051ab2ed90b5baea127500"),
         (0.8, "winning_ticket", "51ee3b959984b4a798903d3322d742be"),
         (0.8, "rewind", "cfbf413992040d80adc7ad93604c0065"),
         (0.8, "reinit", "dac5598ae60f82b455f08eff66db1d4b"),
     ],
 )
-def test_iterative_pruning_with_rewinding_has_its_own(sparsity: float, start: str, fingerprint: str) -> None:
+def test_iterative_pruning_with_rewinding_has_fingerprints_of_its_own(
+    sparsity: float, start: str, fingerprint: str
+) -> None:
     assert of(pinned(pruners=["iterative_rewind"]), "iterative_rewind", sparsity, start) == fingerprint
 
 
@@ -101,12 +105,14 @@ def test_iterative_pruning_with_rewinding_has_its_own(sparsity: float, start: st
         (0.8, {None: "2f94f43b318862b920b8c22e531ee798"}),
     ],
 )
-def test_admm_of_constant_rho_has_those_that_admm_had(sparsity: float, fingerprints: dict[str | None, str]) -> None:
+def test_admm_with_constant_rho_has_the_fingerprints_that_admm_had(
+    sparsity: float, fingerprints: dict[str | None, str]
+) -> None:
     planned = pinned(pruners=["admm_constant"])
     assert fingerprints.items() <= below(planned, sparsity).items()
 
 
-def test_its_settings_have_theirs() -> None:
+def test_settings_of_admm_with_constant_rho_change_its_fingerprints() -> None:
     planned = pinned(pruners=["admm_constant"], starts=["finetune"], admm={"rho": 0.05, "rounds": 4, "period": 2})
     assert below(planned, 0.5) == {
         None: "2e50454cbb8a33248b9534b4e4bad847",
@@ -119,16 +125,16 @@ def test_its_settings_have_theirs() -> None:
 
 
 def below(planned: Plan, sparsity: float) -> dict[str | None, str]:
-    """Return by start the fingerprints of a sparsity, that of ADMM itself by None."""
+    """Return the fingerprints of the stages at a sparsity by start; ADMM's own stage has the start None."""
     return {stage.start: f for f, stage in planned.stages.items() if stage.sparsity == sparsity}
 
 
-def test_admm_whose_rho_grows_is_other_work_below_the_same_pretraining() -> None:
+def test_admm_with_growing_and_constant_rho_share_only_the_pretraining() -> None:
     growing, constant = (pinned(pruners=[name]).stages.keys() for name in ("admm", "admm_constant"))
     assert growing & constant == {of(pinned(), None, 0.0, "dense")}
 
 
-def test_each_kind_of_admm_counts_its_own_settings_alone() -> None:
+def test_each_kind_of_admm_depends_on_its_own_settings_alone() -> None:
     def stages(**admm: float) -> dict[str, set[str]]:
         planned = pinned(pruners=["admm", "admm_constant"], admm=admm)
         roots = {key: stage for key, stage in planned.stages.items() if stage.kind == "admm"}
@@ -145,24 +151,24 @@ def test_each_kind_of_admm_counts_its_own_settings_alone() -> None:
         assert not changed["admm"] & default["admm"]
 
 
-def test_a_stage_of_before_rho_could_grow_reads_as_one_of_constant_rho() -> None:
+def test_a_stage_from_before_rho_could_grow_reads_as_one_with_constant_rho() -> None:
     [stage, *_] = [stage for stage in pinned(pruners=["admm_constant"]).stages.values() if stage.kind == "admm"]
     values = stage.model_dump(mode="json", exclude={"rho_grows": True, "admm": {"rho_start", "rho_end"}})
     assert "rho_grows" not in values
     assert Stage.model_validate(values).fingerprint == stage.fingerprint
 
 
-def test_all_settings_of_a_recipe_and_limits_on_images_have_theirs() -> None:
+def test_settings_of_the_recipe_and_limits_on_images_change_the_fingerprint() -> None:
     planned = pinned(networks=["resnet20"], train_images=100, test_images=50, recipe=OTHER_RECIPE, **DENSE_ONLY)
     assert list(planned.stages) == ["d8a73f8207c6f6c1c1a53b950e376189"]
 
 
-def test_global_ranking_has_its_own() -> None:
+def test_global_ranking_has_a_fingerprint_of_its_own() -> None:
     planned = pinned(pruners=["oneshot"], starts=["reinit"], scope="global")
     assert of(planned, "oneshot", 0.8, "reinit") == "3e745e3ceb643dfeff9e8508732fb940"
 
 
-def test_nothing_of_the_demo_would_be_trained_again() -> None:
+def test_the_demo_has_the_fingerprints_of_the_first_version() -> None:
     study = load_study(Path(__file__).parents[3] / "studies" / "demo.toml")
     stages = plan(study, {"digits": IDENTITY}).stages
     assert len(stages) == 126
@@ -178,7 +184,7 @@ class LaterStage(Stage):
     note: str | None = None
 
 
-def test_a_field_that_is_added_later_counts_only_where_it_differs_from_its_default() -> None:
+def test_an_added_field_changes_the_fingerprint_only_where_it_differs_from_its_default() -> None:
     stage = next(iter(pinned().stages.values()))
     values = stage.model_dump(exclude={"recipe"})
     recipe = stage.recipe.model_dump()

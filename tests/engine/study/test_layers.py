@@ -11,12 +11,12 @@ OWN = [name for name, network in NETWORKS.items() if network.builder == f"engine
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("name", OWN)
-def test_sizes_without_pytorch_are_those_of_the_network_that_it_builds(name: str, shape: tuple[int, int, int]) -> None:
+def test_known_sizes_equal_those_of_the_built_network(name: str, shape: tuple[int, int, int]) -> None:
     assert known(name, *shape) == inspect(NETWORKS[name].builder, *shape)
 
 
 @pytest.mark.parametrize("changed", [{"version": 2}, {"version": None}, {"builder": "elsewhere:lenet300"}], ids=str)
-def test_a_network_whose_code_was_changed_is_not_known(changed, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_network_with_changed_code_is_unknown(changed, monkeypatch: pytest.MonkeyPatch) -> None:
     entry = {"title": "LeNet-300", "builder": "engine.models.networks:lenet300", "version": 1, **changed}
     monkeypatch.setitem(NETWORKS, "lenet300", Network(**entry))
     monkeypatch.setitem(NETWORKS, "added", Network("Added", "elsewhere:added"))
@@ -25,7 +25,7 @@ def test_a_network_whose_code_was_changed_is_not_known(changed, monkeypatch: pyt
 
 
 class Needy(nn.Module):
-    """A network that can only be built with real numbers, since it reads one of them."""
+    """A network that cannot be built on the meta device, since it reads a value of its weights."""
 
     def __init__(self, inputs: int, classes: int) -> None:
         super().__init__()
@@ -45,13 +45,13 @@ def pooled(channels: int, image_size: int, classes: int) -> nn.Module:
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, classes))
 
 
-def test_a_network_that_needs_real_numbers_is_built_with_them() -> None:
-    found = inspect(f"{__name__}:needy", 1, 8, 10)
-    assert found.layers == (Layer("linear.weight", 640, 10),)
-    assert found.norm_pixels is None
+def test_a_network_that_reads_its_weights_is_built_with_real_ones() -> None:
+    anatomy = inspect(f"{__name__}:needy", 1, 8, 10)
+    assert anatomy.layers == (Layer("linear.weight", 640, 10),)
+    assert anatomy.norm_pixels is None
 
 
-def test_the_smallest_map_of_batch_norm_is_found_and_images_too_small_for_a_network_are_an_error() -> None:
+def test_inspection_finds_the_smallest_normalised_map_and_refuses_too_small_images() -> None:
     assert inspect(f"{__name__}:pooled", 3, 16, 5).norm_pixels == 4
     with pytest.raises(RuntimeError):
         inspect(f"{__name__}:pooled", 3, 4, 5)

@@ -32,47 +32,47 @@ def test_without_a_rate_each_sparsity_is_a_round() -> None:
 
 
 @given(SPARSITIES, RATES)
-def test_rounds_rise_to_the_listed_sparsities_and_none_removes_more_than_the_rate(listed, rate) -> None:
-    found = rounds(listed, rate)
-    assert [leading[-1] for leading in found] == listed
-    everything = [0.0, *flat(listed, rate)]
-    assert everything == sorted(set(everything))
-    for leading, before in zip(found, [0.0, *listed], strict=False):
-        kept = ((1 - leading[-1]) / (1 - before)) ** (1 / len(leading))
+def test_rounds_reach_the_listed_sparsities_and_remove_no_more_than_the_rate(listed, rate) -> None:
+    planned = rounds(listed, rate)
+    assert [leading[-1] for leading in planned] == listed
+    sparsities = [0.0, *flat(listed, rate)]
+    assert sparsities == sorted(set(sparsities))
+    for leading, before in zip(planned, [0.0, *listed], strict=False):
+        survival = ((1 - leading[-1]) / (1 - before)) ** (1 / len(leading))
         steps = [removed(a, b) for a, b in zip((before, *leading), leading, strict=False)]
-        # Sparsities are rounded to a twentieth of a step at most.
-        assert max(steps) <= max(rate * (1 + TOLERANCE), 1 - kept) * 1.11
+        # Rounding moves a sparsity by a twentieth of a step at most.
+        assert max(steps) <= max(rate * (1 + TOLERANCE), 1 - survival) * 1.11
         if len(leading) > 1:
             fewer = 1 - ((1 - leading[-1]) / (1 - before)) ** (1 / (len(leading) - 1))
             assert fewer > rate * 0.9
 
 
 @given(SPARSITIES, RATES)
-def test_rounds_in_between_are_counted_without_being_made(listed, rate) -> None:
+def test_the_number_of_rounds_in_between_equals_their_list(listed, rate) -> None:
     assert between(listed, rate) == len(flat(listed, rate)) - len(listed)
 
 
 @given(st.sampled_from([NAMED, (0.3, 0.5, 0.7), (0.5, 0.9, 0.95)]), st.integers(1, 3))
-def test_a_study_that_lists_fewer_of_the_papers_sparsities_prunes_to_the_same_rounds(listed, first) -> None:
-    kept = [sparsity for index, sparsity in enumerate(PAPER) if index % first == 0]
-    assert flat(kept, 0.15) == list(PAPER[: PAPER.index(kept[-1]) + 1])
+def test_fewer_of_the_papers_sparsities_give_the_same_rounds(listed, first) -> None:
+    some = [sparsity for index, sparsity in enumerate(PAPER) if index % first == 0]
+    assert flat(some, 0.15) == list(PAPER[: PAPER.index(some[-1]) + 1])
     assert flat(listed, 0.15)[: len(rounds(listed, 0.15)[0])] == flat(listed[:1], 0.15)
 
 
-def test_a_rate_beyond_reason_is_counted_and_not_tried() -> None:
+def test_rounds_of_extreme_rates_are_counted_without_a_list() -> None:
     assert between([0.5], 1e-6) > 100_000
     assert between([0.5], 1e-320) > 100_000
     assert between([0.5, 0.9], 1 - 1e-12) == 0
 
 
-def test_pruners_that_are_not_gradual_know_no_rounds() -> None:
+def test_pruners_that_are_not_gradual_have_no_rounds() -> None:
     assert list(pruned_to(NAMED, 0.15, gradual=False)) == [((sparsity,), True) for sparsity in NAMED]
     gradual = list(pruned_to(NAMED, 0.15, gradual=True))
     assert [reached[-1] for reached, is_listed in gradual if is_listed] == list(NAMED)
     assert gradual[-1][0] == PAPER
 
 
-def test_what_each_round_removes_is_said() -> None:
+def test_the_description_states_what_each_round_removes() -> None:
     assert described(NAMED, 0.15) == (
         "38.6 % in 3 rounds of 15 %; 62.3 % in 3 rounds of 15 %; 80.3 % in 4 rounds of 15 %; 85.8 % in 2 rounds of 15 %"
     )

@@ -41,7 +41,7 @@ def test_the_demo_study_is_valid() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "field", "said"),
+    ("changes", "field", "message"),
     [
         ({"sparsities": [1.2]}, "sparsities", "1.2 should be less than 1"),
         ({"sparsities": [0.5, 0.5]}, "sparsities", "must increase"),
@@ -73,14 +73,14 @@ def test_the_demo_study_is_valid() -> None:
         ({"starts": []}, "", "starts is empty while pruners and sparsities is not"),
     ],
 )
-def test_bad_input_names_the_field_what_was_given_and_what_is_allowed(changes, field: str, said: str) -> None:
+def test_an_error_names_the_field_its_value_and_what_is_allowed(changes, field: str, message: str) -> None:
     fields = refused(**changes)
     assert list(fields) == [field]
-    assert said in fields[field]
+    assert message in fields[field]
 
 
 @pytest.mark.parametrize(
-    ("pruners", "admm", "said"),
+    ("pruners", "admm", "message"),
     [
         (["admm"], {"rho": 0.05}, "rho is 0.05.*lists admm; add admm_constant to the pruners, or leave rho out"),
         (["iterative", "oneshot"], {"rho": 0.05}, "lists iterative, oneshot; add admm_constant"),
@@ -89,11 +89,11 @@ def test_bad_input_names_the_field_what_was_given_and_what_is_allowed(changes, f
         (["admm"], {"rho_start": 0.2, "rho_end": 0.1}, "rho_start 0.2 is above rho_end 0.1; allowed: at most rho_end"),
     ],
 )
-def test_a_rho_that_nothing_uses_is_explained(pruners: list[str], admm: dict[str, float], said: str) -> None:
-    assert re.search(said, refused(pruners=pruners, admm=admm)["admm"])
+def test_a_rho_that_no_pruner_uses_is_refused(pruners: list[str], admm: dict[str, float], message: str) -> None:
+    assert re.search(message, refused(pruners=pruners, admm=admm)["admm"])
 
 
-def test_rho_start_and_rho_end_may_be_given_alone_or_alike() -> None:
+def test_rho_start_and_rho_end_may_be_set_alone_or_to_the_same_value() -> None:
     for admm in ({"rho_start": 0.1}, {"rho_end": 0.1}, {"rho_start": 0.1, "rho_end": 0.1}):
         assert parse_study({**MINIMAL, "pruners": ["admm"], "admm": admm}).admm.model_dump(exclude_unset=True) == admm
 
@@ -111,20 +111,20 @@ def test_every_faulty_field_is_named_at_once() -> None:
     }
 
 
-def test_a_missing_field_says_what_to_give() -> None:
+def test_the_error_for_a_missing_field_states_what_to_give() -> None:
     with pytest.raises(StudyError, match="networks: is missing; give one or more of resnet20"):
         parse_study({"name": "x", "datasets": ["digits"]})
 
 
-def test_dense_only_leaves_all_three_empty() -> None:
+def test_a_dense_only_study_has_no_pruners_sparsities_or_starts() -> None:
     assert parse_study({**MINIMAL, "starts": [], "pruners": [], "sparsities": []}).starts == ()
 
 
-def test_a_fraction_off_by_rounding_means_its_neighbour() -> None:
+def test_a_fraction_off_by_rounding_becomes_the_nearest_allowed_one() -> None:
     assert parse_study({**MINIMAL, "overlap_p": [0.1 + 0.2]}).overlap_p == (0.3,)
 
 
-def test_files_that_cannot_be_read_say_why(tmp_path: Path) -> None:
+def test_the_error_for_an_unreadable_file_states_the_reason(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match=r"no study file at .*absent\.toml; give the path of a TOML file"):
         load_study(tmp_path / "absent.toml")
     broken = tmp_path / "broken.toml"
@@ -162,7 +162,7 @@ def test_parts_restrict_a_study_and_read_back(tmp_path: Path) -> None:
     assert load_study(path) == study
 
 
-def test_a_study_without_parts_is_its_own_product_and_writes_none() -> None:
+def test_a_study_without_parts_is_its_own_product() -> None:
     study = parse_study(MINIMAL)
     assert study.products == (study,)
     assert "parts" not in to_toml(study)
@@ -178,19 +178,19 @@ def test_a_study_without_parts_is_its_own_product_and_writes_none() -> None:
         ({"epochs": 3}, "is no key"),
     ],
 )
-def test_a_faulty_part_is_explained(part: dict[str, object], words: str) -> None:
+def test_a_faulty_part_is_refused(part: dict[str, object], words: str) -> None:
     with pytest.raises(StudyError, match=words):
         parse_study({**MINIMAL, "parts": [part]})
 
 
-def test_more_seeds_are_the_smallest_that_are_free_and_named_in_the_study() -> None:
+def test_added_seeds_are_the_smallest_free_ones() -> None:
     study = small_study(seeds=[0, 2], parts=[{"seeds": [2]}, {"learning_rates": [0.05]}])
     more = with_more_seeds(study, 3)
     assert more.seeds == (0, 2, 1, 3, 4)
     assert [part.seeds for part in more.parts] == [(2, 1, 3, 4), None]
     assert more.name == "small (5 seeds)"
     assert with_more_seeds(more, 1).name == "small (6 seeds)"
-    # All that the study trains is among what the larger one trains.
+    # The larger study trains every stage of the smaller one.
     assert plan_of(study).stages.keys() < plan_of(more).stages.keys()
     with pytest.raises(ValueError, match="at least 1, given 0"):
         with_more_seeds(study, 0)

@@ -28,7 +28,7 @@ def test_the_primal_residual_falls() -> None:
     assert sum(b < a for a, b in itertools.pairwise(residuals)) >= 9
 
 
-def test_z_meets_the_budget_and_is_nearest_in_each_layer() -> None:
+def test_z_has_the_sparsity_and_is_zero_outside_prunable_layers() -> None:
     training = admm_training()
     run(training)
     z = training.flat_parameters.split(training.penalty._z)
@@ -37,7 +37,7 @@ def test_z_meets_the_budget_and_is_nearest_in_each_layer() -> None:
     assert all(not z[name].any() for name in z if name not in layers)
 
 
-def test_the_gradient_is_that_of_the_penalty() -> None:
+def test_the_gradient_equals_that_of_the_penalty() -> None:
     training = admm_training(rho=0.5)
     penalty = training.penalty
     penalty._u = torch.randn(penalty._u.shape, generator=torch.Generator().manual_seed(0)) * penalty._prunable
@@ -62,7 +62,7 @@ def test_resumed_admm_equals_uninterrupted_bit_for_bit() -> None:
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 5])
-def test_admm_with_a_growing_rho_is_resumed_bit_for_bit_wherever_it_was_interrupted(epochs: int) -> None:
+def test_resumed_admm_with_growing_rho_equals_uninterrupted_bit_for_bit(epochs: int) -> None:
     whole = admm_training(epochs=6, rho=0.02, growth=3.0)
     run(whole)
     first = admm_training(epochs=6, rho=0.02, growth=3.0)
@@ -75,14 +75,14 @@ def test_admm_with_a_growing_rho_is_resumed_bit_for_bit_wherever_it_was_interrup
 
 
 class Plain(AdmmPenalty):
-    """The penalty as it was while rho was a number within each step."""
+    """The penalty with rho as a Python number rather than a tensor on the device."""
 
     def add_gradient(self) -> None:
         pull = (self._flat_parameters.values * self._prunable).sub_(self._z).add_(self._u)
         self._flat_parameters.gradients.add_(pull, alpha=self._rho)
 
 
-def test_a_constant_rho_on_the_device_gives_the_numbers_of_before() -> None:
+def test_a_constant_rho_on_the_device_equals_a_number() -> None:
     ours, before = admm_training(epochs=6), admm_training(epochs=6)
     before.penalty.__class__ = Plain
     run(ours)
@@ -112,7 +112,7 @@ def test_a_single_round_has_the_last_rho() -> None:
     assert growing_rho(None, None, 0.5, rounds=1) == (0.5, 1.0)
 
 
-def test_growth_leaves_the_dual_variable_as_it_is_and_the_first_round_alone() -> None:
+def test_growth_of_rho_keeps_the_dual_variable_and_the_first_round() -> None:
     training = admm_training(epochs=4, rho=0.02, growth=5.0)
     penalty = training.penalty
     training.run_epoch()
@@ -124,7 +124,7 @@ def test_growth_leaves_the_dual_variable_as_it_is_and_the_first_round_alone() ->
     torch.testing.assert_close(penalty._rho * penalty._u, 0.02 * gap)
 
 
-def test_a_lower_learning_rate_leaves_the_pull_and_the_dual_variable_as_they_are() -> None:
+def test_a_lower_learning_rate_keeps_the_pull_and_the_dual_variable() -> None:
     training = admm_training(epochs=4, rho=0.5)
     run(training)
     penalty = training.penalty

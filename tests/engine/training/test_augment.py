@@ -9,7 +9,7 @@ CPU = torch.device("cpu")
 
 
 def numbered(count: int = 10, size: int = 8) -> Dataset:
-    """Return images in which every pixel of every image is known by its value in two channels."""
+    """Return images whose two channels hold the number of the pixel and the number of the image."""
     pixel = torch.arange(1, size * size + 1).view(1, size, size).expand(count, size, size)
     image = torch.arange(1, count + 1).view(count, 1, 1).expand(count, size, size)
     images = torch.stack([pixel, image], dim=3).to(torch.uint8)
@@ -18,11 +18,11 @@ def numbered(count: int = 10, size: int = 8) -> Dataset:
 
 
 def pixels(batch: torch.Tensor, data) -> torch.Tensor:
-    """Undo the normalisation."""
+    """Return the pixels of a batch before normalisation."""
     return ((batch.permute(0, 2, 3, 1) - data.shift) / data.scale).round().long()
 
 
-def test_without_augmentation_every_image_comes_once_and_whole() -> None:
+def test_without_augmentation_an_epoch_holds_every_image_once() -> None:
     dataset = numbered()
     data = to_device(dataset, "none", CPU)
     seen = []
@@ -47,14 +47,14 @@ def test_a_crop_is_a_window_of_the_padded_image_and_all_windows_occur() -> None:
     for images, labels in batches(data, 64, 0, "pretrain", 0):
         for window, label in zip(pixels(images, data), labels.tolist(), strict=True):
             padded = data.train[label].long()
-            found = [
+            matches = [
                 (r, c)
                 for r in range(2 * PADDING + 1)
                 for c in range(2 * PADDING + 1)
                 if torch.equal(padded[r : r + 8, c : c + 8], window)
             ]
-            assert found
-            corners.update(found)
+            assert matches
+            corners.update(matches)
     assert len(corners) > 60
 
 
@@ -77,10 +77,10 @@ def test_order_depends_on_seed_purpose_and_epoch_only(augmentation: str) -> None
     def epoch(*stream) -> torch.Tensor:
         return torch.cat([images for images, _ in batches(data, 4, *stream)])
 
-    one = epoch(0, "retrain", 5)
-    assert torch.equal(one, epoch(0, "retrain", 5))
+    images_of_epoch = epoch(0, "retrain", 5)
+    assert torch.equal(images_of_epoch, epoch(0, "retrain", 5))
     for other in ((1, "retrain", 5), (0, "pretrain", 5), (0, "retrain", 6)):
-        assert not torch.equal(one, epoch(*other))
+        assert not torch.equal(images_of_epoch, epoch(*other))
 
 
 def test_a_last_batch_of_one_image_is_left_out() -> None:
@@ -88,7 +88,7 @@ def test_a_last_batch_of_one_image_is_left_out() -> None:
     assert [len(labels) for _, labels in batches(data, 4, 0, "pretrain", 0)] == [4, 4]
 
 
-def test_batches_of_one_image_hold_them_all() -> None:
+def test_batches_of_one_image_hold_every_image() -> None:
     data = to_device(numbered(count=9), "none", CPU)
     assert [len(labels) for _, labels in batches(data, 1, 0, "pretrain", 0)] == [1] * 9
 

@@ -1,4 +1,4 @@
-"""Trainings side by side on one device: each gives what it gives alone, and ends for itself."""
+"""Trainings side by side on one device: each gives the numbers that it gives alone, and ends by itself."""
 
 import gc
 import weakref
@@ -34,24 +34,24 @@ def several(device: torch.device = CPU, network: str = "lenet300", **recipe: obj
 
 
 def losses(training: Training) -> list[float]:
-    """Return train loss and test loss of each epoch, one after the other."""
+    """Return the train loss and test loss of each epoch in one list."""
     return [loss for row in training.history for loss in (row.train_loss, row.test_loss)]
 
 
 @pytest.mark.parametrize("network", ["lenet300", "resnet20"])
-def test_steps_taken_in_turn_give_each_network_what_it_gives_alone(network: str) -> None:
+def test_networks_trained_in_turn_give_the_numbers_that_they_give_alone(network: str) -> None:
     torch.set_num_threads(1)
     alone = [run(training) for training in several(network=network)]
     beside = several(network=network)
     for _ in range(2):
         concurrent.side_by_side(beside)
     concurrent.side_by_side(beside[:2])
-    for one, other in zip(alone, beside, strict=True):
-        assert equal(one.weights(), other.weights())
-        assert losses(one) == losses(other)
+    for expected, measured in zip(alone, beside, strict=True):
+        assert equal(expected.weights(), measured.weights())
+        assert losses(expected) == losses(measured)
 
 
-def test_a_shorter_training_leaves_the_others_going() -> None:
+def test_a_shorter_training_does_not_stop_the_others() -> None:
     trainings = several()
     heard: list[tuple[int, int]] = []
 
@@ -65,7 +65,7 @@ def test_a_shorter_training_leaves_the_others_going() -> None:
 
 
 @pytest.mark.parametrize("epochs", [concurrent.side_by_side, concurrent.run_epochs])
-def test_one_that_diverges_is_told_and_the_others_go_on(epochs) -> None:
+def test_a_diverged_training_is_reported_and_the_others_continue(epochs) -> None:
     fine, lost = training_of(), training_of(rate=1e9, sparsity=None)
     outcomes = epochs([fine, lost])
     assert isinstance(outcomes[0], Epoch)
@@ -76,7 +76,7 @@ def test_one_that_diverges_is_told_and_the_others_go_on(epochs) -> None:
 @pytest.mark.parametrize("network", ["lenet300", "resnet20"])
 @pytest.mark.parametrize("batch_size", [32, 36, 96])
 def test_rehearsing_steps_changes_nothing(network: str, batch_size: int) -> None:
-    """Also where it goes on beyond the epoch's last image, as for the smaller batch at its end."""
+    """A rehearsal may go beyond the epoch's last image, as it does for the smaller batch at the end."""
     plain, rehearsed = (training_of(network, batch_size=batch_size) for _ in range(2))
     steps: list[int] = []
 
@@ -107,17 +107,17 @@ def test_steps_are_timed_however_short_an_epoch_is() -> None:
     assert len(trainings[0].sizes) < concurrent.TIMED_STEPS
 
 
-def test_where_nothing_can_be_recorded_the_work_is_called() -> None:
+def test_where_no_graph_can_be_recorded_the_work_is_called() -> None:
     training = training_of()
-    called: list[int] = []
-    work = recorded(lambda: called.append(1), CPU, training._undone)
+    calls: list[int] = []
+    work = recorded(lambda: calls.append(1), CPU, training._undone)
     work()
     work()
-    assert called == [1, 1]
+    assert calls == [1, 1]
 
 
-def test_no_step_is_recorded_anew_as_rho_grows(dataset: Dataset) -> None:
-    """A recorded step reads rho, which grows from round to round and where the rate falls."""
+def test_steps_are_not_recorded_again_as_rho_grows(dataset: Dataset) -> None:
+    """A recorded step reads rho from the device, where it grows with each round and with each fall of the rate."""
     study = small_study(
         pruners=["admm"],
         recipe={"epochs": 4, "batch_size": 32, "augmentation": "none", "milestones": [0.5]},
@@ -143,8 +143,8 @@ def test_no_step_is_recorded_anew_as_rho_grows(dataset: Dataset) -> None:
     assert len(places) == 1
 
 
-def test_a_training_that_nobody_holds_is_freed_at_once() -> None:
-    """On a GPU its memory is wanted by the next, long before Python's collector comes round."""
+def test_a_training_without_references_is_freed_at_once() -> None:
+    """On a GPU the next training needs its memory, long before Python's garbage collector runs."""
     run(training_of())
     gc.collect()
     gc.disable()
@@ -158,28 +158,30 @@ def test_a_training_that_nobody_holds_is_freed_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("speeds", "found"),
+    ("speeds", "fastest"),
     [
-        # By number of trainings; one doubling that brings nothing may be noise.
+        # Speeds are by number of trainings; one doubling without a gain may be noise.
         ({1: 10.0, 2: 10.1, 4: 14.0, 8: 20.0, 16: 20.1, 32: 20.2}, 8),
         ({1: 10.0, 2: 10.1, 4: 10.2, 8: 99.0}, 1),
         ({1: 1.0, 2: 2.0, 4: 4.0, 8: 8.0, 16: 16.0, 32: 32.0}, STREAMS),
         ({1: 10.0, 2: 12.0, 4: 9.0, 8: 11.0}, 2),
     ],
 )
-def test_as_many_as_are_fastest(monkeypatch: pytest.MonkeyPatch, speeds: dict[int, float], found: int) -> None:
-    asked: list[int] = []
+def test_the_capacity_is_the_fastest_number_of_trainings(
+    monkeypatch: pytest.MonkeyPatch, speeds: dict[int, float], fastest: int
+) -> None:
+    counts: list[int] = []
 
     def speed(trainings: list[Training]) -> float:
-        asked.append(len(trainings))
+        counts.append(len(trainings))
         return speeds[len(trainings)]
 
     monkeypatch.setattr(concurrent, "_steps_per_second", speed)
-    assert concurrent.how_many(training_of, CPU) == Capacity(found, STREAMS)
-    assert max(asked) <= min(4 * found, STREAMS)
+    assert concurrent.how_many(training_of, CPU) == Capacity(fastest, STREAMS)
+    assert max(counts) <= min(4 * fastest, STREAMS)
 
 
-def test_memory_that_runs_out_ends_the_measuring(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_running_out_of_memory_ends_the_measurement_of_capacity(monkeypatch: pytest.MonkeyPatch) -> None:
     def speed(trainings: list[Training]) -> float:
         if len(trainings) > 4:
             raise torch.OutOfMemoryError
@@ -189,7 +191,7 @@ def test_memory_that_runs_out_ends_the_measuring(monkeypatch: pytest.MonkeyPatch
     assert concurrent.how_many(training_of, CPU) == Capacity(4, 4)
 
 
-def test_a_cpu_takes_one_convolutional_network_at_a_time_and_one_that_draws_trains_alone() -> None:
+def test_a_cpu_trains_convolutional_networks_and_networks_with_dropout_alone() -> None:
     assert concurrent.how_many(lambda: training_of("resnet20"), CPU) == Capacity(1, 1)
     assert not concurrent.is_random(training_of("mobilenet_v2").network)
     assert concurrent.is_random(nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.1)))
@@ -197,20 +199,20 @@ def test_a_cpu_takes_one_convolutional_network_at_a_time_and_one_that_draws_trai
 
 
 def all_recorded(training: Training) -> bool:
-    """Return whether every work of a training is the replay of a graph, and none is called instead."""
+    """Return whether every step of a training replays a recorded graph."""
     works = training._recorded.values()
     return bool(works) and all(isinstance(getattr(work, "__self__", None), torch.cuda.CUDAGraph) for work in works)
 
 
 class TestGpu:
-    """The same on a GPU, where steps are recorded and run at once."""
+    """The same checks on a GPU, where steps are recorded as graphs and run at the same time."""
 
     pytestmark = gpu
 
     @pytest.mark.parametrize("batch_size", [32, 36])
     @pytest.mark.parametrize("precision", ["fp32", "bf16"])
     @pytest.mark.parametrize("network", ["lenet300", "resnet20"])
-    def test_recorded_steps_give_what_eager_ones_give(self, network: str, precision: str, batch_size: int) -> None:
+    def test_recorded_steps_give_the_losses_of_eager_ones(self, network: str, precision: str, batch_size: int) -> None:
         eager, replayed = (
             training_of(network, device=GPU, precision=precision, batch_size=batch_size) for _ in range(2)
         )
@@ -222,15 +224,15 @@ class TestGpu:
         assert losses(eager) == pytest.approx(losses(replayed), rel=1e-3, abs=1e-3)
 
     @pytest.mark.parametrize("network", ["lenet300", "resnet20"])
-    def test_side_by_side_each_network_gives_what_it_gives_alone(self, network: str) -> None:
+    def test_networks_side_by_side_give_the_losses_that_they_give_alone(self, network: str) -> None:
         alone = [run(training) for training in several(GPU, network)]
         beside = several(GPU, network)
         concurrent.train(beside, lambda *_: True)
         assert all(all_recorded(training) for training in beside)
-        for one, other in zip(alone, beside, strict=True):
-            assert losses(one) == pytest.approx(losses(other), rel=1e-3, abs=1e-3)
+        for expected, measured in zip(alone, beside, strict=True):
+            assert losses(expected) == pytest.approx(losses(measured), rel=1e-3, abs=1e-3)
 
-    def test_a_training_that_is_closed_gives_its_graphs_memory_back(self) -> None:
+    def test_a_closed_training_frees_the_memory_of_its_graphs(self) -> None:
         run(training_of("resnet20", device=GPU)).close()
         torch.cuda.empty_cache()
         before = torch.cuda.memory_reserved()
@@ -239,6 +241,6 @@ class TestGpu:
         torch.cuda.empty_cache()
         assert torch.cuda.memory_reserved() <= 1.5 * before
 
-    def test_how_many_is_measured(self) -> None:
-        room = concurrent.how_many(lambda: training_of("resnet20", device=GPU), GPU)
-        assert 1 <= room.fastest <= room.most <= STREAMS
+    def test_the_capacity_is_measured(self) -> None:
+        capacity = concurrent.how_many(lambda: training_of("resnet20", device=GPU), GPU)
+        assert 1 <= capacity.fastest <= capacity.most <= STREAMS

@@ -1,4 +1,4 @@
-"""What a process sets for its device, and how running out of memory is told from other errors."""
+"""The settings of a process for its device, and the errors that mean that memory ran out."""
 
 import platform
 import subprocess
@@ -12,7 +12,7 @@ from engine.capacity import STREAMS
 from engine.training.device import get_ready, ran_out_of_memory
 
 
-def test_a_process_takes_the_threads_that_it_is_given() -> None:
+def test_a_process_uses_the_requested_number_of_threads() -> None:
     before = torch.get_num_threads()
     try:
         get_ready(torch.device("cpu"), 2)
@@ -43,15 +43,15 @@ print(min(pages() for _ in range(4)) / first)
 """
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told to keep memory")
-def test_freed_memory_is_used_again_however_much_it_is() -> None:
-    # 1.2 GB; a step of MobileNet-V2 leaves more than that.
-    told = subprocess.run([sys.executable, "-c", REUSE], capture_output=True, text=True, check=True)
-    assert float(told.stdout) < 0.1
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has a setting that keeps freed memory")
+def test_freed_memory_is_reused_whatever_its_size() -> None:
+    # The script frees 1.2 GB each time; a step of MobileNet-V2 frees more than that.
+    process = subprocess.run([sys.executable, "-c", REUSE], capture_output=True, text=True, check=True)
+    assert float(process.stdout) < 0.1
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "is_memory"),
     [
         (torch.OutOfMemoryError(), True),
         (RuntimeError("CUDA error: out of memory"), True),
@@ -60,11 +60,11 @@ def test_freed_memory_is_used_again_however_much_it_is() -> None:
         (OSError("out of memory"), False),
     ],
 )
-def test_memory_that_ran_out_is_known_by_its_type_or_its_words(error: Exception, told: bool) -> None:
-    assert ran_out_of_memory(error) is told
+def test_running_out_of_memory_is_recognised_by_its_type_or_message(error: Exception, is_memory: bool) -> None:
+    assert ran_out_of_memory(error) is is_memory
 
 
-def test_no_more_stages_are_trained_at_once_than_there_are_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_at_most_one_stage_is_trained_per_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TICKETSCOPE_TOGETHER", str(STREAMS))
     assert Settings().together == STREAMS
     monkeypatch.setenv("TICKETSCOPE_TOGETHER", str(STREAMS + 1))

@@ -36,7 +36,7 @@ def training_of(
 
 
 def run(training: Training, epochs: int | None = None) -> Training:
-    """Train to the end, or to some epoch, and return the training."""
+    """Train to the end or to an epoch, and return the training."""
 
     def after_epoch(training: Training, outcome: EpochOutcome) -> bool:
         if isinstance(outcome, Diverged):
@@ -57,16 +57,16 @@ def equal(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 def test_an_epoch_equals_plain_pytorch_with_the_mask_multiplied_after_each_step(
     name: str, fused: bool, near: int
 ) -> None:
-    # Of our norms, whose rounding is another, further off.
+    # Our norms round differently from PyTorch's, so that their tolerance is wider.
     ours = training_of(name, weight_decay=1e-2, epochs=2, milestones=[0.5])
     plain = training_of(name, weight_decay=1e-2, epochs=2, milestones=[0.5])
     network = plain.network
     reference = build(name, 1, 8, 4)
     reference.load_state_dict(network.state_dict())
-    for trained, ours_there in ((ours.network, fused), (reference, False)):
+    for trained, is_fused in ((ours.network, fused), (reference, False)):
         for module in trained.modules():
             if isinstance(module, ClampedNorm2d):
-                module.fused = ours_there
+                module.fused = is_fused
     kernels = dict(reference.named_parameters())
     mask = {n: kernels[n].detach() != 0 for n in prunable(reference)}
     optimiser = torch.optim.SGD(reference.parameters(), lr=0.05, momentum=0.9, weight_decay=1e-2)
@@ -106,7 +106,7 @@ def test_pruned_weights_are_zero_after_every_step(name: str, monkeypatch: pytest
     assert all(steps)
 
 
-def test_a_mask_given_over_nonzero_weights_zeroes_them_from_the_start() -> None:
+def test_a_mask_zeroes_weights_before_the_first_step() -> None:
     training = training_of(sparsity=0.9)
     for name, tensor in training.weights().items():
         if name in prunable(training.network):
@@ -135,7 +135,7 @@ def test_strided_depthwise_convolutions_stay_out_of_bf16_on_a_cpu() -> None:
     assert all(m.groups > 1 and max(m.stride) > 1 for m in exempt)
     types: set[torch.dtype] = set()
     for module in exempt:
-        module.register_forward_hook(lambda module, given, output: types.add(output.dtype))
+        module.register_forward_hook(lambda module, inputs, output: types.add(output.dtype))
     names = set(training.weights())
     training.run_epoch()
     assert types == {torch.float32}
@@ -143,42 +143,42 @@ def test_strided_depthwise_convolutions_stay_out_of_bf16_on_a_cpu() -> None:
 
 
 class _MixedLayouts(TorchDispatchMode):
-    """Notes the operators that take in activations of which some have channels last and some do not."""
+    """Notes the operators with inputs of which some are channels-last and some are not."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.found: list[str] = []
+        self.mixed: list[str] = []
         self.seen = 0
 
     def __torch_dispatch__(self, op: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        # Of one pixel or one channel, both layouts are the same.
-        taken = [one for one in args if isinstance(one, Tensor) and one.dim() == 4 and min(one.shape[1:3]) > 1]
-        self.seen += len(taken) > 1
-        if len({one.is_contiguous(memory_format=torch.channels_last) for one in taken}) > 1:
-            self.found.append(str(op))
+        # With one pixel or one channel, both layouts are the same.
+        images = [x for x in args if isinstance(x, Tensor) and x.dim() == 4 and min(x.shape[1:3]) > 1]
+        self.seen += len(images) > 1
+        if len({x.is_contiguous(memory_format=torch.channels_last) for x in images}) > 1:
+            self.mixed.append(str(op))
         return op(*args, **(kwargs or {}))
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("name", ["resnet20", "vgg11", "mobilenet_v2"])
-def test_gradients_lie_in_memory_as_activations_do(name: str, precision: str) -> None:
-    # Else operators over both take many times as long.
+def test_gradients_have_the_memory_layout_of_activations(name: str, precision: str) -> None:
+    # Operators over tensors of both layouts take many times as long.
     training = training_of(name, precision=precision)
     training.begin_epoch()
-    with _MixedLayouts() as mixed:
+    with _MixedLayouts() as operators:
         training.step(training.sizes[0])
         training.queue_evaluation()
-    # Our norms are no operators; what they take in is watched in test_norms.py.
-    assert mixed.seen > 10
-    assert mixed.found == []
+    # Our norms are not PyTorch operators; test_batch_norm.py checks the layout of their inputs.
+    assert operators.seen > 10
+    assert operators.mixed == []
 
 
-def test_networks_that_flatten_images_are_tested_on_flat_ones() -> None:
+def test_networks_of_linear_layers_are_tested_on_flat_images() -> None:
     flat, images = training_of("lenet300").test_images, training_of("resnet20").test_images
     assert torch.equal(flat, images.flatten(1))
 
 
-def test_it_learns_and_counts_percent() -> None:
+def test_training_lowers_the_loss_and_reports_accuracy_in_percent() -> None:
     training = run(training_of(epochs=12, sparsity=0.5, augmentation="none"))
     assert training.history[-1].test_accuracy > 90
     assert 0 <= training.history[0].train_accuracy <= 100
@@ -202,7 +202,7 @@ def test_bf16_comes_close_to_fp32() -> None:
     assert rough.weights()["conv.weight"].dtype == torch.float32
 
 
-def test_a_loss_that_is_not_finite_says_so() -> None:
+def test_a_loss_that_is_not_finite_raises_diverged() -> None:
     with pytest.raises(Diverged, match=r"no longer finite after epoch 1 of 4 at learning rate 1e\+09"):
         run(training_of(rate=1e9, sparsity=None))
 

@@ -1,4 +1,4 @@
-"""Networks of linear layers, stacked: the numbers of each are those that it gives alone, to the last bit."""
+"""Stacked networks of linear layers give the numbers that each gives alone, to the last bit."""
 
 import pytest
 import torch
@@ -25,14 +25,14 @@ def several(count: int, **recipe: object) -> list[Training]:
 
 @pytest.mark.parametrize("count", [2, 3, 9])
 @pytest.mark.parametrize("recipe", [{}, {"augmentation": "none", "batch_size": 36}, {"momentum": 0.0}])
-def test_stacked_trainings_give_what_each_gives_alone(count: int, recipe: dict[str, object]) -> None:
+def test_stacked_trainings_give_the_numbers_that_each_gives_alone(count: int, recipe: dict[str, object]) -> None:
     torch.set_num_threads(1)
     alone, stacked = ([*several(count, **recipe)] for _ in range(2))
     concurrent.train(stacked, lambda *_: True)
-    for one, other in zip(map(run, alone), stacked, strict=True):
-        assert equal(one.weights(), other.weights())
-        assert torch.equal(one.flat_parameters.momenta, other.flat_parameters.momenta)
-        assert [row[:6] for row in map(row_of, one.history)] == [row[:6] for row in map(row_of, other.history)]
+    for expected, training in zip(map(run, alone), stacked, strict=True):
+        assert equal(expected.weights(), training.weights())
+        assert torch.equal(expected.flat_parameters.momenta, training.flat_parameters.momenta)
+        assert [row[:6] for row in map(row_of, expected.history)] == [row[:6] for row in map(row_of, training.history)]
 
 
 def row_of(epoch) -> tuple[object, ...]:
@@ -40,7 +40,7 @@ def row_of(epoch) -> tuple[object, ...]:
 
 
 @pytest.mark.parametrize("pruners", [["admm"], ["admm_constant"], ["admm", "admm_constant"]])
-def test_admm_is_stacked_too(dataset, pruners: list[str]) -> None:
+def test_stacked_admm_gives_the_numbers_that_each_gives_alone(dataset, pruners: list[str]) -> None:
     torch.set_num_threads(1)
     recipe = {"epochs": 4, "batch_size": 32, "augmentation": "none", "milestones": [0.5]}
     planned = plan_of(
@@ -57,13 +57,13 @@ def test_admm_is_stacked_too(dataset, pruners: list[str]) -> None:
     stacked = admm()
     assert len(stacked) == 2 * len(pruners)
     concurrent.train(stacked, lambda *_: True)
-    for one, other in zip(map(run, admm()), stacked, strict=True):
-        assert equal(one.weights(), other.weights())
-        assert one.penalty.residuals == other.penalty.residuals
-        assert len(one.penalty.residuals) == 4
+    for expected, training in zip(map(run, admm()), stacked, strict=True):
+        assert equal(expected.weights(), training.weights())
+        assert expected.penalty.residuals == training.penalty.residuals
+        assert len(expected.penalty.residuals) == 4
 
 
-def test_whoever_is_left_alone_goes_on_with_the_same_numbers() -> None:
+def test_a_training_that_leaves_its_stack_gives_the_same_numbers() -> None:
     torch.set_num_threads(1)
     alone, stacked = several(1)[0], several(2)
     concurrent.side_by_side(stacked)
@@ -72,14 +72,14 @@ def test_whoever_is_left_alone_goes_on_with_the_same_numbers() -> None:
     assert equal(alone.weights(), stacked[0].weights())
 
 
-def test_a_network_that_is_lost_takes_none_with_it() -> None:
+def test_a_diverged_network_does_not_affect_the_others_of_its_stack() -> None:
     fine, lost = training_of(), training_of(rate=1e9, sparsity=None)
     concurrent.side_by_side([fine, lost])
     assert fine.history[0].train_loss == training_of().run_epoch().train_loss
     assert not lost.history
 
 
-def test_what_can_be_stacked() -> None:
+def test_only_fp32_networks_of_linear_layers_and_relu_can_be_stacked() -> None:
     assert can_stack(training_of())
     assert not can_stack(training_of(precision="bf16"))
     assert not can_stack(training_of("resnet20"))
@@ -97,18 +97,18 @@ def test_what_can_be_stacked() -> None:
     assert can_stack(training)
 
 
-def test_how_many_to_stack_is_measured() -> None:
-    found = concurrent.how_many(lambda: training_of(batch_size=8), CPU).fastest
-    assert found in (1, 2, 4, 8, 16, 32)
+def test_the_capacity_of_a_stack_is_measured() -> None:
+    capacity = concurrent.how_many(lambda: training_of(batch_size=8), CPU).fastest
+    assert capacity in (1, 2, 4, 8, 16, 32)
 
 
-def test_a_stack_takes_its_step_on_each_ones_own_batch() -> None:
+def test_a_stack_trains_each_network_on_its_own_batch() -> None:
     trainings = several(2)
     for training in trainings:
         training.begin_epoch()
     Stack(trainings).step(32)
     alone = several(2)
-    for one, other in zip(alone, trainings, strict=True):
-        one.begin_epoch()
-        one.step(32)
-        assert torch.equal(one.flat_parameters.values, other.flat_parameters.values)
+    for expected, stacked in zip(alone, trainings, strict=True):
+        expected.begin_epoch()
+        expected.step(32)
+        assert torch.equal(expected.flat_parameters.values, stacked.flat_parameters.values)

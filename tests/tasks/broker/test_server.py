@@ -1,4 +1,4 @@
-"""The Redis that is started here."""
+"""The Redis server of a home."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ def process_of(redis: Redis) -> int:
     return int(redis.info("server")["process_id"])
 
 
-def test_it_runs_while_anyone_uses_it_and_no_longer(home: Path) -> None:
+def test_redis_runs_while_a_process_uses_it(home: Path) -> None:
     config = settings()
     with server.serving(config) as first:
         with server.serving(config) as second:
@@ -32,7 +32,7 @@ def test_it_runs_while_anyone_uses_it_and_no_longer(home: Path) -> None:
     assert not alive(pid)
 
 
-def test_only_this_user_gets_in(redis: Redis, home: Path) -> None:
+def test_only_this_user_can_connect(redis: Redis, home: Path) -> None:
     for name in ("password", "redis.conf"):
         assert stat.S_IMODE((home / "redis" / name).stat().st_mode) == 0o600
     assert stat.S_IMODE((home / "redis").stat().st_mode) == 0o700
@@ -42,16 +42,16 @@ def test_only_this_user_gets_in(redis: Redis, home: Path) -> None:
     stranger.close()
 
 
-def test_what_it_held_is_there_the_next_time(home: Path) -> None:
+def test_data_persists_until_the_next_start(home: Path) -> None:
     config = settings()
     with server.serving(config) as redis:
-        redis.set("kept", "yes")
+        redis.set("key", "value")
     with server.serving(config) as redis:
-        assert redis.get("kept") == "yes"
+        assert redis.get("key") == "value"
 
 
 @pytest.mark.faults
-def test_killed_and_started_again_it_has_every_event(redis: Redis) -> None:
+def test_every_event_survives_a_killed_redis(redis: Redis) -> None:
     for number in range(500):
         telemetry.publish(redis, [("cancelled", {"study_id": str(number), "at": "2026-01-01T00:00:00+00:00"})])
     pid = process_of(redis)
@@ -61,7 +61,7 @@ def test_killed_and_started_again_it_has_every_event(redis: Redis) -> None:
     assert redis.xlen(telemetry.EVENTS) == 500
 
 
-def test_one_that_hangs_is_waited_for_and_gets_no_second_beside_it(redis: Redis) -> None:
+def test_a_hanging_redis_is_not_joined_by_a_second_one(redis: Redis) -> None:
     pid = process_of(redis)
     os.kill(pid, signal.SIGSTOP)
     try:

@@ -1,4 +1,4 @@
-"""The commands that save, mend and give up what is kept: what they say, and what they ask first."""
+"""The commands that back up, repair and delete data: their output and the questions they ask first."""
 
 import io
 from pathlib import Path
@@ -17,13 +17,13 @@ from tasks.services import recorder
 from tasks.studies import launch
 from tests.machine import tiny_study
 from tests.tasks.conftest import Command
-from tests.tasks.studies.test_delete import old
+from tests.tasks.studies.test_delete import make_old
 from tests.tasks.studies.test_rebuild import planned, train
 
 
 @pytest.fixture
 def study_id(redis: Redis) -> str:
-    """A study of which two stages are done, recorded."""
+    """A recorded study with two finished stages."""
     launched = launch.launch(tiny_study())
     train(redis, planned(), 2)
     recorder.drain_idle(settings())
@@ -32,78 +32,80 @@ def study_id(redis: Redis) -> str:
 
 @pytest.fixture
 def refusing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever is asked says no."""
+    """The answer to every question is no."""
     monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
 
 
-def test_a_backup_goes_to_a_name_of_its_own_and_comes_back(command: Command, study_id: str, home: Path) -> None:
-    code, shown, error = command("backup")
+def test_a_backup_has_a_new_name_and_can_be_restored(command: Command, study_id: str, home: Path) -> None:
+    code, output, error = command("backup")
     assert code == 0, error
-    [made] = (home / "backups").iterdir()
-    assert str(made) in shown
-    assert "1 study, 2 of 7 stages with results" in shown
-    assert command("backup", "--out", str(made))[0] == 2
-    assert command("backup", "--out", str(made), "--force")[0] == 0
+    [copy] = (home / "backups").iterdir()
+    assert str(copy) in output
+    assert "1 study, 2 of 7 stages with results" in output
+    assert command("backup", "--out", str(copy))[0] == 2
+    assert command("backup", "--out", str(copy), "--force")[0] == 0
     later = launch.launch(tiny_study(seeds=[4]))
     recorder.drain_idle(settings())
-    code, shown, error = command("restore", str(made), "--yes")
+    code, output, error = command("restore", str(copy), "--yes")
     assert code == 0, error
-    assert f"{later} Tiny is reported to the database again" in shown
+    assert f"{later} Tiny is reported to the database again" in output
     assert len(list(home.glob("ticketscope.duckdb.before-*"))) == 1
     assert set(studies.studies(Database(settings().database))["study_id"]) == {study_id, later}
     assert "nothing had to be done" in command("rebuild")[1]
 
 
 @pytest.mark.usefixtures("refusing")
-def test_nothing_is_put_back_deleted_or_reclaimed_on_a_no(command: Command, study_id: str, tmp_path: Path) -> None:
+def test_nothing_is_restored_deleted_or_reclaimed_without_consent(
+    command: Command, study_id: str, tmp_path: Path
+) -> None:
     copy = tmp_path / "copy.duckdb"
     backup.backup(Database(settings().database), copy)
     artifacts = Artifacts(settings().artifacts)
     artifacts.save("1" * 32, "trained", {})
-    old()
+    make_old()
     before = artifacts.all_files()
     assert command("restore", str(copy))[0] == 1
-    code, shown, _ = command("delete", study_id[:6])
+    code, output, _ = command("delete", study_id[:6])
     assert code == 1
-    assert "7 stages that no other study has" in shown
-    code, shown, _ = command("reclaim")
+    assert "7 stages that no other study has" in output
+    code, output, _ = command("reclaim")
     assert code == 1
-    assert "1 file of weights" in shown
+    assert "1 file of weights" in output
     assert artifacts.all_files() == before
     assert studies.study(Database(settings().database), study_id).counts["done"] == 2
     assert not list(settings().home.glob("*.before-*"))
 
 
 def test_a_study_is_deleted_by_the_beginning_of_its_id(command: Command, study_id: str, redis: Redis) -> None:
-    code, shown, error = command("delete", study_id[:6], "--yes")
+    code, output, error = command("delete", study_id[:6], "--yes")
     assert code == 0, error
-    assert f"deleted {study_id} and 7 stages" in shown
+    assert f"deleted {study_id} and 7 stages" in output
     assert leases.studies(redis) == []
     assert study_id not in command("status")[1]
     assert command("delete", study_id)[0] == 2
 
 
-def test_who_deleted_the_demo_does_not_get_it_again(command: Command, study_id: str) -> None:
+def test_a_deleted_demo_is_not_launched_again(command: Command, study_id: str) -> None:
     assert command("delete", study_id, "--yes")[0] == 0
-    code, shown, _ = command("launch", "demo", "--if-empty")
-    assert (code, shown.strip()) == (0, "studies were launched here before")
+    code, output, _ = command("launch", "demo", "--if-empty")
+    assert (code, output.strip()) == (0, "studies were launched here before")
 
 
 def test_orphans_are_reported_and_removed(command: Command, study_id: str) -> None:
     del study_id
     artifacts = Artifacts(settings().artifacts)
     artifacts.save("1" * 32, "trained", {})
-    code, shown, _ = command("reclaim", "--yes")
+    code, output, _ = command("reclaim", "--yes")
     assert code == 0
-    assert "spared" in shown
-    assert "nothing to reclaim" in shown
-    code, shown, _ = command("reclaim", "--yes", "--older", "0")
+    assert "spared" in output
+    assert "nothing to reclaim" in output
+    code, output, _ = command("reclaim", "--yes", "--older", "0")
     assert code == 0
-    assert "removed 1 file," in shown
+    assert "removed 1 file," in output
     assert not artifacts.exists("1" * 32, "trained")
 
 
-def test_a_copy_of_images_goes_once_no_study_trains_on_them(command: Command, study_id: str, tmp_path: Path) -> None:
+def test_a_copied_dataset_is_reclaimed_once_no_study_uses_it(command: Command, study_id: str, tmp_path: Path) -> None:
     del study_id
     artifacts = Artifacts(settings().artifacts)
     (tmp_path / "images").write_bytes(b"images")
@@ -111,14 +113,14 @@ def test_a_copy_of_images_goes_once_no_study_trains_on_them(command: Command, st
     Path(settings().artifacts, "datasets").mkdir()
     for identity in (needed, other):
         artifacts.save_dataset(identity, tmp_path / "images")
-    code, shown, _ = command("reclaim", "--yes", "--older", "0")
+    code, output, _ = command("reclaim", "--yes", "--older", "0")
     assert code == 0
-    assert "1 file of datasets" in shown
+    assert "1 file of datasets" in output
     assert artifacts.has_dataset(needed)
     assert not artifacts.has_dataset(other)
 
 
-def test_status_says_that_the_queue_lost_a_study(command: Command, study_id: str, redis: Redis) -> None:
+def test_status_names_rebuild_where_the_queue_lost_a_study(command: Command, study_id: str, redis: Redis) -> None:
     assert "rebuild" not in command("status", study_id)[1]
     redis.flushall()
     assert "python -m tasks rebuild" in command("status", study_id)[1]
@@ -126,7 +128,7 @@ def test_status_says_that_the_queue_lost_a_study(command: Command, study_id: str
     assert "rebuild" not in command("status", study_id)[1]
 
 
-def test_a_store_of_a_newer_version_is_refused_by_every_command(command: Command, study_id: str) -> None:
+def test_a_database_of_a_newer_version_is_refused_by_every_command(command: Command, study_id: str) -> None:
     path = settings().database
     with duckdb.connect(str(path)) as connection:
         connection.execute("UPDATE meta SET value = '999' WHERE key = 'version'")

@@ -1,4 +1,4 @@
-"""The command `run`: the tables that it writes, and how it ends."""
+"""The command `run`: the tables that it writes, and its exit code."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,10 +14,10 @@ def test_run_writes_the_tables_and_does_nothing_the_second_time(
     command: Command, toml: Callable[..., str], tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    code, shown, _ = command("run", toml(), "--out", str(out), "--jobs", "1")
+    code, output, _ = command("run", toml(), "--out", str(out), "--jobs", "1")
     assert code == 0
-    assert "accuracy.parquet" in shown
-    # 1 dense network, and for each pruner and sparsity 2 starts.
+    assert "accuracy.parquet" in output
+    # There are 1 dense network, and 2 starts for each pruner and sparsity.
     assert pq.read_table(out / "accuracy.parquet").num_rows == 9
     assert pq.read_table(out / "epochs.parquet").num_rows == 9 * 4
     assert load_study(out / "study.toml") == tiny_study()
@@ -29,15 +29,15 @@ def test_run_writes_the_tables_and_does_nothing_the_second_time(
 def test_a_stage_that_fails_makes_run_fail(command: Command, toml: Callable[..., str], tmp_path: Path) -> None:
     out = tmp_path / "out"
     (out / "artifacts").mkdir(parents=True)
-    # A file stands where the folder of all weights would be.
+    # A file takes the place of the folder of all weights.
     (out / "artifacts" / "weights").touch()
-    code, shown, _ = command("run", toml(), "--out", str(out), "--jobs", "1")
+    code, output, _ = command("run", toml(), "--out", str(out), "--jobs", "1")
     assert code == 1
-    assert "not finished" in shown
-    assert "ArtifactError" in shown
+    assert "not finished" in output
+    assert "ArtifactError" in output
 
 
-def test_a_study_that_diverges_is_run_to_its_end(command: Command, tmp_path: Path) -> None:
+def test_a_diverging_study_is_run_to_its_end(command: Command, tmp_path: Path) -> None:
     file, out = tmp_path / "diverging.toml", tmp_path / "out"
     file.write_text(to_toml(diverging_study()))
     assert command("run", str(file), "--out", str(out), "--jobs", "1")[0] == 0

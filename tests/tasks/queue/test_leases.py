@@ -1,4 +1,4 @@
-"""One winner per stage, a fence against whoever comes late, and every change told in the same step."""
+"""A stage has one worker at a time, late calls change nothing, and every change is an event."""
 
 import json
 import time
@@ -44,13 +44,13 @@ def finish(redis: Redis, message: Message) -> list[Message]:
     return leases.done(redis, message, result(message.fingerprint))
 
 
-def told(redis: Redis, fingerprint: str) -> list[str]:
-    """Return the states of a stage that the recorder will hear of, in order."""
+def recorded_states(redis: Redis, fingerprint: str) -> list[str]:
+    """Return the states of a stage in the stream of events, in order."""
     bodies = [json.loads(fields["body"]) for _, fields in redis.xrange(telemetry.EVENTS) if fields["kind"] == "stage"]
     return [body["state"] for body in bodies if body["fingerprint"] == fingerprint]
 
 
-def test_roots_come_first_and_children_as_their_parents_finish(redis: Redis) -> None:
+def test_roots_are_queued_first_and_children_as_their_parents_finish(redis: Redis) -> None:
     planned = tiny_plan()
     waiting = register(redis, planned)
     assert [planned.stages[message.fingerprint].kind for message in waiting] == ["pretrain"]
@@ -63,16 +63,16 @@ def test_roots_come_first_and_children_as_their_parents_finish(redis: Redis) -> 
     assert leases.counts(redis, "s1") == Counter(done=len(planned.stages))
     for fingerprint, stage in planned.stages.items():
         assert stage.parent is None or seen.index(stage.parent) < seen.index(fingerprint)
-        assert told(redis, fingerprint) == ["waiting", "queued", "running", "done"]
+        assert recorded_states(redis, fingerprint) == ["waiting", "queued", "running", "done"]
 
 
-def test_of_many_claimants_one_wins(redis: Redis) -> None:
+def test_of_many_claims_of_a_stage_one_succeeds(redis: Redis) -> None:
     messages = register(redis, tiny_plan(seeds=list(range(20))))
     with ThreadPoolExecutor(16) as pool:
         for message in messages:
             won = list(pool.map(lambda n, m=message: claim(redis, m, f"w{n}"), range(32)))
             assert won.count(True) == 1
-    assert all(told(redis, message.fingerprint).count("running") == 1 for message in messages)
+    assert all(recorded_states(redis, message.fingerprint).count("running") == 1 for message in messages)
 
 
 def test_a_claim_whose_answer_was_lost_may_be_repeated(redis: Redis) -> None:
@@ -82,7 +82,7 @@ def test_a_claim_whose_answer_was_lost_may_be_repeated(redis: Redis) -> None:
     assert not claim(redis, message, "w2")
 
 
-def test_a_worker_that_lost_its_stage_changes_nothing_more(redis: Redis) -> None:
+def test_a_worker_that_lost_its_lease_cannot_change_the_stage(redis: Redis) -> None:
     [stale] = register(redis, tiny_plan())
     assert claim(redis, stale, "w1")
     leases.renew(redis, stale, LEASE, [row(1)])
@@ -104,7 +104,7 @@ def test_a_worker_that_lost_its_stage_changes_nothing_more(redis: Redis) -> None
     leases.renew(redis, fresh, LEASE)
 
 
-def test_a_lease_that_is_renewed_is_not_reaped_and_one_that_runs_out_is(redis: Redis) -> None:
+def test_only_an_expired_lease_is_reaped(redis: Redis) -> None:
     [message] = register(redis, tiny_plan())
     assert claim(redis, message, lease=0.3)
     for _ in range(5):
@@ -116,7 +116,7 @@ def test_a_lease_that_is_renewed_is_not_reaped_and_one_that_runs_out_is(redis: R
     assert leases.reap(redis, stale=60.0) == []
 
 
-def test_a_message_lost_on_its_way_is_sent_again_once_no_others_wait(redis: Redis) -> None:
+def test_a_lost_message_is_sent_again_once_the_queue_is_empty(redis: Redis) -> None:
     [message] = register(redis, tiny_plan())
     redis.rpush(leases.QUEUE, "another message")
     assert leases.reap(redis, stale=0.0) == []
@@ -128,7 +128,7 @@ def test_a_message_lost_on_its_way_is_sent_again_once_no_others_wait(redis: Redi
     assert leases.reap(redis, stale=0.0) == []
 
 
-def test_failures_are_retried_and_then_kept(redis: Redis) -> None:
+def test_failures_are_retried_a_limited_number_of_times(redis: Redis) -> None:
     planned = tiny_plan()
     [message] = register(redis, planned)
     for _ in range(leases.FAILURES_ALLOWED):
@@ -142,14 +142,14 @@ def test_failures_are_retried_and_then_kept(redis: Redis) -> None:
     assert json.loads(last["body"])["error"] == "ValueError: no luck"
 
 
-def test_what_cannot_get_better_is_not_retried(redis: Redis) -> None:
+def test_a_failure_may_exclude_retries(redis: Redis) -> None:
     [message] = register(redis, tiny_plan())
     assert claim(redis, message)
     assert leases.fail(redis, message, "Diverged", retry=False) == []
     assert leases.counts(redis, "s1")["failed"] == 1
 
 
-def test_a_stage_that_kills_every_worker_is_given_up(redis: Redis) -> None:
+def test_a_stage_that_kills_every_worker_fails(redis: Redis) -> None:
     [message] = register(redis, tiny_plan())
     for death in range(1, leases.DEATHS_ALLOWED + 1):
         assert claim(redis, message)
@@ -162,7 +162,7 @@ def test_a_stage_that_kills_every_worker_is_given_up(redis: Redis) -> None:
     assert "died 5 times" in json.loads(last["body"])["error"]
 
 
-def test_a_stage_that_gets_on_may_lose_any_number_of_workers(redis: Redis) -> None:
+def test_a_stage_that_makes_progress_may_lose_any_number_of_workers(redis: Redis) -> None:
     [message] = register(redis, tiny_plan())
     for epoch in range(1, 3 * leases.DEATHS_ALLOWED):
         assert claim(redis, message)
@@ -172,7 +172,7 @@ def test_a_stage_that_gets_on_may_lose_any_number_of_workers(redis: Redis) -> No
     assert leases.counts(redis, "s1")["failed"] == 0
 
 
-def test_studies_share_stages_and_a_cancelled_one_keeps_what_the_other_needs(redis: Redis) -> None:
+def test_cancelling_a_study_keeps_the_stages_that_another_needs(redis: Redis) -> None:
     first, second = tiny_plan(pruners=["oneshot"]), tiny_plan(pruners=["iterative"])
     shared = first.stages.keys() & second.stages.keys()
     [message] = register(redis, first, "s1")
@@ -202,7 +202,7 @@ def test_a_cancelled_stage_stops_its_worker_and_can_be_queued_again(redis: Redis
     assert leases.counts(redis, "s1") == Counter(queued=1, waiting=len(planned.stages) - 1)
 
 
-def test_what_is_finished_is_not_queued_and_frees_its_children(redis: Redis) -> None:
+def test_finished_stages_are_not_queued_and_release_their_children(redis: Redis) -> None:
     planned = tiny_plan()
     root = next(iter(planned.stages))
     messages = register(redis, planned, finished=frozenset({root}))
@@ -211,7 +211,7 @@ def test_what_is_finished_is_not_queued_and_frees_its_children(redis: Redis) -> 
     assert leases.counts(redis, "s2") == Counter(done=len(planned.stages))
 
 
-def test_a_result_that_is_gone_is_trained_again(redis: Redis) -> None:
+def test_a_stage_with_a_lost_result_is_queued_again(redis: Redis) -> None:
     planned = tiny_plan(pruners=[], sparsities=[], starts=[])
     [message] = register(redis, planned)
     finish(redis, message)
@@ -219,7 +219,7 @@ def test_a_result_that_is_gone_is_trained_again(redis: Redis) -> None:
     assert again == Message(message.fingerprint, message.attempt + 1)
 
 
-def test_releasing_hands_a_stage_on_without_counting_against_it(redis: Redis) -> None:
+def test_a_released_stage_is_queued_again_without_counting_as_failed(redis: Redis) -> None:
     [message] = register(redis, tiny_plan())
     for _ in range(10):
         assert claim(redis, message)
@@ -228,7 +228,7 @@ def test_releasing_hands_a_stage_on_without_counting_against_it(redis: Redis) ->
     assert leases.counts(redis, "s1")["queued"] == 1
 
 
-def test_studies_are_found_by_what_their_id_begins_with(redis: Redis) -> None:
+def test_studies_are_found_by_the_beginning_of_their_id(redis: Redis) -> None:
     for study_id in ("ab1", "ab2", "b"):
         register(redis, tiny_plan(), study_id)
     assert leases.studies(redis, "ab") == ["ab1", "ab2"]

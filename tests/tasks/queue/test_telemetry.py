@@ -1,4 +1,4 @@
-"""What is live, and the stream of events."""
+"""Live workers and progress, and the stream of events."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -11,13 +11,13 @@ from tasks.queue.telemetry import LiveProgress, Memory, Worker
 from tests.tasks.queue.test_leases import LEASE, claim, register, tiny_plan
 
 
-def test_progress_is_that_of_running_stages_only(redis: Redis) -> None:
+def test_only_running_stages_have_progress(redis: Redis) -> None:
     [message] = register(redis, tiny_plan())
     assert claim(redis, message)
-    shown = LiveProgress(3, 10, 0.5, 91.0, 2.5, "w1", 1.0)
-    fields = {name: getattr(shown, name) for name in shown.__dataclass_fields__}
+    progress = LiveProgress(3, 10, 0.5, 91.0, 2.5, "w1", 1.0)
+    fields = {name: getattr(progress, name) for name in progress.__dataclass_fields__}
     leases.show_progress(redis, message, fields, 60)
-    assert telemetry.progress(redis=redis) == {message.fingerprint: shown}
+    assert telemetry.progress(redis=redis) == {message.fingerprint: progress}
     assert telemetry.progress(["another"], redis) == {}
     leases.renew(redis, message, LEASE)
     leases.release(redis, message)
@@ -33,12 +33,12 @@ def worker(name: str, **changes: object) -> Worker:
 
 
 def age(redis: Redis, name: str, seconds: float) -> None:
-    """Let Redis have heard of a worker so long ago."""
+    """Make the last heartbeat of a worker some seconds old."""
     redis.pexpire(f"ticketscope:worker:{name}", round((telemetry.FORGET_SECONDS - seconds) * 1000))
 
 
-def test_workers_tell_all_about_themselves(redis: Redis) -> None:
-    told = worker(
+def test_workers_are_read_as_they_were_written(redis: Redis) -> None:
+    second = worker(
         "h:2",
         device="cuda:0",
         stage="f" * 32,
@@ -53,12 +53,12 @@ def test_workers_tell_all_about_themselves(redis: Redis) -> None:
         memory=Memory(1, 3, 2, 4, 5),
     )
     first = worker("h:1")
-    telemetry.beat(redis, told)
+    telemetry.beat(redis, second)
     telemetry.beat(redis, first)
-    found = telemetry.workers(redis)
-    assert all(abs(shown.silence()) < 5 for shown in found)
-    assert [replace(shown, seen=NOW, since=NOW) for shown in found] == [first, told]
-    assert [shown.state for shown in found] == ["idle", "draining"]
+    workers = telemetry.workers(redis)
+    assert all(abs(live.silence()) < 5 for live in workers)
+    assert [replace(live, seen=NOW, since=NOW) for live in workers] == [first, second]
+    assert [live.state for live in workers] == ["idle", "draining"]
 
 
 def test_a_silent_worker_is_listed_until_it_is_forgotten(redis: Redis) -> None:
@@ -70,7 +70,7 @@ def test_a_silent_worker_is_listed_until_it_is_forgotten(redis: Redis) -> None:
     first, second = telemetry.known_workers(redis)
     assert (first.is_silent(), second.is_silent()) == (False, True)
     assert 16 <= second.silence() < 20
-    # What the clock of Redis does to one that is not heard of any more.
+    # Redis forgets a worker whose entry expires.
     age(redis, "h:2", telemetry.FORGET_SECONDS - 0.001)
     while redis.exists("ticketscope:worker:h:2"):
         continue
@@ -81,20 +81,20 @@ def test_a_silent_worker_is_listed_until_it_is_forgotten(redis: Redis) -> None:
 
 
 @pytest.mark.parametrize("hours", [-5, 5])
-def test_a_host_whose_clock_is_wrong_is_neither_silent_nor_ahead(redis: Redis, hours: int) -> None:
-    its = datetime.now(UTC) + timedelta(hours=hours)
-    telemetry.beat(redis, worker("h:1", since=its - timedelta(seconds=90), seen=its))
-    [found] = telemetry.workers(redis)
-    assert 90 <= (datetime.now(UTC) - found.since).total_seconds() < 100
+def test_a_wrong_clock_of_a_host_changes_no_time_of_its_worker(redis: Redis, hours: int) -> None:
+    clock = datetime.now(UTC) + timedelta(hours=hours)
+    telemetry.beat(redis, worker("h:1", since=clock - timedelta(seconds=90), seen=clock))
+    [live] = telemetry.workers(redis)
+    assert 90 <= (datetime.now(UTC) - live.since).total_seconds() < 100
 
 
-def test_what_waits_for_a_worker_is_counted(redis: Redis) -> None:
+def test_queued_messages_are_counted(redis: Redis) -> None:
     assert telemetry.queued(redis) == 0
     celery_app.send(register(redis, tiny_plan()))
     assert telemetry.queued(redis) == 1
 
 
-def test_a_change_is_timed_by_the_clock_of_redis(redis: Redis) -> None:
+def test_events_have_the_time_of_redis(redis: Redis) -> None:
     register(redis, tiny_plan())
     identifier, fields = next(entry for entry in redis.xrange(telemetry.EVENTS) if entry[1]["kind"] == "stage")
     event = telemetry.read_event(identifier, fields)
@@ -103,7 +103,7 @@ def test_a_change_is_timed_by_the_clock_of_redis(redis: Redis) -> None:
     assert at.timestamp() * 1000 == int(identifier.split("-")[0])
 
 
-def test_recorded_is_what_is_no_longer_in_the_stream(redis: Redis) -> None:
+def test_an_event_is_recorded_once_it_has_left_the_stream(redis: Redis) -> None:
     assert telemetry.last_event(redis) == "0-0"
     register(redis, tiny_plan())
     last = telemetry.last_event(redis)

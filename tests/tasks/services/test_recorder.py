@@ -1,8 +1,8 @@
-"""From the stream to DuckDB: all of it, once, whatever died on the way."""
+"""The recorder writes every event of the stream to DuckDB once, whichever process is killed."""
 
 import threading
-import time
 
+import pytest
 from redis import Redis
 
 from data.database.database import Database
@@ -17,12 +17,12 @@ from tests.tasks.queue.test_leases import LEASE, claim, result, row
 
 def rows(database: Database, table: str) -> int:
     with database.reading() as connection:
-        found = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
-    return int(found[0]) if found else 0
+        row = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
+    return int(row[0]) if row else 0
 
 
 def launched(redis: Redis) -> tuple[str, leases.Message]:
-    """Launch a study and train two epochs of its root, as a worker would tell them."""
+    """Launch a study, report two epochs of its root as a worker would, and return its id and the root's message."""
     study_id = launch.launch(tiny_study())
     [message] = [
         leases.Message(fingerprint, 1)
@@ -35,7 +35,7 @@ def launched(redis: Redis) -> tuple[str, leases.Message]:
     return study_id, message
 
 
-def test_everything_told_is_recorded_acknowledged_and_trimmed(redis: Redis, database: Database) -> None:
+def test_every_event_is_recorded_acknowledged_and_trimmed(redis: Redis, database: Database) -> None:
     study_id, message = launched(redis)
     leases.done(redis, message, result(message.fingerprint))
     recorder.drain_idle(settings())
@@ -47,7 +47,7 @@ def test_everything_told_is_recorded_acknowledged_and_trimmed(redis: Redis, data
     assert redis.xpending(telemetry.EVENTS, recorder.GROUP)["pending"] == 0
 
 
-def test_what_a_dead_recorder_had_read_is_read_again(redis: Redis, database: Database) -> None:
+def test_events_read_by_a_dead_recorder_are_recorded(redis: Redis, database: Database) -> None:
     study_id, _ = launched(redis)
     redis.xgroup_create(telemetry.EVENTS, recorder.GROUP, id="0")
     redis.xreadgroup(recorder.GROUP, recorder.CONSUMER, {telemetry.EVENTS: ">"}, count=5)
@@ -57,10 +57,10 @@ def test_what_a_dead_recorder_had_read_is_read_again(redis: Redis, database: Dat
     assert redis.xlen(telemetry.EVENTS) == 0
 
 
-def test_nothing_is_trimmed_that_an_answer_lost_on_its_way_held(redis: Redis, database: Database) -> None:
+def test_events_of_a_lost_answer_are_not_trimmed_unrecorded(redis: Redis, database: Database) -> None:
     study_id, message = launched(redis)
     redis.xgroup_create(telemetry.EVENTS, recorder.GROUP, id="0")
-    # As a client does that asks again because it heard nothing: the first answer held everything so far.
+    # The client asks again, since the first answer, which held all events so far, was lost.
     redis.xreadgroup(recorder.GROUP, recorder.CONSUMER, {telemetry.EVENTS: ">"})
     leases.renew(redis, message, LEASE, [row(3)])
     assert recorder.drain(redis, database, pending=False, block=None) == 1
@@ -70,7 +70,7 @@ def test_nothing_is_trimmed_that_an_answer_lost_on_its_way_held(redis: Redis, da
     assert redis.xpending(telemetry.EVENTS, recorder.GROUP)["pending"] == 0
 
 
-def test_events_told_twice_are_recorded_once(redis: Redis, database: Database) -> None:
+def test_repeated_events_are_recorded_once(redis: Redis, database: Database) -> None:
     _, message = launched(redis)
     leases.renew(redis, message, LEASE, [row(1), row(2)])
     recorder.drain_idle(settings())
@@ -79,7 +79,7 @@ def test_events_told_twice_are_recorded_once(redis: Redis, database: Database) -
     assert rows(database, "epochs") == 2
 
 
-def test_one_bad_event_does_not_hold_up_the_others(redis: Redis, database: Database) -> None:
+def test_a_bad_event_does_not_block_the_others(redis: Redis, database: Database) -> None:
     redis.xadd(telemetry.EVENTS, {"kind": "rumour", "body": "{}"})
     redis.xadd(telemetry.EVENTS, {"kind": "stage", "body": "not JSON"})
     study_id, _ = launched(redis)
@@ -90,13 +90,13 @@ def test_one_bad_event_does_not_hold_up_the_others(redis: Redis, database: Datab
     assert all(fields["error"] for fields in refused)
 
 
-def test_a_second_recorder_of_a_home_waits_for_the_first(machine: Machine) -> None:
+def test_a_second_recorder_of_a_home_waits_for_the_first(machine: Machine, caplog: pytest.LogCaptureFixture) -> None:
     first = machine.recorder()
     wait_for(lambda: "recording into" in (machine.logs / "recorder.log").read_text())
     stopping = threading.Event()
     second = threading.Thread(target=recorder.record, args=(machine.config, leases.Timing(), stopping))
     second.start()
-    time.sleep(0.8)
+    wait_for(lambda: [record for record in caplog.records if record.name == recorder.__name__])
     study_id = machine.launch(tiny_study())
     machine.wait_until(study_id, "queued")
     assert first.poll() is None

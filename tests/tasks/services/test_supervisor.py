@@ -1,4 +1,4 @@
-"""Children that die are started again, and none outlives the supervisor."""
+"""Services that die are started again, and none outlives its supervisor."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ from tests.machine import alive, wait_for
 
 Start = Callable[..., "subprocess.Popen[bytes]"]
 
-# Services that write their process ids, in a process of their own, since a supervisor wants the main thread.
+# Each service appends its process id to a file; the supervisor needs the main thread of a process of its own.
 SCRIPT = """
 import logging, sys
 from pathlib import Path
@@ -65,7 +65,7 @@ def started(folder: Path) -> list[int]:
     return [wait_for(lambda n=name: pids(folder, n))[0] for name in ("steady", "deaf", "last")]
 
 
-def test_a_dead_child_is_started_again(supervise: Start, tmp_path: Path) -> None:
+def test_a_dead_service_is_started_again(supervise: Start, tmp_path: Path) -> None:
     supervise()
     steady, _, _ = started(tmp_path)
     os.kill(steady, signal.SIGKILL)
@@ -73,7 +73,7 @@ def test_a_dead_child_is_started_again(supervise: Start, tmp_path: Path) -> None
     assert pids(tmp_path, "died") == [steady]
 
 
-def test_one_that_dies_at_once_is_started_ever_more_slowly(supervise: Start, tmp_path: Path) -> None:
+def test_a_service_that_dies_at_once_is_restarted_ever_more_slowly(supervise: Start, tmp_path: Path) -> None:
     supervise("brittle")
     wait_for(lambda: len(pids(tmp_path, "brittle")) >= 3)
     time.sleep(1.0)
@@ -81,26 +81,28 @@ def test_one_that_dies_at_once_is_started_ever_more_slowly(supervise: Start, tmp
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_all_and_what_will_not_stop_is_killed(supervise: Start, tmp_path: Path, number: int) -> None:
+def test_a_signal_stops_all_services_and_kills_those_that_ignore_it(
+    supervise: Start, tmp_path: Path, number: int
+) -> None:
     process = supervise()
     children = started(tmp_path)
-    begin = time.monotonic()
+    began = time.monotonic()
     process.send_signal(number)
     assert process.wait(timeout=90.0) == 0
-    assert time.monotonic() - begin < 3.0
+    assert time.monotonic() - began < 3.0
     assert not any(alive(pid) for pid in children)
     assert "deaf" in (tmp_path / "log").read_text()
 
 
 @pytest.mark.faults
-def test_children_do_not_outlive_a_supervisor_that_is_killed(supervise: Start, tmp_path: Path) -> None:
+def test_services_do_not_outlive_a_killed_supervisor(supervise: Start, tmp_path: Path) -> None:
     process = supervise()
     children = started(tmp_path)
     process.kill()
     wait_for(lambda: not any(alive(pid) for pid in children))
 
 
-def test_children_run_from_the_repository_whatever_the_folder(tmp_path: Path) -> None:
+def test_services_run_in_the_folder_of_the_repository(tmp_path: Path) -> None:
     process = spawn(python("-c", "import os; print(os.getcwd())"), tmp_path / "out")
     process.wait()
     assert (tmp_path / "out").read_text().strip() == str(ROOT)

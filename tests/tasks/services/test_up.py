@@ -1,4 +1,4 @@
-"""What is put in order before the first worker of a host is started."""
+"""Leases of dead workers end before the first worker of a host is started."""
 
 import socket
 import subprocess
@@ -23,30 +23,30 @@ def sleeper() -> Iterator["subprocess.Popen[bytes]"]:
     process.wait()
 
 
-def ended(redis: Redis) -> bool:
-    """Return whether the one lease there is has run out."""
+def lease_has_ended(redis: Redis) -> bool:
+    """Return whether the only lease has expired."""
     [(_, until)] = redis.zrange(f"{leases.PREFIX}leases", 0, -1, withscores=True)
     return until == 0
 
 
-def test_only_dead_processes_of_this_host_are_ended(redis: Redis, sleeper: "subprocess.Popen[bytes]") -> None:
+def test_only_leases_of_dead_processes_of_this_host_are_ended(redis: Redis, sleeper: "subprocess.Popen[bytes]") -> None:
     name, began = host.worker_name(sleeper.pid), host.started(sleeper.pid)
     [message] = register(redis, tiny_plan())
     assert claim(redis, message, name)
     telemetry.beat(redis, worker(name, started=began))
-    # Its token is another, so its process ids mean nothing here.
+    # Another host has another token, so that its process ids mean nothing here.
     telemetry.beat(redis, worker(f"elsewhere:{sleeper.pid}", started=began - timedelta(hours=1)))
     assert end_dead_workers(redis) == []
-    assert not ended(redis)
+    assert not lease_has_ended(redis)
 
-    # The process of that id began long after the worker did: it is another.
+    # The worker began long before the process of this id, so that it was another process.
     telemetry.beat(redis, worker(name, started=began - timedelta(hours=1)))
     assert end_dead_workers(redis) == [name]
-    assert ended(redis)
+    assert lease_has_ended(redis)
     assert [known.host for known in telemetry.known_workers(redis)] == ["h"]
 
 
-def test_a_process_that_has_ended_is_ended(redis: Redis, sleeper: "subprocess.Popen[bytes]") -> None:
+def test_the_lease_of_a_process_that_has_ended_is_ended(redis: Redis, sleeper: "subprocess.Popen[bytes]") -> None:
     name, began = host.worker_name(sleeper.pid), host.started(sleeper.pid)
     [message] = register(redis, tiny_plan())
     assert claim(redis, message, name)
@@ -54,15 +54,15 @@ def test_a_process_that_has_ended_is_ended(redis: Redis, sleeper: "subprocess.Po
     sleeper.kill()
     sleeper.wait()
     assert end_dead_workers(redis) == [name]
-    assert ended(redis)
+    assert lease_has_ended(redis)
     assert telemetry.known_workers(redis) == []
 
 
-def test_what_was_lost_with_a_restart_of_the_machine_is_forgotten(redis: Redis) -> None:
-    here = {"host": socket.gethostname()}
+def test_workers_from_before_a_restart_of_the_machine_are_removed(redis: Redis) -> None:
+    this_host = {"host": socket.gethostname()}
     for name, boot in (("h-0000:1", "before"), ("h-0000:2", "before"), ("h-0001:3", host.boot())):
-        telemetry.beat(redis, worker(name, **here, boot=boot))
+        telemetry.beat(redis, worker(name, **this_host, boot=boot))
     age(redis, "h-0000:1", 60)
     age(redis, "h-0001:3", 60)
-    # The second lives, so it is on another machine of the same name; the third was a container on this one.
+    # The second is alive, so it runs on another machine of the same name; the third was a container on this one.
     assert end_dead_workers(redis) == ["h-0000:1"]

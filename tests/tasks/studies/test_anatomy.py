@@ -1,4 +1,4 @@
-"""The layers of networks that users add, found in another process and remembered by their code."""
+"""The layers of networks that users add, inspected in another process and cached by their code."""
 
 import json
 import sys
@@ -33,7 +33,7 @@ DIGITS = Shape(channels=1, image_size=8, classes=10, train=1437, test=360)
 
 @pytest.fixture
 def added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Networks of a module that this process and its children can import, and the file of that module."""
+    """The file of a module with two added networks, which this process and its children can import."""
     file = tmp_path / "added_for_anatomy.py"
     file.write_text(CODE)
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -45,27 +45,27 @@ def added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     sys.modules.pop("added_for_anatomy", None)
 
 
-def test_a_network_that_users_add_is_built_once_for_each_code_and_shape(added: Path, home: Path) -> None:
-    found = anatomy.anatomy("small", DIGITS, home)
-    assert found is not None
-    assert found.layers == (Layer("1.weight", 512, 8), Layer("3.weight", 80, 10))
-    assert found.norm_pixels == 1
-    [remembered] = (home / "networks").iterdir()
-    values = json.loads(remembered.read_text())
+def test_an_added_network_is_inspected_once_for_each_code_and_shape(added: Path, home: Path) -> None:
+    first = anatomy.anatomy("small", DIGITS, home)
+    assert first is not None
+    assert first.layers == (Layer("1.weight", 512, 8), Layer("3.weight", 80, 10))
+    assert first.norm_pixels == 1
+    [cached] = (home / "networks").iterdir()
+    values = json.loads(cached.read_text())
     values["layers"][0]["size"] = 7
-    remembered.write_text(json.dumps(values))
+    cached.write_text(json.dumps(values))
     again = anatomy.anatomy("small", DIGITS, home)
     assert again is not None
     assert again.layers[0].size == 7
-    remembered.write_text("{")
-    assert anatomy.anatomy("small", DIGITS, home) == found
+    cached.write_text("{")
+    assert anatomy.anatomy("small", DIGITS, home) == first
     added.write_text(CODE.replace("8), nn.BatchNorm1d(8), nn.Linear(8", "9), nn.BatchNorm1d(9), nn.Linear(9"))
     changed = anatomy.anatomy("small", DIGITS, home)
     assert changed is not None
     assert changed.layers[0].size == 576
 
 
-def test_images_too_small_for_a_network_are_refused_with_what_pytorch_says(added: Path, home: Path) -> None:
+def test_images_too_small_for_a_network_are_refused_with_the_error_of_pytorch(added: Path, home: Path) -> None:
     with pytest.raises(CannotBeBuilt, match="too small"):
         anatomy.anatomy("deep", DIGITS, home)
     with pytest.raises(StudyError) as refused:
@@ -75,7 +75,7 @@ def test_images_too_small_for_a_network_are_refused_with_what_pytorch_says(added
     assert "3.weight (80)" in refused.value.fields["sparsities"]
 
 
-def test_nothing_is_said_of_a_network_that_cannot_be_looked_at(
+def test_a_network_that_takes_too_long_to_inspect_has_no_anatomy(
     added: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(anatomy, "SECONDS", 0.01)

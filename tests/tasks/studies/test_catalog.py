@@ -5,7 +5,7 @@ from engine.study.spec import StudyError
 from tasks.studies.catalog import one_by_one, read
 
 
-def test_names_lead_to_their_studies() -> None:
+def test_names_are_read_as_their_studies() -> None:
     assert read("demo").name.startswith("Demo")
     assert read("paper:fig7", "SMALL", "digits") == studies.study("fig7", "small", "digits")
     assert read("paper:table1") == studies.study("table1")
@@ -18,9 +18,9 @@ def test_a_scale_is_only_for_the_paper() -> None:
         read("nowhere.toml")
 
 
-def test_only_the_whole_paper_has_figures_that_share() -> None:
+def test_only_the_whole_paper_shares_trainings_between_figures() -> None:
     assert one_by_one("paper:fig7") is None
     assert one_by_one("demo") is None
-    apart = one_by_one("paper:all", "small")
-    assert apart is not None
-    assert apart > 1000
+    trainings = one_by_one("paper:all", "small")
+    assert trainings is not None
+    assert trainings > 1000

@@ -1,4 +1,4 @@
-"""A study goes with all that only it has; what others have stays; what is not theirs is found and reclaimed."""
+"""Deletion removes a study and the stages that it alone has; reclaiming removes files of no study."""
 
 import os
 import time
@@ -29,60 +29,56 @@ TWO = {"pruners": ["iterative"]}
 
 
 def names(redis: Redis) -> list[str]:
-    """Return the keys that are about stages and studies."""
+    """Return the keys of Redis about stages and studies."""
     kinds = ("stage:", "children:", "awaiting:", "studies:", "progress:", "study:", "members:")
     return [key for key in map(str, redis.keys()) if key.removeprefix(leases.PREFIX).startswith(kinds)]
 
 
-def kept_stages() -> set[str]:
+def saved_stages() -> set[str]:
     return {file.owner for file in Artifacts(settings().artifacts).all_files()}
 
 
-def test_what_only_it_has_goes_and_what_others_have_stays(redis: Redis, database: Database) -> None:
+def test_deletion_removes_the_stages_that_only_the_study_has(redis: Redis, database: Database) -> None:
     first, second = launch.launch(tiny_study(**ONE)), launch.launch(tiny_study(**TWO))
     one, two = planned(**ONE).stages, planned(**TWO).stages
     train(redis, planned(**ONE), len(one))
     train(redis, planned(**TWO), len(two.keys() - one.keys()))
     recorder.drain_idle(settings())
-    about = delete.preview(settings(), first)
-    assert (about.own, about.shared) == (len(one.keys() - two.keys()), len(one.keys() & two.keys()))
-    assert about.own > 0 < about.shared
+    outline = delete.preview(settings(), first)
+    assert (outline.own, outline.shared) == (len(one.keys() - two.keys()), len(one.keys() & two.keys()))
+    assert outline.own > 0 < outline.shared
     files = Artifacts(settings().artifacts).all_files()
-    assert about.files == sum(file.owner in one.keys() - two.keys() for file in files)
-    assert about.size > 0
-    assert delete.delete(settings(), first) == about.own
+    assert outline.files == sum(file.owner in one.keys() - two.keys() for file in files)
+    assert outline.size > 0
+    assert delete.delete(settings(), first) == outline.own
     recorder.drain_idle(settings())
     assert list(studies.studies(database)["study_id"]) == [second]
     assert {row[0] for row in contents(database.path)["states"]} == set(two)
     assert leases.studies(redis) == [second]
-    assert kept_stages() == set(two)
+    assert saved_stages() == set(two)
     assert leases.counts(redis, second) == {"done": len(two)}
     delete.delete(settings(), second)
     recorder.drain_idle(settings())
     assert names(redis) == []
-    assert kept_stages() == set()
+    assert saved_stages() == set()
     assert not any(rows for name, rows in contents(database.path).items() if name != "meta")
     with pytest.raises(UnknownStudy):
         delete.delete(settings(), second)
 
 
-def test_two_that_share_everything_leave_nothing_however_soon_one_follows_the_other(
-    redis: Redis, database: Database
-) -> None:
+def test_deleting_two_equal_studies_in_a_row_leaves_nothing(redis: Redis, database: Database) -> None:
     first, second = launch.launch(tiny_study()), launch.launch(tiny_study(name="Again"))
     train(redis, planned(), 3)
     recorder.drain_idle(settings())
     assert delete.delete(settings(), first) == 0
     assert delete.preview(settings(), second).own == len(planned().stages)
     assert delete.delete(settings(), second) == len(planned().stages)
-    assert kept_stages() == set()
+    assert saved_stages() == set()
     recorder.drain_idle(settings())
     assert studies.studies(database).empty
 
 
-def test_a_worker_that_trains_a_deleted_stage_loses_it_even_if_it_is_launched_again(
-    redis: Redis, database: Database
-) -> None:
+def test_a_worker_loses_a_deleted_stage_even_if_it_is_launched_again(redis: Redis, database: Database) -> None:
     study_id = launch.launch(tiny_study())
     root = next(iter(planned().stages))
     held = claimed(redis, root)
@@ -101,7 +97,7 @@ def test_a_worker_that_trains_a_deleted_stage_loses_it_even_if_it_is_launched_ag
     assert list(studies.studies(database)["study_id"]) == [again]
 
 
-def test_what_a_cancelled_study_shares_stays_but_does_not_go_on(redis: Redis, database: Database) -> None:
+def test_stages_shared_with_a_cancelled_study_stay_cancelled(redis: Redis, database: Database) -> None:
     first, second = launch.launch(tiny_study(**ONE)), launch.launch(tiny_study(**TWO))
     launch.cancel(second)
     root = next(iter(planned(**ONE).stages))
@@ -116,7 +112,7 @@ def test_what_a_cancelled_study_shares_stays_but_does_not_go_on(redis: Redis, da
     assert leases.states(redis, [root]) == {root: "queued"}
 
 
-def test_a_lost_study_can_be_deleted_and_one_that_redis_lost_keeps_its_share(redis: Redis, database: Database) -> None:
+def test_a_study_that_redis_lost_can_be_deleted_and_shared_stages_stay(redis: Redis, database: Database) -> None:
     first, second = launch.launch(tiny_study(**ONE)), launch.launch(tiny_study(**TWO))
     train(redis, planned(**ONE), len(planned(**ONE).stages))
     recorder.drain_idle(settings())
@@ -124,54 +120,54 @@ def test_a_lost_study_can_be_deleted_and_one_that_redis_lost_keeps_its_share(red
     delete.delete(settings(), first)
     recorder.drain_idle(settings())
     shared = planned(**ONE).stages.keys() & planned(**TWO).stages.keys()
-    assert kept_stages() == shared
+    assert saved_stages() == shared
     assert list(studies.studies(database)["study_id"]) == [second]
-    [told] = rebuild(settings())
-    assert told.study_id == second
+    [rebuilt] = rebuild(settings())
+    assert rebuilt.study_id == second
     assert leases.counts(redis, second)["done"] == len(shared)
 
 
-def test_a_deletion_that_redis_forgot_is_done_again_by_rebuild(redis: Redis, database: Database) -> None:
+def test_rebuild_repeats_a_deletion_that_redis_lost(redis: Redis, database: Database) -> None:
     study_id = launch.launch(tiny_study())
     recorder.drain_idle(settings())
     body = leases.launched(redis, study_id)
     assert body is not None
     delete.delete(settings(), study_id)
     recorder.drain_idle(settings())
-    # As a Redis that lost its last second would have it.
+    # A Redis that lost its last second still has the study.
     leases.register(redis, study_id, body, list(planned().stages.values()), set())
-    [told] = rebuild(settings())
-    assert "was deleted" in told.what
+    [rebuilt] = rebuild(settings())
+    assert "was deleted" in rebuilt.what
     assert leases.studies(redis) == []
     assert studies.studies(database).empty
 
 
-def old(hours: float = 2.0) -> None:
-    """Let all that is kept look as if it was written some hours ago."""
+def make_old(hours: float = 2.0) -> None:
+    """Set the time of every file in the artifact store some hours back."""
     at = time.time() - 3600 * hours
     for file in Path(settings().artifacts).rglob("*.*"):
         os.utime(file, (at, at))
 
 
-def test_orphans_are_found_by_kind_and_removed_but_for_young_ones(redis: Redis, database: Database) -> None:
+def test_orphans_are_removed_unless_they_are_young(redis: Redis, database: Database) -> None:
     del database
     launch.launch(tiny_study())
     artifacts, stages = Artifacts(settings().artifacts), planned().stages
     other = planned(seeds=[7]).stages
     [done, *_] = train(redis, planned(), 1)
-    orphan, begun, fresh = list(other)[:3]
+    orphan, started, fresh = list(other)[:3]
     for fingerprint in (done, orphan):
         for name in ("trained", "checkpoint"):
             artifacts.save(fingerprint, name, {})
     artifacts.finish(orphan, made_result(orphan, other[orphan]))
-    artifacts.save(begun, "checkpoint", {})
+    artifacts.save(started, "checkpoint", {})
     training = list(stages)[1]
     artifacts.save(training, "checkpoint", {})
     leftover = Path(settings().artifacts, "weights", training, ".checkpoint.safetensors.0123abcd.part")
     leftover.write_bytes(b"half")
     foreign = Path(settings().artifacts, "notes.txt")
     foreign.write_text("mine")
-    old()
+    make_old()
     artifacts.save(fresh, "trained", {})
     waste = find_waste(settings())
     assert {kind: len(files) for kind, files in waste.files.items()} == {
@@ -185,7 +181,7 @@ def test_orphans_are_found_by_kind_and_removed_but_for_young_ones(redis: Redis, 
     assert waste.young > 0
     removed = reclaim(settings(), waste)
     assert removed == waste.all
-    assert kept_stages() == {done, training, fresh}
+    assert saved_stages() == {done, training, fresh}
     assert artifacts.exists(done, "trained")
     assert artifacts.exists(training, "checkpoint")
     assert not artifacts.exists(done, "checkpoint")
@@ -196,14 +192,14 @@ def test_orphans_are_found_by_kind_and_removed_but_for_young_ones(redis: Redis, 
     assert len(find_waste(settings(), older=0.0).all) == 1
 
 
-def test_what_was_launched_meanwhile_is_not_reclaimed(redis: Redis, database: Database) -> None:
+def test_files_of_a_study_launched_meanwhile_are_not_reclaimed(redis: Redis, database: Database) -> None:
     del database
     launch.launch(tiny_study())
     artifacts, other = Artifacts(settings().artifacts), planned(seeds=[7]).stages
     root = next(iter(other))
     artifacts.save(root, "trained", {})
     artifacts.finish(root, made_result(root, other[root]))
-    old()
+    make_old()
     waste = find_waste(settings())
     assert len(waste.all) == 2
     study_id = launch.launch(tiny_study(seeds=[7]))
@@ -213,11 +209,11 @@ def test_what_was_launched_meanwhile_is_not_reclaimed(redis: Redis, database: Da
     assert leases.counts(redis, study_id)["done"] == 1
 
 
-def test_nothing_counts_as_left_over_where_nothing_is_known(redis: Redis, home: Path) -> None:
+def test_without_a_known_study_nothing_is_reclaimed(redis: Redis, home: Path) -> None:
     del redis
     artifacts, stages = Artifacts(settings().artifacts), planned().stages
     artifacts.save(next(iter(stages)), "trained", {})
-    old()
+    make_old()
     with pytest.raises(RebuildError, match="where the recorder runs"):
         find_waste(settings())
     Database(settings().database).ensure()
@@ -227,16 +223,16 @@ def test_nothing_counts_as_left_over_where_nothing_is_known(redis: Redis, home: 
 
 
 def test_a_launch_waits_for_a_deletion(redis: Redis, database: Database) -> None:
-    """What is being removed is not counted on."""
+    """The launch must not count on results that are being removed."""
     del database
-    train_id = launch.launch(tiny_study())
+    study_id = launch.launch(tiny_study())
     train(redis, planned(), len(planned().stages))
     with ThreadPoolExecutor(1) as pool:
         with study_lock(settings()):
             waiting = pool.submit(launch.launch, tiny_study(name="Again"))
             time.sleep(0.5)
             assert not waiting.done()
-            forgotten = leases.forget(redis, train_id, "2026-01-01T00:00:00+00:00")
+            forgotten = leases.forget(redis, study_id, "2026-01-01T00:00:00+00:00")
             artifacts = Artifacts(settings().artifacts)
             artifacts.remove(artifacts.all_files())
         again = waiting.result(timeout=20)

@@ -1,4 +1,4 @@
-"""What a study would take, known before anything runs."""
+"""Preview and plan of a study before anything runs."""
 
 from pathlib import Path
 
@@ -16,11 +16,11 @@ from tasks.worker.devices import devices, precision
 from tests.machine import tiny_study
 
 
-def test_a_preview_needs_nothing_running_and_leaves_nothing_behind(home: Path) -> None:
-    found = preview(tiny_study())
-    assert (found.trainings, found.reused, found.remaining) == (7, 0, 7)
-    assert found.by_kind == {"pretrain": 1, "retrain": 6}
-    assert found.workers >= 1
+def test_a_preview_starts_no_redis_and_creates_no_database(home: Path) -> None:
+    outline = preview(tiny_study())
+    assert (outline.trainings, outline.reused, outline.remaining) == (7, 0, 7)
+    assert outline.by_kind == {"pretrain": 1, "retrain": 6}
+    assert outline.workers >= 1
     assert not (home / "redis" / "redis.sock").exists()
     assert not settings().database.exists()
 
@@ -42,12 +42,12 @@ def test_measured_speeds_replace_the_guess(home: Path) -> None:
         ]
     )
     measured = preview(study).estimated_seconds
-    # 7 trainings of 4 epochs of 5 s, on however many workers there are.
+    # There are 7 trainings of 4 epochs of 5 s, and 3 of them in a row on any number of workers.
     assert measured > guess
     assert measured >= 3 * 20.0
 
 
-def test_what_a_dataset_does_not_hold_is_refused_at_its_field(home: Path) -> None:
+def test_more_images_than_a_dataset_holds_are_refused_at_their_field(home: Path) -> None:
     with pytest.raises(StudyError) as error:
         plan_study(tiny_study(test_images=361), home)
     assert list(error.value.fields) == ["test_images"]
@@ -56,13 +56,13 @@ def test_what_a_dataset_does_not_hold_is_refused_at_its_field(home: Path) -> Non
         plan_study(tiny_study(datasets=["digit"]), home)
 
 
-def test_an_open_precision_is_settled_by_the_hardware_before_anything_is_planned(home: Path) -> None:
+def test_an_automatic_precision_is_chosen_by_the_hardware_before_planning(home: Path) -> None:
     study = tiny_study(recipe={"epochs": 3, "batch_size": 32, "precision": "auto"})
     planned = plan_study(study, home)
     chosen = precision(devices("auto"))
     assert planned.study.recipe.precision == chosen
     assert {stage.recipe.precision for stage in planned.stages.values()} == {chosen}
-    settled = tiny_study(recipe={"epochs": 3, "batch_size": 32, "precision": chosen})
-    assert plan_study(settled, home).stages.keys() == planned.stages.keys()
+    explicit = tiny_study(recipe={"epochs": 3, "batch_size": 32, "precision": chosen})
+    assert plan_study(explicit, home).stages.keys() == planned.stages.keys()
     with pytest.raises(ValueError, match="choose fp32 or bf16"):
         plan(study, {"digits": "0" * 32})

@@ -1,4 +1,4 @@
-"""What one of Redis and the database has lost, the other gives back, and what agrees stays as it is."""
+"""Rebuilding restores in Redis and the database what one of them has lost, and changes nothing else."""
 
 from pathlib import Path
 
@@ -29,7 +29,7 @@ def planned(**changes: object) -> Plan:
 
 
 def train(redis: Redis, plan: Plan, count: int) -> list[str]:
-    """Do what workers would do with so many stages of a plan, and return their fingerprints."""
+    """Finish a number of stages of a plan as workers would, and return their fingerprints."""
     artifacts, trained = Artifacts(settings().artifacts), []
     while len(trained) < count:
         states = leases.states(redis, list(plan.stages))
@@ -51,13 +51,13 @@ def claimed(redis: Redis, fingerprint: str) -> Message:
 
 
 def rows(database: Database) -> dict[str, list[tuple[object, ...]]]:
-    """Return all that is kept, but for when and in which order it was told."""
-    found = contents(database.path)
-    found["states"] = sorted((row[0], row[1]) for row in found["states"])
-    return found
+    """Return all rows of the database, less the times and order of events."""
+    tables = contents(database.path)
+    tables["states"] = sorted((row[0], row[1]) for row in tables["states"])
+    return tables
 
 
-def test_where_all_agrees_nothing_is_done(redis: Redis, database: Database) -> None:
+def test_rebuild_does_nothing_where_redis_and_database_agree(redis: Redis, database: Database) -> None:
     study_id = launch.launch(tiny_study())
     train(redis, planned(), 3)
     recorder.drain_idle(settings())
@@ -68,7 +68,7 @@ def test_where_all_agrees_nothing_is_done(redis: Redis, database: Database) -> N
     assert studies.study(database, study_id).counts["done"] == 3
 
 
-def test_a_lost_redis_gets_its_studies_back(redis: Redis, database: Database) -> None:
+def test_rebuild_restores_a_lost_redis(redis: Redis, database: Database) -> None:
     study_id = launch.launch(tiny_study())
     trained = train(redis, planned(), 2)
     running = next(key for key, state in leases.states(redis, list(planned().stages)).items() if state == "queued")
@@ -76,20 +76,20 @@ def test_a_lost_redis_gets_its_studies_back(redis: Redis, database: Database) ->
     recorder.drain_idle(settings())
     launched, before = leases.launched(redis, study_id), rows(database)
     redis.flushall()
-    [told] = rebuild(settings())
-    assert told.study_id == study_id
-    assert "2 done" in told.what
+    [rebuilt] = rebuild(settings())
+    assert rebuilt.study_id == study_id
+    assert "2 done" in rebuilt.what
     assert leases.launched(redis, study_id) == launched
     states = leases.states(redis, list(planned().stages))
     assert {key for key, state in states.items() if state == "done"} == set(trained)
     assert states[running] == "queued"
-    # Whoever of the old Redis trains on has lost.
+    # A worker that still trains for the old Redis has lost its lease.
     with pytest.raises(leases.LeaseLost):
         leases.renew(redis, held, LEASE)
     assert leases.claim(redis, held, "laptop:7", "laptop", "cpu", LEASE) is None
     assert redis.hget(f"{leases.PREFIX}stage:{running}", "attempt") == str(held.attempt + ATTEMPTS_BEYOND)
-    now = rows(database)
-    assert {k: now[k] for k in now if k != "states"} == {k: before[k] for k in now if k != "states"}
+    after = rows(database)
+    assert {k: after[k] for k in after if k != "states"} == {k: before[k] for k in after if k != "states"}
     assert rebuild(settings()) == []
     train(redis, planned(), len(planned().stages) - 2)
     recorder.drain_idle(settings())
@@ -97,7 +97,7 @@ def test_a_lost_redis_gets_its_studies_back(redis: Redis, database: Database) ->
     assert len(points.accuracy(database, OneStudy(study_id))) == len(planned().roles)
 
 
-def test_what_failed_and_what_was_cancelled_stays_so(redis: Redis, database: Database) -> None:
+def test_failed_and_cancelled_stages_stay_so_after_rebuild(redis: Redis, database: Database) -> None:
     failed_id = launch.launch(tiny_study())
     [root, *_] = train(redis, planned(), 1)
     failing = next(key for key, state in leases.states(redis, list(planned().stages)).items() if state == "queued")
@@ -108,12 +108,12 @@ def test_what_failed_and_what_was_cancelled_stays_so(redis: Redis, database: Dat
     before = contents(database.path)["states"]
     counts = {study_id: leases.counts(redis, study_id) for study_id in (failed_id, cancelled_id)}
     redis.flushall()
-    assert {told.study_id for told in rebuild(settings())} == {failed_id, cancelled_id}
+    assert {rebuilt.study_id for rebuilt in rebuild(settings())} == {failed_id, cancelled_id}
     assert {study_id: leases.counts(redis, study_id) for study_id in counts} == counts
     assert leases.is_cancelled(redis, cancelled_id)
     assert leases.states(redis, [failing, root]) == {failing: "failed", root: "done"}
     after = {row[0]: row for row in contents(database.path)["states"]}
-    # Neither who ran it nor when is lost.
+    # Neither the worker nor the times of a stage are lost.
     assert [row for row in before if row[1] in ("failed", "cancelled", "done") and after[row[0]] != row] == []
     launch.retry(failed_id)
     assert leases.counts(redis, failed_id)["failed"] == 0
@@ -121,7 +121,7 @@ def test_what_failed_and_what_was_cancelled_stays_so(redis: Redis, database: Dat
     assert leases.counts(redis, cancelled_id)["cancelled"] == 0
 
 
-def test_results_that_were_kept_but_never_recorded_are_found(redis: Redis, database: Database) -> None:
+def test_rebuild_records_results_that_were_never_recorded(redis: Redis, database: Database) -> None:
     study_id = launch.launch(tiny_study())
     recorder.drain_idle(settings())
     [root] = train(redis, planned(), 1)
@@ -133,7 +133,7 @@ def test_results_that_were_kept_but_never_recorded_are_found(redis: Redis, datab
     assert len(points.epochs(database, OneStudy(study_id))) == 4
 
 
-def test_a_database_of_an_earlier_day_is_told_what_it_lacks(redis: Redis, database: Database, tmp_path: Path) -> None:
+def test_rebuild_completes_a_restored_database(redis: Redis, database: Database, tmp_path: Path) -> None:
     known = launch.launch(tiny_study())
     train(redis, planned(), 2)
     recorder.drain_idle(settings())
@@ -147,10 +147,10 @@ def test_a_database_of_an_earlier_day_is_told_what_it_lacks(redis: Redis, databa
     before = rows(database)
     backup.restore(database, tmp_path / "copy.duckdb")
     assert list(studies.studies(database)["study_id"]) == [known]
-    # What several studies share is told with the first of them.
+    # Stages that several studies share are reported with the first of them.
     assert {unknown, ended} <= {study.study_id for study in rebuild(settings())} <= {known, unknown, ended}
     after = rows(database)
-    # When a study was cancelled is only known to the day that was lost.
+    # The time of a cancellation is lost, since only the newer database had it.
     assert {n: r for n, r in after.items() if n != "cancellations"} == {
         n: r for n, r in before.items() if n != "cancellations"
     }
@@ -158,7 +158,7 @@ def test_a_database_of_an_earlier_day_is_told_what_it_lacks(redis: Redis, databa
     assert rebuild(settings()) == []
 
 
-def test_later_events_win_although_the_clock_was_ahead_before(redis: Redis, database: Database) -> None:
+def test_later_events_win_although_an_earlier_clock_was_ahead(redis: Redis, database: Database) -> None:
     study_id = launch.launch(tiny_study())
     recorder.drain_idle(settings())
     ahead = "9999999999999"
@@ -172,7 +172,7 @@ def test_later_events_win_although_the_clock_was_ahead_before(redis: Redis, data
     assert studies.study(database, study_id).counts["done"] == 1
 
 
-def test_what_only_the_database_has_is_trained_again_only_where_it_is_needed(redis: Redis, database: Database) -> None:
+def test_stages_without_files_are_trained_again_only_where_they_are_needed(redis: Redis, database: Database) -> None:
     study_id = launch.launch(tiny_study())
     trained = train(redis, planned(), len(planned().stages))
     recorder.drain_idle(settings())
@@ -181,7 +181,7 @@ def test_what_only_the_database_has_is_trained_again_only_where_it_is_needed(red
     redis.flushall()
     rebuild(settings())
     assert leases.counts(redis, study_id) == {"done": len(trained)}
-    # One stage that goes on needs its parent and its root again, and nothing else.
+    # An unfinished stage needs its parent and its root again, and nothing else.
     stages = planned().stages
     leaf = next(key for key, stage in stages.items() if stage.parent not in (None, trained[0]))
     with database.writing() as connection:
@@ -193,7 +193,7 @@ def test_what_only_the_database_has_is_trained_again_only_where_it_is_needed(red
     assert again == {leaf, stages[leaf].parent, stages[leaf].root}
 
 
-def test_stages_of_another_engine_are_not_trained_under_their_old_name(
+def test_stages_of_another_engine_version_fail_instead_of_being_trained(
     redis: Redis, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study_id = launch.launch(tiny_study())
@@ -210,7 +210,7 @@ def test_stages_of_another_engine_are_not_trained_under_their_old_name(
     assert "another version of the engine" in failed["error"].iloc[0]
 
 
-def test_without_a_database_nothing_is_begun(redis: Redis, home: Path) -> None:
+def test_without_a_database_rebuild_creates_nothing(redis: Redis, home: Path) -> None:
     del redis
     with pytest.raises(RebuildError, match="where the recorder runs"):
         rebuild(settings())

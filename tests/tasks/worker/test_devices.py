@@ -1,4 +1,4 @@
-"""How many workers a machine gets, and on what."""
+"""The number of workers of a machine, and their devices."""
 
 from pathlib import Path
 
@@ -13,25 +13,25 @@ def test_a_cpu_machine_gets_a_worker_for_each_core() -> None:
     assert devices("cpu", 3) == ["cpu"] * 3
 
 
-def test_gpus_are_those_that_pytorch_finds() -> None:
+def test_gpus_are_those_of_pytorch() -> None:
     assert gpus() == torch.cuda.device_count()
     assert devices("auto")[0] == ("cuda:0" if gpus() else "cpu")
 
 
-@pytest.mark.parametrize("wanted", ["tpu", "cuda:", "cuda:99", ""])
-def test_what_is_not_there_is_refused(wanted: str) -> None:
+@pytest.mark.parametrize("device", ["tpu", "cuda:", "cuda:99", ""])
+def test_an_absent_device_is_refused(device: str) -> None:
     with pytest.raises(DeviceError, match="auto"):
-        devices(wanted)
+        devices(device)
 
 
-def test_bf16_is_chosen_where_every_device_computes_in_it() -> None:
+def test_bf16_is_chosen_where_every_device_supports_it() -> None:
     flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     assert precision(["cpu"]) == ("bf16" if "avx512_bf16" in flags or "amx_bf16" in flags else "fp32")
     if not torch.cuda.is_available():
         assert precision(["cpu", "cuda:0"]) == "fp32"
 
 
-def test_threads_are_as_wanted_or_a_share_of_the_cores() -> None:
+def test_threads_are_as_set_or_a_share_of_the_cores() -> None:
     assert threads(3, 2) == 3
     assert threads("auto", 1) == cores()
     assert threads("auto", cores()) == threads("auto", 10 * cores()) == 1

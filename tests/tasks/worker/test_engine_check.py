@@ -13,10 +13,12 @@ def stage(machine: Machine) -> Stage:
     return next(iter(plan_study(tiny_study(), machine.config.home).stages.values()))
 
 
-def test_a_worker_with_other_code_refuses_a_stage_in_words(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_with_other_code_fails_a_stage_with_the_reason(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     machine.recorder()
     machine.worker()
-    # As planned where the network was changed, and its version raised; the worker has the code of before.
+    # This process plans with a raised version of the network; the worker has the code of the version before.
     monkeypatch.setitem(NETWORKS, "lenet300", Network("LeNet-300", "engine.models.networks:lenet300", version=2))
     study_id = machine.launch(tiny_study())
     machine.wait_until(study_id, "failed")
@@ -26,7 +28,7 @@ def test_a_worker_with_other_code_refuses_a_stage_in_words(machine: Machine, mon
     assert "restart the workers" in failed["error"]
 
 
-def test_a_stage_is_refused_for_its_own_reason(machine: Machine) -> None:
+def test_a_stage_of_another_engine_or_an_unknown_network_is_refused(machine: Machine) -> None:
     planned = stage(machine)
     check_engine(planned, planned.fingerprint)
     with pytest.raises(OtherEngine, match="engine gives other numbers"):
@@ -36,7 +38,7 @@ def test_a_stage_is_refused_for_its_own_reason(machine: Machine) -> None:
         check_engine(unknown, unknown.fingerprint)
 
 
-def test_code_that_was_added_is_loaded_as_a_worker_starts(
+def test_added_code_that_cannot_be_loaded_is_logged_as_a_worker_starts(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setitem(NETWORKS, "gone", Network("gone", "nowhere:network"))

@@ -1,4 +1,4 @@
-"""What a worker takes in hand beside a stage, and how each of them ends for itself."""
+"""The stages that a worker trains beside another, each of which ends by itself."""
 
 from redis import Redis
 
@@ -9,13 +9,13 @@ from tasks.queue import leases
 from tasks.queue.leases import LeaseLost, Message, Sharing, Timing
 from tasks.worker.group import StageGroup
 from tasks.worker.trainer import Trainer
-from tests.tasks.queue.test_leases import LEASE, claim, register, result, row, tiny_plan, told
+from tests.tasks.queue.test_leases import LEASE, claim, recorded_states, register, result, row, tiny_plan
 
 
 def alike(
     redis: Redis, stage: Stage, held: int = 1, fastest: int = 10, fit: int = 10, joining: bool = False, **others: int
 ) -> list[Message]:
-    """Claim what can be trained beside a stage; others: workers that live, and that are idle."""
+    """Claim stages that can be trained beside a stage; others: the numbers of workers and of idle ones."""
     sharing = Sharing(held, joining, **{"workers": 1, "idle": 0, **others})
     place = "w1", "host", "cuda:0", LEASE
     return [message for message, _ in leases.claim_alike(redis, stage, Capacity(fastest, fit), sharing, *place)]
@@ -30,33 +30,33 @@ def test_queued_stages_of_one_shape_can_be_claimed_beside_another(redis: Redis) 
     first = waiting[0]
     stage = planned.stages[first.fingerprint]
     assert claim(redis, first)
-    # Never what it has already, and none of another shape.
+    # Neither the stage that it has already nor one of another shape is claimed.
     two = alike(redis, stage, fastest=3)
     assert len(two) == 2
     rest = alike(redis, stage)
     assert {*two, *rest} == set(waiting[1:])
     assert alike(redis, stage) == []
-    # Their own messages find them claimed, and they can be renewed and finished like any other.
+    # Their own messages can no longer claim them, and they can be renewed and finished like any other.
     assert not claim(redis, two[0], "w2")
     leases.renew(redis, two[0], LEASE, [row()])
     assert leases.done(redis, two[0], result(two[0].fingerprint))
-    assert told(redis, two[1].fingerprint) == ["waiting", "queued", "running"]
+    assert recorded_states(redis, two[1].fingerprint) == ["waiting", "queued", "running"]
 
 
-def test_of_stages_of_one_shape_a_worker_takes_a_fair_share(redis: Redis) -> None:
+def test_a_worker_claims_a_fair_share_of_the_stages_of_one_shape(redis: Redis) -> None:
     planned = tiny_plan(seeds=list(range(8)))
     waiting = register(redis, planned)
     assert claim(redis, waiting[0])
-    # Eight stages for three workers: three each at most.
+    # Of eight stages, each of three workers has three at most.
     stage = planned.stages[waiting[0].fingerprint]
     assert len(alike(redis, stage, workers=3)) == 2
-    # With three in hand, it has its share of the eight; alone it takes them all.
+    # A worker with three has its share of the eight; stages that join are shared with idle workers alone.
     assert alike(redis, stage, held=3, workers=3) == []
     assert len(alike(redis, stage, held=3, workers=3, idle=1, joining=True)) == 3
     assert len(alike(redis, stage, held=6, workers=3, joining=True)) == 2
 
 
-def test_what_was_begun_goes_first_and_all_of_it_as_far_as_it_fits(redis: Redis) -> None:
+def test_stages_begun_before_are_claimed_first_as_far_as_they_fit(redis: Redis) -> None:
     planned = tiny_plan(seeds=list(range(8)))
     waiting = register(redis, planned)
     for message in waiting[3:8]:
@@ -65,7 +65,7 @@ def test_what_was_begun_goes_first_and_all_of_it_as_far_as_it_fits(redis: Redis)
     assert claim(redis, waiting[0])
     stage = planned.stages[waiting[0].fingerprint]
     begun = {Message(message.fingerprint, 2) for message in waiting[3:8]}
-    # Shared with an idle worker, but not with those that are busy; more than would be fastest, but no more than fit.
+    # They are shared with idle workers alone, and may be more than are fastest, but no more than fit.
     first = alike(redis, stage, fastest=1, workers=9, idle=1)
     assert len(first) == 3
     assert set(first) < begun
@@ -76,8 +76,8 @@ def test_what_was_begun_goes_first_and_all_of_it_as_far_as_it_fits(redis: Redis)
     assert Message(rest[0].fingerprint, rest[0].attempt) in begun
 
 
-def test_what_is_wanted_again_goes_first_too(redis: Redis) -> None:
-    """As a stage that others wait for, since its weights were lost."""
+def test_stages_whose_weights_were_lost_are_claimed_first_too(redis: Redis) -> None:
+    """Other stages wait for these weights."""
     planned = tiny_plan(seeds=[0, 1, 2, 3])
     first, again, *others = register(redis, planned)
     assert claim(redis, again)
@@ -88,19 +88,19 @@ def test_what_is_wanted_again_goes_first_too(redis: Redis) -> None:
     assert set(alike(redis, stage, held=2, joining=True)) == set(others)
 
 
-def test_who_joins_stages_in_training_does_not_overtake_another_shape(redis: Redis) -> None:
+def test_a_joining_stage_does_not_overtake_another_shape(redis: Redis) -> None:
     planned, other = tiny_plan(seeds=[0, 1]), tiny_plan(recipe={"epochs": 2, "batch_size": 64})
     first, second = register(redis, planned)
     [between] = register(redis, other, "s2")
     later = register(redis, tiny_plan(seeds=[2, 3]), "s3")
     assert claim(redis, first)
     stage = planned.stages[first.fingerprint]
-    # Queued in the same millisecond, their order would be that of their names.
+    # Stages queued in the same millisecond would be ordered by their names.
     for place, message in enumerate((second, between, *later)):
         redis.zadd(f"{leases.PREFIX}queued", {message.fingerprint: place})
     assert alike(redis, stage, joining=True) == [second]
     assert alike(redis, stage, held=2, joining=True) == []
-    # What was begun before waits for nobody, unless it is what waits.
+    # A stage begun before may overtake, unless the stage that waits was begun before too.
     assert claim(redis, later[0], "dead")
     assert leases.release(redis, later[0])
     assert alike(redis, stage, held=2, joining=True) == [Message(later[0].fingerprint, 2)]
@@ -111,7 +111,7 @@ def test_who_joins_stages_in_training_does_not_overtake_another_shape(redis: Red
     assert alike(redis, stage, held=3) == [later[1]]
 
 
-def test_a_stage_that_comes_back_before_its_loss_is_noticed_is_another_one(redis: Redis) -> None:
+def test_a_stage_claimed_again_is_separate_from_the_lost_attempt(redis: Redis) -> None:
     [message] = register(redis, tiny_plan())
     stage = tiny_plan().stages[message.fingerprint]
     group = StageGroup(Trainer(settings(), "cpu", Timing()).context)
@@ -119,9 +119,9 @@ def test_a_stage_that_comes_back_before_its_loss_is_noticed_is_another_one(redis
     [lost] = group._begin([(message, stage)])
     [again] = leases.release(redis, message)
     assert claim(redis, again)
-    [mine] = group._begin([(again, stage)])
+    [current] = group._begin([(again, stage)])
     group._ended(lost, LeaseLost())
     assert leases.counts(redis, "s1")["running"] == 1
     leases.renew(redis, again, LEASE)
-    group._ended(mine, result(message.fingerprint))
+    group._ended(current, result(message.fingerprint))
     assert leases.counts(redis, "s1")["done"] == 1

@@ -1,4 +1,4 @@
-"""The signs of life of a worker, over a real Redis."""
+"""The heartbeat of a worker, over a real Redis."""
 
 import threading
 from collections.abc import Iterator
@@ -17,13 +17,13 @@ from tests.tasks.queue.test_leases import claim, register, tiny_plan
 from tests.tasks.queue.test_telemetry import age, worker
 
 NAME = "h:1"
-# So far apart that whatever is seen was told at once.
+# Heartbeats are so rare that the tests only see what is written at once.
 RARE = Timing(lease=2000.0, heartbeat=500.0)
 
 
 def seen(redis: Redis) -> Worker:
-    [found] = telemetry.known_workers(redis)
-    return found
+    [live] = telemetry.known_workers(redis)
+    return live
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def heartbeat(redis: Redis) -> Iterator[Heartbeat]:
     assert telemetry.known_workers(redis) == []
 
 
-def test_what_a_worker_does_is_told_at_once(redis: Redis, heartbeat: Heartbeat) -> None:
+def test_changes_of_a_worker_are_written_at_once(redis: Redis, heartbeat: Heartbeat) -> None:
     assert seen(redis).state == "idle"
     assert seen(redis).heartbeat == RARE.heartbeat
     [message] = register(redis, tiny_plan())
@@ -54,7 +54,7 @@ def test_what_a_worker_does_is_told_at_once(redis: Redis, heartbeat: Heartbeat) 
     assert (seen(redis).stage, seen(redis).trouble) == (None, None)
 
 
-def test_a_worker_counts_what_it_has_done_and_tells_its_memory(redis: Redis, heartbeat: Heartbeat) -> None:
+def test_a_worker_reports_its_epochs_stages_and_memory(redis: Redis, heartbeat: Heartbeat) -> None:
     [message] = register(redis, tiny_plan())
     assert claim(redis, message)
     observer = LeasedObserver(redis, message, NAME, RARE, threading.Event(), heartbeat.count_epoch)
@@ -62,14 +62,14 @@ def test_a_worker_counts_what_it_has_done_and_tells_its_memory(redis: Redis, hea
         observer.epoch(Epoch(epoch, 0.1, 1.0, 50.0, 1.0, 50.0, 0.01), 3)
     heartbeat.count_stage()
     heartbeat.hold()
-    found = seen(redis)
-    assert (found.epochs, found.stages) == (3, 1)
-    assert found.memory is not None
-    assert 0 < found.memory.resident < found.memory.total
-    assert (found.memory.gpu_used, found.memory.gpu_total) == (1, 2)
+    live = seen(redis)
+    assert (live.epochs, live.stages) == (3, 1)
+    assert live.memory is not None
+    assert 0 < live.memory.resident < live.memory.total
+    assert (live.memory.gpu_used, live.memory.gpu_total) == (1, 2)
 
 
-def test_a_beat_ends_the_silence_and_renews_the_lease(redis: Redis) -> None:
+def test_a_heartbeat_ends_the_silence_and_renews_the_lease(redis: Redis) -> None:
     [message] = register(redis, tiny_plan())
     assert claim(redis, message)
     beating = Heartbeat(redis, worker(NAME), Timing(lease=2000.0, heartbeat=0.1))
@@ -83,15 +83,15 @@ def test_a_beat_ends_the_silence_and_renews_the_lease(redis: Redis) -> None:
     beating.stop()
 
 
-def test_the_leases_of_all_that_is_trained_side_by_side_are_renewed(redis: Redis) -> None:
+def test_the_leases_of_all_stages_side_by_side_are_renewed(redis: Redis) -> None:
     planned = tiny_plan(seeds=[0, 1])
     messages = register(redis, planned)
     assert all(claim(redis, message) for message in messages)
     before = [redis.zscore(f"{leases.PREFIX}leases", message.fingerprint) for message in messages]
     beating = Heartbeat(redis, worker(NAME), Timing(lease=2000.0, heartbeat=0.1))
     beating.hold(*messages)
-    [told] = telemetry.workers(redis)
-    assert (told.stage, told.beside) == (messages[0].fingerprint, (messages[1].fingerprint,))
+    [live] = telemetry.workers(redis)
+    assert (live.stage, live.beside) == (messages[0].fingerprint, (messages[1].fingerprint,))
     beating.start()
     for message, score in zip(messages, before, strict=True):
         wait_for(lambda: redis.zscore(f"{leases.PREFIX}leases", message.fingerprint) > score)  # noqa: B023

@@ -1,4 +1,4 @@
-"""A study trained in one place: the same whatever the number of processes, and however often it was stopped."""
+"""Local runs have the same results with any number of processes and after any interruption."""
 
 import os
 import shutil
@@ -21,7 +21,7 @@ from tests.machine import diverging_study, folder_of_images, long_study, tiny_st
 
 
 def measured(results: dict[str, StageResult]) -> dict[str, object]:
-    """Return all but what the clock says."""
+    """Return the results without the times that they took."""
     return {
         fingerprint: ([e[:6] for e in result.to_json()["epochs"]], result.overlaps, result.sparsity)
         for fingerprint, result in results.items()
@@ -34,7 +34,7 @@ def train(
     return run(plan, str(folder), settings(), ["cpu"] * processes, report)
 
 
-def test_processes_change_nothing(home: Path, tmp_path: Path) -> None:
+def test_the_number_of_processes_does_not_change_results(home: Path, tmp_path: Path) -> None:
     plan = plan_study(tiny_study(), home)
     epochs: dict[str, int] = {}
     alone = train(plan, tmp_path / "alone", report=epochs.__setitem__)
@@ -48,7 +48,7 @@ def test_processes_change_nothing(home: Path, tmp_path: Path) -> None:
         assert (tmp_path / "alone" / name).read_bytes() == (tmp_path / "spread" / name).read_bytes()
 
 
-def test_stopped_and_run_again_it_gives_the_same(home: Path, tmp_path: Path) -> None:
+def test_a_stopped_run_continues_to_the_same_results(home: Path, tmp_path: Path) -> None:
     plan = plan_study(long_study(epochs=30), home)
     [fingerprint] = plan.stages
     seen: list[int] = []
@@ -69,7 +69,7 @@ def test_stopped_and_run_again_it_gives_the_same(home: Path, tmp_path: Path) -> 
     assert not Artifacts(str(tmp_path / "stopped")).exists(fingerprint, "checkpoint")
 
 
-def test_a_rate_that_diverges_is_a_result_and_all_its_epochs_count_as_done(home: Path, tmp_path: Path) -> None:
+def test_a_diverged_stage_has_a_result_and_all_its_epochs_count_as_done(home: Path, tmp_path: Path) -> None:
     plan = plan_study(diverging_study(), home)
     epochs: dict[str, int] = {}
     results = train(plan, tmp_path, report=epochs.__setitem__)
@@ -77,12 +77,12 @@ def test_a_rate_that_diverges_is_a_result_and_all_its_epochs_count_as_done(home:
     assert epochs == {fingerprint: stage.epochs for fingerprint, stage in plan.stages.items()}
     for fingerprint, stage in plan.stages.items():
         assert (results[fingerprint].diverged is not None) == (stage.learning_rate == 10.0)
-    # Run again, it trains nothing, as with any result.
+    # A second run trains nothing.
     assert train(plan, tmp_path) == results
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_stages_trained_side_by_side_change_nothing(
+def test_stages_trained_side_by_side_have_the_same_results(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: int
 ) -> None:
     plan = plan_study(tiny_study(seeds=[0, 1, 2], learning_rates=[0.05, 10.0]), home)
@@ -95,7 +95,7 @@ def test_stages_trained_side_by_side_change_nothing(
     assert epochs == {fingerprint: stage.epochs for fingerprint, stage in plan.stages.items()}
 
 
-def test_memory_that_runs_out_beside_others_is_tried_with_fewer(home: Path, tmp_path: Path) -> None:
+def test_stages_that_run_out_of_memory_together_are_trained_one_by_one(home: Path, tmp_path: Path) -> None:
     plan = plan_study(tiny_study(seeds=[0, 1, 2], pruners=[], sparsities=[], starts=[]), home)
     config = settings().model_copy(update={"together": 3})
     sizes: list[int] = []
@@ -113,14 +113,14 @@ def test_memory_that_runs_out_beside_others_is_tried_with_fewer(home: Path, tmp_
     assert sizes == [3, 1, 1, 1]
 
 
-def test_a_failure_is_told_after_all_else_is_done(home: Path, tmp_path: Path) -> None:
+def test_a_failure_is_raised_after_all_other_stages(home: Path, tmp_path: Path) -> None:
     images = folder_of_images(tmp_path / "images")
     study = tiny_study(
         datasets=["digits", f"folder:{images}"], train_images=None, test_images=None, pruners=["oneshot"]
     )
     plan = plan_study(study, home)
     images.rename(tmp_path / "hidden")
-    # What was read of the folder is forgotten too.
+    # The cached images are removed too.
     shutil.rmtree(settings().datasets, ignore_errors=True)
     with pytest.raises(StageFailed, match=f"pretrain .*{images}"):
         train(plan, tmp_path)
@@ -129,7 +129,7 @@ def test_a_failure_is_told_after_all_else_is_done(home: Path, tmp_path: Path) ->
     assert len(done) == 5
 
 
-def test_processes_stop_when_asked_to(home: Path, tmp_path: Path) -> None:
+def test_processes_stop_on_a_signal_and_save_checkpoints(home: Path, tmp_path: Path) -> None:
     plan = plan_study(long_study(epochs=3000, seeds=[0, 1]), home)
     timer: list[threading.Timer] = []
 

@@ -1,4 +1,4 @@
-"""Stages side by side: each gives what it gives alone, and ends for itself."""
+"""Stages trained side by side: each gives the result that it gives alone, and ends by itself."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -16,7 +16,7 @@ from tests.engine.conftest import Listener, MemoryWeights, stage_of
 CPU = torch.device("cpu")
 
 
-def test_stages_of_a_bundle_end_each_for_itself(dataset: Dataset) -> None:
+def test_stages_of_a_group_end_independently(dataset: Dataset) -> None:
     stages = [stage_of(), stage_of(seed=1), stage_of(learning_rate=1e9), stage_of(seed=2), stage_of(seed=3)]
     stores = [MemoryWeights() for _ in stages]
     listeners = [Listener(), Listener(stop_after=1), Listener(), Breaking(), Listener()]
@@ -34,23 +34,23 @@ def test_stages_of_a_bundle_end_each_for_itself(dataset: Dataset) -> None:
         assert isinstance(outcome, StageResult)
         assert [row.train_loss for row in outcome.epochs] == [row.train_loss for row in alone.epochs]
         assert outcome.overlaps == alone.overlaps
-    # What was interrupted goes on from its checkpoint.
+    # The interrupted stage resumes from its checkpoint.
     assert run_stage(stages[1], dataset, stores[1], CPU, Listener()).epochs[0].epoch == 1
 
 
-def test_stages_that_join_others_give_what_they_give_alone(dataset: Dataset) -> None:
+def test_stages_that_join_others_give_the_results_that_they_give_alone(dataset: Dataset) -> None:
     first, *joining = (Job(stage_of(seed=seed), MemoryWeights(), Listener()) for seed in range(4))
-    going_on: list[int] = []
+    calls: list[int] = []
     ended: dict[int, StageResult | Exception] = {}
 
-    def more(going: int) -> list[Job]:
-        going_on.append(going)
-        return [joining.pop()] if len(going_on) in (1, 3) else []
+    def more(running: int) -> list[Job]:
+        calls.append(running)
+        return [joining.pop()] if len(calls) in (1, 3) else []
 
     run_stages([first], dataset, CPU, lambda job, outcome: ended.__setitem__(job.stage.seed, outcome), more=more)
     assert first.stage.epochs == 3
-    # One joins after the first epoch, another when the first stage has ended; nobody is asked for after the last epoch.
-    assert going_on == [1, 2, 1, 1, 1]
+    # One stage joins after the first epoch, another when the first stage has ended, none after the last epoch.
+    assert calls == [1, 2, 1, 1, 1]
     assert sorted(ended) == [0, 2, 3]
     for seed, outcome in ended.items():
         stage = stage_of(seed=seed)
@@ -61,7 +61,7 @@ def test_stages_that_join_others_give_what_they_give_alone(dataset: Dataset) -> 
 
 
 class Full(MemoryWeights):
-    """A store on whose way out of the device memory runs out."""
+    """Weights that cannot be saved, since the device runs out of memory."""
 
     def save(self, fingerprint: str, name: str, tensors: Mapping[str, Tensor]) -> None:
         if name == "trained":
@@ -69,21 +69,21 @@ class Full(MemoryWeights):
         super().save(fingerprint, name, tensors)
 
 
-def test_memory_that_runs_out_beside_others_is_no_fault_of_a_stage(dataset: Dataset) -> None:
+def test_running_out_of_memory_beside_others_fails_no_single_stage(dataset: Dataset) -> None:
     ended: list[object] = []
 
-    def bundle(*seeds: int) -> list[Job]:
+    def jobs(*seeds: int) -> list[Job]:
         return [Job(stage_of(seed=seed), Full(), Listener()) for seed in seeds]
 
     with pytest.raises(torch.OutOfMemoryError):
-        run_stages(bundle(0, 1), dataset, CPU, lambda job, outcome: ended.append(outcome))
+        run_stages(jobs(0, 1), dataset, CPU, lambda job, outcome: ended.append(outcome))
     assert ended == []
-    run_stages(bundle(0), dataset, CPU, lambda job, outcome: ended.append(outcome))
+    run_stages(jobs(0), dataset, CPU, lambda job, outcome: ended.append(outcome))
     assert [type(outcome) for outcome in ended] == [torch.OutOfMemoryError]
 
 
 @pytest.mark.parametrize("stores", [(MemoryWeights, Full), (Full, MemoryWeights), (MemoryWeights, MemoryWeights)])
-def test_whatever_becomes_of_a_bundle_all_its_trainings_are_closed(
+def test_all_trainings_of_a_group_are_closed_however_it_ends(
     dataset: Dataset, monkeypatch: pytest.MonkeyPatch, stores: tuple[type[MemoryWeights], ...]
 ) -> None:
     closed: list[Training] = []
@@ -94,15 +94,15 @@ def test_whatever_becomes_of_a_bundle_all_its_trainings_are_closed(
     assert len(closed) == len(set(closed)) == len(jobs)
 
 
-def test_an_error_in_telling_of_an_end_is_not_told_as_another_end(dataset: Dataset) -> None:
+def test_an_error_in_reporting_an_outcome_is_not_reported_as_another_outcome(dataset: Dataset) -> None:
     ended: list[object] = []
 
-    def tell(job: Job, outcome: object) -> None:
+    def report(job: Job, outcome: object) -> None:
         ended.append(outcome)
         raise ConnectionError("away")
 
     with pytest.raises(ConnectionError, match="away"):
-        run_stages([Job(stage_of(), MemoryWeights(), Listener())], dataset, CPU, tell)
+        run_stages([Job(stage_of(), MemoryWeights(), Listener())], dataset, CPU, report)
     assert len(ended) == 1
     assert isinstance(ended[0], StageResult)
 

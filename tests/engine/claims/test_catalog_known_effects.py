@@ -1,36 +1,12 @@
-"""What a referee would try: effects whose truth is known, and verdicts that must not come."""
+"""Verdicts on effects whose truth is known: those that must come, and those that must not."""
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from benchmarks.verdicts import simulate
 from benchmarks.worlds import SPARSITIES, WORLDS, truth
-from engine.claims import Point, Thresholds, evaluate, winning_property
-from engine.claims.power import MOST_SEEDS, need
-from tests.engine.claims.made_runs import made_overlaps, made_points, only, outcome, world
-
-TWELVE = SPARSITIES
-THREE = ("iterative", "admm", "oneshot")
-
-
-def gaps(
-    low: list[float], high: list[float], noise: float = 0.2, dataset: str = "cifar10", seeds: int = 5
-) -> list[Point]:
-    """Return runs whose ticket is ahead of reinit by a gap for each sparsity, at each rate."""
-    points = made_points(noise=noise, sparsities=TWELVE, dataset=dataset, seeds=seeds)
-    by_rate = {0.01: low, 0.1: high}
-    ticket = {(p.learning_rate, p.seed, p.sparsity): p.accuracy for p in points if p.start == "winning_ticket"}
-    reinit = {(p.learning_rate, p.seed, p.sparsity): p.accuracy for p in points if p.start == "reinit"}
-    usual = {0.01: 3.0, 0.1: 0.0}
-    return [
-        Point(p.dataset, p.network, p.learning_rate, p.seed, p.pruner, p.sparsity, p.start,
-              reinit[p.learning_rate, p.seed, p.sparsity] + usual[p.learning_rate]
-              - by_rate[p.learning_rate][TWELVE.index(p.sparsity)])
-        if p.start == "reinit" else p
-        for p in points
-        if p.start == "dense" or (p.learning_rate, p.seed, p.sparsity) in ticket
-    ]  # fmt: skip
+from engine.claims import Point, evaluate, winning_property
+from engine.claims.power import need
+from tests.engine.claims.made_runs import gaps, made_overlaps, made_points, only, outcome, world
 
 
 def test_a_mean_over_opposite_signs_never_says_that_two_do_not_differ() -> None:
@@ -39,21 +15,21 @@ def test_a_mean_over_opposite_signs_never_says_that_two_do_not_differ() -> None:
     assert abs(verdict.effect) < 0.5
 
 
-def test_one_sparsity_never_carries_all_others() -> None:
+def test_one_clear_sparsity_does_not_decide_for_all_others() -> None:
     assert outcome("A1", gaps([-0.1] * 11 + [8.0], [0.0] * 12)) == "fails"
-    # Above 0 everywhere, but clear at one sparsity alone.
+    # The gap is above 0 at every sparsity, but clear at only one of them.
     assert outcome("A1", gaps([0.3] * 11 + [8.0], [0.0] * 12, noise=0.02)) == "fails"
 
 
-def test_one_of_two_sparsities_does_not_carry_the_other() -> None:
-    two = [p for p in gaps([0.3] * 11 + [8.0], [0.0] * 12, noise=0.02) if p.sparsity in (0.0, *TWELVE[-2:])]
+def test_one_clear_sparsity_does_not_decide_for_the_other_of_two() -> None:
+    two = [p for p in gaps([0.3] * 11 + [8.0], [0.0] * 12, noise=0.02) if p.sparsity in (0.0, *SPARSITIES[-2:])]
     assert outcome("A1", two) == "fails"
-    clear = [p for p in gaps([2.0] * 11 + [8.0], [0.0] * 12, noise=0.02) if p.sparsity in (0.0, *TWELVE[-2:])]
+    clear = [p for p in gaps([2.0] * 11 + [8.0], [0.0] * 12, noise=0.02) if p.sparsity in (0.0, *SPARSITIES[-2:])]
     assert outcome("A1", clear) == "holds"
 
 
-def test_a_fall_at_the_highest_sparsities_alone_is_a_fall() -> None:
-    points = made_points(world(0.1, finetune=0.5), noise=0.2, sparsities=TWELVE)
+def test_a_fall_at_the_highest_sparsities_alone_fails_c1() -> None:
+    points = made_points(world(0.1, finetune=0.5), noise=0.2, sparsities=SPARSITIES)
     fallen = [
         Point(p.dataset, p.network, p.learning_rate, p.seed, p.pruner, p.sparsity, p.start, p.accuracy - 3.5)
         if p.start == "finetune" and p.sparsity > 0.8 and p.learning_rate == 0.1
@@ -67,10 +43,10 @@ def test_a_fall_at_the_highest_sparsities_alone_is_a_fall() -> None:
 
 def test_the_same_gap_at_both_rates_is_no_difference_between_them() -> None:
     points = gaps([0.75] * 12, [0.75] * 12, dataset="cifar100")
-    found = {claim: outcome(claim, points) for claim in ("A1", "A2", "A1+A2", "A4")}
-    assert found["A1"] != "holds"
-    assert found["A1+A2"] == "fails"
-    assert found["A4"] != "holds"
+    outcomes = {claim: outcome(claim, points) for claim in ("A1", "A2", "A1+A2", "A4")}
+    assert outcomes["A1"] != "holds"
+    assert outcomes["A1+A2"] == "fails"
+    assert outcomes["A4"] != "holds"
 
 
 def test_a_contrast_is_paired_by_seed() -> None:
@@ -79,12 +55,12 @@ def test_a_contrast_is_paired_by_seed() -> None:
     assert verdict.effect == pytest.approx(3.0, abs=0.3)
 
 
-def test_weights_that_know_only_the_mask_do_not_remember() -> None:
+def test_weights_that_overlap_no_more_than_their_mask_gives_do_not_remember() -> None:
     assert outcome("F1", made_points(), made_overlaps({0.01: 0.5, 0.1: 0.01}, remembered=0.0)) == "fails"
     assert outcome("F1", made_points(), made_overlaps({0.01: 0.5, 0.1: 0.01}, remembered=0.09)) == "holds"
 
 
-def test_results_without_the_level_of_their_mask_say_so() -> None:
+def test_overlaps_without_the_level_of_their_mask_give_a_missing_verdict() -> None:
     overlaps = made_overlaps({0.01: 0.5, 0.1: 0.01})
     verdict = only("F1", made_points(), [o for o in overlaps if o.level is None])
     assert verdict.outcome == "missing"
@@ -113,7 +89,7 @@ def moved(points: list[Point], fraction: float, sparsity: float | None = None) -
 
 
 @pytest.mark.parametrize("claim", ["E2", "E3"])
-def test_admm_whose_masks_are_one_shots_is_not_compared_with_itself(claim: str) -> None:
+def test_admm_with_the_masks_of_one_shot_pruning_is_not_compared_with_it(claim: str) -> None:
     points = made_points(
         pruners=("iterative", "admm", "oneshot"), below={"iterative": 0.6, "oneshot": 1.2, "admm": 0.0}
     )
@@ -122,7 +98,7 @@ def test_admm_whose_masks_are_one_shots_is_not_compared_with_itself(claim: str) 
         verdict = only(claim, still)
         assert verdict.outcome == "undecided"
         assert "one pruner would be compared with itself" in verdict.reason
-        # No number of seeds mends that.
+        # No number of seeds changes that.
         assert need(verdict).seeds is None
         assert "one-shot's but for" in need(verdict).why
 
@@ -139,51 +115,11 @@ def test_pruners_of_the_same_mask_are_not_compared() -> None:
         assert "sparsity 30 %" not in [below.scope["sparsity"] for below in part.parts]
 
 
-def test_missing_is_apart_from_undecided() -> None:
+def test_a_verdict_without_runs_is_missing_and_not_undecided() -> None:
     dense = [p for p in made_points() if p.start == "dense"]
     outcomes = {v.claim: v.outcome for v in evaluate(dense, ())}
     assert outcomes["A3"] == "holds"
     assert {outcome for claim, outcome in outcomes.items() if claim != "A3"} == {"missing"}
-
-
-@pytest.mark.parametrize("dataset", ["cifar10", "cifar100"])
-def test_undecided_says_how_many_seeds_would_decide_it(dataset: str) -> None:
-    points = gaps([3.0] * 12, [0.0] * 12, noise=0.25 if dataset == "cifar10" else 0.5, dataset=dataset, seeds=3)
-    verdict = only("A2", points)
-    assert verdict.outcome == "undecided"
-    found = need(verdict)
-    assert found.toward == "holds"
-    assert found.n == 3
-    assert found.now < 0.8
-    assert 3 < found.seeds <= MOST_SEEDS
-    # So many seeds do decide it.
-    more = gaps([3.0] * 12, [0.0] * 12, noise=0.25 if dataset == "cifar10" else 0.5, dataset=dataset, seeds=found.seeds)
-    assert outcome("A2", more) == "holds"
-
-
-def test_no_number_of_seeds_decides_an_effect_at_its_margin() -> None:
-    points = made_points(world(0.1, dense=90.5), noise=0.2)
-    found = need(only("A3", points))
-    assert found is None or found.seeds is None or found.seeds > 20
-
-
-def test_one_seed_needs_as_many_as_the_least() -> None:
-    found = need(only("A1", made_points(seeds=1)))
-    assert (found.n, found.seeds) == (1, 3)
-
-
-def test_what_is_decided_or_missing_needs_nothing() -> None:
-    assert need(only("A1", made_points())) is None
-    assert need(only("E2", made_points())) is None
-
-
-@given(st.integers(0, 2**16))
-@settings(max_examples=20, deadline=None)
-def test_more_seeds_are_needed_for_a_narrower_margin(number: int) -> None:
-    points = gaps([3.0] * 12, [0.0] * 12, noise=0.3 + number % 3 / 10, seeds=3)
-    wide, narrow = (need(only("A2", points, thresholds=Thresholds(margin=margin))) for margin in (0.6, 0.4))
-    if wide is not None and narrow is not None and {wide.toward, narrow.toward} == {"holds"}:
-        assert (narrow.seeds or MOST_SEEDS + 1) >= (wide.seeds or MOST_SEEDS + 1)
 
 
 def test_the_winning_property_of_the_table_and_of_a4_have_their_own_intervals() -> None:
@@ -204,7 +140,7 @@ def test_a_verdict_is_seldom_wrong(name: str, seeds: int, deviation: float) -> N
     _, counts = simulate((name, seeds, deviation), 30)
     for (claim, true), outcomes in counts.items():
         wrong = outcomes["fails" if true else "holds"] / sum(outcomes.values())
-        # 5 % of 30 and what chance adds to it: more than 5 of 30 come once in 300.
+        # At an error rate of 5 %, more than 5 wrong verdicts of 30 come once in 300 times.
         assert wrong <= 5 / 30, (claim, true, outcomes)
 
 
@@ -212,13 +148,13 @@ def test_true_claims_hold_at_the_papers_own_effects_and_design() -> None:
     _, counts = simulate(("paper", 5, 0.2), 25)
     for (claim, true), outcomes in counts.items():
         if true:
-            # 80 % of 25, less what chance takes.
+            # The design gives 80 %; chance takes some of 25 repetitions.
             assert outcomes["holds"] >= 0.6 * sum(outcomes.values()), (claim, outcomes)
 
 
-def test_the_truth_of_a_world_is_that_of_its_means() -> None:
-    verdicts = evaluate(made_points(sparsities=TWELVE), made_overlaps({0.01: 0.5, 0.1: 0.01}))
-    true = {v.claim: truth(WORLDS["paper"], v) for v in verdicts if v.claim != "C1"}
-    assert all(true.values())
+def test_the_truth_of_a_world_follows_from_its_means() -> None:
+    verdicts = evaluate(made_points(sparsities=SPARSITIES), made_overlaps({0.01: 0.5, 0.1: 0.01}))
+    truths = {v.claim: truth(WORLDS["paper"], v) for v in verdicts if v.claim != "C1"}
+    assert all(truths.values())
     assert not truth(WORLDS["mask_only"], next(v for v in verdicts if v.claim == "F1"))
     assert not truth(WORLDS["equal_rates"], next(v for v in verdicts if v.claim == "A4"))
