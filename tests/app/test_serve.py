@@ -20,7 +20,7 @@ def imported(file: Path) -> set[str]:
     return names
 
 
-def test_all_that_pages_import_is_read_in_and_no_page_runs() -> None:
+def test_every_import_of_the_pages_is_loaded_and_no_page_runs() -> None:
     # In a process of its own: here everything has been imported before.
     script = "import sys, app.serve; app.serve.read_in(); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
@@ -31,7 +31,7 @@ def test_all_that_pages_import_is_read_in_and_no_page_runs() -> None:
     assert not {name for name in modules if name.startswith("app.views")} - {"app.views"}
 
 
-def test_what_is_written_to_a_socket_bound_beforehand_is_sent_at_once() -> None:
+def test_data_written_to_a_bound_socket_is_sent_at_once() -> None:
     accepted: list[int] = []
 
     async def serve() -> None:

@@ -20,7 +20,7 @@ class Clock:
         return self.now
 
 
-def test_a_log_in_ends_by_time_and_by_leaving() -> None:
+def test_a_login_ends_after_its_time_or_on_log_out() -> None:
     clock = Clock()
     held = Sessions(clock)
     token, other = held.begin(), held.begin()
@@ -36,7 +36,7 @@ def test_a_log_in_ends_by_time_and_by_leaving() -> None:
         held.end(nobody)
 
 
-def test_a_ticket_is_good_once_and_not_for_long() -> None:
+def test_a_ticket_works_once_and_expires() -> None:
     clock = Clock()
     held = Sessions(clock)
     token = held.begin()
@@ -77,7 +77,7 @@ def sent(address: str, ticket: str | bytes | None, **headers: str) -> tuple[int,
         return error.code, error.headers.get("Set-Cookie", "")
 
 
-def test_a_ticket_is_traded_for_a_cookie_that_no_script_and_no_other_site_gets(address: str) -> None:
+def test_a_ticket_is_exchanged_for_a_cookie_that_scripts_and_other_sites_cannot_read(address: str) -> None:
     token = SESSIONS.begin()
     status, cookie = sent(address, SESSIONS.ticket(token))
     assert status == 204
@@ -89,7 +89,7 @@ def test_a_ticket_is_traded_for_a_cookie_that_no_script_and_no_other_site_gets(a
     assert "secure" in sent(address, SESSIONS.ticket(token), **behind_tls)[1].lower()
 
 
-def test_what_is_no_ticket_gets_no_cookie(address: str) -> None:
+def test_an_invalid_ticket_gets_no_cookie(address: str) -> None:
     token = SESSIONS.begin()
     ended, spent = SESSIONS.ticket(token), SESSIONS.ticket(token)
     assert sent(address, spent)[0] == 204

@@ -35,7 +35,7 @@ def data(chart: Drawn, layer: dict) -> pd.DataFrame:
     return pd.DataFrame(drawn["datasets"][name])
 
 
-def test_one_panel_per_pruner_and_learning_rate_rows_by_pruner(accuracy: pd.DataFrame) -> None:
+def test_each_pruner_and_learning_rate_has_a_panel_ordered_by_pruner(accuracy: pd.DataFrame) -> None:
     panels = charts.panels(accuracy, "test_accuracy", "sd")
     assert [(panel.pruner, panel.learning_rate) for panel in panels] == [
         ("iterative", 0.01),
@@ -73,7 +73,7 @@ def test_the_dense_baseline_is_a_rule_with_a_band(accuracy: pd.DataFrame) -> Non
     assert charts.dense_words(panel, "sd") == f"dense baseline {dense.mean():.2f} ± {dense.std():.2f} % (n = 3)"
 
 
-def test_colours_and_shapes_are_the_table_of_starts(accuracy: pd.DataFrame) -> None:
+def test_starts_have_the_colours_and_shapes_of_the_palette(accuracy: pd.DataFrame) -> None:
     drawn = charts.draw(charts.panels(accuracy, "test_accuracy", "sd")[0], "test_accuracy", "sd", (0, 100))
     (points,) = layers(drawn, "point")
     for channel, of in (("color", "colour"), ("shape", "shape")):
@@ -106,13 +106,13 @@ def test_one_seed_is_drawn_without_a_band(accuracy: pd.DataFrame) -> None:
     assert data(drawn, points)["described"].str.endswith("(n = 1)").all()
 
 
-def test_a_panel_without_its_baseline_says_so(accuracy: pd.DataFrame) -> None:
+def test_a_panel_says_that_its_baseline_is_not_finished(accuracy: pd.DataFrame) -> None:
     panel = charts.panels(accuracy[accuracy["start"] != "dense"], "test_accuracy", "sd")[0]
     assert charts.dense_words(panel, "sd") == "dense baseline not finished yet"
     assert not layers(charts.draw(panel, "test_accuracy", "sd", (0, 100)), "rule")
 
 
-def test_the_table_says_mean_spread_and_n(accuracy: pd.DataFrame) -> None:
+def test_the_table_shows_mean_spread_and_n(accuracy: pd.DataFrame) -> None:
     shown = charts.table(accuracy, "test_accuracy")
     assert list(shown.columns) == ["learning rate", "pruner", "sparsity", *(look.name for look in STARTS.values())]
     assert len(shown) == 8
@@ -125,7 +125,7 @@ def test_the_csv_has_a_row_per_point(accuracy: pd.DataFrame) -> None:
     assert {"best_test_accuracy_mean", "best_test_accuracy_sd", "n"} < set(numbers.columns)
 
 
-def test_a_measured_sparsity_that_is_not_the_one_asked_for_is_marked(accuracy: pd.DataFrame) -> None:
+def test_a_measured_sparsity_that_differs_from_the_requested_one_is_marked(accuracy: pd.DataFrame) -> None:
     far = (accuracy["pruner"] == "iterative") & (accuracy["sparsity"] == 0.9) & (accuracy["start"] == "reinit")
     rows = accuracy.assign(measured_sparsity=accuracy["sparsity"].where(~far, 0.87))
     marked = charts.table(rows, "test_accuracy")[STARTS["reinit"].name]

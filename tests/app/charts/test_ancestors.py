@@ -91,7 +91,7 @@ def test_a_level_has_the_colour_of_its_network_and_the_legend_names_all(recorded
     assert CHANCE in charts.legend("ci").looks
 
 
-def test_the_table_stops_where_p_exceeds_what_is_kept_and_names_both_levels(recorded: Database) -> None:
+def test_the_table_ends_where_fewer_weights_than_p_remain_and_names_both_levels(recorded: Database) -> None:
     pooled = points.pooled_overlaps(recorded, OneStudy(ID))
     assert set(charts.table(pooled, 0.1)["sparsity"]) == {"50 %", "90 %"}
     table = charts.table(pooled, 0.2)
@@ -108,7 +108,7 @@ def test_the_table_stops_where_p_exceeds_what_is_kept_and_names_both_levels(reco
     assert set(table["chance"]) == {"0.20"}
 
 
-def test_what_an_older_version_measured_says_that_its_level_is_not_recorded(older: Database) -> None:
+def test_older_results_say_that_their_level_is_not_recorded(older: Database) -> None:
     rows = one_panel(older)
     drawn = charts.draw(rows, 0.1, "sd")
     strokes, dots = layers(drawn, "point")
@@ -119,7 +119,7 @@ def test_what_an_older_version_measured_says_that_its_level_is_not_recorded(olde
     assert "not recorded for 6 of 6 fine-tuned networks" in charts.missing(rows)
 
 
-def test_of_some_seeds_alone_the_level_has_their_n(recorded: Database) -> None:
+def test_the_level_counts_only_the_seeds_that_recorded_it(recorded: Database) -> None:
     seeds = "SELECT fingerprint FROM stages WHERE seed = 0"
     with recorded.writing() as connection:
         connection.execute(f"UPDATE overlap_counts SET expected = NULL WHERE fingerprint IN ({seeds})")
@@ -184,7 +184,7 @@ def test_the_papers_table_has_the_level_of_the_mask_beside_each_overlap(database
 
 
 @pytest.mark.usefixtures("identities")
-def test_a_figure_is_drawn_anew_once_results_of_before_are_completed(database: Database) -> None:
+def test_a_figure_is_redrawn_once_older_results_are_completed(database: Database) -> None:
     record(database, studies.study("table1", "small"))
     level = numbers.LEVELS["finetuned_initial"]
     with database.writing() as connection:
@@ -210,7 +210,7 @@ def test_a_figure_is_drawn_anew_once_results_of_before_are_completed(database: D
     assert "not recorded" not in shown()
 
 
-def test_report_and_zip_carry_both_levels(recorded: Database) -> None:
+def test_report_and_zip_contain_both_levels(recorded: Database) -> None:
     html = report(recorded, ID)
     assert "mask alone, θ_T" in html
     assert charts.EXPLAINED in html

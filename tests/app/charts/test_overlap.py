@@ -46,13 +46,13 @@ def test_the_heat_map_has_layers_in_network_order(recorded: Database, across: st
     assert cells["encoding"]["color"]["scale"]["domain"] == [0, 1]
 
 
-def test_the_csv_carries_chance_and_n(pooled: pd.DataFrame) -> None:
+def test_the_csv_contains_chance_and_n(pooled: pd.DataFrame) -> None:
     numbers = charts.numbers(pooled)
     assert (numbers["chance"] == numbers["p"]).all()
     assert (numbers["n"] == 3).all()
 
 
-def test_the_csv_has_the_level_of_the_mask_alone_where_there_is_one(pooled: pd.DataFrame) -> None:
+def test_the_csv_contains_the_level_of_the_mask_alone_against_dense_networks(pooled: pd.DataFrame) -> None:
     numbers = charts.numbers(pooled)
     against_dense = numbers["pair"].isin(AGAINST_DENSE)
     assert (numbers["level_n"] == 3 * against_dense).all()

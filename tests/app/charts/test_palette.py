@@ -42,7 +42,7 @@ def test_every_start_has_a_look() -> None:
 
 
 @pytest.mark.parametrize("blindness", BLINDNESS)
-def test_starts_stay_apart_for_colour_blind_readers(blindness: str) -> None:
+def test_colour_blind_readers_can_distinguish_the_starts(blindness: str) -> None:
     seen = {name: lab(BLINDNESS[blindness] @ linear(look.colour)) for name, look in STARTS.items()}
     for one, other in itertools.combinations(seen, 2):
         assert np.linalg.norm(seen[one] - seen[other]) > 10, (one, other)
@@ -54,7 +54,7 @@ def test_starts_differ_by_shape_and_dash_as_well() -> None:
 
 
 @pytest.mark.parametrize("background", ["#ffffff", "#14161c"])
-def test_starts_stand_out_on_light_and_dark(background: str) -> None:
+def test_starts_have_contrast_on_light_and_dark_backgrounds(background: str) -> None:
     for look in STARTS.values():
         light, dark = sorted((luminance(look.colour), luminance(background)), reverse=True)
         assert (light + 0.05) / (dark + 0.05) > 2.9, look.name

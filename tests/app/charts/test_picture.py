@@ -18,7 +18,7 @@ def words_of(drawn: str) -> list[str]:
     return ["".join(node.itertext()) for node in ET.fromstring(drawn).iter() if node.tag.endswith("text")]
 
 
-def test_a_picture_says_what_the_page_says_around_the_chart(database: Database, study: Study) -> None:
+def test_a_picture_contains_the_title_place_legend_and_axes_of_the_page(database: Database, study: Study) -> None:
     said = words_of(svg(panel(database, study).picture))
     assert "Test accuracy (last epoch) against sparsity, learning rate 0.01" in said
     assert "LeNet-300 on Digits · iterative magnitude · Small study" in said
@@ -58,7 +58,7 @@ def test_a_long_title_is_broken_into_lines() -> None:
     assert drawn.count("word") >= 60
 
 
-def test_charts_side_by_side_and_with_selections_are_pictures_too() -> None:
+def test_charts_with_several_views_and_selections_become_pictures() -> None:
     unit = {"mark": "point", "encoding": {"x": {"field": "a", "type": "quantitative"}}, "name": "view_1"}
     brush = {"name": "brush", "select": {"type": "interval"}, "views": ["view_1"]}
     chart = {"data": {"values": [{"a": 1}]}, "hconcat": [unit, {**unit, "name": "view_2"}], "params": [brush]}

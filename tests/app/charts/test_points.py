@@ -31,12 +31,12 @@ def test_one_seed_has_a_mean_but_no_spread(spread: str) -> None:
     assert row[["sd", "low", "high"]].isna().all()
 
 
-def test_groups_with_no_pruner_are_kept() -> None:
+def test_groups_without_a_pruner_are_summarised_too() -> None:
     rows = pd.DataFrame({"pruner": [None, "oneshot"], "value": [1.0, 2.0]})
     assert len(summarise(rows, "value", ["pruner"], "sd")) == 2
 
 
-def test_words_carry_spread_n_and_unit() -> None:
+def test_a_description_contains_spread_n_and_unit() -> None:
     assert describe(96.5, 96.0, 97.0, 3, "sd", unit=" %") == "96.50 ± 0.50 % (n = 3)"
     assert describe(96.5, 95.9, 97.0, 3, "range") == "96.50, 95.90 to 97.00 (n = 3)"
     assert describe(96.5, float("nan"), float("nan"), 1, "ci") == "96.50 (n = 1)"
@@ -55,5 +55,5 @@ def test_words_carry_spread_n_and_unit() -> None:
         ("cifar10", "a network that has gone", 0.386, 0.4, True),
     ],
 )
-def test_only_what_rounding_does_not_explain_departs(dataset, network, asked, measured, far) -> None:
+def test_a_measured_sparsity_departs_only_beyond_rounding(dataset, network, asked, measured, far) -> None:
     assert departs(dataset, network, asked, measured) == far

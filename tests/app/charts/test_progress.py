@@ -30,7 +30,7 @@ def test_training_and_test_curves_with_units_on_a_fixed_axis(curve: str, title: 
     assert len(values) == 4
 
 
-def test_no_epochs_leave_the_axes() -> None:
+def test_the_axes_are_drawn_without_epochs() -> None:
     drawn = valid(draw_curves(EPOCHS.iloc[:0], {}, "loss", 50))
     assert drawn["layer"][0]["encoding"]["x"]["scale"]["domain"] == [0, 50]
 
@@ -71,7 +71,7 @@ def test_residuals_of_two_pruners_are_never_averaged() -> None:
     assert residuals(SUBJECT, rows, [0.1]).legend.note == "ADMM: solid · ADMM, constant rho: dashed"
 
 
-def test_saved_curves_name_their_trainings_and_say_which_line_is_which() -> None:
+def test_saved_curves_name_their_trainings_and_explain_their_lines() -> None:
     looks = series(["one"])
     chart = curves("made-study-0001", "Digits", EPOCHS.assign(fingerprint="f"), looks, "loss", 2)
     assert chart.name == "made-study-0001-curves-loss"

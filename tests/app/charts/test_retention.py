@@ -59,7 +59,7 @@ def test_a_line_per_learning_rate_with_n_and_chance(rows: pd.DataFrame, time: st
     assert last.tolist() == pytest.approx([one])
 
 
-def test_trainings_recorded_without_it_are_counted(rows: pd.DataFrame) -> None:
+def test_trainings_without_recorded_retention_are_counted(rows: pd.DataFrame) -> None:
     dense = rows[["fingerprint"]].drop_duplicates()
     assert charts.unmeasured(dense, rows) == ""
     one = rows[rows["fingerprint"] != dense["fingerprint"].iloc[0]]

@@ -23,11 +23,11 @@ def test_rows_are_those_that_altair_makes() -> None:
 
 
 @pytest.mark.parametrize("rows", [FRAME.iloc[:0], FRAME.assign(at=pd.Timestamp("2026-11-20", tz="UTC"))])
-def test_no_rows_and_other_kinds_of_columns_are_altairs_too(rows: pd.DataFrame) -> None:
+def test_empty_frames_and_columns_of_times_give_the_rows_of_altair(rows: pd.DataFrame) -> None:
     assert vega.values(rows) == alt.utils.data.to_values(rows)
 
 
-def test_charts_take_their_rows_this_way(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_charts_convert_their_rows_by_this_module(monkeypatch: pytest.MonkeyPatch) -> None:
     vega.enable()
     assert alt.data_transformers.active == "inline"
     monkeypatch.setattr(vega, "values", lambda frame: {"values": [{"n": len(frame)}]})
@@ -35,7 +35,7 @@ def test_charts_take_their_rows_this_way(monkeypatch: pytest.MonkeyPatch) -> Non
     assert list(drawn["datasets"].values()) == [[{"n": 3}]]
 
 
-def test_a_chart_of_an_address_stays_one() -> None:
+def test_a_chart_of_an_address_keeps_the_address() -> None:
     vega.enable()
     drawn = alt.Chart("data.csv").mark_point().encode(x="n:Q").to_dict()
     assert drawn["data"] == {"url": "data.csv"}

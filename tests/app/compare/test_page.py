@@ -38,20 +38,20 @@ def two(one: Database, study: Study) -> Database:
     return one
 
 
-def test_without_a_study_the_page_says_where_to_begin() -> None:
+def test_without_a_study_the_page_explains_how_to_begin() -> None:
     app = open_page(PAGE)
     assert "no study yet to compare" in texts(app)
     assert charts(app) == 0
 
 
-def test_the_latest_study_is_shown_at_first_and_the_address_says_so(two: Database) -> None:
+def test_the_latest_study_is_shown_first_and_is_in_the_address(two: Database) -> None:
     app = open_page(PAGE)
     assert app.multiselect(key="compare_studies").value == [ONE]
     assert address(app) == {"s": "made-s", "pr": "iterative"}
     assert charts(app) == 2
 
 
-def test_a_study_without_results_says_what_will_come(database: Database, study: Study) -> None:
+def test_a_study_without_results_announces_its_first_points(database: Database, study: Study) -> None:
     record(database, study, lambda index, stage: "queued", study_id=ONE)
     app = open_page(PAGE, s=ONE)
     assert "The first points appear here" in texts(app)
@@ -77,7 +77,7 @@ def test_every_choice_is_written_into_the_address_and_restored_from_it(two: Data
     assert charts(again) == charts(app) == 4
 
 
-def test_recipes_that_differ_are_told_apart_in_the_legend(two: Database) -> None:
+def test_the_legend_distinguishes_recipes(two: Database) -> None:
     app = open_page(PAGE, s=f"{ONE}~{TWO}", pr="iterative")
     assert "recipe" in app.selectbox(key="compare_panels").options
     legends = "".join(str(item.proto) for item in app.get("html"))
@@ -85,7 +85,7 @@ def test_recipes_that_differ_are_told_apart_in_the_legend(two: Database) -> None
     assert "T 6" in legends
 
 
-def test_stale_and_forged_values_are_told_of_and_the_rest_kept(one: Database) -> None:
+def test_stale_and_forged_values_are_reported_and_the_others_apply(one: Database) -> None:
     app = open_page(PAGE, s=f"{ONE}~gone42", n="vgg99", b="ci", z="9~1~2", pr="oneshot")
     warned = [item.value for item in app.warning]
     assert any("gone42" in text for text in warned)
@@ -97,7 +97,7 @@ def test_stale_and_forged_values_are_told_of_and_the_rest_kept(one: Database) ->
     assert not rerun(app).warning
 
 
-def test_filters_that_leave_nothing_say_so(one: Database) -> None:
+def test_without_a_chosen_study_the_page_asks_for_one(one: Database) -> None:
     app = open_page(PAGE, s=ONE, pr="oneshot", st="rewind")
     assert charts(app) == 2
     app.multiselect(key="compare_studies").set_value([])
@@ -149,7 +149,7 @@ def test_the_sweep_has_three_panels_and_the_picture_of_gap_against_overlap(one: 
     assert "n = 3" in texts(rerun(app))
 
 
-def test_overlap_shows_five_views(one: Database) -> None:
+def test_the_overlap_view_shows_five_kinds_of_charts(one: Database) -> None:
     app = open_page(PAGE, s=ONE, v="overlap")
     # By p, over time, twice a panel per pruner and rate, a map per rate.
     assert charts(app) == 1 + 1 + 4 + 4 + 2
@@ -159,7 +159,7 @@ def test_overlap_shows_five_views(one: Database) -> None:
     assert address(app) == {"s": "made-s", "v": "overlap", "t": "log", "a": "learning_rate"}
 
 
-def test_trainings_without_overlap_over_time_are_told_of(one: Database) -> None:
+def test_trainings_without_overlap_over_time_are_counted(one: Database) -> None:
     with one.writing() as connection:
         connection.execute("DELETE FROM retention")
     app = open_page(PAGE, s=ONE, v="overlap")
@@ -175,12 +175,12 @@ def test_dense_only_studies_can_be_compared(database: Database, study: Study) ->
 
 @pytest.mark.parametrize("mode", ["accuracy", "sweep", "overlap"])
 @pytest.mark.parametrize("done", [1, 8])
-def test_every_view_draws_whatever_is_there_so_far(database: Database, study: Study, mode: str, done: int) -> None:
+def test_every_view_draws_the_results_so_far(database: Database, study: Study, mode: str, done: int) -> None:
     record(database, study, lambda index, stage: "done" if index < done else "waiting", study_id=ONE)
     assert open_page(PAGE, s=ONE, v=mode).title[0].value == "Compare"
 
 
-def test_views_are_saved_with_whole_ids_opened_renamed_and_deleted(one: Database) -> None:
+def test_a_view_is_saved_with_whole_ids_and_can_be_opened_renamed_and_deleted(one: Database) -> None:
     app = open_page(PAGE, s=ONE, b="ci")
     app.text_input(key="compare_name").input("My view")
     next(button for button in app.button if button.label == "Save view").click()
@@ -204,14 +204,14 @@ def test_views_are_saved_with_whole_ids_opened_renamed_and_deleted(one: Database
     assert saved_views.list(one).empty
 
 
-def test_other_pages_ask_for_a_study_with_lines_that_are_few(two: Database) -> None:
+def test_a_link_from_another_page_shows_one_study_and_one_pruner(two: Database) -> None:
     app = open_page(PAGE, new=TWO)
     assert address(app) == {"s": "other-", "pr": "iterative"}
     study = open_page("views/study.py", study=TWO)
     assert study.button(key="study_compare").label == "Compare with others"
 
 
-def test_a_viewer_sees_nothing_but_the_studies_allowed(two: Database) -> None:
+def test_a_viewer_sees_only_the_shared_studies(two: Database) -> None:
     def shared() -> None:
         from app.compare import page
         from app.compare.state import CompareState

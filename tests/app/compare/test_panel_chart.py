@@ -34,7 +34,7 @@ def test_the_chart_is_valid_and_names_its_selections(made: Comparison) -> None:
     assert "pointerType === 'mouse'" in brush["on"]
 
 
-def test_only_points_carry_the_id_that_a_click_gives(made: Comparison) -> None:
+def test_only_points_have_the_id_that_a_click_returns(made: Comparison) -> None:
     x, _ = charts.domains(made, "sparsity")
     rows = charts.rows(made.panels[0], made, "sparsity", x)
     assert [name for name, frame in rows.items() if "id" in frame] == ["points"]
@@ -53,7 +53,7 @@ def test_the_axes_hold_every_point_and_band(made: Comparison, axis: str) -> None
         assert rows["points"]["mean"].between(bottom, top).all()
 
 
-def test_remaining_weights_run_down_a_log_axis(made: Comparison) -> None:
+def test_remaining_weights_are_on_a_descending_log_axis(made: Comparison) -> None:
     layer = drawn(made, "remaining")["layer"][-1]["encoding"]["x"]
     assert (layer["scale"]["type"], layer["scale"]["reverse"]) == ("log", True)
     assert layer["scale"]["domain"][0] > 0

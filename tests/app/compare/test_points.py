@@ -49,7 +49,7 @@ def test_every_point_has_an_id_of_its_own_that_does_not_depend_on_the_others(bot
     assert point_id(["a", None]) == point_id(["a", float("nan")])
 
 
-def test_what_panels_and_colours_leave_out_becomes_lines_of_their_own(both: pd.DataFrame) -> None:
+def test_fields_of_neither_panels_nor_colours_get_lines_of_their_own(both: pd.DataFrame) -> None:
     state = CompareState(panels="learning_rate", by="start")
     drawn = made(apart(both, studies=False), state)
     assert [panel.title for panel in drawn.panels] == ["learning rate 0.01", "learning rate 0.1"]
@@ -79,7 +79,7 @@ def test_no_choice_of_fields_hides_a_point_or_merges_two(both: pd.DataFrame, pan
     assert set(shown["rest"]) == (set(drawn.rests) or {""})
 
 
-def test_studies_told_apart_show_what_they_share_in_each(database: Database, study: Study) -> None:
+def test_separate_studies_each_show_the_points_that_they_share(database: Database, study: Study) -> None:
     record(database, study, study_id="one")
     record(database, study.model_copy(update={"name": "Copy"}), study_id="two")
     rows = queries.accuracy(database, Studies(["one", "two"]))
@@ -90,13 +90,13 @@ def test_studies_told_apart_show_what_they_share_in_each(database: Database, stu
     assert [len(panel.lines) for panel in each.panels] == [32, 32]
 
 
-def test_recipes_that_studies_tell_apart_need_no_words_again(both: pd.DataFrame) -> None:
+def test_lines_do_not_name_a_recipe_that_their_study_determines(both: pd.DataFrame) -> None:
     pruned = points(apart(both, studies=True), "test_accuracy", "sd")
     assert "recipe" not in rest_fields(pruned, "start", "study")
     assert "recipe" in rest_fields(points(apart(both, studies=False), "test_accuracy", "sd"), "start", "pruner")
 
 
-def test_filters_keep_what_they_name_and_the_dense_baseline(both: pd.DataFrame) -> None:
+def test_filters_leave_the_chosen_values_and_the_dense_baseline(both: pd.DataFrame) -> None:
     state = CompareState(pruners=("oneshot",), learning_rates=(0.1,), starts=("rewind", "dense"))
     rows = chosen(apart(both, studies=False), state)
     assert set(rows["pruner"].dropna()) == {"oneshot"}
@@ -112,7 +112,7 @@ def test_colours_stay_when_filters_hide_a_value(both: pd.DataFrame) -> None:
     assert one.colours["learning rate 0.1"] == made(rows, state).colours["learning rate 0.1"]
 
 
-def test_nothing_left_is_no_panel(both: pd.DataFrame) -> None:
+def test_without_points_there_is_no_panel(both: pd.DataFrame) -> None:
     assert made(apart(both, studies=False), CompareState(networks=("vgg11",))).panels == ()
 
 

@@ -10,7 +10,7 @@ def test_no_panel_stands_alone_below_a_row_of_three(panels: int, side_by_side: i
     assert chart.columns(panels) == side_by_side
 
 
-def test_a_short_table_shows_what_people_wrote_and_nothing_for_what_is_missing() -> None:
+def test_a_short_table_shows_texts_as_written_and_missing_values_as_empty_cells() -> None:
     def script() -> None:
         import pandas as pd
 

@@ -65,13 +65,13 @@ def test_a_tab_says_in_one_caption_which_trainings_diverged(database: Database, 
 
 
 @pytest.mark.parametrize("tab", ["Accuracy", "Overlap", "Verdicts"])
-def test_a_tab_says_nothing_of_it_where_none_diverged(database: Database, study: Study, tab: str) -> None:
+def test_a_tab_does_not_mention_divergence_where_none_diverged(database: Database, study: Study, tab: str) -> None:
     record(database, study)
     assert "diverged" not in texts(opened(tab))
 
 
 @pytest.mark.parametrize("tab", ["Accuracy", "Overlap", "Verdicts"])
-def test_a_study_that_diverged_altogether_waits_for_nothing(database: Database, study: Study, tab: str) -> None:
+def test_a_study_that_diverged_completely_announces_no_results(database: Database, study: Study, tab: str) -> None:
     diverging(database, study, seeds=study.seeds, rates=study.learning_rates)
     app = opened(tab)
     assert "No training has come to an end with a finite loss" in app.info[0].value
@@ -79,7 +79,7 @@ def test_a_study_that_diverged_altogether_waits_for_nothing(database: Database, 
 
 
 @pytest.mark.parametrize("tab", ["Progress", "Accuracy", "Overlap", "Verdicts"])
-def test_a_rate_that_diverged_altogether_breaks_no_tab(database: Database, study: Study, tab: str) -> None:
+def test_every_tab_opens_when_a_learning_rate_diverged_completely(database: Database, study: Study, tab: str) -> None:
     diverging(database, study, seeds=study.seeds)
     shown = read(texts(opened(tab)))
     if tab != "Progress":
@@ -87,14 +87,14 @@ def test_a_rate_that_diverged_altogether_breaks_no_tab(database: Database, study
     assert "yet" not in shown
 
 
-def test_verdicts_count_the_seeds_that_are_left(database: Database, study: Study) -> None:
+def test_verdicts_count_only_seeds_that_did_not_diverge(database: Database, study: Study) -> None:
     diverging(database, study, seeds=(1,))
     shown = read(texts(opened("Verdicts")))
     assert "n = 2" in shown
     assert "needs 3 seeds; 1 of 3 seeds has no finite value" in shown
 
 
-def test_the_table_of_stages_has_words_in_place_of_an_accuracy(database: Database, study: Study) -> None:
+def test_the_table_of_stages_names_divergence_in_place_of_an_accuracy(database: Database, study: Study) -> None:
     diverging(database, study, seeds=(1,))
     app = opened("Progress")
     assert app.metric[0].value == app.metric[1].value == "0"
@@ -111,7 +111,7 @@ def test_the_table_of_stages_has_words_in_place_of_an_accuracy(database: Databas
     assert rest["Test accuracy (%)"].notna().all()
 
 
-def test_search_finds_what_diverged_and_time_left_rests_on_the_others(database: Database, study: Study) -> None:
+def test_search_finds_diverged_stages_and_time_left_uses_the_others(database: Database, study: Study) -> None:
     diverging(database, study, seeds=(1,))
     rows = queries.stages(database, ID)
     found = shown_table(matching(rows, {}, "diverged in epoch"), {})
@@ -129,7 +129,7 @@ def test_curves_draw_the_finite_epochs(database: Database, study: Study) -> None
     assert not app.exception
 
 
-def test_the_report_and_the_zip_say_it_too(database: Database, study: Study) -> None:
+def test_the_report_and_the_zip_name_diverged_trainings(database: Database, study: Study) -> None:
     diverging(database, study, seeds=(1,))
     assert "LeNet-300 on Digits, learning rate 0.1, seed 1. Means, bands and n are without them." in report(
         database, ID
@@ -142,18 +142,18 @@ def test_the_report_and_the_zip_say_it_too(database: Database, study: Study) -> 
     assert set(rows.drop(lost.index)["best_epoch"]) <= {"1", "2", "3", "4"}
 
 
-def test_a_report_of_a_study_that_diverged_altogether_says_so(database: Database, study: Study) -> None:
+def test_the_report_of_a_study_that_diverged_completely_says_so(database: Database, study: Study) -> None:
     diverging(database, study, seeds=study.seeds, rates=study.learning_rates)
     assert "No training has come to an end with a finite loss" in report(database, ID)
 
 
-def test_the_compare_page_says_it_too(database: Database, study: Study) -> None:
+def test_the_compare_page_names_diverged_trainings(database: Database, study: Study) -> None:
     diverging(database, study, seeds=(1,))
     app = open_page("views/compare.py", s=ID)
     assert f"{WHICH} 1" in read(texts(app))
 
 
-def test_a_figure_of_the_paper_says_it_too(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_figure_of_the_paper_names_diverged_trainings(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runs, "identity", lambda name, home: f"identity of {name}")
     one = parse_study(studies.study("fig7", "small").model_dump(exclude_none=True))
     diverging(database, one, seeds=one.seeds[:1])

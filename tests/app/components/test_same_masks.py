@@ -42,11 +42,11 @@ def test_sparsities_of_the_same_seeds_share_a_sentence_and_rates_are_named_where
 
 
 @pytest.mark.parametrize("rows", [(), ((None, 0.0, 0, None, 0.1),), (("oneshot", 0.5, 0, "a", 0.1),)])
-def test_where_no_two_masks_are_the_same_nothing_is_said(rows: tuple) -> None:
+def test_there_is_no_sentence_where_all_masks_differ(rows: tuple) -> None:
     assert same_masks.sentences(frame(*rows)) == []
 
 
-def test_the_accuracy_tab_and_compare_say_which_masks_are_the_same(database: Database, study: Study) -> None:
+def test_the_accuracy_tab_and_compare_name_equal_masks(database: Database, study: Study) -> None:
     record(database, study)
     same = "Iterative and one-shot have the same mask at 50 %, learning rate"
     said = [f"{same} {rate}, seeds 0-2." for rate in ("0.01", "0.1")]

@@ -16,7 +16,9 @@ def opened(app: AppTest, key: str) -> AppTest:
     return rerun(app)
 
 
-def test_a_chart_is_saved_from_its_menu_and_made_only_then(database: Database, study: Study, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_opening_the_menu_of_a_chart_lists_its_files_and_makes_none(
+    database: Database, study: Study, monkeypatch
+) -> None:  # type: ignore[no-untyped-def]
     record(database, study)
     made = []
     monkeypatch.setitem(KINDS, "png", (lambda chart: made.append(chart) or b"", "image/png", "Picture (PNG)"))

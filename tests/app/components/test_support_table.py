@@ -29,7 +29,7 @@ def test_a_line_for_each_pruner_with_spread_units_and_n(database: Database, both
     assert set(table["last residual"]) == {"0.0030 ± 0.0000 (n = 2)"}
 
 
-def test_results_of_before_it_was_measured_say_so(database: Database, both: Study) -> None:
+def test_older_results_are_marked_as_not_recorded(database: Database, both: Study) -> None:
     record(database, both)
     with database.writing() as connection:
         connection.execute("DELETE FROM supports")
@@ -39,7 +39,7 @@ def test_results_of_before_it_was_measured_say_so(database: Database, both: Stud
     assert set(table["last residual"]) == {"0.0030 ± 0.0000 (n = 2)"}
 
 
-def test_page_and_report_show_it(database: Database, both: Study) -> None:
+def test_page_and_report_show_the_table(database: Database, both: Study) -> None:
     record(database, both)
     app = open_page("views/study.py", study=ID)
     assert not app.error

@@ -83,7 +83,7 @@ def test_a_report_holds_the_study_itself(database: Database, study: Study) -> No
     assert to_toml(study).strip() in "".join(read(database).text)
 
 
-def test_numbers_are_those_of_the_store(database: Database, study: Study) -> None:
+def test_numbers_are_those_of_the_database(database: Database, study: Study) -> None:
     record(database, study)
     page = read(database)
     rows = points.accuracy(database, OneStudy(ID))
@@ -96,14 +96,14 @@ def test_numbers_are_those_of_the_store(database: Database, study: Study) -> Non
     assert any(abs(value - cell.mean()) < 1e-9 for value in drawn)
 
 
-def test_every_chart_has_its_place_once(database: Database, study: Study) -> None:
+def test_every_chart_is_placed_once(database: Database, study: Study) -> None:
     record(database, study)
     page = read(database)
     places = [int(value) for name, value in page.attributes if name == "data-chart"]
     assert sorted(places) == list(range(len(charts(page)))) == list(range(4 + 1 + 1 + 4 + 4 + 2))
 
 
-def test_a_report_needs_nothing_from_elsewhere(database: Database, study: Study) -> None:
+def test_a_report_loads_nothing_from_elsewhere(database: Database, study: Study) -> None:
     record(database, study)
     page = read(database)
     sources = [value for name, value in page.attributes if name in ("src", "href", "srcset", "action")]
@@ -115,7 +115,7 @@ def test_a_report_needs_nothing_from_elsewhere(database: Database, study: Study)
     assert policy.count("sha256-") == 2
 
 
-def test_what_people_wrote_is_never_taken_for_html(database: Database, study: Study) -> None:
+def test_names_notes_and_errors_are_never_taken_for_html(database: Database, study: Study) -> None:
     hostile = study.model_copy(
         update={
             "name": f"A {HOSTILE}",
@@ -133,19 +133,21 @@ def test_what_people_wrote_is_never_taken_for_html(database: Database, study: St
 
 
 @pytest.mark.parametrize("text", [HOSTILE, "<!--<script>", "&lt;", "\u2028", "é"])
-def test_json_in_a_page_comes_back_as_it_was(text: str) -> None:
+def test_json_in_a_page_is_read_back_unchanged(text: str) -> None:
     told = embedded({"a": text})
     assert json.loads(told) == {"a": text}
     assert not set("<>&\u2028") & set(told)
 
 
-def test_the_libraries_may_stand_in_a_script() -> None:
+def test_the_libraries_do_not_end_their_script_element() -> None:
     assert "</script" not in libraries().lower()
     assert "<!--" not in libraries()
 
 
 @pytest.mark.parametrize(("state", "told"), [("running", "it is running"), ("failed", "it has failed")])
-def test_an_unfinished_study_says_so_at_the_top(database: Database, study: Study, state: str, told: str) -> None:
+def test_the_report_of_an_unfinished_study_says_so_at_the_top(
+    database: Database, study: Study, state: str, told: str
+) -> None:
     record(database, study, lambda index, stage: "done" if index < 40 else state)
     page = said(read(database))
     assert "This study is not complete" in page
@@ -154,13 +156,13 @@ def test_an_unfinished_study_says_so_at_the_top(database: Database, study: Study
     assert "40 of 78 stages done" in page
 
 
-def test_failed_stages_are_told_with_their_error(database: Database, study: Study) -> None:
+def test_failed_stages_are_listed_with_their_errors(database: Database, study: Study) -> None:
     record(database, study, lambda index, stage: "failed" if index == 20 else "done")
     assert "RuntimeError: a made-up failure" in said(read(database))
 
 
 @pytest.mark.parametrize("done", [0, 1, 3, 7, 30])
-def test_a_report_of_whatever_is_there_so_far(database: Database, study: Study, done: int) -> None:
+def test_a_study_has_a_report_at_any_time(database: Database, study: Study, done: int) -> None:
     record(database, study, lambda index, stage: "done" if index < done else "waiting")
     page = read(database)
     assert ("No training has finished yet" in said(page)) == (done == 0)
@@ -171,7 +173,7 @@ def test_a_dense_only_study_has_a_report(database: Database, study: Study) -> No
     assert "only dense baselines" in said(read(database))
 
 
-def test_many_datasets_networks_and_rates_have_their_own_parts(database: Database, study: Study) -> None:
+def test_each_dataset_network_and_rate_has_its_own_charts(database: Database, study: Study) -> None:
     wide = {"datasets": ("digits", "folder:/images"), "networks": ("lenet300", "vgg11"), "seeds": (0, 1, 2)}
     record(database, study.model_copy(update={**wide, "learning_rates": (0.01, 0.03, 0.1), "pruners": ("oneshot",)}))
     page = read(database)
@@ -184,7 +186,7 @@ def test_an_unknown_study_has_no_report(database: Database) -> None:
         report(database, "gone")
 
 
-def test_verdicts_stand_with_their_rules_and_thresholds(database: Database, study: Study) -> None:
+def test_verdicts_are_listed_with_their_rules_and_thresholds(database: Database, study: Study) -> None:
     record(database, study)
     page = said(read(database))
     assert "At the low learning rate, the winning ticket beats random reinit across sparsities." in page

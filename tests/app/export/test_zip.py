@@ -16,7 +16,7 @@ from tests.app.made_study import record
 ID = "made-study-0001"
 
 
-def test_the_zip_holds_what_it_says(database: Database, study: Study) -> None:
+def test_the_zip_contains_the_files_that_its_readme_lists(database: Database, study: Study) -> None:
     study = study.model_copy(update={"pruners": ("iterative",), "learning_rates": (0.1,)})
     record(database, study)
     steps: list[float] = []

@@ -59,7 +59,7 @@ def test_folders_and_odd_numbers_survive(study: Study) -> None:
         ("datasets", [], "is empty; give one or more"),
     ],
 )
-def test_errors_stand_at_their_field(draft: Draft, field: str, given: object, said: str) -> None:
+def test_errors_are_shown_at_their_field(draft: Draft, field: str, given: object, said: str) -> None:
     checked = check({**draft, field: given})
     assert checked.study is None
     assert list(checked.errors) == [field]
@@ -70,12 +70,12 @@ def test_a_rewind_after_the_end_is_an_error_of_the_recipe(draft: Draft) -> None:
     assert "after the last epoch" in check({**draft, "recipe.rewind_epoch": "9"}).errors["recipe"]
 
 
-def test_dense_only_is_allowed_but_half_of_it_is_not(draft: Draft) -> None:
+def test_a_dense_only_study_lists_neither_pruners_nor_starts_nor_sparsities(draft: Draft) -> None:
     assert check({**draft, "pruners": [], "starts": [], "sparsities": ""}).study is not None
     assert "fill all three" in check({**draft, "pruners": []}).errors[""]
 
 
-def test_all_errors_come_at_once(draft: Draft) -> None:
+def test_all_errors_are_reported_at_once(draft: Draft) -> None:
     assert set(check({**draft, "name": "", "seeds": "x"}).errors) == {"name", "seeds"}
 
 
@@ -86,7 +86,7 @@ def test_figures_of_the_paper_survive_the_form_unchanged(name: str, scale: str) 
     assert check(draft_of(wanted)).study == wanted
 
 
-def test_parts_lose_what_the_form_no_longer_lists_and_tell_what_no_part_trains() -> None:
+def test_parts_lose_values_that_the_form_no_longer_lists_and_untrained_values_are_named() -> None:
     values = {"name": "x", "datasets": ["cifar10", "cifar100"], "networks": ["resnet20", "vgg11"]}
     parts = [{"networks": ["resnet20"]}, {"networks": ["vgg11"], "datasets": ["cifar100"]}]
     draft = draft_of(parse_study({**values, "parts": parts}))

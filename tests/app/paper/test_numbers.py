@@ -17,7 +17,7 @@ def frames(database: Database) -> tuple[pd.DataFrame, pd.DataFrame]:
     return accuracy(STUDY), pooled_overlaps(STUDY)
 
 
-def test_our_value_of_a_stated_number_is_the_mean_of_the_right_runs(frames: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+def test_our_value_of_a_stated_number_is_the_mean_of_its_runs(frames: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     dense = next(number for number in REPORTED if number.start == "dense" and number.learning_rate == 0.1)
     mine = numbers.ours(dense, *frames, "small", None)
     rows = frames[0][(frames[0]["start"] == "dense") & (frames[0]["learning_rate"] == 0.1)]

@@ -36,7 +36,7 @@ def tags(picture: ElementTree.Element, name: str, **attributes: str) -> list[Ele
     return [part for part in found if all(part.get(key) == value for key, value in attributes.items())]
 
 
-def test_every_series_of_every_panel_is_there(frames: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+def test_every_series_of_every_panel_is_drawn(frames: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     for name in FIGURES:
         alt, picture, panels = drawn(name, *frames)
         assert alt == f"A &lt;title&gt; in miniature: {len(panels)} of {len(panels)} panels have runs"
@@ -81,7 +81,7 @@ def test_heights_of_bars_are_the_mean_ratios(frames: tuple[pd.DataFrame, pd.Data
     )
 
 
-def test_a_figure_without_runs_is_its_layout(frames: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+def test_a_figure_without_runs_shows_its_empty_panels(frames: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     for empty in (NOTHING, frames[0][:0]):
         alt, picture, panels = drawn("fig1", empty, NOTHING)
         assert alt.endswith("0 of 8 panels have runs")
@@ -90,7 +90,7 @@ def test_a_figure_without_runs_is_its_layout(frames: tuple[pd.DataFrame, pd.Data
         assert not tags(picture, "polyline")
 
 
-def test_what_is_missing_is_left_out(frames: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+def test_missing_series_are_left_out(frames: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     rows = frames[0]
     dense = rows["start"] == "dense"
     _, picture, _ = drawn("main-fig2", rows[dense & (rows["learning_rate"] == 0.1)], NOTHING)

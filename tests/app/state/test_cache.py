@@ -47,7 +47,7 @@ def failing() -> None:
     raise ValueError("no answer")
 
 
-def test_an_answer_is_kept_until_its_marker_changes() -> None:
+def test_an_answer_is_cached_until_its_marker_changes() -> None:
     global marker
     assert len(copied(3)) == len(copied(3)) == 3
     assert calls == [3]
@@ -79,7 +79,7 @@ def test_functions_do_not_share_answers() -> None:
     assert calls == [3, 3]
 
 
-def test_an_exception_is_not_kept() -> None:
+def test_an_exception_is_not_cached() -> None:
     for _ in range(2):
         with pytest.raises(ValueError, match="no answer"):
             failing()

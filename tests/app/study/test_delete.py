@@ -18,7 +18,7 @@ from tests.machine import tiny_study
 PAGE = "views/study.py"
 
 
-def test_a_study_is_deleted_only_when_told_to_and_the_list_says_so(database: Database, redis: Redis) -> None:
+def test_a_study_is_deleted_only_after_confirmation_and_the_list_says_so(database: Database, redis: Redis) -> None:
     one, two = launch.launch(tiny_study(pruners=["oneshot"])), launch.launch(tiny_study(pruners=["iterative"]))
     recorder.drain_idle(settings())
     shared_links.create(database, [one])
@@ -45,7 +45,7 @@ def test_a_study_is_deleted_only_when_told_to_and_the_list_says_so(database: Dat
     assert list(studies.studies(database)["study_id"]) == [two]
 
 
-def test_without_redis_it_is_said_why_nothing_can_be_deleted(database: Database, study: Study) -> None:
+def test_without_redis_the_dialog_explains_why_nothing_can_be_deleted(database: Database, study: Study) -> None:
     record(database, study)
     app = open_page(PAGE, study="made-study-0001")
     app.button(key="delete").click()
@@ -54,7 +54,7 @@ def test_without_redis_it_is_said_why_nothing_can_be_deleted(database: Database,
     assert not [button for button in app.button if button.key == "delete_yes"]
 
 
-def test_a_study_that_the_queue_lost_says_what_to_do(database: Database, redis: Redis) -> None:
+def test_the_page_of_a_study_that_the_queue_lost_says_what_to_do(database: Database, redis: Redis) -> None:
     study_id = launch.launch(tiny_study())
     recorder.drain_idle(settings())
     assert "rebuild" not in texts(open_page(PAGE, study=study_id))
@@ -64,7 +64,7 @@ def test_a_study_that_the_queue_lost_says_what_to_do(database: Database, redis: 
     del database
 
 
-def test_views_and_comparisons_bear_a_study_that_is_gone(database: Database, study: Study, redis: Redis) -> None:
+def test_views_and_comparisons_leave_out_a_deleted_study(database: Database, study: Study, redis: Redis) -> None:
     record(database, study, study_id="one-of-two")
     record(database, study.model_copy(update={"name": "Other"}), study_id="two-of-two")
     saved_views.save(database, "Both", "s=one-of-two~two-of-two")

@@ -13,7 +13,7 @@ from tests.app.made_study import record
 from tests.tasks.queue.test_telemetry import worker
 
 
-def test_a_long_list_of_stages_is_cut_and_search_finds_the_others(
+def test_a_long_list_of_stages_is_shortened_and_search_finds_the_others(
     database: Database, study: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = record(database, study)
@@ -32,7 +32,7 @@ def test_a_long_list_of_stages_is_cut_and_search_finds_the_others(
 
 
 @pytest.mark.parametrize("recorded", [True, False])
-def test_the_last_to_finish_are_drawn_until_an_epoch_of_those_in_training_is_recorded(
+def test_the_last_finished_stages_are_drawn_until_running_ones_have_an_epoch(
     database: Database, study: Study, recorded: bool
 ) -> None:
     record(database, study, lambda index, stage: "done" if index < 20 else "running" if index < 22 else "waiting")
@@ -55,7 +55,7 @@ def known(redis: Redis) -> None:
     leases.register(redis, "made-study-0001", {}, (), ())
 
 
-def test_what_workers_of_the_study_wait_for_is_told_once(database: Database, study: Study, redis: Redis) -> None:
+def test_the_page_says_once_what_workers_of_the_study_wait_for(database: Database, study: Study, redis: Redis) -> None:
     made = record(database, study, lambda i, s: "running" if i < 3 else "waiting")
     first, second, third, *_ = made.stages
     full = {"host": "gpu1", "trouble": "cannot write weights: no space left on device"}
@@ -69,7 +69,7 @@ def test_what_workers_of_the_study_wait_for_is_told_once(database: Database, stu
     assert told == ["gpu1 (2 workers) waits: cannot write weights: no space left on device"]
 
 
-def test_a_viewer_is_not_told_of_the_paths_of_a_machine(database: Database, study: Study, redis: Redis) -> None:
+def test_a_viewer_sees_no_path_of_a_machine(database: Database, study: Study, redis: Redis) -> None:
     made = record(database, study, lambda i, s: "running" if i == 0 else "waiting")
     token = shared_links.create(database, ["made-study-0001"])[1]
     known(redis)
@@ -79,7 +79,7 @@ def test_a_viewer_is_not_told_of_the_paths_of_a_machine(database: Database, stud
     assert [warning.value for warning in app.warning] == ["gpu1 waits"]
 
 
-def test_a_viewer_is_told_that_a_study_is_lost_but_no_command(database: Database, study: Study, redis: Redis) -> None:
+def test_a_viewer_reads_that_a_study_is_lost_but_no_command(database: Database, study: Study, redis: Redis) -> None:
     del redis
     record(database, study, lambda i, s: "running" if i == 0 else "waiting")
     token = shared_links.create(database, ["made-study-0001"])[1]

@@ -20,7 +20,7 @@ def test_no_term_is_explained_twice() -> None:
     assert len(set(names)) == len(names)
 
 
-def test_a_search_narrows_it_and_says_when_nothing_is_left() -> None:
+def test_a_search_narrows_the_glossary_and_says_when_nothing_matches() -> None:
     app = open_page(PAGE)
     every = len(app.markdown)
     app.text_input(key="glossary_search").input("overlap ratio")

@@ -22,7 +22,7 @@ def older(database: Database, study: Study) -> Study:
     return found
 
 
-def test_nobody_could_launch_it_today(older: Study) -> None:
+def test_an_older_study_can_be_read_but_not_launched(older: Study) -> None:
     with pytest.raises(StudyError, match="characters; allowed"):
         read_study(to_toml(older))
     assert read_study(to_toml(older), kept=True) == older
@@ -39,7 +39,7 @@ def test_nobody_could_launch_it_today(older: Study) -> None:
         ("views/new_study.py", {"copy": ID}),
     ],
 )
-def test_every_page_shows_it(older: Study, page: str, query: dict[str, str]) -> None:
+def test_every_page_shows_an_older_study(older: Study, page: str, query: dict[str, str]) -> None:
     del older
     app = open_page(page, **query)
     assert not app.error, [item.value for item in app.error]

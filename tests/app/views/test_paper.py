@@ -33,7 +33,7 @@ def shown(app: AppTest) -> str:
     return texts(app).replace("\\", "")
 
 
-def test_every_figure_has_a_card_with_what_it_takes() -> None:
+def test_every_figure_has_a_card_and_the_page_counts_the_trainings() -> None:
     app = open_page(PAGE)
     said = shown(app)
     for figure in FIGURES.values():
@@ -60,7 +60,7 @@ def test_every_figure_says_that_nothing_is_trained_yet() -> None:
         assert "No run of this figure is trained" in shown(open_page(FIGURE, figure=name, scale="small"))
 
 
-def test_every_figure_is_drawn_from_what_is_there(database: Database) -> None:
+def test_every_figure_is_drawn_from_the_runs_so_far(database: Database) -> None:
     record(
         database, small("all"), lambda index, stage: "done" if stage.seed == 0 or stage.kind == "pretrain" else "queued"
     )
@@ -71,7 +71,7 @@ def test_every_figure_is_drawn_from_what_is_there(database: Database) -> None:
         assert "undecided" in said or name in ("fig2", "main-fig4", "table1")
 
 
-def test_every_figure_is_drawn_whole_with_its_verdicts(database: Database) -> None:
+def test_every_complete_figure_is_drawn_with_its_verdicts(database: Database) -> None:
     record(database, small("all"))
     for name, figure in FIGURES.items():
         said = shown(open_page(FIGURE, figure=name, scale="small"))
@@ -86,7 +86,7 @@ def test_runs_count_whichever_study_trained_them(database: Database) -> None:
     assert "354 of 354 trainings done" in "".join(str(item.proto.text) for item in app.get("progress"))
 
 
-def test_the_papers_numbers_stand_beside_ours_with_the_difference(database: Database) -> None:
+def test_the_papers_numbers_are_shown_beside_ours_with_the_difference(database: Database) -> None:
     study = parse_study({**studies.study("table1").model_dump(exclude_none=True), "recipe": {"epochs": 4}})
     record(database, study)
     app = open_page(FIGURE, figure="table1", like="made-study-0001")
@@ -108,7 +108,7 @@ def test_the_papers_numbers_stand_beside_ours_with_the_difference(database: Data
     assert "scaled" in shown(app)
 
 
-def test_settings_of_a_launched_study_can_be_chosen_and_stand_in_the_address(database: Database) -> None:
+def test_settings_of_a_launched_study_can_be_chosen_and_are_in_the_address(database: Database) -> None:
     record(database, parse_study({**studies.study("main-fig4").model_dump(exclude_none=True), "recipe": {"epochs": 3}}))
     app = open_page(FIGURE, figure="main-fig4")
     chooser = app.selectbox[0]
@@ -161,7 +161,7 @@ def test_a_figure_can_be_trained_on_a_folder_of_images(
         ({"figure": "fig4", "like": "gone"}, "No run of this figure"),
     ],
 )
-def test_an_address_that_names_what_is_not_there_is_told(query: dict[str, str], said: str) -> None:
+def test_unknown_names_in_the_address_are_reported(query: dict[str, str], said: str) -> None:
     app = open_page(FIGURE if "figure" in query else PAGE, **query)
     assert said in shown(app) + "".join(item.value for item in [*app.error, *app.warning])
 

@@ -18,7 +18,7 @@ def markers(app: AppTest) -> list[str]:
     return [link.label for link in app.get("page_link")]
 
 
-def test_nothing_recorded_yet_says_what_to_do_and_creates_nothing() -> None:
+def test_without_a_database_the_page_says_what_to_do_and_creates_none() -> None:
     app = open_page(PAGE)
     assert "No study yet" in texts(app)
     assert "make up" in texts(app)
@@ -26,7 +26,7 @@ def test_nothing_recorded_yet_says_what_to_do_and_creates_nothing() -> None:
     assert not settings().database.exists()
 
 
-def test_the_first_study_shows_up_by_itself(database: Database, study: Study) -> None:
+def test_the_first_study_appears_by_itself(database: Database, study: Study) -> None:
     app = open_page(PAGE)
     assert not markers(app)
     record(database, study)
@@ -34,12 +34,12 @@ def test_the_first_study_shows_up_by_itself(database: Database, study: Study) ->
     assert markers(rerun(app)) == ["**Small study**"]
 
 
-def test_an_empty_store_says_what_to_do(database: Database) -> None:
+def test_with_an_empty_database_the_page_says_what_to_do(database: Database) -> None:
     del database
     assert "No study yet" in texts(open_page(PAGE))
 
 
-def test_every_study_shows_state_progress_what_it_compares_and_when(database: Database, study: Study) -> None:
+def test_every_study_is_listed_with_state_progress_comparison_and_date(database: Database, study: Study) -> None:
     record(database, study, study_id="one")
     other = study.model_copy(update={"name": "Other [odd] name", "learning_rates": (0.3,), "seeds": (7,)})
     states = ["done", "failed"]
@@ -54,7 +54,7 @@ def test_every_study_shows_state_progress_what_it_compares_and_when(database: Da
     assert compared in said.replace("\\", "")
 
 
-def test_search_looks_at_names_and_at_what_is_compared(database: Database, study: Study) -> None:
+def test_search_looks_at_names_and_compared_values(database: Database, study: Study) -> None:
     record(database, study, study_id="one")
     record(database, study.model_copy(update={"name": "Other", "learning_rates": (0.3,)}), study_id="two")
     app = open_page(PAGE)
@@ -66,7 +66,7 @@ def test_search_looks_at_names_and_at_what_is_compared(database: Database, study
     assert "No study matches “transformer”" in texts(rerun(app))
 
 
-def test_long_lists_come_in_pieces(database: Database, study: Study) -> None:
+def test_a_long_list_is_shown_in_pieces(database: Database, study: Study) -> None:
     small = study.model_copy(update={"pruners": (), "starts": (), "sparsities": (), "seeds": (0,)})
     for number in range(22):
         record(
@@ -79,7 +79,7 @@ def test_long_lists_come_in_pieces(database: Database, study: Study) -> None:
     assert len(markers(rerun(app))) == 22
 
 
-def test_a_database_that_is_none_is_explained(database: Database) -> None:
+def test_a_file_that_is_no_database_is_explained(database: Database) -> None:
     database.path.write_bytes(b"not a database" * 1000)
     app = open_page(PAGE)
     assert "cannot open the database" in app.error[0].value

@@ -25,7 +25,7 @@ def test_without_redis_the_page_says_so() -> None:
     assert not app.metric
 
 
-def test_without_workers_it_says_how_to_start_some(redis: Redis) -> None:
+def test_without_workers_the_page_says_how_to_start_some(redis: Redis) -> None:
     app = open_page(PAGE)
     said = texts(app)
     assert "No worker is running" in said
@@ -33,7 +33,7 @@ def test_without_workers_it_says_how_to_start_some(redis: Redis) -> None:
         assert needed in said
 
 
-def test_workers_are_shown_with_what_they_do(redis: Redis, database: Database, study: Study) -> None:
+def test_workers_are_shown_with_their_stage_speed_and_memory(redis: Redis, database: Database, study: Study) -> None:
     gib = 1024**3
     made = record(database, study, lambda i, s: "running" if i == 0 else "waiting")
     # Redis has a stage in training of the study that the store knows.
@@ -100,7 +100,7 @@ def test_a_worker_is_shown_before_its_study_is_recorded(redis: Redis) -> None:
     assert "a study that is not recorded yet" in texts(open_page(PAGE))
 
 
-def test_the_page_goes_on_when_redis_comes_back(home: object) -> None:
+def test_the_page_continues_when_redis_is_back(home: object) -> None:
     del home
     app = open_page(PAGE)
     assert app.error
@@ -111,7 +111,7 @@ def test_the_page_goes_on_when_redis_comes_back(home: object) -> None:
         client.close()
 
 
-def test_what_is_trained_side_by_side_is_told(redis: Redis) -> None:
+def test_the_page_counts_the_stages_that_a_worker_trains_concurrently(redis: Redis) -> None:
     messages = register(redis, tiny_plan(seeds=[0, 1, 2]))
     shown = {"epoch": 3, "epochs": 4, "train_loss": 1.0, "test_accuracy": 50.0, "epochs_per_second": 12.5}
     for message in messages:
