@@ -21,7 +21,7 @@ def imported(file: Path) -> set[str]:
 
 
 def test_every_import_of_the_pages_is_loaded_and_no_page_runs() -> None:
-    # In a process of its own: here everything has been imported before.
+    # This process has imported everything already, so another one imports.
     script = "import sys, app.serve; app.serve.read_in(); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     modules = set(done.stdout.split())
@@ -52,7 +52,7 @@ def test_data_written_to_a_bound_socket_is_sent_at_once() -> None:
         writer.close()
         server.close()
 
-    # In a thread of its own: a browser of another test may keep a loop running in this one.
+    # A browser of another test may still run a loop in this thread, so another one serves.
     with ThreadPoolExecutor(1) as threads:
         threads.submit(asyncio.run, serve()).result()
     assert accepted

@@ -8,7 +8,7 @@ NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
-    ("before", "said"),
+    ("elapsed", "moment"),
     [
         (timedelta(seconds=5), "just now"),
         (timedelta(minutes=1), "1 minute ago"),
@@ -17,8 +17,8 @@ NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
         (timedelta(days=50), "01 October 2026"),
     ],
 )
-def test_moments_are_relative_until_they_are_old(before: timedelta, said: str) -> None:
-    assert words.ago(NOW - before, NOW) == said
+def test_moments_are_relative_until_they_are_old(elapsed: timedelta, moment: str) -> None:
+    assert words.ago(NOW - elapsed, NOW) == moment
 
 
 def test_percentages_have_the_digits_of_the_paper() -> None:
@@ -26,7 +26,7 @@ def test_percentages_have_the_digits_of_the_paper() -> None:
 
 
 def test_a_study_is_described_by_the_values_that_it_compares() -> None:
-    said = words.compares(
+    description = words.compares(
         {
             "datasets": ["digits"],
             "networks": ["lenet300"],
@@ -36,7 +36,7 @@ def test_a_study_is_described_by_the_values_that_it_compares() -> None:
             "seeds": (0,),
         }
     )
-    assert said == (
+    assert description == (
         "Digits · LeNet-300 · learning rates 0.01, 0.1 · iterative magnitude and ADMM · "
         "random reinit and fine-tune · 1 seed"
     )

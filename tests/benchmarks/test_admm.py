@@ -21,7 +21,7 @@ BASE = {
 }
 
 
-def test_each_way_ends_at_the_rho_that_the_constant_one_has() -> None:
+def test_each_schedule_ends_at_the_constant_rho() -> None:
     ways = studies(BASE, [0.1, 0.01], train_images=100)
     end = automatic_rho(0.05, 0.9, steps=2 * 4)
     assert list(ways) == [CONSTANT, "from 0.1", "from 0.01"]
@@ -30,7 +30,7 @@ def test_each_way_ends_at_the_rho_that_the_constant_one_has() -> None:
     assert [study.admm.rho_start for study in list(ways.values())[1:]] == [0.1 * end, 0.01 * end]
 
 
-def test_it_writes_a_row_for_each_sparsity_and_way(tmp_path: Path, home: Path) -> None:
+def test_the_command_writes_a_row_for_each_sparsity_and_schedule(tmp_path: Path, home: Path) -> None:
     out = tmp_path / "found.json"
     command = [sys.executable, "-m", "benchmarks.admm", "--data", "digits", "--network", "lenet300", "--epochs", "2"]
     command += ["--train-images", "100", "--rounds", "3", "--period", "1", "--sparsities", "0.5", "0.9"]

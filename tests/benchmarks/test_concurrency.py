@@ -19,7 +19,7 @@ CPU = torch.device("cpu")
 
 # PyTorch's own, where it loads what vmap falls back on.
 @pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated:DeprecationWarning")
-def test_networks_stacked_into_one_learn_like_those_trained_one_by_one(home: Path) -> None:
+def test_networks_stacked_into_one_learn_separately(home: Path) -> None:
     dataset = images(ENLARGED, home, 256, 100)
     recipe = Recipe(epochs=3, batch_size=16, augmentation="none")
     found = concurrency.ways("lenet300", dataset, CPU, recipe, 2, ExitStack())
@@ -67,7 +67,7 @@ def test_ways_are_timed_in_turns_and_a_failing_one_reports_its_error(
     assert concurrency.table([row]).row_count == 2
 
 
-def test_what_is_compiled_is_the_whole_network() -> None:
+def test_the_whole_network_is_compiled_as_one_graph() -> None:
     graphs: list[torch.fx.GraphModule] = []
 
     def backend(graph: torch.fx.GraphModule, given: object) -> Callable[..., object]:

@@ -12,7 +12,7 @@ from data.settings import settings
 from tests.machine import Machine, long_study
 
 
-def test_the_first_epoch_is_seen_when_it_is_trained(machine: Machine) -> None:
+def test_first_epoch_returns_when_the_first_epoch_is_trained(machine: Machine) -> None:
     machine.launch(long_study(epochs=2000))
     begin = time.monotonic()
     over = threading.Event()
@@ -25,7 +25,7 @@ def test_the_first_epoch_is_seen_when_it_is_trained(machine: Machine) -> None:
     assert begin + 1 < first_epoch(settings(), over) <= time.monotonic()
 
 
-def test_a_redis_that_is_not_there_yet_is_waited_for(home: object) -> None:
+def test_first_epoch_waits_for_a_redis_that_has_not_started(home: object) -> None:
     over = threading.Event()
     threading.Timer(0.7, over.set).start()
     assert math.isnan(first_epoch(settings(), over))

@@ -36,7 +36,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Database, dict[str, 
     return written(tmp_path_factory.mktemp("full"))
 
 
-def test_the_full_store_holds_as_many_trainings_as_asked_for() -> None:
+def test_the_full_database_contains_at_least_the_requested_trainings() -> None:
     finished = [study for study_id, study in full_store.studies(5000, 150).items() if study_id != full_store.TRAINING]
     stages = {f: stage for study in finished for f, stage in planned(study).stages.items()}
     assert sum(stage.epochs == 150 for stage in stages.values()) >= 5000
@@ -58,7 +58,7 @@ def test_every_stage_of_a_finished_study_is_done_and_has_its_epochs(made: tuple[
     }
 
 
-def test_overlaps_hold_every_layer_and_p(made: tuple[Database, dict[str, Study]]) -> None:
+def test_overlaps_cover_every_layer_and_p(made: tuple[Database, dict[str, Study]]) -> None:
     database, _ = made
     with database.reading() as connection:
         rows = connection.execute(

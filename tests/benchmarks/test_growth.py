@@ -30,7 +30,7 @@ def test_planning_counts_the_stages_of_all_figures(home: Path) -> None:
     assert not home.exists()
 
 
-def test_a_study_beyond_what_is_allowed_is_not_measured() -> None:
+def test_a_study_beyond_the_limits_is_refused() -> None:
     with pytest.raises(StudyError, match="allowed: 20,000"):
         growth.whole_paper(20)
 
@@ -70,7 +70,7 @@ def row(size: float, seconds: float, work: int) -> dict:
     return {"size": size, "seconds": {"median": seconds}, "per_second": work / seconds}
 
 
-def test_a_goal_is_for_its_size_and_device() -> None:
+def test_a_goal_applies_to_its_size_and_device() -> None:
     overlap, recording = growth.STEPS["overlap"], growth.STEPS["recording"]
     rows = [row(1, 0.4, 9), row(10, 4.0, 90)]
     assert growth._goal(overlap, CPU, rows) == {"size": 1, "seconds": 0.5, "met": True}

@@ -5,7 +5,7 @@ import pytest
 from benchmarks import paper_cost
 
 
-def test_the_paper_takes_fewer_epochs_the_more_equal_work_is_done_once() -> None:
+def test_sharing_equal_work_reduces_the_epochs_of_the_paper() -> None:
     needed = paper_cost.work()
     totals = [sum(counted.values()) for counted in needed.values()]
     assert totals == sorted(totals)

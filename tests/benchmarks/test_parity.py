@@ -11,7 +11,7 @@ from benchmarks.options import ENLARGED
 CPU = torch.device("cpu")
 
 
-def test_both_ways_reach_the_same_accuracy_and_the_difference_has_its_interval(home: Path) -> None:
+def test_both_loops_learn_and_their_difference_has_an_interval(home: Path) -> None:
     dataset = images(ENLARGED, home, 300, 200)
     row = parity.measure(
         *("lenet300", dataset, CPU),

@@ -15,7 +15,7 @@ def test_the_readme_shows_the_latest_results() -> None:
     assert table.updated(readme, lines) == readme, "run: python -m benchmarks.table"
 
 
-def test_the_newest_of_each_hardware_is_shown(tmp_path: Path) -> None:
+def test_the_latest_results_of_each_hardware_are_shown(tmp_path: Path) -> None:
     old, new, other = ({"device": "cpu", "cpu": name, "threads": 2} for name in ("slow", "slow", "fast"))
     gpu = {"device": "NVIDIA H200", "cpu": "fast", "threads": 8}
     for name, about in (
@@ -33,7 +33,7 @@ def test_the_newest_of_each_hardware_is_shown(tmp_path: Path) -> None:
     ]
 
 
-def test_a_row_tells_ratio_spread_and_both_accuracies(tmp_path: Path) -> None:
+def test_a_row_shows_ratio_spread_and_both_accuracies(tmp_path: Path) -> None:
     figures = {
         "date": "2026-03-01 10:00 UTC",
         "cpu": "A processor",
@@ -71,6 +71,6 @@ def test_a_row_tells_ratio_spread_and_both_accuracies(tmp_path: Path) -> None:
         assert said in note
 
 
-def test_a_readme_without_marks_is_left_alone() -> None:
+def test_a_readme_without_marks_is_refused() -> None:
     with pytest.raises(ValueError, match="lacks its marks"):
         table.updated("# Ticketscope", ["x"])

@@ -8,7 +8,7 @@ from benchmarks import workers
 
 
 @pytest.mark.faults
-def test_nothing_is_lost_between_simulated_workers_and_the_database(
+def test_everything_that_simulated_workers_publish_reaches_the_database(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Set here, so that what the benchmark sets is undone.

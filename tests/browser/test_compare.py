@@ -54,7 +54,7 @@ def test_a_view_is_restored_from_its_address(watched: Watched) -> None:
     expect(page.get_by_text(address, exact=True)).to_be_visible()
 
 
-def test_a_click_on_a_point_shows_its_seeds_and_a_drawn_rectangle_zooms(watched: Watched) -> None:
+def test_a_click_on_a_point_shows_its_seeds_and_dragging_zooms(watched: Watched) -> None:
     page = watched.page
     watched.open("/compare")
     expect(points(page, 0)).to_have_count(8)

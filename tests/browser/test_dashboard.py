@@ -59,7 +59,7 @@ def drawn(page: Page, key: str) -> None:
     expect(page.locator(f".st-key-{key} svg.marks path").first).to_be_attached()
 
 
-def test_a_study_from_the_click_to_the_plots(watched: Watched) -> None:
+def test_a_study_is_launched_watched_and_plotted_by_clicks(watched: Watched) -> None:
     page = watched.page
     watched.open()
     expect(page.get_by_role("link", name="Finished before")).to_be_visible()
@@ -112,7 +112,7 @@ def test_a_study_from_the_click_to_the_plots(watched: Watched) -> None:
     expect(page.get_by_role("link", name="Tiny study")).to_be_visible()
 
 
-def test_the_demo_preset_runs_from_the_click_to_both_charts(watched: Watched) -> None:
+def test_the_demo_preset_is_launched_and_its_charts_are_drawn(watched: Watched) -> None:
     page = watched.page
     watched.open("/new_study")
     page.locator(".st-key-use-demo button").click()
@@ -132,7 +132,7 @@ def test_the_demo_preset_runs_from_the_click_to_both_charts(watched: Watched) ->
     drawn(page, "overlap-retention")
 
 
-def test_cancel_asks_first_and_retry_takes_up_again(watched: Watched) -> None:
+def test_cancelling_asks_first_and_retrying_continues_the_study(watched: Watched) -> None:
     page = watched.page
     watched.open("/new_study")
     fill_in(watched, LONG)
@@ -161,7 +161,7 @@ def test_nothing_overflows_a_telephone(watched: Watched, path: str) -> None:
     assert main.evaluate("element => element.scrollWidth <= element.clientWidth")
 
 
-def test_an_unknown_study_leads_back_to_the_list(watched: Watched) -> None:
+def test_the_page_of_an_unknown_study_leads_to_the_list(watched: Watched) -> None:
     watched.open("/study?study=gone")
     expect(watched.page.get_by_text("No study 'gone' is recorded here")).to_be_visible()
     watched.page.get_by_role("link", name="All studies").click()

@@ -142,7 +142,7 @@ PAGES = [
 ]
 
 
-def test_no_page_runs_or_fetches_what_names_say(browser: Browser, hostile: tuple[str, str, Database]) -> None:
+def test_no_page_runs_or_fetches_code_in_names(browser: Browser, hostile: tuple[str, str, Database]) -> None:
     address, _, _ = hostile
     with trapped(browser) as page:
         for path in PAGES:
@@ -160,7 +160,7 @@ def test_no_page_runs_or_fetches_what_names_say(browser: Browser, hostile: tuple
 
 
 @pytest.mark.parametrize("shared", [False, True], ids=["owner", "viewer"])
-def test_no_tab_of_a_study_runs_or_fetches_what_names_say(
+def test_no_tab_of_a_study_runs_or_fetches_code_in_names(
     browser: Browser, hostile: tuple[str, str, Database], shared: bool
 ) -> None:
     address, token, _ = hostile
@@ -188,7 +188,7 @@ def test_no_tab_of_a_study_runs_or_fetches_what_names_say(
             check(page)
 
 
-def test_no_toml_in_the_form_runs_or_fetches_what_it_says(browser: Browser, hostile: tuple[str, str, Database]) -> None:
+def test_the_form_neither_runs_nor_fetches_code_in_toml(browser: Browser, hostile: tuple[str, str, Database]) -> None:
     address, _, _ = hostile
     with trapped(browser) as page:
         page.goto(f"{address}/new_study")
@@ -211,7 +211,7 @@ def test_no_toml_in_the_form_runs_or_fetches_what_it_says(browser: Browser, host
         check(page)
 
 
-def test_no_report_runs_or_fetches_what_names_say(
+def test_the_report_neither_runs_nor_fetches_code_in_names(
     browser: Browser, hostile: tuple[str, str, Database], tmp_path: Path
 ) -> None:
     _, _, database = hostile

@@ -61,7 +61,7 @@ def federated(tmp_path: Path, provider: str) -> Iterator[str]:
         yield address
 
 
-def test_an_address_sent_to_someone_opens_after_the_password_and_not_before(browser: Browser, locked: str) -> None:
+def test_an_address_opens_only_after_the_password(browser: Browser, locked: str) -> None:
     with watching(browser, locked) as watched:
         page = watched.page
         watched.open("/study?study=finished-before")
@@ -77,7 +77,7 @@ def test_an_address_sent_to_someone_opens_after_the_password_and_not_before(brow
         expect(page.get_by_role("link", name="New study")).to_be_visible()
 
 
-def test_a_log_in_lasts_in_its_browser_until_log_out(browser: Browser, locked: str) -> None:
+def test_a_login_lasts_in_its_browser_until_log_out(browser: Browser, locked: str) -> None:
     with watching(browser, locked) as watched:
         page = watched.page
         watched.open("/")
@@ -108,7 +108,7 @@ def test_a_log_in_lasts_in_its_browser_until_log_out(browser: Browser, locked: s
         expect(page.get_by_label("Password", exact=True)).to_be_visible()
 
 
-def test_a_provider_names_the_user_and_the_list_the_owners(browser: Browser, federated: str) -> None:
+def test_only_users_on_the_list_of_owners_get_in_by_oidc(browser: Browser, federated: str) -> None:
     with watching(browser, federated) as watched:
         page = watched.page
         # The provider's own pages ask for a style sheet from elsewhere, which they do without here.

@@ -18,7 +18,7 @@ def untrained(browser: Browser, tmp_path: Path) -> Iterator[Watched]:
         yield page
 
 
-def test_a_figure_is_launched_small_and_its_card_read(untrained: Watched) -> None:
+def test_a_figure_is_launched_at_small_scale_and_its_card_shows_the_result(untrained: Watched) -> None:
     watched, page = untrained, untrained.page
     watched.open("/paper?scale=small")
     card = page.locator(".st-key-figure-main-fig4")
@@ -47,7 +47,7 @@ def test_a_figure_is_launched_small_and_its_card_read(untrained: Watched) -> Non
     expect(page.locator(".st-key-figure-main-fig4")).to_contain_text("6 of 6 trainings done")
 
 
-def test_settings_stay_in_the_address(watched: Watched) -> None:
+def test_the_chosen_settings_stay_in_the_address(watched: Watched) -> None:
     page = watched.page
     watched.open("/figure?figure=fig13")
     page.locator("[data-testid=stSelectbox]", has_text="Settings").locator("input").click()

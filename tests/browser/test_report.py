@@ -58,7 +58,7 @@ def opened(browser: Browser, file: Path, request: pytest.FixtureRequest) -> Iter
     context.close()
 
 
-def test_it_opens_from_disk_draws_every_chart_and_asks_for_nothing(opened: Offline, file: Path) -> None:
+def test_the_report_opens_from_disk_draws_every_chart_and_requests_nothing(opened: Offline, file: Path) -> None:
     page = opened.page
     places = page.locator("[data-chart]")
     # By rate: accuracy, overlap of the starts, dense ancestors and layers; for both: what is retained, also over time.
@@ -79,14 +79,14 @@ def test_a_point_shows_its_numbers(opened: Offline) -> None:
     expect(page.locator("#vg-tooltip-element")).to_contain_text(re.compile(r"seeds \(n\)\s*3"))
 
 
-def test_names_and_notes_are_shown_and_not_run(opened: Offline) -> None:
+def test_names_and_notes_are_shown_as_text(opened: Offline) -> None:
     page = opened.page
     expect(page.locator("h1")).to_have_text(HOSTILE)
     expect(page.locator(".note")).to_contain_text("</style><img")
     assert page.evaluate("window.harmed") is None
 
 
-def test_a_verdict_card_opens_its_rule_and_numbers(opened: Offline) -> None:
+def test_a_verdict_card_shows_its_rule_and_numbers_on_a_click(opened: Offline) -> None:
     card = opened.page.locator(".card").first
     expect(card.locator("table").first).to_be_hidden()
     card.locator("summary").click()

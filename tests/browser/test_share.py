@@ -46,7 +46,7 @@ def make_link(watched: Watched, note: str) -> str:
     return code.inner_text().strip()
 
 
-def test_a_stranger_reads_one_study_and_nothing_else_until_it_is_revoked(watched: Watched, browser: Browser) -> None:
+def test_a_stranger_reads_only_the_shared_study_until_the_link_is_revoked(watched: Watched, browser: Browser) -> None:
     address = make_link(watched, "for a stranger")
     refused: dict[str, str] = {}
     with stranger(browser) as page:
@@ -135,7 +135,7 @@ def proxied(address: str, header: bytes) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("header", [b"X-Forwarded-For: 203.0.113.9", b"Via: 1.1 tunnel"])
-def test_a_dashboard_without_a_password_is_closed_to_whoever_comes_through_a_proxy(
+def test_without_a_password_the_dashboard_is_locked_behind_a_proxy(
     dashboard: str, browser: Browser, header: bytes
 ) -> None:
     with proxied(dashboard, header) as address, stranger(browser) as page:

@@ -8,7 +8,7 @@ from tests.browser.conftest import Watched
 pytestmark = pytest.mark.browser
 
 
-def test_seeds_that_would_decide_a_verdict_are_queued_with_a_click(watched: Watched) -> None:
+def test_a_click_queues_the_seeds_that_would_decide_a_verdict(watched: Watched) -> None:
     page = watched.page
     watched.open("/study?study=finished-before")
     page.get_by_role("tab", name="Verdicts").click()

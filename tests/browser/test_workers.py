@@ -20,7 +20,7 @@ def key(name: str) -> str:
     return re.sub(r"[^\w-]", "-", name)
 
 
-def test_a_live_worker_is_seen_at_work_and_a_lost_one_is_marked(machine: Machine, browser: Browser) -> None:
+def test_a_live_worker_shows_its_progress_and_a_lost_one_is_marked(machine: Machine, browser: Browser) -> None:
     machine.recorder()
     processes = {process.pid: process for process in (machine.worker(), machine.worker())}
     wait_for(lambda: len(telemetry.workers(machine.redis)) == 2)

@@ -13,7 +13,7 @@ KINDS = ("kill_worker", "kill_recorder_in_insert", "double_messages", "kill_redi
 
 @pytest.mark.faults
 @pytest.mark.timeout(900)
-def test_a_study_under_faults_ends_like_one_left_alone(home: Path, tmp_path: Path) -> None:
+def test_a_study_under_faults_ends_like_the_undisturbed_one(home: Path, tmp_path: Path) -> None:
     del home
     outcome = under_fire(tmp_path, study_under_fire(seeds=1, epochs=250), KINDS, seed=1, outage=0.0, console=Console())
     show(outcome, Console())

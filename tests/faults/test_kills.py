@@ -75,7 +75,9 @@ def in_training(machine: Machine, study_id: str) -> str:
     return fingerprint
 
 
-def test_a_killed_worker_is_replaced_and_the_numbers_are_the_same(machine: Machine, alone: Alone) -> None:
+def test_another_worker_continues_the_stage_of_a_killed_one_with_the_same_numbers(
+    machine: Machine, alone: Alone
+) -> None:
     machine.recorder()
     worker = machine.worker()
     study_id = machine.launch(STUDY)
@@ -92,7 +94,7 @@ def test_a_killed_worker_is_replaced_and_the_numbers_are_the_same(machine: Machi
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
-def test_a_worker_lost_with_several_stages_side_by_side_costs_none_of_them(
+def test_all_concurrent_stages_of_a_lost_worker_are_continued(
     machine: Machine, monkeypatch: pytest.MonkeyPatch, alone: Alone, how: signal.Signals
 ) -> None:
     """Killed, or asleep for longer than its leases and then awake again."""
@@ -142,7 +144,7 @@ def test_stages_of_a_dead_worker_join_those_of_a_busy_one(
     check_against_uninterrupted(machine, study_id, alone, study)
 
 
-def test_a_worker_that_slept_through_its_lease_writes_nothing_more(machine: Machine, alone: Alone) -> None:
+def test_a_worker_that_was_suspended_beyond_its_lease_writes_nothing_more(machine: Machine, alone: Alone) -> None:
     machine.recorder()
     sleeper = machine.worker()
     study_id = machine.launch(STUDY)
@@ -157,7 +159,7 @@ def test_a_worker_that_slept_through_its_lease_writes_nothing_more(machine: Mach
     check_against_uninterrupted(machine, study_id, alone)
 
 
-def test_a_recorder_killed_again_and_again_loses_and_doubles_nothing(machine: Machine) -> None:
+def test_a_recorder_killed_repeatedly_loses_and_doubles_no_row(machine: Machine) -> None:
     machine.worker()
     study = tiny_study(seeds=[0, 1, 2, 3], recipe={"epochs": 30, "batch_size": 20, "augmentation": "none"})
     study_id = machine.launch(study)
@@ -179,7 +181,7 @@ def test_a_recorder_killed_again_and_again_loses_and_doubles_nothing(machine: Ma
         assert connection.execute(query, [study_id]).fetchone() == (counts,)
 
 
-def test_redis_killed_in_the_midst_of_a_stage_is_waited_for(machine: Machine, alone: Alone) -> None:
+def test_workers_wait_for_a_redis_that_was_killed_during_a_stage(machine: Machine, alone: Alone) -> None:
     machine.recorder()
     machine.worker()
     study_id = machine.launch(STUDY)
@@ -193,7 +195,7 @@ def test_redis_killed_in_the_midst_of_a_stage_is_waited_for(machine: Machine, al
     machine.wait_until(machine.launch(tiny_study()))
 
 
-def test_a_worker_that_dies_before_it_reports_its_result_costs_no_second_training(machine: Machine) -> None:
+def test_a_result_that_a_dead_worker_saved_is_not_trained_again(machine: Machine) -> None:
     machine.recorder()
     planned = plan(STUDY, {"digits": plan_study(STUDY, machine.config.home).stages.popitem()[1].images.identity})
     study_id = machine.launch(STUDY)

@@ -81,7 +81,7 @@ def begun(machine: Machine, fingerprint: str) -> int:
     return (machine.logs / "worker.log").read_text().count(f"stage {fingerprint} begins")
 
 
-def test_a_redis_lost_with_its_files_is_rebuilt_and_nothing_is_trained_twice(
+def test_a_redis_lost_with_its_files_is_rebuilt_without_training_twice(
     home: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
     with serving(settings()), started(Machine(settings())) as machine:
@@ -128,7 +128,7 @@ def broker_dies(pid: int) -> None:
     wait_for(lambda: not alive(pid))
 
 
-def test_a_database_restored_while_workers_train_becomes_complete(
+def test_a_database_restored_while_workers_train_is_completed(
     machine: Machine, undisturbed: Path, tmp_path: Path
 ) -> None:
     study_id, _ = half_done(machine)

@@ -22,7 +22,7 @@ def supervised(machine: Machine) -> "subprocess.Popen[bytes]":
     )
 
 
-def test_the_next_start_ends_the_leases_of_the_dead(machine: Machine) -> None:
+def test_the_next_start_ends_the_leases_of_dead_workers(machine: Machine) -> None:
     machine.recorder()
     machine.launch(long_study(epochs=10_000))
     supervisor = supervised(machine)

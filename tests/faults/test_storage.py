@@ -46,7 +46,7 @@ def undisturbed(machine: Machine, study: Study, folder: Path) -> tuple[Plan, dic
     return planned, {fingerprint: numbers(result) for fingerprint, result in results.items()}
 
 
-def test_lost_weights_are_trained_again_for_whoever_needs_them(machine: Machine, tmp_path: Path) -> None:
+def test_lost_weights_are_trained_again_for_the_stages_that_need_them(machine: Machine, tmp_path: Path) -> None:
     machine.recorder()
     first = tiny_study(pruners=["oneshot"], sparsities=[0.5], starts=["winning_ticket"])
     machine.worker()
@@ -70,7 +70,7 @@ def test_lost_weights_are_trained_again_for_whoever_needs_them(machine: Machine,
     assert (machine.logs / "worker.log").read_text().count(f"stage {root} begins") == attempts
 
 
-def test_a_checkpoint_cut_short_costs_time_and_nothing_else(machine: Machine, tmp_path: Path) -> None:
+def test_a_truncated_checkpoint_costs_only_time(machine: Machine, tmp_path: Path) -> None:
     machine.recorder()
     study = long_study(epochs=200, train_images=500)
     planned, expected = undisturbed(machine, study, tmp_path / "alone")
@@ -89,7 +89,7 @@ def test_a_checkpoint_cut_short_costs_time_and_nothing_else(machine: Machine, tm
     assert "begins anew" in (machine.logs / "worker.log").read_text()
 
 
-def test_a_result_cut_short_counts_as_none(machine: Machine) -> None:
+def test_a_truncated_result_counts_as_missing(machine: Machine) -> None:
     machine.recorder()
     machine.worker()
     study = tiny_study()
@@ -124,7 +124,7 @@ def small_disk(machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         subprocess.run(["umount", "--lazy", disk], check=True)
 
 
-def test_a_full_disk_is_waited_for_and_work_goes_on_once_there_is_space(small_disk: Machine, tmp_path: Path) -> None:
+def test_workers_wait_for_a_full_disk_and_continue_once_there_is_space(small_disk: Machine, tmp_path: Path) -> None:
     study = long_study(epochs=150, train_images=500)
     planned, expected = undisturbed(small_disk, study, tmp_path / "alone")
     [fingerprint] = planned.stages

@@ -165,7 +165,7 @@ def check_like_left_alone(machine: Machine, study: Study, study_id: str, folder:
         assert table.drop_columns(clock).equals(expected[name].drop_columns(clock))
 
 
-def test_a_study_on_two_hosts_survives_a_host_and_a_store_that_are_cut_off(two: Two, tmp_path: Path) -> None:
+def test_a_study_on_two_hosts_survives_the_loss_of_a_host_and_of_the_artifact_store(two: Two, tmp_path: Path) -> None:
     folder_of_images(tmp_path / "flowers")
     machine, (one, other) = two.machine, two.hosts
     machine.recorder()
@@ -219,7 +219,7 @@ def test_a_study_on_two_hosts_survives_a_host_and_a_store_that_are_cut_off(two: 
         assert sorted(path.name for path in host.home.iterdir()) == ["datasets", "tmp"]
 
 
-def test_a_copy_of_the_images_that_is_damaged_is_refused(two: Two, tmp_path: Path) -> None:
+def test_a_damaged_copy_of_the_images_is_refused(two: Two, tmp_path: Path) -> None:
     folder_of_images(tmp_path / "flowers")
     machine, host = two.machine, two.hosts[0]
     machine.recorder()

@@ -76,7 +76,7 @@ def workers() -> list[telemetry.Worker]:
         return []
 
 
-def test_killed_parts_restart_and_ctrl_c_ends_them_all(up: Up) -> None:
+def test_killed_processes_restart_and_ctrl_c_ends_all(up: Up) -> None:
     redis = connection.connect()
     # An empty store gets the demo; its place is wanted for a stage that lasts.
     demo = wait_for(lambda: leases.studies(redis))[0]
@@ -114,7 +114,7 @@ def answers_with_another_pid(pid: int) -> bool:
         return False
 
 
-def test_nothing_outlives_up_and_only_one_runs_on_a_home(up: Up) -> None:
+def test_no_process_outlives_up_and_a_home_has_only_one(up: Up) -> None:
     second = subprocess.run(
         python("-m", "tasks", "up", "--port", str(free_port())), cwd=ROOT, capture_output=True, text=True, check=False
     )
@@ -125,7 +125,7 @@ def test_nothing_outlives_up_and_only_one_runs_on_a_home(up: Up) -> None:
     wait_for(lambda: not [pid for pid in up.children if alive(pid)])
 
 
-def test_results_of_an_older_version_are_completed_beside_everything_else(home: Path, tmp_path: Path) -> None:
+def test_up_completes_results_of_an_older_version_in_the_background(home: Path, tmp_path: Path) -> None:
     plan = plan_study(tiny_study(), home)
     whole = local.run(plan, settings().artifacts, settings(), ["cpu"], lambda *_: None)
     database, artifacts = Database(settings().database), Artifacts(settings().artifacts)

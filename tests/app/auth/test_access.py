@@ -73,33 +73,29 @@ class Clock:
         self.now += seconds
 
 
-def gate(clock: Clock) -> Gate:
-    return Gate(hashed("right"), clock.sleep, clock)
-
-
 def test_wrong_passwords_delay_the_next_attempt_up_to_8_seconds_until_a_right_one() -> None:
     clock = Clock()
-    tried = gate(clock)
-    assert not any(tried.admits("wrong") for _ in range(7))
+    gate = Gate(hashed("right"), clock.sleep, clock)
+    assert not any(gate.admits("wrong") for _ in range(7))
     assert clock.slept == [0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 8.0]
-    assert tried.admits("right")
+    assert gate.admits("right")
     assert clock.slept[-1] == 8.0
-    assert tried.admits("right")
+    assert gate.admits("right")
     assert clock.slept[-1] == 0.0
 
 
 def test_a_flood_of_attempts_is_refused() -> None:
-    tried = Gate(hashed("right"))
-    go_on = threading.Event()
-    tried.sleep = lambda seconds: go_on.wait(10) and None
-    threads = [threading.Thread(target=tried.admits, args=("wrong",)) for _ in range(8)]
+    gate = Gate(hashed("right"))
+    released = threading.Event()
+    gate.sleep = lambda seconds: released.wait(10) and None
+    threads = [threading.Thread(target=gate.admits, args=("wrong",)) for _ in range(8)]
     for thread in threads:
         thread.start()
-    while tried.waiting._value:
+    while gate.waiting._value:
         pass
     with pytest.raises(Busy):
-        tried.admits("right")
-    go_on.set()
+        gate.admits("right")
+    released.set()
     for thread in threads:
         thread.join()
 

@@ -43,17 +43,17 @@ def test_a_description_contains_spread_n_and_unit() -> None:
 
 
 @pytest.mark.parametrize(
-    ("dataset", "network", "asked", "measured", "far"),
+    ("dataset", "network", "requested", "measured", "far"),
     [
         ("digits", "lenet300", 0.9, 0.9, False),
-        # Whole weights of three layers: half a weight each of 50,200.
+        # Rounding to whole weights in three layers shifts the sparsity by up to 1.5 of 50,200 weights.
         ("digits", "lenet300", 0.9, 0.90002, False),
         ("digits", "lenet300", 0.9, 0.9001, True),
         ("cifar10", "resnet20", 0.386, 0.38601, False),
         ("cifar10", "resnet20", 0.386, 0.3865, True),
         ("folder:/gone", "resnet20", 0.386, 0.3862, False),
-        ("cifar10", "a network that has gone", 0.386, 0.4, True),
+        ("cifar10", "a removed network", 0.386, 0.4, True),
     ],
 )
-def test_a_measured_sparsity_departs_only_beyond_rounding(dataset, network, asked, measured, far) -> None:
-    assert departs(dataset, network, asked, measured) == far
+def test_a_measured_sparsity_departs_only_beyond_rounding(dataset, network, requested, measured, far) -> None:
+    assert departs(dataset, network, requested, measured) == far

@@ -16,8 +16,8 @@ def test_a_short_table_shows_texts_as_written_and_missing_values_as_empty_cells(
 
         from app.components import chart
 
-        chart.table(pd.DataFrame({"name": ["*two* $rates$", None], "value": [1.5, float("nan")]}), "shown")
+        chart.table(pd.DataFrame({"name": ["*two* $rates$", None], "value": [1.5, float("nan")]}), "rates")
 
-    (shown,) = tables(AppTest.from_function(script).run())
-    assert shown["name"].tolist() == ["*two* $rates$", ""]
-    assert shown["value"].tolist() == ["1.5", ""]
+    (table,) = tables(AppTest.from_function(script).run())
+    assert table["name"].tolist() == ["*two* $rates$", ""]
+    assert table["value"].tolist() == ["1.5", ""]

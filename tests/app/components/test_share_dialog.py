@@ -22,10 +22,6 @@ def shared(database: Database, study: Study) -> str:
     return shared_links.create(database, [STUDY], note="for Ada")[1]
 
 
-def forget() -> None:
-    st.cache_data.clear()
-
-
 def test_a_viewer_sees_the_study_without_buttons_that_change_it(shared: str) -> None:
     app = open_page("views/shared.py", share=shared)
     assert "Small study" in texts(app)
@@ -66,7 +62,7 @@ def test_an_invalid_token_never_makes_an_owner(shared: str, token: str) -> None:
 def test_a_revoked_link_looks_like_one_that_never_existed(database: Database, shared: str) -> None:
     app = open_page("views/shared.py", share=shared)
     shared_links.revoke(database, str(shared_links.shares(database).iloc[0]["share_id"]))
-    forget()
+    st.cache_data.clear()
     rerun(app)
     revoked = texts(app)
     assert "This link shows nothing" in revoked
@@ -81,7 +77,7 @@ def test_an_open_page_closes_when_its_link_is_revoked(database: Database, shared
     links.button(key=f"revoke-{shared_links.shares(database).iloc[0]['share_id']}").click()
     rerun(links)
     assert "revoked" in texts(links)
-    forget()
+    st.cache_data.clear()
     rerun(viewer)
     assert "This link shows nothing" in texts(viewer)
 

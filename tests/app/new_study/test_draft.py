@@ -42,7 +42,7 @@ def test_folders_and_odd_numbers_survive(study: Study) -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "given", "said"),
+    ("field", "value", "message"),
     [
         ("learning_rates", "0.01, abc", "'abc' should be a valid number"),
         ("learning_rates", "0", "greater than 0"),
@@ -59,11 +59,11 @@ def test_folders_and_odd_numbers_survive(study: Study) -> None:
         ("datasets", [], "is empty; give one or more"),
     ],
 )
-def test_errors_are_shown_at_their_field(draft: Draft, field: str, given: object, said: str) -> None:
-    checked = check({**draft, field: given})
+def test_errors_are_shown_at_their_field(draft: Draft, field: str, value: object, message: str) -> None:
+    checked = check({**draft, field: value})
     assert checked.study is None
     assert list(checked.errors) == [field]
-    assert said in checked.errors[field]
+    assert message in checked.errors[field]
 
 
 def test_a_rewind_after_the_end_is_an_error_of_the_recipe(draft: Draft) -> None:
@@ -82,8 +82,8 @@ def test_all_errors_are_reported_at_once(draft: Draft) -> None:
 @pytest.mark.parametrize("scale", ["paper", "small"])
 @pytest.mark.parametrize("name", ["fig1", "main-fig5", "table1", "all"])
 def test_figures_of_the_paper_survive_the_form_unchanged(name: str, scale: str) -> None:
-    wanted = studies.study(name, scale)
-    assert check(draft_of(wanted)).study == wanted
+    figure = studies.study(name, scale)
+    assert check(draft_of(figure)).study == figure
 
 
 def test_parts_lose_values_that_the_form_no_longer_lists_and_untrained_values_are_named() -> None:
@@ -92,7 +92,7 @@ def test_parts_lose_values_that_the_form_no_longer_lists_and_untrained_values_ar
     draft = draft_of(parse_study({**values, "parts": parts}))
     narrowed = check({**draft, "networks": ["vgg11", "lenet300"], "learning_rates": "0.01, 0.3"}).study
     assert [product.networks for product in narrowed.products] == [("vgg11",)]
-    # What no part restricts, such as the rate, reaches all of them.
+    # A new value of a field that no part restricts, such as the rate, is trained in all parts.
     assert untrained(narrowed) == {"datasets": ["cifar10"], "networks": ["lenet300"]}
-    other = check({**draft, "networks": ["lenet300"]}).study
-    assert other.products == (other,)
+    unrestricted = check({**draft, "networks": ["lenet300"]}).study
+    assert unrestricted.products == (unrestricted,)

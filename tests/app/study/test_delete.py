@@ -1,4 +1,4 @@
-"""Deleting on a study's page: told first, done when told to, and said on the list of studies."""
+"""Deletion on a study's page: the dialog lists its effects, and the list of studies confirms it."""
 
 import streamlit as st
 from redis import Redis
@@ -19,30 +19,30 @@ PAGE = "views/study.py"
 
 
 def test_a_study_is_deleted_only_after_confirmation_and_the_list_says_so(database: Database, redis: Redis) -> None:
-    one, two = launch.launch(tiny_study(pruners=["oneshot"])), launch.launch(tiny_study(pruners=["iterative"]))
+    deleted, other = launch.launch(tiny_study(pruners=["oneshot"])), launch.launch(tiny_study(pruners=["iterative"]))
     recorder.drain_idle(settings())
-    shared_links.create(database, [one])
-    app = open_page(PAGE, study=one)
+    shared_links.create(database, [deleted])
+    app = open_page(PAGE, study=deleted)
     app.button(key="delete").click()
     rerun(app)
-    said = texts(app)
-    assert "**Tiny** cannot be restored" in said
-    assert "2 stages that no other study has" in said
-    assert "3 stages that other studies have too: kept" in said
-    assert "1 link to it alone: ended" in said
-    assert leases.studies(redis) == sorted((one, two))
-    # It stays open while the page is drawn anew, as when the study's state changes.
+    text = texts(app)
+    assert "**Tiny** cannot be restored" in text
+    assert "2 stages that no other study has" in text
+    assert "3 stages that other studies have too: kept" in text
+    assert "1 link to it alone: ended" in text
+    assert leases.studies(redis) == sorted((deleted, other))
+    # The dialog stays open when the page is redrawn, for example because the study's state has changed.
     rerun(app)
     app.button(key="delete_yes").click()
     rerun(app)
-    assert leases.studies(redis) == [two]
-    # Streamlit's test of a page does not follow a switch to another; its session goes on there.
+    assert leases.studies(redis) == [other]
+    # AppTest does not follow a switch to another page, but its session continues there.
     app.switch_page("views/studies.py")
     rerun(app)
     assert [link.label for link in app.get("page_link")] == ["**Tiny**"]
     assert [toast.value for toast in app.toast] in ([], ["Deleted “Tiny”."])
     recorder.drain_idle(settings())
-    assert list(studies.studies(database)["study_id"]) == [two]
+    assert list(studies.studies(database)["study_id"]) == [other]
 
 
 def test_without_redis_the_dialog_explains_why_nothing_can_be_deleted(database: Database, study: Study) -> None:

@@ -65,11 +65,11 @@ def test_the_head_describes_the_study(database: Database, study: Study) -> None:
 def test_the_progress_tab_describes_a_running_study(database: Database, study: Study) -> None:
     record(database, study, half, reused=5)
     app = open_page(PAGE, study=ID)
-    shown = {metric.label: metric.value for metric in app.metric}
-    assert shown["Running"] == "2"
-    assert shown["Failed"] == "1"
-    assert shown["Reused"] == "5"
-    assert shown["About left"] == "3 s"
+    metrics = {metric.label: metric.value for metric in app.metric}
+    assert metrics["Running"] == "2"
+    assert metrics["Failed"] == "1"
+    assert metrics["Reused"] == "5"
+    assert metrics["About left"] == "3 s"
     assert app.button(key="cancel").label == "Cancel study"
     assert app.button(key="retry").label == "Retry failed and cancelled stages"
     assert "Live speeds are missing" in texts(app)
@@ -111,9 +111,9 @@ def test_accuracy_has_a_panel_per_learning_rate_and_pruner_and_the_numbers(datab
     record(database, study)
     app = tab("Accuracy")
     assert charts(app) == 4
-    said = texts(app).replace("\\", "")
-    assert "Learning rate 0.01 · one-shot magnitude" in said
-    assert "dense baseline" in said
+    text = texts(app).replace("\\", "")
+    assert "Learning rate 0.01 · one-shot magnitude" in text
+    assert "dense baseline" in text
     assert len(tables(app)[0]) == 8
     app.selectbox(key="accuracy_spread").select("ci")
     app.segmented_control(key="accuracy_axis").set_value(False)
@@ -148,10 +148,10 @@ def test_a_tab_without_results_says_that_they_are_to_come(database: Database, st
 @pytest.mark.parametrize("name", ["Progress", "Accuracy", "Overlap"])
 def test_dense_only_studies_have_every_tab(database: Database, study: Study, name: str) -> None:
     record(database, study.model_copy(update={"pruners": (), "starts": (), "sparsities": ()}))
-    said = texts(tab(name))
+    text = texts(tab(name))
     assert {"Progress": "6 of 6", "Accuracy": "only dense", "Overlap": "no fine-tune"}[
         name
-    ] in said or name == "Progress"
+    ] in text or name == "Progress"
 
 
 @pytest.mark.parametrize("name", ["Progress", "Accuracy", "Overlap"])

@@ -54,11 +54,11 @@ def test_running_stages_come_first_and_failures_show_their_error(rows: pd.DataFr
 
 
 def test_search_matches_every_word_and_the_chosen_states(rows: pd.DataFrame) -> None:
-    found = shown_table(matching(rows, {}, "Rewind 90 seed 1", ["waiting"]), {})
-    assert len(found)
-    assert found["Stage"].str.startswith("rewind").all()
-    assert (found["Seed"] == 1).all()
-    assert (found["State"] == "waiting").all()
+    table = shown_table(matching(rows, {}, "Rewind 90 seed 1", ["waiting"]), {})
+    assert len(table)
+    assert table["Stage"].str.startswith("rewind").all()
+    assert (table["Seed"] == 1).all()
+    assert (table["State"] == "waiting").all()
     assert shown_table(matching(rows, {}, "no such stage"), {}).empty
 
 

@@ -20,7 +20,7 @@ STUDY = "made-study-0001"
 
 @pytest.fixture
 def wide(study: Study) -> Study:
-    """A study whose runs bear on every claim."""
+    """A study with runs for every claim."""
     changes = {"pruners": ["iterative", "oneshot", "admm"], "sparsities": [0.5, 0.7], "seeds": [0, 1, 2, 3]}
     return parse_study({**study.model_dump(), **changes})
 
@@ -33,17 +33,17 @@ def opened(**query: str) -> AppTest:
 
 def test_every_claim_has_a_card_with_its_verdict_and_numbers(database: Database, wide: Study) -> None:
     record(database, wide)
-    shown = texts(opened())
-    assert all(f"**{claim}**" in shown or f"- {claim}: " in shown for claim in CLAIMS)
-    assert "95 % interval" in shown
-    assert "n = 4" in shown
+    text = texts(opened())
+    assert all(f"**{claim}**" in text or f"- {claim}: " in text for claim in CLAIMS)
+    assert "95 % interval" in text
+    assert "n = 4" in text
 
 
 def test_the_tab_names_weight_decay_and_epochs(database: Database, wide: Study) -> None:
     record(database, wide)
-    shown = texts(opened()).replace("\\", "")
-    assert "T = 4 epochs" in shown
-    assert "weight decay 0.01" in shown
+    text = texts(opened()).replace("\\", "")
+    assert "T = 4 epochs" in text
+    assert "weight decay 0.01" in text
 
 
 def test_other_thresholds_change_verdicts_and_are_mentioned_until_reset(database: Database, wide: Study) -> None:
@@ -68,9 +68,9 @@ def test_without_results_the_tab_says_that_no_training_has_finished(database: Da
 def test_claims_without_runs_are_listed_with_the_missing_runs(database: Database, study: Study) -> None:
     dense = parse_study({**study.model_dump(), "pruners": [], "sparsities": [], "starts": []})
     record(database, dense)
-    shown = texts(opened())
-    assert "**A3**" in shown
-    assert "Runs are missing for" in shown
+    text = texts(opened())
+    assert "**A3**" in text
+    assert "Runs are missing for" in text
 
 
 def test_the_low_and_high_of_many_rates_can_be_chosen(database: Database, study: Study) -> None:
@@ -80,7 +80,7 @@ def test_the_low_and_high_of_many_rates_can_be_chosen(database: Database, study:
     app.selectbox(key="verdict_low").select(0.003)
     rerun(app)
     assert "0.003" in texts(app)
-    # No choice makes the low rate meet the high one.
+    # The high rate cannot be chosen at or below the low one.
     app.selectbox(key="verdict_low").select(0.03)
     assert rerun(app).selectbox(key="verdict_high").options == ["0.1"]
 
@@ -126,11 +126,11 @@ def test_one_click_shows_the_rules_with_their_margins_and_every_comparison(datab
     before = len(app.get("vega_lite_chart"))
     app.session_state["verdict-B1-why"] = True
     rerun(app)
-    (told,) = [item.value.replace("\\", "") for item in app.markdown if item.value.startswith("- Well above p")]
-    assert "is above 0 at every value of p, and its mean over them" in told
-    assert "above 0.1" in told
-    assert "95 % interval" in told
-    assert "within ±0.05" in told
+    (rules,) = [item.value.replace("\\", "") for item in app.markdown if item.value.startswith("- Well above p")]
+    assert "is above 0 at every value of p, and its mean over them" in rules
+    assert "above 0.1" in rules
+    assert "95 % interval" in rules
+    assert "within ±0.05" in rules
     assert len(app.get("vega_lite_chart")) == before + 1
 
 
@@ -140,11 +140,11 @@ def test_the_forest_draws_means_first_and_each_row_with_the_margins_of_its_rule(
     record(database, wide)
     verdicts = evaluate(*from_frames(accuracy(STUDY), pooled_overlaps(STUDY)), claims=["B1"])
     rows = verdict_tables.comparisons(verdicts[0])
-    drawn = valid(forest(verdicts[0], rows).spec)
-    names = [row["name"] for data in drawn["datasets"].values() for row in data if "effect" in row]
+    chart = valid(forest(verdicts[0], rows).spec)
+    names = [row["name"] for data in chart["datasets"].values() for row in data if "effect" in row]
     assert names[0] == "learning rate 0.01 · mean over 5 values of p"
-    margins = {(row["name"], row["margin"]) for data in drawn["datasets"].values() for row in data if "margin" in row}
-    # Above 0 at each p, above the margin on average.
+    margins = {(row["name"], row["margin"]) for data in chart["datasets"].values() for row in data if "margin" in row}
+    # At the low rate, each p is compared with 0 and only their mean with the margin.
     assert ("learning rate 0.01 · p = 0.2", 0.0) in margins
     assert ("learning rate 0.01 · mean over 5 values of p", 0.1) in margins
     assert {margin for name, margin in margins if name == "learning rate 0.1 · p = 0.2"} == {-0.05, 0.05}
@@ -166,9 +166,9 @@ def test_an_undecided_verdict_names_the_seeds_that_would_decide_it_and_queues_th
     button = next(button for button in app.button if button.label.startswith("Add 1 seed"))
     button.click()
     rerun(app)
-    shown = texts(app).replace("\\", "")
-    assert "Small study (3 seeds)" in shown
-    assert "All that is trained already is reused" in shown
+    text = texts(app).replace("\\", "")
+    assert "Small study (3 seeds)" in text
+    assert "All that is trained already is reused" in text
     assert any(f"python -m tasks verdicts {STUDY} --add-seeds 1" in code.value for code in app.code)
     assert app.button(key="seeds_yes").label == "Launch it"
     trainings = next(metric.value for metric in app.metric if metric.label == "Trainings")
@@ -188,18 +188,17 @@ def test_a_viewer_reads_what_would_decide_a_verdict_but_queues_nothing(database:
 
 def test_controls_are_listed_separately_and_not_counted(database: Database, study: Study) -> None:
     record(database, parse_study({**study.model_dump(), "pruners": ["iterative", "random"]}))
-    with_control = texts(opened())
-    assert "Controls and other pruners" in with_control
-    first, _, rest = with_control.partition("Controls and other pruners")
-    assert "random" not in first.replace("random reinit", "")
-    assert "random" in rest
+    claims, heading, controls = texts(opened()).partition("Controls and other pruners")
+    assert heading
+    assert "random" not in claims.replace("random reinit", "")
+    assert "random" in controls
 
 
 def test_the_page_explains_intervals_and_counts_its_verdicts(database: Database, wide: Study) -> None:
     record(database, wide)
-    shown = texts(opened()).replace("\\", "")
-    assert "Intervals are over seeds, on one fixed test set" in shown
-    assert "a point of accuracy is" in shown
-    assert "verdicts on this page" in shown
-    assert "chosen on the test images" in shown
-    assert "Claim A4 looks at all sparsities and needs one" in shown
+    text = texts(opened()).replace("\\", "")
+    assert "Intervals are over seeds, on one fixed test set" in text
+    assert "a point of accuracy is" in text
+    assert "verdicts on this page" in text
+    assert "chosen on the test images" in text
+    assert "Claim A4 looks at all sparsities and needs one" in text

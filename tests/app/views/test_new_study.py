@@ -57,7 +57,7 @@ def test_the_address_may_name_a_preset_or_a_study_to_copy(database: Database, st
 
 
 @pytest.mark.parametrize(
-    ("field", "given", "said"),
+    ("field", "value", "message"),
     [
         ("learning_rates", "0.01, abc", "'abc' should be a valid number"),
         ("learning_rates", "0", "greater than 0"),
@@ -67,10 +67,10 @@ def test_the_address_may_name_a_preset_or_a_study_to_copy(database: Database, st
         ("folder", "/no/such/folder", "/no/such/folder"),
     ],
 )
-def test_errors_are_shown_at_their_field_and_prevent_a_launch(field: str, given: str, said: str) -> None:
-    app = type_in(open_page(PAGE), field, given)
+def test_errors_are_shown_at_their_field_and_prevent_a_launch(field: str, value: str, message: str) -> None:
+    app = type_in(open_page(PAGE), field, value)
     (at_field,) = [item.value for item in app.markdown if ":material/error:" in item.value]
-    assert said.replace("'", "") in at_field.replace("\\", "").replace("'", "")
+    assert message.replace("'", "") in at_field.replace("\\", "").replace("'", "")
     assert app.button(key="launch").disabled
     assert "Fix 1 problem first." in texts(app).replace("\\", "")
     assert "Trainings" not in metrics(app)
@@ -105,19 +105,19 @@ def test_toml_can_be_pasted(study: Study) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("name = ", "not valid TOML"),
         ('name = "x"\ndatasets = ["digits"]\nnetworks = ["lenet300"]\nepocs = 3', "epocs: is no key of a study"),
         ('name = "x"\ndatasets = ["digits"]\nnetworks = ["lenet9"]', "'lenet9' is not a known network"),
     ],
 )
-def test_faulty_toml_is_explained_and_leaves_the_form_unchanged(text: str, said: str) -> None:
+def test_faulty_toml_is_explained_and_leaves_the_form_unchanged(text: str, message: str) -> None:
     app = open_page(PAGE)
     app.text_area(key="toml_text").input(text)
     app.button(key="toml_use").click()
     rerun(app)
-    assert said in app.error[0].value.replace("\\", "")
+    assert message in app.error[0].value.replace("\\", "")
     assert app.text_input(key="field-name").value == PRESETS[0].study().name
 
 
@@ -166,12 +166,12 @@ def test_the_plan_states_what_each_round_removes() -> None:
 def test_all_warnings_are_shown_beside_the_plan_and_do_not_prevent_it() -> None:
     app = type_in(open_page(PAGE), "sparsities", "0.0004, 0.5")
     app.selectbox(key="field-recipe-augmentation").select("crop")
-    said = texts(rerun(app)).replace("\\", "")
-    assert "2 things to know before launching" in said
-    assert "Augmentation**: images of digits" in said
-    assert "Sparsities**: on digits, LeNet-300: 0.04 % removes no weight of fc3.weight (1,000)" in said
+    text = texts(rerun(app)).replace("\\", "")
+    assert "2 things to know before launching" in text
+    assert "Augmentation**: images of digits" in text
+    assert "Sparsities**: on digits, LeNet-300: 0.04 % removes no weight of fc3.weight (1,000)" in text
     assert "Trainings" in metrics(app)
-    said = texts(type_in(app, "learning_rates", "0.1, 0.10000000001")).replace("\\", "")
-    assert "all shown as 0.1" in said
-    assert "2 things to know before launching" in said
+    text = texts(type_in(app, "learning_rates", "0.1, 0.10000000001")).replace("\\", "")
+    assert "all shown as 0.1" in text
+    assert "2 things to know before launching" in text
     assert "Trainings" not in metrics(app)

@@ -1,4 +1,4 @@
-"""Studies that were launched before there were limits on them are shown as they ever were."""
+"""Every page shows a study that was launched before its values had limits."""
 
 import pytest
 
@@ -16,10 +16,10 @@ def older(database: Database, study: Study) -> Study:
     record(database, study)
     values = {**study.model_dump(), "name": "Rings\a", "seeds": tuple(range(20_000))}
     values["recipe"] = {**study.recipe.model_dump(), "milestones": (0.01,)}
-    found = parse_study(values, kept=True)
+    unlimited = parse_study(values, kept=True)
     with database.writing() as connection:
-        connection.execute("UPDATE studies SET name = ?, toml = ?", [found.name, to_toml(found)])
-    return found
+        connection.execute("UPDATE studies SET name = ?, toml = ?", [unlimited.name, to_toml(unlimited)])
+    return unlimited
 
 
 def test_an_older_study_can_be_read_but_not_launched(older: Study) -> None:
