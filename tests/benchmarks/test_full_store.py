@@ -14,21 +14,21 @@ LAYERS = {"resnet20": 19, "vgg11": 8, "mobilenet_v2": 52}
 
 
 def small(study: Study) -> Study:
-    """Return a study of the same shape with less of everything."""
-    less = {"sparsities": (0.15, 0.5, 0.803), "seeds": (0,), "learning_rates": study.learning_rates[:2]}
+    """Return a study with fewer sparsities, seeds and learning rates."""
+    changes = {"sparsities": (0.15, 0.5, 0.803), "seeds": (0,), "learning_rates": study.learning_rates[:2]}
     parts = [
-        part.model_copy(update={"sparsities": tuple(s for s in part.sparsities or () if s in less["sparsities"])})
+        part.model_copy(update={"sparsities": tuple(s for s in part.sparsities or () if s in changes["sparsities"])})
         for part in study.parts
     ]
-    return study.model_copy(update={**less, "parts": tuple(parts)})
+    return study.model_copy(update={**changes, "parts": tuple(parts)})
 
 
 def written(folder: Path, seed: int = 0) -> tuple[Database, dict[str, Study]]:
     database = Database(folder / "ticketscope.duckdb")
-    chosen = {study_id: small(study) for study_id, study in full_store.studies(5000, 4).items()}
-    for _ in full_store.write(database, chosen, seed):
+    smaller = {study_id: small(study) for study_id, study in full_store.studies(5000, 4).items()}
+    for _ in full_store.write(database, smaller, seed):
         pass
-    return database, chosen
+    return database, smaller
 
 
 @pytest.fixture(scope="module")
@@ -43,9 +43,9 @@ def test_the_full_database_contains_at_least_the_requested_trainings() -> None:
 
 
 def test_every_stage_of_a_finished_study_is_done_and_has_its_epochs(made: tuple[Database, dict[str, Study]]) -> None:
-    database, chosen = made
+    database, recorded = made
     for study_id in full_store.FINISHED:
-        stages = planned(chosen[study_id]).stages
+        stages = planned(recorded[study_id]).stages
         rows = studies.stages(database, study_id)
         assert set(rows["fingerprint"]) == set(stages)
         assert (rows["state"] == "done").all()
@@ -92,10 +92,10 @@ def test_the_same_seed_gives_the_same_rows(made: tuple[Database, dict[str, Study
     stage = next(iter(planned(made[1]["full-sweep"]).stages.values()))
     assert made_results.result(stage, 0) == made_results.result(stage, 0)
     assert made_results.result(stage, 0) != made_results.result(stage, 1)
-    again, _ = written(tmp_path)
+    second, _ = written(tmp_path)
     for table in ("results", "epochs", "overlap_counts", "retention", "states"):
-        found = []
-        for database in (made[0], again):
+        hashes = []
+        for database in (made[0], second):
             with database.reading() as connection:
-                found.append(connection.execute(f"SELECT hash(list(t ORDER BY t)) FROM {table} AS t").fetchall())
-        assert found[0] == found[1], table
+                hashes.append(connection.execute(f"SELECT hash(list(t ORDER BY t)) FROM {table} AS t").fetchall())
+        assert hashes[0] == hashes[1], table

@@ -17,10 +17,10 @@ def test_both_loops_learn_and_their_difference_has_an_interval(home: Path) -> No
         *("lenet300", dataset, CPU),
         **{"rate": 0.05, "epochs": 6, "batch_size": 16, "seeds": range(2), "loaders": 0, "threads": 1},
     )
-    for way, accuracies in row["test_accuracy"].items():
-        # One class in ten is guessed.
-        assert min(accuracies) > 40, way
-        assert len(set(accuracies)) == 2, way
+    for loop, accuracies in row["test_accuracy"].items():
+        # Guessing one of ten classes gives 10 %.
+        assert min(accuracies) > 40, loop
+        assert len(set(accuracies)) == 2, loop
     gap = row["less_plain"]["fp32"]
     assert gap["low"] < gap["mean"] < gap["high"]
     assert parity.difference([3.0, 5.0], [1.0, 1.0]).mean == 3

@@ -1,4 +1,4 @@
-"""The benchmark of verdicts: what it prints and writes, and that it is the same each time."""
+"""The benchmark of verdicts: its output, its counts of wrong verdicts, and that it repeats."""
 
 import json
 import subprocess
@@ -31,7 +31,7 @@ def test_the_same_world_gives_the_same_counts() -> None:
 
 def test_a_verdict_is_wrong_if_a_false_claim_holds_or_a_true_one_fails() -> None:
     counts = dict([simulate(("barely_false", 3, 0.3), 4), simulate(("barely_true", 3, 0.3), 4)])
-    found = list(rows(counts))
-    for row in found:
+    shares = list(rows(counts))
+    for row in shares:
         assert row["wrong"] == row["fails" if row["true"] else "holds"]
-    assert all(0 <= share <= 1 for share in wrong_by_claim(found).values())
+    assert all(0 <= share <= 1 for share in wrong_by_claim(shares).values())
