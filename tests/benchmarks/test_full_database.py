@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import full_store, made_results
+from benchmarks import full_database, made_results
 from benchmarks.fixtures import planned
 from data.database.database import Database
 from data.queries import points, studies
@@ -25,8 +25,8 @@ def small(study: Study) -> Study:
 
 def written(folder: Path, seed: int = 0) -> tuple[Database, dict[str, Study]]:
     database = Database(folder / "ticketscope.duckdb")
-    smaller = {study_id: small(study) for study_id, study in full_store.studies(5000, 4).items()}
-    for _ in full_store.write(database, smaller, seed):
+    smaller = {study_id: small(study) for study_id, study in full_database.studies(5000, 4).items()}
+    for _ in full_database.write(database, smaller, seed):
         pass
     return database, smaller
 
@@ -37,14 +37,16 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Database, dict[str, 
 
 
 def test_the_full_database_contains_at_least_the_requested_trainings() -> None:
-    finished = [study for study_id, study in full_store.studies(5000, 150).items() if study_id != full_store.TRAINING]
+    finished = [
+        study for study_id, study in full_database.studies(5000, 150).items() if study_id != full_database.TRAINING
+    ]
     stages = {f: stage for study in finished for f, stage in planned(study).stages.items()}
     assert sum(stage.epochs == 150 for stage in stages.values()) >= 5000
 
 
 def test_every_stage_of_a_finished_study_is_done_and_has_its_epochs(made: tuple[Database, dict[str, Study]]) -> None:
     database, recorded = made
-    for study_id in full_store.FINISHED:
+    for study_id in full_database.FINISHED:
         stages = planned(recorded[study_id]).stages
         rows = studies.stages(database, study_id)
         assert set(rows["fingerprint"]) == set(stages)
