@@ -69,7 +69,7 @@ class Stacked:
             pictures, labels = (torch.stack([batch[part] for batch in batches]) for part in (0, 1))
             self._optimiser.zero_grad()
             outputs = self._forward(pictures)
-            # Multiplied, the mean over all batches is the sum of each network's mean loss.
+            # This is the sum of the mean losses of the networks, since cross_entropy averages over all batches.
             (F.cross_entropy(outputs.flatten(0, 1), labels.flatten()) * len(batches)).backward()
             self._optimiser.step()
 

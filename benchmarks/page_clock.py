@@ -48,27 +48,27 @@ SCRIPT = """
   // refreshes itself, and not to the answer.
   const answer = (since, chained) => {
     const after = clock.states.filter(([at]) => at >= since);
-    let asked = false, end = null;
+    let ran = false, end = null;
     for (const [at, state] of after) {
       if (state !== "notRunning") {
         if (end !== null && at - end > chained) {
-          return {asked, end, until: at};
+          return {ran, end, until: at};
         }
-        asked = true;
-      } else if (asked) {
+        ran = true;
+      } else if (ran) {
         end = at;
       }
     }
-    return {asked, end: end ?? since, until: Infinity};
+    return {ran, end: end ?? since, until: Infinity};
   };
   clock.rest = (since, quiet, begun, chained) => new Promise((resolve) => {
     const wait = () => {
       const now = performance.now();
-      const {asked, end, until} = answer(since, chained);
+      const {ran, end, until} = answer(since, chained);
       const still = clock.state === "notRunning" && now - clock.moved >= quiet;
-      if ((still || until < Infinity) && (asked || now - since >= begun)) {
+      if ((still || until < Infinity) && (ran || now - since >= begun)) {
         const moved = Math.max(since, ...clock.moves.filter((at) => at >= since && at < until));
-        resolve({took: moved - since, script: end - since, asked});
+        resolve({took: moved - since, script: end - since, ran});
       } else {
         setTimeout(wait, 20);
       }
@@ -81,18 +81,18 @@ SCRIPT = """
 
 @dataclass(frozen=True)
 class Answer:
-    """The seconds until a page's script had run and until the page was at rest; asked: whether the script ran."""
+    """The seconds until a page's script had run and until the page was at rest; ran: whether the script ran."""
 
     script: float
     seconds: float
-    asked: bool
+    ran: bool
 
 
 def rest(page: Page, since: float | None = None) -> Answer:
     """Wait until a page is at rest; since: the beginning in its milliseconds, by default the last click or key."""
     moment = "window.__clock.acted" if since is None else str(since)
     answer: dict[str, Any] = page.evaluate(f"window.__clock.rest({moment}, {QUIET_MS}, {BEGUN_MS}, {CHAINED_MS})")
-    return Answer(answer["script"] / 1000, answer["took"] / 1000, bool(answer["asked"]))
+    return Answer(answer["script"] / 1000, answer["took"] / 1000, bool(answer["ran"]))
 
 
 def opened(page: Page, address: str) -> tuple[float, bool]:

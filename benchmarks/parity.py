@@ -134,7 +134,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--learning-rate", type=float, default=0.05, help="at the first epoch")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--seeds", type=int, default=5, metavar="N", help="trainings of each kind")
-    parser.add_argument("--first-seed", type=int, default=0, metavar="N", help="they count from here")
+    parser.add_argument("--first-seed", type=int, default=0, metavar="N", help="the first of them")
     return parser.parse_args()
 
 

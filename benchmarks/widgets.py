@@ -23,7 +23,7 @@ def answers(page: Page, repeats: int) -> Iterator[tuple[str, Answer]]:
                 target = page.locator(kind).locator("visible=true").nth(index)
                 name = _name(target)
                 answer = use(page, target, turn)
-                if answer is not None and answer.asked:
+                if answer is not None and answer.ran:
                     yield name, answer
 
 

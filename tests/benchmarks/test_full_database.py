@@ -32,7 +32,7 @@ def written(folder: Path, seed: int = 0) -> tuple[Database, dict[str, Study]]:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Database, dict[str, Study]]:
+def full(tmp_path_factory: pytest.TempPathFactory) -> tuple[Database, dict[str, Study]]:
     return written(tmp_path_factory.mktemp("full"))
 
 
@@ -44,8 +44,8 @@ def test_the_full_database_contains_at_least_the_requested_trainings() -> None:
     assert sum(stage.epochs == 150 for stage in stages.values()) >= 5000
 
 
-def test_every_stage_of_a_finished_study_is_done_and_has_its_epochs(made: tuple[Database, dict[str, Study]]) -> None:
-    database, recorded = made
+def test_every_stage_of_a_finished_study_is_done_and_has_its_epochs(full: tuple[Database, dict[str, Study]]) -> None:
+    database, recorded = full
     for study_id in full_database.FINISHED:
         stages = planned(recorded[study_id]).stages
         rows = studies.stages(database, study_id)
@@ -60,8 +60,8 @@ def test_every_stage_of_a_finished_study_is_done_and_has_its_epochs(made: tuple[
     }
 
 
-def test_overlaps_cover_every_layer_and_p(made: tuple[Database, dict[str, Study]]) -> None:
-    database, _ = made
+def test_overlaps_cover_every_layer_and_p(full: tuple[Database, dict[str, Study]]) -> None:
+    database, _ = full
     with database.reading() as connection:
         rows = connection.execute(
             """
@@ -77,8 +77,8 @@ def test_overlaps_cover_every_layer_and_p(made: tuple[Database, dict[str, Study]
     assert all(within for *_, within in rows)
 
 
-def test_retention_falls_while_a_network_trains(made: tuple[Database, dict[str, Study]]) -> None:
-    database, _ = made
+def test_retention_falls_while_a_network_trains(full: tuple[Database, dict[str, Study]]) -> None:
+    database, _ = full
     with database.reading() as connection:
         shares = connection.execute(
             """
@@ -90,14 +90,14 @@ def test_retention_falls_while_a_network_trains(made: tuple[Database, dict[str, 
     assert all(first > last for first, last in shares)
 
 
-def test_the_same_seed_gives_the_same_rows(made: tuple[Database, dict[str, Study]], tmp_path: Path) -> None:
-    stage = next(iter(planned(made[1]["full-sweep"]).stages.values()))
+def test_the_same_seed_gives_the_same_rows(full: tuple[Database, dict[str, Study]], tmp_path: Path) -> None:
+    stage = next(iter(planned(full[1]["full-sweep"]).stages.values()))
     assert made_results.result(stage, 0) == made_results.result(stage, 0)
     assert made_results.result(stage, 0) != made_results.result(stage, 1)
     second, _ = written(tmp_path)
     for table in ("results", "epochs", "overlap_counts", "retention", "states"):
         hashes = []
-        for database in (made[0], second):
+        for database in (full[0], second):
             with database.reading() as connection:
                 hashes.append(connection.execute(f"SELECT hash(list(t ORDER BY t)) FROM {table} AS t").fetchall())
         assert hashes[0] == hashes[1], table

@@ -10,7 +10,7 @@ from benchmarks import overhead
     [
         # Epochs that take minutes are all followed by a checkpoint.
         (400.0, 0.3, 1),
-        # Fast checkpoints come every 5 s; slower ones take at most a fiftieth of the time, but come every two minutes.
+        # Checkpoints are 5 s apart; slow ones further, to take a fiftieth of the time, but at most two minutes.
         (0.5, 0.01, 10),
         (0.5, 0.3, 30),
         (0.5, 10.0, 240),

@@ -16,10 +16,10 @@ from tests.tasks.queue.test_telemetry import worker
 def test_a_long_list_of_stages_is_shortened_and_search_finds_the_others(
     database: Database, study: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = record(database, study)
+    plan = record(database, study)
     monkeypatch.setattr(progress, "MOST_STAGES", 5)
     app = open_page("views/study.py", study="made-study-0001")
-    total = len(made.stages)
+    total = len(plan.stages)
     assert f"{total} of {total} stages; the first 5 are listed, search for others" in texts(app)
     assert len(app.dataframe[-1].value) == 5
     first = app.dataframe[-1].value["Stage"]
@@ -56,8 +56,8 @@ def register(redis: Redis) -> None:
 
 
 def test_the_page_says_once_what_workers_of_the_study_wait_for(database: Database, study: Study, redis: Redis) -> None:
-    made = record(database, study, lambda i, s: "running" if i < 3 else "waiting")
-    first, second, third, *_ = made.stages
+    plan = record(database, study, lambda i, s: "running" if i < 3 else "waiting")
+    first, second, third, *_ = plan.stages
     waiting = {"host": "gpu1", "trouble": "cannot write weights: no space left on device"}
     register(redis)
     telemetry.beat(redis, worker("gpu1-1:1", **waiting, stage=first))
@@ -70,10 +70,10 @@ def test_the_page_says_once_what_workers_of_the_study_wait_for(database: Databas
 
 
 def test_a_viewer_sees_no_path_of_a_machine(database: Database, study: Study, redis: Redis) -> None:
-    made = record(database, study, lambda i, s: "running" if i == 0 else "waiting")
+    plan = record(database, study, lambda i, s: "running" if i == 0 else "waiting")
     token = shared_links.create(database, ["made-study-0001"])[1]
     register(redis)
-    stage = next(iter(made.stages))
+    stage = next(iter(plan.stages))
     telemetry.beat(redis, worker("gpu1-1:1", host="gpu1", trouble="cannot write /secret", stage=stage))
     app = open_page("views/shared.py", share=token)
     assert [warning.value for warning in app.warning] == ["gpu1 waits"]

@@ -35,10 +35,10 @@ def test_without_workers_the_page_says_how_to_start_some(redis: Redis) -> None:
 
 def test_workers_are_shown_with_their_stage_speed_and_memory(redis: Redis, database: Database, study: Study) -> None:
     gib = 1024**3
-    made = record(database, study, lambda i, s: "running" if i == 0 else "waiting")
+    plan = record(database, study, lambda i, s: "running" if i == 0 else "waiting")
     # The running stage belongs to the recorded study.
-    [fingerprint] = [f for f, stage in list(made.stages.items())[:1]]
-    [message] = leases.register(redis, "made-study-0001", {}, [made.stages[fingerprint]], ())
+    [fingerprint] = [f for f, stage in list(plan.stages.items())[:1]]
+    [message] = leases.register(redis, "made-study-0001", {}, [plan.stages[fingerprint]], ())
     assert leases.claim(redis, message, "gpu1-00aa:1", "gpu1", "cuda:0", 60.0)
     progress = {"epoch": 3, "epochs": 4, "train_loss": 1.0, "test_accuracy": 50.0, "epochs_per_second": 12.5}
     leases.show_progress(redis, message, {**progress, "worker": "gpu1-00aa:1", "updated": 0.0}, 60)
