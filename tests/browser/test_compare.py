@@ -83,7 +83,7 @@ def test_a_click_on_a_point_shows_its_seeds_and_dragging_zooms(watched: Watched)
 
 
 @pytest.mark.parametrize("view", ["", "&v=sweep", "&v=overlap"])
-def test_nothing_overflows_a_telephone_and_the_page_scrolls_over_charts(watched: Watched, view: str) -> None:
+def test_the_page_fits_the_width_of_a_telephone_and_scrolls_over_charts(watched: Watched, view: str) -> None:
     page = watched.page
     page.set_viewport_size({"width": 420, "height": 900})
     watched.open(f"/compare?s=finish{view}")

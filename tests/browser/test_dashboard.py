@@ -154,7 +154,7 @@ def test_cancelling_asks_first_and_retrying_continues_the_study(watched: Watched
 
 
 @pytest.mark.parametrize("path", ["/", "/new_study", "/study?study=finished-before", "/study?study=gone"])
-def test_nothing_overflows_a_telephone(watched: Watched, path: str) -> None:
+def test_every_page_fits_the_width_of_a_telephone(watched: Watched, path: str) -> None:
     watched.page.set_viewport_size({"width": 420, "height": 900})
     watched.open(path)
     main = watched.page.locator("[data-testid=stMain]")

@@ -142,7 +142,7 @@ def test_a_measured_sparsity_that_differs_from_the_requested_one_is_marked(accur
     assert {key for key, text in texts.items() if "measured" in text} == {(STARTS["reinit"].name, 90.0)}
 
 
-def test_high_sparsities_stay_apart_on_the_axis(accuracy: pd.DataFrame) -> None:
+def test_high_sparsities_are_not_rounded_together(accuracy: pd.DataFrame) -> None:
     rows = accuracy.assign(sparsity=accuracy["sparsity"].replace({0.5: 0.99985, 0.9: 0.9999}))
     panel = charts.panels(rows, "test_accuracy", "sd")[0]
     chart = charts.draw(panel, "test_accuracy", "sd", (0, 100))

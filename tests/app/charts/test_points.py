@@ -10,7 +10,7 @@ ROWS = pd.DataFrame({"start": ["a"] * 4 + ["b"], "value": [1.0, 2.0, 3.0, 4.0, 7
     ("spread", "half"),
     [("sd", 1.2909944), ("se", 0.6454972), ("ci", 0.6454972 * 3.1824463)],
 )
-def test_bands_are_the_textbook_ones(spread: str, half: float) -> None:
+def test_bands_follow_the_textbook_formulas(spread: str, half: float) -> None:
     row = summarise(ROWS, "value", ["start"], spread).set_index("start").loc["a"]
     assert row["mean"] == 2.5
     assert row["n"] == 4
@@ -18,7 +18,7 @@ def test_bands_are_the_textbook_ones(spread: str, half: float) -> None:
     assert row["mean"] - row["low"] == pytest.approx(half)
 
 
-def test_range_is_smallest_to_largest() -> None:
+def test_the_range_is_from_smallest_to_largest() -> None:
     row = summarise(ROWS, "value", ["start"], "range").set_index("start").loc["a"]
     assert (row["low"], row["high"]) == (1.0, 4.0)
 

@@ -20,7 +20,7 @@ EPOCHS = pd.DataFrame(
 
 
 @pytest.mark.parametrize(("curve", "title"), [("loss", "cross-entropy loss (nats)"), ("accuracy", "accuracy (%)")])
-def test_training_and_test_curves_with_units_on_a_fixed_axis(curve: str, title: str) -> None:
+def test_training_and_test_curves_have_units_and_a_fixed_axis(curve: str, title: str) -> None:
     chart = valid(draw_curves(EPOCHS, series(["one"]), curve, 50))
     line = chart["layer"][0]["encoding"]
     assert line["y"]["title"] == title

@@ -44,7 +44,7 @@ def test_a_learning_rate_keeps_its_colour_while_others_are_missing(pooled: pd.Da
 
 
 @pytest.mark.parametrize("time", ["linear", "log"])
-def test_a_line_per_learning_rate_with_n_and_chance(rows: pd.DataFrame, time: str) -> None:
+def test_overlap_over_time_has_a_line_per_learning_rate_with_n_and_chance(rows: pd.DataFrame, time: str) -> None:
     chart = charts.draw_over_time(rows, (0.1, 0.01), 0.2, "se", time)
     (points,) = layers(chart, "point")
     means = data(chart, points)

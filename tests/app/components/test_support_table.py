@@ -19,7 +19,7 @@ def admm_study(study: Study) -> Study:
     return study.model_copy(update={**changes, "learning_rates": (0.1,), "seeds": (0, 1)})
 
 
-def test_a_line_for_each_pruner_with_spread_units_and_n(database: Database, admm_study: Study) -> None:
+def test_the_table_has_a_line_for_each_pruner_with_spread_units_and_n(database: Database, admm_study: Study) -> None:
     record(database, admm_study)
     table = support_table.table(studies.supports(database, ID))
     assert list(table["pruner"]) == ["ADMM", "ADMM, constant rho"]

@@ -24,7 +24,7 @@ def test_every_field_of_a_study_is_in_the_form_with_a_label_and_help() -> None:
         assert description(name)
 
 
-def test_folders_and_odd_numbers_survive(study: Study) -> None:
+def test_folders_and_odd_numbers_survive_the_form(study: Study) -> None:
     odd = parse_study(
         {
             **study.model_dump(),

@@ -127,7 +127,7 @@ def test_accuracy_of_several_networks_has_a_selector(database: Database, study: 
     assert charts(app) == 4
 
 
-def test_overlap_shows_all_five_views_and_the_weight_decay(database: Database, study: Study) -> None:
+def test_the_overlap_tab_shows_five_kinds_of_charts_and_the_weight_decay(database: Database, study: Study) -> None:
     record(database, study)
     app = tab("Overlap")
     assert charts(app) == 1 + 1 + 4 + 4 + 2

@@ -79,7 +79,7 @@ def test_every_complete_figure_is_drawn_with_its_verdicts(database: Database) ->
         assert "weight decay 0.01" in text
 
 
-def test_runs_count_whichever_study_trained_them(database: Database) -> None:
+def test_runs_of_any_study_count_for_a_figure(database: Database) -> None:
     record(database, small("all"))
     app = open_page(FIGURE, figure="fig7", scale="small")
     assert "354 of 354 trainings done" in "".join(str(item.proto.text) for item in app.get("progress"))
