@@ -1,1 +1,1 @@
-"""How fast the dashboard is when its store is full."""
+"""Benchmarks of speed, accuracy and verdicts; README.md has their results."""

@@ -48,26 +48,26 @@ def studies(base: dict[str, Any], fractions: Sequence[float], train_images: int)
 
 
 def planned(study: Study, home: Path, finetune: bool) -> Plan:
-    """Return a study's plan; without fine-tuning, its pretrainings and ADMM alone."""
+    """Return a study's plan; without fine-tuning, of its pretrainings and ADMM alone."""
     plan = plan_study(study, home)
-    wanted = {key: stage for key, stage in plan.stages.items() if finetune or stage.kind != "retrain"}
-    return Plan(plan.study, wanted, plan.roles)
+    stages = {key: stage for key, stage in plan.stages.items() if finetune or stage.kind != "retrain"}
+    return Plan(plan.study, stages, plan.roles)
 
 
 def measured(plans: dict[str, Plan], results: dict[str, StageResult]) -> list[dict[str, Any]]:
     """Return a row for each stage of ADMM: accuracies in percent, moved as a fraction of the remaining weights."""
     rows = []
-    for way, plan in plans.items():
+    for schedule, plan in plans.items():
         for fingerprint, stage in plan.stages.items():
             result = results[fingerprint]
             if stage.kind != "admm" or result.support is None:
                 continue
-            tuned = [results[child] for child in plan.children[fingerprint]]
+            finetuned = [results[child] for child in plan.children[fingerprint]]
             rows.append(
                 {
                     "sparsity": stage.sparsity,
                     "seed": stage.seed,
-                    "way": way,
+                    "way": schedule,
                     "kept": result.support.kept,
                     "moved": result.support.fraction,
                     "residuals": list(result.residuals),
@@ -75,7 +75,7 @@ def measured(plans: dict[str, Plan], results: dict[str, StageResult]) -> list[di
                     "unpruned_accuracy": result.final.test_accuracy,
                     "accuracy": result.support.accuracy,
                     "oneshot_accuracy": result.support.oneshot_accuracy,
-                    "finetuned_accuracy": tuned[0].final.test_accuracy if tuned else None,
+                    "finetuned_accuracy": finetuned[0].final.test_accuracy if finetuned else None,
                     "seconds": result.seconds,
                 }
             )
@@ -111,63 +111,63 @@ def table(rows: Sequence[dict[str, Any]]) -> Table:
 
 def main() -> None:
     """Measure what the command line names, show it, and write it to the file of --json."""
-    given = _arguments()
-    device = options.device(given)
+    arguments = _arguments()
+    device = options.device(arguments)
     config = settings()
     begin = time.perf_counter()
     base = {
         "name": "how far ADMM moves the mask",
-        "datasets": [given.data],
-        "networks": [given.network],
-        "learning_rates": [given.rate],
-        "sparsities": given.sparsities,
+        "datasets": [arguments.data],
+        "networks": [arguments.network],
+        "learning_rates": [arguments.rate],
+        "sparsities": arguments.sparsities,
         "starts": ["finetune"],
-        "seeds": given.seeds,
-        "train_images": given.train_images,
-        "test_images": given.test_images,
+        "seeds": arguments.seeds,
+        "train_images": arguments.train_images,
+        "test_images": arguments.test_images,
         "recipe": {
-            "epochs": given.epochs,
-            "batch_size": given.batch_size,
-            "precision": given.precision,
-            "augmentation": given.augmentation,
-            "weight_decay": given.weight_decay,
+            "epochs": arguments.epochs,
+            "batch_size": arguments.batch_size,
+            "precision": arguments.precision,
+            "augmentation": arguments.augmentation,
+            "weight_decay": arguments.weight_decay,
         },
-        "admm": {"rounds": given.rounds, "period": given.period},
+        "admm": {"rounds": arguments.rounds, "period": arguments.period},
     }
-    load(given.data, config.home)
-    images = given.train_images or shape(given.data, config.home).train
-    ways = studies(base, given.fractions, images)
-    plans = {way: planned(study, config.home, given.finetune) for way, study in ways.items()}
+    load(arguments.data, config.home)
+    images = arguments.train_images or shape(arguments.data, config.home).train
+    schedules = studies(base, arguments.fractions, images)
+    plans = {name: planned(study, config.home, arguments.finetune) for name, study in schedules.items()}
     with tempfile.TemporaryDirectory() as folder:
-        results = _run(plans, str(given.artifacts or folder), config, [str(device)] * given.processes)
+        results = _run(plans, str(arguments.artifacts or folder), config, [str(device)] * arguments.processes)
     rows = measured(plans, results)
     results_io.show(table(rows))
     figures = {
         "seconds": round(time.perf_counter() - begin),
-        "data": given.data.partition(":")[0],
-        "network": given.network,
-        "learning_rate": given.rate,
+        "data": arguments.data.partition(":")[0],
+        "network": arguments.network,
+        "learning_rate": arguments.rate,
         "recipe": base["recipe"],
         "admm": base["admm"],
         "train_images": images,
-        "test_images": given.test_images,
-        "processes": given.processes,
+        "test_images": arguments.test_images,
+        "processes": arguments.processes,
         "measured": rows,
     }
-    results_io.write("admm", given, figures, device)
+    results_io.write("admm", arguments, figures, device)
 
 
 def _run(plans: dict[str, Plan], artifacts: str, config: Settings, devices: Sequence[str]) -> dict[str, StageResult]:
-    """Train the stages of all plans at once, so that no process waits for the last of one plan."""
+    """Train the stages of all plans as one plan, so that no process is idle at the end of each."""
     first = next(iter(plans.values()))
     stages = {key: stage for plan in plans.values() for key, stage in plan.stages.items()}
-    reached: dict[str, int] = {}
+    reported: dict[str, int] = {}
     with Progress(console=Console(stderr=True), transient=True) as bars:
         bar = bars.add_task("training", total=sum(stage.epochs for stage in stages.values()))
 
         def report(fingerprint: str, epoch: int) -> None:
-            bars.advance(bar, epoch - reached.get(fingerprint, 0))
-            reached[fingerprint] = epoch
+            bars.advance(bar, epoch - reported.get(fingerprint, 0))
+            reported[fingerprint] = epoch
 
         return run(Plan(first.study, stages, first.roles), artifacts, config, devices, report)
 
@@ -188,7 +188,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--sparsities", type=float, nargs="+", default=[0.39, 0.62, 0.80])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument(
-        "--fractions", type=float, nargs="+", default=[0.1, 0.01, 0.001], help="first rho over the last one's"
+        "--fractions", type=float, nargs="+", default=[0.1, 0.01, 0.001], help="first rho as fractions of the last"
     )
     parser.add_argument("--finetune", action="store_true", help="fine-tune under each mask too")
     parser.add_argument("--processes", type=int, default=1)

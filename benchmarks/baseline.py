@@ -1,4 +1,4 @@
-"""The plain loop, as most research repositories have it: torchvision and PIL through a DataLoader, eager, fp32."""
+"""The plain loop of most research repositories: torchvision and PIL through a DataLoader, eager, in fp32."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,7 +20,7 @@ PADDING = 4
 
 
 class Pictures(TorchDataset[tuple[Tensor, int]]):
-    """Images as `torchvision.datasets.CIFAR10` gives them: an array in memory, a PIL image at each access."""
+    """Images as `torchvision.datasets.CIFAR10` returns them: an array in memory, a PIL image at each access."""
 
     def __init__(self, images: Tensor, labels: Tensor, transform: Any) -> None:
         self._images, self._labels, self._transform = images.numpy(), labels.tolist(), transform
@@ -53,7 +53,8 @@ def with_pytorch_norms(network: nn.Module) -> nn.Module:
 class PlainLoop:
     """One network trained under a mask that is multiplied in after each step.
 
-    network: with its starting weights. mask: prunable weight -> bool. loaders: processes that load images.
+    network: with its starting weights. mask: a bool for each prunable weight, by layer. loaders: processes that load
+    images.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class PlainLoop:
     ) -> None:
         self._recipe, self._initial, self._device = recipe, learning_rate, device
         self._network = with_pytorch_layers(network).to(device)
-        self._masks = {name: kept.to(device, torch.float32) for name, kept in mask.items()}
+        self._masks = {name: remaining.to(device, torch.float32) for name, remaining in mask.items()}
         self._optimiser = torch.optim.SGD(
             network.parameters(), lr=learning_rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay
         )
@@ -77,7 +78,7 @@ class PlainLoop:
             "num_workers": loaders,
             "pin_memory": device.type == "cuda",
             "persistent_workers": loaders > 0,
-            # The default of a script on Linux.
+            # Scripts fork their loaders by default on Linux.
             "multiprocessing_context": "fork" if loaders else None,
         }
         train, test = _transforms(dataset, recipe.augmentation)
@@ -99,7 +100,7 @@ class PlainLoop:
         for group in self._optimiser.param_groups:
             group["lr"] = self._recipe.learning_rate(self._initial, self._epoch, self._recipe.epochs)
         self._network.train()
-        running = 0.0
+        total_loss = 0.0
         for images, targets in self._train:
             images, targets = images.to(self._device), targets.to(self._device)
             self._optimiser.zero_grad()
@@ -107,7 +108,7 @@ class PlainLoop:
             loss.backward()
             self._optimiser.step()
             self._apply_mask()
-            running += loss.item()
+            total_loss += loss.item()
         self._epoch += 1
 
     @torch.no_grad()
@@ -139,7 +140,7 @@ def plain_loop(
 ) -> PlainLoop:
     """Return a plain loop over the network that `pruned_training` begins with, for a process of its own."""
     torch.set_num_threads(threads)
-    # Its order and augmentation.
+    # This seed decides the order and augmentation of the images.
     torch.manual_seed(seed)
     return PlainLoop(*pruned_network(network, dataset, seed), dataset, recipe, rate, device, loaders)
 

@@ -1,4 +1,4 @@
-"""A study that trains while pages are measured: an epoch of one of its stages is recorded every second."""
+"""Records an epoch of a study every second, while the benchmark of pages measures."""
 
 import threading
 import time
@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from data.database.database import Database
 from data.database.events import Event
 
-EVERY = 1.0
+SECONDS_PER_EPOCH = 1.0
 
-_BEGUN = """
+_UNFINISHED = """
     SELECT fingerprint, coalesce(max(epoch), 0), any_value(stages.epochs)
     FROM study_stages JOIN states USING (fingerprint) JOIN stages USING (fingerprint)
         LEFT JOIN epochs AS done USING (fingerprint)
@@ -21,10 +21,10 @@ _BEGUN = """
 def train(database: Database, study_id: str, stopping: threading.Event) -> None:
     """Record an epoch a second, as the recorder would, until `stopping` is set; each stage trains to its last epoch."""
     with database.reading() as connection:
-        stages = connection.execute(_BEGUN, [study_id]).fetchall()
-    for fingerprint, begun, total in stages:
-        for epoch in range(begun + 1, total + 1):
-            if stopping.wait(EVERY):
+        stages = connection.execute(_UNFINISHED, [study_id]).fetchall()
+    for fingerprint, last, total in stages:
+        for epoch in range(last + 1, total + 1):
+            if stopping.wait(SECONDS_PER_EPOCH):
                 return
             database.record(_events(fingerprint, epoch))
 

@@ -28,7 +28,7 @@ from engine.training.stacked import can_stack
 
 EAGER = "eager, one after the other"
 
-# Allowed of one function: each network, of each shape, in training and in evaluation.
+# Compilations allowed of one function, which is compiled for each network, shape and mode.
 COMPILATIONS = 1_000
 
 # Trains one epoch of each network.
@@ -38,16 +38,18 @@ Epoch = Callable[[], None]
 class Stacked:
     """Networks fused into one: weights stacked, the forward pass mapped over them (vmap), one optimiser for all.
 
-    Convolutions become grouped convolutions, linear layers batched products. It trains without a mask and at one rate,
-    which is less than the engine does, so its times look better than they would be.
+    Convolutions become grouped convolutions, linear layers batched products. It trains without a mask and at a constant
+    rate, so it does less than the engine, and its times are too good.
     """
 
     def __init__(self, networks: Sequence[nn.Module], data: DeviceData, recipe: Recipe) -> None:
         self._recipe, self._data = recipe, data
         self._feeds = [Feed(data, recipe.batch_size) for _ in networks]
         states = [(dict(network.named_parameters()), dict(network.named_buffers())) for network in networks]
-        self._parameters = {name: _stack([own[name] for own, _ in states]).requires_grad_() for name in states[0][0]}
-        self._buffers = {name: _stack([own[name] for _, own in states]) for name in states[0][1]}
+        self._parameters = {
+            name: _stack([parameters[name] for parameters, _ in states]).requires_grad_() for name in states[0][0]
+        }
+        self._buffers = {name: _stack([buffers[name] for _, buffers in states]) for name in states[0][1]}
         # vmap supports no other layers.
         self._base = with_pytorch_layers(copy.deepcopy(networks[0])).to("meta").train()
         self._optimiser = torch.optim.SGD(
@@ -59,25 +61,25 @@ class Stacked:
         )
 
     def run_epoch(self) -> None:
-        """Train one epoch of all."""
+        """Train one epoch of each network."""
         for seed, feed in enumerate(self._feeds):
             feed.draw(seed, "benchmark", 0)
         for size in self._feeds[0].sizes:
-            drawn = [feed.next(size) for feed in self._feeds]
-            pictures, labels = torch.stack([batch[0] for batch in drawn]), torch.stack([batch[1] for batch in drawn])
+            batches = [feed.next(size) for feed in self._feeds]
+            pictures, labels = (torch.stack([batch[part] for batch in batches]) for part in (0, 1))
             self._optimiser.zero_grad()
             outputs = self._forward(pictures)
-            # The sum over networks of the mean over each one's batch.
-            (F.cross_entropy(outputs.flatten(0, 1), labels.flatten()) * len(drawn)).backward()
+            # This is the sum of the mean losses of the networks, since cross_entropy averages over all batches.
+            (F.cross_entropy(outputs.flatten(0, 1), labels.flatten()) * len(batches)).backward()
             self._optimiser.step()
 
     def _forward(self, pictures: Tensor) -> Tensor:
-        def one(parameters: dict[str, Tensor], buffers: dict[str, Tensor], pictures: Tensor) -> Tensor:
+        def forward(parameters: dict[str, Tensor], buffers: dict[str, Tensor], pictures: Tensor) -> Tensor:
             output: Tensor = functional_call(self._base, (parameters, buffers), (pictures,))
             return output
 
         with torch.autocast(self._data.device.type, torch.bfloat16, enabled=self._recipe.precision == "bf16"):
-            mapped = torch.vmap(one, randomness="different")(self._parameters, self._buffers, pictures)
+            mapped = torch.vmap(forward, randomness="different")(self._parameters, self._buffers, pictures)
         return mapped.float()
 
 
@@ -88,10 +90,10 @@ def _stack(tensors: Sequence[Tensor]) -> Tensor:
 def ways(
     network: str, dataset: Dataset, device: torch.device, recipe: Recipe, together: int, opened: ExitStack
 ) -> dict[str, Epoch]:
-    """Return the ways that a device supports, each with networks of its own, which are closed with `opened`."""
+    """Return the ways that a device supports, each with networks of its own that `opened` closes."""
     data = to_device(dataset, recipe.augmentation, device)
 
-    def made(graphs: bool = False, compiled: bool = False) -> list[Training]:
+    def make(graphs: bool = False, compiled: bool = False) -> list[Training]:
         trainings = [pruned_training(network, dataset, data, recipe, seed, graphs) for seed in range(together)]
         for training in trainings:
             # The CUDA graphs of one case must not occupy the GPU in the next.
@@ -113,21 +115,21 @@ def ways(
 
         return epoch
 
-    found = {EAGER: in_turn(made()), "compiled, one after the other": in_turn(made(compiled=True))}
+    epochs = {EAGER: in_turn(make()), "compiled, one after the other": in_turn(make(compiled=True))}
     if device.type == "cuda":
-        found["CUDA graphs, each on its stream"] = at_once(made(graphs=True))
-        found["compiled, CUDA graphs"] = at_once(made(graphs=True, compiled=True))
-    if can_stack(stackable := made()[0]) and together > 1:
-        found["stacked by the engine"] = at_once([stackable, *made()[1:]])
-    found["stacked (vmap)"] = Stacked([training.network for training in made()], data, recipe).run_epoch
-    return found
+        epochs["CUDA graphs, each on its stream"] = at_once(make(graphs=True))
+        epochs["compiled, CUDA graphs"] = at_once(make(graphs=True, compiled=True))
+    if can_stack(stackable := make()[0]) and together > 1:
+        epochs["stacked by the engine"] = at_once([stackable, *make()[1:]])
+    epochs["stacked (vmap)"] = Stacked([training.network for training in make()], data, recipe).run_epoch
+    return epochs
 
 
 def compile_whole(network: nn.Module, backend: str | Callable[..., Any] = "inductor") -> None:
-    """Have a network compiled as one graph for each shape of its input; backend: as `torch.compile` takes it.
+    """Compile a network as one graph for each shape of its input; backend: that of `torch.compile`.
 
-    Its norms become PyTorch's operators, which a compiler fuses in its own way. `Module.compile` would leave out the
-    loop of an `nn.Sequential`, and compile its parts one by one until it gives up.
+    Its norms become PyTorch's operators, which the compiler fuses. `Module.compile` does not compile the loop of an
+    `nn.Sequential`, only its parts, one by one, until it reaches its limit.
     """
     with_pytorch_norms(network)
     torch._dynamo.config.recompile_limit = torch._dynamo.config.accumulated_recompile_limit = COMPILATIONS
@@ -137,20 +139,21 @@ def compile_whole(network: nn.Module, backend: str | Callable[..., Any] = "induc
 def measure(
     network: str, dataset: Dataset, device: torch.device, recipe: Recipe, together: int, repetitions: int
 ) -> dict[str, Any]:
-    """Return seconds per network and epoch of each way, taken in turns; for a way that fails, its error."""
+    """Time all ways in turns; return seconds per network and epoch, and the errors of ways that fail."""
     seconds: dict[str, list[float]] = {}
     failed: dict[str, str] = {}
     with ExitStack() as opened:
-        found = ways(network, dataset, device, recipe, together, opened)
+        epochs = ways(network, dataset, device, recipe, together, opened)
         for repetition in range(repetitions + 1):
-            for way, epoch in found.items():
+            for way, epoch in epochs.items():
                 if way in failed:
                     continue
                 begin = time.perf_counter()
                 try:
                     epoch()
                     end = now(device)
-                except Exception as error:  # A way that this device does not support is part of the answer.
+                except Exception as error:
+                    # The table reports ways that a device does not support.
                     failed[way] = f"{type(error).__name__}: {error}"[:200]
                     continue
                 if repetition:
@@ -183,12 +186,12 @@ def _cells(measured: Sequence[dict[str, Any]]) -> Iterator[dict[str, object]]:
 
 def main() -> None:
     """Measure what the command line names, show it, and write it to the file of --json."""
-    given = _arguments()
-    device = options.device(given)
-    get_ready(device, given.threads)
-    dataset = images(given.data, settings().home, given.train_images, given.test_images)
-    cases = [(n, p, k) for n in given.network for p in given.precision for k in given.together]
-    recipe = Recipe(epochs=10_000, batch_size=given.batch_size, augmentation=given.augmentation)
+    arguments = _arguments()
+    device = options.device(arguments)
+    get_ready(device, arguments.threads)
+    dataset = images(arguments.data, settings().home, arguments.train_images, arguments.test_images)
+    cases = [(n, p, k) for n in arguments.network for p in arguments.precision for k in arguments.together]
+    recipe = Recipe(epochs=10_000, batch_size=arguments.batch_size, augmentation=arguments.augmentation)
     measured = [
         measure(
             network,
@@ -196,12 +199,12 @@ def main() -> None:
             device,
             recipe.model_copy(update={"precision": precision}),
             together,
-            given.repetitions,
+            arguments.repetitions,
         )
         for network, precision, together in results_io.progress(cases)
     ]
     results_io.show(table(measured))
-    results_io.write("concurrency", given, {"data": given.data.partition(":")[0], "measured": measured}, device)
+    results_io.write("concurrency", arguments, {"data": arguments.data.partition(":")[0], "measured": measured}, device)
 
 
 def _arguments() -> argparse.Namespace:

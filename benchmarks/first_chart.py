@@ -32,7 +32,7 @@ GOALS = {
     "the demo study is done": 60.0,
 }
 LONGEST = 300.0
-# Axes alone are no chart.
+# A chart counts once it has a line, not only axes.
 LINE = "svg.marks g.mark-line path[d]"
 
 
@@ -46,7 +46,7 @@ def measure(browser: Browser, home: Path) -> dict[str, float]:
     seconds: dict[str, float] = {}
     over = threading.Event()
     with ThreadPoolExecutor(1) as threads:
-        # From the start, since a training may begin before the dashboard answers.
+        # A training may begin before the dashboard answers, so this thread watches from the start.
         trained = threads.submit(first_epoch, config, over)
         try:
             with served(*UP, home=home) as address:
@@ -57,7 +57,7 @@ def measure(browser: Browser, home: Path) -> dict[str, float]:
                 page.get_by_role("link", name="Demo").first.click()
                 page.locator(LINE).first.wait_for()
                 seconds["the first chart"] = time.monotonic() - begin
-                # An open page takes time of the same cores.
+                # An open page would slow down the trainings.
                 page.close()
                 database = Database(config.database)
                 _wait(lambda: "done" in set(studies.studies(database)["state"]), begin)
@@ -71,7 +71,7 @@ def measure(browser: Browser, home: Path) -> dict[str, float]:
 def first_epoch(config: Settings, over: threading.Event) -> float:
     """Return when a training was first seen to have finished an epoch, on the monotonic clock.
 
-    Asks the Redis that some settings choose five times a second, also before it is there; nan once over is set.
+    Asks the Redis of the settings five times a second, even before it runs; nan once `over` is set.
     """
     redis = client(config, patience=0.0)
     try:
@@ -80,20 +80,20 @@ def first_epoch(config: Settings, over: threading.Event) -> float:
                 if any(progress.epoch > 0 for progress in telemetry.progress(redis=redis).values()):
                     return time.monotonic()
             except BrokerError:
-                # Not there yet.
+                # Redis does not run yet.
                 pass
         return math.nan
     finally:
         redis.close()
 
 
-def _wait(reached: Callable[[], bool], begin: float) -> None:
+def _wait(condition: Callable[[], bool], begin: float) -> None:
     while time.monotonic() - begin < LONGEST:
         try:
-            if reached():
+            if condition():
                 return
         except DatabaseError:
-            # Not there yet.
+            # The database does not exist yet.
             pass
         time.sleep(1.0)
     raise RuntimeError(f"the demo study is not done after {LONGEST:.0f} s; look into its workers' logs")
@@ -102,27 +102,27 @@ def _wait(reached: Callable[[], bool], begin: float) -> None:
 def table(measured: list[dict[str, float]]) -> Table:
     """Return medians, with least and most in brackets, beside the goals; ! marks a missed goal."""
     rows = []
-    for what, goal in GOALS.items():
-        seconds = spread([one[what] for one in measured])
+    for event, goal in GOALS.items():
+        seconds = spread([run[event] for run in measured])
         limit = "" if goal is None else f"{goal:g}" + " !" * (seconds["median"] > goal)
-        rows.append({"until": what, "s": spread_text(seconds, digits=1), "goal": limit})
+        rows.append({"until": event, "s": spread_text(seconds, digits=1), "goal": limit})
     return results_io.table(f"seconds from the start, n = {len(measured)}", rows, left=("until",))
 
 
 def main() -> int:
-    """Measure, show it, and write it to the file of --json; 1 where a goal is missed."""
+    """Measure, show it, and write it to the file of --json; return 1 if a goal is missed."""
     parser = options.parser("first_chart", __doc__)
     parser.add_argument("--repetitions", type=int, default=3)
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     measured = []
     with launched() as browser:
-        for _ in results_io.progress(range(given.repetitions)):
+        for _ in results_io.progress(range(arguments.repetitions)):
             with tempfile.TemporaryDirectory() as folder:
                 measured.append(measure(browser, Path(folder)))
     results_io.show(table(measured))
-    results_io.write("first_chart", given, {"goals": GOALS, "measured": measured}, torch.device("cpu"))
-    medians = {what: spread([one[what] for one in measured])["median"] for what in GOALS}
-    return int(any(goal is not None and medians[what] > goal for what, goal in GOALS.items()))
+    results_io.write("first_chart", arguments, {"goals": GOALS, "measured": measured}, torch.device("cpu"))
+    medians = {event: spread([run[event] for run in measured])["median"] for event in GOALS}
+    return int(any(goal is not None and medians[event] > goal for event, goal in GOALS.items()))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What benchmarks measure with: a Redis and a home of their own, images, and networks pruned alike."""
+"""Redis, plans, images and pruned networks for benchmarks."""
 
 import os
 import secrets
@@ -31,7 +31,7 @@ from tests.machine import free_port, wait_for
 
 SPARSITY = 0.8
 LEARNING_RATE = 0.05
-# One epoch of CIFAR: training and test images.
+# The training and test images of CIFAR.
 TRAIN, TEST = 50_000, 10_000
 
 
@@ -64,12 +64,12 @@ def _answers(config: Settings) -> bool:
 
 
 def planned(study: Study) -> Plan:
-    """Return a study's plan over the datasets themselves, which need not be downloaded for it."""
+    """Return a study's plan on the bundled and known datasets, without downloading them."""
     return plan(study, {dataset: identity(dataset, Path()) for dataset in study.datasets})
 
 
 def now(device: torch.device) -> float:
-    """Return the seconds of a clock once a device has done all that was asked of it."""
+    """Wait until a device has finished its work, and return the seconds of a clock."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()
@@ -89,7 +89,7 @@ def _enlarged(digits: Tensor) -> Tensor:
 
 
 def pruned_network(name: str, dataset: Dataset, seed: int) -> tuple[nn.Module, dict[str, Tensor]]:
-    """Return a freshly drawn network, not yet masked, and the mask of its largest weights."""
+    """Return a freshly initialised network, without its mask, and the mask of its largest weights."""
     with global_seed(seed, "benchmark"):
         network = build(name, dataset.channels, dataset.image_size, len(dataset.classes))
     weights = network.state_dict()
@@ -105,8 +105,8 @@ def pruned_training(
     graphs: bool = True,
     rate: float = LEARNING_RATE,
 ) -> Training:
-    """Return a training by the engine of `pruned_network`; graphs: with CUDA graphs on a GPU."""
+    """Return the engine's training of `pruned_network`; graphs: whether it uses CUDA graphs on a GPU."""
     network, mask = pruned_network(name, dataset, seed)
     schedule = Schedule(recipe, rate, recipe.epochs, seed, "benchmark")
-    on_device = {layer: kept.to(data.device) for layer, kept in mask.items()}
+    on_device = {layer: remaining.to(data.device) for layer, remaining in mask.items()}
     return Training(network.to(data.device), data, schedule, on_device, graphs)

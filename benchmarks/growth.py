@@ -33,17 +33,17 @@ from tests.machine import wait_for
 
 PS = (0.1, 0.2, 0.3, 0.4, 0.5)
 
-# Does a step at some size, and returns the seconds that it took and the amount of work.
+# Does a step at one size, and returns its seconds and the amount of its work.
 Take = Callable[[float], tuple[float, int]]
 
 
 @dataclass(frozen=True)
 class Step:
-    """A step that is measured.
+    """A step of the work on a study.
 
-    ready: prepares the step on a device while it is measured. of: the unit of its work. sizes: rising, the last ten
-    times the first. whole: the size that the goal is for. goal: by type of device, the most seconds, or where by_rate
-    is set, the least work per second; empty where there is none.
+    ready: a context in which the step can be taken on a device. of: the unit of its work. sizes: rising, the last ten
+    times the first. whole: the size of the goal. goal: by type of device, the most seconds, or the least work per
+    second if by_rate is set; empty without a goal.
     """
 
     title: str
@@ -57,7 +57,7 @@ class Step:
 
 def whole_paper(seeds: int) -> Study:
     """Return all figures of the paper as one study of some seeds."""
-    # Validated, so that nothing is measured that could not be launched.
+    # parse_study checks the limits, so every measured study could be launched.
     values = studies.study(paper.ALL).model_dump()
     parts = [{name: value for name, value in part.items() if value is not None} for part in values["parts"]]
     return parse_study({**values, "parts": parts, "seeds": tuple(range(seeds))})
@@ -84,7 +84,7 @@ def _launching(device: torch.device) -> Iterator[Take]:
         redis = connection.client(config)
 
         def take(seeds: float) -> tuple[float, int]:
-            # Stages that are queued already would be shared.
+            # Stages from an earlier launch would be reused.
             redis.flushall()
             study = whole_paper(int(seeds))
             begin = time.perf_counter()
@@ -96,12 +96,12 @@ def _launching(device: torch.device) -> Iterator[Take]:
 
 
 @contextmanager
-def _recording(device: torch.device, kind: Kind, counted: str) -> Iterator[Take]:
+def _recording(device: torch.device, kind: Kind, table: str) -> Iterator[Take]:
     del device
 
     def take(stages: float) -> tuple[float, int]:
         seconds, rows = drain(kind, int(stages))
-        return seconds, rows[counted]
+        return seconds, rows[table]
 
     yield take
 
@@ -133,8 +133,8 @@ def _overlap(device: torch.device) -> Iterator[Take]:
     draws = torch.Generator().manual_seed(0)
 
     def network(sizes: Sequence[int]) -> dict[str, torch.Tensor]:
-        drawn = (torch.randn(size, generator=draws).to(device) for size in sizes)
-        return dict(zip(names, drawn, strict=True))
+        weights = (torch.randn(size, generator=draws).to(device) for size in sizes)
+        return dict(zip(names, weights, strict=True))
 
     def take(times: float) -> tuple[float, int]:
         sizes = [round(times * count) for count in counts]
@@ -147,14 +147,14 @@ def _overlap(device: torch.device) -> Iterator[Take]:
     yield take
 
 
-# The paper has five seeds; with a hundred it would be larger than a study may be.
+# The paper has five seeds; a study of a hundred would exceed the limits.
 STEPS = {
     "planning": Step("plan paper:all", "stages", _planning, (1, 5, 10), 5, {"cpu": 1.0}),
     "launching": Step("launch paper:all", "stages", _launching, (1, 5, 10), 5, {"cpu": 2.0}),
     "recording": Step(
         "record epochs",
         "epoch rows",
-        partial(_recording, kind=KINDS["fast"], counted="epochs"),
+        partial(_recording, kind=KINDS["fast"], table="epochs"),
         (200, 2000),
         2000,
         {"cpu": 5000.0},
@@ -163,7 +163,7 @@ STEPS = {
     "recording_overlaps": Step(
         "record overlaps",
         "overlap rows",
-        partial(_recording, kind=KINDS["slow"], counted="overlap_counts"),
+        partial(_recording, kind=KINDS["slow"], table="overlap_counts"),
         (200, 2000),
         2000,
         {},
@@ -175,14 +175,14 @@ STEPS = {
 def measure(name: str, device: torch.device, repetitions: int, sizes: Sequence[float] = ()) -> dict[str, Any]:
     """Take a step of STEPS at each of its sizes in turns, and return its times, their growth and the goal.
 
-    sizes: others than its own, for which there is no goal.
+    sizes: replace the step's own sizes.
     """
     step = STEPS[name]
-    chosen = tuple(sizes) or step.sizes
-    taken: dict[float, list[tuple[float, int]]] = {size: [] for size in chosen}
+    sizes = tuple(sizes) or step.sizes
+    taken: dict[float, list[tuple[float, int]]] = {size: [] for size in sizes}
     with step.ready(device) as take:
         for _ in range(repetitions):
-            for size in chosen:
+            for size in sizes:
                 taken[size].append(take(size))
     rows = [_row(size, pairs) for size, pairs in taken.items()]
     least, most = rows[0], rows[-1]
@@ -199,13 +199,13 @@ def measure(name: str, device: torch.device, repetitions: int, sizes: Sequence[f
 
 
 def _row(size: float, taken: Sequence[tuple[float, int]]) -> dict[str, Any]:
-    seconds = [one for one, _ in taken]
+    seconds = [each for each, _ in taken]
     work = taken[0][1]
     return {"size": size, "work": work, "seconds": spread(seconds), "per_second": work / statistics.median(seconds)}
 
 
 def _goal(step: Step, device: torch.device, rows: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    """Return a step's goal and whether it is met; None where it has none or its size was not measured."""
+    """Return a step's goal and whether it is met; None if it has none or its size was not measured."""
     row = next((row for row in rows if row["size"] == step.whole), None)
     if row is None or not step.goal:
         return None
@@ -223,30 +223,30 @@ def table(measured: Sequence[dict[str, Any]]) -> Table:
 
 def _cells(measured: dict[str, Any], row: dict[str, Any]) -> dict[str, str]:
     goal, growth = measured["goal"], measured["growth"]
-    held = goal if goal and goal["size"] == row["size"] else {}
-    limit = f"at most {held['seconds']:g} s" if "seconds" in held else ""
+    row_goal = goal if goal and goal["size"] == row["size"] else {}
+    limit = f"at most {row_goal['seconds']:g} s" if "seconds" in row_goal else ""
     return {
         "step": STEPS[measured["step"]].title if row is measured["rows"][0] else "",
         "work": f"{row['work']:,} {measured['of']}",
         "seconds": spread_text(row["seconds"], digits=3),
         "per second": f"{row['per_second']:,.0f}",
-        "goal": f"at least {held['per_second']:,.0f}/s" if "per_second" in held else limit,
-        "met": ("yes" if held["met"] else "no") if held else "",
+        "goal": f"at least {row_goal['per_second']:,.0f}/s" if "per_second" in row_goal else limit,
+        "met": ("yes" if row_goal["met"] else "no") if row_goal else "",
         "growth": f"{growth['seconds']:.1f} times for {growth['work']:.1f}" if row is measured["rows"][-1] else "",
     }
 
 
 def main() -> int:
-    """Measure what the command line names, show it, and write it to the file of --json; 1 where a goal is missed."""
-    given = _arguments()
-    device = options.device(given)
-    torch.set_num_threads(given.threads)
+    """Measure what the command line names, show it and write it to --json's file; return 1 if a goal is missed."""
+    arguments = _arguments()
+    device = options.device(arguments)
+    torch.set_num_threads(arguments.threads)
     begin = time.perf_counter()
-    measured = [measure(name, device, given.repetitions) for name in results_io.progress(given.only)]
+    measured = [measure(name, device, arguments.repetitions) for name in results_io.progress(arguments.only)]
     results_io.show(table(measured))
     seconds = round(time.perf_counter() - begin)
-    figures = {"seconds": seconds, "repetitions": given.repetitions, "measured": measured}
-    results_io.write("growth", given, figures, device)
+    figures = {"seconds": seconds, "repetitions": arguments.repetitions, "measured": measured}
+    results_io.write("growth", arguments, figures, device)
     return int(not all(row["goal"]["met"] for row in measured if row["goal"]))
 
 

@@ -28,30 +28,30 @@ COPIED_BYTES = {"cpu": 2**28, "cuda": 2**31}
 def outputs_per_image(network: str) -> int:
     """Return how many numbers the convolutions and linear layers of a network output for one image.
 
-    Whatever lies between two of them (batch norm, ReLU, sums) could be done on the way, so it is not counted.
+    Operations between two of them (batch norm, ReLU, sums) could be fused into them, so they are not counted.
     """
-    counted: list[int] = []
+    sizes: list[int] = []
     with torch.device("meta"):
         module = build(network, CHANNELS, SIZE, CLASSES).eval()
         images = torch.zeros(1, CHANNELS, SIZE, SIZE)
 
     def count(layer: nn.Module, inputs: Any, output: Tensor) -> None:
         del layer, inputs
-        counted.append(output.numel())
+        sizes.append(output.numel())
 
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             layer.register_forward_hook(count)
     with torch.no_grad():
         module(images)
-    return sum(counted)
+    return sum(sizes)
 
 
 def matrix_rate(device: torch.device, kind: torch.dtype) -> float:
     """Return the floating-point operations per second of the fastest square matrix product."""
     rates = []
     if device.type == "cuda":
-        # TF32, in which convolutions of fp32 are computed there.
+        # On a GPU, convolutions in fp32 are computed in TF32.
         torch.set_float32_matmul_precision("high")
     for size in MATRICES[device.type]:
         left, right = (torch.randn(size, size, device=device).to(kind) for _ in range(2))
@@ -67,14 +67,14 @@ def copy_bandwidth(device: torch.device) -> float:
 
 
 def _fastest(work: Callable[[], object], device: torch.device, seconds: float = 1.0) -> float:
-    """Return the shortest time of some work, repeated for a while."""
+    """Return the shortest time of some work, which is repeated for some seconds."""
     taken: list[float] = []
-    until = now(device) + seconds
-    while len(taken) < 4 or now(device) < until:
+    deadline = now(device) + seconds
+    while len(taken) < 4 or now(device) < deadline:
         begin = now(device)
         work()
         taken.append(now(device) - begin)
-    # The first allocates memory and loads kernels.
+    # The first run allocates memory and loads kernels.
     return min(taken[1:])
 
 
@@ -140,15 +140,15 @@ def main() -> None:
     parser = options.parser("lower_bound", __doc__)
     options.add_device(parser, threads=None)
     parser.add_argument("--against", type=Path, metavar="FILE", help="speeds that benchmarks.training wrote")
-    given = parser.parse_args()
-    device = options.device(given)
-    if given.threads:
-        torch.set_num_threads(given.threads)
+    arguments = parser.parse_args()
+    device = options.device(arguments)
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
     bounds = lower_bounds(device)
-    times = ratios(bounds, results_io.read(given.against)["measured"]) if given.against else {}
+    times = ratios(bounds, results_io.read(arguments.against)["measured"]) if arguments.against else {}
     rates = ", ".join(f"{rate / 1e12:.2f} TFLOP/s {name}" for name, rate in bounds["flops_per_second"].items())
     results_io.show(f"{rates}; copying moves {bounds['bytes_per_second'] / 1e9:,.0f} GB/s", table(bounds, times))
-    results_io.write("lower_bound", given, bounds, device)
+    results_io.write("lower_bound", arguments, bounds, device)
 
 
 if __name__ == "__main__":

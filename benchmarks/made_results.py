@@ -1,4 +1,4 @@
-"""Made-up results: of the right shape and size and plausible to look at, measured by nobody."""
+"""Makes up results of stages with the shapes and sizes of real ones."""
 
 import hashlib
 import math
@@ -27,9 +27,9 @@ Layers = tuple[tuple[str, ...], tuple[int, ...]]
 def layers(network: str, dataset: str) -> Layers:
     """Return the names and sizes of a network's prunable weights, without allocating any."""
     with torch.device("meta"):
-        made = build(network, 3, 32, CLASSES.get(dataset, 10))
-    names = prunable(made)
-    weights = dict(made.named_parameters())
+        module = build(network, 3, 32, CLASSES.get(dataset, 10))
+    names = prunable(module)
+    weights = dict(module.named_parameters())
     return names, tuple(weights[name].numel() for name in names)
 
 
@@ -71,11 +71,11 @@ def epochs(stage: Stage, draw: np.random.Generator) -> list[list[float]]:
     total = stage.epochs
     number = np.arange(1, total + 1)
     rates = [stage.recipe.learning_rate(stage.learning_rate, epoch, total) for epoch in range(total)]
-    risen = (1 - np.exp(-6 * number / total)) / (1 - math.exp(-6))
-    risen *= 1 - 0.12 * (np.asarray(rates) / stage.learning_rate > 0.5)
-    risen[-1] = 1.0
-    test = 10 + (accuracy(stage, draw) - 10) * risen + np.append(draw.normal(0, 0.3, total - 1), 0.0)
-    train = np.minimum(99.99, test + 7 * risen)
+    rise = (1 - np.exp(-6 * number / total)) / (1 - math.exp(-6))
+    rise *= 1 - 0.12 * (np.asarray(rates) / stage.learning_rate > 0.5)
+    rise[-1] = 1.0
+    test = 10 + (accuracy(stage, draw) - 10) * rise + np.append(draw.normal(0, 0.3, total - 1), 0.0)
+    train = np.minimum(99.99, test + 7 * rise)
     losses = [2.4 - 0.0235 * values + np.abs(draw.normal(0, 0.01, total)) for values in (train, test)]
     columns = (rates, losses[0], train, losses[1], np.clip(test, 0, 100), np.full(total, 6.0))
     rows = np.column_stack(columns).round(5).tolist()
@@ -89,18 +89,18 @@ def overlaps(stage: Stage, draw: np.random.Generator) -> list[dict[str, Any]]:
         return [_pair("initial_pretrained", stage, memory, 1.0, P_GRID, draw)]
     if stage.start != "finetune":
         return []
-    kept = 1 - stage.sparsity
-    within = tuple(p for p in P_GRID if p <= kept)
+    remaining = 1 - stage.sparsity
+    within = tuple(p for p in P_GRID if p <= remaining)
     return [
-        _pair("ticket_finetuned", stage, 0.8 * memory, kept, P_GRID, draw),
-        _pair("reinit_finetuned", stage, 0.0, kept, P_GRID, draw),
+        _pair("ticket_finetuned", stage, 0.8 * memory, remaining, P_GRID, draw),
+        _pair("reinit_finetuned", stage, 0.0, remaining, P_GRID, draw),
         _pair("finetuned_initial", stage, 0.6 * memory, 1.0, within, draw, 1 + 0.3 * memory),
-        _pair("finetuned_pretrained", stage, 0.75, 1.0, within, draw, 1 / kept),
+        _pair("finetuned_pretrained", stage, 0.75, 1.0, within, draw, 1 / remaining),
     ]
 
 
 def _mask(stage: Stage) -> str:
-    """Return a hash in place of that of a stage's mask, the same for all starts."""
+    """Return a made-up hash of a stage's mask, the same for all starts."""
     text = f"{stage.parent} {stage.score} {stage.sparsity}"
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
@@ -109,15 +109,15 @@ def _pair(
     name: str,
     stage: Stage,
     strength: float,
-    kept: float,
+    remaining: float,
     ps: Sequence[float],
     draw: np.random.Generator,
     mask_alone: float | None = None,
 ) -> dict[str, Any]:
     names, _ = layers(stage.network, stage.images.name)
-    sizes, tops = _tops(stage.network, stage.images.name, kept)
+    sizes, tops = _tops(stage.network, stage.images.name, remaining)
     tops = tops[:, : len(ps)]
-    # A little more in later layers; independent weights give p.
+    # The overlap is a little larger in later layers; a strength of 0 gives p.
     by_layer = strength * np.linspace(0.9, 1.0, len(names))[:, None]
     p = np.asarray(ps)
     share = np.clip(p + by_layer * (1 - p) + draw.normal(0, 0.01, tops.shape), 0, 1)
@@ -134,8 +134,8 @@ def _pair(
 
 
 @cache
-def _tops(network: str, dataset: str, kept: float) -> tuple[np.ndarray, np.ndarray]:
-    sizes = [round(size * kept) for size in layers(network, dataset)[1]]
+def _tops(network: str, dataset: str, remaining: float) -> tuple[np.ndarray, np.ndarray]:
+    sizes = [round(size * remaining) for size in layers(network, dataset)[1]]
     return np.asarray(sizes), np.asarray([[top_count(p, size) for p in P_GRID] for size in sizes])
 
 
@@ -145,9 +145,9 @@ def retention(stage: Stage, draw: np.random.Generator) -> list[list[float]]:
     end = remembered(stage.learning_rate)
     rows: list[list[float]] = []
     for epoch in measured_epochs(stage.epochs):
-        left = end ** (math.log1p(epoch) / math.log1p(stage.epochs))
+        similarity = end ** (math.log1p(epoch) / math.log1p(stage.epochs))
         for p in P_GRID:
             top = top_count(p, total)
-            share = min(1.0, max(0.0, p + left * (1 - p) + draw.normal(0, 0.005)))
+            share = min(1.0, max(0.0, p + similarity * (1 - p) + draw.normal(0, 0.005)))
             rows.append([epoch, p, round(share * top), top])
     return rows

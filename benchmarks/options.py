@@ -15,9 +15,9 @@ PRECISIONS = ("fp32", "bf16")
 
 def parser(name: str, description: str | None) -> argparse.ArgumentParser:
     """Return a parser with --json."""
-    made = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=description)
-    made.add_argument("--json", type=Path, nargs="?", const=Path(), help="write a file, under results/ unless named")
-    return made
+    options = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=description)
+    options.add_argument("--json", type=Path, nargs="?", const=Path(), help="write a file, under results/ unless named")
+    return options
 
 
 def add_device(to: argparse.ArgumentParser, threads: int | None = 1) -> None:
@@ -26,9 +26,9 @@ def add_device(to: argparse.ArgumentParser, threads: int | None = 1) -> None:
     to.add_argument("--threads", type=int, default=threads, help="PyTorch's threads")
 
 
-def device(given: argparse.Namespace) -> torch.device:
+def device(arguments: argparse.Namespace) -> torch.device:
     """Return the requested device."""
-    return torch.device(given.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    return torch.device(arguments.device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
 def add_networks(to: argparse.ArgumentParser, chosen: Sequence[str] = tuple(NETWORKS)) -> None:

@@ -128,20 +128,20 @@ def table(measured: Sequence[dict[str, Any]]) -> Table:
 
 def main() -> None:
     """Measure what the command line names, show it, and write it to the file of --json."""
-    given = _arguments()
-    device = options.device(given)
-    get_ready(device, given.threads or torch.get_num_threads())
-    dataset = images(given.data, settings().home, given.train_images, given.test_images)
-    pairs = [(network, precision) for network in given.network for precision in given.precision]
+    arguments = _arguments()
+    device = options.device(arguments)
+    get_ready(device, arguments.threads or torch.get_num_threads())
+    dataset = images(arguments.data, settings().home, arguments.train_images, arguments.test_images)
+    pairs = [(network, precision) for network in arguments.network for precision in arguments.precision]
     measured = []
     with tempfile.TemporaryDirectory() as folder, own_redis(Path(folder) / "home") as config:
         redis, artifacts = connection.client(config), Path(folder) / "artifacts"
         for network, precision in results_io.progress(pairs):
             redis.flushall()
             case = (network, precision, dataset, device, redis, artifacts)
-            measured.append(measure(*case, given.repetitions, given.batch_size))
+            measured.append(measure(*case, arguments.repetitions, arguments.batch_size))
     results_io.show(table(measured))
-    results_io.write("overhead", given, {"goal": GOAL, "measured": measured}, device)
+    results_io.write("overhead", arguments, {"goal": GOAL, "measured": measured}, device)
 
 
 def _arguments() -> argparse.Namespace:

@@ -1,4 +1,4 @@
-"""A clock inside the browser page: the time until its first chart, and until it has answered a click or a key."""
+"""Measures in the browser when a page shows its first chart, and when it has answered a click or a key."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,19 +9,19 @@ from playwright.sync_api import TimeoutError as PlaywrightTimeout
 from tests.browser.chromium import READY
 
 LONGEST_MS = 60_000
-# A page is at rest when nothing has changed for this long; it is not part of the measured time.
+# A page is at rest when nothing has changed for this time, which is not part of the measured time.
 QUIET_MS = 300
-# An answer that needs the server has begun by then; else the browser answers alone.
+# If the script has not begun to run by then, the browser answers alone.
 BEGUN_MS = 600
-# A run of the script that begins within this time of the last one's end was requested by it.
+# A run of the script that begins within this time of the last one's end belongs to the same answer.
 CHAINED_MS = 100
 
-# Times are milliseconds since the navigation. A drawn mark is seen in the frame after the one that made it.
+# Times are milliseconds since the navigation. A mark is visible in the frame after the one that drew it.
 SCRIPT = """
 (() => {
   const clock = window.__clock = {moved: 0, moves: [], acted: 0, chart: null, states: [], state: ""};
   const visible = (element) => element.getClientRects().length > 0;
-  // Below a table's canvas lies a copy of it for screen readers, which is written later and drawn by nobody.
+  // A table's canvas contains an invisible copy for screen readers, which is written later.
   const unseen = (record) => record.target.parentElement?.closest("canvas") || record.target.nodeName === "CANVAS";
   const look = (records) => {
     if (records.every(unseen)) {
@@ -44,31 +44,31 @@ SCRIPT = """
   for (const kind of ["click", "keydown"]) {
     document.addEventListener(kind, () => { clock.acted = performance.now(); }, true);
   }
-  // The run of the script that answers, with those that it requests at once. A page that refreshes itself may run
-  // again by itself while this waits for it to be at rest; that is no part of the answer.
+  // An answer is one run of the script and the runs that follow it at once. A later run belongs to a page that
+  // refreshes itself, and not to the answer.
   const answer = (since, chained) => {
     const after = clock.states.filter(([at]) => at >= since);
-    let asked = false, end = null;
+    let ran = false, end = null;
     for (const [at, state] of after) {
       if (state !== "notRunning") {
         if (end !== null && at - end > chained) {
-          return {asked, end, until: at};
+          return {ran, end, until: at};
         }
-        asked = true;
-      } else if (asked) {
+        ran = true;
+      } else if (ran) {
         end = at;
       }
     }
-    return {asked, end: end ?? since, until: Infinity};
+    return {ran, end: end ?? since, until: Infinity};
   };
   clock.rest = (since, quiet, begun, chained) => new Promise((resolve) => {
     const wait = () => {
       const now = performance.now();
-      const {asked, end, until} = answer(since, chained);
+      const {ran, end, until} = answer(since, chained);
       const still = clock.state === "notRunning" && now - clock.moved >= quiet;
-      if ((still || until < Infinity) && (asked || now - since >= begun)) {
+      if ((still || until < Infinity) && (ran || now - since >= begun)) {
         const moved = Math.max(since, ...clock.moves.filter((at) => at >= since && at < until));
-        resolve({took: moved - since, script: end - since, asked});
+        resolve({took: moved - since, script: end - since, ran});
       } else {
         setTimeout(wait, 20);
       }
@@ -81,27 +81,27 @@ SCRIPT = """
 
 @dataclass(frozen=True)
 class Answer:
-    """How a page answered: seconds until its script was over and until it was at rest; asked: its script ran."""
+    """The seconds until a page's script had run and until the page was at rest; ran: whether the script ran."""
 
     script: float
     seconds: float
-    asked: bool
+    ran: bool
 
 
 def rest(page: Page, since: float | None = None) -> Answer:
-    """Wait until a page is at rest after a moment in its own milliseconds, or after the last click or key."""
+    """Wait until a page is at rest; since: the beginning in its milliseconds, by default the last click or key."""
     moment = "window.__clock.acted" if since is None else str(since)
     answer: dict[str, Any] = page.evaluate(f"window.__clock.rest({moment}, {QUIET_MS}, {BEGUN_MS}, {CHAINED_MS})")
-    return Answer(answer["script"] / 1000, answer["took"] / 1000, bool(answer["asked"]))
+    return Answer(answer["script"] / 1000, answer["took"] / 1000, bool(answer["ran"]))
 
 
 def opened(page: Page, address: str) -> tuple[float, bool]:
-    """Open an address; return the seconds until its first chart, and True; without a chart, until rest, and False."""
+    """Open an address; return the seconds until its first chart and True, or without a chart, until rest and False."""
     page.goto(address, wait_until="commit")
     page.wait_for_selector(READY, timeout=LONGEST_MS)
     whole = rest(page, 0.0)
     if page.locator("[data-testid=stVegaLiteChart]").count():
-        # A fresh browser loads Vega only now.
+        # A new browser loads Vega only when the page needs it.
         page.wait_for_selector("svg.marks", timeout=LONGEST_MS)
         page.wait_for_timeout(QUIET_MS)
     chart: float | None = page.evaluate("window.__clock.chart")
@@ -109,7 +109,7 @@ def opened(page: Page, address: str) -> tuple[float, bool]:
 
 
 def clicked(page: Page, target: Locator) -> Answer | None:
-    """Click, and return how the page answered; None where the target is gone."""
+    """Click, and return the page's answer; None if the target is gone."""
     try:
         target.scroll_into_view_if_needed(timeout=5_000)
         target.click(timeout=5_000)
@@ -119,7 +119,7 @@ def clicked(page: Page, target: Locator) -> Answer | None:
 
 
 def busy(page: Page, seconds: float) -> float:
-    """Return the share of the next seconds in which the page's script runs, 0 to 1, while nobody touches it."""
+    """Return the share of the next seconds in which the page's script runs, 0 to 1, without any click."""
     begin = page.evaluate("performance.now()")
     page.wait_for_timeout(1000 * seconds)
     states: list[tuple[float, str]] = page.evaluate("window.__clock.states")

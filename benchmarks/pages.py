@@ -14,10 +14,10 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page
 from rich.table import Table
 
-from benchmarks import busy_study, full_store, options, page_clock, results_io
-from benchmarks.full_store import FINISHED, TRAINING
+from benchmarks import busy_study, full_database, options, page_clock, results_io
+from benchmarks.full_database import FINISHED, TRAINING
 from benchmarks.results_io import ROOT
-from benchmarks.widgets import acted
+from benchmarks.widgets import answers
 from data import shared_links
 from data.database.database import Database
 from tests.browser.chromium import launched
@@ -31,15 +31,18 @@ FIGURES = ("fig1", "fig7")
 
 
 @dataclass
-class Measured:
-    """One thing measured: kind is open_cold, open_new, open_warm or react (seconds each time), or busy (a share)."""
+class PageTimes:
+    """The repeated measurements of one action on a page.
+
+    kind: open_cold, open_new, open_warm or react, in seconds, or busy, a share of the time. script: for a reaction, the
+    seconds until the script had run; the browser draws during the rest.
+    """
 
     page: str
     kind: str
     what: str
     limit: float | None
     values: list[float] = field(default_factory=list)
-    # Seconds of each reaction until the script was over; the browser draws for the rest.
     script: list[float] = field(default_factory=list)
 
     @property
@@ -54,15 +57,15 @@ class Measured:
 
 
 class Notes:
-    """All values that were measured, by page, kind and what."""
+    """All measured values, by page, kind and action."""
 
     def __init__(self) -> None:
-        self.rows: dict[tuple[str, str, str], Measured] = {}
+        self.rows: dict[tuple[str, str, str], PageTimes] = {}
 
     def add(self, page: str, kind: str, what: str, value: float, script: float | None = None) -> None:
-        """Add one value, and for a reaction the seconds of its script."""
+        """Add one measured value; script: the seconds until the script of a reaction had run."""
         limit = None if kind == "busy" else REACTION if kind == "react" else FIRST
-        row = self.rows.setdefault((page, kind, what), Measured(page, kind, what, limit))
+        row = self.rows.setdefault((page, kind, what), PageTimes(page, kind, what, limit))
         row.values.append(round(value, 4))
         if script is not None:
             row.script.append(round(script, 4))
@@ -71,17 +74,17 @@ class Notes:
 def paths(only: str | None, link: str) -> dict[str, str]:
     """Return the addresses of all pages of app/main.py by title; link: the address of a shared study."""
     names = re.findall(r'st\.Page\(\s*"views/(\w+)\.py"([^)]*)', (ROOT / "app" / "main.py").read_text())
-    found: dict[str, str] = {}
+    addresses: dict[str, str] = {}
     for name, rest in names:
         if name == "study":
-            found |= {f"study {study_id}": f"/study?study={study_id}" for study_id in (*FINISHED, TRAINING)}
+            addresses |= {f"study {study_id}": f"/study?study={study_id}" for study_id in (*FINISHED, TRAINING)}
         elif name == "figure":
-            found |= {f"figure {figure}": f"/figure?figure={figure}" for figure in FIGURES}
+            addresses |= {f"figure {figure}": f"/figure?figure={figure}" for figure in FIGURES}
         elif name == "shared":
-            found[name] = link
+            addresses[name] = link
         else:
-            found[name] = "/" if "default=True" in rest else f"/{name}"
-    return {title: path for title, path in found.items() if only is None or re.search(only, title)}
+            addresses[name] = "/" if "default=True" in rest else f"/{name}"
+    return {title: path for title, path in addresses.items() if only is None or re.search(only, title)}
 
 
 def explore(page: Page, title: str, notes: Notes, repeats: int) -> None:
@@ -93,24 +96,24 @@ def explore(page: Page, title: str, notes: Notes, repeats: int) -> None:
             tab = tabs.nth(index)
             where = f"{title} · {tab.inner_text().strip()}"
             for _ in range(repeats if tabs.count() > 1 else 0):
-                # From another tab each time; the first visit draws charts that later ones only show.
+                # Each visit comes from another tab; only the first one draws the charts.
                 page_clock.clicked(page, tabs.nth((index + 1) % tabs.count()))
                 answer = page_clock.clicked(page, tab)
                 if answer:
                     notes.add(where, "react", "open the tab", answer.seconds, answer.script)
-        for what, answer in acted(page, repeats):
+        for what, answer in answers(page, repeats):
             notes.add(where, "react", what, answer.seconds, answer.script)
 
 
 def cold(browser: Browser, home: Path, title: str, path: str, notes: Notes) -> None:
-    """Open a page as the first that a fresh dashboard and a fresh browser see."""
+    """Open a page as the first one of a new dashboard process and a new browser."""
     with served(*DASHBOARD, home=home) as address, _page(browser) as page:
         seconds, chart = page_clock.opened(page, address + path)
         notes.add(title, "open_cold", "first chart" if chart else "content", seconds)
 
 
 def warm(browser: Browser, address: str, title: str, path: str, notes: Notes, repeats: int) -> None:
-    """Open a page that was open before, in new browsers and again in one that knows it, and use its widgets."""
+    """Open a page that the dashboard has shown before, in new browsers and repeatedly in one, and use its widgets."""
     for turn in range(repeats + 1):
         with _page(browser) as page:
             seconds, chart = page_clock.opened(page, address + path)
@@ -125,7 +128,7 @@ def warm(browser: Browser, address: str, title: str, path: str, notes: Notes, re
 
 
 def watched(browser: Browser, address: str, title: str, path: str, notes: Notes) -> None:
-    """Leave a page alone, tab by tab, and note how much of the time its script runs."""
+    """Note the share of time that a page's script runs without any click, tab by tab."""
     with _page(browser) as page:
         page_clock.opened(page, address + path)
         tabs = page.locator("[role=tab]")
@@ -159,21 +162,21 @@ def _training(database: Database) -> Iterator[None]:
         writer.join()
 
 
-def measure(given: argparse.Namespace, database: Database) -> Notes:
-    """Look at every page: at rest, and while a study trains."""
+def measure(arguments: argparse.Namespace, database: Database) -> Notes:
+    """Measure every page, without and with a study in training."""
     notes = Notes()
     _, token = shared_links.create(database, FINISHED[:1])
-    chosen = paths(given.only, f"/shared?share={token}")
+    addresses = paths(arguments.only, f"/shared?share={token}")
     with launched() as browser:
-        for title, path in results_io.progress(list(chosen.items()) if given.cold else []):
-            for _ in range(given.repeats):
-                cold(browser, given.home, title, path, notes)
-        for live in (False, True)[: 1 + given.live]:
+        for title, path in results_io.progress(list(addresses.items()) if arguments.cold else []):
+            for _ in range(arguments.repeats):
+                cold(browser, arguments.home, title, path, notes)
+        for live in (False, True)[: 1 + arguments.live]:
             busy = _training(database) if live else nullcontext()
-            with busy, served(*DASHBOARD, home=given.home) as address:
-                for title, path in results_io.progress(list(chosen.items())):
+            with busy, served(*DASHBOARD, home=arguments.home) as address:
+                for title, path in results_io.progress(list(addresses.items())):
                     name = f"{title}, while {TRAINING} trains" if live else title
-                    warm(browser, address, name, path, notes, given.repeats)
+                    warm(browser, address, name, path, notes, arguments.repeats)
                     if live and TRAINING in path:
                         watched(browser, address, name, path, notes)
     return notes
@@ -181,16 +184,16 @@ def measure(given: argparse.Namespace, database: Database) -> Notes:
 
 def table(notes: Notes) -> Table:
     """Return the medians in milliseconds, and the share of time in percent; ! marks medians over their limit."""
-    title = "milliseconds; % of the time where a page is left alone"
+    title = "milliseconds; % of the time without any click"
     return results_io.table(title, map(_cells, notes.rows.values()), left=("page", "measured", ""))
 
 
-def _cells(row: Measured) -> dict[str, str]:
+def _cells(row: PageTimes) -> dict[str, str]:
     scale, unit = (100, " %") if row.kind == "busy" else (1000, "")
-    added = {"open_cold": ", fresh process and browser", "open_new": ", fresh browser"}
+    suffixes = {"open_cold": ", fresh process and browser", "open_new": ", fresh browser"}
     return {
         "page": row.page,
-        "measured": row.what + added.get(row.kind, ""),
+        "measured": row.what + suffixes.get(row.kind, ""),
         "median": f"{scale * row.median:.0f}{unit}",
         "worst": f"{scale * max(row.values):.0f}{unit}",
         "script": f"{scale * statistics.median(row.script):.0f}" if row.script else "",
@@ -200,31 +203,31 @@ def _cells(row: Measured) -> dict[str, str]:
 
 
 def fill(database: Database, trainings: int, epochs: int) -> None:
-    """Write the full database where there is none yet."""
+    """Write the full database if it does not exist yet."""
     if database.path.exists():
         return
     print(f"writing {database.path}, which takes some minutes", file=sys.stderr)
-    for events in full_store.write(database, full_store.studies(trainings, epochs)):
+    for events in full_database.write(database, full_database.studies(trainings, epochs)):
         print(f"\r{events:,} events", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
 
 
 def main() -> int:
-    """Measure, show it, and write it to the file of --json; 1 where a median is over its limit."""
-    given = _arguments()
-    given.home = given.home.resolve()
-    database = Database(given.home / "ticketscope.duckdb")
-    fill(database, given.trainings, given.epochs)
+    """Measure, show it, and write it to the file of --json; return 1 if a median is over its limit."""
+    arguments = _arguments()
+    arguments.home = arguments.home.resolve()
+    database = Database(arguments.home / "ticketscope.duckdb")
+    fill(database, arguments.trainings, arguments.epochs)
     begin = time.perf_counter()
-    notes = measure(given, database)
+    notes = measure(arguments, database)
     results_io.show(table(notes))
     figures = {
         "seconds": round(time.perf_counter() - begin),
-        "store": full_store.contents(database, given.epochs),
+        "store": full_database.contents(database, arguments.epochs),
         "limits": {"first chart": FIRST, "reaction": REACTION},
         "measured": [asdict(row) | {"median": row.median, "worst": max(row.values)} for row in notes.rows.values()],
     }
-    results_io.write("pages", given, figures)
+    results_io.write("pages", arguments, figures)
     return int(any(row.slow for row in notes.rows.values()))
 
 

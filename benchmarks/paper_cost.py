@@ -16,17 +16,17 @@ from engine.study.plan import Stage
 
 def epochs(stages: Iterable[Stage]) -> Counter[str]:
     """Return how many epochs some stages train, by network."""
-    counted: Counter[str] = Counter()
+    totals: Counter[str] = Counter()
     for stage in stages:
-        counted[stage.network] += stage.epochs
-    return counted
+        totals[stage.network] += stage.epochs
+    return totals
 
 
 def work() -> dict[str, Counter[str]]:
-    """Return the epochs by network of all figures, by how far equal work is done once.
+    """Return the epochs of all figures by network, for each extent to which equal work is done once.
 
-    Everywhere; within each figure; or nowhere, where each cell of each figure trains a dense network of its own, and
-    a network pruned in rounds all of the rounds before its own.
+    "everywhere"; "within figures", each by itself; or "nowhere": each point of each figure trains its own dense network
+    and its own earlier rounds.
     """
     figures = [planned(studies.study(figure.id)).stages for figure in paper.FIGURES.values()]
     nowhere = (_with_ancestors(stage, stages) for stages in figures for stage in stages.values())
@@ -51,7 +51,7 @@ def seconds_per_epoch(measured: Sequence[Mapping[str, Any]], which: str, precisi
 
 
 def hours(work: Mapping[str, int], speeds: Mapping[str, float]) -> float:
-    """Return the hours of some epochs by network; KeyError, with the network, where its speed was not measured."""
+    """Return the hours of some epochs by network; KeyError for a network without a measured speed."""
     return sum(count * speeds[network] for network, count in work.items()) / 3600
 
 
@@ -59,29 +59,31 @@ def main() -> None:
     """Show the hours, and write them to the file of --json."""
     parser = options.parser("paper_cost", __doc__)
     parser.add_argument("speeds", type=Path, metavar="FILE", help="what python -m benchmarks.training --json wrote")
-    given = parser.parse_args()
-    speeds = results_io.read(given.speeds)
-    needed = work()
+    arguments = parser.parse_args()
+    speeds = results_io.read(arguments.speeds)
+    epochs_by_extent = work()
     rows: list[dict[str, Any]] = []
     precisions = list(dict.fromkeys(row["precision"] for row in speeds["measured"]))
-    for loop, precision in [("plain", precisions[0]), *(("ours", one) for one in precisions)]:
+    for loop, precision in [("plain", precisions[0]), *(("ours", name) for name in precisions)]:
         per_epoch = seconds_per_epoch(speeds["measured"], loop, precision)
-        if missing := sorted(set(needed["everywhere"]) - set(per_epoch)):
-            parser.error(f"{given.speeds} has no speed of {', '.join(missing)}; measure those networks too")
-        taken = {where: hours(counted, per_epoch) for where, counted in needed.items()}
+        if missing := sorted(set(epochs_by_extent["everywhere"]) - set(per_epoch)):
+            parser.error(f"{arguments.speeds} has no speed of {', '.join(missing)}; measure those networks too")
+        taken = {extent: hours(epochs, per_epoch) for extent, epochs in epochs_by_extent.items()}
         rows.append({"loop": loop, "precision": "fp32" if loop == "plain" else precision, "hours": taken})
     title = f"hours for all figures of the paper on one {speeds['device']}, equal work done once ..."
     cells = (
         {"loop": row["loop"], "in": row["precision"]}
-        | {f"... {where}": f"{taken:,.0f}" for where, taken in row["hours"].items()}
+        | {f"... {extent}": f"{taken:,.0f}" for extent, taken in row["hours"].items()}
         for row in rows
     )
     results_io.show(
-        "epochs: " + ", ".join(f"{sum(counted.values()):,} {where}" for where, counted in needed.items()),
+        "epochs: " + ", ".join(f"{sum(epochs.values()):,} {extent}" for extent, epochs in epochs_by_extent.items()),
         results_io.table(title, cells, left=("loop", "in")),
     )
     device = torch.device("cpu" if speeds["device"] == "cpu" else "cuda")
-    results_io.write("paper_cost", given, {"speeds": given.speeds.name, "epochs": needed, "hours": rows}, device)
+    results_io.write(
+        "paper_cost", arguments, {"speeds": arguments.speeds.name, "epochs": epochs_by_extent, "hours": rows}, device
+    )
 
 
 if __name__ == "__main__":

@@ -39,12 +39,12 @@ def measure(
     loaders: int,
     threads: int,
 ) -> dict[str, Any]:
-    """Train a network by each way from the same weights under the same mask, and return the final test accuracies.
+    """Train a network by each loop from the same weights under the same mask, and return the final test accuracies.
 
-    rate: the initial learning rate, which follows the recipe's schedule. seeds: pairs of weights, order and
-    augmentation; the last two are drawn by each way's own generator, so that ways differ as two seeds would.
+    rate: the learning rate of the first epoch. seeds: each decides weights, order and augmentation; the generators of
+    order and augmentation differ between the loops, so their accuracies differ as those of two seeds do.
     """
-    accuracies: dict[str, list[float]] = {way: [] for way in (PLAIN, *PRECISIONS)}
+    accuracies: dict[str, list[float]] = {loop: [] for loop in (PLAIN, *PRECISIONS)}
     recipe = Recipe(epochs=epochs, batch_size=batch_size)
     data = to_device(dataset, recipe.augmentation, device)
     for seed in seeds:
@@ -52,8 +52,8 @@ def measure(
         with SubprocessLoop(make) as plain:
             accuracies[PLAIN].append([plain.run_epoch() for _ in range(epochs)][-1])
         for precision in PRECISIONS:
-            chosen = recipe.model_copy(update={"precision": precision})
-            training = pruned_training(network, dataset, data, chosen, seed, rate=rate)
+            in_precision = recipe.model_copy(update={"precision": precision})
+            training = pruned_training(network, dataset, data, in_precision, seed, rate=rate)
             while not training.done:
                 training.run_epoch()
             training.close()
@@ -74,7 +74,7 @@ def measure(
 
 def difference(ours: Sequence[float], plain: Sequence[float]) -> Interval:
     """Return the mean of ours minus plain over seeds, in points, with its 95 % interval."""
-    return interval([one - other for one, other in zip(ours, plain, strict=True)], CONFIDENCE, standard_errors=0)
+    return interval([engine - loop for engine, loop in zip(ours, plain, strict=True)], CONFIDENCE, standard_errors=0)
 
 
 def table(measured: Sequence[dict[str, Any]]) -> Table:
@@ -88,8 +88,8 @@ def table(measured: Sequence[dict[str, Any]]) -> Table:
 def _cells(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "network", row["network"]
     yield "rate", f"{row['learning_rate']:g}"
-    for way, values in row["test_accuracy"].items():
-        yield way, f"{statistics.fmean(values):.1f} ({min(values):.1f}-{max(values):.1f})"
+    for loop, values in row["test_accuracy"].items():
+        yield loop, f"{statistics.fmean(values):.1f} ({min(values):.1f}-{max(values):.1f})"
     for precision in PRECISIONS:
         gap = Interval(**row["less_plain"][precision])
         bounds = "" if gap.low is None else f" ({gap.low:+.1f} to {gap.high:+.1f})"
@@ -98,31 +98,31 @@ def _cells(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 def main() -> None:
     """Measure what the command line names, show it, and write it to the file of --json."""
-    given = _arguments()
-    device = options.device(given)
-    threads = given.threads or torch.get_num_threads()
-    # The engine's threads are those of a worker.
+    arguments = _arguments()
+    device = options.device(arguments)
+    threads = arguments.threads or torch.get_num_threads()
+    # The engine trains with the threads of a worker.
     get_ready(device, 1 if device.type == "cpu" else threads)
-    dataset = images(given.data, settings().home, given.train_images, given.test_images)
+    dataset = images(arguments.data, settings().home, arguments.train_images, arguments.test_images)
     begin = time.perf_counter()
     measured = [
         measure(
             network,
             dataset,
             device,
-            rate=given.learning_rate,
-            epochs=given.epochs,
-            batch_size=given.batch_size,
-            seeds=range(given.first_seed, given.first_seed + given.seeds),
-            loaders=given.loaders,
+            rate=arguments.learning_rate,
+            epochs=arguments.epochs,
+            batch_size=arguments.batch_size,
+            seeds=range(arguments.first_seed, arguments.first_seed + arguments.seeds),
+            loaders=arguments.loaders,
             threads=threads,
         )
-        for network in results_io.progress(given.network)
+        for network in results_io.progress(arguments.network)
     ]
     results_io.show(table(measured))
     seconds = round(time.perf_counter() - begin)
-    figures = {"seconds": seconds, "data": given.data.partition(":")[0], "measured": measured}
-    results_io.write("parity", given, figures, device)
+    figures = {"seconds": seconds, "data": arguments.data.partition(":")[0], "measured": measured}
+    results_io.write("parity", arguments, figures, device)
 
 
 def _arguments() -> argparse.Namespace:
@@ -134,7 +134,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--learning-rate", type=float, default=0.05, help="at the first epoch")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--seeds", type=int, default=5, metavar="N", help="trainings of each kind")
-    parser.add_argument("--first-seed", type=int, default=0, metavar="N", help="they count from here")
+    parser.add_argument("--first-seed", type=int, default=0, metavar="N", help="the first of them")
     return parser.parse_args()
 
 

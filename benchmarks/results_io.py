@@ -1,4 +1,4 @@
-"""What a benchmark measured: as a table on the screen, and as a file with its date, command and hardware."""
+"""Shows the results of a benchmark as tables, and writes them to a file with date, command and hardware."""
 
 import importlib.metadata
 import json
@@ -36,20 +36,20 @@ def spread(values: Sequence[float]) -> dict[str, float]:
     return {"median": statistics.median(values), "least": min(values), "most": max(values)}
 
 
-def spread_text(found: Mapping[str, float], digits: int = 2) -> str:
+def spread_text(spread: Mapping[str, float], digits: int = 2) -> str:
     """Return a median with the least and the most in brackets."""
-    return f"{found['median']:,.{digits}f} ({found['least']:,.{digits}f}-{found['most']:,.{digits}f})"
+    return f"{spread['median']:,.{digits}f} ({spread['least']:,.{digits}f}-{spread['most']:,.{digits}f})"
 
 
 def table(title: str, rows: Iterable[Mapping[str, object]], left: Sequence[str] = ()) -> Table:
-    """Return rows, column by column, as a table; left: the columns of text, which are aligned to the left."""
-    made = Table(title=title)
+    """Return rows, by the names of their columns, as a table; left: the columns that are aligned to the left."""
+    lines = Table(title=title)
     for row in rows:
-        if not made.columns:
+        if not lines.columns:
             for column in row:
-                made.add_column(column, justify="left" if column in left else "right")
-        made.add_row(*map(str, row.values()))
-    return made
+                lines.add_column(column, justify="left" if column in left else "right")
+        lines.add_row(*map(str, row.values()))
+    return lines
 
 
 def show(*parts: object) -> None:
@@ -58,7 +58,7 @@ def show(*parts: object) -> None:
 
 
 def progress(cases: Sequence[T]) -> Iterable[T]:
-    """Yield cases with a progress bar beside them."""
+    """Yield cases while a progress bar counts them."""
     return track(cases, "measuring", console=Console(stderr=True), transient=True)
 
 
@@ -67,7 +67,7 @@ def stamp(command: str, packages: Sequence[str] = PACKAGES) -> dict[str, object]
     model, flags = platform.processor() or platform.machine(), ""
     info = Path("/proc/cpuinfo")
     if info.exists():
-        # The fields of the first core; on other processors than x86 some are missing.
+        # Reversed, so that the first core wins; processors other than x86 lack some of the fields.
         fields = dict(reversed([_field(line) for line in info.read_text().splitlines()]))
         model, flags = fields.get("model name", model), fields.get("flags", "")
     return {
@@ -88,23 +88,23 @@ def _field(line: str) -> tuple[str, str]:
 
 
 def _versions(packages: Sequence[str]) -> dict[str, str]:
-    found = {}
+    versions = {}
     for name in packages:
         with suppress(importlib.metadata.PackageNotFoundError):
-            found[name] = importlib.metadata.version(name)
-    return found
+            versions[name] = importlib.metadata.version(name)
+    return versions
 
 
-def write(name: str, given: Namespace, measured: Mapping[str, Any], device: torch.device | None = None) -> None:
+def write(name: str, arguments: Namespace, measured: Mapping[str, Any], device: torch.device | None = None) -> None:
     """Write figures to the file that --json names; without a name, under results/ with the device and the date.
 
-    device: what it was measured on; None where no device takes part.
+    device: the device of the measurement, None if it used none.
     """
-    if given.json is None:
+    if arguments.json is None:
         return
     kind = f"-{device.type}" if device else ""
     day = f"{datetime.now(UTC):%Y-%m-%d}"
-    file: Path = RESULTS / f"{name}{kind}-{day}.json" if given.json == Path() else given.json
+    file: Path = RESULTS / f"{name}{kind}-{day}.json" if arguments.json == Path() else arguments.json
     about = stamp(" ".join([f"python -m benchmarks.{name}", *map(_without_folders, sys.argv[1:])]))
     if device:
         about["device"] = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
@@ -114,9 +114,9 @@ def write(name: str, given: Namespace, measured: Mapping[str, Any], device: torc
 
 
 def read(file: Path) -> dict[str, Any]:
-    """Return what a benchmark wrote."""
-    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    return found
+    """Return the contents of a file that a benchmark wrote."""
+    results: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return results
 
 
 def _without_folders(argument: str) -> str:

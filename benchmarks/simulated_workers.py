@@ -1,4 +1,4 @@
-"""Workers that claim, renew, publish and finish as real ones do but train nothing; `benchmarks.workers` starts them."""
+"""Workers for `benchmarks.workers` that claim, renew, publish and finish as real ones do, but train nothing."""
 
 import argparse
 import json
@@ -31,8 +31,8 @@ TICK = 0.1
 
 
 @dataclass
-class Done:
-    """The work of all workers of one process."""
+class WorkDone:
+    """The work of all workers of one process; waits: the seconds from a queued stage and a free worker to the claim."""
 
     begun: Counter[str] = field(default_factory=Counter)
     finished: int = 0
@@ -42,10 +42,10 @@ class Done:
     waits: list[float] = field(default_factory=list)
 
 
-class Simulated:
+class SimulatedWorker:
     """One worker, in a thread of its own."""
 
-    def __init__(self, number: int, rate: float, done: Done, stopping: threading.Event) -> None:
+    def __init__(self, number: int, rate: float, done: WorkDone, stopping: threading.Event) -> None:
         config = settings()
         self._rate = rate
         self._done = done
@@ -59,12 +59,12 @@ class Simulated:
         self._heartbeat = Heartbeat(client(config), worker, self._timing)
 
     def run(self) -> None:
-        """Take stages from the queue, by Celery's own messages, until `stopping` is set."""
+        """Train stages from the queue, by Celery's messages, until `stopping` is set."""
         self._heartbeat.start()
         taken: list[Message] = []
 
         def take(body: Any, message: Any) -> None:
-            # As Celery's workers are configured here: acknowledge on receipt, and ask for the next only when idle.
+            # Real workers also acknowledge a message on receipt, and request the next only when they are idle.
             message.ack()
             (fingerprint, attempt), _, _ = body
             taken.append(Message(fingerprint, attempt))
@@ -96,7 +96,7 @@ class Simulated:
         if stage is None:
             return []
         if queued is not None:
-            # The wait for a free worker does not count: it begins when both are there. One machine has one clock.
+            # A stage waits only from the moment that a worker is idle. All processes share the clock of one machine.
             self._done.waits.append(max(0.0, time.time() - max(queued / 1000, idle_since)))
         self._done.begun[message.fingerprint] += 1
         self._heartbeat.hold(message)
@@ -111,18 +111,18 @@ class Simulated:
     def _train(self, stage: Stage, message: Message) -> list[Message]:
         observer = LeasedObserver(self._redis, message, self._name, self._timing, self._stopping)
         result = StageResult.from_json(made_results.result(stage, seed=0))
-        shown = committed = 0
+        reported = committed = 0
         begin = saved = time.monotonic()
-        while shown < stage.epochs:
+        while reported < stage.epochs:
             time.sleep(min(TICK, max(0.0, begin + stage.epochs / self._rate - time.monotonic())))
             due = min(stage.epochs, int((time.monotonic() - begin) * self._rate))
-            for row in result.epochs[shown:due]:
+            for row in result.epochs[reported:due]:
                 observer.epoch(row, stage.epochs)
-            shown = due
+            reported = due
             if self._stopping.is_set() or time.monotonic() - saved >= CHECKPOINT_SECONDS:
-                observer.commit(result.epochs[committed:shown])
-                self._done.epochs += shown - committed
-                committed, saved = shown, time.monotonic()
+                observer.commit(result.epochs[committed:reported])
+                self._done.epochs += reported - committed
+                committed, saved = reported, time.monotonic()
             if self._stopping.is_set():
                 return leases.release(self._redis, message)
         observer.commit(result.epochs[committed:])
@@ -141,8 +141,8 @@ def main() -> None:
     arguments = parser.parse_args()
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
-    done = Done()
-    workers = [Simulated(number, arguments.rate, done, stopping) for number in range(arguments.workers)]
+    done = WorkDone()
+    workers = [SimulatedWorker(number, arguments.rate, done, stopping) for number in range(arguments.workers)]
     threads = [threading.Thread(target=worker.run) for worker in workers]
     for thread in threads:
         thread.start()

@@ -25,8 +25,8 @@ def measure(
     network: str, precision: str, dataset: Dataset, device: torch.device, recipe: Recipe, steps: int
 ) -> dict[str, Any]:
     """Return milliseconds per step of each operator itself, the slowest first, after an untimed epoch."""
-    chosen = recipe.model_copy(update={"precision": precision})
-    training = pruned_training(network, dataset, to_device(dataset, recipe.augmentation, device), chosen, seed=0)
+    in_precision = recipe.model_copy(update={"precision": precision})
+    training = pruned_training(network, dataset, to_device(dataset, recipe.augmentation, device), in_precision, seed=0)
     training.run_epoch()
     training.begin_epoch()
 
@@ -41,7 +41,7 @@ def measure(
 
 
 def measure_plain(network: str, dataset: Dataset, device: torch.device, recipe: Recipe) -> dict[str, Any]:
-    """Return the same for the plain loop, which prepares its images in the same process here."""
+    """Return the same for the plain loop, which prepares its images in this process."""
     loop = plain_loop(network, dataset, recipe, device, loaders=0, threads=torch.get_num_threads())
     loop.train_epoch()
     steps = math.ceil(len(dataset.train_labels) / recipe.batch_size)
@@ -56,11 +56,13 @@ def _profiled(take_steps: Callable[[], None], device: torch.device, steps: int) 
             torch.cuda.synchronize(device)
     events = profiled.key_averages()
     if device.type == "cuda":
-        # The kernels alone: the operators that launch them would count them once more.
-        took = {event.key: event.self_device_time_total for event in events if event.device_type == DeviceType.CUDA}
+        # Only kernels count, since the operators that launch them include their time.
+        microseconds = {
+            event.key: event.self_device_time_total for event in events if event.device_type == DeviceType.CUDA
+        }
     else:
-        took = {event.key: event.self_cpu_time_total for event in events}
-    operators = {name: microseconds / 1e3 / steps for name, microseconds in took.items()}
+        microseconds = {event.key: event.self_cpu_time_total for event in events}
+    operators = {name: total / 1e3 / steps for name, total in microseconds.items()}
     ordered = sorted(operators.items(), key=lambda pair: -pair[1])
     return {"steps": steps, "milliseconds": sum(operators.values()), "operators": dict(ordered[:SHOWN])}
 
@@ -90,24 +92,24 @@ def main() -> None:
     parser.add_argument("--data", default=options.ENLARGED, help=f"{options.ENLARGED}, or a dataset as in a study")
     parser.add_argument("--plain", action="store_true", help="the plain loop's step too, images included")
     parser.add_argument("--system-memory", action="store_true", help="return freed memory to the system, its default")
-    given = parser.parse_args()
-    device = options.device(given)
-    torch.set_num_threads(given.threads)
-    # As many as the steps need, in batches of one size.
-    dataset = images(given.data, settings().home, given.steps * given.batch_size, 100)
-    recipe = Recipe(batch_size=given.batch_size)
-    # The plain loop comes first: the engine's settings hold for the whole process from then on.
-    measured = [measure_plain(network, dataset, device, recipe) for network in given.network if given.plain]
-    if not given.system_memory:
+    arguments = parser.parse_args()
+    device = options.device(arguments)
+    torch.set_num_threads(arguments.threads)
+    # Every step has a full batch.
+    dataset = images(arguments.data, settings().home, arguments.steps * arguments.batch_size, 100)
+    recipe = Recipe(batch_size=arguments.batch_size)
+    # The plain loop comes first, because the engine's settings then stay for the whole process.
+    measured = [measure_plain(network, dataset, device, recipe) for network in arguments.network if arguments.plain]
+    if not arguments.system_memory:
         keep_freed_memory()
     measured += [
-        measure(network, precision, dataset, device, recipe, given.steps)
-        for network in given.network
-        for precision in given.precision
+        measure(network, precision, dataset, device, recipe, arguments.steps)
+        for network in arguments.network
+        for precision in arguments.precision
     ]
     results_io.show(table(measured))
-    figures = {"batch_size": given.batch_size, "system_memory": given.system_memory, "measured": measured}
-    results_io.write("step", given, figures, device)
+    figures = {"batch_size": arguments.batch_size, "system_memory": arguments.system_memory, "measured": measured}
+    results_io.write("step", arguments, figures, device)
 
 
 if __name__ == "__main__":

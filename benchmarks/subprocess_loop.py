@@ -1,4 +1,4 @@
-"""A training loop in a process of its own, so that no setting of one is in force for another."""
+"""Runs a training loop in another process, so that its settings affect no other loop."""
 
 import multiprocessing
 from collections.abc import Callable
@@ -14,13 +14,13 @@ class Loop(Protocol):
 
 
 class SubprocessLoop:
-    """A loop in a process of its own: a context, in which it waits between epochs.
+    """A context in which a loop in another process trains an epoch at each request.
 
-    make: a picklable function that returns the loop, called in its process before PyTorch was used there.
+    make: a picklable function that returns the loop, called in the other process before PyTorch is used there.
     """
 
     def __init__(self, make: Callable[[], Loop]) -> None:
-        # Spawned: a fork of a process that has used PyTorch hangs.
+        # A fork of a process that has used PyTorch may hang, so the process is spawned.
         context = multiprocessing.get_context("spawn")
         self._ours, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, make))
@@ -28,15 +28,15 @@ class SubprocessLoop:
         theirs.close()
 
     def begin_epoch(self) -> None:
-        """Ask it to train an epoch, and return at once."""
+        """Request an epoch, and return at once."""
         self._ours.send("epoch")
 
     def end_epoch(self) -> float:
-        """Wait for that epoch and return the test accuracy in percent; EOFError where the loop has died."""
+        """Wait for that epoch and return the test accuracy in percent; EOFError if the process has died."""
         return float(self._ours.recv())
 
     def run_epoch(self) -> float:
-        """Train one epoch, evaluate, and return the test accuracy in percent; EOFError where the loop has died."""
+        """Train one epoch, evaluate, and return the test accuracy in percent; EOFError if the process has died."""
         self.begin_epoch()
         return self.end_epoch()
 

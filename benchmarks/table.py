@@ -1,4 +1,4 @@
-"""The table of speeds in benchmarks/README.md, from the latest results: python -m benchmarks.table [--check]."""
+"""Writes the table of speeds in benchmarks/README.md from the latest results: python -m benchmarks.table [--check]."""
 
 import argparse
 import sys
@@ -23,13 +23,13 @@ def latest(results: Path) -> list[Path]:
 
 def speeds(file: Path, root: Path = README.parent) -> list[str]:
     """Return the lines of Markdown that show one file of results."""
-    found = read(file)
-    first = found["measured"][0]
+    results = read(file)
+    first = results["measured"][0]
     lines = [
         "| network | in | ours, images/s | plain loop, images/s | ratio (least-most) | test accuracy %, ours | plain |",
         "|---|---|--:|--:|--:|--:|--:|",
     ]
-    for row in found["measured"]:
+    for row in results["measured"]:
         ours, plain, ratio = row["ours"], row["plain"], row["ratio"]
         beside = f", {row['together']} concurrent" if row["together"] > 1 else ""
         lines.append(
@@ -38,17 +38,19 @@ def speeds(file: Path, root: Path = README.parent) -> list[str]:
             f"| {ratio['median']:.2f} ({ratio['least']:.2f}-{ratio['most']:.2f}) "
             f"| {ours['test_accuracy']:.1f} | {plain['test_accuracy']:.1f} |"
         )
-    on = f"{_hardware(found)}, PyTorch {found['versions']['torch']}, {found['date'][:10]}"
-    epochs = f"medians over {first['epochs'] - 1} epochs of {first['train_images']:,} images ({_images(found['data'])})"
+    machine = f"{_hardware(results)}, PyTorch {results['versions']['torch']}, {results['date'][:10]}"
+    epochs = (
+        f"medians over {first['epochs'] - 1} epochs of {first['train_images']:,} images ({_images(results['data'])})"
+    )
     included = f"evaluation of {first['test_images']:,} included, batches of {first['batch_size']}"
     shared = f"ours in {first['processes']} processes at once, " if first["processes"] > 1 else ""
     networks = first["processes"] * first["together"]
     accuracy = f"accuracy after {first['epochs']} epochs, n = {networks} of ours, one from the plain loop's weights"
-    return [*lines, "", f"{on}: {epochs}, {shared}{included}; {accuracy}. [{file.name}]({file.relative_to(root)})"]
+    return [*lines, "", f"{machine}: {epochs}, {shared}{included}; {accuracy}. [{file.name}]({file.relative_to(root)})"]
 
 
-def _hardware(found: Mapping[str, Any]) -> str:
-    return found["device"] if found["device"] != "cpu" else f"{found['cpu']}, {found['threads']} threads"
+def _hardware(results: Mapping[str, Any]) -> str:
+    return results["device"] if results["device"] != "cpu" else f"{results['cpu']}, {results['threads']} threads"
 
 
 def _images(data: str) -> str:
@@ -62,7 +64,7 @@ def all_speeds(results: Path, root: Path = README.parent) -> list[str]:
 
 
 def updated(readme: str, lines: Sequence[str]) -> str:
-    """Return a README with the lines in place of those between its two marks; ValueError where these are missing."""
+    """Return a README with the lines between its two marks; ValueError if they are missing."""
     before, begin, rest = readme.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):
@@ -71,13 +73,13 @@ def updated(readme: str, lines: Sequence[str]) -> str:
 
 
 def main() -> None:
-    """Write the table into the README, or with --check say whether it is up to date."""
+    """Write the table into the README; with --check, only exit with 1 if it is out of date."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.table", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="change nothing; exit with 1 where it is out of date")
-    given = parser.parse_args()
+    parser.add_argument("--check", action="store_true", help="only exit with 1 if the table is out of date")
+    arguments = parser.parse_args()
     readme = README.read_text(encoding="utf-8")
     fresh = updated(readme, all_speeds(RESULTS))
-    if given.check:
+    if arguments.check:
         sys.exit(fresh != readme)
     README.write_text(fresh, encoding="utf-8")
 

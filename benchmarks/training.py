@@ -32,7 +32,7 @@ class EngineLoop:
         self._trainings = trainings
 
     def run_epoch(self) -> float:
-        """Train an epoch of each, evaluate, and return their mean test accuracy in percent; Diverged where one does."""
+        """Train an epoch of each, evaluate, and return the mean test accuracy in percent; Diverged if one diverges."""
         accuracies = []
         for outcome in run_epochs(self._trainings):
             if isinstance(outcome, Diverged):
@@ -56,9 +56,9 @@ def measure(
 ) -> dict[str, Any]:
     """Train by both loops in turns, an epoch each, and return seconds, accuracies and the ratio.
 
-    processes: in which the engine trains, as workers do, each with its share of the threads. together: networks in each
-    of them, each of a seed of its own; the first has the weights and the mask of the plain loop's, and all keep the
-    recipe's schedule. An epoch's seconds are divided by their number. The first epoch of each is not timed.
+    processes: the number in which the engine trains, as workers do, each with its share of the threads. together: the
+    number of concurrent networks in each; every network has its own seed, and the first has the weights and the mask of
+    the plain loop. Seconds are per network and epoch. The first epoch of each loop is not timed.
     """
     recipe = Recipe(epochs=repetitions + 1, batch_size=batch_size, precision=precision)
     each = max(1, threads // processes)
@@ -111,9 +111,9 @@ def engine_loop(
 
 
 def _figures(seconds: Sequence[float], images: int) -> dict[str, float]:
-    found = spread(seconds)
-    median = found.pop("median")
-    return {"seconds_per_epoch": median, **found, "images_per_second": images / median}
+    bounds = spread(seconds)
+    median = bounds.pop("median")
+    return {"seconds_per_epoch": median, **bounds, "images_per_second": images / median}
 
 
 def _seconds(loop: dict[str, float]) -> str:
@@ -145,23 +145,23 @@ def table(measured: Sequence[dict[str, Any]]) -> Table:
 
 def main() -> None:
     """Measure what the command line names, show it, and write it to the file of --json."""
-    given = _arguments()
-    device = options.device(given)
-    threads = given.threads or torch.get_num_threads()
-    dataset = images(given.data, settings().home, given.train_images, given.test_images)
+    arguments = _arguments()
+    device = options.device(arguments)
+    threads = arguments.threads or torch.get_num_threads()
+    dataset = images(arguments.data, settings().home, arguments.train_images, arguments.test_images)
     begin = time.perf_counter()
-    pairs = [(network, precision) for network in given.network for precision in given.precision]
+    pairs = [(network, precision) for network in arguments.network for precision in arguments.precision]
     measured = [
         measure(
             network,
             precision,
             dataset,
             device,
-            processes=given.processes or (threads if device.type == "cpu" else 1),
-            together=given.together,
-            repetitions=given.repetitions,
-            batch_size=given.batch_size,
-            loaders=given.loaders,
+            processes=arguments.processes or (threads if device.type == "cpu" else 1),
+            together=arguments.together,
+            repetitions=arguments.repetitions,
+            batch_size=arguments.batch_size,
+            loaders=arguments.loaders,
             threads=threads,
         )
         for network, precision in results_io.progress(pairs)
@@ -170,10 +170,10 @@ def main() -> None:
     figures = {
         "threads": threads,
         "seconds": round(time.perf_counter() - begin),
-        "data": given.data.partition(":")[0],
+        "data": arguments.data.partition(":")[0],
         "measured": measured,
     }
-    results_io.write("training", given, figures, device)
+    results_io.write("training", arguments, figures, device)
 
 
 def _arguments() -> argparse.Namespace:

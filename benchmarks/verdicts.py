@@ -25,7 +25,7 @@ PAPER_WORLDS, PAPER_SEEDS, PAPER_DEVIATION = ("paper", "paper100"), 5, 0.2
 
 # World, seeds, standard deviation of a run in points.
 Key = tuple[str, int, float]
-# By claim and whether it is true there: how often each verdict came.
+# How often each verdict came, by claim and whether the claim is true in the world.
 Counts = dict[tuple[str, bool], Counter[str]]
 
 
@@ -42,9 +42,9 @@ def simulate(key: Key, repetitions: int) -> tuple[Key, Counts]:
     return key, counts
 
 
-def rows(found: Mapping[Key, Counts]) -> Iterator[dict[str, Any]]:
-    """Yield for each world, claim, n and deviation how often each verdict came, as fractions."""
-    for (name, seeds, deviation), counts in found.items():
+def rows(counts_by_key: Mapping[Key, Counts]) -> Iterator[dict[str, Any]]:
+    """Yield the fraction of each verdict for each world, claim, number of seeds and deviation."""
+    for (name, seeds, deviation), counts in counts_by_key.items():
         for (claim, true), outcomes in sorted(counts.items(), key=lambda item: (list(CLAIMS).index(item[0][0]), item)):
             total = sum(outcomes.values())
             shares = {outcome: outcomes[outcome] / total for outcome in ("holds", "fails", "undecided")}
@@ -107,23 +107,23 @@ def show(rows: list[dict[str, Any]]) -> bool:
 
 
 def main() -> int:
-    """Simulate what the command line names, show it, and write it to the file of --json; 1 where a limit is not met."""
+    """Simulate what the command line names, show it and write it to --json's file; return 1 if a limit is not met."""
     parser = options.parser("verdicts", __doc__)
     parser.add_argument("--repetitions", type=int, default=100, help="simulated studies of each world, n and deviation")
     parser.add_argument("--world", nargs="+", choices=sorted(WORLDS), default=list(WORLDS))
-    given = parser.parse_args()
-    keys = [(name, seeds, deviation) for name in given.world for seeds in SEEDS for deviation in DEVIATIONS]
+    arguments = parser.parse_args()
+    keys = [(name, seeds, deviation) for name in arguments.world for seeds in SEEDS for deviation in DEVIATIONS]
     begin = time.perf_counter()
     with ProcessPoolExecutor(os.cpu_count()) as pool:
-        futures = [pool.submit(partial(simulate, repetitions=given.repetitions), key) for key in keys]
+        futures = [pool.submit(partial(simulate, repetitions=arguments.repetitions), key) for key in keys]
         counts = dict(future.result() for future in results_io.progress(futures))
     seconds = time.perf_counter() - begin
-    found = list(rows(counts))
-    met = show(found)
-    results_io.show(f"{given.repetitions} studies each, {seconds:.0f} s")
-    rounded = [{k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()} for row in found]
-    figures = {"repetitions": given.repetitions, "seconds": round(seconds), "rows": rounded}
-    results_io.write("verdicts", given, figures)
+    shares = list(rows(counts))
+    met = show(shares)
+    results_io.show(f"{arguments.repetitions} studies each, {seconds:.0f} s")
+    rounded = [{k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()} for row in shares]
+    figures = {"repetitions": arguments.repetitions, "seconds": round(seconds), "rows": rounded}
+    results_io.write("verdicts", arguments, figures)
     return int(not met)
 
 

@@ -1,4 +1,4 @@
-"""Uses the widgets of a page as a reader does: every choice once, whatever page it is."""
+"""Uses the widgets of any page as a reader does."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -12,10 +12,10 @@ HARMLESS = '[class*="st-key-more"] button, [class*="st-key-use-"] button'
 SEARCHED = ("0.1", "reinit", "")
 
 
-def acted(page: Page, repeats: int) -> Iterator[tuple[str, Answer]]:
-    """Use every widget that is visible in the open tab some times; yield its name and how the page answered."""
+def answers(page: Page, repeats: int) -> Iterator[tuple[str, Answer]]:
+    """Use every visible widget of the open tab repeatedly; yield its name and the page's answer."""
     for kind, use in KINDS.items():
-        # Counted anew: a choice may add or remove widgets.
+        # A choice may add or remove widgets, so they are counted again each time.
         for index in range(_visible(page, kind)):
             for turn in range(repeats):
                 if index >= _visible(page, kind):
@@ -23,7 +23,7 @@ def acted(page: Page, repeats: int) -> Iterator[tuple[str, Answer]]:
                 target = page.locator(kind).locator("visible=true").nth(index)
                 name = _name(target)
                 answer = use(page, target, turn)
-                if answer is not None and answer.asked:
+                if answer is not None and answer.ran:
                     yield name, answer
 
 
@@ -32,10 +32,10 @@ def _visible(page: Page, kind: str) -> int:
 
 
 def _name(target: Locator) -> str:
-    """Return a widget's key, which its container carries as a class."""
+    """Return a widget's key, which is a class of its container."""
     classes: str | None = target.evaluate("element => element.closest('[class*=st-key-]')?.className ?? null")
-    found = re.search(r"st-key-([\w-]+)", classes or "")
-    return found[1] if found else target.inner_text().strip()[:40] or "a widget without a name"
+    key = re.search(r"st-key-([\w-]+)", classes or "")
+    return key[1] if key else target.inner_text().strip()[:40] or "a widget without a name"
 
 
 def _group(page: Page, target: Locator, turn: int) -> Answer | None:
@@ -44,9 +44,9 @@ def _group(page: Page, target: Locator, turn: int) -> Answer | None:
     chosen = [button.get_attribute("aria-checked") == "true" for button in buttons.all()]
     if len(chosen) < 2:
         return clicked(page, buttons.first) if chosen else None
-    # Choosing the current option again would change nothing.
-    after = chosen.index(True) + 1 if True in chosen else 0
-    return clicked(page, buttons.nth(after % len(chosen)))
+    # The current option would change nothing.
+    following = chosen.index(True) + 1 if True in chosen else 0
+    return clicked(page, buttons.nth(following % len(chosen)))
 
 
 def _select(page: Page, target: Locator, turn: int) -> Answer | None:

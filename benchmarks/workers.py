@@ -56,7 +56,7 @@ class Kind:
         return max(1, round(CHECKPOINT_SECONDS * self.rate))
 
 
-# A small network on a core of a laptop, and the paper's on a GPU, whose epochs take a second.
+# Fast: a small network on a laptop's core. Slow: the paper's networks on a GPU, whose epochs take about a second.
 KINDS = {
     "fast": Kind("fast", 80.0, {"datasets": ["digits"], "networks": ["lenet300"], "recipe": {"epochs": 150}}),
     "slow": Kind("slow", 1.0, {"datasets": ["cifar10"], "networks": ["resnet20"], "recipe": {"epochs": 15}}),
@@ -91,14 +91,14 @@ def recorder(folder: Path) -> Iterator[tuple["subprocess.Popen[bytes]", Path]]:
 
 @dataclass
 class Samples:
-    """The length of the stream and Redis's memory, looked at again and again while the workers ran."""
+    """Lengths of the stream, and bytes of Redis's memory, sampled while the workers run."""
 
     backlog: list[int] = field(default_factory=list)
     memory: list[int] = field(default_factory=list)
 
 
 def sample(redis: Redis, samples: Samples, ended: threading.Event) -> None:
-    """Look at the stream and at Redis's memory until ended is set."""
+    """Sample the stream and Redis's memory until `ended` is set."""
     while not ended.wait(SAMPLE_SECONDS):
         try:
             samples.backlog.append(int(redis.xlen(telemetry.EVENTS)))
@@ -108,7 +108,7 @@ def sample(redis: Redis, samples: Samples, ended: threading.Event) -> None:
 
 
 def measure(kind: Kind, count: int, seconds: float) -> dict[str, Any]:
-    """Run some workers of a kind beside a real recorder for a while, and return rates, backlog, waits and faults."""
+    """Run workers of a kind with a real recorder for some seconds; return rates, backlog, waits and faults."""
     with tempfile.TemporaryDirectory() as folder, own_redis(Path(folder) / "home") as config:
         redis = broker.client(config)
         empty = int(redis.info("memory")["used_memory"])
@@ -165,7 +165,7 @@ def measure(kind: Kind, count: int, seconds: float) -> dict[str, Any]:
 
 
 def _seeds(kind: Kind, count: int, seconds: float) -> int:
-    """Return how many seeds keep some workers busy: each begins with 5 dense trainings."""
+    """Return the number of seeds that keeps the workers busy; each seed begins with 5 dense trainings."""
     stages = count * kind.rate / kind.study["recipe"]["epochs"] * seconds
     return max(2, math.ceil(count / 5), math.ceil(1.2 * stages / PER_SEED))
 
@@ -185,13 +185,13 @@ def rows_of(config: Settings) -> dict[str, int]:
 
 
 def _events(redis: Redis) -> int:
-    """Return how many events were ever added to the stream; recorded ones are no longer in it."""
+    """Return the number of events ever added to the stream, including those already recorded and removed."""
     stats: Any = redis.info("commandstats")
     return int(stats.get("cmdstat_xadd", {}).get("calls", 0))
 
 
 def _counted(reports: list[dict[str, Any]], config: Settings, redis: Redis, stages: list[str]) -> dict[str, Any]:
-    """Return what the workers report to have done, and how far the database differs from it."""
+    """Return what the workers have done by their own reports, and how the database differs."""
     begun: Counter[str] = Counter()
     for report in reports:
         begun.update(report["begun"])
@@ -206,7 +206,7 @@ def _counted(reports: list[dict[str, Any]], config: Settings, redis: Redis, stag
         "dispatch_ms_worst": round(1000 * waits[-1], 1) if waits else None,
         "leases_lost": published["lost"],
         "stages_begun_twice": sum(times > 1 for times in begun.values()),
-        # Epochs that a stage published before it was released are in no result, and count all the same.
+        # Epochs of released stages count too, though no result contains them.
         "epochs_missing": published["epochs"] - rows["epochs"],
         "overlap_rows_missing": published["results"] - rows["overlap_counts"],
         "results_missing": done - rows["results"],
@@ -236,24 +236,26 @@ COLUMNS = {
 def table(measured: list[dict[str, Any]]) -> Table:
     """Return rates, backlog, waits and faults as a table."""
     rows = ({title: row[name] for name, title in COLUMNS.items()} for row in measured)
-    return results_io.table("workers, and what of their events is recorded", rows, left=("kind",))
+    return results_io.table("simulated workers, and how their events are recorded", rows, left=("kind",))
 
 
 def main() -> int:
-    """Measure, show it, and write it to the file of --json; 1 where there is one of FAULTS."""
-    given = _arguments()
+    """Measure, show it, and write it to the file of --json; return 1 if there is one of FAULTS."""
+    arguments = _arguments()
     begin = time.perf_counter()
-    cases = [(kind, count) for kind in KINDS if given.kind in (None, kind) for count in given.workers]
-    measured = [measure(KINDS[kind], count, given.seconds) for kind, count in results_io.progress(cases)]
+    cases = [(kind, count) for kind in KINDS if arguments.kind in (None, kind) for count in arguments.workers]
+    measured = [measure(KINDS[kind], count, arguments.seconds) for kind, count in results_io.progress(cases)]
     results_io.show(table(measured))
-    results_io.write("workers", given, {"seconds": round(time.perf_counter() - begin), "measured": measured})
+    results_io.write("workers", arguments, {"seconds": round(time.perf_counter() - begin), "measured": measured})
     return int(any(row[name] for row in measured for name in FAULTS))
 
 
 def _arguments() -> argparse.Namespace:
     parser = options.parser("workers", __doc__)
-    parser.add_argument("--workers", type=int, nargs="+", default=[1, 10, 50], help="how many (default 1 10 50)")
-    parser.add_argument("--seconds", type=float, default=40.0, help="how long each is watched (default 40)")
+    parser.add_argument(
+        "--workers", type=int, nargs="+", default=[1, 10, 50], help="number of workers (default 1 10 50)"
+    )
+    parser.add_argument("--seconds", type=float, default=40.0, help="duration of each measurement (default 40)")
     parser.add_argument("--kind", choices=list(KINDS), help="only this kind of training")
     return parser.parse_args()
 

@@ -1,4 +1,4 @@
-"""Worlds whose truth is known, for `benchmarks.verdicts`: their means, simulated runs, and which claims are true."""
+"""Simulated worlds for `benchmarks.verdicts`: true means, runs drawn from them, and the claims that are true."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,18 +16,18 @@ PAPER_PRUNERS = ("iterative", "oneshot", "admm")
 # The standard deviation of an overlap ratio over seeds where that of an accuracy is 1 point.
 OVERLAP_DEVIATION = 0.04
 
-# By rate, pruner and sparsity: a start's accuracy minus the dense one's at the same rate, in points.
+# Returns a start's accuracy minus the dense one's at the same rate, in points, from rate, pruner and sparsity.
 Curve = Callable[[float, str, float], float]
 
 
 def x(sparsity: float) -> float:
-    """Return a sparsity on a scale from 0 to 1 at the paper's highest."""
+    """Return a sparsity divided by the paper's highest."""
     return sparsity / SPARSITIES[-1]
 
 
 def papers_ticket(rate: float, pruner: str, sparsity: float) -> float:
-    better = {"admm": 0.1, "iterative": 0.0, "oneshot": -0.3}.get(pruner, -0.6)
-    return better + (0.4 - 0.8 * x(sparsity) ** 3 if rate == LOW else -0.6 - 1.5 * x(sparsity))
+    advantage = {"admm": 0.1, "iterative": 0.0, "oneshot": -0.3}.get(pruner, -0.6)
+    return advantage + (0.4 - 0.8 * x(sparsity) ** 3 if rate == LOW else -0.6 - 1.5 * x(sparsity))
 
 
 def papers_reinit(rate: float, pruner: str, sparsity: float) -> float:
@@ -55,21 +55,23 @@ PAPERS: dict[str, Curve] = {
 
 @dataclass(frozen=True)
 class World:
-    """What is true: means without noise. overlaps are above their level of chance, by pair and rate."""
+    """The true means of a simulated world.
+
+    starts: the curve of each start. retained: R_p - p of initial and trained weights, and of a ticket, by rate.
+    remembered, initial: R_p minus the mask's level of fine-tuned weights with trained and initial weights. spread: the
+    factor on the standard deviation, by sparsity. lost: the share of missing runs. claims: those that are judged.
+    """
 
     title: str
     dataset: str = "cifar10"
     dense: Mapping[float, float] = field(default_factory=lambda: {LOW: 89.62, HIGH: 91.7})
     starts: Mapping[str, Curve] = field(default_factory=lambda: PAPERS)
     pruners: tuple[str, ...] = PAPER_PRUNERS
-    # R_p - p of initial and trained weights, and of a ticket; R_p minus the mask's level of fine-tuned weights.
     retained: Mapping[float, float] = field(default_factory=lambda: {LOW: 0.35, HIGH: 0.01})
     remembered: float = 0.09
     initial: float = 0.003
-    # How the standard deviation depends on the sparsity, and the share of runs that are missing.
     spread: Callable[[float], float] = lambda sparsity: 1.0
     lost: float = 0.0
-    # The claims that the world is made for.
     claims: tuple[str, ...] = tuple(CLAIMS)
 
     @property
@@ -82,7 +84,7 @@ def shifted(**curves: Curve) -> dict[str, Curve]:
 
 
 def apart(gap: Callable[[float, float], float]) -> dict[str, Curve]:
-    """Return starts with a gap of ticket and reinit by rate and sparsity."""
+    """Return starts whose ticket exceeds the reinit by a gap that depends on rate and sparsity."""
     return shifted(reinit=lambda rate, pruner, s: papers_ticket(rate, pruner, s) - gap(rate, s))
 
 
@@ -91,7 +93,7 @@ def alternating(rate: float, sparsity: float) -> float:
 
 
 def alone(rate: float, sparsity: float) -> float:
-    """Return a gap at one sparsity alone."""
+    """Return a gap that is large at one sparsity only."""
     if rate == LOW:
         return 8.0 if sparsity == SPARSITIES[-1] else -0.1
     return 1.0 if sparsity == SPARSITIES[5] else 0.0
@@ -113,7 +115,7 @@ def admm_off(points: float) -> Curve:
 
 
 def barely(true: bool) -> World:
-    """Return a world whose effects lie just on one side of where claims become false."""
+    """Return a world whose effects are just large enough for the claims to be true, or just too small."""
     off = 0.9 if true else 1.1
     last = SPARSITIES[-1]
 
@@ -189,7 +191,7 @@ WORLDS = {
 def runs(
     world: World, seeds: int, deviation: float, draw: np.random.Generator
 ) -> tuple[list[Point], list[OverlapPoint]]:
-    """Return one study of a world: every run its mean, a part that all runs of a seed share, and noise of its own."""
+    """Return the runs of one study: each is its mean, plus noise of the seed, plus noise of its own."""
     points = []
     for rate in (LOW, HIGH):
         for seed in range(seeds):
@@ -201,7 +203,7 @@ def runs(
                 for sparsity in SPARSITIES:
                     own = deviation * world.spread(sparsity)
                     for start, curve in world.starts.items():
-                        # The claims that compare pruners are about these two; the others are asked of one pruner.
+                        # Claims that compare pruners need only these two starts of the other pruners.
                         if pruner in ("oneshot", "admm") and start not in ("finetune", "winning_ticket"):
                             continue
                         if world.lost and draw.random() < world.lost:
@@ -238,8 +240,8 @@ def truth(world: World, verdict: Verdict) -> bool:
         rate = float(verdict.scope["learning_rate"].removeprefix("learning rate "))
     margin = world.margin
 
-    def minus(one: str, other: str, rate: float = rate, pruner: str = pruner) -> list[float]:
-        return [world.starts[one](rate, pruner, s) - world.starts[other](rate, pruner, s) for s in SPARSITIES]
+    def minus(first: str, second: str, rate: float = rate, pruner: str = pruner) -> list[float]:
+        return [world.starts[first](rate, pruner, s) - world.starts[second](rate, pruner, s) for s in SPARSITIES]
 
     def over_dense(start: str, rate: float = rate, pruner: str = pruner) -> list[float]:
         return [world.starts[start](rate, pruner, s) for s in SPARSITIES]
@@ -264,8 +266,8 @@ def truth(world: World, verdict: Verdict) -> bool:
             return world.dense[HIGH] - world.dense[LOW] > margin
         case "A4":
             there = any(
-                gap > margin and against >= -margin and gap > other
-                for gap, against, other in zip(low, over_dense(ticket, LOW), high, strict=True)
+                gap > margin and against >= -margin and gap > gap_at_high
+                for gap, against, gap_at_high in zip(low, over_dense(ticket, LOW), high, strict=True)
             )
             return there and not any(
                 gap > margin and against >= -margin for gap, against in zip(high, over_dense(ticket, HIGH), strict=True)
@@ -282,9 +284,9 @@ def truth(world: World, verdict: Verdict) -> bool:
             return clear(minus("finetune", ticket)) and clear(minus("finetune", reinit))
         case "E2":
             return all(
-                world.starts[start](HIGH, one, s) - world.starts[start](HIGH, other, s) >= -margin
+                world.starts[start](HIGH, better, s) - world.starts[start](HIGH, worse, s) >= -margin
                 for start in ("finetune", ticket)
-                for one, other in (("admm", "iterative"), ("iterative", "oneshot"))
+                for better, worse in (("admm", "iterative"), ("iterative", "oneshot"))
                 for s in SPARSITIES
             )
         case "E3":

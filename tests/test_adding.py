@@ -30,7 +30,7 @@ from tasks.studies.planning import plan_study
 from tasks.worker.local import run
 from tests.app import made_study
 from tests.app.conftest import database as database
-from tests.app.conftest import nothing_kept as nothing_kept
+from tests.app.conftest import empty_caches as empty_caches
 from tests.app.conftest import study as study
 from tests.app.dashboard import open_page, rerun, texts
 from tests.app.made_study import record

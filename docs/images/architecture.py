@@ -11,7 +11,7 @@ from xml.sax.saxutils import escape
 SOURCE = Path(__file__).with_suffix(".toml")
 TARGET = Path(__file__).with_suffix(".svg")
 
-# In units of the drawing: 480 across, so that 13 is legible on a telephone of 360 pixels.
+# In units of the drawing: at a width of 480, text of size 13 is legible on a telephone of 360 pixels.
 WIDTH = 480
 MARGIN, PADDING = 12, 12
 ROW, GAP, HEADING = 54, 26, 38
@@ -56,7 +56,7 @@ class Box:
 
     @property
     def middle(self) -> float:
-        """The y half-way down."""
+        """The y of the centre."""
         return self.y + self.height / 2
 
 
@@ -158,7 +158,7 @@ def _around(start: Box, end: Box, lane: str) -> list[Point]:
     """Return a line from one side of a box to the same side of another, along a lane."""
     x = LANES[lane]
     first, last = (box.x if lane == "left" else box.x + box.width for box in (start, end))
-    # Two lines at one edge keep apart.
+    # Two lines at the same side of a box must not touch.
     down = 10 if end.y > start.y else -10
     return [(first, start.middle + down), (x, start.middle + down), (x, end.middle - down), (last, end.middle - down)]
 

@@ -1,4 +1,4 @@
-"""A store, and the dashboard in memory, for the tests of the app."""
+"""A database and a small study for the tests of the app."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +13,8 @@ from engine.study.spec import Study, parse_study
 
 
 @pytest.fixture(autouse=True)
-def nothing_kept(home: Path) -> Iterator[None]:
-    """Nothing that one test cached is seen by the next, and the server listens on this machine only."""
+def empty_caches(home: Path) -> Iterator[None]:
+    """Each test begins with empty caches and with a server that listens on this machine only."""
     del home
     before = config.get_option("server.address")
     config.set_option("server.address", "localhost")
@@ -26,11 +26,11 @@ def nothing_kept(home: Path) -> Iterator[None]:
 
 @pytest.fixture
 def database(home: Path) -> Database:
-    """The store that the dashboard reads."""
+    """The empty database that the dashboard reads."""
     del home
-    found = Database(settings().database)
-    found.ensure()
-    return found
+    empty = Database(settings().database)
+    empty.ensure()
+    return empty
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The dashboard in memory: where it begins, and what a page of it says."""
+"""Runs pages of the dashboard in memory, and reads their texts and tables."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ MAIN = Path(__file__).parents[2] / "app" / "main.py"
 
 
 def open_page(page: str, **query: str) -> AppTest:
-    """Return a page after its first run: open_page("views/study.py", study="...") with what stands in the address."""
+    """Return a page after its first run; query: the parameters of its address, as in study="made-study-0001"."""
     app = AppTest.from_file(str(MAIN), default_timeout=30)
     app.switch_page(page)
     for name, value in query.items():
@@ -25,11 +25,11 @@ def rerun(app: AppTest) -> AppTest:
 
 
 def texts(app: AppTest) -> str:
-    """Return all that a page says."""
+    """Return all texts of a page, one a line."""
     kinds = ("title", "subheader", "markdown", "caption", "info", "warning", "error", "code", "metric")
     return "\n".join(f"{getattr(item, 'label', '')} {item.value}" for kind in kinds for item in getattr(app, kind))
 
 
 def tables(app: AppTest) -> list[pd.DataFrame]:
-    """Return the short tables of a page as they are read; long ones, which scroll, are `app.dataframe`."""
+    """Return the short tables of a page without escapes; long ones, which scroll, are in `app.dataframe`."""
     return [table.value.map(lambda cell: str(cell).replace("\\", "")) for table in app.table]

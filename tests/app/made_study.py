@@ -1,4 +1,4 @@
-"""Studies as the recorder would have written them, with results drawn from the curves of a made-up world."""
+"""Records made-up studies as the recorder would, with results that follow smooth curves."""
 
 import math
 import random
@@ -19,12 +19,12 @@ LAYERS = {"fc1.weight": 19_200, "fc2.weight": 30_000, "fc3.weight": 1_000}
 BEGAN = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 OFFSET = {None: 0.0, "winning_ticket": -0.6, "reinit": -3.0, "rewind": -0.2, "finetune": 0.4}
 
-# From a stage's place in the plan to its state.
+# Returns the state of a stage, from its place in the plan and itself.
 States = Callable[[int, Stage], str]
 
 
 def all_done(index: int, stage: Stage) -> str:
-    """Every stage is done."""
+    """Return \"done\" for every stage."""
     del index, stage
     return "done"
 
@@ -38,7 +38,7 @@ def record(
     reused: int = 0,
     error: str = "RuntimeError: a made-up failure",
 ) -> Plan:
-    """Write a study to a store, each stage in the state that `states` gives it; the first `reused` count as reused."""
+    """Record a study, each stage in the state that `states` returns; the first `reused` stages count as reused."""
     planned = plan(study, {dataset: f"identity of {dataset}" for dataset in study.datasets})
     stages = [{"fingerprint": f, **stage.model_dump(mode="json")} for f, stage in planned.stages.items()]
     bodies: list[tuple[str, dict[str, object]]] = [
@@ -58,10 +58,10 @@ def record(
     for index, (fingerprint, stage) in enumerate(planned.stages.items()):
         state = states(index, stage)
         at = began + timedelta(seconds=index)
-        told = {"fingerprint": fingerprint, "attempt": 1, "at": at.isoformat()}
-        ran = {"worker": f"worker-{index % 2 + 1}", "host": "laptop", "device": "cpu"}
+        change = {"fingerprint": fingerprint, "attempt": 1, "at": at.isoformat()}
+        trained_by = {"worker": f"worker-{index % 2 + 1}", "host": "laptop", "device": "cpu"}
         if state in ("running", "done", "failed"):
-            bodies.append(("stage", {**told, **ran, "state": "running"}))
+            bodies.append(("stage", {**change, **trained_by, "state": "running"}))
         result = measured(fingerprint, stage)
         if state == "done":
             bodies.append(("result", {"fingerprint": fingerprint, "result": result.to_json()}))
@@ -69,16 +69,16 @@ def record(
             rows = result.to_json()["epochs"][: max(1, stage.epochs // 2)]
             bodies.append(("epochs", {"fingerprint": fingerprint, "rows": rows}))
         if state != "running":
-            ended = (at + timedelta(seconds=2)).isoformat()
+            end = (at + timedelta(seconds=2)).isoformat()
             failure = {"error": error} if state == "failed" else {}
-            bodies.append(("stage", {**told, "at": ended, "state": state, **failure}))
+            bodies.append(("stage", {**change, "at": end, "state": state, **failure}))
     milliseconds = int(began.timestamp() * 1000)
     database.record([Event(f"{milliseconds}-{number}", kind, body) for number, (kind, body) in enumerate(bodies)])
     return planned
 
 
 def measured(fingerprint: str, stage: Stage) -> StageResult:
-    """Return what a stage would have measured in the made-up world."""
+    """Return a made-up result of a stage, equal for equal fingerprints."""
     draw = random.Random(fingerprint)
     remembers = stage.learning_rate < 0.05
     final = 96.5 + OFFSET[stage.start] * (1.0 if remembers else 0.3) * (0.4 + stage.sparsity) ** 3
@@ -104,7 +104,7 @@ def measured(fingerprint: str, stage: Stage) -> StageResult:
         overlaps=tuple(overlaps(stage, draw, remembers)),
         versions={"engine": "1", "torch": "2.13.0", "python": "3.11.7"},
         retention=tuple(retention(stage, remembers)),
-        # The same for all starts, and for iterative and one-shot pruning in the first round.
+        # All starts have the same mask, and so have iterative and one-shot pruning in the first round.
         mask=_mask(stage) if stage.kind == "retrain" else None,
         **(admm(stage) if stage.kind == "admm" else {}),
     )
@@ -116,54 +116,59 @@ def _mask(stage: Stage) -> str:
 
 
 def admm(stage: Stage) -> dict[str, Any]:
-    """Return what only ADMM measures: a residual that falls, and a support that moves where rho grows."""
+    """Return the fields of a result that only ADMM has: falling residuals, and a support that moves if rho grows."""
     assert stage.admm is not None
-    kept = round(sum(LAYERS.values()) * (1 - stage.sparsity))
-    support = Support(kept, round(kept * (0.12 if stage.rho_grows else 0.0001)), 90.0 + stage.seed, 80.0)
+    remaining = round(sum(LAYERS.values()) * (1 - stage.sparsity))
+    support = Support(remaining, round(remaining * (0.12 if stage.rho_grows else 0.0001)), 90.0 + stage.seed, 80.0)
     return {"residuals": tuple(0.3 * 0.6**number for number in range(stage.admm.rounds)), "support": support}
 
 
 def retention(stage: Stage, remembers: bool) -> list[Retained]:
-    """Return what a pretraining keeps of its initial weights on the way: all at first, less by the epoch."""
+    """Return the retention of a pretraining: 1 at first, and less with each epoch."""
     if stage.kind != "pretrain":
         return []
     weights = sum(LAYERS.values())
     rows = []
     for epoch in measured_epochs(stage.epochs):
-        left = (0.5 if remembers else 0.04) ** (epoch / stage.epochs)
+        similarity = (0.5 if remembers else 0.04) ** (epoch / stage.epochs)
         for p in P_GRID:
             top = top_count(p, weights)
-            rows.append(Retained(epoch, p, round(top * (p + left * (1 - p))), top))
+            rows.append(Retained(epoch, p, round(top * (p + similarity * (1 - p))), top))
     return rows
 
 
 def overlaps(stage: Stage, draw: random.Random, remembers: bool) -> list[Overlap]:
-    """Return the overlaps that a stage measures, strong where the weights remember where they began."""
+    """Return the overlaps that a stage measures, strong where the trained weights resemble the initial ones."""
     strong = 0.5 if remembers else 0.04
     if stage.kind == "pretrain":
         return [overlap("initial_pretrained", strong, draw, 1.0, P_GRID)]
     if stage.start != "finetune":
         return []
-    kept = 1 - stage.sparsity
-    dense = tuple(p for p in P_GRID if p <= kept + 1e-9)
+    remaining = 1 - stage.sparsity
+    dense = tuple(p for p in P_GRID if p <= remaining + 1e-9)
     return [
-        overlap("ticket_finetuned", strong, draw, kept, P_GRID),
-        overlap("reinit_finetuned", 0.0, draw, kept, P_GRID),
+        overlap("ticket_finetuned", strong, draw, remaining, P_GRID),
+        overlap("reinit_finetuned", 0.0, draw, remaining, P_GRID),
         overlap("finetuned_initial", 0.3 * strong, draw, 1.0, dense, 1 + 0.5 * strong),
-        overlap("finetuned_pretrained", 0.7, draw, 1.0, dense, 1 / kept),
+        overlap("finetuned_pretrained", 0.7, draw, 1.0, dense, 1 / remaining),
     ]
 
 
 def overlap(
-    pair: str, strength: float, draw: random.Random, kept: float, ps: tuple[float, ...], mask_alone: float | None = None
+    pair: str,
+    strength: float,
+    draw: random.Random,
+    remaining: float,
+    ps: tuple[float, ...],
+    mask_alone: float | None = None,
 ) -> Overlap:
     """Return one pair's counts: a share of p + strength (1 - p), a little more in later layers.
 
-    mask_alone: how many times p the mask alone gives; None for pairs without such a level.
+    mask_alone: the level of the mask alone as a multiple of p; None for pairs without such a level.
     """
     counts = []
     for place, (layer, weights) in enumerate(LAYERS.items()):
-        size = round(weights * kept)
+        size = round(weights * remaining)
         for p in ps:
             share = min(1.0, max(0.0, p + strength * (0.9 + 0.1 * place) * (1 - p) + draw.gauss(0, 0.01)))
             top = top_count(p, size)

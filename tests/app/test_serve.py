@@ -20,8 +20,8 @@ def imported(file: Path) -> set[str]:
     return names
 
 
-def test_all_that_pages_import_is_read_in_and_no_page_runs() -> None:
-    # In a process of its own: here everything has been imported before.
+def test_every_import_of_the_pages_is_loaded_and_no_page_runs() -> None:
+    # This process has imported everything already, so another one imports.
     script = "import sys, app.serve; app.serve.warm_up(); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     modules = set(done.stdout.split())
@@ -31,7 +31,7 @@ def test_all_that_pages_import_is_read_in_and_no_page_runs() -> None:
     assert not {name for name in modules if name.startswith("app.views")} - {"app.views"}
 
 
-def test_what_is_written_to_a_socket_bound_beforehand_is_sent_at_once() -> None:
+def test_data_written_to_a_bound_socket_is_sent_at_once() -> None:
     accepted: list[int] = []
 
     async def serve() -> None:
@@ -52,7 +52,7 @@ def test_what_is_written_to_a_socket_bound_beforehand_is_sent_at_once() -> None:
         writer.close()
         server.close()
 
-    # In a thread of its own: a browser of another test may keep a loop running in this one.
+    # A browser of another test may still run a loop in this thread, so another one serves.
     with ThreadPoolExecutor(1) as threads:
         threads.submit(asyncio.run, serve()).result()
     assert accepted

@@ -17,16 +17,16 @@ from engine.training.augment import to_device
 CPU = torch.device("cpu")
 
 
-# PyTorch's own, where it loads what vmap falls back on.
+# PyTorch causes this warning itself when it loads the fallbacks of vmap.
 @pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated:DeprecationWarning")
-def test_networks_stacked_into_one_learn_like_those_trained_one_by_one(home: Path) -> None:
+def test_networks_stacked_into_one_learn_separately(home: Path) -> None:
     dataset = images(ENLARGED, home, 256, 100)
     recipe = Recipe(epochs=3, batch_size=16, augmentation="none")
-    found = concurrency.ways("lenet300", dataset, CPU, recipe, 2, ExitStack())
-    stacked = found["stacked (vmap)"].__self__
-    assert "stacked by the engine" in found
+    ways = concurrency.ways("lenet300", dataset, CPU, recipe, 2, ExitStack())
+    stacked = ways["stacked (vmap)"].__self__
+    assert "stacked by the engine" in ways
     before = {name: tensor.detach().clone() for name, tensor in stacked._parameters.items()}
-    # Without a mask, its one rate is too high for more.
+    # A third epoch would diverge, since vmap trains without a mask and at a constant rate.
     for _ in range(2):
         stacked.run_epoch()
     with torch.no_grad():
@@ -34,7 +34,7 @@ def test_networks_stacked_into_one_learn_like_those_trained_one_by_one(home: Pat
         outputs = stacked._forward(torch.stack([test, test]))
     hits = (outputs.argmax(2) == dataset.test_labels).double().mean(1)
     assert (hits > 0.4).all()
-    # Each is a network of its own.
+    # The networks differ.
     assert not torch.equal(outputs[0], outputs[1])
     assert all(tensor.shape == before[name].shape for name, tensor in stacked._parameters.items())
 
@@ -58,8 +58,8 @@ def test_ways_are_timed_in_turns_and_a_failing_one_reports_its_error(
         raise RuntimeError("no compiler here")
 
     calls: list[str] = []
-    made = {concurrency.EAGER: lambda: calls.append("eager"), "compiled": fail}
-    monkeypatch.setattr(concurrency, "ways", lambda *_: made)
+    ways = {concurrency.EAGER: lambda: calls.append("eager"), "compiled": fail}
+    monkeypatch.setattr(concurrency, "ways", lambda *_: ways)
     row = concurrency.measure("lenet300", images("digits", home, 32, 10), CPU, Recipe(), 2, 3)
     assert len(calls) == 4
     assert list(row["seconds"]) == [concurrency.EAGER]
@@ -67,10 +67,10 @@ def test_ways_are_timed_in_turns_and_a_failing_one_reports_its_error(
     assert concurrency.table([row]).row_count == 2
 
 
-def test_what_is_compiled_is_the_whole_network() -> None:
+def test_the_whole_network_is_compiled_as_one_graph() -> None:
     graphs: list[torch.fx.GraphModule] = []
 
-    def backend(graph: torch.fx.GraphModule, given: object) -> Callable[..., object]:
+    def backend(graph: torch.fx.GraphModule, inputs: object) -> Callable[..., object]:
         graphs.append(graph)
         return graph.forward
 
@@ -79,7 +79,7 @@ def test_what_is_compiled_is_the_whole_network() -> None:
     concurrency.compile_whole(network, backend)
     assert torch.equal(network(images), expected)
     [graph] = graphs
-    # 19 convolutions with batch norm, and the linear layer.
-    called = [str(node.target) for node in graph.graph.nodes]
-    assert sum("conv2d" in target for target in called) == 19
-    assert sum("linear" in target for target in called) == 1
+    # ResNet-20 has 19 convolutions with batch norm and one linear layer.
+    targets = [str(node.target) for node in graph.graph.nodes]
+    assert sum("conv2d" in target for target in targets) == 19
+    assert sum("linear" in target for target in targets) == 1

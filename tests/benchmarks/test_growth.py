@@ -11,18 +11,18 @@ from engine.study.spec import StudyError
 CPU = torch.device("cpu")
 
 
-def check(found: dict, works: list[int], repetitions: int) -> None:
-    """Every size did its work, its seconds are in order, and the table has a row for each."""
-    assert [row["work"] for row in found["rows"]] == works
-    for row in found["rows"]:
+def check(result: dict, works: list[int], repetitions: int) -> None:
+    """Check that every size did its work, that its seconds are in order, and that the table has a row for each."""
+    assert [row["work"] for row in result["rows"]] == works
+    for row in result["rows"]:
         seconds = row["seconds"]
         assert 0 < seconds["least"] <= seconds["median"] <= seconds["most"]
         assert row["per_second"] == pytest.approx(row["work"] / seconds["median"])
         assert repetitions > 1 or seconds["least"] == seconds["most"]
-    assert found["growth"]["work"] == works[-1] / works[0]
-    medians = [row["seconds"]["median"] for row in found["rows"]]
-    assert found["growth"]["seconds"] == medians[-1] / medians[0]
-    assert growth.table([found]).row_count == len(works)
+    assert result["growth"]["work"] == works[-1] / works[0]
+    medians = [row["seconds"]["median"] for row in result["rows"]]
+    assert result["growth"]["seconds"] == medians[-1] / medians[0]
+    assert growth.table([result]).row_count == len(works)
 
 
 def test_planning_counts_the_stages_of_all_figures(home: Path) -> None:
@@ -30,20 +30,20 @@ def test_planning_counts_the_stages_of_all_figures(home: Path) -> None:
     assert not home.exists()
 
 
-def test_a_study_beyond_what_is_allowed_is_not_measured() -> None:
+def test_a_study_beyond_the_limits_is_refused() -> None:
     with pytest.raises(StudyError, match="allowed: 20,000"):
         growth.whole_paper(20)
 
 
 def test_overlaps_are_counted_over_all_weights_of_vgg() -> None:
-    found = growth.measure("overlap", CPU, 3, (1 / 512, 10 / 512))
-    check(found, [18_010, 180_100], 3)
-    assert found["goal"] is None
+    result = growth.measure("overlap", CPU, 3, (1 / 512, 10 / 512))
+    check(result, [18_010, 180_100], 3)
+    assert result["goal"] is None
 
 
 @pytest.fixture
 def environment(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Set here, so that what the benchmark sets is undone.
+    # monkeypatch must set these before the benchmark does, to restore them afterwards.
     monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1/0")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
@@ -60,17 +60,17 @@ def test_a_recorder_drains_every_epoch_of_a_stream() -> None:
 
 @pytest.mark.usefixtures("environment")
 def test_a_recorder_drains_every_overlap_of_a_stream() -> None:
-    # The first stage is a dense training, with 19 p for each of ResNet-20's 19 layers; its pruned networks follow.
-    found = growth.measure("recording_overlaps", CPU, 1, (3,))
-    check(found, [19 * 19], 1)
-    assert found["goal"] is None
+    # The first of the three stages, a dense training, has 19 p for each of ResNet-20's 19 layers; the others have none.
+    result = growth.measure("recording_overlaps", CPU, 1, (3,))
+    check(result, [19 * 19], 1)
+    assert result["goal"] is None
 
 
 def row(size: float, seconds: float, work: int) -> dict:
     return {"size": size, "seconds": {"median": seconds}, "per_second": work / seconds}
 
 
-def test_a_goal_is_for_its_size_and_device() -> None:
+def test_a_goal_applies_to_its_size_and_device() -> None:
     overlap, recording = growth.STEPS["overlap"], growth.STEPS["recording"]
     rows = [row(1, 0.4, 9), row(10, 4.0, 90)]
     assert growth._goal(overlap, CPU, rows) == {"size": 1, "seconds": 0.5, "met": True}

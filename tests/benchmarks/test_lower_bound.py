@@ -1,12 +1,12 @@
-"""The benchmark of the lower bound: what it counts, and the ratio to it."""
+"""The benchmark of the lower bound: the outputs that it counts, and its ratios."""
 
 from benchmarks import lower_bound
 
 
 def test_the_lower_bound_counts_the_outputs_of_layers() -> None:
-    # 300, 100 and 10 outputs of the linear layers.
+    # The linear layers have 300, 100 and 10 outputs.
     assert lower_bound.outputs_per_image("lenet300") == 410
-    # The stem and six 3x3 convolutions at each of three sizes, and ten classes.
+    # ResNet-20 has the stem, six 3x3 convolutions at each of three sizes, and ten classes.
     assert lower_bound.outputs_per_image("resnet20") == 7 * 16 * 32**2 + 6 * 32 * 16**2 + 6 * 64 * 8**2 + 10
 
 

@@ -8,9 +8,9 @@ from benchmarks import overhead
 @pytest.mark.parametrize(
     ("epoch", "checkpoint", "between"),
     [
-        # Epochs of minutes: after each.
+        # Epochs that take minutes are all followed by a checkpoint.
         (400.0, 0.3, 1),
-        # Every 5 s; one of 0.3 s every 15 s, so that it takes a fiftieth of the time; one of 10 s every two minutes.
+        # Checkpoints are 5 s apart; slow ones further, to take a fiftieth of the time, but at most two minutes.
         (0.5, 0.01, 10),
         (0.5, 0.3, 30),
         (0.5, 10.0, 240),

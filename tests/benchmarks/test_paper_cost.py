@@ -5,12 +5,12 @@ import pytest
 from benchmarks import paper_cost
 
 
-def test_the_paper_takes_fewer_epochs_the_more_equal_work_is_done_once() -> None:
-    needed = paper_cost.work()
-    totals = [sum(counted.values()) for counted in needed.values()]
+def test_sharing_equal_work_reduces_the_epochs_of_the_paper() -> None:
+    epochs = paper_cost.work()
+    totals = [sum(by_network.values()) for by_network in epochs.values()]
     assert totals == sorted(totals)
     assert len(set(totals)) == 3
-    speeds = dict.fromkeys(needed["everywhere"], 3600.0)
-    assert paper_cost.hours(needed["everywhere"], speeds) == pytest.approx(totals[0])
+    speeds = dict.fromkeys(epochs["everywhere"], 3600.0)
+    assert paper_cost.hours(epochs["everywhere"], speeds) == pytest.approx(totals[0])
     with pytest.raises(KeyError, match="vgg11"):
         paper_cost.hours({"vgg11": 1}, {})

@@ -11,16 +11,16 @@ from benchmarks.options import ENLARGED
 CPU = torch.device("cpu")
 
 
-def test_both_ways_reach_the_same_accuracy_and_the_difference_has_its_interval(home: Path) -> None:
+def test_both_loops_learn_and_their_difference_has_an_interval(home: Path) -> None:
     dataset = images(ENLARGED, home, 300, 200)
     row = parity.measure(
         *("lenet300", dataset, CPU),
         **{"rate": 0.05, "epochs": 6, "batch_size": 16, "seeds": range(2), "loaders": 0, "threads": 1},
     )
-    for way, accuracies in row["test_accuracy"].items():
-        # One class in ten is guessed.
-        assert min(accuracies) > 40, way
-        assert len(set(accuracies)) == 2, way
+    for loop, accuracies in row["test_accuracy"].items():
+        # Guessing one of ten classes gives 10 %.
+        assert min(accuracies) > 40, loop
+        assert len(set(accuracies)) == 2, loop
     gap = row["less_plain"]["fp32"]
     assert gap["low"] < gap["mean"] < gap["high"]
     assert parity.difference([3.0, 5.0], [1.0, 1.0]).mean == 3

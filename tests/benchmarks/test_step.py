@@ -22,6 +22,6 @@ def test_a_profile_lists_the_time_of_a_step_by_operator(home: Path) -> None:
         assert 0 < sum(times) <= row["milliseconds"]
         assert row["steps"] == 2
     assert any("addmm" in operator for operator in ours["operators"])
-    # What prepares images in the midst of training.
+    # The plain loop prepares its images during the step.
     assert any("DataLoader" in operator for operator in plain["operators"])
     assert step.table([plain, ours]).row_count == len(plain["operators"]) + len(ours["operators"]) + 2

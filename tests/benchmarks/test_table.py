@@ -15,17 +15,17 @@ def test_the_readme_shows_the_latest_results() -> None:
     assert table.updated(readme, lines) == readme, "run: python -m benchmarks.table"
 
 
-def test_the_newest_of_each_hardware_is_shown(tmp_path: Path) -> None:
-    old, new, other = ({"device": "cpu", "cpu": name, "threads": 2} for name in ("slow", "slow", "fast"))
+def test_the_latest_results_of_each_hardware_are_shown(tmp_path: Path) -> None:
+    old, latest, fast = ({"device": "cpu", "cpu": name, "threads": 2} for name in ("slow", "slow", "fast"))
     gpu = {"device": "NVIDIA H200", "cpu": "fast", "threads": 8}
-    for name, about in (
+    for name, hardware in (
         ("training-cpu-2026-01-02", old),
-        ("training-cpu-2026-03-01", new),
-        ("training-cpu-2026-02-01", other),
+        ("training-cpu-2026-03-01", latest),
+        ("training-cpu-2026-02-01", fast),
         ("training-cuda-2026-02-01", gpu),
-        ("pages-2026-09-09", other),
+        ("pages-2026-09-09", fast),
     ):
-        (tmp_path / f"{name}.json").write_text(json.dumps(about))
+        (tmp_path / f"{name}.json").write_text(json.dumps(hardware))
     assert [file.name for file in table.latest(tmp_path)] == [
         "training-cuda-2026-02-01.json",
         "training-cpu-2026-03-01.json",
@@ -33,7 +33,7 @@ def test_the_newest_of_each_hardware_is_shown(tmp_path: Path) -> None:
     ]
 
 
-def test_a_row_tells_ratio_spread_and_both_accuracies(tmp_path: Path) -> None:
+def test_a_row_shows_ratio_spread_and_both_accuracies(tmp_path: Path) -> None:
     figures = {
         "date": "2026-03-01 10:00 UTC",
         "cpu": "A processor",
@@ -61,16 +61,16 @@ def test_a_row_tells_ratio_spread_and_both_accuracies(tmp_path: Path) -> None:
     file.write_text(json.dumps(figures))
     _, _, row, _, note = table.speeds(file, tmp_path)
     assert row == "| ResNet-20 | bf16, 2 concurrent | 3,000 | 1,000 | 3.00 (2.50-3.50) | 40.0 | 41.2 |"
-    for said in (
+    for text in (
         "A processor, 2 threads",
         "PyTorch 9.9",
         "3 epochs of 2,000 images (CIFAR-10)",
         "ours in 2 processes at once",
         "n = 4 of ours",
     ):
-        assert said in note
+        assert text in note
 
 
-def test_a_readme_without_marks_is_left_alone() -> None:
+def test_a_readme_without_marks_is_refused() -> None:
     with pytest.raises(ValueError, match="lacks its marks"):
         table.updated("# Ticketscope", ["x"])

@@ -1,4 +1,4 @@
-"""The benchmark of verdicts: what it prints and writes, and that it is the same each time."""
+"""The benchmark of verdicts: its output, its counts of wrong verdicts, and that it repeats."""
 
 import json
 import subprocess
@@ -8,7 +8,7 @@ from benchmarks.verdicts import DEVIATIONS, SEEDS, rows, simulate, wrong_by_clai
 from tasks.process import ROOT, python
 
 
-def test_it_prints_a_table_for_each_world_and_writes_every_row(tmp_path: Path) -> None:
+def test_the_command_prints_a_table_for_each_world_and_writes_every_row(tmp_path: Path) -> None:
     file = tmp_path / "verdicts.json"
     command = python("-m", "benchmarks.verdicts", "--repetitions", "3", "--world", "mask_only", "--json", str(file))
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200, check=False)
@@ -24,14 +24,14 @@ def test_it_prints_a_table_for_each_world_and_writes_every_row(tmp_path: Path) -
         assert row["holds"] + row["fails"] + row["undecided"] == 1
 
 
-def test_the_same_world_gives_the_same_counts_again() -> None:
+def test_the_same_world_gives_the_same_counts() -> None:
     key = ("alone", 3, 0.2)
     assert simulate(key, 4) == simulate(key, 4)
 
 
-def test_a_wrong_verdict_is_one_that_holds_where_false_or_fails_where_true() -> None:
+def test_a_verdict_is_wrong_if_a_false_claim_holds_or_a_true_one_fails() -> None:
     counts = dict([simulate(("barely_false", 3, 0.3), 4), simulate(("barely_true", 3, 0.3), 4)])
-    found = list(rows(counts))
-    for row in found:
+    shares = list(rows(counts))
+    for row in shares:
         assert row["wrong"] == row["fails" if row["true"] else "holds"]
-    assert all(0 <= share <= 1 for share in wrong_by_claim(found).values())
+    assert all(0 <= share <= 1 for share in wrong_by_claim(shares).values())

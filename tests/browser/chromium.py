@@ -1,4 +1,4 @@
-"""The Chromium of browser tests and benchmarks: one on PATH, else Playwright's; --install gets Debian's as root."""
+"""Finds the Chromium of browser tests and benchmarks, on PATH or Playwright's; --install installs Debian's as root."""
 
 import os
 import shutil
@@ -20,27 +20,27 @@ ARGUMENTS = (
     "--disable-component-update",
     "--disable-sync",
 )
-# A page of the dashboard that is connected and drawn.
+# Matches once a page of the dashboard is connected and drawn.
 READY = '[data-testid=stApp][data-test-script-state="notRunning"][data-test-connection-state="CONNECTED"]'
 ADVICE = (
-    "No Chromium was found, which the browser tests need. Get one with `apt-get install chromium` (as root), or with "
-    "`.venv/bin/python -m playwright install --with-deps chromium`."
+    "The browser tests need a Chromium, and none is installed. Install one with `apt-get install chromium` (as root) "
+    "or `.venv/bin/python -m playwright install --with-deps chromium`."
 )
 
 
 def find() -> str | None:
-    """Return the path of a Chromium, or None where there is none."""
+    """Return the path of a Chromium, None if there is none."""
     for name in NAMES:
         if path := shutil.which(name):
             return path
     with sync_playwright() as playwright:
-        own = playwright.chromium.executable_path
-    return own if Path(own).exists() else None
+        path = playwright.chromium.executable_path
+    return path if Path(path).exists() else None
 
 
 @contextmanager
 def launched() -> Iterator[Browser]:
-    """Run the browser for the block; RuntimeError, with how to get one, where there is none."""
+    """Run the browser for the block; RuntimeError, with how to install one, if there is none."""
     path = find()
     if path is None:
         raise RuntimeError(ADVICE)
@@ -51,7 +51,7 @@ def launched() -> Iterator[Browser]:
 
 
 def install() -> str | None:
-    """Install Debian's Chromium where that is possible, and return its path."""
+    """Install Debian's Chromium and return its path; None if that is not possible here."""
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         return None
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
@@ -63,7 +63,7 @@ def install() -> str | None:
 
 
 def main() -> int:
-    """Say where the browser is; 1 where there is none."""
+    """Print the browser's path; return 1 if there is none."""
     path = find() or (install() if "--install" in sys.argv[1:] else None)
     print(f"browser: {path}" if path else ADVICE)
     return 0 if path else 1

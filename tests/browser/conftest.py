@@ -1,4 +1,4 @@
-"""Everything started for real, and a Chromium that looks at it."""
+"""Real dashboards with everything behind them, and pages of a real Chromium."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ from tests.app.made_study import record
 from tests.browser.chromium import READY, launched
 from tests.browser.serving import DASHBOARD, served
 
-# Machines that run the tests are shared: nothing here is about speed.
+# The tests run on shared machines, and none of these measures speed.
 expect.set_options(timeout=30_000)
 
 FINISHED = {
@@ -31,21 +31,21 @@ FINISHED = {
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """A Chromium; the test fails, with how to get one, where there is none."""
+    """A Chromium; the test fails, with how to install one, if there is none."""
     with launched() as chromium:
         yield chromium
 
 
 @pytest.fixture(scope="session")
 def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a dashboard with Redis, recorder and workers behind it, and one study that finished before."""
+    """The address of a dashboard with Redis, recorder and workers behind it, and one finished study."""
     with up(tmp_path_factory.mktemp("up")) as address:
         yield address
 
 
 @pytest.fixture
 def locked(tmp_path: Path) -> Iterator[str]:
-    """The address of a dashboard alone, which nobody has opened yet, with the password "open sesame"."""
+    """The address of a dashboard without workers that nobody has opened yet; its password is "open sesame"."""
     with served(*DASHBOARD, home=finished_home(tmp_path), TICKETSCOPE_PASSWORD="open sesame") as address:
         yield address
 
@@ -61,7 +61,7 @@ def finished_home(folder: Path) -> Path:
 
 @contextmanager
 def up(folder: Path) -> Iterator[str]:
-    """Run everything that `up` starts, in a home of its own, for the block; yield the dashboard's address."""
+    """Run everything that `up` starts, in its own home, for the block; yield the dashboard's address."""
     command = ("-m", "tasks", "up", "--workers", "2", "--device", "cpu", "--port")
     with served(*command, home=finished_home(folder)) as address:
         yield address
@@ -69,7 +69,7 @@ def up(folder: Path) -> Iterator[str]:
 
 @dataclass
 class Watched:
-    """A browser page, with every error that it met and every request that left this machine."""
+    """A browser page with all of its errors, and all of its requests to other machines."""
 
     page: Page
     address: str
@@ -90,39 +90,39 @@ class Watched:
 
 @contextmanager
 def watching(browser: Browser, address: str) -> Iterator[Watched]:
-    """Open a browser page that fails the test at its end if anything went wrong in it or left the machine."""
+    """Open a browser page for the block, and fail if it had an error or made a request to another machine."""
     context = browser.new_context(viewport={"width": 1440, "height": 1000})
     page = context.new_page()
-    found = Watched(page, address)
+    watched = Watched(page, address)
 
     def on_response(response: Response) -> None:
-        # On an address below the root Streamlit first looks for itself there: two probes of its own that miss.
+        # On an address below the root, Streamlit first probes these two paths there, in vain.
         if response.status >= 400 and not response.url.endswith(("/_stcore/health", "/_stcore/host-config")):
-            found.errors.append(f"{response.status} {response.url}")
+            watched.errors.append(f"{response.status} {response.url}")
 
     def on_console(message: ConsoleMessage) -> None:
-        # A missing file is told of above, by its address.
+        # on_response has already noted a missing file, with its address.
         if message.type == "error" and "404 (Not Found)" not in message.text:
-            found.errors.append(message.text)
+            watched.errors.append(message.text)
 
     def on_request(request: Request | WebSocket) -> None:
         parts = urlsplit(request.url)
         if parts.scheme in ("http", "https", "ws", "wss") and parts.hostname not in ("localhost", "127.0.0.1"):
-            found.outside.append(request.url)
+            watched.outside.append(request.url)
 
     page.on("response", on_response)
     page.on("console", on_console)
-    page.on("pageerror", lambda error: found.errors.append(str(error)))
+    page.on("pageerror", lambda error: watched.errors.append(str(error)))
     page.on("request", on_request)
     page.on("websocket", on_request)
-    yield found
+    yield watched
     context.close()
-    assert not found.errors
-    assert not found.outside
+    assert not watched.errors
+    assert not watched.outside
 
 
 @pytest.fixture
 def watched(browser: Browser, dashboard: str) -> Iterator[Watched]:
-    """A browser page at the dashboard with everything behind it."""
+    """A browser page of the dashboard with everything behind it."""
     with watching(browser, dashboard) as page:
         yield page

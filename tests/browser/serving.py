@@ -1,4 +1,4 @@
-"""A dashboard in a process of its own, for browser tests and benchmarks."""
+"""Runs a dashboard in another process, for browser tests and benchmarks."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ DASHBOARD = ("-m", "streamlit", "run", "app/serve.py", "--server.port")
 
 @contextmanager
 def served(*command: str, home: Path, port: int | None = None, **variables: str) -> Iterator[str]:
-    """Run a Python command, which takes a port as its last argument, for the block; yield its address."""
+    """Run a Python command, whose last argument is a port, for the block; yield its address."""
     port = port or free_port()
     environment = {name: value for name, value in os.environ.items() if name not in ALLOWED}
     environment |= {"TICKETSCOPE_HOME": str(home), **variables}
@@ -43,13 +43,13 @@ def served(*command: str, home: Path, port: int | None = None, **variables: str)
 
 
 def wait_for(address: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    """Wait until an address answers; RuntimeError, with what the process said, where it does not."""
-    until = time.monotonic() + 60
-    while time.monotonic() < until and process.poll() is None:
+    """Wait until an address answers; RuntimeError, with the process's output, after a minute without an answer."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
         try:
             with urllib.request.urlopen(address, timeout=1) as answer:
                 if answer.status == 200:
                     return
         except (URLError, OSError):
             time.sleep(0.2)
-    raise RuntimeError(f"{address} did not answer; what was started said:\n{log.read_text()}")
+    raise RuntimeError(f"{address} did not answer; its process printed:\n{log.read_text()}")

@@ -1,4 +1,4 @@
-"""The Compare page in a real browser: restored from its address, clicked on, zoomed."""
+"""The Compare page in a real browser: restored from its address, clicked and zoomed."""
 
 import re
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ VIEW = "/compare?s=finish&by=start&c=learning_rate&b=ci&x=remaining"
 
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a dashboard alone, with one finished study."""
+    """The address of a dashboard without workers, with one finished study."""
     with served(*DASHBOARD, home=finished_home(tmp_path_factory.mktemp("compared"))) as address:
         yield address
 
@@ -34,7 +34,7 @@ def points(page: Page, panel: int) -> object:
 def test_a_view_is_restored_from_its_address(watched: Watched) -> None:
     page = watched.page
     watched.open(VIEW)
-    # A panel for each start, a colour for each of two rates at two sparsities.
+    # Each start has a panel with two learning rates, by colour, at two sparsities.
     for panel in range(4):
         expect(points(page, panel)).to_have_count(4)
     expect(page.get_by_role("combobox", name="Panels by")).to_have_value("start")
@@ -54,7 +54,7 @@ def test_a_view_is_restored_from_its_address(watched: Watched) -> None:
     expect(page.get_by_text(address, exact=True)).to_be_visible()
 
 
-def test_a_click_on_a_point_shows_its_seeds_and_a_drawn_rectangle_zooms(watched: Watched) -> None:
+def test_a_click_on_a_point_shows_its_seeds_and_dragging_zooms(watched: Watched) -> None:
     page = watched.page
     watched.open("/compare")
     expect(points(page, 0)).to_have_count(8)
@@ -74,7 +74,7 @@ def test_a_click_on_a_point_shows_its_seeds_and_a_drawn_rectangle_zooms(watched:
     page.wait_for_url(re.compile("z="))
     expect(page.locator(".st-key-compare_whole button")).to_be_visible()
     watched.ready()
-    # The point that was chosen stays so.
+    # The point is still selected.
     assert re.search("at=[0-9a-f]{8}", page.url)
     page.mouse.dblclick(box["x"] + 250, box["y"] + 230)
     page.wait_for_url(lambda url: "z=" not in url)
@@ -83,7 +83,7 @@ def test_a_click_on_a_point_shows_its_seeds_and_a_drawn_rectangle_zooms(watched:
 
 
 @pytest.mark.parametrize("view", ["", "&v=sweep", "&v=overlap"])
-def test_nothing_overflows_a_telephone_and_the_page_scrolls_over_charts(watched: Watched, view: str) -> None:
+def test_the_page_fits_the_width_of_a_telephone_and_scrolls_over_charts(watched: Watched, view: str) -> None:
     page = watched.page
     page.set_viewport_size({"width": 420, "height": 900})
     watched.open(f"/compare?s=finish{view}")

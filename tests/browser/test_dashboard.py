@@ -1,4 +1,4 @@
-"""The dashboard as a person uses it, everything behind it running for real."""
+"""The dashboard as a person uses it, with real workers, recorder and Redis."""
 
 import re
 import time
@@ -31,7 +31,7 @@ LONG = TINY.replace("Tiny", "Long").replace("epochs = 20", "epochs = 5000")
 
 
 def fill_in(watched: Watched, toml: str) -> None:
-    """Fill the New study form in from pasted TOML."""
+    """Fill in the New study form from pasted TOML."""
     page = watched.page
     page.locator(".st-key-from_toml summary").click()
     page.get_by_label("or paste one").fill(toml)
@@ -42,24 +42,24 @@ def fill_in(watched: Watched, toml: str) -> None:
 
 
 def launch(watched: Watched) -> None:
-    """Launch what the form holds and wait for the study's page."""
+    """Launch the study of the form and wait for its page."""
     watched.page.locator(".st-key-launch button").click()
     watched.page.wait_for_url("**/study?study=*")
     expect(watched.page.locator(".st-key-study_head")).to_be_visible()
 
 
 def done(page: Page) -> int:
-    """Return how many stages the Progress tab says are done."""
+    """Return the number of finished stages on the Progress tab."""
     text = page.locator(".st-key-progress_overview").inner_text()
     return int(re.search(r"([\d,]+) of [\d,]+ stages done", text)[1])
 
 
-def drawn(page: Page, key: str) -> None:
+def expect_chart(page: Page, key: str) -> None:
     """Expect a chart with marks in it."""
     expect(page.locator(f".st-key-{key} svg.marks path").first).to_be_attached()
 
 
-def test_a_study_from_the_click_to_the_plots(watched: Watched) -> None:
+def test_a_study_is_launched_watched_and_plotted_by_clicks(watched: Watched) -> None:
     page = watched.page
     watched.open()
     expect(page.get_by_role("link", name="Finished before")).to_be_visible()
@@ -78,31 +78,31 @@ def test_a_study_from_the_click_to_the_plots(watched: Watched) -> None:
     expect(page.locator(".st-key-launch button")).to_be_enabled()
     launch(watched)
 
-    # What the reader does stays as it is while the page refreshes itself.
+    # The search stays while the page refreshes itself, and so does the chosen tab below.
     page.get_by_role("searchbox", name="Search stages").fill("fine-tune")
     page.get_by_role("searchbox", name="Search stages").press("Enter")
-    seen = set()
-    until = time.monotonic() + 60
-    while len(seen) < 3 and time.monotonic() < until:
-        seen.add(done(page))
+    counts = set()
+    deadline = time.monotonic() + 60
+    while len(counts) < 3 and time.monotonic() < deadline:
+        counts.add(done(page))
         page.wait_for_timeout(500)
-    assert len(seen) >= 3, f"progress did not move: {seen}"
+    assert len(counts) >= 3, f"progress did not change: {counts}"
     expect(page.get_by_role("searchbox", name="Search stages")).to_have_value("fine-tune")
 
     page.get_by_role("tab", name="Accuracy").click()
-    drawn(page, "accuracy-panel-0")
-    page.evaluate("document.querySelector('.st-key-accuracy_choices').dataset.kept = 'yes'")
+    expect_chart(page, "accuracy-panel-0")
+    page.evaluate("document.querySelector('.st-key-accuracy_choices').dataset.same = 'yes'")
     expect(page.locator(".st-key-study_head")).to_contain_text("done", timeout=90_000)
     watched.ready()
     expect(page.get_by_role("tab", name="Accuracy")).to_have_attribute("aria-selected", "true")
-    expect(page.locator(".st-key-accuracy_choices[data-kept=yes]")).to_be_visible()
+    expect(page.locator(".st-key-accuracy_choices[data-same=yes]")).to_be_visible()
     for panel in range(4):
-        drawn(page, f"accuracy-panel-{panel}")
+        expect_chart(page, f"accuracy-panel-{panel}")
     expect(page.locator(".st-key-accuracy_table")).to_be_visible()
 
     page.get_by_role("tab", name="Overlap").click()
     for key in ("overlap-retention", "overlap-starts-0", "overlap-starts-3", "overlap-layers-0", "overlap-layers-1"):
-        drawn(page, key)
+        expect_chart(page, key)
     expect(page.get_by_text("affect how much of the initial weights is left")).to_be_visible()
 
     page.reload()
@@ -112,12 +112,12 @@ def test_a_study_from_the_click_to_the_plots(watched: Watched) -> None:
     expect(page.get_by_role("link", name="Tiny study")).to_be_visible()
 
 
-def test_the_demo_preset_runs_from_the_click_to_both_charts(watched: Watched) -> None:
+def test_the_demo_preset_is_launched_and_its_charts_are_drawn(watched: Watched) -> None:
     page = watched.page
     watched.open("/new_study")
     page.locator(".st-key-use-demo button").click()
     watched.ready()
-    # One of its three seeds is enough to see it go.
+    # One of its three seeds is enough here.
     seeds = page.get_by_role("textbox", name="Seeds")
     seeds.fill("0")
     seeds.press("Enter")
@@ -127,18 +127,18 @@ def test_the_demo_preset_runs_from_the_click_to_both_charts(watched: Watched) ->
     expect(page.locator(".st-key-progress_overview")).to_contain_text("42 of 42 stages done")
     page.get_by_role("tab", name="Accuracy").click()
     for panel in range(4):
-        drawn(page, f"accuracy-panel-{panel}")
+        expect_chart(page, f"accuracy-panel-{panel}")
     page.get_by_role("tab", name="Overlap").click()
-    drawn(page, "overlap-retention")
+    expect_chart(page, "overlap-retention")
 
 
-def test_cancel_asks_first_and_retry_takes_up_again(watched: Watched) -> None:
+def test_cancelling_asks_first_and_retrying_continues_the_study(watched: Watched) -> None:
     page = watched.page
     watched.open("/new_study")
     fill_in(watched, LONG)
     launch(watched)
     expect(page.locator(".st-key-study_head")).to_contain_text("running")
-    drawn(page, "curves-loss")
+    expect_chart(page, "curves-loss")
     page.locator(".st-key-cancel button").click()
     page.locator(".st-key-cancel_no button").click()
     expect(page.locator(".st-key-cancel_no")).to_have_count(0)
@@ -154,14 +154,14 @@ def test_cancel_asks_first_and_retry_takes_up_again(watched: Watched) -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/new_study", "/study?study=finished-before", "/study?study=gone"])
-def test_nothing_overflows_a_telephone(watched: Watched, path: str) -> None:
+def test_every_page_fits_the_width_of_a_telephone(watched: Watched, path: str) -> None:
     watched.page.set_viewport_size({"width": 420, "height": 900})
     watched.open(path)
     main = watched.page.locator("[data-testid=stMain]")
     assert main.evaluate("element => element.scrollWidth <= element.clientWidth")
 
 
-def test_an_unknown_study_leads_back_to_the_list(watched: Watched) -> None:
+def test_the_page_of_an_unknown_study_leads_to_the_list(watched: Watched) -> None:
     watched.open("/study?study=gone")
     expect(watched.page.get_by_text("No study 'gone' is recorded here")).to_be_visible()
     watched.page.get_by_role("link", name="All studies").click()
@@ -175,7 +175,7 @@ def test_deleting_asks_first_and_leads_to_the_list(watched: Watched) -> None:
     page = watched.page
     sent: list[str | bytes] = []
     page.on("websocket", lambda socket: socket.on("framesent", lambda frame: sent.append(frame)))
-    # A page that was opened before its socket was watched.
+    # The reload opens a socket that is watched from its beginning.
     page.reload()
     watched.ready()
     page.locator(".st-key-delete button").click()
@@ -194,7 +194,7 @@ def test_deleting_asks_first_and_leads_to_the_list(watched: Watched) -> None:
     expect(page.get_by_role("heading", name="Studies", exact=True)).to_be_visible()
     watched.ready()
     expect(page.get_by_role("link", name="Unwanted study")).to_have_count(0)
-    # Also for who did not delete it, once it is recorded.
+    # Other visitors do not see it either, once the deletion is recorded.
     page.reload()
     expect(page.get_by_role("link", name="Finished before")).to_be_visible()
     expect(page.get_by_role("link", name="Unwanted study")).to_have_count(0)

@@ -1,4 +1,4 @@
-"""Names, notes and errors that mean harm: on no page does a script of theirs run, and no request leaves."""
+"""Hostile names, notes and errors: no page runs a script of theirs or makes a request to another machine."""
 
 import re
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ from tests.browser.serving import DASHBOARD, served
 pytestmark = pytest.mark.browser
 
 STUDY = "hostile-study"
-# A picture of another scheme than the page's needs no slash, so that it fits into the last part of a path.
+# An address of another scheme than the page's needs no slash, so it fits into the last part of a path.
 PICTURE = "![](https:evil.example)"
 NAME = f"<img src=x onerror=window.harmed=1> {PICTURE} :material/home: :red[r] $x$"
 HARM = (
@@ -35,14 +35,14 @@ HARM = (
     "[a](javascript:window.harmed=4) ![](http://evil.example/pixel.png) <iframe src=//evil.example></iframe> "
     "`</code>` \\newcommand $$\\href{javascript:window.harmed=5}{x}$$ &lt;img src=y onerror=window.harmed=6&gt;"
 )
-# What is shown of a folder is its last part.
+# Pages show the last part of a folder.
 FOLDER = f"folder:/data/<img src=x onerror=window.harmed=7>{PICTURE} $x$ :red[r]"
 
 
-def tell(database: Database, fingerprint: str) -> None:
-    """Let a stage fail on a worker whose every word means harm."""
+def fail_stage(database: Database, fingerprint: str) -> None:
+    """Record the failure of a stage on a worker whose names and error are hostile."""
     at = datetime(2026, 11, 20, 13, tzinfo=UTC)
-    told = {
+    change = {
         "fingerprint": fingerprint,
         "attempt": 2,
         "at": at.isoformat(),
@@ -54,7 +54,7 @@ def tell(database: Database, fingerprint: str) -> None:
     states = (("running", None), ("failed", f"Traceback\n  {HARM}\nRuntimeError: {HARM}"))
     database.record(
         [
-            Event(f"{milliseconds}-{number}", "stage", {**told, "state": state, "error": error})
+            Event(f"{milliseconds}-{number}", "stage", {**change, "state": state, "error": error})
             for number, (state, error) in enumerate(states)
         ]
     )
@@ -62,13 +62,13 @@ def tell(database: Database, fingerprint: str) -> None:
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str, Database]]:
-    """A dashboard whose store, links, views and workers mean harm: its address, a link's token, and the store."""
+    """A dashboard with hostile texts in all that it shows: its address, the token of a link, and its database."""
     home = tmp_path_factory.mktemp("hostile") / "home"
     database = Database(home / "ticketscope.duckdb")
     database.ensure()
     values = {**FINISHED, "name": NAME, "note": HARM, "datasets": ["digits", FOLDER], "pruners": ["iterative", "admm"]}
     planned = record(database, parse_study(values), study_id=STUDY)
-    tell(database, list(planned.stages)[-1])
+    fail_stage(database, list(planned.stages)[-1])
     _, token = shared_links.create(database, [STUDY], note=HARM[: shared_links.LONGEST_NOTE])
     shared_links.create(database, [STUDY], state=f"s={STUDY}", note=PICTURE)
     saved_views.save(database, NAME[: saved_views.LONGEST], f"s={STUDY}&pr={quote(PICTURE)}")
@@ -76,7 +76,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str
     with serving(config) as redis:
         now = datetime.now(UTC)
         worker = telemetry.Worker(HARM, HARM, HARM, 1, list(planned.stages)[-1], now, now, trouble=HARM, gpu=HARM)
-        # As alive as it can be for as long as the pages are looked at.
+        # The worker must be alive until all pages were opened.
         telemetry.beat(redis, replace(worker, heartbeat=600.0))
         with served(*DASHBOARD, home=home) as address:
             yield address, token, database
@@ -84,30 +84,30 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str
 
 @contextmanager
 def trapped(browser: Browser) -> Iterator[Page]:
-    """Open a browser page that fails the test at its end where a script of a name ran or a request left."""
+    """Open a browser page for the block, and fail if a dialog opened or a request went to another machine."""
     context = browser.new_context(viewport={"width": 1440, "height": 1000})
     page = context.new_page()
-    caught: list[str] = []
-    page.on("dialog", lambda dialog: (caught.append(dialog.message), dialog.dismiss()))
+    incidents: list[str] = []
+    page.on("dialog", lambda dialog: (incidents.append(dialog.message), dialog.dismiss()))
 
     def on_request(url: str) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("data", "blob", "file") and parts.hostname not in ("localhost", "127.0.0.1"):
-            caught.append(url)
+            incidents.append(url)
 
     page.on("request", lambda request: on_request(request.url))
     page.on("websocket", lambda socket: on_request(socket.url))
     yield page
     context.close()
-    assert not caught
+    assert not incidents
 
 
 def check(page: Page) -> None:
-    """Fail where what was written in a name is more than text on the page, an address that may be clicked apart."""
+    """Fail if a hostile name became more than text on the page; a link that only a click opens is allowed."""
     assert page.evaluate("window.harmed") is None
     foreign = "[src*=evil], link[href*=evil], [style*=evil], [href^='javascript:'], img[src=x], svg[onload]"
-    found = page.locator(foreign).evaluate_all("found => found.map(one => one.parentElement.outerHTML)")
-    assert not found, f"{unquote(page.url)[:200]}\n{found}"
+    elements = page.locator(foreign).evaluate_all("all => all.map(element => element.parentElement.outerHTML)")
+    assert not elements, f"{unquote(page.url)[:200]}\n{elements}"
 
 
 def ready(page: Page) -> None:
@@ -142,7 +142,7 @@ PAGES = [
 ]
 
 
-def test_no_page_runs_or_fetches_what_names_say(browser: Browser, hostile: tuple[str, str, Database]) -> None:
+def test_no_page_runs_or_fetches_code_in_names(browser: Browser, hostile: tuple[str, str, Database]) -> None:
     address, _, _ = hostile
     with trapped(browser) as page:
         for path in PAGES:
@@ -160,7 +160,7 @@ def test_no_page_runs_or_fetches_what_names_say(browser: Browser, hostile: tuple
 
 
 @pytest.mark.parametrize("shared", [False, True], ids=["owner", "viewer"])
-def test_no_tab_of_a_study_runs_or_fetches_what_names_say(
+def test_no_tab_of_a_study_runs_or_fetches_code_in_names(
     browser: Browser, hostile: tuple[str, str, Database], shared: bool
 ) -> None:
     address, token, _ = hostile
@@ -172,8 +172,8 @@ def test_no_tab_of_a_study_runs_or_fetches_what_names_say(
             tab.click()
             ready(page)
             check(page)
-            # At once: what refreshes itself may draw them anew between one click and the next.
-            page.locator("summary:visible").evaluate_all("found => found.slice(0, 12).forEach(one => one.click())")
+            # One script clicks all of them, because a refresh may redraw them between two clicks of the test.
+            page.locator("summary:visible").evaluate_all("all => all.slice(0, 12).forEach(item => item.click())")
             ready(page)
             check(page)
         page.get_by_role("tab").first.click()
@@ -188,7 +188,7 @@ def test_no_tab_of_a_study_runs_or_fetches_what_names_say(
             check(page)
 
 
-def test_no_toml_in_the_form_runs_or_fetches_what_it_says(browser: Browser, hostile: tuple[str, str, Database]) -> None:
+def test_the_form_neither_runs_nor_fetches_code_in_toml(browser: Browser, hostile: tuple[str, str, Database]) -> None:
     address, _, _ = hostile
     with trapped(browser) as page:
         page.goto(f"{address}/new_study")
@@ -196,7 +196,7 @@ def test_no_toml_in_the_form_runs_or_fetches_what_it_says(browser: Browser, host
         page.get_by_text("From a TOML file").click()
         for text in (f"{HARM}", f"name = '''{HARM}'''", f"'{PICTURE}' = 1", f"name = 'a'\ndatasets = ['''{FOLDER}''']"):
             page.get_by_label("or paste one").fill(text)
-            # By keyboard: what is unfolding moves away from under a mouse where the machine is busy.
+            # The key press hits the button even while the form is still unfolding.
             page.locator(".st-key-toml_use button").press("Enter")
             ready(page)
             expect(page.locator(".st-key-toml_problem_shown")).to_be_visible()
@@ -211,7 +211,7 @@ def test_no_toml_in_the_form_runs_or_fetches_what_it_says(browser: Browser, host
         check(page)
 
 
-def test_no_report_runs_or_fetches_what_names_say(
+def test_the_report_neither_runs_nor_fetches_code_in_names(
     browser: Browser, hostile: tuple[str, str, Database], tmp_path: Path
 ) -> None:
     _, _, database = hostile

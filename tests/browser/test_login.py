@@ -1,4 +1,4 @@
-"""A dashboard that others can reach."""
+"""Logins by password and by OIDC at a dashboard that others can reach."""
 
 import json
 import subprocess
@@ -28,7 +28,7 @@ STYLES = "https://cdn.jsdelivr.net/npm/@picocss/pico@2/css/pico.min.css"
 
 @pytest.fixture
 def provider(tmp_path: Path) -> Iterator[str]:
-    """The configuration's address of an OIDC provider that knows Ada, Eve, and Mallory, who claims to be Ada."""
+    """The configuration's address of an OIDC provider with the users Ada, Eve, and Mallory, who claims to be Ada."""
     port = free_port()
     users = [
         {"sub": "ada", "email": "ada@lab.example", "email_verified": True},
@@ -61,7 +61,7 @@ def federated(tmp_path: Path, provider: str) -> Iterator[str]:
         yield address
 
 
-def test_an_address_sent_to_someone_opens_after_the_password_and_not_before(browser: Browser, locked: str) -> None:
+def test_an_address_opens_only_after_the_password(browser: Browser, locked: str) -> None:
     with watching(browser, locked) as watched:
         page = watched.page
         watched.open("/study?study=finished-before")
@@ -77,7 +77,7 @@ def test_an_address_sent_to_someone_opens_after_the_password_and_not_before(brow
         expect(page.get_by_role("link", name="New study")).to_be_visible()
 
 
-def test_a_log_in_lasts_in_its_browser_until_log_out(browser: Browser, locked: str) -> None:
+def test_a_login_lasts_in_its_browser_until_log_out(browser: Browser, locked: str) -> None:
     with watching(browser, locked) as watched:
         page = watched.page
         watched.open("/")
@@ -87,7 +87,7 @@ def test_a_log_in_lasts_in_its_browser_until_log_out(browser: Browser, locked: s
         expect(studies).to_be_visible()
         watched.ready()
         page.wait_for_function("fetch('/_stcore/health').then(answer => answer.ok)")
-        (cookie,) = [one for one in page.context.cookies() if one["name"] == "ticketscope_session"]
+        (cookie,) = [cookie for cookie in page.context.cookies() if cookie["name"] == "ticketscope_session"]
         assert cookie["httpOnly"]
         assert cookie["sameSite"] == "Strict"
         page.reload()
@@ -100,7 +100,7 @@ def test_a_log_in_lasts_in_its_browser_until_log_out(browser: Browser, locked: s
             expect(stranger.page.get_by_label("Password", exact=True)).to_be_visible()
         page.get_by_role("link", name="Log out").click()
         expect(page.get_by_label("Password", exact=True)).to_be_visible()
-        # The other window's next run finds the log-in ended.
+        # The other window is logged out at its next click.
         second.get_by_role("tab", name="Accuracy").click()
         expect(second.get_by_label("Password", exact=True)).to_be_visible()
         second.close()
@@ -108,10 +108,10 @@ def test_a_log_in_lasts_in_its_browser_until_log_out(browser: Browser, locked: s
         expect(page.get_by_label("Password", exact=True)).to_be_visible()
 
 
-def test_a_provider_names_the_user_and_the_list_the_owners(browser: Browser, federated: str) -> None:
+def test_only_users_on_the_list_of_owners_get_in_by_oidc(browser: Browser, federated: str) -> None:
     with watching(browser, federated) as watched:
         page = watched.page
-        # The provider's own pages ask for a style sheet from elsewhere, which they do without here.
+        # The provider's own pages load a style sheet from elsewhere; they get an empty one.
         page.route(STYLES, lambda route: route.fulfill(body="", content_type="text/css"))
 
         def log_in(who: str) -> None:
@@ -121,7 +121,7 @@ def test_a_provider_names_the_user_and_the_list_the_owners(browser: Browser, fed
             watched.ready()
 
         def leave() -> None:
-            # The provider asks too, as it keeps log-ins of its own.
+            # The provider has a login of its own and asks whether to end it.
             page.get_by_role("button", name="End session").click()
             page.wait_for_url(f"{federated}/**")
             expect(page.get_by_role("button", name="Log in")).to_be_visible()

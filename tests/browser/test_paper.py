@@ -1,4 +1,4 @@
-"""The paper's figures in the browser: launched small, drawn and judged from the runs."""
+"""The paper's figures in the browser: launched at small scale, then drawn and judged from their runs."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,12 +13,12 @@ pytestmark = pytest.mark.browser
 
 @pytest.fixture
 def untrained(browser: Browser, tmp_path: Path) -> Iterator[Watched]:
-    """A browser page at a dashboard where no other test has trained what the figures share."""
+    """A browser page of a dashboard of its own, where no other test has trained stages of the figures."""
     with up(tmp_path) as address, watching(browser, address) as page:
         yield page
 
 
-def test_a_figure_is_launched_small_and_its_card_read(untrained: Watched) -> None:
+def test_a_figure_is_launched_at_small_scale_and_its_card_shows_the_result(untrained: Watched) -> None:
     watched, page = untrained, untrained.page
     watched.open("/paper?scale=small")
     card = page.locator(".st-key-figure-main-fig4")
@@ -26,7 +26,7 @@ def test_a_figure_is_launched_small_and_its_card_read(untrained: Watched) -> Non
     card.get_by_role("link", name="Figure 4, main text").click()
     page.wait_for_url("**/figure?figure=main-fig4**")
     watched.ready()
-    # What is scaled, and how, is said before anything is launched.
+    # The page explains the scale before the launch.
     expect(page.get_by_text("3 seeds instead of 5")).to_be_visible()
     expect(page.locator(".st-key-figure_plan")).to_contain_text("paper:main-fig4 --scale small")
     page.locator(".st-key-launch_figure button").click()
@@ -37,7 +37,7 @@ def test_a_figure_is_launched_small_and_its_card_read(untrained: Watched) -> Non
     expect(page.get_by_text("6 of 6 trainings done")).to_be_visible()
     bars = page.locator(".st-key-figure-panel-retention-0 svg.marks .mark-rect path")
     expect(bars.first).to_be_attached()
-    # Five p at two learning rates, each bar with its mark of chance and the white below that.
+    # Five p at two learning rates give ten bars, each with a mark of chance and a white outline of that mark.
     assert bars.count() == 30
     verdict = page.locator(".st-key-figure-main-fig4-B1")
     expect(verdict).to_contain_text("n = 3")
@@ -47,7 +47,7 @@ def test_a_figure_is_launched_small_and_its_card_read(untrained: Watched) -> Non
     expect(page.locator(".st-key-figure-main-fig4")).to_contain_text("6 of 6 trainings done")
 
 
-def test_settings_stay_in_the_address(watched: Watched) -> None:
+def test_the_chosen_settings_stay_in_the_address(watched: Watched) -> None:
     page = watched.page
     watched.open("/figure?figure=fig13")
     page.locator("[data-testid=stSelectbox]", has_text="Settings").locator("input").click()

@@ -1,4 +1,4 @@
-"""A report opened from disk, with the network off."""
+"""A report that is opened from disk, without a network."""
 
 import re
 from collections.abc import Iterator
@@ -22,16 +22,16 @@ HOSTILE = "Two </script><script>window.harmed = 1</script> rates"
 
 @dataclass
 class Offline:
-    """A report in a browser without a network, with all that the browser said and asked for."""
+    """A report in a browser without a network; messages: of its console; requests: the addresses that it requested."""
 
     page: Page
-    said: list[str] = field(default_factory=list)
-    asked: list[str] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
 
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A report of a study whose name and note mean harm."""
+    """The file of a report on a study with a hostile name and note."""
     folder = tmp_path_factory.mktemp("report")
     database = Database(folder / "ticketscope.duckdb")
     database.ensure()
@@ -48,26 +48,25 @@ def opened(browser: Browser, file: Path, request: pytest.FixtureRequest) -> Iter
     width, scheme = request.param
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
     context.set_offline(True)
-    found = Offline(context.new_page())
-    found.page.on("console", lambda message: found.said.append(message.text))
-    found.page.on("pageerror", lambda error: found.said.append(str(error)))
-    found.page.on("request", lambda asked: found.asked.append(asked.url))
-    found.page.goto(file.as_uri())
-    found.page.wait_for_selector("body[data-drawn]", timeout=60_000)
-    yield found
+    report = Offline(context.new_page())
+    report.page.on("console", lambda message: report.messages.append(message.text))
+    report.page.on("pageerror", lambda error: report.messages.append(str(error)))
+    report.page.on("request", lambda request: report.requests.append(request.url))
+    report.page.goto(file.as_uri())
+    report.page.wait_for_selector("body[data-drawn]", timeout=60_000)
+    yield report
     context.close()
 
 
-def test_it_opens_from_disk_draws_every_chart_and_asks_for_nothing(opened: Offline, file: Path) -> None:
+def test_the_report_opens_from_disk_draws_every_chart_and_requests_nothing(opened: Offline, file: Path) -> None:
     page = opened.page
     places = page.locator("[data-chart]")
-    # By rate: accuracy, overlap of the starts, dense ancestors and layers; for both: what is retained, also over time.
+    # Each rate has charts of accuracy, starts, dense ancestors and layers; both share retention by p and over time.
     assert places.count() == 2 + 2 + 2 + 2 + 1 + 1
     for index in range(places.count()):
         expect(places.nth(index).locator("svg.marks path").first).to_be_attached()
-    assert opened.said == []
-    assert opened.asked == [file.as_uri()]
-    # Nothing is wider than the window.
+    assert opened.messages == []
+    assert opened.requests == [file.as_uri()]
     assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
 
 
@@ -79,14 +78,14 @@ def test_a_point_shows_its_numbers(opened: Offline) -> None:
     expect(page.locator("#vg-tooltip-element")).to_contain_text(re.compile(r"seeds \(n\)\s*3"))
 
 
-def test_names_and_notes_are_shown_and_not_run(opened: Offline) -> None:
+def test_names_and_notes_are_shown_as_text(opened: Offline) -> None:
     page = opened.page
     expect(page.locator("h1")).to_have_text(HOSTILE)
     expect(page.locator(".note")).to_contain_text("</style><img")
     assert page.evaluate("window.harmed") is None
 
 
-def test_a_verdict_card_opens_its_rule_and_numbers(opened: Offline) -> None:
+def test_a_verdict_card_shows_its_rule_and_numbers_on_a_click(opened: Offline) -> None:
     card = opened.page.locator(".card").first
     expect(card.locator("table").first).to_be_hidden()
     card.locator("summary").click()

@@ -1,4 +1,4 @@
-"""A link sent to someone else: what it opens in a browser that has never been here, and all that it does not."""
+"""A shared link in a browser that has never opened the dashboard: what it opens, and what stays closed."""
 
 import contextlib
 import re
@@ -27,14 +27,14 @@ def ready(page: Page) -> None:
 
 @contextmanager
 def stranger(browser: Browser) -> Iterator[Page]:
-    """Open a browser profile that knows nothing of the owner's."""
+    """Open a page in a new browser profile, without the owner's cookies, for the block."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     yield context.new_page()
     context.close()
 
 
 def make_link(watched: Watched, note: str) -> str:
-    """Share the finished study by clicking, and return the address."""
+    """Share the finished study on its page, and return the link's address."""
     page = watched.page
     watched.open("/study?study=finished-before")
     page.locator(".st-key-share button").click()
@@ -46,7 +46,7 @@ def make_link(watched: Watched, note: str) -> str:
     return code.inner_text().strip()
 
 
-def test_a_stranger_reads_one_study_and_nothing_else_until_it_is_revoked(watched: Watched, browser: Browser) -> None:
+def test_a_stranger_reads_only_the_shared_study_until_the_link_is_revoked(watched: Watched, browser: Browser) -> None:
     address = make_link(watched, "for a stranger")
     refused: dict[str, str] = {}
     with stranger(browser) as page:
@@ -61,7 +61,7 @@ def test_a_stranger_reads_one_study_and_nothing_else_until_it_is_revoked(watched
         assert page.get_by_role("link", name="Studies").count() == 0
         token = re.search(r"share=(.+)$", address)[1]
 
-        # With the token in hand, every other page by its address, and another study by its id.
+        # The token opens no other page, and no study by its id.
         pages = [
             "/",
             "/studies",
@@ -77,9 +77,9 @@ def test_a_stranger_reads_one_study_and_nothing_else_until_it_is_revoked(watched
             ready(page)
             refused[path] = page.locator("h1").first.inner_text()
             assert page.locator(".st-key-launch button").count() == 0
-        assert {said for path, said in refused.items()} == {LOCKED}, refused
+        assert set(refused.values()) == {LOCKED}, refused
 
-        # Within one visit, the address loses its token on the way back and forth.
+        # Within one visit, the link works without the token in the address.
         page.get_by_role("link", name="Back to what the link shows").click()
         expect(page.locator(".st-key-study_head")).to_contain_text("Finished before")
         assert "share=" not in page.url
@@ -98,14 +98,14 @@ def test_a_stranger_reads_one_study_and_nothing_else_until_it_is_revoked(watched
         expect(watched.page.locator("[class*=st-key-link-]", has_text="for a stranger").first).to_contain_text(
             "revoked"
         )
-        # The page that is open notices by itself.
+        # The open page closes by itself.
         expect(page.locator("h1").first).to_have_text("This link shows nothing")
         assert page.locator(".st-key-study_head").count() == 0
 
 
 @contextmanager
 def proxied(address: str, header: bytes) -> Iterator[str]:
-    """Stand before a server as a proxy would, adding a header to the first request of each connection."""
+    """Run a proxy that adds a header to the first request of each connection for the block; yield its address."""
     host, port = address.removeprefix("http://").split(":")
 
     def pump(source: socket.socket, target: socket.socket, first: bytes) -> None:
@@ -135,7 +135,7 @@ def proxied(address: str, header: bytes) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("header", [b"X-Forwarded-For: 203.0.113.9", b"Via: 1.1 tunnel"])
-def test_a_dashboard_without_a_password_is_closed_to_whoever_comes_through_a_proxy(
+def test_without_a_password_the_dashboard_is_locked_behind_a_proxy(
     dashboard: str, browser: Browser, header: bytes
 ) -> None:
     with proxied(dashboard, header) as address, stranger(browser) as page:

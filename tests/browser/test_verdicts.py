@@ -1,4 +1,4 @@
-"""The Verdicts tab as a person uses it: what would decide a verdict, and the click that queues it."""
+"""The Verdicts tab as a person uses it: a click queues the seeds that would decide a verdict."""
 
 import pytest
 from playwright.sync_api import expect
@@ -8,7 +8,7 @@ from tests.browser.conftest import Watched
 pytestmark = pytest.mark.browser
 
 
-def test_seeds_that_would_decide_a_verdict_are_queued_with_a_click(watched: Watched) -> None:
+def test_a_click_queues_the_seeds_that_would_decide_a_verdict(watched: Watched) -> None:
     page = watched.page
     watched.open("/study?study=finished-before")
     page.get_by_role("tab", name="Verdicts").click()
@@ -23,7 +23,7 @@ def test_seeds_that_would_decide_a_verdict_are_queued_with_a_click(watched: Watc
     page.wait_for_url(lambda address: "study=" in address and "finished-before" not in address)
     expect(page.locator(".st-key-study_head")).to_contain_text("Finished before (3 seeds)")
     expect(dialog).to_be_hidden()
-    # It goes on to its end, with verdicts over three seeds.
+    # The new study is trained to its end, and its verdicts are over three seeds.
     expect(page.locator(".st-key-study_head")).to_contain_text("done", timeout=120_000)
     page.get_by_role("tab", name="Verdicts").click()
     watched.ready()

@@ -1,4 +1,4 @@
-"""The Workers page in a real browser, with real workers: one goes on, one is lost."""
+"""The Workers page in a real browser, with two real workers that are stopped."""
 
 import re
 import signal
@@ -16,11 +16,11 @@ pytestmark = pytest.mark.browser
 
 
 def key(name: str) -> str:
-    """Return a name as Streamlit writes it into a class."""
+    """Return a key as Streamlit writes it into the class of an element."""
     return re.sub(r"[^\w-]", "-", name)
 
 
-def test_a_live_worker_is_seen_at_work_and_a_lost_one_is_marked(machine: Machine, browser: Browser) -> None:
+def test_a_live_worker_shows_its_progress_and_a_lost_one_is_marked(machine: Machine, browser: Browser) -> None:
     machine.recorder()
     processes = {process.pid: process for process in (machine.worker(), machine.worker())}
     wait_for(lambda: len(telemetry.workers(machine.redis)) == 2)
@@ -34,25 +34,27 @@ def test_a_live_worker_is_seen_at_work_and_a_lost_one_is_marked(machine: Machine
         page = watched.page
         page.set_viewport_size({"width": 390, "height": 844})
         watched.open("/workers")
-        row, other = (page.locator(f".st-key-worker-{key(worker.name)}") for worker in (busy, idle))
-        expect(row).to_contain_text(re.compile(r"training.*A study that lasts.*dense · LeNet-300 on Digits", re.DOTALL))
-        expect(row).to_contain_text(re.compile(r"epoch [\d,]+ of 10,000"))
-        expect(other).to_contain_text("waits for a stage")
-        # It moves by itself.
-        before = row.inner_text()
-        expect(row).not_to_have_text(before, use_inner_text=True)
+        busy_row, idle_row = (page.locator(f".st-key-worker-{key(worker.name)}") for worker in (busy, idle))
+        expect(busy_row).to_contain_text(
+            re.compile(r"training.*A study that lasts.*dense · LeNet-300 on Digits", re.DOTALL)
+        )
+        expect(busy_row).to_contain_text(re.compile(r"epoch [\d,]+ of 10,000"))
+        expect(idle_row).to_contain_text("waits for a stage")
+        # The row updates by itself.
+        before = busy_row.inner_text()
+        expect(busy_row).not_to_have_text(before, use_inner_text=True)
         main = page.locator("[data-testid=stMain]")
         assert main.evaluate("element => element.scrollWidth <= element.clientWidth")
 
         processes[busy.pid].send_signal(signal.SIGSTOP)
         processes[idle.pid].send_signal(signal.SIGKILL)
-        for lost in (row, other):
-            expect(lost).to_contain_text(re.compile(r"silent for \d+ s"))
+        for row in (busy_row, idle_row):
+            expect(row).to_contain_text(re.compile(r"silent for \d+ s"))
         expect(page.locator(".st-key-workers_numbers")).to_contain_text(re.compile(r"Alive\s*0.*Silent\s*2", re.DOTALL))
-        # One comes back.
+        # The suspended worker is resumed.
         processes[busy.pid].send_signal(signal.SIGCONT)
-        expect(row).not_to_contain_text("silent")
+        expect(busy_row).not_to_contain_text("silent")
 
         page.set_viewport_size({"width": 1440, "height": 900})
-        row.get_by_role("link", name="A study that lasts").click()
+        busy_row.get_by_role("link", name="A study that lasts").click()
         expect(page.locator(".st-key-study_head")).to_contain_text("A study that lasts")

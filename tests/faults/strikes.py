@@ -1,4 +1,4 @@
-"""The faults that strike a running study, each with how to tell that it is over."""
+"""Faults for a running study: each function injects one and waits until work continues."""
 
 import os
 import random
@@ -19,7 +19,7 @@ from tests.faults.world import SHORT_LEASE, SmallDisk, World
 
 @dataclass(frozen=True)
 class Strike:
-    """A fault that has struck: what was hit, and how many seconds later work went on as before."""
+    """A fault that was injected: hit: its target; seconds: the time until work continued."""
 
     kind: str
     hit: str
@@ -28,18 +28,17 @@ class Strike:
 
 @dataclass(frozen=True)
 class Target:
-    """What the faults strike at: a study that runs."""
+    """A running study; outage: for how many seconds Redis is out of reach."""
 
     world: World
     study_id: str
     disk: SmallDisk
     draw: random.Random
-    # How long Redis is out of reach, in seconds.
     outage: float
 
 
 def kill_worker(at: Target) -> Strike:
-    """A worker process in the midst of a stage."""
+    """Kill a worker process during a stage."""
     fingerprint, attempt, pid = _some_running(at)
     begin = time.time()
     os.kill(pid, signal.SIGKILL)
@@ -47,22 +46,22 @@ def kill_worker(at: Target) -> Strike:
 
 
 def kill_worker_main(at: Target) -> Strike:
-    """The process that keeps workers alive; they die with it, and it is started again from outside."""
+    """Kill the supervisor of the separate worker; the worker dies too, and `World.tend` starts both again."""
     begin = time.time()
     at.world.crew.kill()
     at.world.crew.wait()
     name = _wait_for_new_worker(at, "--lease", str(SHORT_LEASE), since=begin)
-    # Without the host, whose name is nobody's business.
+    # The published outcome leaves out the name of the host.
     return Strike("worker's main process killed", f"process {name.rpartition(':')[2]}", time.time() - begin)
 
 
 def kill_recorder(at: Target) -> Strike:
-    """The recorder, at any moment."""
+    """Kill the recorder at any moment."""
     return _kill_recorder(at, "recorder killed", lambda pid: None)
 
 
 def kill_recorder_in_insert(at: Target) -> Strike:
-    """The recorder while it holds the database to write."""
+    """Kill the recorder while it writes to the database."""
 
     def writes(pid: int) -> None:
         lock = Path(f"{at.world.database.path}.lock").stat().st_ino
@@ -78,7 +77,7 @@ def kill_recorder_in_insert(at: Target) -> Strike:
 
 
 def kill_redis(at: Target) -> Strike:
-    """Redis."""
+    """Kill Redis."""
     pid = at.world.redis_pid()
     begin = time.time()
     os.kill(pid, signal.SIGKILL)
@@ -87,7 +86,7 @@ def kill_redis(at: Target) -> Strike:
 
 
 def kill_dashboard(at: Target) -> Strike:
-    """The dashboard."""
+    """Kill the dashboard."""
     [process] = at.world.processes("streamlit", "serve.py")[:1]
     begin = time.time()
     process.kill()
@@ -97,7 +96,7 @@ def kill_dashboard(at: Target) -> Strike:
 
 
 def kill_supervisor(at: Target) -> Strike:
-    """`up` itself; all it has started dies with it, and it is started again from outside."""
+    """Kill `up`; its processes die too, and `World.tend` starts it again."""
     begin = time.time()
     pid = at.world.up.pid
     at.world.up.kill()
@@ -107,9 +106,9 @@ def kill_supervisor(at: Target) -> Strike:
 
 
 def reboot(at: Target) -> Strike:
-    """Everything at once, as when the machine loses power, and then both commands again."""
+    """Kill everything at once, as a power cut does; `World.tend` starts both commands again."""
     begin = time.time()
-    held = at.world.running()
+    running = at.world.running()
     parents = [at.world.up.pid, at.world.crew.pid, at.world.redis_pid()]
     everything = [*(psutil.Process(pid) for pid in parents), *at.world.processes()]
     for process in everything:
@@ -119,21 +118,21 @@ def reboot(at: Target) -> Strike:
             continue
     at.world.up.wait()
     at.world.crew.wait()
-    for fingerprint, (attempt, _, _) in held.items():
+    for fingerprint, (attempt, _, _) in running.items():
         _resumed(at, fingerprint, attempt, begin)
     return Strike("everything killed", f"{len(everything)} processes", time.time() - begin)
 
 
 def sleep_through_lease(at: Target) -> Strike:
-    """A worker stopped for longer than its lease, and woken again: it finds its stage taken."""
-    held = [
+    """Suspend a worker until its lease has expired and another has its stage, and resume it."""
+    running = [
         (fingerprint, attempt, pid)
         for fingerprint, (attempt, _, pid) in at.world.running().items()
         if str(SHORT_LEASE) in psutil.Process(pid).cmdline()
     ]
-    if not held:
+    if not running:
         return kill_worker(at)
-    fingerprint, attempt, pid = at.draw.choice(held)
+    fingerprint, attempt, pid = at.draw.choice(running)
     os.kill(pid, signal.SIGSTOP)
     begin = time.time()
     try:
@@ -144,19 +143,19 @@ def sleep_through_lease(at: Target) -> Strike:
 
 
 def double_messages(at: Target) -> Strike:
-    """Messages twice, in another order, and out of date; events given to the recorder once more."""
+    """Double and shuffle the messages, send outdated ones, and deliver all events of the stream again."""
     begin = time.time()
     redis = at.world.redis
     doubled = 0
     pipeline = redis.pipeline()
     for name in leases.LISTS:
-        again = 2 * redis.lrange(name, 0, -1)
-        at.draw.shuffle(again)
+        messages = 2 * redis.lrange(name, 0, -1)
+        at.draw.shuffle(messages)
         pipeline.delete(name)
-        if again:
-            pipeline.rpush(name, *again)
-        doubled += len(again)
-    # All that the stream still holds comes again, whether recorded or not.
+        if messages:
+            pipeline.rpush(name, *messages)
+        doubled += len(messages)
+    # The recorder reads all events of the stream again, including recorded ones.
     pipeline.xgroup_setid(telemetry.EVENTS, "recorder", "0")
     pipeline.execute()
     members = at.draw.sample(sorted(leases.members(redis, at.study_id)), 10)
@@ -167,7 +166,7 @@ def double_messages(at: Target) -> Strike:
 
 
 def hang_redis(at: Target) -> Strike:
-    """Redis out of reach for a while: it takes connections and answers nothing."""
+    """Suspend Redis for a while: it accepts connections and does not answer."""
     pid = at.world.redis_pid()
     os.kill(pid, signal.SIGSTOP)
     time.sleep(at.outage)
@@ -178,11 +177,11 @@ def hang_redis(at: Target) -> Strike:
 
 
 def cut_checkpoint(at: Target) -> Strike:
-    """A checkpoint cut short, and the worker killed that would have written the next."""
+    """Truncate a checkpoint, and kill the worker before it writes the next."""
     artifacts = Path(at.world.config.artifacts)
-    # A stage has none before its first five seconds are over.
-    until = time.monotonic() + 60.0
-    while time.monotonic() < until:
+    # A stage writes its first checkpoint after five seconds.
+    deadline = time.monotonic() + 60.0
+    while time.monotonic() < deadline:
         at.world.tend()
         for fingerprint, (attempt, _, pid) in at.world.running().items():
             checkpoint = artifacts / "weights" / fingerprint / "checkpoint.safetensors"
@@ -196,7 +195,7 @@ def cut_checkpoint(at: Target) -> Strike:
 
 
 def cut_weights(at: Target) -> Strike:
-    """Weights cut short that stages still to come are made from."""
+    """Truncate weights of a finished stage that later stages need."""
     rows = recorded_stages(at.world.database, at.study_id)
     open_parents = set(rows[~rows["state"].isin(["done"])]["parent"].dropna())
     done = rows[(rows["state"] == "done") & rows["fingerprint"].isin(open_parents)]
@@ -212,7 +211,7 @@ def cut_weights(at: Target) -> Strike:
 
 
 def fill_disk(at: Target) -> Strike:
-    """A full disk under the artifacts, until a worker waits for it."""
+    """Fill the disk of the artifact store for 8 seconds."""
     ballast = at.disk.fill()
     time.sleep(8.0)
     begin = time.time()
@@ -229,42 +228,42 @@ STRIKES: dict[str, Callable[[Target], Strike]] = {
         hang_redis,
     )
 }
-# One of each lasts a minute or so.
+# These last about a minute each, so they are injected once only.
 SELDOM = ("hang_redis",)
 
 
 def _some_running(at: Target) -> tuple[str, int, int]:
-    found: dict[str, tuple[int, str, int]] = {}
+    running: dict[str, tuple[int, str, int]] = {}
 
     def any_running() -> bool:
-        found.update({key: held for key, held in at.world.running().items() if psutil.pid_exists(held[2])})
-        return bool(found)
+        running.update({key: lease for key, lease in at.world.running().items() if psutil.pid_exists(lease[2])})
+        return bool(running)
 
     at.world.wait(any_running)
-    fingerprint = at.draw.choice(sorted(found))
-    attempt, _, pid = found[fingerprint]
+    fingerprint = at.draw.choice(sorted(running))
+    attempt, _, pid = running[fingerprint]
     return fingerprint, attempt, pid
 
 
 def _resumed(at: Target, fingerprint: str, attempt: int, begin: float) -> float:
-    """Wait until a stage is taken up by somebody else; returns the seconds since a moment.
+    """Wait until another worker continues a stage, and return the seconds since `begin`.
 
-    It is trained on or done, or waits for weights that an earlier fault has cut short and that are trained again.
+    The stage then trains or is done, or waits for weights that an earlier fault truncated and that are trained again.
     """
 
-    def on() -> bool:
-        now, state = at.world.attempt(fingerprint)
+    def resumed() -> bool:
+        current, state = at.world.attempt(fingerprint)
         if state in ("done", "waiting"):
             return True
         live = telemetry.progress([fingerprint], at.world.redis)
-        return now > attempt and any(progress.updated > begin for progress in live.values())
+        return current > attempt and any(progress.updated > begin for progress in live.values())
 
-    at.world.wait(on)
+    at.world.wait(resumed)
     return time.time() - begin
 
 
 def _wait_for_new_worker(at: Target, *words: str, since: float) -> str:
-    """Wait until a worker process of that command line, started after a moment, has trained an epoch."""
+    """Wait until a worker whose command line contains the words, started after `since`, has trained an epoch."""
     name = ""
 
     def trains() -> bool:

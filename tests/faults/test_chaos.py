@@ -1,4 +1,4 @@
-"""A study struck by many faults, one after another, ends with the rows and files of one that was left alone."""
+"""A study with several faults, one after another, ends with the rows and files of the undisturbed study."""
 
 from pathlib import Path
 
@@ -7,17 +7,17 @@ from rich.console import Console
 
 from tests.faults.chaos import ALLOWED, show, study_under_fire, under_fire
 
-# The rest, and many more of these, strike in `make chaos`; stages are too short here for a checkpoint to cut.
+# `make chaos` injects all kinds, and more often; here, stages are too short to have a checkpoint to truncate.
 KINDS = ("kill_worker", "kill_recorder_in_insert", "double_messages", "kill_redis", "cut_weights")
 
 
 @pytest.mark.faults
 @pytest.mark.timeout(900)
-def test_a_study_under_faults_ends_like_one_left_alone(home: Path, tmp_path: Path) -> None:
+def test_a_study_under_faults_ends_like_the_undisturbed_one(home: Path, tmp_path: Path) -> None:
     del home
     outcome = under_fire(tmp_path, study_under_fire(seeds=1, epochs=250), KINDS, seed=1, outage=0.0, console=Console())
     show(outcome, Console())
-    # A fast machine may be through before the last.
+    # On a fast machine, the study may end before the last faults.
     assert len(outcome.strikes) >= 3
     assert outcome.equal, (outcome.rows, outcome.differing)
     assert outcome.worst <= ALLOWED

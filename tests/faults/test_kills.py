@@ -1,4 +1,4 @@
-"""Processes killed at the worst moment: nothing is lost, nothing is twice, and the numbers are the same."""
+"""Processes killed at the worst moments: no epoch is lost or doubled, and the numbers stay the same."""
 
 import os
 import signal
@@ -30,13 +30,13 @@ STUDY = long_study(epochs=300, train_images=500)
 SEVERAL = long_study(epochs=300, train_images=500, name="Several", seeds=[0, 1, 2])
 
 
-# Trains a study and returns its artifacts and results.
+# Returns the folder of artifacts and the results of a study.
 Alone = Callable[[Study], tuple[Path, dict[str, StageResult]]]
 
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Alone:
-    """Train a study undisturbed, each stage alone, once for all tests; returns its artifacts and results."""
+    """Trains a study undisturbed, one stage at a time and once for all tests."""
 
     @cache
     def trained(study: Study) -> tuple[Path, dict[str, StageResult]]:
@@ -49,14 +49,14 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Alone:
 
 
 def check_against_uninterrupted(machine: Machine, study_id: str, alone: Alone, study: Study = STUDY) -> None:
-    """Compare a dense study, weights, results and recorded rows, with undisturbed runs of each stage alone."""
+    """Compare weights, results and recorded rows of a dense study with undisturbed runs of its stages."""
     planned = plan_study(study, machine.config.home)
     folder, undisturbed = alone(study)
-    kept = Artifacts(machine.config.artifacts)
+    artifacts = Artifacts(machine.config.artifacts)
     recorded = points.epochs(machine.database, OneStudy(study_id))
     assert len(recorded) == machine.recorded_epochs(study_id) == study.recipe.epochs * len(planned.stages)
     for fingerprint in planned.stages:
-        assert numbers(kept.result(fingerprint)) == numbers(undisturbed[fingerprint])
+        assert numbers(artifacts.result(fingerprint)) == numbers(undisturbed[fingerprint])
         for name in ("trained", "rewind", "initial"):
             file = Path("weights", fingerprint, f"{name}.safetensors")
             assert (Path(machine.config.artifacts) / file).read_bytes() == (folder / file).read_bytes()
@@ -66,16 +66,18 @@ def check_against_uninterrupted(machine: Machine, study_id: str, alone: Alone, s
 
 
 def in_training(machine: Machine, study_id: str) -> str:
-    """Wait until the only stage of a study has a checkpoint and trains beyond it; returns its fingerprint."""
+    """Wait until the only stage of a study trains beyond its first checkpoint, and return its fingerprint."""
     [fingerprint] = leases.members(machine.redis, study_id)
     artifacts = Artifacts(machine.config.artifacts)
     wait_for(lambda: artifacts.exists(fingerprint, "checkpoint"))
-    begun = STUDY.recipe.k + 10
-    wait_for(lambda: any(live.epoch > begun for live in telemetry.progress([fingerprint], machine.redis).values()))
+    epoch = STUDY.recipe.k + 10
+    wait_for(lambda: any(live.epoch > epoch for live in telemetry.progress([fingerprint], machine.redis).values()))
     return fingerprint
 
 
-def test_a_killed_worker_is_replaced_and_the_numbers_are_the_same(machine: Machine, alone: Alone) -> None:
+def test_another_worker_continues_the_stage_of_a_killed_one_with_the_same_numbers(
+    machine: Machine, alone: Alone
+) -> None:
     machine.recorder()
     worker = machine.worker()
     study_id = machine.launch(STUDY)
@@ -91,11 +93,11 @@ def test_a_killed_worker_is_replaced_and_the_numbers_are_the_same(machine: Machi
     check_against_uninterrupted(machine, study_id, alone)
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
-def test_a_worker_lost_with_several_stages_side_by_side_costs_none_of_them(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch, alone: Alone, how: signal.Signals
+@pytest.mark.parametrize("kind", [signal.SIGKILL, signal.SIGSTOP])
+def test_all_concurrent_stages_of_a_lost_worker_are_continued(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, alone: Alone, kind: signal.Signals
 ) -> None:
-    """Killed, or asleep for longer than its leases and then awake again."""
+    """The worker is killed, or suspended beyond its leases and then resumed."""
     monkeypatch.setenv("TICKETSCOPE_TOGETHER", "3")
     machine.recorder()
     study_id = machine.launch(SEVERAL)
@@ -103,14 +105,14 @@ def test_a_worker_lost_with_several_stages_side_by_side_costs_none_of_them(
     fingerprints = leases.members(machine.redis, study_id)
     artifacts = Artifacts(machine.config.artifacts)
     wait_for(lambda: all(artifacts.exists(fingerprint, "checkpoint") for fingerprint in fingerprints))
-    worker.send_signal(how)
+    worker.send_signal(kind)
     machine.worker()
 
     def attempts() -> list[str | None]:
         return [machine.redis.hget(f"ticketscope:stage:{fingerprint}", "attempt") for fingerprint in fingerprints]
 
     wait_for(lambda: attempts() == ["2"] * 3, LEASE_SECONDS + 5.0)
-    if how == signal.SIGSTOP:
+    if kind == signal.SIGSTOP:
         worker.send_signal(signal.SIGCONT)
         wait_for(lambda: (machine.logs / "worker.log").read_text().count("is abandoned: LeaseLost") == 3)
     machine.wait_until(study_id)
@@ -122,7 +124,7 @@ def test_a_worker_lost_with_several_stages_side_by_side_costs_none_of_them(
 def test_stages_of_a_dead_worker_join_those_of_a_busy_one(
     machine: Machine, monkeypatch: pytest.MonkeyPatch, alone: Alone
 ) -> None:
-    """As where a host is gone, and nobody is idle."""
+    """The remaining worker is busy, as when a host is lost and none is idle."""
     monkeypatch.setenv("TICKETSCOPE_TOGETHER", "6")
     study = long_study(epochs=900, train_images=500, name="Shared", seeds=list(range(6)))
     machine.recorder()
@@ -142,28 +144,28 @@ def test_stages_of_a_dead_worker_join_those_of_a_busy_one(
     check_against_uninterrupted(machine, study_id, alone, study)
 
 
-def test_a_worker_that_slept_through_its_lease_writes_nothing_more(machine: Machine, alone: Alone) -> None:
+def test_a_worker_that_was_suspended_beyond_its_lease_writes_nothing_more(machine: Machine, alone: Alone) -> None:
     machine.recorder()
-    sleeper = machine.worker()
+    suspended = machine.worker()
     study_id = machine.launch(STUDY)
     fingerprint = in_training(machine, study_id)
-    sleeper.send_signal(signal.SIGSTOP)
+    suspended.send_signal(signal.SIGSTOP)
     machine.worker()
     wait_for(lambda: machine.redis.hget(f"ticketscope:stage:{fingerprint}", "attempt") == "2", LEASE_SECONDS + 5.0)
     wait_for(lambda: telemetry.progress([fingerprint], machine.redis))
-    sleeper.send_signal(signal.SIGCONT)
+    suspended.send_signal(signal.SIGCONT)
     wait_for(lambda: f"stage {fingerprint} is abandoned: LeaseLost" in (machine.logs / "worker.log").read_text())
     machine.wait_until(study_id)
     check_against_uninterrupted(machine, study_id, alone)
 
 
-def test_a_recorder_killed_again_and_again_loses_and_doubles_nothing(machine: Machine) -> None:
+def test_a_recorder_killed_repeatedly_loses_and_doubles_no_row(machine: Machine) -> None:
     machine.worker()
     study = tiny_study(seeds=[0, 1, 2, 3], recipe={"epochs": 30, "batch_size": 20, "augmentation": "none"})
     study_id = machine.launch(study)
     for _ in range(3):
         recorder = machine.recorder()
-        # Past its start, anywhere between reading, writing and acknowledging.
+        # By then the recorder has started, and reads, writes or acknowledges.
         time.sleep(2.2)
         recorder.kill()
         recorder.wait()
@@ -172,14 +174,14 @@ def test_a_recorder_killed_again_and_again_loses_and_doubles_nothing(machine: Ma
     planned = plan_study(study, machine.config.home)
     assert machine.recorded_epochs(study_id) == sum(stage.epochs for stage in planned.stages.values())
     assert len(points.accuracy(machine.database, OneStudy(study_id))) == len(planned.roles)
-    kept = Artifacts(machine.config.artifacts)
-    counts = sum(len(o.counts) for f in planned.stages for o in getattr(kept.result(f), "overlaps", ()))
+    artifacts = Artifacts(machine.config.artifacts)
+    counts = sum(len(o.counts) for f in planned.stages for o in getattr(artifacts.result(f), "overlaps", ()))
     with machine.database.reading() as connection:
         query = "SELECT sum(1) FROM overlap_counts JOIN study_stages USING (fingerprint) WHERE study_id = ?"
         assert connection.execute(query, [study_id]).fetchone() == (counts,)
 
 
-def test_redis_killed_in_the_midst_of_a_stage_is_waited_for(machine: Machine, alone: Alone) -> None:
+def test_workers_wait_for_a_redis_that_was_killed_during_a_stage(machine: Machine, alone: Alone) -> None:
     machine.recorder()
     machine.worker()
     study_id = machine.launch(STUDY)
@@ -189,15 +191,15 @@ def test_redis_killed_in_the_midst_of_a_stage_is_waited_for(machine: Machine, al
     server.ensure(settings())
     machine.wait_until(study_id)
     check_against_uninterrupted(machine, study_id, alone)
-    # Celery has found its way back too.
+    # Celery has connected again too.
     machine.wait_until(machine.launch(tiny_study()))
 
 
-def test_a_worker_that_dies_before_it_reports_its_result_costs_no_second_training(machine: Machine) -> None:
+def test_a_result_that_a_dead_worker_saved_is_not_trained_again(machine: Machine) -> None:
     machine.recorder()
     planned = plan(STUDY, {"digits": plan_study(STUDY, machine.config.home).stages.popitem()[1].images.identity})
     study_id = machine.launch(STUDY)
-    # What such a worker leaves: a claimed stage, its result kept, its lease running out.
+    # Such a worker leaves a claimed stage whose result is saved and whose lease expires.
     message = leases.Message(next(iter(planned.stages)), 1)
     assert leases.claim(machine.redis, message, "dead", "host", "cpu", LEASE_SECONDS)
     run(planned, machine.config.artifacts, machine.config, ["cpu"], lambda *_: None)

@@ -1,4 +1,4 @@
-"""A Redis or a database that is lost altogether: what is left gives it back, and the numbers are the same."""
+"""A lost Redis or database is restored from what remains, with the same numbers."""
 
 import os
 import shutil
@@ -35,7 +35,7 @@ STUDY = tiny_study(seeds=[0, 1], recipe={"epochs": 15, "batch_size": 20, "augmen
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The study's artifacts as a run gives them that nothing disturbs."""
+    """The folder of artifacts of the same study undisturbed."""
     folder = tmp_path_factory.mktemp("alone")
     config = Settings(TICKETSCOPE_HOME=folder / "home")
     run(plan_study(STUDY, config.home), str(folder / "artifacts"), config, ["cpu"], lambda *_: None)
@@ -43,13 +43,12 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def check(machine: Machine, study_id: str, alone: Path, folder: Path) -> None:
-    """Compare all that is kept of the study with the run that nothing disturbed, recorded in a database of its own."""
-    kept = Path(machine.config.artifacts)
-    assert differing_files(kept, alone)[1] == []
+    """Compare artifacts and rows of the study with those of the undisturbed one, which another database records."""
+    assert differing_files(Path(machine.config.artifacts), alone)[1] == []
     with_redis = settings()
     recorder.drain_idle(with_redis)
-    # The same study told from those artifacts alone: every row must be the same.
-    home = folder / "told"
+    # Another database records the study from the undisturbed artifacts alone.
+    home = folder / "undisturbed"
     config = with_redis.model_copy(update={"home": home, "artifacts": str(alone)})
     home.mkdir()
     with serving(config):
@@ -62,12 +61,12 @@ def check(machine: Machine, study_id: str, alone: Path, folder: Path) -> None:
         recorder.drain_idle(config)
         redis.close()
     assert {
-        name: left for name, (_, left) in differing_rows(machine.database.path, config.database).items() if left
+        name: count for name, (_, count) in differing_rows(machine.database.path, config.database).items() if count
     } == {}
 
 
 def half_done(machine: Machine) -> tuple[str, set[str]]:
-    """Launch the study and let it be trained in part; return its id and the stages that are done."""
+    """Launch the study, wait until a part of it is done, and return its id and the finished stages."""
     machine.recorder()
     machine.worker()
     study_id = machine.launch(STUDY)
@@ -77,21 +76,20 @@ def half_done(machine: Machine) -> tuple[str, set[str]]:
     return study_id, Artifacts(machine.config.artifacts).finished()
 
 
-def begun(machine: Machine, fingerprint: str) -> int:
+def begins(machine: Machine, fingerprint: str) -> int:
     return (machine.logs / "worker.log").read_text().count(f"stage {fingerprint} begins")
 
 
-def test_a_redis_lost_with_its_files_is_rebuilt_and_nothing_is_trained_twice(
+def test_a_redis_lost_with_its_files_is_rebuilt_without_training_twice(
     home: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
     with serving(settings()), started(Machine(settings())) as machine:
         study_id, done = half_done(machine)
-        # Everything dies at once.
         pid = int(machine.redis.info("server")["process_id"])
         machine.stop()
-        broker_dies(pid)
+        kill_redis(pid)
         shutil.rmtree(home / "redis")
-    # Its password went too; this process knows the old one.
+    # The password is lost too, and this process still has the old one.
     for cache in (connection.password, connection._connected, celery_app.make_app):
         cache.cache_clear()
     with serving(settings()), started(Machine(settings())) as machine:
@@ -100,16 +98,16 @@ def test_a_redis_lost_with_its_files_is_rebuilt_and_nothing_is_trained_twice(
         machine.worker()
         assert f"{study_id} Tiny is in the queue again" in command("rebuild")
         machine.wait_until(study_id)
-        # What was done then was trained once; what was in the midst of it went on from its checkpoint.
+        # Stages that were done before the loss are not trained again.
         assert done
-        assert all(begun(machine, fingerprint) == 1 for fingerprint in done)
+        assert all(begins(machine, fingerprint) == 1 for fingerprint in done)
         assert "nothing had to be done" in command("rebuild")
         check(machine, study_id, undisturbed, tmp_path)
 
 
 @contextmanager
 def started(machine: Machine) -> Iterator[Machine]:
-    """Stop what a machine has started, whatever becomes of the block."""
+    """Stop a machine's processes after the block, also after an error."""
     try:
         yield machine
     finally:
@@ -117,31 +115,31 @@ def started(machine: Machine) -> Iterator[Machine]:
 
 
 def command(*arguments: str) -> str:
-    """Run a command in a process of its own, and return what it says."""
-    ended = subprocess.run(python("-m", "tasks", *arguments), cwd=ROOT, capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stderr
-    return ended.stdout
+    """Run a command in another process, and return its output."""
+    done = subprocess.run(python("-m", "tasks", *arguments), cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
-def broker_dies(pid: int) -> None:
+def kill_redis(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
     wait_for(lambda: not alive(pid))
 
 
-def test_a_database_restored_while_workers_train_becomes_complete(
+def test_a_database_restored_while_workers_train_is_completed(
     machine: Machine, undisturbed: Path, tmp_path: Path
 ) -> None:
     study_id, _ = half_done(machine)
-    made = backup.backup(machine.database, tmp_path / "copy.duckdb")
-    assert made.studies == 1
+    copy = backup.backup(machine.database, tmp_path / "copy.duckdb")
+    assert copy.studies == 1
     before = studies.study(machine.database, study_id).counts["done"]
     wait_for(lambda: studies.study(machine.database, study_id).counts["done"] >= before + 3)
     later = machine.launch(tiny_study(seeds=[3]))
     wait_for(lambda: later in set(studies.studies(machine.database)["study_id"]))
-    said = command("restore", str(tmp_path / "copy.duckdb"), "--yes")
-    assert f"{later} Tiny is reported to the database again" in said
-    [kept] = machine.database.path.parent.glob("*.before-*[0-9]Z")
-    assert later in set(studies.studies(Database(kept))["study_id"])
+    output = command("restore", str(tmp_path / "copy.duckdb"), "--yes")
+    assert f"{later} Tiny is reported to the database again" in output
+    [replaced] = machine.database.path.parent.glob("*.before-*[0-9]Z")
+    assert later in set(studies.studies(Database(replaced))["study_id"])
     machine.wait_until(study_id)
     machine.wait_until(later)
     assert set(studies.studies(machine.database)["study_id"]) == {study_id, later}

@@ -1,4 +1,4 @@
-"""A supervisor killed with its workers: the next start on the host takes their stages up at once."""
+"""After a supervisor died with its workers, the next start on the host continues their stages at once."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ from tests.machine import Machine, long_study, wait_for
 
 pytestmark = pytest.mark.faults
 
-# Nobody waits so long here: what goes on has been ended on purpose.
+# Seconds that the test never waits, so the leases must end for another reason.
 LEASE = 600
 
 
@@ -22,7 +22,7 @@ def supervised(machine: Machine) -> "subprocess.Popen[bytes]":
     )
 
 
-def test_the_next_start_ends_the_leases_of_the_dead(machine: Machine) -> None:
+def test_the_next_start_ends_the_leases_of_dead_workers(machine: Machine) -> None:
     machine.recorder()
     machine.launch(long_study(epochs=10_000))
     supervisor = supervised(machine)
@@ -38,7 +38,7 @@ def test_the_next_start_ends_the_leases_of_the_dead(machine: Machine) -> None:
     supervised(machine)
     wait_for(lambda: attempt(machine, lost.stage) == "2")
     wait_for(lambda: telemetry.progress(redis=machine.redis))
-    assert lost.name not in {known.name for known in telemetry.known_workers(machine.redis)}
+    assert lost.name not in {worker.name for worker in telemetry.known_workers(machine.redis)}
 
 
 def attempt(machine: Machine, fingerprint: str | None) -> str | None:

@@ -1,4 +1,4 @@
-"""Weights cut short, results that do not read, a disk that is full: all mended without anybody's help."""
+"""Truncated weights, checkpoints and results, and a full disk: workers recover from all by themselves."""
 
 import os
 import subprocess
@@ -23,13 +23,13 @@ from tests.machine import Machine, long_study, tiny_study, wait_for
 pytestmark = pytest.mark.faults
 
 
-def cut_short(path: Path) -> None:
-    """Leave the first half of a file, as a crash of the disk may."""
+def truncate(path: Path) -> None:
+    """Truncate a file to its first half, as a crash may do."""
     os.truncate(path, path.stat().st_size // 2)
 
 
 def fill(disk: Path) -> Path:
-    """Leave no space on a disk, and return the file that takes it all."""
+    """Fill a disk, and return the file that does."""
     state = os.statvfs(disk)
     ballast = disk / "ballast"
     ballast.write_bytes(bytes(state.f_bavail * state.f_frsize))
@@ -46,7 +46,7 @@ def undisturbed(machine: Machine, study: Study, folder: Path) -> tuple[Plan, dic
     return planned, {fingerprint: numbers(result) for fingerprint, result in results.items()}
 
 
-def test_lost_weights_are_trained_again_for_whoever_needs_them(machine: Machine, tmp_path: Path) -> None:
+def test_lost_weights_are_trained_again_for_the_stages_that_need_them(machine: Machine, tmp_path: Path) -> None:
     machine.recorder()
     first = tiny_study(pruners=["oneshot"], sparsities=[0.5], starts=["winning_ticket"])
     machine.worker()
@@ -54,23 +54,22 @@ def test_lost_weights_are_trained_again_for_whoever_needs_them(machine: Machine,
     whole = tiny_study(pruners=["iterative", "oneshot"], starts=["winning_ticket", "rewind", "finetune"])
     planned, expected = undisturbed(machine, whole, tmp_path / "alone")
     [root] = [fingerprint for fingerprint, stage in planned.stages.items() if stage.kind == "pretrain"]
-    # Among them what grandchildren take: they name the stage that has to be trained again, which is not their parent.
-    cut_short(weights(machine, root, "rewind"))
+    # Some of these weights are for grandchildren, which must name this stage rather than their parent.
+    truncate(weights(machine, root, "rewind"))
     weights(machine, root, "initial").unlink()
     study_id = machine.launch(whole)
     machine.wait_until(study_id)
-    kept = Artifacts(machine.config.artifacts)
-    assert {fingerprint: numbers(kept.result(fingerprint)) for fingerprint in planned.stages} == expected
+    artifacts = Artifacts(machine.config.artifacts)
+    assert {fingerprint: numbers(artifacts.result(fingerprint)) for fingerprint in planned.stages} == expected
     stages = studies.stages(machine.database, study_id)
     assert set(stages["state"]) == {"done"}
-    again = stages[stages["fingerprint"] == root]
-    # Once for its weights, however many stages missed them, or twice where one of them came late.
-    attempts = int(again["attempt"].iloc[0])
+    # It is trained once more for all stages that miss its weights, or twice if one of them begins late.
+    attempts = int(stages.loc[stages["fingerprint"] == root, "attempt"].iloc[0])
     assert attempts in (2, 3)
     assert (machine.logs / "worker.log").read_text().count(f"stage {root} begins") == attempts
 
 
-def test_a_checkpoint_cut_short_costs_time_and_nothing_else(machine: Machine, tmp_path: Path) -> None:
+def test_a_truncated_checkpoint_costs_only_time(machine: Machine, tmp_path: Path) -> None:
     machine.recorder()
     study = long_study(epochs=200, train_images=500)
     planned, expected = undisturbed(machine, study, tmp_path / "alone")
@@ -81,7 +80,7 @@ def test_a_checkpoint_cut_short_costs_time_and_nothing_else(machine: Machine, tm
     wait_for(checkpoint.exists)
     worker.kill()
     worker.wait()
-    cut_short(checkpoint)
+    truncate(checkpoint)
     machine.worker()
     machine.wait_until(study_id)
     assert numbers(Artifacts(machine.config.artifacts).result(fingerprint)) == expected[fingerprint]
@@ -89,26 +88,26 @@ def test_a_checkpoint_cut_short_costs_time_and_nothing_else(machine: Machine, tm
     assert "begins anew" in (machine.logs / "worker.log").read_text()
 
 
-def test_a_result_cut_short_counts_as_none(machine: Machine) -> None:
+def test_a_truncated_result_counts_as_missing(machine: Machine) -> None:
     machine.recorder()
     machine.worker()
     study = tiny_study()
     machine.wait_until(machine.launch(study))
-    kept = Artifacts(machine.config.artifacts)
+    artifacts = Artifacts(machine.config.artifacts)
     planned = plan_study(study, machine.config.home)
     leaf = list(planned.stages)[-1]
-    before = numbers(kept.result(leaf))
-    cut_short(Path(machine.config.artifacts, "results", f"{leaf}.json"))
-    # On a Redis and a database that know nothing of it.
+    before = numbers(artifacts.result(leaf))
+    truncate(Path(machine.config.artifacts, "results", f"{leaf}.json"))
+    # Redis and the database no longer know the study.
     machine.redis.flushall()
     machine.database.path.unlink()
     machine.wait_until(machine.launch(study))
-    assert numbers(kept.result(leaf)) == before
+    assert numbers(artifacts.result(leaf)) == before
 
 
 @pytest.fixture
 def small_disk(machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
-    """A machine whose artifacts lie on a disk of 6 MB."""
+    """A machine whose artifact store is on a disk of 6 MB."""
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", disk], capture_output=True, check=False)
@@ -124,7 +123,7 @@ def small_disk(machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         subprocess.run(["umount", "--lazy", disk], check=True)
 
 
-def test_a_full_disk_is_waited_for_and_work_goes_on_once_there_is_space(small_disk: Machine, tmp_path: Path) -> None:
+def test_workers_wait_for_a_full_disk_and_continue_once_there_is_space(small_disk: Machine, tmp_path: Path) -> None:
     study = long_study(epochs=150, train_images=500)
     planned, expected = undisturbed(small_disk, study, tmp_path / "alone")
     [fingerprint] = planned.stages
@@ -133,7 +132,7 @@ def test_a_full_disk_is_waited_for_and_work_goes_on_once_there_is_space(small_di
     small_disk.worker()
     study_id = small_disk.launch(study)
     wait_for(lambda: "waiting for the artifact store" in (small_disk.logs / "worker.log").read_text())
-    # It holds the stage all the while, beyond what its lease would have lasted.
+    # The worker still has the stage, because it renews the lease while it waits.
     wait_for(lambda: leases.states(connection.connect(), [fingerprint]) == {fingerprint: "running"})
     ballast.unlink()
     small_disk.wait_until(study_id)

@@ -1,4 +1,4 @@
-"""Workers on two other hosts, with nothing but a Redis and an S3 store between them and this one."""
+"""Workers on two other hosts that share only a Redis and an S3 artifact store with this one."""
 
 import subprocess
 import time
@@ -34,8 +34,8 @@ RECOVERY = 30.0
 AWS = {"AWS_ACCESS_KEY_ID": "made-up", "AWS_SECRET_ACCESS_KEY": "made-up", "AWS_DEFAULT_REGION": "us-east-1"}
 
 
-class Two:
-    """This host with Redis, store and recorder, and two others with a worker each."""
+class TwoHosts:
+    """This host with Redis, artifact store and recorder, and two others with a worker each."""
 
     def __init__(
         self, machine: Machine, store: ThreadedMotoServer, hosts: list[Host], environment: dict[str, str]
@@ -48,11 +48,11 @@ class Two:
         self.processes: list[subprocess.Popen[bytes]] = []
 
     def stop_store(self) -> None:
-        """Have nobody answer where the S3 store was."""
+        """Stop the S3 server, so that its address does not answer."""
         self._store.stop()
 
     def start_store(self) -> None:
-        """Have the store answer again, with all that it held."""
+        """Start the S3 server again at its address, with all of its files."""
         self._store = ThreadedMotoServer(*self._address, verbose=False)
         self._store.start()
 
@@ -63,29 +63,29 @@ class Two:
         return process
 
     def busy(self, host: Host) -> list[str]:
-        """Return the stages that a host trains now, as far as Redis knows."""
+        """Return the stages that a host trains, according to Redis."""
         return [
             worker.stage
             for worker in telemetry.workers(self.machine.redis)
             if worker.host == host.name and worker.stage
         ]
 
-    def reached(self, fingerprint: str) -> int:
-        """Return the epoch that a stage in training is at, 0 where it is not in training."""
-        found = telemetry.progress([fingerprint], self.machine.redis).get(fingerprint)
-        return found.epoch if found else 0
+    def epoch(self, fingerprint: str) -> int:
+        """Return the epoch of a stage in training, 0 for other stages."""
+        progress = telemetry.progress([fingerprint], self.machine.redis).get(fingerprint)
+        return progress.epoch if progress else 0
 
     def attempt(self, fingerprint: str) -> int:
-        """Return the attempt at which a stage is."""
+        """Return the attempt number of a stage."""
         return int(self.machine.redis.hget(f"{leases.PREFIX}stage:{fingerprint}", "attempt") or 0)
 
 
 @pytest.fixture
-def two(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Two]:
-    """Two hosts beside this one; nothing is on this one's disk but its own home."""
+def two(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TwoHosts]:
+    """Two hosts beside this one, each with a disk of its own."""
     with network() as net:
         port = free_port()
-        # The server keeps its buckets as long as this process runs.
+        # The S3 server keeps its buckets until this process ends, so each test has a bucket of its own.
         bucket = f"tickets-{port}"
         arguments = ["--bind", net.address, "--port", str(port), "--requirepass", "s3cret", "--save", ""]
         home.mkdir()
@@ -103,21 +103,21 @@ def two(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
         settings.cache_clear()
-        # Connections of an earlier test went to another server.
+        # Cached connections of an earlier test lead to another server.
         s3fs.S3FileSystem.clear_instance_cache()
         machine = Machine(settings())
-        made: Two | None = None
+        hosts: TwoHosts | None = None
         try:
             wait_for(lambda: _answers(settings()))
             s3fs.S3FileSystem().mkdir(bucket)
-            made = Two(machine, store, [Host(f"host-{n}", n, net, tmp_path) for n in (1, 2)], environment)
-            yield made
+            hosts = TwoHosts(machine, store, [Host(f"host-{n}", n, net, tmp_path) for n in (1, 2)], environment)
+            yield hosts
         finally:
-            for process in made.processes if made else ():
+            for process in hosts.processes if hosts else ():
                 process.kill()
                 process.wait()
             machine.stop()
-            (made.stop_store if made else store.stop)()
+            (hosts.stop_store if hosts else store.stop)()
             redis.kill()
             redis.wait()
 
@@ -131,7 +131,7 @@ def _answers(config: Settings) -> bool:
 
 
 def flowers(tmp_path: Path, **changes: object) -> Study:
-    """Return a study of images that only this host has, with stages of a few seconds."""
+    """Return a study on images that only this host has, with stages of a few seconds."""
     recipe: dict[str, Any] = {"epochs": 400, "batch_size": 4, "augmentation": "none"}
     return tiny_study(
         **{
@@ -148,15 +148,15 @@ def flowers(tmp_path: Path, **changes: object) -> Study:
     )
 
 
-def check_like_left_alone(machine: Machine, study: Study, study_id: str, folder: Path) -> None:
-    """Compare weights, results and recorded rows of a study with those of the same one, left alone."""
+def check_like_undisturbed(machine: Machine, study: Study, study_id: str, folder: Path) -> None:
+    """Compare weights, results and recorded rows of a study with those of the same study undisturbed."""
     planned = plan_study(study, machine.config.home)
     undisturbed = run(planned, str(folder), machine.config, ["cpu"], lambda *_: None)
-    kept, own = Artifacts(machine.config.artifacts), Artifacts(str(folder))
+    artifacts, expected_artifacts = Artifacts(machine.config.artifacts), Artifacts(str(folder))
     for fingerprint, result in undisturbed.items():
-        assert numbers(kept.result(fingerprint)) == numbers(result)
-        mine, theirs = (store.load(fingerprint, "trained") for store in (own, kept))
-        assert all(torch.equal(mine[name], theirs[name]) for name in mine | theirs)
+        assert numbers(artifacts.result(fingerprint)) == numbers(result)
+        expected_weights, weights = (store.load(fingerprint, "trained") for store in (expected_artifacts, artifacts))
+        assert all(torch.equal(expected_weights[name], weights[name]) for name in expected_weights | weights)
     expected = parquet.tables_from_results(planned, undisturbed)
     recorded = parquet.tables_from_database(machine.database, study_id)
     for name, table in recorded.items():
@@ -165,67 +165,68 @@ def check_like_left_alone(machine: Machine, study: Study, study_id: str, folder:
         assert table.drop_columns(clock).equals(expected[name].drop_columns(clock))
 
 
-def test_a_study_on_two_hosts_survives_a_host_and_a_store_that_are_cut_off(two: Two, tmp_path: Path) -> None:
+def test_a_study_on_two_hosts_survives_the_loss_of_a_host_and_of_the_artifact_store(
+    two: TwoHosts, tmp_path: Path
+) -> None:
     folder_of_images(tmp_path / "flowers")
-    machine, (one, other) = two.machine, two.hosts
+    machine, (first, second) = two.machine, two.hosts
     machine.recorder()
     for host in two.hosts:
         two.work(host)
-    wait_for(lambda: {worker.host for worker in telemetry.workers(machine.redis)} == {one.name, other.name})
+    wait_for(lambda: {worker.host for worker in telemetry.workers(machine.redis)} == {first.name, second.name})
     study = flowers(tmp_path)
     study_id = machine.launch(study)
     artifacts = Artifacts(machine.config.artifacts)
 
-    # Both train; the second is cut off in the midst of a stage, without a word to either side.
-    [held] = wait_for(lambda: two.busy(other))
-    wait_for(lambda: two.busy(one))
-    wait_for(lambda: artifacts.exists(held, "checkpoint"))
-    wait_for(lambda: two.reached(held) > 0)
-    before = two.attempt(held)
-    other.cut_off()
+    # Both train; the second host loses its network during a stage, and neither side is notified.
+    [stage] = wait_for(lambda: two.busy(second))
+    wait_for(lambda: two.busy(first))
+    wait_for(lambda: artifacts.exists(stage, "checkpoint"))
+    wait_for(lambda: two.epoch(stage) > 0)
+    before = two.attempt(stage)
+    second.cut_off()
     begin = time.monotonic()
-    wait_for(lambda: two.attempt(held) > before, RECOVERY)
-    wait_for(lambda: two.reached(held) > 1 or leases.states(machine.redis, [held])[held] == "done", RECOVERY)
+    wait_for(lambda: two.attempt(stage) > before, RECOVERY)
+    wait_for(lambda: two.epoch(stage) > 1 or leases.states(machine.redis, [stage])[stage] == "done", RECOVERY)
     taken = time.monotonic() - begin
-    assert one.said(f"stage {held} begins") == 1
+    assert first.said(f"stage {stage} begins") == 1
     time.sleep(max(0.0, CUT - taken))
-    assert other.said("is abandoned") == 0
+    assert second.said("is abandoned") == 0
 
-    # It comes back, finds that it has lost its stage, and takes new work.
-    other.come_back()
+    # The host is back, notices that it has lost its stage, and claims new work.
+    second.come_back()
     begin = time.monotonic()
-    wait_for(lambda: other.said(f"stage {held} is abandoned: LeaseLost"), RECOVERY)
+    wait_for(lambda: second.said(f"stage {stage} is abandoned: LeaseLost"), RECOVERY)
     lost = time.monotonic() - begin
     more = machine.launch(flowers(tmp_path, name="More", seeds=[5, 6, 7, 8], pruners=[], sparsities=[], starts=[]))
-    wait_for(lambda: two.busy(other), RECOVERY)
+    wait_for(lambda: two.busy(second), RECOVERY)
     back = time.monotonic() - begin
     print(f"taken over after {taken:.1f} s; back after a cut of {CUT:g} s: lost {lost:.1f} s, new work {back:.1f} s")
     assert back < RECOVERY
 
-    # The store goes away alone, and returns; stages wait for it and none fails.
+    # The artifact store stops and starts again; stages wait for it and none fails.
     two.stop_store()
-    wait_for(lambda: one.said("waiting for the artifact store") and other.said("waiting for the artifact store"))
+    wait_for(lambda: first.said("waiting for the artifact store") and second.said("waiting for the artifact store"))
     two.start_store()
     for launched in (study_id, more):
         machine.wait_until(launched, seconds=120.0)
 
-    check_like_left_alone(machine, study, study_id, tmp_path / "alone")
+    check_like_undisturbed(machine, study, study_id, tmp_path / "alone")
     trained_by = [studies.stages(machine.database, launched)["host"] for launched in (study_id, more)]
-    assert set().union(*trained_by) == {one.name, other.name}
+    assert set().union(*trained_by) == {first.name, second.name}
 
-    # Neither wrote outside its home, nor was ever told to read what is this host's alone.
+    # Neither host wrote outside its home or read folders of this host.
     for host in two.hosts:
         assert host.said("Read-only file system") == 0
         assert sorted(path.name for path in host.home.iterdir()) == ["datasets", "tmp"]
 
 
-def test_a_copy_of_the_images_that_is_damaged_is_refused(two: Two, tmp_path: Path) -> None:
+def test_a_damaged_copy_of_the_images_is_refused(two: TwoHosts, tmp_path: Path) -> None:
     folder_of_images(tmp_path / "flowers")
     machine, host = two.machine, two.hosts[0]
     machine.recorder()
     study_id = machine.launch(flowers(tmp_path, seeds=[0], pruners=[], sparsities=[], starts=[]))
     [fingerprint] = leases.members(machine.redis, study_id)
-    # The copy is damaged on its way, or by who should not.
     [copy] = s3fs.S3FileSystem().glob(f"{machine.config.artifacts}/datasets/*")
     content = s3fs.S3FileSystem().cat_file(copy)
     s3fs.S3FileSystem().pipe_file(copy, content[:-1] + bytes([content[-1] ^ 1]))

@@ -1,4 +1,4 @@
-"""Everything at once, as `python -m tasks up` runs it: parts that die come back, and Ctrl-C ends them all."""
+"""`python -m tasks up` starts dead processes again, and Ctrl-C ends all of them."""
 
 import os
 import signal
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.faults
 
 
 class Up:
-    """A running `up` and what it has started."""
+    """A running `up` and its processes."""
 
     def __init__(self, folder: Path) -> None:
         self.port = free_port()
@@ -39,10 +39,10 @@ class Up:
         self.children: set[int] = set()
 
     def family(self) -> list[psutil.Process]:
-        """Return the processes below, and remember them."""
-        found = psutil.Process(self.process.pid).children(recursive=True)
-        self.children |= {child.pid for child in found}
-        return found
+        """Return the processes below `up`, and add them to `children`."""
+        processes = psutil.Process(self.process.pid).children(recursive=True)
+        self.children |= {child.pid for child in processes}
+        return processes
 
     def healthy(self) -> bool:
         """Return whether the dashboard answers."""
@@ -76,25 +76,25 @@ def workers() -> list[telemetry.Worker]:
         return []
 
 
-def test_killed_parts_restart_and_ctrl_c_ends_them_all(up: Up) -> None:
+def test_killed_processes_restart_and_ctrl_c_ends_all(up: Up) -> None:
     redis = connection.connect()
-    # An empty store gets the demo; its place is wanted for a stage that lasts.
+    # `up` queues the demo on an empty database; a longer stage replaces it here.
     demo = wait_for(lambda: leases.studies(redis))[0]
     launch.cancel(demo)
     study_id = launch.launch(long_study(epochs=10_000))
     [fingerprint] = leases.members(redis, study_id)
     trained_by = wait_for(lambda: telemetry.progress([fingerprint], redis))[fingerprint].worker
-    reached = wait_for(lambda: telemetry.progress([fingerprint], redis))[fingerprint].epoch
+    epoch = wait_for(lambda: telemetry.progress([fingerprint], redis))[fingerprint].epoch
 
-    # A worker: the supervisor knows at once that it is dead, so nobody waits for its lease to run out.
+    # When a worker dies, the supervisor ends its lease at once.
     os.kill(int(trained_by.split(":")[-1]), signal.SIGKILL)
-    # Sooner than the lease of 20 s would have ended.
+    # The lease of 20 s would end later than this.
     wait_for(lambda: redis.hget(f"ticketscope:stage:{fingerprint}", "attempt") == "2", 15.0)
     wait_for(lambda: telemetry.progress([fingerprint], redis))
-    assert reached > 0
+    assert epoch > 0
     wait_for(lambda: len(workers()) == 2)
 
-    # Redis: it is started again, with all that it held.
+    # When Redis dies, it is started again with its data.
     pid = int(redis.info("server")["process_id"])
     os.kill(pid, signal.SIGKILL)
     wait_for(lambda: answers_with_another_pid(pid))
@@ -114,7 +114,7 @@ def answers_with_another_pid(pid: int) -> bool:
         return False
 
 
-def test_nothing_outlives_up_and_only_one_runs_on_a_home(up: Up) -> None:
+def test_no_process_outlives_up_and_a_home_has_only_one(up: Up) -> None:
     second = subprocess.run(
         python("-m", "tasks", "up", "--port", str(free_port())), cwd=ROOT, capture_output=True, text=True, check=False
     )
@@ -125,11 +125,11 @@ def test_nothing_outlives_up_and_only_one_runs_on_a_home(up: Up) -> None:
     wait_for(lambda: not [pid for pid in up.children if alive(pid)])
 
 
-def test_results_of_an_older_version_are_completed_beside_everything_else(home: Path, tmp_path: Path) -> None:
+def test_up_completes_results_of_an_older_version_in_the_background(home: Path, tmp_path: Path) -> None:
     plan = plan_study(tiny_study(), home)
-    whole = local.run(plan, settings().artifacts, settings(), ["cpu"], lambda *_: None)
+    results = local.run(plan, settings().artifacts, settings(), ["cpu"], lambda *_: None)
     database, artifacts = Database(settings().database), Artifacts(settings().artifacts)
-    old = {fingerprint: without_masks(result) for fingerprint, result in whole.items()}
+    old = {fingerprint: without_masks(result) for fingerprint, result in results.items()}
     database.record(whole_study(Stream(), plan, results=old))
     for fingerprint, result in old.items():
         artifacts.finish(fingerprint, result)
@@ -140,6 +140,6 @@ def test_results_of_an_older_version_are_completed_beside_everything_else(home: 
     finally:
         started.process.send_signal(signal.SIGINT)
         started.process.wait(30)
-    assert {fingerprint: artifacts.result(fingerprint) for fingerprint in whole} == whole
+    assert {fingerprint: artifacts.result(fingerprint) for fingerprint in results} == results
     assert "completed" in (home / "logs" / "remeasure.log").read_text()
     assert "could not be completed" not in started.output.read_text()

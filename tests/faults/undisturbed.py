@@ -1,4 +1,4 @@
-"""What a study is compared with after faults: the same study, left alone."""
+"""Compares results, rows and files of a study after faults with those of the same study undisturbed."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ import duckdb
 
 from engine.study.results import StageResult
 
-# What a study has measured is in these; the columns left out tell of the clock, of who trained it, and of its id.
+# The tables to compare, each with its columns that depend on the clock, the worker or the study's id.
 TABLES = {
     "stages": (),
     "study_stages": ("study_id", "reused"),
@@ -22,38 +22,39 @@ STATES = "SELECT fingerprint, state FROM {}.states"
 
 
 def numbers(result: StageResult | None) -> object:
-    """Return what a result says, but for the clock."""
+    """Return the values of a result that do not depend on the clock."""
     assert result is not None
     values = result.to_json()
     return [epoch[:6] for epoch in values["epochs"]], values["overlaps"], values["sparsity"]
 
 
-def differing_rows(one: Path, other: Path) -> dict[str, tuple[int, int]]:
-    """Compare two databases of one study each; returns for each table its rows and how many are in one alone."""
-    found = {}
+def differing_rows(first: Path, second: Path) -> dict[str, tuple[int, int]]:
+    """Return, for each table of two databases of one study, its rows and the number of rows in only one of them."""
+    differences = {}
     with duckdb.connect() as connection:
-        connection.execute(f"ATTACH '{one}' AS one (READ_ONLY); ATTACH '{other}' AS other (READ_ONLY)")
-        for table, clock in TABLES.items():
-            left_out = f"EXCLUDE ({', '.join(clock)})" if clock else ""
-            found[table] = _compare(connection, f"SELECT * {left_out} FROM {{}}.{table}")
-        found["states"] = _compare(connection, STATES)
-    return found
+        connection.execute(f"ATTACH '{first}' AS first (READ_ONLY); ATTACH '{second}' AS second (READ_ONLY)")
+        for table, columns in TABLES.items():
+            exclude = f"EXCLUDE ({', '.join(columns)})" if columns else ""
+            differences[table] = _compare(connection, f"SELECT * {exclude} FROM {{}}.{table}")
+        differences["states"] = _compare(connection, STATES)
+    return differences
 
 
 def _compare(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[int, int]:
-    one, other = query.format("one"), query.format("other")
-    only = " + ".join(f"(SELECT count(*) FROM (({a}) EXCEPT ALL ({b})))" for a, b in ((one, other), (other, one)))
-    row = connection.execute(f"SELECT (SELECT count(*) FROM ({one})), {only}").fetchone()
+    first, second = query.format("first"), query.format("second")
+    pairs = ((first, second), (second, first))
+    in_one = " + ".join(f"(SELECT count(*) FROM (({a}) EXCEPT ALL ({b})))" for a, b in pairs)
+    row = connection.execute(f"SELECT (SELECT count(*) FROM ({first})), {in_one}").fetchone()
     assert row is not None
     return int(row[0]), int(row[1])
 
 
-def differing_files(one: Path, other: Path) -> tuple[int, list[str]]:
-    """Compare two folders of artifacts byte for byte, but for the clock in results; returns count and differing."""
-    names = {str(path.relative_to(root)) for root in (one, other) for path in root.rglob("*") if path.is_file()}
-    # A checkpoint is gone once its stage is done, whole or not, or lies there where the end of it was killed.
-    kept = {name for name in names if not name.endswith("checkpoint.safetensors") and "/." not in name}
-    return len(kept), sorted(name for name in kept if _content(one / name) != _content(other / name))
+def differing_files(first: Path, second: Path) -> tuple[int, list[str]]:
+    """Return the number of files in two folders of artifacts, and the names of those that differ beyond the clock."""
+    names = {str(path.relative_to(root)) for root in (first, second) for path in root.rglob("*") if path.is_file()}
+    # A checkpoint is removed when its stage is done, unless a kill prevents that.
+    names = {name for name in names if not name.endswith("checkpoint.safetensors") and "/." not in name}
+    return len(names), sorted(name for name in names if _content(first / name) != _content(second / name))
 
 
 def _content(path: Path) -> object:

@@ -1,4 +1,4 @@
-"""Ticketscope as it runs for real, with somebody beside it who starts again what was killed as a whole."""
+"""A real Ticketscope of two commands, which are started again after they were killed, and a small disk."""
 
 import os
 import shutil
@@ -19,12 +19,12 @@ from tasks.process import python, spawn
 from tasks.queue import leases, telemetry
 from tests.machine import free_port
 
-# Of the workers that are started by themselves; those of `up` have the usual one.
+# The lease of the separate worker in seconds; the worker of `up` has the usual one.
 SHORT_LEASE = 4.0
 
 
 class World:
-    """`up` with one worker, another worker started by itself, and their Redis; `tend` starts both again when dead."""
+    """`up` with one worker, a separate worker command (the crew), and their Redis."""
 
     def __init__(self, config: Settings) -> None:
         self.config = config
@@ -44,14 +44,14 @@ class World:
         return spawn(command, self.logs / "crew.log")
 
     def tend(self) -> None:
-        """Start again what nothing inside would, as an init system does."""
+        """Start each of the two commands again if it has ended, as an init system does."""
         if self.up.poll() is not None:
             self.up = self._start_up()
         if self.crew.poll() is not None:
             self.crew = self._start_crew()
 
     def stop(self) -> None:
-        """End everything."""
+        """Stop both commands."""
         for process in (self.crew, self.up):
             process.terminate()
         for process in (self.crew, self.up):
@@ -63,8 +63,8 @@ class World:
         self.redis.close()
 
     def processes(self, *words: str) -> list[psutil.Process]:
-        """Return the processes below `up` and the crew whose command lines hold all of some words."""
-        found = []
+        """Return the processes below `up` and the crew whose command lines contain all of the words."""
+        matching = []
         for parent in (self.up, self.crew):
             try:
                 children = psutil.Process(parent.pid).children(recursive=True)
@@ -76,22 +76,22 @@ class World:
                 except (psutil.NoSuchProcess, psutil.ZombieProcess):
                     continue
                 if all(word in line for word in words):
-                    found.append(child)
-        return found
+                    matching.append(child)
+        return matching
 
     def redis_pid(self) -> int:
-        """Return the process of the Redis in use, which either of the two may have started."""
+        """Return the process id of Redis, which either command may have started."""
         return int(self.redis.info("server")["process_id"])
 
     def running(self) -> dict[str, tuple[int, str, int]]:
-        """Return the attempt, worker and process of every stage that is held now."""
-        held = {}
+        """Return the attempt, worker and process id of every running stage, by fingerprint."""
+        running = {}
         for fingerprint in self.redis.zrange(f"{leases.PREFIX}leases", 0, -1):
             fields = self.redis.hmget(f"{leases.PREFIX}stage:{fingerprint}", ["attempt", "worker", "state"])
             attempt, worker, state = fields
             if state == "running" and attempt and worker:
-                held[str(fingerprint)] = (int(attempt), str(worker), int(str(worker).rpartition(":")[2]))
-        return held
+                running[str(fingerprint)] = (int(attempt), str(worker), int(str(worker).rpartition(":")[2]))
+        return running
 
     def attempt(self, fingerprint: str) -> tuple[int, str]:
         """Return a stage's attempt and state."""
@@ -99,7 +99,7 @@ class World:
         return int(attempt or 0), str(state)
 
     def progressed(self, since: float) -> bool:
-        """Return whether an epoch was trained after a moment, in seconds since 1970, by everybody who should train."""
+        """Return whether any worker has trained an epoch after a moment, in seconds since 1970."""
         try:
             return any(live.updated > since for live in telemetry.progress(redis=self.redis).values())
         except (RedisError, connection.BrokerError):
@@ -113,23 +113,23 @@ class World:
         except OSError:
             return False
 
-    def wait(self, what: Callable[[], object], seconds: float = 120.0) -> float:
-        """Wait, and tend meanwhile; returns the seconds it took. AssertionError when it does not come."""
+    def wait(self, condition: Callable[[], object], seconds: float = 120.0) -> float:
+        """Wait for a condition, tend meanwhile, and return the seconds waited; AssertionError after too many."""
         begin = time.monotonic()
         while True:
             self.tend()
             try:
-                if what():
+                if condition():
                     return time.monotonic() - begin
             except (RedisError, connection.BrokerError):
                 pass
             if time.monotonic() - begin > seconds:
-                raise AssertionError(f"still not so after {seconds:g} s; logs in {self.logs}")
+                raise AssertionError(f"no such state after {seconds:g} s; logs in {self.logs}")
             time.sleep(0.05)
 
 
 class SmallDisk:
-    """A disk of a few megabytes at a folder, mounted for as long as it is wanted; `there` where that is possible."""
+    """A disk of a few megabytes at a folder; if it cannot be mounted, `mounted` is False and `reason` says why."""
 
     def __init__(self, folder: Path, megabytes: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -137,22 +137,22 @@ class SmallDisk:
         options = ["-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs"]
         mount = shutil.which("mount")
         done = subprocess.run([mount, *options, folder], capture_output=True, check=False) if mount else None
-        self.there = done is not None and done.returncode == 0
-        self.reason = "" if self.there else (done.stderr.decode().strip() if done else "no mount here")
+        self.mounted = done is not None and done.returncode == 0
+        self.reason = "" if self.mounted else (done.stderr.decode().strip() if done else "there is no mount command")
 
     def fill(self) -> Path:
-        """Leave no space, and return the file that takes it all."""
+        """Fill the disk, and return the file that does."""
         ballast = self.folder / "ballast"
-        # Unbuffered: what a full disk has refused would be written once more at the end, and refused again.
+        # A buffered file would write the refused bytes again when it closes, and fail.
         with ballast.open("wb", buffering=0) as file:
-            while state := os.statvfs(self.folder).f_bavail:
+            while blocks := os.statvfs(self.folder).f_bavail:
                 try:
-                    file.write(bytes(state * os.statvfs(self.folder).f_frsize))
+                    file.write(bytes(blocks * os.statvfs(self.folder).f_frsize))
                 except OSError:
                     break
         return ballast
 
     def unmount(self) -> None:
-        """Give the disk up with all that is on it."""
-        if self.there:
+        """Unmount the disk; its files are lost."""
+        if self.mounted:
             subprocess.run(["umount", "--lazy", self.folder], check=True)

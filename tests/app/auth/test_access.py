@@ -19,7 +19,7 @@ def test_loopback_is_this_machine(address: str) -> None:
 
 
 @pytest.mark.parametrize("address", [None, "", "0.0.0.0", "::", "192.168.1.5", "example.org", "127.0.0.1.evil.org"])
-def test_anything_else_is_not(address: str | None) -> None:
+def test_no_other_address_is_this_machine(address: str | None) -> None:
     assert not is_at_this_machine(address, {"Host": "localhost"})
 
 
@@ -36,7 +36,7 @@ def test_anything_else_is_not(address: str | None) -> None:
         {"Host": "localhost", "X-Real-Ip": "203.0.113.9"},
     ],
 )
-def test_whoever_comes_through_a_proxy_or_by_another_name_is_not_at_this_machine(headers: dict[str, str]) -> None:
+def test_a_visit_through_a_proxy_or_by_another_name_is_not_from_this_machine(headers: dict[str, str]) -> None:
     assert not is_at_this_machine("127.0.0.1", headers)
 
 
@@ -55,7 +55,7 @@ def test_whoever_comes_through_a_proxy_or_by_another_name_is_not_at_this_machine
         ("", True, "", False),
     ],
 )
-def test_an_oidc_login_owns_only_what_the_list_says(
+def test_only_verified_addresses_on_the_list_are_owners(
     email: str | None, verified: bool, owners: str, expected: bool
 ) -> None:
     assert is_owners(email, verified, owners) is expected
@@ -73,33 +73,29 @@ class Clock:
         self.now += seconds
 
 
-def gate(clock: Clock) -> Gate:
-    return Gate(hashed("right"), clock.sleep, clock)
-
-
-def test_failures_slow_down_more_and_more_and_success_forgives() -> None:
+def test_wrong_passwords_delay_the_next_attempt_up_to_8_seconds_until_a_right_one() -> None:
     clock = Clock()
-    tried = gate(clock)
-    assert not any(tried.admits("wrong") for _ in range(7))
+    gate = Gate(hashed("right"), clock.sleep, clock)
+    assert not any(gate.admits("wrong") for _ in range(7))
     assert clock.slept == [0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 8.0]
-    assert tried.admits("right")
+    assert gate.admits("right")
     assert clock.slept[-1] == 8.0
-    assert tried.admits("right")
+    assert gate.admits("right")
     assert clock.slept[-1] == 0.0
 
 
-def test_a_flood_is_turned_away() -> None:
-    tried = Gate(hashed("right"))
-    go_on = threading.Event()
-    tried.sleep = lambda seconds: go_on.wait(10) and None
-    threads = [threading.Thread(target=tried.admits, args=("wrong",)) for _ in range(8)]
+def test_a_flood_of_attempts_is_refused() -> None:
+    gate = Gate(hashed("right"))
+    released = threading.Event()
+    gate.sleep = lambda seconds: released.wait(10) and None
+    threads = [threading.Thread(target=gate.admits, args=("wrong",)) for _ in range(8)]
     for thread in threads:
         thread.start()
-    while tried.waiting._value:
+    while gate.waiting._value:
         pass
     with pytest.raises(Busy):
-        tried.admits("right")
-    go_on.set()
+        gate.admits("right")
+    released.set()
     for thread in threads:
         thread.join()
 
@@ -131,7 +127,7 @@ def test_without_a_password_no_page_opens_to_other_machines(page: str) -> None:
 
 
 @pytest.mark.usefixtures("with_password")
-def test_the_password_opens_and_stays_out_of_the_session() -> None:
+def test_the_password_opens_the_dashboard_and_is_not_in_the_session() -> None:
     app = AppTest.from_file(str(MAIN), default_timeout=30).run()
     app.text_input(key="login_password").input("guess")
     app.button[0].click().run()
@@ -142,7 +138,7 @@ def test_the_password_opens_and_stays_out_of_the_session() -> None:
     assert "open sesame" not in str(app.session_state._state.filtered_state)
 
 
-def test_a_hash_in_place_of_the_password_opens_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_password_opens_the_dashboard_when_only_its_hash_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TICKETSCOPE_PASSWORD_HASH", hashed("open sesame"))
     settings.cache_clear()
     app = AppTest.from_file(str(MAIN), default_timeout=30).run()

@@ -17,25 +17,25 @@ def accuracy(database: Database, study: Study) -> pd.DataFrame:
     return queries.accuracy(database, OneStudy("made-study-0001"))
 
 
-Drawn = dict | alt.LayerChart
+Specification = dict | alt.LayerChart
 
 
-def valid(chart: Drawn) -> dict:
-    """Return a chart as Vega-Lite, which fails where it is none."""
+def valid(chart: Specification) -> dict:
+    """Return a chart as Vega-Lite; an invalid one raises."""
     return (alt.LayerChart.from_dict(chart) if isinstance(chart, dict) else chart).to_dict()
 
 
-def layers(chart: Drawn, mark: str) -> list[dict]:
+def layers(chart: Specification, mark: str) -> list[dict]:
     return [layer for layer in valid(chart)["layer"] if layer["mark"]["type"] == mark]
 
 
-def data(chart: Drawn, layer: dict) -> pd.DataFrame:
-    drawn = valid(chart)
-    name = layer.get("data", drawn.get("data", {})).get("name")
-    return pd.DataFrame(drawn["datasets"][name])
+def data(chart: Specification, layer: dict) -> pd.DataFrame:
+    spec = valid(chart)
+    name = layer.get("data", spec.get("data", {})).get("name")
+    return pd.DataFrame(spec["datasets"][name])
 
 
-def test_one_panel_per_pruner_and_learning_rate_rows_by_pruner(accuracy: pd.DataFrame) -> None:
+def test_each_pruner_and_learning_rate_has_a_panel_ordered_by_pruner(accuracy: pd.DataFrame) -> None:
     panels = charts.panels(accuracy, "test_accuracy", "sd")
     assert [(panel.pruner, panel.learning_rate) for panel in panels] == [
         ("iterative", 0.01),
@@ -48,13 +48,13 @@ def test_one_panel_per_pruner_and_learning_rate_rows_by_pruner(accuracy: pd.Data
 @pytest.mark.parametrize("measure", charts.MEASURES)
 def test_points_are_means_over_seeds_with_n(accuracy: pd.DataFrame, measure: charts.Measure) -> None:
     panel = charts.panels(accuracy, measure, "sd")[1]
-    drawn = charts.draw(panel, measure, "sd", (0, 100))
-    (points,) = layers(drawn, "point")
-    shown = data(drawn, points).set_index(["name", "removed"])
+    chart = charts.draw(panel, measure, "sd", (0, 100))
+    (points,) = layers(chart, "point")
+    means = data(chart, points).set_index(["name", "removed"])
     for (start, sparsity), rows in accuracy[
         (accuracy["pruner"] == "iterative") & (accuracy["learning_rate"] == 0.1)
     ].groupby(["start", "sparsity"]):
-        row = shown.loc[(STARTS[start].name, round(100 * sparsity, 4))]
+        row = means.loc[(STARTS[start].name, round(100 * sparsity, 4))]
         assert row["mean"] == pytest.approx(rows[measure].mean())
         assert row["high"] - row["low"] == pytest.approx(2 * rows[measure].std())
         assert row["n"] == 3
@@ -63,29 +63,29 @@ def test_points_are_means_over_seeds_with_n(accuracy: pd.DataFrame, measure: cha
 
 def test_the_dense_baseline_is_a_rule_with_a_band(accuracy: pd.DataFrame) -> None:
     panel = charts.panels(accuracy, "test_accuracy", "sd")[0]
-    drawn = charts.draw(panel, "test_accuracy", "sd", (0, 100))
-    (rule,) = layers(drawn, "rule")
-    (band,) = layers(drawn, "rect")
+    chart = charts.draw(panel, "test_accuracy", "sd", (0, 100))
+    (rule,) = layers(chart, "rule")
+    (band,) = layers(chart, "rect")
     dense = accuracy[(accuracy["start"] == "dense") & (accuracy["learning_rate"] == 0.01)]["test_accuracy"]
-    row = data(drawn, rule).iloc[0]
+    row = data(chart, rule).iloc[0]
     assert row["mean"] == pytest.approx(dense.mean())
     assert band["encoding"]["y"]["field"] == "low"
     assert charts.dense_words(panel, "sd") == f"dense baseline {dense.mean():.2f} ± {dense.std():.2f} % (n = 3)"
 
 
-def test_colours_and_shapes_are_the_table_of_starts(accuracy: pd.DataFrame) -> None:
-    drawn = charts.draw(charts.panels(accuracy, "test_accuracy", "sd")[0], "test_accuracy", "sd", (0, 100))
-    (points,) = layers(drawn, "point")
-    for channel, of in (("color", "colour"), ("shape", "shape")):
+def test_starts_have_the_colours_and_shapes_of_the_palette(accuracy: pd.DataFrame) -> None:
+    chart = charts.draw(charts.panels(accuracy, "test_accuracy", "sd")[0], "test_accuracy", "sd", (0, 100))
+    (points,) = layers(chart, "point")
+    for channel, attribute in (("color", "colour"), ("shape", "shape")):
         scale = points["encoding"][channel]["scale"]
         assert dict(zip(scale["domain"], scale["range"], strict=True)) == {
-            look.name: getattr(look, of) for look in STARTS.values()
+            look.name: getattr(look, attribute) for look in STARTS.values()
         }
 
 
 def test_axes_name_their_units(accuracy: pd.DataFrame) -> None:
-    drawn = charts.draw(charts.panels(accuracy, "test_accuracy", "sd")[0], "test_accuracy", "sd", (0, 100))
-    (points,) = layers(drawn, "point")
+    chart = charts.draw(charts.panels(accuracy, "test_accuracy", "sd")[0], "test_accuracy", "sd", (0, 100))
+    (points,) = layers(chart, "point")
     assert points["encoding"]["x"]["title"] == "sparsity (% of prunable weights removed)"
     assert points["encoding"]["y"]["title"] == "test accuracy, last epoch (%)"
 
@@ -98,25 +98,25 @@ def test_all_panels_share_an_axis_that_holds_every_band(accuracy: pd.DataFrame) 
 
 
 def test_one_seed_is_drawn_without_a_band(accuracy: pd.DataFrame) -> None:
-    one = accuracy[accuracy["seed"] == 0]
-    panel = charts.panels(one, "test_accuracy", "ci")[0]
-    drawn = charts.draw(panel, "test_accuracy", "ci", charts.domain([panel]))
-    (points,) = layers(drawn, "point")
-    assert data(drawn, points)["low"].isna().all()
-    assert data(drawn, points)["described"].str.endswith("(n = 1)").all()
+    first_seed = accuracy[accuracy["seed"] == 0]
+    panel = charts.panels(first_seed, "test_accuracy", "ci")[0]
+    chart = charts.draw(panel, "test_accuracy", "ci", charts.domain([panel]))
+    (points,) = layers(chart, "point")
+    assert data(chart, points)["low"].isna().all()
+    assert data(chart, points)["described"].str.endswith("(n = 1)").all()
 
 
-def test_a_panel_without_its_baseline_says_so(accuracy: pd.DataFrame) -> None:
+def test_a_panel_says_that_its_baseline_is_not_finished(accuracy: pd.DataFrame) -> None:
     panel = charts.panels(accuracy[accuracy["start"] != "dense"], "test_accuracy", "sd")[0]
     assert charts.dense_words(panel, "sd") == "dense baseline not finished yet"
     assert not layers(charts.draw(panel, "test_accuracy", "sd", (0, 100)), "rule")
 
 
-def test_the_table_says_mean_spread_and_n(accuracy: pd.DataFrame) -> None:
-    shown = charts.table(accuracy, "test_accuracy")
-    assert list(shown.columns) == ["learning rate", "pruner", "sparsity", *(look.name for look in STARTS.values())]
-    assert len(shown) == 8
-    assert shown["dense"].str.contains("(n = 3)", regex=False).all()
+def test_the_table_shows_mean_spread_and_n(accuracy: pd.DataFrame) -> None:
+    table = charts.table(accuracy, "test_accuracy")
+    assert list(table.columns) == ["learning rate", "pruner", "sparsity", *(look.name for look in STARTS.values())]
+    assert len(table) == 8
+    assert table["dense"].str.contains("(n = 3)", regex=False).all()
 
 
 def test_the_csv_has_a_row_per_point(accuracy: pd.DataFrame) -> None:
@@ -125,7 +125,7 @@ def test_the_csv_has_a_row_per_point(accuracy: pd.DataFrame) -> None:
     assert {"best_test_accuracy_mean", "best_test_accuracy_sd", "n"} < set(numbers.columns)
 
 
-def test_a_measured_sparsity_that_is_not_the_one_asked_for_is_marked(accuracy: pd.DataFrame) -> None:
+def test_a_measured_sparsity_that_differs_from_the_requested_one_is_marked(accuracy: pd.DataFrame) -> None:
     far = (accuracy["pruner"] == "iterative") & (accuracy["sparsity"] == 0.9) & (accuracy["start"] == "reinit")
     rows = accuracy.assign(measured_sparsity=accuracy["sparsity"].where(~far, 0.87))
     marked = charts.table(rows, "test_accuracy")[STARTS["reinit"].name]
@@ -136,14 +136,16 @@ def test_a_measured_sparsity_that_is_not_the_one_asked_for_is_marked(accuracy: p
         .any(axis=None)
     )
     panel = next(panel for panel in charts.panels(rows, "test_accuracy", "sd") if panel.pruner == "iterative")
-    (points,) = layers(drawn := charts.draw(panel, "test_accuracy", "sd", (0, 100)), "point")
-    texts = data(drawn, points).set_index(["name", "removed"])["described"]
+    chart = charts.draw(panel, "test_accuracy", "sd", (0, 100))
+    (points,) = layers(chart, "point")
+    texts = data(chart, points).set_index(["name", "removed"])["described"]
     assert {key for key, text in texts.items() if "measured" in text} == {(STARTS["reinit"].name, 90.0)}
 
 
-def test_high_sparsities_stay_apart_on_the_axis(accuracy: pd.DataFrame) -> None:
+def test_high_sparsities_are_not_rounded_together(accuracy: pd.DataFrame) -> None:
     rows = accuracy.assign(sparsity=accuracy["sparsity"].replace({0.5: 0.99985, 0.9: 0.9999}))
     panel = charts.panels(rows, "test_accuracy", "sd")[0]
-    (points,) = layers(drawn := charts.draw(panel, "test_accuracy", "sd", (0, 100)), "point")
-    assert set(data(drawn, points)["removed"]) == {99.985, 99.99}
+    chart = charts.draw(panel, "test_accuracy", "sd", (0, 100))
+    (points,) = layers(chart, "point")
+    assert set(data(chart, points)["removed"]) == {99.985, 99.99}
     assert set(charts.table(rows, "test_accuracy")["sparsity"]) == {"99.985 %", "99.99 %"}

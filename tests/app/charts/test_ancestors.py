@@ -34,7 +34,7 @@ def recorded(database: Database, study: Study) -> Database:
 
 @pytest.fixture
 def older(recorded: Database) -> Database:
-    """The same study as an older version measured it."""
+    """A database of the same results as an older version recorded them."""
     with recorded.writing() as connection:
         connection.execute("UPDATE overlap_counts SET expected = NULL")
         connection.execute("UPDATE results SET mask = NULL")
@@ -43,7 +43,7 @@ def older(recorded: Database) -> Database:
 
 @pytest.fixture
 def identities(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give datasets the content that made studies have."""
+    """Give datasets the identities that made-up studies have."""
     monkeypatch.setattr(runs, "identity", lambda name, home: f"identity of {name}")
 
 
@@ -54,21 +54,21 @@ def one_panel(database: Database) -> pd.DataFrame:
 
 def test_a_panel_has_a_line_and_a_level_for_each_dense_network_and_chance(recorded: Database) -> None:
     rows = one_panel(recorded)
-    drawn = charts.draw(rows, 0.1, "sd")
-    strokes, points = layers(drawn, "point")
-    shown, alone = data(drawn, points), data(drawn, strokes)
-    assert sorted(shown["name"].unique()) == sorted(look.name for look in charts.pair_looks().values())
-    assert sorted(alone["name"].unique()) == sorted(look.name for look in charts.level_looks().values())
-    assert set(shown["removed"]) == set(alone["removed"]) == {50, 90}
-    assert (shown["n"] == 3).all()
-    assert (alone["n"] == 3).all()
-    chance = data(drawn, layers(drawn, "line")[0])
+    chart = charts.draw(rows, 0.1, "sd")
+    strokes, points = layers(chart, "point")
+    overlaps, levels = data(chart, points), data(chart, strokes)
+    assert sorted(overlaps["name"].unique()) == sorted(look.name for look in charts.pair_looks().values())
+    assert sorted(levels["name"].unique()) == sorted(look.name for look in charts.level_looks().values())
+    assert set(overlaps["removed"]) == set(levels["removed"]) == {50, 90}
+    assert (overlaps["n"] == 3).all()
+    assert (levels["n"] == 3).all()
+    chance = data(chart, layers(chart, "line")[0])
     assert (chance["y"] == 0.1).all()
-    own = alone[(alone["name"] == "level of the mask alone, θ_T") & (alone["removed"] == 50)]
-    assert own["mean"].iloc[0] == pytest.approx(0.2)
-    # A point says what it is to be compared with.
-    there = shown[(shown["name"] == "with trained dense weights θ_T") & (shown["removed"] == 50)].iloc[0]
-    assert there["level"] == own["described"].iloc[0] == "0.20 ± 0.00 (n = 3)"
+    level = levels[(levels["name"] == "level of the mask alone, θ_T") & (levels["removed"] == 50)]
+    assert level["mean"].iloc[0] == pytest.approx(0.2)
+    # The tooltip of a point names the level that the point compares with.
+    point = overlaps[(overlaps["name"] == "with trained dense weights θ_T") & (overlaps["removed"] == 50)].iloc[0]
+    assert point["level"] == level["described"].iloc[0] == "0.20 ± 0.00 (n = 3)"
     assert [item["title"] for item in points["encoding"]["tooltip"]] == [
         "fine-tuned network",
         "sparsity (%)",
@@ -81,8 +81,8 @@ def test_a_panel_has_a_line_and_a_level_for_each_dense_network_and_chance(record
 def test_a_level_has_the_colour_of_its_network_and_the_legend_names_all(recorded: Database) -> None:
     for pair in AGAINST_DENSE:
         assert charts.level_looks()[pair].colour == charts.pair_looks()[pair].colour
-    drawn = charts.draw(one_panel(recorded), 0.1, "ci")
-    _, points = layers(drawn, "point")
+    chart = charts.draw(one_panel(recorded), 0.1, "ci")
+    _, points = layers(chart, "point")
     scale = points["encoding"]["color"]["scale"]
     legend = {look.name: look.colour for look in charts.legend("ci").looks}
     assert dict(zip(scale["domain"], scale["range"], strict=True)) == {
@@ -91,7 +91,7 @@ def test_a_level_has_the_colour_of_its_network_and_the_legend_names_all(recorded
     assert CHANCE in charts.legend("ci").looks
 
 
-def test_the_table_stops_where_p_exceeds_what_is_kept_and_names_both_levels(recorded: Database) -> None:
+def test_the_table_ends_where_fewer_weights_than_p_remain_and_names_both_levels(recorded: Database) -> None:
     pooled = points.pooled_overlaps(recorded, OneStudy(ID))
     assert set(charts.table(pooled, 0.1)["sparsity"]) == {"50 %", "90 %"}
     table = charts.table(pooled, 0.2)
@@ -108,18 +108,18 @@ def test_the_table_stops_where_p_exceeds_what_is_kept_and_names_both_levels(reco
     assert set(table["chance"]) == {"0.20"}
 
 
-def test_what_an_older_version_measured_says_that_its_level_is_not_recorded(older: Database) -> None:
+def test_older_results_say_that_their_level_is_not_recorded(older: Database) -> None:
     rows = one_panel(older)
-    drawn = charts.draw(rows, 0.1, "sd")
-    strokes, dots = layers(drawn, "point")
-    assert set(data(drawn, dots)["level"]) == {"not recorded"}
-    assert data(drawn, strokes).empty
+    chart = charts.draw(rows, 0.1, "sd")
+    strokes, dots = layers(chart, "point")
+    assert set(data(chart, dots)["level"]) == {"not recorded"}
+    assert data(chart, strokes).empty
     table = charts.table(points.pooled_overlaps(older, OneStudy(ID)), 0.1)
     assert set(table["mask alone, θ₀"]) == set(table["mask alone, θ_T"]) == {"not recorded"}
     assert "not recorded for 6 of 6 fine-tuned networks" in charts.missing(rows)
 
 
-def test_of_some_seeds_alone_the_level_has_their_n(recorded: Database) -> None:
+def test_the_level_counts_only_the_seeds_that_recorded_it(recorded: Database) -> None:
     seeds = "SELECT fingerprint FROM stages WHERE seed = 0"
     with recorded.writing() as connection:
         connection.execute(f"UPDATE overlap_counts SET expected = NULL WHERE fingerprint IN ({seeds})")
@@ -144,22 +144,22 @@ def test_the_overlap_tab_draws_both_levels_or_says_what_is_missing(
     app = open_page("views/study.py", study=ID)
     app.session_state["tab"] = "Overlap"
     app = rerun(app)
-    said = texts(app)
-    assert charts.EXPLAINED in said
-    [table] = [found for found in tables(app) if "mask alone, θ_T" in found]
+    text = texts(app)
+    assert charts.EXPLAINED in text
+    [table] = [table for table in tables(app) if "mask alone, θ_T" in table]
     assert (table["mask alone, θ_T"] == "not recorded").all() == old
-    assert ("The level of the mask alone is not recorded for" in said) == old
+    assert ("The level of the mask alone is not recorded for" in text) == old
 
 
 def test_compare_draws_both_levels(recorded: Database) -> None:
     app = open_page("views/compare.py", s=ID, m="overlap")
-    said = texts(app)
-    if "Starts against the fine-tuned network" not in said:
+    text = texts(app)
+    if "Starts against the fine-tuned network" not in text:
         app.segmented_control[0].set_value("overlap")
-        said = texts(rerun(app))
-    assert "The fine-tuned network against its dense ancestors" in said
-    assert charts.EXPLAINED in said
-    assert "not recorded" not in said
+        text = texts(rerun(app))
+    assert "The fine-tuned network against its dense ancestors" in text
+    assert charts.EXPLAINED in text
+    assert "not recorded" not in text
 
 
 @pytest.mark.usefixtures("identities")
@@ -173,18 +173,18 @@ def test_the_papers_table_has_the_level_of_the_mask_beside_each_overlap(database
     ours = numbers.table(stated, *frames, "small", None)["level of the mask alone, ours (%)"]
     assert (ours != "").all()
     app = open_page("views/figure.py", figure="table1", scale="small")
-    said = texts(app)
-    assert "48 to 65 % are to be compared with 40 %, not 20 %" in said
-    [shown] = [found for found in tables(app) if numbers.LEVELS["finetuned_initial"] in found]
-    assert shown[numbers.LEVELS["finetuned_pretrained"]].str.startswith("40.0").all()
+    text = texts(app)
+    assert "48 to 65 % are to be compared with 40 %, not 20 %" in text
+    [on_page] = [table for table in tables(app) if numbers.LEVELS["finetuned_initial"] in table]
+    assert on_page[numbers.LEVELS["finetuned_pretrained"]].str.startswith("40.0").all()
     with database.writing() as connection:
         connection.execute("UPDATE overlap_counts SET expected = NULL")
-    before = numbers.as_in_paper(stated, frames[0], points.pooled_overlaps(database, OneStudy(ID)), "small", None)
-    assert set(before[numbers.LEVELS["finetuned_initial"]]) == {"not recorded"}
+    older = numbers.as_in_paper(stated, frames[0], points.pooled_overlaps(database, OneStudy(ID)), "small", None)
+    assert set(older[numbers.LEVELS["finetuned_initial"]]) == {"not recorded"}
 
 
 @pytest.mark.usefixtures("identities")
-def test_a_figure_is_drawn_anew_once_results_of_before_are_completed(database: Database) -> None:
+def test_a_figure_is_redrawn_once_older_results_are_completed(database: Database) -> None:
     record(database, studies.study("table1", "small"))
     level = numbers.LEVELS["finetuned_initial"]
     with database.writing() as connection:
@@ -193,34 +193,34 @@ def test_a_figure_is_drawn_anew_once_results_of_before_are_completed(database: D
         connection.execute("UPDATE overlap_counts SET expected = NULL")
         connection.execute("UPDATE results SET mask = NULL")
 
-    def shown() -> set[str]:
+    def levels() -> set[str]:
         app = open_page("views/figure.py", figure="table1", scale="small")
-        [found] = [table for table in tables(app) if level in table]
-        return set(found[level])
+        [table] = [table for table in tables(app) if level in table]
+        return set(table[level])
 
-    assert shown() == {"not recorded"}
+    assert levels() == {"not recorded"}
     with database.writing() as connection:
         connection.execute("DELETE FROM overlap_counts")
         connection.execute("INSERT INTO overlap_counts SELECT * FROM counts")
         connection.execute(
             "UPDATE results SET mask = masks.mask FROM masks WHERE results.fingerprint = masks.fingerprint"
         )
-    # The look at the file itself is kept for a second.
+    # The dashboard looks at the file again only after a second.
     time.sleep(1.1)
-    assert "not recorded" not in shown()
+    assert "not recorded" not in levels()
 
 
-def test_report_and_zip_carry_both_levels(recorded: Database) -> None:
+def test_report_and_zip_contain_both_levels(recorded: Database) -> None:
     html = report(recorded, ID)
     assert "mask alone, θ_T" in html
     assert charts.EXPLAINED in html
     assert "Iterative and one-shot have the same mask at 50 %" in html
     with zipfile.ZipFile(BytesIO(everything(recorded, ID))) as archive:
         names = archive.namelist()
-        [name, *_] = [one for one in names if "-ancestors-" in one and one.endswith(".csv")]
-        drawn = pd.read_csv(archive.open(name))
-        assert {"level_mean", "level_n", "chance"} <= set(drawn.columns)
-        assert (drawn["level_n"] == 3).all()
+        [name, *_] = [name for name in names if "-ancestors-" in name and name.endswith(".csv")]
+        rows = pd.read_csv(archive.open(name))
+        assert {"level_mean", "level_n", "chance"} <= set(rows.columns)
+        assert (rows["level_n"] == 3).all()
         assert name.replace(".csv", ".png") in names
         overlap = pd.read_csv(archive.open(f"{ID}/tables/overlap.csv"))
         assert (overlap["expected"].notna() == overlap["pair"].isin(AGAINST_DENSE)).all()

@@ -26,19 +26,19 @@ def panel(database: Database, study: Study) -> Chart:
     return accuracy.chart(Subject(ID, study.name, "digits", "lenet300"), first, "test_accuracy", "sd", (0, 100))
 
 
-def test_numbers_of_a_panel_are_those_of_the_store(database: Database, study: Study) -> None:
+def test_numbers_of_a_panel_are_those_of_the_database(database: Database, study: Study) -> None:
     chart = panel(database, study)
     rows = points.accuracy(database, OneStudy(ID))
     rows = rows[(rows["learning_rate"] == 0.01) & ((rows["pruner"] == "iterative") | (rows["start"] == "dense"))]
     expected = summarise(rows, "test_accuracy", ["start", "sparsity"], "sd").set_index(["start", "sparsity"])
     for content in (csv, parquet):
-        kept = content(chart.numbers())
-        found = pd.read_csv(BytesIO(kept)) if content is csv else pq.read_table(BytesIO(kept)).to_pandas()
-        assert len(found) == len(expected) == 1 + 2 * 4
-        found = found.set_index(["start", "sparsity"])[["mean", "sd", "low", "high", "n"]]
-        pd.testing.assert_frame_equal(found.loc[expected.index], expected, check_dtype=False, rtol=1e-14)
+        file = BytesIO(content(chart.numbers()))
+        saved = pd.read_csv(file) if content is csv else pq.read_table(file).to_pandas()
+        assert len(saved) == len(expected) == 1 + 2 * 4
+        saved = saved.set_index(["start", "sparsity"])[["mean", "sd", "low", "high", "n"]]
+        pd.testing.assert_frame_equal(saved.loc[expected.index], expected, check_dtype=False, rtol=1e-14)
 
 
-def test_names_of_files_hold_nothing_that_leads_elsewhere() -> None:
+def test_file_names_contain_no_path() -> None:
     assert file_name("a", "folder:/etc/../x y", 0.1) == "a-folder-etc-..-x-y-0.1"
     assert "/" not in file_name(HOSTILE)

@@ -27,11 +27,11 @@ def pooled(recorded: Database) -> pd.DataFrame:
 
 def test_starts_are_drawn_in_their_own_colours_with_chance_at_p(pooled: pd.DataFrame) -> None:
     rows = pooled[(pooled["pruner"] == "oneshot") & (pooled["learning_rate"] == 0.01)]
-    drawn = charts.draw_starts(rows, 0.3, "range")
-    (points,) = layers(drawn, "point")
+    chart = charts.draw_starts(rows, 0.3, "range")
+    (points,) = layers(chart, "point")
     assert points["encoding"]["color"]["scale"]["range"] == [STARTS["winning_ticket"].colour, STARTS["reinit"].colour]
-    assert (data(drawn, layers(drawn, "line")[0])["y"] == 0.3).all()
-    assert len(data(drawn, points)) == 2 * 2
+    assert (data(chart, layers(chart, "line")[0])["y"] == 0.3).all()
+    assert len(data(chart, points)) == 2 * 2
     assert points["encoding"]["y"]["title"] == "overlap ratio R_p, p = 0.3"
 
 
@@ -39,23 +39,23 @@ def test_starts_are_drawn_in_their_own_colours_with_chance_at_p(pooled: pd.DataF
 def test_the_heat_map_has_layers_in_network_order(recorded: Database, across: str, columns: int) -> None:
     rows = queries.overlaps(recorded, OneStudy(ID), ["initial_pretrained"])
     rows = rows[rows["learning_rate"] == 0.01] if across == "p" else rows[rows["p"] == 0.2]
-    drawn = charts.draw_layers(rows, across)
-    (cells,) = layers(drawn, "rect")
+    chart = charts.draw_layers(rows, across)
+    (cells,) = layers(chart, "rect")
     assert cells["encoding"]["y"]["sort"] == list(LAYERS)
-    assert len(data(drawn, cells)) == len(LAYERS) * columns
+    assert len(data(chart, cells)) == len(LAYERS) * columns
     assert cells["encoding"]["color"]["scale"]["domain"] == [0, 1]
 
 
-def test_the_csv_carries_chance_and_n(pooled: pd.DataFrame) -> None:
+def test_the_csv_contains_chance_and_n(pooled: pd.DataFrame) -> None:
     numbers = charts.numbers(pooled)
     assert (numbers["chance"] == numbers["p"]).all()
     assert (numbers["n"] == 3).all()
 
 
-def test_the_csv_has_the_level_of_the_mask_alone_where_there_is_one(pooled: pd.DataFrame) -> None:
+def test_the_csv_contains_the_level_of_the_mask_alone_against_dense_networks(pooled: pd.DataFrame) -> None:
     numbers = charts.numbers(pooled)
     against_dense = numbers["pair"].isin(AGAINST_DENSE)
     assert (numbers["level_n"] == 3 * against_dense).all()
     assert (numbers["level_mean"].notna() == against_dense).all()
-    best = numbers[(numbers["pair"] == "finetuned_pretrained") & (numbers["sparsity"] == 0.5)]
-    assert list(best["level_mean"]) == pytest.approx(list((2 * best["p"]).clip(upper=1)))
+    against_trained = numbers[(numbers["pair"] == "finetuned_pretrained") & (numbers["sparsity"] == 0.5)]
+    assert list(against_trained["level_mean"]) == pytest.approx(list((2 * against_trained["p"]).clip(upper=1)))

@@ -32,7 +32,7 @@ def luminance(colour: str) -> float:
 
 @pytest.fixture(params=[0, 4], ids=["as-it-is", "four-added"], autouse=True)
 def added(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What holds of the starts of the registry holds with four more in it."""
+    """Every test runs with the starts of the registry, and again with four more."""
     for index in range(request.param):
         monkeypatch.setitem(registry.STARTS, f"added-{index}", registry.Start(f"added {index}", "nowhere:start"))
 
@@ -42,10 +42,10 @@ def test_every_start_has_a_look() -> None:
 
 
 @pytest.mark.parametrize("blindness", BLINDNESS)
-def test_starts_stay_apart_for_colour_blind_readers(blindness: str) -> None:
-    seen = {name: lab(BLINDNESS[blindness] @ linear(look.colour)) for name, look in STARTS.items()}
-    for one, other in itertools.combinations(seen, 2):
-        assert np.linalg.norm(seen[one] - seen[other]) > 10, (one, other)
+def test_colour_blind_readers_can_distinguish_the_starts(blindness: str) -> None:
+    perceived = {name: lab(BLINDNESS[blindness] @ linear(look.colour)) for name, look in STARTS.items()}
+    for first, second in itertools.combinations(perceived, 2):
+        assert np.linalg.norm(perceived[first] - perceived[second]) > 10, (first, second)
 
 
 def test_starts_differ_by_shape_and_dash_as_well() -> None:
@@ -54,7 +54,7 @@ def test_starts_differ_by_shape_and_dash_as_well() -> None:
 
 
 @pytest.mark.parametrize("background", ["#ffffff", "#14161c"])
-def test_starts_stand_out_on_light_and_dark(background: str) -> None:
+def test_starts_have_contrast_on_light_and_dark_backgrounds(background: str) -> None:
     for look in STARTS.values():
         light, dark = sorted((luminance(look.colour), luminance(background)), reverse=True)
         assert (light + 0.05) / (dark + 0.05) > 2.9, look.name

@@ -13,19 +13,19 @@ from engine.study.spec import Study
 from tests.app.charts.test_chart import panel
 
 
-def words_of(drawn: str) -> list[str]:
+def words_of(picture: str) -> list[str]:
     """Return all text in an SVG."""
-    return ["".join(node.itertext()) for node in ET.fromstring(drawn).iter() if node.tag.endswith("text")]
+    return ["".join(node.itertext()) for node in ET.fromstring(picture).iter() if node.tag.endswith("text")]
 
 
-def test_a_picture_says_what_the_page_says_around_the_chart(database: Database, study: Study) -> None:
-    said = words_of(svg(panel(database, study).picture))
-    assert "Test accuracy (last epoch) against sparsity, learning rate 0.01" in said
-    assert "LeNet-300 on Digits · iterative magnitude · Small study" in said
+def test_a_picture_contains_the_title_place_legend_and_axes_of_the_page(database: Database, study: Study) -> None:
+    words = words_of(svg(panel(database, study).picture))
+    assert "Test accuracy (last epoch) against sparsity, learning rate 0.01" in words
+    assert "LeNet-300 on Digits · iterative magnitude · Small study" in words
     for name in ("winning ticket", "random reinit", "rewind", "fine-tune", "dense", "± standard deviation over seeds"):
-        assert name in said
-    assert "test accuracy, last epoch (%)" in said
-    assert "sparsity (% of prunable weights removed)" in said
+        assert name in words
+    assert "test accuracy, last epoch (%)" in words
+    assert "sparsity (% of prunable weights removed)" in words
 
 
 def test_a_picture_is_dark_on_white_and_sharp(database: Database, study: Study) -> None:
@@ -46,19 +46,19 @@ def test_a_picture_leaves_the_chart_of_the_page_as_it_is(database: Database, stu
 def test_a_legend_wraps_within_the_picture(count: int) -> None:
     looks = tuple(Look(f"learning rate {index / 1000}", "", "#123456", "circle") for index in range(count))
     chart = {"data": {"values": [{"a": 1}]}, "mark": "point", "encoding": {"x": {"field": "a", "type": "quantitative"}}}
-    drawn = ET.fromstring(svg(standalone(chart, "A title", "", Legend(looks))))
-    assert float(drawn.attrib["width"]) < WIDTH + 100
-    assert sum(text.startswith("learning rate") for text in words_of(ET.tostring(drawn, "unicode"))) == count
+    picture = ET.fromstring(svg(standalone(chart, "A title", "", Legend(looks))))
+    assert float(picture.attrib["width"]) < WIDTH + 100
+    assert sum(text.startswith("learning rate") for text in words_of(ET.tostring(picture, "unicode"))) == count
 
 
 def test_a_long_title_is_broken_into_lines() -> None:
     chart = {"data": {"values": [{}]}, "mark": "point"}
-    drawn = svg(standalone(chart, "word " * 60))
-    assert float(ET.fromstring(drawn).attrib["width"]) < WIDTH + 100
-    assert drawn.count("word") >= 60
+    picture = svg(standalone(chart, "word " * 60))
+    assert float(ET.fromstring(picture).attrib["width"]) < WIDTH + 100
+    assert picture.count("word") >= 60
 
 
-def test_charts_side_by_side_and_with_selections_are_pictures_too() -> None:
+def test_charts_with_several_views_and_selections_become_pictures() -> None:
     unit = {"mark": "point", "encoding": {"x": {"field": "a", "type": "quantitative"}}, "name": "view_1"}
     brush = {"name": "brush", "select": {"type": "interval"}, "views": ["view_1"]}
     chart = {"data": {"values": [{"a": 1}]}, "hconcat": [unit, {**unit, "name": "view_2"}], "params": [brush]}

@@ -10,7 +10,7 @@ ROWS = pd.DataFrame({"start": ["a"] * 4 + ["b"], "value": [1.0, 2.0, 3.0, 4.0, 7
     ("spread", "half"),
     [("sd", 1.2909944), ("se", 0.6454972), ("ci", 0.6454972 * 3.1824463)],
 )
-def test_bands_are_the_textbook_ones(spread: str, half: float) -> None:
+def test_bands_follow_the_textbook_formulas(spread: str, half: float) -> None:
     row = summarise(ROWS, "value", ["start"], spread).set_index("start").loc["a"]
     assert row["mean"] == 2.5
     assert row["n"] == 4
@@ -18,7 +18,7 @@ def test_bands_are_the_textbook_ones(spread: str, half: float) -> None:
     assert row["mean"] - row["low"] == pytest.approx(half)
 
 
-def test_range_is_smallest_to_largest() -> None:
+def test_the_range_is_from_smallest_to_largest() -> None:
     row = summarise(ROWS, "value", ["start"], "range").set_index("start").loc["a"]
     assert (row["low"], row["high"]) == (1.0, 4.0)
 
@@ -31,29 +31,29 @@ def test_one_seed_has_a_mean_but_no_spread(spread: str) -> None:
     assert row[["sd", "low", "high"]].isna().all()
 
 
-def test_groups_with_no_pruner_are_kept() -> None:
+def test_groups_without_a_pruner_are_summarised_too() -> None:
     rows = pd.DataFrame({"pruner": [None, "oneshot"], "value": [1.0, 2.0]})
     assert len(summarise(rows, "value", ["pruner"], "sd")) == 2
 
 
-def test_words_carry_spread_n_and_unit() -> None:
+def test_a_description_contains_spread_n_and_unit() -> None:
     assert describe(96.5, 96.0, 97.0, 3, "sd", unit=" %") == "96.50 ± 0.50 % (n = 3)"
     assert describe(96.5, 95.9, 97.0, 3, "range") == "96.50, 95.90 to 97.00 (n = 3)"
     assert describe(96.5, float("nan"), float("nan"), 1, "ci") == "96.50 (n = 1)"
 
 
 @pytest.mark.parametrize(
-    ("dataset", "network", "asked", "measured", "far"),
+    ("dataset", "network", "requested", "measured", "far"),
     [
         ("digits", "lenet300", 0.9, 0.9, False),
-        # Whole weights of three layers: half a weight each of 50,200.
+        # Rounding to whole weights in three layers shifts the sparsity by up to 1.5 of 50,200 weights.
         ("digits", "lenet300", 0.9, 0.90002, False),
         ("digits", "lenet300", 0.9, 0.9001, True),
         ("cifar10", "resnet20", 0.386, 0.38601, False),
         ("cifar10", "resnet20", 0.386, 0.3865, True),
         ("folder:/gone", "resnet20", 0.386, 0.3862, False),
-        ("cifar10", "a network that has gone", 0.386, 0.4, True),
+        ("cifar10", "a removed network", 0.386, 0.4, True),
     ],
 )
-def test_only_what_rounding_does_not_explain_departs(dataset, network, asked, measured, far) -> None:
-    assert departs(dataset, network, asked, measured) == far
+def test_a_measured_sparsity_departs_only_beyond_rounding(dataset, network, requested, measured, far) -> None:
+    assert departs(dataset, network, requested, measured) == far

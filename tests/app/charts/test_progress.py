@@ -20,19 +20,19 @@ EPOCHS = pd.DataFrame(
 
 
 @pytest.mark.parametrize(("curve", "title"), [("loss", "cross-entropy loss (nats)"), ("accuracy", "accuracy (%)")])
-def test_training_and_test_curves_with_units_on_a_fixed_axis(curve: str, title: str) -> None:
-    drawn = valid(draw_curves(EPOCHS, series(["one"]), curve, 50))
-    line = drawn["layer"][0]["encoding"]
+def test_training_and_test_curves_have_units_and_a_fixed_axis(curve: str, title: str) -> None:
+    chart = valid(draw_curves(EPOCHS, series(["one"]), curve, 50))
+    line = chart["layer"][0]["encoding"]
     assert line["y"]["title"] == title
     assert line["x"]["scale"]["domain"] == [0, 50]
-    values = pd.DataFrame(next(iter(drawn["datasets"].values())))
+    values = pd.DataFrame(next(iter(chart["datasets"].values())))
     assert sorted(values["part"].unique()) == ["test", "training"]
     assert len(values) == 4
 
 
-def test_no_epochs_leave_the_axes() -> None:
-    drawn = valid(draw_curves(EPOCHS.iloc[:0], {}, "loss", 50))
-    assert drawn["layer"][0]["encoding"]["x"]["scale"]["domain"] == [0, 50]
+def test_the_axes_are_drawn_without_epochs() -> None:
+    chart = valid(draw_curves(EPOCHS.iloc[:0], {}, "loss", 50))
+    assert chart["layer"][0]["encoding"]["x"]["scale"]["domain"] == [0, 50]
 
 
 def test_residuals_are_means_over_seeds_with_n_on_a_log_axis() -> None:
@@ -46,9 +46,9 @@ def test_residuals_are_means_over_seeds_with_n_on_a_log_axis() -> None:
             "residual": [0.2, 0.4, 0.0, 0.0],
         }
     )
-    drawn = valid(draw_residuals(rows, [0.1]))
-    assert drawn["layer"][0]["encoding"]["y"]["scale"]["type"] == "log"
-    (point,) = next(iter(drawn["datasets"].values()))
+    chart = valid(draw_residuals(rows, [0.1]))
+    assert chart["layer"][0]["encoding"]["y"]["scale"]["type"] == "log"
+    (point,) = next(iter(chart["datasets"].values()))
     assert point["mean"] == pytest.approx(0.3)
     assert (point["n"], point["removed"], point["round"]) == (2, 90.0, 1)
     assert residuals(SUBJECT, rows, [0.1]).legend.note == ""
@@ -65,13 +65,13 @@ def test_residuals_of_two_pruners_are_never_averaged() -> None:
             "residual": [0.2, 0.4],
         }
     )
-    drawn = valid(draw_residuals(rows, [0.1]))
-    points = {point["pruner"]: point["mean"] for point in next(iter(drawn["datasets"].values()))}
+    chart = valid(draw_residuals(rows, [0.1]))
+    points = {point["pruner"]: point["mean"] for point in next(iter(chart["datasets"].values()))}
     assert points == {"ADMM": 0.4, "ADMM, constant rho": 0.2}
     assert residuals(SUBJECT, rows, [0.1]).legend.note == "ADMM: solid · ADMM, constant rho: dashed"
 
 
-def test_saved_curves_name_their_trainings_and_say_which_line_is_which() -> None:
+def test_saved_curves_name_their_trainings_and_explain_their_lines() -> None:
     looks = series(["one"])
     chart = curves("made-study-0001", "Digits", EPOCHS.assign(fingerprint="f"), looks, "loss", 2)
     assert chart.name == "made-study-0001-curves-loss"

@@ -11,7 +11,7 @@ FRAME = pd.DataFrame(
         "mean": [1.5, np.nan, np.inf],
         "n": np.array([1, 2, 3], dtype="int32"),
         "few": pd.array([1, None, 3], dtype="Int64"),
-        "kept": [True, False, True],
+        "finite": [True, False, True],
     },
     index=[7, 3, 5],
 )
@@ -19,23 +19,23 @@ FRAME = pd.DataFrame(
 
 def test_rows_are_those_that_altair_makes() -> None:
     assert vega.values(FRAME) == alt.utils.data.to_values(FRAME)
-    assert vega.values(FRAME)["values"][1] == {"name": None, "mean": None, "n": 2, "few": None, "kept": False}
+    assert vega.values(FRAME)["values"][1] == {"name": None, "mean": None, "n": 2, "few": None, "finite": False}
 
 
 @pytest.mark.parametrize("rows", [FRAME.iloc[:0], FRAME.assign(at=pd.Timestamp("2026-11-20", tz="UTC"))])
-def test_no_rows_and_other_kinds_of_columns_are_altairs_too(rows: pd.DataFrame) -> None:
+def test_empty_frames_and_columns_of_times_give_the_rows_of_altair(rows: pd.DataFrame) -> None:
     assert vega.values(rows) == alt.utils.data.to_values(rows)
 
 
-def test_charts_take_their_rows_this_way(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_charts_convert_their_rows_by_this_module(monkeypatch: pytest.MonkeyPatch) -> None:
     vega.enable()
     assert alt.data_transformers.active == "inline"
     monkeypatch.setattr(vega, "values", lambda frame: {"values": [{"n": len(frame)}]})
-    drawn = alt.Chart(FRAME).mark_point().encode(x="n:Q").to_dict()
-    assert list(drawn["datasets"].values()) == [[{"n": 3}]]
+    chart = alt.Chart(FRAME).mark_point().encode(x="n:Q").to_dict()
+    assert list(chart["datasets"].values()) == [[{"n": 3}]]
 
 
-def test_a_chart_of_an_address_stays_one() -> None:
+def test_a_chart_of_an_address_keeps_the_address() -> None:
     vega.enable()
-    drawn = alt.Chart("data.csv").mark_point().encode(x="n:Q").to_dict()
-    assert drawn["data"] == {"url": "data.csv"}
+    chart = alt.Chart("data.csv").mark_point().encode(x="n:Q").to_dict()
+    assert chart["data"] == {"url": "data.csv"}

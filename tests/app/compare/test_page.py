@@ -14,7 +14,7 @@ from tests.app.dashboard import open_page, rerun, tables, texts
 from tests.app.made_study import BEGAN, record
 
 PAGE = "views/compare.py"
-ONE, TWO = "made-study-0001", "other-study-0002"
+FIRST, SECOND = "made-study-0001", "other-study-0002"
 
 
 def charts(app: AppTest) -> int:
@@ -26,39 +26,39 @@ def address(app: AppTest) -> dict[str, str]:
 
 
 @pytest.fixture
-def one(database: Database, study: Study) -> Database:
-    record(database, study, study_id=ONE)
+def one_study(database: Database, study: Study) -> Database:
+    record(database, study, study_id=FIRST)
     return database
 
 
 @pytest.fixture
-def two(one: Database, study: Study) -> Database:
-    other = study.model_copy(update={"name": "Longer", "recipe": study.recipe.model_copy(update={"epochs": 6})})
-    record(one, other, study_id=TWO, began=BEGAN.replace(year=2025))
-    return one
+def two_studies(one_study: Database, study: Study) -> Database:
+    longer = study.model_copy(update={"name": "Longer", "recipe": study.recipe.model_copy(update={"epochs": 6})})
+    record(one_study, longer, study_id=SECOND, began=BEGAN.replace(year=2025))
+    return one_study
 
 
-def test_without_a_study_the_page_says_where_to_begin() -> None:
+def test_without_a_study_the_page_explains_how_to_begin() -> None:
     app = open_page(PAGE)
     assert "no study to compare yet" in texts(app)
     assert charts(app) == 0
 
 
-def test_the_latest_study_is_shown_at_first_and_the_address_says_so(two: Database) -> None:
+def test_the_latest_study_is_shown_first_and_is_in_the_address(two_studies: Database) -> None:
     app = open_page(PAGE)
-    assert app.multiselect(key="compare_studies").value == [ONE]
+    assert app.multiselect(key="compare_studies").value == [FIRST]
     assert address(app) == {"s": "made-s", "pr": "iterative"}
     assert charts(app) == 2
 
 
-def test_a_study_without_results_says_what_will_come(database: Database, study: Study) -> None:
-    record(database, study, lambda index, stage: "queued", study_id=ONE)
-    app = open_page(PAGE, s=ONE)
+def test_a_study_without_results_announces_its_first_points(database: Database, study: Study) -> None:
+    record(database, study, lambda index, stage: "queued", study_id=FIRST)
+    app = open_page(PAGE, s=FIRST)
     assert "The first points appear here" in texts(app)
     assert charts(app) == 0
 
 
-def test_every_choice_is_written_into_the_address_and_restored_from_it(two: Database) -> None:
+def test_every_choice_is_written_into_the_address_and_restored_from_it(two_studies: Database) -> None:
     app = open_page(PAGE, s="made-s~other-")
     app.pills(key="compare_pruners").set_value(["oneshot"])
     app.selectbox(key="compare_by").select("recipe")
@@ -67,50 +67,49 @@ def test_every_choice_is_written_into_the_address_and_restored_from_it(two: Data
     rerun(app)
     app.selectbox(key="compare_panels").select("start")
     rerun(app)
-    asked = {"s": "made-s~other-", "pr": "oneshot", "by": "start", "c": "recipe", "b": "range", "x": "remaining"}
-    assert address(app) == asked
-    again = open_page(PAGE, **asked)
-    assert address(again) == asked
-    assert again.pills(key="compare_pruners").value == ["oneshot"]
-    assert again.selectbox(key="compare_panels").value == "start"
-    assert again.segmented_control(key="compare_axis").value == "remaining"
-    assert charts(again) == charts(app) == 4
+    query = {"s": "made-s~other-", "pr": "oneshot", "by": "start", "c": "recipe", "b": "range", "x": "remaining"}
+    assert address(app) == query
+    restored = open_page(PAGE, **query)
+    assert address(restored) == query
+    assert restored.pills(key="compare_pruners").value == ["oneshot"]
+    assert restored.selectbox(key="compare_panels").value == "start"
+    assert restored.segmented_control(key="compare_axis").value == "remaining"
+    assert charts(restored) == charts(app) == 4
 
 
-def test_recipes_that_differ_are_told_apart_in_the_legend(two: Database) -> None:
-    app = open_page(PAGE, s=f"{ONE}~{TWO}", pr="iterative")
+def test_the_legend_distinguishes_recipes(two_studies: Database) -> None:
+    app = open_page(PAGE, s=f"{FIRST}~{SECOND}", pr="iterative")
     assert "recipe" in app.selectbox(key="compare_panels").options
     legends = "".join(str(item.proto) for item in app.get("html"))
     assert "T 4" in legends
     assert "T 6" in legends
 
 
-def test_stale_and_forged_values_are_told_of_and_the_rest_kept(one: Database) -> None:
-    app = open_page(PAGE, s=f"{ONE}~gone42", n="vgg99", b="ci", z="9~1~2", pr="oneshot")
-    warned = [item.value for item in app.warning]
-    assert any("gone42" in text for text in warned)
-    assert any("9\\~1\\~2" in text for text in warned)
-    assert any("no result of network “vgg99”" in text for text in warned)
+def test_stale_and_forged_values_are_reported_and_the_others_apply(one_study: Database) -> None:
+    app = open_page(PAGE, s=f"{FIRST}~gone42", n="vgg99", b="ci", z="9~1~2", pr="oneshot")
+    warnings = [item.value for item in app.warning]
+    assert any("gone42" in text for text in warnings)
+    assert any("9\\~1\\~2" in text for text in warnings)
+    assert any("no result of network “vgg99”" in text for text in warnings)
     assert address(app) == {"s": "made-s", "pr": "oneshot", "b": "ci"}
     assert charts(app) == 2
-    # Told once, with the address that was at fault.
+    # The warnings appear only once, for the address that caused them.
     assert not rerun(app).warning
 
 
-def test_filters_that_leave_nothing_say_so(one: Database) -> None:
-    app = open_page(PAGE, s=ONE, pr="oneshot", st="rewind")
+def test_without_a_chosen_study_the_page_asks_for_one(one_study: Database) -> None:
+    app = open_page(PAGE, s=FIRST, pr="oneshot", st="rewind")
     assert charts(app) == 2
     app.multiselect(key="compare_studies").set_value([])
     assert "Pick one study or several" in texts(rerun(app))
     assert address(app)["s"] == ""
 
 
-def test_a_point_of_the_address_lists_its_seeds_and_curves(one: Database) -> None:
-    rows = points(comparable(queries.accuracy(one, Studies([ONE])), studies=False), "test_accuracy", "sd")
+def test_a_point_of_the_address_lists_its_seeds_and_curves(one_study: Database) -> None:
+    rows = points(comparable(queries.accuracy(one_study, Studies([FIRST])), studies=False), "test_accuracy", "sd")
     row = rows[(rows["start"] == "rewind") & (rows["pruner"] == "oneshot")].iloc[-1]
-    app = open_page(PAGE, s=ONE, pr="oneshot", at=row["id"])
-    said = texts(app)
-    assert f"Rewind · one\\-shot magnitude {100 * row['sparsity']:g} %" in said
+    app = open_page(PAGE, s=FIRST, pr="oneshot", at=row["id"])
+    assert f"Rewind · one\\-shot magnitude {100 * row['sparsity']:g} %" in texts(app)
     assert charts(app) == 2 + 2
     (table,) = tables(app)
     assert table["Seed"].tolist() == ["0", "1", "2"]
@@ -120,26 +119,26 @@ def test_a_point_of_the_address_lists_its_seeds_and_curves(one: Database) -> Non
     assert "at" not in address(app)
 
 
-def test_the_curves_of_a_point_are_saved_by_seed_and_epoch(one: Database) -> None:
-    rows = points(comparable(queries.accuracy(one, Studies([ONE])), studies=False), "test_accuracy", "sd")
-    found = seeds.seed_rows((ONE,), False, str(rows[rows["start"] == "rewind"].iloc[0]["id"]))
-    epochs = queries.epochs(one, Studies([ONE]), found["fingerprint"].tolist())
-    saved = seeds.numbers(epochs, found, "accuracy")
+def test_the_curves_of_a_point_are_saved_by_seed_and_epoch(one_study: Database) -> None:
+    rows = points(comparable(queries.accuracy(one_study, Studies([FIRST])), studies=False), "test_accuracy", "sd")
+    runs = seeds.seed_rows((FIRST,), False, str(rows[rows["start"] == "rewind"].iloc[0]["id"]))
+    epochs = queries.epochs(one_study, Studies([FIRST]), runs["fingerprint"].tolist())
+    saved = seeds.numbers(epochs, runs, "accuracy")
     assert list(saved.columns) == ["seed", "fingerprint", "epoch", "train_accuracy", "test_accuracy"]
     assert saved.groupby("seed")["epoch"].max().tolist() == [4, 4, 4]
     last = saved[saved["epoch"] == 4].set_index("seed")["test_accuracy"]
-    assert last.to_dict() == pytest.approx(found.set_index("seed")["test_accuracy"].to_dict())
+    assert last.to_dict() == pytest.approx(runs.set_index("seed")["test_accuracy"].to_dict())
 
 
-def test_a_zoom_of_the_address_can_be_undone(one: Database) -> None:
-    app = open_page(PAGE, s=ONE, z="45~60~90~95")
+def test_a_zoom_of_the_address_can_be_undone(one_study: Database) -> None:
+    app = open_page(PAGE, s=FIRST, z="45~60~90~95")
     app.button(key="compare_whole").click()
     rerun(app)
     assert "z" not in address(app)
 
 
-def test_the_sweep_has_three_panels_and_the_picture_of_gap_against_overlap(one: Database) -> None:
-    app = open_page(PAGE, s=ONE, v="sweep")
+def test_the_sweep_has_three_panels_and_the_picture_of_gap_against_overlap(one_study: Database) -> None:
+    app = open_page(PAGE, s=FIRST, v="sweep")
     assert charts(app) == 3 + 1
     assert "n = 6" in texts(app)
     app.selectbox(key="compare_sparsity").select(0.5)
@@ -149,9 +148,9 @@ def test_the_sweep_has_three_panels_and_the_picture_of_gap_against_overlap(one: 
     assert "n = 3" in texts(rerun(app))
 
 
-def test_overlap_shows_five_views(one: Database) -> None:
-    app = open_page(PAGE, s=ONE, v="overlap")
-    # By p, over time, twice a panel per pruner and rate, a map per rate.
+def test_the_overlap_view_shows_five_kinds_of_charts(one_study: Database) -> None:
+    app = open_page(PAGE, s=FIRST, v="overlap")
+    # One chart by p, one over time, two panels for each pruner and rate, and a map for each rate.
     assert charts(app) == 1 + 1 + 4 + 4 + 2
     app.segmented_control(key="compare_across").set_value("learning_rate")
     app.segmented_control(key="compare_time").set_value("log")
@@ -159,36 +158,36 @@ def test_overlap_shows_five_views(one: Database) -> None:
     assert address(app) == {"s": "made-s", "v": "overlap", "t": "log", "a": "learning_rate"}
 
 
-def test_trainings_without_overlap_over_time_are_told_of(one: Database) -> None:
-    with one.writing() as connection:
+def test_trainings_without_overlap_over_time_are_counted(one_study: Database) -> None:
+    with one_study.writing() as connection:
         connection.execute("DELETE FROM retention")
-    app = open_page(PAGE, s=ONE, v="overlap")
+    app = open_page(PAGE, s=FIRST, v="overlap")
     assert "6 dense trainings were recorded without this" in texts(app)
     assert charts(app) == 1 + 4 + 4 + 2
 
 
 def test_dense_only_studies_can_be_compared(database: Database, study: Study) -> None:
-    record(database, study.model_copy(update={"pruners": (), "starts": (), "sparsities": ()}), study_id=ONE)
+    record(database, study.model_copy(update={"pruners": (), "starts": (), "sparsities": ()}), study_id=FIRST)
     for mode in ("accuracy", "sweep", "overlap"):
-        assert charts(open_page(PAGE, s=ONE, v=mode)) >= 2
+        assert charts(open_page(PAGE, s=FIRST, v=mode)) >= 2
 
 
 @pytest.mark.parametrize("mode", ["accuracy", "sweep", "overlap"])
 @pytest.mark.parametrize("done", [1, 8])
-def test_every_view_draws_whatever_is_there_so_far(database: Database, study: Study, mode: str, done: int) -> None:
-    record(database, study, lambda index, stage: "done" if index < done else "waiting", study_id=ONE)
-    assert open_page(PAGE, s=ONE, v=mode).title[0].value == "Compare"
+def test_every_view_draws_the_results_so_far(database: Database, study: Study, mode: str, done: int) -> None:
+    record(database, study, lambda index, stage: "done" if index < done else "waiting", study_id=FIRST)
+    assert open_page(PAGE, s=FIRST, v=mode).title[0].value == "Compare"
 
 
-def test_views_are_saved_with_whole_ids_opened_renamed_and_deleted(one: Database) -> None:
-    app = open_page(PAGE, s=ONE, b="ci")
+def test_a_view_is_saved_with_whole_ids_and_can_be_opened_renamed_and_deleted(one_study: Database) -> None:
+    app = open_page(PAGE, s=FIRST, b="ci")
     app.text_input(key="compare_name").input("My view")
     next(button for button in app.button if button.label == "Save view").click()
     rerun(app)
-    (row,) = saved_views.list(one).itertuples()
-    assert (row.name, dict(parse_qsl(row.state))) == ("My view", {"s": ONE, "b": "ci"})
+    (row,) = saved_views.list(one_study).itertuples()
+    assert (row.name, dict(parse_qsl(row.state))) == ("My view", {"s": FIRST, "b": "ci"})
     assert [link.label for link in app.get("page_link")] == ["My view"]
-    saved_views.save(one, "Taken", "s=x")
+    saved_views.save(one_study, "Taken", "s=x")
     app.button(key=f"view-rename-{row.view_id}").click()
     rerun(app)
     app.text_input(key=f"view-new-name-{row.view_id}").input("Taken")
@@ -198,20 +197,20 @@ def test_views_are_saved_with_whole_ids_opened_renamed_and_deleted(one: Database
     app.button(key=f"view-renamed-{row.view_id}").click()
     rerun(app)
     assert [link.label for link in app.get("page_link")] == ["Taken", "Our view"]
-    saved_views.delete(one, saved_views.list(one).iloc[0]["view_id"])
+    saved_views.delete(one_study, saved_views.list(one_study).iloc[0]["view_id"])
     app.button(key=f"view-delete-{row.view_id}").click()
     rerun(app)
-    assert saved_views.list(one).empty
+    assert saved_views.list(one_study).empty
 
 
-def test_other_pages_ask_for_a_study_with_lines_that_are_few(two: Database) -> None:
-    app = open_page(PAGE, new=TWO)
+def test_a_link_from_another_page_shows_one_study_and_one_pruner(two_studies: Database) -> None:
+    app = open_page(PAGE, new=SECOND)
     assert address(app) == {"s": "other-", "pr": "iterative"}
-    study = open_page("views/study.py", study=TWO)
+    study = open_page("views/study.py", study=SECOND)
     assert study.button(key="study_compare").label == "Compare with others"
 
 
-def test_a_viewer_sees_nothing_but_the_studies_allowed(two: Database) -> None:
+def test_a_viewer_sees_only_the_shared_studies(two_studies: Database) -> None:
     def shared() -> None:
         from app.compare import page
         from app.compare.state import CompareState

@@ -11,51 +11,51 @@ from tests.app.made_study import record
 
 
 @pytest.fixture
-def made(database: Database, study: Study) -> Comparison:
+def comparison(database: Database, study: Study) -> Comparison:
     record(database, study)
-    found = points(
+    rows = points(
         comparable(queries.accuracy(database, Studies(["made-study-0001"])), studies=False), "test_accuracy", "ci"
     )
-    return compare(found, looks("start", found), "learning_rate", "start", "ci")
+    return compare(rows, looks("start", rows), "learning_rate", "start", "ci")
 
 
-def drawn(made: Comparison, axis: str = "sparsity", zoomed: bool = False) -> dict:
-    x, y = charts.domains(made, axis)
-    return charts.draw(made, "test_accuracy", "ci", axis, x, y, zoomed).to_dict()
+def specification(comparison: Comparison, axis: str = "sparsity", zoomed: bool = False) -> dict:
+    x, y = charts.domains(comparison, axis)
+    return charts.draw(comparison, "test_accuracy", "ci", axis, x, y, zoomed).to_dict()
 
 
-def test_the_chart_is_valid_and_names_its_selections(made: Comparison) -> None:
-    whole = drawn(made)
+def test_the_chart_is_valid_and_names_its_selections(comparison: Comparison) -> None:
+    whole = specification(comparison)
     assert {param["name"] for param in whole["params"]} == {POINT, BRUSH}
-    assert {param["name"] for param in drawn(made, zoomed=True)["params"]} == {POINT, BRUSH, WHOLE}
+    assert {param["name"] for param in specification(comparison, zoomed=True)["params"]} == {POINT, BRUSH, WHOLE}
     (brush,) = [param["select"] for param in whole["params"] if param["name"] == BRUSH]
-    # Neither a wheel nor a finger is taken from the page.
+    # Wheel and touch still scroll the page.
     assert brush["zoom"] is False
     assert "pointerType === 'mouse'" in brush["on"]
 
 
-def test_only_points_carry_the_id_that_a_click_gives(made: Comparison) -> None:
-    x, _ = charts.domains(made, "sparsity")
-    rows = charts.rows(made.panels[0], made, "sparsity", x)
+def test_only_points_have_the_id_that_a_click_returns(comparison: Comparison) -> None:
+    x, _ = charts.domains(comparison, "sparsity")
+    rows = charts.rows(comparison.panels[0], comparison, "sparsity", x)
     assert [name for name, frame in rows.items() if "id" in frame] == ["points"]
     assert len(rows["points"]) == len(rows["lines"]) == 4 * 2 * 2
-    assert {layer["data"]["name"] for layer in drawn(made)["layer"]} == set(rows)
+    assert {layer["data"]["name"] for layer in specification(comparison)["layer"]} == set(rows)
 
 
 @pytest.mark.parametrize("axis", ["sparsity", "remaining"])
-def test_the_axes_hold_every_point_and_band(made: Comparison, axis: str) -> None:
-    (left, right), (bottom, top) = charts.domains(made, axis)
-    for panel in made.panels:
-        rows = charts.rows(panel, made, axis, (left, right))
+def test_the_axes_hold_every_point_and_band(comparison: Comparison, axis: str) -> None:
+    (left, right), (bottom, top) = charts.domains(comparison, axis)
+    for panel in comparison.panels:
+        rows = charts.rows(panel, comparison, axis, (left, right))
         assert rows["points"]["x"].between(left, right).all()
         for name in ("lines", "dense"):
             assert rows[name][["low", "high"]].stack().between(max(0, bottom), top + 1e-9).mean() > 0.9
         assert rows["points"]["mean"].between(bottom, top).all()
 
 
-def test_remaining_weights_run_down_a_log_axis(made: Comparison) -> None:
-    layer = drawn(made, "remaining")["layer"][-1]["encoding"]["x"]
+def test_remaining_weights_are_on_a_descending_log_axis(comparison: Comparison) -> None:
+    layer = specification(comparison, "remaining")["layer"][-1]["encoding"]["x"]
     assert (layer["scale"]["type"], layer["scale"]["reverse"]) == ("log", True)
     assert layer["scale"]["domain"][0] > 0
-    x, _ = charts.domains(made, "remaining")
-    assert sorted(set(charts.rows(made.panels[0], made, "remaining", x)["points"]["x"])) == [10.0, 50.0]
+    x, _ = charts.domains(comparison, "remaining")
+    assert sorted(set(charts.rows(comparison.panels[0], comparison, "remaining", x)["points"]["x"])) == [10.0, 50.0]

@@ -60,21 +60,21 @@ def test_any_address_gives_a_state_that_can_be_written_again(params: dict[str, s
     assert decode(encode(state, IDS), IDS) == (state, ())
 
 
-def test_what_is_as_at_first_is_left_out() -> None:
+def test_defaults_are_left_out_of_the_address() -> None:
     assert encode(CompareState(studies=("8899aabbcc",)), IDS) == {"s": "8899aa"}
 
 
-def test_studies_are_named_by_the_shortest_beginning_that_tells_them_apart() -> None:
+def test_studies_are_named_by_their_shortest_unique_beginning() -> None:
     assert encode(CompareState(studies=IDS), IDS)["s"] == "0123abc~0123abf~8899aa~finish"
 
 
-def test_an_unknown_study_is_told_of_and_the_rest_kept() -> None:
+def test_an_unknown_study_is_reported_and_the_others_apply() -> None:
     state, problems = decode({"s": "gone00~8899aa", "b": "ci"}, IDS)
     assert (state.studies, state.spread) == (("8899aabbcc",), "ci")
     assert problems == ("Study “gone00” is not recorded here.",)
 
 
-def test_a_beginning_of_several_studies_is_told_of() -> None:
+def test_a_beginning_that_several_studies_share_is_reported() -> None:
     state, (problem,) = decode({"s": "0123ab"}, IDS)
     assert state.studies == ()
     assert "2 studies begin with “0123ab”" in problem
@@ -84,14 +84,14 @@ def test_a_beginning_of_several_studies_is_told_of() -> None:
     ("name", "value"),
     [("v", "weights"), ("lr", "0.1~fast"), ("z", "1~2~3"), ("z", "5~1~0~9"), ("at", "<script>"), ("p", "nan")],
 )
-def test_a_forged_value_is_told_of_in_one_line_and_left_out(name: str, value: str) -> None:
+def test_a_forged_value_is_reported_in_one_line_and_left_out(name: str, value: str) -> None:
     state, problems = decode({"s": "8899aa", name: value, "x": "remaining"}, IDS)
     assert state == CompareState(studies=("8899aabbcc",), axis="remaining")
     assert len(problems) == 1
     assert value in problems[0]
 
 
-def test_panels_and_colours_never_tell_the_same_apart() -> None:
+def test_panels_and_colours_never_have_the_same_field() -> None:
     state, (problem,) = decode({"by": "network", "c": "network"}, IDS)
     assert state.panels == "network"
     assert state.by != "network"
@@ -107,6 +107,6 @@ def test_another_axis_drops_the_zoom_and_other_studies_the_point() -> None:
     assert change(state, "spread", "ci").zoom == state.zoom
 
 
-def test_numbers_are_written_so_that_nothing_is_lost() -> None:
+def test_numbers_are_written_without_loss() -> None:
     state = CompareState(learning_rates=(0.1 + 0.2, 1e-5), p=math.nextafter(0.3, 1))
     assert decode(encode(state), ())[0] == state

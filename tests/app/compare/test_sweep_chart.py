@@ -13,25 +13,25 @@ RESTS = rest_looks(["lenet300 on digits"])
 
 @pytest.fixture
 def rows() -> pd.DataFrame:
-    """Tickets 2 points above reinits at each rate but the last, where they tie; of one ticket the reinit is missing."""
-    found = []
+    """Accuracies: tickets 2 points above reinits, at the last rate equal to them; one reinit is missing."""
+    runs = []
     for rate in RATES:
         for seed in range(3):
-            for start, better in (("winning_ticket", 2.0 if rate < 0.1 else 0.0), ("reinit", 0.0), ("dense", 5.0)):
+            for start, advantage in (("winning_ticket", 2.0 if rate < 0.1 else 0.0), ("reinit", 0.0), ("dense", 5.0)):
                 if (rate, seed, start) != (0.001, 2, "reinit"):
-                    found.append((start, rate, seed, 80.0 + seed + better))
-    frame = pd.DataFrame(found, columns=["start", "learning_rate", "seed", "accuracy"])
+                    runs.append((start, rate, seed, 80.0 + seed + advantage))
+    frame = pd.DataFrame(runs, columns=["start", "learning_rate", "seed", "accuracy"])
     fixed = {"rest": next(iter(RESTS)), "base": "", "recipe": "", "dataset": "digits", "network": "lenet300"}
     return frame.assign(**fixed, test_accuracy=frame["accuracy"])
 
 
 def test_gaps_pair_seeds_and_leave_out_those_without_a_partner(rows: pd.DataFrame) -> None:
-    found = charts.gaps(rows)
-    assert len(found) == 8
-    assert (0.001, 2) not in set(zip(found["learning_rate"], found["seed"], strict=True))
-    assert found.groupby("learning_rate")["gap"].mean().tolist() == pytest.approx([2.0, 2.0, 0.0])
-    # Seeds differ from each other by a point, pairs by nothing.
-    assert found.groupby("learning_rate")["gap"].std().max() == pytest.approx(0.0)
+    gaps = charts.gaps(rows)
+    assert len(gaps) == 8
+    assert (0.001, 2) not in set(zip(gaps["learning_rate"], gaps["seed"], strict=True))
+    assert gaps.groupby("learning_rate")["gap"].mean().tolist() == pytest.approx([2.0, 2.0, 0.0])
+    # Accuracies differ between seeds by a point; gaps within a seed do not.
+    assert gaps.groupby("learning_rate")["gap"].std().max() == pytest.approx(0.0)
 
 
 def test_without_one_of_the_starts_there_is_no_gap(rows: pd.DataFrame) -> None:
@@ -62,12 +62,12 @@ def test_the_three_panels_share_their_axis_of_rates(rows: pd.DataFrame) -> None:
 def test_gap_against_overlap_has_a_point_for_each_pair(rows: pd.DataFrame) -> None:
     points = charts.gaps(rows).assign(ratio=0.5)
     points["name"] = [f"learning rate {rate:g}" for rate in points["learning_rate"]]
-    drawn = charts.gap_against_overlap(points, rate_looks(RATES), series(["lenet300"]), 0.2)
-    (marks,) = layers(drawn, "point")
-    assert len(data(drawn, marks)) == 8
+    chart = charts.gap_against_overlap(points, rate_looks(RATES), series(["lenet300"]), 0.2)
+    (marks,) = layers(chart, "point")
+    assert len(data(chart, marks)) == 8
     assert marks["encoding"]["shape"]["field"] == "name"
-    rules = [data(drawn, rule) for rule in layers(drawn, "rule")]
+    rules = [data(chart, rule) for rule in layers(chart, "rule")]
     assert [rule.iloc[0, 0] for rule in rules] == [0.0, 0.2]
-    two = pd.concat([points, points.assign(network="vgg11")])
-    drawn = charts.gap_against_overlap(two, rate_looks(RATES), series(["lenet300", "vgg11"]), 0.2)
-    assert layers(drawn, "point")[0]["encoding"]["shape"]["field"] == "network"
+    two_networks = pd.concat([points, points.assign(network="vgg11")])
+    chart = charts.gap_against_overlap(two_networks, rate_looks(RATES), series(["lenet300", "vgg11"]), 0.2)
+    assert layers(chart, "point")[0]["encoding"]["shape"]["field"] == "network"

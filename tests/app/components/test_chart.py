@@ -10,14 +10,14 @@ def test_no_panel_stands_alone_below_a_row_of_three(panels: int, side_by_side: i
     assert chart.columns(panels) == side_by_side
 
 
-def test_a_short_table_shows_what_people_wrote_and_nothing_for_what_is_missing() -> None:
+def test_a_short_table_shows_texts_as_written_and_missing_values_as_empty_cells() -> None:
     def script() -> None:
         import pandas as pd
 
         from app.components import chart
 
-        chart.table(pd.DataFrame({"name": ["*two* $rates$", None], "value": [1.5, float("nan")]}), "shown")
+        chart.table(pd.DataFrame({"name": ["*two* $rates$", None], "value": [1.5, float("nan")]}), "rates")
 
-    (shown,) = tables(AppTest.from_function(script).run())
-    assert shown["name"].tolist() == ["*two* $rates$", ""]
-    assert shown["value"].tolist() == ["1.5", ""]
+    (table,) = tables(AppTest.from_function(script).run())
+    assert table["name"].tolist() == ["*two* $rates$", ""]
+    assert table["value"].tolist() == ["1.5", ""]

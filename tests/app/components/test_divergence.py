@@ -24,11 +24,11 @@ from tests.app.dashboard import open_page, rerun, texts
 from tests.app.made_study import measured, record
 
 ID = "made-study-0001"
-WHICH = "LeNet-300 on Digits, learning rate 0.1, seed"
+RUNS = "LeNet-300 on Digits, learning rate 0.1, seed"
 
 
 def diverging(database: Database, study: Study, seeds: tuple[int, ...], rates: tuple[float, ...] = (0.1,)) -> None:
-    """Write a study that is done, with the trainings of some rates and seeds diverged in their third epoch."""
+    """Record a finished study whose trainings at some rates and seeds diverged in their third epoch."""
     planned = record(database, study, lambda _, stage: "waiting")
     events = []
     for fingerprint, stage in planned.stages.items():
@@ -42,8 +42,8 @@ def diverging(database: Database, study: Study, seeds: tuple[int, ...], rates: t
     database.record([Event(f"1800000000000-{number}", kind, body) for number, (kind, body) in enumerate(events)])
 
 
-def read(text: str) -> str:
-    """Return Markdown as it is read."""
+def unescaped(text: str) -> str:
+    """Return Markdown without its escapes."""
     return text.replace("\\", "")
 
 
@@ -58,20 +58,20 @@ def opened(tab: str, **state: object) -> AppTest:
 @pytest.mark.parametrize("tab", ["Accuracy", "Overlap", "Verdicts"])
 def test_a_tab_says_in_one_caption_which_trainings_diverged(database: Database, study: Study, tab: str) -> None:
     diverging(database, study, seeds=(1,))
-    captions = [read(item.value) for item in opened(tab).caption if "diverged" in item.value]
-    (told,) = captions
-    assert told.startswith("1 training diverged and ")
-    assert f"made from it could not begin: {WHICH} 1" in told
+    captions = [unescaped(item.value) for item in opened(tab).caption if "diverged" in item.value]
+    (caption,) = captions
+    assert caption.startswith("1 training diverged and ")
+    assert f"made from it could not begin: {RUNS} 1" in caption
 
 
 @pytest.mark.parametrize("tab", ["Accuracy", "Overlap", "Verdicts"])
-def test_a_tab_says_nothing_of_it_where_none_diverged(database: Database, study: Study, tab: str) -> None:
+def test_a_tab_does_not_mention_divergence_where_none_diverged(database: Database, study: Study, tab: str) -> None:
     record(database, study)
     assert "diverged" not in texts(opened(tab))
 
 
 @pytest.mark.parametrize("tab", ["Accuracy", "Overlap", "Verdicts"])
-def test_a_study_that_diverged_altogether_waits_for_nothing(database: Database, study: Study, tab: str) -> None:
+def test_a_study_that_diverged_completely_announces_no_results(database: Database, study: Study, tab: str) -> None:
     diverging(database, study, seeds=study.seeds, rates=study.learning_rates)
     app = opened(tab)
     assert "No training has come to an end with a finite loss" in app.info[0].value
@@ -79,22 +79,22 @@ def test_a_study_that_diverged_altogether_waits_for_nothing(database: Database, 
 
 
 @pytest.mark.parametrize("tab", ["Progress", "Accuracy", "Overlap", "Verdicts"])
-def test_a_rate_that_diverged_altogether_breaks_no_tab(database: Database, study: Study, tab: str) -> None:
+def test_every_tab_opens_when_a_learning_rate_diverged_completely(database: Database, study: Study, tab: str) -> None:
     diverging(database, study, seeds=study.seeds)
-    shown = read(texts(opened(tab)))
+    text = unescaped(texts(opened(tab)))
     if tab != "Progress":
-        assert f"{WHICH}s 0–2." in shown
-    assert "yet" not in shown
+        assert f"{RUNS}s 0–2." in text
+    assert "yet" not in text
 
 
-def test_verdicts_count_the_seeds_that_are_left(database: Database, study: Study) -> None:
+def test_verdicts_count_only_seeds_that_did_not_diverge(database: Database, study: Study) -> None:
     diverging(database, study, seeds=(1,))
-    shown = read(texts(opened("Verdicts")))
-    assert "n = 2" in shown
-    assert "needs 3 seeds; 1 of 3 seeds has no finite value" in shown
+    text = unescaped(texts(opened("Verdicts")))
+    assert "n = 2" in text
+    assert "needs 3 seeds; 1 of 3 seeds has no finite value" in text
 
 
-def test_the_table_of_stages_has_words_in_place_of_an_accuracy(database: Database, study: Study) -> None:
+def test_the_table_of_stages_names_divergence_in_place_of_an_accuracy(database: Database, study: Study) -> None:
     diverging(database, study, seeds=(1,))
     app = opened("Progress")
     assert app.metric[0].value == app.metric[1].value == "0"
@@ -111,11 +111,11 @@ def test_the_table_of_stages_has_words_in_place_of_an_accuracy(database: Databas
     assert rest["Test accuracy (%)"].notna().all()
 
 
-def test_search_finds_what_diverged_and_time_left_rests_on_the_others(database: Database, study: Study) -> None:
+def test_search_finds_diverged_stages_and_time_left_uses_the_others(database: Database, study: Study) -> None:
     diverging(database, study, seeds=(1,))
     rows = queries.stages(database, ID)
-    found = stage_table(matching(rows, {}, "diverged in epoch"), {})
-    assert list(found["Outcome"]) == ["diverged in epoch 3"]
+    table = stage_table(matching(rows, {}, "diverged in epoch"), {})
+    assert list(table["Outcome"]) == ["diverged in epoch 3"]
     assert fraction(rows, {}) == 1.0
     rows.loc[rows.index[-1], ["state", "epoch"]] = "queued", 0
     assert seconds_left(rows, {}) == pytest.approx(4 * 0.02)
@@ -129,7 +129,7 @@ def test_curves_draw_the_finite_epochs(database: Database, study: Study) -> None
     assert not app.exception
 
 
-def test_the_report_and_the_zip_say_it_too(database: Database, study: Study) -> None:
+def test_the_report_and_the_zip_name_diverged_trainings(database: Database, study: Study) -> None:
     diverging(database, study, seeds=(1,))
     assert "LeNet-300 on Digits, learning rate 0.1, seed 1. Means, bands and n are without them." in report(
         database, ID
@@ -142,21 +142,21 @@ def test_the_report_and_the_zip_say_it_too(database: Database, study: Study) -> 
     assert set(rows.drop(lost.index)["best_epoch"]) <= {"1", "2", "3", "4"}
 
 
-def test_a_report_of_a_study_that_diverged_altogether_says_so(database: Database, study: Study) -> None:
+def test_the_report_of_a_study_that_diverged_completely_says_so(database: Database, study: Study) -> None:
     diverging(database, study, seeds=study.seeds, rates=study.learning_rates)
     assert "No training has come to an end with a finite loss" in report(database, ID)
 
 
-def test_the_compare_page_says_it_too(database: Database, study: Study) -> None:
+def test_the_compare_page_names_diverged_trainings(database: Database, study: Study) -> None:
     diverging(database, study, seeds=(1,))
     app = open_page("views/compare.py", s=ID)
-    assert f"{WHICH} 1" in read(texts(app))
+    assert f"{RUNS} 1" in unescaped(texts(app))
 
 
-def test_a_figure_of_the_paper_says_it_too(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_figure_of_the_paper_names_diverged_trainings(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runs, "identity", lambda name, home: f"identity of {name}")
-    one = parse_study(studies.study("fig7", "small").model_dump(exclude_none=True))
-    diverging(database, one, seeds=one.seeds[:1])
-    shown = read(texts(open_page("views/figure.py", figure="fig7", scale="small")))
-    assert "learning rate 0.1, seed 0. Means, bands and n are without them." in shown
-    assert "has no finite value" in shown
+    figure = parse_study(studies.study("fig7", "small").model_dump(exclude_none=True))
+    diverging(database, figure, seeds=figure.seeds[:1])
+    text = unescaped(texts(open_page("views/figure.py", figure="fig7", scale="small")))
+    assert "learning rate 0.1, seed 0. Means, bands and n are without them." in text
+    assert "has no finite value" in text

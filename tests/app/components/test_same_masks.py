@@ -13,16 +13,16 @@ ID = "made-study-0001"
 
 
 def frame(*rows: tuple[str | None, float, int, str | None, float]) -> pd.DataFrame:
-    """Return rows of accuracies: pruner, sparsity, seed, mask, learning rate."""
-    found = pd.DataFrame(rows, columns=["pruner", "sparsity", "seed", "mask", "learning_rate"])
-    return found.assign(dataset="digits", network="lenet300")
+    """Return a frame of accuracies from rows of pruner, sparsity, seed, mask and learning rate."""
+    points = pd.DataFrame(rows, columns=["pruner", "sparsity", "seed", "mask", "learning_rate"])
+    return points.assign(dataset="digits", network="lenet300")
 
 
 def test_masks_of_equal_content_are_named_by_pruners_sparsities_and_seeds() -> None:
     rows = []
     for seed in (0, 1, 2, 5):
         rows += [("iterative", 0.386, seed, f"a{seed}", 0.1), ("oneshot", 0.386, seed, f"a{seed}", 0.1)]
-        # A second start of the same mask.
+        # A second start has the same mask.
         rows += [("oneshot", 0.386, seed, f"a{seed}", 0.1)]
         rows += [("iterative", 0.9, seed, f"b{seed}", 0.1), ("oneshot", 0.9, seed, f"c{seed}", 0.1)]
     rows += [(None, 0.0, 0, None, 0.1), ("admm", 0.386, 0, None, 0.1), ("admm", 0.386, 1, "z", 0.1)]
@@ -42,17 +42,17 @@ def test_sparsities_of_the_same_seeds_share_a_sentence_and_rates_are_named_where
 
 
 @pytest.mark.parametrize("rows", [(), ((None, 0.0, 0, None, 0.1),), (("oneshot", 0.5, 0, "a", 0.1),)])
-def test_where_no_two_masks_are_the_same_nothing_is_said(rows: tuple) -> None:
+def test_there_is_no_sentence_where_all_masks_differ(rows: tuple) -> None:
     assert same_masks.sentences(frame(*rows)) == []
 
 
-def test_the_accuracy_tab_and_compare_say_which_masks_are_the_same(database: Database, study: Study) -> None:
+def test_the_accuracy_tab_and_compare_name_equal_masks(database: Database, study: Study) -> None:
     record(database, study)
     same = "Iterative and one-shot have the same mask at 50 %, learning rate"
-    said = [f"{same} {rate}, seeds 0-2." for rate in ("0.01", "0.1")]
-    assert same_masks.sentences(points.accuracy(database, OneStudy(ID))) == said
+    sentences = [f"{same} {rate}, seeds 0-2." for rate in ("0.01", "0.1")]
+    assert same_masks.sentences(points.accuracy(database, OneStudy(ID))) == sentences
     app = open_page("views/study.py", study=ID)
     app.session_state["tab"] = "Accuracy"
-    assert " ".join(said) in texts(rerun(app)).replace("\\", "")
+    assert " ".join(sentences) in texts(rerun(app)).replace("\\", "")
     compare = open_page("views/compare.py", s=ID)
-    assert " ".join(said) in texts(compare).replace("\\", "")
+    assert " ".join(sentences) in texts(compare).replace("\\", "")

@@ -8,7 +8,7 @@ from engine.study.spec import Study
 from tests.app.dashboard import open_page, rerun
 from tests.app.made_study import record
 
-ID = "made-study-0001"
+ID = "pictures-study-0001"
 
 
 def opened(app: AppTest, key: str) -> AppTest:
@@ -16,10 +16,12 @@ def opened(app: AppTest, key: str) -> AppTest:
     return rerun(app)
 
 
-def test_a_chart_is_saved_from_its_menu_and_made_only_then(database: Database, study: Study, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_opening_the_menu_of_a_chart_lists_its_files_and_makes_none(
+    database: Database, study: Study, monkeypatch
+) -> None:  # type: ignore[no-untyped-def]
     record(database, study)
-    made = []
-    monkeypatch.setitem(KINDS, "png", (lambda chart: made.append(chart) or b"", "image/png", "Picture (PNG)"))
+    pictures: list[object] = []
+    monkeypatch.setitem(KINDS, "png", (lambda chart: pictures.append(chart) or b"", "image/png", "Picture (PNG)"))
     app = open_page("views/study.py", study=ID)
     app.session_state["tab"] = "Accuracy"
     rerun(app)
@@ -27,4 +29,4 @@ def test_a_chart_is_saved_from_its_menu_and_made_only_then(database: Database, s
     opened(app, "accuracy-panel-0-save")
     labels = [button.proto.label for button in app.get("download_button") if "accuracy-panel-0" in button.proto.id]
     assert labels == [label for _, _, label in KINDS.values()]
-    assert not made
+    assert not pictures

@@ -22,11 +22,7 @@ def shared(database: Database, study: Study) -> str:
     return shared_links.create(database, [STUDY], note="for Ada")[1]
 
 
-def forget() -> None:
-    st.cache_data.clear()
-
-
-def test_a_viewer_sees_the_study_and_nothing_to_do_about_it(shared: str) -> None:
+def test_a_viewer_sees_the_study_without_buttons_that_change_it(shared: str) -> None:
     app = open_page("views/shared.py", share=shared)
     assert "Small study" in texts(app)
     assert "for Ada" in texts(app)
@@ -39,7 +35,7 @@ def test_a_viewer_sees_the_study_and_nothing_to_do_about_it(shared: str) -> None
 
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_every_other_page_is_closed_to_a_viewer_also_without_the_token(shared: str, view: str) -> None:
+def test_every_other_page_is_closed_to_a_viewer_even_without_the_token(shared: str, view: str) -> None:
     app = open_page("views/shared.py", share=shared)
     app.switch_page(f"views/{view}")
     app.query_params.clear()
@@ -51,7 +47,7 @@ def test_every_other_page_is_closed_to_a_viewer_also_without_the_token(shared: s
 
 
 @pytest.mark.parametrize("token", ["", "garbage", "' OR 1=1", "../../etc/passwd"])
-def test_a_token_that_opens_nothing_never_makes_an_owner(shared: str, token: str) -> None:
+def test_an_invalid_token_never_makes_an_owner(shared: str, token: str) -> None:
     app = open_page("views/studies.py", share=token)
     assert [title.value for title in app.title] == ["Not part of this link"]
     app.switch_page("views/shared.py")
@@ -63,17 +59,17 @@ def test_a_token_that_opens_nothing_never_makes_an_owner(shared: str, token: str
     assert [title.value for title in app.title] == ["Not part of this link"]
 
 
-def test_revoked_and_expired_links_look_like_ones_that_never_were(database: Database, shared: str) -> None:
+def test_a_revoked_link_looks_like_one_that_never_existed(database: Database, shared: str) -> None:
     app = open_page("views/shared.py", share=shared)
     shared_links.revoke(database, str(shared_links.shares(database).iloc[0]["share_id"]))
-    forget()
+    st.cache_data.clear()
     rerun(app)
     revoked = texts(app)
     assert "This link shows nothing" in revoked
     assert texts(open_page("views/shared.py", share="never-was")) == revoked
 
 
-def test_the_owner_revokes_a_link_that_is_open_somewhere(database: Database, shared: str) -> None:
+def test_an_open_page_closes_when_its_link_is_revoked(database: Database, shared: str) -> None:
     viewer = open_page("views/shared.py", share=shared)
     links = open_page("views/links.py")
     assert "for Ada" in texts(links)
@@ -81,7 +77,7 @@ def test_the_owner_revokes_a_link_that_is_open_somewhere(database: Database, sha
     links.button(key=f"revoke-{shared_links.shares(database).iloc[0]['share_id']}").click()
     rerun(links)
     assert "revoked" in texts(links)
-    forget()
+    st.cache_data.clear()
     rerun(viewer)
     assert "This link shows nothing" in texts(viewer)
 
@@ -93,13 +89,13 @@ def test_a_shared_view_shows_its_studies_alone(database: Database, shared: str) 
     assert not app.error
 
 
-def test_a_visitor_who_is_nobody_may_see_nothing(shared: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_visitor_without_a_link_may_see_no_study(shared: str, monkeypatch: pytest.MonkeyPatch) -> None:
     del shared
     monkeypatch.setattr("app.auth.access.is_owner", lambda: False)
     assert not may_see(STUDY)
 
 
-def test_every_page_asks_who_is_there() -> None:
+def test_every_page_requires_an_owner() -> None:
     for path in (MAIN.parent / "views").glob("*.py"):
         assert "access.require_owner()" in Path(path).read_text(), path
 

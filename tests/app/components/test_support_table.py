@@ -1,4 +1,4 @@
-"""How far ADMM's mask is from one-shot's, where a reader sees it."""
+"""The table of how far ADMM's masks moved from one-shot's, and the pages that show it."""
 
 import pytest
 
@@ -14,13 +14,13 @@ ID = "made-study-0001"
 
 
 @pytest.fixture
-def both(study: Study) -> Study:
+def admm_study(study: Study) -> Study:
     changes = {"pruners": ("oneshot", "admm", "admm_constant"), "starts": ("finetune",), "sparsities": (0.5,)}
     return study.model_copy(update={**changes, "learning_rates": (0.1,), "seeds": (0, 1)})
 
 
-def test_a_line_for_each_pruner_with_spread_units_and_n(database: Database, both: Study) -> None:
-    record(database, both)
+def test_the_table_has_a_line_for_each_pruner_with_spread_units_and_n(database: Database, admm_study: Study) -> None:
+    record(database, admm_study)
     table = support_table.table(studies.supports(database, ID))
     assert list(table["pruner"]) == ["ADMM", "ADMM, constant rho"]
     assert list(table["support moved"]) == ["12.000 ± 0.000 % (n = 2)", "0.012 ± 0.000 % (n = 2)"]
@@ -29,8 +29,8 @@ def test_a_line_for_each_pruner_with_spread_units_and_n(database: Database, both
     assert set(table["last residual"]) == {"0.0030 ± 0.0000 (n = 2)"}
 
 
-def test_results_of_before_it_was_measured_say_so(database: Database, both: Study) -> None:
-    record(database, both)
+def test_older_results_are_marked_as_not_recorded(database: Database, admm_study: Study) -> None:
+    record(database, admm_study)
     with database.writing() as connection:
         connection.execute("DELETE FROM supports")
     table = support_table.table(studies.supports(database, ID))
@@ -39,8 +39,8 @@ def test_results_of_before_it_was_measured_say_so(database: Database, both: Stud
     assert set(table["last residual"]) == {"0.0030 ± 0.0000 (n = 2)"}
 
 
-def test_page_and_report_show_it(database: Database, both: Study) -> None:
-    record(database, both)
+def test_page_and_report_show_the_table(database: Database, admm_study: Study) -> None:
+    record(database, admm_study)
     app = open_page("views/study.py", study=ID)
     assert not app.error
     assert support_table.ABOUT in texts(app)

@@ -1,4 +1,4 @@
-"""The report: what it says, that it says it safely, and of whichever study."""
+"""The report: its contents, that it runs nothing from names, and that every study has one."""
 
 import json
 import re
@@ -19,8 +19,8 @@ ID = "made-study-0001"
 HOSTILE = "</script><script>alert(1)</script>"
 
 
-class Read(HTMLParser):
-    """What a browser would take a page for: its scripts, its attributes and its text."""
+class ParsedPage(HTMLParser):
+    """The scripts, attributes and texts of a page, as a browser parses them."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -46,21 +46,21 @@ class Read(HTMLParser):
             self.text.append(data)
 
 
-def read(database: Database) -> Read:
-    return Read(report(database, ID, datetime(2026, 11, 24, 9, 30, tzinfo=UTC)))
+def read(database: Database) -> ParsedPage:
+    return ParsedPage(report(database, ID, datetime(2026, 11, 24, 9, 30, tzinfo=UTC)))
 
 
-def said(page: Read) -> str:
+def text_of(page: ParsedPage) -> str:
     return re.sub(r"\s+", " ", " ".join(page.text))
 
 
-def charts(page: Read) -> list[dict]:  # type: ignore[type-arg]
+def charts(page: ParsedPage) -> list[dict]:  # type: ignore[type-arg]
     return json.loads(page.scripts[0])["charts"]
 
 
 def test_a_report_says_how_the_study_was_made(database: Database, study: Study) -> None:
     record(database, study.model_copy(update={"note": "What it is for."}), reused=3)
-    page = said(read(database))
+    page = text_of(read(database))
     for text in (
         "Small study",
         "What it is for.",
@@ -83,27 +83,27 @@ def test_a_report_holds_the_study_itself(database: Database, study: Study) -> No
     assert to_toml(study).strip() in "".join(read(database).text)
 
 
-def test_numbers_are_those_of_the_store(database: Database, study: Study) -> None:
+def test_numbers_are_those_of_the_database(database: Database, study: Study) -> None:
     record(database, study)
     page = read(database)
     rows = points.accuracy(database, OneStudy(ID))
-    cell = rows[(rows["learning_rate"] == 0.1) & (rows["pruner"] == "oneshot") & (rows["start"] == "rewind")]
-    cell = cell[cell["sparsity"] == 0.9]["test_accuracy"]
-    assert f"{cell.mean():.2f} ± {cell.std():.2f} (n = 3)" in said(page)
-    drawn = [
+    runs = rows[(rows["learning_rate"] == 0.1) & (rows["pruner"] == "oneshot") & (rows["start"] == "rewind")]
+    runs = runs[runs["sparsity"] == 0.9]["test_accuracy"]
+    assert f"{runs.mean():.2f} ± {runs.std():.2f} (n = 3)" in text_of(page)
+    means = [
         row["mean"] for spec in charts(page) for data in spec["datasets"].values() for row in data if "mean" in row
     ]
-    assert any(abs(value - cell.mean()) < 1e-9 for value in drawn)
+    assert any(abs(value - runs.mean()) < 1e-9 for value in means)
 
 
-def test_every_chart_has_its_place_once(database: Database, study: Study) -> None:
+def test_every_chart_is_placed_once(database: Database, study: Study) -> None:
     record(database, study)
     page = read(database)
     places = [int(value) for name, value in page.attributes if name == "data-chart"]
     assert sorted(places) == list(range(len(charts(page)))) == list(range(4 + 1 + 1 + 4 + 4 + 2))
 
 
-def test_a_report_needs_nothing_from_elsewhere(database: Database, study: Study) -> None:
+def test_a_report_loads_nothing_from_elsewhere(database: Database, study: Study) -> None:
     record(database, study)
     page = read(database)
     sources = [value for name, value in page.attributes if name in ("src", "href", "srcset", "action")]
@@ -115,7 +115,7 @@ def test_a_report_needs_nothing_from_elsewhere(database: Database, study: Study)
     assert policy.count("sha256-") == 2
 
 
-def test_what_people_wrote_is_never_taken_for_html(database: Database, study: Study) -> None:
+def test_names_notes_and_errors_are_never_taken_for_html(database: Database, study: Study) -> None:
     hostile = study.model_copy(
         update={
             "name": f"A {HOSTILE}",
@@ -129,53 +129,55 @@ def test_what_people_wrote_is_never_taken_for_html(database: Database, study: St
     assert not any("alert(1)" in script for script in page.scripts[1:])
     assert not [name for name, _ in page.attributes if name.startswith("on")]
     for text in (f"A {HOSTILE}", f"B {HOSTILE}", f"C {HOSTILE}"):
-        assert text in said(page)
+        assert text in text_of(page)
 
 
 @pytest.mark.parametrize("text", [HOSTILE, "<!--<script>", "&lt;", "\u2028", "é"])
-def test_json_in_a_page_comes_back_as_it_was(text: str) -> None:
-    told = embedded({"a": text})
-    assert json.loads(told) == {"a": text}
-    assert not set("<>&\u2028") & set(told)
+def test_json_in_a_page_is_read_back_unchanged(text: str) -> None:
+    embedding = embedded({"a": text})
+    assert json.loads(embedding) == {"a": text}
+    assert not set("<>&\u2028") & set(embedding)
 
 
-def test_the_libraries_may_stand_in_a_script() -> None:
+def test_the_libraries_do_not_end_their_script_element() -> None:
     assert "</script" not in libraries().lower()
     assert "<!--" not in libraries()
 
 
-@pytest.mark.parametrize(("state", "told"), [("running", "it is running"), ("failed", "it has failed")])
-def test_an_unfinished_study_says_so_at_the_top(database: Database, study: Study, state: str, told: str) -> None:
+@pytest.mark.parametrize(("state", "sentence"), [("running", "it is running"), ("failed", "it has failed")])
+def test_the_report_of_an_unfinished_study_says_so_at_the_top(
+    database: Database, study: Study, state: str, sentence: str
+) -> None:
     record(database, study, lambda index, stage: "done" if index < 40 else state)
-    page = said(read(database))
+    page = text_of(read(database))
     assert "This study is not complete" in page
-    assert told in page
+    assert sentence in page
     assert page.index("not complete") < page.index("Verdicts")
     assert "40 of 78 stages done" in page
 
 
-def test_failed_stages_are_told_with_their_error(database: Database, study: Study) -> None:
+def test_failed_stages_are_listed_with_their_errors(database: Database, study: Study) -> None:
     record(database, study, lambda index, stage: "failed" if index == 20 else "done")
-    assert "RuntimeError: a made-up failure" in said(read(database))
+    assert "RuntimeError: a made-up failure" in text_of(read(database))
 
 
 @pytest.mark.parametrize("done", [0, 1, 3, 7, 30])
-def test_a_report_of_whatever_is_there_so_far(database: Database, study: Study, done: int) -> None:
+def test_a_study_has_a_report_at_any_time(database: Database, study: Study, done: int) -> None:
     record(database, study, lambda index, stage: "done" if index < done else "waiting")
     page = read(database)
-    assert ("No training has finished yet" in said(page)) == (done == 0)
+    assert ("No training has finished yet" in text_of(page)) == (done == 0)
 
 
 def test_a_dense_only_study_has_a_report(database: Database, study: Study) -> None:
     record(database, study.model_copy(update={"pruners": (), "starts": (), "sparsities": ()}))
-    assert "only dense baselines" in said(read(database))
+    assert "only dense baselines" in text_of(read(database))
 
 
-def test_many_datasets_networks_and_rates_have_their_own_parts(database: Database, study: Study) -> None:
+def test_each_dataset_network_and_rate_has_its_own_charts(database: Database, study: Study) -> None:
     wide = {"datasets": ("digits", "folder:/images"), "networks": ("lenet300", "vgg11"), "seeds": (0, 1, 2)}
     record(database, study.model_copy(update={**wide, "learning_rates": (0.01, 0.03, 0.1), "pruners": ("oneshot",)}))
     page = read(database)
-    assert said(page).count("LeNet-300 on Digits") >= 3
+    assert text_of(page).count("LeNet-300 on Digits") >= 3
     assert len(charts(page)) == 4 * (3 + 1 + 1 + 3 + 3 + 3)
 
 
@@ -184,9 +186,9 @@ def test_an_unknown_study_has_no_report(database: Database) -> None:
         report(database, "gone")
 
 
-def test_verdicts_stand_with_their_rules_and_thresholds(database: Database, study: Study) -> None:
+def test_verdicts_are_listed_with_their_rules_and_thresholds(database: Database, study: Study) -> None:
     record(database, study)
-    page = said(read(database))
+    page = text_of(read(database))
     assert "At the low learning rate, the winning ticket beats random reinit across sparsities." in page
     assert re.search(r"\b(holds|fails|undecided)\b", page)
     assert "fewer than 3 seeds are undecided" in page

@@ -1,4 +1,4 @@
-"""Everything of a study as a zip."""
+"""The zip of a study."""
 
 import tomllib
 import zipfile
@@ -16,7 +16,7 @@ from tests.app.made_study import record
 ID = "made-study-0001"
 
 
-def test_the_zip_holds_what_it_says(database: Database, study: Study) -> None:
+def test_the_zip_contains_the_files_that_its_readme_lists(database: Database, study: Study) -> None:
     study = study.model_copy(update={"pruners": ("iterative",), "learning_rates": (0.1,)})
     record(database, study)
     steps: list[float] = []
@@ -24,10 +24,10 @@ def test_the_zip_holds_what_it_says(database: Database, study: Study) -> None:
         names = set(archive.namelist())
         assert archive.testzip() is None
         assert parse_study(tomllib.loads(archive.read(f"{ID}/study.toml").decode())) == study
-        said = archive.read(f"{ID}/README.txt").decode()
-        assert "python -m tasks run study.toml --out DIR" in said
+        readme = archive.read(f"{ID}/README.txt").decode()
+        assert "python -m tasks run study.toml --out DIR" in readme
         for name, table in tables.tables_from_database(database, ID).items():
-            assert name in said
+            assert name in readme
             assert pq.read_table(BytesIO(archive.read(f"{ID}/tables/{name}.parquet"))).equals(table)
             assert len(pd.read_csv(BytesIO(archive.read(f"{ID}/tables/{name}.csv")))) == table.num_rows
         assert archive.read(f"{ID}/report.html").startswith(b"<!doctype html>")

@@ -24,7 +24,7 @@ def test_every_field_of_a_study_is_in_the_form_with_a_label_and_help() -> None:
         assert description(name)
 
 
-def test_folders_and_odd_numbers_survive(study: Study) -> None:
+def test_folders_and_odd_numbers_survive_the_form(study: Study) -> None:
     odd = parse_study(
         {
             **study.model_dump(),
@@ -42,7 +42,7 @@ def test_folders_and_odd_numbers_survive(study: Study) -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "given", "said"),
+    ("field", "value", "message"),
     [
         ("learning_rates", "0.01, abc", "'abc' should be a valid number"),
         ("learning_rates", "0", "greater than 0"),
@@ -59,40 +59,40 @@ def test_folders_and_odd_numbers_survive(study: Study) -> None:
         ("datasets", [], "is empty; give one or more"),
     ],
 )
-def test_errors_stand_at_their_field(draft: Draft, field: str, given: object, said: str) -> None:
-    checked = check({**draft, field: given})
+def test_errors_are_shown_at_their_field(draft: Draft, field: str, value: object, message: str) -> None:
+    checked = check({**draft, field: value})
     assert checked.study is None
     assert list(checked.errors) == [field]
-    assert said in checked.errors[field]
+    assert message in checked.errors[field]
 
 
 def test_a_rewind_after_the_end_is_an_error_of_the_recipe(draft: Draft) -> None:
     assert "after the last epoch" in check({**draft, "recipe.rewind_epoch": "9"}).errors["recipe"]
 
 
-def test_dense_only_is_allowed_but_half_of_it_is_not(draft: Draft) -> None:
+def test_a_dense_only_study_lists_neither_pruners_nor_starts_nor_sparsities(draft: Draft) -> None:
     assert check({**draft, "pruners": [], "starts": [], "sparsities": ""}).study is not None
     assert "fill all three" in check({**draft, "pruners": []}).errors[""]
 
 
-def test_all_errors_come_at_once(draft: Draft) -> None:
+def test_all_errors_are_reported_at_once(draft: Draft) -> None:
     assert set(check({**draft, "name": "", "seeds": "x"}).errors) == {"name", "seeds"}
 
 
 @pytest.mark.parametrize("scale", ["paper", "small"])
 @pytest.mark.parametrize("name", ["fig1", "main-fig5", "table1", "all"])
 def test_figures_of_the_paper_survive_the_form_unchanged(name: str, scale: str) -> None:
-    wanted = studies.study(name, scale)
-    assert check(draft_of(wanted)).study == wanted
+    figure = studies.study(name, scale)
+    assert check(draft_of(figure)).study == figure
 
 
-def test_parts_lose_what_the_form_no_longer_lists_and_tell_what_no_part_trains() -> None:
+def test_parts_lose_values_that_the_form_no_longer_lists_and_untrained_values_are_named() -> None:
     values = {"name": "x", "datasets": ["cifar10", "cifar100"], "networks": ["resnet20", "vgg11"]}
     parts = [{"networks": ["resnet20"]}, {"networks": ["vgg11"], "datasets": ["cifar100"]}]
     draft = draft_of(parse_study({**values, "parts": parts}))
     narrowed = check({**draft, "networks": ["vgg11", "lenet300"], "learning_rates": "0.01, 0.3"}).study
     assert [product.networks for product in narrowed.products] == [("vgg11",)]
-    # What no part restricts, such as the rate, reaches all of them.
+    # A new value of a field that no part restricts, such as the rate, is trained in all parts.
     assert untrained(narrowed) == {"datasets": ["cifar10"], "networks": ["lenet300"]}
-    other = check({**draft, "networks": ["lenet300"]}).study
-    assert other.products == (other,)
+    unrestricted = check({**draft, "networks": ["lenet300"]}).study
+    assert unrestricted.products == (unrestricted,)

@@ -17,15 +17,15 @@ def frames(database: Database) -> tuple[pd.DataFrame, pd.DataFrame]:
     return accuracy(STUDY), pooled_overlaps(STUDY)
 
 
-def test_our_value_of_a_stated_number_is_the_mean_of_the_right_runs(frames: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+def test_our_value_of_a_stated_number_is_the_mean_of_its_runs(frames: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     dense = next(number for number in REPORTED if number.start == "dense" and number.learning_rate == 0.1)
-    mine = numbers.ours(dense, *frames, "small", None)
+    ours = numbers.ours(dense, *frames, "small", None)
     rows = frames[0][(frames[0]["start"] == "dense") & (frames[0]["learning_rate"] == 0.1)]
-    assert mine.mean == pytest.approx(rows["test_accuracy"].mean())
-    assert mine.n == 3
+    assert ours.mean == pytest.approx(rows["test_accuracy"].mean())
+    assert ours.n == 3
     overlap = next(number for number in REPORTED if number.quantity == "finetuned_pretrained")
-    found = numbers.ours(overlap, *frames, "small", None)
-    assert 50 < found.mean < 100
+    ours = numbers.ours(overlap, *frames, "small", None)
+    assert 50 < ours.mean < 100
     empty = numbers.ours(overlap, frames[0][:0], frames[1][:0], "small", None)
     assert (empty.mean, empty.n) == (None, 0)
 

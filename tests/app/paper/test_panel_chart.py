@@ -34,11 +34,11 @@ def test_every_panel_is_a_valid_chart_with_all_its_series(frames: tuple[pd.DataF
                 assert y[0] < rows["test_accuracy"].min()
                 valid(panel_chart.draw_accuracy(rows, panel, "sd", y, figures.reported(figure)))
             elif panel.quantity == "retention":
-                drawn = valid(panel_chart.draw_retention(pooled, panel, "ci"))
-                assert len(next(iter(drawn["datasets"].values()))) == len(panel.ps) * len(panel.learning_rates)
+                chart = valid(panel_chart.draw_retention(pooled, panel, "ci"))
+                assert len(next(iter(chart["datasets"].values()))) == len(panel.ps) * len(panel.learning_rates)
             elif panel.quantity == "start_overlap":
-                drawn = valid(panel_chart.draw_start_overlap(pooled, panel, "se"))
-                assert len(next(iter(drawn["datasets"].values()))) == len(panel.sparsities) * len(panel.starts)
+                chart = valid(panel_chart.draw_start_overlap(pooled, panel, "se"))
+                assert len(next(iter(chart["datasets"].values()))) == len(panel.sparsities) * len(panel.starts)
 
 
 def test_a_panels_numbers_are_the_means_that_it_draws(frames: tuple[pd.DataFrame, pd.DataFrame]) -> None:
@@ -48,25 +48,25 @@ def test_a_panels_numbers_are_the_means_that_it_draws(frames: tuple[pd.DataFrame
             if panel.quantity == "ancestor_overlap":
                 continue
             rows = panel_chart.rows_of(frames[0] if panel.quantity == "accuracy" else frames[1], panel)
-            found = panel_chart.numbers(rows, panel, "se")
-            assert set(found["n"]) == {3}
-            assert set(found["low_to_high"]) == {"standard error"}
+            means = panel_chart.numbers(rows, panel, "se")
+            assert set(means["n"]) == {3}
+            assert set(means["low_to_high"]) == {"standard error"}
             if panel.quantity == "accuracy":
-                own = len(panel.starts) * len(panel.pruners) * len(panel.sparsities)
-                assert len(found[found["start"] != "dense"]) == own
+                pruned = len(panel.starts) * len(panel.pruners) * len(panel.sparsities)
+                assert len(means[means["start"] != "dense"]) == pruned
                 dense = rows[rows["start"] == "dense"].groupby("learning_rate")["test_accuracy"].mean()
-                drawn = found[found["start"] == "dense"].set_index("learning_rate")["mean"]
-                assert drawn.to_dict() == pytest.approx(dense.to_dict())
+                baselines = means[means["start"] == "dense"].set_index("learning_rate")["mean"]
+                assert baselines.to_dict() == pytest.approx(dense.to_dict())
             elif panel.quantity == "retention":
-                assert len(found) == len(panel.ps) * len(panel.learning_rates)
-                assert (found["chance"] == found["p"]).all()
+                assert len(means) == len(panel.ps) * len(panel.learning_rates)
+                assert (means["chance"] == means["p"]).all()
             else:
-                assert len(found) == len(panel.sparsities) * len(panel.starts)
+                assert len(means) == len(panel.sparsities) * len(panel.starts)
 
 
 def test_the_legend_of_bars_shows_bars_and_their_mark_of_chance() -> None:
     for figure in ("fig2", "fig4"):
         *bars, chance = panel_chart.looks(FIGURES[figure].panels[0])
         assert {look.shape for look in bars} == {"bar"}
-        # The mark is a solid tick, no dashed line.
+        # The mark of chance is a solid tick, not a dashed line.
         assert chance.dash == ()

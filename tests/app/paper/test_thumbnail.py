@@ -23,7 +23,7 @@ def frames(database: Database) -> tuple[pd.DataFrame, pd.DataFrame]:
     return accuracy(STUDY), pooled_overlaps(STUDY)
 
 
-def drawn(name: str, rows: pd.DataFrame, pooled: pd.DataFrame) -> tuple[str, ElementTree.Element, list[Panel]]:
+def parsed(name: str, rows: pd.DataFrame, pooled: pd.DataFrame) -> tuple[str, ElementTree.Element, list[Panel]]:
     """Return the alternative text and the picture of a figure, and its panels."""
     panels = [scaled(panel, "small") for panel in FIGURES[name].panels]
     html = thumbnail.image("A <title>", panels, thumbnail.means(rows, pooled))
@@ -32,19 +32,22 @@ def drawn(name: str, rows: pd.DataFrame, pooled: pd.DataFrame) -> tuple[str, Ele
 
 
 def tags(picture: ElementTree.Element, name: str, **attributes: str) -> list[ElementTree.Element]:
-    found = [part for part in picture if part.tag.endswith(name)]
-    return [part for part in found if all(part.get(key) == value for key, value in attributes.items())]
+    return [
+        part
+        for part in picture
+        if part.tag.endswith(name) and all(part.get(key) == value for key, value in attributes.items())
+    ]
 
 
-def test_every_series_of_every_panel_is_there(frames: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+def test_every_series_of_every_panel_is_drawn(frames: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     for name in FIGURES:
-        alt, picture, panels = drawn(name, *frames)
+        alt, picture, panels = parsed(name, *frames)
         assert alt == f"A &lt;title&gt; in miniature: {len(panels)} of {len(panels)} panels have runs"
         assert not tags(picture, "text")
         expected = {"lines": 0, "bars": len(panels)}
         for panel in panels:
             if panel.quantity == "accuracy":
-                # A line a series, and the dense rule.
+                # Each series has a line, and so has the dense baseline.
                 expected["lines"] += len(panel_chart.line_looks(panel)) + 1
             else:
                 groups = {"retention": len(panel.ps), "start_overlap": len(panel.sparsities), "ancestor_overlap": 2}
@@ -53,7 +56,7 @@ def test_every_series_of_every_panel_is_there(frames: tuple[pd.DataFrame, pd.Dat
                     "start_overlap": len(panel.starts),
                     "ancestor_overlap": 1,
                 }
-                # A pruned network against a dense one has the level of the mask alone beside that of chance.
+                # Overlaps with dense networks have two levels: of chance, and of the mask alone.
                 levels = 2 if panel.quantity == "ancestor_overlap" else 1
                 expected["lines"] += levels * groups[panel.quantity]
                 expected["bars"] += groups[panel.quantity] * each[panel.quantity]
@@ -71,7 +74,7 @@ def test_every_series_of_every_panel_is_there(frames: tuple[pd.DataFrame, pd.Dat
 
 
 def test_heights_of_bars_are_the_mean_ratios(frames: tuple[pd.DataFrame, pd.DataFrame]) -> None:
-    _, picture, (panel,) = drawn("main-fig4", *frames)
+    _, picture, (panel,) = parsed("main-fig4", *frames)
     rows = frames[1][frames[1]["pair"] == "initial_pretrained"]
     means = rows.groupby(["p", "learning_rate"])["ratio"].mean()
     heights = [float(bar.get("height", 0)) for bar in tags(picture, "rect", **{"fill-opacity": ".7"})]
@@ -81,22 +84,22 @@ def test_heights_of_bars_are_the_mean_ratios(frames: tuple[pd.DataFrame, pd.Data
     )
 
 
-def test_a_figure_without_runs_is_its_layout(frames: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+def test_a_figure_without_runs_shows_its_empty_panels(frames: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     for empty in (NOTHING, frames[0][:0]):
-        alt, picture, panels = drawn("fig1", empty, NOTHING)
+        alt, picture, panels = parsed("fig1", empty, NOTHING)
         assert alt.endswith("0 of 8 panels have runs")
         assert len(tags(picture, "rect", **{"stroke-dasharray": "3 3"})) == len(panels) == 8
         assert [text.text for text in tags(picture, "text")] == list("abcdefgh")
         assert not tags(picture, "polyline")
 
 
-def test_what_is_missing_is_left_out(frames: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+def test_missing_series_are_left_out(frames: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     rows = frames[0]
     dense = rows["start"] == "dense"
-    _, picture, _ = drawn("main-fig2", rows[dense & (rows["learning_rate"] == 0.1)], NOTHING)
+    _, picture, _ = parsed("main-fig2", rows[dense & (rows["learning_rate"] == 0.1)], NOTHING)
     assert len(tags(picture, "rect", **{"stroke-dasharray": "3 3"})) == 1
     assert len(tags(picture, "polyline")) == 1
-    one = rows[~dense & (rows["start"] == "reinit") & (rows["sparsity"] == 0.15)]
-    _, picture, _ = drawn("main-fig2", one, NOTHING)
-    # A start at one sparsity is a dot at each rate.
+    single = rows[~dense & (rows["start"] == "reinit") & (rows["sparsity"] == 0.15)]
+    _, picture, _ = parsed("main-fig2", single, NOTHING)
+    # A start with a single sparsity is a dot at each rate.
     assert [line.get("stroke-width") for line in tags(picture, "polyline")] == ["3.5", "3.5"]

@@ -8,7 +8,7 @@ calls: list[object] = []
 
 
 @pytest.fixture(autouse=True)
-def afresh() -> None:
+def new_marker() -> None:
     global marker
     marker = (marker[0] + 1,)
     calls.clear()
@@ -47,7 +47,7 @@ def failing() -> None:
     raise ValueError("no answer")
 
 
-def test_an_answer_is_kept_until_its_marker_changes() -> None:
+def test_an_answer_is_cached_until_its_marker_changes() -> None:
     global marker
     assert len(copied(3)) == len(copied(3)) == 3
     assert calls == [3]
@@ -59,7 +59,7 @@ def test_an_answer_is_kept_until_its_marker_changes() -> None:
 
 
 def test_every_argument_has_its_own_answer() -> None:
-    # Streamlit would leave out one whose name begins with an underscore, unless the marker shifts the names.
+    # Streamlit ignores arguments whose names begin with an underscore, unless the marker precedes them.
     assert (len(copied(1)), len(copied(2))) == (1, 2)
     assert shared("one") == shared("two") == [0]
     assert calls == [1, 2, ("one", 1), ("two", 1)]
@@ -79,7 +79,7 @@ def test_functions_do_not_share_answers() -> None:
     assert calls == [3, 3]
 
 
-def test_an_exception_is_not_kept() -> None:
+def test_an_exception_is_not_cached() -> None:
     for _ in range(2):
         with pytest.raises(ValueError, match="no answer"):
             failing()

@@ -1,4 +1,4 @@
-"""Deleting on a study's page: told first, done when told to, and said on the list of studies."""
+"""Deletion on a study's page: the dialog lists its effects, and the list of studies confirms it."""
 
 import streamlit as st
 from redis import Redis
@@ -18,34 +18,34 @@ from tests.machine import tiny_study
 PAGE = "views/study.py"
 
 
-def test_a_study_is_deleted_only_when_told_to_and_the_list_says_so(database: Database, redis: Redis) -> None:
-    one, two = launch.launch(tiny_study(pruners=["oneshot"])), launch.launch(tiny_study(pruners=["iterative"]))
+def test_a_study_is_deleted_only_after_confirmation_and_the_list_says_so(database: Database, redis: Redis) -> None:
+    deleted, other = launch.launch(tiny_study(pruners=["oneshot"])), launch.launch(tiny_study(pruners=["iterative"]))
     recorder.drain_idle(settings())
-    shared_links.create(database, [one])
-    app = open_page(PAGE, study=one)
+    shared_links.create(database, [deleted])
+    app = open_page(PAGE, study=deleted)
     app.button(key="delete").click()
     rerun(app)
-    said = texts(app)
-    assert "**Tiny** cannot be restored" in said
-    assert "2 stages that no other study has" in said
-    assert "3 stages that other studies have too will remain" in said
-    assert "1 link to this study alone will end" in said
-    assert leases.studies(redis) == sorted((one, two))
-    # It stays open while the page is drawn anew, as when the study's state changes.
+    text = texts(app)
+    assert "**Tiny** cannot be restored" in text
+    assert "2 stages that no other study has" in text
+    assert "3 stages that other studies have too will remain" in text
+    assert "1 link to this study alone will end" in text
+    assert leases.studies(redis) == sorted((deleted, other))
+    # The dialog stays open when the page is redrawn, for example because the study's state has changed.
     rerun(app)
     app.button(key="delete_yes").click()
     rerun(app)
-    assert leases.studies(redis) == [two]
-    # Streamlit's test of a page does not follow a switch to another; its session goes on there.
+    assert leases.studies(redis) == [other]
+    # AppTest does not follow a switch to another page, but its session continues there.
     app.switch_page("views/studies.py")
     rerun(app)
     assert [link.label for link in app.get("page_link")] == ["**Tiny**"]
     assert [toast.value for toast in app.toast] in ([], ["Deleted “Tiny”."])
     recorder.drain_idle(settings())
-    assert list(studies.studies(database)["study_id"]) == [two]
+    assert list(studies.studies(database)["study_id"]) == [other]
 
 
-def test_without_redis_it_is_said_why_nothing_can_be_deleted(database: Database, study: Study) -> None:
+def test_without_redis_the_dialog_explains_why_nothing_can_be_deleted(database: Database, study: Study) -> None:
     record(database, study)
     app = open_page(PAGE, study="made-study-0001")
     app.button(key="delete").click()
@@ -54,7 +54,7 @@ def test_without_redis_it_is_said_why_nothing_can_be_deleted(database: Database,
     assert not [button for button in app.button if button.key == "delete_yes"]
 
 
-def test_a_study_that_the_queue_lost_says_what_to_do(database: Database, redis: Redis) -> None:
+def test_the_page_of_a_study_that_the_queue_lost_says_what_to_do(database: Database, redis: Redis) -> None:
     study_id = launch.launch(tiny_study())
     recorder.drain_idle(settings())
     assert "rebuild" not in texts(open_page(PAGE, study=study_id))
@@ -64,7 +64,7 @@ def test_a_study_that_the_queue_lost_says_what_to_do(database: Database, redis: 
     del database
 
 
-def test_views_and_comparisons_bear_a_study_that_is_gone(database: Database, study: Study, redis: Redis) -> None:
+def test_views_and_comparisons_leave_out_a_deleted_study(database: Database, study: Study, redis: Redis) -> None:
     record(database, study, study_id="one-of-two")
     record(database, study.model_copy(update={"name": "Other"}), study_id="two-of-two")
     saved_views.save(database, "Both", "s=one-of-two~two-of-two")

@@ -21,7 +21,7 @@ def sweep(study: Study) -> Study:
     return study.model_copy(update={"learning_rates": (0.01, 0.03, 0.1), "pruners": ("iterative", "oneshot", "admm")})
 
 
-def test_two_rates_have_their_maps_side_by_side_and_more_are_chosen_from(
+def test_two_rates_have_maps_side_by_side_and_more_rates_a_selector(
     database: Database, study: Study, sweep: Study
 ) -> None:
     app = opened(database, study, "Overlap")
@@ -36,9 +36,7 @@ def test_two_rates_have_their_maps_side_by_side_and_more_are_chosen_from(
 
 
 @pytest.mark.parametrize(("tab", "key"), [("Overlap", "overlap_pruner"), ("Accuracy", "accuracy_pruner")])
-def test_so_many_panels_that_a_browser_would_be_slow_are_drawn_a_pruner_at_a_time(
-    database: Database, sweep: Study, tab: str, key: str
-) -> None:
+def test_many_panels_are_drawn_one_pruner_at_a_time(database: Database, sweep: Study, tab: str, key: str) -> None:
     app = opened(database, sweep, tab)
     assert app.selectbox(key).value == "iterative"
     before = texts(app).replace("\\", "")

@@ -34,18 +34,18 @@ def nothing(index: int, stage: object) -> str:
 
 
 @pytest.mark.parametrize("query", [{}, {"study": "gone"}])
-def test_a_study_that_is_not_there_is_said_so_with_a_way_back(database: Database, query: dict[str, str]) -> None:
+def test_the_page_of_an_unknown_study_says_so_and_links_back(database: Database, query: dict[str, str]) -> None:
     del database
     app = open_page(PAGE, **query)
     assert app.title[0].value == "No such study"
     assert [link.label for link in app.get("page_link")] == ["All studies"]
 
 
-def test_no_database_is_no_study() -> None:
+def test_without_a_database_the_study_is_unknown() -> None:
     assert "No study 'gone' is recorded here" in open_page(PAGE, study="gone").error[0].value
 
 
-def test_a_study_just_launched_is_waited_for(database: Database) -> None:
+def test_the_page_waits_for_a_study_just_launched(database: Database) -> None:
     del database
     app = open_page(PAGE, study="fresh")
     app.session_state[live._EXPECTED] = {"fresh": time.monotonic()}
@@ -54,7 +54,7 @@ def test_a_study_just_launched_is_waited_for(database: Database) -> None:
     assert "No such study" in texts(rerun(app))
 
 
-def test_the_head_says_what_the_study_is(database: Database, study: Study) -> None:
+def test_the_head_describes_the_study(database: Database, study: Study) -> None:
     record(database, study)
     app = open_page(PAGE, study=ID)
     assert app.title[0].value == "Small study"
@@ -62,14 +62,14 @@ def test_the_head_says_what_the_study_is(database: Database, study: Study) -> No
     assert "learning rates 0.01, 0.1" in texts(app)
 
 
-def test_progress_of_a_running_study(database: Database, study: Study) -> None:
+def test_the_progress_tab_describes_a_running_study(database: Database, study: Study) -> None:
     record(database, study, half, reused=5)
     app = open_page(PAGE, study=ID)
-    shown = {metric.label: metric.value for metric in app.metric}
-    assert shown["Running"] == "2"
-    assert shown["Failed"] == "1"
-    assert shown["Reused"] == "5"
-    assert shown["About left"] == "3 s"
+    metrics = {metric.label: metric.value for metric in app.metric}
+    assert metrics["Running"] == "2"
+    assert metrics["Failed"] == "1"
+    assert metrics["Reused"] == "5"
+    assert metrics["About left"] == "3 s"
     assert app.button(key="cancel").label == "Cancel study"
     assert app.button(key="retry").label == "Retry failed and cancelled stages"
     assert "Live speeds are missing" in texts(app)
@@ -98,7 +98,7 @@ def test_stages_can_be_searched_and_filtered(database: Database, study: Study) -
     assert len(rerun(app).dataframe[0].value) == 3
 
 
-def test_curves_of_chosen_stages(database: Database, study: Study) -> None:
+def test_chosen_stages_are_drawn_as_curves(database: Database, study: Study) -> None:
     record(database, study)
     app = open_page(PAGE, study=ID)
     assert charts(app) == 2
@@ -111,9 +111,9 @@ def test_accuracy_has_a_panel_per_learning_rate_and_pruner_and_the_numbers(datab
     record(database, study)
     app = tab("Accuracy")
     assert charts(app) == 4
-    said = texts(app).replace("\\", "")
-    assert "Learning rate 0.01 · one-shot magnitude" in said
-    assert "dense baseline" in said
+    text = texts(app).replace("\\", "")
+    assert "Learning rate 0.01 · one-shot magnitude" in text
+    assert "dense baseline" in text
     assert len(tables(app)[0]) == 8
     app.selectbox(key="accuracy_spread").select("ci")
     app.segmented_control(key="accuracy_axis").set_value(False)
@@ -127,7 +127,7 @@ def test_accuracy_of_several_networks_has_a_selector(database: Database, study: 
     assert charts(app) == 4
 
 
-def test_overlap_shows_all_five_views_and_the_weight_decay(database: Database, study: Study) -> None:
+def test_the_overlap_tab_shows_five_kinds_of_charts_and_the_weight_decay(database: Database, study: Study) -> None:
     record(database, study)
     app = tab("Overlap")
     assert charts(app) == 1 + 1 + 4 + 4 + 2
@@ -138,7 +138,7 @@ def test_overlap_shows_all_five_views_and_the_weight_decay(database: Database, s
 
 
 @pytest.mark.parametrize("name", ["Accuracy", "Overlap"])
-def test_a_tab_without_results_says_what_will_come(database: Database, study: Study, name: str) -> None:
+def test_a_tab_without_results_says_that_they_are_to_come(database: Database, study: Study, name: str) -> None:
     record(database, study, nothing)
     app = tab(name)
     assert charts(app) == 0
@@ -148,14 +148,14 @@ def test_a_tab_without_results_says_what_will_come(database: Database, study: St
 @pytest.mark.parametrize("name", ["Progress", "Accuracy", "Overlap"])
 def test_dense_only_studies_have_every_tab(database: Database, study: Study, name: str) -> None:
     record(database, study.model_copy(update={"pruners": (), "starts": (), "sparsities": ()}))
-    said = texts(tab(name))
+    text = texts(tab(name))
     assert {"Progress": "6 of 6", "Accuracy": "No pruned network has finished yet", "Overlap": "no fine-tune"}[
         name
-    ] in said or name == "Progress"
+    ] in text or name == "Progress"
 
 
 @pytest.mark.parametrize("name", ["Progress", "Accuracy", "Overlap"])
 @pytest.mark.parametrize("done", [1, 3, 7, 30])
-def test_every_tab_draws_whatever_is_there_so_far(database: Database, study: Study, name: str, done: int) -> None:
+def test_every_tab_draws_the_results_so_far(database: Database, study: Study, name: str, done: int) -> None:
     record(database, study, lambda index, stage: "done" if index < done else "waiting")
     assert "Small study" in texts(tab(name))

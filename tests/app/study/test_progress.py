@@ -13,26 +13,26 @@ from tests.app.made_study import record
 from tests.tasks.queue.test_telemetry import worker
 
 
-def test_a_long_list_of_stages_is_cut_and_search_finds_the_others(
+def test_a_long_list_of_stages_is_shortened_and_search_finds_the_others(
     database: Database, study: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = record(database, study)
+    plan = record(database, study)
     monkeypatch.setattr(progress, "MOST_STAGES", 5)
     app = open_page("views/study.py", study="made-study-0001")
-    total = len(made.stages)
+    total = len(plan.stages)
     assert f"{total} of {total} stages; the first 5 are listed, search for others" in texts(app)
     assert len(app.dataframe[-1].value) == 5
-    last = app.dataframe[-1].value["Stage"]
+    first = app.dataframe[-1].value["Stage"]
     app.text_input("stages_search").set_value("rewind 90 one-shot")
     app = rerun(app)
-    found = app.dataframe[-1].value["Stage"]
-    assert len(found) == 5
-    assert found.str.startswith("rewind").all()
-    assert set(found) != set(last)
+    matching = app.dataframe[-1].value["Stage"]
+    assert len(matching) == 5
+    assert matching.str.startswith("rewind").all()
+    assert set(matching) != set(first)
 
 
 @pytest.mark.parametrize("recorded", [True, False])
-def test_the_last_to_finish_are_drawn_until_an_epoch_of_those_in_training_is_recorded(
+def test_the_last_finished_stages_are_drawn_until_running_ones_have_an_epoch(
     database: Database, study: Study, recorded: bool
 ) -> None:
     record(database, study, lambda index, stage: "done" if index < 20 else "running" if index < 22 else "waiting")
@@ -50,41 +50,41 @@ def test_the_last_to_finish_are_drawn_until_an_epoch_of_those_in_training_is_rec
     assert "No epoch is recorded" not in texts(app)
 
 
-def known(redis: Redis) -> None:
-    """Have the queue know the study, as after a launch."""
+def register(redis: Redis) -> None:
+    """Register the study in the queue, as a launch does."""
     leases.register(redis, "made-study-0001", {}, (), ())
 
 
-def test_what_workers_of_the_study_wait_for_is_told_once(database: Database, study: Study, redis: Redis) -> None:
-    made = record(database, study, lambda i, s: "running" if i < 3 else "waiting")
-    first, second, third, *_ = made.stages
-    full = {"host": "gpu1", "trouble": "cannot write weights: no space left on device"}
-    known(redis)
-    telemetry.beat(redis, worker("gpu1-1:1", **full, stage=first))
-    telemetry.beat(redis, worker("gpu1-1:2", **full, stage=second))
+def test_the_page_says_once_what_workers_of_the_study_wait_for(database: Database, study: Study, redis: Redis) -> None:
+    plan = record(database, study, lambda i, s: "running" if i < 3 else "waiting")
+    first, second, third, *_ = plan.stages
+    waiting = {"host": "gpu1", "trouble": "cannot write weights: no space left on device"}
+    register(redis)
+    telemetry.beat(redis, worker("gpu1-1:1", **waiting, stage=first))
+    telemetry.beat(redis, worker("gpu1-1:2", **waiting, stage=second))
     telemetry.beat(redis, worker("gpu2-1:1", host="gpu2", stage=third))
     telemetry.beat(redis, worker("gpu3-1:1", host="gpu3", trouble="another study's", stage="f" * 32))
     app = open_page("views/study.py", study="made-study-0001")
-    told = [warning.value.replace("\\", "") for warning in app.warning]
-    assert told == ["gpu1 (2 workers) waits: cannot write weights: no space left on device"]
+    warnings = [warning.value.replace("\\", "") for warning in app.warning]
+    assert warnings == ["gpu1 (2 workers) waits: cannot write weights: no space left on device"]
 
 
-def test_a_viewer_is_not_told_of_the_paths_of_a_machine(database: Database, study: Study, redis: Redis) -> None:
-    made = record(database, study, lambda i, s: "running" if i == 0 else "waiting")
+def test_a_viewer_sees_no_path_of_a_machine(database: Database, study: Study, redis: Redis) -> None:
+    plan = record(database, study, lambda i, s: "running" if i == 0 else "waiting")
     token = shared_links.create(database, ["made-study-0001"])[1]
-    known(redis)
-    stage = next(iter(made.stages))
+    register(redis)
+    stage = next(iter(plan.stages))
     telemetry.beat(redis, worker("gpu1-1:1", host="gpu1", trouble="cannot write /secret", stage=stage))
     app = open_page("views/shared.py", share=token)
     assert [warning.value for warning in app.warning] == ["gpu1 waits"]
 
 
-def test_a_viewer_is_told_that_a_study_is_lost_but_no_command(database: Database, study: Study, redis: Redis) -> None:
+def test_a_viewer_reads_that_a_study_is_lost_but_no_command(database: Database, study: Study, redis: Redis) -> None:
     del redis
     record(database, study, lambda i, s: "running" if i == 0 else "waiting")
     token = shared_links.create(database, ["made-study-0001"])[1]
-    [told] = [warning.value for warning in open_page("views/shared.py", share=token).warning]
-    assert "does not know this study" in told
-    assert "tasks" not in told
-    [told] = [warning.value for warning in open_page("views/study.py", study="made-study-0001").warning]
-    assert "python -m tasks rebuild" in told
+    [warning] = [item.value for item in open_page("views/shared.py", share=token).warning]
+    assert "does not know this study" in warning
+    assert "tasks" not in warning
+    [warning] = [item.value for item in open_page("views/study.py", study="made-study-0001").warning]
+    assert "python -m tasks rebuild" in warning

@@ -28,7 +28,7 @@ def now(rows: pd.DataFrame) -> dict[str, LiveProgress]:
     return {running: LiveProgress(3, 4, 0.5, 91.25, 2.0, "worker-9", time.time())}
 
 
-def test_names_are_the_fields_words(rows: pd.DataFrame) -> None:
+def test_names_of_stages_are_in_the_words_of_the_field(rows: pd.DataFrame) -> None:
     names = set(stage_names(rows).values())
     assert "dense · learning rate 0.01 · seed 0" in names
     assert "winning ticket · iterative and one-shot 50 % · learning rate 0.1 · seed 2" in names
@@ -36,7 +36,7 @@ def test_names_are_the_fields_words(rows: pd.DataFrame) -> None:
     assert len(names) == len(rows)
 
 
-def test_what_is_live_replaces_what_is_recorded(rows: pd.DataFrame, now: dict[str, LiveProgress]) -> None:
+def test_live_progress_replaces_recorded_progress(rows: pd.DataFrame, now: dict[str, LiveProgress]) -> None:
     row = stage_table(matching(rows, now), now).iloc[0]
     assert row["State"] == "running"
     assert row["Epoch"] == "3 / 4"
@@ -47,18 +47,20 @@ def test_what_is_live_replaces_what_is_recorded(rows: pd.DataFrame, now: dict[st
     assert row["Worker"] == "worker-9"
 
 
-def test_what_moves_comes_first_and_failures_say_why(rows: pd.DataFrame, now: dict[str, LiveProgress]) -> None:
+def test_running_stages_come_first_and_failures_show_their_error(
+    rows: pd.DataFrame, now: dict[str, LiveProgress]
+) -> None:
     table = stage_table(matching(rows, now), now)
     assert list(dict.fromkeys(table["State"])) == ["running", "failed", "queued", "waiting", "done"]
     assert table[table["State"] == "failed"]["Error"].item() == "RuntimeError: a made-up failure"
 
 
-def test_search_takes_every_word_and_states_filter(rows: pd.DataFrame) -> None:
-    found = stage_table(matching(rows, {}, "Rewind 90 seed 1", ["waiting"]), {})
-    assert len(found)
-    assert found["Stage"].str.startswith("rewind").all()
-    assert (found["Seed"] == 1).all()
-    assert (found["State"] == "waiting").all()
+def test_search_matches_every_word_and_the_chosen_states(rows: pd.DataFrame) -> None:
+    table = stage_table(matching(rows, {}, "Rewind 90 seed 1", ["waiting"]), {})
+    assert len(table)
+    assert table["Stage"].str.startswith("rewind").all()
+    assert (table["Seed"] == 1).all()
+    assert (table["State"] == "waiting").all()
     assert stage_table(matching(rows, {}, "no such stage"), {}).empty
 
 
@@ -66,7 +68,7 @@ def test_search_finds_the_worker_that_has_a_stage_now(rows: pd.DataFrame, now: d
     assert list(matching(rows, now, "worker-9")["fingerprint"]) == list(now)
 
 
-def test_networks_are_told_where_there_are_several(rows: pd.DataFrame) -> None:
+def test_names_of_stages_include_the_network_where_there_are_several(rows: pd.DataFrame) -> None:
     both = pd.concat([rows, rows.assign(network="vgg11", fingerprint=rows["fingerprint"].str[::-1])])
     assert all(name.rsplit(" on ")[0].endswith(("LeNet-300", "VGG-11")) for name in set(stage_column(both)))
     assert not any("LeNet-300" in name for name in stage_names(rows).values())
@@ -85,5 +87,5 @@ def test_progress_counts_epochs_and_time_left_uses_measured_speed(
     assert live.seconds_left(rows, now) == pytest.approx(0.02 * epochs_left)
 
 
-def test_time_left_is_unknown_before_anything_was_measured(rows: pd.DataFrame) -> None:
+def test_time_left_is_unknown_before_a_stage_is_done(rows: pd.DataFrame) -> None:
     assert live.seconds_left(rows[rows["state"] != "done"], {}) is None

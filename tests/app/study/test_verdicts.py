@@ -20,7 +20,7 @@ STUDY = "made-study-0001"
 
 @pytest.fixture
 def wide(study: Study) -> Study:
-    """A study whose runs bear on every claim."""
+    """A study with runs for every claim."""
     changes = {"pruners": ["iterative", "oneshot", "admm"], "sparsities": [0.5, 0.7], "seeds": [0, 1, 2, 3]}
     return parse_study({**study.model_dump(), **changes})
 
@@ -33,20 +33,20 @@ def opened(**query: str) -> AppTest:
 
 def test_every_claim_has_a_card_with_its_verdict_and_numbers(database: Database, wide: Study) -> None:
     record(database, wide)
-    shown = texts(opened())
-    assert all(f"**{claim}**" in shown or f"- {claim}: " in shown for claim in CLAIMS)
-    assert "95 % interval" in shown
-    assert "n = 4" in shown
+    text = texts(opened())
+    assert all(f"**{claim}**" in text or f"- {claim}: " in text for claim in CLAIMS)
+    assert "95 % interval" in text
+    assert "n = 4" in text
 
 
-def test_weight_decay_and_epochs_stand_beside_the_verdicts(database: Database, wide: Study) -> None:
+def test_the_tab_names_weight_decay_and_epochs(database: Database, wide: Study) -> None:
     record(database, wide)
-    shown = texts(opened()).replace("\\", "")
-    assert "T = 4 epochs" in shown
-    assert "weight decay 0.01" in shown
+    text = texts(opened()).replace("\\", "")
+    assert "T = 4 epochs" in text
+    assert "weight decay 0.01" in text
 
 
-def test_other_thresholds_change_verdicts_and_are_told_until_reset(database: Database, wide: Study) -> None:
+def test_other_thresholds_change_verdicts_and_are_mentioned_until_reset(database: Database, wide: Study) -> None:
     record(database, wide)
     app = opened()
     before = [item.value for item in app.markdown if "badge[" in item.value and "undecided" in item.value]
@@ -60,32 +60,32 @@ def test_other_thresholds_change_verdicts_and_are_told_until_reset(database: Dat
     assert [item.value for item in app.markdown if "badge[" in item.value and "undecided" in item.value] == before
 
 
-def test_with_nothing_trained_it_says_what_will_come(database: Database, study: Study) -> None:
+def test_without_results_the_tab_says_that_no_training_has_finished(database: Database, study: Study) -> None:
     record(database, study, lambda index, stage: "queued")
     assert "No training has finished yet" in opened().info[0].value
 
 
-def test_claims_without_runs_are_listed_with_what_is_missing(database: Database, study: Study) -> None:
+def test_claims_without_runs_are_listed_with_the_missing_runs(database: Database, study: Study) -> None:
     dense = parse_study({**study.model_dump(), "pruners": [], "sparsities": [], "starts": []})
     record(database, dense)
-    shown = texts(opened())
-    assert "**A3**" in shown
-    assert "Runs are missing for" in shown
+    text = texts(opened())
+    assert "**A3**" in text
+    assert "Runs are missing for" in text
 
 
-def test_a_study_of_many_rates_lets_the_reader_say_which_are_low_and_high(database: Database, study: Study) -> None:
+def test_the_low_and_high_of_many_rates_can_be_chosen(database: Database, study: Study) -> None:
     record(database, parse_study({**study.model_dump(), "learning_rates": [0.003, 0.01, 0.03, 0.1]}))
     app = opened()
     assert app.selectbox(key="verdict_low").value == 0.01
     app.selectbox(key="verdict_low").select(0.003)
     rerun(app)
     assert "0.003" in texts(app)
-    # No choice makes the low rate meet the high one.
+    # The high rate cannot be chosen at or below the low one.
     app.selectbox(key="verdict_low").select(0.03)
     assert rerun(app).selectbox(key="verdict_high").options == ["0.1"]
 
 
-def test_the_numbers_hold_every_comparison_and_the_forest_draws_them(database: Database, wide: Study) -> None:
+def test_the_numbers_contain_every_comparison_and_the_forest_draws_them(database: Database, wide: Study) -> None:
     record(database, wide)
     verdicts = evaluate(*from_frames(accuracy(STUDY), pooled_overlaps(STUDY)))
     numbers = verdict_tables.numbers(verdicts)
@@ -98,12 +98,12 @@ def test_the_numbers_hold_every_comparison_and_the_forest_draws_them(database: D
         assert len(chart.numbers()) == sum(part.effect is not None and part.unit == parts[0].unit for part in parts)
 
 
-def test_every_threshold_says_where_it_comes_from() -> None:
+def test_every_threshold_is_explained() -> None:
     table = verdict_tables.thresholds_table(Thresholds())
     assert table["what it is"].str.len().min() > 20
 
 
-def test_claims_without_runs_stand_in_the_order_of_the_claims(database: Database, study: Study) -> None:
+def test_claims_without_runs_are_in_the_order_of_the_claims(database: Database, study: Study) -> None:
     record(database, parse_study({**study.model_dump(), "starts": ["winning_ticket"]}))
     (listed,) = [item.value for item in opened().markdown if item.value.startswith("- ")]
     claims = [line[2:].partition(":")[0] for line in listed.splitlines()]
@@ -111,9 +111,7 @@ def test_claims_without_runs_stand_in_the_order_of_the_claims(database: Database
     assert "no run of random reinit" in listed
 
 
-def test_the_numbers_that_one_learning_rate_gives_are_shown_though_the_claim_takes_two(
-    database: Database, study: Study
-) -> None:
+def test_numbers_of_one_learning_rate_are_shown_even_for_a_claim_about_two(database: Database, study: Study) -> None:
     record(database, parse_study({**study.model_dump(), "learning_rates": [0.1]}))
     app = opened()
     assert "**B1**" in texts(app)
@@ -122,53 +120,55 @@ def test_the_numbers_that_one_learning_rate_gives_are_shown_though_the_claim_tak
     assert any("learning rate 0.1 · p = 0.2" in set(table.get("comparison", ())) for table in tables(app))
 
 
-def test_one_click_tells_the_rules_with_their_margins_and_every_comparison(database: Database, wide: Study) -> None:
+def test_one_click_shows_the_rules_with_their_margins_and_every_comparison(database: Database, wide: Study) -> None:
     record(database, wide)
     app = opened()
     before = len(app.get("vega_lite_chart"))
     app.session_state["verdict-B1-why"] = True
     rerun(app)
-    (told,) = [item.value.replace("\\", "") for item in app.markdown if item.value.startswith("- Well above p")]
-    assert "is above 0 at every value of p, and its mean over them" in told
-    assert "above 0.1" in told
-    assert "95 % interval" in told
-    assert "within ±0.05" in told
+    (rules,) = [item.value.replace("\\", "") for item in app.markdown if item.value.startswith("- Well above p")]
+    assert "is above 0 at every value of p, and its mean over them" in rules
+    assert "above 0.1" in rules
+    assert "95 % interval" in rules
+    assert "within ±0.05" in rules
     assert len(app.get("vega_lite_chart")) == before + 1
 
 
-def test_the_forest_draws_means_apart_and_each_row_with_the_margins_of_its_rule(
+def test_the_forest_draws_means_first_and_each_row_with_the_margins_of_its_rule(
     database: Database, wide: Study
 ) -> None:
     record(database, wide)
     verdicts = evaluate(*from_frames(accuracy(STUDY), pooled_overlaps(STUDY)), claims=["B1"])
     rows = verdict_tables.comparisons(verdicts[0])
-    drawn = valid(forest(verdicts[0], rows).spec)
-    names = [row["name"] for data in drawn["datasets"].values() for row in data if "effect" in row]
+    chart = valid(forest(verdicts[0], rows).spec)
+    names = [row["name"] for data in chart["datasets"].values() for row in data if "effect" in row]
     assert names[0] == "learning rate 0.01 · mean over 5 values of p"
-    margins = {(row["name"], row["margin"]) for data in drawn["datasets"].values() for row in data if "margin" in row}
-    # Above 0 at each p, above the margin on average.
+    margins = {(row["name"], row["margin"]) for data in chart["datasets"].values() for row in data if "margin" in row}
+    # At the low rate, each p is compared with 0 and only their mean with the margin.
     assert ("learning rate 0.01 · p = 0.2", 0.0) in margins
     assert ("learning rate 0.01 · mean over 5 values of p", 0.1) in margins
     assert {margin for name, margin in margins if name == "learning rate 0.1 · p = 0.2"} == {-0.05, 0.05}
 
 
-def test_a_reach_is_told_in_percent(database: Database, wide: Study) -> None:
+def test_a_reach_is_in_percent_of_the_weights(database: Database, wide: Study) -> None:
     record(database, wide)
     (verdict,) = evaluate(*from_frames(accuracy(STUDY), pooled_overlaps(STUDY)), claims=["E3"])
     assert verdict.unit == "sparsity"
     assert "% of the weights" in verdict_tables.effect_words(verdict)
 
 
-def test_undecided_says_what_would_decide_it_and_offers_to_queue_more_seeds(database: Database, wide: Study) -> None:
+def test_an_undecided_verdict_names_the_seeds_that_would_decide_it_and_queues_them(
+    database: Database, wide: Study
+) -> None:
     record(database, parse_study({**wide.model_dump(), "seeds": [0, 1]}))
     app = opened()
     assert "Needs 1 more seed, 3 in all" in texts(app)
     button = next(button for button in app.button if button.label.startswith("Add 1 seed"))
     button.click()
     rerun(app)
-    shown = texts(app).replace("\\", "")
-    assert "Small study (3 seeds)" in shown
-    assert "All that is trained already is reused" in shown
+    text = texts(app).replace("\\", "")
+    assert "Small study (3 seeds)" in text
+    assert "All that is trained already is reused" in text
     assert any(f"python -m tasks verdicts {STUDY} --add-seeds 1" in code.value for code in app.code)
     assert app.button(key="seeds_yes").label == "Launch it"
     trainings = next(metric.value for metric in app.metric if metric.label == "Trainings")
@@ -186,20 +186,19 @@ def test_a_viewer_reads_what_would_decide_a_verdict_but_queues_nothing(database:
     assert not [button for button in app.button if button.label.startswith("Add")]
 
 
-def test_controls_stand_apart_and_are_not_counted(database: Database, study: Study) -> None:
+def test_controls_are_listed_separately_and_not_counted(database: Database, study: Study) -> None:
     record(database, parse_study({**study.model_dump(), "pruners": ["iterative", "random"]}))
-    with_control = texts(opened())
-    assert "Controls and other pruners" in with_control
-    first, _, rest = with_control.partition("Controls and other pruners")
-    assert "random" not in first.replace("random reinit", "")
-    assert "random" in rest
+    claims, heading, controls = texts(opened()).partition("Controls and other pruners")
+    assert heading
+    assert "random" not in claims.replace("random reinit", "")
+    assert "random" in controls
 
 
-def test_the_page_says_what_intervals_are_over_and_how_many_verdicts_it_holds(database: Database, wide: Study) -> None:
+def test_the_page_explains_intervals_and_counts_its_verdicts(database: Database, wide: Study) -> None:
     record(database, wide)
-    shown = texts(opened()).replace("\\", "")
-    assert "Intervals are over seeds, on one fixed test set" in shown
-    assert "a point of accuracy is" in shown
-    assert "verdicts on this page" in shown
-    assert "chosen on the test images" in shown
-    assert "Claim A4 looks at all sparsities and needs one" in shown
+    text = texts(opened()).replace("\\", "")
+    assert "Intervals are over seeds, on one fixed test set" in text
+    assert "a point of accuracy is" in text
+    assert "verdicts on this page" in text
+    assert "chosen on the test images" in text
+    assert "Claim A4 looks at all sparsities and needs one" in text

@@ -7,12 +7,12 @@ PAGE = "views/glossary.py"
 
 
 def test_every_start_pruner_and_network_is_explained_in_the_words_of_the_registry() -> None:
-    shown = texts(open_page(PAGE))
-    assert all(plain(look.name) in shown and plain(look.symbol) in shown for look in STARTS.values())
+    text = texts(open_page(PAGE))
+    assert all(plain(look.name) in text and plain(look.symbol) in text for look in STARTS.values())
     for table in (registry.STARTS, registry.PRUNERS, registry.NETWORKS):
         for entry in table.values():
-            assert f"**{plain(entry.title)}**" in shown
-            assert plain(entry.about) in shown
+            assert f"**{plain(entry.title)}**" in text
+            assert plain(entry.about) in text
 
 
 def test_no_term_is_explained_twice() -> None:
@@ -20,7 +20,7 @@ def test_no_term_is_explained_twice() -> None:
     assert len(set(names)) == len(names)
 
 
-def test_a_search_narrows_it_and_says_when_nothing_is_left() -> None:
+def test_a_search_narrows_the_glossary_and_says_when_nothing_matches() -> None:
     app = open_page(PAGE)
     every = len(app.markdown)
     app.text_input(key="glossary_search").input("overlap ratio")

@@ -21,7 +21,7 @@ def type_in(app: AppTest, field: str, value: str) -> AppTest:
     return rerun(app)
 
 
-def test_it_opens_with_the_demo_and_its_plan() -> None:
+def test_the_form_opens_with_the_demo_and_its_plan() -> None:
     app = open_page(PAGE)
     demo = PRESETS[0].study()
     assert app.text_input(key="field-name").value == demo.name
@@ -57,7 +57,7 @@ def test_the_address_may_name_a_preset_or_a_study_to_copy(database: Database, st
 
 
 @pytest.mark.parametrize(
-    ("field", "given", "said"),
+    ("field", "value", "message"),
     [
         ("learning_rates", "0.01, abc", "'abc' should be a valid number"),
         ("learning_rates", "0", "greater than 0"),
@@ -67,16 +67,16 @@ def test_the_address_may_name_a_preset_or_a_study_to_copy(database: Database, st
         ("folder", "/no/such/folder", "/no/such/folder"),
     ],
 )
-def test_errors_stand_at_their_field_and_nothing_can_be_launched(field: str, given: str, said: str) -> None:
-    app = type_in(open_page(PAGE), field, given)
+def test_errors_are_shown_at_their_field_and_prevent_a_launch(field: str, value: str, message: str) -> None:
+    app = type_in(open_page(PAGE), field, value)
     (at_field,) = [item.value for item in app.markdown if ":material/error:" in item.value]
-    assert said.replace("'", "") in at_field.replace("\\", "").replace("'", "")
+    assert message.replace("'", "") in at_field.replace("\\", "").replace("'", "")
     assert app.button(key="launch").disabled
     assert "Fix 1 problem first." in texts(app).replace("\\", "")
     assert "Trainings" not in metrics(app)
 
 
-def test_every_faulty_field_says_so_at_once() -> None:
+def test_all_faulty_fields_are_marked_at_once() -> None:
     app = type_in(open_page(PAGE), "folder", "/no/such/folder")
     app = type_in(type_in(app, "learning_rates", "abc"), "recipe-batch_size", "0")
     assert len([item for item in app.markdown if ":material/error:" in item.value]) == 3
@@ -88,7 +88,7 @@ def test_a_folder_without_classes_is_refused_at_its_field(tmp_path: Path) -> Non
     assert any(str(tmp_path.name) in item.value.replace("\\", "") for item in app.markdown if ":red[" in item.value)
 
 
-def test_without_redis_it_plans_but_does_not_launch() -> None:
+def test_without_redis_the_page_plans_but_does_not_launch() -> None:
     app = open_page(PAGE)
     assert app.button(key="launch").disabled
     assert "Redis" in texts(app)
@@ -105,19 +105,19 @@ def test_toml_can_be_pasted(study: Study) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("name = ", "not valid TOML"),
         ('name = "x"\ndatasets = ["digits"]\nnetworks = ["lenet300"]\nepocs = 3', "epocs: is no key of a study"),
         ('name = "x"\ndatasets = ["digits"]\nnetworks = ["lenet9"]', "'lenet9' is not a known network"),
     ],
 )
-def test_faulty_toml_says_what_is_wrong_and_leaves_the_form(text: str, said: str) -> None:
+def test_faulty_toml_is_explained_and_leaves_the_form_unchanged(text: str, message: str) -> None:
     app = open_page(PAGE)
     app.text_area(key="toml_text").input(text)
     app.button(key="toml_use").click()
     rerun(app)
-    assert said in app.error[0].value.replace("\\", "")
+    assert message in app.error[0].value.replace("\\", "")
     assert app.text_input(key="field-name").value == PRESETS[0].study().name
 
 
@@ -132,13 +132,13 @@ def test_a_figure_of_the_paper_fills_the_form_with_its_parts() -> None:
     assert int(metrics(app)["Trainings"]) > before
 
 
-def test_a_figure_that_the_paper_does_not_have_is_told() -> None:
+def test_an_unknown_figure_is_reported_with_the_known_ones() -> None:
     app = open_page(PAGE, paper="fig99")
     assert "fig13" in "".join(error.value for error in app.error)
     assert app.text_input(key="field-name").value == PRESETS[0].study().name
 
 
-def test_the_form_is_filled_in_from_a_figure_in_a_scale() -> None:
+def test_a_chosen_figure_and_scale_fill_the_form() -> None:
     app = open_page(PAGE)
     app.selectbox(key="paper_figure").select("fig13")
     rerun(app)
@@ -152,7 +152,7 @@ def test_the_form_is_filled_in_from_a_figure_in_a_scale() -> None:
     assert "python -m tasks launch study.toml" in texts(app)
 
 
-def test_the_plan_says_what_each_round_removes() -> None:
+def test_the_plan_states_what_each_round_removes() -> None:
     app = open_page(PAGE)
     assert "90 % removes 80 %" in texts(app).replace("\\", "")
     before = int(metrics(app)["Trainings"])
@@ -163,15 +163,15 @@ def test_the_plan_says_what_each_round_removes() -> None:
     assert any("less than 1" in item.value.replace("\\", "") for item in app.markdown if ":red[" in item.value)
 
 
-def test_what_is_odd_stands_beside_the_plan_all_at_once_and_can_be_launched() -> None:
+def test_all_warnings_are_shown_beside_the_plan_and_do_not_prevent_it() -> None:
     app = type_in(open_page(PAGE), "sparsities", "0.0004, 0.5")
     app.selectbox(key="field-recipe-augmentation").select("crop")
-    said = texts(rerun(app)).replace("\\", "")
-    assert "2 things to know before launching" in said
-    assert "Augmentation**: images of digits" in said
-    assert "Sparsities**: on digits, LeNet-300: 0.04 % removes no weight of fc3.weight (1,000)" in said
+    text = texts(rerun(app)).replace("\\", "")
+    assert "2 things to know before launching" in text
+    assert "Augmentation**: images of digits" in text
+    assert "Sparsities**: on digits, LeNet-300: 0.04 % removes no weight of fc3.weight (1,000)" in text
     assert "Trainings" in metrics(app)
-    said = texts(type_in(app, "learning_rates", "0.1, 0.10000000001")).replace("\\", "")
-    assert "all shown as 0.1" in said
-    assert "2 things to know before launching" in said
+    text = texts(type_in(app, "learning_rates", "0.1, 0.10000000001")).replace("\\", "")
+    assert "all shown as 0.1" in text
+    assert "2 things to know before launching" in text
     assert "Trainings" not in metrics(app)

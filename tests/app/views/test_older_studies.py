@@ -1,4 +1,4 @@
-"""Studies that were launched before there were limits on them are shown as they ever were."""
+"""Every page shows a study that was launched before its values had limits."""
 
 import pytest
 
@@ -16,13 +16,13 @@ def older(database: Database, study: Study) -> Study:
     record(database, study)
     values = {**study.model_dump(), "name": "Rings\a", "seeds": tuple(range(20_000))}
     values["recipe"] = {**study.recipe.model_dump(), "milestones": (0.01,)}
-    found = parse_study(values, recorded=True)
+    unlimited = parse_study(values, recorded=True)
     with database.writing() as connection:
-        connection.execute("UPDATE studies SET name = ?, toml = ?", [found.name, to_toml(found)])
-    return found
+        connection.execute("UPDATE studies SET name = ?, toml = ?", [unlimited.name, to_toml(unlimited)])
+    return unlimited
 
 
-def test_nobody_could_launch_it_today(older: Study) -> None:
+def test_an_older_study_can_be_read_but_not_launched(older: Study) -> None:
     with pytest.raises(StudyError, match="characters; allowed"):
         read_study(to_toml(older))
     assert read_study(to_toml(older), recorded=True) == older
@@ -39,7 +39,7 @@ def test_nobody_could_launch_it_today(older: Study) -> None:
         ("views/new_study.py", {"copy": ID}),
     ],
 )
-def test_every_page_shows_it(older: Study, page: str, query: dict[str, str]) -> None:
+def test_every_page_shows_an_older_study(older: Study, page: str, query: dict[str, str]) -> None:
     del older
     app = open_page(page, **query)
     assert not app.error, [item.value for item in app.error]

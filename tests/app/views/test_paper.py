@@ -19,80 +19,79 @@ FIGURE = "views/figure.py"
 
 @pytest.fixture(autouse=True)
 def identities(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give datasets the content that made studies have."""
-
+    """Give datasets the identities that made-up studies have."""
     monkeypatch.setattr("app.paper.runs.identity", lambda name, home: f"identity of {name}")
 
 
 def small(name: str, **changes: object) -> Study:
-    """Return a figure at small scale, trained for a moment."""
+    """Return a figure as a study at small scale, with some fields changed."""
     return parse_study({**studies.study(name, "small").model_dump(exclude_none=True), **changes})
 
 
-def shown(app: AppTest) -> str:
+def text_of(app: AppTest) -> str:
     return texts(app).replace("\\", "")
 
 
-def test_every_figure_has_a_card_with_what_it_takes() -> None:
+def test_every_figure_has_a_card_and_the_page_counts_the_trainings() -> None:
     app = open_page(PAGE)
-    said = shown(app)
+    text = text_of(app)
     for figure in FIGURES.values():
-        assert plain(figure.about).replace("\\", "") in said
-    assert "8,625" in said
-    assert "4,715" in said
+        assert plain(figure.about).replace("\\", "") in text
+    assert "8,625" in text
+    assert "4,715" in text
 
 
 def test_a_search_and_a_claim_narrow_the_cards() -> None:
     app = open_page(PAGE)
     app.text_input(key="paper_search").input("vgg-11 rewind")
     rerun(app)
-    assert FIGURES["fig13"].about in shown(app)
-    assert FIGURES["fig9"].about not in shown(app)
+    assert FIGURES["fig13"].about in text_of(app)
+    assert FIGURES["fig9"].about not in text_of(app)
     app.text_input(key="paper_search").input("")
     app.multiselect(key="paper_claims").select("F1")
     rerun(app)
-    assert FIGURES["table1"].about in shown(app)
-    assert FIGURES["fig13"].about not in shown(app)
+    assert FIGURES["table1"].about in text_of(app)
+    assert FIGURES["fig13"].about not in text_of(app)
 
 
 def test_every_figure_says_that_nothing_is_trained_yet() -> None:
     for name in FIGURES:
-        assert "No run of this figure is trained" in shown(open_page(FIGURE, figure=name, scale="small"))
+        assert "No run of this figure is trained" in text_of(open_page(FIGURE, figure=name, scale="small"))
 
 
-def test_every_figure_is_drawn_from_what_is_there(database: Database) -> None:
+def test_every_figure_is_drawn_from_the_runs_so_far(database: Database) -> None:
     record(
         database, small("all"), lambda index, stage: "done" if stage.seed == 0 or stage.kind == "pretrain" else "queued"
     )
     for name in FIGURES:
-        said = shown(open_page(FIGURE, figure=name, scale="small"))
-        assert "No run of this figure" not in said
-        assert "not trained yet" not in said
-        assert "undecided" in said or name in ("fig2", "main-fig4", "table1")
+        text = text_of(open_page(FIGURE, figure=name, scale="small"))
+        assert "No run of this figure" not in text
+        assert "not trained yet" not in text
+        assert "undecided" in text or name in ("fig2", "main-fig4", "table1")
 
 
-def test_every_figure_is_drawn_whole_with_its_verdicts(database: Database) -> None:
+def test_every_complete_figure_is_drawn_with_its_verdicts(database: Database) -> None:
     record(database, small("all"))
     for name, figure in FIGURES.items():
-        said = shown(open_page(FIGURE, figure=name, scale="small"))
-        assert all(f"**{claim}**" in said or f"- {claim}: " in said for claim in figure.claims)
-        assert "scaled" in said
-        assert "weight decay 0.01" in said
+        text = text_of(open_page(FIGURE, figure=name, scale="small"))
+        assert all(f"**{claim}**" in text or f"- {claim}: " in text for claim in figure.claims)
+        assert "scaled" in text
+        assert "weight decay 0.01" in text
 
 
-def test_runs_count_whichever_study_trained_them(database: Database) -> None:
+def test_runs_of_any_study_count_for_a_figure(database: Database) -> None:
     record(database, small("all"))
     app = open_page(FIGURE, figure="fig7", scale="small")
     assert "354 of 354 trainings done" in "".join(str(item.proto.text) for item in app.get("progress"))
 
 
-def test_the_papers_numbers_stand_beside_ours_with_the_difference(database: Database) -> None:
+def test_the_papers_numbers_are_shown_beside_ours_with_the_difference(database: Database) -> None:
     study = parse_study({**studies.study("table1").model_dump(exclude_none=True), "recipe": {"epochs": 4}})
     record(database, study)
     app = open_page(FIGURE, figure="table1", like="made-study-0001")
-    laid_out, frame = tables(app)
-    # As in the paper: a row per network and dataset, a column per ancestor.
-    places = list(zip(laid_out["network"], laid_out["dataset"], strict=True))
+    as_in_paper, comparison = tables(app)
+    # The table has a row for each network and dataset and a column for each ancestor, as in the paper.
+    places = list(zip(as_in_paper["network"], as_in_paper["dataset"], strict=True))
     assert places == [
         ("ResNet-20", "CIFAR-100"),
         ("MobileNet-V2", "CIFAR-100"),
@@ -101,14 +100,14 @@ def test_the_papers_numbers_stand_beside_ours_with_the_difference(database: Data
         ("VGG-11", "CIFAR-10"),
     ]
     for ancestor in ("initial weights θ₀", "trained dense weights θ_T"):
-        assert laid_out[f"with {ancestor} (%)"].str.fullmatch(r"[\d.]+ ± [\d.]+ \(n = 5\)").all()
-    assert list(frame["paper (%)"]).count("63.97") == 1
-    assert set(frame["n"]) == {"5"}
-    assert frame["difference (points), 95 % interval"].str.contains(" to ").all()
-    assert "scaled" in shown(app)
+        assert as_in_paper[f"with {ancestor} (%)"].str.fullmatch(r"[\d.]+ ± [\d.]+ \(n = 5\)").all()
+    assert list(comparison["paper (%)"]).count("63.97") == 1
+    assert set(comparison["n"]) == {"5"}
+    assert comparison["difference (points), 95 % interval"].str.contains(" to ").all()
+    assert "scaled" in text_of(app)
 
 
-def test_settings_of_a_launched_study_can_be_chosen_and_stand_in_the_address(database: Database) -> None:
+def test_settings_of_a_launched_study_can_be_chosen_and_are_in_the_address(database: Database) -> None:
     record(database, parse_study({**studies.study("main-fig4").model_dump(exclude_none=True), "recipe": {"epochs": 3}}))
     app = open_page(FIGURE, figure="main-fig4")
     chooser = app.selectbox[0]
@@ -133,8 +132,8 @@ def test_a_figure_can_be_trained_on_a_folder_of_images(
     field = next(field for field in app.text_input if field.label == "Folder of images")
     field.input(str(tmp_path / "none"))
     rerun(app)
-    # What will not do is told where it was typed, and stays there.
-    assert f"no folder at {tmp_path / 'none'}" in shown(app)
+    # The error is shown beside the folder, and the address does not change.
+    assert f"no folder at {tmp_path / 'none'}" in text_of(app)
     assert app.query_params == {"figure": "main-fig4"}
     assert not [button for button in app.button if button.key == "launch_figure"]
     for split in ("train", "test"):
@@ -147,23 +146,23 @@ def test_a_figure_can_be_trained_on_a_folder_of_images(
     assert app.query_params["data"] == f"folder:{tmp_path / 'pets'}"
     assert app.query_params["scale"] == "small"
     assert not any("Name a folder" in item.value for item in app.info)
-    # More images than it holds are told, and there is a way to mend it.
+    # The plan needs more images than the folder has, and a button adjusts it.
     assert "allowed: 1 to 8" in app.error[0].value.replace("\\", "")
     assert app.button(key="adjust_figure")
-    assert f"folder:{tmp_path / 'pets'} in place of the paper's datasets" in shown(app)
+    assert f"folder:{tmp_path / 'pets'} in place of the paper's datasets" in text_of(app)
 
 
 @pytest.mark.parametrize(
-    ("query", "said"),
+    ("query", "message"),
     [
         ({"figure": "fig99"}, "fig99"),
         ({"scale": "huge"}, "huge"),
         ({"figure": "fig4", "like": "gone"}, "No run of this figure"),
     ],
 )
-def test_an_address_that_names_what_is_not_there_is_told(query: dict[str, str], said: str) -> None:
+def test_unknown_names_in_the_address_are_reported(query: dict[str, str], message: str) -> None:
     app = open_page(FIGURE if "figure" in query else PAGE, **query)
-    assert said in shown(app) + "".join(item.value for item in [*app.error, *app.warning])
+    assert message in text_of(app) + "".join(item.value for item in [*app.error, *app.warning])
 
 
 def test_an_unknown_dataset_in_the_address_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,11 +14,11 @@ from tests.app.made_study import BEGAN, record
 PAGE = "views/studies.py"
 
 
-def markers(app: AppTest) -> list[str]:
+def links(app: AppTest) -> list[str]:
     return [link.label for link in app.get("page_link")]
 
 
-def test_nothing_recorded_yet_says_what_to_do_and_creates_nothing() -> None:
+def test_without_a_database_the_page_says_what_to_do_and_creates_none() -> None:
     app = open_page(PAGE)
     assert "No study yet" in texts(app)
     assert "make up" in texts(app)
@@ -26,60 +26,60 @@ def test_nothing_recorded_yet_says_what_to_do_and_creates_nothing() -> None:
     assert not settings().database.exists()
 
 
-def test_the_first_study_shows_up_by_itself(database: Database, study: Study) -> None:
+def test_the_first_study_appears_by_itself(database: Database, study: Study) -> None:
     app = open_page(PAGE)
-    assert not markers(app)
+    assert not links(app)
     record(database, study)
     st.cache_data.clear()
-    assert markers(rerun(app)) == ["**Small study**"]
+    assert links(rerun(app)) == ["**Small study**"]
 
 
-def test_an_empty_store_says_what_to_do(database: Database) -> None:
+def test_with_an_empty_database_the_page_says_what_to_do(database: Database) -> None:
     del database
     assert "No study yet" in texts(open_page(PAGE))
 
 
-def test_every_study_shows_state_progress_what_it_compares_and_when(database: Database, study: Study) -> None:
+def test_every_study_is_listed_with_state_progress_comparison_and_date(database: Database, study: Study) -> None:
     record(database, study, study_id="one")
     other = study.model_copy(update={"name": "Other [odd] name", "learning_rates": (0.3,), "seeds": (7,)})
     states = ["done", "failed"]
     record(database, other, lambda i, s: states[i] if i < 2 else "waiting", "two", began=datetime.now(UTC))
     app = open_page(PAGE)
-    assert [label.replace("\\", "") for label in markers(app)] == ["**Other [odd] name**", "**Small study**"]
-    said = texts(app)
-    assert ":green-badge[done]" in said
-    assert "78 of 78 stages done · launched" in said
-    assert "1 of 13 stages done · 1 failed · launched just now" in said
+    assert [label.replace("\\", "") for label in links(app)] == ["**Other [odd] name**", "**Small study**"]
+    text = texts(app)
+    assert ":green-badge[done]" in text
+    assert "78 of 78 stages done · launched" in text
+    assert "1 of 13 stages done · 1 failed · launched just now" in text
     compared = "Digits · LeNet-300 · learning rates 0.01, 0.1 · iterative magnitude and one-shot magnitude"
-    assert compared in said.replace("\\", "")
+    assert compared in text.replace("\\", "")
 
 
-def test_search_looks_at_names_and_at_what_is_compared(database: Database, study: Study) -> None:
+def test_search_looks_at_names_and_compared_values(database: Database, study: Study) -> None:
     record(database, study, study_id="one")
     record(database, study.model_copy(update={"name": "Other", "learning_rates": (0.3,)}), study_id="two")
     app = open_page(PAGE)
     app.text_input(key="search").input("small iterative")
-    assert markers(rerun(app)) == ["**Small study**"]
+    assert links(rerun(app)) == ["**Small study**"]
     app.text_input(key="search").input("0.3")
-    assert markers(rerun(app)) == ["**Other**"]
+    assert links(rerun(app)) == ["**Other**"]
     app.text_input(key="search").input("transformer")
     assert "No study matches “transformer”" in texts(rerun(app))
 
 
-def test_long_lists_come_in_pieces(database: Database, study: Study) -> None:
+def test_a_long_list_is_shown_in_pieces(database: Database, study: Study) -> None:
     small = study.model_copy(update={"pruners": (), "starts": (), "sparsities": (), "seeds": (0,)})
     for number in range(22):
         record(
             database, small.model_copy(update={"name": f"Study {number}"}), study_id=f"study-{number:02}", began=BEGAN
         )
     app = open_page(PAGE)
-    assert len(markers(app)) == 20
+    assert len(links(app)) == 20
     assert app.button(key="more").label == "Show 2 more"
     app.button(key="more").click()
-    assert len(markers(rerun(app))) == 22
+    assert len(links(rerun(app))) == 22
 
 
-def test_a_database_that_is_none_is_explained(database: Database) -> None:
+def test_a_file_that_is_no_database_is_explained(database: Database) -> None:
     database.path.write_bytes(b"not a database" * 1000)
     app = open_page(PAGE)
     assert "cannot open the database" in app.error[0].value

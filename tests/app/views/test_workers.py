@@ -1,4 +1,4 @@
-"""The Workers page, with signs of life in a real Redis."""
+"""The Workers page, with heartbeats in a real Redis."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -25,23 +25,23 @@ def test_without_redis_the_page_says_so() -> None:
     assert not app.metric
 
 
-def test_without_workers_it_says_how_to_start_some(redis: Redis) -> None:
+def test_without_workers_the_page_says_how_to_start_some(redis: Redis) -> None:
     app = open_page(PAGE)
-    said = texts(app)
-    assert "No worker is running" in said
+    text = texts(app)
+    assert "No worker is running" in text
     for needed in ("python -m tasks worker", "REDIS_URL", "TICKETSCOPE_ARTIFACTS"):
-        assert needed in said
+        assert needed in text
 
 
-def test_workers_are_shown_with_what_they_do(redis: Redis, database: Database, study: Study) -> None:
+def test_workers_are_shown_with_their_stage_speed_and_memory(redis: Redis, database: Database, study: Study) -> None:
     gib = 1024**3
-    made = record(database, study, lambda i, s: "running" if i == 0 else "waiting")
-    # Redis has a stage in training of the study that the store knows.
-    [fingerprint] = [f for f, stage in list(made.stages.items())[:1]]
-    [message] = leases.register(redis, "made-study-0001", {}, [made.stages[fingerprint]], ())
+    plan = record(database, study, lambda i, s: "running" if i == 0 else "waiting")
+    # The running stage belongs to the recorded study.
+    [fingerprint] = [f for f, stage in list(plan.stages.items())[:1]]
+    [message] = leases.register(redis, "made-study-0001", {}, [plan.stages[fingerprint]], ())
     assert leases.claim(redis, message, "gpu1-00aa:1", "gpu1", "cuda:0", 60.0)
-    shown = {"epoch": 3, "epochs": 4, "train_loss": 1.0, "test_accuracy": 50.0, "epochs_per_second": 12.5}
-    leases.show_progress(redis, message, {**shown, "worker": "gpu1-00aa:1", "updated": 0.0}, 60)
+    progress = {"epoch": 3, "epochs": 4, "train_loss": 1.0, "test_accuracy": 50.0, "epochs_per_second": 12.5}
+    leases.show_progress(redis, message, {**progress, "worker": "gpu1-00aa:1", "updated": 0.0}, 60)
     register(redis, tiny_plan())
     now = datetime.now(UTC)
     telemetry.beat(
@@ -75,22 +75,22 @@ def test_workers_are_shown_with_what_they_do(redis: Redis, database: Database, s
         "Epochs per second": "12.5",
         "Stages queued": str(redis.zcard("ticketscope:queued")),
     }
-    said = texts(app).replace("\\", "")
+    text = texts(app).replace("\\", "")
     for expected in (
         "A fast GPU",
         "no space left on device",
         "7 stages, 1,234 epochs done in 3 h 00 min",
         "dense · LeNet-300 on Digits · learning rate 0.01 · seed 0",
     ):
-        assert expected in said
-    assert said.count("silent for 4") == 2
-    # Who is silent comes last, on its host and among hosts.
+        assert expected in text
+    assert text.count("silent for 4") == 2
+    # Silent workers come last on their host, and hosts with only silent workers come last.
     names = ["gpu1-00aa:1", "gpu1-00aa:2", "gpu1-00aa:3", "gpu1-00aa:0", "aged-1111:1"]
-    assert sorted(names, key=said.index) == names
+    assert sorted(names, key=text.index) == names
     bars = " ".join(bar.proto.text for bar in app.get("progress"))
     for expected in ("epoch 3 of 4 · 12.5 epochs/s", "10.0 GiB of 40.0 GiB", "16.0 GiB of 64.0 GiB"):
         assert expected in bars
-    # A silent worker's stage has another's progress, which is shown once.
+    # A silent worker's stage is trained by another, and its progress is shown only there.
     assert bars.count("epoch 3 of 4") == 1
     assert {link.label for link in app.get("page_link")} == {"**Small study**"}
 
@@ -100,7 +100,7 @@ def test_a_worker_is_shown_before_its_study_is_recorded(redis: Redis) -> None:
     assert "a study that is not recorded yet" in texts(open_page(PAGE))
 
 
-def test_the_page_goes_on_when_redis_comes_back(home: object) -> None:
+def test_the_page_continues_when_redis_is_back(home: object) -> None:
     del home
     app = open_page(PAGE)
     assert app.error
@@ -111,13 +111,13 @@ def test_the_page_goes_on_when_redis_comes_back(home: object) -> None:
         client.close()
 
 
-def test_what_is_trained_side_by_side_is_told(redis: Redis) -> None:
+def test_the_page_counts_the_stages_that_a_worker_trains_concurrently(redis: Redis) -> None:
     messages = register(redis, tiny_plan(seeds=[0, 1, 2]))
-    shown = {"epoch": 3, "epochs": 4, "train_loss": 1.0, "test_accuracy": 50.0, "epochs_per_second": 12.5}
+    progress = {"epoch": 3, "epochs": 4, "train_loss": 1.0, "test_accuracy": 50.0, "epochs_per_second": 12.5}
     for message in messages:
         assert leases.claim(redis, message, "gpu1-00aa:1", "gpu1", "cuda:0", 60.0)
-        leases.show_progress(redis, message, {**shown, "worker": "gpu1-00aa:1", "updated": 0.0}, 60)
-    first, *beside = (message.fingerprint for message in messages)
-    telemetry.beat(redis, worker("gpu1-00aa:1", host="gpu1", device="cuda:0", stage=first, beside=tuple(beside)))
-    said = texts(open_page(PAGE))
-    assert "and 2 stages of its shape side by side with it · 37.5 epochs/s together" in said
+        leases.show_progress(redis, message, {**progress, "worker": "gpu1-00aa:1", "updated": 0.0}, 60)
+    first, *others = (message.fingerprint for message in messages)
+    telemetry.beat(redis, worker("gpu1-00aa:1", host="gpu1", device="cuda:0", stage=first, beside=tuple(others)))
+    text = texts(open_page(PAGE))
+    assert "and 2 stages of its shape side by side with it · 37.5 epochs/s together" in text

@@ -1,4 +1,4 @@
-"""A database as full as a whole paper leaves it, of made-up results, for `benchmarks.pages`."""
+"""Fills a database with made-up results of all figures of the paper, for `benchmarks.pages`."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -15,12 +15,12 @@ from engine.paper import studies as paper_studies
 from engine.study.spec import Study, parse_study, to_toml
 
 BEGAN = datetime(2026, 11, 2, 8, 0, tzinfo=UTC)
-# Stages recorded in one transaction; the recorder's batches are of this order.
+# Stages recorded in one transaction, about as many as the recorder records.
 BATCH = 200
 # Trainings of T epochs that one seed adds to the finished studies below: the paper's, and 5 rates x (1 dense network
 # and 12 sparsities x 4 starts) of the sweep that the paper lacks.
 PER_SEED = 859 + 5 * 49
-# The studies, by when they were launched.
+# The ids of the studies, in the order of their launches.
 FINISHED = ("full-paper", "full-sweep")
 TRAINING = "full-training"
 RUNNING = 8
@@ -29,7 +29,7 @@ RUNNING = 8
 def studies(trainings: int, epochs: int) -> dict[str, Study]:
     """Return the studies by id: two finished, with at least that many trainings of T = epochs, and one running.
 
-    The first is all figures of the paper. Each training counts once, though two studies may hold it.
+    The first has all figures of the paper. A training of two studies counts once.
     """
     seeds = tuple(range(max(1, math.ceil(trainings / PER_SEED))))
     whole = paper_studies.study(paper.ALL)
@@ -68,8 +68,8 @@ def bodies(
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the events of a study, each as its kind and body, in the order in which a recorder would read them.
 
-    finished: all its stages are done; else half are, the next few run, and the rest waits. known: stages that an
-    earlier study has trained; those of this one are added.
+    finished: whether all of its stages are done; otherwise half are, the next few run, and the rest wait. known: stages
+    that earlier studies have trained, to which this function adds.
     """
     plan = planned(study)
     began = BEGAN + timedelta(days=len(known) / 500)
@@ -93,10 +93,10 @@ def bodies(
         worker = {"worker": f"host:{100 + index % 4}", "host": "host", "device": "a made-up device"}
         if finished or index < len(plan.stages) // 2:
             known.add(fingerprint)
-            ended = (at + timedelta(minutes=15)).isoformat()
+            end = (at + timedelta(minutes=15)).isoformat()
             yield "stage", {**stage_event, **worker, "state": "running"}
             yield "result", {"fingerprint": fingerprint, "result": made_results.result(stage, seed)}
-            yield "stage", {**stage_event, **worker, "at": ended, "state": "done"}
+            yield "stage", {**stage_event, **worker, "at": end, "state": "done"}
         elif index < len(plan.stages) // 2 + RUNNING:
             rows = made_results.result(stage, seed)["epochs"][: max(1, stage.epochs // 3)]
             yield "stage", {**stage_event, **worker, "state": "running"}
@@ -106,7 +106,7 @@ def bodies(
 
 
 def write(
-    database: Database, chosen: dict[str, Study], seed: int = 0, running: Sequence[str] = (TRAINING,)
+    database: Database, studies: dict[str, Study], seed: int = 0, running: Sequence[str] = (TRAINING,)
 ) -> Iterator[int]:
     """Record studies by id, and yield the number of events written after each batch.
 
@@ -115,9 +115,9 @@ def write(
     known: set[str] = set()
     batch: list[Event] = []
     number = 0
-    for study_id, study in chosen.items():
+    for study_id, study in studies.items():
         for kind, body in bodies(study_id, study, seed, study_id not in running, known):
-            # One millisecond apart, as a stream would number them.
+            # Ids of a stream begin with milliseconds; these are one apart.
             batch.append(Event(f"{int(BEGAN.timestamp() * 1000) + number}-0", kind, body))
             number += 1
             if len(batch) >= 3 * BATCH:
@@ -129,7 +129,7 @@ def write(
 
 
 def contents(database: Database, epochs: int) -> dict[str, int]:
-    """Return the number of trainings of T = epochs that are done, the rows of each table of results, and the bytes."""
+    """Return the number of finished trainings of T = epochs, the rows of each table, and the bytes of the file."""
     tables = ("stages", "results", "epochs", "overlap_counts", "retention", "residuals")
     with database.reading() as connection:
         rows = {name: connection.execute(f"SELECT count(*) FROM {name}").fetchall()[0][0] for name in tables}

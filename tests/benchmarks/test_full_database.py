@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import full_store, made_results
+from benchmarks import full_database, made_results
 from benchmarks.fixtures import planned
 from data.database.database import Database
 from data.queries import points, studies
@@ -14,38 +14,40 @@ LAYERS = {"resnet20": 19, "vgg11": 8, "mobilenet_v2": 52}
 
 
 def small(study: Study) -> Study:
-    """Return a study of the same shape with less of everything."""
-    less = {"sparsities": (0.15, 0.5, 0.803), "seeds": (0,), "learning_rates": study.learning_rates[:2]}
+    """Return a study with fewer sparsities, seeds and learning rates."""
+    changes = {"sparsities": (0.15, 0.5, 0.803), "seeds": (0,), "learning_rates": study.learning_rates[:2]}
     parts = [
-        part.model_copy(update={"sparsities": tuple(s for s in part.sparsities or () if s in less["sparsities"])})
+        part.model_copy(update={"sparsities": tuple(s for s in part.sparsities or () if s in changes["sparsities"])})
         for part in study.parts
     ]
-    return study.model_copy(update={**less, "parts": tuple(parts)})
+    return study.model_copy(update={**changes, "parts": tuple(parts)})
 
 
 def written(folder: Path, seed: int = 0) -> tuple[Database, dict[str, Study]]:
     database = Database(folder / "ticketscope.duckdb")
-    chosen = {study_id: small(study) for study_id, study in full_store.studies(5000, 4).items()}
-    for _ in full_store.write(database, chosen, seed):
+    smaller = {study_id: small(study) for study_id, study in full_database.studies(5000, 4).items()}
+    for _ in full_database.write(database, smaller, seed):
         pass
-    return database, chosen
+    return database, smaller
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Database, dict[str, Study]]:
+def full(tmp_path_factory: pytest.TempPathFactory) -> tuple[Database, dict[str, Study]]:
     return written(tmp_path_factory.mktemp("full"))
 
 
-def test_the_full_store_holds_as_many_trainings_as_asked_for() -> None:
-    finished = [study for study_id, study in full_store.studies(5000, 150).items() if study_id != full_store.TRAINING]
+def test_the_full_database_contains_at_least_the_requested_trainings() -> None:
+    finished = [
+        study for study_id, study in full_database.studies(5000, 150).items() if study_id != full_database.TRAINING
+    ]
     stages = {f: stage for study in finished for f, stage in planned(study).stages.items()}
     assert sum(stage.epochs == 150 for stage in stages.values()) >= 5000
 
 
-def test_every_stage_of_a_finished_study_is_done_and_has_its_epochs(made: tuple[Database, dict[str, Study]]) -> None:
-    database, chosen = made
-    for study_id in full_store.FINISHED:
-        stages = planned(chosen[study_id]).stages
+def test_every_stage_of_a_finished_study_is_done_and_has_its_epochs(full: tuple[Database, dict[str, Study]]) -> None:
+    database, recorded = full
+    for study_id in full_database.FINISHED:
+        stages = planned(recorded[study_id]).stages
         rows = studies.stages(database, study_id)
         assert set(rows["fingerprint"]) == set(stages)
         assert (rows["state"] == "done").all()
@@ -58,8 +60,8 @@ def test_every_stage_of_a_finished_study_is_done_and_has_its_epochs(made: tuple[
     }
 
 
-def test_overlaps_hold_every_layer_and_p(made: tuple[Database, dict[str, Study]]) -> None:
-    database, _ = made
+def test_overlaps_cover_every_layer_and_p(full: tuple[Database, dict[str, Study]]) -> None:
+    database, _ = full
     with database.reading() as connection:
         rows = connection.execute(
             """
@@ -75,8 +77,8 @@ def test_overlaps_hold_every_layer_and_p(made: tuple[Database, dict[str, Study]]
     assert all(within for *_, within in rows)
 
 
-def test_retention_falls_while_a_network_trains(made: tuple[Database, dict[str, Study]]) -> None:
-    database, _ = made
+def test_retention_falls_while_a_network_trains(full: tuple[Database, dict[str, Study]]) -> None:
+    database, _ = full
     with database.reading() as connection:
         shares = connection.execute(
             """
@@ -88,14 +90,14 @@ def test_retention_falls_while_a_network_trains(made: tuple[Database, dict[str, 
     assert all(first > last for first, last in shares)
 
 
-def test_the_same_seed_gives_the_same_rows(made: tuple[Database, dict[str, Study]], tmp_path: Path) -> None:
-    stage = next(iter(planned(made[1]["full-sweep"]).stages.values()))
+def test_the_same_seed_gives_the_same_rows(full: tuple[Database, dict[str, Study]], tmp_path: Path) -> None:
+    stage = next(iter(planned(full[1]["full-sweep"]).stages.values()))
     assert made_results.result(stage, 0) == made_results.result(stage, 0)
     assert made_results.result(stage, 0) != made_results.result(stage, 1)
-    again, _ = written(tmp_path)
+    second, _ = written(tmp_path)
     for table in ("results", "epochs", "overlap_counts", "retention", "states"):
-        found = []
-        for database in (made[0], again):
+        hashes = []
+        for database in (full[0], second):
             with database.reading() as connection:
-                found.append(connection.execute(f"SELECT hash(list(t ORDER BY t)) FROM {table} AS t").fetchall())
-        assert found[0] == found[1], table
+                hashes.append(connection.execute(f"SELECT hash(list(t ORDER BY t)) FROM {table} AS t").fetchall())
+        assert hashes[0] == hashes[1], table
