@@ -103,7 +103,7 @@ def test_a_study_from_the_click_to_the_plots(watched: Watched) -> None:
     page.get_by_role("tab", name="Overlap").click()
     for key in ("overlap-retention", "overlap-starts-0", "overlap-starts-3", "overlap-layers-0", "overlap-layers-1"):
         drawn(page, key)
-    expect(page.get_by_text("take part in how much of the initial weights is left")).to_be_visible()
+    expect(page.get_by_text("change how far trained weights overlap the initial ones")).to_be_visible()
 
     page.reload()
     watched.ready()
