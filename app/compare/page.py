@@ -45,7 +45,7 @@ def draw_comparison(state: CompareState, studies_allowed: Sequence[str] | None =
     diverged = compare_queries.divergences(state.studies)
     if rows.empty:
         divergence.nothing(
-            diverged, "No training of these studies is done yet. Points appear here as soon as the first is done."
+            diverged, "No training of these studies is done yet. The first points appear here as soon as one is."
         )
         return state
     usable, problems = controls.usable(state, rows)

@@ -87,7 +87,7 @@ def _body(figure: Figure, chosen: FigureSettings, spread: Spread) -> None:
     st.progress(done / max(1, requested), text=f"{done:,} of {words.plural(requested, 'training')} done")
     divergence.note(trained.diverged)
     if not done:
-        st.info("No run of this figure is done under these settings yet. Launch it, or choose other settings.")
+        st.info("No run of this figure is trained under these settings yet. Launch it, or choose other settings.")
     if _is_table(figure):
         _table(trained, figure, chosen)
     else:
