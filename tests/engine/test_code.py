@@ -153,7 +153,7 @@ def test_a_process_keeps_the_identity_of_what_it_has_loaded(folder: Path) -> Non
 
 
 def test_what_cannot_be_read_says_so(folder: Path) -> None:
-    with pytest.raises(CodeError, match="module nowhere is not found"):
+    with pytest.raises(CodeError, match="there is no module nowhere"):
         code_hash("nowhere:network")
     with pytest.raises(CodeError, match="added_network has no 'missing'"):
         code_hash("added_network:missing")
