@@ -15,7 +15,7 @@ from tasks.queue.telemetry import LiveProgress, Worker
 
 # Seconds that a page retries a Redis that does not answer: it reports the failure at once.
 PATIENCE = 0.0
-# Seconds for which an answer of Redis, or its absence, is cached.
+# Seconds for which an answer of Redis is cached.
 LIFETIME = 1.0
 
 # Seconds that the database may be behind a launch or a retry; longer, and no recorder runs.
@@ -45,11 +45,10 @@ def deleted() -> set[str]:
     return st.session_state.get(_DELETED, set())  # type: ignore[no-any-return]
 
 
-@cached(max_entries=16, ttl=LIFETIME)
 def progress(fingerprints: tuple[str, ...]) -> tuple[dict[str, LiveProgress], str | None]:
     """Return the progress of the running ones among some stages, and why it is unknown, if Redis does not answer."""
     try:
-        return telemetry.progress(fingerprints, connect(PATIENCE)), None
+        return _progress(fingerprints), None
     except BrokerError as error:
         return {}, str(error)
 
@@ -60,20 +59,18 @@ def workers() -> tuple[list[Worker], str | None]:
     return [worker for worker in known if not worker.is_silent()], trouble
 
 
-@cached(ttl=LIFETIME)
 def known_workers() -> tuple[list[Worker], str | None]:
     """Return the live and the silent workers, and why they are unknown, if Redis does not answer."""
     try:
-        return telemetry.known_workers(connect(PATIENCE)), None
+        return _known_workers(), None
     except BrokerError as error:
         return [], str(error)
 
 
-@cached(ttl=LIFETIME)
 def queued() -> int | None:
     """Return how many stages wait for a free worker; None if Redis does not answer."""
     try:
-        return telemetry.queued(connect(PATIENCE))
+        return _queued()
     except BrokerError:
         return None
 
@@ -86,6 +83,22 @@ def is_lost(record: StudyRecord) -> bool:
         return not _is_known(record.study_id)
     except BrokerError:
         return False
+
+
+# Only answers are cached, by functions that raise BrokerError: a Redis that returns is seen at once.
+@cached(max_entries=16, ttl=LIFETIME)
+def _progress(fingerprints: tuple[str, ...]) -> dict[str, LiveProgress]:
+    return telemetry.progress(fingerprints, connect(PATIENCE))
+
+
+@cached(ttl=LIFETIME)
+def _known_workers() -> list[Worker]:
+    return telemetry.known_workers(connect(PATIENCE))
+
+
+@cached(ttl=LIFETIME)
+def _queued() -> int:
+    return telemetry.queued(connect(PATIENCE))
 
 
 @cached(max_entries=64, ttl=LIFETIME)

@@ -154,7 +154,7 @@ def test_a_process_keeps_the_identity_of_loaded_code(folder: Path) -> None:
 
 
 def test_the_error_for_unreadable_code_names_the_reason(folder: Path) -> None:
-    with pytest.raises(CodeError, match="module nowhere is not found"):
+    with pytest.raises(CodeError, match="there is no module nowhere"):
         code_hash("nowhere:network")
     with pytest.raises(CodeError, match="added_network has no 'missing'"):
         code_hash("added_network:missing")

@@ -66,7 +66,7 @@ def test_values_at_the_edge_of_what_is_allowed_are_accepted(changes: dict[str, A
         ({"overlaps": counts(*COLUMNS, None)}, "overlaps.0.counts.expected: Input should be a valid list"),
         ({"overlaps": counts(*COLUMNS, [])}, "overlaps.0.counts: its columns have 2, 2, 2, 2, 2, 0 rows; allowed: eq"),
         ({"overlaps": counts(*COLUMNS, [1, 2.5])}, "overlaps.0.counts: an expected .* is 2.5; allowed: 0 to 2"),
-        ({"overlaps": counts(["a", "\n"], *COLUMNS[1:])}, r"overlaps.0.counts.layers: '\\n' holds characters"),
+        ({"overlaps": counts(["a", "\n"], *COLUMNS[1:])}, r"overlaps.0.counts.layers: '\\n' contains characters"),
         ({"overlaps": counts(["a", 5], *COLUMNS[1:])}, "overlaps.0.counts.layers.1: Input should be a valid string"),
         ({"overlaps": {}}, "overlaps: Input should be a valid list"),
     ],
