@@ -126,7 +126,7 @@ def test_stages_of_a_dead_worker_join_those_of_a_busy_one(
 ) -> None:
     """The remaining worker is busy, as when a host is lost and none is idle."""
     monkeypatch.setenv("TICKETSCOPE_TOGETHER", "6")
-    study = long_study(epochs=900, train_images=500, name="Shared", seeds=list(range(6)))
+    study = long_study(epochs=300, train_images=500, name="Shared", seeds=list(range(6)))
     machine.recorder()
     workers = [machine.worker(), machine.worker()]
     wait_for(lambda: len(telemetry.workers(machine.redis)) == 2)

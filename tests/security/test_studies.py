@@ -73,7 +73,7 @@ UNSEEN = ["\0", "\n", "\x1b[31m", "\x7f", "\u202e", "\u2067", "\u2028", "\ud800"
 @pytest.mark.parametrize("letter", UNSEEN, ids=ascii)
 def test_names_with_invisible_characters_are_refused(letter: str) -> None:
     for changes in ({"name": f"a{letter}b"}, {"datasets": [f"folder:/data/{letter}"]}):
-        with pytest.raises(StudyError, match=r"cannot be seen; leave it out|valid string"):
+        with pytest.raises(StudyError, match=r"contains the invisible character .*; leave it out|valid string"):
             tiny_study(**changes)
 
 

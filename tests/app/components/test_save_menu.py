@@ -8,7 +8,7 @@ from engine.study.spec import Study
 from tests.app.dashboard import open_page, rerun
 from tests.app.made_study import record
 
-ID = "pictures-study-0001"
+ID = "made-study-0001"
 
 
 def opened(app: AppTest, key: str) -> AppTest:
