@@ -53,8 +53,8 @@ class Worker:
 
     stage: the fingerprint of the stage that it trains, None if idle. beside: those of the stages that it trains side by
     side with it. since: when it took the stage or became idle. seen: time of its last heartbeat. started: start of its
-    process. boot: see `tasks.worker.host.boot`. heartbeat: seconds between two heartbeats. draining: whether it was
-    told to stop and finishes its epoch. trouble: what it waits for. stages, epochs: numbers finished since its start.
+    process. boot: see `tasks.worker.host.boot`. heartbeat: seconds between two heartbeats. draining: whether it
+    must stop and finishes its epoch. trouble: what it waits for. stages, epochs: numbers finished since its start.
     gpu: the GPU's name.
     """
 

@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class WorkerContext:
-    """What a worker process trains with. name, host: those of the process. stopping: set once it was told to stop."""
+    """What a worker process trains with. name, host: those of the process. stopping: set once a signal stops it."""
 
     name: str
     host: str

@@ -72,7 +72,7 @@ class Heartbeat:
         self._beat()
 
     def drain(self) -> None:
-        """Report that the worker was told to stop; a signal handler may call this, since the thread does the work."""
+        """Report that the worker must stop; a signal handler may call this, since the thread does the work."""
         self._draining = True
         self._woken.set()
 

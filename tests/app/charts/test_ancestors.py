@@ -18,18 +18,11 @@ from data.queries.selection import OneStudy
 from engine.paper import figures, studies
 from engine.paper.figures import FIGURES
 from engine.study.results import AGAINST_DENSE
-from engine.study.spec import Study
 from tests.app.charts.test_accuracy import data, layers
 from tests.app.dashboard import open_page, rerun, tables, texts
 from tests.app.made_study import record
 
 ID = "made-study-0001"
-
-
-@pytest.fixture
-def recorded(database: Database, study: Study) -> Database:
-    record(database, study)
-    return database
 
 
 @pytest.fixture

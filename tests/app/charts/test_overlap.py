@@ -7,17 +7,10 @@ from data.database.database import Database
 from data.queries import points as queries
 from data.queries.selection import OneStudy
 from engine.study.results import AGAINST_DENSE
-from engine.study.spec import Study
 from tests.app.charts.test_accuracy import data, layers
-from tests.app.made_study import LAYERS, record
+from tests.app.made_study import LAYERS
 
 ID = "made-study-0001"
-
-
-@pytest.fixture
-def recorded(database: Database, study: Study) -> Database:
-    record(database, study)
-    return database
 
 
 @pytest.fixture

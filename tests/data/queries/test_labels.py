@@ -7,6 +7,7 @@ from data.queries.labels import differing, once
 from data.queries.selection import ROLE, Studies
 from engine.study.spec import Study, parse_study
 from tests.app.made_study import record
+from tests.data.queries.conftest import small
 
 
 def study(**changes: object) -> Study:
@@ -47,28 +48,6 @@ def test_labels_of_each_kind_of_admm_name_its_own_rho() -> None:
     constant = {"a": study(pruners=["admm_constant"]), "b": study(pruners=["admm_constant"], admm={"rho": 0.05})}
     assert differing(constant) == {"a": "constant ADMM ρ automatic", "b": "constant ADMM ρ 0.05"}
     assert set(differing({"a": growing["a"], "b": constant["b"]}).values()) == {""}
-
-
-def small(**changes: object) -> Study:
-    values = {
-        "name": "made",
-        "datasets": ["digits"],
-        "networks": ["lenet300"],
-        "sparsities": [0.5, 0.9],
-        "seeds": [0, 1],
-        "overlap_p": [0.1, 0.2],
-        "recipe": {"epochs": 4},
-    }
-    return parse_study({**values, **changes})
-
-
-@pytest.fixture
-def shared(database: Database) -> Database:
-    """Two studies that share seed 1, and a third with another T."""
-    record(database, small(), study_id="first")
-    record(database, small(name="more seeds", seeds=[1, 2], overlap_p=[0.2, 0.3]), study_id="second")
-    record(database, small(name="longer", recipe={"epochs": 6}), study_id="longer")
-    return database
 
 
 def counts(rows: pd.DataFrame) -> pd.Series:
