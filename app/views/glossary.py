@@ -15,7 +15,7 @@ _FILE = Path(__file__).parents[1] / "glossary.toml"
 
 @dataclass(frozen=True)
 class Term:
-    """A term, the paper's symbol for it (or its kind, such as pruner), and its meaning in sentences."""
+    """A term, the paper's symbol for it (empty if it has none), and its meaning in sentences."""
 
     name: str
     symbol: str
@@ -26,11 +26,10 @@ def terms() -> list[Term]:
     """Return the terms of the file and the starts, pruners and networks of the registry, in alphabetical order."""
     file = tomllib.loads(_FILE.read_text(encoding="utf-8"))["term"]
     starts = [
-        Term(start.title, start.symbol or "start", _sentences("A start", start.about, start.origin))
-        for start in STARTS.values()
+        Term(start.title, start.symbol, _sentences("A start", start.about, start.origin)) for start in STARTS.values()
     ]
-    pruners = [Term(pruner.title, "pruner", _sentences("A pruner", pruner.about)) for pruner in PRUNERS.values()]
-    networks = [Term(network.title, "network", _sentences("A network", network.about)) for network in NETWORKS.values()]
+    pruners = [Term(pruner.title, "", _sentences("A pruner", pruner.about)) for pruner in PRUNERS.values()]
+    networks = [Term(network.title, "", _sentences("A network", network.about)) for network in NETWORKS.values()]
     others = [Term(**entry) for entry in file]
     return sorted([*others, *starts, *pruners, *networks], key=lambda term: term.name.lower())
 
