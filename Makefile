@@ -22,7 +22,7 @@ chaos: $(VENV)/.installed-dev ## strike a running study with faults, and compare
 	$(BIN)/python -m tests.faults.chaos
 
 fuzz: $(VENV)/.installed-dev ## make up an hour's worth of studies, addresses, events and messages, new ones each time
-	FUZZ_CASES=55000 $(BIN)/python -m pytest tests/security/test_fuzz.py --timeout=0 --hypothesis-show-statistics
+	FUZZ_CASES=55000 $(BIN)/python -m pytest tests/security/test_fuzz.py tests/security/test_fuzz_queue.py --timeout=0 --hypothesis-show-statistics
 
 audit: ## ask the Python Package Index for known holes in all that is pinned
 	$(PYTHON) -m venv var/audit

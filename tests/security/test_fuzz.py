@@ -1,82 +1,29 @@
-"""Generated input from outside raises no errors but the intended ones.
+"""Generated studies, addresses and searches raise no errors but the intended ones.
 
 FUZZ_CASES sets the number of cases per test; `make fuzz` runs for about an hour.
 """
 
-import os
 import tomllib
-from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app import words
 from app.compare.state import decode, encode, from_query, to_query
 from app.new_study.draft import check, draft_of
 from data import shared_links
-from data.artifacts import result_schema
 from data.database.database import Database
-from data.database.events import Event, EventError, parse
 from data.queries import studies
 from data.queries.studies import UnknownStudy
 from engine.registry import STARTS
 from engine.study import toml_limits
 from engine.study.plan import plan
-from engine.study.results import StageResult
 from engine.study.spec import TRAININGS_ALLOWED, Study, StudyError, parse_study, read_study, to_toml
-from tasks.queue import leases, transport
-from tasks.queue.telemetry import read_event
 from tests.app.made_study import record
 from tests.machine import tiny_study
-from tests.tasks.queue.test_leases import result
-
-CASES = int(os.environ.get("FUZZ_CASES", "0"))
-fuzz = settings(
-    max_examples=CASES or 100,
-    # The tests use the same cases each time, `make fuzz` uses new ones.
-    derandomize=not CASES,
-    database=None,
-    deadline=timedelta(seconds=20),
-    phases=(Phase.explicit, Phase.generate, Phase.shrink),
-    suppress_health_check=list(HealthCheck),
-)
-
-ODD = st.sampled_from(
-    ["", "'", '"', "\\", "\0", "\n", "~", "%7E", "../", "<b>", ":red[", "1e999", "nan", "-0", "9" * 400, "digits"]
-)
-TEXT = st.text(max_size=60) | ODD | st.builds("".join, st.lists(ODD, max_size=5))
-SCALAR = st.none() | st.booleans() | st.integers() | st.floats() | TEXT | st.binary(max_size=5)
-VALUE = st.recursive(SCALAR, lambda v: st.lists(v, max_size=5) | st.dictionaries(TEXT, v, max_size=5), max_leaves=15)
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | TEXT,
-    lambda v: st.lists(v, max_size=5) | st.dictionaries(TEXT, v, max_size=5),
-    max_leaves=20,
-)
-
-
-def assert_message(error: Exception, characters: int) -> None:
-    """Assert that an error has a message of fewer than some characters."""
-    assert 0 < len(str(error)) < characters
-
-
-def mixed(good: Any, changes: dict[str, Any]) -> Any:
-    """Return a copy of nested values with some replaced; a dotted name reaches into inner ones."""
-    if not isinstance(good, dict):
-        return good
-    values = {name: mixed(value, {}) for name, value in good.items()}
-    for path, value in changes.items():
-        *folders, last = path.split(".")
-        inside = values
-        for folder in folders:
-            inside = inside.setdefault(folder, {})
-            if not isinstance(inside, dict):
-                break
-        else:
-            inside[last] = value
-    return values
-
+from tests.security.generated import CASES, TEXT, VALUE, assert_message, fuzz, mixed
 
 PLAIN = tiny_study().model_dump(mode="json", exclude_none=True)
 FIELDS = [
@@ -248,94 +195,3 @@ def test_beginnings_of_ids_and_tokens_open_nothing_else(database: Database, text
         assert "study-one".startswith(text)
     except UnknownStudy:
         assert not "study-one".startswith(text)
-
-
-STAGE = {"fingerprint": "a" * 32, "state": "done", "attempt": 1, "at": "2026-11-20T12:00:00Z"}
-BODIES: dict[str, dict[str, Any]] = {
-    "stage": STAGE,
-    "epochs": {"fingerprint": "a" * 32, "rows": [[1, 0.1, 1.0, 50.0, 1.0, 50.0, 0.1]]},
-    "result": {"fingerprint": "a" * 32, "result": result("a" * 32).to_json()},
-    "completed": {
-        **{"fingerprint": "a" * 32, "mask": "0" * 32},
-        "levels": [{"pair": "finetuned_initial", "layers": ["a"], "ps": [0.2], "expected": [1.0]}],
-    },
-    "cancelled": {"study_id": "s", "at": "2026-11-20T12:00:00Z"},
-    "launched": {
-        **{"study_id": "s", "name": "n", "toml": to_toml(tiny_study()), "at": STAGE["at"]},
-        **{"stages": [], "roles": [], "reused": []},
-    },
-}
-PLACES = [
-    *STAGE,
-    "rows",
-    "result",
-    "study_id",
-    "toml",
-    "name",
-    "stages",
-    "roles",
-    "reused",
-    "error",
-    "worker",
-    "mask",
-    "levels",
-]
-PLACES += [f"result.{name}" for name in BODIES["result"]["result"]]
-
-
-IDENTIFIERS = st.sampled_from(["1-0", "x", "", "1-", "٣-٣", "9" * 30 + "-1"])
-
-
-@fuzz
-@given(st.sampled_from([*BODIES]), st.dictionaries(st.sampled_from(PLACES), JSON, max_size=3), IDENTIFIERS)
-def test_events_are_parsed_or_refused(kind: str, changes: dict[str, Any], identifier: str) -> None:
-    body = mixed(BODIES[kind], changes)
-    try:
-        parse(Event(identifier, kind, body))
-    except EventError as error:
-        assert_message(error, 2_000)
-
-
-@fuzz
-@given(
-    st.dictionaries(
-        st.sampled_from(["kind", "body"]) | TEXT, TEXT | st.sampled_from(["stage", "{}", "[]", '{"at": 1}']), max_size=3
-    )
-)
-def test_entries_of_the_stream_are_read_or_refused(fields: dict[str, str]) -> None:
-    try:
-        assert isinstance(read_event("1-0", fields), Event)
-    except (ValueError, KeyError):
-        return
-
-
-@fuzz
-@given(
-    JSON
-    | st.dictionaries(st.sampled_from([*BODIES["result"]["result"]]), JSON).map(
-        lambda c: mixed(BODIES["result"]["result"], c)
-    )
-)
-def test_results_are_accepted_whole_or_refused(values: Any) -> None:
-    try:
-        result_schema.check(values)
-    except ValueError as error:
-        assert_message(error, 1_000)
-        return
-    assert StageResult.from_json(values).to_json()["epochs"] == [list(row) for row in values["epochs"]]
-
-
-@fuzz
-@given(
-    JSON
-    | st.dictionaries(
-        st.sampled_from(["body", "headers", "properties", "content-type", "headers.task", "properties.body_encoding"]),
-        JSON,
-    ).map(lambda c: mixed(transport.celery_message(leases.Message("a" * 32, 1), "q"), c))
-)
-def test_messages_are_read_as_a_stage_or_refused(delivered: Any) -> None:
-    try:
-        message = transport.read(delivered)
-    except ValueError:
-        return
-    assert message == leases.Message("a" * 32, 1)
