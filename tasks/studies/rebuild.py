@@ -162,17 +162,17 @@ def _report(
     fingerprints = [str(stage["fingerprint"]) for stage in body["stages"]]
     before = leases.states(redis, fingerprints)
     require_recorded(config, redis)
-    recorded = _recorded_states(database, study_id)
+    launched = launches.read(database, study_id) if study_id in launches.study_ids(database) else None
+    recorded = {fingerprint: stage.state for fingerprint, stage in launched.stages.items()} if launched else {}
     after = leases.states(redis, fingerprints)
-    # A state that has just changed reaches the database by itself.
-    stable = {fingerprint: state for fingerprint, state in after.items() if before.get(fingerprint) == state}
-    behind = {fingerprint for fingerprint, state in stable.items() if recorded.get(fingerprint) != state}
+    # A state that has just changed reaches the database by itself, unless the study has to get there first.
+    behind = {
+        fingerprint
+        for fingerprint, state in after.items()
+        if recorded.get(fingerprint) != state and (launched is None or before.get(fingerprint) == state)
+    }
     cancelled = leases.is_cancelled(redis, study_id)
-    lost_end = (
-        cancelled
-        and study_id in launches.study_ids(database)
-        and launches.read(database, study_id).cancelled_at is None
-    )
+    lost_end = cancelled and launched is not None and launched.cancelled_at is None
     results, _ = _publish_missing(
         redis, database, artifacts, finished & {key for key, state in after.items() if state == "done"}
     )
@@ -186,12 +186,6 @@ def _report(
     celery_app.send(leases.adopt(redis, study_id, body, at, entries))
     what = f"is reported to the database again: {len(behind)} states, {results} results"
     return [Rebuilt(study_id, str(body["name"]), what)]
-
-
-def _recorded_states(database: Database, study_id: str) -> dict[str, str]:
-    if study_id not in launches.study_ids(database):
-        return {}
-    return {fingerprint: recorded.state for fingerprint, recorded in launches.read(database, study_id).stages.items()}
 
 
 def _publish_missing(

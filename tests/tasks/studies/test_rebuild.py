@@ -10,12 +10,13 @@ from data.database import backup
 from data.database.database import Database
 from data.queries import points, studies
 from data.queries.selection import OneStudy
-from data.settings import settings
+from data.settings import Settings, settings
 from engine.study.plan import Plan
 from tasks.queue import leases, telemetry
 from tasks.queue.leases import Message
 from tasks.services import recorder
 from tasks.studies import launch
+from tasks.studies import rebuild as rebuilding
 from tasks.studies.planning import plan_study
 from tasks.studies.rebuild import ATTEMPTS_BEYOND, RebuildError, rebuild
 from tests.data.made_results import contents, made_result
@@ -155,6 +156,29 @@ def test_rebuild_completes_a_restored_database(redis: Redis, database: Database,
         n: r for n, r in before.items() if n != "cancellations"
     }
     assert studies.study(database, ended).state == "cancelled"
+    assert rebuild(settings()) == []
+
+
+def test_a_lost_study_whose_stages_all_change_meanwhile_is_reported(
+    redis: Redis, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backup.backup(database, tmp_path / "copy.duckdb")
+    study_id = launch.launch(tiny_study(pruners=[], sparsities=[], starts=[]))
+    recorder.drain_idle(settings())
+    backup.restore(database, tmp_path / "copy.duckdb")
+    waits, waited = rebuilding.require_recorded, []
+
+    def trains_meanwhile(config: Settings, client: Redis) -> None:
+        # The first wait is before all studies, the second between two looks at the states of this one.
+        waited.append(config)
+        if len(waited) == 2:
+            train(redis, planned(pruners=[], sparsities=[], starts=[]), 1)
+        waits(config, client)
+
+    monkeypatch.setattr(rebuilding, "require_recorded", trains_meanwhile)
+    [reported] = rebuild(settings())
+    assert reported.study_id == study_id
+    assert studies.study(database, study_id).state == "done"
     assert rebuild(settings()) == []
 
 
