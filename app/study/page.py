@@ -23,8 +23,7 @@ def draw_study(record: StudyRecord) -> None:
     """Draw the page of a study that this visitor may see."""
     chart.still()
     _head(record)
-    # A viewer's page checks its link again even when the study has finished.
-    every = dialogs.refresh_seconds(record, REFRESH) if access.is_owner() else REFRESH
+    every = dialogs.refresh_seconds(record, REFRESH)
     for tab, (name, body) in zip(st.tabs(list(TABS), key="tab", on_change="rerun"), TABS.items(), strict=True):
         if tab.open:
             with tab, st.container(key=f"tab-{name.lower()}"):

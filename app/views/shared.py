@@ -30,10 +30,23 @@ def describe(share: Share) -> None:
     st.caption(f":material/visibility: Shared with you to read.{note}")
 
 
+def state_of(share: Share) -> str | None:
+    """Return the state of the study that a link shows, None for a link to a comparison."""
+    return queries.study(share.study_ids[0]).state if share.state is None else None
+
+
 @st.fragment(run_every=REFRESH)
-def watch() -> None:
-    """Close the page once its link has expired or was revoked."""
-    if access.link() is None:
+def watch(before: str | None) -> None:
+    """Draw the page again once its link has expired or was revoked, or a finished study continues."""
+    try:
+        share = access.link()
+        changed = share is None or state_of(share) != before
+    except UnknownStudy:
+        changed = True
+    except DatabaseError:
+        # The page stays as it is, and the next refresh asks again.
+        changed = False
+    if changed:
         st.rerun()
 
 
@@ -44,7 +57,7 @@ def page() -> None:
         if share is None:
             dead()
             return
-        watch()
+        watch(state_of(share))
         describe(share)
         if share.state is None:
             draw_study(queries.study(share.study_ids[0]))
