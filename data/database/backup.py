@@ -15,7 +15,8 @@ import duckdb
 
 from data.atomic import flush
 from data.database import schema
-from data.database.database import CONFIG, Database
+from data.database.attached import CONFIG
+from data.database.database import Database
 from engine.errors import UserError
 
 CHUNK = 4 * 1024 * 1024

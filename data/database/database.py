@@ -1,7 +1,7 @@
 """The DuckDB file, opened for one writer or many readers, and created or migrated at the first use."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC
 from pathlib import Path
 from typing import Any
@@ -10,17 +10,10 @@ import duckdb
 import pandas as pd
 
 from data.database import recording, schema
+from data.database.attached import attached
 from data.database.events import Event, EventError, parse
 from data.database.lock import exclusive, shared
 from engine.errors import UserError
-
-# DuckDB must not fetch extensions from the network, read other files, or read Python's variables as tables, whatever a
-# query names.
-CONFIG: dict[str, str | bool | int | float | list[str]] = {
-    "autoinstall_known_extensions": "false",
-    "autoload_known_extensions": "false",
-    "enable_external_access": "false",
-}
 
 # DuckDB raises these where it cannot write to the disk.
 UNWRITABLE = (duckdb.IOException, duckdb.FatalException, duckdb.OutOfMemoryException)
@@ -147,17 +140,15 @@ class Database:
 
     @contextmanager
     def _opened(self, path: Path, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
-        try:
-            connection = duckdb.connect(str(path), read_only=read_only, config=CONFIG)
-        except duckdb.Error as error:
-            raise DatabaseError(
-                f"cannot open the database {path}: {error}; close other programs that have it open, "
-                "or move the file away to begin a new one"
-            ) from error
-        try:
+        with ExitStack() as stack:
+            try:
+                connection = stack.enter_context(attached(path, read_only=read_only))
+            except duckdb.Error as error:
+                raise DatabaseError(
+                    f"cannot open the database {path}: {error}; close other programs that have it open, "
+                    "or move the file away to begin a new one"
+                ) from error
             yield connection
-        finally:
-            connection.close()
 
 
 def frame(connection: duckdb.DuckDBPyConnection, query: str, *values: Any, **named: Any) -> pd.DataFrame:

@@ -288,7 +288,4 @@ def _write(
 
 
 def _columns(connection: duckdb.DuckDBPyConnection, table: str) -> list[str]:
-    rows = connection.execute(
-        "SELECT column_name FROM duckdb_columns() WHERE table_name = ? ORDER BY column_index", [table]
-    ).fetchall()
-    return [str(row[0]) for row in rows]
+    return [str(column[0]) for column in connection.execute(f"SELECT * FROM {table} LIMIT 0").description]
