@@ -111,14 +111,14 @@ class StageResult:
         """Return the result as plain JSON values, with overlaps by column, which takes less space."""
         return {
             "fingerprint": self.fingerprint,
-            "epochs": [list(asdict(epoch).values()) for epoch in self.epochs],
+            "epochs": [list(vars(epoch).values()) for epoch in self.epochs],
             "sparsity": self.sparsity,
             "seconds": self.seconds,
             "device": self.device,
             "overlaps": [_columns(overlap) for overlap in self.overlaps],
             "residuals": list(self.residuals),
             "versions": self.versions,
-            "retention": [list(asdict(row).values()) for row in self.retention],
+            "retention": [list(vars(row).values()) for row in self.retention],
             "diverged": self.diverged,
             "mask": self.mask,
             "support": None if self.support is None else asdict(self.support),

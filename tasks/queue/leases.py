@@ -161,7 +161,7 @@ def claim_alike(
 
 def renew(redis: Redis, message: Message, lease: float, epochs: Iterable[Epoch] = ()) -> None:
     """Extend a lease and publish epochs, in one step; raises LeaseLost or StageCancelled instead of either."""
-    rows = [list(asdict(epoch).values()) for epoch in epochs]
+    rows = [list(vars(epoch).values()) for epoch in epochs]
     event = json.dumps({"fingerprint": message.fingerprint, "rows": rows}) if rows else ""
     _require_ok(_run(redis, "renew", message.fingerprint, message.attempt, _ms(lease), event))
 

@@ -1,9 +1,15 @@
 """Runs pages of the dashboard in memory, and reads their texts and tables."""
 
+from functools import cache
 from pathlib import Path
+from unittest.mock import patch
 
 import pandas as pd
+from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
+
+# Every AppTest searches all installed packages for components, which takes half a second; one search serves all.
+patch.object(manifest_scanner, "scan_component_manifests", cache(manifest_scanner.scan_component_manifests)).start()
 
 MAIN = Path(__file__).parents[2] / "app" / "main.py"
 
