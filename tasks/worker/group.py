@@ -32,9 +32,9 @@ from tasks.worker.observer import LeasedObserver
 from tasks.worker.retrying_artifacts import RetryingArtifacts
 
 ERROR_CHARACTERS = 10_000
-# Seconds between searches for stages that can join the group while none of its stages ends; if no worker is idle, the
-# stages of a dead worker wait this long.
-JOIN_SECONDS = 5.0
+# While none of its stages ends, a group searches for others that can join it four times in the duration of a lease; if
+# no worker is idle, the stages of a dead worker wait until then.
+SEARCHES_PER_LEASE = 4
 
 log = logging.getLogger(__name__)
 
@@ -140,7 +140,8 @@ class StageGroup:
         """Return the jobs of queued stages that join the group, such as in place of stages that ended."""
         if self.artifacts_unavailable or self._context.stopping.is_set():
             return []
-        if running >= self._running_then and time.monotonic() - self._searched_at < JOIN_SECONDS:
+        between = self._context.timing.lease / SEARCHES_PER_LEASE
+        if running >= self._running_then and time.monotonic() - self._searched_at < between:
             return []
         joining = self._begin(self._claim(stage, dataset, running, joining=True))
         self._running_then, self._searched_at = running + len(joining), time.monotonic()
