@@ -1,7 +1,10 @@
 """The handwritten digits that scikit-learn includes (UCI optical recognition of handwritten digits)."""
 
 import hashlib
+from importlib.util import find_spec
 from pathlib import Path
+
+import numpy as np
 
 from data.datasets.source import DatasetError, Progress
 from engine.dataset import Dataset
@@ -15,14 +18,13 @@ CONTENT = "a79e829c01a4795ad6bf65dcd9af3f7f"
 def read(folder: Path, progress: Progress) -> Dataset:
     """Return the digits, with grey levels scaled from 0 to 16 to 0 to 255, without a download."""
     del folder
-    # These imports come late, because they take seconds and the images are read only once.
+    # This import comes late, because it takes seconds and the images are read only once.
     import torch
-    from sklearn.datasets import load_digits
 
-    images, labels = load_digits(return_X_y=True)
-    progress("reading digits", len(images), len(images))
-    pixels = torch.from_numpy(images).view(-1, 8, 8, 1).mul(255 / 16).round().to(torch.uint8)
-    targets = torch.from_numpy(labels).to(torch.int64)
+    rows = torch.from_numpy(np.loadtxt(_file(), delimiter=","))
+    progress("reading digits", len(rows), len(rows))
+    pixels = rows[:, :-1].reshape(-1, 8, 8, 1).mul(255 / 16).round().to(torch.uint8)
+    targets = rows[:, -1].to(torch.int64)
     content = hashlib.blake2b(pixels.numpy().tobytes() + targets.numpy().tobytes(), digest_size=16).hexdigest()
     if content != CONTENT:
         raise DatasetError(
@@ -30,3 +32,15 @@ def read(folder: Path, progress: Progress) -> Dataset:
             "install the version in requirements.txt"
         )
     return Dataset(pixels[:-TEST], targets[:-TEST], pixels[-TEST:], targets[-TEST:], tuple("0123456789"))
+
+
+def _file() -> Path:
+    """Return scikit-learn's file of digits: in each row 64 grey levels and the label."""
+    # The package is not imported, because that takes two seconds.
+    package = find_spec("sklearn")
+    file = Path(package.origin or "").with_name("datasets") / "data" / "digits.csv.gz" if package else None
+    if file is None or not file.exists():
+        raise DatasetError(
+            "the digits are missing, which scikit-learn includes; install the version in requirements.txt"
+        )
+    return file

@@ -9,6 +9,7 @@ from dataclasses import astuple, dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim.sgd import sgd
 
 from engine.models import conv
 from engine.seeds import global_seed
@@ -79,15 +80,6 @@ class Training:
             # A product with the mask would not turn infinity and NaN into 0.
             self.flat_parameters.values.masked_fill_(self._mask == 0, 0.0)
         self._rate = torch.tensor(schedule.learning_rate, device=data.device)
-        # One parameter over the whole buffer makes a step of the optimiser one fused kernel instead of one per layer.
-        parameter = nn.Parameter(self.flat_parameters.values)
-        parameter.grad = self.flat_parameters.gradients
-        recipe = schedule.recipe
-        self._optimiser = torch.optim.SGD(
-            [parameter], lr=self._rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay, fused=True
-        )
-        # The momenta are set here, to zero, because an optimiser without them takes another path at its first step.
-        self._optimiser.state[parameter]["momentum_buffer"] = self.flat_parameters.momenta
         self._outputs = torch.zeros(sum(self._feed.sizes), data.classes, device=data.device)
         self._test_outputs = torch.zeros(len(data.test), data.classes, device=data.device)
         # The rows are the training batches of an epoch and the test images, the columns loss and accuracy (0 to 1).
@@ -244,9 +236,27 @@ class Training:
             self.penalty.add_gradient()
         if self._mask is not None:
             self.flat_parameters.gradients.mul_(self._mask)
-        self._optimiser.step()
+        self._descend()
         self.flat_parameters.gradients.zero_()
         self._outputs.index_copy_(0, places, output)
+
+    @torch.no_grad()
+    def _descend(self) -> None:
+        """Take a step of SGD, as one fused kernel over the buffers of all layers."""
+        flat, recipe = self.flat_parameters, self.schedule.recipe
+        # The class torch.optim.SGD imports PyTorch's compiler, which takes two seconds.
+        sgd(
+            [flat.values],
+            [flat.gradients],
+            [flat.momenta],
+            fused=True,
+            weight_decay=recipe.weight_decay,
+            momentum=recipe.momentum,
+            lr=self._rate,  # type: ignore[arg-type]
+            dampening=0.0,
+            nesterov=False,
+            maximize=False,
+        )
 
     def save_test_outputs(self, begin: int, outputs: Tensor) -> None:
         """Save the outputs of consecutive test images, from position begin on, for `compute_scores`."""

@@ -14,9 +14,10 @@ import pytest
 from data.database.database import Database
 from data.datasets.registry import DATASETS
 from engine.study.plan import plan
+from engine.study.spec import to_toml
 from tasks.process import ROOT
 from tests.data.made_results import Stream, made_results, made_study, whole_study, without_masks
-from tests.machine import free_port, wait_for
+from tests.machine import free_port, tiny_study, wait_for
 
 # The line that `-X importtime` writes for each module.
 IMPORTED = re.compile(r"^import time: +\d+ \| +\d+ \| +(\S+)$", re.M)
@@ -114,3 +115,12 @@ def test_supervisors_do_not_import_torch(home: Path, tmp_path: Path, command: tu
     imported = modules(log.read_text())
     assert {"tasks.services.up", "tasks.services.supervisor"} <= imported
     assert "torch" not in imported
+
+
+def test_a_training_imports_neither_the_compiler_of_torch_nor_scikit_learn(home: Path, tmp_path: Path) -> None:
+    del home
+    study = tmp_path / "tiny.toml"
+    study.write_text(to_toml(tiny_study(pruners=[], sparsities=[], starts=[])), encoding="utf-8")
+    imported = run("run", str(study), "--out", str(tmp_path / "out"), "--device", "cpu")
+    assert "torch.optim.sgd" in imported
+    assert not {name for name in imported if name.startswith(("torch._dynamo.", "sklearn."))}
