@@ -55,10 +55,13 @@ class Up:
 
 @pytest.fixture
 def up(home: Path, tmp_path: Path) -> Iterator[Up]:
-    """`up` with its dashboard answering and two workers ready."""
+    """`up` with its dashboard answering and two workers ready, whose demo was queued and is cancelled."""
     del home
     started = Up(tmp_path)
     try:
+        # `up` queues the demo on an empty database.
+        [demo] = wait_for(queued)
+        launch.cancel(demo)
         wait_for(lambda: len(workers()) == 2)
         wait_for(started.healthy)
         started.family()
@@ -67,6 +70,13 @@ def up(home: Path, tmp_path: Path) -> Iterator[Up]:
         if started.process.poll() is None:
             started.process.kill()
         started.process.wait()
+
+
+def queued() -> list[str]:
+    try:
+        return leases.studies(connection.connect(patience=0))
+    except ConnectionError:
+        return []
 
 
 def workers() -> list[telemetry.Worker]:
@@ -78,9 +88,6 @@ def workers() -> list[telemetry.Worker]:
 
 def test_killed_processes_restart_and_ctrl_c_ends_all(up: Up) -> None:
     redis = connection.connect()
-    # `up` queues the demo on an empty database; a longer stage replaces it here.
-    demo = wait_for(lambda: leases.studies(redis))[0]
-    launch.cancel(demo)
     study_id = launch.launch(long_study(epochs=10_000))
     [fingerprint] = leases.members(redis, study_id)
     trained_by = wait_for(lambda: telemetry.progress([fingerprint], redis))[fingerprint].worker
