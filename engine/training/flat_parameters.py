@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.optim.sgd import sgd
 
 
 class FlatParameters:
@@ -34,6 +35,24 @@ class FlatParameters:
         if len(shape) == 4:
             return part.view(shape[0], shape[2], shape[3], shape[1]).permute(0, 3, 1, 2)
         return part.view(shape)
+
+    @torch.no_grad()
+    def descend(self, rate: Tensor, momentum: float, weight_decay: float) -> None:
+        """Take a step of SGD down the gradients, as one fused kernel, and set the gradients to zero."""
+        # The class torch.optim.SGD imports PyTorch's compiler, which takes two seconds.
+        sgd(
+            [self.values],
+            [self.gradients],
+            [self.momenta],
+            fused=True,
+            weight_decay=weight_decay,
+            momentum=momentum,
+            lr=rate,  # type: ignore[arg-type]
+            dampening=0.0,
+            nesterov=False,
+            maximize=False,
+        )
+        self.gradients.zero_()
 
     def split(self, buffer: Tensor) -> dict[str, Tensor]:
         """Return views of a buffer of this layout: parameter name -> tensor of the parameter's shape."""

@@ -9,7 +9,6 @@ from dataclasses import astuple, dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.optim.sgd import sgd
 
 from engine.models import conv
 from engine.seeds import global_seed
@@ -236,27 +235,9 @@ class Training:
             self.penalty.add_gradient()
         if self._mask is not None:
             self.flat_parameters.gradients.mul_(self._mask)
-        self._descend()
-        self.flat_parameters.gradients.zero_()
+        recipe = self.schedule.recipe
+        self.flat_parameters.descend(self._rate, recipe.momentum, recipe.weight_decay)
         self._outputs.index_copy_(0, places, output)
-
-    @torch.no_grad()
-    def _descend(self) -> None:
-        """Take a step of SGD, as one fused kernel over the buffers of all layers."""
-        flat, recipe = self.flat_parameters, self.schedule.recipe
-        # The class torch.optim.SGD imports PyTorch's compiler, which takes two seconds.
-        sgd(
-            [flat.values],
-            [flat.gradients],
-            [flat.momenta],
-            fused=True,
-            weight_decay=recipe.weight_decay,
-            momentum=recipe.momentum,
-            lr=self._rate,  # type: ignore[arg-type]
-            dampening=0.0,
-            nesterov=False,
-            maximize=False,
-        )
 
     def save_test_outputs(self, begin: int, outputs: Tensor) -> None:
         """Save the outputs of consecutive test images, from position begin on, for `compute_scores`."""
