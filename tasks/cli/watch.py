@@ -18,8 +18,11 @@ RECORDER_SECONDS = 10.0
 
 def is_empty(config: Settings, redis: Redis) -> bool:
     """Return whether no study was ever launched: none is recorded or deleted, and no event waits for the recorder."""
+    # An event disappears once it is recorded, so the events are counted before the database is read.
+    if redis.xlen(telemetry.EVENTS):
+        return False
     database = Database(config.database)
-    return studies.studies(database).empty and not launches.deleted(database) and not redis.xlen(telemetry.EVENTS)
+    return studies.studies(database).empty and not launches.deleted(database)
 
 
 def say_if_no_workers(redis: Redis, console: Console) -> None:
