@@ -10,10 +10,10 @@ from pathlib import Path
 
 import psutil
 
-from data.queries.studies import stages as recorded_stages
-from engine.stages.runner import SAVED
+from engine.study.plan import Stage
 from tasks.queue import celery_app, leases, telemetry
 from tasks.queue.leases import Message
+from tasks.studies.launch import launched_stages
 from tests.faults.world import SHORT_LEASE, SmallDisk, World
 
 
@@ -195,19 +195,27 @@ def cut_checkpoint(at: Target) -> Strike:
 
 
 def cut_weights(at: Target) -> Strike:
-    """Truncate weights of a finished stage that later stages need."""
-    rows = recorded_stages(at.world.database, at.study_id)
-    open_parents = set(rows[~rows["state"].isin(["done"])]["parent"].dropna())
-    done = rows[(rows["state"] == "done") & rows["fingerprint"].isin(open_parents)]
+    """Truncate weights of a finished stage that a stage will read which has not begun."""
     begin = time.time()
-    if done.empty:
+    stages = launched_stages(leases.launched(at.world.redis, at.study_id) or {"stages": []})
+    states = leases.states(at.world.redis, list(stages))
+    to_begin = [stage for key, stage in stages.items() if states[key] in ("waiting", "queued") and stage.parent]
+    needed = sorted({file for stage in to_begin for file in _read_by(stage) if states[file[0]] == "done"})
+    if not needed:
         return kill_worker(at)
-    stage = done.iloc[at.draw.randrange(len(done))]
-    name = at.draw.choice(SAVED[stage["kind"]])
-    path = Path(at.world.config.artifacts, "weights", stage["fingerprint"], f"{name}.safetensors")
+    fingerprint, name = at.draw.choice(needed)
+    path = Path(at.world.config.artifacts, "weights", fingerprint, f"{name}.safetensors")
     os.truncate(path, at.draw.randrange(path.stat().st_size))
     at.world.wait(lambda: at.world.progressed(begin + 0.5))
-    return Strike("weights cut short", f"{name} of {stage['fingerprint'][:8]}", time.time() - begin)
+    return Strike("weights cut short", f"{name} of {fingerprint[:8]}", time.time() - begin)
+
+
+def _read_by(stage: Stage) -> list[tuple[str, str]]:
+    """Return the stages and names of the weights that a retraining reads when it begins."""
+    parent, root = str(stage.parent), str(stage.root)
+    by_start = {"winning_ticket": "initial", "rewind": "rewind", "finetune": "trained"}.get(str(stage.start))
+    within = [(parent, "mask")] if len(stage.rounds) > 1 else []
+    return [(parent, "trained"), *within, *([(root, by_start)] if by_start else [])]
 
 
 def fill_disk(at: Target) -> Strike:
