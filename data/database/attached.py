@@ -9,13 +9,6 @@ from pathlib import Path
 
 import duckdb
 
-# DuckDB must not fetch extensions from the network, read other files, or read Python's variables as tables, whatever a
-# query names.
-CONFIG: dict[str, str | bool | int | float | list[str]] = {
-    "autoinstall_known_extensions": "false",
-    "autoload_known_extensions": "false",
-    "enable_external_access": "false",
-}
 # The files that DuckDB writes beside its own, by what it appends to the name.
 BESIDE = (".wal", ".wal.checkpoint", ".wal.recovery")
 
@@ -69,8 +62,11 @@ class _Instance:
                     self._detach()
 
     def _start(self) -> duckdb.DuckDBPyConnection:
-        memory = duckdb.connect(":memory:", config={k: v for k, v in CONFIG.items() if k != "enable_external_access"})
-        # As DuckDB does by default for a file that it opens, it writes beside it what does not fit into memory.
+        memory = duckdb.connect(":memory:")
+        # DuckDB must not fetch extensions from the network, read other files, or read Python's variables as tables,
+        # whatever a query names.
+        memory.execute("SET autoinstall_known_extensions = false; SET autoload_known_extensions = false")
+        # It writes beside the file what does not fit into memory, as it does by default for a file that it opens.
         memory.execute("SET temp_directory = ?", [f"{self._path}.tmp"])
         memory.execute("SET allowed_paths = ?", [[f"{self._path}{end}" for end in ("", *BESIDE)]])
         memory.execute("SET enable_external_access = false")

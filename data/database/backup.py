@@ -15,7 +15,7 @@ import duckdb
 
 from data.atomic import flush
 from data.database import schema
-from data.database.attached import CONFIG
+from data.database.attached import attached
 from data.database.database import Database
 from engine.errors import UserError
 
@@ -74,7 +74,7 @@ def inspect(path: Path) -> Backup:
     if not path.is_file():
         raise BackupError(f"there is no backup {path}; python -m tasks backup makes one")
     try:
-        with duckdb.connect(str(path), read_only=True, config=CONFIG) as connection:
+        with attached(path, read_only=True) as connection:
             version = schema.known_version(connection)
             if version == 0:
                 raise BackupError(f"{path} is an empty database; give a file that python -m tasks backup wrote")
@@ -101,7 +101,7 @@ def restore(database: Database, source: Path, progress: CopyProgress = lambda do
         raise BackupError(f"{source} is the database itself; give a file that python -m tasks backup wrote")
     inspect(source)
     with _copied(lambda: nullcontext(source), database.path, progress) as copy:
-        with duckdb.connect(str(copy), config=CONFIG) as connection:
+        with attached(copy, read_only=False) as connection:
             try:
                 schema.install(connection)
             except schema.SchemaError as error:
@@ -123,7 +123,7 @@ def _set_aside(path: Path) -> Path:
     if log.exists():
         try:
             # A checkpoint writes the log into the file, which is then complete without it.
-            with duckdb.connect(str(path), config=CONFIG) as connection:
+            with attached(path, read_only=False) as connection:
                 connection.execute("CHECKPOINT")
         except duckdb.Error:
             # A damaged database keeps its log, which the restored database must not use.
@@ -150,7 +150,7 @@ def _copied(source: Callable[[], AbstractContextManager[Path]], beside: Path, pr
                     _copy(_log(path), _log(copy), lambda done, total: None)
             if _log(copy).exists():
                 # The last writer was killed, so a checkpoint must write its log into the copy.
-                with duckdb.connect(str(copy), config=CONFIG) as connection:
+                with attached(copy, read_only=False) as connection:
                     connection.execute("CHECKPOINT")
                 flush(copy)
         except OSError as error:

@@ -62,6 +62,7 @@ def test_a_backup_holds_the_write_ahead_log_of_a_killed_writer(full: Database, t
     writer = multiprocessing.get_context("spawn").Process(target=write_and_die, args=(full.path,))
     writer.start()
     writer.join()
+    assert writer.exitcode == -signal.SIGKILL
     assert full.path.with_name(f"{full.path.name}.wal").exists()
     target = tmp_path / "copy.duckdb"
     backups.backup(full, target)
