@@ -9,7 +9,7 @@ from app.compare.state import from_query
 from app.state import queries
 from app.study.page import draw_study
 from data.database.database import DatabaseError
-from data.queries.studies import UnknownStudy
+from data.queries.studies import StudyRecord, UnknownStudy
 from data.shared_links import Share
 
 REFRESH = 2.0
@@ -30,17 +30,18 @@ def describe(share: Share) -> None:
     st.caption(f":material/visibility: Shared with you to read.{note}")
 
 
-def state_of(share: Share) -> str | None:
-    """Return the state of the study that a link shows, None for a link to a comparison."""
-    return queries.study(share.study_ids[0]).state if share.state is None else None
+def shared_study(share: Share) -> StudyRecord | None:
+    """Return the study that a link shows, None for a link to a comparison."""
+    return queries.study(share.study_ids[0]) if share.state is None else None
 
 
 @st.fragment(run_every=REFRESH)
-def watch(before: str | None) -> None:
-    """Draw the page again once its link has expired or was revoked, or a finished study continues."""
+def watch(shown: StudyRecord | None) -> None:
+    """Draw the page again once its link has expired or was revoked, or the state of its study has changed."""
     try:
         share = access.link()
-        changed = share is None or state_of(share) != before
+        study = shared_study(share) if share else None
+        changed = share is None or (study and study.state) != (shown and shown.state)
     except UnknownStudy:
         changed = True
     except DatabaseError:
@@ -57,11 +58,12 @@ def page() -> None:
         if share is None:
             dead()
             return
-        watch(state_of(share))
+        study = shared_study(share)
+        watch(study)
         describe(share)
-        if share.state is None:
-            draw_study(queries.study(share.study_ids[0]))
-        else:
+        if study is not None:
+            draw_study(study)
+        elif share.state is not None:
             state, _ = from_query(share.state, share.study_ids)
             draw_comparison(state, share.study_ids)
     except UnknownStudy:
