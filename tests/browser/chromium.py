@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome", "chrome")
 ARGUMENTS = (
@@ -36,6 +36,25 @@ def find() -> str | None:
     with sync_playwright() as playwright:
         path = playwright.chromium.executable_path
     return path if Path(path).exists() else None
+
+
+def ready(page: Page) -> None:
+    """Wait until Streamlit has drawn the page and has nothing left to do."""
+    page.wait_for_selector(READY, timeout=60_000)
+    # Some pages are drawn twice, with a short pause.
+    page.wait_for_timeout(250)
+    page.wait_for_selector(READY, timeout=60_000)
+
+
+def open_tab(page: Page, name: str) -> None:
+    """Open a tab, with a second click where Streamlit forgets the first, as it may while it draws a page."""
+    tab = page.get_by_role("tab", name=name)
+    tab.click()
+    ready(page)
+    if tab.get_attribute("aria-selected") != "true":
+        tab.click()
+        ready(page)
+    expect(tab).to_have_attribute("aria-selected", "true")
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response
 from data.database.database import Database
 from engine.study.spec import parse_study
 from tests.app.made_study import record
-from tests.browser.chromium import READY, launched
+from tests.browser.chromium import launched, ready
 from tests.browser.serving import DASHBOARD, served
 
 # The tests run on shared machines, and none of these measures speed.
@@ -83,9 +83,7 @@ class Watched:
 
     def ready(self) -> None:
         """Wait until Streamlit has nothing left to do."""
-        self.page.wait_for_selector(READY, timeout=60_000)
-        self.page.wait_for_timeout(150)
-        self.page.wait_for_selector(READY, timeout=60_000)
+        ready(self.page)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from app.study.page import REFRESH
+from tests.browser.chromium import open_tab
 from tests.browser.conftest import Watched
 
 pytestmark = pytest.mark.browser
@@ -89,7 +90,7 @@ def test_a_study_is_launched_watched_and_plotted_by_clicks(watched: Watched) -> 
     assert len(counts) >= 3, f"progress did not change: {counts}"
     expect(page.get_by_role("searchbox", name="Search stages")).to_have_value("fine-tune")
 
-    page.get_by_role("tab", name="Accuracy").click()
+    open_tab(page, "Accuracy")
     expect_chart(page, "accuracy-panel-0")
     page.evaluate("document.querySelector('.st-key-accuracy_choices').dataset.same = 'yes'")
     expect(page.locator(".st-key-study_head")).to_contain_text("done", timeout=90_000)
@@ -100,7 +101,7 @@ def test_a_study_is_launched_watched_and_plotted_by_clicks(watched: Watched) -> 
         expect_chart(page, f"accuracy-panel-{panel}")
     expect(page.locator(".st-key-accuracy_table")).to_be_visible()
 
-    page.get_by_role("tab", name="Overlap").click()
+    open_tab(page, "Overlap")
     for key in ("overlap-retention", "overlap-starts-0", "overlap-starts-3", "overlap-layers-0", "overlap-layers-1"):
         expect_chart(page, key)
     expect(page.get_by_text("affect how much of the initial weights is left")).to_be_visible()
@@ -118,18 +119,18 @@ def test_the_demo_preset_is_launched_and_its_charts_are_drawn(watched: Watched) 
     page.locator(".st-key-use-demo button").click()
     watched.ready()
     # One of its three seeds and sparsities is enough here.
-    for field in ("Seeds", "Sparsities"):
+    for field, value in (("Seeds", "0"), ("Sparsities", "0.9")):
         box = page.get_by_role("textbox", name=field)
-        box.fill({"Seeds": "0", "Sparsities": "0.9"}[field])
+        box.fill(value)
         box.press("Enter")
     expect(page.locator(".st-key-plan_numbers")).to_contain_text("10")
     launch(watched)
     expect(page.locator(".st-key-study_head")).to_contain_text("done", timeout=120_000)
     expect(page.locator(".st-key-progress_overview")).to_contain_text("10 of 10 stages done")
-    page.get_by_role("tab", name="Accuracy").click()
+    open_tab(page, "Accuracy")
     for panel in range(4):
         expect_chart(page, f"accuracy-panel-{panel}")
-    page.get_by_role("tab", name="Overlap").click()
+    open_tab(page, "Overlap")
     expect_chart(page, "overlap-retention")
 
 

@@ -20,7 +20,7 @@ from engine.study.spec import parse_study
 from tasks.broker.server import serving
 from tasks.queue import telemetry
 from tests.app.made_study import record
-from tests.browser.chromium import READY
+from tests.browser.chromium import ready
 from tests.browser.conftest import FINISHED
 from tests.browser.serving import DASHBOARD, served
 
@@ -108,12 +108,6 @@ def check(page: Page) -> None:
     foreign = "[src*=evil], link[href*=evil], [style*=evil], [href^='javascript:'], img[src=x], svg[onload]"
     elements = page.locator(foreign).evaluate_all("all => all.map(element => element.parentElement.outerHTML)")
     assert not elements, f"{unquote(page.url)[:200]}\n{elements}"
-
-
-def ready(page: Page) -> None:
-    for _ in range(2):
-        page.wait_for_selector(READY, timeout=60_000)
-        page.wait_for_timeout(250)
 
 
 HARMFUL = quote(HARM)

@@ -11,18 +11,12 @@ from contextlib import contextmanager
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.chromium import READY
+from tests.browser.chromium import open_tab, ready
 from tests.browser.conftest import Watched
 
 pytestmark = pytest.mark.browser
 
 LOCKED = "Not part of this link"
-
-
-def ready(page: Page) -> None:
-    page.wait_for_selector(READY, timeout=60_000)
-    page.wait_for_timeout(300)
-    page.wait_for_selector(READY, timeout=60_000)
 
 
 @contextmanager
@@ -54,7 +48,7 @@ def test_a_stranger_reads_only_the_shared_study_until_the_link_is_revoked(watche
         ready(page)
         expect(page.locator(".st-key-study_head")).to_contain_text("Finished before")
         expect(page.get_by_text("for a stranger")).to_be_visible()
-        page.get_by_role("tab", name="Accuracy").click()
+        open_tab(page, "Accuracy")
         expect(page.locator(".st-key-accuracy-panel-0 svg.marks path").first).to_be_attached()
         for key in ("share", "study_copy", "study_compare", "cancel", "retry", "new_study"):
             assert page.locator(f".st-key-{key} button").count() == 0, key

@@ -3,6 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.chromium import open_tab
 from tests.browser.conftest import Watched
 
 pytestmark = pytest.mark.browser
@@ -11,9 +12,8 @@ pytestmark = pytest.mark.browser
 def test_a_click_queues_the_seeds_that_would_decide_a_verdict(watched: Watched) -> None:
     page = watched.page
     watched.open("/study?study=finished-before")
-    page.get_by_role("tab", name="Verdicts").click()
-    watched.ready()
-    expect(page.locator(".st-key-verdict_summary")).to_contain_text("undecided", timeout=90_000)
+    open_tab(page, "Verdicts")
+    expect(page.locator(".st-key-verdict_summary")).to_contain_text("undecided")
     page.get_by_role("button", name="Add 1 seed").first.click()
     dialog = page.get_by_role("dialog")
     expect(dialog).to_contain_text("Finished before (3 seeds)")
@@ -25,6 +25,5 @@ def test_a_click_queues_the_seeds_that_would_decide_a_verdict(watched: Watched) 
     expect(dialog).to_be_hidden()
     # The new study is trained to its end, and its verdicts are over three seeds.
     expect(page.locator(".st-key-study_head")).to_contain_text("done", timeout=120_000)
-    page.get_by_role("tab", name="Verdicts").click()
-    watched.ready()
+    open_tab(page, "Verdicts")
     expect(page.locator(".st-key-tab-verdicts")).to_contain_text("n = 3")

@@ -124,7 +124,7 @@ def test_an_idle_worker_recovers_from_dead_connections(remote: Machine, monkeypa
         relay.swallows.clear()
         study_id = remote.launch(tiny_study(pruners=[], sparsities=[], starts=[]))
         # A dead connection that nobody checks seems alive for a quarter of an hour.
-        remote.wait_until(study_id)
+        remote.wait_until(study_id, seconds=60.0)
 
 
 def test_the_error_for_a_redis_that_does_not_answer_hides_its_password(
