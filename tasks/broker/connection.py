@@ -20,6 +20,7 @@ from filelock import FileLock
 from kombu.exceptions import OperationalError
 from redis import Redis
 from redis.backoff import ExponentialBackoff
+from redis.credentials import CredentialProvider
 from redis.exceptions import AuthenticationError, BusyLoadingError, ConnectionError, TimeoutError
 from redis.retry import Retry
 
@@ -55,6 +56,16 @@ log = logging.getLogger(__name__)
 
 class BrokerError(UserError):
     """Redis does not answer or cannot be started."""
+
+
+class _PasswordFile(CredentialProvider):
+    """The password of a home's Redis, read when a connection needs it, so that a client can exist before the Redis."""
+
+    def __init__(self, home: Path) -> None:
+        self._file = _password_file(home)
+
+    def get_credentials(self) -> tuple[str]:
+        return (self._file.read_text() if self._file.exists() else "",)
 
 
 class Patience(Retry):
@@ -117,7 +128,9 @@ def client(config: Settings, patience: float = 2.0) -> Redis:
     if config.redis_url is not None:
         network = {} if urlsplit(config.redis_url).scheme == "unix" else OVER_NETWORK
         return Redis.from_url(config.redis_url, **network, **options)
-    return Redis(unix_socket_path=str(socket_path(config.home)), password=password(config.home), **options)
+    return Redis(
+        unix_socket_path=str(socket_path(config.home)), credential_provider=_PasswordFile(config.home), **options
+    )
 
 
 def celery_url(config: Settings) -> str:
@@ -147,7 +160,7 @@ def errors_explained(config: Settings | None = None) -> Iterator[None]:
 
 def _unreachable(config: Settings, error: Exception) -> str:
     if config.redis_url is None:
-        return "Redis is not running; start everything with: python -m tasks up"
+        return "Redis is not running; start everything with: ticketscope up"
     reason = "refuses the password" if isinstance(error, AuthenticationError) else f"does not answer ({error})"
     where = without_password(config.redis_url)
     return f"REDIS_URL {where} {reason}; start that Redis, or unset REDIS_URL to have one started here"
@@ -208,6 +221,10 @@ def socket_path(home: Path) -> Path:
     return folder / "redis.sock"
 
 
+def _password_file(home: Path) -> Path:
+    return home / "redis" / "password"
+
+
 def redis_folder(home: Path) -> Path:
     """Return the private folder of a home's Redis, after making it if it is missing."""
     folder = home / "redis"
@@ -219,7 +236,8 @@ def redis_folder(home: Path) -> Path:
 @lru_cache(maxsize=4)
 def password(home: Path) -> str:
     """Return the password of a home's Redis; the first call makes it, readable by this user only."""
-    file = redis_folder(home) / "password"
+    redis_folder(home)
+    file = _password_file(home)
     with FileLock(file.with_suffix(".lock")):
         if not file.exists():
             new = file.with_suffix(".new")

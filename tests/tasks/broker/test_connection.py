@@ -15,6 +15,7 @@ from data.queries import studies
 from data.settings import read_settings, settings
 from tasks.broker import connection as broker
 from tasks.broker import server
+from tasks.broker.binary import newest
 from tasks.queue import celery_app, telemetry
 from tests.machine import Machine, free_port, tiny_study, wait_for
 from tests.relay import certificate, relayed
@@ -24,7 +25,7 @@ from tests.relay import certificate, relayed
 def remote(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
     """A machine on a Redis that listens on a port and has a password."""
     port = free_port()
-    command = [server.server_binary(), "--port", str(port), "--requirepass", "s3cret", "--save", ""]
+    command = [str(newest().binary), "--port", str(port), "--requirepass", "s3cret", "--save", ""]
     process = subprocess.Popen([*command, "--dir", str(tmp_path), "--logfile", str(tmp_path / "redis.log")])
     monkeypatch.setenv("REDIS_URL", f"redis://:s3cret@127.0.0.1:{port}/3")
     settings.cache_clear()
@@ -140,7 +141,7 @@ def test_the_error_for_a_redis_that_does_not_answer_hides_its_password(
 
 
 def test_the_error_without_redis_says_what_to_start(home: Path) -> None:
-    with pytest.raises(broker.BrokerError, match="python -m tasks up"):
+    with pytest.raises(broker.BrokerError, match="ticketscope up"):
         telemetry.workers(broker.connect(patience=0))
 
 
