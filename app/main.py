@@ -9,12 +9,16 @@ import streamlit as st
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from app.auth import access
+from engine.paper import citation
 
 st.set_page_config(
     page_title="Ticketscope",
     page_icon=str(Path(__file__).with_name("icon.svg")),
     layout="wide",
-    menu_items={"About": "**Ticketscope**: is this winning ticket real? Lottery-ticket studies, side by side."},
+    menu_items={
+        "About": "**Ticketscope**: is this winning ticket real? Lottery-ticket studies, side by side.\n\n"
+        f"To cite it and the paper whose study it implements:\n\n- {citation.tool()}\n- {citation.PAPER}"
+    },
 )
 st.logo(str(Path(__file__).with_name("logo.svg")), size="large")
 

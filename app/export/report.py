@@ -30,11 +30,12 @@ from data.queries import studies
 from data.queries.evidence import from_frames
 from data.queries.studies import StudyRecord
 from engine.claims import CLAIMS, Thresholds, Verdict, evaluate, winning_property
+from engine.paper import citation
 from engine.study.spec import Study, to_toml
 from tasks.studies.planning import number_of_test_images
 
 FOLDER = Path(__file__).with_name("templates")
-COMMAND = "python -m tasks run study.toml --out DIR"
+COMMAND = "ticketscope run study.toml --out DIR"
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,7 @@ def render(database: Database, record: StudyRecord, study_places: list[Place], n
             thresholds=verdict_tables.thresholds_table(Thresholds()),
             toml=to_toml(record.study),
             command=COMMAND,
+            references=[citation.tool(), citation.PAPER],
             style=Markup(style),
             libraries=Markup(libraries()),
             script=Markup(script),
