@@ -2,26 +2,27 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help up test check chaos fuzz audit browser lock clean
+.PHONY: help up test check chaos fuzz audit wheels browser lock clean erase dev
 
 help: ## say what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-up: $(VENV)/.installed ## install what is missing and start everything; the dashboard is on http://localhost:8501
-	@exec $(BIN)/python -m tasks up
+up: ## install what is missing and start everything; the dashboard is on http://localhost:8501
+	@$(PYTHON) install.py
+	@exec $(BIN)/ticketscope up
 
-test: $(VENV)/.installed-dev browser check ## install what is missing, check the code and run all tests, in one process more than cores
+test: dev browser check ## install what is missing, check the code and run all tests, in one process more than cores
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-check: $(VENV)/.installed-dev ## style and types
+check: dev ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-chaos: $(VENV)/.installed-dev ## strike a running study with faults, and compare what is left with the study left alone
+chaos: dev ## strike a running study with faults, and compare what is left with the study left alone
 	$(BIN)/python -m tests.faults.chaos
 
-fuzz: $(VENV)/.installed-dev ## make up an hour's worth of studies, addresses, events and messages, new ones each time
+fuzz: dev ## make up an hour's worth of studies, addresses, events and messages, new ones each time
 	FUZZ_CASES=55000 $(BIN)/python -m pytest tests/security/test_fuzz.py tests/security/test_fuzz_queue.py --timeout=0 --hypothesis-show-statistics
 
 audit: ## ask the Python Package Index for known holes in all that is pinned
@@ -29,24 +30,21 @@ audit: ## ask the Python Package Index for known holes in all that is pinned
 	var/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1
 	var/audit/bin/pip-audit --strict --no-deps --disable-pip -r requirements.txt -r constraints.txt
 
-browser: $(VENV)/.installed-dev
+wheels: dev ## ask the package index whether all that is pinned has a wheel for every Python and platform
+	$(BIN)/python -m benchmarks.wheels
+
+browser: dev
 	@$(BIN)/python tests/browser/chromium.py --install
 
-lock: $(VENV)/.installed-dev ## pin what the requirements bring along, as installed now
-	$(BIN)/python -m pip freeze --exclude torch --exclude torchvision | grep -Ev '^(nvidia|cuda|triton)' > constraints.txt
+lock: dev ## pin what the requirements bring along, as installed now
+	$(BIN)/python -m pip freeze --all --exclude pip --exclude-editable | grep -Ev '^(nvidia|cuda|triton)' | sed 's/+.*//' > constraints.txt
 
-clean: ## remove the installation and everything that the program wrote
-	rm -rf $(VENV) var
+clean: ## remove the installation; studies and their results stay
+	rm -rf $(VENV) build *.egg-info
 
-$(VENV)/bin/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "Ticketscope needs Python 3.11 or later; $(PYTHON) is $$($(PYTHON) --version). Try: make PYTHON=python3.11 up"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+erase: ## remove all studies and results of this folder, after asking
+	@printf 'Remove var, with every study, result and weight in it? Type yes: '; read answer; \
+		if [ "$$answer" = yes ]; then rm -rf var && echo "removed var"; else echo "nothing was removed"; fi
 
-$(VENV)/.installed: requirements.txt constraints.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install --disable-pip-version-check -r requirements.txt -c constraints.txt
-	@touch $@
-
-$(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
-	$(BIN)/python -m pip install --disable-pip-version-check -r requirements-dev.txt -c constraints.txt
-	@touch $@
+dev:
+	@$(PYTHON) install.py --dev

@@ -25,7 +25,7 @@ def matches(password: str, stored: str) -> bool:
     """Return whether a password has a hash; ValueError for a text that is not a hash from `hashed`."""
     parts = FORM.fullmatch(stored)
     if parts is None:
-        raise ValueError("this is no password hash; python -m tasks password prints one")
+        raise ValueError("this is no password hash; ticketscope password prints one")
     n, r, p, salt, expected = parts.groups()
     actual = _scrypt(password, bytes.fromhex(salt), int(n), int(r), int(p))
     return hmac.compare_digest(actual, bytes.fromhex(expected))

@@ -5,12 +5,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
+import platformdirs
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from data.passwords import hashed, is_hash
 from engine.capacity import STREAMS
 from engine.errors import UserError
+
+CHECKOUT = Path(__file__).resolve().parents[1]
 
 # Error messages quote each environment variable and its allowed values from here.
 ALLOWED = {
@@ -22,7 +25,7 @@ ALLOWED = {
     "TICKETSCOPE_WORKERS": "a whole number of 1 or more; left out, one per core or per GPU",
     "TICKETSCOPE_TOGETHER": f"a whole number, 1 to {STREAMS}; left out, what a short measurement finds fastest",
     "TICKETSCOPE_PASSWORD": "the password that opens the dashboard",
-    "TICKETSCOPE_PASSWORD_HASH": "what python -m tasks password prints, in place of the password itself",
+    "TICKETSCOPE_PASSWORD_HASH": "what ticketscope password prints, in place of the password itself",
     "TICKETSCOPE_OWNERS": "the owners after an OIDC login: e-mail addresses or @domains, with commas between",
     "TICKETSCOPE_URL": "the address that others reach the dashboard at, such as https://tickets.example",
 }
@@ -30,6 +33,11 @@ ALLOWED = {
 # Error messages must not quote the values of these variables.
 SECRET = ("REDIS_URL", "TICKETSCOPE_PASSWORD", "TICKETSCOPE_PASSWORD_HASH")
 REDIS_SCHEMES = ("redis", "rediss", "unix")
+
+
+def default_home() -> Path:
+    """Return the folder var of a checkout, or the user's data folder where Ticketscope is an installed package."""
+    return CHECKOUT / "var" if (CHECKOUT / "install.py").exists() else platformdirs.user_data_path("ticketscope")
 
 
 class SettingsError(UserError):
@@ -42,7 +50,7 @@ class Settings(BaseSettings):
     # Fields are read only from their aliases, because the variable of the field `home` would be the shell's HOME.
     model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, extra="ignore")
 
-    home: Path = Field(Path("var"), validation_alias="TICKETSCOPE_HOME")
+    home: Path = Field(default_factory=default_home, validation_alias="TICKETSCOPE_HOME")
     artifacts: str = Field("", validation_alias="TICKETSCOPE_ARTIFACTS")
     redis_url: str | None = Field(None, validation_alias="REDIS_URL")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", validation_alias="TICKETSCOPE_DEVICE")

@@ -105,7 +105,7 @@ def revoke(database: Database, share_id: str) -> None:
             [_naive(datetime.now(UTC)), share_id],
         ).fetchall()
     if not revoked:
-        raise ShareError(f"there is no link {share_id!r}; python -m tasks share --list lists all links")
+        raise ShareError(f"there is no link {share_id!r}; ticketscope share --list lists all links")
 
 
 def touch(database: Database, share: Share) -> bool:

@@ -1,28 +1,52 @@
-"""The command line: python -m tasks COMMAND."""
+"""The command line: ticketscope COMMAND, or python -m tasks COMMAND."""
+
+import sys
+from importlib.util import find_spec
+
+if find_spec("typer") is None:
+    sys.exit(
+        f"error: {sys.executable} has no Ticketscope installed. `make up` installs it in .venv: run "
+        "`. .venv/bin/activate` first, or .venv/bin/ticketscope in place of this command"
+    )
 
 # Modules that need PyTorch, DuckDB or Celery are imported inside the commands that use them, since that takes seconds,
 # and --help, a wrong option or a port in use should be answered at once.
 
 import logging
-import sys
+from typing import Annotated
 
 import typer
 from rich.markup import escape
 
 from engine.errors import UserError
+from engine.paper import citation
 from tasks.broker.connection import errors_explained
 from tasks.cli import maintenance, services, sharing, studies
 from tasks.cli.console import err
 
 app = typer.Typer(
-    name="python -m tasks",
-    help="Ticketscope: launch lottery-ticket studies and see whether a winning ticket is real.",
+    name="ticketscope",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 for part in (services, studies, sharing, maintenance):
     app.add_typer(part.commands)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"ticketscope {citation.VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Ticketscope: launch lottery-ticket studies and see whether a winning ticket is real."""
+    del version
 
 
 def main() -> None:
@@ -31,7 +55,7 @@ def main() -> None:
     try:
         # Redis may stop while a command waits.
         with errors_explained():
-            app(prog_name="python -m tasks")
+            app(prog_name="ticketscope")
     except UserError as error:
         if warnings := getattr(error, "warnings", ()):
             from tasks.cli.tables import say_warnings

@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from data.settings import ALLOWED, Settings
+from engine.paper import citation
 from tasks.__main__ import app
 
 ROOT = Path(__file__).parents[1]
@@ -55,7 +56,7 @@ def test_links_lead_to_existing_files(document: Path) -> None:
 
 
 def test_the_changelog_begins_with_this_version() -> None:
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    version = citation.VERSION
     sections = re.findall(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert re.fullmatch(rf"{re.escape(version)} \(\d{{4}}-\d\d-\d\d\)", sections[0])
 

@@ -68,7 +68,7 @@ def _launch(figure: Figure, chosen: FigureSettings) -> None:
     if trouble is not None:
         st.markdown(f":small[:red[{words.plain(trouble)}]]")
     if chosen.like is None:
-        command = f"python -m tasks launch {arguments(name, chosen.scale, chosen.data)}"
+        command = f"ticketscope launch {arguments(name, chosen.scale, chosen.data)}"
         # As a code block, the command would load a highlighter before the charts.
         st.markdown(f":small[{words.code(command)}]")
 

@@ -184,7 +184,7 @@ def _everything(chosen: FigureSettings) -> None:
         if dialogs.button("Launch all", dialog, icon=":material/rocket_launch:", key="launch_all"):
             confirm(chosen)
         if chosen.like is None:
-            command = f"python -m tasks launch {arguments(figures.ALL, chosen.scale, chosen.data)}"
+            command = f"ticketscope launch {arguments(figures.ALL, chosen.scale, chosen.data)}"
             st.markdown(f":small[{words.code(command)}]")
 
 

@@ -50,7 +50,7 @@ def _delete(study_id: str, name: str) -> None:
             delete.delete(settings(), study_id)
     except ArtifactError as error:
         # The study itself is deleted by now.
-        message += f" Some files remain; remove them with `python -m tasks reclaim`: {words.plain(str(error))}"
+        message += f" Some files remain; remove them with `ticketscope reclaim`: {words.plain(str(error))}"
     except UserError as error:
         st.error(words.plain(str(error)))
         return

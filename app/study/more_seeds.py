@@ -48,4 +48,4 @@ def confirm(record: StudyRecord, more: int) -> None:
     if st.button("Launch it", type="primary", icon=":material/rocket_launch:", key="seeds_yes", on_click=dialogs.close):
         launch.start(larger)
     st.caption("The same from the command line")
-    st.code(f"python -m tasks verdicts {record.study_id} --add-seeds {more}", language="bash", wrap_lines=True)
+    st.code(f"ticketscope verdicts {record.study_id} --add-seeds {more}", language="bash", wrap_lines=True)

@@ -47,7 +47,7 @@ def body(record: StudyRecord) -> None:
     if live.is_lost(record):
         text = "The queue does not know this study any more, so its training does not continue."
         if access.is_owner():
-            text += " `python -m tasks rebuild` on the machine of the dashboard resumes it."
+            text += " `ticketscope rebuild` on the machine of the dashboard resumes it."
         st.warning(text, icon=":material/link_off:")
     if trouble:
         st.warning(f"Live speeds are missing: {words.plain(trouble)}", icon=":material/cloud_off:")

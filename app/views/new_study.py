@@ -93,9 +93,7 @@ def show_plan(checked: CheckedForm) -> None:
     if reason is not None:
         st.markdown(f":small[:red[{words.plain(reason)}]]")
     elif not workers:
-        st.caption(
-            "No worker is running: the study will wait in the queue until one starts (`python -m tasks worker`)."
-        )
+        st.caption("No worker is running: the study will wait in the queue until one starts (`ticketscope worker`).")
     if study is not None:
         _as_file(study)
 
@@ -111,7 +109,7 @@ def _as_file(study: Study) -> None:
     preset = next((preset for preset in PRESETS if _same(preset, study)), None)
     st.caption("The same from the command line")
     named = preset.command if preset else from_paper.command(study)
-    st.code(f"python -m tasks launch {named or 'study.toml'}", language="bash", wrap_lines=True)
+    st.code(f"ticketscope launch {named or 'study.toml'}", language="bash", wrap_lines=True)
     st.download_button(
         "Download study.toml",
         to_toml(study),

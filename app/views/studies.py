@@ -61,7 +61,7 @@ def empty() -> None:
         if not queries.exists():
             st.caption(
                 f"Nothing is recorded at {settings().database} yet. Studies appear once the recorder runs: start it "
-                "with `make up` or `python -m tasks recorder`.",
+                "with `make up` or `ticketscope recorder`.",
                 text_alignment="center",
             )
 

@@ -13,11 +13,11 @@ REFRESH = 2.0
 # The most rows of workers that are drawn, since hundreds would slow down a browser.
 MOST = 120
 
-HERE = "python -m tasks worker"
+HERE = "ticketscope worker"
 ELSEWHERE = """\
 export REDIS_URL=rediss://:PASSWORD@redis.example:6379/0
 export TICKETSCOPE_ARTIFACTS=s3://bucket/prefix
-python -m tasks worker"""
+ticketscope worker"""
 
 
 def how_to_start() -> None:

@@ -72,12 +72,12 @@ def backup(
 def inspect(path: Path) -> Backup:
     """Return a backup with its numbers; BackupError if it does not open, or another or a newer program wrote it."""
     if not path.is_file():
-        raise BackupError(f"there is no backup {path}; python -m tasks backup makes one")
+        raise BackupError(f"there is no backup {path}; ticketscope backup makes one")
     try:
         with attached(path, read_only=True) as connection:
             version = schema.known_version(connection)
             if version == 0:
-                raise BackupError(f"{path} is an empty database; give a file that python -m tasks backup wrote")
+                raise BackupError(f"{path} is an empty database; give a file that ticketscope backup wrote")
             counts = [
                 row[0]
                 for table in ("studies", "stages", "results")
@@ -86,7 +86,7 @@ def inspect(path: Path) -> Backup:
     except schema.SchemaError as error:
         raise BackupError(f"{path}: {error}") from error
     except duckdb.Error as error:
-        raise BackupError(f"{path} does not open ({error}); give a file that python -m tasks backup wrote") from error
+        raise BackupError(f"{path} does not open ({error}); give a file that ticketscope backup wrote") from error
     return Backup(path, path.stat().st_size, version, *counts)
 
 
@@ -98,7 +98,7 @@ def restore(database: Database, source: Path, progress: CopyProgress = lambda do
     """
     source = source.resolve()
     if source == database.path:
-        raise BackupError(f"{source} is the database itself; give a file that python -m tasks backup wrote")
+        raise BackupError(f"{source} is the database itself; give a file that ticketscope backup wrote")
     inspect(source)
     with _copied(lambda: nullcontext(source), database.path, progress) as copy:
         with attached(copy, read_only=False) as connection:

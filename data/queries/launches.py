@@ -87,7 +87,7 @@ def read(database: Database, study_id: str) -> Launch:
             [study_id],
         ).fetchone()
         if study is None:
-            raise UnknownStudy(f"no study {study_id!r}; python -m tasks status lists them")
+            raise UnknownStudy(f"no study {study_id!r}; ticketscope status lists them")
         parts = connection.execute(
             "SELECT fingerprint, dataset, reused, spec, state, attempt, error FROM study_stages "
             "JOIN stages USING (fingerprint) LEFT JOIN states USING (fingerprint) WHERE study_id = ? ORDER BY position",

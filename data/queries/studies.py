@@ -104,7 +104,7 @@ def find_study(database: Database, prefix: str) -> str:
     if rows:
         choices = ", ".join(f"{row[0]} ({row[1]})" for row in rows[:10])
         raise UnknownStudy(f"{len(rows)} studies begin with {prefix!r}: {choices}; give more of the id")
-    raise UnknownStudy(f"no study begins with {prefix!r}; python -m tasks status lists them")
+    raise UnknownStudy(f"no study begins with {prefix!r}; ticketscope status lists them")
 
 
 def study(database: Database, study_id: str) -> StudyRecord:
@@ -274,7 +274,7 @@ def launched(connection: duckdb.DuckDBPyConnection, study_ids: Iterable[str]) ->
     ).fetchall()
     studies = {str(study_id): (str(name), str(toml)) for study_id, name, toml in rows}
     if missing := [study_id for study_id in ids if study_id not in studies]:
-        raise UnknownStudy(f"no study {missing[0]!r}; python -m tasks status lists them")
+        raise UnknownStudy(f"no study {missing[0]!r}; ticketscope status lists them")
     return {study_id: studies[study_id] for study_id in ids}
 
 

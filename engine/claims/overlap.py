@@ -141,7 +141,7 @@ def ancestors(claim: str, case: Case) -> Iterator[Verdict]:
             if fitting and not compared:
                 reason = (
                     "the level of the mask alone is not recorded for these results; "
-                    "python -m tasks remeasure counts it where their weights are still there"
+                    "ticketscope remeasure counts it where their weights are still there"
                 )
             place = {**scope, "learning_rate": rate_name(case.high), "against": against[pair]}
             part = across(claim, case, place, question, compared, reason, families=2, correlation=SHARED_RUN)

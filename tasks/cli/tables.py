@@ -113,7 +113,7 @@ def study_tables(database: Database, study_id: str) -> list[Table | str]:
     name = escape(record.study.name)
     parts: list[Table | str] = [f"[bold]{name}[/bold] ({study_id}): {_coloured(record.state)}; {counts}"]
     if record.state in ("queued", "running") and _is_lost(study_id):
-        parts.append("[red]not in the queue[/red]: none of its stages is trained until python -m tasks rebuild")
+        parts.append("[red]not in the queue[/red]: none of its stages is trained until ticketscope rebuild")
     running = stages[stages["state"] == "running"]
     if len(running):
         parts.append(_running_table(running))

@@ -28,7 +28,7 @@ def is_empty(config: Settings, redis: Redis) -> bool:
 def say_if_no_workers(redis: Redis, console: Console) -> None:
     """Print a hint if no worker runs that could train a queued study."""
     if not telemetry.workers(redis):
-        console.print("no workers are running: start everything with python -m tasks up, or python -m tasks worker")
+        console.print("no workers are running: start everything with ticketscope up, or ticketscope worker")
 
 
 def say_copying(console: Console) -> Progress:
@@ -46,10 +46,10 @@ def until_done(config: Settings, redis: Redis, study_id: str, console: Console) 
     """Show a study's progress until none of its stages can be trained, and return whether all are done."""
     counts = watch(console, study_id, lambda: leases.counts(redis, study_id))
     if not telemetry.wait_until_recorded(redis, RECORDER_SECONDS):
-        console.print("the recorder is not running; python -m tasks recorder brings the results into the database")
+        console.print("the recorder is not running; ticketscope recorder brings the results into the database")
     if counts["done"] == counts.total():
         return True
     console.print(f"not done: {', '.join(f'{count} {state}' for state, count in counts.items())}")
     if counts["failed"]:
-        console.print(f"python -m tasks status {study_id} says why, python -m tasks retry {study_id} tries again")
+        console.print(f"ticketscope status {study_id} says why, ticketscope retry {study_id} tries again")
     return False

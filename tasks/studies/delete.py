@@ -110,14 +110,14 @@ def find(config: Settings, prefix: str) -> str:
     with errors_explained(config):
         queued = leases.studies(client(config), prefix)
     ids = sorted({*queued, *(s for s in launches.study_ids(Database(config.database)) if s.startswith(prefix))})
-    return only_match(prefix, ids, f"no study begins with {prefix!r}; python -m tasks status lists them")
+    return only_match(prefix, ids, f"no study begins with {prefix!r}; ticketscope status lists them")
 
 
 def _stages(database: Database, redis: Redis, study_id: str) -> tuple[set[str], set[str]]:
     """Return a study's stages, and those of them that no other study has."""
     stages = {*launches.members(database, study_id), *leases.members(redis, study_id)}
     if not stages:
-        raise UnknownStudy(f"no study {study_id!r}; python -m tasks status lists them")
+        raise UnknownStudy(f"no study {study_id!r}; ticketscope status lists them")
     return stages, stages - launches.all_members(database, but=study_id) - leases.all_members(redis, but=study_id)
 
 

@@ -160,6 +160,6 @@ def _now() -> str:
 
 def _unknown(study_id: str) -> str:
     return (
-        f"the queue knows no study {study_id!r}; python -m tasks status lists studies, "
+        f"the queue knows no study {study_id!r}; ticketscope status lists studies, "
         "and launching one again reuses what is done"
     )

@@ -73,7 +73,7 @@ def require_database(config: Settings) -> None:
 def require_recorded(config: Settings, redis: Redis) -> None:
     """Wait until the recorder has recorded all events so far; RebuildError if it does not."""
     if not caught_up(config, redis, RECORDER_SECONDS):
-        raise RebuildError("events wait to be recorded; start python -m tasks recorder, then try again")
+        raise RebuildError("events wait to be recorded; start ticketscope recorder, then try again")
 
 
 def caught_up(config: Settings, redis: Redis, seconds: float) -> bool:

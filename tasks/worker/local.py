@@ -1,4 +1,4 @@
-"""Training a whole study on one machine without Redis and DuckDB, as `python -m tasks run` does."""
+"""Training a whole study on one machine without Redis and DuckDB, as `ticketscope run` does."""
 
 import math
 import multiprocessing

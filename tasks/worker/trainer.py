@@ -144,8 +144,8 @@ def work(device: str, timing: Timing) -> None:
 
 
 def main() -> None:
-    """Run one worker process, as `python -m tasks worker` starts them."""
-    parser = argparse.ArgumentParser(description="One worker process; start them with: python -m tasks worker")
+    """Run one worker process, as `ticketscope worker` starts them."""
+    parser = argparse.ArgumentParser(description="One worker process; start them with: ticketscope worker")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--lease", type=float, default=Timing.lease)
     arguments = parser.parse_args()

@@ -14,12 +14,13 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def test_defaults_lie_below_the_working_folder(tmp_path: Path) -> None:
+def test_defaults_lie_below_the_checkout_from_wherever_a_command_is_run() -> None:
     config = read_settings()
-    assert config.home == tmp_path / "var"
-    assert config.artifacts == str(tmp_path / "var" / "artifacts")
-    assert config.database == tmp_path / "var" / "ticketscope.duckdb"
-    assert config.datasets == tmp_path / "var" / "datasets"
+    home = Path(__file__).parents[2] / "var"
+    assert config.home == home
+    assert config.artifacts == str(home / "artifacts")
+    assert config.database == home / "ticketscope.duckdb"
+    assert config.datasets == home / "datasets"
     assert (config.device, config.threads) == ("auto", 1)
     assert (config.redis_url, config.workers, config.password) == (None, None, None)
 
@@ -58,7 +59,7 @@ def test_every_setting_has_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_pat
 @pytest.mark.parametrize(
     ("variable", "value", "message"),
     [
-        ("TICKETSCOPE_PASSWORD_HASH", "sesame", "not a hash of a password; give what python -m tasks password prints"),
+        ("TICKETSCOPE_PASSWORD_HASH", "sesame", "not a hash of a password; give what ticketscope password prints"),
         ("TICKETSCOPE_URL", "tickets.example", "not a web address; give the address"),
     ],
 )

@@ -1,4 +1,4 @@
-"""`python -m tasks up` starts dead processes again, and Ctrl-C ends all of them."""
+"""`ticketscope up` starts dead processes again, and Ctrl-C ends all of them."""
 
 import os
 import signal
@@ -27,6 +27,15 @@ from tests.machine import alive, free_port, long_study, tiny_study, wait_for
 pytestmark = pytest.mark.faults
 
 
+def healthy(port: int) -> bool:
+    """Return whether the dashboard of a port answers."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=1.0) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
 class Up:
     """A running `up` and its processes."""
 
@@ -46,11 +55,7 @@ class Up:
 
     def healthy(self) -> bool:
         """Return whether the dashboard answers."""
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/_stcore/health", timeout=1.0) as answer:
-                return bool(answer.status == 200)
-        except OSError:
-            return False
+        return healthy(self.port)
 
 
 @pytest.fixture

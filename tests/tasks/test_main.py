@@ -81,5 +81,5 @@ COMMANDS = (
 def test_every_command_has_help(command: Command, name: str) -> None:
     code, output, _ = command(name, "--help")
     assert code == 0
-    assert "Usage: python -m tasks" in output
+    assert "Usage: ticketscope" in output
     assert len(output.split()) > 15

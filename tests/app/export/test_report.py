@@ -71,7 +71,7 @@ def test_a_report_says_how_the_study_was_made(database: Database, study: Study) 
         "3 stages done before this study was launched",
         "Weight decay 0.01",
         "24 November 2026, 09:30 UTC",
-        "python -m tasks run study.toml --out DIR",
+        "ticketscope run study.toml --out DIR",
         "bit for bit",
     ):
         assert text in page

@@ -25,7 +25,7 @@ def test_the_zip_contains_the_files_that_its_readme_lists(database: Database, st
         assert archive.testzip() is None
         assert parse_study(tomllib.loads(archive.read(f"{ID}/study.toml").decode())) == study
         readme = archive.read(f"{ID}/README.txt").decode()
-        assert "python -m tasks run study.toml --out DIR" in readme
+        assert "ticketscope run study.toml --out DIR" in readme
         for name, table in tables.tables_from_database(database, ID).items():
             assert name in readme
             assert pq.read_table(BytesIO(archive.read(f"{ID}/tables/{name}.parquet"))).equals(table)

@@ -60,7 +60,7 @@ def test_the_page_of_a_study_that_the_queue_lost_says_what_to_do(database: Datab
     assert "rebuild" not in texts(open_page(PAGE, study=study_id))
     redis.flushall()
     st.cache_data.clear()
-    assert "python -m tasks rebuild" in texts(open_page(PAGE, study=study_id))
+    assert "ticketscope rebuild" in texts(open_page(PAGE, study=study_id))
     del database
 
 

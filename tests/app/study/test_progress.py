@@ -87,4 +87,4 @@ def test_a_viewer_reads_that_a_study_is_lost_but_no_command(database: Database, 
     assert "does not know this study" in warning
     assert "tasks" not in warning
     [warning] = [item.value for item in open_page("views/study.py", study="made-study-0001").warning]
-    assert "python -m tasks rebuild" in warning
+    assert "ticketscope rebuild" in warning

@@ -169,7 +169,7 @@ def test_an_undecided_verdict_names_the_seeds_that_would_decide_it_and_queues_th
     text = texts(app).replace("\\", "")
     assert "Small study (3 seeds)" in text
     assert "All that is trained already is reused" in text
-    assert any(f"python -m tasks verdicts {STUDY} --add-seeds 1" in code.value for code in app.code)
+    assert any(f"ticketscope verdicts {STUDY} --add-seeds 1" in code.value for code in app.code)
     assert app.button(key="seeds_yes").label == "Launch it"
     trainings = next(metric.value for metric in app.metric if metric.label == "Trainings")
     planned = plan(wide, {"digits": "any"})

@@ -28,7 +28,7 @@ def test_the_form_opens_with_the_demo_and_its_plan() -> None:
     assert metrics(app)["Trainings"].isdigit()
     assert metrics(app)["Reused"] == "0"
     assert metrics(app)["About"][0].isdigit()
-    assert "python -m tasks launch demo" in texts(app)
+    assert "ticketscope launch demo" in texts(app)
 
 
 def test_the_plan_follows_the_form() -> None:
@@ -36,7 +36,7 @@ def test_the_plan_follows_the_form() -> None:
     before = int(metrics(app)["Trainings"])
     after = int(metrics(type_in(app, "seeds", "0"))["Trainings"])
     assert after * 3 == before
-    assert "python -m tasks launch study.toml" in texts(app)
+    assert "ticketscope launch study.toml" in texts(app)
 
 
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda preset: preset.name)
@@ -46,7 +46,7 @@ def test_presets_fill_the_form(preset) -> None:
     rerun(app)
     assert app.text_input(key="field-name").value == preset.study().name
     assert app.multiselect(key="field-networks").value == list(preset.study().networks)
-    assert f"python -m tasks launch {preset.command}" in texts(app)
+    assert f"ticketscope launch {preset.command}" in texts(app)
 
 
 def test_the_address_may_name_a_preset_or_a_study_to_copy(database: Database, study: Study) -> None:
@@ -147,9 +147,9 @@ def test_a_chosen_figure_and_scale_fill_the_form() -> None:
     rerun(app)
     assert app.text_input(key="field-name").value == "Paper, figure 13 (small, digits)"
     assert app.text_input(key="field-recipe-epochs").value == "100"
-    assert "python -m tasks launch paper:fig13 --scale small" in texts(app)
+    assert "ticketscope launch paper:fig13 --scale small" in texts(app)
     type_in(app, "seeds", "0")
-    assert "python -m tasks launch study.toml" in texts(app)
+    assert "ticketscope launch study.toml" in texts(app)
 
 
 def test_the_plan_states_what_each_round_removes() -> None:

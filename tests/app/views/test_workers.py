@@ -29,7 +29,7 @@ def test_without_workers_the_page_says_how_to_start_some(redis: Redis) -> None:
     app = open_page(PAGE)
     text = texts(app)
     assert "No worker is running" in text
-    for needed in ("python -m tasks worker", "REDIS_URL", "TICKETSCOPE_ARTIFACTS"):
+    for needed in ("ticketscope worker", "REDIS_URL", "TICKETSCOPE_ARTIFACTS"):
         assert needed in text
 
 

@@ -31,7 +31,7 @@ def test_every_role_of_a_study_is_a_point(database: Database) -> None:
 
 def test_an_unrecorded_study_is_unknown(database: Database) -> None:
     database.ensure()
-    with pytest.raises(UnknownStudy, match="python -m tasks status"):
+    with pytest.raises(UnknownStudy, match="ticketscope status"):
         evidence(database, "gone")
 
 

@@ -132,7 +132,7 @@ def test_a_role_requested_twice_has_two_rows(database: Database, count: int) -> 
 @pytest.mark.parametrize("read", READS)
 @pytest.mark.parametrize("selection", [OneStudy("gone"), Studies(["first", "gone"]), OneStudy("' OR 1=1 --")])
 def test_an_unknown_study_is_refused(shared: Database, read: object, selection: object) -> None:
-    with pytest.raises(UnknownStudy, match=r"no study .*; python -m tasks status lists them"):
+    with pytest.raises(UnknownStudy, match=r"no study .*; ticketscope status lists them"):
         read(shared, selection)
 
 

@@ -123,7 +123,7 @@ def test_a_copied_dataset_is_reclaimed_once_no_study_uses_it(command: Command, s
 def test_status_names_rebuild_where_the_queue_lost_a_study(command: Command, study_id: str, redis: Redis) -> None:
     assert "rebuild" not in command("status", study_id)[1]
     redis.flushall()
-    assert "python -m tasks rebuild" in command("status", study_id)[1]
+    assert "ticketscope rebuild" in command("status", study_id)[1]
     assert f"{study_id} Tiny is in the queue again: 2 done" in command("rebuild")[1]
     assert "rebuild" not in command("status", study_id)[1]
 
