@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from app.auth import sessions
 from app.auth.guard import Guard
+from tasks.process import end_with_parent
 
 HERE = Path(__file__).resolve().parent
 # A page runs when it is imported, so these are not.
@@ -74,6 +75,7 @@ def send_at_once(loop: asyncio.AbstractEventLoop) -> None:
 @asynccontextmanager
 async def _lifespan(app: st.App) -> AsyncIterator[None]:
     del app
+    end_with_parent()
     send_at_once(asyncio.get_running_loop())
     warm_up()
     yield

@@ -23,6 +23,7 @@ from engine.paper import citation
 from tasks.broker.connection import errors_explained
 from tasks.cli import maintenance, services, sharing, studies
 from tasks.cli.console import err
+from tasks.process import end_with_parent
 
 app = typer.Typer(
     name="ticketscope",
@@ -51,6 +52,7 @@ def options(
 
 def main() -> None:
     """Run a command; print a UserError on stderr without a traceback, with exit code 2."""
+    end_with_parent()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     try:
         # Redis may stop while a command waits.

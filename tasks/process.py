@@ -5,12 +5,18 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 
 _PR_SET_PDEATHSIG = 1
+# Where the kernel does not kill a child with its parent, this variable names the parent to the child, which looks for
+# it so often.
+PARENT = "TICKETSCOPE_PARENT"
+PARENT_SECONDS = 0.5
 
 
 def spawn(
@@ -18,11 +24,14 @@ def spawn(
 ) -> "subprocess.Popen[bytes]":
     """Start a command in a session of its own, so that Ctrl-C does not reach it, and return its process.
 
-    log: the file that its output is appended to; None for this process's own output. tied: on Linux, the kernel kills
-    the command when the calling thread ends. extra: environment variables besides those of this process. Raises OSError
-    if the command cannot be started.
+    log: the file that its output is appended to; None for this process's own output. tied: the command ends when this
+    process does, even if that is killed: on Linux by the kernel, elsewhere by `end_with_parent`. extra: environment
+    variables besides those of this process. Raises OSError if the command cannot be started.
     """
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", **(extra or {})}
+    environment.pop(PARENT, None)
+    if tied and not has_death_signal():
+        environment[PARENT] = str(os.getpid())
     tie = tie_to_parent if tied else None
     if log is None:
         return _start(command, environment, tie, None)
@@ -48,9 +57,25 @@ def _start(
 
 def tie_to_parent() -> None:
     """Make the kernel kill this process when the thread that started it ends; on Linux only."""
-    if sys.platform != "linux":
-        return
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if has_death_signal():
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def has_death_signal() -> bool:
+    """Return whether the kernel tells a process that its parent has ended, as Linux does."""
+    return sys.platform == "linux"
+
+
+def end_with_parent() -> None:
+    """Kill this process once the one that `spawn` tied it to has ended; nothing where the kernel does this."""
+    if PARENT in os.environ:
+        threading.Thread(target=_watch, args=(int(os.environ[PARENT]),), name="parent", daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(PARENT_SECONDS)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def python(*arguments: str) -> list[str]:

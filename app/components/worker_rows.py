@@ -112,6 +112,8 @@ def draw(host: Host, most: int) -> None:
                 f"**{words.plain(host.name)}** :gray[· {words.plural(len(host.rows), 'worker')}]{lost}", width="content"
             )
             _host_memory(host)
+        for warning in sorted({row.worker.warning for row in host.rows if row.worker.warning and not row.silent}):
+            st.warning(words.plain(warning[0].upper() + warning[1:]), icon=":material/memory:")
         for row in host.rows[:most]:
             _draw(row)
 

@@ -1,9 +1,9 @@
 """Batch norm fused with the sum and the clamp that follow it, on a CPU; elsewhere PyTorch's own."""
 
+import logging
 import math
 from functools import cache
-from pkgutil import resolve_name
-from types import ModuleType
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+
+log = logging.getLogger(__name__)
 
 # A row of several pixels has at most this many values; a row of one pixel may have more.
 ROW = 256
@@ -63,6 +65,7 @@ class ClampedNorm2d(nn.BatchNorm2d):
             and input.shape[1] == self.num_features
             and (added is None or (added.shape == input.shape and added.dtype == input.dtype))
             and (input.numel() > self.num_features if self.training else not torch.is_grad_enabled())
+            and _loops() is not None
         )
 
 
@@ -107,10 +110,16 @@ def _evaluated(x: Tensor, added: Tensor | None, norm: ClampedNorm2d) -> Tensor:
 
 
 @cache
-def _loops() -> ModuleType:
-    """Return `engine.models.batch_norm_cpu`, which is slow to import and not needed by every network."""
-    module: ModuleType = resolve_name("engine.models.batch_norm_cpu")
-    return module
+def _loops() -> Any:
+    """Return `engine.models.batch_norm_cpu`, which is slow to import and not needed by every network.
+
+    None where numba is missing or does not run on this system: PyTorch's operators are slower and do the same.
+    """
+    try:
+        return import_module("engine.models.batch_norm_cpu")
+    except ImportError as error:
+        log.warning("batch norm is slower here, since its compiled loops cannot be loaded: %s", error)
+        return None
 
 
 def _rows(images: Tensor) -> Array:

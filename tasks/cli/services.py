@@ -7,9 +7,10 @@ import threading
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from data.settings import settings
-from tasks.cli.console import Device, out
+from tasks.cli.console import Device, err, out
 from tasks.units import plural
 
 commands = typer.Typer()
@@ -29,6 +30,7 @@ def up(
     from tasks.worker.devices import devices
 
     config = settings()
+    _warn_of_unusable_gpu()
     run_all(config, host, port, devices(device or config.device, workers or config.workers), out)
 
 
@@ -48,6 +50,7 @@ def worker(
 
     config = settings()
     names = devices(device or config.device, processes or config.workers)
+    _warn_of_unusable_gpu()
     with serving(config) as redis:
         end_dead_workers(redis)
         on = ", ".join(sorted(set(names)))
@@ -71,3 +74,10 @@ def recorder(
     config = settings()
     with serving(config):
         record(config, Timing(reap=reap, stale=stale), stopping)
+
+
+def _warn_of_unusable_gpu() -> None:
+    from tasks.worker.devices import unusable_gpu
+
+    if warning := unusable_gpu():
+        err.print(f"[bold yellow]warning:[/bold yellow] {escape(warning)}", soft_wrap=True, highlight=False)

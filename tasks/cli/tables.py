@@ -102,7 +102,9 @@ def workers_line(workers: Sequence[Worker]) -> str:
     states = Counter(worker.state for worker in alive)
     parts = [f"{states[state]} {state}" for state in ("training", "draining") if states[state]]
     silent = f"; [red]{len(workers) - len(alive)} silent[/red]" if len(alive) < len(workers) else ""
-    return ", ".join([plural(len(alive), "worker"), *parts]) + silent
+    warnings = {f"{worker.host}: {worker.warning}" for worker in alive if worker.warning}
+    lines = [f"[yellow]warning:[/yellow] {escape(warning)}" for warning in sorted(warnings)]
+    return "\n".join([", ".join([plural(len(alive), "worker"), *parts]) + silent, *lines])
 
 
 def study_tables(database: Database, study_id: str) -> list[Table | str]:

@@ -55,7 +55,7 @@ class Worker:
     side with it. since: when it took the stage or became idle. seen: time of its last heartbeat. started: start of its
     process. boot: see `tasks.worker.host.boot`. heartbeat: seconds between two heartbeats. draining: whether it
     must stop and finishes its epoch. trouble: what it waits for. stages, epochs: numbers finished since its start.
-    gpu: the GPU's name.
+    gpu: the GPU's name. warning: why this worker does not use the GPU of its machine.
     """
 
     name: str
@@ -75,6 +75,7 @@ class Worker:
     gpu: str | None = None
     memory: Memory | None = None
     beside: tuple[str, ...] = ()
+    warning: str = ""
 
     @property
     def state(self) -> Literal["training", "idle", "draining"]:

@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -11,6 +12,9 @@ from engine.errors import UserError
 
 if TYPE_CHECKING:
     import torch
+
+
+DRIVER_SECONDS = 20.0
 
 
 class DeviceError(UserError):
@@ -51,11 +55,46 @@ def threads(setting: int | Literal["auto"], processes: int) -> int:
 def gpus() -> int:
     """Return how many GPUs PyTorch can use."""
     # Importing PyTorch takes seconds, so it is not imported on a machine without a GPU driver.
-    if not (shutil.which("nvidia-smi") or Path("/dev/nvidiactl").exists() or Path("/dev/dxg").exists()):
+    if not _has_driver():
         return 0
     import torch
 
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def _has_driver() -> bool:
+    # The devices are those of NVIDIA, of Windows' GPUs under WSL, and of AMD.
+    places = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
+    return shutil.which("nvidia-smi") is not None or any(Path(place).exists() for place in places)
+
+
+def unusable_gpu() -> str:
+    """Return why PyTorch cannot use the GPU of this machine and what to do; empty if it can, or if there is none."""
+    # Whoever hides the GPUs knows that the CPU trains.
+    hidden = any(os.environ.get(name) in ("", "-1") for name in ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES"))
+    if hidden or not _has_driver():
+        return ""
+    import torch
+
+    driver = _nvidia_driver()
+    if torch.cuda.is_available() or (driver is None and not Path("/dev/kfd").exists()):
+        return ""
+    built = f"CUDA {torch.version.cuda}" if torch.version.cuda else torch.version.hip and f"ROCm {torch.version.hip}"
+    return (
+        f"this machine has a GPU ({f'NVIDIA driver {driver}' if driver else 'AMD driver'}), but PyTorch "
+        f"{torch.__version__}, built for {built or 'CPUs only'}, cannot use it, so networks train on the CPU. Install "
+        "a build of PyTorch for this driver (https://pytorch.org/get-started/locally), then start again"
+    )
+
+
+def _nvidia_driver() -> str | None:
+    """Return the version of NVIDIA's driver, None if it reports no GPU."""
+    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=DRIVER_SECONDS, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.split()[0] if answer.split() else None
 
 
 def precision(devices: Iterable[str]) -> Literal["fp32", "bf16"]:

@@ -23,6 +23,7 @@ from data.settings import Settings, settings
 from engine import registry
 from engine.training.device import get_ready
 from tasks.broker.connection import client, warn_if_open
+from tasks.process import end_with_parent
 from tasks.queue import celery_app, leases
 from tasks.queue.leases import Message, Timing
 from tasks.queue.telemetry import Worker
@@ -57,6 +58,7 @@ class Trainer:
             started=host.started(pid),
             boot=host.boot(),
             gpu=devices.gpu_name(place),
+            warning="" if place.type == "cuda" else devices.unusable_gpu(),
         )
         self.busy = False
         self.context = WorkerContext(
@@ -149,6 +151,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--lease", type=float, default=Timing.lease)
     arguments = parser.parse_args()
+    end_with_parent()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("celery").setLevel(logging.WARNING)
     work(arguments.device, Timing(lease=arguments.lease, heartbeat=arguments.lease / 4))

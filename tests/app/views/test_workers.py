@@ -25,6 +25,13 @@ def test_without_redis_the_page_says_so() -> None:
     assert not app.metric
 
 
+def test_a_gpu_that_pytorch_cannot_use_is_named_once_for_its_host(redis: Redis) -> None:
+    for name in ("lab-1:1", "lab-1:2"):
+        telemetry.beat(redis, worker(name, host="lab", warning="this machine has a GPU (NVIDIA driver 470), but ..."))
+    [warning] = open_page(PAGE).warning
+    assert warning.value.replace("\\", "").startswith("This machine has a GPU (NVIDIA driver 470)")
+
+
 def test_without_workers_the_page_says_how_to_start_some(redis: Redis) -> None:
     app = open_page(PAGE)
     text = texts(app)

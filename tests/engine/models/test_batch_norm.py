@@ -211,3 +211,30 @@ def test_networks_use_clamped_norms_alone(name: str) -> None:
     kinds = {type(module) for module in build(name, 3, 32, 10).modules()}
     assert ClampedNorm2d in kinds
     assert not kinds & {nn.BatchNorm2d, nn.ReLU, nn.ReLU6}
+
+
+WITHOUT_NUMBA = """
+import logging, sys
+import torch
+sys.modules["numba"] = None
+logging.basicConfig()
+from engine.models.batch_norm import ClampedNorm2d
+torch.set_num_threads(1)
+torch.manual_seed(0)
+images = torch.randn(8, 4, 5, 5)
+results = []
+for fused in (True, False):
+    norm = ClampedNorm2d(4, 0.0)
+    norm.fused = fused
+    x = images.clone().requires_grad_()
+    norm(x).square().sum().backward()
+    results.append([x.grad, norm.weight.grad, norm.running_var])
+print(all(torch.equal(*pair) for pair in zip(*results)))
+"""
+
+
+def test_without_numba_pytorch_computes_the_same_and_a_warning_is_logged() -> None:
+    command = [sys.executable, "-c", WITHOUT_NUMBA]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
+    assert done.stderr.count("batch norm is slower here") == 1
