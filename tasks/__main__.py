@@ -18,12 +18,15 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from data.os_errors import explained
 from engine.errors import UserError
 from engine.paper import citation
 from tasks.broker.connection import errors_explained
 from tasks.cli import maintenance, services, sharing, studies
 from tasks.cli.console import err
 from tasks.process import end_with_parent
+
+log = logging.getLogger(__name__)
 
 app = typer.Typer(
     name="ticketscope",
@@ -64,6 +67,10 @@ def main() -> None:
 
             say_warnings(err, warnings)
         err.print(f"[red]error:[/red] {escape(str(error))}", soft_wrap=True, highlight=False)
+        sys.exit(2)
+    except OSError as error:
+        log.debug("", exc_info=True)
+        err.print(f"[red]error:[/red] {escape(explained(error))}", soft_wrap=True, highlight=False)
         sys.exit(2)
 
 

@@ -1,14 +1,19 @@
 """A decorator that caches a function's result for all visitors until the data behind it changes."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeGuard, TypeVar
 
 import streamlit as st
 
+from app.words import plain
+from data.database.database import DatabaseBusy
+
 # A result is dropped this long after it was computed.
 LIFETIME = "10min"
+# The most arguments of a function whose latest result is known.
+MOST_LATEST = 256
 
 # A value that changes whenever a result must be computed anew.
 Marker = tuple[int | str, ...]
@@ -30,7 +35,8 @@ def cached(
     by: a function that returns the marker, from as many of the first arguments as it has parameters; None to go by
     time alone. ttl: seconds or a text such as "10min" after which a result is computed anew. max_entries: the most
     results that are cached. shared: all callers get the same object, which none may change; else each gets a copy.
-    hash_funcs: how to hash arguments of a type, as in `streamlit.cache_data`. Exceptions are not cached.
+    hash_funcs: how to hash arguments of a type, as in `streamlit.cache_data`. Exceptions are not cached; while
+    others use the database, the latest result for the same arguments is returned if there is one, and a toast says so.
     """
     marked = 0 if by is None else len(inspect.signature(by).parameters)
     cache = st.cache_resource if shared else st.cache_data
@@ -46,13 +52,38 @@ def cached(
             ttl=ttl, max_entries=max_entries, show_spinner=False, hash_funcs=hash_funcs
         )(named)
 
+        # The marker of the latest result for some arguments, which is shown while the database is in use.
+        latest: dict[Hashable, Marker] = {}
+
         @wraps(function)
         def current(*args: P.args, **kwargs: P.kwargs) -> R:
-            return lookup(() if by is None else by(*args[:marked]), *args, **kwargs)
+            key = (args, tuple(sorted(kwargs.items())))
+            try:
+                marker = () if by is None else by(*args[:marked])
+                result = lookup(marker, *args, **kwargs)
+            except DatabaseBusy as busy:
+                if not _hashable(key) or key not in latest:
+                    raise
+                st.toast(f"Shown as it was: {plain(str(busy))}", icon=":material/hourglass_top:")
+                return lookup(latest[key], *args, **kwargs)
+            if by is not None and _hashable(key):
+                latest.pop(key, None)
+                latest[key] = marker
+                if len(latest) > MOST_LATEST:
+                    del latest[next(iter(latest))]
+            return result
 
         return current
 
     return decorate
+
+
+def _hashable(key: object) -> TypeGuard[Hashable]:
+    try:
+        hash(key)
+    except TypeError:
+        return False
+    return True
 
 
 def _after_marker(signature: inspect.Signature) -> inspect.Signature:

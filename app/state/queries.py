@@ -14,6 +14,8 @@ from data.queries.selection import OneStudy
 from data.queries.studies import StudyRecord
 from data.settings import settings
 
+# Seconds that a page waits for others who use the database; then it shows what it had, or says who they are.
+PAGE_PATIENCE = 3.0
 FINISHED = ("done", "failed", "cancelled")
 
 
@@ -25,7 +27,7 @@ def database() -> Database:
 @lru_cache(maxsize=1)
 def _database(path: Path) -> Database:
     # All pages share one `Database`, whose first access locks the file to check whether its tables are up to date.
-    return Database(path)
+    return Database(path, patience=PAGE_PATIENCE)
 
 
 def exists() -> bool:

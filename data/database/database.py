@@ -1,7 +1,8 @@
 """The DuckDB file, opened for one writer or many readers, and created or migrated at the first use."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import UTC
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ import pandas as pd
 from data.database import recording, schema
 from data.database.attached import attached
 from data.database.events import Event, EventError, parse
-from data.database.lock import exclusive, shared
+from data.database.lock import Busy, exclusive, shared
+from data.os_errors import explained
 from engine.errors import UserError
 
 # DuckDB raises these where it cannot write to the disk.
@@ -31,19 +33,30 @@ FAULTY_VALUES = (
 )
 
 
+# Seconds to wait for others that use the database, and seconds after such a wait in which nobody waits again.
+PATIENCE, AGAIN = 30.0, 2.0
+
+
 class DatabaseError(UserError):
     """The database cannot be opened, written or migrated."""
+
+
+class DatabaseBusy(DatabaseError):
+    """Others use the database for longer than this program waits."""
 
 
 class Database:
     """The database of studies at a path.
 
     DuckDB lets one process write or many read, so every access opens the file anew under a fair lock beside it. Keep
-    blocks short, because others wait for them. Threads can share an instance.
+    blocks short, because others wait for them. Threads can share an instance. patience: seconds to wait for others,
+    PATIENCE by default; every access raises DatabaseBusy after them, and says whom it waited for.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, patience: float | None = None) -> None:
         self.path = path.resolve()
+        self._patience = PATIENCE if patience is None else patience
+        self._busy_until = 0.0
         self._lock = self.path.with_name(f"{self.path.name}.lock")
         self._ready = False
 
@@ -52,8 +65,8 @@ class Database:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise DatabaseError(f"cannot create {self.path.parent}: {error}; set TICKETSCOPE_HOME elsewhere") from error
-        with exclusive(self._lock):
+            raise DatabaseError(f"TICKETSCOPE_HOME: {explained(error, self.path.parent)}") from error
+        with self._locked(exclusive):
             if self.path.exists():
                 with self._opened(self.path, read_only=False) as connection:
                     self._install(connection)
@@ -65,7 +78,7 @@ class Database:
     def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """Open a read-only connection for the block, shared with other readers; DatabaseError if that fails."""
         self._require()
-        with shared(self._lock), self._opened(self.path, read_only=True) as connection:
+        with self._locked(shared), self._opened(self.path, read_only=True) as connection:
             yield connection
 
     @contextmanager
@@ -76,7 +89,7 @@ class Database:
         """
         self._require()
         try:
-            with exclusive(self._lock), self._opened(self.path, read_only=False) as connection:
+            with self._locked(exclusive), self._opened(self.path, read_only=False) as connection:
                 connection.execute("BEGIN")
                 yield connection
                 connection.execute("COMMIT")
@@ -91,13 +104,13 @@ class Database:
 
         If the last writer was killed, there is a write-ahead log beside the file, whose name ends in .wal.
         """
-        with shared(self._lock):
+        with self._locked(shared):
             yield self.path
 
     @contextmanager
     def alone(self) -> Iterator[Path]:
         """Lock out all readers and writers within the block, and yield the file's path, so that it can be replaced."""
-        with exclusive(self._lock):
+        with self._locked(exclusive):
             yield self.path
 
     def record(self, events: Sequence[Event]) -> int:
@@ -119,6 +132,21 @@ class Database:
             half = len(events) // 2
             return self.record(events[:half]) + self.record(events[half:])
         return len(parsed)
+
+    @contextmanager
+    def _locked(self, mode: Callable[[Path, float], AbstractContextManager[None]]) -> Iterator[None]:
+        """Hold the lock within the block; DatabaseBusy, or DatabaseError if the lock's file cannot be opened."""
+        with ExitStack() as stack:
+            try:
+                # A page asks several times in a row; it waits once.
+                patience = self._patience if time.monotonic() > self._busy_until else 0.0
+                stack.enter_context(mode(self._lock, patience))
+            except Busy as busy:
+                self._busy_until = time.monotonic() + AGAIN
+                raise DatabaseBusy(f"the database is in use by {busy}; try again when that has ended") from busy
+            except OSError as error:
+                raise DatabaseError(explained(error, self._lock)) from error
+            yield
 
     def _require(self) -> None:
         if not self._ready or not self.path.exists():

@@ -1,49 +1,167 @@
-"""A fair lock between processes and threads, for one writer or many readers, in order of arrival."""
+"""A lock between processes and threads, for one writer or many readers, that says who holds it."""
 
+import errno
 import fcntl
 import os
+import socket
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+
+import psutil
+
+# Seconds between two attempts to get the lock, from the first to the later ones.
+FIRST_PAUSE, LONGEST_PAUSE = 0.001, 0.02
+
+# Seconds by which two readings of a process's start may differ.
+START_TOLERANCE = 2.0
 
 _held = threading.local()
 
 
+@dataclass(frozen=True)
+class Holder:
+    """A process that holds the lock; since is None if that was not recorded."""
+
+    pid: int
+    host: str
+    command: str
+    since: datetime | None
+
+    def __str__(self) -> str:
+        since = f" since {self.since.astimezone():%H:%M:%S}" if self.since else ""
+        elsewhere = "" if self.host == socket.gethostname() else f" on {self.host}"
+        return f"{self.command} (process {self.pid}{elsewhere}){since}{self._stopped()}"
+
+    def lives(self) -> bool:
+        """Return whether the process still runs, as far as this host knows."""
+        return self._status() not in (None, psutil.STATUS_ZOMBIE)
+
+    def _stopped(self) -> str:
+        stopped = self._status() == psutil.STATUS_STOPPED
+        return f", which is stopped: continue it (fg, or kill -CONT {self.pid}) or end it" if stopped else ""
+
+    def _status(self) -> str | None:
+        if self.host != socket.gethostname():
+            return "on another host"
+        try:
+            process = psutil.Process(self.pid)
+            # The system may have given the number to a later process.
+            later = self.since is not None and process.create_time() > self.since.timestamp() + START_TOLERANCE
+            return None if later else process.status()
+        except psutil.Error:
+            return None
+
+
+class Busy(Exception):
+    """Others hold the lock for longer than the caller waits."""
+
+    def __init__(self, holders: list[Holder]) -> None:
+        super().__init__(" and ".join(map(str, holders)) or "another program")
+        self.holders = holders
+
+
 @contextmanager
-def shared(path: Path) -> Iterator[None]:
-    """Hold the lock at a path together with other readers; RuntimeError as for `_turnstile`."""
-    with _turnstile(path, fcntl.LOCK_SH):
+def shared(path: Path, patience: float = float("inf")) -> Iterator[None]:
+    """Hold the lock at a path together with other readers; `_turnstile` says what is raised."""
+    with _turnstile(path, fcntl.LOCK_SH, patience):
         yield
 
 
 @contextmanager
-def exclusive(path: Path) -> Iterator[None]:
-    """Hold the lock at a path alone; RuntimeError as for `_turnstile`."""
-    with _turnstile(path, fcntl.LOCK_EX):
+def exclusive(path: Path, patience: float = float("inf")) -> Iterator[None]:
+    """Hold the lock at a path alone; `_turnstile` says what is raised."""
+    with _turnstile(path, fcntl.LOCK_EX, patience):
         yield
 
 
 @contextmanager
-def _turnstile(path: Path, mode: int) -> Iterator[None]:
+def _turnstile(path: Path, mode: int, patience: float) -> Iterator[None]:
     """Hold the lock within the block.
 
-    Whoever comes first holds a gate while waiting for the lock, so that later readers queue behind a waiting writer;
-    with the lock alone they would overtake it forever. The kernel releases both when the process dies. Raises
-    RuntimeError if this thread holds the lock already, because it would wait for itself once a writer queues.
+    A writer holds a gate while it waits for the lock, so that later readers queue behind it; with the lock alone they
+    would overtake it forever. The kernel releases both when the process dies. Raises Busy if the lock is not free
+    within the seconds of `patience`, RuntimeError if this thread holds it already, because it would wait for itself
+    once a writer queues, and OSError if the file of the lock cannot be opened.
     """
     held: set[Path] = _held.__dict__.setdefault("paths", set())
     if path in held:
         raise RuntimeError(f"this thread already holds the lock {path}; leave the first block before a second")
+    deadline = time.monotonic() + patience
     with _opened(path) as lock:
         with _opened(path.with_name(f"{path.name}.gate")) as gate:
-            fcntl.flock(gate, fcntl.LOCK_EX)
-            fcntl.flock(lock, mode)
+            if not (_acquired(gate, fcntl.LOCK_EX, deadline) and _acquired(lock, mode, deadline)):
+                raise Busy(holders(path))
         held.add(path)
+        record = _record(path)
         try:
             yield
         finally:
             held.discard(path)
+            if record is not None:
+                record.unlink(missing_ok=True)
+
+
+def _acquired(descriptor: int, mode: int, deadline: float) -> bool:
+    """Wait for a file's lock until a time, and return whether this process got it."""
+    pause = FIRST_PAUSE
+    while True:
+        try:
+            fcntl.flock(descriptor, mode | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                raise
+        else:
+            return True
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE)
+
+
+def holders(path: Path) -> list[Holder]:
+    """Return who holds the lock at a path, as far as they could record it."""
+    found = [_read(file) for file in sorted(_records(path).glob("*"))]
+    # What a killed process recorded stays until another one of its number holds the lock.
+    return [holder for holder in found if holder is not None and holder.lives()]
+
+
+def _records(path: Path) -> Path:
+    return path.with_name(f"{path.name}.holders")
+
+
+def _record(path: Path) -> Path | None:
+    """Record that this thread holds the lock; None if that is impossible, as on a full disk."""
+    record = _records(path) / f"{os.getpid()}-{threading.get_ident()}"
+    lines = (socket.gethostname(), datetime.now(UTC).isoformat(), _command())
+    try:
+        try:
+            record.write_text("\n".join(lines))
+        except FileNotFoundError:
+            record.parent.mkdir(exist_ok=True)
+            record.write_text("\n".join(lines))
+    except OSError:
+        return None
+    return record
+
+
+def _command() -> str:
+    program, *arguments = sys.argv or ["python"]
+    name = "ticketscope" if Path(program).name == "__main__.py" else Path(program).name
+    return " ".join([name, *arguments[:1]])
+
+
+def _read(record: Path) -> Holder | None:
+    try:
+        host, since, command = record.read_text().split("\n")
+        return Holder(int(record.name.split("-")[0]), host, command, datetime.fromisoformat(since))
+    except (OSError, ValueError):
+        return None
 
 
 @contextmanager

@@ -1,6 +1,8 @@
 """The commands that back up, repair and delete data: their output and the questions they ask first."""
 
 import io
+import os
+import threading
 from pathlib import Path
 
 import duckdb
@@ -9,6 +11,7 @@ from redis import Redis
 
 from data.artifacts.store import Artifacts
 from data.database import backup
+from data.database import database as module
 from data.database.database import Database
 from data.queries import studies
 from data.settings import settings
@@ -147,3 +150,28 @@ def test_a_database_of_a_newer_version_is_refused_by_every_command(command: Comm
         assert "Traceback" not in error
         assert "has version 999" in error or arguments[0] == "restore", (arguments, error)
     assert path.read_bytes() == before
+
+
+def test_a_command_waits_for_others_for_a_while_and_names_them(
+    command: Command, study_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PATIENCE", 0.5)
+    holding, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with Database(settings().database).at_rest():
+            holding.set()
+            done.wait(60)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    try:
+        assert holding.wait(10)
+        code, _, error = command("delete", study_id, "--yes")
+    finally:
+        done.set()
+        thread.join()
+    assert code == 2
+    assert f"(process {os.getpid()}) since" in error
+    assert "try again when that has ended" in error
+    assert command("delete", study_id, "--yes")[0] == 0
