@@ -19,6 +19,7 @@ import typer
 from rich.markup import escape
 
 from data.os_errors import explained
+from data.settings import settings
 from engine.errors import UserError
 from engine.paper import citation
 from tasks.broker.connection import errors_explained
@@ -70,7 +71,9 @@ def main() -> None:
         sys.exit(2)
     except OSError as error:
         log.debug("", exc_info=True)
-        err.print(f"[red]error:[/red] {escape(explained(error))}", soft_wrap=True, highlight=False)
+        at_home = str(error.filename or "").startswith(str(settings().home))
+        text = f"TICKETSCOPE_HOME: {explained(error)}" if at_home else explained(error)
+        err.print(f"[red]error:[/red] {escape(text)}", soft_wrap=True, highlight=False)
         sys.exit(2)
 
 

@@ -1,13 +1,15 @@
 """The command line as a whole: errors of arguments and settings, and the help of every command."""
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from data.database.database import Database
 from tasks.process import ROOT, python
-from tests.machine import free_port
+from tests.app.made_study import record
+from tests.machine import free_port, tiny_study
 from tests.tasks.conftest import Command
 
 
@@ -52,6 +54,73 @@ def test_a_redis_that_does_not_answer_is_an_error(
     assert code == 2
     assert f"127.0.0.1:{port}" in error
     assert "secret" not in error
+
+
+@pytest.fixture(params=["below a file", "on a read-only disk", "not to be made"])
+def unusable(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """A folder that cannot be made."""
+    if request.param == "below a file":
+        (tmp_path / "file").touch()
+        yield tmp_path / "file" / "folder"
+    elif request.param == "not to be made":
+        # Not even root makes a folder here; on macOS there is no such file system.
+        yield Path("/proc/ticketscope")
+    else:
+        disk = tmp_path / "disk"
+        disk.mkdir()
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", disk], capture_output=True, check=False)
+        if mounted.returncode:
+            pytest.skip("this account may not mount a disk")
+        yield disk / "folder"
+        subprocess.run(["umount", disk], check=True)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "up --port 1",
+        "recorder",
+        "worker",
+        "launch demo",
+        "status",
+        "share",
+        "rebuild",
+        "remeasure",
+        "reclaim",
+        "backup",
+    ],
+)
+def test_a_home_that_cannot_be_made_is_one_line(
+    command: Command, monkeypatch: pytest.MonkeyPatch, unusable: Path, arguments: str
+) -> None:
+    monkeypatch.setenv("TICKETSCOPE_HOME", str(unusable))
+    code, _, error = command(*arguments.split())
+    assert code == 2
+    # A progress bar may have been begun above.
+    assert error.strip().startswith("error: ")
+    assert len(error.strip().splitlines()) == 1
+    assert str(unusable) in error
+    assert "TICKETSCOPE_HOME" in error
+
+
+@pytest.mark.parametrize("arguments", [("run", "demo", "--out"), ("export", "made-study-0001", "--out")])
+def test_an_output_folder_that_cannot_be_made_is_one_line(
+    command: Command, database: Database, unusable: Path, arguments: tuple[str, ...]
+) -> None:
+    record(database, tiny_study())
+    code, _, error = command(*arguments, str(unusable))
+    assert code == 2
+    # A progress bar may have been begun above.
+    assert error.strip().startswith("error: ")
+    assert len(error.strip().splitlines()) == 1
+    assert str(unusable) in error
+
+
+def test_a_plan_needs_no_home(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TICKETSCOPE_HOME", "/proc/ticketscope")
+    code, output, _ = command("plan", "demo")
+    assert code == 0
+    assert "126" in output
 
 
 def test_a_faulty_setting_is_an_error(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
