@@ -19,6 +19,12 @@ _ADVICE = {
 }
 
 
+def explained_text(text: str, path: Path | str) -> str | None:
+    """Return the sentence for an error that another program put in words; None for one that has no sentence here."""
+    known = (code for code in _ADVICE if os.strerror(code) in text)
+    return next((_ADVICE[code].format(path=path) for code in known), None)
+
+
 def explained(error: OSError, path: Path | str | None = None) -> str:
     """Return a sentence that says what failed and what to do; path: what was used, if the error does not name it."""
     place = error.filename2 or error.filename or path or "a file"

@@ -72,7 +72,9 @@ def main() -> None:
     except OSError as error:
         log.debug("", exc_info=True)
         at_home = str(error.filename or "").startswith(str(settings().home))
-        text = f"TICKETSCOPE_HOME: {explained(error)}" if at_home else explained(error)
+        # An error of a write names no file; what commands write to is the home, or is named.
+        sentence = explained(error, settings().home)
+        text = f"TICKETSCOPE_HOME: {sentence}" if at_home else sentence
         err.print(f"[red]error:[/red] {escape(text)}", soft_wrap=True, highlight=False)
         sys.exit(2)
 

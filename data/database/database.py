@@ -14,11 +14,11 @@ from data.database import recording, schema
 from data.database.attached import attached
 from data.database.events import Event, EventError, parse
 from data.database.lock import Busy, exclusive, shared
-from data.os_errors import explained
+from data.os_errors import explained, explained_text
 from engine.errors import UserError
 
 # DuckDB raises these where it cannot write to the disk.
-UNWRITABLE = (duckdb.IOException, duckdb.FatalException, duckdb.OutOfMemoryException)
+UNWRITABLE = (duckdb.IOException, duckdb.FatalException, duckdb.OutOfMemoryException, duckdb.TransactionException)
 
 # These errors come from values, not from the file or the disk.
 FAULTY_VALUES = (
@@ -94,8 +94,9 @@ class Database:
                 yield connection
                 connection.execute("COMMIT")
         except UNWRITABLE as error:
+            reason = explained_text(str(error), self.path.parent)
             raise DatabaseError(
-                f"cannot write the database {self.path}: {error}; check space and rights there"
+                reason or f"cannot write the database {self.path}: {error}; check space and rights there"
             ) from error
 
     @contextmanager
@@ -173,7 +174,8 @@ class Database:
                 connection = stack.enter_context(attached(path, read_only=read_only))
             except duckdb.Error as error:
                 raise DatabaseError(
-                    f"cannot open the database {path}: {error}; close other programs that have it open, "
+                    explained_text(str(error), path)
+                    or f"cannot open the database {path}: {error}; close other programs that have it open, "
                     "or move the file away to begin a new one"
                 ) from error
             yield connection

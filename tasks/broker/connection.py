@@ -19,11 +19,13 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 from filelock import FileLock
 from kombu.exceptions import OperationalError
 from redis import Redis
+from redis._parsers.base import BaseParser
 from redis.backoff import ExponentialBackoff
 from redis.credentials import CredentialProvider
 from redis.exceptions import AuthenticationError, BusyLoadingError, ConnectionError, TimeoutError
 from redis.retry import Retry
 
+from data.os_errors import explained_text
 from data.settings import Settings, settings
 from engine.errors import UserError
 
@@ -52,6 +54,17 @@ OVER_NETWORK: dict[str, Any] = {
 }
 
 log = logging.getLogger(__name__)
+
+
+class Refused(ConnectionError):
+    """Redis refuses to write until its disk or its memory has space again.
+
+    To clients this is a kind of lost connection, so that they wait and try again. The text is that of Redis.
+    """
+
+
+# Clients raise these for what Redis answers; Celery's clients use the same table.
+BaseParser.EXCEPTION_CLASSES.update(MISCONF=Refused, OOM=Refused)
 
 
 class BrokerError(UserError):
@@ -159,11 +172,21 @@ def errors_explained(config: Settings | None = None) -> Iterator[None]:
 
 
 def _unreachable(config: Settings, error: Exception) -> str:
+    if isinstance(error, Refused):
+        return _refusal(config, str(error))
     if config.redis_url is None:
         return "Redis is not running; start everything with: ticketscope up"
     reason = "refuses the password" if isinstance(error, AuthenticationError) else f"does not answer ({error})"
     where = without_password(config.redis_url)
     return f"REDIS_URL {where} {reason}; start that Redis, or unset REDIS_URL to have one started here"
+
+
+def _refusal(config: Settings, text: str) -> str:
+    where = str(config.home) if config.redis_url is None else f"Redis at {without_password(config.redis_url)}"
+    if "maxmemory" in text:
+        return f"Redis is at its memory limit ({where}); raise maxmemory there, then work goes on by itself"
+    reason = explained_text(text, where) or f"Redis refuses to write ({where}): {text}"
+    return f"{reason}; then work goes on by itself"
 
 
 def without_password(url: str) -> str:

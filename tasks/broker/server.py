@@ -1,5 +1,6 @@
 """Starting and stopping a Redis server for this home, unless REDIS_URL names one."""
 
+import errno
 import fcntl
 import logging
 import shutil
@@ -11,13 +12,15 @@ from pathlib import Path
 
 from filelock import FileLock
 from redis import Redis
-from redis.exceptions import BusyLoadingError, ConnectionError, TimeoutError
+from redis.exceptions import BusyLoadingError, ConnectionError, ResponseError, TimeoutError
 
 from data.atomic import write_whole
+from data.os_errors import explained, explained_text
 from data.settings import Settings
 from tasks.broker.binary import FIRST, Product, Server, newest
 from tasks.broker.connection import (
     BrokerError,
+    Refused,
     client,
     errors_explained,
     password,
@@ -28,6 +31,8 @@ from tasks.broker.connection import (
 from tasks.process import spawn
 
 START_SECONDS = 10.0
+# Bytes of space that a server needs to start.
+LEAST_SPACE = 1_000_000
 # A Redis on this machine that takes longer to answer is busy or hangs.
 PROBE_SECONDS = 1.0
 
@@ -45,7 +50,7 @@ save ""
 
 log = logging.getLogger(__name__)
 
-# Redis servers that this process started and that end with it.
+# Redis servers that this process started; those that are tied to it end with it.
 _children: "list[subprocess.Popen[bytes]]" = []
 
 
@@ -83,18 +88,21 @@ def ensure(config: Settings, tied: bool = False) -> None:
         if _answers(config):
             return
         socket_path(config.home).unlink(missing_ok=True)
+        if shutil.disk_usage(folder).free < LEAST_SPACE:
+            # It would start and end at its first write.
+            raise BrokerError(explained(OSError(errno.ENOSPC, "no space"), config.home))
         chosen = _prepare(folder)
-        command = [str(chosen.binary), str(_configure(config.home)), "--daemonize", "no" if tied else "yes"]
-        process = spawn(command, folder / "redis.out", tied)
-        if tied:
-            _children[:] = [child for child in _children if child.poll() is None] + [process]
-        else:
-            # The server detaches itself from this process, to serve all processes of this home.
-            process.wait()
+        process = spawn([str(chosen.binary), str(_configure(config.home))], folder / "redis.out", tied)
+        _children[:] = [child for child in _children if child.poll() is None] + [process]
         deadline = time.monotonic() + START_SECONDS
         while not _answers(config):
-            if (tied and process.poll() is not None) or process.poll() or time.monotonic() > deadline:
-                raise BrokerError(f"{chosen.product} did not start; its log ends with:\n{_log_end(folder)}")
+            if process.poll() is not None or time.monotonic() > deadline:
+                process.kill()
+                process.wait()
+                end = _log_end(folder)
+                raise BrokerError(
+                    explained_text(end, folder) or f"{chosen.product} did not start; its log ends with:\n{end}"
+                )
             time.sleep(0.02)
 
 
@@ -135,9 +143,9 @@ def _answers(config: Settings) -> bool:
     probe.connection_pool.connection_kwargs["socket_timeout"] = PROBE_SECONDS
     try:
         return bool(probe.ping())
-    except (BusyLoadingError, TimeoutError):
-        # The server runs, and answers once it has loaded its log or is resumed, for which clients wait by themselves.
-        # A second server would write to the same files.
+    except (BusyLoadingError, TimeoutError, Refused):
+        # The server runs, and answers once it has loaded its log, is resumed or has space, for which clients wait by
+        # themselves. A second server would write to the same files.
         return True
     except ConnectionError:
         return False
@@ -152,7 +160,11 @@ def _stop_if_last(config: Settings, users: int) -> None:
         return
     if _answers(config):
         redis = client(config, patience=0)
-        redis.shutdown()
+        try:
+            redis.shutdown()
+        except ResponseError:
+            # It cannot write the last second of its log, for which nobody can wait.
+            redis.shutdown(force=True)
         redis.close()
     while _children:
         _children.pop().wait()

@@ -1,11 +1,12 @@
 """What several commands use: the consoles, common arguments, and the database with all events recorded."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from data.settings import settings
 
@@ -23,16 +24,20 @@ Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, or one GPU su
 
 @contextmanager
 def recorded() -> "Iterator[Database]":
-    """Yield the database, after recording the events that wait in this home's own Redis."""
-    from data.database.database import Database
+    """Yield the database, after recording the events that wait in this home's own Redis, as far as that is possible."""
+    from data.database.database import Database, DatabaseError
+    from tasks.broker.connection import BrokerError
     from tasks.broker.server import serving
     from tasks.services.recorder import drain_idle
 
     config = settings()
     # The Redis that REDIS_URL names has a recorder of its own, perhaps on another host.
-    if config.redis_url is None:
-        with serving(config):
-            drain_idle(config)
-            yield Database(config.database)
-    else:
+    with ExitStack() as stack:
+        if config.redis_url is None:
+            try:
+                stack.enter_context(serving(config))
+                drain_idle(config)
+            except (BrokerError, DatabaseError) as error:
+                # What is recorded can be read all the same, unless it cannot be either.
+                err.print(f"[yellow]warning:[/yellow] {escape(str(error))}", soft_wrap=True, highlight=False)
         yield Database(config.database)

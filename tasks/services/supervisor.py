@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
+from data.os_errors import explained
 from tasks.process import spawn
 
 TICK_SECONDS = 0.2
@@ -64,7 +65,12 @@ class _Child:
             if self.service.died is not None:
                 self.service.died(self.process.pid)
         if now >= self.restart_at:
-            self.start()
+            try:
+                self.start()
+            except OSError as error:
+                # Its log cannot be opened on a full disk, for example.
+                log.error("%s cannot be started: %s", self.service.name, explained(error))
+                self.restart_at = now + LONGEST_PAUSE / 2
 
 
 class Supervisor:

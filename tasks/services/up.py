@@ -16,6 +16,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 from rich.console import Console
 
+from data.os_errors import explained
 from data.settings import Settings
 from engine.errors import UserError
 from tasks.broker import connection, server
@@ -165,8 +166,10 @@ class _Machine:
         self._checked_at = now
         try:
             server.ensure(self._config, tied=True)
-        except connection.BrokerError as error:
+        except (connection.BrokerError, RedisError) as error:
             log.error("%s", error)
+        except OSError as error:
+            log.error("%s", explained(error))
         for name, (process, failure) in list(self._once.items()):
             if process.poll() is not None:
                 if process.returncode:
