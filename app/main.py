@@ -9,6 +9,7 @@ import streamlit as st
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from app.auth import access
+from app.components import full_disk
 from engine.paper import citation
 
 st.set_page_config(
@@ -49,4 +50,5 @@ if access.can_log_out():
 page = st.navigation(pages, position="top" if access.is_owner() else "hidden")
 if page.url_path != "shared":
     access.require_owner()
+    full_disk.warn()
 page.run()

@@ -71,7 +71,7 @@ ROOMS: dict[str, set[str]] = {
         "app.words", "app.state", "app.auth", "app.charts", "app.components", "app.new_study", "app.compare",
         "app.export", "app.study", "app.paper",
     },
-    "app.main": {"app.words", "app.state", "app.auth"},
+    "app.main": {"app.words", "app.state", "app.auth", "app.components"},
     "app.serve": {"app.words", "app.auth", "app.paper"},
 }  # fmt: skip
 

@@ -93,13 +93,13 @@ def under_fire(
 
     outage: seconds that Redis is out of reach. pauses: the fewest and most seconds between two faults.
     """
-    disk = SmallDisk(folder / "disk", DISK_MEGABYTES)
+    disk, home = SmallDisk(folder / "disk", DISK_MEGABYTES), SmallDisk(folder / "fire", DISK_MEGABYTES)
     begin = time.monotonic()
     try:
         if not disk.mounted:
-            console.print(f"no small disk can be mounted here ({disk.reason}), so fill_disk is left out")
-            kinds = [kind for kind in kinds if kind != "fill_disk"]
-        config = _at(folder / "fire", artifacts=disk.folder / "artifacts")
+            console.print(f"no small disk can be mounted here ({disk.reason}), so full disks are left out")
+            kinds = [kind for kind in kinds if kind not in ("fill_disk", "fill_home")]
+        config = _at(home.folder / "home", artifacts=disk.folder / "artifacts")
         with serving(config):
             # Where there is a study, `up` does not queue the demo.
             launch.launch(FIRST)
@@ -109,7 +109,7 @@ def under_fire(
             try:
                 world.wait(world.healthy)
                 study_id = launch.launch(study)
-                target = Target(world, study_id, disk, draw, outage)
+                target = Target(world, study_id, disk, home, draw, outage)
                 for kind in kinds:
                     time.sleep(draw.uniform(*pauses))
                     world.wait(lambda: world.progressed(time.time() - 1.0) or _state(world, study_id) == "done")
@@ -140,6 +140,7 @@ def under_fire(
         return Outcome(tuple(strikes), seconds, len(stages), rows, files, tuple(differing))
     finally:
         disk.unmount()
+        home.unmount()
 
 
 def _at(home: Path, artifacts: Path) -> Settings:

@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 
 from engine.study.plan import Stage
+from tasks.process import python, spawn
 from tasks.queue import celery_app, leases, telemetry
 from tasks.queue.leases import Message
 from tasks.studies.launch import launched_stages
@@ -28,11 +29,12 @@ class Strike:
 
 @dataclass(frozen=True)
 class Target:
-    """A running study; outage: for how many seconds Redis is out of reach."""
+    """A running study; outage: for how many seconds Redis is out of reach; disk, home: of artifact store and home."""
 
     world: World
     study_id: str
     disk: SmallDisk
+    home: SmallDisk
     draw: random.Random
     outage: float
 
@@ -220,12 +222,36 @@ def _read_by(stage: Stage) -> list[tuple[str, str]]:
 
 def fill_disk(at: Target) -> Strike:
     """Fill the disk of the artifact store for 8 seconds."""
-    ballast = at.disk.fill()
+    return _filled(at, at.disk, "disk full")
+
+
+def fill_home(at: Target) -> Strike:
+    """Fill the disk of the home, with Redis, the database and all logs, for 8 seconds."""
+    return _filled(at, at.home, "disk of the home full")
+
+
+def _filled(at: Target, disk: SmallDisk, kind: str) -> Strike:
+    ballast = disk.fill()
     time.sleep(8.0)
     begin = time.time()
     ballast.unlink()
     at.world.wait(lambda: at.world.progressed(begin))
-    return Strike("disk full", "for 8 s", time.time() - begin)
+    return Strike(kind, "for 8 s", time.time() - begin)
+
+
+def stop_holder(at: Target) -> Strike:
+    """Stop a process that reads the database, as Ctrl-Z stops a backup, for 12 seconds."""
+    hold = (
+        "import os, signal, sys; from pathlib import Path; from data.database.database import Database\n"
+        "with Database(Path(sys.argv[1])).at_rest(): os.kill(os.getpid(), signal.SIGSTOP)"
+    )
+    process = spawn(python("-c", hold, str(at.world.config.database)), at.world.logs / "holder.log")
+    time.sleep(12.0)
+    begin = time.time()
+    process.kill()
+    process.wait()
+    assert telemetry.wait_until_recorded(at.world.redis, 60.0)
+    return Strike("holder of the database stopped", "for 12 s", time.time() - begin)
 
 
 STRIKES: dict[str, Callable[[Target], Strike]] = {
@@ -233,7 +259,7 @@ STRIKES: dict[str, Callable[[Target], Strike]] = {
     for strike in (
         *(kill_worker, kill_worker_main, kill_recorder, kill_recorder_in_insert, kill_redis, kill_dashboard),
         *(kill_supervisor, reboot, sleep_through_lease, double_messages, cut_checkpoint, cut_weights, fill_disk),
-        hang_redis,
+        *(fill_home, stop_holder, hang_redis),
     )
 }
 # These last about a minute each, so they are injected once only.
