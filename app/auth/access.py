@@ -10,19 +10,22 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 import streamlit as st
 from streamlit.errors import StreamlitSecretNotFoundError
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from app import words
 from app.auth import sessions
+from app.auth.guard import UPLOADERS
 from app.auth.sessions import SESSIONS
 from app.state import queries
 from data import shared_links
 from data.database.database import DatabaseError
 from data.passwords import matches
-from data.settings import settings
+from data.settings import Settings, settings
 from data.shared_links import Share
 
 # Seconds that an attempt waits after a wrong password; each further failure in a row doubles them, up to the longest.
@@ -111,9 +114,14 @@ def has_oidc() -> bool:
         return False
 
 
-@st.cache_resource
 def _gate() -> Gate | None:
-    login_hash = settings().login_hash
+    return _gate_of(settings())
+
+
+# Streamlit's own cache would not do: its content can be dropped while the process runs, and with it the wait.
+@lru_cache(maxsize=1)
+def _gate_of(config: Settings) -> Gate | None:
+    login_hash = config.login_hash
     return None if login_hash is None else Gate(login_hash)
 
 
@@ -122,6 +130,8 @@ def arrive() -> None:
     token = st.query_params.get(TOKEN)
     if token is not None:
         st.session_state[_TOKEN] = token
+    if is_owner() and (context := get_script_run_ctx(suppress_warning=True)) is not None:
+        UPLOADERS.admit(context.session_id)
     ticket = st.session_state.get(_TICKET)
     # Every run sends it until the server has it: a second run may replace the page before the browser ran the script.
     if ticket is not None and SESSIONS.waits(ticket):

@@ -1,29 +1,33 @@
-"""The security headers of every answer of the server, and the addresses of Streamlit that it does not serve."""
+"""The security headers of every answer of the server, and what is refused before Streamlit sees it."""
 
-from starlette.datastructures import MutableHeaders
+import re
+import threading
+from urllib.parse import urlsplit
+
+from google.protobuf.message import DecodeError
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from streamlit.proto.BackMsg_pb2 import BackMsg
+
+from data.settings import settings
 
 # A page may load its own scripts, styles, pictures and fonts, and nothing from other hosts: even if a study's name were
 # interpreted as HTML, it could not send anything away. Vega compiles expressions, which needs eval.
-POLICY = "; ".join(
-    (
-        "default-src 'self'",
-        "script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:",
-        "style-src 'self' 'unsafe-inline'",
-        "img-src 'self' data: blob:",
-        "font-src 'self' data:",
-        "connect-src 'self' ws: wss: data: blob:",
-        "worker-src 'self' blob:",
-        "object-src 'none'",
-        "base-uri 'self'",
-        "form-action 'self'",
-        "frame-ancestors 'self'",
-    )
+POLICY = (
+    "default-src 'self'",
+    "script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:",
+    "style-src 'self' 'unsafe-inline'",
+    "img-src 'self' data: blob:",
+    "font-src 'self' data:",
+    "worker-src 'self' blob:",
+    "object-src 'none'",
+    "base-uri 'self'",
+    "form-action 'self'",
+    "frame-ancestors 'self'",
 )
 
 HEADERS = {
-    "Content-Security-Policy": POLICY,
     # An address may carry the token of a link.
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
@@ -34,27 +38,119 @@ HEADERS = {
 BLOCKED = ("/_stcore/metrics", "/_stcore/agent", "/_stcore/script-health-check")
 
 
+# The messages that pages send. Streamlit knows others, with which any visitor could empty the caches of all, restart or
+# disconnect the server, or ask for the state of the repository.
+ALLOWED = ("rerun_script", "stop_script", "app_heartbeat", "file_urls_request", "backend_operation_request")
+# The most files that one page may send while it is open, each as large as Streamlit's settings allow.
+MOST_UPLOADS = 100
+
+_HOST = re.compile(r"[A-Za-z0-9.:_\[\]-]+")
+_UPLOAD = re.compile(r"/_stcore/upload_file/([^/]+)/")
+
+
+class Uploaders:
+    """The pages of owners, by Streamlit's id of their session, and how many files each has sent."""
+
+    def __init__(self) -> None:
+        self._sent: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def admit(self, session: str) -> None:
+        """Let a page send files, since an owner has it open."""
+        with self._lock:
+            self._sent.setdefault(session, 0)
+            # Ids are never used again; those of pages that were closed long ago are dropped.
+            while len(self._sent) > 10_000:
+                del self._sent[next(iter(self._sent))]
+
+    def may_send(self, session: str) -> bool:
+        """Count a file, and return whether the page may send it."""
+        with self._lock:
+            if session not in self._sent or self._sent[session] >= MOST_UPLOADS:
+                return False
+            self._sent[session] += 1
+            return True
+
+
+# All pages run in this process.
+UPLOADERS = Uploaders()
+
+
 class Guard:
-    """ASGI middleware that blocks addresses and adds headers."""
+    """ASGI middleware that blocks addresses, foreign pages and unneeded messages, and adds headers."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or pass it on."""
-        if scope["type"] != "http":
+        if scope["type"] == "http":
+            await self._http(scope, receive, send)
+        elif scope["type"] == "websocket" and not is_own(Headers(scope=scope)):
+            # Before it is accepted, closing a WebSocket answers 403.
+            await send({"type": "websocket.close", "code": 1008})
+        elif scope["type"] == "websocket":
+            await self.app(scope, _filtered(receive), send)
+        else:
             await self.app(scope, receive, send)
-            return
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = {**HEADERS, "Content-Security-Policy": policy(Headers(scope=scope).get("host", ""))}
 
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    headers[name] = value
+                MutableHeaders(scope=message).update(headers)
             await send(message)
 
         # Behind a proxy, the paths of the dashboard may begin with a prefix.
         if any(address in scope["path"] for address in BLOCKED):
             await PlainTextResponse("not served here", status_code=404)(scope, receive, sending)
             return
+        upload = _UPLOAD.search(scope["path"])
+        if upload and scope["method"] == "PUT" and not UPLOADERS.may_send(upload[1]):
+            await PlainTextResponse("this page may send no files", status_code=403)(scope, receive, sending)
+            return
         await self.app(scope, receive, sending)
+
+
+def policy(host: str) -> str:
+    """Return the content security policy of a page that was requested from a host; it may connect to no other."""
+    hosts = [name for name in (host, _configured()) if name and _HOST.fullmatch(name)]
+    sockets = [f"{scheme}://{name}" for name in dict.fromkeys(hosts) for scheme in ("ws", "wss")]
+    return "; ".join((*POLICY, " ".join(("connect-src 'self'", *sockets, "data: blob:"))))
+
+
+def is_own(headers: Headers) -> bool:
+    """Return whether a WebSocket was opened by a page of this dashboard, or by a program that is no browser.
+
+    A browser names the origin of the page and lets no page change it. It must be the host that the request names, as
+    such or as a proxy reports it, or the host of TICKETSCOPE_URL. Another port of this machine is another origin.
+    """
+    origin = headers.get("origin")
+    if origin is None:
+        return True
+    own = (headers.get("host"), headers.get("x-forwarded-host"), _configured())
+    return urlsplit(origin).netloc.lower() in [name.lower() for name in own if name]
+
+
+def _configured() -> str:
+    return urlsplit(settings().url or "").netloc
+
+
+def _filtered(receive: Receive) -> Receive:
+    """Return a function that receives the messages of a page, and drops all that pages do not send."""
+
+    async def receiving() -> Message:
+        while True:
+            message = await receive()
+            if message["type"] != "websocket.receive" or _is_allowed(message.get("bytes")):
+                return message
+
+    return receiving
+
+
+def _is_allowed(content: bytes | None) -> bool:
+    try:
+        return BackMsg.FromString(content or b"").WhichOneof("type") in ALLOWED
+    except DecodeError:
+        return False

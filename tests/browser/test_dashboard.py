@@ -1,14 +1,18 @@
 """The dashboard as a person uses it, with real workers, recorder and Redis."""
 
 import re
+import socket
 import time
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from app.study.page import REFRESH
+from engine.study.spec import to_toml
 from tests.browser.chromium import open_tab
 from tests.browser.conftest import Watched
+from tests.machine import tiny_study
 
 pytestmark = pytest.mark.browser
 
@@ -200,3 +204,28 @@ def test_deleting_asks_first_and_leads_to_the_list(watched: Watched) -> None:
     page.reload()
     expect(page.get_by_role("link", name="Finished before")).to_be_visible()
     expect(page.get_by_role("link", name="Unwanted study")).to_have_count(0)
+
+
+def test_an_owner_uploads_a_study_file_and_the_form_is_filled_in(watched: Watched, tmp_path: Path) -> None:
+    watched.open("/new_study")
+    page = watched.page
+    file = tmp_path / "study.toml"
+    file.write_text(to_toml(tiny_study(name="Uploaded study")))
+    page.locator(".st-key-from_toml summary").click()
+    page.locator("input[type=file]").set_input_files(file)
+    page.locator(".st-key-toml_use button").click()
+    expect(page.get_by_role("textbox", name="Name", exact=True)).to_have_value("Uploaded study")
+
+
+def test_a_page_can_connect_to_its_own_server_alone(watched: Watched) -> None:
+    watched.open("/glossary")
+    page = watched.page
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        connect = """address => new Promise(done => {
+            document.addEventListener("securitypolicyviolation", event => done(event.violatedDirective));
+            new WebSocket(address).onopen = () => done("connected");
+        })"""
+        address = f"ws://127.0.0.1:{other.getsockname()[1]}/"
+        assert page.evaluate(connect, address) == "connect-src"
+    # The browser reports on its console what it refuses.
+    watched.errors.clear()

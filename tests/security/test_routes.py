@@ -1,5 +1,6 @@
 """Every route of the dashboard's server, requested without a password, a link or an account."""
 
+import asyncio
 import base64
 import http.client
 import os
@@ -10,11 +11,20 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.datastructures import Headers
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from websockets.sync.client import connect
 
+from app.auth import guard
 from app.auth.guard import HEADERS
 from app.auth.sessions import COOKIE, SESSIONS
+from data.settings import Settings
 from tests.browser.conftest import finished_home
 from tests.browser.serving import DASHBOARD, ROOT, served
+from tests.machine import free_port
 
 # Each route of the server and what protects it. A new one, as after an update of Streamlit, needs a review first.
 ROUTES = {
@@ -23,7 +33,7 @@ ROUTES = {
     "/_stcore/metrics": "shut",
     "/_stcore/host-config": "settings that all browsers get",
     "/media/{file_id:path}": "names that nobody guesses, while the page that made them is open",
-    "/_stcore/upload_file/{session_id}/{file_id}": "a session's own id, a token against foreign pages, 1 MB",
+    "/_stcore/upload_file/{session_id}/{file_id}": "pages of owners, a token against foreign pages, 1 MB, 100 files",
     "/component/{path:path}": "no component is registered",
     "/_stcore/bidi-components/{path:path}": "no component is registered",
     "/_stcore/stream": "the pages, which ask who is there",
@@ -79,7 +89,15 @@ def test_every_answer_keeps_tokens_out_of_referers_and_pages_out_of_frames(addre
     headers = request(address, path)[1]
     for name, value in HEADERS.items():
         assert headers[name.lower()] == value
-    assert "frame-ancestors 'self'" in headers["content-security-policy"]
+    policy = headers["content-security-policy"].split("; ")
+    assert "frame-ancestors 'self'" in policy
+    host = urlsplit(address).netloc
+    assert f"connect-src 'self' ws://{host} wss://{host} data: blob:" in policy
+
+
+@pytest.mark.parametrize("host", ["evil.example; script-src *", "a b", "*"])
+def test_a_strange_host_adds_nothing_to_the_policy(host: str) -> None:
+    assert "connect-src 'self' data: blob:" in guard.policy(host).split("; ")
 
 
 @pytest.mark.parametrize("path", [path for path, protection in ROUTES.items() if protection == "shut"])
@@ -153,8 +171,100 @@ def handshake(address: str, origin: str | None, host: str | None = None) -> int:
 
 def test_a_page_of_another_site_opens_no_session(address: str) -> None:
     assert handshake(address, address) == 101
-    for origin in ("http://evil.example", "https://localhost.evil.example", "null", "http://127.0.0.1.nip.io"):
+    # A page on another port of this machine is another site, although cookies do not separate ports.
+    other_port = f"http://localhost:{free_port()}"
+    foreign = ("http://evil.example", "https://localhost.evil.example", "null", "http://127.0.0.1.nip.io")
+    for origin in (*foreign, other_port):
         assert handshake(address, origin) == 403
+    name = urlsplit(address).netloc.replace("localhost", "127.0.0.1")
+    assert handshake(address, f"http://{name}", host=name) == 101
+    assert handshake(address, f"http://{name}") == 403
+
+
+@pytest.mark.parametrize("of_proxy", ["tickets.example", "TICKETS.example:8443"])
+def test_a_proxy_may_report_the_host_that_the_browser_asked_for(of_proxy: str) -> None:
+    headers = Headers({"origin": f"https://{of_proxy}", "host": "127.0.0.1:8501"})
+    assert not guard.is_own(headers)
+    assert guard.is_own(Headers({**headers, "x-forwarded-host": of_proxy}))
+
+
+def test_the_configured_address_is_an_own_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    headers = Headers({"origin": "https://tickets.example", "host": "127.0.0.1:8501"})
+    monkeypatch.setattr(guard, "settings", lambda: Settings(TICKETSCOPE_URL="https://tickets.example/lab"))
+    assert guard.is_own(headers)
+    assert "wss://tickets.example" in guard.policy("127.0.0.1:8501")
+
+
+def message(kind: str) -> bytes:
+    """Return a message of a page to the server."""
+    value = BackMsg()
+    field = BackMsg.DESCRIPTOR.fields_by_name[kind]
+    if field.message_type:
+        getattr(value, kind).SetInParent()
+    else:
+        setattr(value, kind, True)
+    return value.SerializeToString()
+
+
+KINDS = [field.name for field in BackMsg.DESCRIPTOR.oneofs_by_name["type"].fields]
+
+
+async def passed(*messages: dict[str, object]) -> list[object]:
+    """Return what Streamlit receives of some messages."""
+    queue = iter([*messages, {"type": "websocket.disconnect"}])
+
+    async def receive() -> dict[str, object]:
+        return next(queue)
+
+    receiving, received = guard._filtered(receive), []
+    while (latest := await receiving())["type"] != "websocket.disconnect":
+        received.append(latest)
+    return received
+
+
+def test_only_messages_that_pages_send_reach_streamlit() -> None:
+    assert {"clear_cache", "load_git_info", "debug_shutdown_runtime"} <= set(KINDS)
+    for kind in KINDS:
+        sent = {"type": "websocket.receive", "bytes": message(kind)}
+        assert asyncio.run(passed(sent)) == ([sent] if kind in guard.ALLOWED else [])
+    for strange in (b"", b"\xff" * 9, message("clear_cache")[:1], None):
+        assert asyncio.run(passed({"type": "websocket.receive", "bytes": strange})) == []
+    assert asyncio.run(passed({"type": "websocket.receive", "text": "clear_cache"})) == []
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_dropped_or_are_one_of_these_messages(content: bytes) -> None:
+    if asyncio.run(passed({"type": "websocket.receive", "bytes": content})):
+        assert BackMsg.FromString(content).WhichOneof("type") in guard.ALLOWED
+
+
+def test_a_stranger_neither_stops_the_server_nor_sends_files(address: str) -> None:
+    """The dashboard has a password, and the stranger has only its log-in page open."""
+    host = urlsplit(address).netloc
+    with connect(f"ws://{host}/_stcore/stream", origin=address, subprotocols=["streamlit"]) as page:
+        for kind in KINDS:
+            page.send(message(kind))
+        received = [ForwardMsg.FromString(page.recv(timeout=20)) for _ in range(3)]
+        kinds = {part.WhichOneof("type") for part in received}
+        assert "git_info_changed" not in kinds
+        [session] = [
+            part.new_session.initialize.session_id for part in received if part.WhichOneof("type") == "new_session"
+        ]
+        token = request(address, "/_stcore/health")[1]["set-cookie"].split("=", 1)[1].split(";")[0]
+        headers = {"Cookie": f"_streamlit_xsrf={token}", "X_Xsrftoken": token.strip('"')}
+        for name in {session, "00000000-0000-0000-0000-000000000000"}:
+            status, _, body = request(address, f"/_stcore/upload_file/{name}/1", "PUT", b"x" * 100, **headers)
+            assert (status, body) == (403, b"this page may send no files")
+    assert request(address, "/_stcore/health")[0] == 200
+
+
+def test_a_page_sends_a_limited_number_of_files() -> None:
+    uploaders = guard.Uploaders()
+    uploaders.admit("owner")
+    assert [uploaders.may_send("owner") for _ in range(guard.MOST_UPLOADS + 1)] == [True] * guard.MOST_UPLOADS + [False]
+    uploaders.admit("owner")
+    assert not uploaders.may_send("owner")
+    assert not uploaders.may_send("stranger")
 
 
 @pytest.mark.parametrize("ticket", [b"", b"guess", b"x" * 100_000, b"\xff" * 43])

@@ -1,9 +1,12 @@
 import threading
+from pathlib import Path
 
 import pytest
+import streamlit as st
 from streamlit import config
 from streamlit.testing.v1 import AppTest
 
+from app.auth import access
 from app.auth.access import Busy, Gate, is_at_this_machine, is_loopback, is_owners
 from data.passwords import hashed
 from data.settings import settings
@@ -145,3 +148,17 @@ def test_the_password_opens_the_dashboard_when_only_its_hash_is_set(monkeypatch:
     app.text_input(key="login_password").input("open sesame")
     app.button[0].click().run()
     assert [title.value for title in app.title] == ["Studies"]
+
+
+def test_dropping_all_caches_does_not_lift_the_brake(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    del home
+    monkeypatch.setenv("TICKETSCOPE_PASSWORD", "open sesame")
+    settings.cache_clear()
+    gate = access._gate()
+    assert gate is not None
+    gate.sleep = lambda seconds: None
+    assert not gate.admits("guess")
+    st.cache_resource.clear()
+    st.cache_data.clear()
+    assert access._gate() is gate
+    assert gate.failures == 1
