@@ -17,6 +17,7 @@ from data.atomic import flush
 from data.database import schema
 from data.database.attached import attached
 from data.database.database import Database
+from data.private import FILE_MODE
 from engine.errors import UserError
 
 CHUNK = 4 * 1024 * 1024
@@ -165,7 +166,8 @@ def _copied(source: Callable[[], AbstractContextManager[Path]], beside: Path, pr
 
 def _copy(path: Path, copy: Path, progress: CopyProgress) -> None:
     total, done, reported = path.stat().st_size, 0, time.monotonic()
-    with path.open("rb") as reader, copy.open("xb") as writer:
+    copy.touch(FILE_MODE, exist_ok=False)
+    with path.open("rb") as reader, copy.open("wb") as writer:
         while chunk := reader.read(CHUNK):
             writer.write(chunk)
             done += len(chunk)

@@ -15,6 +15,7 @@ from data.database.attached import attached
 from data.database.events import Event, EventError, parse
 from data.database.lock import Busy, exclusive, shared
 from data.os_errors import explained, explained_text
+from data.private import private_file, private_folder
 from engine.errors import UserError
 
 # DuckDB raises these where it cannot write to the disk.
@@ -63,12 +64,12 @@ class Database:
     def ensure(self) -> None:
         """Create the file with its tables, or migrate an older one; DatabaseError if another program wrote it."""
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            private_folder(self.path.parent)
         except OSError as error:
             raise DatabaseError(f"TICKETSCOPE_HOME: {explained(error, self.path.parent)}") from error
         with self._locked(exclusive):
             if self.path.exists():
-                with self._opened(self.path, read_only=False) as connection:
+                with self._opened(private_file(self.path), read_only=False) as connection:
                     self._install(connection)
             else:
                 self._create()
@@ -159,7 +160,7 @@ class Database:
         aside.unlink(missing_ok=True)
         with self._opened(aside, read_only=False) as connection:
             self._install(connection)
-        aside.replace(self.path)
+        private_file(aside).replace(self.path)
 
     def _install(self, connection: duckdb.DuckDBPyConnection) -> None:
         try:

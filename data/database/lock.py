@@ -15,6 +15,8 @@ from pathlib import Path
 
 import psutil
 
+from data.private import FILE_MODE
+
 # Seconds between two attempts to get the lock, from the first to the later ones.
 FIRST_PAUSE, LONGEST_PAUSE = 0.001, 0.02
 
@@ -167,7 +169,7 @@ def _read(record: Path) -> Holder | None:
 @contextmanager
 def _opened(path: Path) -> Iterator[int]:
     # Every holder opens the file anew: flock belongs to the open file, so threads exclude each other too.
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
     try:
         yield descriptor
     finally:

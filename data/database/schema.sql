@@ -20,7 +20,11 @@ CREATE TABLE studies (
 );
 
 -- This table is separate from studies, because the event of a cancellation may be read before that of the launch.
-CREATE TABLE cancellations (study_id VARCHAR PRIMARY KEY, cancelled_at TIMESTAMP NOT NULL);
+-- revision: made from the id of that event, as in `states`; NULL if an older version recorded it.
+CREATE TABLE cancellations (study_id VARCHAR PRIMARY KEY, cancelled_at TIMESTAMP NOT NULL, revision VARCHAR);
+
+-- The latest launch or retry of each study. Whichever came last, this or the cancellation, holds.
+CREATE TABLE launches (study_id VARCHAR PRIMARY KEY, revision VARCHAR NOT NULL);
 
 -- The settings of stages, which never change. Their states are in `states`, their measurements in `results` and below.
 CREATE TABLE stages (
@@ -173,4 +177,4 @@ CREATE TABLE shares (
     revoked_at TIMESTAMP
 );
 
-INSERT INTO meta VALUES ('version', '5');
+INSERT INTO meta VALUES ('version', '6');

@@ -26,7 +26,8 @@ _STAGES = """
     FROM study_stages AS part LEFT JOIN states USING (fingerprint)
 """
 
-# A study counts as cancelled until a retry starts its stages again.
+# A study counts as cancelled until it is retried, whatever becomes of stages that it shares with others. Cancellations
+# of older versions have no revision; of those, the times of events say whether a stage started again since.
 _STUDIES = f"""
     WITH part AS ({_STAGES}),
     progress AS (
@@ -35,21 +36,30 @@ _STUDIES = f"""
             (count(*) FILTER (reused))::INTEGER AS reused, max(updated_at) AS updated_at, max(finished_at) AS ended_at,
             max(updated_at) FILTER (state IN ('waiting', 'queued', 'running')) AS moved_at
         FROM part GROUP BY study_id
+    ),
+    cancelling AS (
+        SELECT study_id, cancellations.cancelled_at AS cancelled_since,
+            cancellations.revision > coalesce(launches.revision, '') AS holds
+        FROM cancellations LEFT JOIN launches USING (study_id)
     )
-    SELECT studies.*, cancelled_at, progress.* EXCLUDE (study_id),
+    SELECT studies.*, progress.* EXCLUDE (study_id),
         CASE
+            WHEN holds THEN 'cancelled'
             WHEN done = progress.stages THEN 'done'
-            WHEN cancelled_at IS NOT NULL AND (cancelled > 0 OR coalesce(moved_at <= cancelled_at, true))
+            WHEN cancelled_since IS NOT NULL AND holds IS NULL
+                AND (cancelled > 0 OR coalesce(moved_at <= cancelled_since, true))
                 THEN 'cancelled'
             WHEN running > 0 THEN 'running'
             WHEN failed > 0 AND queued = 0 THEN 'failed'
             WHEN done + failed > progress.reused THEN 'running'
             ELSE 'queued'
         END AS state,
-        greatest(created_at, updated_at, cancelled_at) AS last_event_at,
-        CASE WHEN state IN ('done', 'failed', 'cancelled') THEN greatest(created_at, ended_at, cancelled_at) END
+        CASE WHEN state = 'cancelled' THEN cancelled_since END AS cancelled_at,
+        greatest(created_at, updated_at, cancelled_since) AS last_event_at,
+        CASE state WHEN 'cancelled' THEN greatest(created_at, cancelled_since)
+            WHEN 'done' THEN greatest(created_at, ended_at) WHEN 'failed' THEN greatest(created_at, ended_at) END
             AS finished_at
-    FROM studies LEFT JOIN cancellations USING (study_id) JOIN progress USING (study_id)
+    FROM studies LEFT JOIN cancelling USING (study_id) JOIN progress USING (study_id)
 """
 
 

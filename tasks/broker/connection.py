@@ -26,6 +26,7 @@ from redis.exceptions import AuthenticationError, BusyLoadingError, ConnectionEr
 from redis.retry import Retry
 
 from data.os_errors import explained_text
+from data.private import private_folder
 from data.settings import Settings, settings
 from engine.errors import UserError
 
@@ -250,10 +251,7 @@ def _password_file(home: Path) -> Path:
 
 def redis_folder(home: Path) -> Path:
     """Return the private folder of a home's Redis, after making it if it is missing."""
-    folder = home / "redis"
-    folder.mkdir(parents=True, exist_ok=True)
-    folder.chmod(0o700)
-    return folder
+    return private_folder(private_folder(home) / "redis")
 
 
 @lru_cache(maxsize=4)

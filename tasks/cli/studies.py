@@ -11,6 +11,7 @@ from rich.markup import escape
 from data.settings import settings
 from tasks.broker.connection import BrokerError
 from tasks.cli.console import Device, StudyId, err, out, recorded
+from tasks.units import plural
 
 if TYPE_CHECKING:
     from engine.study.spec import Study
@@ -178,11 +179,15 @@ def _add_seeds(study: "Study", more: int) -> None:
 def cancel(study_id: StudyId) -> None:
     """Cancel a study's stages, except those that another study needs."""
     from tasks.broker.server import serving
+    from tasks.queue import leases
     from tasks.studies import launch as queued
 
-    with serving(settings()):
+    with serving(settings()) as redis:
         full_id = queued.find(study_id)
-        out.print(f"cancelled {queued.cancel(full_id)} stages of {full_id}")
+        out.print(f"cancelled {plural(queued.cancel(full_id), 'stage')} of {full_id}")
+        counts = leases.counts(redis, full_id)
+        if going := sum(counts[state] for state in ("waiting", "queued", "running")):
+            out.print(f"{plural(going, 'stage')} of it that another study needs will be trained all the same")
 
 
 @commands.command()

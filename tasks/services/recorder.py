@@ -13,6 +13,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from data.database.database import Database, DatabaseError
 from data.database.events import Event, EventError
+from data.private import private_folder
 from data.settings import Settings
 from tasks.broker.connection import client
 from tasks.queue.leases import PREFIX, Timing
@@ -41,7 +42,7 @@ def record(config: Settings, timing: Timing, stopping: threading.Event) -> None:
     # The reaper imports Celery, which commands that only record waiting events do not need.
     from tasks.services.reaper import reap
 
-    config.home.mkdir(parents=True, exist_ok=True)
+    private_folder(config.home)
     with _only_recorder(config, stopping) as alone:
         if not alone:
             return

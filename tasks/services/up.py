@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 from rich.console import Console
 
 from data.os_errors import explained
+from data.private import private_folder
 from data.settings import Settings
 from engine.errors import UserError
 from tasks.broker import connection, server
@@ -46,7 +47,7 @@ class UpError(UserError):
 def up(config: Settings, host: str, port: int, devices: Sequence[str], console: Console) -> None:
     """Run all services until SIGINT or SIGTERM; raises UpError or BrokerError before anything is started."""
     _check_host(config, host)
-    config.home.mkdir(parents=True, exist_ok=True)
+    private_folder(config.home)
     try:
         # The lock comes before the check of the port, since a second start on this home would find the port in use too.
         with FileLock(config.home / "up.lock", timeout=0):

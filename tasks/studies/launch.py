@@ -15,6 +15,7 @@ from data.datasets.registry import DatasetError
 from data.datasets.source import Progress, silent
 from data.queries.studies import UnknownStudy, recorded
 from data.settings import Settings, settings
+from engine.errors import UserError
 from engine.study.plan import Stage
 from engine.study.spec import Study, to_toml
 from tasks.broker.connection import connect, errors_explained
@@ -48,15 +49,22 @@ def launch(study: Study, progress: Progress = silent) -> str:
     return study_id
 
 
+class NothingToCancel(UserError):
+    """A study is done."""
+
+
 def cancel(study_id: str) -> int:
     """Cancel the unfinished stages of a study that no other live study needs, and return their number.
 
-    A stage in training stops after its epoch. Raises UnknownStudy and BrokerError.
+    A stage in training stops after its epoch. Raises UnknownStudy, BrokerError, and NothingToCancel for a study that is
+    done.
     """
     with errors_explained():
         count = leases.cancel(connect(), study_id, _now())
     if count is None:
         raise UnknownStudy(_unknown(study_id))
+    if count < 0:
+        raise NothingToCancel(f"all stages of study {study_id} are done, so there is nothing to cancel")
     return count
 
 

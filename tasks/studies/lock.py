@@ -5,12 +5,13 @@ from contextlib import contextmanager
 
 from filelock import FileLock
 
+from data.private import private_folder
 from data.settings import Settings
 
 
 @contextmanager
 def study_lock(config: Settings) -> Iterator[None]:
     """Hold this home's lock within the block, so that one process at a time launches, retries, deletes or rebuilds."""
-    config.home.mkdir(parents=True, exist_ok=True)
+    private_folder(config.home)
     with FileLock(config.home / "launching.lock"):
         yield

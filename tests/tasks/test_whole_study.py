@@ -17,6 +17,7 @@ from tasks.studies import launch
 from tasks.studies.planning import plan_study, preview
 from tasks.worker.local import run
 from tests.machine import Machine, diverging_study, folder_of_images, long_study, tiny_study, wait_for
+from tests.tasks.conftest import Command
 
 
 def starts(machine: Machine, fingerprints: list[str]) -> list[int]:
@@ -245,3 +246,23 @@ def test_a_terminated_host_returns_its_stage_within_one_epoch(machine: Machine) 
     launch.cancel(study_id)
     second.terminate()
     assert second.wait(timeout=90.0) == 0
+
+
+def test_one_of_two_equal_studies_is_cancelled_for_good_while_the_other_is_trained(
+    machine: Machine, command: Command
+) -> None:
+    machine.recorder()
+    first, second = machine.launch(tiny_study(name="First")), machine.launch(tiny_study(name="Second"))
+    _, output, _ = command("cancel", second)
+    assert f"cancelled 0 stages of {second}" in output
+    assert "7 stages of it that another study needs will be trained all the same" in output
+    machine.wait_until(second, "cancelled")
+    machine.worker()
+    machine.wait_until(first)
+    assert studies.study(machine.database, second).state == "cancelled"
+    code, _, error = command("cancel", first)
+    assert code == 2
+    assert "are done, so there is nothing to cancel" in error
+    assert studies.study(machine.database, first).state == "done"
+    assert command("retry", second)[0] == 0
+    machine.wait_until(second)

@@ -1,7 +1,11 @@
--- study, cancelled event -> how many stages were cancelled, or nil for an unknown study.
+-- study, cancelled event -> how many stages were cancelled, -1 if all are done, or nil for an unknown study.
 local study = ARGV[1]
 if redis.call('EXISTS', prefix .. 'study:' .. study) == 0 then return nil end
-local cancelled = 0
+local cancelled, all_done = 0, true
+for _, fingerprint in ipairs(redis.call('SMEMBERS', prefix .. 'members:' .. study)) do
+  all_done = all_done and get(fingerprint, 'state') == 'done'
+end
+if all_done then return -1 end
 redis.call('HSET', prefix .. 'study:' .. study, 'cancelled', 1)
 publish('cancelled', ARGV[2])
 for _, fingerprint in ipairs(redis.call('SMEMBERS', prefix .. 'members:' .. study)) do

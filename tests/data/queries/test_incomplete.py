@@ -78,7 +78,8 @@ def test_a_completed_database_equals_one_with_complete_results(old: Database, tm
     whole.record(whole_study(Stream(), MADE))
     before = revision(old, STUDY_ID)
     assert old.record(completions(Stream())) == len(RETRAINED)
-    assert contents(old.path) == contents(whole.path)
+    # An older version recorded no order of launches.
+    assert {**contents(old.path), "launches": []} == {**contents(whole.path), "launches": []}
     assert incomplete(old) == incomplete(whole) == []
     # Caches of the earlier results are no longer valid.
     assert revision(old, STUDY_ID).results != before.results

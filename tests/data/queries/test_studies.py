@@ -1,5 +1,6 @@
 from datetime import UTC, timedelta
 
+import pandas as pd
 import pytest
 
 from data.database.database import Database
@@ -62,6 +63,7 @@ def test_a_study_is_cancelled_until_it_continues(database: Database) -> None:
     )
     database.record([stream.stage(f, "cancelled", second=30) for f in planned.stages])
     assert studies.study(database, STUDY_ID).state == "cancelled"
+    database.record([stream.launched(planned)])
     database.record([event for result in made_results(planned).values() for event in stream.life(result)])
     assert studies.study(database, STUDY_ID).state == "done"
 
@@ -179,3 +181,49 @@ def test_a_study_without_results_has_no_provenance(database: Database) -> None:
     record(database, parse_study(STUDY), lambda index, stage: "queued")
     assert provenance(database, "made-study-0001").empty
     assert provenance(database, "gone").empty
+
+
+def test_a_cancelled_study_stays_cancelled_whoever_trains_its_stages_until_it_is_retried(database: Database) -> None:
+    stream, planned = Stream(), made_plan()
+    launched = [stream.launched(planned), stream.launched(planned, "twin")]
+    cancelled = stream.event("cancelled", study_id="twin", at="2026-11-23T10:02:00+00:00")
+    later = [event for result in made_results(planned).values() for event in stream.life(result)]
+    half = len(later) // 2
+    database.record([*launched, cancelled, *later[:half]])
+    assert studies.study(database, STUDY_ID).state == "running"
+    assert studies.study(database, "twin").state == "cancelled"
+    database.record(later[half:])
+    assert studies.study(database, STUDY_ID).state == "done"
+    twin = studies.studies(database).set_index("study_id").loc["twin"]
+    assert twin["state"] == "cancelled"
+    # What it shares is shown as what it is.
+    assert twin["done"] == len(planned.stages)
+    assert twin["cancelled_at"] == twin["finished_at"]
+    database.record([stream.launched(planned, "twin")])
+    assert studies.study(database, "twin").state == "done"
+    assert studies.studies(database).set_index("study_id").loc["twin", "cancelled_at"] is pd.NaT
+    # Events come twice, and late.
+    database.record([cancelled, launched[1]])
+    assert studies.study(database, "twin").state == "done"
+
+
+def test_a_second_cancellation_after_a_retry_holds_whatever_the_clocks_say(database: Database) -> None:
+    stream, planned = Stream(), made_plan()
+    first = stream.event("cancelled", study_id=STUDY_ID, at="2026-11-23T10:02:00+00:00")
+    database.record([stream.launched(planned), first, stream.launched(planned, second=50)])
+    assert studies.study(database, STUDY_ID).state == "queued"
+    # The clock of the host that cancelled is an hour behind.
+    database.record([stream.event("cancelled", study_id=STUDY_ID, at="2026-11-23T09:00:00+00:00")])
+    assert studies.study(database, STUDY_ID).state == "cancelled"
+
+
+def test_cancellations_of_an_older_version_still_count(database: Database) -> None:
+    stream, planned = Stream(), made_plan()
+    database.record([stream.launched(planned)])
+    with database.writing() as connection:
+        connection.execute("DELETE FROM launches")
+        connection.execute("INSERT INTO cancellations VALUES (?, '2026-11-23 10:02:00', NULL)", [STUDY_ID])
+    assert studies.study(database, STUDY_ID).state == "cancelled"
+    database.record([stream.launched(planned, second=59)])
+    database.record([event for result in made_results(planned).values() for event in stream.life(result)])
+    assert studies.study(database, STUDY_ID).state == "done"

@@ -53,7 +53,8 @@ def claimed(redis: Redis, fingerprint: str) -> Message:
 
 def rows(database: Database) -> dict[str, list[tuple[object, ...]]]:
     """Return all rows of the database, less the times and order of events."""
-    tables = contents(database.path)
+    # A rebuild publishes launches again, later than before.
+    tables = {**contents(database.path), "launches": []}
     tables["states"] = sorted((row[0], row[1]) for row in tables["states"])
     return tables
 
@@ -152,9 +153,7 @@ def test_rebuild_completes_a_restored_database(redis: Redis, database: Database,
     assert {unknown, ended} <= {study.study_id for study in rebuild(settings())} <= {known, unknown, ended}
     after = rows(database)
     # The time of a cancellation is lost, since only the newer database had it.
-    assert {n: r for n, r in after.items() if n != "cancellations"} == {
-        n: r for n, r in before.items() if n != "cancellations"
-    }
+    assert {**after, "cancellations": []} == {**before, "cancellations": []}
     assert studies.study(database, ended).state == "cancelled"
     assert rebuild(settings()) == []
 
