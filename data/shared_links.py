@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qs, urlsplit
 
 import pandas as pd
 
@@ -15,6 +16,8 @@ from engine.errors import UserError
 
 LOCAL = "http://localhost:8501"
 LONGEST_NOTE = 200
+# The parameter of an address that holds the token.
+TOKEN = "share"
 # An open page uses its link every other second, but the time of the last use need not be exact.
 TOUCH_EVERY = timedelta(minutes=1)
 
@@ -97,15 +100,21 @@ def shares(database: Database, study_id: str | None = None) -> pd.DataFrame:
         return frame(connection, query, _naive(datetime.now(UTC)), study_id)
 
 
-def revoke(database: Database, share_id: str) -> None:
-    """End a link at once; ShareError for an unknown id."""
+def revoke(database: Database, link: str) -> str:
+    """End a link at once, and return its id; ShareError for an unknown one.
+
+    link: its id, its address or its token, the last two of which open it and so must not be shown to anybody.
+    """
+    token = parse_qs(urlsplit(link.strip()).query).get(TOKEN, [link.strip()])[0]
     with database.writing() as connection:
         revoked = connection.execute(
-            "UPDATE shares SET revoked_at = coalesce(revoked_at, ?) WHERE share_id = ? RETURNING 1",
-            [_naive(datetime.now(UTC)), share_id],
-        ).fetchall()
-    if not revoked:
-        raise ShareError(f"there is no link {share_id!r}; ticketscope share --list lists all links")
+            "UPDATE shares SET revoked_at = coalesce(revoked_at, ?) WHERE share_id = ? OR token_hash = ? "
+            "RETURNING share_id",
+            [_naive(datetime.now(UTC)), link.strip(), _hash(token)],
+        ).fetchone()
+    if revoked is None:
+        raise ShareError("there is no such link here; ticketscope share --list lists all links with their ids")
+    return str(revoked[0])
 
 
 def touch(database: Database, share: Share) -> bool:
@@ -129,4 +138,4 @@ def _naive(at: datetime | None) -> datetime | None:
 
 def link(base: str | None, token: str) -> str:
     """Return the address of a token's link; base: the address of the dashboard, None for LOCAL."""
-    return f"{(base or LOCAL).rstrip('/')}/shared?share={token}"
+    return f"{(base or LOCAL).rstrip('/')}/shared?{TOKEN}={token}"

@@ -19,7 +19,8 @@ OTHERS = {
     "LeaseLost": "ends the training of a stage that another worker has now",
     "StageCancelled": "ends the training of a stage that nobody wants any more",
     "Stopped": "ends the command run with a message of its own",
-    "Busy": "carries no message; the login page has its own",
+    "Busy": "is put in words by the login page, and that of the lock by DatabaseBusy",
+    "Refused": "is a lost connection to clients of Redis, which BrokerError puts in words",
 }
 
 

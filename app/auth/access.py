@@ -26,7 +26,7 @@ from data import shared_links
 from data.database.database import DatabaseError
 from data.passwords import matches
 from data.settings import Settings, settings
-from data.shared_links import Share
+from data.shared_links import TOKEN, Share
 
 # Seconds that an attempt waits after a wrong password; each further failure in a row doubles them, up to the longest.
 FIRST_WAIT, LONGEST_WAIT = 0.5, 8.0
@@ -35,7 +35,6 @@ QUEUE = 8
 # Seconds after which an open page notices at the latest that its link was revoked.
 LINK_SECONDS = 2.0
 
-TOKEN = "share"
 _SESSION, _TICKET, _TOKEN = "access_session", "access_ticket", "access_token"
 # Headers that a proxy adds to a request: a visitor behind a proxy is not at this machine.
 _FORWARDED = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip")

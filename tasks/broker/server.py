@@ -50,8 +50,8 @@ save ""
 
 log = logging.getLogger(__name__)
 
-# Redis servers that this process started; those that are tied to it end with it.
-_children: "list[subprocess.Popen[bytes]]" = []
+# The Redis servers that this process started, by home; those that are tied to it end with it.
+_children: "dict[Path, subprocess.Popen[bytes]]" = {}
 
 
 @contextmanager
@@ -87,13 +87,14 @@ def ensure(config: Settings, tied: bool = False) -> None:
     with FileLock(folder / "start.lock"):
         if _answers(config):
             return
+        _end_child(config.home, ends=False)
         socket_path(config.home).unlink(missing_ok=True)
         if shutil.disk_usage(folder).free < LEAST_SPACE:
             # It would start and end at its first write.
             raise BrokerError(explained(OSError(errno.ENOSPC, "no space"), config.home))
         chosen = _prepare(folder)
         process = spawn([str(chosen.binary), str(_configure(config.home))], folder / "redis.out", tied)
-        _children[:] = [child for child in _children if child.poll() is None] + [process]
+        _children[config.home] = process
         deadline = time.monotonic() + START_SECONDS
         while not _answers(config):
             if process.poll() is not None or time.monotonic() > deadline:
@@ -158,7 +159,8 @@ def _stop_if_last(config: Settings, users: int) -> None:
         fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return
-    if _answers(config):
+    answers = _answers(config)
+    if answers:
         redis = client(config, patience=0)
         try:
             redis.shutdown()
@@ -166,8 +168,24 @@ def _stop_if_last(config: Settings, users: int) -> None:
             # It cannot write the last second of its log, for which nobody can wait.
             redis.shutdown(force=True)
         redis.close()
-    while _children:
-        _children.pop().wait()
+    _end_child(config.home, answers)
+
+
+def _end_child(home: Path, ends: bool) -> None:
+    """Wait for the server of a home that this process started; unless it ends by itself, end it.
+
+    If its socket or its files were removed, nobody reaches it any more, and it must not write beside another one.
+    """
+    child = _children.pop(home, None)
+    if child is None:
+        return
+    if not ends:
+        child.terminate()
+    try:
+        child.wait(START_SECONDS)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
 
 
 def _configure(home: Path) -> Path:

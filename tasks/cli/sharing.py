@@ -29,15 +29,14 @@ def share(
     expires: Annotated[str, typer.Option(help="When it ends: such as 12h, 7d or 2w from now, or never.")] = "30d",
     url: Annotated[str | None, typer.Option(help="Where others reach the dashboard [TICKETSCOPE_URL].")] = None,
     listed: Annotated[bool, typer.Option("--list", help="List all links.")] = False,
-    revoke: Annotated[str | None, typer.Option(metavar="LINK", help="End a link at once.")] = None,
+    revoke: Annotated[str | None, typer.Option(metavar="LINK", help="End a link at once: its id or address.")] = None,
 ) -> None:
     """Make a link that lets someone without an account read one study; list links; revoke them."""
     from data import shared_links
 
     with recorded() as database:
         if revoke is not None:
-            shared_links.revoke(database, revoke)
-            out.print(f"revoked {escape(revoke)}")
+            out.print(f"revoked link {shared_links.revoke(database, revoke)}")
         elif study_id is not None:
             _share(database, study_id, note, expires, url or settings().url)
         elif listed:

@@ -95,3 +95,19 @@ def test_invalid_links_are_refused(filled: Database) -> None:
     with pytest.raises(ShareError, match="--list"):
         revoke(filled, "nothing")
     assert shared_links.shares(filled).empty
+
+
+@pytest.mark.parametrize("form", ["{token}", "https://tickets.example/lab/shared?share={token}", " {share_id} "])
+def test_a_link_is_revoked_by_its_id_its_address_or_its_token(filled: Database, form: str) -> None:
+    share, token = create(filled, [STUDY_ID])
+    assert revoke(filled, form.format(token=token, share_id=share.share_id)) == share.share_id
+    assert find(filled, token) is None
+
+
+@pytest.mark.parametrize("form", ["x{token}", "https://tickets.example/shared?share={token}x", "share={token}"])
+def test_a_link_that_is_not_known_is_not_printed(filled: Database, form: str) -> None:
+    _, token = create(filled, [STUDY_ID])
+    with pytest.raises(ShareError) as error:
+        revoke(filled, form.format(token=token))
+    assert token not in str(error.value)
+    assert find(filled, token) is not None
