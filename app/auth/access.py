@@ -21,7 +21,7 @@ from app import words
 from app.auth import sessions
 from app.auth.guard import UPLOADERS
 from app.auth.sessions import SESSIONS
-from app.state import queries
+from app.state import audience, queries
 from data import shared_links
 from data.database.database import DatabaseError
 from data.passwords import matches
@@ -35,7 +35,7 @@ QUEUE = 8
 # Seconds after which an open page notices at the latest that its link was revoked.
 LINK_SECONDS = 2.0
 
-_SESSION, _TICKET, _TOKEN = "access_session", "access_ticket", "access_token"
+_SESSION, _TICKET = "access_session", "access_ticket"
 # Headers that a proxy adds to a request: a visitor behind a proxy is not at this machine.
 _FORWARDED = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip")
 
@@ -128,7 +128,7 @@ def arrive() -> None:
     """Remember the link that this session opened, if any; call it before the page draws anything."""
     token = st.query_params.get(TOKEN)
     if token is not None:
-        st.session_state[_TOKEN] = token
+        st.session_state[audience.TOKEN] = token
     if is_owner() and (context := get_script_run_ctx(suppress_warning=True)) is not None:
         UPLOADERS.admit(context.session_id)
     ticket = st.session_state.get(_TICKET)
@@ -158,14 +158,9 @@ def log_out() -> None:
     st.switch_page("views/studies.py")
 
 
-def is_viewer() -> bool:
-    """Return whether this session came with a link, one that works or not."""
-    return _TOKEN in st.session_state
-
-
 def is_owner() -> bool:
     """Return whether this visitor may do everything."""
-    if is_viewer():
+    if audience.is_viewer():
         return False
     if has_oidc() and st.user.is_logged_in:
         verified = st.user.get("email_verified", True) is not False
@@ -178,7 +173,7 @@ def is_owner() -> bool:
 
 def link() -> Share | None:
     """Return the link of this session, None unless it works now, and record that it is used."""
-    token = st.session_state.get(_TOKEN)
+    token = st.session_state.get(audience.TOKEN)
     if token is None or not queries.exists():
         return None
     share = _link(token)
@@ -214,7 +209,7 @@ def require_owner() -> None:
     """
     if is_owner():
         return
-    if is_viewer():
+    if audience.is_viewer():
         _beyond_link()
     elif has_oidc():
         _oidc()

@@ -1,13 +1,14 @@
 """A decorator that caches a function's result for all visitors until the data behind it changes."""
 
 import inspect
+import threading
 from collections.abc import Callable, Hashable
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeGuard, TypeVar
 
 import streamlit as st
 
-from app.words import plain
+from app.state.audience import database_error
 from data.database.database import DatabaseBusy
 
 # A result is dropped this long after it was computed.
@@ -54,6 +55,7 @@ def cached(
 
         # The marker of the latest result for some arguments, which is shown while the database is in use.
         latest: dict[Hashable, Marker] = {}
+        lock = threading.Lock()
 
         @wraps(function)
         def current(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -64,13 +66,14 @@ def cached(
             except DatabaseBusy as busy:
                 if not _hashable(key) or key not in latest:
                     raise
-                st.toast(f"Shown as it was: {plain(str(busy))}", icon=":material/hourglass_top:")
+                st.toast(f"Shown as it was: {database_error(busy)}", icon=":material/hourglass_top:")
                 return lookup(latest[key], *args, **kwargs)
             if by is not None and _hashable(key):
-                latest.pop(key, None)
-                latest[key] = marker
-                if len(latest) > MOST_LATEST:
-                    del latest[next(iter(latest))]
+                with lock:
+                    latest.pop(key, None)
+                    latest[key] = marker
+                    if len(latest) > MOST_LATEST:
+                        del latest[next(iter(latest))]
             return result
 
         return current

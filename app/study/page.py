@@ -9,7 +9,7 @@ from app.auth import access
 from app.components import chart, dialogs
 from app.components.share_dialog import share_study
 from app.export import menu
-from app.state import queries
+from app.state import audience, queries
 from app.study import accuracy, overlap, progress, verdicts
 from app.study.actions import actions, retryable
 from data.database.database import DatabaseError
@@ -71,4 +71,4 @@ def _opened(study_id: str, before: tuple[str, bool], body: Callable[[StudyRecord
     except UnknownStudy:
         st.rerun()
     except DatabaseError as error:
-        st.error(words.plain(str(error)), icon=":material/database_off:")
+        st.error(audience.database_error(error), icon=":material/database_off:")

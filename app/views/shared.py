@@ -6,7 +6,7 @@ from app import words
 from app.auth import access
 from app.compare.page import draw_comparison
 from app.compare.state import from_query
-from app.state import queries
+from app.state import audience, queries
 from app.study.page import draw_study
 from data.database.database import DatabaseError
 from data.queries.studies import StudyRecord, UnknownStudy
@@ -69,10 +69,10 @@ def page() -> None:
     except UnknownStudy:
         dead()
     except DatabaseError as error:
-        st.error(words.plain(str(error)), icon=":material/database_off:")
+        st.error(audience.database_error(error), icon=":material/database_off:")
 
 
-if access.is_viewer():
+if audience.is_viewer():
     page()
 else:
     access.require_owner()

@@ -154,8 +154,12 @@ def _record(path: Path) -> Path | None:
 
 def _command() -> str:
     program, *arguments = sys.argv or ["python"]
-    name = "ticketscope" if Path(program).name == "__main__.py" else Path(program).name
-    return " ".join([name, *arguments[:1]])
+    path = Path(program)
+    # A package that is run as a program has its folder's name.
+    name = path.parent.name if path.name == "__main__.py" else path.name
+    if name == "streamlit":
+        return "the dashboard"
+    return " ".join(["ticketscope" if name == "tasks" else name, *arguments[:1]])
 
 
 def _read(record: Path) -> Holder | None:

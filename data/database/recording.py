@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from data.database import deletion
+from data.database import deletion, order
 from data.database.events import (
     EpochsAdded,
     Parsed,
@@ -99,7 +99,7 @@ def apply(connection: duckdb.DuckDBPyConnection, events: Sequence[Parsed]) -> No
     # These come after the results, because a batch may contain both.
     _completed(connection, [event for event in events if isinstance(event, ResultCompleted)])
     cancelled = [event for event in events if isinstance(event, StudyCancelled) and event.study_id not in deleted]
-    _order(connection, launches, cancelled)
+    order.write(connection, launches, cancelled)
     # Deletions come last, so that they remove rows from the same batch too.
     deletion.delete(connection, [event for event in events if isinstance(event, StudyDeleted)])
 
@@ -122,25 +122,6 @@ def _launches(connection: duckdb.DuckDBPyConnection, events: Sequence[StudyLaunc
     _insert(connection, "stages", stages.values())
     _insert(connection, "study_stages", parts)
     _insert(connection, "roles", roles)
-
-
-def _order(
-    connection: duckdb.DuckDBPyConnection, launches: Sequence[StudyLaunched], cancelled: Sequence[StudyCancelled]
-) -> None:
-    """Write the latest launch and the latest cancellation of each study, in whatever order the events come."""
-    for launch in launches:
-        connection.execute(
-            "INSERT INTO launches VALUES (?, ?) "
-            "ON CONFLICT DO UPDATE SET revision = excluded.revision WHERE revision < excluded.revision",
-            [launch.study_id, launch.revision],
-        )
-    for event in cancelled:
-        connection.execute(
-            "INSERT INTO cancellations VALUES (?, ?, ?) ON CONFLICT DO UPDATE "
-            "SET cancelled_at = excluded.cancelled_at, revision = excluded.revision "
-            "WHERE coalesce(revision, '') < excluded.revision",
-            [event.study_id, event.at, event.revision],
-        )
 
 
 def _stage(fingerprint: str, stage: Stage) -> Row:

@@ -209,10 +209,7 @@ def expire(redis: Redis, worker: str) -> int:
 
 
 def cancel(redis: Redis, study_id: str, at: str) -> int | None:
-    """Cancel a study's stages that no other live study needs; return their number.
-
-    Returns -1, and cancels nothing, for a study whose stages are all done, and None for an unknown study.
-    """
+    """Cancel a study's stages that no other live study needs; return their number, -1 if all are done, or None."""
     answer = _run(redis, "cancel", study_id, json.dumps({"study_id": study_id, "at": at}))
     return None if answer is None else int(answer)
 

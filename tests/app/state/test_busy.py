@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from app.state import queries
+from data import shared_links
 from data.database.database import Database
 from engine.study.spec import Study
 from tasks.process import ROOT, python
@@ -69,3 +70,15 @@ def test_a_page_shows_what_it_had_and_says_so(recorded: Database, request: pytes
     assert [metric.value for metric in app.metric] == before
     assert not app.error
     assert any(f"process {pid}" in toast.value for toast in app.toast)
+
+
+def test_a_viewer_is_not_shown_who_holds_it(recorded: Database, request: pytest.FixtureRequest, study: Study) -> None:
+    _, token = shared_links.create(recorded, ["made-study-0001"])
+    app = open_page("views/shared.py", share=token)
+    assert study.name in texts(app)
+    pid = request.getfixturevalue("stopped_writer")
+    os.utime(recorded.path)
+    time.sleep(2.1)
+    said = texts(rerun(app)) + "".join(toast.value for toast in app.toast)
+    for secret in (str(pid), str(recorded.path.parent), "process"):
+        assert secret not in said
