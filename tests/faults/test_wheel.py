@@ -89,10 +89,14 @@ def test_up_serves_the_dashboard_and_trains_the_demo(
 ) -> None:
     port = free_port()
     command = [program, "up", "--port", str(port), "--workers", "1"]
-    with (tmp_path / "up.txt").open("wb") as output:
+    # A proxy that does not reach this machine's own services.
+    environment |= {"http_proxy": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9"}
+    printed = tmp_path / "up.txt"
+    with printed.open("wb") as output:
         process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=output, stderr=output)
     try:
         wait_for(lambda: healthy(port))
+        wait_for(lambda: f"dashboard  http://localhost:{port}" in printed.read_text(), 20.0)
         database = Database(tmp_path / "share" / "ticketscope" / "ticketscope.duckdb")
         wait_for(lambda: database.path.exists() and any(studies.studies(database)["done"] > 0))
     finally:
