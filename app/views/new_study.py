@@ -60,9 +60,8 @@ def _use(name: str) -> None:
 
 
 def _use_text() -> None:
-    upload, content = st.session_state["toml_upload"], st.session_state["toml_text"]
-    if upload is not None and not content.strip():
-        content = upload.getvalue().decode("utf-8", errors="replace")
+    upload, pasted = st.session_state["toml_upload"], st.session_state["toml_text"]
+    content = upload.getvalue() if upload is not None and not pasted.strip() else pasted
     st.session_state["toml_problem"] = None
     try:
         form.load(read_study(content))

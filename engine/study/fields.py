@@ -1,6 +1,8 @@
 """The types of a study's fields, with their limits and checks."""
 
 import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, ValidationInfo
@@ -15,12 +17,19 @@ UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]
 RECORDED = "recorded"
 
 
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return the word "allowed", after the known name that is nearest to one, if any is near."""
+    # The time to compare grows with the length of a name, which may come from a stranger.
+    found = get_close_matches(name[:100].lower().replace("-", "_"), list(known), n=1)
+    return f"did you mean {found[0]}? Allowed" if found else "allowed"
+
+
 def choice(kind: str, table: Any) -> AfterValidator:
     """Return a check that a name is a key of a table; kind: what the names mean, for the error."""
 
     def check(name: str) -> str:
         if name not in table:
-            raise ValueError(f"{name!r} is not a known {kind}; allowed: {', '.join(sorted(table))}")
+            raise ValueError(f"{name!r} is not a known {kind}; {nearest(name, table)}: {', '.join(sorted(table))}")
         return name
 
     return AfterValidator(check)

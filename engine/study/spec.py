@@ -22,6 +22,7 @@ from engine.study.fields import (
     Sparsities,
     Starts,
     is_recorded,
+    nearest,
     visible,
 )
 from engine.study.recipe import Admm, Frozen, Recipe
@@ -222,7 +223,9 @@ def _explain(error: ValidationError) -> dict[str, str]:
         message = item["msg"].removeprefix("Value error, ").removeprefix("Input ")
         if item["type"] == "extra_forbidden":
             owner = _owner(names)
-            message = f"is no key of a study; allowed here: {', '.join(owner.model_fields)}"
+            message = (
+                f"is no key of a study; {nearest(path[-1], owner.model_fields)} here: {', '.join(owner.model_fields)}"
+            )
         elif item["type"] == "missing":
             message = f"is missing; give {_describe(names)}"
         elif item["type"] != "value_error":
@@ -261,15 +264,15 @@ def parse_study(values: dict[str, Any], recorded: bool = False) -> Study:
         raise StudyError(_explain(error)) from error
 
 
-def read_study(text: str, recorded: bool = False) -> Study:
-    """Return the study that a TOML text describes; StudyError says what is wrong with the text or its fields.
+def read_study(text: str | bytes, recorded: bool = False) -> Study:
+    """Return the study that a TOML text, or a file's content, describes; StudyError says what is wrong with it.
 
     recorded: it was accepted when it was launched, so that it may be larger than what a stranger may bring today.
     """
     try:
-        return parse_study(
-            toml_limits.read(text, toml_limits.RECORDED_CHARACTERS if recorded else toml_limits.CHARACTERS), recorded
-        )
+        text = toml_limits.decoded(text) if isinstance(text, bytes) else text
+        limit = toml_limits.RECORDED_CHARACTERS if recorded else toml_limits.CHARACTERS
+        return parse_study(toml_limits.read(text, limit), recorded)
     except toml_limits.TomlError as error:
         raise StudyError({"": f"the text cannot be read as a study: {error}"}) from error
 
@@ -277,15 +280,13 @@ def read_study(text: str, recorded: bool = False) -> Study:
 def load_study(path: Path) -> Study:
     """Return the study in a TOML file; StudyError says what is wrong with the file or its fields."""
     try:
-        if not path.exists():
-            raise StudyError({"": f"no study file at {path}; give the path of a TOML file, or demo"})
         # Reading a pipe or a device might never end.
         if not path.is_file():
-            raise StudyError({"": f"{path} is no file; give the path of a TOML file, or demo"})
-        with path.open(encoding="utf-8") as file:
-            text = file.read(toml_limits.CHARACTERS + 1)
-        return parse_study(toml_limits.read(text))
-    except (OSError, UnicodeDecodeError) as error:
+            wrong = f"{path} is no file" if path.exists() else f"no study file at {path}"
+            raise StudyError({"": f"{wrong}; give the path of a TOML file, or demo"})
+        with path.open("rb") as file:
+            return parse_study(toml_limits.read(toml_limits.decoded(file.read(toml_limits.BYTES + 1))))
+    except OSError as error:
         raise StudyError({"": f"cannot read {path}: {error}"}) from error
     except toml_limits.TomlError as error:
         raise StudyError({"": f"{path} cannot be read as a study: {error}"}) from error

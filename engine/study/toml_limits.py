@@ -1,11 +1,14 @@
 """Reading a study's TOML within limits, because the text may come from a stranger, a browser or a queue."""
 
+import codecs
 import re
 import tomllib
 from typing import Any
 
 # The paper's studies take at most 2,000 characters; a study of 20,000 trainings with all seeds listed takes 100,000.
 CHARACTERS = 200_000
+# A character takes at most four bytes.
+BYTES = 4 * CHARACTERS
 # The limit for a study that was accepted when it was launched.
 RECORDED_CHARACTERS = 100 * CHARACTERS
 # The time of Python's parser grows with the square of the parts of a key; the keys of a study have two.
@@ -16,8 +19,41 @@ _APART = re.compile(r'""".*?"""|\'\'\'.*?\'\'\'|"(?:\\.|[^"\\\n])*"|\'[^\'\n]*\'
 _LONG_KEY = re.compile(rf"(?<![\w\"-])(?:[\w\"-]++[ \t]*+\.[ \t]*+){{{KEY_PARTS}}}")
 
 
+JSON = "it looks like JSON; a study is TOML, such as: seeds = [0, 1]"
+YAML = "it looks like YAML; a study is TOML, such as: seeds = [0, 1]"
+QUOTES = 'it has typographic quotes; put values in straight ones: "..."'
+# What other editors and formats leave, with the sentence for each.
+_OTHER_TEXTS = (
+    (re.compile(r"\A\s*[\[{]\s*(?:\"|\{|\}|\Z)"), JSON),
+    (
+        re.compile(r"\A\s*(?:---|%YAML|[\w-]+:(?:\s|\Z))"),
+        YAML,
+    ),
+    (
+        re.compile("=[^\"'\n#]*[\u2018-\u201f\u00ab\u00bb]"),
+        'it has typographic quotes; put values in straight ones: "..."',
+    ),
+)
+
+
 class TomlError(ValueError):
     """A text that is no TOML, or is longer than a study can be."""
+
+
+def decoded(content: bytes) -> str:
+    """Return the text of a file in UTF-8, with or without a byte order mark; TomlError names another encoding."""
+    if len(content) > BYTES:
+        raise TomlError(f"it is too long; allowed: {CHARACTERS:,} characters")
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)) or b"\0" in content[:1000]:
+        raise TomlError("it is in UTF-16 or UTF-32, or no text at all; save it as UTF-8")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise TomlError(
+            f"line {line} has a byte that is not UTF-8 (0x{content[error.start]:02x}); it may be in Latin-1 or "
+            "Windows-1252: save it as UTF-8"
+        ) from None
 
 
 def read(text: str, characters: int = CHARACTERS) -> dict[str, Any]:
@@ -32,4 +68,5 @@ def read(text: str, characters: int = CHARACTERS) -> dict[str, Any]:
         raise TomlError("it is nested too deep; a study has lists in tables and nothing deeper") from None
     except ValueError as error:
         # Besides faulty TOML, a decimal integer of more than 4,300 digits raises ValueError.
-        raise TomlError(f"it is not valid TOML: {error}") from error
+        cause = next((sentence for form, sentence in _OTHER_TEXTS if form.search(text)), "it is not valid TOML")
+        raise TomlError(f"{cause}: {error}") from error

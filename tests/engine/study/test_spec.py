@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.study.spec import Study, StudyError, load_study, parse_study, to_toml, with_more_seeds
+from engine.study.spec import Study, StudyError, load_study, parse_study, read_study, to_toml, with_more_seeds
 from tests.engine.conftest import plan_of, small_study
 
 MINIMAL = {"name": "minimal", "datasets": ["digits"], "networks": ["lenet300"]}
@@ -46,7 +46,11 @@ def test_the_demo_study_is_valid() -> None:
         ({"sparsities": [1.2]}, "sparsities", "1.2 should be less than 1"),
         ({"sparsities": [0.5, 0.5]}, "sparsities", "must increase"),
         ({"sparsities": [0.9, 0.5]}, "sparsities", "must increase"),
-        ({"networks": ["resnet21"]}, "networks", "'resnet21' is not a known network; allowed: lenet300, mobilenet_v2"),
+        (
+            {"networks": ["resnet21"]},
+            "networks",
+            "'resnet21' is not a known network; did you mean resnet20? Allowed: lenet300, mobilenet_v2",
+        ),
         ({"networks": []}, "networks", "give one or more of resnet20"),
         ({"learning_rates": [0]}, "learning_rates", "0 should be greater than 0"),
         ({"learning_rates": ["abc"]}, "learning_rates", "'abc' should be a valid number"),
@@ -65,7 +69,7 @@ def test_the_demo_study_is_valid() -> None:
         ({"seeds": [-1]}, "seeds", "-1 should be greater than or equal to 0"),
         ({"overlap_p": [0.33]}, "overlap_p", "allowed: 0.05 to 0.95"),
         ({"colour": "red"}, "colour", "is no key of a study; allowed here: name, note"),
-        ({"recipe": {"epoch": 3}}, "recipe.epoch", "allowed here: epochs, batch_size"),
+        ({"recipe": {"epoch": 3}}, "recipe.epoch", "Allowed here: epochs, batch_size"),
         ({"recipe": {"epochs": 0}}, "recipe.epochs", "give T, epochs per training: 1 to 10,000"),
         ({"recipe": {"epochs": 5, "rewind_epoch": 6}}, "recipe", "allowed: 1 to 5"),
         ({"name": ""}, "name", "1 to 100 characters"),
@@ -132,7 +136,7 @@ def test_the_error_for_an_unreadable_file_states_the_reason(tmp_path: Path) -> N
     with pytest.raises(StudyError, match="is not valid TOML"):
         load_study(broken)
     broken.write_bytes(b"\xff\xfe")
-    with pytest.raises(StudyError, match="cannot read"):
+    with pytest.raises(StudyError, match="cannot be read as a study"):
         load_study(broken)
     with pytest.raises(StudyError, match="is no file"):
         load_study(tmp_path)
@@ -196,3 +200,52 @@ def test_added_seeds_are_the_smallest_free_ones() -> None:
         with_more_seeds(study, 0)
     with pytest.raises(StudyError, match="allowed: 20,000"):
         with_more_seeds(study, 30_000)
+
+
+@pytest.mark.parametrize("content", [b"\xef\xbb\xbfTEXT", b"TEXT", b"TEXT".replace(b"\n", b"\r\n")])
+def test_files_of_windows_are_read(tmp_path: Path, content: bytes) -> None:
+    text = to_toml(parse_study({**MINIMAL, "name": "caf\u00e9"}))
+    file = tmp_path / "study.toml"
+    file.write_bytes(content.replace(b"TEXT", text.encode()))
+    assert load_study(file) == read_study(file.read_bytes()) == read_study(text)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ('name = "caf\u00e9"'.encode("latin-1"), "line 1 has a byte that is not UTF-8 .0xe9.*save it as UTF-8"),
+        ('# one\nname = "\u201cx\u201d\u0080"'.encode("cp1252", "replace"), "line 2 has a byte .*Windows-1252"),
+        ('name = "x"'.encode("utf-16"), "UTF-16"),
+        ('name = "x"'.encode("utf-16-be"), "UTF-16"),
+        (b"\x89PNG\r\n\x1a\n\0\0", "no text at all"),
+        (b'{"name": "x"}', "it looks like JSON"),
+        (b"name: x\nseeds:\n  - 1\n", "it looks like YAML"),
+        ("name = \u201cx\u201d".encode(), "typographic quotes"),
+        (b'name = "x"\nseeds = [0\n1]', "line 3"),
+        (b"# " + b"x" * 1_000_000, "characters"),
+    ],
+)
+def test_other_texts_are_refused_with_their_cause_by_file_and_upload_alike(
+    tmp_path: Path, content: bytes, words: str
+) -> None:
+    file = tmp_path / "study.toml"
+    file.write_bytes(content)
+    with pytest.raises(StudyError, match=words):
+        load_study(file)
+    with pytest.raises(StudyError, match=words):
+        read_study(content)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"learning_rate": [0.1]}, "did you mean learning_rates[?] Allowed here"),
+        ({"recipe": {"epoch": 3}}, "did you mean epochs[?]"),
+        ({"networks": ["ResNet-20"]}, "did you mean resnet20[?] Allowed: "),
+        ({"starts": ["winningticket"]}, "did you mean winning_ticket[?]"),
+        ({"zzz": 1}, "is no key of a study; allowed here: "),
+    ],
+)
+def test_an_unknown_name_suggests_the_nearest_one(values: dict[str, object], words: str) -> None:
+    with pytest.raises(StudyError, match=words):
+        parse_study({**MINIMAL, **values})
