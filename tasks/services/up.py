@@ -4,6 +4,7 @@ import logging
 import os
 import socket
 import subprocess
+import sys
 import time
 import tomllib
 import urllib.request
@@ -142,6 +143,9 @@ class _Machine:
         self._console.print(f"redis      {where or 'started here'}")
         self._console.print(f"workers    {len(self._devices)} on {', '.join(sorted(set(self._devices)))}")
         self._console.print(f"data       {self._config.home}  (logs in {self._logs})")
+        command = Path(sys.executable).with_name("ticketscope")
+        if command.exists():
+            self._console.print(f"command    {command}", soft_wrap=True, highlight=False)
         environment = _environment(self._config)
         dashboard = Service("dashboard", self._dashboard, self._logs / "dashboard.log", environment=environment)
         recorder = Service(

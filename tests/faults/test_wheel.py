@@ -96,6 +96,7 @@ def test_up_serves_the_dashboard_and_trains_the_demo(
         process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=output, stderr=output)
     try:
         wait_for(lambda: healthy(port))
+        assert f"command    {program}\n" in printed.read_text()
         wait_for(lambda: f"dashboard  http://localhost:{port}" in printed.read_text(), 20.0)
         database = Database(tmp_path / "share" / "ticketscope" / "ticketscope.duckdb")
         wait_for(lambda: database.path.exists() and any(studies.studies(database)["done"] > 0))
