@@ -26,7 +26,7 @@ RATES = "learning_rates = [\n    0.1,\n]"
         ((RATES, 'learning_rates = ["abc"]'), ("learning_rates", "abc", "number")),
         (('"digits"', '"folder:/no/such/folder"'), ("/no/such/folder",)),
         (('"digits"', '"digit"'), ("digit", "cifar10")),
-        (('name = "Tiny"', 'name = "Tiny"\nseedz = [1]'), ("seedz", "allowed")),
+        (('name = "Tiny"', 'name = "Tiny"\nseedz = [1]'), ("seedz", "Allowed")),
         (('name = "Tiny"', "name = Tiny"), ("TOML", "study.toml")),
         (("train_images = 100", "train_images = 5000"), ("train_images", "5000", "1437")),
     ],
