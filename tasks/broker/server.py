@@ -1,6 +1,5 @@
 """Starting and stopping a Redis server for this home, unless REDIS_URL names one."""
 
-import errno
 import fcntl
 import logging
 import shutil
@@ -15,7 +14,7 @@ from redis import Redis
 from redis.exceptions import BusyLoadingError, ConnectionError, ResponseError, TimeoutError
 
 from data.atomic import write_whole
-from data.os_errors import explained, explained_text
+from data.os_errors import explained_text, full_disk
 from data.settings import Settings
 from tasks.broker.binary import FIRST, Product, Server, newest
 from tasks.broker.connection import (
@@ -31,8 +30,6 @@ from tasks.broker.connection import (
 from tasks.process import spawn
 
 START_SECONDS = 10.0
-# Bytes of space that a server needs to start.
-LEAST_SPACE = 1_000_000
 # A Redis on this machine that takes longer to answer is busy or hangs.
 PROBE_SECONDS = 1.0
 
@@ -89,9 +86,8 @@ def ensure(config: Settings, tied: bool = False) -> None:
             return
         _end_child(config.home, ends=False)
         socket_path(config.home).unlink(missing_ok=True)
-        if shutil.disk_usage(folder).free < LEAST_SPACE:
-            # It would start and end at its first write.
-            raise BrokerError(explained(OSError(errno.ENOSPC, "no space"), config.home))
+        if full := full_disk(config.home):
+            raise BrokerError(full)
         chosen = _prepare(folder)
         process = spawn([str(chosen.binary), str(_configure(config.home))], folder / "redis.out", tied)
         _children[config.home] = process
@@ -115,7 +111,7 @@ def _prepare(folder: Path) -> Server:
     writer = (known or FIRST) if files else None
     chosen = newest(writer)
     if writer is not None and writer.version[:2] != chosen.product.version[:2]:
-        _copy(files, folder / f"before-{str(chosen.product).replace(' ', '-').lower()}", writer, chosen.product)
+        _copy(files, folder / f"before-{chosen.product.slug}", writer, chosen.product)
     if known != chosen.product:
         write_whole(record, f"{chosen.product}\n".encode())
     return chosen
