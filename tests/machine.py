@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import time
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -145,6 +146,15 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def healthy(port: int) -> bool:
+    """Return whether the dashboard of a port answers."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=2.0) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
 
 
 def alive(pid: int) -> bool:

@@ -23,7 +23,8 @@ from data.settings import Settings, read_settings, settings
 from engine.study.spec import Study
 from tasks.broker.server import serving
 from tasks.studies import launch
-from tests.faults.strikes import SELDOM, STRIKES, Strike, Target
+from tests.faults.strikes import SELDOM, STRIKES
+from tests.faults.target import Strike, Target
 from tests.faults.undisturbed import differing_files, differing_rows
 from tests.faults.world import SmallDisk, World
 from tests.machine import Machine, tiny_study

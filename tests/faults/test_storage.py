@@ -1,7 +1,6 @@
 """Truncated weights, checkpoints and results, and a full disk: workers recover from all by themselves."""
 
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from tasks.studies import launch
 from tasks.studies.planning import plan_study
 from tasks.worker.local import run
 from tests.faults.undisturbed import numbers
+from tests.faults.world import SmallDisk
 from tests.machine import Machine, long_study, tiny_study, wait_for
 
 pytestmark = pytest.mark.faults
@@ -26,14 +26,6 @@ pytestmark = pytest.mark.faults
 def truncate(path: Path) -> None:
     """Truncate a file to its first half, as a crash may do."""
     os.truncate(path, path.stat().st_size // 2)
-
-
-def fill(disk: Path) -> Path:
-    """Fill a disk, and return the file that does."""
-    state = os.statvfs(disk)
-    ballast = disk / "ballast"
-    ballast.write_bytes(bytes(state.f_bavail * state.f_frsize))
-    return ballast
 
 
 def weights(machine: Machine, fingerprint: str, name: str) -> Path:
@@ -106,28 +98,32 @@ def test_a_truncated_result_counts_as_missing(machine: Machine) -> None:
 
 
 @pytest.fixture
-def small_disk(machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
-    """A machine whose artifact store is on a disk of 6 MB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", disk], capture_output=True, check=False)
-    if mounted.returncode:
-        pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.decode().strip()}")
-    monkeypatch.setenv("TICKETSCOPE_ARTIFACTS", str(disk / "artifacts"))
+def disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    """A disk of 6 MB."""
+    disk = SmallDisk(tmp_path / "disk", 6)
+    if not disk.mounted:
+        pytest.skip(f"no small disk can be mounted: {disk.reason}")
+    yield disk
+    disk.unmount()
+
+
+@pytest.fixture
+def small_disk(machine: Machine, disk: SmallDisk, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
+    """A machine whose artifact store is on the small disk."""
+    monkeypatch.setenv("TICKETSCOPE_ARTIFACTS", str(disk.folder / "artifacts"))
     settings.cache_clear()
     small = Machine(settings())
-    try:
-        yield small
-    finally:
-        small.stop()
-        subprocess.run(["umount", "--lazy", disk], check=True)
+    yield small
+    small.stop()
 
 
-def test_workers_wait_for_a_full_disk_and_continue_once_there_is_space(small_disk: Machine, tmp_path: Path) -> None:
+def test_workers_wait_for_a_full_disk_and_continue_once_there_is_space(
+    small_disk: Machine, disk: SmallDisk, tmp_path: Path
+) -> None:
     study = long_study(epochs=150, train_images=500)
     planned, expected = undisturbed(small_disk, study, tmp_path / "alone")
     [fingerprint] = planned.stages
-    ballast = fill(Path(small_disk.config.artifacts).parent)
+    ballast = disk.fill()
     small_disk.recorder()
     small_disk.worker()
     study_id = small_disk.launch(study)
@@ -141,8 +137,8 @@ def test_workers_wait_for_a_full_disk_and_continue_once_there_is_space(small_dis
     assert list(stages["attempt"]) == [1]
 
 
-def test_a_study_that_waits_for_a_full_disk_can_be_cancelled(small_disk: Machine) -> None:
-    fill(Path(small_disk.config.artifacts).parent)
+def test_a_study_that_waits_for_a_full_disk_can_be_cancelled(small_disk: Machine, disk: SmallDisk) -> None:
+    disk.fill()
     small_disk.recorder()
     small_disk.worker()
     study_id = small_disk.launch(long_study(epochs=150))

@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,18 +21,9 @@ from tasks.studies import launch
 from tasks.studies.planning import plan_study
 from tasks.worker import local
 from tests.data.made_results import Stream, whole_study, without_masks
-from tests.machine import alive, free_port, long_study, tiny_study, wait_for
+from tests.machine import alive, free_port, healthy, long_study, tiny_study, wait_for
 
 pytestmark = pytest.mark.faults
-
-
-def healthy(port: int) -> bool:
-    """Return whether the dashboard of a port answers."""
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=1.0) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False
 
 
 class Up:

@@ -15,8 +15,7 @@ from data.database.database import Database
 from data.queries import studies
 from data.settings import ALLOWED
 from engine.paper.citation import VERSION
-from tests.faults.test_up import healthy
-from tests.machine import free_port, wait_for
+from tests.machine import free_port, healthy, wait_for
 
 pytestmark = pytest.mark.faults
 

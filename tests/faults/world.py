@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 import time
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from data.settings import Settings
 from tasks.broker import connection
 from tasks.process import python, spawn
 from tasks.queue import leases, telemetry
-from tests.machine import free_port
+from tests.machine import free_port, healthy
 
 # The lease of the separate worker in seconds; the worker of `up` has the usual one.
 SHORT_LEASE = 4.0
@@ -107,11 +106,7 @@ class World:
 
     def healthy(self) -> bool:
         """Return whether the dashboard answers."""
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/_stcore/health", timeout=2.0) as answer:
-                return bool(answer.status == 200)
-        except OSError:
-            return False
+        return healthy(self.port)
 
     def wait(self, condition: Callable[[], object], seconds: float = 120.0) -> float:
         """Wait for a condition, tend meanwhile, and return the seconds waited; AssertionError after too many."""
@@ -131,10 +126,10 @@ class World:
 class SmallDisk:
     """A disk of a few megabytes at a folder; if it cannot be mounted, `mounted` is False and `reason` says why."""
 
-    def __init__(self, folder: Path, megabytes: int) -> None:
+    def __init__(self, folder: Path, megabytes: int, read_only: bool = False) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        options = ["-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs"]
+        options = ["-t", "tmpfs", "-o", f"size={megabytes}m{',ro' * read_only}", "tmpfs"]
         mount = shutil.which("mount")
         done = subprocess.run([mount, *options, folder], capture_output=True, check=False) if mount else None
         self.mounted = done is not None and done.returncode == 0

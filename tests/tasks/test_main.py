@@ -9,6 +9,7 @@ import pytest
 from data.database.database import Database
 from tasks.process import ROOT, python
 from tests.app.made_study import record
+from tests.faults.world import SmallDisk
 from tests.machine import free_port, tiny_study
 from tests.tasks.conftest import Command
 
@@ -66,13 +67,11 @@ def unusable(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
         # Not even root makes a folder here; on macOS there is no such file system.
         yield Path("/proc/ticketscope")
     else:
-        disk = tmp_path / "disk"
-        disk.mkdir()
-        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", disk], capture_output=True, check=False)
-        if mounted.returncode:
-            pytest.skip("this account may not mount a disk")
-        yield disk / "folder"
-        subprocess.run(["umount", disk], check=True)
+        disk = SmallDisk(tmp_path / "disk", 1, read_only=True)
+        if not disk.mounted:
+            pytest.skip(f"no small disk can be mounted: {disk.reason}")
+        yield disk.folder / "folder"
+        disk.unmount()
 
 
 @pytest.mark.parametrize(

@@ -115,7 +115,7 @@ def test_the_queue_of_an_older_version_is_taken_over_and_a_copy_is_left(
 
 
 def test_a_copy_that_was_interrupted_is_made_again(old: Path) -> None:
-    unfinished = old / f"before-{str(binary.newest().product).replace(' ', '-').lower()}.new"
+    unfinished = old / f"before-{binary.newest().product.slug}.new"
     unfinished.mkdir()
     (unfinished / "appendonly.aof").write_bytes(FILE_OF_6_2.read_bytes()[:10])
     with server.serving(settings()):
