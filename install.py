@@ -75,7 +75,8 @@ def environment():
 
 
 def make_environment():
-    """Make the environment anew."""
+    """Make the environment anew, of the Python that runs this file."""
+    check_python()
     if os.path.lexists(VENV):
         print("the environment in .venv is damaged, copied or of another Python; it is made anew", flush=True)
         remove()
@@ -124,7 +125,6 @@ def install_command():
 
 def install(dev):
     """Install what is missing; dev: also what tests and checks need."""
-    check_python()
     found = environment()
     try:
         with open(STAMP, encoding="utf-8") as file:

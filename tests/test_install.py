@@ -134,6 +134,14 @@ def test_a_python_without_wheels_is_refused(folder: Path, install: Install, vers
     assert not (folder / ".venv").exists()
 
 
+def test_a_sound_environment_is_used_whatever_python_calls(folder: Path, install: Install) -> None:
+    assert install()[0] == 0
+    assert install("sys.version_info = (3, 9, 2)", "sys.modules['ensurepip'] = None") == (0, "")
+    (folder / "requirements.txt").write_text("# changed\n")
+    assert install("sys.version_info = (3, 9, 2)")[0] == 0
+    assert runs(folder)
+
+
 @pytest.mark.parametrize("module", ["venv", "ensurepip"])
 def test_a_missing_package_of_the_system_is_named(folder: Path, install: Install, module: str) -> None:
     code, output = install(f"sys.modules['{module}'] = None")
