@@ -27,7 +27,8 @@ from engine.training.device import get_ready
 from engine.training.sgd import Training
 from tasks.broker import connection
 from tasks.queue import leases
-from tasks.queue.leases import Message, Timing
+from tasks.queue.leases import Message
+from tasks.queue.timing import Timing
 from tasks.worker.observer import LeasedObserver
 
 # The pause between checkpoints of `engine.stages.runner.run_stage`.

@@ -20,8 +20,9 @@ from engine.study.plan import Stage
 from engine.study.results import StageResult
 from tasks.broker.connection import client
 from tasks.queue import celery_app, leases
-from tasks.queue.leases import PREFIX, QUEUE, LeaseLost, Message, Timing
+from tasks.queue.leases import PREFIX, QUEUE, LeaseLost, Message
 from tasks.queue.telemetry import Worker
+from tasks.queue.timing import Timing
 from tasks.worker.heartbeat import Heartbeat
 from tasks.worker.observer import LeasedObserver
 

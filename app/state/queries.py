@@ -69,13 +69,9 @@ def state_marker(study_id: str) -> Marker:
     return marker() if latest.running else (*latest.results, *latest.states)
 
 
-def studies() -> pd.DataFrame:
-    """Return all studies, newest first; columns are those of `data.queries.studies.studies`."""
-    return _studies().sort_values("created_at", ascending=False)
-
-
 @cached(marker, max_entries=4)
-def _studies() -> pd.DataFrame:
+def studies() -> pd.DataFrame:
+    """Return all studies, the latest first; columns are those of `data.queries.studies.studies`."""
     return queries.studies(database())
 
 

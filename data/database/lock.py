@@ -11,53 +11,45 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 
 import psutil
 
+from data import processes
 from data.private import FILE_MODE
 
 # Seconds between two attempts to get the lock, from the first to the later ones.
 FIRST_PAUSE, LONGEST_PAUSE = 0.001, 0.02
 
-# Seconds by which two readings of a process's start may differ.
-START_TOLERANCE = 2.0
-
 _held = threading.local()
+# Each acquisition records it.
+_born = lru_cache(maxsize=1)(processes.born)
 
 
 @dataclass(frozen=True)
 class Holder:
-    """A process that holds the lock; since is None if that was not recorded."""
+    """A process that holds the lock since a time; born: see `data.processes.born`, None if that was not recorded."""
 
     pid: int
     host: str
     command: str
-    since: datetime | None
+    since: datetime
+    born: float | None
 
     def __str__(self) -> str:
-        since = f" since {self.since.astimezone():%H:%M:%S}" if self.since else ""
+        since = f" since {self.since.astimezone():%H:%M:%S}"
         elsewhere = "" if self.host == socket.gethostname() else f" on {self.host}"
         return f"{self.command} (process {self.pid}{elsewhere}){since}{self._stopped()}"
 
     def lives(self) -> bool:
         """Return whether the process still runs, as far as this host knows."""
-        return self._status() not in (None, psutil.STATUS_ZOMBIE)
+        return self.host != socket.gethostname() or processes.runs(self.pid, self.born)
 
     def _stopped(self) -> str:
-        stopped = self._status() == psutil.STATUS_STOPPED
+        here = self.host == socket.gethostname()
+        stopped = here and processes.status(self.pid, self.born) == psutil.STATUS_STOPPED
         return f", which is stopped: continue it (fg, or kill -CONT {self.pid}) or end it" if stopped else ""
-
-    def _status(self) -> str | None:
-        if self.host != socket.gethostname():
-            return "on another host"
-        try:
-            process = psutil.Process(self.pid)
-            # The system may have given the number to a later process.
-            later = self.since is not None and process.create_time() > self.since.timestamp() + START_TOLERANCE
-            return None if later else process.status()
-        except psutil.Error:
-            return None
 
 
 class Busy(Exception):
@@ -140,7 +132,7 @@ def _records(path: Path) -> Path:
 def _record(path: Path) -> Path | None:
     """Record that this thread holds the lock; None if that is impossible, as on a full disk."""
     record = _records(path) / f"{os.getpid()}-{threading.get_ident()}"
-    lines = (socket.gethostname(), datetime.now(UTC).isoformat(), _command())
+    lines = (socket.gethostname(), datetime.now(UTC).isoformat(), _command(), str(_born(os.getpid())))
     try:
         try:
             record.write_text("\n".join(lines))
@@ -164,8 +156,9 @@ def _command() -> str:
 
 def _read(record: Path) -> Holder | None:
     try:
-        host, since, command = record.read_text().split("\n")
-        return Holder(int(record.name.split("-")[0]), host, command, datetime.fromisoformat(since))
+        host, since, command, *rest = record.read_text().split("\n")
+        born = float(rest[0]) if rest else None
+        return Holder(int(record.name.split("-")[0]), host, command, datetime.fromisoformat(since), born)
     except (OSError, ValueError):
         return None
 

@@ -33,9 +33,9 @@ class Launch:
 
 
 def study_ids(database: Database) -> list[str]:
-    """Return the ids of all studies, the earliest first."""
+    """Return the ids of all studies, the one recorded first first."""
     with database.reading() as connection:
-        rows = connection.execute("SELECT study_id FROM studies ORDER BY created_at, study_id").fetchall()
+        rows = connection.execute("SELECT study_id FROM studies ORDER BY rowid").fetchall()
     return [str(row[0]) for row in rows]
 
 
@@ -46,9 +46,10 @@ def deleted(database: Database) -> set[str]:
 
 
 def newest_event(database: Database) -> str:
-    """Return the id of the latest event that changed a stage's state, "0-0" without any."""
+    """Return the id of the latest event that changed a stage's or a study's state, "0-0" without any."""
+    tables = " UNION ALL ".join(f"SELECT revision FROM {name}" for name in ("states", "launches", "cancellations"))
     with database.reading() as connection:
-        row = connection.execute("SELECT max(revision) FROM states").fetchone()
+        row = connection.execute(f"SELECT max(revision) FROM ({tables})").fetchone()
     parts = str(row[0] if row and row[0] else "0-0").split("-")
     return "-".join(str(int(part)) for part in parts)
 

@@ -26,6 +26,9 @@ _STAGES = """
     FROM study_stages AS part LEFT JOIN states USING (fingerprint)
 """
 
+# Studies are in the order in which their launches were recorded, because clocks of hosts differ and jump.
+_LATEST_FIRST = "ORDER BY studies.rowid DESC"
+
 # A study counts as cancelled until it is retried, whatever becomes of stages that it shares with others. Cancellations
 # of older versions have no revision; of those, the times of events say whether a stage started again since.
 _STUDIES = f"""
@@ -42,7 +45,7 @@ _STUDIES = f"""
             cancellations.revision > coalesce(launches.revision, '') AS holds
         FROM cancellations LEFT JOIN launches USING (study_id)
     )
-    SELECT studies.*, progress.* EXCLUDE (study_id),
+    SELECT studies.*, studies.rowid AS place, progress.* EXCLUDE (study_id),
         CASE
             WHEN holds THEN 'cancelled'
             WHEN done = progress.stages THEN 'done'
@@ -93,8 +96,8 @@ def studies(database: Database) -> pd.DataFrame:
     with database.reading() as connection:
         rows = frame(
             connection,
-            f"SELECT * EXCLUDE (toml, updated_at, ended_at, moved_at) REPLACE (len(seeds)::INTEGER AS seeds) "
-            f"FROM ({_STUDIES}) ORDER BY created_at DESC, study_id",
+            f"SELECT * EXCLUDE (toml, updated_at, ended_at, moved_at, place) REPLACE (len(seeds)::INTEGER AS seeds) "
+            f"FROM ({_STUDIES}) ORDER BY place DESC",
         )
     for name in lists:
         rows[name] = pd.Series([list(values) for values in rows[name]], index=rows.index, dtype=object)
@@ -107,7 +110,7 @@ def find_study(database: Database, prefix: str) -> str:
     prefix = prefix.encode(errors="replace").decode()
     with database.reading() as connection:
         rows = connection.execute(
-            "SELECT study_id, name FROM studies WHERE starts_with(study_id, ?) ORDER BY created_at DESC", [prefix]
+            f"SELECT study_id, name FROM studies WHERE starts_with(study_id, ?) {_LATEST_FIRST}", [prefix]
         ).fetchall()
     if len(rows) == 1 or any(row[0] == prefix for row in rows):
         return prefix if len(rows) != 1 else str(rows[0][0])
@@ -232,7 +235,7 @@ def studies_of(database: Database, fingerprints: Sequence[str]) -> pd.DataFrame:
             FROM wanted JOIN study_stages USING (fingerprint) JOIN studies USING (study_id)
                 LEFT JOIN cancellations USING (study_id)
             QUALIFY row_number() OVER (
-                PARTITION BY fingerprint ORDER BY cancelled_at IS NOT NULL, created_at DESC, study_id
+                PARTITION BY fingerprint ORDER BY cancelled_at IS NOT NULL, studies.rowid DESC
             ) = 1
         ),
         pruned AS (
@@ -272,7 +275,7 @@ def provenance(database: Database, study_id: str) -> pd.DataFrame:
 def tomls(database: Database) -> list[tuple[str, str]]:
     """Return id and TOML of every launched study, the latest first."""
     with database.reading() as connection:
-        rows = connection.execute("SELECT study_id, toml FROM studies ORDER BY created_at DESC").fetchall()
+        rows = connection.execute(f"SELECT study_id, toml FROM studies {_LATEST_FIRST}").fetchall()
     return [(str(study_id), str(toml)) for study_id, toml in rows]
 
 

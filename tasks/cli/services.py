@@ -65,7 +65,7 @@ def recorder(
 ) -> None:
     """Write what the workers publish into DuckDB, and give the stages of dead workers to others."""
     from tasks.broker.server import serving
-    from tasks.queue.leases import Timing
+    from tasks.queue.timing import Timing
     from tasks.services.recorder import record
 
     stopping = threading.Event()

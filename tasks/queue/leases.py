@@ -1,7 +1,8 @@
 """Leases of stages: which worker trains which stage, and every change of a stage's state.
 
 Each change is a Lua script in `lua/`: in one step, it changes state and lease and publishes the change to the recorder.
-The attempt number is a fence: a worker whose number is lower than the one in Redis has lost the stage.
+The attempt number is a fence: a worker whose number is lower than the one in Redis has lost the stage. Leases end by
+the service's own time, which `tick` advances, and not by a clock, since clocks differ and jump.
 """
 
 import json
@@ -9,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from engine.study.plan import SHAPE, Stage
 from engine.study.results import Epoch, StageResult
 
 PREFIX = "ticketscope:"
+CLOCK = PREFIX + "clock"
 QUEUE = PREFIX + "queue"
 # The two lists of the queue's messages: those of stages that were begun before, then those of new stages.
 LISTS = (QUEUE, QUEUE + "\x06\x163")
@@ -32,20 +35,6 @@ DEATHS_ALLOWED = 5
 LOSSES_ALLOWED = 5
 # The most queued stages among which a worker searches for stages of the shape that it trains.
 SEARCHED = 500
-
-
-@dataclass(frozen=True)
-class Timing:
-    """The times of leases, in seconds.
-
-    lease: how long a lease lasts unless renewed. heartbeat: the time between renewals. reap: the time between searches
-    for expired leases. stale: the age from which a queued stage is sent again if no messages wait.
-    """
-
-    lease: float = 20.0
-    heartbeat: float = 5.0
-    reap: float = 2.0
-    stale: float = 5.0
 
 
 @dataclass(frozen=True)
@@ -198,6 +187,11 @@ def release(redis: Redis, message: Message) -> list[Message]:
     return _messages([_run(redis, "release", message.fingerprint, message.attempt)])
 
 
+def tick(redis: Redis, seen: str, seconds: float) -> str:
+    """Advance the service's time by some seconds, unless another did since the time `seen`, and return it (ms)."""
+    return str(_run(redis, "tick", seen, _ms(seconds)))
+
+
 def reap(redis: Redis, stale: float) -> list[Message]:
     """Queue stages whose leases expired, and return their messages and those of stages whose message was lost."""
     return _messages(_run(redis, "reap", DEATHS_ALLOWED, _ms(stale), *LISTS))
@@ -212,6 +206,12 @@ def cancel(redis: Redis, study_id: str, at: str) -> int | None:
     """Cancel a study's stages that no other live study needs; return their number, -1 if all are done, or None."""
     answer = _run(redis, "cancel", study_id, json.dumps({"study_id": study_id, "at": at}))
     return None if answer is None else int(answer)
+
+
+def now(redis: Redis) -> str:
+    """Return the time by the clock of Redis, which dates all events."""
+    seconds, microseconds = redis.time()
+    return datetime.fromtimestamp(seconds + microseconds / 1e6, UTC).isoformat()
 
 
 def launched(redis: Redis, study_id: str) -> dict[str, Any] | None:

@@ -12,10 +12,13 @@ from redis import Redis
 
 from data.database.events import Event
 from tasks.broker.connection import connect, errors_explained
-from tasks.queue.leases import PREFIX, Timing
+from tasks.queue.leases import PREFIX
+from tasks.queue.timing import Timing
 
 EVENTS = PREFIX + "events"
-WORKERS = PREFIX + "workers"
+# The workers by the service's time of their last heartbeat.
+WORKERS = PREFIX + "heartbeats"
+CLOCK = PREFIX + "clock"
 
 # A worker that misses more heartbeats than this is silent. Redis forgets it FORGET_SECONDS after its last heartbeat, so
 # that a lost host is noticed before.
@@ -53,9 +56,9 @@ class Worker:
 
     stage: the fingerprint of the stage that it trains, None if idle. beside: those of the stages that it trains side by
     side with it. since: when it took the stage or became idle. seen: time of its last heartbeat. started: start of its
-    process. boot: see `tasks.worker.host.boot`. heartbeat: seconds between two heartbeats. draining: whether it
-    must stop and finishes its epoch. trouble: what it waits for. stages, epochs: numbers finished since its start.
-    gpu: the GPU's name. warning: why this worker does not use the GPU of its machine.
+    process. born: see `data.processes.born`. boot: see `tasks.worker.host.boot`. heartbeat: seconds between two
+    heartbeats. draining: whether it must stop and finishes its epoch. trouble: what it waits for. stages, epochs:
+    numbers finished since its start. gpu: the GPU's name. warning: why this worker does not use the GPU of its machine.
     """
 
     name: str
@@ -66,6 +69,7 @@ class Worker:
     since: datetime
     seen: datetime
     started: datetime | None = None
+    born: float | None = None
     boot: str = ""
     heartbeat: float = Timing.heartbeat
     draining: bool = False
@@ -122,16 +126,17 @@ def _progress(fields: Mapping[str, str]) -> LiveProgress | None:
 
 def beat(redis: Redis, worker: Worker) -> None:
     """Report that a worker lives."""
+    moment = redis.get(CLOCK) or 0
     pipeline = redis.pipeline()
     pipeline.set(_key(worker.name), _WORKER.dump_json(worker), ex=FORGET_SECONDS)
-    pipeline.sadd(WORKERS, worker.name)
+    pipeline.zadd(WORKERS, {worker.name: moment})
     pipeline.execute()
 
 
 def leave(redis: Redis, name: str) -> None:
     """Report that a worker has left."""
     redis.delete(_key(name))
-    redis.srem(WORKERS, name)
+    redis.zrem(WORKERS, name)
 
 
 def workers(redis: Redis | None = None) -> list[Worker]:
@@ -143,7 +148,10 @@ def known_workers(redis: Redis | None = None) -> list[Worker]:
     """Return the live and the silent workers in the order of their names; BrokerError without Redis."""
     redis = redis or connect()
     with errors_explained():
-        names = sorted(str(name) for name in redis.smembers(WORKERS))
+        scores: Any = redis.zrange(WORKERS, 0, -1, withscores=True)
+        beats = {str(name): float(moment) for name, moment in scores}
+        names = sorted(beats)
+        clock = float(redis.get(CLOCK) or 0)
         pipeline = redis.pipeline(transaction=False)
         for name in names:
             pipeline.get(_key(name))
@@ -153,8 +161,13 @@ def known_workers(redis: Redis | None = None) -> list[Worker]:
         reports = dict(zip(names, zip(answers[::2], answers[1::2], strict=True), strict=True))
         expired = [name for name, (text, _) in reports.items() if text is None]
         if expired:
-            redis.srem(WORKERS, *expired)
-    workers = (_worker(text, expires_in, now) for text, expires_in in reports.values() if text is not None)
+            redis.zrem(WORKERS, *expired)
+    workers = []
+    for name, (text, expires_in) in reports.items():
+        if text is not None:
+            # A clock of Redis that is set back hides that a worker is silent, and the service's time is never set back.
+            age = max(FORGET_SECONDS - expires_in / 1000, (clock - beats[name]) / 1000, 0.0)
+            workers.append(_worker(text, now - timedelta(seconds=age)))
     return [worker for worker in workers if worker is not None]
 
 
@@ -169,12 +182,11 @@ def _key(name: str) -> str:
     return f"{PREFIX}worker:{name}"
 
 
-def _worker(text: str, expires_in: int, now: datetime) -> Worker | None:
-    """Return a worker from its report, None if no worker wrote it; expires_in: of the report, in milliseconds."""
+def _worker(text: str, seen: datetime) -> Worker | None:
+    """Return a worker from its report, None if no worker wrote it; seen: when it did, by this host's clock."""
     try:
         worker = _WORKER.validate_json(text)
-        # The clocks of hosts differ, so the age of the report is measured by the clock of Redis.
-        seen = now - timedelta(seconds=max(0.0, FORGET_SECONDS - expires_in / 1000))
+        # The clocks of hosts differ, so those of the worker become times of this host.
         return replace(worker, seen=seen, since=worker.since + (seen - worker.seen))
     except (ValidationError, OverflowError, TypeError):
         return None

@@ -14,10 +14,12 @@ from redis.exceptions import RedisError, ResponseError
 from data.database.database import Database, DatabaseError
 from data.database.events import Event, EventError
 from data.private import private_folder
+from data.queries.launches import newest_event
 from data.settings import Settings
 from tasks.broker.connection import client
-from tasks.queue.leases import PREFIX, Timing
-from tasks.queue.telemetry import EVENTS, event_order, read_event
+from tasks.queue.leases import PREFIX
+from tasks.queue.telemetry import EVENTS, event_order, last_event, read_event
+from tasks.queue.timing import Timing
 
 GROUP = "recorder"
 CONSUMER = "recorder"
@@ -55,6 +57,8 @@ def record(config: Settings, timing: Timing, stopping: threading.Event) -> None:
         pending = True
         while not stopping.is_set():
             try:
+                if pending:
+                    follow(redis, database)
                 drained = drain(redis, database, pending)
                 pending = False
                 if drained:
@@ -175,6 +179,17 @@ def join(redis: Redis) -> None:
     except ResponseError as error:
         if "BUSYGROUP" not in str(error):
             raise
+
+
+def follow(redis: Redis, database: Database) -> None:
+    """Make new events get higher ids than any in the database, which would ignore them otherwise.
+
+    Ids begin with the time, so that a new Redis whose clock is behind that of the one before would give lower ones.
+    """
+    join(redis)
+    newest = newest_event(database)
+    if event_order(last_event(redis)) < event_order(newest):
+        redis.execute_command("XSETID", EVENTS, newest)  # type: ignore[no-untyped-call]
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 from rich.console import Console
 
+from data import processes
 from data.os_errors import explained
 from data.private import private_folder
 from data.settings import Settings
@@ -24,6 +25,7 @@ from engine.errors import UserError
 from tasks.broker import connection, server
 from tasks.process import ROOT, python, spawn
 from tasks.queue import leases, telemetry
+from tasks.queue.timing import Timing
 from tasks.services.supervisor import Service, Supervisor
 from tasks.worker import host as this_host
 from tasks.worker.devices import threads
@@ -97,7 +99,7 @@ def end_dead_workers(redis: Redis) -> list[str]:
     ended = []
     for worker in telemetry.known_workers(redis):
         if this_host.is_here(worker.name):
-            if this_host.runs(worker.pid, worker.started):
+            if processes.runs(worker.pid, worker.born):
                 continue
             _end(redis, worker.name)
         elif worker.is_silent() and worker.host == socket.gethostname() and worker.boot != this_host.boot():
@@ -151,7 +153,7 @@ class _Machine:
         recorder = Service(
             "recorder", python("-m", "tasks", "recorder"), self._logs / "recorder.log", 2.0, environment=environment
         )
-        workers = worker_services(self._config, self._devices, leases.Timing.lease, STOP_SECONDS, self._logs)
+        workers = worker_services(self._config, self._devices, Timing.lease, STOP_SECONDS, self._logs)
         # The command does nothing if a study was launched before.
         demo = python("-m", "tasks", "launch", "demo", "--if-empty")
         self._begin("demo", demo, environment, "the demo study could not be queued")

@@ -4,7 +4,6 @@ import logging
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Any
 
 from redis import Redis
@@ -37,7 +36,6 @@ def launch(study: Study, progress: Progress = silent) -> str:
         "study_id": study_id,
         "name": study.name,
         "toml": to_toml(planned.study),
-        "at": _now(),
         "stages": [{**stage.model_dump(mode="json"), "fingerprint": key} for key, stage in planned.stages.items()],
         "roles": [asdict(role) for role in planned.roles],
     }
@@ -45,7 +43,8 @@ def launch(study: Study, progress: Progress = silent) -> str:
     # The lock is not held for this, since the upload may take long.
     _share_images(settings(), stages, progress)
     with study_lock(settings()), errors_explained():
-        _register(connect(), body, stages)
+        redis = connect()
+        _register(redis, {**body, "at": leases.now(redis)}, stages)
     return study_id
 
 
@@ -60,7 +59,8 @@ def cancel(study_id: str) -> int:
     done.
     """
     with errors_explained():
-        count = leases.cancel(connect(), study_id, _now())
+        redis = connect()
+        count = leases.cancel(redis, study_id, leases.now(redis))
     if count is None:
         raise UnknownStudy(_unknown(study_id))
     if count < 0:
@@ -160,10 +160,6 @@ def publish_results(redis: Redis, artifacts: Artifacts, fingerprints: Iterable[s
         if result is not None:
             telemetry.publish(redis, [("result", {"fingerprint": fingerprint, "result": result.to_json()})])
     return damaged
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat()
 
 
 def _unknown(study_id: str) -> str:

@@ -1,7 +1,6 @@
 """Making Redis, the database and the artifacts agree after one of them was lost or restored to an earlier state."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from redis import Redis
 
@@ -15,7 +14,7 @@ from engine.errors import UserError
 from tasks.broker.connection import client, errors_explained
 from tasks.queue import celery_app, leases, telemetry
 from tasks.queue.leases import AdoptedStage
-from tasks.services.recorder import drain_own, join
+from tasks.services.recorder import drain_own, follow
 from tasks.studies.launch import launched_stages, publish_results
 from tasks.studies.lock import study_lock
 
@@ -47,7 +46,7 @@ def rebuild(config: Settings) -> list[Rebuilt]:
     database, redis, artifacts = Database(config.database), client(config), Artifacts(config.artifacts)
     with errors_explained(config), study_lock(config):
         require_recorded(config, redis)
-        _advance_stream(redis, launches.newest_event(database))
+        follow(redis, database)
         deleted, finished = launches.deleted(database), artifacts.finished()
         done: list[Rebuilt] = []
         known = set(leases.studies(redis))
@@ -82,16 +81,9 @@ def caught_up(config: Settings, redis: Redis, seconds: float) -> bool:
     return telemetry.wait_until_recorded(redis, seconds)
 
 
-def _advance_stream(redis: Redis, newest: str) -> None:
-    """Make new events get higher ids than any in the database, which would ignore them otherwise."""
-    join(redis)
-    if telemetry.event_order(telemetry.last_event(redis)) < telemetry.event_order(newest):
-        redis.execute_command("XSETID", telemetry.EVENTS, newest)  # type: ignore[no-untyped-call]
-
-
 def _forget(redis: Redis, study_id: str) -> Rebuilt:
     body = leases.launched(redis, study_id) or {}
-    leases.forget(redis, study_id, datetime.now(UTC).isoformat())
+    leases.forget(redis, study_id, leases.now(redis))
     return Rebuilt(study_id, str(body.get("name", "")), "was deleted, and is out of the queue again")
 
 
@@ -182,7 +174,7 @@ def _report(
         AdoptedStage(fingerprint, stage.model_dump_json(), stage.parent or "", "waiting", 1, "", recorded=False)
         for fingerprint, stage in launched_stages(body).items()
     ]
-    at = datetime.now(UTC).isoformat() if cancelled else None
+    at = leases.now(redis) if cancelled else None
     celery_app.send(leases.adopt(redis, study_id, body, at, entries))
     what = f"is reported to the database again: {len(behind)} states, {results} results"
     return [Rebuilt(study_id, str(body["name"]), what)]

@@ -24,7 +24,8 @@ from engine.study.plan import Images, Stage
 from engine.study.results import StageResult
 from engine.training.device import ran_out_of_memory
 from tasks.queue import celery_app, leases, telemetry
-from tasks.queue.leases import LeaseLost, Message, Sharing, StageCancelled, Timing
+from tasks.queue.leases import LeaseLost, Message, Sharing, StageCancelled
+from tasks.queue.timing import Timing
 from tasks.worker.capacity import Capacities
 from tasks.worker.engine_check import OtherEngine, check_engine
 from tasks.worker.heartbeat import Heartbeat

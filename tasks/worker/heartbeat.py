@@ -10,8 +10,9 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from tasks.queue import leases, telemetry
-from tasks.queue.leases import LeaseLost, Message, StageCancelled, Timing
+from tasks.queue.leases import LeaseLost, Message, StageCancelled
 from tasks.queue.telemetry import Worker
+from tasks.queue.timing import Timing
 from tasks.worker import host
 
 log = logging.getLogger(__name__)

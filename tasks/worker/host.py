@@ -1,4 +1,4 @@
-"""This host: its identity, the names of its worker processes, whether these still run, and its memory."""
+"""This host: its identity, the names of its worker processes, and its memory."""
 
 import hashlib
 import os
@@ -13,9 +13,6 @@ from tasks.queue.telemetry import Memory
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 PID_NAMESPACE = Path("/proc/self/ns/pid")
-
-# Seconds by which two readings of a process's start may differ, since the kernel rounds its boot time.
-START_TOLERANCE = 2.0
 
 
 @lru_cache(maxsize=1)
@@ -55,18 +52,6 @@ def is_here(name: str) -> bool:
 def started(pid: int) -> datetime:
     """Return the time in UTC when a process was started; raises psutil.NoSuchProcess."""
     return datetime.fromtimestamp(psutil.Process(pid).create_time(), UTC)
-
-
-def runs(pid: int, since: datetime | None) -> bool:
-    """Return whether the process that got an id at the time `since`, None if unknown, still runs."""
-    try:
-        process = psutil.Process(pid)
-        if process.status() == psutil.STATUS_ZOMBIE:
-            return False
-        # The system may have given the id to a later process.
-        return since is None or process.create_time() <= since.timestamp() + START_TOLERANCE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def memory(gpu: tuple[int, int] | None = None) -> Memory:

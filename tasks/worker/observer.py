@@ -9,7 +9,8 @@ from redis import Redis
 
 from engine.study.results import Epoch
 from tasks.queue import leases
-from tasks.queue.leases import Message, Timing
+from tasks.queue.leases import Message
+from tasks.queue.timing import Timing
 
 SHOW_SECONDS = 0.25
 

@@ -17,6 +17,7 @@ from celery.worker import state as celery_state
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
+from data import processes
 from data.artifacts.store import Artifacts
 from data.datasets import registry as datasets
 from data.settings import Settings, settings
@@ -25,8 +26,9 @@ from engine.training.device import get_ready
 from tasks.broker.connection import client, warn_if_open
 from tasks.process import end_with_parent
 from tasks.queue import celery_app, leases
-from tasks.queue.leases import Message, Timing
+from tasks.queue.leases import Message
 from tasks.queue.telemetry import Worker
+from tasks.queue.timing import Timing
 from tasks.worker import devices, host
 from tasks.worker.capacity import Capacities
 from tasks.worker.group import StageGroup, WorkerContext
@@ -56,6 +58,7 @@ class Trainer:
             since=now,
             seen=now,
             started=host.started(pid),
+            born=processes.born(pid),
             boot=host.boot(),
             gpu=devices.gpu_name(place),
             warning="" if place.type == "cuda" else devices.unusable_gpu(),

@@ -23,6 +23,7 @@ from data.settings import Settings, read_settings, settings
 from engine.study.spec import Study
 from tasks.broker.server import serving
 from tasks.studies import launch
+from tests.faults.clocks import Clocks
 from tests.faults.strikes import SELDOM, STRIKES
 from tests.faults.target import Strike, Target
 from tests.faults.undisturbed import differing_files, differing_rows
@@ -95,11 +96,17 @@ def under_fire(
     outage: seconds that Redis is out of reach. pauses: the fewest and most seconds between two faults.
     """
     disk, home = SmallDisk(folder / "disk", DISK_MEGABYTES), SmallDisk(folder / "fire", DISK_MEGABYTES)
+    clocks = Clocks(folder)
     begin = time.monotonic()
     try:
         if not disk.mounted:
             console.print(f"no small disk can be mounted here ({disk.reason}), so full disks are left out")
             kinds = [kind for kind in kinds if kind not in ("fill_disk", "fill_home")]
+        if clocks.reason:
+            console.print(f"no clock can be set here ({clocks.reason}), so wrong clocks are left out")
+            kinds = [kind for kind in kinds if not kind.startswith("set_clock")]
+        else:
+            clocks.install()
         config = _at(home.folder / "home", artifacts=disk.folder / "artifacts")
         with serving(config):
             # Where there is a study, `up` does not queue the demo.
@@ -110,7 +117,7 @@ def under_fire(
             try:
                 world.wait(world.healthy)
                 study_id = launch.launch(study)
-                target = Target(world, study_id, disk, home, draw, outage)
+                target = Target(world, study_id, disk, home, draw, outage, clocks)
                 for kind in kinds:
                     time.sleep(draw.uniform(*pauses))
                     world.wait(lambda: world.progressed(time.time() - 1.0) or _state(world, study_id) == "done")
@@ -125,6 +132,7 @@ def under_fire(
                 assert set(stages["state"]) == {"done"}, stages[stages["state"] != "done"]["error"].to_list()
             finally:
                 world.stop()
+                clocks.remove()
         seconds = time.monotonic() - begin
         console.print(f"done after {seconds:.0f} s; now the same study undisturbed")
         alone = _at(folder / "alone", artifacts=folder / "alone" / "artifacts")

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from tests.faults import process_strikes, storage_strikes
+from tests.faults import clock_strikes, process_strikes, storage_strikes
 from tests.faults.target import Strike, Target
 
 STRIKES: dict[str, Callable[[Target], Strike]] = {
@@ -23,6 +23,9 @@ STRIKES: dict[str, Callable[[Target], Strike]] = {
         storage_strikes.fill_disk,
         storage_strikes.fill_home,
         storage_strikes.stop_holder,
+        clock_strikes.set_clock_of_redis,
+        clock_strikes.set_clock_of_recorder,
+        clock_strikes.set_clock_of_worker,
         process_strikes.hang_redis,
     )
 }

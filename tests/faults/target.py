@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import psutil
 
 from tasks.queue import telemetry
+from tests.faults.clocks import Clocks
 from tests.faults.world import SmallDisk, World
 
 
@@ -21,7 +22,7 @@ class Strike:
 
 @dataclass(frozen=True)
 class Target:
-    """A running study; outage: for how many seconds Redis is out of reach; disk, home: of artifact store and home."""
+    """A running study; outage: seconds that Redis is out of reach; disk, home: of artifacts and home; clocks: all."""
 
     world: World
     study_id: str
@@ -29,6 +30,7 @@ class Target:
     home: SmallDisk
     draw: random.Random
     outage: float
+    clocks: Clocks
 
 
 def some_running(at: Target) -> tuple[str, int, int]:

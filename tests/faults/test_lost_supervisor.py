@@ -6,8 +6,8 @@ import subprocess
 
 import pytest
 
+from data import processes
 from tasks.queue import leases, telemetry
-from tasks.worker import host
 from tests.machine import Machine, long_study, wait_for
 
 pytestmark = pytest.mark.faults
@@ -31,7 +31,7 @@ def test_the_next_start_ends_the_leases_of_dead_workers(machine: Machine) -> Non
     assert lost.stage is not None
     os.kill(supervisor.pid, signal.SIGKILL)
     supervisor.wait()
-    wait_for(lambda: not host.runs(lost.pid, lost.started))
+    wait_for(lambda: not processes.runs(lost.pid, lost.born))
     assert leases.states(machine.redis, [lost.stage]) == {lost.stage: "running"}
     assert attempt(machine, lost.stage) == "1"
 

@@ -88,7 +88,7 @@ def test_forged_entries_of_workers_are_ignored(home: Path) -> None:
     with serving(settings()):
         redis = client(settings())
         for number, text in enumerate(["not JSON", "[]", "{}", '{"name": 5}', "\udcff", '{"since": "9999999"}']):
-            redis.sadd(telemetry.WORKERS, f"forged:{number}")
+            redis.zadd(telemetry.WORKERS, {f"forged:{number}": 0})
             redis.set(f"{leases.PREFIX}worker:forged:{number}", text)
         redis.zadd(f"{leases.PREFIX}leases", {"a" * 32: 1, "b" * 32: 2})
         redis.hset(f"{leases.PREFIX}progress:{'a' * 32}", mapping={"epoch": "many", "worker": "<b>"})

@@ -15,7 +15,7 @@ end
 -- While messages wait, queued stages are in order; if none waits, the message of a stale stage was lost.
 if redis.call('EXISTS', unpack(ARGV, 3)) == 0 then
   for _, fingerprint in ipairs(redis.call('ZRANGEBYSCORE', prefix .. 'queued', '-inf', time - tonumber(ARGV[2]))) do
-    redis.call('ZADD', prefix .. 'queued', time, fingerprint)
+    redis.call('ZADD', prefix .. 'queued', next_moment(), fingerprint)
     table.insert(messages, {fingerprint, tonumber(get(fingerprint, 'attempt'))})
   end
 end

@@ -5,6 +5,7 @@
 --   studies:<fingerprint>   set of the live studies that need the stage
 --   study:<study>           hash: launched (as published), cancelled
 --   members:<study>         set of fingerprints
+--   clock                   the time of the service (ms), which tick.lua advances and which no clock can make jump
 --   leases                  sorted set of running stages by the end of their lease (ms)
 --   queued                  sorted set of queued stages by the time when their message was last sent (ms)
 --   begun                   sorted set of the queued stages of a later attempt by the time when they were queued (ms)
@@ -13,8 +14,19 @@
 local prefix = KEYS[1]
 
 local function now()
-  local time = redis.call('TIME')
-  return time[1] * 1000 + math.floor(time[2] / 1000)
+  local time = redis.call('GET', prefix .. 'clock')
+  if not time then
+    -- Later than all times that a version without this clock has saved.
+    time = redis.call('TIME')[1] .. '000'
+    redis.call('SET', prefix .. 'clock', time)
+  end
+  return tonumber(time)
+end
+
+-- The time, later than that of any call before: stages that were queued first come first.
+local function next_moment()
+  now()
+  return redis.call('INCRBYFLOAT', prefix .. 'clock', '0.001')
 end
 
 local function get(fingerprint, field)
@@ -51,9 +63,10 @@ end
 local function enqueue(fingerprint, details)
   enter(fingerprint, 'queued', details)
   local attempt = tonumber(get(fingerprint, 'attempt'))
-  redis.call('ZADD', prefix .. 'queued', now(), fingerprint)
+  local moment = next_moment()
+  redis.call('ZADD', prefix .. 'queued', moment, fingerprint)
   -- Stages of later attempts are trained first, as their messages are sent with priority.
-  if attempt ~= 1 then redis.call('ZADD', prefix .. 'begun', now(), fingerprint) end
+  if attempt ~= 1 then redis.call('ZADD', prefix .. 'begun', moment, fingerprint) end
   return {fingerprint, attempt}
 end
 

@@ -106,12 +106,13 @@ def test_a_worker_that_lost_its_lease_cannot_change_the_stage(redis: Redis) -> N
 
 def test_only_an_expired_lease_is_reaped(redis: Redis) -> None:
     [message] = register(redis, tiny_plan())
-    assert claim(redis, message, lease=0.3)
+    clock = leases.tick(redis, "", 0.0)
+    assert claim(redis, message, lease=20.0)
     for _ in range(5):
-        time.sleep(0.1)
-        leases.renew(redis, message, 0.3)
+        clock = leases.tick(redis, clock, 10.0)
+        leases.renew(redis, message, 20.0)
         assert leases.reap(redis, stale=60.0) == []
-    time.sleep(0.4)
+    leases.tick(redis, clock, 20.0)
     assert leases.reap(redis, stale=60.0) == [Message(message.fingerprint, 2)]
     assert leases.reap(redis, stale=60.0) == []
 
@@ -122,8 +123,9 @@ def test_a_lost_message_is_sent_again_once_the_queue_is_empty(redis: Redis) -> N
     assert leases.reap(redis, stale=0.0) == []
     redis.delete(leases.QUEUE)
     assert leases.reap(redis, stale=30.0) == []
-    time.sleep(0.01)
-    assert leases.reap(redis, stale=0.001) == [message]
+    leases.tick(redis, leases.tick(redis, "", 0.0), 30.0)
+    assert leases.reap(redis, stale=30.0) == [message]
+    assert leases.reap(redis, stale=30.0) == []
     assert claim(redis, message)
     assert leases.reap(redis, stale=0.0) == []
 
@@ -234,3 +236,33 @@ def test_studies_are_found_by_the_beginning_of_their_id(redis: Redis) -> None:
     assert leases.studies(redis, "ab") == ["ab1", "ab2"]
     assert leases.studies(redis, "*") == []
     assert len(leases.members(redis, "b")) == len(tiny_plan().stages)
+
+
+def test_of_two_reapers_one_advances_the_time(redis: Redis) -> None:
+    begin = first = second = leases.tick(redis, "", 0.0)
+    for _ in range(5):
+        first = leases.tick(redis, first, 2.0)
+        second = leases.tick(redis, second, 2.0)
+    assert float(second) - float(begin) == 10_000.0
+    # The second goes on once the first is gone.
+    for _ in range(3):
+        second = leases.tick(redis, second, 2.0)
+    assert float(second) - float(begin) == 16_000.0
+
+
+def test_queued_stages_are_in_the_order_in_which_they_were_queued(redis: Redis) -> None:
+    messages = [register(redis, tiny_plan(seeds=[seed]), f"s{seed}")[0] for seed in range(40)]
+    assert redis.zrange(f"{leases.PREFIX}queued", 0, -1) == [message.fingerprint for message in messages]
+
+
+def test_leases_of_an_older_version_end_soon(redis: Redis) -> None:
+    """They have the time of a clock, in milliseconds."""
+    [message] = register(redis, tiny_plan())
+    redis.delete(telemetry.CLOCK)
+    assert claim(redis, message)
+    redis.delete(telemetry.CLOCK)
+    redis.zadd(f"{leases.PREFIX}leases", {message.fingerprint: time.time() * 1000 + 20_000})
+    clock = leases.tick(redis, "", 0.0)
+    assert leases.reap(redis, stale=60.0) == []
+    leases.tick(redis, clock, 22.0)
+    assert leases.reap(redis, stale=60.0) == [Message(message.fingerprint, 2)]

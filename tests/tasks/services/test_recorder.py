@@ -9,6 +9,7 @@ from data.database.database import Database
 from data.queries import studies
 from data.settings import settings
 from tasks.queue import leases, telemetry
+from tasks.queue.timing import Timing
 from tasks.services import recorder
 from tasks.studies import launch
 from tests.machine import Machine, tiny_study, wait_for
@@ -94,7 +95,7 @@ def test_a_second_recorder_of_a_home_waits_for_the_first(machine: Machine, caplo
     first = machine.recorder()
     wait_for(lambda: "recording into" in (machine.logs / "recorder.log").read_text())
     stopping = threading.Event()
-    second = threading.Thread(target=recorder.record, args=(machine.config, leases.Timing(), stopping))
+    second = threading.Thread(target=recorder.record, args=(machine.config, Timing(), stopping))
     second.start()
     wait_for(lambda: [record for record in caplog.records if record.name == recorder.__name__])
     study_id = machine.launch(tiny_study())

@@ -3,11 +3,11 @@
 import socket
 import subprocess
 from collections.abc import Iterator
-from datetime import timedelta
 
 import pytest
 from redis import Redis
 
+from data import processes
 from tasks.queue import leases, telemetry
 from tasks.services.up import end_dead_workers
 from tasks.worker import host
@@ -30,27 +30,27 @@ def lease_has_ended(redis: Redis) -> bool:
 
 
 def test_only_leases_of_dead_processes_of_this_host_are_ended(redis: Redis, sleeper: "subprocess.Popen[bytes]") -> None:
-    name, began = host.worker_name(sleeper.pid), host.started(sleeper.pid)
+    name, born = host.worker_name(sleeper.pid), processes.born(sleeper.pid)
     [message] = register(redis, tiny_plan())
     assert claim(redis, message, name)
-    telemetry.beat(redis, worker(name, started=began))
+    telemetry.beat(redis, worker(name, born=born))
     # Another host has another token, so that its process ids mean nothing here.
-    telemetry.beat(redis, worker(f"elsewhere:{sleeper.pid}", started=began - timedelta(hours=1)))
+    telemetry.beat(redis, worker(f"elsewhere:{sleeper.pid}", born=born - 3600.0))
     assert end_dead_workers(redis) == []
     assert not lease_has_ended(redis)
 
     # The worker began long before the process of this id, so that it was another process.
-    telemetry.beat(redis, worker(name, started=began - timedelta(hours=1)))
+    telemetry.beat(redis, worker(name, born=born - 3600.0))
     assert end_dead_workers(redis) == [name]
     assert lease_has_ended(redis)
     assert [known.host for known in telemetry.known_workers(redis)] == ["h"]
 
 
 def test_the_lease_of_a_process_that_has_ended_is_ended(redis: Redis, sleeper: "subprocess.Popen[bytes]") -> None:
-    name, began = host.worker_name(sleeper.pid), host.started(sleeper.pid)
+    name, born = host.worker_name(sleeper.pid), processes.born(sleeper.pid)
     [message] = register(redis, tiny_plan())
     assert claim(redis, message, name)
-    telemetry.beat(redis, worker(name, started=began))
+    telemetry.beat(redis, worker(name, born=born))
     sleeper.kill()
     sleeper.wait()
     assert end_dead_workers(redis) == [name]

@@ -6,7 +6,8 @@ from data.settings import settings
 from engine.capacity import Capacity
 from engine.study.plan import Stage
 from tasks.queue import leases
-from tasks.queue.leases import LeaseLost, Message, Sharing, Timing
+from tasks.queue.leases import LeaseLost, Message, Sharing
+from tasks.queue.timing import Timing
 from tasks.worker.group import StageGroup
 from tasks.worker.trainer import Trainer
 from tests.tasks.queue.test_leases import LEASE, claim, recorded_states, register, result, row, tiny_plan

@@ -8,8 +8,8 @@ from redis import Redis
 
 from engine.study.results import Epoch
 from tasks.queue import leases, telemetry
-from tasks.queue.leases import Timing
 from tasks.queue.telemetry import Worker
+from tasks.queue.timing import Timing
 from tasks.worker.heartbeat import Heartbeat
 from tasks.worker.observer import LeasedObserver
 from tests.machine import wait_for

@@ -4,7 +4,6 @@ import os
 import socket
 import subprocess
 import sys
-from datetime import UTC, datetime, timedelta
 
 import psutil
 import pytest
@@ -41,23 +40,6 @@ def test_without_a_token_the_host_name_is_used(monkeypatch: pytest.MonkeyPatch) 
     host.token.cache_clear()
     assert host.worker_name(7) == f"{socket.gethostname()}:7"
     host.token.cache_clear()
-
-
-def test_a_process_runs_until_it_ends_and_is_known_by_its_start() -> None:
-    sleeper = subprocess.Popen(["sleep", "60"])
-    began = host.started(sleeper.pid)
-    assert abs((datetime.now(UTC) - began).total_seconds()) < 10
-    assert host.runs(sleeper.pid, began)
-    assert host.runs(sleeper.pid, None)
-    # A process that began an hour earlier is another one of the same id.
-    assert not host.runs(sleeper.pid, began - timedelta(hours=1))
-    sleeper.kill()
-    # The system lists an ended process until its parent waits for it.
-    while psutil.pid_exists(sleeper.pid) and psutil.Process(sleeper.pid).status() != psutil.STATUS_ZOMBIE:
-        continue
-    assert not host.runs(sleeper.pid, began)
-    sleeper.wait()
-    assert not host.runs(sleeper.pid, began)
 
 
 def test_memory_is_measured_for_this_process_and_this_host() -> None:
