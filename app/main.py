@@ -10,6 +10,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from app.auth import access
 from app.components import full_disk
+from app.state import audience
 from engine.paper import citation
 
 st.set_page_config(
@@ -51,4 +52,5 @@ page = st.navigation(pages, position="top" if access.is_owner() else "hidden")
 if page.url_path != "shared":
     access.require_owner()
     full_disk.warn()
-page.run()
+with audience.database_errors():
+    page.run()

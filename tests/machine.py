@@ -5,7 +5,8 @@ import socket
 import subprocess
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,6 +26,22 @@ T = TypeVar("T")
 
 # Leases are short, so that the stage of a dead worker is queued again while a test waits.
 LEASE_SECONDS = 2.0
+
+# A program that opens the database without Ticketscope: it tries again while somebody writes, as a person does.
+NOTEBOOK = """
+import sys, time
+import duckdb
+
+while True:
+    try:
+        connection = duckdb.connect(sys.argv[1], read_only=bool(sys.argv[2]))
+        break
+    except duckdb.IOException:
+        time.sleep(0.05)
+connection.sql("SELECT count(*) FROM studies").fetchall()
+print("open", flush=True)
+time.sleep(600)
+"""
 
 
 def wait_for(what: Callable[[], T], seconds: float = 90.0) -> T:
@@ -129,8 +146,8 @@ class Machine:
         return int(row[0]) if row else 0
 
     def launch(self, study: Study) -> str:
-        """Launch a study and return its id."""
-        return launch.launch(study)
+        """Launch a study, also one that equals an earlier one, and return its id."""
+        return launch.launch(study, again=True)
 
     def stop(self) -> None:
         """Kill every process that was started here."""
@@ -164,3 +181,18 @@ def alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+
+
+@contextmanager
+def notebook(database: Path, read_only: bool) -> Iterator["subprocess.Popen[str]"]:
+    """Hold a database open in another program, as a notebook does, within the block."""
+    script = database.with_name("analysis.py")
+    script.write_text(NOTEBOOK, encoding="utf-8")
+    command = python(str(script), str(database), "read-only" if read_only else "")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "open\n"
+            yield process
+        finally:
+            process.kill()

@@ -23,7 +23,7 @@ from app.auth.guard import UPLOADERS
 from app.auth.sessions import SESSIONS
 from app.state import audience, queries
 from data import shared_links
-from data.database.database import DatabaseError
+from data.database.database import DatabaseBusy, DatabaseError
 from data.passwords import matches
 from data.settings import Settings, settings
 from data.shared_links import TOKEN, Share
@@ -35,7 +35,7 @@ QUEUE = 8
 # Seconds after which an open page notices at the latest that its link was revoked.
 LINK_SECONDS = 2.0
 
-_SESSION, _TICKET = "access_session", "access_ticket"
+_SESSION, _TICKET, _LINK = "access_session", "access_ticket", "access_link"
 # Headers that a proxy adds to a request: a visitor behind a proxy is not at this machine.
 _FORWARDED = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip")
 
@@ -172,11 +172,18 @@ def is_owner() -> bool:
 
 
 def link() -> Share | None:
-    """Return the link of this session, None unless it works now, and record that it is used."""
+    """Return the link of this session, None unless it works now, and record that it is used; raises DatabaseError."""
     token = st.session_state.get(audience.TOKEN)
     if token is None or not queries.exists():
         return None
-    share = _link(token)
+    try:
+        share = st.session_state[_LINK] = _link(token)
+    except DatabaseBusy:
+        # Nobody can revoke a link either while others use the database.
+        share = st.session_state.get(_LINK)
+        if share is None:
+            raise
+        return None if share.has_ended() else share
     if share is not None:
         # A viewer's page must not fail because the time of its last use cannot be written.
         with suppress(DatabaseError):

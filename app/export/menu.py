@@ -9,7 +9,7 @@ from app.auth import access
 from app.charts.chart import PARQUET, parquet
 from app.export.report import report
 from app.export.zip import everything
-from app.state import queries
+from app.state import audience, queries
 from data import shared_links
 from data.parquet import SCHEMAS, tables_from_database
 from data.queries.studies import StudyRecord
@@ -32,6 +32,7 @@ def menu(record: StudyRecord) -> None:
 
 
 @st.fragment
+@audience.database_errors()
 def _menu(record: StudyRecord) -> None:
     study_id = record.study_id
     opened = st.popover("Export", icon=":material/download:", on_change="rerun", key="study_export", width="content")

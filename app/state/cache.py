@@ -11,8 +11,6 @@ import streamlit as st
 from app.state.audience import database_error
 from data.database.database import DatabaseBusy
 
-# A result is dropped this long after it was computed.
-LIFETIME = "10min"
 # The most arguments of a function whose latest result is known.
 MOST_LATEST = 256
 
@@ -27,17 +25,18 @@ def cached(
     by: Callable[..., Marker] | None = None,
     *,
     max_entries: int | None = None,
-    ttl: float | str = LIFETIME,
+    ttl: float | None = None,
     shared: bool = False,
     hash_funcs: dict[str | type, Callable[[Any], Any]] | None = None,
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Return a decorator that caches a function's result for each set of arguments while its marker stays the same.
 
     by: a function that returns the marker, from as many of the first arguments as it has parameters; None to go by
-    time alone. ttl: seconds or a text such as "10min" after which a result is computed anew. max_entries: the most
-    results that are cached. shared: all callers get the same object, which none may change; else each gets a copy.
-    hash_funcs: how to hash arguments of a type, as in `streamlit.cache_data`. Exceptions are not cached; while
-    others use the database, the latest result for the same arguments is returned if there is one, and a toast says so.
+    time alone. ttl: seconds after which a result is computed anew; None where a marker says when, since others may use
+    the database for hours. max_entries: the most results that are cached. shared: all callers get the same object,
+    which none may change; else each gets a copy. hash_funcs: how to hash arguments of a type, as in
+    `streamlit.cache_data`. Exceptions are not cached; while others use the database, the latest result for the same
+    arguments is returned if there is one, and a toast says so.
     """
     marked = 0 if by is None else len(inspect.signature(by).parameters)
     cache = st.cache_resource if shared else st.cache_data

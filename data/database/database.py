@@ -5,18 +5,20 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import UTC
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 import pandas as pd
 
-from data.database import recording, schema
+from data.database import other_programs, recording, schema
 from data.database.attached import attached
 from data.database.events import Event, EventError, parse
 from data.database.lock import Busy, exclusive, shared
 from data.os_errors import explained, explained_text
 from data.private import private_file, private_folder
 from engine.errors import UserError
+
+T = TypeVar("T")
 
 # DuckDB raises these where it cannot write to the disk.
 UNWRITABLE = (duckdb.IOException, duckdb.FatalException, duckdb.OutOfMemoryException, duckdb.TransactionException)
@@ -36,6 +38,9 @@ FAULTY_VALUES = (
 
 # Seconds to wait for others that use the database, and seconds after such a wait in which nobody waits again.
 PATIENCE, AGAIN = 30.0, 2.0
+# Other programs, such as notebooks, may have the file open for hours: seconds between two attempts to open it, and
+# seconds after a wait in vain in which an attempt does not wait.
+PAUSE, HELD_AGAIN = 0.1, 10.0
 
 
 class DatabaseError(UserError):
@@ -44,6 +49,10 @@ class DatabaseError(UserError):
 
 class DatabaseBusy(DatabaseError):
     """Others use the database for longer than this program waits."""
+
+
+class DatabaseHeld(DatabaseBusy):
+    """A program that is none of Ticketscope's has the file open."""
 
 
 class Database:
@@ -57,7 +66,7 @@ class Database:
     def __init__(self, path: Path, patience: float | None = None) -> None:
         self.path = path.resolve()
         self._patience = PATIENCE if patience is None else patience
-        self._busy_until = 0.0
+        self._busy_until = self._held_until = 0.0
         self._lock = self.path.with_name(f"{self.path.name}.lock")
         self._ready = False
 
@@ -67,19 +76,30 @@ class Database:
             private_folder(self.path.parent)
         except OSError as error:
             raise DatabaseError(f"TICKETSCOPE_HOME: {explained(error, self.path.parent)}") from error
-        with self._locked(exclusive):
-            if self.path.exists():
-                with self._opened(private_file(self.path), read_only=False) as connection:
-                    self._install(connection)
-            else:
-                self._create()
+        other_programs.explain_reading(self.path)
+        if not self._is_current():
+            with ExitStack() as stack:
+                if self.path.exists():
+                    self._install(stack.enter_context(self._access(exclusive, read_only=False)))
+                else:
+                    stack.enter_context(self._locked(exclusive))
+                    if not self.path.exists():
+                        self._create()
         self._ready = True
+
+    def _is_current(self) -> bool:
+        """Return whether the file has the present tables, which other readers do not hinder, as they hinder writing."""
+        if not self.path.exists():
+            return False
+        private_file(self.path)
+        with self._access(shared, read_only=True) as connection:
+            return self._checked(schema.is_current, connection)
 
     @contextmanager
     def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """Open a read-only connection for the block, shared with other readers; DatabaseError if that fails."""
         self._require()
-        with self._locked(shared), self._opened(self.path, read_only=True) as connection:
+        with self._access(shared, read_only=True) as connection:
             yield connection
 
     @contextmanager
@@ -90,7 +110,7 @@ class Database:
         """
         self._require()
         try:
-            with self._locked(exclusive), self._opened(self.path, read_only=False) as connection:
+            with self._access(exclusive, read_only=False) as connection:
                 connection.execute("BEGIN")
                 yield connection
                 connection.execute("COMMIT")
@@ -104,8 +124,17 @@ class Database:
     def at_rest(self) -> Iterator[Path]:
         """Lock out writers within the block, and yield the file's path; this process must not open the file meanwhile.
 
-        If the last writer was killed, there is a write-ahead log beside the file, whose name ends in .wal.
+        If the last writer was killed, there is a write-ahead log beside the file, whose name ends in .wal. Raises
+        DatabaseHeld if another program has the file open for writing.
         """
+        try:
+            with self._access(shared, read_only=True):
+                pass
+        except DatabaseBusy:
+            raise
+        except DatabaseError:
+            # The caller examines what it copied from a damaged file.
+            pass
         with self._locked(shared):
             yield self.path
 
@@ -136,6 +165,30 @@ class Database:
         return len(parsed)
 
     @contextmanager
+    def _access(
+        self, mode: Callable[[Path, float], AbstractContextManager[None]], *, read_only: bool
+    ) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Hold the lock and open the file for the block; DatabaseBusy, as after a wait for other programs.
+
+        Between two attempts to open it, nobody is locked out: other programs that read do not hinder readers here.
+        """
+        deadline = time.monotonic() + (self._patience if time.monotonic() > self._held_until else 0.0)
+        with ExitStack() as stack:
+            while True:
+                try:
+                    with ExitStack() as attempt:
+                        attempt.enter_context(self._locked(mode))
+                        connection = attempt.enter_context(self._opened(self.path, read_only=read_only))
+                        stack.enter_context(attempt.pop_all())
+                        break
+                except DatabaseHeld:
+                    if time.monotonic() >= deadline:
+                        self._held_until = time.monotonic() + HELD_AGAIN
+                        raise
+                time.sleep(PAUSE)
+            yield connection
+
+    @contextmanager
     def _locked(self, mode: Callable[[Path, float], AbstractContextManager[None]]) -> Iterator[None]:
         """Hold the lock within the block; DatabaseBusy, or DatabaseError if the lock's file cannot be opened."""
         with ExitStack() as stack:
@@ -163,8 +216,11 @@ class Database:
         private_file(aside).replace(self.path)
 
     def _install(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._checked(schema.install, connection)
+
+    def _checked(self, check: Callable[[duckdb.DuckDBPyConnection], T], connection: duckdb.DuckDBPyConnection) -> T:
         try:
-            schema.install(connection)
+            return check(connection)
         except schema.SchemaError as error:
             raise DatabaseError(f"{self.path}: {error}") from error
 
@@ -174,6 +230,11 @@ class Database:
             try:
                 connection = stack.enter_context(attached(path, read_only=read_only))
             except duckdb.Error as error:
+                if program := other_programs.holder(error):
+                    raise DatabaseHeld(
+                        f"the database is in use by {program}; close it there: {other_programs.README} beside the "
+                        "database says how to read it without keeping others out"
+                    ) from error
                 raise DatabaseError(
                     explained_text(str(error), path)
                     or f"cannot open the database {path}: {error}; close other programs that have it open, "

@@ -40,13 +40,14 @@ class Holder:
     def __str__(self) -> str:
         since = f" since {self.since.astimezone():%H:%M:%S}"
         elsewhere = "" if self.host == socket.gethostname() else f" on {self.host}"
-        return f"{self.command} (process {self.pid}{elsewhere}){since}{self._stopped()}"
+        return f"{self.command} (process {self.pid}{elsewhere}){since}{self.stopped()}"
 
     def lives(self) -> bool:
         """Return whether the process still runs, as far as this host knows."""
         return self.host != socket.gethostname() or processes.runs(self.pid, self.born)
 
-    def _stopped(self) -> str:
+    def stopped(self) -> str:
+        """Return what to do about a process that is stopped, as by Ctrl-Z; an empty text for any other."""
         here = self.host == socket.gethostname()
         stopped = here and processes.status(self.pid, self.born) == psutil.STATUS_STOPPED
         return f", which is stopped: continue it (fg, or kill -CONT {self.pid}) or end it" if stopped else ""
@@ -134,11 +135,12 @@ def _record(path: Path) -> Path | None:
     record = _records(path) / f"{os.getpid()}-{threading.get_ident()}"
     lines = (socket.gethostname(), datetime.now(UTC).isoformat(), _command(), str(_born(os.getpid())))
     try:
+        content = "\n".join(lines).encode(errors="backslashreplace")
         try:
-            record.write_text("\n".join(lines))
+            record.write_bytes(content)
         except FileNotFoundError:
             record.parent.mkdir(exist_ok=True)
-            record.write_text("\n".join(lines))
+            record.write_bytes(content)
     except OSError:
         return None
     return record
@@ -156,7 +158,7 @@ def _command() -> str:
 
 def _read(record: Path) -> Holder | None:
     try:
-        host, since, command, *rest = record.read_text().split("\n")
+        host, since, command, *rest = record.read_text(encoding="utf-8").split("\n")
         born = float(rest[0]) if rest else None
         return Holder(int(record.name.split("-")[0]), host, command, datetime.fromisoformat(since), born)
     except (OSError, ValueError):

@@ -33,6 +33,12 @@ def install(connection: duckdb.DuckDBPyConnection, folder: Path = FOLDER) -> int
     return before
 
 
+def is_current(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Return whether a file has the tables of `schema.sql`; SchemaError as in `known_version`."""
+    newest = _declared((FOLDER / "schema.sql").read_text(encoding="utf-8"))
+    return known_version(connection, newest) == newest
+
+
 def known_version(connection: duckdb.DuckDBPyConnection, newest: int | None = None) -> int:
     """Return the version of a file's tables; SchemaError if a newer Ticketscope or another program wrote them."""
     newest = newest or _declared((FOLDER / "schema.sql").read_text(encoding="utf-8"))

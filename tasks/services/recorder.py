@@ -49,24 +49,28 @@ def record(config: Settings, timing: Timing, stopping: threading.Event) -> None:
         if not alone:
             return
         database = Database(config.database)
-        database.ensure()
         redis = client(config, patience=5.0)
         reaper = threading.Thread(target=reap, args=(config, timing, stopping), name="reaper", daemon=True)
         reaper.start()
         log.info("recording into %s", config.database)
-        pending = True
+        pending, said = True, ""
         while not stopping.is_set():
             try:
                 if pending:
+                    database.ensure()
                     follow(redis, database)
                 drained = drain(redis, database, pending)
-                pending = False
+                pending, said = False, ""
                 if drained:
                     stopping.wait(PAUSE)
             except (RedisError, DatabaseError) as error:
                 # Events that were read but not acknowledged are claimed again once Redis or the disk is back.
                 pending = True
-                log.warning("%s", f"Redis does not answer: {error}" if isinstance(error, RedisError) else error)
+                reason = f"Redis does not answer: {error}" if isinstance(error, RedisError) else str(error)
+                # Another program may have the database open for hours.
+                if reason != said:
+                    log.warning("%s", reason)
+                said = reason
                 stopping.wait(0.5 if isinstance(error, RedisError) else DATABASE_PAUSE)
         _drain_rest(redis, database)
         reaper.join(timeout=1.0)
@@ -119,8 +123,8 @@ def _drain_rest(redis: Redis, database: Database) -> None:
     try:
         while drain(redis, database, pending=False, block=None):
             continue
-    except RedisError as error:
-        log.warning("Redis is gone before the last events were read; they wait there: %s", error)
+    except (RedisError, DatabaseError) as error:
+        log.warning("the last events are not recorded; they wait in Redis: %s", error)
 
 
 def _claim_pending(redis: Redis) -> list[tuple[str, dict[str, str]]]:

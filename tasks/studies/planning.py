@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data.artifacts.store import Artifacts
-from data.database.database import Database
+from data.database.database import Database, DatabaseBusy
 from data.datasets.registry import DatasetError, absolute, identity, shape
 from data.queries import studies
 from data.settings import Settings, settings
@@ -20,6 +20,9 @@ from tasks.broker.connection import BrokerError, connect
 from tasks.queue import telemetry
 from tasks.studies.anatomy import CannotBeBuilt, anatomy
 from tasks.worker.devices import devices, precision
+
+# Seconds to wait for others that use the database, where its rows are of help but not needed.
+PATIENCE = 2.0
 
 
 class DesignRefused(StudyError):
@@ -174,8 +177,13 @@ def _speeds(config: Settings, shapes: dict[str, Shape], kind: str) -> dict[Speed
     """Return measured seconds per epoch on devices of a kind; shapes: those of the datasets, by identity."""
     if not config.database.exists():
         return {}
+    try:
+        measured = studies.speeds(Database(config.database, PATIENCE))
+    except DatabaseBusy:
+        # An estimate is not worth a longer wait.
+        return {}
     sums: dict[Speed, tuple[float, int]] = {}
-    for row in studies.speeds(Database(config.database)).to_dict("records"):
+    for row in measured.to_dict("records"):
         dataset = shapes.get(row["identity"])
         # Results name a GPU by its model, and a CPU as "cpu".
         if dataset is None or (row["device"] == "cpu") != (kind == "cpu"):

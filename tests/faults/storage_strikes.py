@@ -12,6 +12,7 @@ from tasks.studies.launch import launched_stages
 from tests.faults.process_strikes import kill_worker
 from tests.faults.target import Strike, Target, resumed_after
 from tests.faults.world import SmallDisk
+from tests.machine import notebook
 
 
 def cut_checkpoint(at: Target) -> Strike:
@@ -88,3 +89,14 @@ def stop_holder(at: Target) -> Strike:
     process.wait()
     assert telemetry.wait_until_recorded(at.world.redis, 60.0)
     return Strike("holder of the database stopped", "for 12 s", time.time() - begin)
+
+
+def open_notebook(at: Target) -> Strike:
+    """Hold the database open in another program, which reads and then writes, for 5 seconds each."""
+    for read_only in (True, False):
+        with notebook(at.world.config.database, read_only):
+            time.sleep(5.0)
+            begin = time.time()
+        last = telemetry.last_event(at.world.redis)
+        at.world.wait(lambda until=last: telemetry.recorded_until(at.world.redis, until))
+    return Strike("database open in a notebook", "twice for 5 s", time.time() - begin)

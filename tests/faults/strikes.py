@@ -26,6 +26,7 @@ STRIKES: dict[str, Callable[[Target], Strike]] = {
         clock_strikes.set_clock_of_redis,
         clock_strikes.set_clock_of_recorder,
         clock_strikes.set_clock_of_worker,
+        storage_strikes.open_notebook,
         process_strikes.hang_redis,
     )
 }

@@ -15,6 +15,7 @@ from engine.study.spec import Study
 from tasks.process import ROOT, python
 from tests.app.dashboard import open_page, rerun, texts
 from tests.app.made_study import record
+from tests.machine import notebook
 
 PROGRAM = """
 import sys, time
@@ -82,3 +83,67 @@ def test_a_viewer_is_not_shown_who_holds_it(recorded: Database, request: pytest.
     said = texts(rerun(app)) + "".join(toast.value for toast in app.toast)
     for secret in (str(pid), str(recorded.path.parent), "process"):
         assert secret not in said
+
+
+PAGES = {
+    "views/study.py": {"study": "made-study-0001"},
+    "views/studies.py": {},
+    "views/compare.py": {"s": "made-study-0001"},
+    "views/paper.py": {},
+    "views/figure.py": {"figure": "fig7"},
+    "views/new_study.py": {"copy": "made-study-0001"},
+    "views/links.py": {},
+}
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages wait for a moment only."""
+    monkeypatch.setattr(queries, "PAGE_PATIENCE", 0.2)
+    queries._database.cache_clear()
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_page_that_had_nothing_names_the_notebook_in_a_sentence(recorded: Database) -> None:
+    with notebook(recorded.path, read_only=False) as program:
+        for page, query in PAGES.items():
+            app = open_page(page, **query)
+            said = "".join(error.value for error in app.error).replace("\\", "")
+            assert f"analysis.py (process {program.pid}, running since " in said, page
+            assert "README.txt" in said
+        # Its numbers come from elsewhere, too.
+        open_page("views/workers.py")
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_page_shows_what_it_had_beside_a_notebook(recorded: Database, study: Study) -> None:
+    app = open_page(PAGE, study="made-study-0001")
+    before = [metric.value for metric in app.metric]
+    with notebook(recorded.path, read_only=False) as program:
+        os.utime(recorded.path)
+        time.sleep(1.1)
+        rerun(app)
+        assert study.name in texts(app)
+        assert [metric.value for metric in app.metric] == before
+        assert not app.error
+        assert any(f"process {program.pid}" in toast.value for toast in app.toast)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_viewer_keeps_the_page_beside_a_notebook_and_learns_nothing_of_it(recorded: Database, study: Study) -> None:
+    _, token = shared_links.create(recorded, ["made-study-0001"])
+    app = open_page("views/shared.py", share=token)
+    assert study.name in texts(app)
+    with notebook(recorded.path, read_only=False) as program:
+        os.utime(recorded.path)
+        time.sleep(2.1)
+        rerun(app)
+        assert study.name in texts(app)
+        assert not app.error
+        # Another viewer's first page has nothing to show.
+        for other in (app, open_page("views/shared.py", share=token)):
+            said = texts(other) + "".join(toast.value for toast in other.toast)
+            for secret in (str(program.pid), "analysis.py", str(recorded.path.parent), "process"):
+                assert secret not in said
+        assert "cannot be read at the moment" in said
+        assert "shows nothing" not in said

@@ -12,7 +12,7 @@ from tasks.queue import leases, telemetry
 from tasks.queue.timing import Timing
 from tasks.services import recorder
 from tasks.studies import launch
-from tests.machine import Machine, tiny_study, wait_for
+from tests.machine import Machine, notebook, tiny_study, wait_for
 from tests.tasks.queue.test_leases import LEASE, claim, result, row
 
 
@@ -105,3 +105,24 @@ def test_a_second_recorder_of_a_home_waits_for_the_first(machine: Machine, caplo
     stopping.set()
     second.join(timeout=3.0)
     assert not second.is_alive()
+
+
+@pytest.mark.parametrize("read_only", [True, False], ids=["reads", "writes"])
+def test_the_recorder_waits_for_a_notebook_and_loses_nothing(
+    machine: Machine, database: Database, read_only: bool
+) -> None:
+    with notebook(database.path, read_only) as program:
+        # It also starts beside one.
+        recorder_process = machine.recorder()
+        study_id, message = launched(machine.redis)
+        leases.done(machine.redis, message, result(message.fingerprint))
+        wait_for(lambda: f"process {program.pid}" in (machine.logs / "recorder.log").read_text())
+        waiting = machine.redis.xlen(telemetry.EVENTS)
+        assert waiting > 0
+    wait_for(lambda: machine.redis.xlen(telemetry.EVENTS) == 0)
+    assert recorder_process.poll() is None
+    assert machine.recorded_epochs(study_id) == 2
+    assert rows(database, "results") == 1
+    log = (machine.logs / "recorder.log").read_text()
+    assert "Traceback" not in log
+    assert log.count("is in use by") == 1
