@@ -13,11 +13,14 @@ from data.datasets.source import Progress
 from engine.errors import UserError
 from engine.study.checks import Finding
 from engine.study.spec import Study, to_toml
+from tasks.queue.equal import WITHIN, LaunchedBefore
 from tasks.studies import launch
 from tasks.studies.planning import PlanPreview
 
-# Two clicks on Launch within these seconds launch one study.
+# Of two clicks on Launch within these seconds, the second opens what the first launched.
 DOUBLE_CLICK = 5.0
+# Session keys: the last study that this visitor launched, and the one that an equal study was launched before.
+_LAST, _BEFORE = "launch_last", "launch_before"
 
 _KINDS = {"pretrain": "dense", "retrain": "pruned", "admm": "ADMM"}
 
@@ -56,20 +59,45 @@ def warnings(findings: Sequence[Finding]) -> None:
             st.markdown(f"- :small[**{words.plain(label)}**: {words.plain(finding.text)}]")
 
 
-def start(study: Study) -> None:
-    """Launch a study and go to its page, or show why that failed."""
-    toml, last = to_toml(study), st.session_state.get("last_launch")
-    if last is not None and last[0] == toml and time.time() - last[1] < DOUBLE_CLICK:
-        study_id = last[2]
-    else:
-        try:
-            with st.spinner("Queueing…"):
-                study_id = launch.launch(study, _copying(st.empty()))
-        except UserError as error:
-            st.error(words.plain(str(error)))
+def start(study: Study, again: bool = False) -> None:
+    """Launch a study and go to its page, or show why that failed; `ask_again` asks if an equal one was just launched.
+
+    again: launch it also in that case.
+    """
+    st.session_state.pop(_BEFORE, None)
+    try:
+        with st.spinner("Queueing…"):
+            study_id = launch.launch(study, _copying(st.empty()), again)
+    except LaunchedBefore as before:
+        if before.study_id != st.session_state.get(_LAST) or before.seconds > DOUBLE_CLICK:
+            st.session_state[_BEFORE] = to_toml(study), before, time.monotonic()
             return
-        st.session_state["last_launch"] = (toml, time.time(), study_id)
-        live.expect_change(study_id)
+        study_id = before.study_id
+    except UserError as error:
+        st.error(words.plain(str(error)))
+        return
+    st.session_state[_LAST] = study_id
+    _open(study_id)
+
+
+def ask_again(study: Study) -> None:
+    """Ask what to do if `start` found that a study equal to this one was just launched, by whomever."""
+    toml, before, since = st.session_state.get(_BEFORE, (None, None, 0.0))
+    if toml != to_toml(study) or (seconds := before.seconds + time.monotonic() - since) > WITHIN:
+        return
+    with st.container(border=True, key="launched_before", gap="small"):
+        ago = words.plural(max(1, round(seconds)), "second")
+        st.markdown(f"**An equal study was launched {ago} ago**, in another tab or from the command line.")
+        with st.container(horizontal=True):
+            if st.button("Open it", type="primary", icon=":material/open_in_new:", key="launched_before_open"):
+                st.session_state.pop(_BEFORE)
+                _open(before.study_id)
+            if st.button("Launch another", key="launched_before_again"):
+                start(study, again=True)
+
+
+def _open(study_id: str) -> None:
+    live.expect_change(study_id)
     st.switch_page("views/study.py", query_params={"study": study_id})
 
 

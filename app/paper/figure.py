@@ -11,7 +11,7 @@ from app.new_study.preview import preview_plan
 from app.paper import numbers, overview, panel_chart, panels, runs
 from app.paper.panels import FigurePanel
 from app.paper.runs import FigureSettings, Runs
-from app.state import live, queries
+from app.state import audience, live, queries
 from data.artifacts.store import ArtifactError
 from engine.paper import figures
 from engine.paper.figures import Figure
@@ -65,6 +65,7 @@ def _launch(figure: Figure, chosen: FigureSettings) -> None:
         ):
             launch.start(study)
         _adjust(name, chosen)
+    launch.ask_again(study)
     if trouble is not None:
         st.markdown(f":small[:red[{words.plain(trouble)}]]")
     if chosen.like is None:
@@ -80,6 +81,7 @@ def _adjust(name: str, chosen: FigureSettings) -> None:
         st.switch_page("views/new_study.py", query_params=query)
 
 
+@audience.database_errors()
 def _body(figure: Figure, chosen: FigureSettings, spread: Spread) -> None:
     """Draw the panels, the numbers and the verdicts, which change while trainings run."""
     trained = runs.trained(figure, chosen)

@@ -12,6 +12,7 @@ from app.new_study import form, launch
 from app.new_study.preview import preview_plan
 from app.paper import numbers, runs, thumbnail
 from app.paper.runs import CATALOGUE, FigureSettings
+from app.state import audience
 from data.artifacts.store import ArtifactError
 from data.database.database import DatabaseError
 from data.datasets.registry import FOLDER, absolute, identity
@@ -38,8 +39,8 @@ def guarded(body: Callable[[FigureSettings], None]) -> None:
         scale = "paper"
     try:
         body(FigureSettings(scale, params.get("data"), params.get("like")))
-    except DatabaseError as error:
-        st.error(words.plain(str(error)), icon=":material/database_off:")
+    except DatabaseError:
+        raise
     except UserError as error:
         st.error(words.plain(str(error)), icon=":material/image_not_supported:")
         st.page_link("views/paper.py", label="All figures as in the paper", icon=":material/arrow_back:")
@@ -189,6 +190,7 @@ def _everything(chosen: FigureSettings) -> None:
 
 
 @st.dialog("Launch all figures?", on_dismiss=dialogs.close)
+@audience.database_errors()
 def confirm(chosen: FigureSettings) -> None:
     """Ask before all figures are launched."""
     study = runs.study(figures.ALL, chosen)
@@ -204,6 +206,7 @@ def confirm(chosen: FigureSettings) -> None:
     )
     if st.button("Launch all of them", type="primary", key="launch_all_yes", on_click=dialogs.close):
         launch.start(study)
+    launch.ask_again(study)
 
 
 @lru_cache(maxsize=32)

@@ -47,5 +47,6 @@ def confirm(record: StudyRecord, more: int) -> None:
     launch.plan_numbers(plan, key="seeds_numbers")
     if st.button("Launch it", type="primary", icon=":material/rocket_launch:", key="seeds_yes", on_click=dialogs.close):
         launch.start(larger)
+    launch.ask_again(larger)
     st.caption("The same from the command line")
     st.code(f"ticketscope verdicts {record.study_id} --add-seeds {more}", language="bash", wrap_lines=True)

@@ -2,6 +2,7 @@
 
 # Modules that are slow to import are imported in the commands that need them; see tasks/__main__.py.
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -35,6 +36,10 @@ Data = Annotated[
         help="For paper:<id>: a dataset in place of the paper's, or paper for the paper's own at scale small.",
     ),
 ]
+Again = Annotated[
+    bool,
+    typer.Option("--again", help="Launch it even if an equal study was launched within the last minute."),
+]
 
 
 @commands.command()
@@ -67,6 +72,7 @@ def launch(
     study: StudyFile,
     wait: Annotated[bool, typer.Option("--wait", help="Show progress; exit 0 when done, 1 on failure.")] = False,
     if_empty: Annotated[bool, typer.Option("--if-empty", help="Only when no study was ever launched.")] = False,
+    again: Again = False,
     scale: Scale = None,
     data: Data = None,
 ) -> None:
@@ -74,7 +80,6 @@ def launch(
     from tasks.broker.server import serving
     from tasks.cli import watch
     from tasks.cli.tables import say_warnings
-    from tasks.studies.launch import launch as queue_study
     from tasks.studies.planning import design_warnings
 
     config = settings()
@@ -85,8 +90,7 @@ def launch(
             out.print("studies were launched here before")
             return
         say_warnings(err, design_warnings(read, config.home))
-        study_id = queue_study(read, watch.say_copying(err))
-        out.print(f"launched {escape(read.name)} as [bold]{study_id}[/bold]")
+        study_id = _launch(read, again)
         watch.say_if_no_workers(redis, err)
         if wait and not watch.until_done(config, redis, study_id, out):
             raise typer.Exit(1)
@@ -143,6 +147,7 @@ def verdicts(
         int | None,
         typer.Option(min=1, metavar="N", help="Queue the study with N more seeds; finished runs are reused."),
     ] = None,
+    again: Again = False,
 ) -> None:
     """Judge the paper's claims by a study's runs, and say what would decide the undecided ones."""
     from data.queries import studies
@@ -151,7 +156,7 @@ def verdicts(
     with recorded() as database:
         full_id = studies.find_study(database, study_id)
         if add_seeds is not None:
-            _add_seeds(studies.study(database, full_id).study, add_seeds)
+            _add_seeds(studies.study(database, full_id).study, add_seeds, again)
             return
         results = verdicts_of(database, full_id)
     if json:
@@ -162,17 +167,32 @@ def verdicts(
         out.print("no training of this study has finished yet")
 
 
-def _add_seeds(study: "Study", more: int) -> None:
+def _add_seeds(study: "Study", more: int, again: bool) -> None:
     from engine.study.spec import with_more_seeds
     from tasks.broker.server import serving
     from tasks.cli import watch
+
+    with serving(settings()) as redis:
+        _launch(with_more_seeds(study, more), again, "; what is trained already is reused")
+        watch.say_if_no_workers(redis, err)
+
+
+def _launch(study: "Study", again: bool, remark: str = "") -> str:
+    """Queue a study, or join an equal one that was just launched, unless `again` or the reader's answer says no."""
+    from tasks.cli import watch
+    from tasks.queue.equal import LaunchedBefore
     from tasks.studies.launch import launch as queue_study
 
-    larger = with_more_seeds(study, more)
-    with serving(settings()) as redis:
-        study_id = queue_study(larger, watch.say_copying(err))
-        out.print(f"launched {escape(larger.name)} as [bold]{study_id}[/bold]; what is trained already is reused")
-        watch.say_if_no_workers(redis, err)
+    name = escape(study.name)
+    try:
+        study_id = queue_study(study, watch.say_copying(err), again)
+    except LaunchedBefore as before:
+        if sys.stdin.isatty() and typer.confirm(f"{before}. Launch another?"):
+            return _launch(study, again=True, remark=remark)
+        out.print(f"joined {name}, launched before as [bold]{before.study_id}[/bold]; --again launches another")
+        return before.study_id
+    out.print(f"launched {name} as [bold]{study_id}[/bold]{remark}")
+    return study_id
 
 
 @commands.command()

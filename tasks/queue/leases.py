@@ -11,19 +11,18 @@ from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from redis import Redis
-from redis.commands.core import Script
 
 from data.database.events import State
 from engine.capacity import Capacity
 from engine.study.plan import SHAPE, Stage
 from engine.study.results import Epoch, StageResult
+from tasks.queue.equal import Content, refuse
+from tasks.queue.scripts import PREFIX as PREFIX
+from tasks.queue.scripts import run
 
-PREFIX = "ticketscope:"
 CLOCK = PREFIX + "clock"
 QUEUE = PREFIX + "queue"
 # The two lists of the queue's messages: those of stages that were begun before, then those of new stages.
@@ -73,12 +72,14 @@ def register(
     stages: Sequence[Stage],
     finished: Container[str],
     lost: Container[str] = (),
+    once: Content | None = None,
 ) -> list[Message]:
     """Add a study's stages to the queue, and return messages for those that can be trained now.
 
     launched: the body of the event for the recorder. stages: parents first. finished: fingerprints of stages with a
     saved result. lost: those of stages that Redis has as done although their results are missing. Failed, cancelled and
-    lost stages start again; stages that another study has registered are shared with it.
+    lost stages start again; stages that another study has registered are shared with it. once: the content of a launch;
+    raises LaunchedBefore if an equal study was just launched.
     """
     entries = [
         {
@@ -90,7 +91,10 @@ def register(
         }
         for stage in stages
     ]
-    return _messages(_run(redis, "register", study_id, json.dumps(launched), json.dumps(entries)))
+    arguments = once.arguments if once else ()
+    answer = run(redis, "register", study_id, json.dumps(launched), json.dumps(entries), *arguments)
+    refuse(answer)
+    return _messages(answer)
 
 
 def adopt(
@@ -102,7 +106,7 @@ def adopt(
     """
     cancelled = json.dumps({"study_id": study_id, "at": cancelled_at}) if cancelled_at else ""
     entries = json.dumps([asdict(stage) for stage in stages])
-    return _messages(_run(redis, "adopt", study_id, json.dumps(launched), cancelled, entries))
+    return _messages(run(redis, "adopt", study_id, json.dumps(launched), cancelled, entries))
 
 
 def forget(redis: Redis, study_id: str, at: str, stages: Iterable[str] = ()) -> set[str]:
@@ -111,12 +115,12 @@ def forget(redis: Redis, study_id: str, at: str, stages: Iterable[str] = ()) -> 
     stages: the study's stages according to the database, in case Redis does not know them.
     """
     event = json.dumps({"study_id": study_id, "at": at})
-    return set(map(str, _run(redis, "forget", study_id, event, json.dumps(list(stages)))))
+    return set(map(str, run(redis, "forget", study_id, event, json.dumps(list(stages)))))
 
 
 def claim(redis: Redis, message: Message, worker: str, host: str, device: str, lease: float) -> Stage | None:
     """Claim a queued stage for `lease` seconds; None if another worker has it or the message is outdated."""
-    spec = _run(redis, "claim", message.fingerprint, message.attempt, worker, host, device, _ms(lease))
+    spec = run(redis, "claim", message.fingerprint, message.attempt, worker, host, device, _ms(lease))
     return None if spec is None else Stage.model_validate_json(spec)
 
 
@@ -144,7 +148,7 @@ def claim_alike(
     place = worker, host, device, _ms(lease)
     limits = sharing.held, capacity.fastest, capacity.most
     workers = max(1, sharing.workers), sharing.idle, "1" if sharing.joining else ""
-    claimed = _run(redis, "claim_alike", spec, *place, json.dumps(SHAPE), SEARCHED, *limits, *workers)
+    claimed = run(redis, "claim_alike", spec, *place, json.dumps(SHAPE), SEARCHED, *limits, *workers)
     return [(Message(str(name), int(attempt)), Stage.model_validate_json(spec)) for name, attempt, spec in claimed]
 
 
@@ -152,25 +156,25 @@ def renew(redis: Redis, message: Message, lease: float, epochs: Iterable[Epoch] 
     """Extend a lease and publish epochs, in one step; raises LeaseLost or StageCancelled instead of either."""
     rows = [list(vars(epoch).values()) for epoch in epochs]
     event = json.dumps({"fingerprint": message.fingerprint, "rows": rows}) if rows else ""
-    _require_ok(_run(redis, "renew", message.fingerprint, message.attempt, _ms(lease), event))
+    _require_ok(run(redis, "renew", message.fingerprint, message.attempt, _ms(lease), event))
 
 
 def show_progress(redis: Redis, message: Message, fields: dict[str, str | float], seconds: float) -> None:
     """Publish a stage's live progress for some seconds; raises LeaseLost or StageCancelled instead."""
     flat = [part for pair in fields.items() for part in pair]
-    _require_ok(_run(redis, "progress", message.fingerprint, message.attempt, round(seconds), *flat))
+    _require_ok(run(redis, "progress", message.fingerprint, message.attempt, round(seconds), *flat))
 
 
 def done(redis: Redis, message: Message, result: StageResult) -> list[Message]:
     """Finish a stage, publish its result, and return the messages of its children; raises LeaseLost."""
     event = json.dumps({"fingerprint": message.fingerprint, "result": result.to_json()}, allow_nan=False)
-    return _messages(_run(redis, "done", message.fingerprint, message.attempt, event))
+    return _messages(run(redis, "done", message.fingerprint, message.attempt, event))
 
 
 def fail(redis: Redis, message: Message, error: str, retry: bool = True) -> list[Message]:
     """Record a failure, and return the message of the next attempt unless too many failed or retry is False."""
     allowed = FAILURES_ALLOWED if retry else 0
-    return _messages([_run(redis, "fail", message.fingerprint, message.attempt, error, allowed)])
+    return _messages([run(redis, "fail", message.fingerprint, message.attempt, error, allowed)])
 
 
 def miss(redis: Redis, message: Message, lost: str, error: str) -> list[Message]:
@@ -179,32 +183,32 @@ def miss(redis: Redis, message: Message, lost: str, error: str) -> list[Message]
     Returns the message of the lost stage, unless another worker has sent it; raises LeaseLost. After LOSSES_ALLOWED
     losses, the stage that waits fails.
     """
-    return _messages(_run(redis, "miss", message.fingerprint, message.attempt, lost, error, LOSSES_ALLOWED))
+    return _messages(run(redis, "miss", message.fingerprint, message.attempt, lost, error, LOSSES_ALLOWED))
 
 
 def release(redis: Redis, message: Message) -> list[Message]:
     """Return a stage to the queue with its checkpoint, and return the message by which another worker resumes it."""
-    return _messages([_run(redis, "release", message.fingerprint, message.attempt)])
+    return _messages([run(redis, "release", message.fingerprint, message.attempt)])
 
 
 def tick(redis: Redis, seen: str, seconds: float) -> str:
     """Advance the service's time by some seconds, unless another did since the time `seen`, and return it (ms)."""
-    return str(_run(redis, "tick", seen, _ms(seconds)))
+    return str(run(redis, "tick", seen, _ms(seconds)))
 
 
 def reap(redis: Redis, stale: float) -> list[Message]:
     """Queue stages whose leases expired, and return their messages and those of stages whose message was lost."""
-    return _messages(_run(redis, "reap", DEATHS_ALLOWED, _ms(stale), *LISTS))
+    return _messages(run(redis, "reap", DEATHS_ALLOWED, _ms(stale), *LISTS))
 
 
 def expire(redis: Redis, worker: str) -> int:
     """End the leases of a dead worker, so that the reaper queues its stages, and return the number of leases."""
-    return int(_run(redis, "expire", worker))
+    return int(run(redis, "expire", worker))
 
 
 def cancel(redis: Redis, study_id: str, at: str) -> int | None:
     """Cancel a study's stages that no other live study needs; return their number, -1 if all are done, or None."""
-    answer = _run(redis, "cancel", study_id, json.dumps({"study_id": study_id, "at": at}))
+    answer = run(redis, "cancel", study_id, json.dumps({"study_id": study_id, "at": at}))
     return None if answer is None else int(answer)
 
 
@@ -268,16 +272,6 @@ def studies(redis: Redis, prefix: str = "") -> list[str]:
     escaped = re.sub(r"([*?\[\]\\])", r"\\\1", prefix.encode(errors="replace").decode())
     start = len(f"{PREFIX}study:")
     return sorted(str(key)[start:] for key in redis.scan_iter(f"{PREFIX}study:{escaped}*", count=1000))
-
-
-def _run(redis: Redis, name: str, *arguments: str | float) -> Any:
-    return Script(redis, _source(name))(keys=[PREFIX], args=list(arguments))
-
-
-@lru_cache
-def _source(name: str) -> str:
-    folder = Path(__file__).with_name("lua")
-    return "\n".join((folder / f"{part}.lua").read_text(encoding="utf-8") for part in ("transition", name))
 
 
 def _require_ok(answer: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from redis import Redis
 
 from data.artifacts.store import Artifacts, ResultDamaged
-from data.database.database import Database
+from data.database.database import Database, DatabaseBusy
 from data.datasets.registry import DatasetError
 from data.datasets.source import Progress, silent
 from data.queries.studies import UnknownStudy, recorded
@@ -18,17 +18,19 @@ from engine.errors import UserError
 from engine.study.plan import Stage
 from engine.study.spec import Study, to_toml
 from tasks.broker.connection import connect, errors_explained
-from tasks.queue import celery_app, leases, telemetry
+from tasks.queue import celery_app, equal, leases, telemetry
+from tasks.queue.equal import Content
 from tasks.studies.lock import study_lock
-from tasks.studies.planning import plan_study
+from tasks.studies.planning import PATIENCE, plan_study
 
 log = logging.getLogger(__name__)
 
 
-def launch(study: Study, progress: Progress = silent) -> str:
+def launch(study: Study, progress: Progress = silent, again: bool = False) -> str:
     """Queue a study and return its id; raises BrokerError and ArtifactError, and what `plan_study` raises.
 
-    progress: called while images are copied to the artifact store for other hosts, which may take minutes.
+    progress: called while images are copied to the artifact store for other hosts, which may take minutes. Raises
+    LaunchedBefore if an equal study was launched within `equal.WITHIN`, unless `again`.
     """
     planned = plan_study(study, settings().home)
     study_id = secrets.token_hex(5)
@@ -40,11 +42,14 @@ def launch(study: Study, progress: Progress = silent) -> str:
         "roles": [asdict(role) for role in planned.roles],
     }
     stages = list(planned.stages.values())
+    once = equal.content(body, again)
+    with errors_explained():
+        equal.refuse_before(connect(), once)
     # The lock is not held for this, since the upload may take long.
     _share_images(settings(), stages, progress)
     with study_lock(settings()), errors_explained():
         redis = connect()
-        _register(redis, {**body, "at": leases.now(redis)}, stages)
+        _register(redis, {**body, "at": leases.now(redis)}, stages, once)
     return study_id
 
 
@@ -66,6 +71,12 @@ def cancel(study_id: str) -> int:
     if count < 0:
         raise NothingToCancel(f"all stages of study {study_id} are done, so there is nothing to cancel")
     return count
+
+
+def is_cancelled(study_id: str) -> bool:
+    """Return whether a study was cancelled and not retried since; raises BrokerError."""
+    with errors_explained():
+        return leases.is_cancelled(connect(), study_id)
 
 
 def retry(study_id: str) -> None:
@@ -111,18 +122,26 @@ def only_match(prefix: str, ids: Sequence[str], unknown: str) -> str:
     return ids[0]
 
 
-def _register(redis: Redis, body: dict[str, Any], stages: Sequence[Stage]) -> None:
+def _register(redis: Redis, body: dict[str, Any], stages: Sequence[Stage], once: Content | None = None) -> None:
     config = settings()
     fingerprints = [stage.fingerprint for stage in stages]
     # States are read before results, since a stage becomes done in Redis only after its result is saved.
     states = leases.states(redis, fingerprints)
     artifacts = Artifacts(config.artifacts)
     finished = artifacts.finished() & set(fingerprints)
-    known = recorded(Database(config.database)) if finished and config.database.exists() else set()
+    known = _recorded(config) if finished else set()
     finished -= publish_results(redis, artifacts, finished - known)
     lost = {fingerprint for fingerprint, state in states.items() if state == "done"} - finished
     body = {**body, "reused": body.get("reused", sorted(finished))}
-    celery_app.send(leases.register(redis, body["study_id"], body, stages, finished, lost))
+    celery_app.send(leases.register(redis, body["study_id"], body, stages, finished, lost, once))
+
+
+def _recorded(config: Settings) -> set[str]:
+    """Return the stages whose results the database has; none while others use it, since results may be sent twice."""
+    try:
+        return recorded(Database(config.database, PATIENCE)) if config.database.exists() else set()
+    except DatabaseBusy:
+        return set()
 
 
 def _share_images(config: Settings, stages: Sequence[Stage], progress: Progress) -> None:

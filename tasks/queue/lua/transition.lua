@@ -10,6 +10,7 @@
 --   queued                  sorted set of queued stages by the time when their message was last sent (ms)
 --   begun                   sorted set of the queued stages of a later attempt by the time when they were queued (ms)
 --   attempts                the highest attempt of any forgotten stage
+--   equal:<content>         the study that was launched last with this content, for a short time
 --   events                  the stream that the recorder drains
 local prefix = KEYS[1]
 
@@ -152,4 +153,17 @@ local function enqueue_ready(stages)
     end
   end
   return messages
+end
+
+-- Return the study launched with this content a short time ago, if it still goes on or is done, and its age (ms);
+-- within: the time for which Redis remembers it (ms).
+local function launched_before(content, within)
+  local key = prefix .. 'equal:' .. content
+  local study = redis.call('GET', key)
+  if not study or redis.call('EXISTS', prefix .. 'study:' .. study) == 0 then return nil end
+  if redis.call('HEXISTS', prefix .. 'study:' .. study, 'cancelled') == 1 then return nil end
+  for _, fingerprint in ipairs(redis.call('SMEMBERS', prefix .. 'members:' .. study)) do
+    if get(fingerprint, 'state') == 'failed' then return nil end
+  end
+  return {'equal', study, tonumber(within) - redis.call('PTTL', key)}
 end
