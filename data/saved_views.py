@@ -7,6 +7,7 @@ import pandas as pd
 
 from data.database.database import Database, frame
 from engine.errors import UserError
+from engine.formatting import can_be_seen
 
 # A name may have at most this many characters.
 LONGEST = 80
@@ -65,4 +66,6 @@ def _checked(name: str) -> str:
     name = " ".join(name.split())
     if not 1 <= len(name) <= LONGEST:
         raise ViewError(f"a view's name has 1 to {LONGEST} characters, given {len(name)}")
+    if not can_be_seen(name):
+        raise ViewError(f"the name {name!a} shows nothing; give one with letters or digits")
     return name

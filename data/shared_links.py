@@ -13,6 +13,7 @@ import pandas as pd
 from data.database.database import Database, frame
 from data.queries.studies import launched
 from engine.errors import UserError
+from engine.formatting import can_be_seen
 
 LOCAL = "http://localhost:8501"
 LONGEST_NOTE = 200
@@ -38,6 +39,10 @@ class Share:
     expires_at: datetime | None
     last_used_at: datetime | None
 
+    def has_ended(self) -> bool:
+        """Return whether the link has expired; whether it was revoked, only the database knows."""
+        return self.expires_at is not None and self.expires_at <= datetime.now(UTC)
+
 
 def create(
     database: Database,
@@ -51,7 +56,7 @@ def create(
     expires_at: UTC, with its zone; None for never. Raises ShareError without a study, for too long a note and for an
     end in the past, and UnknownStudy for a study that is not recorded.
     """
-    note, now = " ".join(note.split()), datetime.now(UTC)
+    note, now = " ".join(_utf8(note).split()) if can_be_seen(note) else "", datetime.now(UTC)
     if not study_ids:
         raise ShareError("a link needs a study to show; give one")
     if len(note) > LONGEST_NOTE:
@@ -105,12 +110,13 @@ def revoke(database: Database, link: str) -> str:
 
     link: its id, its address or its token, the last two of which open it and so must not be shown to anybody.
     """
-    token = parse_qs(urlsplit(link.strip()).query).get(TOKEN, [link.strip()])[0]
+    link = _utf8(link.strip())
+    token = parse_qs(urlsplit(link).query).get(TOKEN, [link])[0]
     with database.writing() as connection:
         revoked = connection.execute(
             "UPDATE shares SET revoked_at = coalesce(revoked_at, ?) WHERE share_id = ? OR token_hash = ? "
             "RETURNING share_id",
-            [_naive(datetime.now(UTC)), link.strip(), _hash(token)],
+            [_naive(datetime.now(UTC)), link, _hash(token)],
         ).fetchone()
     if revoked is None:
         raise ShareError("there is no such link here; ticketscope share --list lists all links with their ids")
@@ -130,6 +136,11 @@ def touch(database: Database, share: Share) -> bool:
 def _hash(token: str) -> str:
     # 256 random bits cannot be guessed, so the hash may be fast; a slow hash would help someone flood the server.
     return hashlib.sha256(token.encode(errors="replace")).hexdigest()
+
+
+def _utf8(text: str) -> str:
+    # A shell may pass bytes that are not UTF-8, which the database refuses.
+    return text.encode(errors="replace").decode()
 
 
 def _naive(at: datetime | None) -> datetime | None:

@@ -1,10 +1,14 @@
 """Numbers and lists of names as people read them."""
 
 import math
+import unicodedata
 from collections.abc import Sequence
 
 # Significant digits of a percentage, counted from the nearer of 0 and 100 %.
 DIGITS = 4
+
+# Letters and symbols that fonts draw as nothing: the fillers of Hangul, and the empty pattern of Braille.
+_EMPTY = "\u115f\u1160\u2800\u3164\uffa0"
 
 
 def percent(fraction: float) -> str:
@@ -30,3 +34,13 @@ def number(value: float) -> str:
 def listing(values: Sequence[str]) -> str:
     """Return names as one phrase: 'a', 'a and b', 'a, b and c'."""
     return " and ".join([", ".join(values[:-1]), values[-1]]) if len(values) > 1 else "".join(values)
+
+
+def can_be_seen(text: str) -> bool:
+    """Return whether a text has a letter, a digit or a sign, and not only spaces and characters without a width."""
+    return any(unicodedata.category(letter)[0] in "LNPS" and letter not in _EMPTY for letter in text)
+
+
+def study_name(name: str, study_id: str) -> str:
+    """Return the name of a study to show and to click on; older studies may have one that cannot be seen."""
+    return name.strip() if can_be_seen(name) else f"study {study_id}"

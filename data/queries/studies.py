@@ -15,6 +15,7 @@ import pandas as pd
 
 from data.database.database import Database, frame
 from engine.errors import UserError
+from engine.formatting import study_name
 from engine.study.spec import Study, read_study
 
 STATES = ("waiting", "queued", "running", "done", "failed", "cancelled")
@@ -65,7 +66,6 @@ _STUDIES = f"""
     FROM studies LEFT JOIN cancelling USING (study_id) JOIN progress USING (study_id)
 """
 
-
 # This is the pruner of a stage of ADMM. Older stages lack the field rho_grows, and their rho was constant.
 _ADMM = "CASE WHEN CAST(stage.spec::JSON->'$.rho_grows' AS BOOLEAN) THEN 'admm' ELSE 'admm_constant' END"
 
@@ -99,6 +99,7 @@ def studies(database: Database) -> pd.DataFrame:
             f"SELECT * EXCLUDE (toml, updated_at, ended_at, moved_at, place) REPLACE (len(seeds)::INTEGER AS seeds) "
             f"FROM ({_STUDIES}) ORDER BY place DESC",
         )
+    rows["name"] = list(map(study_name, rows["name"], rows["study_id"]))
     for name in lists:
         rows[name] = pd.Series([list(values) for values in rows[name]], index=rows.index, dtype=object)
     return rows
@@ -115,7 +116,7 @@ def find_study(database: Database, prefix: str) -> str:
     if len(rows) == 1 or any(row[0] == prefix for row in rows):
         return prefix if len(rows) != 1 else str(rows[0][0])
     if rows:
-        choices = ", ".join(f"{row[0]} ({row[1]})" for row in rows[:10])
+        choices = ", ".join(f"{row[0]} ({study_name(row[1], row[0])})" for row in rows[:10])
         raise UnknownStudy(f"{len(rows)} studies begin with {prefix!r}: {choices}; give more of the id")
     raise UnknownStudy(f"no study begins with {prefix!r}; ticketscope status lists them")
 
@@ -125,9 +126,10 @@ def study(database: Database, study_id: str) -> StudyRecord:
     with database.reading() as connection:
         launched(connection, [study_id])
         row = frame(connection, f"SELECT * FROM ({_STUDIES}) WHERE study_id = ?", study_id).iloc[0]
+    launched_study = read_study(row["toml"], recorded=True)
     return StudyRecord(
         study_id=study_id,
-        study=read_study(row["toml"], recorded=True),
+        study=launched_study.model_copy(update={"name": study_name(launched_study.name, study_id)}),
         created_at=row["created_at"].to_pydatetime(),
         state=str(row["state"]),
         counts={name: int(row[name]) for name in STATES},
@@ -248,7 +250,8 @@ def studies_of(database: Database, fingerprints: Sequence[str]) -> pd.DataFrame:
         ORDER BY fingerprint
     """
     with database.reading() as connection:
-        return frame(connection, query, list(fingerprints))
+        rows = frame(connection, query, list(fingerprints))
+    return rows.assign(study=list(map(study_name, rows["study"], rows["study_id"])))
 
 
 def provenance(database: Database, study_id: str) -> pd.DataFrame:
@@ -285,7 +288,7 @@ def launched(connection: duckdb.DuckDBPyConnection, study_ids: Iterable[str]) ->
     rows = connection.execute(
         "SELECT study_id, name, toml FROM studies WHERE study_id IN (SELECT unnest(?::VARCHAR[]))", [ids]
     ).fetchall()
-    studies = {str(study_id): (str(name), str(toml)) for study_id, name, toml in rows}
+    studies = {str(study_id): (study_name(name, study_id), str(toml)) for study_id, name, toml in rows}
     if missing := [study_id for study_id in ids if study_id not in studies]:
         raise UnknownStudy(f"no study {missing[0]!r}; ticketscope status lists them")
     return {study_id: studies[study_id] for study_id in ids}

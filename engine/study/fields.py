@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, ValidationInfo
 
 from engine.counts import P_GRID
+from engine.formatting import can_be_seen
 from engine.registry import NETWORKS, PRUNERS, STARTS
 
 # These are control characters, halves of surrogate pairs, and marks that reverse the direction of the text after them.
@@ -59,6 +60,14 @@ def visible(text: str, info: ValidationInfo) -> str:
     if (unseen := UNSEEN.search(text)) and not is_recorded(info):
         raise ValueError(f"{text[:80]!r} contains the invisible character {unseen[0]!a}; leave it out")
     return text
+
+
+def legible(name: str, info: ValidationInfo) -> str:
+    """Refuse a name with invisible characters, and one in which nothing can be seen."""
+    visible(name, info)
+    if not can_be_seen(name) and not is_recorded(info):
+        raise ValueError(f"{name[:80]!a} shows nothing; give a name with letters or digits")
+    return name
 
 
 def on_grid(p: float) -> float:

@@ -22,8 +22,8 @@ from engine.study.fields import (
     Sparsities,
     Starts,
     is_recorded,
+    legible,
     nearest,
-    visible,
 )
 from engine.study.recipe import Admm, Frozen, Recipe
 
@@ -59,7 +59,7 @@ class Study(Frozen):
     It trains all combinations of its values, or if it has parts, those of each part.
     """
 
-    name: Annotated[str, AfterValidator(visible)] = Field(
+    name: Annotated[str, AfterValidator(legible)] = Field(
         min_length=1, max_length=100, description="a name of 1 to 100 characters"
     )
     note: str = Field("", max_length=2_000, description="what the study is for, at most 2,000 characters")

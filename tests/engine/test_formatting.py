@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.formatting import listing, percent, percent_value
+from engine.formatting import can_be_seen, listing, percent, percent_value, study_name
 
 
 @pytest.mark.parametrize(
@@ -42,3 +42,18 @@ def test_percentages_rise_with_their_fractions(first: float, second: float) -> N
 
 def test_a_list_of_names_reads_as_a_phrase() -> None:
     assert [listing(list("abc"[:count])) for count in range(4)] == ["", "a", "a and b", "a, b and c"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", " ", "\t\n", "\u00a0\u2003\u3000", "\u200b\u200c\u200d\u2060\ufeff", "\u00ad", "\u3164\u2800", "\u0301\ufe0f"],
+)
+def test_spaces_fillers_and_characters_without_a_width_cannot_be_seen(text: str) -> None:
+    assert not can_be_seen(text)
+    assert study_name(text, "3f2a") == "study 3f2a"
+
+
+@pytest.mark.parametrize("text", ["a", " 1 ", "票", "-", "🎟", "e\u0301", "\u200bx"])
+def test_letters_digits_and_signs_can_be_seen(text: str) -> None:
+    assert can_be_seen(text)
+    assert study_name(text, "3f2a") == text.strip()
