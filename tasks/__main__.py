@@ -24,7 +24,7 @@ from engine.errors import UserError
 from engine.paper import citation
 from tasks.broker.connection import errors_explained
 from tasks.cli import maintenance, services, sharing, studies
-from tasks.cli.console import err
+from tasks.cli.console import err, write_to_any_terminal
 from tasks.process import end_with_parent
 
 log = logging.getLogger(__name__)
@@ -56,6 +56,7 @@ def options(
 
 def main() -> None:
     """Run a command; print a UserError on stderr without a traceback, with exit code 2."""
+    write_to_any_terminal()
     end_with_parent()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     try:

@@ -109,7 +109,7 @@ def render(database: Database, record: StudyRecord, study_places: list[Place], n
     stages = studies.stages(database, record.study_id)
     failed, more = facts.failures(stages)
     provenance = studies.provenance(database, record.study_id)
-    script, style = (FOLDER / "report.js").read_text(), (FOLDER / "report.css").read_text()
+    script, style = ((FOLDER / f"report.{kind}").read_text(encoding="utf-8") for kind in ("js", "css"))
     charts = [chart for place in study_places for group in place.charts.values() for chart in group]
     return (
         _templates()

@@ -195,7 +195,7 @@ def _configure(home: Path) -> Path:
     file = folder / "redis.conf"
     file.touch(mode=0o600)
     file.chmod(0o600)
-    file.write_text(text)
+    file.write_text(text, encoding="utf-8")
     return file
 
 
@@ -205,5 +205,10 @@ def _quoted(path: Path) -> str:
 
 def _log_end(folder: Path) -> str:
     files = [folder / "redis.log", folder / "redis.out"]
-    lines = [line for file in files if file.exists() for line in file.read_text(errors="replace").splitlines()]
+    lines = [
+        line
+        for file in files
+        if file.exists()
+        for line in file.read_text(encoding="utf-8", errors="replace").splitlines()
+    ]
     return "\n".join(lines[-5:]) or "(none)"

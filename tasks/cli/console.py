@@ -1,5 +1,9 @@
 """What several commands use: the consoles, common arguments, and the database with all events recorded."""
 
+import codecs
+import io
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Annotated
@@ -20,6 +24,21 @@ StudyId = Annotated[
     str, typer.Argument(metavar="STUDY_ID", help="A study's id, or its beginning if no other begins so.")
 ]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, or one GPU such as cuda:0 [TICKETSCOPE_DEVICE].")]
+
+
+def write_to_any_terminal() -> None:
+    """Let a terminal of any encoding show any text, with escapes for what it lacks; call it before anything is read.
+
+    Python then also reads arguments and files as UTF-8, as do all processes that this one starts: a system whose
+    language is not set (LC_ALL=C) would have it refuse every name that is not ASCII.
+    """
+    if not sys.flags.utf8_mode and codecs.lookup(sys.getfilesystemencoding()).name != "utf-8":
+        os.environ["PYTHONUTF8"] = "1"
+        os.environ["PYTHONIOENCODING"] = f"{sys.stdout.encoding}:backslashreplace"
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 @contextmanager

@@ -1,14 +1,21 @@
 """The commands about studies: their output, files and errors."""
 
 import json
+import os
+import pty
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from redis import Redis
 
+from data.settings import settings
 from engine.study.spec import load_study, to_toml
+from tasks.broker.server import serving
+from tasks.process import ROOT, python
 from tasks.queue import leases
 from tests.machine import Machine, diverging_study, folder_of_images, tiny_study, wait_for
 from tests.tasks.conftest import Command
@@ -130,7 +137,7 @@ def test_a_study_is_launched_cancelled_retried_trained_and_exported(
     assert command("retry", study_id[:4])[0] == 0
     machine.worker()
     machine.recorder()
-    code, output, _ = command("launch", toml(), "--wait")
+    code, output, _ = command("launch", toml(), "--again", "--wait")
     assert code == 0
     assert "7/7" in output
     code, output, error = command("export", study_id[:5], "--out", str(tmp_path / "exported"))
@@ -170,3 +177,68 @@ def test_status_describes_divergences(command: Command, machine: Machine, tmp_pa
     assert (
         "diverged 1 training diverged and 4 made from it could not begin: lenet300 on digits, learning rate 10, seed 0."
     ) in " ".join(command("status", study_id)[1].split())
+
+
+def test_an_equal_launch_is_joined_without_a_terminal_and_asked_about_at_one(
+    command: Command, toml: Callable[..., str], redis: Redis, tmp_path: Path
+) -> None:
+    first = command("launch", toml())[1].split()[-1]
+    code, output, _ = command("launch", toml())
+    assert code == 0
+    assert output == f"joined Tiny, launched before as {first}; --again launches another\n"
+    assert leases.studies(redis) == [first]
+
+    def at_a_terminal(answer: str) -> str:
+        terminal, end = pty.openpty()
+        process = subprocess.Popen(
+            python("-m", "tasks", "launch", toml()), cwd=ROOT, stdin=end, stdout=subprocess.PIPE, text=True
+        )
+        os.close(end)
+        os.write(terminal, f"{answer}\n".encode())
+        output, _ = process.communicate(timeout=120)
+        os.close(terminal)
+        assert process.returncode == 0
+        return output
+
+    refused = at_a_terminal("n")
+    assert f"as {first}. Launch another? [y/N]" in refused
+    assert f"joined Tiny, launched before as {first}" in refused
+    assert "launched Tiny as" in at_a_terminal("y")
+    code, output, _ = command("launch", toml(), "--again")
+    assert output.startswith("launched Tiny as ")
+    assert len(leases.studies(redis)) == 3
+
+
+@pytest.mark.parametrize(
+    "name", ["   ", "\u00a0", "\u200b\u2060", "\u3164"], ids=["spaces", "nbsp", "no width", "filler"]
+)
+def test_a_name_in_which_nothing_can_be_seen_is_refused(command: Command, toml: Callable[..., str], name: str) -> None:
+    code, output, error = command("plan", toml(('name = "Tiny"', f'name = "{name}"')))
+    assert (code, output) == (2, "")
+    assert "shows nothing; give a name with letters or digits" in error
+
+
+def test_every_command_prints_to_a_terminal_that_has_ascii_alone(
+    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = to_toml(tiny_study(name="Prüfung ∂x 票 ←", note="für alle"))
+    file = tmp_path / "stüdie.toml"
+    file.write_text(text, encoding="utf-8")
+    monkeypatch.setenv("TICKETSCOPE_HOME", str(home.with_name("höme")))
+    settings.cache_clear()
+    ascii_alone = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"}
+    environment = {**os.environ, **ascii_alone}
+    outputs: dict[str, str] = {}
+    with serving(settings()):
+        for verb, *arguments in (
+            ("plan", str(file)), ("launch", str(file)), ("status",),
+             ("plan", str(tmp_path / "fehlt-ö.toml")),
+        ):  # fmt: skip
+            done = subprocess.run(
+                python("-m", "tasks", verb, *arguments), cwd=ROOT, env=environment, capture_output=True, timeout=300
+            )
+            assert b"Traceback" not in done.stderr, (verb, done.stderr)
+            assert done.returncode == (2 if "fehlt" in "".join(arguments) else 0), (verb, done.stderr)
+            outputs.setdefault(verb, (done.stdout + done.stderr).decode("ascii"))
+    for verb in ("plan", "launch", "status"):
+        assert r"Pr\xfcfung \u2202x \u7968 \u2190" in outputs[verb]
