@@ -1,5 +1,6 @@
 """Running everything on one machine: Redis, the recorder, the workers and the dashboard."""
 
+import errno
 import logging
 import os
 import socket
@@ -227,12 +228,19 @@ def _names_provider(secrets: Path) -> bool:
 
 
 def _check_port(host: str, port: int) -> None:
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-    except OSError as error:
-        raise UpError(
-            f"port {port} on {host} cannot be used ({error.strerror or error}); give another, such as --port {port + 1}"
-        ) from error
+    # A browser takes localhost for either address of this machine, and would show what another program has there.
+    others = ("127.0.0.1", "::1") if host in (*LOOPBACK, "0.0.0.0", "::") else ()
+    for address in dict.fromkeys((host, *others)):
+        try:
+            family, kind, protocol, _, place = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)[0]
+            with socket.socket(family, kind, protocol) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(place)
+        except OSError as error:
+            if address != host and error.errno != errno.EADDRINUSE:
+                # This machine has no such address.
+                continue
+            raise UpError(
+                f"port {port} on {address} cannot be used ({error.strerror or error}); give another, such as "
+                f"--port {port + 1}"
+            ) from error

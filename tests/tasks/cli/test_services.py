@@ -37,6 +37,23 @@ def test_a_port_in_use_is_refused_before_anything_starts(command: Command, home:
     assert [path.name for path in home.iterdir()] == ["up.lock"]
 
 
+@pytest.mark.parametrize(("host", "other"), [("127.0.0.1", "::1"), ("localhost", "::1"), ("::1", "127.0.0.1")])
+def test_another_program_on_the_other_address_of_localhost_is_noticed(
+    command: Command, home: Path, host: str, other: str
+) -> None:
+    family = socket.AF_INET6 if ":" in other else socket.AF_INET
+    with socket.socket(family) as taken:
+        if family == socket.AF_INET6:
+            taken.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        taken.bind((other, 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        code, output, error = command("up", "--host", host, "--port", str(port))
+    assert (code, output) == (2, "")
+    assert f"port {port} on {other} cannot be used (Address already in use); give another" in error
+    assert [path.name for path in home.iterdir()] == ["up.lock"]
+
+
 def test_a_second_up_on_a_home_is_refused(command: Command, home: Path) -> None:
     home.mkdir()
     with FileLock(home / "up.lock"), socket.socket() as taken:
