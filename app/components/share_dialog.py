@@ -9,7 +9,7 @@ import streamlit as st
 from app import words
 from app.auth import access
 from app.components import dialogs
-from app.state import queries
+from app.state import audience, queries
 from data import shared_links
 from data.queries.studies import StudyRecord
 from data.settings import settings
@@ -40,6 +40,7 @@ def share_view(study_ids: tuple[str, ...], state: str) -> None:
 
 
 @st.dialog("Share", width="medium", on_dismiss=dialogs.close)
+@audience.database_errors()
 def _dialog(study_ids: tuple[str, ...], state: str | None, name: str) -> None:
     """Make a link, and list the existing ones; name: of the study or view."""
     st.markdown(
@@ -65,7 +66,7 @@ def _create(study_ids: tuple[str, ...], state: str | None, note: str, ends: time
     try:
         _, token = shared_links.create(queries.database(), study_ids, state, note, until)
     except UserError as error:
-        st.error(words.plain(str(error)))
+        st.error(audience.in_words(error))
         return
     st.session_state[_NEW_LINK] = link(_base(), token)
 
@@ -102,8 +103,8 @@ def links(listed: pd.DataFrame, names: dict[str, str] | None = None) -> None:
                     "Revoke",
                     icon=":material/link_off:",
                     key=f"revoke-{row['share_id']}",
-                    on_click=_revoke,
-                    args=(str(row["share_id"]),),
+                    on_click=audience.attempt,
+                    args=(_revoke, str(row["share_id"])),
                 )
 
 

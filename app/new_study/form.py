@@ -1,11 +1,11 @@
 """The fields of the New study form: one widget for each field of a study, with the field's error below it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import streamlit as st
 
 from app import words
-from app.new_study.draft import FOLDER, PARTS, Draft, check, description, draft_of, fields, untrained
+from app.new_study.draft import CHOICES, FOLDER, PARTS, Draft, check, description, draft_of, fields, untrained
 from data.datasets.registry import DATASETS
 from engine.registry import NETWORKS, PRUNERS, STARTS, Network, Pruner, Start
 from engine.study.spec import Study
@@ -60,6 +60,8 @@ OPTION_NAMES: dict[str, str] = {
     "global": "all layers together",
     "crop_flip": "crop and flip",
 }
+# The pause in typing after which the plan follows a text, and a reload of the page keeps it.
+PAUSE = "500ms"
 FOLDER_HELP = "A path on this machine with train/<class>/ and test/<class>/ inside, all images square and of one size."
 
 Errors = Mapping[str, str]
@@ -72,7 +74,17 @@ def key(name: str) -> str:
 
 def load(study: Study) -> None:
     """Fill in the form from a study."""
-    for name, value in draft_of(study).items():
+    fill(draft_of(study))
+
+
+def fill(content: Draft) -> None:
+    """Fill in the form from a draft; choices that are unknown here, as in a draft of another version, are left out."""
+    known: dict[str, Collection[str]] = {"networks": NETWORKS, "pruners": PRUNERS, "starts": STARTS, **OPTIONS}
+    for name, value in content.items():
+        if name in CHOICES and name in known:
+            value = [choice for choice in value if choice in known[name]]
+        elif name in OPTIONS and value not in known[name]:
+            continue
         st.session_state[key(name)] = value
 
 
@@ -148,7 +160,9 @@ def _field(name: str, errors: Errors) -> Callable[[], None]:
 
 
 def _text(name: str, errors: Errors) -> None:
-    st.text_input(LABELS[name], key=key(name), help=_help(name), placeholder=EMPTY.get(name), persist_state="session")
+    st.text_input(
+        LABELS[name], key=key(name), help=_help(name), placeholder=EMPTY.get(name), live=PAUSE, persist_state="session"
+    )
     _error(name, errors)
 
 
@@ -217,6 +231,7 @@ def _folder(errors: Errors) -> None:
         key=key(FOLDER),
         help=FOLDER_HELP,
         placeholder="none, or /path/to/images",
+        live=PAUSE,
         persist_state="session",
     )
     _error(FOLDER, errors)

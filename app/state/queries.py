@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from app import words
+from app.state import audience
 from app.state.cache import Marker, cached
 from data.database.database import Database
-from data.queries import divergence, points
+from data.queries import divergence, launches, points
 from data.queries import studies as queries
 from data.queries.revision import Revision, revision
 from data.queries.selection import OneStudy
@@ -79,6 +81,19 @@ def studies() -> pd.DataFrame:
 def study(study_id: str) -> StudyRecord:
     """Return one study; UnknownStudy if it is not recorded."""
     return queries.study(database(), study_id)
+
+
+def why_missing(study_id: str) -> str:
+    """Return in Markdown why a study is not recorded here: it was deleted, or never was."""
+    if exists() and study_id in _deleted():
+        return audience.DELETED
+    name = words.plain(repr(study_id))
+    return f"No study {name} is recorded here: the address may be cut, or from another installation."
+
+
+@cached(marker, max_entries=1)
+def _deleted() -> set[str]:
+    return launches.deleted(database())
 
 
 @cached(state_marker, max_entries=8)

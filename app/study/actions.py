@@ -2,9 +2,8 @@
 
 import streamlit as st
 
-from app import words
 from app.components import dialogs
-from app.state import live
+from app.state import audience, live
 from app.state.queries import FINISHED
 from app.study import delete
 from data.queries.studies import StudyRecord
@@ -31,7 +30,7 @@ def actions(record: StudyRecord) -> None:
         try:
             launch.retry(record.study_id)
         except UserError as error:
-            st.error(words.plain(str(error)))
+            st.error(audience.in_words(error))
         else:
             live.expect_change(record.study_id)
             st.rerun()
@@ -48,9 +47,12 @@ def confirm_cancel(study_id: str) -> None:
     with st.container(horizontal=True):
         if st.button("Cancel the study", type="primary", key="cancel_yes"):
             try:
+                if launch.is_cancelled(study_id):
+                    st.info("This study was cancelled already, perhaps in another tab or from the command line.")
+                    return
                 launch.cancel(study_id)
             except UserError as error:
-                st.error(words.plain(str(error)))
+                st.error(audience.in_words(error))
                 return
             dialogs.close()
             st.rerun()

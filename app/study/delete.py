@@ -4,7 +4,7 @@ import streamlit as st
 
 from app import words
 from app.components import dialogs
-from app.state import live
+from app.state import audience, live
 from data.artifacts.store import ArtifactError
 from data.queries.studies import StudyRecord
 from data.settings import settings
@@ -33,7 +33,7 @@ def confirm(study_id: str, name: str) -> None:
         with st.spinner("Counting what it would remove…"):
             lines = delete.sentences(delete.preview(settings(), study_id))
     except UserError as error:
-        st.error(words.plain(str(error)))
+        st.error(audience.in_words(error))
         return
     st.markdown(f"**{words.plain(name)}** cannot be restored, only launched again.")
     st.markdown("\n".join(f"- {line}" for line in lines))
@@ -52,7 +52,7 @@ def _delete(study_id: str, name: str) -> None:
         # The study itself is deleted by now.
         message += f" Some files remain; remove them with `ticketscope reclaim`: {words.plain(str(error))}"
     except UserError as error:
-        st.error(words.plain(str(error)))
+        st.error(audience.in_words(error))
         return
     dialogs.close()
     live.expect_deletion(study_id)

@@ -1,6 +1,7 @@
 """A study's page: its head, the buttons that change it, which only the owner sees, and its tabs."""
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import streamlit as st
 
@@ -15,7 +16,8 @@ from app.study.actions import actions, retryable
 from data.database.database import DatabaseError
 from data.queries.studies import StudyRecord, UnknownStudy
 
-REFRESH = 2.0
+# Seconds between two refreshes while a study can change, and between two looks at whether another tab changed it.
+REFRESH, IDLE = 2.0, 5.0
 TABS = {"Progress": progress.body, "Accuracy": accuracy.body, "Overlap": overlap.body, "Verdicts": verdicts.body}
 
 
@@ -28,6 +30,21 @@ def draw_study(record: StudyRecord) -> None:
         if tab.open:
             with tab, st.container(key=f"tab-{name.lower()}"):
                 st.fragment(_opened, run_every=every)(record.study_id, _state(record), body)
+    if every is None and not dialogs.is_open():
+        _watch(record.study_id, _state(record))
+
+
+@st.fragment(run_every=IDLE)
+def _watch(study_id: str, before: tuple[str, bool]) -> None:
+    """Draw the page of a finished study again once somebody deletes or retries it."""
+    # While the database cannot be read, the page stays as it is.
+    with suppress(DatabaseError):
+        try:
+            changed = not access.may_see(study_id) or _state(queries.study(study_id)) != before
+        except UnknownStudy:
+            changed = True
+        if changed:
+            st.rerun()
 
 
 def _head(record: StudyRecord) -> None:
@@ -59,6 +76,7 @@ def _state(record: StudyRecord) -> tuple[str, bool]:
     return record.state, retryable(record) > 0
 
 
+@audience.database_errors()
 def _opened(study_id: str, before: tuple[str, bool], body: Callable[[StudyRecord], None]) -> None:
     """Draw an open tab, which refreshes by itself; if the state differs from the one before, draw the whole page."""
     if not access.may_see(study_id):
@@ -70,5 +88,3 @@ def _opened(study_id: str, before: tuple[str, bool], body: Callable[[StudyRecord
         body(record)
     except UnknownStudy:
         st.rerun()
-    except DatabaseError as error:
-        st.error(audience.database_error(error), icon=":material/database_off:")

@@ -8,7 +8,7 @@ from app.auth import access
 from app.compare.page import draw_comparison, first_view
 from app.compare.state import CompareState, decode, encode, from_query, to_query
 from app.components import share_dialog
-from app.state import queries
+from app.state import audience, queries
 from data import saved_views
 from data.database.database import DatabaseError
 from data.queries.studies import UnknownStudy
@@ -73,8 +73,8 @@ def saved(state: CompareState, known: list[str]) -> None:
                     # The view is saved with whole ids, since a part that is unique today may not be so later.
                     saved_views.save(queries.database(), name, to_query(state))
                     st.toast(f"Saved “{words.plain(' '.join(name.split()))}”.", icon=":material/bookmark_added:")
-                except ViewError as error:
-                    st.error(words.plain(str(error)))
+                except (ViewError, DatabaseError) as error:
+                    st.error(audience.in_words(error))
         views = saved_views.list(queries.database())
         if views.empty:
             st.caption("No view is saved yet.")
@@ -106,8 +106,8 @@ def _saved_view(view_id: str, name: str, query: str, known: list[str]) -> None:
             help="Delete",
             key=f"view-delete-{view_id}",
             type="tertiary",
-            on_click=saved_views.delete,
-            args=(queries.database(), view_id),
+            on_click=audience.attempt,
+            args=(saved_views.delete, queries.database(), view_id),
         )
 
 
@@ -120,8 +120,8 @@ def _renaming(view_id: str, name: str) -> None:
     if rename:
         try:
             saved_views.rename(queries.database(), view_id, new_name)
-        except ViewError as error:
-            st.error(words.plain(str(error)))
+        except (ViewError, DatabaseError) as error:
+            st.error(audience.in_words(error))
             return
     if rename or cancel:
         del st.session_state[_RENAMED]
@@ -157,5 +157,3 @@ try:
 except UnknownStudy:
     # A study was deleted while the page was drawn; the next run reads the list without it.
     st.rerun()
-except DatabaseError as error:
-    st.error(words.plain(str(error)), icon=":material/database_off:")

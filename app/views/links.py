@@ -5,14 +5,19 @@ import streamlit as st
 from app import words
 from app.auth import access
 from app.components import share_dialog
-from app.state import queries
+from app.state import audience, queries
 from data import shared_links
-from data.database.database import DatabaseError
+
+# Seconds between two refreshes: another tab or the command line may make or revoke a link.
+REFRESH = 10.0
 
 
-def page() -> None:
-    """Draw the page."""
-    st.title("Shared links", anchor=False)
+@st.fragment(run_every=REFRESH)
+@audience.database_errors()
+def listing() -> None:
+    """List the links that match the search."""
+    if not access.is_owner():
+        st.rerun()
     if not queries.exists() or (shares := shared_links.shares(queries.database())).empty:
         st.info("Nothing is shared yet. Share a study or a view of the Compare page, and its link is listed here.")
         return
@@ -32,7 +37,5 @@ def page() -> None:
 
 
 access.require_owner()
-try:
-    page()
-except DatabaseError as error:
-    st.error(words.plain(str(error)), icon=":material/database_off:")
+st.title("Shared links", anchor=False)
+listing()

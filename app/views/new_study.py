@@ -1,16 +1,24 @@
 """New study: a form with all fields of a study, and its plan beside it, updated with every change."""
 
+import json
+
 import streamlit as st
 
 from app import words
 from app.auth import access
-from app.new_study import form, from_paper, launch, presets
+from app.new_study import form, from_paper, kept_drafts, launch, presets
+from app.new_study.draft import Draft, draft_of
 from app.new_study.presets import PRESETS
 from app.new_study.preview import CheckedForm, check_form
 from app.state import live, queries
 from data.queries.studies import UnknownStudy
+from data.settings import settings
 from engine.study.spec import Study, StudyError, load_study, read_study, to_toml
 from tasks.studies.planning import PlanPreview
+
+# The parameter of the address with the id of the draft, and session keys: that id, and the draft that is saved.
+DRAFT = "draft"
+_DRAFT_ID, _KEPT = "new_study_draft", "new_study_kept"
 
 
 def fill() -> None:
@@ -19,7 +27,7 @@ def fill() -> None:
     copied = st.query_params.get("copy")
     figure = st.query_params.get("paper")
     scale, data = st.query_params.get("scale"), st.query_params.get("data")
-    st.query_params.clear()
+    kept = st.query_params.get(DRAFT)
     if figure is not None:
         try:
             from_paper.load(figure, scale or "paper", data)
@@ -28,12 +36,27 @@ def fill() -> None:
     if copied is not None:
         try:
             study = queries.study(copied).study
-        except UnknownStudy as error:
-            st.error(words.plain(str(error)))
+        except UnknownStudy:
+            st.error(queries.why_missing(copied))
         else:
             form.load(study.model_copy(update={"name": f"{study.name} (copy)"[:100]}))
     if preset is not None or not form.is_filled():
         form.load((preset or PRESETS[0]).study())
+        if preset is None and kept is not None:
+            form.fill(kept_drafts.load(settings().home, kept) or {})
+
+
+def keep(draft: Draft) -> None:
+    """Save what differs from the first preset, and name it in the address, so that a reload of the page restores it."""
+    text = json.dumps(draft)
+    if text != st.session_state.get(_KEPT, json.dumps(draft_of(PRESETS[0].study()))):
+        # A tab that was duplicated has the address of the other, but soon another draft.
+        draft_id = st.session_state.setdefault(_DRAFT_ID, kept_drafts.new_id())
+        kept_drafts.save(settings().home, draft_id, draft)
+        st.session_state[_KEPT] = text
+    address = {DRAFT: st.session_state[_DRAFT_ID]} if _DRAFT_ID in st.session_state else {}
+    if st.query_params.to_dict() != address:
+        st.query_params.from_dict(address)
 
 
 def choose_preset() -> None:
@@ -89,10 +112,12 @@ def show_plan(checked: CheckedForm) -> None:
         key="launch",
     ) and study is not None:  # fmt: skip
         launch.start(study)
+    if study is not None:
+        launch.ask_again(study)
     if reason is not None:
         st.markdown(f":small[:red[{words.plain(reason)}]]")
     elif not workers:
-        st.caption("No worker is running: the study will wait in the queue until one starts (`ticketscope worker`).")
+        st.caption("No worker is running: the study will wait in the queue until one starts. *Workers* says how.")
     if study is not None:
         _as_file(study)
 
@@ -130,7 +155,9 @@ def page() -> None:
     st.title("New study", anchor=False)
     fill()
     choose_preset()
-    checked = check_form(form.draft())
+    draft = form.draft()
+    keep(draft)
+    checked = check_form(draft)
     fields, beside = st.columns([3, 2], gap="large")
     with fields:
         form.draw(checked.errors)

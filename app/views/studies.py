@@ -6,9 +6,8 @@ import streamlit as st
 from app import words
 from app.auth import access
 from app.components import chart
-from app.state import live, queries
+from app.state import audience, live, queries
 from app.study import delete
-from data.database.database import DatabaseError
 from data.settings import settings
 
 PER_PAGE = 20
@@ -66,13 +65,10 @@ def empty() -> None:
             )
 
 
+@audience.database_errors()
 def listing(query: str, every: float) -> None:
     """Show the studies that match a query; every: seconds between two refreshes."""
-    try:
-        studies = _studies()
-    except DatabaseError as error:
-        st.error(words.plain(str(error)), icon=":material/database_off:")
-        return
+    studies = _studies()
     if pace(studies) != every:
         st.rerun()
     matches = studies[[words.matches(query, _text(row)) for _, row in studies.iterrows()]]
@@ -98,6 +94,7 @@ def pace(studies: pd.DataFrame) -> float:
 
 
 @st.fragment(run_every=BUSY)
+@audience.database_errors()
 def nothing_yet() -> None:
     """Say what to do until a study is recorded."""
     if _any():
@@ -128,17 +125,14 @@ def page() -> None:
         st.title("Studies", anchor=False, width="content")
         if st.button("New study", type="primary", icon=":material/add:", key="new_study"):
             st.switch_page("views/new_study.py")
-    try:
-        if not _any():
-            nothing_yet()
-            return
-        query = st.text_input(
-            "Search studies", type="search", key="search", placeholder="Search", label_visibility="collapsed"
-        )
-        every = pace(_studies())
-        st.fragment(listing, run_every=every)(query, every)
-    except DatabaseError as error:
-        st.error(words.plain(str(error)), icon=":material/database_off:")
+    if not _any():
+        nothing_yet()
+        return
+    query = st.text_input(
+        "Search studies", type="search", key="search", placeholder="Search", label_visibility="collapsed"
+    )
+    every = pace(_studies())
+    st.fragment(listing, run_every=every)(query, every)
 
 
 access.require_owner()

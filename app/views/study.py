@@ -2,11 +2,9 @@
 
 import streamlit as st
 
-from app import words
 from app.auth import access
 from app.state import live, queries
 from app.study.page import draw_study
-from data.database.database import DatabaseError
 from data.queries.studies import UnknownStudy
 from engine.errors import UserError
 
@@ -44,11 +42,7 @@ def page() -> None:
         if live.is_expected(study_id):
             wait(study_id)
         else:
-            name = words.plain(repr(study_id))
-            missing(f"No study {name} is recorded here: the address may be cut, or from another installation.")
-        return
-    except DatabaseError as error:
-        st.error(words.plain(str(error)), icon=":material/database_off:")
+            missing(queries.why_missing(study_id))
         return
     draw_study(record)
 

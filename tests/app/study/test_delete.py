@@ -10,7 +10,7 @@ from data.settings import settings
 from engine.study.spec import Study
 from tasks.queue import leases
 from tasks.services import recorder
-from tasks.studies import launch
+from tasks.studies import delete, launch
 from tests.app.dashboard import open_page, rerun, texts
 from tests.app.made_study import record
 from tests.machine import tiny_study
@@ -76,3 +76,39 @@ def test_views_and_comparisons_leave_out_a_deleted_study(database: Database, stu
     shared = open_page("views/shared.py", share=token)
     assert "This link shows nothing" not in texts(shared)
     assert "Small study" not in texts(shared)
+
+
+def test_what_another_tab_deleted_or_cancelled_is_told_in_words_of_the_page(database: Database, redis: Redis) -> None:
+    study_id = launch.launch(tiny_study())
+    recorder.drain_idle(settings())
+    tabs = {key: open_page(PAGE, study=study_id) for key in ("cancel", "delete", "share")}
+    for key, app in tabs.items():
+        app.button(key=key).click()
+        rerun(app)
+    launch.cancel(study_id)
+    tabs["cancel"].button(key="cancel_yes").click()
+    assert "was cancelled already, perhaps in another tab" in texts(rerun(tabs["cancel"]))
+    delete.delete(settings(), study_id)
+    recorder.drain_idle(settings())
+    for key in ("cancel_yes", "delete_yes"):
+        app = tabs[key.partition("_")[0]]
+        app.button(key=key).click()
+        assert "This study was deleted, perhaps in another tab" in texts(rerun(app)), key
+    for app in (*tabs.values(), open_page(PAGE, study=study_id)):
+        text = texts(rerun(app))
+        assert "This study was deleted, perhaps in another tab" in text
+        assert "ticketscope" not in text
+        assert "All studies" in [link.label for link in app.get("page_link")]
+    assert "This study was deleted" in open_page("views/new_study.py", copy=study_id).error[0].value
+    assert "is recorded here" in texts(open_page(PAGE, study="never-known"))
+
+
+def test_a_study_whose_name_cannot_be_seen_has_a_link_with_its_id(database: Database, study: Study) -> None:
+    for number, name in enumerate(("   ", "\u200b", "\u3164")):
+        # An older version recorded it.
+        record(database, study.model_copy(update={"name": name, "seeds": (number,)}), study_id=f"blank-{number}")
+    app = open_page("views/studies.py")
+    assert {link.label for link in app.get("page_link")} == {f"**study blank\\-{number}**" for number in range(3)}
+    page = open_page(PAGE, study="blank-1")
+    assert page.title[0].value == "study blank\\-1"
+    assert "study blank-2" in open_page("views/compare.py").multiselect(key="compare_studies").options

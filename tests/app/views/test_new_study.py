@@ -1,11 +1,16 @@
 from pathlib import Path
 
 import pytest
+from redis import Redis
 from streamlit.testing.v1 import AppTest
 
+from app.new_study import kept_drafts
+from app.new_study import launch as launching
 from app.new_study.presets import PRESETS
 from data.database.database import Database
 from engine.study.spec import Study, to_toml
+from tasks.queue import equal, leases
+from tasks.studies import launch
 from tests.app.dashboard import open_page, rerun, texts
 from tests.app.made_study import record
 
@@ -53,7 +58,7 @@ def test_the_address_may_name_a_preset_or_a_study_to_copy(database: Database, st
     assert open_page(PAGE, preset="small_cifar10").text_input(key="field-name").value == "Small CIFAR-10"
     record(database, study)
     assert open_page(PAGE, copy="made-study-0001").text_input(key="field-name").value == "Small study (copy)"
-    assert "no study 'gone'" in open_page(PAGE, copy="gone").error[0].value
+    assert "No study 'gone' is recorded" in open_page(PAGE, copy="gone").error[0].value
 
 
 @pytest.mark.parametrize(
@@ -175,3 +180,60 @@ def test_all_warnings_are_shown_beside_the_plan_and_do_not_prevent_it() -> None:
     assert "all shown as 0.1" in text
     assert "2 things to know before launching" in text
     assert "Trainings" not in metrics(app)
+
+
+def test_a_new_session_with_the_address_has_what_was_typed(home: Path) -> None:
+    app = open_page(PAGE)
+    assert dict(app.query_params) == {}
+    assert not (home / "drafts").exists()
+    type_in(app, "name", "Typed by hand")
+    type_in(app, "learning_rates", "0.02, nonsense")
+    app.button_group(key="field-starts").set_value(["rewind"])
+    rerun(app)
+    [draft_id] = app.query_params["draft"]
+    other = open_page(PAGE, draft=draft_id)
+    assert other.text_input(key="field-name").value == "Typed by hand"
+    assert other.text_input(key="field-learning_rates").value == "0.02, nonsense"
+    assert other.button_group(key="field-starts").value == ["rewind"]
+    # Two tabs with one address soon have drafts of their own.
+    type_in(other, "name", "Of the other tab")
+    assert other.query_params["draft"] != [draft_id]
+    assert open_page(PAGE, draft=draft_id).text_input(key="field-name").value == "Typed by hand"
+
+
+def test_a_draft_of_another_version_and_an_unknown_one_open_the_form(home: Path) -> None:
+    demo = PRESETS[0].study()
+    draft_id = kept_drafts.new_id()
+    kept_drafts.save(home, draft_id, {"name": "Older", "pruners": ["gone", "oneshot"], "scope": "gone", "new": 1})
+    app = open_page(PAGE, draft=draft_id)
+    assert app.text_input(key="field-name").value == "Older"
+    assert app.button_group(key="field-pruners").value == ["oneshot"]
+    assert app.text_input(key="field-seeds").value == ", ".join(map(str, demo.seeds))
+    assert open_page(PAGE, draft="x" * 22).text_input(key="field-name").value == demo.name
+
+
+def test_an_equal_study_that_was_just_launched_is_asked_about(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launching, "DOUBLE_CLICK", equal.WITHIN)
+    first = launch.launch(PRESETS[0].study())
+    app = open_page(PAGE)
+    app.button(key="launch").click()
+    rerun(app)
+    assert "An equal study was launched" in texts(app)
+    assert leases.studies(redis) == [first]
+    app.button(key="launched_before_again").click()
+    rerun(app)
+    assert len(leases.studies(redis)) == 2
+    # The second of two clicks in a row opens what the first launched.
+    app.switch_page(PAGE)
+    rerun(app)
+    app.button(key="launch").click()
+    rerun(app)
+    assert "An equal study" not in texts(app)
+    assert len(leases.studies(redis)) == 2
+
+
+@pytest.mark.parametrize("name", ["   ", "\u00a0", "\u200b", "\u3164"])
+def test_a_name_in_which_nothing_can_be_seen_is_refused(name: str) -> None:
+    app = type_in(open_page(PAGE), "name", name)
+    assert app.button(key="launch").disabled
+    assert "is empty" in texts(app) or "shows nothing" in texts(app)
