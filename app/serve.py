@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from app.auth import sessions
 from app.auth.guard import Guard
-from tasks.process import end_with_parent
+from tasks.process import end_with_parent, raise_open_files
 
 HERE = Path(__file__).resolve().parent
 # A page runs when it is imported, so these are not.
@@ -76,6 +76,8 @@ def send_at_once(loop: asyncio.AbstractEventLoop) -> None:
 async def _lifespan(app: st.App) -> AsyncIterator[None]:
     del app
     end_with_parent()
+    # Each open page needs four: its connection, and Streamlit's loop for its script.
+    raise_open_files()
     send_at_once(asyncio.get_running_loop())
     warm_up()
     yield

@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import secrets
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -21,6 +22,10 @@ LONGEST_NOTE = 200
 TOKEN = "share"
 # An open page uses its link every other second, but the time of the last use need not be exact.
 TOUCH_EVERY = timedelta(minutes=1)
+
+# When this process last recorded the use of each link, by its id.
+_touched: dict[str, datetime] = {}
+_touching = threading.Lock()
 
 
 class ShareError(UserError):
@@ -124,10 +129,16 @@ def revoke(database: Database, link: str) -> str:
 
 
 def touch(database: Database, share: Share) -> bool:
-    """Record that a link is in use, at most once per TOUCH_EVERY, and return whether that was written."""
+    """Record that a link is in use, at most once per TOUCH_EVERY, and return whether that was written.
+
+    Of many viewers at once, one writes, whatever they read before.
+    """
     now = datetime.now(UTC)
-    if share.last_used_at is not None and now - share.last_used_at < TOUCH_EVERY:
-        return False
+    with _touching:
+        latest = max(filter(None, (share.last_used_at, _touched.get(share.share_id))), default=None)
+        if latest is not None and now - latest < TOUCH_EVERY:
+            return False
+        _touched[share.share_id] = now
     with database.writing() as connection:
         connection.execute("UPDATE shares SET last_used_at = ? WHERE share_id = ?", [_naive(now), share.share_id])
     return True

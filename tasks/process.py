@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -17,6 +18,8 @@ _PR_SET_PDEATHSIG = 1
 # it so often.
 PARENT = "TICKETSCOPE_PARENT"
 PARENT_SECONDS = 0.5
+# macOS refuses more, although it names no limit.
+MOST_OPEN_FILES = 10_240 if sys.platform == "darwin" else 1_048_576
 
 
 def spawn(
@@ -53,6 +56,16 @@ def _start(
         start_new_session=True,
         preexec_fn=tie,
     )
+
+
+def raise_open_files() -> int:
+    """Let this process open as many files and sockets as the system allows it, and return how many."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = MOST_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        return most
+    return soft
 
 
 def tie_to_parent() -> None:

@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -72,6 +73,14 @@ def test_the_last_use_of_a_link_is_saved_at_most_once_in_a_while(filled: Databas
     assert again is not None
     assert again.last_used_at is not None
     assert not touch(filled, again)
+
+
+def test_of_many_viewers_at_once_one_saves_the_use(filled: Database) -> None:
+    _, token = create(filled, [STUDY_ID])
+    first = find(filled, token)
+    assert first is not None
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(lambda _: touch(filled, first), range(40))).count(True) == 1
 
 
 def test_links_can_be_listed_by_study_and_show_a_view(filled: Database) -> None:

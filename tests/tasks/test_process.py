@@ -54,3 +54,13 @@ def test_every_service_looks_for_its_parent(home: Path, command: tuple[str, ...]
     arguments = [str(free_port()) if argument == "PORT" else argument for argument in command]
     done = subprocess.run(python(*arguments), cwd=ROOT, env=environment, capture_output=True, timeout=60.0, check=False)
     assert done.returncode == -signal.SIGKILL
+
+
+def test_a_process_may_open_as_many_files_as_the_system_allows() -> None:
+    program = (
+        "import resource, sys; from tasks.process import raise_open_files\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (256, int(sys.argv[1])))\n"
+        "print(raise_open_files(), raise_open_files(), *resource.getrlimit(resource.RLIMIT_NOFILE))"
+    )
+    done = subprocess.run(python("-c", program, "2048"), cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["2048"] * 4
