@@ -3,6 +3,8 @@
 import os
 import socket
 import subprocess
+import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -99,6 +101,15 @@ def folder_of_images(path: Path) -> Path:
                 pixels = draws.integers(level - 40, level + 40, (8, 8), dtype=np.uint8)
                 Image.fromarray(pixels).save(folder / f"{number}.png")
     return path
+
+
+def functions(thread: threading.Thread) -> list[str]:
+    """Return the names of the functions that a thread is in."""
+    names, frame = [], sys._current_frames().get(thread.ident or 0)
+    while frame is not None:
+        names.append(frame.f_code.co_name)
+        frame = frame.f_back
+    return names
 
 
 class Machine:

@@ -32,7 +32,7 @@ ROOMS: dict[str, set[str]] = {
     "data.processes": set(),
     "data.settings": {"data.passwords"},
     "data.artifacts": {"data.atomic", "data.settings"},
-    "data.datasets": {"data.atomic", "data.settings", "data.artifacts"},
+    "data.datasets": {"data.atomic", "data.os_errors", "data.settings", "data.artifacts"},
     "data.database": {
         "data.atomic", "data.os_errors", "data.private", "data.processes", "data.settings", "data.artifacts",
     },

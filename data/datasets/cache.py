@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from contextlib import suppress
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -10,9 +11,13 @@ from torch import Tensor
 
 from data.atomic import write_whole
 from data.datasets.source import DatasetError
-from engine.dataset import Dataset
+from engine.dataset import Dataset, Shape
 
 NAMES = ("train_images", "train_labels", "test_images", "test_labels")
+
+
+class CacheDamaged(DatasetError):
+    """A file of a cached dataset cannot be read, or its content is not what was written."""
 
 
 def save(dataset: Dataset, identity: str, path: Path) -> None:
@@ -23,26 +28,45 @@ def save(dataset: Dataset, identity: str, path: Path) -> None:
     write_whole(path, dump(own, metadata=marks))
 
 
-def load(path: Path) -> Dataset | None:
-    """Return the dataset in a file, None without a file; DatasetError if it cannot be read."""
-    return _read(path)[0] if path.exists() else None
+def load(path: Path, identity: str) -> Dataset | None:
+    """Return the dataset in a file, None without a file; CacheDamaged if its content has another hash.
 
-
-def checked(path: Path, identity: str) -> Dataset:
-    """Return the dataset in a file from another host; DatasetError if its images do not match identity and hash."""
+    A file of an older version has no hash. It is returned as it is, and gets one, so that later damage is noticed.
+    """
+    if not path.exists():
+        return None
     dataset, marks = _read(path)
-    tensors = {name: getattr(dataset, name) for name in NAMES}
-    if marks.get("identity") != identity:
-        raise DatasetError(f"{path} holds other images ({marks.get('identity')}) than requested ({identity})")
-    if marks.get("content") != _hash(tensors, dataset, identity):
-        raise DatasetError(f"{path} is damaged: its images do not match their hash")
+    if "content" in marks:
+        return _checked(path, dataset, marks, identity)
+    # Where nothing can be written, it is used without.
+    with suppress(OSError):
+        save(dataset, identity, path)
     return dataset
 
 
-def is_marked(path: Path, identity: str) -> bool:
-    """Return whether a file has the metadata that `checked` needs, which older files lack."""
-    marks = _read(path)[1]
-    return marks.get("identity") == identity and "content" in marks
+def load_foreign(path: Path, identity: str) -> Dataset:
+    """Return the dataset in a file from another host, which must have a hash; raises `CacheDamaged` as `load` does."""
+    return _checked(path, *_read(path), identity)
+
+
+def shape(path: Path) -> Shape | None:
+    """Return the shape of the dataset in a file, from its header alone; None without a file or for a damaged one."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            train, height, _, channels = file.get_slice("train_images").get_shape()
+            test = file.get_slice("test_images").get_shape()[0]
+            return Shape(channels, height, len(json.loads(file.metadata()["classes"])), train, test)
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError):
+        return None
+
+
+def _checked(path: Path, dataset: Dataset, marks: dict[str, str], identity: str) -> Dataset:
+    tensors = {name: getattr(dataset, name) for name in NAMES}
+    if marks.get("identity") != identity:
+        raise CacheDamaged(f"{path} holds other images ({marks.get('identity')}) than requested ({identity})")
+    if marks.get("content") != _hash(tensors, dataset, identity):
+        raise CacheDamaged(f"{path} is damaged: its images do not match their hash")
+    return dataset
 
 
 def _read(path: Path) -> tuple[Dataset, dict[str, str]]:
@@ -52,7 +76,7 @@ def _read(path: Path) -> tuple[Dataset, dict[str, str]]:
             tensors = {name: file.get_tensor(name) for name in NAMES}
             return Dataset(**tensors, classes=tuple(json.loads(marks["classes"]))), marks
     except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
-        raise DatasetError(f"{path} is damaged ({error}); remove it, then it is made anew") from error
+        raise CacheDamaged(f"{path} is damaged: {error}") from error
 
 
 def _hash(tensors: dict[str, Tensor], dataset: Dataset, identity: str) -> str:

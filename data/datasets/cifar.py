@@ -1,24 +1,22 @@
-"""CIFAR-10 and CIFAR-100 through torchvision's own download, checksums and reader."""
+"""CIFAR-10 and CIFAR-100 with the addresses, checksums and reader of torchvision."""
 
 import hashlib
-import socket
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import tarfile
 from pathlib import Path
 from typing import Any
 
+from data.atomic import write_whole
+from data.datasets.download import Archive, damage, fetch
 from data.datasets.source import DatasetError, Progress
+from data.os_errors import explained
 from engine.dataset import Dataset
 
-# A download fails if the server does not answer for this time.
-TIMEOUT_SECONDS = 30.0
-# The progress bar needs the bytes of the archives.
+# The bytes of the archives.
 SIZES = {"cifar-10-python.tar.gz": 170_498_071, "cifar-100-python.tar.gz": 169_001_437}
 
 
 def identity(archive_md5: str) -> str:
-    """Return the identity of the images in an archive with a checksum, which torchvision checks after the download."""
+    """Return the identity of the images in an archive with a checksum, which is compared before it is unpacked."""
     return hashlib.blake2b(f"torchvision archive {archive_md5}".encode(), digest_size=16).hexdigest()
 
 
@@ -33,25 +31,15 @@ def read_cifar100(folder: Path, progress: Progress) -> Dataset:
 
 
 def _read(name: str, folder: Path, progress: Progress) -> Dataset:
-    """Return the dataset of a torchvision class; DatasetError if it cannot be downloaded."""
+    """Return the dataset of a torchvision class; DatasetError if it is missing or damaged and cannot be downloaded."""
     # PyTorch is imported late, because only reading needs it.
     import torch
 
     from engine.models.torchvision_compat import torchvision
 
     source: Any = getattr(torchvision().datasets, name)
-    archive = folder / source.filename
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with _watched(archive, progress), _time_limit():
-            train = source(folder, train=True, download=True)
-    # torchvision raises RuntimeError for a wrong checksum; an incomplete archive raises one of the other two.
-    except (OSError, RuntimeError, EOFError) as error:
-        raise DatasetError(
-            f"cannot download {source.url}: {error}; get {source.filename} (md5 {source.tgz_md5}) on a machine "
-            f"with network access and put it at {archive}"
-        ) from error
-    test = source(folder, train=False)
+    _prepare(source, folder, progress)
+    train, test = source(folder, train=True), source(folder, train=False)
     return Dataset(
         train_images=torch.from_numpy(train.data).contiguous(),
         train_labels=torch.tensor(train.targets, dtype=torch.int64),
@@ -61,32 +49,43 @@ def _read(name: str, folder: Path, progress: Progress) -> Dataset:
     )
 
 
-@contextmanager
-def _watched(archive: Path, progress: Progress) -> Iterator[None]:
-    """Report the size of the archive while it is downloaded; torchvision only shows it in the terminal."""
-    stop = threading.Event()
-
-    def report() -> None:
-        while not stop.wait(0.5):
-            if archive.exists():
-                size = archive.stat().st_size
-                progress(f"downloading {archive.name}", size, max(size, SIZES.get(archive.name, 0)))
-
-    thread = threading.Thread(target=report, daemon=True)
-    thread.start()
+def _prepare(source: Any, folder: Path, progress: Progress) -> None:
+    """Put the files of a torchvision class into a folder, unless all are there intact."""
+    base, archive = folder / source.base_folder, folder / source.filename
+    meta = (source.meta["filename"], source.meta["md5"])
+    files = dict([*source.train_list, *source.test_list, meta])
+    faults = _faults(base, files)
+    if faults is None:
+        return
     try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
-
-
-@contextmanager
-def _time_limit() -> Iterator[None]:
-    # torchvision sets no time limit, and would wait forever for a network that drops packets.
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(TIMEOUT_SECONDS)
+        fetch(Archive(source.url, source.tgz_md5, SIZES[source.filename]), archive, progress)
+    except DatasetError as error:
+        if not base.exists():
+            raise
+        raise DatasetError(f"{faults}; unpacking it anew from {archive} fails: {error}") from error
     try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
+        _unpack(archive, base, set(files))
+    except OSError as error:
+        raise DatasetError(f"cannot unpack {archive}: {explained(error, base)}") from error
+    if faults := _faults(base, files):
+        raise DatasetError(f"{faults}, although it was just unpacked from {archive}; is the disk faulty?")
+
+
+def _faults(base: Path, files: dict[str, str]) -> str | None:
+    """Return which files of a folder are missing or damaged, None if all are intact; files: their MD5 by name."""
+    faults = []
+    for name, md5 in files.items():
+        what = damage(base / name, md5) if (base / name).exists() else "is missing"
+        if what is not None:
+            faults.append(f"{name} {what}")
+    return f"{base} is damaged: {', '.join(faults)}" if faults else None
+
+
+def _unpack(archive: Path, base: Path, names: set[str]) -> None:
+    """Write the files with some names from an archive to a folder, each whole or not at all."""
+    with tarfile.open(archive, "r|gz") as content:
+        for entry in content:
+            folder, _, name = entry.name.rpartition("/")
+            data = content.extractfile(entry) if folder == base.name and name in names else None
+            if data is not None:
+                write_whole(base / name, data.read())

@@ -1,6 +1,8 @@
 """The handwritten digits that scikit-learn includes (UCI optical recognition of handwritten digits)."""
 
 import hashlib
+import warnings
+import zlib
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -21,9 +23,15 @@ def read(folder: Path, progress: Progress) -> Dataset:
     # This import comes late, because it takes seconds and the images are read only once.
     import torch
 
-    rows = torch.from_numpy(np.loadtxt(_file(), delimiter=","))
-    progress("reading digits", len(rows), len(rows))
-    pixels = rows[:, :-1].reshape(-1, 8, 8, 1).mul(255 / 16).round().to(torch.uint8)
+    file = _file()
+    try:
+        with warnings.catch_warnings(action="error"):
+            # NumPy only warns of a file without rows.
+            rows = torch.from_numpy(np.loadtxt(file, delimiter=","))
+        progress("reading digits", len(rows), len(rows))
+        pixels = rows[:, :-1].reshape(-1, 8, 8, 1).mul(255 / 16).round().to(torch.uint8)
+    except (OSError, EOFError, ValueError, RuntimeError, IndexError, UserWarning, zlib.error) as error:
+        raise DatasetError(f"{file} is damaged: {error}; install scikit-learn anew") from error
     targets = rows[:, -1].to(torch.int64)
     content = hashlib.blake2b(pixels.numpy().tobytes() + targets.numpy().tobytes(), digest_size=16).hexdigest()
     if content != CONTENT:

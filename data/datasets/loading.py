@@ -1,5 +1,7 @@
 """Loading datasets from their files, from the cache of this machine, or from the artifact store."""
 
+import logging
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -9,11 +11,15 @@ from filelock import FileLock
 from torch import Tensor
 
 from data.artifacts.store import Artifacts
-from data.datasets import cache, folder
+from data.datasets import cache
+from data.datasets.check import check, refuse_known
+from data.datasets.images import BadImage, read
 from data.datasets.registry import FOLDER, cache_folder, cached_file, identity, is_bundled, listing, reader
 from data.datasets.source import DatasetError, Progress, silent
 from engine.dataset import Dataset
 from engine.study.plan import Images
+
+log = logging.getLogger(__name__)
 
 
 def load(name: str, home: Path, progress: Progress | None = None) -> Dataset:
@@ -53,10 +59,9 @@ def share(images: Images, home: Path, artifacts: Artifacts, progress: Progress |
         return
     report = progress or silent
     path = cached_file(images.name, images.identity, home)
-    if not path.exists() or not cache.is_marked(path, images.identity):
+    if not isinstance(_intact(path, images.identity), Dataset):
         report(f"reading {images.name}", 0, 0)
-        dataset = cache.load(path) or _own(images, home, silent)
-        cache.save(dataset, images.identity, path)
+        _own(images, home, silent)
     size = path.stat().st_size
     report(f"copying {images.name} to the artifact store, for workers on other hosts", 0, size)
     artifacts.save_dataset(images.identity, path)
@@ -90,12 +95,8 @@ def _own(images: Images, home: Path, progress: Progress) -> Dataset:
 
 def _shared(artifacts: Artifacts, images: Images, home: Path, progress: Progress) -> Dataset:
     """Return a dataset from the artifact store, and cache it below home."""
-    path = cached_file(images.name, images.identity, home)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):
-        cached = cache.load(path)
-        if cached is not None:
-            return cached
+
+    def fetch(path: Path) -> Dataset:
         progress(f"fetching {images.name} from the artifact store", 0, 0)
         aside = path.with_suffix(".part")
         try:
@@ -105,7 +106,7 @@ def _shared(artifacts: Artifacts, images: Images, home: Path, progress: Progress
                     "a host that has these images, which puts one there"
                 )
             try:
-                dataset = cache.checked(aside, images.identity)
+                dataset = cache.load_foreign(aside, images.identity)
             except DatasetError as error:
                 raise DatasetError(
                     f"the copy of {images.name} at {artifacts.url}/datasets/{images.identity}.safetensors is faulty: "
@@ -116,27 +117,59 @@ def _shared(artifacts: Artifacts, images: Images, home: Path, progress: Progress
         finally:
             aside.unlink(missing_ok=True)
 
+    return _cached(images.name, images.identity, home, fetch)
+
 
 def _load(name: str, content: str, home: Path, progress: Progress) -> Dataset:
-    path = cached_file(name, content, home)
-    dataset = cache.load(path)
-    if dataset is not None:
+    def make(path: Path) -> Dataset:
+        dataset = _read(name, content, home, progress)
+        cache.save(dataset, content, path)
         return dataset
+
+    return _cached(name, content, home, make)
+
+
+def _cached(name: str, content: str, home: Path, make: Callable[[Path], Dataset]) -> Dataset:
+    """Return a dataset from its file below home; make: called with the file's path if it is missing or damaged."""
+    path = cached_file(name, content, home)
+    found = _intact(path, content)
+    if isinstance(found, Dataset):
+        return found
     path.parent.mkdir(parents=True, exist_ok=True)
     # Several workers may need the same dataset at once; one reads it, and the others wait.
     with FileLock(path.with_suffix(".lock")):
-        dataset = cache.load(path)
-        if dataset is None:
-            dataset = _read(name, content, home, progress)
-            cache.save(dataset, content, path)
-    return dataset
+        found = _intact(path, content)
+        if isinstance(found, Dataset):
+            return found
+        if found is not None:
+            log.warning("%s; %s is read anew", found, name)
+        try:
+            return make(path)
+        except DatasetError as error:
+            if found is None:
+                raise
+            raise DatasetError(f"{found}, and cannot be made anew: {error}") from error
+
+
+def _intact(path: Path, content: str) -> Dataset | cache.CacheDamaged | None:
+    """Return the dataset in a file, how the file is damaged, or None without a file."""
+    try:
+        return cache.load(path, content)
+    except cache.CacheDamaged as damage:
+        return damage
 
 
 def _read(name: str, content: str, home: Path, progress: Progress) -> Dataset:
     if not name.startswith(FOLDER):
         return reader(name, content)(cache_folder(home), progress)
+    refuse_known(name, content, home)
     files = listing(name)
-    dataset = folder.read(files, progress)
+    try:
+        dataset = read(files, progress)
+    except BadImage as error:
+        # This lists all such images, where reading ends at the first.
+        check(name, home, progress)
+        raise DatasetError(str(error)) from error
     if listing(name).digest != files.digest:
         raise DatasetError(f"{files.root} was changed while it was read; try again when nobody changes it")
     return dataset

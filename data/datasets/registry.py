@@ -9,7 +9,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 
 from data.artifacts.store import FINGERPRINT
-from data.datasets import cifar, digits, folder
+from data.datasets import cifar, digits, folder, images
 from data.datasets.source import DatasetError, Progress, Source
 from engine import code
 from engine.dataset import Dataset, Shape
@@ -103,19 +103,16 @@ def absolute(name: str) -> str:
 def shape(name: str, home: Path) -> Shape:
     """Return the shape of a dataset without reading all images; errors as for `identity`.
 
-    Of a folder that is not cached only the first image is read; if it is grey and another is not, the channels are
-    wrong: `data.datasets.loading.load` returns 3.
+    Of a folder that is not cached only the first image that can be trained on is read; if it is grey and another is
+    not, the channels are wrong: `data.datasets.loading.load` returns 3.
     """
     if not name.startswith(FOLDER):
         return source(name).shape
     # The cache needs PyTorch, which the shapes of other datasets do not.
     from data.datasets import cache
 
-    cached = cache.load(cached_file(name, identity(name, home), home))
-    if cached is None:
-        return folder.shape(listing(name))
-    counts = (len(cached.classes), len(cached.train_labels), len(cached.test_labels))
-    return Shape(cached.channels, cached.image_size, *counts)
+    cached = cache.shape(cached_file(name, identity(name, home), home))
+    return images.shape(listing(name)) if cached is None else cached
 
 
 def source(name: str) -> Source:

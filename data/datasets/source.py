@@ -11,7 +11,11 @@ Progress = Callable[[str, int, int], None]
 
 
 class DatasetError(UserError):
-    """A dataset is unknown, missing or faulty."""
+    """A dataset is unknown, missing or faulty; lasting: reading the same images again, here or elsewhere, fails too."""
+
+    def __init__(self, message: str, lasting: bool = False) -> None:
+        super().__init__(message)
+        self.lasting = lasting
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,20 @@
 """Hostile dataset folders are refused with a message, without waiting and without unpacking."""
 
 import os
+import re
 import resource
 import shutil
 import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from data.datasets import folder
+from data.datasets import folder, images
+from data.datasets.check import check
 from data.datasets.loading import load
 from data.datasets.registry import DatasetError, absolute, identity, shape
 from tests.data.datasets.test_folder import made_folder
@@ -77,7 +81,7 @@ def test_pipes_devices_and_loops_are_not_waited_for(tmp_path: Path) -> None:
         identity(f"folder:{root}", tmp_path)
     odd.unlink()
     odd.symlink_to("/nowhere/at/all.png")
-    with pytest.raises(DatasetError, match="cannot look into"):
+    with pytest.raises(DatasetError, match=r"odd\.png cannot be looked at: No such file"):
         identity(f"folder:{root}", tmp_path)
     odd.unlink()
     (root / "train" / "cat" / "again").symlink_to(root / "train", target_is_directory=True)
@@ -90,9 +94,10 @@ def test_a_link_to_a_file_that_is_no_image_reveals_nothing_of_it(tmp_path: Path)
     secret = tmp_path / "secret.txt"
     secret.write_text("a secret of this machine's")
     (root / "train" / "cat" / "a.png").symlink_to(secret)
-    with pytest.raises(DatasetError, match="cannot read the image") as refused:
-        load(f"folder:{root}", tmp_path)
-    assert "a secret" not in str(refused.value)
+    for function in (check, load):
+        with pytest.raises(DatasetError, match=r"a\.png is no image of the formats") as refused:
+            function(f"folder:{root}", tmp_path)
+        assert "a secret" not in str(refused.value)
 
 
 @pytest.mark.parametrize("size", [(100_000, 100_000), (30_000, 30_000), (12_000, 12_000), (2_000, 2_000)])
@@ -102,17 +107,23 @@ def test_an_image_that_would_unpack_to_gigabytes_is_refused_by_its_header(
     root = made_folder(tmp_path / "set")
     (root / "train" / "cat" / "0.png").write_bytes(png(*size))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    for function in (shape, load):
+    assert shape(f"folder:{root}", tmp_path).image_size == 6
+    for function in (load, check):
         with pytest.raises(DatasetError, match=r"pixels across|exceeds limit"):
             function(f"folder:{root}", tmp_path)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000
+    # Images are checked in another process, which says how much memory it had at most.
+    tell = "print([line for line in open('/proc/self/status') if line.startswith('VmHWM')][0].split()[1])"
+    command = f"import sys; from data.datasets import images; sys.argv = ['', {str(root)!r}]; images.main(); {tell}"
+    told = subprocess.run([sys.executable, "-c", command], check=True, capture_output=True, text=True, timeout=60)
+    assert int(told.stdout.split()[-1]) < 200_000
 
 
 def test_more_images_than_memory_are_refused_before_any_is_unpacked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = made_folder(tmp_path / "set")
-    monkeypatch.setattr(folder, "MEMORY_SHARE", 1e-12)
+    monkeypatch.setattr(images, "MEMORY_SHARE", 1e-12)
     with pytest.raises(DatasetError, match=r"10 images of 6 x 6 take 0\.0 GiB, and this machine has"):
         load(f"folder:{root}", tmp_path)
 
@@ -123,8 +134,9 @@ def test_no_program_is_started_for_an_image(tmp_path: Path) -> None:
     Image.new("RGB", (6, 6)).save(postscript)
     # Pillow detects the format by content, and would start Ghostscript for this one.
     shutil.copy(postscript, root / "train" / "cat" / "0.png")
-    with pytest.raises(DatasetError, match="cannot identify image file"):
-        load(f"folder:{root}", tmp_path)
+    for function in (check, load):
+        with pytest.raises(DatasetError, match=r"0\.png is no image of the formats BMP, JPEG, PNG, PPM, TIFF, WEBP"):
+            function(f"folder:{root}", tmp_path)
 
 
 def test_too_many_classes_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,10 +161,12 @@ def test_a_large_file_is_refused_unread(tmp_path: Path) -> None:
 )
 def test_unreadable_images_are_refused_by_name(tmp_path: Path, content: bytes) -> None:
     root = made_folder(tmp_path / "set")
-    for suffix in ("png", "bmp", "tif", "jpg", "webp", "ppm"):
-        path = root / "train" / "cat" / f"0.{suffix}"
-        before = path.read_bytes() if path.exists() else None
-        path.write_bytes(content)
-        with pytest.raises(DatasetError, match=r"cannot read the image .*0\."):
-            load(f"folder:{root}", tmp_path)
-        path.unlink() if before is None else path.write_bytes(before)
+    names = [f"train/cat/bad.{suffix}" for suffix in ("bmp", "jpg", "png", "ppm", "tif", "webp")]
+    for name in names:
+        (root / name).write_bytes(content)
+    with pytest.raises(DatasetError) as refused:
+        load(f"folder:{root}", tmp_path)
+    head, *lines = str(refused.value).splitlines()
+    assert head.startswith("6 of the 16 images in ")
+    for name, line in zip(names, lines, strict=True):
+        assert re.match(rf"{name} (is empty|is no image of the formats|cannot be read: )", line)

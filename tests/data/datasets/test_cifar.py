@@ -1,5 +1,6 @@
 """CIFAR-10 and CIFAR-100 by torchvision, from small archives of the official layout."""
 
+import gzip
 import hashlib
 import http.server
 import io
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data.datasets import cifar
+from data.datasets import cifar, download
 from data.datasets.loading import load
 from data.datasets.registry import DATASETS, DatasetError
 from engine.models.torchvision_compat import torchvision
@@ -146,10 +147,10 @@ def test_a_download_with_a_wrong_checksum_is_refused(
     name: str, small: tuple[Any, Site, np.ndarray, list[int]], tmp_path: Path
 ) -> None:
     source, site, _, _ = small
-    site.content = site.content[:-1] + b"?"
-    with pytest.raises(DatasetError, match=f"corrupted.*md5 {source.tgz_md5}"):
+    site.content = b"<!DOCTYPE html><title>Log in to the network</title>"
+    with pytest.raises(DatasetError, match=rf"^cannot download .*: what it sends is an HTML page.*{source.tgz_md5}"):
         load(name, tmp_path)
-    assert not list((tmp_path / "datasets").glob("*.safetensors"))
+    assert [file.suffix for file in (tmp_path / "datasets").iterdir()] == [".lock"]
 
 
 def test_without_network_the_error_says_which_file_to_put_where(
@@ -170,11 +171,104 @@ def test_a_server_that_never_answers_ends_in_a_timeout(
     name: str, small: tuple[Any, Site, np.ndarray, list[int]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, _, _, _ = small
-    monkeypatch.setattr(cifar, "TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(download, "TIMEOUT_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setattr(source, "url", f"http://127.0.0.1:{silent.getsockname()[1]}/archive.tar.gz")
         with pytest.raises(DatasetError, match="timed out"):
             load(name, tmp_path)
+
+
+@pytest.fixture
+def offline(small: tuple[Any, Site, np.ndarray, list[int]], monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A torchvision class with the address of a server that does not answer."""
+    source, site, _, _ = small
+    site.close()
+    monkeypatch.setattr(source, "url", site.url)
+    return source
+
+
+DAMAGES = {
+    "cut": (lambda whole: whole[:100], "it has 100 bytes in place of "),
+    "empty": (lambda whole: b"", "it is empty"),
+    "HTML": (lambda whole: b"\n<html><body>Please log in</body></html>", "it is an HTML page"),
+    "one wrong byte": (lambda whole: whole[:-1] + bytes([whole[-1] ^ 1]), "it has the MD5 "),
+    "unzipped": (gzip.decompress, "it is a tar archive without gzip, so it was unpacked already"),
+    "zip": (lambda whole: b"PK\x03\x04" + whole, "it is no gzip archive"),
+}
+
+
+@pytest.mark.parametrize("how", DAMAGES)
+def test_a_damaged_archive_in_its_place_is_named_as_damaged_and_left_there(
+    name: str, small: tuple[Any, Site, np.ndarray, list[int]], tmp_path: Path, offline: Any, how: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    content = small[1].content
+    monkeypatch.setitem(cifar.SIZES, offline.filename, len(content))
+    archive = tmp_path / "datasets" / offline.filename
+    archive.parent.mkdir()
+    spoil, what = DAMAGES[how]
+    archive.write_bytes(spoil(content))
+    with pytest.raises(DatasetError) as refused:
+        load(name, tmp_path)
+    text = str(refused.value)
+    assert text.startswith(f"{archive} is damaged: {what}")
+    assert f"an intact one cannot be downloaded from {offline.url}: [Errno 111] Connection refused" in text
+    assert f"Put an intact {offline.filename} (md5 {offline.tgz_md5}) in its place" in text
+    assert archive.read_bytes() == spoil(content)
+    assert [file.name for file in archive.parent.iterdir() if file.suffix != ".lock"] == [archive.name]
+
+
+def test_a_folder_in_place_of_the_archive_is_named(name: str, offline: Any, tmp_path: Path) -> None:
+    (tmp_path / "datasets" / offline.filename).mkdir(parents=True)
+    with pytest.raises(DatasetError, match=rf"{offline.filename} is a folder, where an archive belongs; remove it"):
+        load(name, tmp_path)
+
+
+def test_damaged_unpacked_files_are_named_or_unpacked_anew(
+    name: str, small: tuple[Any, Site, np.ndarray, list[int]], tmp_path: Path, offline: Any
+) -> None:
+    _, site, _, labels = small
+    folder = tmp_path / "datasets"
+    archive, base = folder / offline.filename, folder / offline.base_folder
+    folder.mkdir()
+    archive.write_bytes(site.content)
+    load(name, tmp_path)
+    batch, meta = base / offline.train_list[0][0], base / offline.meta["filename"]
+    for file in folder.glob("*.safetensors"):
+        file.unlink()
+    # Unpacked files are enough.
+    archive.rename(tmp_path / "archive")
+    assert load(name, tmp_path).train_labels.tolist() == labels
+    batch.write_bytes(batch.read_bytes()[:-1])
+    meta.unlink()
+    for file in folder.glob("*.safetensors"):
+        file.write_bytes(b"")
+    with pytest.raises(DatasetError) as refused:
+        load(name, tmp_path)
+    text = str(refused.value)
+    assert rf"{base} is damaged: {batch.name} has the MD5 " in text
+    assert f"{meta.name} is missing; unpacking it anew from {archive} fails: cannot download {offline.url}" in text
+    (tmp_path / "archive").rename(archive)
+    assert load(name, tmp_path).train_labels.tolist() == labels
+
+
+def test_what_lies_there_is_replaced_by_a_whole_download_alone(
+    name: str, small: tuple[Any, Site, np.ndarray, list[int]], tmp_path: Path
+) -> None:
+    source, site, _, labels = small
+    archive, whole = tmp_path / "datasets" / source.filename, site.content
+    archive.parent.mkdir()
+    archive.write_bytes(b"what was there")
+    site.content = whole[: len(whole) // 2]
+    with pytest.raises(DatasetError, match=r"is damaged: it is no gzip archive; .*: what it sends has "):
+        load(name, tmp_path)
+    assert archive.read_bytes() == b"what was there"
+    site.content = whole
+    reports: list[tuple[str, int, int]] = []
+    assert load(name, tmp_path, lambda *progress: reports.append(progress)).train_labels.tolist() == labels
+    assert archive.read_bytes() == whole
+    assert reports[0][0] == f"downloading {source.filename}"
+    assert not list(archive.parent.glob("*.part"))
 
 
 def test_the_official_address_and_checksum_are_those_of_torchvision(name: str) -> None:

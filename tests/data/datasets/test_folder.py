@@ -100,15 +100,42 @@ def test_a_cached_identity_reads_no_file(tmp_path: Path) -> None:
     assert identity(f"folder:{root}", tmp_path) != first
 
 
-def test_the_error_for_a_damaged_cache_says_to_remove_it(tmp_path: Path) -> None:
+def test_a_damaged_record_of_the_identity_is_written_again(tmp_path: Path) -> None:
     name = f"folder:{made_folder(tmp_path / 'set')}"
-    load(name, tmp_path)
-    (cached,) = (tmp_path / "datasets").glob("folder-*.safetensors")
-    cached.write_bytes(cached.read_bytes()[:-7])
-    with pytest.raises(DatasetError, match=r"safetensors is damaged .*; remove it"):
-        load(name, tmp_path)
-    cached.unlink()
-    assert len(load(name, tmp_path).train_labels) == 6
+    first = identity(name, tmp_path)
+    [record] = (tmp_path / "datasets").glob("folder-*.json")
+    for damaged in (b"", b"[]", b"{", record.read_bytes()[:-20], b"\xff"):
+        record.write_bytes(damaged)
+        assert identity(name, tmp_path) == first
+
+
+def test_all_faulty_files_of_the_layout_are_listed_at_once(tmp_path: Path) -> None:
+    root = made_folder(tmp_path / "set")
+    (root / "train" / "cat" / "lost.png").symlink_to("/nowhere/at/all.png")
+    os.mkfifo(root / "test" / "dog" / "pipe.png")
+    # The kernel refuses to read what lies at address 0.
+    (root / "test" / "cat" / "memory.png").symlink_to("/proc/self/mem")
+    with pytest.raises(DatasetError) as refused:
+        identity(f"folder:{root}", tmp_path)
+    assert str(refused.value).splitlines() == [
+        f"2 files or folders in {root} cannot be used; fix or remove them:",
+        "train/cat/lost.png cannot be looked at: No such file or directory",
+        "test/dog/pipe.png is a pipe, a device or the like; remove it",
+    ]
+    (root / "train" / "cat" / "lost.png").unlink()
+    (root / "test" / "dog" / "pipe.png").unlink()
+    with pytest.raises(DatasetError, match=r"set/test/cat/memory\.png cannot be read: Input/output error"):
+        identity(f"folder:{root}", tmp_path)
+
+
+def test_a_faulty_first_image_does_not_prevent_a_plan(tmp_path: Path) -> None:
+    root = made_folder(tmp_path / "set")
+    (root / "train" / "cat" / "0.png").write_bytes(b"")
+    assert shape(f"folder:{root}", tmp_path).image_size == 6
+    for image in root.glob("*/*/*.png"):
+        image.write_bytes(b"")
+    with pytest.raises(DatasetError, match=r"^10 images in .*set, its first ones, cannot be trained on"):
+        shape(f"folder:{root}", tmp_path)
 
 
 def broken_layout(root: Path, what: str) -> None:
@@ -142,9 +169,9 @@ def broken_layout(root: Path, what: str) -> None:
         ("empty class", r"test/dog holds no image; allowed: \.bmp"),
         ("other classes", "classes in only one of train and test: dog, wolf"),
         ("no classes", "train has no class folders"),
-        ("cut", r"cannot read the image .*cat/1\.png"),
-        ("no image", r"cannot read the image .*cat/1\.png"),
-        ("other size", r"cat/1\.png is 8 x 8, the images before it are 6 x 6; bring all images"),
+        ("cut", r"set/train/cat/1\.png cannot be read: image file is truncated.*; replace or remove it"),
+        ("no image", r"set/train/cat/1\.png is no image of the formats BMP, JPEG"),
+        ("other size", r"cat/1\.png is 8 x 8, others are 6 x 6; bring all images"),
         ("not square", r"cat/1\.png is 6 x 8; only square images"),
         ("deep", r"cat/1\.png has more than 8 bits per channel"),
     ],

@@ -1,5 +1,6 @@
 """Datasets reach other hosts through the artifact store: once, whole, and only those that a study names."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -74,17 +75,77 @@ def test_datasets_are_copied_only_where_a_remote_host_lacks_them(images: Images,
     assert not remote.has_dataset(digits.identity)
 
 
-def test_a_cached_file_of_an_earlier_version_is_marked_before_it_is_shared(
+def as_earlier(file: Path) -> None:
+    """Rewrite a cached dataset as earlier versions wrote it, without identity and hash."""
+    save_file(load_file(file), file, metadata={"classes": '["dark", "light"]'})
+
+
+def flip(file: Path) -> None:
+    """Change one bit of a file's last byte, which belongs to an image or a label."""
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+
+
+def test_a_cached_file_of_an_earlier_version_gets_a_hash_before_it_is_shared(
     artifacts: Artifacts, images: Images, tmp_path: Path
 ) -> None:
     load(images.name, tmp_path / "here")
     [file] = (tmp_path / "here" / "datasets").glob("*.safetensors")
-    classes = '["dark", "light"]'
-    save_file(load_file(file), file, metadata={"classes": classes})
-    assert not cache.is_marked(file, images.identity)
+    as_earlier(file)
     share(images, tmp_path / "here", artifacts)
     (tmp_path / "flowers").rename(tmp_path / "elsewhere")
     assert load_images(images, tmp_path / "there", artifacts=artifacts).classes == ("dark", "light")
+
+
+def test_a_cached_file_of_an_earlier_version_counts_and_is_guarded_from_then_on(images: Images, tmp_path: Path) -> None:
+    dataset = load(images.name, tmp_path)
+    [file] = (tmp_path / "datasets").glob("*.safetensors")
+    as_earlier(file)
+    (tmp_path / "flowers" / "train" / "light" / "0.png").rename(tmp_path / "0.png")
+    assert torch.equal(cache.load(file, images.identity).train_images, dataset.train_images)  # type: ignore[union-attr]
+    flip(file)
+    with pytest.raises(cache.CacheDamaged, match="do not match their hash"):
+        cache.load(file, images.identity)
+
+
+@pytest.mark.parametrize("how", ["cut", "empty", "flipped", "other"])
+def test_a_damaged_cached_file_is_made_anew(images: Images, tmp_path: Path, how: str) -> None:
+    dataset = load(images.name, tmp_path)
+    [file] = (tmp_path / "datasets").glob("*.safetensors")
+    whole = file.read_bytes()
+
+    def spoil() -> None:
+        if how == "flipped":
+            flip(file)
+        elif how == "other":
+            cache.save(dataset, "0" * 32, file)
+        else:
+            file.write_bytes(whole[:-7] if how == "cut" else b"")
+
+    spoil()
+    assert torch.equal(load(images.name, tmp_path).test_labels, dataset.test_labels)
+    assert cache.load(file, images.identity) is not None
+    spoil()
+    root = tmp_path / "flowers"
+    first = sorted(root.glob("*/*/*.png"))[0]
+    status = first.stat()
+    first.write_bytes(bytes(status.st_size))
+    # With its size and time, the file counts as unchanged, so that only reading it shows the damage.
+    os.utime(first, ns=(status.st_atime_ns, status.st_mtime_ns))
+    with pytest.raises(DatasetError, match=rf"^{file} .*, and cannot be made anew: .*0\.png is no image"):
+        load(images.name, tmp_path)
+
+
+def test_a_damaged_cached_file_is_fetched_anew(artifacts: Artifacts, images: Images, tmp_path: Path) -> None:
+    share(images, tmp_path / "here", artifacts)
+    (tmp_path / "flowers").rename(tmp_path / "elsewhere")
+    there = tmp_path / "there"
+    dataset = load_images(images, there, artifacts=artifacts)
+    [file] = (there / "datasets").glob("*.safetensors")
+    flip(file)
+    assert torch.equal(load_images(images, there, artifacts=artifacts).test_labels, dataset.test_labels)
+    assert len(cache.load(file, images.identity).classes) == 2  # type: ignore[union-attr]
 
 
 def test_a_damaged_or_swapped_copy_is_refused(artifacts: Artifacts, images: Images, tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+import gzip
 import itertools
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from data.datasets import digits as bundled
 from data.datasets import registry
 from data.datasets.loading import load, load_images
 from data.datasets.registry import DATASETS, DatasetError, absolute, identity, shape
@@ -30,6 +32,17 @@ def test_digits_have_the_registered_shape_and_are_the_same_each_time(tmp_path: P
     assert torch.equal(first.test_labels, again.test_labels)
     # The test images hold every class about equally often.
     assert int(first.test_labels.bincount().min()) >= 30
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"no gzip", gzip.compress(b"<html>"), gzip.compress(b"1,2,3\n"), gzip.compress(b"1," * 65)[:-9]]
+)
+def test_a_damaged_file_of_the_digits_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
+    file = tmp_path / "digits.csv.gz"
+    file.write_bytes(content)
+    monkeypatch.setattr(bundled, "_file", lambda: file)
+    with pytest.raises(DatasetError, match=rf"{file} is damaged.*|includes other digits"):
+        load("digits", tmp_path / "home")
 
 
 def test_identities_of_bundled_datasets_differ_and_need_no_file(tmp_path: Path) -> None:
