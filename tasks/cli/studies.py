@@ -61,6 +61,8 @@ def plan(
         out.print(plan_table(escape(read.name), planned, unshared))
         _say_scaling(study, scale, data)
         say_rounds(out, planned)
+        if planned.unchecked:
+            out.print("launch checks that every image of the folder can be trained on", soft_wrap=True)
         say_warnings(err, planned.warnings)
         return
     scaling = _scaling(study, scale, data) if study.startswith("paper:") else None
@@ -185,7 +187,8 @@ def _launch(study: "Study", again: bool, remark: str = "") -> str:
 
     name = escape(study.name)
     try:
-        study_id = queue_study(study, watch.say_copying(err), again)
+        with watch.images_shown(err) as progress:
+            study_id = queue_study(study, progress, again)
     except LaunchedBefore as before:
         if sys.stdin.isatty() and typer.confirm(f"{before}. Launch another?"):
             return _launch(study, again=True, remark=remark)

@@ -15,6 +15,7 @@ from data.database.database import Database
 from data.database.events import State
 from data.queries import studies
 from data.queries.divergence import divergences, in_words
+from data.queries.failures import failures
 from engine.formatting import number, percent
 from tasks.broker.connection import BrokerError, connect, errors_explained
 from tasks.queue import leases
@@ -119,9 +120,11 @@ def study_tables(database: Database, study_id: str) -> list[Table | str]:
     running = stages[stages["state"] == "running"]
     if len(running):
         parts.append(_running_table(running))
-    for row in stages[stages["state"] == "failed"].to_dict("records"):
-        reason = str(row["error"] or "no reason was recorded").strip().splitlines()[0]
-        parts.append(f"[red]failed[/red] {_describe(row)}: {escape(reason)}")
+    for failure in failures(stages):
+        others = f" and {plural(failure.count - 1, 'other stage')}" if failure.count > 1 else ""
+        parts.append(f"[red]failed[/red] {_describe(failure.first)}{others}: {escape(failure.reason)}")
+    if record.counts["failed"]:
+        parts.append(f"mend the cause, then: ticketscope retry {study_id}; after a change of images, launch anew")
     if sentence := in_words(divergences(database, [study_id])):
         parts.append(f"[yellow]diverged[/yellow] {escape(sentence)}")
     return parts

@@ -1,8 +1,14 @@
 """Watching studies in the queue: whether there are any, whether workers run, and whether a study is done."""
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from redis import Redis
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import BarColumn, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
 
 from data.database.database import Database
 from data.datasets.source import Progress
@@ -14,6 +20,8 @@ from tasks.units import size
 
 # Seconds to wait for the recorder; one that runs is never this far behind.
 RECORDER_SECONDS = 10.0
+# Seconds after which the progress of a check is drawn.
+BAR_AFTER = 1.0
 
 
 def is_empty(config: Settings, redis: Redis) -> bool:
@@ -31,15 +39,32 @@ def say_if_no_workers(redis: Redis, console: Console) -> None:
         console.print("no workers are running: start everything with ticketscope up, or ticketscope worker")
 
 
-def say_copying(console: Console) -> Progress:
-    """Return a function that prints which images are being copied for other hosts."""
+@contextmanager
+def images_shown(console: Console) -> Iterator[Progress]:
+    """Yield a function that prints which images a launch copies, and draws a bar while it checks them for long."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    bars = Bars(*columns, console=console, transient=True)
+    bar: TaskID | None = None
+    began = 0.0
 
     def say(what: str, done: int, total: int) -> None:
-        del done
-        amount = f" ({size(total)})" if total else ""
-        console.print(f"{escape(what)}{amount} ...", soft_wrap=True, highlight=False)
+        nonlocal bar, began
+        if not done:
+            amount = f" ({size(total)})" if total else ""
+            console.print(f"{escape(what)}{amount} ...", soft_wrap=True, highlight=False)
+            return
+        began = began or time.monotonic()
+        if bar is None and time.monotonic() - began > BAR_AFTER:
+            bar = bars.add_task("", total=total)
+            bars.start()
+        if bar is not None:
+            bars.update(bar, description=escape(what), completed=done, total=total)
 
-    return say
+    try:
+        yield say
+    finally:
+        if bar is not None:
+            bars.stop()
 
 
 def until_done(config: Settings, redis: Redis, study_id: str, console: Console) -> bool:

@@ -10,6 +10,7 @@ from redis import Redis
 
 from data.artifacts.store import Artifacts, ResultDamaged
 from data.database.database import Database, DatabaseBusy
+from data.datasets.check import check
 from data.datasets.registry import DatasetError
 from data.datasets.source import Progress, silent
 from data.queries.studies import UnknownStudy, recorded
@@ -27,12 +28,14 @@ log = logging.getLogger(__name__)
 
 
 def launch(study: Study, progress: Progress = silent, again: bool = False) -> str:
-    """Queue a study and return its id; raises BrokerError and ArtifactError, and what `plan_study` raises.
+    """Queue a study and return its id; raises BrokerError and ArtifactError, and what `plan_study` and `check` raise.
 
-    progress: called while images are copied to the artifact store for other hosts, which may take minutes. Raises
-    LaunchedBefore if an equal study was launched within `equal.WITHIN`, unless `again`.
+    progress: called while images are checked, and copied to the artifact store for other hosts, which may take minutes.
+    Raises LaunchedBefore if an equal study was launched within `equal.WITHIN`, unless `again`.
     """
     planned = plan_study(study, settings().home)
+    for name in planned.study.datasets:
+        check(name, settings().home, progress)
     study_id = secrets.token_hex(5)
     body: dict[str, Any] = {
         "study_id": study_id,

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from data.artifacts.store import Artifacts
 from data.database.database import Database, DatabaseBusy
-from data.datasets.registry import DatasetError, absolute, identity, shape
+from data.datasets.check import checked_identity, is_checked
+from data.datasets.registry import DatasetError, absolute, shape
 from data.queries import studies
 from data.settings import Settings, settings
 from engine.dataset import Shape
@@ -39,7 +40,7 @@ class PlanPreview:
 
     trainings: the number of stages, since every stage trains a network. reused: stages that are done already. by_kind:
     stages of each kind. estimated_seconds: for the remaining trainings on `workers` workers. warnings: what the author
-    should know before launching the study.
+    should know before launching the study. unchecked: some images are only read by the launch.
     """
 
     plan: Plan
@@ -49,6 +50,7 @@ class PlanPreview:
     estimated_seconds: float
     workers: int
     warnings: tuple[Finding, ...]
+    unchecked: bool
 
     @property
     def remaining(self) -> int:
@@ -75,7 +77,7 @@ def plan_study(study: Study, home: Path) -> Plan:
 def _checked_plan(study: Study, home: Path) -> tuple[Plan, tuple[Finding, ...]]:
     # Workers run in other folders and on other hosts, so the plan depends on neither.
     study = _with_precision(_with_absolute_paths(study))
-    identities = {name: identity(name, home) for name in study.datasets}
+    identities = {name: checked_identity(name, home) for name in study.datasets}
     warnings = design_warnings(study, home)
     return plan(study, identities), warnings
 
@@ -134,6 +136,7 @@ def preview(study: Study) -> PlanPreview:
     planned, warnings = _checked_plan(study, config.home)
     reused = Artifacts(config.artifacts).finished() & planned.stages.keys()
     devices = worker_devices(config)
+    images = {(stage.images.name, stage.images.identity) for stage in planned.stages.values()}
     return PlanPreview(
         plan=planned,
         trainings=len(planned.stages),
@@ -142,6 +145,7 @@ def preview(study: Study) -> PlanPreview:
         estimated_seconds=estimated_seconds(config, planned, reused, devices),
         workers=len(devices),
         warnings=warnings,
+        unchecked=any(not is_checked(name, content, config.home) for name, content in images),
     )
 
 

@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 
 from data.artifacts.store import ArtifactLost, Artifacts, ArtifactsUnavailable
 from data.datasets.loading import load_images
+from data.datasets.source import DatasetError
 from engine.dataset import Dataset
 from engine.stages.runner import Interrupted, Job, run_stages, saved_weights
 from engine.stages.weights import WeightsLost
@@ -187,7 +188,8 @@ class StageGroup:
             return leases.miss(redis, message, lost.fingerprint, why)
         except Exception as error:  # The error is recorded with the stage.
             log.exception("stage %s failed", message.fingerprint)
-            return leases.fail(redis, message, _explain(error), retry=not isinstance(error, OtherEngine))
+            lasting = isinstance(error, OtherEngine) or (isinstance(error, DatasetError) and error.lasting)
+            return leases.fail(redis, message, _explain(error), retry=not lasting)
 
     def _artifacts_for(self, message: Message) -> RetryingArtifacts:
         context = self._context

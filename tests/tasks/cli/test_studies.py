@@ -1,5 +1,6 @@
 """The commands about studies: their output, files and errors."""
 
+import io
 import json
 import os
 import pty
@@ -11,10 +12,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from redis import Redis
+from rich.console import Console
 
 from data.settings import settings
 from engine.study.spec import load_study, to_toml
 from tasks.broker.server import serving
+from tasks.cli import watch
 from tasks.process import ROOT, python
 from tasks.queue import leases
 from tests.machine import Machine, diverging_study, folder_of_images, tiny_study, wait_for
@@ -161,7 +164,63 @@ def test_waiting_for_a_study_that_fails_exits_with_1(command: Command, machine: 
     machine.worker()
     assert waiting.wait(timeout=90.0) == 1
     assert "1 failed" in (machine.logs / "launch.log").read_text()
-    assert "DatasetError" in command("status", study_id)[1]
+    printed = " ".join(command("status", study_id)[1].split())
+    assert f": no folder at {images}; a dataset is a folder with" in printed
+    assert f"mend the cause, then: ticketscope retry {study_id}" in printed
+
+
+def test_a_launch_lists_all_faulty_images_of_a_folder_and_queues_nothing(
+    command: Command, redis: Redis, tmp_path: Path
+) -> None:
+    images, file = folder_of_images(tmp_path / "images"), tmp_path / "study.toml"
+    file.write_text(to_toml(tiny_study(datasets=[f"folder:{images}"], train_images=None, test_images=None)))
+    code, output, _ = command("plan", str(file))
+    assert code == 0
+    assert "launch checks that every image of the folder can be trained on" in output
+    for name in ("train/dark/3.png", "test/light/1.png"):
+        (images / name).write_bytes(b"")
+    assert command("plan", str(file))[0] == 0
+    listed = f"2 of the 60 images in {images} cannot be trained on; replace or remove them:\n"
+    listed += "train/dark/3.png is empty\ntest/light/1.png is empty\n"
+    # From the first launch on, a plan knows too.
+    for verb in (("launch",), ("launch",), ("plan",), ("run", "--out", str(tmp_path / "out"))):
+        code, output, error = command(*verb, str(file))
+        assert (code, error) == (2, f"error: {listed}")
+        assert "launched" not in output
+    assert leases.studies(redis) == []
+    for name in ("train/dark/3.png", "test/light/1.png"):
+        (images / name).unlink()
+    code, output, _ = command("launch", str(file))
+    assert code == 0
+    assert "launched" in output
+    assert "launch checks" not in command("plan", str(file))[1]
+
+
+def test_run_lists_all_faulty_images_before_it_trains(command: Command, tmp_path: Path) -> None:
+    images, file = folder_of_images(tmp_path / "images"), tmp_path / "study.toml"
+    file.write_text(to_toml(tiny_study(datasets=[f"folder:{images}"], train_images=None, test_images=None)))
+    for name in ("train/dark/3.png", "test/light/1.png"):
+        (images / name).write_text("no image")
+    code, _, error = command("run", str(file), "--out", str(tmp_path / "out"))
+    assert code == 2
+    assert [line.split(" is ")[0] for line in error.splitlines()[1:]] == ["train/dark/3.png", "test/light/1.png"]
+    assert not list((tmp_path / "out").glob("artifacts/*/*"))
+
+
+def test_a_check_that_takes_long_draws_a_bar() -> None:
+    text = io.StringIO()
+    console = Console(file=text, force_terminal=True, width=120)
+    with pytest.MonkeyPatch.context() as patch, watch.images_shown(console) as say:
+        patch.setattr(watch, "BAR_AFTER", -1.0)
+        say("copying flowers", 0, 2048)
+        say("checking the images in /data/flowers", 500, 1000)
+        say("checking the images in /data/flowers", 1000, 1000)
+    assert "copying flowers (2 KiB) ..." in text.getvalue()
+    assert "checking the images in /data/flowers" in text.getvalue()
+    assert "100%" in text.getvalue()
+    with watch.images_shown(Console(file=(brief := io.StringIO()), force_terminal=True)) as say:
+        say("checking the images in /data/flowers", 60, 60)
+    assert brief.getvalue() == ""
 
 
 def test_status_describes_divergences(command: Command, machine: Machine, tmp_path: Path) -> None:

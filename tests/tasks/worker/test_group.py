@@ -1,15 +1,20 @@
 """The stages that a worker trains beside another, each of which ends by itself."""
 
+from pathlib import Path
+
+import pytest
 from redis import Redis
 
+from data.datasets.registry import identity
 from data.settings import settings
 from engine.capacity import Capacity
-from engine.study.plan import Stage
+from engine.study.plan import Stage, plan
 from tasks.queue import leases
 from tasks.queue.leases import LeaseLost, Message, Sharing
 from tasks.queue.timing import Timing
 from tasks.worker.group import StageGroup
 from tasks.worker.trainer import Trainer
+from tests.machine import folder_of_images, tiny_study
 from tests.tasks.queue.test_leases import LEASE, claim, recorded_states, register, result, row, tiny_plan
 
 
@@ -126,3 +131,34 @@ def test_a_stage_claimed_again_is_separate_from_the_lost_attempt(redis: Redis) -
     leases.renew(redis, again, LEASE)
     group._ended(current, result(message.fingerprint))
     assert leases.counts(redis, "s1")["done"] == 1
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_images_that_cannot_be_trained_on_fail_once_with_all_of_them_listed(
+    redis: Redis, tmp_path: Path, gone: bool
+) -> None:
+    root = folder_of_images(tmp_path / "images")
+    for name in ("train/dark/3.png", "test/light/1.png"):
+        (root / name).write_bytes(b"")
+    name = f"folder:{root}"
+    study = tiny_study(datasets=[name], train_images=None, test_images=None, pruners=[], sparsities=[], starts=[])
+    planned = plan(study, {name: identity(name, settings().home)})
+    [message] = register(redis, planned)
+    if gone:
+        root.rename(tmp_path / "elsewhere")
+    assert claim(redis, message)
+    context = Trainer(settings(), "cpu", Timing()).context
+    StageGroup(context).train(message, planned.stages[message.fingerprint])
+    error = str(redis.hget(f"{leases.PREFIX}stage:{message.fingerprint}", "error"))
+    if gone:
+        # Another host may have the folder.
+        assert error.startswith(f"DatasetError: no folder at {root}")
+        assert leases.counts(redis, "s1") == {"queued": 1}
+        return
+    assert leases.counts(redis, "s1") == {"failed": 1}
+    assert recorded_states(redis, message.fingerprint) == ["waiting", "queued", "running", "failed"]
+    assert error.splitlines()[:3] == [
+        f"DatasetError: 2 of the 60 images in {root} cannot be trained on; replace or remove them:",
+        "train/dark/3.png is empty",
+        "test/light/1.png is empty",
+    ]
