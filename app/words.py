@@ -86,6 +86,11 @@ def plain(text: str) -> str:
     return "".join(f"\\{letter}" if letter in "\\`*_{}[]()#+-!|<>$:~" else letter for letter in text)
 
 
+def lines(text: str) -> str:
+    """Return text as `plain` does, with its line breaks."""
+    return "  \n".join(plain(line) for line in text.splitlines())
+
+
 def code(text: str) -> str:
     """Return text as code in Markdown, or as plain text if it contains characters that would end the code."""
     return plain(text) if re.search(r"[`\[\]\\\n]", text) else f"`{text}`"

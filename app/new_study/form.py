@@ -245,4 +245,4 @@ def _help(name: str) -> str:
 def _error(name: str, errors: Errors) -> None:
     if name in errors:
         with st.container(key=f"error-{name.replace('.', '-')}"):
-            st.markdown(f":small[:red[:material/error: {words.plain(errors[name])}]]")
+            st.markdown(f":small[:red[:material/error: {words.lines(errors[name])}]]")

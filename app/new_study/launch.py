@@ -8,6 +8,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from app import words
 from app.new_study import form
+from app.new_study.folder_check import require_sound
 from app.state import live
 from data.datasets.source import Progress
 from engine.errors import UserError
@@ -43,6 +44,8 @@ def plan_numbers(preview: PlanPreview, key: str = "plan_numbers") -> None:
         )
     kinds = [f"{count:,} {_KINDS.get(kind, kind)}" for kind, count in preview.by_kind.items()]
     st.caption(f"{words.listing(kinds)} · on {words.plural(preview.workers, 'worker')}")
+    if preview.unchecked:
+        st.caption("Launching it checks that every image of the folder can be trained on.")
     for sentence in preview.plan.rounds:
         st.caption(f"Iterative pruning: {words.plain(sentence)}")
 
@@ -66,6 +69,7 @@ def start(study: Study, again: bool = False) -> None:
     """
     st.session_state.pop(_BEFORE, None)
     try:
+        require_sound(study.datasets)
         with st.spinner("Queueing…"):
             study_id = launch.launch(study, _copying(st.empty()), again)
     except LaunchedBefore as before:
@@ -74,7 +78,7 @@ def start(study: Study, again: bool = False) -> None:
             return
         study_id = before.study_id
     except UserError as error:
-        st.error(words.plain(str(error)))
+        st.error(words.lines(str(error)))
         return
     st.session_state[_LAST] = study_id
     _open(study_id)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from app.new_study.draft import FOLDER, Draft, check
 from app.state.cache import cached
 from data.artifacts.store import ArtifactError
-from data.datasets.registry import DatasetError, identity
+from data.datasets.check import checked_identity
+from data.datasets.registry import DatasetError
 from data.settings import settings
 from engine.study.checks import Finding
 from engine.study.spec import Study, StudyError, read_study, to_toml
@@ -56,7 +57,7 @@ def _dataset_errors(draft: Draft) -> dict[str, str]:
     errors: dict[str, str] = {}
     for name, field in named.items():
         try:
-            identity(name, settings().home)
+            checked_identity(name, settings().home)
         except DatasetError as error:
             errors[field] = str(error)
     return errors

@@ -11,7 +11,7 @@ from app.components import chart, dialogs
 from app.components.share_dialog import share_study
 from app.export import menu
 from app.state import audience, queries
-from app.study import accuracy, overlap, progress, verdicts
+from app.study import accuracy, failure, overlap, progress, verdicts
 from app.study.actions import actions, retryable
 from data.database.database import DatabaseError
 from data.queries.studies import StudyRecord, UnknownStudy
@@ -25,6 +25,7 @@ def draw_study(record: StudyRecord) -> None:
     """Draw the page of a study that this visitor may see."""
     chart.still()
     _head(record)
+    failure.show(record)
     every = dialogs.refresh_seconds(record, REFRESH)
     for tab, (name, body) in zip(st.tabs(list(TABS), key="tab", on_change="rerun"), TABS.items(), strict=True):
         if tab.open:
@@ -35,7 +36,7 @@ def draw_study(record: StudyRecord) -> None:
 
 
 @st.fragment(run_every=IDLE)
-def _watch(study_id: str, before: tuple[str, bool]) -> None:
+def _watch(study_id: str, before: tuple[str, bool, int]) -> None:
     """Draw the page of a finished study again once somebody deletes or retries it."""
     # While the database cannot be read, the page stays as it is.
     with suppress(DatabaseError):
@@ -71,13 +72,13 @@ def _head(record: StudyRecord) -> None:
         actions(record)
 
 
-def _state(record: StudyRecord) -> tuple[str, bool]:
-    """Return the state on which the whole page depends: the study's, and whether it can be retried."""
-    return record.state, retryable(record) > 0
+def _state(record: StudyRecord) -> tuple[str, bool, int]:
+    """Return what the whole page depends on: the study's state, whether it can be retried, how many stages failed."""
+    return record.state, retryable(record) > 0, record.counts["failed"]
 
 
 @audience.database_errors()
-def _opened(study_id: str, before: tuple[str, bool], body: Callable[[StudyRecord], None]) -> None:
+def _opened(study_id: str, before: tuple[str, bool, int], body: Callable[[StudyRecord], None]) -> None:
     """Draw an open tab, which refreshes by itself; if the state differs from the one before, draw the whole page."""
     if not access.may_see(study_id):
         st.rerun()

@@ -17,6 +17,7 @@ from app.components.stage_names import several, stage_names
 from app.state import live, queries
 from app.state.cache import cached
 from app.study.stages_table import matching, stage_table
+from data.queries.failures import reason
 from data.queries.studies import StudyRecord
 from engine.registry import PRUNERS
 from tasks.queue.telemetry import LiveProgress
@@ -233,7 +234,7 @@ def _failures(rows: pd.DataFrame) -> None:
         with st.expander(
             f"Failed: {words.plain(names[row.fingerprint])}", icon=":material/error:", key=f"failure-{row.fingerprint}"
         ):
-            st.markdown(f"**{words.plain(error.strip().splitlines()[-1])}**")
+            st.markdown(f"**{words.plain(reason(error))}**")
             ran = f"attempt {row.attempt} on {row.worker or 'an unknown worker'} ({row.host or 'unknown host'})"
             st.caption(words.plain(ran))
             st.code(error, language=None, wrap_lines=True)

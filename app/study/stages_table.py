@@ -9,6 +9,7 @@ from app import words
 from app.components.stage_names import column, kind_names, stage_names
 from app.state.live import epochs_done
 from data.queries.divergence import outcome
+from data.queries.failures import reason
 from tasks.queue.telemetry import LiveProgress
 
 # The order of the table's rows by state.
@@ -58,7 +59,7 @@ def stage_table(rows: pd.DataFrame, now: Mapping[str, LiveProgress], with_networ
             "Epochs/s": [_speed(stage, row) for stage, row in zip(live, rows.itertuples(), strict=True)],
             "Time left": [_left(stage) for stage in live],
             "Worker": _workers(rows, now),
-            "Error": [(error or "").strip().rpartition("\n")[2] for error in rows["error"]],
+            "Error": [reason(error) if error else "" for error in rows["error"]],
         },
         index=rows.index,
     )

@@ -89,7 +89,7 @@ def _use_text() -> None:
     try:
         form.load(read_study(content))
     except StudyError as error:
-        st.session_state["toml_problem"] = "  \n".join(words.plain(line) for line in str(error).splitlines())
+        st.session_state["toml_problem"] = words.lines(str(error))
 
 
 def show_plan(checked: CheckedForm) -> None:
@@ -103,7 +103,7 @@ def show_plan(checked: CheckedForm) -> None:
             st.markdown("**Not ready to launch**")
             for name, message in errors.items():
                 label = form.LABELS.get(name, "")
-                st.markdown(f"- {label + ': ' if label else ''}{words.plain(message)}")
+                st.markdown(f"- {label + ': ' if label else ''}{words.lines(message)}")
     launch.warnings(checked.warnings)
     workers, trouble = live.workers()
     reason = _reason(plan, errors, trouble)

@@ -1,9 +1,11 @@
 import time
 
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from app.state import live
+from data import shared_links
 from data.database.database import Database
 from data.queries import studies
 from engine.study.spec import Study
@@ -79,6 +81,52 @@ def test_the_progress_tab_describes_a_running_study(database: Database, study: S
     assert table.value["State"].iloc[0] == "running"
     (failure,) = [expander for expander in app.expander if expander.label.startswith("Failed")]
     assert "a made-up failure" in failure.code[0].value
+
+
+BAD_IMAGES = (
+    "DatasetError: 2 of the 60 images in /data/flowers cannot be trained on; replace or remove them:\n"
+    "train/dark/3.png is empty\ntest/light/1.png is empty\n\nTraceback (most recent call last):\n  File ...\n"
+    "data.datasets.source.DatasetError: 2 of the 60 images"
+)
+
+
+def failing(index: int, stage: object) -> str:
+    del stage
+    return "failed" if index < 3 else "waiting"
+
+
+def test_a_failed_study_says_why_on_top(database: Database, study: Study) -> None:
+    record(database, study, failing, error=BAD_IMAGES)
+    app = open_page(PAGE, study=ID)
+    [error] = [item.value.replace("\\", "") for item in app.error]
+    assert error == (
+        "**3 stages of 78 failed**: 2 of the 60 images in /data/flowers cannot be trained on; replace or remove them."
+        "  \nMend the cause, then retry the failed stages. After a change of images, launch the study anew."
+    )
+    [failure, *_] = [expander for expander in app.expander if expander.label.startswith("Failed")]
+    assert "train/dark/3.png is empty" in failure.code[0].value
+    with database.writing() as connection:
+        connection.execute(
+            "UPDATE states SET error = 'KeyError: 3', finished_at = finished_at - INTERVAL 1 HOUR WHERE fingerprint = "
+            "(SELECT max(fingerprint) FROM states WHERE state = 'failed')"
+        )
+    st.cache_data.clear()
+    [error] = [item.value.replace("\\", "") for item in open_page(PAGE, study=ID).error]
+    assert error.startswith("**3 stages of 78 failed**, the first because: KeyError: 3.")
+
+
+def test_a_viewer_of_a_failed_study_is_shown_no_path(database: Database, study: Study) -> None:
+    record(database, study, failing, error=BAD_IMAGES)
+    token = shared_links.create(database, [ID])[1]
+    [error] = [item.value for item in open_page("views/shared.py", share=token).error]
+    assert error.startswith("**3 stages of 78 failed**")
+    assert "/" not in error
+    assert "retry" not in error
+
+
+def test_a_study_without_failures_shows_no_error(database: Database, study: Study) -> None:
+    record(database, study)
+    assert not open_page(PAGE, study=ID).error
 
 
 def test_cancelling_asks_first(database: Database, study: Study) -> None:

@@ -1,6 +1,8 @@
 from pathlib import Path
 
 import pytest
+import streamlit as st
+from PIL import Image
 from redis import Redis
 from streamlit.testing.v1 import AppTest
 
@@ -13,6 +15,7 @@ from tasks.queue import equal, leases
 from tasks.studies import launch
 from tests.app.dashboard import open_page, rerun, texts
 from tests.app.made_study import record
+from tests.machine import folder_of_images
 
 PAGE = "views/new_study.py"
 
@@ -237,3 +240,40 @@ def test_a_name_in_which_nothing_can_be_seen_is_refused(name: str) -> None:
     app = type_in(open_page(PAGE), "name", name)
     assert app.button(key="launch").disabled
     assert "is empty" in texts(app) or "shows nothing" in texts(app)
+
+
+def ready_for_folder(images: Path) -> AppTest:
+    """Return the page with a study of a folder of images that can be launched."""
+    app = open_page(PAGE)
+    app.multiselect(key="field-datasets").set_value([])
+    for field in ("train_images", "test_images"):
+        app.text_input(key=f"field-{field}").input("")
+    return type_in(app, "folder", str(images))
+
+
+def test_a_launch_lists_all_faulty_images_and_the_form_remembers_them(redis: Redis, tmp_path: Path) -> None:
+    images = folder_of_images(tmp_path / "images")
+    for name in ("train/dark/3.png", "test/light/1.png"):
+        (images / name).write_bytes(b"")
+    app = ready_for_folder(images)
+    assert "checks that every image of the folder can be trained on" in texts(app)
+    app.button(key="launch").click()
+    [error] = [item.value.replace("\\", "") for item in rerun(app).error]
+    listed = f"2 of the 60 images in {images} cannot be trained on; replace or remove them:"
+    assert error.split("  \n") == [listed, "train/dark/3.png is empty", "test/light/1.png is empty"]
+    assert leases.studies(redis) == []
+    rerun(app)
+    [at_field] = [item.value.replace("\\", "") for item in app.markdown if ":material/error:" in item.value]
+    assert listed in at_field
+    assert "train/dark/3.png is empty" in at_field
+    assert app.button(key="launch").disabled
+    for name in ("train/dark/3.png", "test/light/1.png"):
+        Image.new("L", (8, 8)).save(images / name)
+    rerun(app)
+    assert not app.button(key="launch").disabled
+    app.button(key="launch").click()
+    rerun(app)
+    assert len(leases.studies(redis)) == 1
+    # A plan is cached for some seconds.
+    st.cache_resource.clear()
+    assert "checks that every image" not in texts(ready_for_folder(images))
