@@ -96,9 +96,9 @@ def _deleted() -> set[str]:
     return launches.deleted(database())
 
 
-@cached(state_marker, max_entries=8)
+@cached(state_marker, max_entries=8, shared=True)
 def stages(study_id: str) -> pd.DataFrame:
-    """Return a study's stages; columns are those of `data.queries.studies.stages`."""
+    """Return a study's stages, which no caller may change; columns are those of `data.queries.studies.stages`."""
     return queries.stages(database(), study_id)
 
 

@@ -33,18 +33,22 @@ NO_EPOCHS = pd.DataFrame(
     columns=["fingerprint", "epoch", "train_loss", "test_loss", "train_accuracy", "test_accuracy"], dtype=float
 )
 
+# The progress of each stage in training, by fingerprint.
+Now = tuple[tuple[str, LiveProgress], ...]
+
 LATEST, CHOSEN = "latest", "chosen"
 _CURVES: tuple[Curve, ...] = get_args(Curve)
 
 
 def body(record: StudyRecord) -> None:
     """Draw the tab."""
-    rows = queries.stages(record.study_id)
-    now: Mapping[str, LiveProgress] = {}
-    trouble = None
-    if record.state not in queries.FINISHED:
-        now, trouble = live.progress(tuple(rows["fingerprint"]))
-    overview(record, rows, now)
+    now: Now = ()
+    trouble, training = None, record.state not in queries.FINISHED
+    fingerprints = tuple(queries.stages(record.study_id)["fingerprint"]) if training else ()
+    if training:
+        progresses, trouble = live.progress(fingerprints)
+        now = tuple(progresses.items())
+    overview(record, now)
     if live.is_lost(record):
         text = "The queue does not know this study any more, so its training does not continue."
         if access.is_owner():
@@ -52,19 +56,27 @@ def body(record: StudyRecord) -> None:
         st.warning(text, icon=":material/link_off:")
     if trouble:
         st.warning(f"Live speeds are missing: {words.plain(trouble)}", icon=":material/cloud_off:")
-    elif record.state not in queries.FINISHED:
-        waiting(set(rows["fingerprint"]))
-    curves(record, rows)
+    elif training:
+        waiting(set(fingerprints))
+    curves(record)
     if any(PRUNERS[name].admm for name in record.study.pruners):
         convergence(record)
-    stages(rows, now)
+    stages(record, now)
 
 
-def overview(record: StudyRecord, rows: pd.DataFrame, now: Mapping[str, LiveProgress]) -> None:
+# Computed once for all who look: a page of many viewers would spend its time on tables otherwise.
+@cached(queries.state_marker, max_entries=32)
+def _summary(study_id: str, now: Now) -> tuple[float, int, float | None]:
+    """Return the fraction of a study's epochs that is trained, its reused stages, and the seconds left if known."""
+    rows, running = queries.stages(study_id), dict(now)
+    return live.fraction(rows, running), int(rows["reused"].sum()), live.seconds_left(rows, running)
+
+
+def overview(record: StudyRecord, now: Now) -> None:
     """Show counts, the progress bar and the time left."""
-    counts, total = record.counts, len(rows)
+    counts, total = record.counts, sum(record.counts.values())
+    fraction, reused, left = _summary(record.study_id, now)
     with st.container(key="progress_overview"):
-        fraction = live.fraction(rows, now)
         st.progress(
             fraction, text=f"{counts['done']:,} of {words.plural(total, 'stage')} done · {fraction:.0%} of epochs"
         )
@@ -72,10 +84,8 @@ def overview(record: StudyRecord, rows: pd.DataFrame, now: Mapping[str, LiveProg
             for name in ("running", "queued", "waiting", "failed", "cancelled"):
                 if counts[name] or name in ("running", "failed"):
                     st.metric(name.capitalize(), f"{counts[name]:,}", width="content")
-            reused = f"{int(rows['reused'].sum()):,}"
-            st.metric("Reused", reused, width="content", help="Trained before this study was launched.")
+            st.metric("Reused", f"{reused:,}", width="content", help="Trained before this study was launched.")
             if record.state not in queries.FINISHED:
-                left = live.seconds_left(rows, now)
                 st.metric(
                     "About left",
                     words.duration(left),
@@ -95,18 +105,40 @@ def waiting(fingerprints: Container[str]) -> None:
         st.warning(f"{words.plain(host)}{several} waits{reason}", icon=":material/hourglass_top:")
 
 
-def curves(record: StudyRecord, rows: pd.DataFrame) -> None:
+@cached(queries.state_marker, max_entries=32, shared=True)
+def _names(study_id: str) -> dict[str, str]:
+    return stage_names(queries.stages(study_id))
+
+
+@cached(queries.state_marker, max_entries=32, shared=True)
+def _latest(study_id: str) -> list[str]:
+    """Return the fingerprints of the stages in training or, without any, of the last two done, with epochs."""
+    rows = queries.stages(study_id)
+    recorded = rows[rows["epoch"] > 0]
+    running = recorded[recorded["state"] == "running"]
+    last = recorded.sort_values("finished_at", na_position="first").tail(2)
+    return list((last if running.empty else running)["fingerprint"])[:MOST_CURVES]
+
+
+@cached(queries.state_marker, max_entries=32)
+def _epochs(study_id: str, chosen: tuple[str, ...]) -> tuple[bool, int]:
+    """Return whether any epoch of some stages is recorded, and how many epochs the axis of their curves has."""
+    rows = queries.stages(study_id)
+    drawn = rows[rows["fingerprint"].isin(chosen)]
+    recorded = bool((drawn["epoch"] > 0).any())
+    return recorded, int((drawn if recorded else rows)["epochs"].max())
+
+
+def curves(record: StudyRecord) -> None:
     """Show loss and accuracy of the latest stages, or of those that the reader chooses."""
-    names = stage_names(rows)
+    names = _names(record.study_id)
     st.subheader("Curves", anchor=False)
-    chosen = _chosen(rows, names)
+    chosen = _chosen(record.study_id, names)
     named = tuple((fingerprint, names[fingerprint]) for fingerprint in chosen)
-    recorded = rows[rows["fingerprint"].isin(chosen)]
-    is_empty = not (recorded["epoch"] > 0).any()
-    total = int((rows if is_empty else recorded)["epochs"].max())
+    recorded, total = _epochs(record.study_id, tuple(chosen))
     about = words.compares(record.study.model_dump())
     charts = [_curves(record.study_id, about, named, curve, total) for curve in _CURVES]
-    if is_empty:
+    if not recorded:
         st.markdown(":gray[No epoch is recorded yet of the stages to draw.]")
     else:
         chart.legend_of(charts[0])
@@ -148,10 +180,8 @@ def _residuals(subject: Subject, rates: tuple[float, ...]) -> Chart:
     return progress.residuals(subject, subject.rows(queries.residuals(subject.study_id)), rates)
 
 
-def _chosen(rows: pd.DataFrame, names: Mapping[str, str]) -> list[str]:
+def _chosen(study_id: str, names: Mapping[str, str]) -> list[str]:
     """Return the fingerprints of the stages to draw."""
-    # A stage without a recorded epoch has no curve yet.
-    recorded = rows[rows["epoch"] > 0]
     with st.container(horizontal=True, vertical_alignment="bottom", key="curves_choices"):
         which = st.segmented_control(
             "Stages",
@@ -163,9 +193,10 @@ def _chosen(rows: pd.DataFrame, names: Mapping[str, str]) -> list[str]:
             persist_state="page",
         )
         if which == LATEST:
-            running = recorded[recorded["state"] == "running"]
-            last = recorded.sort_values("finished_at", na_position="first").tail(2)
-            return list((last if running.empty else running)["fingerprint"])[:MOST_CURVES]
+            return _latest(study_id)
+        # A stage without a recorded epoch has no curve yet.
+        rows = queries.stages(study_id)
+        recorded = rows[rows["epoch"] > 0]
         dense = recorded[recorded["kind"] == "pretrain"]
         return st.multiselect(
             "Stages to draw",
@@ -179,7 +210,15 @@ def _chosen(rows: pd.DataFrame, names: Mapping[str, str]) -> list[str]:
         )
 
 
-def stages(rows: pd.DataFrame, now: Mapping[str, LiveProgress]) -> None:
+@cached(queries.state_marker, max_entries=64, shared=True)
+def _listed(study_id: str, now: Now, query: str, states: tuple[str, ...]) -> tuple[pd.DataFrame, int]:
+    """Return the first rows of the table of the stages that match, and how many match."""
+    rows, running = queries.stages(study_id), dict(now)
+    matches = matching(rows, running, query, states)
+    return stage_table(matches.head(MOST_STAGES), running, several(rows)), len(matches)
+
+
+def stages(record: StudyRecord, now: Now) -> None:
     """Show the table of stages, and the errors of failed ones in full."""
     st.subheader("Stages", anchor=False)
     with st.container(horizontal=True, vertical_alignment="center", key="stages_choices"):
@@ -192,7 +231,7 @@ def stages(rows: pd.DataFrame, now: Mapping[str, LiveProgress]) -> None:
             persist_state="page",
             width=280,
         )
-        present = [state for state in words.STATES if (rows["state"] == state).any()]
+        present = [state for state in words.STATES if record.counts[state]]
         states = st.pills(
             "States",
             present,
@@ -201,8 +240,7 @@ def stages(rows: pd.DataFrame, now: Mapping[str, LiveProgress]) -> None:
             label_visibility="collapsed",
             persist_state="page",
         )
-    matches = matching(rows, now, query, states)
-    table = stage_table(matches.head(MOST_STAGES), now, several(rows))
+    table, matching_stages = _listed(record.study_id, now, query, tuple(states))
     with st.container(key="stages_table"):
         st.dataframe(
             table,
@@ -220,15 +258,16 @@ def stages(rows: pd.DataFrame, now: Mapping[str, LiveProgress]) -> None:
                 "Test accuracy (%)": st.column_config.NumberColumn(format="%.2f"),
             },
         )
-        count = f"{len(matches):,} of {words.plural(len(rows), 'stage')}"
-        hint = "" if len(matches) == len(table) else f"; the first {len(table):,} are listed, search for others"
+        count = f"{matching_stages:,} of {words.plural(sum(record.counts.values()), 'stage')}"
+        hint = "" if matching_stages == len(table) else f"; the first {len(table):,} are listed, search for others"
         st.caption(count + hint)
-    _failures(rows)
+    if record.counts["failed"]:
+        _failures(queries.stages(record.study_id))
 
 
 def _failures(rows: pd.DataFrame) -> None:
     failed = rows[rows["state"] == "failed"]
-    names = stage_names(rows) if len(failed) else {}
+    names = stage_names(rows)
     for row in failed.head(MOST_FAILURES).itertuples():
         error = row.error or "The worker reported no error."
         with st.expander(

@@ -111,6 +111,7 @@ def test_a_failed_study_says_why_on_top(database: Database, study: Study) -> Non
             "(SELECT max(fingerprint) FROM states WHERE state = 'failed')"
         )
     st.cache_data.clear()
+    st.cache_resource.clear()
     [error] = [item.value.replace("\\", "") for item in open_page(PAGE, study=ID).error]
     assert error.startswith("**3 stages of 78 failed**, the first because: KeyError: 3.")
 
