@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from io import BytesIO
 from typing import Any
 
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from app import words
+from app.charts import vega
 from app.charts.picture import Legend, standalone
 from app.charts.points import SPREADS, Spread
 from app.charts.vega import Spec
@@ -41,6 +43,12 @@ class Chart:
     caption: tuple[str, ...] = ()
     about: str = ""
     legend: Legend = field(default_factory=Legend)
+
+    @cached_property
+    def packed(self) -> Spec:
+        """The chart with its rows as Arrow's bytes, which Streamlit sends as they are to each visitor of a page."""
+        datasets = self.spec.get("datasets", {})
+        return {**self.spec, "datasets": {name: vega.packed(rows) for name, rows in datasets.items()}}
 
     @property
     def picture(self) -> Spec:

@@ -7,6 +7,7 @@ from typing import Any
 
 import altair as alt
 import pandas as pd
+import pyarrow as pa
 from altair.utils import schemapi
 
 _NAME = "inline"
@@ -35,6 +36,14 @@ def values(frame: pd.DataFrame) -> dict[str, Any]:
         columns.append([None if isinstance(cell, float) and not math.isfinite(cell) else cell for cell in cells])
     names = [str(name) for name in frame.columns]
     return {"values": [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]}
+
+
+def packed(rows: list[dict[str, Any]]) -> bytes:
+    """Return Vega-Lite's inline rows as a stream of Arrow."""
+    table, sink = pa.Table.from_pandas(pd.DataFrame(rows)), pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table)
+    return bytes(sink.getvalue())
 
 
 def filled(draw: Callable[..., Any], arguments: tuple[Hashable, ...], rows: Mapping[str, pd.DataFrame]) -> Spec:

@@ -28,7 +28,7 @@ def show(chart: Chart, key: str) -> None:
     if chart.caption:
         caption(chart.caption)
     with st.container(key=key, gap=None):
-        st.vega_lite_chart(chart.spec, width="stretch", key=f"{key}-chart", alt=chart.alt)
+        st.vega_lite_chart(chart.packed, width="stretch", key=f"{key}-chart", alt=chart.alt)
         menu(chart, key)
 
 

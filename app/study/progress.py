@@ -5,6 +5,7 @@ from collections.abc import Container, Mapping
 from typing import get_args
 
 import pandas as pd
+import pyarrow as pa
 import streamlit as st
 
 from app import words
@@ -211,11 +212,12 @@ def _chosen(study_id: str, names: Mapping[str, str]) -> list[str]:
 
 
 @cached(queries.state_marker, max_entries=64, shared=True)
-def _listed(study_id: str, now: Now, query: str, states: tuple[str, ...]) -> tuple[pd.DataFrame, int]:
+def _listed(study_id: str, now: Now, query: str, states: tuple[str, ...]) -> tuple[pa.Table, int]:
     """Return the first rows of the table of the stages that match, and how many match."""
     rows, running = queries.stages(study_id), dict(now)
     matches = matching(rows, running, query, states)
-    return stage_table(matches.head(MOST_STAGES), running, several(rows)), len(matches)
+    table = stage_table(matches.head(MOST_STAGES), running, several(rows))
+    return pa.Table.from_pandas(table, preserve_index=False), len(matches)
 
 
 def stages(record: StudyRecord, now: Now) -> None:

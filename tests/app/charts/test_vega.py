@@ -2,6 +2,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 import pytest
+from streamlit import dataframe_util
 
 from app.charts import vega
 
@@ -39,3 +40,8 @@ def test_a_chart_of_an_address_keeps_the_address() -> None:
     vega.enable()
     chart = alt.Chart("data.csv").mark_point().encode(x="n:Q").to_dict()
     assert chart["data"] == {"url": "data.csv"}
+
+
+def test_packed_rows_are_what_streamlit_would_send() -> None:
+    rows = vega.values(pd.DataFrame({"x": [1.0, None], "n": [1, 2], "name": ["a", "é"]}))["values"]
+    assert vega.packed(rows) == dataframe_util.convert_anything_to_arrow_bytes(rows)
