@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pandas as pd
 
+from data.database import ended_links
 from data.database.database import Database, frame
 from data.queries.studies import launched
 from engine.errors import UserError
@@ -91,9 +92,12 @@ def find(database: Database, token: str) -> Share | None:
         ).fetchall()
     for token_hash, share_id, study_ids, state, note, *times in rows:
         if hmac.compare_digest(token_hash, hashed):
+            shown, ended_at = _still_shown(study_ids, ended_links.read(database.path).get(token_hash))
+            if ended_at is not None:
+                return None
             created_at, expires_at, last_used_at = (None if at is None else at.replace(tzinfo=UTC) for at in times)
             assert created_at is not None
-            return Share(share_id, tuple(study_ids), state, note, created_at, expires_at, last_used_at)
+            return Share(share_id, tuple(shown), state, note, created_at, expires_at, last_used_at)
     return None
 
 
@@ -102,30 +106,59 @@ def shares(database: Database, study_id: str | None = None) -> pd.DataFrame:
 
     Columns: share_id, study_ids (list), state, note, created_at, expires_at, last_used_at, revoked_at, works (bool).
     """
-    query = """
-        SELECT * EXCLUDE (token_hash), revoked_at IS NULL AND coalesce(expires_at > $1, true) AS works
-        FROM shares WHERE $2 IS NULL OR list_contains(study_ids, $2) ORDER BY created_at DESC, share_id
-    """
     with database.reading() as connection:
-        return frame(connection, query, _naive(datetime.now(UTC)), study_id)
+        rows = frame(connection, "FROM shares ORDER BY created_at DESC, share_id")
+    ended = ended_links.read(database.path)
+    for row in rows.index:
+        link = rows.loc[row]
+        shown, ended_at = _still_shown(link["study_ids"], ended.get(link["token_hash"]))
+        rows.at[row, "study_ids"] = shown
+        if pd.isna(link["revoked_at"]) and ended_at is not None:
+            rows.at[row, "revoked_at"] = ended_at
+    rows["works"] = rows["revoked_at"].isna() & ~(rows["expires_at"] <= datetime.now(UTC))
+    showing = [study_id is None or study_id in study_ids for study_ids in rows["study_ids"]]
+    return rows[pd.Series(showing, dtype=bool)].drop(columns="token_hash").reset_index(drop=True)
+
+
+def _still_shown(study_ids: Sequence[str], ended: ended_links.Ended | None) -> tuple[list[str], datetime | None]:
+    """Return the studies that a link still shows, and when it ended; a restored backup may say otherwise."""
+    if ended is None:
+        return list(study_ids), None
+    shown = [study_id for study_id in study_ids if study_id not in ended.study_ids]
+    return shown or list(study_ids), ended.at if ended.entirely or not shown else None
 
 
 def revoke(database: Database, link: str) -> str:
-    """End a link at once, and return its id; ShareError for an unknown one.
+    """End a link at once and for good, and return its id; ShareError for an unknown one.
 
     link: its id, its address or its token, the last two of which open it and so must not be shown to anybody.
     """
     link = _utf8(link.strip())
     token = parse_qs(urlsplit(link).query).get(TOKEN, [link])[0]
     with database.writing() as connection:
-        revoked = connection.execute(
-            "UPDATE shares SET revoked_at = coalesce(revoked_at, ?) WHERE share_id = ? OR token_hash = ? "
-            "RETURNING share_id",
-            [_naive(datetime.now(UTC)), link, _hash(token)],
+        row = connection.execute(
+            "SELECT share_id, token_hash FROM shares WHERE share_id = ? OR token_hash = ?",
+            [link, _hash(token)],
         ).fetchone()
-    if revoked is None:
-        raise ShareError("there is no such link here; ticketscope share --list lists all links with their ids")
-    return str(revoked[0])
+        if row is None:
+            raise ShareError("there is no such link here; ticketscope share --list lists all links with their ids")
+        share_id, token_hash = row
+        # The file comes first, since it alone outlives a restored backup.
+        ended_links.add(database.path, [token_hash])
+        connection.execute(
+            "UPDATE shares SET revoked_at = coalesce(revoked_at, ?) WHERE share_id = ?",
+            [_naive(datetime.now(UTC)), share_id],
+        )
+    return str(share_id)
+
+
+def stop_showing(database: Database, study_id: str) -> None:
+    """Make links no longer show a study, even if a restored backup brings it back; those to it alone end."""
+    with database.writing() as connection:
+        rows = connection.execute(
+            "SELECT token_hash FROM shares WHERE list_contains(study_ids, ?)", [study_id]
+        ).fetchall()
+        ended_links.add(database.path, [token_hash for (token_hash,) in rows], study_id)
 
 
 def touch(database: Database, share: Share) -> bool:

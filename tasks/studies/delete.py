@@ -95,6 +95,7 @@ def delete(config: Settings, study_id: str) -> int:
         # A study that was deleted a moment ago must not count as one that shares stages.
         caught_up(config, redis, PATIENCE)
         stages, _ = _stages(database, redis, study_id)
+        shared_links.stop_showing(database, study_id)
         forgotten = leases.forget(redis, study_id, leases.now(redis), stages)
         # A study that only the database knows may have stages that Redis removed.
         removed = forgotten - launches.all_members(database, but=study_id)

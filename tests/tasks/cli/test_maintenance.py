@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import threading
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import duckdb
 import pytest
 from redis import Redis
 
+from data import shared_links
 from data.artifacts.store import Artifacts
 from data.database import backup
 from data.database import database as module
@@ -55,6 +57,24 @@ def test_a_backup_has_a_new_name_and_can_be_restored(command: Command, study_id:
     assert len(list(home.glob("ticketscope.duckdb.before-*"))) == 1
     assert set(studies.studies(Database(settings().database))["study_id"]) == {study_id, later}
     assert "nothing had to be done" in command("rebuild")[1]
+
+
+def test_links_that_ended_do_not_come_back_with_a_backup(command: Command, study_id: str, home: Path) -> None:
+    addresses = [re.findall(r"http\S+", command("share", study_id)[1])[0] for _ in range(2)]
+    tokens = [address.split("=")[1] for address in addresses]
+    assert command("backup")[0] == 0
+    [copy] = (home / "backups").iterdir()
+    assert command("share", "--revoke", addresses[0])[0] == 0
+    assert command("restore", str(copy), "--yes")[0] == 0
+    database = Database(settings().database)
+    assert [shared_links.find(database, token) is None for token in tokens] == [True, False]
+    listed = command("share", "--list")[1]
+    assert (listed.count("revoked"), listed.count("works")) == (1, 1)
+    assert command("delete", study_id, "--yes")[0] == 0
+    assert command("restore", str(copy), "--yes")[0] == 0
+    assert study_id in command("status")[1]
+    assert [shared_links.find(database, token) for token in tokens] == [None, None]
+    assert command("share", "--list")[1].count("revoked") == 2
 
 
 @pytest.mark.usefixtures("refusing")
