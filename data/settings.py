@@ -1,5 +1,6 @@
-"""Settings, read from the environment once."""
+"""Settings, read once: from the environment, and below it from a settings file."""
 
+import os
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -7,16 +8,17 @@ from urllib.parse import urlsplit
 
 import platformdirs
 from pydantic import Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from data import settings_file
 from data.passwords import hashed, is_hash
+from data.settings_file import CHECKOUT, SettingsFile
 from engine.capacity import STREAMS
 from engine.errors import UserError
 
-CHECKOUT = Path(__file__).resolve().parents[1]
-
 # Error messages quote each environment variable and its allowed values from here.
 ALLOWED = {
+    settings_file.VARIABLE: settings_file.FORM,
     "TICKETSCOPE_HOME": "a folder to keep everything in, such as ./var",
     "TICKETSCOPE_ARTIFACTS": "a folder, or a URL that fsspec knows, such as s3://bucket/prefix",
     "REDIS_URL": "redis://host:port/db, rediss://... or unix:///path/to/redis.sock; left out, Redis is started here",
@@ -34,6 +36,9 @@ ALLOWED = {
 SECRET = ("REDIS_URL", "TICKETSCOPE_PASSWORD", "TICKETSCOPE_PASSWORD_HASH")
 REDIS_SCHEMES = ("redis", "rediss", "unix")
 
+# In a settings file, TICKETSCOPE_HOME is home and REDIS_URL is redis_url; a file does not name another file.
+KEYS = {name.lower().removeprefix("ticketscope_"): name for name in ALLOWED if name != settings_file.VARIABLE}
+
 
 def default_home() -> Path:
     """Return the folder var of a checkout, or the user's data folder where Ticketscope is an installed package."""
@@ -41,15 +46,17 @@ def default_home() -> Path:
 
 
 class SettingsError(UserError):
-    """An environment variable has a value that Ticketscope cannot use."""
+    """An environment variable or a settings file has a value that Ticketscope cannot use."""
 
 
 class Settings(BaseSettings):
-    """All settings. An empty variable counts as not set."""
+    """All settings; the environment comes before the settings file. An empty variable counts as not set."""
 
     # Fields are read only from their aliases, because the variable of the field `home` would be the shell's HOME.
     model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, extra="ignore")
 
+    # The settings file that was read.
+    config: Path | None = Field(None, validation_alias=settings_file.VARIABLE)
     home: Path = Field(default_factory=default_home, validation_alias="TICKETSCOPE_HOME")
     artifacts: str = Field("", validation_alias="TICKETSCOPE_ARTIFACTS")
     redis_url: str | None = Field(None, validation_alias="REDIS_URL")
@@ -63,6 +70,29 @@ class Settings(BaseSettings):
     password_hash: str | None = Field(None, repr=False, validation_alias="TICKETSCOPE_PASSWORD_HASH")
     owners: str = Field("", validation_alias="TICKETSCOPE_OWNERS")
     url: str | None = Field(None, validation_alias="TICKETSCOPE_URL")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return where values come from, the most important source first."""
+        del dotenv_settings, file_secret_settings
+        file = _file()
+        values: dict[str, Any] = {KEYS[key]: value for key, value in file.values.items()}
+        if file.path is not None:
+            values[settings_file.VARIABLE] = file.path
+        return init_settings, env_settings, InitSettingsSource(settings_cls, values)
+
+    @field_validator("config")
+    @classmethod
+    def _found(cls, config: Path | None) -> Path | None:
+        path = config and config.expanduser().resolve()
+        return None if path == Path(os.devnull) else path
 
     @field_validator("home")
     @classmethod
@@ -117,22 +147,38 @@ class Settings(BaseSettings):
 
 
 def read_settings() -> Settings:
-    """Return the settings in the environment as it is now; SettingsError names every faulty variable."""
+    """Return the settings as they are now; SettingsError names everything that is wrong with variables and file."""
+    file = _file()
+    faults = list(file.faults)
     try:
-        return Settings()
+        config = Settings()
     except ValidationError as error:
-        raise SettingsError("\n".join(_explain(dict(item)) for item in error.errors())) from None
+        faults += [_explain(dict(item), file) for item in error.errors()]
+    if faults:
+        raise SettingsError("\n".join(faults))
+    return config
 
 
 @lru_cache(maxsize=1)
 def settings() -> Settings:
-    """Return the settings that the environment had at the first call; see `read_settings` for errors."""
-    return read_settings()
+    """Return the settings of the first call, which also sets the file's variables; see `read_settings` for errors."""
+    config = read_settings()
+    for name, value in _file().environment.items():
+        os.environ.setdefault(name, value)
+    return config
 
 
-def _explain(item: dict[str, Any]) -> str:
+def _file() -> SettingsFile:
+    return settings_file.read({key: ALLOWED[variable] for key, variable in KEYS.items()})
+
+
+def _explain(item: dict[str, Any], file: SettingsFile) -> str:
     variable = str(item["loc"][0])
+    key = next((key for key in file.values if KEYS[key] == variable), None)
+    # A variable that is set, in whatever case, comes before the file.
+    in_environment = any(name.upper() == variable and value for name, value in os.environ.items())
+    place = file.place(key) if key and not in_environment else variable
     message = str(item["msg"]).removeprefix("Value error, ")
     # Passwords, and URLs that may contain one, are not shown.
     value = "" if variable in SECRET else f" {str(item['input'])!r}"
-    return f"{variable}{value}: {message}; give {ALLOWED[variable]}"
+    return f"{place}{value}: {message}; give {ALLOWED[variable]}"

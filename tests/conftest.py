@@ -12,6 +12,7 @@ from xdist.scheduler import LoadFileScheduling
 
 from data.settings import ALLOWED, settings
 from tasks.broker.server import serving
+from tasks.services import presence
 from tests.machine import Machine
 
 # Tests in parallel use one thread each: more threads would wait for each other and take ten times as long. The variable
@@ -19,6 +20,9 @@ from tests.machine import Machine
 if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)
     os.environ["OMP_NUM_THREADS"] = "1"
+
+# Processes that tests start read no settings file of this machine.
+os.environ["TICKETSCOPE_CONFIG"] = os.devnull
 
 # Folders whose tests take longest, since they start processes and wait for them.
 SLOW = ("browser", "faults", "tasks", "benchmarks")
@@ -62,7 +66,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder = tmp_path / "home"
     for variable in ALLOWED:
         monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("TICKETSCOPE_CONFIG", os.devnull)
     monkeypatch.setenv("TICKETSCOPE_HOME", str(folder))
+    # Tests beside this one run services of other homes.
+    monkeypatch.setenv(presence.RUNTIME, str(tmp_path))
     settings.cache_clear()
     yield folder
     settings.cache_clear()

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from data import settings_file
 from data.passwords import hashed
 from data.settings import ALLOWED, Settings, SettingsError, read_settings, settings
 
@@ -11,6 +12,7 @@ from data.settings import ALLOWED, Settings, SettingsError, read_settings, setti
 def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for variable in ALLOWED:
         monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(settings_file, "places", list)
     monkeypatch.chdir(tmp_path)
 
 
@@ -31,7 +33,9 @@ def test_threads_may_be_left_to_the_machine(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_every_setting_has_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "settings.toml").touch()
     values = {
+        "TICKETSCOPE_CONFIG": "settings.toml",
         "TICKETSCOPE_HOME": str(tmp_path / "elsewhere"),
         "TICKETSCOPE_ARTIFACTS": "s3://bucket/prefix",
         "REDIS_URL": "redis://localhost:6379/1",
@@ -48,6 +52,7 @@ def test_every_setting_has_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_pat
     for variable, value in values.items():
         monkeypatch.setenv(variable, value)
     config = read_settings()
+    assert config.config == tmp_path / "settings.toml"
     assert config.home == tmp_path / "elsewhere"
     assert config.artifacts == "s3://bucket/prefix"
     assert (config.redis_url, config.device) == ("redis://localhost:6379/1", "cpu")
