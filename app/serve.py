@@ -19,6 +19,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from app.auth import sessions
 from app.auth.guard import Guard
+from data.accounts import become_owner
+from data.settings import settings
 from tasks.process import end_with_parent, raise_open_files
 
 HERE = Path(__file__).resolve().parent
@@ -78,6 +80,7 @@ async def _lifespan(app: st.App) -> AsyncIterator[None]:
     end_with_parent()
     # Each open page needs four: its connection, and Streamlit's loop for its script.
     raise_open_files()
+    become_owner(settings())
     send_at_once(asyncio.get_running_loop())
     warm_up()
     yield

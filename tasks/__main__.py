@@ -18,8 +18,9 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from data.accounts import become_owner
 from data.os_errors import explained
-from data.settings import settings
+from data.settings import SettingsError, settings
 from engine.errors import UserError
 from engine.paper import citation
 from tasks.broker.connection import errors_explained
@@ -52,6 +53,16 @@ def options(
 ) -> None:
     """Ticketscope: launch lottery-ticket studies and see whether a winning ticket is real."""
     del version
+    if "--help" in sys.argv:
+        return
+    try:
+        name = become_owner(settings())
+    except SettingsError:
+        # A command that needs settings says what is wrong with them; `password` needs none.
+        return
+    if name is not None:
+        text = f"runs as {name}, who owns {settings().home}; files that it reads or writes must be open to {name}"
+        err.print(escape(text), soft_wrap=True, highlight=False)
 
 
 def main() -> None:

@@ -30,7 +30,9 @@ ROOMS: dict[str, set[str]] = {
     "data.passwords": set(),
     "data.private": set(),
     "data.processes": set(),
-    "data.settings": {"data.passwords"},
+    "data.settings_file": {"data.os_errors"},
+    "data.settings": {"data.passwords", "data.settings_file"},
+    "data.accounts": {"data.settings", "data.settings_file"},
     "data.artifacts": {"data.atomic", "data.settings"},
     "data.datasets": {"data.atomic", "data.os_errors", "data.settings", "data.artifacts"},
     "data.database": {

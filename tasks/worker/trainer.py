@@ -18,6 +18,7 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from data import processes
+from data.accounts import become_owner
 from data.artifacts.store import Artifacts
 from data.datasets import registry as datasets
 from data.settings import Settings, settings
@@ -157,4 +158,5 @@ def main() -> None:
     end_with_parent()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("celery").setLevel(logging.WARNING)
+    become_owner(settings())
     work(arguments.device, Timing(lease=arguments.lease, heartbeat=arguments.lease / 4))
