@@ -52,8 +52,8 @@ def backup(
 ) -> Backup:
     """Copy the database to a file, which appears whole or not at all; meanwhile readers continue and writers wait.
 
-    force: replace an existing file. Raises BackupError without a database, without room for the copy, and for a copy
-    that does not open.
+    force: replace an existing file. Raises BackupError without a database, for one without studies, without room for
+    the copy, and for a copy that does not open.
     """
     target = target.resolve()
     if not database.path.exists():
@@ -63,6 +63,11 @@ def backup(
     _refuse_existing(target, force)
     with _copied(database.at_rest, target, progress) as copy:
         made = inspect(copy)
+        if not made.studies:
+            raise BackupError(
+                f"there is nothing to back up: the database at {database.path} holds no study; set TICKETSCOPE_HOME, "
+                "or TICKETSCOPE_CONFIG to a settings file, to the home that has them"
+            )
         # Another backup may have taken the name meanwhile.
         _refuse_existing(target, force)
         copy.replace(target)

@@ -4,6 +4,7 @@ import hashlib
 import ipaddress
 import logging
 import os
+import re
 import secrets
 import socket
 import stat
@@ -34,6 +35,9 @@ T = TypeVar("T")
 
 # A socket's path must fit sockaddr_un: 107 bytes on Linux, 103 elsewhere.
 SOCKET_PATH_LIMIT = 103
+
+# What may hold a secret among the options of a URL.
+SECRET_OPTION = re.compile(r"([?&][^=&]*(?:password|secret|token|key)[^=&]*=)[^&]*", re.IGNORECASE)
 
 CONNECT_SECONDS = 3.0
 # No answer takes longer: commands that block do so for less than a second (`recorder.BLOCK_MS`, Celery's BRPOP).
@@ -191,10 +195,10 @@ def _refusal(config: Settings, text: str) -> str:
 
 
 def without_password(url: str) -> str:
-    """Return a URL with its password replaced by asterisks."""
-    parts = urlsplit(url)
+    """Return a URL with its password, also one among its options, replaced by asterisks."""
+    parts = urlsplit(SECRET_OPTION.sub(r"\1***", url))
     if parts.password is None:
-        return url
+        return parts.geturl() if parts.query else url
     netloc = f"{parts.username or ''}:***@{parts.netloc.rsplit('@', 1)[-1]}"
     return urlunsplit(parts._replace(netloc=netloc))
 

@@ -1,4 +1,4 @@
-"""What several commands use: the consoles, common arguments, and the database with all events recorded."""
+"""What several commands use: the consoles, common arguments, and the home, queue and artifact store at work."""
 
 import codecs
 import io
@@ -12,10 +12,14 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from data.settings import settings
+from data.settings import Settings, settings
+from engine.errors import UserError
 
 if TYPE_CHECKING:
+    from redis import Redis
+
     from data.database.database import Database
+    from tasks.services.presence import Running
 
 out = Console()
 err = Console(stderr=True)
@@ -41,15 +45,87 @@ def write_to_any_terminal() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+# The most other services that a warning names.
+OTHERS_NAMED = 3
+
+# Each part of where a command works, with the variable that says so.
+_VARIABLES = {"home": "TICKETSCOPE_HOME", "queue": "REDIS_URL", "artifacts": "TICKETSCOPE_ARTIFACTS"}
+
+
+class NothingHere(UserError):
+    """Nothing was ever launched in the home that a command would read."""
+
+
+def begin() -> Settings:
+    """Return the settings, after a warning if Ticketscope runs on this host with another home, queue or store."""
+    from tasks.services.presence import others
+
+    config = settings()
+    found = others(config)
+    for other in found[:OTHERS_NAMED]:
+        warn(_elsewhere(config, other))
+    if len(found) > OTHERS_NAMED:
+        warn(f"{len(found) - OTHERS_NAMED} more run on this host")
+    return config
+
+
+def _elsewhere(config: Settings, other: "Running") -> str:
+    from tasks.services.presence import place
+
+    mine = place(config)
+    differing = [name for name in _VARIABLES if getattr(mine, name) != getattr(other.place, name)]
+    theirs, ours = (", ".join(f"{name} {getattr(where, name)}" for name in differing) for where in (other.place, mine))
+    variables = " and ".join(_VARIABLES[name] for name in differing)
+    return (
+        f"another Ticketscope runs on this host, with {theirs} ({other.command}, process {other.pid} of "
+        f"{other.account}, since {other.since.astimezone():%Y-%m-%d %H:%M}); this command uses {ours}. To act on the "
+        f"other one, give {variables} as it has, or its settings file in TICKETSCOPE_CONFIG"
+    )
+
+
+def warn(text: str) -> None:
+    """Print a warning on stderr."""
+    err.print(f"[bold yellow]warning:[/bold yellow] {escape(text)}", soft_wrap=True, highlight=False)
+
+
+def say_place(config: Settings) -> None:
+    """Print on stderr which home, queue and artifact store a command uses, without passwords."""
+    from tasks.services.presence import place
+
+    where = place(config)
+    source = f" (settings: {config.config})" if config.config else ""
+    text = f"home {where.home}, queue {where.queue}, artifacts {where.artifacts}{source}"
+    err.print(f"[dim]{escape(text)}[/dim]", soft_wrap=True, highlight=False)
+
+
+@contextmanager
+def served(config: Settings) -> "Iterator[Redis]":
+    """Make sure that Redis answers within the block, as `serving` does, and say where the command works."""
+    from tasks.broker.server import serving
+
+    with serving(config) as redis:
+        say_place(config)
+        yield redis
+
+
 @contextmanager
 def recorded() -> "Iterator[Database]":
-    """Yield the database, after recording the events that wait in this home's own Redis, as far as that is possible."""
+    """Yield the database, after recording the events that wait in this home's own Redis, as far as that is possible.
+
+    Raises NothingHere for a home without studies, rather than make one.
+    """
     from data.database.database import Database, DatabaseError
     from tasks.broker.connection import BrokerError
     from tasks.broker.server import serving
     from tasks.services.recorder import drain_idle
 
-    config = settings()
+    config = begin()
+    own_queue = config.redis_url is None and (config.home / "redis").exists()
+    if not (config.database.exists() or own_queue):
+        raise NothingHere(
+            f"nothing was ever launched in {config.home}: it has no database; do this where the recorder runs, or set "
+            "TICKETSCOPE_HOME, or TICKETSCOPE_CONFIG to a settings file"
+        )
     # The Redis that REDIS_URL names has a recorder of its own, perhaps on another host.
     with ExitStack() as stack:
         if config.redis_url is None:
@@ -58,5 +134,6 @@ def recorded() -> "Iterator[Database]":
                 drain_idle(config)
             except (BrokerError, DatabaseError) as error:
                 # What is recorded can be read all the same, unless it cannot be either.
-                err.print(f"[yellow]warning:[/yellow] {escape(str(error))}", soft_wrap=True, highlight=False)
+                warn(str(error))
         yield Database(config.database)
+        say_place(config)

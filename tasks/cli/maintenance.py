@@ -23,8 +23,8 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from data.settings import settings
-from tasks.cli.console import StudyId, out
+from data.settings import Settings
+from tasks.cli.console import StudyId, begin, out, say_place, served
 from tasks.units import plural, size
 
 if TYPE_CHECKING:
@@ -48,11 +48,12 @@ def backup(
     from data.database import backup as backups
     from data.database.database import Database
 
-    config = settings()
-    begin = time.monotonic()
+    config = begin()
+    started = time.monotonic()
     with _progress("backup", DownloadColumn(), TransferSpeedColumn()) as progress:
         copy = backups.backup(Database(config.database), file or backups.default_path(config.home), force, progress)
-    seconds = time.monotonic() - begin
+    seconds = time.monotonic() - started
+    say_place(config)
     out.print(f"wrote {escape(str(copy.path))}", soft_wrap=True, highlight=False)
     out.print(f"{size(copy.size)}, {_contents(copy)}, in {seconds:.1f} s", highlight=False)
 
@@ -64,32 +65,32 @@ def restore(
     """Replace the database by a backup, and resume all studies from there; the present database is saved in a file."""
     from data.database import backup as backups
     from data.database.database import Database
-    from tasks.broker.server import serving
     from tasks.studies.rebuild import rebuild as make_agree
 
-    config = settings()
+    config = begin()
     copy = backups.inspect(file)
     out.print(f"the backup holds {_contents(copy)}", highlight=False)
     if not yes:
         typer.confirm(f"Replace {config.database} by it?", abort=True)
     # `rebuild` publishes the events again that only the present database has recorded.
-    with serving(config):
+    with served(config):
         with _progress("restore", DownloadColumn(), TransferSpeedColumn()) as progress:
             before = backups.restore(Database(config.database), file, progress)
         if before is not None:
             out.print(f"the earlier database is now {escape(str(before))}", soft_wrap=True, highlight=False)
-        _print_rebuilt(make_agree(config))
+        _print_rebuilt(config, make_agree(config))
 
 
 @commands.command()
 def rebuild() -> None:
     """Make the queue, the database and the artifacts agree again, after one of them was lost."""
-    from tasks.broker.server import serving
     from tasks.studies.rebuild import rebuild as make_agree
+    from tasks.studies.rebuild import require_database
 
-    config = settings()
-    with serving(config):
-        _print_rebuilt(make_agree(config))
+    config = begin()
+    require_database(config)
+    with served(config):
+        _print_rebuilt(config, make_agree(config))
 
 
 @commands.command()
@@ -99,13 +100,12 @@ def remeasure(
     ] = False,
 ) -> None:
     """Complete results that an older Ticketscope recorded, from their weights: masks, and what masks determine."""
-    from tasks.broker.server import serving
     from tasks.studies import remeasure as remeasuring
     from tasks.studies.rebuild import require_database
 
-    config = settings()
+    config = begin()
     require_database(config)
-    with serving(config), _progress("results", MofNCompleteColumn(), TimeRemainingColumn()) as report:
+    with served(config), _progress("results", MofNCompleteColumn(), TimeRemainingColumn()) as report:
         if at_start:
             os.nice(19)
         done = remeasuring.remeasure(config, report, at_start)
@@ -118,14 +118,13 @@ def remeasure(
 @commands.command()
 def delete(study_id: StudyId, yes: Yes = False) -> None:
     """Delete a study, running or not, with all stages that no other study has."""
-    from tasks.broker.server import serving
     from tasks.services.recorder import drain_own
     from tasks.studies import delete as deleting
     from tasks.studies.rebuild import require_database
 
-    config = settings()
+    config = begin()
     require_database(config)
-    with serving(config):
+    with served(config):
         drain_own(config)
         full_id = deleting.find(config, study_id)
         for line in deleting.sentences(deleting.preview(config, full_id)):
@@ -145,14 +144,13 @@ def reclaim(
     ] = 1.0,
 ) -> None:
     """List weights, results and checkpoints that no study has any more, and remove them after asking."""
-    from tasks.broker.server import serving
     from tasks.services.recorder import drain_own
     from tasks.studies import reclaim as reclaiming
     from tasks.studies.rebuild import require_database
 
-    config = settings()
+    config = begin()
     require_database(config)
-    with serving(config):
+    with served(config):
         drain_own(config)
         waste = reclaiming.find_waste(config, 3600 * older)
         for kind, files in waste.files.items():
@@ -185,10 +183,15 @@ def _summary(done: "Remeasured") -> str:
     return "; ".join(parts) or "no recorded result lacks anything"
 
 
-def _print_rebuilt(done: list["Rebuilt"]) -> None:
+def _print_rebuilt(config: Settings, done: list["Rebuilt"]) -> None:
+    from data.database.database import Database
+    from data.queries import launches
+
     for study in done:
         out.print(f"[bold]{study.study_id}[/bold] {escape(study.name)} {study.what}", highlight=False)
-    if not done:
+    if not launches.study_ids(Database(config.database)):
+        out.print(f"neither {config.database} nor the queue knows a study", soft_wrap=True, highlight=False)
+    elif not done:
         out.print("the queue and the database agree; nothing had to be done")
 
 

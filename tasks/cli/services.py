@@ -7,10 +7,8 @@ import threading
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
-from data.settings import settings
-from tasks.cli.console import Device, err, out
+from tasks.cli.console import Device, begin, out, served, warn
 from tasks.units import plural
 
 commands = typer.Typer()
@@ -29,7 +27,7 @@ def up(
     from tasks.services.up import up as run_all
     from tasks.worker.devices import devices
 
-    config = settings()
+    config = begin()
     _warn_of_unusable_gpu()
     run_all(config, host, port, devices(device or config.device, workers or config.workers), out)
 
@@ -43,15 +41,15 @@ def worker(
     lease: Lease = 20.0,
 ) -> None:
     """Train stages from the queue until a signal: the first stops after the epoch, the second at once."""
-    from tasks.broker.server import serving
+    from tasks.services.presence import announced
     from tasks.services.supervisor import Supervisor
     from tasks.services.up import DRAIN_SECONDS, end_dead_workers, worker_services
     from tasks.worker.devices import devices
 
-    config = settings()
+    config = begin()
     names = devices(device or config.device, processes or config.workers)
     _warn_of_unusable_gpu()
-    with serving(config) as redis:
+    with served(config) as redis, announced(config, "ticketscope worker"):
         end_dead_workers(redis)
         on = ", ".join(sorted(set(names)))
         out.print(f"{plural(len(names), 'worker')} on {on}; Ctrl-C stops them after the epoch, a second one at once")
@@ -64,15 +62,15 @@ def recorder(
     stale: Annotated[float, typer.Option(min=0.1, help="Seconds after which a lost message is sent again.")] = 5.0,
 ) -> None:
     """Write what the workers publish into DuckDB, and give the stages of dead workers to others."""
-    from tasks.broker.server import serving
     from tasks.queue.timing import Timing
+    from tasks.services.presence import announced
     from tasks.services.recorder import record
 
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    config = settings()
-    with serving(config):
+    config = begin()
+    with served(config), announced(config, "ticketscope recorder"):
         record(config, Timing(reap=reap, stale=stale), stopping)
 
 
@@ -80,4 +78,4 @@ def _warn_of_unusable_gpu() -> None:
     from tasks.worker.devices import unusable_gpu
 
     if warning := unusable_gpu():
-        err.print(f"[bold yellow]warning:[/bold yellow] {escape(warning)}", soft_wrap=True, highlight=False)
+        warn(warning)

@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from data.settings import settings
 from tasks.broker.connection import BrokerError
-from tasks.cli.console import Device, StudyId, err, out, recorded
+from tasks.cli.console import Device, StudyId, begin, err, out, recorded, served
 from tasks.units import plural
 
 if TYPE_CHECKING:
@@ -79,15 +79,14 @@ def launch(
     data: Data = None,
 ) -> None:
     """Queue a study for the workers."""
-    from tasks.broker.server import serving
     from tasks.cli import watch
     from tasks.cli.tables import say_warnings
     from tasks.studies.planning import design_warnings
 
-    config = settings()
+    config = begin()
     read = _read(study, scale, data)
     _say_scaling(study, scale, data)
-    with serving(config) as redis:
+    with served(config) as redis:
         if if_empty and not watch.is_empty(config, redis):
             out.print("studies were launched here before")
             return
@@ -133,7 +132,15 @@ def status(study_id: Annotated[str | None, typer.Argument(metavar="[STUDY_ID]", 
             for part in study_tables(database, studies.find_study(database, study_id)):
                 out.print(part)
             return
-        out.print(studies_table(database))
+        listed = studies_table(database)
+        if listed.row_count:
+            out.print(listed)
+        else:
+            out.print(
+                f"nothing has been launched here yet: {escape(str(database.path))} holds no study",
+                soft_wrap=True,
+                highlight=False,
+            )
         try:
             out.print(workers_line(known_workers(connect(0.0))))
         except BrokerError as error:
@@ -201,11 +208,10 @@ def _launch(study: "Study", again: bool, remark: str = "") -> str:
 @commands.command()
 def cancel(study_id: StudyId) -> None:
     """Cancel a study's stages, except those that another study needs."""
-    from tasks.broker.server import serving
     from tasks.queue import leases
     from tasks.studies import launch as queued
 
-    with serving(settings()) as redis:
+    with served(begin()) as redis:
         full_id = queued.find(study_id)
         out.print(f"cancelled {plural(queued.cancel(full_id), 'stage')} of {full_id}")
         counts = leases.counts(redis, full_id)
@@ -216,11 +222,10 @@ def cancel(study_id: StudyId) -> None:
 @commands.command()
 def retry(study_id: StudyId) -> None:
     """Queue a study's failed and cancelled stages again."""
-    from tasks.broker.server import serving
     from tasks.cli import watch
     from tasks.studies import launch as queued
 
-    with serving(settings()) as redis:
+    with served(begin()) as redis:
         full_id = queued.find(study_id)
         queued.retry(full_id)
         out.print(f"queued what was left of {full_id}")

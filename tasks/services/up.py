@@ -27,6 +27,7 @@ from tasks.broker import connection, server
 from tasks.process import ROOT, python, spawn
 from tasks.queue import leases, telemetry
 from tasks.queue.timing import Timing
+from tasks.services.presence import announced, place
 from tasks.services.supervisor import Service, Supervisor
 from tasks.worker import host as this_host
 from tasks.worker.devices import threads
@@ -56,7 +57,7 @@ def up(config: Settings, host: str, port: int, devices: Sequence[str], console: 
         # The lock comes before the check of the port, since a second start on this home would find the port in use too.
         with FileLock(config.home / "up.lock", timeout=0):
             _check_port(host, port)
-            with server.serving(config, tied=True) as redis:
+            with server.serving(config, tied=True) as redis, announced(config, "ticketscope up"):
                 end_dead_workers(redis)
                 _Machine(config, host, port, devices, console).run()
     except Timeout:
@@ -142,10 +143,13 @@ class _Machine:
         self._once: dict[str, tuple[subprocess.Popen[bytes], str]] = {}
 
     def run(self) -> None:
-        where = self._config.redis_url and connection.without_password(self._config.redis_url)
-        self._console.print(f"redis      {where or 'started here'}")
+        where = place(self._config)
+        self._console.print(f"redis      {where.queue}")
         self._console.print(f"workers    {len(self._devices)} on {', '.join(sorted(set(self._devices)))}")
         self._console.print(f"data       {self._config.home}  (logs in {self._logs})")
+        self._console.print(f"artifacts  {where.artifacts}", soft_wrap=True, highlight=False)
+        if self._config.config:
+            self._console.print(f"settings   {self._config.config}", soft_wrap=True, highlight=False)
         command = Path(sys.executable).with_name("ticketscope")
         if command.exists():
             self._console.print(f"command    {command}", soft_wrap=True, highlight=False)
@@ -200,7 +204,9 @@ class _Machine:
 
 def _environment(config: Settings) -> dict[str, str]:
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    return {"TICKETSCOPE_HOME": str(config.home), "PYTHONPATH": path}
+    # A process that is started again later must find the same settings.
+    file = str(config.config or os.devnull)
+    return {"TICKETSCOPE_CONFIG": file, "TICKETSCOPE_HOME": str(config.home), "PYTHONPATH": path}
 
 
 def _check_host(config: Settings, host: str) -> None:

@@ -17,6 +17,7 @@ from data.settings import settings
 from tasks.broker import connection
 from tasks.process import ROOT, python
 from tasks.queue import leases, telemetry
+from tasks.services import presence
 from tasks.studies import launch
 from tasks.studies.planning import plan_study
 from tasks.worker import local
@@ -32,9 +33,12 @@ class Up:
     def __init__(self, folder: Path) -> None:
         self.port = free_port()
         self.output = folder / "up.txt"
-        command = python("-m", "tasks", "up", "--port", str(self.port), "--workers", "2")
+        command = python("-m", "tasks", "up", "--port", str(self.port))
+        self.settings = folder / "settings.toml"
+        self.settings.write_text("workers = 2\n")
+        environment = {**os.environ, "TICKETSCOPE_CONFIG": os.path.relpath(self.settings, ROOT)}
         with self.output.open("wb") as output:
-            self.process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output)
+            self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
         self.children: set[int] = set()
 
     def family(self) -> list[psutil.Process]:
@@ -79,6 +83,15 @@ def workers() -> list[telemetry.Worker]:
         return telemetry.workers(connection.connect(patience=0))
     except connection.BrokerError:
         return []
+
+
+def test_all_services_read_the_settings_that_up_read(up: Up) -> None:
+    # Its path was relative; two workers, as the file says, have started.
+    ours = [process for process in up.family() if "-m" in process.cmdline()]
+    assert len(ours) >= 4
+    assert {process.environ()["TICKETSCOPE_CONFIG"] for process in ours} == {str(up.settings)}
+    assert up.process.pid in {service.pid for service in presence.running()}
+    assert presence.others(settings()) == []
 
 
 def test_killed_processes_restart_and_ctrl_c_ends_all(up: Up) -> None:

@@ -23,7 +23,8 @@ from tests.tasks.conftest import Command
         (("plan", "paper:fig7", "--scale", "tiny"), ("tiny", "paper", "small")),
         (("plan", "paper:fig7", "--data", "photos"), ("photos", "cifar10")),
         (("plan", "demo", "--scale", "small"), ("--scale", "paper:fig7")),
-        (("status", "abc"), ("abc", "status")),
+        (("status",), ("nothing was ever launched", "no database", "TICKETSCOPE_HOME")),
+        (("status", "abc"), ("no database", "TICKETSCOPE_HOME")),
         (("cancel", "abc"), ("abc", "status")),
         (("retry", "abc"), ("abc", "launch")),
         (("delete", "abc"), ("no database", "TICKETSCOPE_HOME")),
@@ -31,7 +32,7 @@ from tests.tasks.conftest import Command
         (("reclaim",), ("no database", "recorder")),
         (("backup",), ("no database", "TICKETSCOPE_HOME")),
         (("restore", "no.duckdb"), ("no.duckdb", "backup")),
-        (("export", "abc", "--out", "x"), ("abc",)),
+        (("export", "abc", "--out", "x"), ("no database", "TICKETSCOPE_HOME")),
         (("run", "demo", "--out", "x", "--device", "tpu"), ("tpu", "auto")),
         (("run", "demo", "--out", "x", "--device", "cuda:99"), ("cuda:99",)),
         (("up", "--host", "0.0.0.0"), ("TICKETSCOPE_PASSWORD", "0.0.0.0")),
@@ -44,6 +45,15 @@ def test_bad_arguments_are_refused(command: Command, arguments: tuple[str, ...],
     assert code == 2
     assert "Traceback" not in error
     assert all(word in error for word in words), error
+
+
+@pytest.mark.parametrize("arguments", [("status", "abc"), ("export", "abc", "--out", "x"), ("verdicts", "abc")])
+def test_an_unknown_study_is_refused(command: Command, database: Database, arguments: tuple[str, ...]) -> None:
+    del database
+    code, _, error = command(*arguments)
+    assert code == 2
+    assert "'abc'" in error
+    assert "status" in error
 
 
 def test_a_redis_that_does_not_answer_is_an_error(

@@ -118,7 +118,8 @@ def test_up_ends_in_order_on_a_full_disk_and_says_why_it_does_not_start_there(
     ]
     assert not inside
     ballast.unlink()
-    assert command("status")[2] == ""
+    [line] = command("status")[2].splitlines()
+    assert line.startswith(f"home {disk.folder}")
 
 
 def test_redis_at_its_memory_limit_says_so(redis, command: Command) -> None:
