@@ -19,8 +19,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from app.auth import sessions
 from app.auth.guard import Guard
-from data.accounts import become_owner
 from data.settings import settings
+from tasks.accounts import become_owner
 from tasks.process import end_with_parent, raise_open_files
 
 HERE = Path(__file__).resolve().parent

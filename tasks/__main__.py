@@ -18,11 +18,11 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from data.accounts import become_owner
 from data.os_errors import explained
 from data.settings import SettingsError, settings
 from engine.errors import UserError
 from engine.paper import citation
+from tasks.accounts import become_owner
 from tasks.broker.connection import errors_explained
 from tasks.cli import maintenance, services, sharing, studies
 from tasks.cli.console import err, write_to_any_terminal

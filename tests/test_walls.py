@@ -32,7 +32,6 @@ ROOMS: dict[str, set[str]] = {
     "data.processes": set(),
     "data.settings_file": {"data.os_errors"},
     "data.settings": {"data.passwords", "data.settings_file"},
-    "data.accounts": {"data.settings", "data.settings_file"},
     "data.artifacts": {"data.atomic", "data.settings"},
     "data.datasets": {"data.atomic", "data.os_errors", "data.settings", "data.artifacts"},
     "data.database": {
@@ -42,11 +41,12 @@ ROOMS: dict[str, set[str]] = {
     "data.parquet": {"data.database", "data.queries"},
     "data.saved_views": {"data.database", "data.queries"},
     "data.shared_links": {"data.database", "data.queries"},
+    "tasks.accounts": set(),
     "tasks.process": set(),
     "tasks.units": set(),
     "tasks.broker": {"tasks.process", "tasks.units"},
     "tasks.queue": {"tasks.process", "tasks.units", "tasks.broker"},
-    "tasks.worker": {"tasks.process", "tasks.units", "tasks.broker", "tasks.queue"},
+    "tasks.worker": {"tasks.accounts", "tasks.process", "tasks.units", "tasks.broker", "tasks.queue"},
     "tasks.services": {"tasks.process", "tasks.units", "tasks.broker", "tasks.queue", "tasks.worker"},
     "tasks.studies": {"tasks.process", "tasks.units", "tasks.broker", "tasks.queue", "tasks.worker", "tasks.services"},
     "tasks.cli": {
@@ -54,7 +54,7 @@ ROOMS: dict[str, set[str]] = {
         "tasks.studies",
     },
     "tasks.__main__": {
-        "tasks.process", "tasks.units", "tasks.broker", "tasks.queue", "tasks.worker", "tasks.services",
+        "tasks.accounts", "tasks.process", "tasks.units", "tasks.broker", "tasks.queue", "tasks.worker", "tasks.services",
         "tasks.studies", "tasks.cli",
     },
     "app.words": set(),

@@ -16,7 +16,7 @@ from data.datasets import folder, images
 from data.datasets.images import Faults
 from data.datasets.registry import FOLDER, cache_folder, cached_file, identity, listing
 from data.datasets.source import DatasetError, Progress, silent
-from data.settings import CHECKOUT
+from data.settings_file import CHECKOUT
 
 # What was found holds for one version of the rules of `data.datasets.images` and for one of Pillow.
 RULES = f"1, Pillow {PIL.__version__}"

@@ -18,12 +18,12 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from data import processes
-from data.accounts import become_owner
 from data.artifacts.store import Artifacts
 from data.datasets import registry as datasets
 from data.settings import Settings, settings
 from engine import registry
 from engine.training.device import get_ready
+from tasks.accounts import become_owner
 from tasks.broker.connection import client, warn_if_open
 from tasks.process import end_with_parent
 from tasks.queue import celery_app, leases

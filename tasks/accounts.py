@@ -35,7 +35,7 @@ def become_owner(config: Settings) -> str | None:
         name, gid, folder = str(uid), config.home.stat().st_gid, "/"
         groups = [gid]
     os.setgroups(groups)
-    needed = filter(None, (Path(sys.executable), CHECKOUT / "data" / "accounts.py", config.config))
+    needed = filter(None, (Path(sys.executable), CHECKOUT / "tasks" / "accounts.py", config.config))
     if (path := _unreadable(needed, uid, gid)) is not None:
         raise AccountError(
             f"{config.home} is {name}'s, so root's commands work there as {name}, who may not read {path}; let {name} "
