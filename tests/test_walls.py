@@ -33,7 +33,7 @@ ROOMS: dict[str, set[str]] = {
     "data.settings_file": {"data.os_errors"},
     "data.settings": {"data.passwords", "data.settings_file"},
     "data.artifacts": {"data.atomic", "data.settings"},
-    "data.datasets": {"data.atomic", "data.os_errors", "data.settings", "data.artifacts"},
+    "data.datasets": {"data.atomic", "data.os_errors", "data.settings", "data.settings_file", "data.artifacts"},
     "data.database": {
         "data.atomic", "data.os_errors", "data.private", "data.processes", "data.settings", "data.artifacts",
     },
@@ -54,8 +54,8 @@ ROOMS: dict[str, set[str]] = {
         "tasks.studies",
     },
     "tasks.__main__": {
-        "tasks.accounts", "tasks.process", "tasks.units", "tasks.broker", "tasks.queue", "tasks.worker", "tasks.services",
-        "tasks.studies", "tasks.cli",
+        "tasks.accounts", "tasks.process", "tasks.units", "tasks.broker", "tasks.queue", "tasks.worker",
+        "tasks.services", "tasks.studies", "tasks.cli",
     },
     "app.words": set(),
     "app.state": {"app.words"},
