@@ -35,7 +35,9 @@ def test_digits_have_the_registered_shape_and_are_the_same_each_time(tmp_path: P
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"no gzip", gzip.compress(b"<html>"), gzip.compress(b"1,2,3\n"), gzip.compress(b"1," * 65)[:-9]]
+    "content",
+    [b"", b"no gzip", gzip.compress(b"<html>"), gzip.compress(b"1,2,3\n"), gzip.compress(b"1," * 65)[:-9]],
+    ids=["empty", "not zipped", "a page", "another shape", "cut"],
 )
 def test_a_damaged_file_of_the_digits_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
     file = tmp_path / "digits.csv.gz"
