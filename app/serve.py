@@ -17,7 +17,8 @@ from starlette.middleware import Middleware
 # Streamlit puts this file's folder on the path; the floors lie beside it.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from app.auth import sessions
+from app.auth import arrival, sessions
+from app.auth.arrival import Arrival
 from app.auth.guard import Guard
 from data.settings import settings
 from tasks.accounts import become_owner
@@ -83,7 +84,9 @@ async def _lifespan(app: st.App) -> AsyncIterator[None]:
     become_owner(settings())
     send_at_once(asyncio.get_running_loop())
     warm_up()
+    arrival.publish()
     yield
 
 
-app = st.App(HERE / "main.py", lifespan=_lifespan, routes=[sessions.ROUTE], middleware=[Middleware(Guard)])
+middleware = [Middleware(Guard), Middleware(Arrival)]
+app = st.App(HERE / "main.py", lifespan=_lifespan, routes=[sessions.ROUTE], middleware=middleware)

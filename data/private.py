@@ -16,6 +16,14 @@ def private_file(path: Path) -> Path:
     return _closed(path, FILE_MODE)
 
 
+def write_private(path: Path, text: str) -> None:
+    """Write a file that is whole and closed to other accounts from the start; OSError if it cannot be written."""
+    aside = path.with_name(f".{path.name}.part")
+    aside.touch(FILE_MODE)
+    private_file(aside).write_text(text, encoding="utf-8")
+    aside.replace(path)
+
+
 def _closed(path: Path, mode: int) -> Path:
     if path.stat().st_mode & 0o077:
         path.chmod(mode)

@@ -141,6 +141,11 @@ class Settings(BaseSettings):
         return self.home / "ticketscope.duckdb"
 
     @property
+    def dashboard_address(self) -> Path:
+        """The file with the address that opens the running dashboard to whoever knows it."""
+        return self.home / "dashboard.address"
+
+    @property
     def datasets(self) -> Path:
         """The folder of downloaded and prepared datasets."""
         return self.home / "datasets"

@@ -4,14 +4,12 @@ A session never gains rights by itself: one that opened a link stays a viewer, e
 one without a link or a login sees nothing.
 """
 
-import ipaddress
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
-from urllib.parse import urlsplit
 
 import streamlit as st
 from streamlit.errors import StreamlitSecretNotFoundError
@@ -20,6 +18,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from app import words
 from app.auth import sessions
 from app.auth.guard import UPLOADERS
+from app.auth.peers import is_at_this_machine, is_loopback
 from app.auth.sessions import SESSIONS
 from app.state import audience, queries
 from data import shared_links
@@ -36,8 +35,6 @@ QUEUE = 8
 LINK_SECONDS = 2.0
 
 _SESSION, _TICKET, _LINK = "access_session", "access_ticket", "access_link"
-# Headers that a proxy adds to a request: a visitor behind a proxy is not at this machine.
-_FORWARDED = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip")
 
 
 class Busy(Exception):
@@ -72,30 +69,6 @@ class Gate:
             self.waiting.release()
 
 
-def is_loopback(address: str | None) -> bool:
-    """Return whether only this machine reaches an address; None stands for all addresses."""
-    if address == "localhost":
-        return True
-    try:
-        return address is not None and ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False
-
-
-def is_at_this_machine(address: str | None, headers: Mapping[str, str]) -> bool:
-    """Return whether a visitor is at this machine: the server listens on loopback, and no proxy is in between.
-
-    address: where the server listens. headers: those of the visitor's request. A tunnel or a proxy on this machine
-    reaches loopback too, but is recognised by its Host header or the headers that it adds, as is a foreign page whose
-    name resolves to this machine.
-    """
-    if not is_loopback(address) or any(name in headers for name in _FORWARDED):
-        return False
-    host = headers.get("Host")
-    # A page that tests run in memory has no request.
-    return host is None or is_loopback(urlsplit(f"//{host}").hostname)
-
-
 def is_owners(email: str | None, verified: bool, owners: str) -> bool:
     """Return whether an e-mail of an OIDC login is an owner's; owners: addresses or @domains, with commas between."""
     if not email or not verified:
@@ -124,11 +97,19 @@ def _gate_of(config: Settings) -> Gate | None:
     return None if login_hash is None else Gate(login_hash)
 
 
+def is_open() -> bool:
+    """Return whether the dashboard has no login: it opens to its own account, and to who knows this start's address."""
+    return _gate() is None and not has_oidc() and is_loopback(st.get_option("server.address"))
+
+
 def arrive() -> None:
     """Remember the link that this session opened, if any; call it before the page draws anything."""
     token = st.query_params.get(TOKEN)
     if token is not None:
         st.session_state[audience.TOKEN] = token
+    elif audience.is_viewer():
+        # A reload, or the reconnection to a dashboard that was restarted, begins a session of what the address names.
+        st.query_params[TOKEN] = st.session_state[audience.TOKEN]
     if is_owner() and (context := get_script_run_ctx(suppress_warning=True)) is not None:
         UPLOADERS.admit(context.session_id)
     ticket = st.session_state.get(_TICKET)
@@ -144,7 +125,7 @@ def _sessions() -> tuple[str | None, str | None]:
 
 def can_log_out() -> bool:
     """Return whether this visitor has logged in and so can log out."""
-    return is_owner() and (_gate() is not None or has_oidc())
+    return is_owner() and not _is_own_account()
 
 
 def log_out() -> None:
@@ -166,9 +147,11 @@ def is_owner() -> bool:
         verified = st.user.get("email_verified", True) is not False
         email = st.user.get("email")
         return is_owners(str(email) if email else None, verified, settings().owners)
-    if _gate() is not None:
-        return any(map(SESSIONS.holds, _sessions()))
-    return not has_oidc() and is_at_this_machine(st.get_option("server.address"), st.context.headers)
+    return _is_own_account() or any(map(SESSIONS.holds, _sessions()))
+
+
+def _is_own_account() -> bool:
+    return is_open() and is_at_this_machine(st.context.headers)
 
 
 def link() -> Share | None:
@@ -230,19 +213,30 @@ def require_owner() -> None:
 def _beyond_link() -> None:
     st.title("Not part of this link", anchor=False)
     st.error("The link that you opened does not show this page.", icon=":material/lock:")
-    st.page_link("views/shared.py", label="Back to what the link shows", icon=":material/arrow_back:")
+    st.caption("This tab stays with the link; an owner opens the dashboard in a new tab.")
+    token = {TOKEN: st.session_state[audience.TOKEN]}
+    st.page_link(
+        "views/shared.py", label="Back to what the link shows", icon=":material/arrow_back:", query_params=token
+    )
 
 
 def _locked(address: str | None) -> None:
     st.title("Locked", anchor=False)
     if is_loopback(address):
-        cause = "You reached this dashboard through a proxy or by another name than this machine's own"
-        remedy = "open it at http://localhost on the machine itself."
+        cause = "This dashboard opens by itself only to the account that runs it, on the machine itself"
+        remedy = (
+            "If it is yours, open the address with `token=` that `ticketscope up` printed. It is a new one after every "
+            "start; `ticketscope up` in a second terminal prints it again.\n\nTo let others in, set "
+            "`TICKETSCOPE_PASSWORD` or a login by OIDC and start the dashboard again."
+        )
     else:
         cause = f"This dashboard listens on {address or 'all addresses'}, beyond this machine"
-        remedy = "let it listen on this machine only: `--server.address localhost`."
+        remedy = (
+            "Set `TICKETSCOPE_PASSWORD` or a login by OIDC and start the dashboard again, or let it listen on this "
+            "machine only: `--server.address localhost`."
+        )
     st.error(f"{cause}, and neither a password nor a login is set up.", icon=":material/lock:")
-    st.markdown(f"Set `TICKETSCOPE_PASSWORD` or a login by OIDC and start the dashboard again, or {remedy}")
+    st.markdown(remedy)
 
 
 def _oidc() -> None:

@@ -1,7 +1,7 @@
-"""Logins with the password: tokens in the dashboard's process, and in the browser a cookie that no script can read.
+"""Logins: tokens in the dashboard's process, and in the browser a cookie that no script can read.
 
-A page comes over a WebSocket, which cannot set cookies. A login therefore yields a ticket, which the page sends back in
-a request of its own, and the answer to that sets the cookie.
+A page comes over a WebSocket, which cannot set cookies. A login with the password therefore yields a ticket, which the
+page sends back in a request of its own, and the answer to that sets the cookie.
 """
 
 import secrets
@@ -89,9 +89,14 @@ async def _exchange(request: Request) -> Response:
     if token is None or not SESSIONS.holds(token):
         return Response("this ticket has expired; log in again", status_code=403, media_type="text/plain")
     answer = Response(status_code=204)
+    remember(answer, request, token)
+    return answer
+
+
+def remember(answer: Response, request: Request, token: str) -> None:
+    """Set the cookie of a login in the answer to a request."""
     secure = "https" in (request.url.scheme, request.headers.get("X-Forwarded-Proto"))
     answer.set_cookie(COOKIE, token, max_age=int(LASTS), httponly=True, samesite="strict", secure=secure)
-    return answer
 
 
 ROUTE = Route(PATH, _exchange, methods=["POST"])

@@ -7,7 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from app import words
-from app.auth import access
+from app.auth import access, peers
 from app.components import dialogs
 from app.state import audience, queries
 from data import shared_links
@@ -80,7 +80,7 @@ def _base() -> str | None:
 
 
 def _warn_if_local(address: str) -> None:
-    if access.is_loopback(urlsplit(address).hostname):
+    if peers.is_loopback(urlsplit(address).hostname):
         st.warning(
             "This link works on this machine only. To let others in, start with `--host` and a password, or put a "
             "proxy in front, and set `TICKETSCOPE_URL` to the address that they reach.",

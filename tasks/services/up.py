@@ -57,12 +57,15 @@ def up(config: Settings, host: str, port: int, devices: Sequence[str], console: 
         # The lock comes before the check of the port, since a second start on this home would find the port in use too.
         with FileLock(config.home / "up.lock", timeout=0):
             _check_port(host, port)
+            config.dashboard_address.unlink(missing_ok=True)
             with server.serving(config, tied=True) as redis, announced(config, "ticketscope up"):
                 end_dead_workers(redis)
                 _Machine(config, host, port, devices, console).run()
     except Timeout:
+        address = _with_token(config)
         raise UpError(
-            f"Ticketscope is up on {config.home} already; stop that one, or set TICKETSCOPE_HOME to another folder"
+            f"Ticketscope is up on {config.home} already{f', at {address}' if address else ''}; "
+            "stop that one, or set TICKETSCOPE_HOME to another folder"
         ) from None
 
 
@@ -138,6 +141,7 @@ class _Machine:
             *("--browser.gatherUsageStats", "false"),
         )
         self._answered = False
+        self._printed: str | None = None
         self._checked_at = 0.0
         # Processes that run once beside the services, each with the warning that is logged if it fails.
         self._once: dict[str, tuple[subprocess.Popen[bytes], str]] = {}
@@ -190,6 +194,11 @@ class _Machine:
         if not self._answered and self._healthy():
             self._answered = True
             self._console.print(f"dashboard  [bold]{self._url}[/bold]  (Ctrl-C stops everything)")
+        # A dashboard that had to be started again has a new token.
+        if self._answered and (address := _with_token(self._config)) not in (None, self._printed):
+            self._printed = address
+            hint = "(where that stays locked; whoever has it is an owner)"
+            self._console.print(f"with token {address}  {hint}", soft_wrap=True, highlight=False)
 
     def _begin(self, name: str, command: Sequence[str], environment: Mapping[str, str], failure: str) -> None:
         self._once[name] = (spawn(command, self._logs / f"{name}.log", extra=environment), failure)
@@ -200,6 +209,14 @@ class _Machine:
                 return bool(answer.status == 200)
         except (URLError, OSError):
             return False
+
+
+def _with_token(config: Settings) -> str | None:
+    """Return the address that opens the dashboard to whoever knows it; None before it is up and if it has a login."""
+    try:
+        return config.dashboard_address.read_text(encoding="utf-8")
+    except OSError:
+        return None
 
 
 def _environment(config: Settings) -> dict[str, str]:

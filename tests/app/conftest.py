@@ -1,21 +1,32 @@
 """A database and a small study for the tests of the app."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 import streamlit as st
 from streamlit import config
+from streamlit.runtime import context
 
+from app.auth import peers
 from data.database.database import Database
 from data.settings import settings
 from engine.study.spec import Study, parse_study
 
 
+class Request:
+    """The request of a page that the dashboard's own account opens at this machine."""
+
+    headers = (("Host", "localhost:8501"), (peers.HEADER, peers.OWN))
+    cookies: Mapping[str, str] = {}
+
+
 @pytest.fixture(autouse=True)
-def empty_caches(home: Path) -> Iterator[None]:
-    """Each test begins with empty caches and with a server that listens on this machine only."""
+def empty_caches(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Each test begins with empty caches, and its owner opens a server that listens on this machine only."""
     del home
+    # Pages that run in memory have no request.
+    monkeypatch.setattr(context, "_get_client_context", Request)
     before = config.get_option("server.address")
     config.set_option("server.address", "localhost")
     st.cache_data.clear()
