@@ -49,7 +49,7 @@ class Arrival:
             await self.app(await _with_peer(scope), receive, send)
         elif scope["type"] == "http":
             answer = _opened(Request(scope)) or self.app
-            await answer(_unconditional(scope), receive, _keeping_tabs(send))
+            await answer(_plain(scope), receive, _keeping_tabs(send))
         else:
             await self.app(scope, receive, send)
 
@@ -79,11 +79,11 @@ def _opened(request: Request) -> Response | None:
     return answer
 
 
-def _unconditional(scope: Scope) -> Scope:
-    """Return a scope that asks for a page even if the browser has it, since an older version may have sent it."""
+def _plain(scope: Scope) -> Scope:
+    """Return a scope that asks for a page uncompressed, and even if the browser has it as an older version sent it."""
     if not any(name == b"accept" and b"text/html" in value for name, value in scope["headers"]):
         return scope
-    conditions = (b"if-none-match", b"if-modified-since")
+    conditions = (b"accept-encoding", b"if-none-match", b"if-modified-since")
     return {**scope, "headers": [header for header in scope["headers"] if header[0] not in conditions]}
 
 
@@ -95,7 +95,7 @@ def _keeping_tabs(send: Send) -> Send:
         nonlocal start
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
-            if headers.get("content-type", "").startswith("text/html") and "content-encoding" not in headers:
+            if headers.get("content-type", "").startswith("text/html"):
                 # Its length is known once the script is in the first part of the body.
                 start = message
                 return

@@ -135,6 +135,11 @@ def test_no_process_outlives_up_and_a_home_has_only_one(up: Up) -> None:
     )
     assert second.returncode == 2
     assert str(settings().home) in second.stderr.replace("\n", "")
+    # The address with the token can be asked for as long as `up` runs.
+    address = settings().dashboard_address.read_text()
+    assert address.startswith(f"http://localhost:{up.port}/?token=")
+    assert f" {address};" in second.stderr
+    wait_for(lambda: f"with token {address} " in up.output.read_text())
     assert len(second.stderr.splitlines()) == 1
     up.process.kill()
     wait_for(lambda: not [pid for pid in up.children if alive(pid)])
