@@ -2,6 +2,7 @@
 
 import re
 import threading
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from google.protobuf.message import DecodeError
@@ -9,6 +10,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from streamlit.util import calc_hash
 
 from data.settings import settings
 
@@ -43,6 +46,11 @@ BLOCKED = ("/_stcore/metrics", "/_stcore/agent", "/_stcore/script-health-check")
 ALLOWED = ("rerun_script", "stop_script", "app_heartbeat", "file_urls_request", "backend_operation_request")
 # The most files that one page may send while it is open, each as large as Streamlit's settings allow.
 MOST_UPLOADS = 100
+
+# Streamlit tells browsers the path of the main script, its hash, and ids that it makes from those of the machine. A
+# path may name a person, and its hash lets a guess be checked, so browsers get an alias of the hash.
+_MAIN = str(Path(__file__).resolve().parents[1] / "main.py")
+_HASH, _ALIAS = calc_hash(_MAIN).encode(), calc_hash("main.py").encode()
 
 _HOST = re.compile(r"[A-Za-z0-9.:_\[\]-]+")
 _UPLOAD = re.compile(r"/_stcore/upload_file/([^/]+)/")
@@ -90,7 +98,7 @@ class Guard:
             # Before it is accepted, closing a WebSocket answers 403.
             await send({"type": "websocket.close", "code": 1008})
         elif scope["type"] == "websocket":
-            await self.app(scope, _filtered(receive), send)
+            await self.app(scope, _filtered(receive), _nameless(send))
         else:
             await self.app(scope, receive, send)
 
@@ -143,14 +151,43 @@ def _filtered(receive: Receive) -> Receive:
     async def receiving() -> Message:
         while True:
             message = await receive()
-            if message["type"] != "websocket.receive" or _is_allowed(message.get("bytes")):
+            if message["type"] != "websocket.receive":
                 return message
+            if (content := message.get("bytes")) and _is_allowed(content):
+                return {**message, "bytes": content.replace(_ALIAS, _HASH)}
 
     return receiving
 
 
-def _is_allowed(content: bytes | None) -> bool:
+def _nameless(send: Send) -> Send:
+    """Return a function that sends messages to a page without the path of the program and the ids of the machine."""
+
+    async def sending(message: Message) -> None:
+        if content := message.get("bytes"):
+            message = {**message, "bytes": without_places(content)}
+        await send(message)
+
+    return sending
+
+
+def without_places(content: bytes) -> bytes:
+    """Return a message to a page without the path of the program and the ids of the machine."""
+    content = content.replace(_HASH, _ALIAS)
+    # Only the message that begins a run names them, and it is short; a chart's would take long to parse.
+    if _MAIN.encode() not in content:
+        return content
+    message = ForwardMsg.FromString(content)
+    if message.WhichOneof("type") != "new_session":
+        return content
+    session = message.new_session
+    session.main_script_path = Path(_MAIN).name
+    for name in session.initialize.user_info.DESCRIPTOR.fields_by_name:
+        setattr(session.initialize.user_info, name, "")
+    return bytes(message.SerializeToString())
+
+
+def _is_allowed(content: bytes) -> bool:
     try:
-        return BackMsg.FromString(content or b"").WhichOneof("type") in ALLOWED
+        return BackMsg.FromString(content).WhichOneof("type") in ALLOWED
     except DecodeError:
         return False
