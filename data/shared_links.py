@@ -5,7 +5,7 @@ import hmac
 import secrets
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs, urlsplit
 
@@ -16,9 +16,10 @@ from data.database.database import Database, frame
 from data.queries.studies import launched
 from engine.errors import UserError
 from engine.formatting import can_be_seen
+from engine.study.fields import UNSEEN
 
 LOCAL = "http://localhost:8501"
-LONGEST_NOTE = 200
+LONGEST_NOTE, LONGEST_TITLE = 200, 80
 # The parameter of an address that holds the token.
 TOKEN = "share"
 # An open page uses its link every other second, but the time of the last use need not be exact.
@@ -34,8 +35,19 @@ class ShareError(UserError):
 
 
 @dataclass(frozen=True)
+class Anonymous:
+    """What a link for double-blind review calls its studies, "" for their names, and whether it shows their notes."""
+
+    title: str = ""
+    with_notes: bool = False
+
+
+@dataclass(frozen=True)
 class Share:
-    """A valid link; state is the shared view's, or None if it shares a study; times are UTC."""
+    """A valid link; state is the shared view's, or None if it shares a study; times are UTC.
+
+    anonymous: None for a link that is not.
+    """
 
     share_id: str
     study_ids: tuple[str, ...]
@@ -44,6 +56,7 @@ class Share:
     created_at: datetime
     expires_at: datetime | None
     last_used_at: datetime | None
+    anonymous: Anonymous | None = None
 
     def has_ended(self) -> bool:
         """Return whether the link has expired; whether it was revoked, only the database knows."""
@@ -56,29 +69,37 @@ def create(
     state: str | None = None,
     note: str = "",
     expires_at: datetime | None = None,
+    anonymous: Anonymous | None = None,
 ) -> tuple[Share, str]:
     """Make a link and return it with its token, which is never stored.
 
-    expires_at: UTC, with its zone; None for never. Raises ShareError without a study, for too long a note and for an
-    end in the past, and UnknownStudy for a study that is not recorded.
+    expires_at: UTC, with its zone; None for never. Raises ShareError without a study, for a note or a title that cannot
+    be shown and for an end in the past, and UnknownStudy for a study that is not recorded.
     """
     note, now = " ".join(_utf8(note).split()) if can_be_seen(note) else "", datetime.now(UTC)
+    title = " ".join(_utf8(anonymous.title).split()) if anonymous and can_be_seen(anonymous.title) else ""
     if not study_ids:
         raise ShareError("a link needs a study to show; give one")
     if len(note) > LONGEST_NOTE:
         raise ShareError(f"a note has at most {LONGEST_NOTE} characters, given {len(note)}")
+    if len(title) > LONGEST_TITLE:
+        raise ShareError(f"a title has at most {LONGEST_TITLE} characters, given {len(title)}")
+    if unseen := UNSEEN.search(title):
+        raise ShareError(f"the title {title!a} contains the invisible character {unseen[0]!a}; leave it out")
     if expires_at is not None and expires_at <= now:
         raise ShareError(f"the link would have ended at {expires_at:%Y-%m-%d %H:%M} UTC; give a time to come, or none")
     token, share_id = secrets.token_urlsafe(32), secrets.token_hex(4)
     with database.writing() as connection:
         launched(connection, study_ids)
-        values = [share_id, _hash(token), list(study_ids), state, note, _naive(now), _naive(expires_at)]
+        times = _naive(now), _naive(expires_at)
+        shown = anonymous is not None, title, anonymous is None or anonymous.with_notes
         connection.execute(
-            "INSERT INTO shares (share_id, token_hash, study_ids, state, note, created_at, expires_at) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?)",
-            values,
+            "INSERT INTO shares (share_id, token_hash, study_ids, state, note, created_at, expires_at, anonymous, "
+            "title, with_notes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [share_id, _hash(token), list(study_ids), state, note, *times, *shown],
         )
-    return Share(share_id, tuple(study_ids), state, note, now, expires_at, None), token
+    made = replace(anonymous, title=title) if anonymous else None
+    return Share(share_id, tuple(study_ids), state, note, now, expires_at, None, made), token
 
 
 def find(database: Database, token: str) -> Share | None:
@@ -86,25 +107,28 @@ def find(database: Database, token: str) -> Share | None:
     hashed, now = _hash(token), datetime.now(UTC)
     with database.reading() as connection:
         rows = connection.execute(
-            "SELECT token_hash, share_id, study_ids, state, note, created_at, expires_at, last_used_at FROM shares "
+            "SELECT token_hash, share_id, study_ids, state, note, anonymous, title, with_notes, created_at, "
+            "expires_at, last_used_at FROM shares "
             "WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?)",
             [_naive(now)],
         ).fetchall()
-    for token_hash, share_id, study_ids, state, note, *times in rows:
+    for token_hash, share_id, study_ids, state, note, is_anonymous, title, with_notes, *times in rows:
         if hmac.compare_digest(token_hash, hashed):
             shown, ended_at = _still_shown(study_ids, ended_links.read(database.path).get(token_hash))
             if ended_at is not None:
                 return None
             created_at, expires_at, last_used_at = (None if at is None else at.replace(tzinfo=UTC) for at in times)
             assert created_at is not None
-            return Share(share_id, tuple(shown), state, note, created_at, expires_at, last_used_at)
+            anonymous = Anonymous(title, with_notes) if is_anonymous else None
+            return Share(share_id, tuple(shown), state, note, created_at, expires_at, last_used_at, anonymous)
     return None
 
 
 def shares(database: Database, study_id: str | None = None) -> pd.DataFrame:
     """Return all links, or those that show a study, the latest first.
 
-    Columns: share_id, study_ids (list), state, note, created_at, expires_at, last_used_at, revoked_at, works (bool).
+    Columns: share_id, study_ids (list), state, note, created_at, expires_at, last_used_at, revoked_at, anonymous
+    (bool), title, with_notes (bool), works (bool).
     """
     with database.reading() as connection:
         rows = frame(connection, "FROM shares ORDER BY created_at DESC, share_id")

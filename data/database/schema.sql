@@ -165,6 +165,8 @@ CREATE TABLE views (
 );
 
 -- Links for readers without an account, without their tokens. state: the shared view's, NULL if a study is shared.
+-- anonymous: for double-blind review. title: what such a link calls its studies, '' for their own names. with_notes:
+-- whether it shows the studies' notes, as all other links do.
 CREATE TABLE shares (
     share_id VARCHAR PRIMARY KEY,
     token_hash VARCHAR NOT NULL,
@@ -174,7 +176,10 @@ CREATE TABLE shares (
     created_at TIMESTAMP NOT NULL,
     expires_at TIMESTAMP,
     last_used_at TIMESTAMP,
-    revoked_at TIMESTAMP
+    revoked_at TIMESTAMP,
+    anonymous BOOLEAN NOT NULL,
+    title VARCHAR NOT NULL,
+    with_notes BOOLEAN NOT NULL
 );
 
-INSERT INTO meta VALUES ('version', '6');
+INSERT INTO meta VALUES ('version', '7');

@@ -1,12 +1,16 @@
+import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
+import duckdb
 import pytest
 
 from data import shared_links
+from data.database import backup
 from data.database.database import Database
 from data.queries.studies import UnknownStudy
-from data.shared_links import ShareError, create, find, revoke, touch
+from data.shared_links import Anonymous, ShareError, create, find, revoke, touch
 from tests.data.made_results import STUDY_ID, Stream, made_plan
 
 
@@ -21,6 +25,49 @@ def test_a_token_opens_the_study_of_its_link(filled: Database) -> None:
     link = find(filled, token)
     assert link is not None
     assert (link.share_id, link.study_ids, link.state, link.note) == (share.share_id, (STUDY_ID,), None, "for Ada")
+
+
+@pytest.mark.parametrize("given", [None, Anonymous(), Anonymous("  Submission   12 ", with_notes=True)])
+def test_a_link_stays_as_anonymous_as_it_was_made(filled: Database, given: Anonymous | None) -> None:
+    share, token = create(filled, [STUDY_ID], anonymous=given)
+    expected = given and Anonymous(" ".join(given.title.split()), given.with_notes)
+    link = find(filled, token)
+    assert link is not None
+    assert link.anonymous == share.anonymous == expected
+    [row] = shared_links.shares(filled).to_dict("records")
+    assert row["anonymous"] == (given is not None)
+    assert (row["title"], row["with_notes"]) == (expected.title if expected else "", expected != Anonymous())
+
+
+@pytest.mark.parametrize("title", ["x" * 81, "two\u202enames"])
+def test_a_title_that_cannot_be_shown_is_refused(filled: Database, title: str) -> None:
+    with pytest.raises(ShareError, match="title"):
+        create(filled, [STUDY_ID], anonymous=Anonymous(title))
+    assert shared_links.shares(filled).empty
+
+
+def test_links_of_older_versions_are_not_anonymous(tmp_path: Path) -> None:
+    path = tmp_path / "old.duckdb"
+    with duckdb.connect(str(path)) as connection:
+        connection.execute((Path(__file__).parent / "database" / "schemas" / "006.sql").read_text())
+        connection.execute(
+            "INSERT INTO shares VALUES ('a', ?, ['s'], NULL, 'for Ada', now()::TIMESTAMP, NULL, NULL, NULL)",
+            [hashlib.sha256(b"token").hexdigest()],
+        )
+    link = find(Database(path), "token")
+    assert link is not None
+    assert (link.note, link.anonymous) == ("for Ada", None)
+
+
+def test_a_backup_restores_links_as_they_were(filled: Database, tmp_path: Path) -> None:
+    _, token = create(filled, [STUDY_ID], anonymous=Anonymous("Submission 12"))
+    backup.backup(filled, tmp_path / "copy.duckdb")
+    with filled.writing() as connection:
+        connection.execute("DELETE FROM shares")
+    backup.restore(filled, tmp_path / "copy.duckdb")
+    link = find(filled, token)
+    assert link is not None
+    assert link.anonymous == Anonymous("Submission 12")
 
 
 def test_only_a_hash_of_the_token_is_saved(filled: Database) -> None:
