@@ -36,7 +36,7 @@ start, pruner, network = registry.start_title, registry.pruner_title, registry.n
 def dataset(name: str) -> str:
     """Return the title of a dataset; for a folder of images, the folder's name."""
     if name.startswith(FOLDER):
-        return f"folder {name.rstrip('/').rpartition('/')[2]}"
+        return f"folder {name.removeprefix(FOLDER).rstrip('/').rpartition('/')[2]}"
     return DATASETS[name].title if name in DATASETS else name
 
 

@@ -41,6 +41,7 @@ ROOMS: dict[str, set[str]] = {
     "data.parquet": {"data.database", "data.queries"},
     "data.saved_views": {"data.database", "data.queries"},
     "data.shared_links": {"data.database", "data.queries"},
+    "data.viewers": {"data.database", "data.datasets", "data.shared_links"},
     "tasks.accounts": set(),
     "tasks.process": set(),
     "tasks.units": set(),

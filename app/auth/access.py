@@ -20,9 +20,9 @@ from app.auth import sessions
 from app.auth.guard import UPLOADERS
 from app.auth.peers import is_at_this_machine, is_loopback
 from app.auth.sessions import SESSIONS
-from app.state import audience, queries
+from app.state import audience
 from data import shared_links
-from data.database.database import DatabaseBusy, DatabaseError
+from data.database.database import DatabaseError
 from data.passwords import matches
 from data.settings import Settings, settings
 from data.shared_links import TOKEN, Share
@@ -31,10 +31,8 @@ from data.shared_links import TOKEN, Share
 FIRST_WAIT, LONGEST_WAIT = 0.5, 8.0
 # The most attempts that wait at once; others are refused, so that a flood of them occupies no threads.
 QUEUE = 8
-# Seconds after which an open page notices at the latest that its link was revoked.
-LINK_SECONDS = 2.0
 
-_SESSION, _TICKET, _LINK = "access_session", "access_ticket", "access_link"
+_SESSION, _TICKET = "access_session", "access_ticket"
 
 
 class Busy(Exception):
@@ -156,32 +154,12 @@ def _is_own_account() -> bool:
 
 def link() -> Share | None:
     """Return the link of this session, None unless it works now, and record that it is used; raises DatabaseError."""
-    token = st.session_state.get(audience.TOKEN)
-    if token is None or not queries.exists():
-        return None
-    try:
-        share = st.session_state[_LINK] = _link(token)
-    except DatabaseBusy:
-        # Nobody can revoke a link either while others use the database.
-        share = st.session_state.get(_LINK)
-        if share is None:
-            raise
-        return None if share.has_ended() else share
+    share = audience.link()
     if share is not None:
         # A viewer's page must not fail because the time of its last use cannot be written.
         with suppress(DatabaseError):
-            shared_links.touch(queries.database(), share)
+            shared_links.touch(audience.whole_database(), share)
     return share
-
-
-@st.cache_data(ttl=LINK_SECONDS, max_entries=512, show_spinner=False)
-def _link(token: str) -> Share | None:
-    return shared_links.find(queries.database(), token)
-
-
-def forget_links() -> None:
-    """Drop all cached links, so that a revoked one stops working at once."""
-    _link.clear()
 
 
 def may_see(study_id: str) -> bool:

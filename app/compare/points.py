@@ -98,7 +98,7 @@ def label(field: Field, value: object) -> str:
         return words.network(str(value))
     if field == "dataset":
         # Two folders may share the last part of their paths, but two lines must not share a name.
-        return str(value) if str(value).startswith(FOLDER) else words.dataset(str(value))
+        return str(value) if str(value).startswith(FOLDER) and "/" in str(value) else words.dataset(str(value))
     return str(value) or "recipe without these settings"
 
 

@@ -11,10 +11,10 @@ from app.export.report import report
 from app.export.zip import everything
 from app.state import audience, queries
 from data import shared_links
+from data.database.database import Database
 from data.parquet import SCHEMAS, tables_from_database
 from data.queries.studies import StudyRecord
 from engine.errors import UserError
-from engine.study.spec import to_toml
 
 # The session keeps its last zip under this key.
 LAST_ZIP = "study_zip_last"
@@ -34,7 +34,7 @@ def menu(record: StudyRecord) -> None:
 @st.fragment
 @audience.database_errors()
 def _menu(record: StudyRecord) -> None:
-    study_id = record.study_id
+    study_id, database = record.study_id, queries.database()
     opened = st.popover("Export", icon=":material/download:", on_change="rerun", key="study_export", width="content")
     if not opened.open:
         return
@@ -45,7 +45,7 @@ def _menu(record: StudyRecord) -> None:
         save = partial(st.download_button, on_click="ignore", type="tertiary")
         save(
             "Report (HTML)",
-            _while_allowed(lambda: report(queries.database(), study_id)),
+            _while_allowed(lambda: report(database, study_id)),
             f"{study_id}-report.html",
             "text/html",
             icon=":material/description:",
@@ -54,7 +54,7 @@ def _menu(record: StudyRecord) -> None:
         _zip(record)
         save(
             "Study (TOML)",
-            to_toml(record.study),
+            record.toml,
             f"{study_id}.toml",
             "application/toml",
             icon=":material/tune:",
@@ -63,7 +63,7 @@ def _menu(record: StudyRecord) -> None:
         for name in SCHEMAS:
             save(
                 f"Table of {name} (Parquet)",
-                _while_allowed(_table(study_id, name)),
+                _while_allowed(_table(database, study_id, name)),
                 f"{study_id}-{name}.parquet",
                 PARQUET,
                 icon=":material/table:",
@@ -75,7 +75,7 @@ def _zip(record: StudyRecord) -> None:
     """Offer everything as a zip, which the reader makes first, since many charts take long."""
     study_id = record.study_id
     # The zip depends on the study's results and on the states of its stages.
-    version = (study_id, queries.results_marker(study_id), tuple(record.counts.values()))
+    version = (audience.marker(), study_id, queries.results_marker(study_id), tuple(record.counts.values()))
     slot, icon = st.empty(), ":material/folder_zip:"
     if LAST_ZIP not in st.session_state or st.session_state[LAST_ZIP][0] != version:
         if not slot.button("Everything (zip)", icon=icon, type="tertiary", key="study_zip_make"):
@@ -94,19 +94,19 @@ def _zip(record: StudyRecord) -> None:
     )
 
 
-def _table(study_id: str, name: str) -> Callable[[], bytes]:
-    return lambda: parquet(tables_from_database(queries.database(), study_id)[name])
+def _table(database: Database, study_id: str, name: str) -> Callable[[], bytes]:
+    return lambda: parquet(tables_from_database(database, study_id)[name])
 
 
 def _while_allowed(make: Callable[[], str | bytes]) -> Callable[[], str | bytes]:
     """Return a function that makes a file only while the link of this session works; it runs outside the page."""
-    share = None if access.is_owner() else access.link()
-    if share is None:
+    if access.is_owner():
         return make
+    share = access.link()
 
     def checked() -> str | bytes:
-        links = shared_links.shares(queries.database())
-        if not links[links["share_id"] == share.share_id]["works"].any():
+        links = shared_links.shares(audience.whole_database())
+        if share is None or not links[links["share_id"] == share.share_id]["works"].any():
             raise LinkEnded("the link has ended; ask whoever sent it for a new one")
         return make()
 

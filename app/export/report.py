@@ -29,9 +29,10 @@ from data.database.database import Database
 from data.queries import studies
 from data.queries.evidence import from_frames
 from data.queries.studies import StudyRecord
+from data.viewers import local_name
 from engine.claims import CLAIMS, Thresholds, Verdict, evaluate, winning_property
 from engine.paper import citation
-from engine.study.spec import Study, to_toml
+from engine.study.spec import Study
 from tasks.studies.planning import number_of_test_images
 
 FOLDER = Path(__file__).with_name("templates")
@@ -127,14 +128,14 @@ def render(database: Database, record: StudyRecord, study_places: list[Place], n
             recipe_words=verdict_tables.recipe_words(record.study),
             failed=failed,
             more_failed=more,
-            places=[_place_report(record.study, place) for place in study_places],
+            places=[_place_report(database, record.study, place) for place in study_places],
             number_of={chart.name: number for number, chart in enumerate(charts)},
             measure=MEASURES[MEASURE],
             p=near_p(record.study),
             mask_alone=ancestors.EXPLAINED,
             about_supports=support_table.ABOUT,
             thresholds=verdict_tables.thresholds_table(Thresholds()),
-            toml=to_toml(record.study),
+            toml=record.toml,
             command=COMMAND,
             references=[citation.tool(), citation.PAPER],
             style=Markup(style),
@@ -172,7 +173,7 @@ def _policy(*scripts: str) -> str:
     return f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data:; base-uri 'none'"
 
 
-def _place_report(study: Study, place: Place) -> PlaceReport:
+def _place_report(database: Database, study: Study, place: Place) -> PlaceReport:
     rows, pooled, p = place.results.accuracy, place.results.pooled, near_p(study)
     pruned = bool((rows["start"] != "dense").any())
     return PlaceReport(
@@ -185,7 +186,7 @@ def _place_report(study: Study, place: Place) -> PlaceReport:
         same_masks.sentences(rows),
         support_table.table(place.results.supports),
         _verdicts(rows, pooled, place.results.diverged, Thresholds()),
-        verdict_tables.over_seeds(number_of_test_images(study, place.dataset)),
+        verdict_tables.over_seeds(number_of_test_images(study, local_name(database, place.dataset))),
     )
 
 

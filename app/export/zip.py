@@ -13,7 +13,6 @@ from data.database.database import Database
 from data.parquet import tables_from_database
 from data.queries import studies
 from data.queries.studies import StudyRecord
-from engine.study.spec import to_toml
 
 # Takes the finished share, from 0 to 1, and the next step in words.
 ReportProgress = Callable[[float, str], object]
@@ -63,7 +62,7 @@ def everything(database: Database, study_id: str, report_progress: ReportProgres
             archive.writestr(f"{study_id}/{name}", content)
 
         write("README.txt", _readme(record, list(tables)))
-        write("study.toml", to_toml(record.study))
+        write("study.toml", record.toml)
         say(0.05, "Writing the report")
         write("report.html", render(database, record, study_places))
         for index, (name, table) in enumerate(tables.items()):

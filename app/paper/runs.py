@@ -15,8 +15,9 @@ from data.datasets.registry import identity
 from data.queries import points
 from data.queries.evidence import from_frames
 from data.queries.incomplete import completed
+from data.queries.launches import tomls
 from data.queries.selection import Roles
-from data.queries.studies import recorded, tomls
+from data.queries.studies import recorded
 from data.settings import settings
 from engine.claims import Verdict, evaluate
 from engine.paper import figures, studies

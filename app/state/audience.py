@@ -1,24 +1,98 @@
-"""Who looks at a page, which decides how an error is worded: viewers are not shown paths, processes and hosts."""
+"""Who looks at a page, which decides what it may read: viewers of a link see no paths, processes, hosts and people."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import astuple
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
 
 import streamlit as st
+from streamlit import runtime
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from app import words
-from data.database.database import DatabaseError
+from data import shared_links
+from data.database.database import Database, DatabaseBusy, DatabaseError
 from data.queries.studies import UnknownStudy
+from data.settings import settings
+from data.shared_links import Share
+from data.viewers import ViewersDatabase
 from engine.errors import UserError
 
 # The key of a session that came with a link: its token.
 TOKEN = "access_token"
+# The key of such a session's link, as it was read last.
+_LINK = "access_link"
+# Seconds after which an open page notices at the latest that its link was revoked.
+LINK_SECONDS = 2.0
+# Seconds that a page waits for others who use the database; then it shows what it had, or says who they are.
+PAGE_PATIENCE = 3.0
 
 DELETED = "This study was deleted, perhaps in another tab or from the command line."
 
 
 def is_viewer() -> bool:
-    """Return whether this session came with a link, one that works or not."""
+    """Return whether this session came with a link, one that works or not.
+
+    RuntimeError outside of a session, such as in the thread that makes a file for a download: nothing there may depend
+    on who looks.
+    """
+    if runtime.exists() and get_script_run_ctx(suppress_warning=True) is None:
+        raise RuntimeError("only a session knows who looks; ask before the work leaves its thread")
     return TOKEN in st.session_state
+
+
+def link() -> Share | None:
+    """Return the link of this session, None unless it works now; raises DatabaseError."""
+    token = st.session_state.get(TOKEN)
+    if token is None or not settings().database.exists():
+        return None
+    try:
+        share = st.session_state[_LINK] = _link(token)
+    except DatabaseBusy:
+        # Nobody can revoke a link either while others use the database.
+        share = st.session_state.get(_LINK)
+        if share is None:
+            raise
+        return None if share.has_ended() else share
+    return share
+
+
+@st.cache_data(ttl=LINK_SECONDS, max_entries=512, show_spinner=False)
+def _link(token: str) -> Share | None:
+    return shared_links.find(whole_database(), token)
+
+
+def forget_links() -> None:
+    """Drop all cached links, so that a revoked one stops working at once."""
+    _link.clear()
+
+
+def database() -> Database:
+    """Return the database as this visitor may read it."""
+    return ViewersDatabase(whole_database(), link()) if is_viewer() else whole_database()
+
+
+def whole_database() -> Database:
+    """Return the database of this installation, which pages may ask for links alone."""
+    return _database(settings().database)
+
+
+@lru_cache(maxsize=1)
+def _database(path: Path) -> Database:
+    # All pages share one `Database`, whose first access locks the file to check whether its tables are up to date.
+    return Database(path, patience=PAGE_PATIENCE)
+
+
+def marker() -> tuple[Any, ...]:
+    """Return a value that is equal for visitors who may read the same."""
+    if not is_viewer():
+        return ()
+    share = link()
+    if share is None:
+        return ("no link",)
+    return (*share.study_ids, "anonymous", *astuple(share.anonymous)) if share.anonymous else share.study_ids
 
 
 def database_error(error: DatabaseError) -> str:

@@ -1,4 +1,4 @@
-"""A decorator that caches a function's result for all visitors until the data behind it changes."""
+"""A decorator that caches a function's result for all who may read the same, until the data behind it changes."""
 
 import inspect
 import threading
@@ -8,14 +8,14 @@ from typing import Any, Concatenate, ParamSpec, TypeGuard, TypeVar
 
 import streamlit as st
 
-from app.state.audience import database_error
+from app.state import audience
 from data.database.database import DatabaseBusy
 
 # The most arguments of a function whose latest result is known.
 MOST_LATEST = 256
 
 # A value that changes whenever a result must be computed anew.
-Marker = tuple[int | str, ...]
+Marker = tuple[Any, ...]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -30,6 +30,8 @@ def cached(
     hash_funcs: dict[str | type, Callable[[Any], Any]] | None = None,
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Return a decorator that caches a function's result for each set of arguments while its marker stays the same.
+
+    Visitors share results if they may read the same: all owners, and all viewers of a link.
 
     by: a function that returns the marker, from as many of the first arguments as it has parameters; None to go by
     time alone. ttl: seconds after which a result is computed anew; None where a marker says when, since others may use
@@ -58,14 +60,16 @@ def cached(
 
         @wraps(function)
         def current(*args: P.args, **kwargs: P.kwargs) -> R:
-            key = (args, tuple(sorted(kwargs.items())))
+            # What an owner reads must never reach a viewer, nor what the viewers of one link read those of another.
+            who = audience.marker()
+            key = (who, args, tuple(sorted(kwargs.items())))
             try:
-                marker = () if by is None else by(*args[:marked])
+                marker = (who, *(() if by is None else by(*args[:marked])))
                 result = lookup(marker, *args, **kwargs)
             except DatabaseBusy as busy:
                 if not _hashable(key) or key not in latest:
                     raise
-                st.toast(f"Shown as it was: {database_error(busy)}", icon=":material/hourglass_top:")
+                st.toast(f"Shown as it was: {audience.database_error(busy)}", icon=":material/hourglass_top:")
                 return lookup(latest[key], *args, **kwargs)
             if by is not None and _hashable(key):
                 with lock:

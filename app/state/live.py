@@ -2,10 +2,12 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pandas as pd
 import streamlit as st
 
+from app.state import audience
 from app.state.cache import cached
 from app.state.queries import FINISHED
 from data.queries.studies import StudyRecord
@@ -15,6 +17,8 @@ from tasks.queue.telemetry import LiveProgress, Worker
 
 # Seconds that a page retries a Redis that does not answer: it reports the failure at once.
 PATIENCE = 0.0
+# What a viewer reads of a Redis that does not answer.
+NO_ANSWER = "The queue does not answer at the moment; this page tries again."
 # Seconds for which an answer of Redis is cached.
 LIFETIME = 1.0
 
@@ -46,11 +50,16 @@ def deleted() -> set[str]:
 
 
 def progress(fingerprints: tuple[str, ...]) -> tuple[dict[str, LiveProgress], str | None]:
-    """Return the progress of the running ones among some stages, and why it is unknown, if Redis does not answer."""
+    """Return the progress of the running ones among some stages, and why it is unknown, if
+    Redis does not answer. Viewers do not see the names of workers.
+    """
     try:
-        return _progress(fingerprints), None
+        found = _progress(fingerprints)
     except BrokerError as error:
-        return {}, str(error)
+        return {}, NO_ANSWER if audience.is_viewer() else str(error)
+    if audience.is_viewer():
+        found = {fingerprint: replace(stage, worker="") for fingerprint, stage in found.items()}
+    return found, None
 
 
 def workers() -> tuple[list[Worker], str | None]:
@@ -62,9 +71,15 @@ def workers() -> tuple[list[Worker], str | None]:
 def known_workers() -> tuple[list[Worker], str | None]:
     """Return the live and the silent workers, and why they are unknown, if Redis does not answer."""
     try:
-        return _known_workers(), None
+        known = _known_workers()
     except BrokerError as error:
-        return [], str(error)
+        return [], NO_ANSWER if audience.is_viewer() else str(error)
+    return [_as_viewed(worker) for worker in known] if audience.is_viewer() else known, None
+
+
+def _as_viewed(worker: Worker) -> Worker:
+    """Return a worker without the name of its host and the reason why it waits, which may name paths."""
+    return replace(worker, name="", host="A host", trouble=None if worker.trouble is None else "", warning="")
 
 
 def queued() -> int | None:

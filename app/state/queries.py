@@ -1,8 +1,5 @@
 """Queries of the database for the pages, cached until the data behind them changes."""
 
-from functools import lru_cache
-from pathlib import Path
-
 import pandas as pd
 
 from app import words
@@ -16,20 +13,12 @@ from data.queries.selection import OneStudy
 from data.queries.studies import StudyRecord
 from data.settings import settings
 
-# Seconds that a page waits for others who use the database; then it shows what it had, or says who they are.
-PAGE_PATIENCE = 3.0
 FINISHED = ("done", "failed", "cancelled")
 
 
 def database() -> Database:
-    """Return the database of this installation."""
-    return _database(settings().database)
-
-
-@lru_cache(maxsize=1)
-def _database(path: Path) -> Database:
-    # All pages share one `Database`, whose first access locks the file to check whether its tables are up to date.
-    return Database(path, patience=PAGE_PATIENCE)
+    """Return the database of this installation, as this visitor may read it."""
+    return audience.database()
 
 
 def exists() -> bool:

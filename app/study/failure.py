@@ -4,7 +4,7 @@ import streamlit as st
 
 from app import words
 from app.auth import access
-from app.state import audience, queries
+from app.state import queries
 from data.queries.failures import failures
 from data.queries.studies import StudyRecord
 
@@ -18,9 +18,7 @@ def show(record: StudyRecord) -> None:
         return
     count = record.counts["failed"]
     text = f"**{words.plural(count, 'stage')} of {sum(record.counts.values()):,} failed**"
-    # Errors name paths and hosts, which viewers are not shown.
-    if not audience.is_viewer():
-        text += f"{', the first because' if len(found) > 1 else ''}: {words.plain(words.sentence(found[0].reason))}"
+    text += f"{', the first because' if len(found) > 1 else ''}: {words.plain(words.sentence(found[0].reason))}"
     if access.is_owner():
         text += "  \nMend the cause, then retry the failed stages. After a change of images, launch the study anew."
     st.error(text, icon=":material/error:")

@@ -100,8 +100,7 @@ def waiting(fingerprints: Container[str]) -> None:
     known, _ = live.workers()
     troubles = Counter((worker.host, worker.trouble) for worker in known if worker.stage in fingerprints)
     for (host, trouble), count in sorted((key, count) for key, count in troubles.items() if key[1] is not None):
-        # The reason may name paths of the machine, which a viewer must not see.
-        reason = f": {words.plain(str(trouble))}" if access.is_owner() else ""
+        reason = f": {words.plain(trouble)}" if trouble else ""
         several = f" ({words.plural(count, 'worker')})" if count > 1 else ""
         st.warning(f"{words.plain(host)}{several} waits{reason}", icon=":material/hourglass_top:")
 
@@ -278,6 +277,7 @@ def _failures(rows: pd.DataFrame) -> None:
             st.markdown(f"**{words.plain(reason(error))}**")
             ran = f"attempt {row.attempt} on {row.worker or 'an unknown worker'} ({row.host or 'unknown host'})"
             st.caption(words.plain(ran))
-            st.code(error, language=None, wrap_lines=True)
+            if "\n" in error:
+                st.code(error, language=None, wrap_lines=True)
     if len(failed) > MOST_FAILURES:
         st.caption(f"{len(failed) - MOST_FAILURES:,} more have failed; the table lists them.")

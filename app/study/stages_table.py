@@ -72,7 +72,7 @@ def _outcomes(rows: pd.DataFrame) -> list[str]:
 
 def _workers(rows: pd.DataFrame, now: Mapping[str, LiveProgress]) -> list[str]:
     return [
-        now[fingerprint].worker if fingerprint in now else worker or ""
+        (now[fingerprint].worker if fingerprint in now else "") or worker or ""
         for fingerprint, worker in zip(column(rows, "fingerprint"), column(rows, "worker"), strict=True)
     ]
 

@@ -11,6 +11,7 @@ from app.state.cache import cached
 from app.study import more_seeds
 from data.queries.evidence import from_frames
 from data.queries.studies import StudyRecord
+from data.viewers import local_name
 from engine.claims import Thresholds, Verdict, evaluate, winning_property
 from engine.claims.catalog import HIGH, LOW
 from tasks.studies.planning import number_of_test_images
@@ -42,7 +43,7 @@ def body(record: StudyRecord) -> None:
         st.markdown(verdict_cards.badges(verdicts), width="content")
         st.caption(verdict_tables.recipe_words(record.study), width="content")
     divergence.note(diverged)
-    over_seeds = verdict_tables.over_seeds(number_of_test_images(record.study, dataset))
+    over_seeds = verdict_tables.over_seeds(number_of_test_images(record.study, local_name(queries.database(), dataset)))
     st.caption(f"{over_seeds} {verdict_tables.by_chance(verdicts)}")
     verdict_cards.show(verdicts, "verdict", beside=partial(more_seeds.offer, record))
     _winning(winning, verdict_tables.widened(verdicts))

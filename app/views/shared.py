@@ -1,16 +1,20 @@
 """Shared: what a link shows, read-only, at /shared?share=<token>."""
 
+from dataclasses import replace
+
 import streamlit as st
 
 from app import words
 from app.auth import access
 from app.compare.page import draw_comparison
-from app.compare.state import from_query
+from app.compare.state import CompareState, from_query
 from app.state import audience, queries
 from app.study.page import draw_study
 from data.database.database import DatabaseError
+from data.datasets.registry import FOLDER
 from data.queries.studies import StudyRecord, UnknownStudy
 from data.shared_links import Share
+from data.viewers import shown_folders
 
 REFRESH = 2.0
 
@@ -25,7 +29,10 @@ def dead() -> None:
 
 
 def describe(share: Share) -> None:
-    """Say that the page is shared for reading, and show the link's note."""
+    """Say that the page is shared for reading, and show the link's note unless the link is anonymous."""
+    if share.anonymous:
+        st.caption(":material/visibility: Shared with you to read, without names of people, hosts and folders.")
+        return
     note = f" {words.plain(share.note)}" if share.note else ""
     st.caption(f":material/visibility: Shared with you to read.{note}")
 
@@ -33,6 +40,16 @@ def describe(share: Share) -> None:
 def shared_study(share: Share) -> StudyRecord | None:
     """Return the study that a link shows, None for a link to a comparison."""
     return queries.study(share.study_ids[0]) if share.state is None else None
+
+
+def shared_view(share: Share, query: str) -> CompareState:
+    """Return the view that a link shows, with the names that viewers read in place of folders."""
+    state, _ = from_query(query, share.study_ids)
+    folders = shown_folders(queries.database())
+    datasets = [folders.get(name, name) for name in state.datasets if name in folders or not name.startswith(FOLDER)]
+    # The id of a point is made from names, which differ here.
+    point = "" if folders or share.anonymous else state.point
+    return replace(state, datasets=tuple(datasets), point=point)
 
 
 @st.fragment(run_every=REFRESH)
@@ -64,8 +81,7 @@ def page() -> None:
         if study is not None:
             draw_study(study)
         elif share.state is not None:
-            state, _ = from_query(share.state, share.study_ids)
-            draw_comparison(state, share.study_ids)
+            draw_comparison(shared_view(share, share.state), share.study_ids)
     except UnknownStudy:
         dead()
     except DatabaseError as error:

@@ -13,8 +13,9 @@ from data.datasets import cifar, digits, folder, images
 from data.datasets.source import DatasetError, Progress, Source
 from engine import code
 from engine.dataset import Dataset, Shape
+from engine.study.spec import Study
 
-__all__ = ["DATASETS", "FOLDER", "DatasetError", "absolute", "identity", "shape"]
+__all__ = ["DATASETS", "FOLDER", "DatasetError", "absolute", "identity", "shape", "with_datasets"]
 
 # The name of a dataset in a folder is this prefix and the folder's path.
 FOLDER = "folder:"
@@ -98,6 +99,16 @@ def absolute(name: str) -> str:
     """Return a dataset's name, with the absolute path for a folder; DatasetError for an impossible path."""
     path = name.removeprefix(FOLDER).strip()
     return f"{FOLDER}{_resolved(path)}" if name.startswith(FOLDER) and path else name
+
+
+def with_datasets(study: Study, rename: Callable[[str], str]) -> Study:
+    """Return a study with other names of its datasets, also in its parts."""
+
+    def renamed(names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        return None if names is None else tuple(map(rename, names))
+
+    parts = tuple(part.model_copy(update={"datasets": renamed(part.datasets)}) for part in study.parts)
+    return study.model_copy(update={"datasets": renamed(study.datasets), "parts": parts})
 
 
 def shape(name: str, home: Path) -> Shape:

@@ -64,6 +64,13 @@ def all_members(database: Database, but: str = "") -> set[str]:
     return set(_fingerprints(database, "study_id <> ?", but))
 
 
+def tomls(database: Database) -> list[tuple[str, str]]:
+    """Return id and TOML of every launched study, the latest first."""
+    with database.reading() as connection:
+        rows = connection.execute("SELECT study_id, toml FROM studies ORDER BY rowid DESC").fetchall()
+    return [(str(study_id), str(toml)) for study_id, toml in rows]
+
+
 def all_datasets(database: Database) -> set[str]:
     """Return the identities of the images that the stages of all studies train on."""
     with database.reading() as connection:

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import takewhile
 
 import duckdb
 import pandas as pd
@@ -16,7 +17,7 @@ import pandas as pd
 from data.database.database import Database, frame
 from engine.errors import UserError
 from engine.formatting import study_name
-from engine.study.spec import Study, read_study
+from engine.study.spec import Study, read_study, to_toml
 
 STATES = ("waiting", "queued", "running", "done", "failed", "cancelled")
 
@@ -76,10 +77,11 @@ class UnknownStudy(UserError):
 
 @dataclass(frozen=True)
 class StudyRecord:
-    """A launched study; counts: the number of its stages in each of STATES; state: as in `studies`."""
+    """A launched study; toml: with the comments above the recorded one; counts: of its stages, by STATES."""
 
     study_id: str
     study: Study
+    toml: str
     created_at: datetime
     state: str
     counts: dict[str, int]
@@ -126,10 +128,13 @@ def study(database: Database, study_id: str) -> StudyRecord:
     with database.reading() as connection:
         launched(connection, [study_id])
         row = frame(connection, f"SELECT * FROM ({_STUDIES}) WHERE study_id = ?", study_id).iloc[0]
-    launched_study = read_study(row["toml"], recorded=True)
+    study = read_study(row["toml"], recorded=True)
+    study = study.model_copy(update={"name": study_name(study.name, study_id)})
+    comments = takewhile(lambda line: line.startswith("#"), row["toml"].splitlines(keepends=True))
     return StudyRecord(
         study_id=study_id,
-        study=launched_study.model_copy(update={"name": study_name(launched_study.name, study_id)}),
+        study=study,
+        toml="".join(comments) + to_toml(study),
         created_at=row["created_at"].to_pydatetime(),
         state=str(row["state"]),
         counts={name: int(row[name]) for name in STATES},
@@ -273,13 +278,6 @@ def provenance(database: Database, study_id: str) -> pd.DataFrame:
     versions = [sorted(json.loads(text).items()) for text in rows["versions"]]
     rows["versions"] = [", ".join(f"{name} {version}" for name, version in pairs) for pairs in versions]
     return rows
-
-
-def tomls(database: Database) -> list[tuple[str, str]]:
-    """Return id and TOML of every launched study, the latest first."""
-    with database.reading() as connection:
-        rows = connection.execute(f"SELECT study_id, toml FROM studies {_LATEST_FIRST}").fetchall()
-    return [(str(study_id), str(toml)) for study_id, toml in rows]
 
 
 def launched(connection: duckdb.DuckDBPyConnection, study_ids: Iterable[str]) -> dict[str, tuple[str, str]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from data.artifacts.store import Artifacts
 from data.database.database import Database, DatabaseBusy
 from data.datasets.check import checked_identity, is_checked
-from data.datasets.registry import DatasetError, absolute, shape
+from data.datasets.registry import DatasetError, absolute, shape, with_datasets
 from data.queries import studies
 from data.settings import Settings, settings
 from engine.dataset import Shape
@@ -76,7 +76,7 @@ def plan_study(study: Study, home: Path) -> Plan:
 
 def _checked_plan(study: Study, home: Path) -> tuple[Plan, tuple[Finding, ...]]:
     # Workers run in other folders and on other hosts, so the plan depends on neither.
-    study = _with_precision(_with_absolute_paths(study))
+    study = _with_precision(with_datasets(study, absolute))
     identities = {name: checked_identity(name, home) for name in study.datasets}
     warnings = design_warnings(study, home)
     return plan(study, identities), warnings
@@ -108,14 +108,6 @@ def _design(study: Study, home: Path) -> Findings:
     findings = check(study, shapes, layers_of)
     findings.refuse(("networks", text) for text in unbuilt.values())
     return findings
-
-
-def _with_absolute_paths(study: Study) -> Study:
-    def renamed(names: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        return None if names is None else tuple(absolute(name) for name in names)
-
-    parts = tuple(part.model_copy(update={"datasets": renamed(part.datasets)}) for part in study.parts)
-    return study.model_copy(update={"datasets": renamed(study.datasets), "parts": parts})
 
 
 def _with_precision(study: Study) -> Study:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.state import queries
+from app.state import audience
 from data import shared_links
 from data.database.database import Database
 from engine.study.spec import Study
@@ -52,7 +52,7 @@ def stopped_writer(recorded: Database) -> Iterator[int]:
 def test_a_page_names_who_holds_the_database_and_does_not_hang(stopped_writer: int) -> None:
     began = time.monotonic()
     app = open_page(PAGE, study="made-study-0001")
-    assert time.monotonic() - began < 4 * queries.PAGE_PATIENCE
+    assert time.monotonic() - began < 4 * audience.PAGE_PATIENCE
     text = texts(app).replace("\\", "")
     assert f"(process {stopped_writer}) since" in text
     assert f"kill -CONT {stopped_writer}" in text
@@ -99,8 +99,8 @@ PAGES = {
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages wait for a moment only."""
-    monkeypatch.setattr(queries, "PAGE_PATIENCE", 0.2)
-    queries._database.cache_clear()
+    monkeypatch.setattr(audience, "PAGE_PATIENCE", 0.2)
+    audience._database.cache_clear()
 
 
 @pytest.mark.usefixtures("impatient")

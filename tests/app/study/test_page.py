@@ -65,7 +65,7 @@ def test_the_head_describes_the_study(database: Database, study: Study) -> None:
 
 
 def test_the_progress_tab_describes_a_running_study(database: Database, study: Study) -> None:
-    record(database, study, half, reused=5)
+    record(database, study, half, reused=5, error="RuntimeError: a made-up failure\n\nTraceback")
     app = open_page(PAGE, study=ID)
     metrics = {metric.label: metric.value for metric in app.metric}
     assert metrics["Running"] == "2"
@@ -80,7 +80,7 @@ def test_the_progress_tab_describes_a_running_study(database: Database, study: S
     assert len(table.value) == 78
     assert table.value["State"].iloc[0] == "running"
     (failure,) = [expander for expander in app.expander if expander.label.startswith("Failed")]
-    assert "a made-up failure" in failure.code[0].value
+    assert failure.code[0].value == "RuntimeError: a made-up failure\n\nTraceback"
 
 
 BAD_IMAGES = (

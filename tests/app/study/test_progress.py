@@ -76,7 +76,7 @@ def test_a_viewer_sees_no_path_of_a_machine(database: Database, study: Study, re
     stage = next(iter(plan.stages))
     telemetry.beat(redis, worker("gpu1-1:1", host="gpu1", trouble="cannot write /secret", stage=stage))
     app = open_page("views/shared.py", share=token)
-    assert [warning.value for warning in app.warning] == ["gpu1 waits"]
+    assert [warning.value for warning in app.warning] == ["A host waits"]
 
 
 def test_a_viewer_reads_that_a_study_is_lost_but_no_command(database: Database, study: Study, redis: Redis) -> None:
