@@ -26,12 +26,16 @@ def listing() -> None:
         "Search links", type="search", key="links_search", placeholder="Search", label_visibility="collapsed"
     )
     text = [
-        f"{row.note} {row.share_id} {' '.join(names.get(study_id, study_id) for study_id in row.study_ids)}"
+        f"{row.note} {row.title} {'anonymous' * row.anonymous} {row.share_id} "
+        + " ".join(names.get(study_id, study_id) for study_id in row.study_ids)
         for row in shares.itertuples()
     ]
     matches = shares[[words.matches(query or "", line) for line in text]]
     if matches.empty:
-        st.info(f"No link matches “{words.plain(query)}”. Search looks at notes, ids and the names of studies.")
+        st.info(
+            f"No link matches “{words.plain(query)}”. Search looks at notes, titles, ids and the "
+            "names of studies; “anonymous” finds anonymous links."
+        )
         return
     share_dialog.links(matches, names)
 

@@ -16,6 +16,7 @@ from tasks.cli.console import StudyId, err, out, recorded
 
 if TYPE_CHECKING:
     from data.database.database import Database
+    from data.shared_links import Anonymous
 
 commands = typer.Typer()
 
@@ -28,6 +29,11 @@ def share(
     note: Annotated[str, typer.Option(help="Who it is for, to tell links apart.")] = "",
     expires: Annotated[str, typer.Option(help="When it ends: such as 12h, 7d or 2w from now, or never.")] = "30d",
     url: Annotated[str | None, typer.Option(help="Where others reach the dashboard [TICKETSCOPE_URL].")] = None,
+    anonymous: Annotated[
+        bool, typer.Option("--anonymous", help="For double-blind review: no names of people, hosts and folders.")
+    ] = False,
+    title: Annotated[str, typer.Option(help="With --anonymous: the study's name for reviewers.")] = "",
+    with_notes: Annotated[bool, typer.Option("--with-notes", help="With --anonymous: show the study's note.")] = False,
     listed: Annotated[bool, typer.Option("--list", help="List all links.")] = False,
     revoke: Annotated[str | None, typer.Option(metavar="LINK", help="End a link at once: its id or address.")] = None,
 ) -> None:
@@ -38,26 +44,35 @@ def share(
         if revoke is not None:
             out.print(f"revoked link {shared_links.revoke(database, revoke)}")
         elif study_id is not None:
-            _share(database, study_id, note, expires, url or settings().url)
+            if not anonymous and (title or with_notes):
+                raise shared_links.ShareError("--title and --with-notes are for anonymous links; give --anonymous too")
+            hidden = shared_links.Anonymous(title, with_notes) if anonymous else None
+            _share(database, study_id, note, expires, url or settings().url, hidden)
         elif listed:
             out.print(_links(database))
         else:
             raise shared_links.ShareError("nothing to share; give a STUDY_ID, --list, or --revoke LINK")
 
 
-def _share(database: "Database", prefix: str, note: str, expires: str, url: str | None) -> None:
+def _share(
+    database: "Database", prefix: str, note: str, expires: str, url: str | None, anonymous: "Anonymous | None"
+) -> None:
     from data import shared_links
     from data.queries import studies
 
     study_id = studies.find_study(database, prefix)
-    link, token = shared_links.create(database, [study_id], note=note, expires_at=_end(expires))
+    link, token = shared_links.create(database, [study_id], note=note, expires_at=_end(expires), anonymous=anonymous)
     ends = f"until {link.expires_at:%Y-%m-%d %H:%M} UTC" if link.expires_at else "until it is revoked"
-    out.print(f"link {link.share_id} to {study_id}, {ends}; its address is shown only now:")
+    kind = "anonymous link" if anonymous else "link"
+    out.print(f"{kind} {link.share_id} to {study_id}, {ends}; its address is shown only now:")
     out.print(shared_links.link(url, token), soft_wrap=True, highlight=False)
     if not url:
         out.print(
             "It opens on this machine only; for others, give --url or set TICKETSCOPE_URL, the address they reach."
         )
+    if link.anonymous:
+        name = "the title that you gave" if link.anonymous.title else "the study's name (--title gives another)"
+        out.print(f"Still visible: {name}, its recipe and numbers, models of GPUs, times, and this address.")
 
 
 def _end(span: str) -> datetime | None:
@@ -75,7 +90,15 @@ def _end(span: str) -> datetime | None:
 def _links(database: "Database") -> Table:
     from data import shared_links
 
-    table = Table(Column("link", no_wrap=True), "shows", "note", "made (UTC)", "ends (UTC)", "last used (UTC)", "state")
+    table = Table(
+        Column("link", no_wrap=True),
+        "shows",
+        "note",
+        "made (UTC)",
+        "ends (UTC)",
+        "last used (UTC)",
+        Column("state", min_width=9),
+    )
     for row in shared_links.shares(database).to_dict("records"):
         state = "works" if row["works"] else "revoked" if _time(row["revoked_at"]) else "expired"
         table.add_row(
@@ -83,7 +106,7 @@ def _links(database: "Database") -> Table:
             ", ".join(row["study_ids"]) + (" (view)" if row["state"] else ""),
             escape(str(row["note"])),
             *(_time(row[name]) for name in ("created_at", "expires_at", "last_used_at")),
-            state,
+            f"{state}{', anonymous' * row['anonymous']}",
         )
     return table
 

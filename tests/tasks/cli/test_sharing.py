@@ -26,3 +26,20 @@ def test_a_link_is_made_listed_and_revoked_by_its_address(command: Command, redi
     code, _, error = command("share", "--revoke", address[:-1])
     assert code == 2
     assert token[:-1] not in error
+
+
+def test_an_anonymous_link_says_what_stays_visible(command: Command, redis: Redis) -> None:
+    del redis
+    study_id = launch.launch(tiny_study())
+    code, _, error = command("share", study_id, "--title", "Submission 12")
+    assert code == 2
+    assert "give --anonymous too" in error
+    code, output, _ = command(
+        "share", study_id, "--anonymous", "--title", "Submission 12", "--url", "https://t.example"
+    )
+    assert code == 0
+    assert output.startswith("anonymous link ")
+    assert "Still visible: the title that you gave, its recipe and numbers" in " ".join(output.split())
+    assert "the study's name (--title" in " ".join(command("share", study_id, "--anonymous")[1].split())
+    listed = command("share", "--list")[1]
+    assert listed.count("anonymous") == 2
