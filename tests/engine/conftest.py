@@ -13,6 +13,11 @@ from engine.study.results import Epoch, StageResult
 from engine.study.spec import Study, parse_study
 from engine.training.augment import DeviceData, Feed
 
+# The networks that Ticketscope brings along; a user may have added others to NETWORKS.
+BUILT_IN_NETWORKS = ("resnet20", "vgg11", "mobilenet_v2", "lenet300")
+# A study that leaves its starts out has all of STARTS.
+BUILT_IN_STARTS = ("winning_ticket", "reinit", "rewind", "finetune")
+
 
 def made_dataset(train: int = 96, test: int = 48, size: int = 8, channels: int = 1, classes: int = 4) -> Dataset:
     """Return noisy images whose class is the quarter that is bright."""
@@ -83,6 +88,7 @@ def small_study(**changes: object) -> Study:
         "networks": ["lenet300"],
         "learning_rates": [0.05],
         "sparsities": [0.5, 0.8],
+        "starts": BUILT_IN_STARTS,
         "seeds": [0],
         "recipe": {"epochs": 3, "batch_size": 32, "augmentation": "none"},
         "admm": {"rounds": 3, "period": 1},
@@ -109,4 +115,14 @@ def weights() -> MemoryWeights:
     return MemoryWeights()
 
 
-__all__ = ["Images", "Listener", "MemoryWeights", "made_dataset", "plan_of", "small_study", "stage_of"]
+__all__ = [
+    "BUILT_IN_NETWORKS",
+    "BUILT_IN_STARTS",
+    "Images",
+    "Listener",
+    "MemoryWeights",
+    "made_dataset",
+    "plan_of",
+    "small_study",
+    "stage_of",
+]

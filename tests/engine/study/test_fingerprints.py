@@ -18,6 +18,7 @@ STUDY: dict[str, object] = {
     "learning_rates": [0.1],
     "pruners": ["iterative", "oneshot", "random"],
     "sparsities": [0.5, 0.8],
+    "starts": ["winning_ticket", "reinit", "rewind", "finetune"],
     "seeds": [0],
 }
 OTHER_RECIPE = {

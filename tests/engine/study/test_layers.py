@@ -4,13 +4,13 @@ from torch import Tensor, nn
 from engine.models.inspection import inspect
 from engine.registry import NETWORKS, Network
 from engine.study.layers import Layer, known
+from tests.engine.conftest import BUILT_IN_NETWORKS
 
 SHAPES = [(3, 32, 10), (3, 32, 100), (1, 8, 10), (1, 28, 7), (3, 1, 2), (3, 2, 2), (3, 5, 3), (3, 17, 4), (3, 64, 10)]
-OWN = [name for name, network in NETWORKS.items() if network.builder == f"engine.models.networks:{name}"]
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("name", OWN)
+@pytest.mark.parametrize("name", BUILT_IN_NETWORKS)
 def test_known_sizes_equal_those_of_the_built_network(name: str, shape: tuple[int, int, int]) -> None:
     assert known(name, *shape) == inspect(NETWORKS[name].builder, *shape)
 

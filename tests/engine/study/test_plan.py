@@ -2,10 +2,9 @@ from collections import Counter
 
 import pytest
 
-from engine.registry import STARTS
 from engine.study.plan import Plan, Stage, plan
 from engine.study.spec import _trainings
-from tests.engine.conftest import plan_of, small_study
+from tests.engine.conftest import BUILT_IN_STARTS, plan_of, small_study
 
 
 def kinds(planned: Plan) -> Counter:
@@ -63,7 +62,7 @@ def test_all_four_starts_hold_the_same_mask() -> None:
         if stage.kind == "retrain":
             made_from.setdefault(stage.rounds, set()).add((stage.parent, stage.score, stage.scope))
     assert all(len(sources) == 1 for sources in made_from.values())
-    assert Counter(role.start for role in planned.roles) == {"dense": 1, **dict.fromkeys(STARTS, 2)}
+    assert Counter(role.start for role in planned.roles) == {"dense": 1, **dict.fromkeys(BUILT_IN_STARTS, 2)}
 
 
 def test_studies_that_overlap_share_their_stages() -> None:
@@ -193,7 +192,7 @@ def test_the_first_round_is_shared_by_all_pruners_by_magnitude() -> None:
     assert set(Counter(role.fingerprint for role in three.roles if role.sparsity == 0.8).values()) == {1}
 
 
-@pytest.mark.parametrize("starts", [["winning_ticket"], ["reinit", "finetune"], list(STARTS)])
+@pytest.mark.parametrize("starts", [["winning_ticket"], ["reinit", "finetune"], list(BUILT_IN_STARTS)])
 @pytest.mark.parametrize("pruners", [["iterative"], ["iterative", "iterative_rewind", "admm"]])
 @pytest.mark.parametrize("rate", [None, 0.15, 0.02])
 def test_the_limit_on_trainings_counts_the_rounds_in_between(starts, pruners, rate) -> None:

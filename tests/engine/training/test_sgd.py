@@ -10,13 +10,12 @@ from engine.masks import magnitude_mask
 from engine.models.batch_norm import ClampedNorm2d
 from engine.models.conv import FullPrecisionConv2d
 from engine.models.networks import build, prunable
-from engine.registry import NETWORKS
 from engine.seeds import global_seed
 from engine.study.recipe import Recipe
 from engine.training.augment import to_device
 from engine.training.concurrent import EpochOutcome, train
 from engine.training.sgd import Diverged, Schedule, Training
-from tests.engine.conftest import batches, made_dataset
+from tests.engine.conftest import BUILT_IN_NETWORKS, batches, made_dataset
 
 CPU = torch.device("cpu")
 
@@ -88,7 +87,7 @@ def test_an_epoch_equals_plain_pytorch_with_the_mask_multiplied_after_each_step(
         torch.testing.assert_close(ours.weights()[n], tensor.contiguous(), rtol=near * 2e-4, atol=near * 2e-5)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", BUILT_IN_NETWORKS)
 def test_pruned_weights_are_zero_after_every_step(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     training = training_of(name, sparsity=0.9, epochs=1, weight_decay=0.1)
     gone = training._mask == 0
