@@ -76,7 +76,9 @@ def content_hash(mask: Mapping[str, Tensor]) -> str:
 
 
 def _keep(scores: Tensor, sparsity: float, within: Tensor | None, where: str) -> Tensor:
-    flat = scores.flatten().float()
+    # Ranks are whole numbers, of which 32-bit floats hold only 16 million.
+    flat = scores.flatten()
+    flat = flat.float() if flat.is_floating_point() else flat
     count = kept_count(sparsity, flat.numel())
     if within is None:
         return (levels(flat, [count]) == 0).view(scores.shape)

@@ -8,6 +8,9 @@ from engine import code
 
 # "layer" removes the smallest weights of each layer, "global" the smallest of all layers ranked together.
 Scope = Literal["layer", "global"]
+# What a score may use beside the trained weights: "initial" is theta_0, "movement" the sum of -w * dL/dw over all steps
+# of the training that is pruned, where L is the loss of a batch.
+Need = Literal["initial", "movement"]
 
 
 @dataclass(frozen=True)
@@ -29,12 +32,14 @@ class Network:
 class Score:
     """What pruners rank weights by.
 
-    function: module:function, from a layer's name, its trained weights and the study's seed to one score of at least 0
-    per weight. version: as in `Network`.
+    function: module:function, from a layer's name, its trained weights and the study's seed to one score per weight;
+    see `engine.scores`. version: as in `Network`. needs: what else it gets, as keyword arguments. With "movement", the
+    training that is pruned sums it up; a pretraining that does is a stage of its own beside the dense one.
     """
 
     function: str
     version: int | None = None
+    needs: tuple[Need, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -202,6 +207,11 @@ def start_title(name: str) -> str:
     return STARTS[name].title if name in STARTS else name
 
 
+def sums_movement(pruner: Pruner) -> bool:
+    """Return whether the trainings that a pruner prunes sum up the movement of their weights for its score."""
+    return "movement" in SCORES[pruner.score].needs
+
+
 Identity = Callable[[str, int | None], str | None]
 # The identity of each implementation of a stage by its role: "network", "score" or "start".
 Implementations = tuple[tuple[str, str], ...]
@@ -212,11 +222,16 @@ def implementations(
 ) -> Implementations:
     """Return the identities of the network, score and start that a stage names; one at version 1 has none.
 
+    That of a score also names what it needs.
+
     Raises `engine.code.CodeError` where code without a version cannot be read, KeyError for a name that is in no table.
     """
     identities = [("network", identity(NETWORKS[network].builder, NETWORKS[network].version))]
     if score is not None:
-        identities.append(("score", identity(SCORES[score].function, SCORES[score].version)))
+        entry = SCORES[score]
+        named = identity(entry.function, entry.version)
+        needs = f"{named or 'version 1'} with {', '.join(sorted(entry.needs))}"
+        identities.append(("score", needs if entry.needs else named))
     if start is not None:
         identities.append(("start", identity(STARTS[start].function, STARTS[start].version)))
     return tuple((role, name) for role, name in identities if name is not None)

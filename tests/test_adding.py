@@ -13,12 +13,14 @@ from streamlit.testing.v1 import AppTest
 
 from app.charts import palette
 from app.charts.chart import Chart, Subject
+from app.components.stage_names import stage_names
 from app.export.charts import CHARTS, Results
 from app.export.report import FOLDER, report
 from app.export.zip import everything
 from app.words import plain
 from data import parquet
 from data.database.database import Database
+from data.queries import studies
 from data.settings import settings
 from engine.claims import CLAIMS, Claim, Verdict
 from engine.claims.across import across
@@ -50,6 +52,10 @@ def halved(stage, dataset, weights):
 
 def inverse(layer, weights, seed):
     return 1 / (1 + weights.detach().abs())
+
+
+def moved(layer, weights, seed, movement, initial):
+    return movement + 0 * initial
 
 
 def perceptron(channels, image_size, classes):
@@ -143,6 +149,22 @@ def test_a_pruner_takes_one_function_and_two_rows(
     monkeypatch.setitem(PRUNERS, "inverse", pruner)
     train(database, pruners=["oneshot", "inverse"])
     assert_shown_everywhere(database, pruner, "inverse", "pruners")
+
+
+def test_a_pruner_by_movement_shows_the_pretraining_that_it_adds(
+    database: Database, added: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SCORES, "moved", Score(f"{added}:moved", needs=("movement", "initial")))
+    monkeypatch.setitem(PRUNERS, "moved", Pruner("movement", "Keeps what moves away from 0.", score="moved"))
+    train(database, pruners=["oneshot", "moved"])
+    names = set(stage_names(studies.stages(database, STUDY)).values())
+    assert {name for name in names if name.startswith("dense")} == {
+        "dense · learning rate 0.1 · seed 0",
+        "dense, with movement · learning rate 0.1 · seed 0",
+    }
+    assert "winning ticket · movement 41 % · learning rate 0.1 · seed 0" in names
+    masks = parquet.tables_from_database(database, STUDY)["accuracy"].to_pandas().groupby("pruner")["mask"].unique()
+    assert masks["moved"].tolist() != masks["oneshot"].tolist()
 
 
 def test_a_network_takes_one_function_and_one_row(

@@ -44,7 +44,7 @@ def _kind_name(key: tuple[Any, ...], with_network: bool) -> str:
     kind, start, pruners, sparsity, network, dataset = key
     where = f" · {words.place(network, dataset)}" if with_network else ""
     if kind == "pretrain":
-        return f"dense{where}"
+        return f"{start}{where}"
     if kind == "admm":
         title = words.pruner(pruners)
         return f"{title}{',' * (',' in title)} pruning to {words.percent(sparsity)}{where}"

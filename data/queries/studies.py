@@ -69,6 +69,11 @@ _STUDIES = f"""
 
 # This is the pruner of a stage of ADMM. Older stages lack the field rho_grows, and their rho was constant.
 _ADMM = "CASE WHEN CAST(stage.spec::JSON->'$.rho_grows' AS BOOLEAN) THEN 'admm' ELSE 'admm_constant' END"
+# A pretraining that sums up the movement of its weights is another stage than the dense network of the charts.
+_START = """
+    CASE WHEN kind <> 'pretrain' THEN start
+        WHEN CAST(stage.spec::JSON->'$.movement' AS BOOLEAN) THEN 'dense, with movement' ELSE 'dense' END
+"""
 
 
 class UnknownStudy(UserError):
@@ -145,10 +150,11 @@ def stages(database: Database, study_id: str) -> pd.DataFrame:
     """Return every stage of a study, parents before children.
 
     Columns: fingerprint, kind, dataset, network, learning_rate, seed, pruners (of the points that it is, joined by
-    ", "; the pruner of a stage of ADMM; else empty), score, sparsity (aimed at), start ("dense" for a pretraining),
-    parent, state, attempt (0 before the first), worker, host, device, started_at, finished_at, seconds (of training,
-    once done), error, epochs (to train), epoch (last recorded, 0 before the first), test_accuracy (of that epoch),
-    diverged (as in `engine.study.results.StageResult`, with NA for None), reused, position.
+    ", "; the pruner of a stage of ADMM; else empty), score, sparsity (aimed at), start ("dense", or "dense, with
+    movement", for a pretraining), parent, state, attempt (0 before the first), worker, host, device, started_at,
+    finished_at, seconds (of training, once done), error, epochs (to train), epoch (last recorded, 0 before the first),
+    test_accuracy (of that epoch), diverged (as in `engine.study.results.StageResult`, with NA for None), reused,
+    position.
     """
     query = f"""
         WITH part AS ({_STAGES} WHERE study_id = $1),
@@ -162,7 +168,7 @@ def stages(database: Database, study_id: str) -> pd.DataFrame:
         )
         SELECT fingerprint, kind, dataset, network, learning_rate, seed,
             CASE WHEN kind = 'admm' THEN {_ADMM} ELSE coalesce(pruners, '') END AS pruners, score,
-            stage.sparsity, CASE WHEN kind = 'pretrain' THEN 'dense' ELSE start END AS start, parent, state,
+            stage.sparsity, {_START} AS start, parent, state,
             coalesce(attempt, 0)::INTEGER AS attempt, worker, host, coalesce(part.device, result.device) AS device,
             started_at, finished_at, seconds, error, stage.epochs, coalesce(last.epoch, 0)::INTEGER AS epoch,
             last.test_accuracy, diverged, reused, position
@@ -234,7 +240,7 @@ def studies_of(database: Database, fingerprints: Sequence[str]) -> pd.DataFrame:
     study (its name), studies (the number that have this stage), kind, dataset, network, learning_rate, seed, pruners,
     sparsity, start; the last six as in `stages`.
     """
-    query = """
+    query = f"""
         WITH wanted AS (SELECT unnest($1::VARCHAR[]) AS fingerprint),
         belongs AS (
             SELECT fingerprint, study_id, name AS study, dataset,
@@ -250,8 +256,8 @@ def studies_of(database: Database, fingerprints: Sequence[str]) -> pd.DataFrame:
             FROM wanted JOIN roles USING (fingerprint) GROUP BY study_id, fingerprint
         )
         SELECT fingerprint, study_id, study, studies, kind, dataset, network, learning_rate, seed,
-            coalesce(pruners, '') AS pruners, sparsity, CASE WHEN kind = 'pretrain' THEN 'dense' ELSE start END AS start
-        FROM belongs JOIN stages USING (fingerprint) LEFT JOIN pruned USING (study_id, fingerprint)
+            coalesce(pruners, '') AS pruners, sparsity, {_START} AS start
+        FROM belongs JOIN stages AS stage USING (fingerprint) LEFT JOIN pruned USING (study_id, fingerprint)
         ORDER BY fingerprint
     """
     with database.reading() as connection:

@@ -8,6 +8,7 @@ from engine.capacity import Capacity
 from engine.dataset import Dataset
 from engine.masks import Mask
 from engine.models.networks import prunable
+from engine.registry import SCORES
 from engine.scores import make_mask
 from engine.stages import starts
 from engine.stages.starts import required
@@ -46,6 +47,8 @@ def prepare(
     data = to_device(dataset, stage.recipe.augmentation, device)
     schedule = Schedule(stage.recipe, stage.learning_rate, stage.epochs, stage.seed, stage.kind)
     training = Training(network.to(device), data, schedule, mask)
+    if stage.movement:
+        training.flat_parameters.sum_movement()
     if stage.admm is not None:
         steps = stage.admm.period * math.ceil(len(data.train) / stage.recipe.batch_size)
         automatic = automatic_rho(stage.learning_rate, stage.recipe.momentum, steps)
@@ -67,11 +70,13 @@ def prepare(
 
 def _mask(stage: Stage, weights: Weights, layers: tuple[str, ...]) -> Mask:
     """Return the mask of a retraining, made from its parent's trained weights."""
-    parent = required(stage.parent, stage)
+    parent, root = required(stage.parent, stage), required(stage.root, stage)
+    score = required(stage.score, stage)
     trained = weights.load(parent, "trained")
     within = weights.load(parent, "mask") if len(stage.rounds) > 1 else None
     kernels = {layer: trained[layer] for layer in layers}
-    return make_mask(required(stage.score, stage), kernels, stage.sparsity, stage.scope or "layer", within, stage.seed)
+    needed = {name: weights.load(root if name == "initial" else parent, name) for name in SCORES[score].needs}
+    return make_mask(score, kernels, stage.sparsity, stage.scope or "layer", within, stage.seed, needed)
 
 
 def how_many(stage: Stage, dataset: Dataset, device: torch.device) -> Capacity:

@@ -41,7 +41,8 @@ SAVED = {"pretrain": ("initial", "rewind", "trained"), "admm": ("trained",), "re
 
 def saved_weights(stage: Stage, result: StageResult) -> tuple[str, ...]:
     """Return the names of the weights that a finished stage has saved: none for one that diverged."""
-    return SAVED[stage.kind] if result.diverged is None else ()
+    moved = ("movement",) if stage.movement else ()
+    return (*SAVED[stage.kind], *moved) if result.diverged is None else ()
 
 
 class Observer(Protocol):
@@ -223,6 +224,8 @@ class _Run:
         weights.save(stage.fingerprint, "trained", trained)
         if mask:
             weights.save(stage.fingerprint, "mask", mask)
+        if stage.movement:
+            weights.save(stage.fingerprint, "movement", training.flat_parameters.movement_of(self._layers))
         return StageResult(
             fingerprint=stage.fingerprint,
             epochs=tuple(training.history),

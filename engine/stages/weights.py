@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 class Weights(Protocol):
     """A store of tensors and results by the stage's fingerprint.
 
-    The names of tensors are initial, rewind, trained, mask and checkpoint. load raises WeightsLost for missing or
-    damaged tensors; result returns None for a missing result.
+    The names of tensors are initial, rewind, trained, mask, movement and checkpoint. load raises WeightsLost for
+    missing or damaged tensors; result returns None for a missing result.
     """
 
     def save(self, fingerprint: str, name: str, tensors: "Mapping[str, Tensor]") -> None: ...

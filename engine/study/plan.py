@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from engine import registry
 from engine.code import CodeError
-from engine.registry import PRUNERS, Implementations, Scope
+from engine.registry import PRUNERS, Implementations, Pruner, Scope
 from engine.study.fields import StartName
 from engine.study.recipe import Admm, Frozen, Recipe
 from engine.study.rounds import described, pruned_to
@@ -52,7 +52,8 @@ class Stage(Frozen):
     rounds: the successive sparsities pruned to so far (one entry for a mask made in one step). root: the fingerprint of
     the pretraining. parent: the fingerprint of the stage whose trained weights the mask is made from. code: the
     identities of network, score and start that are not at version 1 (see `engine.registry.implementations`). rho_grows:
-    whether ADMM's rho grows over the rounds; older stages lack the field, and their rho is constant.
+    whether ADMM's rho grows over the rounds; older stages lack the field, and their rho is constant. movement: whether
+    the training sums up the movement of its weights, for a score that needs it.
     """
 
     kind: Kind
@@ -70,6 +71,7 @@ class Stage(Frozen):
     parent: str | None = None
     code: Implementations = ()
     rho_grows: bool = False
+    movement: bool = False
 
     @cached_property
     def fingerprint(self) -> str:
@@ -226,6 +228,10 @@ def _pruned(study: Study, root: Stage, name: str) -> Iterator[tuple[Stage, str |
     round's mask.
     """
     pruner = PRUNERS[name]
+    if registry.sums_movement(pruner) and not pruner.admm:
+        # This pretraining is another stage than the dense one, which other pruners share.
+        root = Stage.model_validate({**root.model_dump(), "movement": True})
+        yield root, None
     parent = root
     for reached, is_listed in pruned_to(study.sparsities, study.round_rate, pruner.gradual):
         if pruner.admm:
@@ -233,10 +239,10 @@ def _pruned(study: Study, root: Stage, name: str) -> Iterator[tuple[Stage, str |
             yield parent, None
         starts = study.starts if is_listed else ()
         for start in starts:
-            yield _retrain(study, root, parent, pruner.score, reached, start), start
+            yield _retrain(study, root, parent, pruner, reached, start), start
         if pruner.gradual and reached[-1] != study.sparsities[-1]:
             # The next mask comes from this training, whether or not the study lists its start.
-            parent = _retrain(study, root, parent, pruner.score, reached, pruner.resets_to)
+            parent = _retrain(study, root, parent, pruner, reached, pruner.resets_to)
             if pruner.resets_to not in starts:
                 yield parent, None
 
@@ -252,27 +258,28 @@ def _admm(study: Study, root: Stage, name: str, sparsity: float) -> Stage:
         admm=study.admm.used_by((name,)),
         rho_grows=not PRUNERS[name].constant_rho,
         code=root.code,
+        movement=registry.sums_movement(PRUNERS[name]),
     )
 
 
-def _retrain(study: Study, root: Stage, parent: Stage, score: str, rounds: tuple[float, ...], start: str) -> Stage:
-    code = registry.implementations(root.network, score, start)
-    return _child(root, parent, kind="retrain", start=start, score=score, rounds=rounds, scope=study.scope, code=code)
+def _retrain(study: Study, root: Stage, parent: Stage, pruner: Pruner, rounds: tuple[float, ...], start: str) -> Stage:
+    return _child(
+        root,
+        parent,
+        kind="retrain",
+        start=start,
+        score=pruner.score,
+        rounds=rounds,
+        scope=study.scope,
+        code=registry.implementations(root.network, pruner.score, start),
+        # Only these trainings are pruned again. Those at the last sparsity are pruned in a study that prunes further.
+        movement=pruner.gradual and start == pruner.resets_to and registry.sums_movement(pruner),
+    )
 
 
 def _child(root: Stage, parent: Stage, **changes: object) -> Stage:
-    return Stage.model_validate(
-        {
-            "images": root.images,
-            "network": root.network,
-            "learning_rate": root.learning_rate,
-            "seed": root.seed,
-            "recipe": root.recipe,
-            "root": root.fingerprint,
-            "parent": parent.fingerprint,
-            **changes,
-        }
-    )
+    shared = root.model_dump(include={"images", "network", "learning_rate", "seed", "recipe"})
+    return Stage.model_validate({**shared, "root": root.fingerprint, "parent": parent.fingerprint, **changes})
 
 
 def _role(stage: Stage, pruner: str | None, start: str) -> Role:

@@ -1,6 +1,6 @@
 """A network's parameters in one buffer, so that an optimiser step is a few operations for any number of layers."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ class FlatParameters:
         total = sum(parameter.numel() for _, parameter in parameters)
         device = parameters[0][1].device
         self.values, self.gradients, self.momenta = (torch.zeros(total, device=device) for _ in range(3))
+        self._movement: Tensor | None = None
         self._shapes: dict[str, tuple[int, torch.Size]] = {}
         begin = 0
         for name, parameter in parameters:
@@ -35,6 +36,39 @@ class FlatParameters:
         if len(shape) == 4:
             return part.view(shape[0], shape[2], shape[3], shape[1]).permute(0, 3, 1, 2)
         return part.view(shape)
+
+    def sum_movement(self) -> None:
+        """Sum up from now on, in `add_movement`, the movement of each weight."""
+        self._movement = torch.zeros_like(self.values)
+
+    def add_movement(self) -> None:
+        """Add -w * dL/dw of each weight to its movement (Sanh et al. 2020), if that is summed up."""
+        if self._movement is not None:
+            self._movement.addcmul_(self.values, self.gradients, value=-1)
+
+    def movement_of(self, names: Iterable[str]) -> dict[str, Tensor]:
+        """Return copies of the movement of some parameters, on the CPU; ValueError where it is not summed up."""
+        if self._movement is None:
+            raise ValueError("the movement of these weights is not summed up")
+        parts = self.split(self._movement)
+        return {name: parts[name].to("cpu", copy=True).contiguous() for name in names}
+
+    @property
+    def changing(self) -> tuple[Tensor, ...]:
+        """The buffers that a step changes and that the next step reads."""
+        return (self.values, self.momenta, *(() if self._movement is None else (self._movement,)))
+
+    def state(self) -> dict[str, Tensor]:
+        """Return copies of momenta and movement, on the CPU."""
+        moved = {} if self._movement is None else {"movement": self._movement}
+        return {name: tensor.to("cpu", copy=True) for name, tensor in {"momenta": self.momenta, **moved}.items()}
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Continue from what `state` returned."""
+        if "momenta" in state:
+            self.momenta.copy_(state["momenta"])
+        if self._movement is not None:
+            self._movement.copy_(state["movement"])
 
     @torch.no_grad()
     def descend(self, rate: Tensor, momentum: float, weight_decay: float) -> None:

@@ -190,13 +190,13 @@ class Training:
         }
 
     def state(self) -> dict[str, Tensor]:
-        """Return the tensors that resuming needs: weights, momenta, history and ADMM's variables.
+        """Return the tensors that resuming needs: weights, momenta, movement, history and ADMM's variables.
 
         Data order, augmentation and noise are drawn anew each epoch from the study's seed, so no generator is saved.
         """
         return {
             **{f"weights/{name}": tensor for name, tensor in self.weights().items()},
-            "momenta": self.flat_parameters.momenta.to("cpu", copy=True),
+            **self.flat_parameters.state(),
             "history": torch.tensor([astuple(row) for row in self.history], dtype=torch.float64).reshape(-1, 7),
             **(self.penalty.state() if self.penalty is not None else {}),
         }
@@ -205,8 +205,7 @@ class Training:
         """Continue from what `state` returned."""
         for name, tensor in self.network.state_dict().items():
             tensor.copy_(state[f"weights/{name}"])
-        if "momenta" in state:
-            self.flat_parameters.momenta.copy_(state["momenta"])
+        self.flat_parameters.load(state)
         self.history = [Epoch(int(row[0]), *row[1:]) for row in state["history"].tolist()]
         if self.penalty is not None:
             self.penalty.load(state)
@@ -231,6 +230,8 @@ class Training:
 
     def apply_gradients(self, output: Tensor, places: Tensor) -> None:
         """Take a step down the gradients, and save the batch's output for `compute_scores`."""
+        # This is the gradient of the loss alone, and of all weights: pruned ones are 0 and do not move.
+        self.flat_parameters.add_movement()
         if self.penalty is not None:
             self.penalty.add_gradient()
         if self._mask is not None:
@@ -261,7 +262,7 @@ class Training:
     def _undone(self) -> Iterator[None]:
         """Restore, at the end of the block, all that steps change."""
         flat = self.flat_parameters
-        changed = (flat.values, flat.momenta, self._feed.begin, self._outputs, *self.network.buffers())
+        changed = (*flat.changing, self._feed.begin, self._outputs, *self.network.buffers())
         before = [tensor.clone() for tensor in changed]
         try:
             yield

@@ -6,7 +6,7 @@ import pytest
 
 from engine import registry
 from engine.code import COVERED, CodeError, code_hash, identity, loaded_identity
-from engine.registry import NETWORKS, SCORES, STARTS, Network, Score
+from engine.registry import NETWORKS, SCORES, STARTS, Network, Score, implementations
 from engine.study.plan import Plan, plan
 from engine.study.spec import StudyError, parse_study
 from tests.imports import graph, modules
@@ -40,8 +40,13 @@ def test_built_in_code_changes_only_with_its_version(where: str) -> None:
     )
 
 
-def test_every_built_in_implementation_has_a_pinned_hash() -> None:
-    assert entries().keys() == BUILT_IN.keys()
+def test_every_implementation_with_a_version_has_a_pinned_hash() -> None:
+    assert BUILT_IN.keys() <= entries().keys()
+    for where, version in entries().items():
+        assert version is None or where in BUILT_IN, (
+            f"{where} has a version, so its numbers must not change unnoticed; add to BUILT_IN: "
+            f'"{where}": ({version}, "{code_hash(where)}"),'
+        )
 
 
 def test_modules_covered_by_a_version_exist() -> None:
@@ -209,3 +214,9 @@ def test_hashing_code_imports_neither_the_code_nor_pytorch(folder: Path) -> None
     environment = {"PYTHONPATH": f"{ENGINE.parent}:{folder}"}
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
+
+
+@pytest.mark.parametrize(("version", "named"), [(1, "version 1"), (2, "version 2")])
+def test_what_a_score_needs_is_part_of_its_identity(version: int, named: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SCORES, "needy", Score("nowhere:needy", version=version, needs=("movement", "initial")))
+    assert implementations("lenet300", "needy", None) == (("score", f"{named} with initial, movement"),)

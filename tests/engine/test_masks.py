@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from engine.counts import kept_count
 from engine.masks import content_hash, magnitude_mask, sparsity
-from engine.registry import PRUNERS
+from engine.registry import PRUNERS, Score
 from engine.scores import SCORES, make_mask
 
 SPARSITY = st.floats(0.0, 0.99)
@@ -88,7 +88,36 @@ def test_the_sparsity_of_an_empty_mask_is_refused() -> None:
 
 
 def test_every_pruner_names_a_score() -> None:
-    assert {pruner.score for pruner in PRUNERS.values()} == set(SCORES)
+    assert {pruner.score for pruner in PRUNERS.values()} <= set(SCORES)
+
+
+def scored(scores: dict[str, torch.Tensor], sparsity: float, scope: str, monkeypatch: pytest.MonkeyPatch):
+    """Return the mask of given scores."""
+    monkeypatch.setitem(SCORES, "given", Score(f"{__name__}:scored", version=1))
+    monkeypatch.setattr("engine.scores.resolve_name", lambda _: lambda layer, weights, seed: scores[layer])
+    return make_mask("given", {name: torch.ones(4) for name in scores}, sparsity, scope, None, seed=0)
+
+
+def test_scores_may_be_negative_and_the_first_of_equal_ones_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = {"a": torch.tensor([-3.0, 2.0, -1e-30, -1.0]), "b": torch.tensor([-5.0, -5.0, -5.0, -torch.inf])}
+    layer = scored(scores, 0.5, "layer", monkeypatch)
+    assert layer["a"].tolist() == [False, True, True, False]
+    assert layer["b"].tolist() == [True, True, False, False]
+    everywhere = scored(scores, 0.5, "global", monkeypatch)
+    assert everywhere["a"].tolist() == [True] * 4
+    assert everywhere["b"].tolist() == [False] * 4
+
+
+@pytest.mark.parametrize(
+    ("scores", "message"),
+    [
+        (torch.tensor([1.0, torch.nan, 2.0, 3.0]), "given gives weights of a no number"),
+        (torch.ones(3), r"scores of shape \(3,\); allowed: one for each weight, \(4,\)"),
+    ],
+)
+def test_scores_that_cannot_be_ranked_are_refused(scores, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match=message):
+        scored({"a": scores}, 0.5, "layer", monkeypatch)
 
 
 def test_random_pruning_depends_on_the_seed_and_not_on_the_weights() -> None:
