@@ -50,6 +50,12 @@ def description(name: str) -> str:
     return _info(name).description or ""
 
 
+def costs(name: str) -> str:
+    """Return what the values of a field cost in time, disk or trainings, "" where nothing is known."""
+    extra = _info(name).json_schema_extra
+    return str(extra.get("costs", "")) if isinstance(extra, dict) else ""
+
+
 def draft_of(study: Study) -> Draft:
     """Return the form's content for a study."""
     draft: Draft = {}

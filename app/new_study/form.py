@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Mapping
 import streamlit as st
 
 from app import words
-from app.new_study.draft import CHOICES, FOLDER, PARTS, Draft, check, description, draft_of, fields, untrained
+from app.new_study.draft import CHOICES, FOLDER, PARTS, Draft, check, costs, description, draft_of, fields, untrained
 from data.datasets.registry import DATASETS
 from engine.registry import NETWORKS, PRUNERS, STARTS, Network, Pruner, Start
 from engine.study.spec import Study
@@ -238,8 +238,8 @@ def _folder(errors: Errors) -> None:
 
 
 def _help(name: str) -> str:
-    text = description(name)
-    return text[:1].upper() + text[1:]
+    text, cost = description(name), costs(name)
+    return text[:1].upper() + text[1:] + (f". Costs: {cost}." if cost else "")
 
 
 def _error(name: str, errors: Errors) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, ValidationInfo
+from pydantic import AfterValidator, Field, JsonValue, ValidationInfo
 
 from engine.counts import P_GRID
 from engine.formatting import can_be_seen
@@ -16,6 +16,11 @@ UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]
 
 # The key of a validation's context that says that the study was accepted before.
 RECORDED = "recorded"
+
+
+def costs(text: str) -> dict[str, JsonValue]:
+    """Return, as extra data of a field, what its values cost in time, disk or trainings; the form and docs show it."""
+    return {"costs": text}
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from engine.registry import PRUNERS
-from engine.study.fields import ascending
+from engine.study.fields import ascending, costs
 
 # Pixels of border around an image before it is cropped at random.
 PADDING = 4
@@ -25,8 +25,20 @@ class Frozen(BaseModel):
 class Recipe(Frozen):
     """How every training of a study runs; the defaults are the paper's (appendix, first paragraph)."""
 
-    epochs: int = Field(PAPER_EPOCHS, ge=1, le=10_000, description="T, epochs per training: 1 to 10,000")
-    batch_size: int = Field(128, ge=1, le=65_536, description="images per step: 1 to 65,536")
+    epochs: int = Field(
+        PAPER_EPOCHS,
+        ge=1,
+        le=10_000,
+        description="T, epochs per training: 1 to 10,000",
+        json_schema_extra=costs("the time of a training grows with it"),
+    )
+    batch_size: int = Field(
+        128,
+        ge=1,
+        le=65_536,
+        description="images per step: 1 to 65,536",
+        json_schema_extra=costs("a small one takes more time, a large one more memory"),
+    )
     momentum: float = Field(0.9, ge=0, lt=1, description="SGD momentum: from 0 up to, not including, 1")
     weight_decay: float = Field(
         5e-4, ge=0, le=1, description="L2 weight decay on all parameters: 0 to 1 (the paper does not state its own)"
@@ -40,9 +52,16 @@ class Recipe(Frozen):
         "crop_flip", description=f"random crop (padding {PADDING}) and horizontal flip: crop_flip, crop, flip or none"
     )
     precision: Literal["fp32", "bf16", "auto"] = Field(
-        "fp32", description="fp32, bf16 autocast, or auto: bf16 where the workers' hardware computes in it, else fp32"
+        "fp32",
+        description="fp32, bf16 autocast, or auto: bf16 where the workers' hardware computes in it, else fp32",
+        json_schema_extra=costs("bf16 takes less time where the hardware computes in it"),
     )
-    rewind_epoch: int | None = Field(None, ge=1, description="k of the rewind start: 1 to T; left out, 10/150 of T")
+    rewind_epoch: int | None = Field(
+        None,
+        ge=1,
+        description="k of the rewind start: 1 to T; left out, 10/150 of T",
+        json_schema_extra=costs("nothing; another k is another pretraining"),
+    )
 
     @model_validator(mode="after")
     def _rewind_within(self) -> "Recipe":
@@ -95,8 +114,20 @@ class Admm(Frozen):
         description="rho of every round of admm_constant: above 0, at most 10; left out, automatic: as large as the "
         "automatic rho_end",
     )
-    rounds: int = Field(10, ge=1, le=1_000, description="updates of Z and U: 1 to 1,000")
-    period: int = Field(3, ge=1, le=1_000, description="epochs between two updates of Z: 1 to 1,000")
+    rounds: int = Field(
+        10,
+        ge=1,
+        le=1_000,
+        description="updates of Z and U: 1 to 1,000",
+        json_schema_extra=costs("an ADMM training has rounds x period epochs"),
+    )
+    period: int = Field(
+        3,
+        ge=1,
+        le=1_000,
+        description="epochs between two updates of Z: 1 to 1,000",
+        json_schema_extra=costs("an ADMM training has rounds x period epochs"),
+    )
 
     @model_validator(mode="after")
     def _rising(self) -> "Admm":

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 import tomli_w
 from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
-from engine.errors import UserError
 from engine.registry import NETWORKS, PRUNERS, STARTS
 from engine.study import rounds, toml_limits
+from engine.study.faults import StudyError, Tables, explain
 from engine.study.fields import (
     RECORDED,
     LearningRates,
@@ -21,11 +21,13 @@ from engine.study.fields import (
     Seeds,
     Sparsities,
     Starts,
+    costs,
     is_recorded,
     legible,
-    nearest,
 )
 from engine.study.recipe import Admm, Frozen, Recipe
+
+__all__ = ["Part", "Study", "StudyError", "load_study", "parse_study", "read_study", "to_toml", "with_more_seeds"]
 
 # `with_more_seeds` ends a study's name like this.
 SEEDS_IN_NAME = re.compile(r" \(\d+ seeds\)$")
@@ -63,14 +65,34 @@ class Study(Frozen):
         min_length=1, max_length=100, description="a name of 1 to 100 characters"
     )
     note: str = Field("", max_length=2_000, description="what the study is for, at most 2,000 characters")
-    datasets: Names = Field(min_length=1, description="one or more of digits, cifar10, cifar100 or folder:<path>")
-    networks: Networks = Field(min_length=1, description="one or more of " + ", ".join(NETWORKS))
-    learning_rates: LearningRates = Field(
-        (0.01, 0.1), min_length=1, description="initial learning rates: numbers above 0, at most 10"
+    datasets: Names = Field(
+        min_length=1,
+        description="one or more of digits, cifar10, cifar100 or folder:<path>",
+        json_schema_extra=costs("each repeats all trainings; CIFAR is downloaded once"),
     )
-    pruners: Pruners = Field(("iterative",), description="any of " + ", ".join(PRUNERS))
+    networks: Networks = Field(
+        min_length=1,
+        description="one or more of " + ", ".join(NETWORKS),
+        json_schema_extra=costs("each repeats all trainings"),
+    )
+    learning_rates: LearningRates = Field(
+        (0.01, 0.1),
+        min_length=1,
+        description="initial learning rates: numbers above 0, at most 10",
+        json_schema_extra=costs("each repeats all trainings"),
+    )
+    pruners: Pruners = Field(
+        ("iterative",),
+        description="any of " + ", ".join(PRUNERS),
+        json_schema_extra=costs(
+            "each adds a training for each sparsity and start; ADMM one more for each sparsity, a score that needs "
+            "movement one more pretraining"
+        ),
+    )
     sparsities: Sparsities = Field(
-        (0.386, 0.623, 0.803, 0.858), description="fractions of prunable weights removed, increasing, between 0 and 1"
+        (0.386, 0.623, 0.803, 0.858),
+        description="fractions of prunable weights removed, increasing, between 0 and 1",
+        json_schema_extra=costs("each adds a training for each pruner and start"),
     )
     round_rate: float | None = Field(
         None,
@@ -78,27 +100,48 @@ class Study(Frozen):
         lt=1,
         description="most that a round of iterative pruning removes of the remaining weights, above 0 and below 1; the "
         "paper has 0.15. Rounds between the sparsities are trained and not shown; left out, one round per sparsity",
+        json_schema_extra=costs("each round in between adds a training for each gradual pruner"),
     )
-    starts: Starts = Field(tuple(STARTS), description="any of " + ", ".join(STARTS))
+    starts: Starts = Field(
+        tuple(STARTS),
+        description="any of " + ", ".join(STARTS),
+        json_schema_extra=costs("each adds a training for each pruner and sparsity"),
+    )
     seeds: Seeds = Field(
-        (0, 1, 2, 3, 4), min_length=1, description="whole numbers of 0 or more; each is one repetition"
+        (0, 1, 2, 3, 4),
+        min_length=1,
+        description="whole numbers of 0 or more; each is one repetition",
+        json_schema_extra=costs("each repeats all trainings"),
     )
     scope: Literal["layer", "global"] = Field(
         "layer", description="layer prunes every layer to the same sparsity, global ranks all layers together"
     )
     overlap_p: Ps = Field(
-        (0.1, 0.2, 0.3, 0.4, 0.5), min_length=1, description="p of the overlap ratio, increasing, in steps of 0.05"
+        (0.1, 0.2, 0.3, 0.4, 0.5),
+        min_length=1,
+        description="p of the overlap ratio, increasing, in steps of 0.05",
+        json_schema_extra=costs("nothing: every p from 0.05 to 0.95 is recorded"),
     )
     train_images: int | None = Field(
-        None, ge=1, le=10**9, description="train on this many images, balanced over the classes; left out, on all"
+        None,
+        ge=1,
+        le=10**9,
+        description="train on this many images, balanced over the classes; left out, on all",
+        json_schema_extra=costs("the time of an epoch grows with it"),
     )
     test_images: int | None = Field(
-        None, ge=1, le=10**9, description="test on this many images, balanced over the classes; left out, on all"
+        None,
+        ge=1,
+        le=10**9,
+        description="test on this many images, balanced over the classes; left out, on all",
+        json_schema_extra=costs("a third of the time that as many training images take"),
     )
     recipe: Recipe = Recipe()
     admm: Admm = Admm()
     parts: tuple[Part, ...] = Field(
-        (), description="parts of all combinations to train, a table each; left out, all combinations"
+        (),
+        description="parts of all combinations to train, a table each; left out, all combinations",
+        json_schema_extra=costs("fewer trainings than all combinations"),
     )
 
     @field_validator("admm")
@@ -202,58 +245,7 @@ def with_more_seeds(study: Study, more: int) -> Study:
     return parse_study({**study.model_dump(exclude={"parts"}), "name": name, "seeds": seeds, "parts": parts})
 
 
-# An error quotes at most 200 characters of a faulty value, and names at most 50 faulty fields.
-QUOTED, FAULTS_NAMED = 200, 50
-
-
-class StudyError(UserError):
-    """A study that cannot be run as written; `fields` maps each faulty field to what is wrong with it."""
-
-    def __init__(self, fields: dict[str, str]) -> None:
-        self.fields = fields
-        super().__init__("\n".join(f"{field}: {message}" if field else message for field, message in fields.items()))
-
-
-def _explain(error: ValidationError) -> dict[str, str]:
-    fields: dict[str, str] = {}
-    for item in error.errors():
-        path = [str(part) for part in item["loc"]]
-        names = [part for part in path if not part.isdigit()]
-        field = ".".join(names)
-        message = item["msg"].removeprefix("Value error, ").removeprefix("Input ")
-        if item["type"] == "extra_forbidden":
-            owner = _owner(names)
-            message = (
-                f"is no key of a study; {nearest(path[-1], owner.model_fields)} here: {', '.join(owner.model_fields)}"
-            )
-        elif item["type"] == "missing":
-            message = f"is missing; give {_describe(names)}"
-        elif item["type"] != "value_error":
-            message = f"{_quoted(item['input'])} {message}; give {_describe(names)}"
-        # Keys come from outside too, so they are shortened as values are.
-        fields.setdefault(field[:200], message)
-    return dict(list(fields.items())[:FAULTS_NAMED])
-
-
-def _quoted(value: Any) -> str:
-    try:
-        text = repr(value)
-    except ValueError:
-        # Python does not convert integers of more than 4,300 digits to text.
-        return "the number"
-    return text if len(text) <= QUOTED else f"{text[:QUOTED]}…"
-
-
-def _owner(names: list[str]) -> type[Frozen]:
-    tables: dict[str, type[Frozen]] = {"recipe": Recipe, "admm": Admm, "parts": Part}
-    return tables.get(names[0], Study) if len(names) > 1 else Study
-
-
-def _describe(names: list[str]) -> str:
-    if not names:
-        return "a study, as a table of its fields"
-    info = _owner(names).model_fields.get(names[-1]) or Study.model_fields.get(names[0])
-    return (info.description if info else None) or "a table"
+_TABLES: Tables = {"recipe": Recipe, "admm": Admm, "parts": Part, "": Study}
 
 
 def parse_study(values: dict[str, Any], recorded: bool = False) -> Study:
@@ -261,7 +253,7 @@ def parse_study(values: dict[str, Any], recorded: bool = False) -> Study:
     try:
         return Study.model_validate(values, context={RECORDED: recorded})
     except ValidationError as error:
-        raise StudyError(_explain(error)) from error
+        raise StudyError(explain(error, _TABLES)) from error
 
 
 def read_study(text: str | bytes, recorded: bool = False) -> Study:
