@@ -2,10 +2,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help up test check chaos fuzz audit wheels browser lock clean erase dev
+.PHONY: help up test check chaos fuzz audit wheels docs-check reference browser lock clean erase dev
 
 help: ## say what can be made
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 up: ## install what is missing and start everything; the dashboard is on http://localhost:8501
 	@$(PYTHON) install.py
@@ -32,6 +32,12 @@ audit: ## ask the Python Package Index for known holes in all that is pinned
 
 wheels: dev ## ask the package index whether all that is pinned has a wheel for every Python and platform
 	$(BIN)/python -m benchmarks.wheels
+
+docs-check: dev ## run the commands of README and docs as a reader would, some minutes
+	$(BIN)/python -m tests.documents.check
+
+reference: dev ## write docs/reference.md from the models of studies and settings
+	$(BIN)/python docs/reference.py
 
 browser: dev
 	@$(BIN)/python tests/browser/chromium.py --install

@@ -10,9 +10,9 @@ import pytest
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from data.settings import ALLOWED, Settings
 from engine.paper import citation
 from tasks.__main__ import app
+from tests.documents.blocks import FOLLOWED, blocks
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -41,11 +41,24 @@ def test_cli_md_names_no_option_that_does_not_exist() -> None:
             assert flag in [option.opts[0] for option in commands.commands[name].params], f"{name} has no {flag}"
 
 
-def test_settings_md_names_every_setting() -> None:
-    variables = {field.validation_alias for field in Settings.model_fields.values()}
-    assert variables == set(ALLOWED)
-    rows = set(re.findall(r"^\| `([A-Z_]+)` \|", (DOCS / "settings.md").read_text(encoding="utf-8"), re.MULTILINE))
-    assert rows == variables
+def test_documents_show_only_commands_and_options_that_exist() -> None:
+    commands = get_command(app)
+    assert isinstance(commands, TyperGroup)
+    shown = [
+        (f"{document.name}:{line}", command)
+        for document in FOLLOWED
+        for block in blocks(document)
+        if block.language == "sh"
+        for line, command in block.commands()
+        if command.startswith("ticketscope ") and "COMMAND" not in command
+    ]
+    assert len(shown) > 10
+    for place, command in shown:
+        name = command.split()[1]
+        assert name in commands.commands, f"{place}: there is no command {name}"
+        flags = {flag for option in commands.commands[name].params for flag in option.opts}
+        for flag in re.findall(r" \[?(--[a-z-]+)", command.partition(" # ")[0]):
+            assert flag in flags, f"{place}: {name} has no {flag}"
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
