@@ -7,7 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from app import words
-from app.auth import access, peers
+from app.auth import peers
 from app.components import dialogs
 from app.state import audience, queries
 from data import shared_links

@@ -28,9 +28,7 @@ _STAGES = """
     FROM study_stages AS part LEFT JOIN states USING (fingerprint)
 """
 
-# Studies are in the order in which their launches were recorded, because clocks of hosts differ and jump.
-_LATEST_FIRST = "ORDER BY studies.rowid DESC"
-
+# The place of a study is that of its launch among all, because clocks of hosts differ and jump.
 # A study counts as cancelled until it is retried, whatever becomes of stages that it shares with others. Cancellations
 # of older versions have no revision; of those, the times of events say whether a stage started again since.
 _STUDIES = f"""
@@ -70,10 +68,8 @@ _STUDIES = f"""
 # This is the pruner of a stage of ADMM. Older stages lack the field rho_grows, and their rho was constant.
 _ADMM = "CASE WHEN CAST(stage.spec::JSON->'$.rho_grows' AS BOOLEAN) THEN 'admm' ELSE 'admm_constant' END"
 # A pretraining that sums up the movement of its weights is another stage than the dense network of the charts.
-_START = """
-    CASE WHEN kind <> 'pretrain' THEN start
-        WHEN CAST(stage.spec::JSON->'$.movement' AS BOOLEAN) THEN 'dense, with movement' ELSE 'dense' END
-"""
+_START = """CASE WHEN kind <> 'pretrain' THEN start
+    WHEN CAST(stage.spec::JSON->'$.movement' AS BOOLEAN) THEN 'dense, with movement' ELSE 'dense' END"""
 
 
 class UnknownStudy(UserError):
@@ -118,7 +114,7 @@ def find_study(database: Database, prefix: str) -> str:
     prefix = prefix.encode(errors="replace").decode()
     with database.reading() as connection:
         rows = connection.execute(
-            f"SELECT study_id, name FROM studies WHERE starts_with(study_id, ?) {_LATEST_FIRST}", [prefix]
+            "SELECT study_id, name FROM studies WHERE starts_with(study_id, ?) ORDER BY rowid DESC", [prefix]
         ).fetchall()
     if len(rows) == 1 or any(row[0] == prefix for row in rows):
         return prefix if len(rows) != 1 else str(rows[0][0])
