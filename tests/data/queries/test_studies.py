@@ -6,6 +6,7 @@ import pytest
 from data.database.database import Database
 from data.database.events import Event
 from data.queries import points, studies
+from data.queries.launches import tomls
 from data.queries.selection import OneStudy
 from data.queries.studies import UnknownStudy, provenance, studies_of
 from engine.study.spec import Study, parse_study
@@ -121,7 +122,7 @@ def test_an_empty_database_has_no_studies(database: Database) -> None:
 def test_every_launched_study_is_listed_with_its_toml(database: Database) -> None:
     planned = made_plan()
     database.record(whole_study(Stream(), planned))
-    ((study_id, toml),) = studies.tomls(database)
+    ((study_id, toml),) = tomls(database)
     assert study_id == STUDY_ID
     assert "[recipe]" in toml
 
