@@ -158,11 +158,10 @@ def revoke(database: Database, link: str) -> str:
     link: its id, its address or its token, the last two of which open it and so must not be shown to anybody.
     """
     link = _utf8(link.strip())
-    token = parse_qs(urlsplit(link).query).get(TOKEN, [link])[0]
     with database.writing() as connection:
         row = connection.execute(
             "SELECT share_id, token_hash FROM shares WHERE share_id = ? OR token_hash = ?",
-            [link, _hash(token)],
+            [link, _hash(token_of(link))],
         ).fetchone()
         if row is None:
             raise ShareError("there is no such link here; ticketscope share --list lists all links with their ids")
@@ -174,6 +173,11 @@ def revoke(database: Database, link: str) -> str:
             [_naive(datetime.now(UTC)), share_id],
         )
     return str(share_id)
+
+
+def token_of(link: str) -> str:
+    """Return the token in the address of a link, or the text itself, which may be one."""
+    return parse_qs(urlsplit(link).query).get(TOKEN, [link])[0]
 
 
 def stop_showing(database: Database, study_id: str) -> None:

@@ -1,8 +1,9 @@
-"""The commands that give others access: share, password, export."""
+"""The commands that give others access: share, snapshot, password, export."""
 
 # Modules that are slow to import are imported in the commands that need them; see tasks/__main__.py.
 
 import re
+import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -114,6 +115,24 @@ def _links(database: "Database") -> Table:
 def _time(at: datetime | None) -> str:
     # A missing time is None or NaT, which does not equal itself.
     return "" if at is None or at != at else f"{at:%Y-%m-%d %H:%M}"
+
+
+@commands.command()
+def snapshot(
+    link: Annotated[str, typer.Argument(metavar="LINK", help="The address of a link to a study.")],
+    out_folder: Annotated[Path, typer.Option("--out", help="Folder for the page, such as one of a web server.")],
+    every: Annotated[float, typer.Option(min=1.0, help="Seconds between looks at a study that trains.")] = 60.0,
+) -> None:
+    """Write what a link shows as one static page for any web server, anew while the study trains."""
+    from data.shared_links import token_of
+    from tasks.process import ROOT, python
+
+    with recorded():
+        command = python("-m", "app.export.snapshot", "--out", str(out_folder.absolute()), "--every", str(every))
+        # Other accounts see the arguments of a process, and the token opens the link.
+        done = subprocess.run(command, cwd=ROOT, input=token_of(link.strip()), text=True, check=False)
+    if done.returncode:
+        raise typer.Exit(done.returncode)
 
 
 @commands.command()

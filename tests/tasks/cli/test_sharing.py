@@ -1,11 +1,14 @@
 """Links from the command line."""
 
 import re
+import subprocess
+from pathlib import Path
 
 from redis import Redis
 
+from tasks.process import ROOT, python
 from tasks.studies import launch
-from tests.machine import tiny_study
+from tests.machine import Machine, tiny_study
 from tests.tasks.conftest import Command
 
 
@@ -43,3 +46,22 @@ def test_an_anonymous_link_says_what_stays_visible(command: Command, redis: Redi
     assert "the study's name (--title" in " ".join(command("share", study_id, "--anonymous")[1].split())
     listed = command("share", "--list")[1]
     assert listed.count("anonymous") == 2
+
+
+def test_a_snapshot_holds_what_the_link_shows_until_the_study_ends(
+    command: Command, machine: Machine, tmp_path: Path
+) -> None:
+    recorder, worker = machine.recorder(), machine.worker()
+    study_id = machine.launch(tiny_study(pruners=[], sparsities=[], starts=[]))
+    _, output, _ = command("share", study_id, "--url", "https://tickets.example")
+    [address] = re.findall(r"https://\S+", output)
+    arguments = python("-m", "tasks", "snapshot", address, "--out", str(tmp_path / "web"), "--every", "1")
+    done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "the study is done" in done.stdout
+    page = (tmp_path / "web" / "index.html").read_text()
+    assert "1 of 1 stage done" in page
+    assert (recorder.poll(), worker.poll()) == (None, None)
+    refused = subprocess.run([*arguments[:4], address[:-3], *arguments[5:]], cwd=ROOT, capture_output=True, text=True)
+    assert refused.returncode == 1
+    assert "the link shows nothing" in refused.stderr
