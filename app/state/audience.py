@@ -1,8 +1,9 @@
 """Who looks at a page, which decides what it may read: viewers of a link see no paths, processes, hosts and people."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import astuple
+from dataclasses import astuple, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,9 @@ TOKEN = "access_token"
 _LINK = "access_link"
 # Seconds after which an open page notices at the latest that its link was revoked.
 LINK_SECONDS = 2.0
+# Seconds for which one session does not ask again.
+RUN_SECONDS = 0.3
+_forgotten = 0
 # Seconds that a page waits for others who use the database; then it shows what it had, or says who they are.
 PAGE_PATIENCE = 3.0
 
@@ -46,17 +50,34 @@ def is_viewer() -> bool:
 def link() -> Share | None:
     """Return the link of this session, None unless it works now; raises DatabaseError."""
     token = st.session_state.get(TOKEN)
-    if token is None or not settings().database.exists():
+    if token is None:
+        return None
+    last: _LastLink | None = st.session_state.get(_LINK)
+    known = last if last is not None and last.token == token else None
+    # One run of a page asks a hundred times.
+    if known is not None and known.forgotten == _forgotten and time.monotonic() - known.read_at < RUN_SECONDS:
+        return known.share
+    if not settings().database.exists():
         return None
     try:
-        share = st.session_state[_LINK] = _link(token)
+        share = _link(token)
     except DatabaseBusy:
         # Nobody can revoke a link either while others use the database.
-        share = st.session_state.get(_LINK)
-        if share is None:
+        if known is None or known.share is None:
             raise
-        return None if share.has_ended() else share
+        return None if known.share.has_ended() else known.share
+    st.session_state[_LINK] = _LastLink(token, share, time.monotonic(), _forgotten)
     return share
+
+
+@dataclass(frozen=True)
+class _LastLink:
+    """The link of a session as it was read last, and how often `forget_links` had been called then."""
+
+    token: str
+    share: Share | None
+    read_at: float
+    forgotten: int
 
 
 @st.cache_data(ttl=LINK_SECONDS, max_entries=512, show_spinner=False)
@@ -66,6 +87,8 @@ def _link(token: str) -> Share | None:
 
 def forget_links() -> None:
     """Drop all cached links, so that a revoked one stops working at once."""
+    global _forgotten
+    _forgotten += 1
     _link.clear()
 
 
