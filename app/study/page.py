@@ -31,7 +31,8 @@ def draw_study(record: StudyRecord) -> None:
         if tab.open:
             with tab, st.container(key=f"tab-{name.lower()}"):
                 st.fragment(_opened, run_every=every)(record.study_id, _state(record), body)
-    if every is None and not dialogs.is_open():
+    # The page of a link is watched as a whole.
+    if every is None and not dialogs.is_open() and not audience.is_viewer():
         _watch(record.study_id, _state(record))
 
 

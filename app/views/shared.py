@@ -16,7 +16,8 @@ from data.queries.studies import StudyRecord, UnknownStudy
 from data.shared_links import Share
 from data.viewers import shown_folders
 
-REFRESH = 2.0
+# Many viewers may have the page open, and each look takes a few milliseconds.
+REFRESH = 4.0
 
 
 def dead() -> None:
