@@ -114,7 +114,8 @@ def shown_folders(database: Database) -> dict[str, str]:
 
 def local_name(database: Database, dataset: str) -> str:
     """Return the name by which this machine finds a dataset that a database calls by another name for viewers."""
-    return next((name for name, shown in shown_folders(database).items() if shown == dataset), dataset)
+    folders = shown_folders(database) if dataset.startswith(FOLDER) else {}
+    return next((name for name, shown in folders.items() if shown == dataset), dataset)
 
 
 @lru_cache(maxsize=64)
