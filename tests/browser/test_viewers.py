@@ -104,7 +104,9 @@ def save(page: Page, received: Received, button: Locator) -> str:
     """Save a file, and return its label."""
     # An icon is a line of its own.
     label = button.inner_text().splitlines()[-1]
-    with page.expect_download() as download:
+    # A file that is requested while the page draws itself again is gone before it is sent.
+    ready(page)
+    with page.expect_download(timeout=120_000) as download:
         button.click()
     received.add(f"name of {label}", download.value.suggested_filename)
     received.add(label, Path(download.value.path()).read_bytes())
