@@ -239,7 +239,7 @@ def _folder(errors: Errors) -> None:
 
 def _help(name: str) -> str:
     text, cost = description(name), costs(name)
-    return text[:1].upper() + text[1:] + (f". Costs: {cost}." if cost else "")
+    return text[:1].upper() + text[1:] + (f". Cost: {cost}." if cost else "")
 
 
 def _error(name: str, errors: Errors) -> None:

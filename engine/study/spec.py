@@ -120,7 +120,7 @@ class Study(Frozen):
         (0.1, 0.2, 0.3, 0.4, 0.5),
         min_length=1,
         description="p of the overlap ratio, increasing, in steps of 0.05",
-        json_schema_extra=costs("nothing: every p from 0.05 to 0.95 is recorded"),
+        json_schema_extra=costs("nothing, since every p from 0.05 to 0.95 is recorded"),
     )
     train_images: int | None = Field(
         None,
@@ -134,7 +134,7 @@ class Study(Frozen):
         ge=1,
         le=10**9,
         description="test on this many images, balanced over the classes; left out, on all",
-        json_schema_extra=costs("a third of the time that as many training images take"),
+        json_schema_extra=costs("about a third of the time that as many training images take"),
     )
     recipe: Recipe = Recipe()
     admm: Admm = Admm()

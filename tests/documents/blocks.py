@@ -10,8 +10,11 @@ ROOT = Path(__file__).parents[2]
 FOLLOWED = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 
 # These words begin a command; a leading assignment such as REDIS_URL=... belongs to it.
-_PROGRAMS = r"make|ticketscope|python3?|pip|docker|systemctl|sudo|curl|git|nginx|redis-cli|\.|\.venv/bin/[a-z0-9.]+"
-_COMMAND = re.compile(rf"(?:[A-Z_]+=\S+ +)*(?:{_PROGRAMS})(?: |$)")
+_PROGRAMS = (
+    r"make|ticketscope|python3?|pip|git|docker|curl|openssl|aws|ssh|scp|rsync|nginx|redis-cli|valkey-cli|sudo|apt|apt-get|"
+    r"systemctl|install|mkdir|cp|mv|ln|rm|chown|chmod|useradd|adduser|groupadd|usermod|restorecon|tar"
+)
+_COMMAND = re.compile(rf"(?:[A-Z_]+=\S+ +)*(?:{_PROGRAMS}|\.|(?:\S*/)?\.venv/bin/\S+)(?: |$)")
 _CRON = re.compile(r"(?:[\d*/,-]+ +){5}\S+ +\S")
 
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from data.settings import KEYS
 from tests.documents.apply import code_blocks
 from tests.documents.blocks import FOLLOWED, Block, blocks
 from tests.documents.world import World
@@ -24,7 +25,10 @@ from tests.documents.world import World
 # Commands that are not run, by how they begin or what they contain, and why.
 NOT_RUN: tuple[tuple[str, str], ...] = (
     (r"\.example\b", "needs another host"),
-    (r"^(?:sudo|systemctl)\b", "needs root and systemd of a machine of its own"),
+    (
+        r"^(?:sudo|apt|apt-get|systemctl|install|chown|chmod|useradd|adduser|groupadd|usermod)\b",
+        "sets up a machine of its own, as root",
+    ),
     (r"^docker\b", "needs Docker, and builds images"),
     (r"-m venv|pip install", "changes the installation"),
     (r"^make (?:test|check|chaos|fuzz)\b", "takes long, and CI runs it or its parts"),
@@ -99,16 +103,21 @@ def python(block: Block, world: World) -> Iterator[Outcome]:
 
 
 def toml(block: Block, world: World) -> Iterator[Outcome]:
-    """Plan a study; other TOML must be readable."""
+    """Plan a study, and read a settings file; other TOML must be readable."""
     try:
-        is_study = "datasets" in tomllib.loads(block.text)
+        keys = tomllib.loads(block.text).keys()
     except tomllib.TOMLDecodeError as error:
         yield Outcome(block.place, "toml", "failed", str(error))
         return
-    if is_study:
-        file = world.folder / "written.toml"
-        file.write_text(block.text, encoding="utf-8")
+    file = world.folder / "written.toml"
+    file.write_text(block.text, encoding="utf-8")
+    # A file with passwords is refused if others may read it.
+    file.chmod(0o600)
+    if "datasets" in keys:
         yield _ran(block.place, "a study", f"ticketscope plan {file}", world)
+    elif keys & KEYS.keys():
+        read = 'python -c "from data.settings import read_settings; read_settings()"'
+        yield _ran(block.place, "settings", f"TICKETSCOPE_CONFIG={file} {read}", world)
     else:
         yield Outcome(block.place, "toml", "ok", "readable")
 

@@ -45,6 +45,11 @@ redirect_uri =
 curl http://localhost
 ```
 
+```toml
+workers = 2
+device = "abacus"
+```
+
     15 3 * * *  ticketscope  cd /opt && (ls
 """
 NGINX = "```nginx\nserver {{\n    listen 127.0.0.1:8443 ssl;\n    ssl_certificate /a.pem;\n{}}}\n```\n"
@@ -74,11 +79,13 @@ def test_each_command_and_block_is_ok_failed_or_skipped_with_a_reason(world: Wor
         ("21", "ok"),
         ("27", "failed"),
         ("32", "skipped"),
-        ("35", "failed"),
+        ("36", "failed"),
+        ("40", "failed"),
     ]
+    assert "device 'abacus'" in found[7][2]
     notes = [note for _, _, note in found]
     assert "no study file at nowhere.toml" in notes[2]
-    assert "needs root and systemd" in notes[3]
+    assert "sets up a machine" in notes[3]
     assert "no rule says how to run this program" in notes[6]
     assert not list(world.work.glob("home")), "nothing here needs the services"
 

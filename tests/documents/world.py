@@ -38,8 +38,8 @@ class World:
             (self.work / name).symlink_to(ROOT / name)
         self.environment = {name: value for name, value in os.environ.items() if name not in ALLOWED}
         # Threads of a script would fight with the workers for the cores.
-        alone = {"COLUMNS": "200", "OMP_NUM_THREADS": "1"}
-        self.environment |= {"TICKETSCOPE_HOME": str(self.folder / "home"), **alone}
+        self.environment |= {"COLUMNS": "200", "OMP_NUM_THREADS": "1"}
+        self.environment |= {"TICKETSCOPE_HOME": str(self.folder / "home"), "TICKETSCOPE_CONFIG": os.devnull}
         self.port = free_port()
         self._up: subprocess.Popen[bytes] | None = None
         # The commands that have worked.
@@ -48,9 +48,10 @@ class World:
         self._learned: dict[str, str] = {}
 
     def close(self) -> None:
-        """Stop the services as Ctrl-C would, and remove the folder."""
+        """Stop the services, and remove the folder."""
         if self._up is not None:
-            self._up.send_signal(signal.SIGINT)
+            # A shell in the background makes its children ignore Ctrl-C.
+            self._up.send_signal(signal.SIGTERM)
             try:
                 self._up.wait(60)
             except subprocess.TimeoutExpired:
@@ -88,7 +89,7 @@ class World:
         with (self.folder / "up.log").open("wb") as log:
             command = ["bash", "-c", f". .venv/bin/activate && exec ticketscope up --port {self.port} --workers 2"]
             self._up = subprocess.Popen(command, cwd=self.work, env=self.environment, stdout=log, stderr=log)
-        wait_for(lambda: healthy(self.port) or self._up is None or self._up.poll() is not None, 300)
+        wait_for(lambda: healthy(self.port) or self._up is None or self._up.poll() is not None, 900)
         if self._up.poll() is not None:
             raise RuntimeError((self.folder / "up.log").read_text(errors="replace"))
 
