@@ -33,6 +33,15 @@ FIRST_WAIT, LONGEST_WAIT = 0.5, 8.0
 QUEUE = 8
 
 _SESSION, _TICKET = "access_session", "access_ticket"
+# Streamlit ends a login by OIDC at the root, so the tab keeps the address that the visitor wanted, and returns there.
+_KEEP_ADDRESS = "<script>sessionStorage.setItem('ticketscope-wanted', location.href)</script>"
+_RETURN_TO_ADDRESS = """<script>
+  (() => {
+    const wanted = sessionStorage.getItem("ticketscope-wanted");
+    sessionStorage.removeItem("ticketscope-wanted");
+    if (wanted && wanted !== location.href) location.replace(wanted);
+  })()
+</script>"""
 
 
 class Busy(Exception):
@@ -110,6 +119,8 @@ def arrive() -> None:
         st.query_params[TOKEN] = st.session_state[audience.TOKEN]
     if is_owner() and (context := get_script_run_ctx(suppress_warning=True)) is not None:
         UPLOADERS.admit(context.session_id)
+    if can_log_out() and has_oidc():
+        st.html(_RETURN_TO_ADDRESS, unsafe_allow_javascript=True)
     ticket = st.session_state.get(_TICKET)
     # Every run sends it until the server has it: a second run may replace the page before the browser ran the script.
     if ticket is not None and SESSIONS.waits(ticket):
@@ -221,6 +232,7 @@ def _oidc() -> None:
     with st.container(key="login", width=420):
         st.title("Ticketscope", anchor=False)
         if not st.user.is_logged_in:
+            st.html(_KEEP_ADDRESS, unsafe_allow_javascript=True)
             st.button("Log in", type="primary", on_click=st.login, key="oidc_login", width="stretch")
             return
         st.error(

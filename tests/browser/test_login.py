@@ -52,12 +52,16 @@ def provider(tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def federated(tmp_path: Path, provider: str) -> Iterator[str]:
-    """The address of a dashboard whose owner logs in at the provider."""
+    """The address of a dashboard whose owner logs in at the provider, although a password is set too."""
     port = free_port()
     secrets = tmp_path / "secrets.toml"
     secrets.write_text(SECRETS.format(port=port, provider=provider))
-    owners = {"TICKETSCOPE_OWNERS": "ada@lab.example", "STREAMLIT_SECRETS_FILES": str(secrets)}
-    with served(*DASHBOARD, home=finished_home(tmp_path), port=port, **owners) as address:
+    login = {
+        "TICKETSCOPE_OWNERS": "ada@lab.example",
+        "STREAMLIT_SECRETS_FILES": str(secrets),
+        "TICKETSCOPE_PASSWORD": "open sesame",
+    }
+    with served(*DASHBOARD, home=finished_home(tmp_path), port=port, **login) as address:
         yield address
 
 
@@ -127,15 +131,24 @@ def test_only_users_on_the_list_of_owners_get_in_by_oidc(browser: Browser, feder
             expect(page.get_by_role("button", name="Log in")).to_be_visible()
 
         watched.open("/study?study=finished-before")
+        expect(page.get_by_role("button", name="Log in")).to_be_visible()
         expect(page.get_by_text("Finished before")).to_have_count(0)
+        # A provider comes before a password.
+        expect(page.get_by_label("Password", exact=True)).to_have_count(0)
         for stranger in ("eve", "mallory"):
             log_in(stranger)
             expect(page.get_by_text("is not among the owners")).to_be_visible()
             expect(page.get_by_role("link", name="New study")).to_have_count(0)
             page.get_by_role("button", name="Log out").click()
             leave()
+        page.goto(f"{federated}/study?study=finished-before")
+        watched.ready()
         log_in("ada")
-        expect(page.get_by_role("link", name="New study")).to_be_visible()
+        # The login ends at the root, and the tab returns to the address that was opened before it.
+        expect(page.get_by_role("heading", name="Finished before")).to_be_visible()
+        assert page.url == f"{federated}/study?study=finished-before"
+        watched.open("/")
+        expect(page.get_by_role("heading", name="Studies")).to_be_visible()
         page.reload()
         expect(page.get_by_role("link", name="New study")).to_be_visible()
         page.get_by_role("link", name="Log out").click()
