@@ -15,6 +15,7 @@ from typer.main import get_command
 
 from data import settings_file
 from data.database.database import Database
+from data.passwords import hashed
 from data.settings import read_settings
 from tasks.__main__ import app
 from tests.app.made_study import record
@@ -36,7 +37,7 @@ def test_a_settings_file_of_the_documents_is_accepted(
 ) -> None:
     del home
     file = tmp_path / "ticketscope.toml"
-    file.write_text(text)
+    file.write_text(text.replace("scrypt:131072:8:1:...", hashed("open sesame")))
     file.chmod(0o640)
     monkeypatch.delenv("TICKETSCOPE_HOME")
     monkeypatch.setenv("TICKETSCOPE_CONFIG", str(file))
