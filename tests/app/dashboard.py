@@ -16,7 +16,7 @@ MAIN = Path(__file__).parents[2] / "app" / "main.py"
 
 def open_page(page: str, **query: str) -> AppTest:
     """Return a page after its first run; query: the parameters of its address, as in study="made-study-0001"."""
-    app = AppTest.from_file(str(MAIN), default_timeout=30)
+    app = AppTest.from_file(str(MAIN), default_timeout=90)
     app.switch_page(page)
     for name, value in query.items():
         app.query_params[name] = value

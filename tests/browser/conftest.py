@@ -16,7 +16,7 @@ from tests.browser.chromium import launched, ready
 from tests.browser.serving import DASHBOARD, served
 
 # The tests run on shared machines, and none of these measures speed.
-expect.set_options(timeout=30_000)
+expect.set_options(timeout=60_000)
 
 FINISHED = {
     "name": "Finished before",

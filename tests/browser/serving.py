@@ -43,8 +43,8 @@ def served(*command: str, home: Path, port: int | None = None, **variables: str)
 
 
 def wait_for(address: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    """Wait until an address answers; RuntimeError, with the process's output, after a minute without an answer."""
-    deadline = time.monotonic() + 60
+    """Wait until an address answers; RuntimeError, with the process's output, after three minutes without an answer."""
+    deadline = time.monotonic() + 180
     while time.monotonic() < deadline and process.poll() is None:
         try:
             with urllib.request.urlopen(address, timeout=1) as answer:

@@ -11,7 +11,7 @@ from data.queries import points as queries
 from data.queries.selection import Studies
 from engine.study.spec import Study
 from tests.app.dashboard import open_page, rerun, tables, texts
-from tests.app.made_study import BEGAN, record
+from tests.app.made_study import record
 
 PAGE = "views/compare.py"
 FIRST, SECOND = "made-study-0001", "other-study-0002"
@@ -32,10 +32,12 @@ def one_study(database: Database, study: Study) -> Database:
 
 
 @pytest.fixture
-def two_studies(one_study: Database, study: Study) -> Database:
+def two_studies(database: Database, study: Study) -> Database:
+    """Two studies, of which the one that is called first is the latest."""
     longer = study.model_copy(update={"name": "Longer", "recipe": study.recipe.model_copy(update={"epochs": 6})})
-    record(one_study, longer, study_id=SECOND, began=BEGAN.replace(year=2025))
-    return one_study
+    record(database, longer, study_id=SECOND)
+    record(database, study, study_id=FIRST)
+    return database
 
 
 def test_without_a_study_the_page_explains_how_to_begin() -> None:
