@@ -9,6 +9,7 @@ from data.database import backup
 from data.database.database import Database
 from data.private import private_file, private_folder
 from data.settings import settings
+from tests.data.made_results import Stream, made_plan, whole_study
 
 
 def mode(path: Path) -> int:
@@ -19,6 +20,7 @@ def test_a_home_database_and_backup_are_closed_also_if_an_older_version_made_the
     assert redis.ping()
     database = Database(settings().database)
     database.ensure()
+    database.record(whole_study(Stream(), made_plan()))
     copy = backup.backup(database, home / "backups" / "copy.duckdb").path
     assert (mode(home), mode(database.path), mode(copy)) == (0o700, 0o600, 0o600)
     home.chmod(0o755)

@@ -18,9 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data.settings import KEYS
+from tasks.broker.binary import newest
 from tests.documents.apply import code_blocks
 from tests.documents.blocks import FOLLOWED, Block, blocks
 from tests.documents.world import World
+from tests.machine import free_port
 
 # Commands that are not run, by how they begin or what they contain, and why.
 NOT_RUN: tuple[tuple[str, str], ...] = (
@@ -187,6 +189,21 @@ def caddy(block: Block, world: World) -> Iterator[Outcome]:
     yield Outcome(block.place, "caddyfile", "failed" if done.returncode else "ok", done.stderr[-SHOWN:].strip())
 
 
+def redis(block: Block, world: World) -> Iterator[Outcome]:
+    """Let the installed Valkey start with the lines of a block, on a free port."""
+    file = world.folder / "redis.conf"
+    file.write_text(block.text, encoding="utf-8")
+    command = [str(newest().binary), str(file), "--port", str(free_port()), "--dir", str(world.folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as server:
+        lines: list[str] = []
+        for line in server.stdout or ():
+            lines.append(line)
+            if "Ready to accept connections" in line:
+                server.terminate()
+    started = any("Ready to accept connections" in line for line in lines)
+    yield Outcome(block.place, "redis", "ok" if started else "failed", "" if started else "".join(lines)[-SHOWN:])
+
+
 CHECKS: dict[str, Callable[[Block, World], Iterator[Outcome]]] = {
     "sh": shell,
     "bash": shell,
@@ -196,6 +213,7 @@ CHECKS: dict[str, Callable[[Block, World], Iterator[Outcome]]] = {
     "ini": unit,
     "nginx": nginx,
     "caddyfile": caddy,
+    "conf": redis,
 }
 
 

@@ -60,6 +60,7 @@ def test_a_zip_holds_files_in_the_folder_of_its_study_alone(tmp_path: Path) -> N
         assert 1 <= len(rest) <= 2
         assert all(SAFE.fullmatch(part) and part.strip(".") for part in rest)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "README.txt",
         "out",
         "ticketscope.duckdb",
         *sorted(path.name for path in tmp_path.glob("ticketscope.duckdb.*")),

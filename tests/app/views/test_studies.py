@@ -4,7 +4,7 @@ import duckdb
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from app.state import queries
+from app.state import audience
 from data.database.database import Database
 from data.settings import settings
 from engine.study.spec import Study
@@ -89,7 +89,7 @@ def test_a_database_of_a_newer_version_is_explained(database: Database, study: S
     record(database, study)
     with duckdb.connect(str(database.path)) as connection:
         connection.execute("UPDATE meta SET value = '999' WHERE key = 'version'")
-    queries._database.cache_clear()
+    audience._database.cache_clear()
     for page in (PAGE, "views/study.py", "views/compare.py"):
         (error,) = open_page(page, study="made-study-0001").error
         assert "has version 999, this Ticketscope knows versions up to" in error.value

@@ -14,6 +14,7 @@ import pytest
 
 from data.database import backup, other_programs
 from data.database.database import Database, DatabaseHeld
+from tests.data.made_results import Stream, made_plan, whole_study
 from tests.machine import notebook, wait_for
 
 
@@ -96,8 +97,9 @@ def test_after_a_wait_in_vain_nobody_waits_again_until_the_file_is_closed(path: 
 
 
 def test_a_backup_is_made_beside_a_reader_and_refused_beside_a_writer(path: Path, tmp_path: Path) -> None:
+    Database(path).record(whole_study(Stream(), made_plan()))
     with notebook(path, read_only=True):
-        assert backup.backup(Database(path), tmp_path / "copy.duckdb").studies == 0
+        assert backup.backup(Database(path), tmp_path / "copy.duckdb").studies == 1
     with notebook(path, read_only=False), pytest.raises(DatabaseHeld):
         backup.backup(Database(path, patience=0.1), tmp_path / "torn.duckdb")
     assert not list(tmp_path.glob("*torn*"))
@@ -107,6 +109,7 @@ def test_the_file_beside_the_database_says_how_to_read_it(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = (tmp_path / "README.txt").read_text()
+    Database(path).record(whole_study(Stream(), made_plan()))
     backup.backup(Database(path), tmp_path / "copy.duckdb")
     monkeypatch.chdir(tmp_path)
     _, _, *ways = re.split(r"^\d\. ", text, flags=re.MULTILINE)
@@ -114,8 +117,8 @@ def test_the_file_beside_the_database_says_how_to_read_it(
     for way in ways:
         code = re.findall(r"(?:^ {7}.*\n)+", way, re.MULTILINE)[-1]
         exec(textwrap.dedent(code), values)
-    assert values["copy"].sql("FROM studies").fetchall() == []
-    assert len(values["studies"]) == 0
+    assert len(values["copy"].sql("FROM studies").fetchall()) == 1
+    assert len(values["studies"]) == 1
     values["copy"].close()
 
 
