@@ -85,8 +85,8 @@ def _read(path: Path, keys: Mapping[str, str]) -> SettingsFile:
         return SettingsFile(path, faults=(explained(error, path),))
     except (ValueError, RecursionError) as error:
         return SettingsFile(path, faults=(f"{path} is not valid TOML: {error}",))
-    given = content.pop(ENVIRONMENT, {})
-    environment = given if isinstance(given, dict) else {}
+    table = content.pop(ENVIRONMENT, {})
+    environment = table if isinstance(table, dict) else {}
     lines = {
         match[1]: text.count("\n", 0, match.start(1)) + 1
         for match in reversed(list(re.finditer(r"""^[ \t]*\[?["']?([\w-]+)""", text, re.MULTILINE)))
@@ -95,7 +95,7 @@ def _read(path: Path, keys: Mapping[str, str]) -> SettingsFile:
     faults = [
         *_open_to_others(path, mode, content, environment),
         *_faults(made, content, keys),
-        *_environment_faults(made, given),
+        *_environment_faults(made, table),
     ]
     values = {
         key: _from_here(path.parent, key, str(value))
@@ -127,11 +127,11 @@ def _faults(file: SettingsFile, content: Mapping[str, Any], keys: Mapping[str, s
             yield f"{file.place(key)} is neither a text nor a whole number; give {keys[key]}"
 
 
-def _environment_faults(file: SettingsFile, given: Any) -> Iterator[str]:
-    if not isinstance(given, dict):
+def _environment_faults(file: SettingsFile, table: Any) -> Iterator[str]:
+    if not isinstance(table, dict):
         yield f"{file.place(ENVIRONMENT)} is no table; write [{ENVIRONMENT}], and the variables below it"
         return
-    for name, value in given.items():
+    for name, value in table.items():
         if name == "REDIS_URL" or name.startswith("TICKETSCOPE_"):
             plain = name.lower().removeprefix("ticketscope_")
             yield f"{file.place(name)} is a setting; write it above all tables, as {plain}"

@@ -123,7 +123,7 @@ def _default(field: FieldInfo) -> str:
     if field.default_factory is not None:
         return "computed"
     if field.default is PydanticUndefined:
-        return "must be given"
+        return "required"
     if field.default in (None, "", ()):
         return "left out"
     if isinstance(field.default, tuple):

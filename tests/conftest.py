@@ -1,6 +1,7 @@
 """Fixtures for all tests, and the order in which they run."""
 
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -93,3 +94,12 @@ def redis(home: Path) -> Iterator[Redis]:
     with serving(settings()) as client:
         yield client
         client.close()
+
+
+@pytest.fixture
+def sleeper() -> Iterator["subprocess.Popen[bytes]"]:
+    """A process that does nothing."""
+    process = subprocess.Popen(["sleep", "60"])
+    yield process
+    process.kill()
+    process.wait()

@@ -29,7 +29,7 @@ Address = tuple[str, int]
 
 
 def is_own(client: Address | None, server: Address | None) -> bool:
-    """Return whether the account that runs this process opened a connection; False where that cannot be told.
+    """Return whether the account that runs this process opened a connection; False where the system does not say.
 
     client, server: host and port of its ends. Root is an account like others: it opens what it runs itself.
     """

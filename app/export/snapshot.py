@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from app.export.report import report
+from app.state.queries import FINISHED
 from data import shared_links
 from data.atomic import write_whole
 from data.database.database import Database, DatabaseError
@@ -19,7 +20,6 @@ from engine.errors import UserError
 PAGE = "index.html"
 # The page of an earlier snapshot begins so; no other file is replaced.
 MARK = '<meta name="generator" content="Ticketscope snapshot">'
-FINISHED = ("done", "failed", "cancelled")
 
 _ENDED = f"""<!doctype html>
 <html lang="en"><head>{MARK}<meta charset="utf-8"><title>This link shows nothing</title></head>

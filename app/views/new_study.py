@@ -6,7 +6,7 @@ import streamlit as st
 
 from app import words
 from app.auth import access
-from app.new_study import form, from_paper, kept_drafts, launch, presets
+from app.new_study import form, from_paper, launch, presets, saved_drafts
 from app.new_study.draft import Draft, draft_of
 from app.new_study.presets import PRESETS
 from app.new_study.preview import CheckedForm, check_form
@@ -18,7 +18,7 @@ from tasks.studies.planning import PlanPreview
 
 # The parameter of the address with the id of the draft, and session keys: that id, and the draft that is saved.
 DRAFT = "draft"
-_DRAFT_ID, _KEPT = "new_study_draft", "new_study_kept"
+_DRAFT_ID, _SAVED = "new_study_draft", "new_study_saved"
 
 
 def fill() -> None:
@@ -27,7 +27,7 @@ def fill() -> None:
     copied = st.query_params.get("copy")
     figure = st.query_params.get("paper")
     scale, data = st.query_params.get("scale"), st.query_params.get("data")
-    kept = st.query_params.get(DRAFT)
+    saved = st.query_params.get(DRAFT)
     if figure is not None:
         try:
             from_paper.load(figure, scale or "paper", data)
@@ -42,18 +42,18 @@ def fill() -> None:
             form.load(study.model_copy(update={"name": f"{study.name} (copy)"[:100]}))
     if preset is not None or not form.is_filled():
         form.load((preset or PRESETS[0]).study())
-        if preset is None and kept is not None:
-            form.fill(kept_drafts.load(settings().home, kept) or {})
+        if preset is None and saved is not None:
+            form.fill(saved_drafts.load(settings().home, saved) or {})
 
 
-def keep(draft: Draft) -> None:
+def save(draft: Draft) -> None:
     """Save what differs from the first preset, and name it in the address, so that a reload of the page restores it."""
     text = json.dumps(draft)
-    if text != st.session_state.get(_KEPT, json.dumps(draft_of(PRESETS[0].study()))):
+    if text != st.session_state.get(_SAVED, json.dumps(draft_of(PRESETS[0].study()))):
         # A tab that was duplicated has the address of the other, but soon another draft.
-        draft_id = st.session_state.setdefault(_DRAFT_ID, kept_drafts.new_id())
-        kept_drafts.save(settings().home, draft_id, draft)
-        st.session_state[_KEPT] = text
+        draft_id = st.session_state.setdefault(_DRAFT_ID, saved_drafts.new_id())
+        saved_drafts.save(settings().home, draft_id, draft)
+        st.session_state[_SAVED] = text
     address = {DRAFT: st.session_state[_DRAFT_ID]} if _DRAFT_ID in st.session_state else {}
     if st.query_params.to_dict() != address:
         st.query_params.from_dict(address)
@@ -156,7 +156,7 @@ def page() -> None:
     fill()
     choose_preset()
     draft = form.draft()
-    keep(draft)
+    save(draft)
     checked = check_form(draft)
     fields, beside = st.columns([3, 2], gap="large")
     with fields:

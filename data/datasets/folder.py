@@ -91,7 +91,7 @@ def listed(root: Path, faults: Sequence[str], many: str, one: str = "", count: i
     """Return a message with a line for each of a folder's first faults, which are sentences that begin with a name.
 
     many: what several faults have in common, such as "files cannot be read". one: what is added to a single fault.
-    count: the number of faults, where only the first are given.
+    count: the number of all faults, of which the first are listed.
     """
     lines = [fault if fault.isprintable() else repr(fault)[1:-1] for fault in faults[:NAMED]]
     count = max(count, len(faults))

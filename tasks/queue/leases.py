@@ -23,7 +23,6 @@ from tasks.queue.equal import Content, refuse
 from tasks.queue.scripts import PREFIX as PREFIX
 from tasks.queue.scripts import run
 
-CLOCK = PREFIX + "clock"
 QUEUE = PREFIX + "queue"
 # The two lists of the queue's messages: those of stages that were begun before, then those of new stages.
 LISTS = (QUEUE, QUEUE + "\x06\x163")

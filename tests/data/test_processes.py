@@ -2,20 +2,11 @@
 
 import os
 import subprocess
-from collections.abc import Iterator
 
 import psutil
 import pytest
 
 from data import processes
-
-
-@pytest.fixture
-def sleeper() -> Iterator["subprocess.Popen[bytes]"]:
-    process = subprocess.Popen(["sleep", "60"])
-    yield process
-    process.kill()
-    process.wait()
 
 
 def test_a_process_runs_until_it_ends_and_is_known_by_its_start(sleeper: "subprocess.Popen[bytes]") -> None:

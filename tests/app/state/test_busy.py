@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from app.state import audience
 from data import shared_links
@@ -58,11 +59,9 @@ def test_a_page_names_who_holds_the_database_and_does_not_hang(stopped_writer: i
     assert f"kill -CONT {stopped_writer}" in text
 
 
-def test_a_page_shows_what_it_had_and_says_so(recorded: Database, request: pytest.FixtureRequest, study: Study) -> None:
-    app = open_page(PAGE, study="made-study-0001")
+def check_shown_as_before(app: AppTest, recorded: Database, study: Study, pid: int) -> None:
+    """Run a page again, which must show what it had, and name the process that holds the database."""
     before = [metric.value for metric in app.metric]
-    assert study.name in texts(app)
-    pid = request.getfixturevalue("stopped_writer")
     # The file looks changed, so that no page may take its cached values for the present ones.
     os.utime(recorded.path)
     time.sleep(1.1)
@@ -71,6 +70,12 @@ def test_a_page_shows_what_it_had_and_says_so(recorded: Database, request: pytes
     assert [metric.value for metric in app.metric] == before
     assert not app.error
     assert any(f"process {pid}" in toast.value for toast in app.toast)
+
+
+def test_a_page_shows_what_it_had_and_says_so(recorded: Database, request: pytest.FixtureRequest, study: Study) -> None:
+    app = open_page(PAGE, study="made-study-0001")
+    assert study.name in texts(app)
+    check_shown_as_before(app, recorded, study, request.getfixturevalue("stopped_writer"))
 
 
 def test_a_viewer_is_not_shown_who_holds_it(recorded: Database, request: pytest.FixtureRequest, study: Study) -> None:
@@ -118,15 +123,8 @@ def test_a_page_that_had_nothing_names_the_notebook_in_a_sentence(recorded: Data
 @pytest.mark.usefixtures("impatient")
 def test_a_page_shows_what_it_had_beside_a_notebook(recorded: Database, study: Study) -> None:
     app = open_page(PAGE, study="made-study-0001")
-    before = [metric.value for metric in app.metric]
     with notebook(recorded.path, read_only=False) as program:
-        os.utime(recorded.path)
-        time.sleep(1.1)
-        rerun(app)
-        assert study.name in texts(app)
-        assert [metric.value for metric in app.metric] == before
-        assert not app.error
-        assert any(f"process {program.pid}" in toast.value for toast in app.toast)
+        check_shown_as_before(app, recorded, study, program.pid)
 
 
 @pytest.mark.usefixtures("impatient")

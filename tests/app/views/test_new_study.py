@@ -6,8 +6,8 @@ from PIL import Image
 from redis import Redis
 from streamlit.testing.v1 import AppTest
 
-from app.new_study import kept_drafts
 from app.new_study import launch as launching
+from app.new_study import saved_drafts
 from app.new_study.presets import PRESETS
 from data.database.database import Database
 from engine.study.spec import Study, to_toml
@@ -206,8 +206,8 @@ def test_a_new_session_with_the_address_has_what_was_typed(home: Path) -> None:
 
 def test_a_draft_of_another_version_and_an_unknown_one_open_the_form(home: Path) -> None:
     demo = PRESETS[0].study()
-    draft_id = kept_drafts.new_id()
-    kept_drafts.save(home, draft_id, {"name": "Older", "pruners": ["gone", "oneshot"], "scope": "gone", "new": 1})
+    draft_id = saved_drafts.new_id()
+    saved_drafts.save(home, draft_id, {"name": "Older", "pruners": ["gone", "oneshot"], "scope": "gone", "new": 1})
     app = open_page(PAGE, draft=draft_id)
     assert app.text_input(key="field-name").value == "Older"
     assert app.button_group(key="field-pruners").value == ["oneshot"]

@@ -2,9 +2,7 @@
 
 import socket
 import subprocess
-from collections.abc import Iterator
 
-import pytest
 from redis import Redis
 
 from data import processes
@@ -13,14 +11,6 @@ from tasks.services.up import end_dead_workers
 from tasks.worker import host
 from tests.tasks.queue.test_leases import claim, register, tiny_plan
 from tests.tasks.queue.test_telemetry import age, worker
-
-
-@pytest.fixture
-def sleeper() -> Iterator["subprocess.Popen[bytes]"]:
-    process = subprocess.Popen(["sleep", "60"])
-    yield process
-    process.kill()
-    process.wait()
 
 
 def lease_has_ended(redis: Redis) -> bool:

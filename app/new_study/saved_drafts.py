@@ -10,7 +10,7 @@ from app.new_study.draft import Draft
 from data.atomic import write_whole
 from data.private import private_file, private_folder
 
-# The most drafts that are kept, the latest ones, and the most characters of one.
+# The most drafts that stay, the latest ones, and the most characters of one.
 MOST, LONGEST = 200, 200_000
 _ID = re.compile(r"[\w-]{22}", re.ASCII)
 
@@ -38,7 +38,7 @@ def save(home: Path, draft_id: str, draft: Draft) -> None:
 
 
 def load(home: Path, draft_id: str) -> Draft | None:
-    """Return the draft of an id; None for an unknown one, as of a draft that was too old to be kept."""
+    """Return the draft of an id; None for an unknown one, as of a draft that was removed because others are later."""
     if not _ID.fullmatch(draft_id):
         return None
     try:
