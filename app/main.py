@@ -10,47 +10,48 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from app.auth import access
 from app.components import full_disk
-from app.state import audience
+from app.state import audience, turns
 from engine.paper import citation
 
-st.set_page_config(
-    page_title="Ticketscope",
-    page_icon=str(Path(__file__).with_name("icon.svg")),
-    layout="wide",
-    menu_items={
-        "About": "**Ticketscope**: is this winning ticket real? Lottery-ticket studies, side by side.\n\n"
-        f"To cite it and the paper whose study it implements:\n\n- {citation.tool()}\n- {citation.PAPER}"
-    },
-)
-st.logo(str(Path(__file__).with_name("logo.svg")), size="large")
+with turns.turn():
+    st.set_page_config(
+        page_title="Ticketscope",
+        page_icon=str(Path(__file__).with_name("icon.svg")),
+        layout="wide",
+        menu_items={
+            "About": "**Ticketscope**: is this winning ticket real? Lottery-ticket studies, side by side.\n\n"
+            f"To cite it and the paper whose study it implements:\n\n- {citation.tool()}\n- {citation.PAPER}"
+        },
+    )
+    st.logo(str(Path(__file__).with_name("logo.svg")), size="large")
 
-# Links are aligned with the text around them. On a telephone, tables scroll, or their cells would become ribbons.
-st.html(
-    "<style>a[data-testid='stPageLink-NavLink'] {padding-inline: 0; background: none;}"
-    "@media (max-width: 640px) {[data-testid='stTable'] p {width: max-content; max-width: 15rem;}}</style>"
-)
+    # Links are aligned with the text around them. On a telephone, tables scroll, or their cells would become ribbons.
+    st.html(
+        "<style>a[data-testid='stPageLink-NavLink'] {padding-inline: 0; background: none;}"
+        "@media (max-width: 640px) {[data-testid='stTable'] p {width: max-content; max-width: 15rem;}}</style>"
+    )
 
-pages = [
-    st.Page("views/studies.py", title="Studies", icon=":material/view_list:", default=True),
-    st.Page("views/paper.py", title="Paper", icon=":material/menu_book:"),
-    st.Page("views/compare.py", title="Compare", icon=":material/compare_arrows:"),
-    st.Page("views/new_study.py", title="New study", icon=":material/add_circle:"),
-    st.Page("views/links.py", title="Shared links", icon=":material/share:"),
-    st.Page("views/workers.py", title="Workers", icon=":material/memory:"),
-    st.Page("views/glossary.py", title="Glossary", icon=":material/dictionary:"),
-    st.Page("views/study.py", title="Study", visibility="hidden"),
-    st.Page("views/figure.py", title="Figure", visibility="hidden"),
-    st.Page("views/shared.py", title="Shared", visibility="hidden"),
-]
-access.arrive()
-if access.can_log_out():
-    pages.append(st.Page(access.log_out, title="Log out", icon=":material/logout:", url_path="logout"))
-# The folder of the pages is not called pages, since Streamlit would serve the files of such a folder directly.
-# All pages are declared for every visitor, so that an address survives the login; except for the page of shared links,
-# only the owner sees and runs them.
-page = st.navigation(pages, position="top" if access.is_owner() else "hidden")
-if page.url_path != "shared":
-    access.require_owner()
-    full_disk.warn()
-with audience.database_errors():
-    page.run()
+    pages = [
+        st.Page("views/studies.py", title="Studies", icon=":material/view_list:", default=True),
+        st.Page("views/paper.py", title="Paper", icon=":material/menu_book:"),
+        st.Page("views/compare.py", title="Compare", icon=":material/compare_arrows:"),
+        st.Page("views/new_study.py", title="New study", icon=":material/add_circle:"),
+        st.Page("views/links.py", title="Shared links", icon=":material/share:"),
+        st.Page("views/workers.py", title="Workers", icon=":material/memory:"),
+        st.Page("views/glossary.py", title="Glossary", icon=":material/dictionary:"),
+        st.Page("views/study.py", title="Study", visibility="hidden"),
+        st.Page("views/figure.py", title="Figure", visibility="hidden"),
+        st.Page("views/shared.py", title="Shared", visibility="hidden"),
+    ]
+    access.arrive()
+    if access.can_log_out():
+        pages.append(st.Page(access.log_out, title="Log out", icon=":material/logout:", url_path="logout"))
+    # The folder of the pages is not called pages, since Streamlit would serve the files of such a folder directly.
+    # All pages are declared for every visitor, so that an address survives the login; except for the page of shared
+    # links, only the owner sees and runs them.
+    page = st.navigation(pages, position="top" if access.is_owner() else "hidden")
+    if page.url_path != "shared":
+        access.require_owner()
+        full_disk.warn()
+    with audience.database_errors():
+        page.run()

@@ -97,6 +97,9 @@ async def owner(address: str, over: asyncio.Event) -> list[float]:
 async def crowd(address: str, token: str, count: int) -> tuple[list[float], list[str], list[float]]:
     """Open a link as many viewers at once; return the seconds to their first charts, errors, and the owner's times."""
     over, charted = asyncio.Event(), asyncio.Semaphore(0)
+    # Whoever shares a study has looked at it.
+    async with opened(address) as socket:
+        await visit(socket, f"study={STUDY}", "study")
 
     async def viewer() -> tuple[float | None, list[str]]:
         begin = time.monotonic()
