@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from app.auth import access
 from app.components import full_disk
-from app.state import audience, turns
+from app.state import audience, script, turns
 from engine.paper import citation
 
 with turns.turn():
@@ -28,7 +28,8 @@ with turns.turn():
     # Links are aligned with the text around them. On a telephone, tables scroll, or their cells would become ribbons.
     st.html(
         "<style>a[data-testid='stPageLink-NavLink'] {padding-inline: 0; background: none;}"
-        "@media (max-width: 640px) {[data-testid='stTable'] p {width: max-content; max-width: 15rem;}}</style>"
+        "@media (max-width: 640px) {[data-testid='stTable'] p {width: max-content; max-width: 15rem;}}"
+        f"{script.HIDDEN}</style>"
     )
 
     pages = [

@@ -20,7 +20,7 @@ from app.auth import sessions
 from app.auth.guard import UPLOADERS
 from app.auth.peers import is_at_this_machine, is_loopback
 from app.auth.sessions import SESSIONS
-from app.state import audience
+from app.state import audience, script
 from data import shared_links
 from data.database.database import DatabaseError
 from data.passwords import matches
@@ -34,14 +34,14 @@ QUEUE = 8
 
 _SESSION, _TICKET = "access_session", "access_ticket"
 # Streamlit ends a login by OIDC at the root, so the tab keeps the address that the visitor wanted, and returns there.
-_KEEP_ADDRESS = "<script>sessionStorage.setItem('ticketscope-wanted', location.href)</script>"
-_RETURN_TO_ADDRESS = """<script>
-  (() => {
-    const wanted = sessionStorage.getItem("ticketscope-wanted");
-    sessionStorage.removeItem("ticketscope-wanted");
-    if (wanted && wanted !== location.href) location.replace(wanted);
-  })()
-</script>"""
+_KEEP_ADDRESS = "sessionStorage.setItem('ticketscope-wanted', location.href)"
+_RETURN_TO_ADDRESS = """
+(() => {
+  const wanted = sessionStorage.getItem("ticketscope-wanted");
+  sessionStorage.removeItem("ticketscope-wanted");
+  if (wanted && wanted !== location.href) location.replace(wanted);
+})()
+"""
 
 
 class Busy(Exception):
@@ -120,11 +120,11 @@ def arrive() -> None:
     if is_owner() and (context := get_script_run_ctx(suppress_warning=True)) is not None:
         UPLOADERS.admit(context.session_id)
     if can_log_out() and has_oidc():
-        st.html(_RETURN_TO_ADDRESS, unsafe_allow_javascript=True)
+        script.run("return", _RETURN_TO_ADDRESS)
     ticket = st.session_state.get(_TICKET)
     # Every run sends it until the server has it: a second run may replace the page before the browser ran the script.
     if ticket is not None and SESSIONS.waits(ticket):
-        st.html(sessions.script(ticket), unsafe_allow_javascript=True)
+        script.run("ticket", sessions.script(ticket))
 
 
 def _sessions() -> tuple[str | None, str | None]:
@@ -232,7 +232,7 @@ def _oidc() -> None:
     with st.container(key="login", width=420):
         st.title("Ticketscope", anchor=False)
         if not st.user.is_logged_in:
-            st.html(_KEEP_ADDRESS, unsafe_allow_javascript=True)
+            script.run("keep", _KEEP_ADDRESS)
             st.button("Log in", type="primary", on_click=st.login, key="oidc_login", width="stretch")
             return
         st.error(

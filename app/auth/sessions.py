@@ -103,5 +103,5 @@ ROUTE = Route(PATH, _exchange, methods=["POST"])
 
 
 def script(ticket: str) -> str:
-    """Return HTML that sends a ticket from the page that shows it."""
-    return f"<script>fetch('{PATH}', {{method: 'POST', body: '{ticket}'}})</script>"
+    """Return JavaScript that sends a ticket from the page that runs it."""
+    return f"fetch('{PATH}', {{method: 'POST', body: '{ticket}'}})"

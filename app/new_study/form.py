@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Mapping
 import streamlit as st
 
 from app import words
+from app.new_study import typed
 from app.new_study.draft import CHOICES, FOLDER, PARTS, Draft, check, costs, description, draft_of, fields, untrained
 from data.datasets.registry import DATASETS
 from engine.registry import NETWORKS, PRUNERS, STARTS, Network, Pruner, Start
@@ -60,8 +61,7 @@ OPTION_NAMES: dict[str, str] = {
     "global": "all layers together",
     "crop_flip": "crop and flip",
 }
-# The pause in typing after which the plan follows a text, and a reload of the page keeps it.
-PAUSE = "500ms"
+_PAUSE = f"{typed.PAUSE}ms"
 FOLDER_HELP = "A path on this machine with train/<class>/ and test/<class>/ inside, all images square and of one size."
 
 Errors = Mapping[str, str]
@@ -161,7 +161,7 @@ def _field(name: str, errors: Errors) -> Callable[[], None]:
 
 def _text(name: str, errors: Errors) -> None:
     st.text_input(
-        LABELS[name], key=key(name), help=_help(name), placeholder=EMPTY.get(name), live=PAUSE, persist_state="session"
+        LABELS[name], key=key(name), help=_help(name), placeholder=EMPTY.get(name), live=_PAUSE, persist_state="session"
     )
     _error(name, errors)
 
@@ -231,7 +231,7 @@ def _folder(errors: Errors) -> None:
         key=key(FOLDER),
         help=FOLDER_HELP,
         placeholder="none, or /path/to/images",
-        live=PAUSE,
+        live=_PAUSE,
         persist_state="session",
     )
     _error(FOLDER, errors)

@@ -6,7 +6,7 @@ import streamlit as st
 
 from app import words
 from app.auth import access
-from app.new_study import form, from_paper, launch, presets, saved_drafts
+from app.new_study import form, from_paper, launch, presets, saved_drafts, typed
 from app.new_study.draft import Draft, draft_of
 from app.new_study.presets import PRESETS
 from app.new_study.preview import CheckedForm, check_form
@@ -158,6 +158,7 @@ def page() -> None:
     draft = form.draft()
     save(draft)
     checked = check_form(draft)
+    typed.apply_text_areas()
     fields, beside = st.columns([3, 2], gap="large")
     with fields:
         form.draw(checked.errors)

@@ -10,7 +10,10 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, WebSocket, expect
 
 from data.database.database import Database
+from data.settings import Settings
 from engine.study.spec import parse_study
+from tasks.broker.connection import client
+from tasks.queue import leases
 from tests.app.made_study import record
 from tests.browser.chromium import launched, ready
 from tests.browser.serving import DASHBOARD, served
@@ -37,10 +40,26 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def up_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the dashboard with everything behind it."""
+    return tmp_path_factory.mktemp("up")
+
+
+@pytest.fixture(scope="session")
+def dashboard(up_folder: Path) -> Iterator[str]:
     """The address of a dashboard with Redis, recorder and workers behind it, and one finished study."""
-    with up(tmp_path_factory.mktemp("up")) as address:
+    with up(up_folder) as address:
         yield address
+
+
+@pytest.fixture
+def stopping(up_folder: Path, dashboard: str) -> Iterator[None]:
+    """Cancel the studies of that dashboard after the test, which else would train beside all other tests."""
+    del dashboard
+    yield
+    with client(Settings(TICKETSCOPE_HOME=str(up_folder / "home"))) as redis:
+        for study_id in leases.studies(redis):
+            leases.cancel(redis, study_id, leases.now(redis))
 
 
 @pytest.fixture

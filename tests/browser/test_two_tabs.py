@@ -11,7 +11,9 @@ from tests.browser.chromium import ready
 from tests.browser.conftest import Watched, finished_home, watching
 from tests.browser.serving import DASHBOARD, served
 from tests.browser.test_dashboard import LONG, TINY, fill_in, launch
-from tests.machine import free_port
+from tests.machine import free_port, wait_for
+
+pytestmark = pytest.mark.browser
 
 
 @pytest.fixture
@@ -22,6 +24,7 @@ def other(watched: Watched) -> Iterator[Page]:
     page.close()
 
 
+@pytest.mark.usefixtures("stopping")
 def test_a_deleted_study_is_called_so_in_the_other_tab(watched: Watched, other: Page) -> None:
     page = watched.page
     watched.open("/new_study")
@@ -76,7 +79,8 @@ def test_a_reload_and_a_restart_keep_what_was_typed(browser: Browser, tmp_path: 
             rates.fill("0.02, nonsense")
             expect(page.locator(".st-key-error-learning_rates")).to_contain_text("nonsense")
             note.fill("Half a note")
-            page.wait_for_timeout(1500)
+            drafts = home / "drafts"
+            wait_for(lambda: any("Half a note" in draft.read_text() for draft in drafts.glob("*.json")))
             page.reload()
             tab.ready()
             expect(name).to_have_value("Typed by hand")

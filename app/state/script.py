@@ -1,0 +1,13 @@
+"""Scripts of a page, which the reader's browser runs."""
+
+import streamlit as st
+
+# The rule in app/main.py goes by this: a script takes no room between the parts of a page.
+_KEY = "script-"
+HIDDEN = f"[data-testid='stLayoutWrapper']:has(> [class*='st-key-{_KEY}']) {{display: none;}}"
+
+
+def run(name: str, code: str) -> None:
+    """Let the browser run JavaScript whenever this part of the page is drawn; name: distinguishes it on its page."""
+    with st.container(key=f"{_KEY}{name}"):
+        st.html(f"<script>{code}</script>", unsafe_allow_javascript=True)
