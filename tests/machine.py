@@ -149,6 +149,11 @@ class Machine:
             logs = "\n".join(file.read_text()[-3000:] for file in self.logs.glob("*.log"))
             raise AssertionError(f"{leases.counts(self.redis, study_id)}\n{logs}") from error
 
+    def recorded_done(self, study_id: str) -> int:
+        """Return how many stages of a study DuckDB holds as done; none of a study that it does not hold yet."""
+        rows = studies.studies(self.database)
+        return int(rows.loc[rows["study_id"] == study_id, "done"].sum())
+
     def recorded_epochs(self, study_id: str) -> int:
         """Return how many epochs of a study DuckDB holds."""
         with self.database.reading() as connection:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import s3fs
 from moto.server import ThreadedMotoServer
 from redis import Redis
 from redis.exceptions import AuthenticationError, ConnectionError
@@ -234,6 +235,8 @@ def test_nginx_loads_what_is_written_and_passes_on_pages_store_and_redis(
         monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"https://{STORE}:{nginx.ports['443']}")
         monkeypatch.setenv("AWS_CA_BUNDLE", str(nginx.certificate))
+        # Cached connections of an earlier test lead to another server.
+        s3fs.S3FileSystem.clear_instance_cache()
         bucket(store.get_host_and_port()[1])
         files = Files("s3://tickets")
         # Larger than what nginx accepts by default.

@@ -143,6 +143,8 @@ def test_no_page_runs_or_fetches_code_in_names(browser: Browser, hostile: tuple[
             page.goto(address + path)
             ready(page)
             check(page)
+    # A tab that opened a link stays a viewer's.
+    with trapped(browser) as page:
         page.goto(address)
         expect(page.get_by_role("link", name=NAME)).to_be_visible()
         search = page.get_by_role("searchbox")

@@ -70,9 +70,7 @@ def half_done(machine: Machine) -> tuple[str, set[str]]:
     machine.recorder()
     machine.worker()
     study_id = machine.launch(STUDY)
-    wait_for(
-        lambda: studies.study(machine.database, study_id).counts["done"] >= 3 if machine.database.path.exists() else 0
-    )
+    wait_for(lambda: machine.recorded_done(study_id) >= 3)
     return study_id, Artifacts(machine.config.artifacts).finished()
 
 
@@ -134,7 +132,7 @@ def test_a_database_restored_while_workers_train_is_completed(
     assert copy.studies == 1
     counts = studies.study(machine.database, study_id).counts
     later_done = min(counts["done"] + 3, sum(counts.values()))
-    wait_for(lambda: studies.study(machine.database, study_id).counts["done"] >= later_done)
+    wait_for(lambda: machine.recorded_done(study_id) >= later_done)
     later = machine.launch(tiny_study(seeds=[3]))
     wait_for(lambda: later in set(studies.studies(machine.database)["study_id"]))
     output = command("restore", str(tmp_path / "copy.duckdb"), "--yes")

@@ -13,7 +13,7 @@ from tasks.services import recorder
 from tasks.studies import delete, launch
 from tests.app.dashboard import open_page, rerun, texts
 from tests.app.made_study import record
-from tests.machine import tiny_study
+from tests.machine import tiny_study, wait_for
 
 PAGE = "views/study.py"
 
@@ -94,7 +94,10 @@ def test_what_another_tab_deleted_or_cancelled_is_told_in_words_of_the_page(data
         app = tabs[key.partition("_")[0]]
         app.button(key=key).click()
         assert "This study was deleted, perhaps in another tab" in texts(rerun(app)), key
-    for app in (*tabs.values(), open_page(PAGE, study=study_id)):
+    # Pages look at the database file at most once a second.
+    opened = open_page(PAGE, study=study_id)
+    wait_for(lambda: "This study was deleted, perhaps in another tab" in texts(rerun(opened)))
+    for app in (*tabs.values(), opened):
         text = texts(rerun(app))
         assert "This study was deleted, perhaps in another tab" in text
         assert "ticketscope" not in text
