@@ -26,7 +26,7 @@ from engine.paper import figures as paper
 from engine.paper import studies
 from engine.study.spec import Study, parse_study
 from tasks.broker import connection
-from tasks.queue import leases, telemetry
+from tasks.queue import scripts, telemetry
 from tasks.studies import launch
 from tasks.studies.planning import plan_study
 from tests.machine import wait_for
@@ -90,7 +90,7 @@ def _launching(device: torch.device) -> Iterator[Take]:
             begin = time.perf_counter()
             study_id = launch.launch(study)
             seconds = time.perf_counter() - begin
-            return seconds, int(redis.scard(f"{leases.PREFIX}members:{study_id}"))
+            return seconds, int(redis.scard(f"{scripts.PREFIX}members:{study_id}"))
 
         yield take
 

@@ -20,7 +20,8 @@ from engine.study.plan import Stage
 from engine.study.results import StageResult
 from tasks.broker.connection import client
 from tasks.queue import celery_app, leases
-from tasks.queue.leases import PREFIX, QUEUE, LeaseLost, Message
+from tasks.queue.leases import QUEUE, LeaseLost, Message
+from tasks.queue.scripts import PREFIX
 from tasks.queue.telemetry import Worker
 from tasks.queue.timing import Timing
 from tasks.worker.heartbeat import Heartbeat

@@ -50,8 +50,9 @@ def deleted() -> set[str]:
 
 
 def progress(fingerprints: tuple[str, ...]) -> tuple[dict[str, LiveProgress], str | None]:
-    """Return the progress of the running ones among some stages, and why it is unknown, if
-    Redis does not answer. Viewers do not see the names of workers.
+    """Return the progress of the running ones among some stages, and why it is unknown, if Redis does not answer.
+
+    Viewers do not see the names of workers.
     """
     try:
         found = _progress(fingerprints)

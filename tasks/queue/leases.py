@@ -20,8 +20,7 @@ from engine.capacity import Capacity
 from engine.study.plan import SHAPE, Stage
 from engine.study.results import Epoch, StageResult
 from tasks.queue.equal import Content, refuse
-from tasks.queue.scripts import PREFIX as PREFIX
-from tasks.queue.scripts import run
+from tasks.queue.scripts import PREFIX, run
 
 QUEUE = PREFIX + "queue"
 # The two lists of the queue's messages: those of stages that were begun before, then those of new stages.

@@ -12,7 +12,7 @@ from redis import Redis
 
 from data.database.events import Event
 from tasks.broker.connection import connect, errors_explained
-from tasks.queue.leases import PREFIX
+from tasks.queue.scripts import PREFIX
 from tasks.queue.timing import Timing
 
 EVENTS = PREFIX + "events"

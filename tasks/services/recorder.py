@@ -17,7 +17,7 @@ from data.private import private_folder
 from data.queries.launches import newest_event
 from data.settings import Settings
 from tasks.broker.connection import client
-from tasks.queue.leases import PREFIX
+from tasks.queue.scripts import PREFIX
 from tasks.queue.telemetry import EVENTS, event_order, last_event, read_event
 from tasks.queue.timing import Timing
 

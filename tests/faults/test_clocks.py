@@ -11,7 +11,7 @@ from data.artifacts.store import Artifacts
 from data.queries import studies
 from data.settings import Settings, settings
 from tasks.broker.server import serving
-from tasks.queue import leases, telemetry
+from tasks.queue import leases, scripts, telemetry
 from tasks.studies.planning import plan_study
 from tasks.worker.local import run
 from tests.faults.clocks import Clocks
@@ -64,7 +64,7 @@ def wait_for_epochs(machine: Machine, study_id: str, more: int) -> None:
 
 def attempts(machine: Machine, study_id: str) -> list[int]:
     names = leases.members(machine.redis, study_id)
-    return sorted(int(machine.redis.hget(f"{leases.PREFIX}stage:{name}", "attempt") or 0) for name in names)
+    return sorted(int(machine.redis.hget(f"{scripts.PREFIX}stage:{name}", "attempt") or 0) for name in names)
 
 
 def ready(process: "subprocess.Popen[bytes]", machine: Machine) -> None:

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from data import processes
-from tasks.queue import leases, telemetry
+from tasks.queue import leases, scripts, telemetry
 from tests.machine import Machine, long_study, wait_for
 
 pytestmark = pytest.mark.faults
@@ -42,4 +42,4 @@ def test_the_next_start_ends_the_leases_of_dead_workers(machine: Machine) -> Non
 
 
 def attempt(machine: Machine, fingerprint: str | None) -> str | None:
-    return machine.redis.hget(f"{leases.PREFIX}stage:{fingerprint}", "attempt")
+    return machine.redis.hget(f"{scripts.PREFIX}stage:{fingerprint}", "attempt")

@@ -18,7 +18,7 @@ from data.settings import Settings, settings
 from engine.study.spec import Study
 from tasks.broker import connection, server
 from tasks.broker.binary import newest
-from tasks.queue import leases, telemetry
+from tasks.queue import leases, scripts, telemetry
 from tasks.studies import launch
 from tasks.studies.planning import plan_study
 from tasks.worker.local import run
@@ -78,7 +78,7 @@ class TwoHosts:
 
     def attempt(self, fingerprint: str) -> int:
         """Return the attempt number of a stage."""
-        return int(self.machine.redis.hget(f"{leases.PREFIX}stage:{fingerprint}", "attempt") or 0)
+        return int(self.machine.redis.hget(f"{scripts.PREFIX}stage:{fingerprint}", "attempt") or 0)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from data.database.database import Database
 from data.settings import Settings
 from tasks.broker import connection
 from tasks.process import python, spawn
-from tasks.queue import leases, telemetry
+from tasks.queue import scripts, telemetry
 from tests.machine import free_port, healthy
 
 # The lease of the separate worker in seconds; the worker of `up` has the usual one.
@@ -85,8 +85,8 @@ class World:
     def running(self) -> dict[str, tuple[int, str, int]]:
         """Return the attempt, worker and process id of every running stage, by fingerprint."""
         running = {}
-        for fingerprint in self.redis.zrange(f"{leases.PREFIX}leases", 0, -1):
-            fields = self.redis.hmget(f"{leases.PREFIX}stage:{fingerprint}", ["attempt", "worker", "state"])
+        for fingerprint in self.redis.zrange(f"{scripts.PREFIX}leases", 0, -1):
+            fields = self.redis.hmget(f"{scripts.PREFIX}stage:{fingerprint}", ["attempt", "worker", "state"])
             attempt, worker, state = fields
             if state == "running" and attempt and worker:
                 running[str(fingerprint)] = (int(attempt), str(worker), int(str(worker).rpartition(":")[2]))
@@ -94,7 +94,7 @@ class World:
 
     def attempt(self, fingerprint: str) -> tuple[int, str]:
         """Return a stage's attempt and state."""
-        attempt, state = self.redis.hmget(f"{leases.PREFIX}stage:{fingerprint}", ["attempt", "state"])
+        attempt, state = self.redis.hmget(f"{scripts.PREFIX}stage:{fingerprint}", ["attempt", "state"])
         return int(attempt or 0), str(state)
 
     def progressed(self, since: float) -> bool:

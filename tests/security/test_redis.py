@@ -11,7 +11,7 @@ from redis.retry import Retry
 from data.settings import Settings, settings
 from tasks.broker.connection import client, open_to_all, socket_path
 from tasks.broker.server import serving
-from tasks.queue import leases, telemetry
+from tasks.queue import scripts, telemetry
 from tests.machine import Machine, wait_for
 
 
@@ -89,10 +89,10 @@ def test_forged_entries_of_workers_are_ignored(home: Path) -> None:
         redis = client(settings())
         for number, text in enumerate(["not JSON", "[]", "{}", '{"name": 5}', "\udcff", '{"since": "9999999"}']):
             redis.zadd(telemetry.WORKERS, {f"forged:{number}": 0})
-            redis.set(f"{leases.PREFIX}worker:forged:{number}", text)
-        redis.zadd(f"{leases.PREFIX}leases", {"a" * 32: 1, "b" * 32: 2})
-        redis.hset(f"{leases.PREFIX}progress:{'a' * 32}", mapping={"epoch": "many", "worker": "<b>"})
-        redis.hset(f"{leases.PREFIX}progress:{'b' * 32}", mapping={"epoch": "9" * 5000})
+            redis.set(f"{scripts.PREFIX}worker:forged:{number}", text)
+        redis.zadd(f"{scripts.PREFIX}leases", {"a" * 32: 1, "b" * 32: 2})
+        redis.hset(f"{scripts.PREFIX}progress:{'a' * 32}", mapping={"epoch": "many", "worker": "<b>"})
+        redis.hset(f"{scripts.PREFIX}progress:{'b' * 32}", mapping={"epoch": "9" * 5000})
         assert telemetry.workers(redis) == []
         assert telemetry.progress(redis=redis) == {}
         redis.close()

@@ -10,7 +10,7 @@ from redis import Redis
 
 from engine.study.plan import Plan, plan
 from engine.study.results import Epoch, StageResult
-from tasks.queue import leases, telemetry
+from tasks.queue import leases, scripts, telemetry
 from tasks.queue.leases import LeaseLost, Message, StageCancelled
 from tests.machine import tiny_study
 
@@ -252,7 +252,7 @@ def test_of_two_reapers_one_advances_the_time(redis: Redis) -> None:
 
 def test_queued_stages_are_in_the_order_in_which_they_were_queued(redis: Redis) -> None:
     messages = [register(redis, tiny_plan(seeds=[seed]), f"s{seed}")[0] for seed in range(40)]
-    assert redis.zrange(f"{leases.PREFIX}queued", 0, -1) == [message.fingerprint for message in messages]
+    assert redis.zrange(f"{scripts.PREFIX}queued", 0, -1) == [message.fingerprint for message in messages]
 
 
 def test_leases_of_an_older_version_end_soon(redis: Redis) -> None:
@@ -261,7 +261,7 @@ def test_leases_of_an_older_version_end_soon(redis: Redis) -> None:
     redis.delete(telemetry.CLOCK)
     assert claim(redis, message)
     redis.delete(telemetry.CLOCK)
-    redis.zadd(f"{leases.PREFIX}leases", {message.fingerprint: time.time() * 1000 + 20_000})
+    redis.zadd(f"{scripts.PREFIX}leases", {message.fingerprint: time.time() * 1000 + 20_000})
     clock = leases.tick(redis, "", 0.0)
     assert leases.reap(redis, stale=60.0) == []
     leases.tick(redis, clock, 22.0)

@@ -6,7 +6,7 @@ import subprocess
 from redis import Redis
 
 from data import processes
-from tasks.queue import leases, telemetry
+from tasks.queue import scripts, telemetry
 from tasks.services.up import end_dead_workers
 from tasks.worker import host
 from tests.tasks.queue.test_leases import claim, register, tiny_plan
@@ -15,7 +15,7 @@ from tests.tasks.queue.test_telemetry import age, worker
 
 def lease_has_ended(redis: Redis) -> bool:
     """Return whether the only lease has expired."""
-    [(_, until)] = redis.zrange(f"{leases.PREFIX}leases", 0, -1, withscores=True)
+    [(_, until)] = redis.zrange(f"{scripts.PREFIX}leases", 0, -1, withscores=True)
     return until == 0
 
 

@@ -13,7 +13,7 @@ from data.database.database import Database
 from data.queries import studies
 from data.queries.studies import UnknownStudy
 from data.settings import settings
-from tasks.queue import leases
+from tasks.queue import leases, scripts
 from tasks.queue.leases import LeaseLost, Message
 from tasks.services import recorder
 from tasks.studies import delete, launch
@@ -31,7 +31,7 @@ TWO = {"pruners": ["iterative"]}
 def names(redis: Redis) -> list[str]:
     """Return the keys of Redis about stages and studies."""
     kinds = ("stage:", "children:", "awaiting:", "studies:", "progress:", "study:", "members:")
-    return [key for key in map(str, redis.keys()) if key.removeprefix(leases.PREFIX).startswith(kinds)]
+    return [key for key in map(str, redis.keys()) if key.removeprefix(scripts.PREFIX).startswith(kinds)]
 
 
 def saved_stages() -> set[str]:

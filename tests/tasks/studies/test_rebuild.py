@@ -12,7 +12,7 @@ from data.queries import points, studies
 from data.queries.selection import OneStudy
 from data.settings import Settings, settings
 from engine.study.plan import Plan
-from tasks.queue import leases, telemetry
+from tasks.queue import leases, scripts, telemetry
 from tasks.queue.leases import Message
 from tasks.services import recorder
 from tasks.studies import launch
@@ -45,7 +45,7 @@ def train(redis: Redis, plan: Plan, count: int) -> list[str]:
 
 
 def claimed(redis: Redis, fingerprint: str) -> Message:
-    attempt = int(str(redis.hget(f"{leases.PREFIX}stage:{fingerprint}", "attempt")))
+    attempt = int(str(redis.hget(f"{scripts.PREFIX}stage:{fingerprint}", "attempt")))
     message = Message(fingerprint, attempt)
     assert leases.claim(redis, message, "laptop:7", "laptop", "cpu", LEASE)
     return message
@@ -89,7 +89,7 @@ def test_rebuild_restores_a_lost_redis(redis: Redis, database: Database) -> None
     with pytest.raises(leases.LeaseLost):
         leases.renew(redis, held, LEASE)
     assert leases.claim(redis, held, "laptop:7", "laptop", "cpu", LEASE) is None
-    assert redis.hget(f"{leases.PREFIX}stage:{running}", "attempt") == str(held.attempt + ATTEMPTS_BEYOND)
+    assert redis.hget(f"{scripts.PREFIX}stage:{running}", "attempt") == str(held.attempt + ATTEMPTS_BEYOND)
     after = rows(database)
     assert {k: after[k] for k in after if k != "states"} == {k: before[k] for k in after if k != "states"}
     assert rebuild(settings()) == []
@@ -161,6 +161,8 @@ def test_rebuild_completes_a_restored_database(redis: Redis, database: Database,
 def test_a_lost_study_whose_stages_all_change_meanwhile_is_reported(
     redis: Redis, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    launch.launch(tiny_study(name="In the copy", seeds=[7], pruners=[], sparsities=[], starts=[]))
+    recorder.drain_idle(settings())
     backup.backup(database, tmp_path / "copy.duckdb")
     study_id = launch.launch(tiny_study(pruners=[], sparsities=[], starts=[]))
     recorder.drain_idle(settings())

@@ -9,7 +9,7 @@ from data.datasets.registry import identity
 from data.settings import settings
 from engine.capacity import Capacity
 from engine.study.plan import Stage, plan
-from tasks.queue import leases
+from tasks.queue import leases, scripts
 from tasks.queue.leases import LeaseLost, Message, Sharing
 from tasks.queue.timing import Timing
 from tasks.worker.group import StageGroup
@@ -103,7 +103,7 @@ def test_a_joining_stage_does_not_overtake_another_shape(redis: Redis) -> None:
     stage = planned.stages[first.fingerprint]
     # Stages queued in the same millisecond would be ordered by their names.
     for place, message in enumerate((second, between, *later)):
-        redis.zadd(f"{leases.PREFIX}queued", {message.fingerprint: place})
+        redis.zadd(f"{scripts.PREFIX}queued", {message.fingerprint: place})
     assert alike(redis, stage, joining=True) == [second]
     assert alike(redis, stage, held=2, joining=True) == []
     # A stage begun before may overtake, unless the stage that waits was begun before too.
@@ -112,7 +112,7 @@ def test_a_joining_stage_does_not_overtake_another_shape(redis: Redis) -> None:
     assert alike(redis, stage, held=2, joining=True) == [Message(later[0].fingerprint, 2)]
     assert claim(redis, between, "dead")
     assert leases.release(redis, between)
-    redis.zadd(f"{leases.PREFIX}queued", {later[1].fingerprint: 0})
+    redis.zadd(f"{scripts.PREFIX}queued", {later[1].fingerprint: 0})
     assert alike(redis, stage, held=3, joining=True) == []
     assert alike(redis, stage, held=3) == [later[1]]
 
@@ -149,7 +149,7 @@ def test_images_that_cannot_be_trained_on_fail_once_with_all_of_them_listed(
     assert claim(redis, message)
     context = Trainer(settings(), "cpu", Timing()).context
     StageGroup(context).train(message, planned.stages[message.fingerprint])
-    error = str(redis.hget(f"{leases.PREFIX}stage:{message.fingerprint}", "error"))
+    error = str(redis.hget(f"{scripts.PREFIX}stage:{message.fingerprint}", "error"))
     if gone:
         # Another host may have the folder.
         assert error.startswith(f"DatasetError: no folder at {root}")

@@ -7,7 +7,7 @@ import pytest
 from redis import Redis
 
 from engine.study.results import Epoch
-from tasks.queue import leases, telemetry
+from tasks.queue import scripts, telemetry
 from tasks.queue.telemetry import Worker
 from tasks.queue.timing import Timing
 from tasks.worker.heartbeat import Heartbeat
@@ -74,12 +74,12 @@ def test_a_heartbeat_ends_the_silence_and_renews_the_lease(redis: Redis) -> None
     assert claim(redis, message)
     beating = Heartbeat(redis, worker(NAME), Timing(lease=2000.0, heartbeat=0.1))
     beating.hold(message)
-    before = redis.zscore(f"{leases.PREFIX}leases", message.fingerprint)
+    before = redis.zscore(f"{scripts.PREFIX}leases", message.fingerprint)
     age(redis, NAME, 60)
     assert seen(redis).is_silent()
     beating.start()
     wait_for(lambda: not seen(redis).is_silent())
-    wait_for(lambda: redis.zscore(f"{leases.PREFIX}leases", message.fingerprint) > before)
+    wait_for(lambda: redis.zscore(f"{scripts.PREFIX}leases", message.fingerprint) > before)
     beating.stop()
 
 
@@ -87,12 +87,12 @@ def test_the_leases_of_all_stages_side_by_side_are_renewed(redis: Redis) -> None
     planned = tiny_plan(seeds=[0, 1])
     messages = register(redis, planned)
     assert all(claim(redis, message) for message in messages)
-    before = [redis.zscore(f"{leases.PREFIX}leases", message.fingerprint) for message in messages]
+    before = [redis.zscore(f"{scripts.PREFIX}leases", message.fingerprint) for message in messages]
     beating = Heartbeat(redis, worker(NAME), Timing(lease=2000.0, heartbeat=0.1))
     beating.hold(*messages)
     [live] = telemetry.workers(redis)
     assert (live.stage, live.beside) == (messages[0].fingerprint, (messages[1].fingerprint,))
     beating.start()
     for message, score in zip(messages, before, strict=True):
-        wait_for(lambda: redis.zscore(f"{leases.PREFIX}leases", message.fingerprint) > score)  # noqa: B023
+        wait_for(lambda: redis.zscore(f"{scripts.PREFIX}leases", message.fingerprint) > score)  # noqa: B023
     beating.stop()
