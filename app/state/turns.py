@@ -9,8 +9,10 @@ import streamlit as st
 from app.state import audience
 from data.shared_links import TOKEN
 
-# One page at a time would wait for the database while others could be drawn; many would share one core all the same.
-AT_ONCE = 2
+# Pages share one core all the same, and several at once keep that of an owner waiting.
+AT_ONCE = 1
+# Seconds after which a page is drawn without its turn: the one before may wait for the database.
+LONGEST = 10.0
 
 # Those who wait get their turns in the order in which they came.
 _turns = threading.Semaphore(AT_ONCE)
@@ -19,11 +21,12 @@ _turns = threading.Semaphore(AT_ONCE)
 @contextmanager
 def turn() -> Iterator[None]:
     """Wait, as a viewer, until few other pages of viewers are drawn; the whole page is drawn within the block."""
-    if not _is_crowd():
+    has_turn = _is_crowd() and _turns.acquire(timeout=LONGEST)
+    try:
         yield
-        return
-    with _turns:
-        yield
+    finally:
+        if has_turn:
+            _turns.release()
 
 
 def _is_crowd() -> bool:

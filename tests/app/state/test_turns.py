@@ -38,3 +38,12 @@ def test_a_page_that_fails_gives_its_turn_back(monkeypatch: pytest.MonkeyPatch) 
     for _ in range(2 * turns.AT_ONCE):
         with pytest.raises(ValueError, match="drawn badly"), turns.turn():
             raise ValueError("drawn badly")
+
+
+def test_a_page_that_keeps_its_turn_holds_nobody_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "_is_crowd", lambda: True)
+    monkeypatch.setattr(turns, "LONGEST", 0.1)
+    with turns.turn(), turns.turn(), turns.turn():
+        pass
+    # Turns that nobody had are not given back.
+    assert turns._turns._value == turns.AT_ONCE
