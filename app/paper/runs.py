@@ -25,6 +25,7 @@ from engine.paper.figures import Figure
 from engine.study.plan import Plan, Role, plan
 from engine.study.results import PAIRS
 from engine.study.spec import Study, read_study
+from tasks.studies import catalog
 
 _PAPER_DATASETS = {"cifar10", "cifar100"}
 # The list of settings offers the recipes of this many launched studies; a longer list would hide the first ones.
@@ -76,7 +77,7 @@ def study(name: str, chosen: FigureSettings) -> Study:
 
 
 # Studies and plans never change, and hashing one costs more than all else on a page of cards.
-_catalogued = lru_cache(maxsize=256)(studies.study)
+_catalogued = lru_cache(maxsize=256)(catalog.figure)
 
 
 @cached(queries.marker, max_entries=4)

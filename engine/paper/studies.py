@@ -69,9 +69,11 @@ def scaling(scale: str = "paper", data: str | None = None) -> tuple[str, ...]:
     if data in CATALOGUE.substitutes:
         network = CATALOGUE.substitutes[data]
         sentences.append(f"Network {network_title(network)} in place of the paper's three.")
+    # A folder may have fewer images.
+    most = "at most " if data.startswith("folder:") else ""
     changes = [
-        f"{setting.train_images:,} training images" if setting.train_images else "",
-        f"{setting.test_images:,} test images" if setting.test_images else "",
+        f"{most}{setting.train_images:,} training images" if setting.train_images else "",
+        f"{most}{setting.test_images:,} test images" if setting.test_images else "",
         f"{setting.seeds} seeds instead of {len(CATALOGUE.seeds)}" if setting.seeds else "",
         f"accuracy at {len(setting.sparsities)} sparsities instead of {len(CATALOGUE.sparsities)}, and one round of "
         "iterative pruning for each sparsity"
