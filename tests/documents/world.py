@@ -108,15 +108,24 @@ class World:
     def _placeholders(self, deletes: bool) -> dict[str, Callable[[], str]]:
         return {
             r"\bSTUDY_ID\b|\b3f2a\b": lambda: self._spare_id if deletes else self._study_id,
-            r"\bLINK\b": lambda: shlex.quote(self._learned["link"]),
+            r"\bLINK\b": lambda: shlex.quote(self._link()),
             r"(?<=--out )FILE\b": lambda: str(self.folder / "backup.duckdb"),
             r"\bFILE\b": lambda: self._learned["backup"],
             r"\bHOURS\b": lambda: "1",
             r"\bN\b": lambda: "1",
             r"/data/flowers\b": lambda: str(self._images),
+            r"/var/www/ticket\b": lambda: str(self.folder / "www"),
         }
 
+    def _link(self) -> str:
+        """Return the link that was made last, or a new one after that was revoked."""
+        if "link" not in self._learned:
+            self.run(f"ticketscope share {self._study_id}")
+        return self._learned["link"]
+
     def _learn(self, output: str) -> None:
+        if "revoked link" in output:
+            self._learned.pop("link", None)
         for name, form in (("link", r"(http\S+/shared\?\S+)"), ("backup", r"wrote (\S+\.duckdb)")):
             if found := re.search(form, output):
                 self._learned[name] = found[1]
