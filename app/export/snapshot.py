@@ -6,8 +6,8 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from app.export.report import report
-from app.state.queries import FINISHED
+from streamlit import logger
+
 from data import shared_links
 from data.atomic import write_whole
 from data.database.database import Database, DatabaseError
@@ -59,6 +59,8 @@ class Snapshot:
             raise SnapshotError("the link shows nothing: it is unknown, has expired, or was revoked")
         if share.state is not None:
             raise SnapshotError("the link shows a view of several studies; share one study, and give its link")
+        from app.export.report import report
+
         [study_id] = share.study_ids
         viewed = ViewersDatabase(self._database, share)
         state = studies.study(viewed, study_id).state
@@ -69,7 +71,7 @@ class Snapshot:
         return state
 
     def _marked(self, page: str, state: str) -> str:
-        again = "" if state in FINISHED else f'<meta http-equiv="refresh" content="{self._every:.0f}">'
+        again = "" if _has_ended(state) else f'<meta http-equiv="refresh" content="{self._every:.0f}">'
         return page.replace("<head>", f"<head>{MARK}{again}", 1)
 
     def _require_own(self) -> None:
@@ -82,8 +84,16 @@ class Snapshot:
         self._path.chmod(0o644)
 
 
+def _has_ended(state: str) -> bool:
+    from app.state.queries import FINISHED
+
+    return state in FINISHED
+
+
 def main() -> int:
     """Write the page of the link whose token is on stdin, again and again until its study has ended."""
+    # Without a dashboard around it, Streamlit warns of each function that it caches, as soon as its module is imported.
+    logger.set_log_level("ERROR")
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--every", type=float, required=True)
@@ -97,12 +107,12 @@ def main() -> int:
             # The page stays as it is.
             state = f"not read this time: {error}"
         except (UserError, OSError) as error:
-            print(error, file=sys.stderr)
-            return 1
+            print(f"error: {error}", file=sys.stderr)
+            return 2
         if state != said:
             print(f"{datetime.now(UTC):%H:%M} UTC, the study is {state}: {arguments.out / PAGE}", flush=True)
             said = state
-        if state in FINISHED:
+        if _has_ended(state):
             return 0
         time.sleep(arguments.every)
 
