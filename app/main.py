@@ -9,8 +9,8 @@ import streamlit as st
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from app.auth import access
-from app.components import full_disk
-from app.state import audience, script, turns
+from app.charts.palette import SINGLE_OUT
+from app.state import audience, full_disk, script, turns
 from engine.paper import citation
 
 with turns.turn():
@@ -44,6 +44,7 @@ with turns.turn():
         st.Page("views/figure.py", title="Figure", visibility="hidden"),
         st.Page("views/shared.py", title="Shared", visibility="hidden"),
     ]
+    script.run("legend", SINGLE_OUT)
     access.arrive()
     if access.can_log_out():
         pages.append(st.Page(access.log_out, title="Log out", icon=":material/logout:", url_path="logout"))

@@ -8,9 +8,9 @@ import altair as alt
 import pandas as pd
 
 from app import words
-from app.charts import marks, vega
+from app.charts import marks, points, vega
 from app.charts.chart import Chart, Subject
-from app.charts.palette import NEUTRAL, STARTS
+from app.charts.palette import NEUTRAL, STARTS, Look
 from app.charts.picture import Legend
 from app.charts.points import Spread, band_words, described, notes, setting_columns, summarise
 from app.charts.vega import Spec
@@ -22,11 +22,37 @@ MEASURES: dict[Measure, str] = {
     "test_accuracy": "last epoch",
     "best_test_accuracy": "best epoch on the test images",
 }
-HEIGHT = 290
+HEIGHT = 360
+
+# Accuracy, or for each seed the accuracy of a pruned network minus that of its dense network.
+Quantity = Literal["accuracy", "below_dense"]
+QUANTITIES: dict[Quantity, str] = {"accuracy": "test accuracy", "below_dense": "difference from dense"}
+
+# The points of neighbouring series are this fraction of the axis apart.
+SIDEWAYS = 0.011
+# From this sparsity on, an axis is spaced by what is left: below, the spacing hardly differs.
+SPREAD_FROM = 0.8
 
 # A panel's specification names its two sets of rows so.
 _LINES, _DENSE = "lines", "dense"
 _KEYS = ["learning_rate", "pruner", "start", "sparsity"]
+
+
+@dataclass(frozen=True)
+class View:
+    """How panels are drawn.
+
+    y: the ends of the vertical axis; points below it are marked at its foot. by_left: sparsities are spaced by the
+    logarithm of the weights left. side_by_side: the points of one sparsity are moved sideways, so that none hides
+    another.
+    """
+
+    y: tuple[float, float]
+    measure: Measure = "test_accuracy"
+    spread: Spread = "sd"
+    quantity: Quantity = "accuracy"
+    by_left: bool = False
+    side_by_side: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,13 +74,18 @@ class AccuracyPanel:
         return f"learning rate {words.number(self.learning_rate)} · {words.pruner(self.pruner)}"
 
 
-def panels(accuracy: pd.DataFrame, measure: Measure, spread: Spread) -> list[AccuracyPanel]:
+def panels(
+    accuracy: pd.DataFrame, measure: Measure, spread: Spread, quantity: Quantity = "accuracy"
+) -> list[AccuracyPanel]:
     """Return the panels of one dataset and network, by pruner, then learning rate.
 
-    accuracy: `data.queries.points.accuracy` rows of one dataset and one network, in percent.
+    accuracy: `data.queries.points.accuracy` rows of one dataset and one network, in percent. The dense rows of panels
+    are accuracies, whatever the quantity of the lines.
     """
     dense = summarise(accuracy[accuracy["start"] == "dense"], measure, ["learning_rate"], spread)
-    pruned = accuracy[accuracy["start"] != "dense"]
+    pruned = (
+        points.minus_dense(accuracy, measure) if quantity == "below_dense" else accuracy[accuracy["start"] != "dense"]
+    )
     lines = summarise(pruned, measure, _KEYS, spread)
     lines["note"] = _notes(lines, pruned, _KEYS)
     rates = sorted(accuracy["learning_rate"].unique())
@@ -70,77 +101,124 @@ def panels(accuracy: pd.DataFrame, measure: Measure, spread: Spread) -> list[Acc
     ]
 
 
-def domain(panels: Sequence[AccuracyPanel]) -> tuple[float, float]:
-    """Return the ends of an accuracy axis, in percent, that holds every mean and band of some panels."""
-    return marks.accuracy_domain([frame for panel in panels for frame in (panel.lines, panel.dense)])
+def is_spread(sparsities: pd.Series) -> bool:
+    """Return whether an axis of sparsities is spaced by what is left at first."""
+    return bool(len(sparsities)) and float(sparsities.max()) >= SPREAD_FROM
 
 
-def chart(subject: Subject, panel: AccuracyPanel, measure: Measure, spread: Spread, y: tuple[float, float]) -> Chart:
-    """Return the chart of one panel; arguments as in `draw`."""
+def stretching(panels: Sequence[AccuracyPanel]) -> str | None:
+    """Return the start that alone stretches the axis of some panels downwards; see `points.stretching`."""
+    return points.stretching(pd.concat([panel.lines for panel in panels])) if panels else None
+
+
+def domain(
+    panels: Sequence[AccuracyPanel], quantity: Quantity = "accuracy", without: str | None = None
+) -> tuple[float, float]:
+    """Return the ends of a vertical axis that holds every mean and band of some panels; without: leave out a start."""
+    lines = [panel.lines[panel.lines["start"] != without] for panel in panels]
+    if quantity == "accuracy":
+        return marks.accuracy_domain([*lines, *(panel.dense for panel in panels)])
+    zero = pd.DataFrame({"mean": [0.0], "low": [None], "high": [None]})
+    return marks.accuracy_domain([*lines, zero], limits=(-100.0, 100.0))
+
+
+def first_view(panels: Sequence[AccuracyPanel]) -> View:
+    """Return the view that pages and reports have at first: every start can be told from the others."""
+    y = domain(panels, without=stretching(panels))
+    sparsities = pd.concat([panel.lines["sparsity"] for panel in panels]) if panels else pd.Series(dtype=float)
+    return View(y, by_left=is_spread(sparsities), side_by_side=True)
+
+
+def chart(subject: Subject, panel: AccuracyPanel, view: View) -> Chart:
+    """Return the chart of one panel."""
     rate, pruner = words.number(panel.learning_rate), words.pruner(panel.pruner)
     starts = {*panel.lines["start"], *(["dense"] if len(panel.dense) else [])}
+    differs = view.quantity == "below_dense"
 
     def numbers() -> pd.DataFrame:
-        frames = (panel.dense.assign(start="dense", sparsity=0.0), panel.lines)
-        means = pd.concat([frame for frame in frames if len(frame)])[[*_KEYS[2:], "mean", "sd", "low", "high", "n"]]
-        return subject.numbers(means, spread, learning_rate=panel.learning_rate, pruner=panel.pruner, measure=measure)
+        frames = () if differs else (panel.dense.assign(start="dense", sparsity=0.0),)
+        means = pd.concat([frame for frame in (*frames, panel.lines) if len(frame)])
+        means = means[[*_KEYS[2:], "mean", "sd", "low", "high", "n"]]
+        fields = {"learning_rate": panel.learning_rate, "pruner": panel.pruner, "measure": view.measure}
+        return subject.numbers(means, view.spread, **fields, **({"minus": "dense"} if differs else {}))
 
+    what = f"{'Pruned minus dense test' if differs else 'Test'} accuracy ({MEASURES[view.measure]})"
     return Chart(
-        name=subject.file_name("accuracy", f"lr{rate}", panel.pruner),
-        spec=draw(panel, measure, spread, y),
-        title=f"Test accuracy ({MEASURES[measure]}) against sparsity, learning rate {rate}",
-        alt=f"Test accuracy against sparsity, {panel.title}; the numbers are in the table below.",
+        name=subject.file_name("accuracy", *(["below-dense"] if differs else []), f"lr{rate}", panel.pruner),
+        spec=draw(panel, view),
+        title=f"{what} against sparsity, learning rate {rate}",
+        alt=_described(panel, what),
         numbers=numbers,
-        caption=(f"{panel.title[:1].upper()}{panel.title[1:]}", dense_words(panel, spread)),
+        caption=(f"{panel.title[:1].upper()}{panel.title[1:]}", dense_words(panel, view.spread)),
         about=subject.about(pruner),
-        legend=Legend(tuple(look for start, look in STARTS.items() if start in starts), band_words(spread)),
+        legend=Legend(tuple(look for start, look in STARTS.items() if start in starts), band_words(view.spread)),
     )
 
 
-def draw(panel: AccuracyPanel, measure: Measure, spread: Spread, y: tuple[float, float]) -> Spec:
-    """Return one panel: mean accuracy by sparsity for every start, bands over seeds, the dense baseline as a rule.
+def _described(panel: AccuracyPanel, what: str) -> str:
+    """Return what a panel shows for readers who cannot see it: each start at its highest sparsity."""
+    last = panel.lines.sort_values("sparsity").groupby("start", sort=False).tail(1)
+    ends = [
+        f"{words.start(start)} {mean:.1f} at {words.percent(sparsity)}"
+        for start, mean, sparsity in last[["start", "mean", "sparsity"]].itertuples(index=False)
+    ]
+    return words.minus(f"{what} against sparsity, {panel.title}: {', '.join(ends) or 'no pruned network yet'}.")
 
-    y: the ends of the accuracy axis in percent.
-    """
-    lines = _labelled(panel.lines, spread)
-    sparsities = tuple(sorted(lines["removed"].unique()))
-    span = marks.sparsity_span(sparsities)
-    dense = panel.dense.assign(described=_with_notes(panel.dense, spread), left=span[0], right=span[1])
+
+def draw(panel: AccuracyPanel, view: View) -> Spec:
+    """Return one panel: the mean by sparsity for every start, bands over seeds, the dense baseline as a rule."""
+    lines = _labelled(panel.lines, view)
+    axis = marks.SparsityAxis(tuple(sorted(lines["removed"].unique())), view.by_left)
+    order = {name: place for place, name in enumerate(dict.fromkeys(lines["name"]))}
+    sideways = lines["name"].map(order).astype(float) - (len(order) - 1) / 2
+    lines["at"] = axis.position(lines["removed"], SIDEWAYS * sideways * view.side_by_side)
+    dense = panel.dense.assign(described=_with_notes(panel.dense, view.spread), left=axis.span[0], right=axis.span[1])
+    if view.quantity == "below_dense":
+        dense = dense.assign(mean=0.0, low=None, high=None)
     rows = {_LINES: lines, _DENSE: dense[["mean", "low", "high", "n", "described", "left", "right"]]}
-    return vega.filled(_panel, (sparsities, span, not dense.empty, measure, spread, y), rows)
+    beyond = bool((lines["mean"] < view.y[0]).any())
+    return vega.filled(_panel, (axis, not dense.empty, beyond, view), rows)
 
 
-def _panel(
-    sparsities: Sequence[float],
-    span: tuple[float, float],
-    has_dense: bool,
-    measure: Measure,
-    spread: Spread,
-    y: tuple[float, float],
-) -> marks.LayeredChart:
+def _panel(axis: marks.SparsityAxis, has_dense: bool, beyond: bool, view: View) -> marks.LayeredChart:
     looks = {look.name: look for look in STARTS.values()}
-    base = alt.Chart(alt.NamedData(name=_LINES)).encode(
-        x=marks.sparsity_axis(sparsities, span), color=marks.colour(looks)
-    )
+    base = alt.Chart(alt.NamedData(name=_LINES)).encode(x=axis.x("at"), color=marks.colour(looks))
+    differs = view.quantity == "below_dense"
+    quantity = "points above dense" if differs else "accuracy (%)"
     tooltip = [
         alt.Tooltip("name:N", title="start"),
         alt.Tooltip("symbol:N", title="symbol"),
         alt.Tooltip("removed:Q", title="sparsity (%)", format=marks.PERCENT),
-        *marks.mean_tooltip("accuracy (%)", spread),
+        *marks.mean_tooltip(quantity, view.spread, "paired seeds (n)" if differs else "seeds (n)"),
     ]
+    title = f"minus dense, {MEASURES[view.measure]} (points)" if differs else None
+    y = marks.accuracy_axis(MEASURES[view.measure], view.y, title)
     layers = [
-        *(_baseline(spread) if has_dense else ()),
-        *marks.mean_lines(base, marks.accuracy_axis(MEASURES[measure], y, clamp=True), looks, tooltip),
+        *(_baseline(view.spread) if has_dense else ()),
+        *marks.mean_lines(base, y, looks, tooltip, clip=True),
+        *(_beyond(base, view.y[0], looks, tooltip) if beyond else ()),
     ]
     return alt.layer(*layers, height=HEIGHT)
 
 
-def _labelled(lines: pd.DataFrame, spread: Spread) -> pd.DataFrame:
+def _beyond(
+    base: alt.Chart, foot: float, looks: dict[str, Look], tooltip: Sequence[alt.Tooltip]
+) -> tuple[alt.Chart, alt.Chart]:
+    """Return marks at the foot of the axis, with their values, for points that lie below it."""
+    below = base.transform_filter(f"datum.mean < {foot!r}").encode(y=alt.value("height"))
+    points = below.mark_point(shape="triangle-down", size=80, filled=True, opacity=1, yOffset=-7)
+    return (
+        points.encode(tooltip=list(tooltip)),
+        below.mark_text(yOffset=-20, fontSize=11).encode(text=alt.Text("mean:Q", format=".1f")),
+    )
+
+
+def _labelled(lines: pd.DataFrame, view: View) -> pd.DataFrame:
     frame = lines.assign(
         removed=marks.removed(lines["sparsity"]),
         name=lines["start"].map(words.start),
         symbol=lines["start"].map(lambda start: STARTS[start].symbol),
-        described=_with_notes(lines, spread),
+        described=_with_notes(lines, view.spread),
     )
     return frame[["name", "symbol", "removed", "mean", "low", "high", "n", "described"]]
 
@@ -151,10 +229,10 @@ def _with_notes(rows: pd.DataFrame, spread: Spread, unit: str = "") -> list[str]
     return [f"{text}, {note}" if note else text for text, note in texts]
 
 
-def _notes(points: pd.DataFrame, rows: pd.DataFrame, keys: Sequence[str]) -> list[str]:
+def _notes(means: pd.DataFrame, rows: pd.DataFrame, keys: Sequence[str]) -> list[str]:
     """Return a note for each point whose measured sparsity departs, else an empty text; rows: of all trainings."""
     by_point = notes(rows, keys)
-    return [by_point.get(key, "") for key in points[list(keys)].itertuples(index=False, name=None)]
+    return [by_point.get(key, "") for key in means[list(keys)].itertuples(index=False, name=None)]
 
 
 def dense_words(panel: AccuracyPanel, spread: Spread) -> str:
@@ -191,11 +269,11 @@ def table(accuracy: pd.DataFrame, measure: Measure) -> pd.DataFrame:
     where no training has finished.
     """
     keys = ["learning_rate", "pruner", "sparsity"]
-    points = summarise(accuracy, measure, [*keys, "start"], "sd")
-    points["note"] = _notes(points, accuracy, [*keys, "start"])
-    points["cell"] = _with_notes(points, "sd")
-    dense = points[points["start"] == "dense"].set_index("learning_rate")["cell"]
-    pruned = points[points["start"] != "dense"]
+    means = summarise(accuracy, measure, [*keys, "start"], "sd")
+    means["note"] = _notes(means, accuracy, [*keys, "start"])
+    means["cell"] = _with_notes(means, "sd")
+    dense = means[means["start"] == "dense"].set_index("learning_rate")["cell"]
+    pruned = means[means["start"] != "dense"]
     wide = pruned.pivot(index=keys, columns="start", values="cell").reset_index()
     table = setting_columns(wide)
     for name, look in STARTS.items():
@@ -207,6 +285,6 @@ def table(accuracy: pd.DataFrame, measure: Measure) -> pd.DataFrame:
 
 def dense_table(accuracy: pd.DataFrame, measure: Measure) -> pd.DataFrame:
     """Return the dense baselines in words: mean ± standard deviation in percent with n, by learning rate."""
-    points = summarise(accuracy[accuracy["start"] == "dense"], measure, ["learning_rate"], "sd")
-    rates = points["learning_rate"].map(words.number)
-    return pd.DataFrame({"learning rate": rates, STARTS["dense"].name: _with_notes(points, "sd")})
+    means = summarise(accuracy[accuracy["start"] == "dense"], measure, ["learning_rate"], "sd")
+    rates = means["learning_rate"].map(words.number)
+    return pd.DataFrame({"learning rate": rates, STARTS["dense"].name: _with_notes(means, "sd")})

@@ -1,6 +1,7 @@
 """The scales, axes, bands, lines, points and tooltips that charts of means over seeds share."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import altair as alt
@@ -62,40 +63,90 @@ def sparsity_span(sparsities: Sequence[float]) -> tuple[float, float]:
     return (sparsities[0] - SPARSITY_MARGIN, sparsities[-1] + SPARSITY_MARGIN) if sparsities else (0.0, 100.0)
 
 
-def sparsity_axis(sparsities: Sequence[float], span: tuple[float, float], digits: str = PERCENT) -> alt.X:
-    """Return the axis of the column `removed`, with a tick for each of some sparsities, all in percent."""
+def sparsity_axis(
+    sparsities: Sequence[float], span: tuple[float, float], digits: str = PERCENT, field: str = "removed"
+) -> alt.X:
+    """Return the axis of a column, with a tick for each of some sparsities, all in percent."""
     return alt.X(
-        "removed:Q",
+        f"{field}:Q",
         title=SPARSITY_TITLE,
         scale=alt.Scale(domain=list(span), nice=False, zero=False),
         axis=alt.Axis(values=list(sparsities), format=digits, labelOverlap="greedy", grid=False),
     )
 
 
-def accuracy_axis(epoch: str, domain: tuple[float, float], **scale: Any) -> alt.Y:
+@dataclass(frozen=True)
+class SparsityAxis:
+    """An axis of sparsities on which points of several series may stand side by side.
+
+    ticks: the sparsities in percent, from the lowest. by_left: spaced by the logarithm of the weights left, which
+    spreads high sparsities; else by the weights removed.
+    """
+
+    ticks: tuple[float, ...]
+    by_left: bool = False
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """The ends of the axis: percent of the weights removed, or left."""
+        if not self.by_left:
+            return sparsity_span(self.ticks)
+        left = [100 - tick for tick in self.ticks] or [100.0, 10.0]
+        return left[0] * _LEFT_MARGIN, left[-1] / _LEFT_MARGIN
+
+    def position(self, removed: pd.Series, sideways: pd.Series | float = 0.0) -> pd.Series:
+        """Return where sparsities in percent stand on the axis; sideways: fractions of its length to move them by."""
+        begin, end = self.span
+        if self.by_left:
+            return (100 - removed) * (end / begin) ** sideways
+        return removed + (end - begin) * sideways
+
+    def x(self, field: str) -> alt.X:
+        """Return the encoding of a column of positions, with a tick for each sparsity."""
+        if not self.by_left:
+            return sparsity_axis(self.ticks, self.span, field=field)
+        # Rounding hides that 100 - 61.4 is not 38.6 in binary.
+        label = f"format(100 - datum.value, '{PERCENT}')"
+        return alt.X(
+            f"{field}:Q",
+            title=f"{SPARSITY_TITLE}, spaced by what is left",
+            scale=alt.Scale(type="log", domain=list(self.span), nice=False),
+            axis=alt.Axis(
+                values=[100 - tick for tick in self.ticks], labelExpr=label, labelOverlap="greedy", grid=False
+            ),
+        )
+
+
+# An axis of what is left extends beyond its first and last value by this factor.
+_LEFT_MARGIN = 1.12
+
+
+def accuracy_axis(epoch: str, domain: tuple[float, float], title: str | None = None, **scale: Any) -> alt.Y:
     """Return the axis of the column `mean` of accuracies in percent; epoch: whose accuracies they are, in words."""
     return alt.Y(
         "mean:Q",
-        title=f"test accuracy, {epoch} (%)",
+        title=title or f"test accuracy, {epoch} (%)",
         scale=alt.Scale(domain=list(domain), nice=False, zero=False, **scale),
         axis=alt.Axis(tickCount=5, titlePadding=8),
     )
 
 
-def accuracy_domain(frames: Sequence[pd.DataFrame], share: float = 0.08, least: float = 0.5) -> tuple[float, float]:
+def accuracy_domain(
+    frames: Sequence[pd.DataFrame], share: float = 0.08, least: float = 0.5, limits: tuple[float, float] = (0.0, 100.0)
+) -> tuple[float, float]:
     """Return the ends of an accuracy axis, in percent, that holds every mean and band of some frames of `summarise`.
 
-    The margin at either end is a share of the span of the values, and at least `least` points.
+    The margin at either end is a share of the span of the values, and at least `least` points, within the limits.
     """
     bands = [frame[["mean", "low", "high"]] for frame in frames if len(frame)]
     if not bands:
-        return 0.0, 100.0
+        return limits
     values = pd.concat(bands).stack().astype(float)
     if values.empty:
-        return 0.0, 100.0
+        return limits
     lowest, highest = float(values.min()), float(values.max())
     margin = max(share * (highest - lowest), least)
-    return max(0.0, lowest - margin), min(100.0, highest + margin)
+    return max(limits[0], lowest - margin), min(limits[1], highest + margin)
 
 
 def ratio_axis(title: str) -> alt.Y:
@@ -141,10 +192,12 @@ def mean_lines(
     tooltip: Sequence[alt.Tooltip],
     opacity: float = 0.16,
     size: int = 64,
+    **options: Any,
 ) -> list[alt.Chart]:
     """Return the means of some series as a band over seeds of this opacity, a line, and points of this size."""
+    points = base.mark_point(size=size, filled=True, opacity=1, **options)
     return [
-        band(base, opacity),
-        base.mark_line(strokeWidth=2).encode(y=y, strokeDash=dash(looks)),
-        base.mark_point(size=size, filled=True, opacity=1).encode(y=y, shape=shape(looks), tooltip=list(tooltip)),
+        band(base, opacity, **options),
+        base.mark_line(strokeWidth=2, **options).encode(y=y, strokeDash=dash(looks)),
+        points.encode(y=y, shape=shape(looks), tooltip=list(tooltip)),
     ]

@@ -114,7 +114,11 @@ def series(names: Iterable[str]) -> dict[str, Look]:
 
 def legend(looks: Iterable[Look], bands: str = "", note: str = "") -> str:
     """Return a legend as HTML that wraps with the page; bands: the meaning of the shaded bands, note: a remark."""
-    items = [f"<span style='{_ITEM}'>{_swatch(look)}{escape(look.name)}</span>" for look in looks]
+    items = [
+        f"<span style='{_ITEM};cursor:pointer' class='{ENTRY}' role='button' tabindex='0' aria-pressed='false' "
+        f"data-colour='{look.colour}'>{_swatch(look)}{escape(look.name)}</span>"
+        for look in looks
+    ]
     if bands:
         items.append(f"<span style='{_ITEM};opacity:.75'>{_image(_BAND)}{escape(bands)}</span>")
     if note:
@@ -128,6 +132,41 @@ def ramp(low: str, high: str) -> str:
     bar = f"<span style='width:9rem;height:.7rem;border-radius:.2rem;{colours}'></span>"
     return f"<div style='{_ITEM};font-size:.9rem'>{escape(low)}{bar}{escape(high)}</div>"
 
+
+# The class of a legend's entries, by which SINGLE_OUT knows them.
+ENTRY = "ticketscope-look"
+# A script for pages and reports: while the pointer is on an entry of a legend, or after a click on it, the charts show
+# the series of other colours faintly. Vega writes the colours of marks as attributes.
+SINGLE_OUT = """
+(() => {
+  if (window.ticketscopeLooks) return;
+  window.ticketscopeLooks = true;
+  const style = document.head.appendChild(document.createElement("style"));
+  const marks = ["line", "symbol", "area", "text", "rect", "rule"].map(kind => `svg.marks .mark-${kind}`);
+  const entry = event => event.target.closest?.(".ENTRY");
+  let chosen = "";
+  const show = colour => {
+    const others = `:not([stroke="${colour}" i]):not([fill="${colour}" i])`;
+    const faint = marks.map(mark => `${mark}[class*="role-mark"] > *${others}`).join(",");
+    style.textContent = colour ? `${faint} {opacity: 0.08 !important;}` : "";
+  };
+  const choose = target => {
+    chosen = chosen === target.dataset.colour ? "" : target.dataset.colour;
+    document.querySelectorAll(".ENTRY").forEach(item => {
+      item.setAttribute("aria-pressed", String(item.dataset.colour === chosen));
+    });
+    show(chosen);
+  };
+  document.addEventListener("mouseover", event => show(entry(event)?.dataset.colour ?? chosen));
+  document.addEventListener("click", event => entry(event) && choose(entry(event)));
+  document.addEventListener("keydown", event => {
+    if ((event.key === "Enter" || event.key === " ") && entry(event)) {
+      event.preventDefault();
+      choose(entry(event));
+    }
+  });
+})();
+""".replace("ENTRY", ENTRY)
 
 _BAND = f"<rect x='1' y='2' width='32' height='10' rx='2' fill='{NEUTRAL}' opacity='.35'/>"
 _ITEM = "display:inline-flex;align-items:center;gap:.45rem"

@@ -1,6 +1,6 @@
 """The points of charts: means over seeds with their spread, and notes on sparsities that differ from the request."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -29,6 +29,11 @@ def band_words(spread: Spread) -> str:
     return "± " * (spread != "range") + f"{SPREADS[spread]} over seeds"
 
 
+def near_p(ps: Sequence[float]) -> float:
+    """Return the p of charts by sparsity: the one nearest to 0.2, the p of the paper's table."""
+    return min(ps, key=lambda p: abs(p - 0.2))
+
+
 def at_p(rows: pd.DataFrame, p: float) -> pd.DataFrame:
     """Return the rows of overlaps at one p."""
     return rows[rows["p"].round(4) == round(p, 4)]
@@ -50,6 +55,44 @@ def summarise(frame: pd.DataFrame, value: str, by: Sequence[str], spread: Spread
     several = table["n"] > 1
     table["low"], table["high"] = low.where(several), high.where(several)
     return table.drop(columns=["smallest", "largest"])[[*by, "mean", "sd", "low", "high", "n"]]
+
+
+def minus_dense(accuracy: pd.DataFrame, value: str) -> pd.DataFrame:
+    """Return the pruned rows, a column of them minus that of the dense network of the same learning rate and seed.
+
+    A row without its dense network has no value.
+    """
+    keys = ["learning_rate", "seed"]
+    dense = accuracy[accuracy["start"] == "dense"].drop_duplicates(keys).set_index(keys)[[value]]
+    pruned = accuracy[accuracy["start"] != "dense"]
+    joined = pruned[keys].join(dense, on=keys)[value]
+    return pruned.assign(**{value: pruned[value] - joined})
+
+
+# A start stretches an axis if the others need less than this share of it.
+STRETCHES = 0.4
+
+
+def stretching(points: pd.DataFrame) -> str | None:
+    """Return the start whose low means alone stretch an axis, so that the others lie together; points: start, mean."""
+    points = points.dropna(subset=["mean"])
+    if points["start"].nunique() < 3:
+        return None
+    lowest = str(points.loc[points["mean"].idxmin(), "start"])
+    others = points[points["start"] != lowest]["mean"]
+    whole, rest = float(points["mean"].max() - points["mean"].min()), float(others.max() - others.min())
+    return lowest if rest < STRETCHES * whole else None
+
+
+def means(rows: pd.DataFrame, value: str, by: Iterable[str], spread: Spread) -> Callable[[], pd.DataFrame]:
+    """Return a function that returns the means over seeds of a column, with their spread and n."""
+    keys = list(by)
+
+    def numbers() -> pd.DataFrame:
+        columns = [name for name in ("network", "dataset", "recipe") if name in rows and name not in keys]
+        return summarise(rows, value, [*columns, *keys], spread).assign(band=SPREADS[spread])
+
+    return numbers
 
 
 def _factor(n: NDArray[np.float64], spread: Spread) -> NDArray[np.float64]:

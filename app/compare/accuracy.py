@@ -30,7 +30,6 @@ from app.compare.points import (
 )
 from app.compare.state import CompareState, results
 from app.components import chart, same_masks
-from app.components.save_menu import menu
 from app.state import compare_queries
 from app.state.cache import cached
 
@@ -50,9 +49,8 @@ def body(state: CompareState, rows: pd.DataFrame) -> None:
     _zoom_line(state)
 
     def cell(index: int) -> None:
-        chart.caption(charts[index].caption)
+        chart.head(charts[index], f"compare-panel-{index}")
         _show(index, charts[index], state)
-        menu(charts[index], f"compare-panel-{index}")
 
     chart.grid(len(charts), min(len(charts), chart.columns(len(charts))), cell)
     chart.count_line(len(charts), len(comparison.panels))

@@ -24,12 +24,20 @@ MOST_ROWS = 40
 
 
 def show(chart: Chart, key: str) -> None:
-    """Show one chart with its caption and the menu that saves it, in a container of this key."""
-    if chart.caption:
-        caption(chart.caption)
+    """Show one chart below its head, in a container of this key."""
     with st.container(key=key, gap=None):
+        head(chart, key)
         st.vega_lite_chart(chart.packed, width="stretch", key=f"{key}-chart", alt=chart.alt)
-        menu(chart, key)
+
+
+def head(chart: Chart, key: str) -> None:
+    """Show the caption of a chart, and beside it the menu that saves the chart."""
+    with st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="top", gap="small"):
+        if chart.caption:
+            with st.container(gap=None, width="stretch"):
+                caption(chart.caption)
+        with st.container(width="content"):
+            menu(chart, key)
 
 
 def caption(lines: Sequence[str]) -> None:

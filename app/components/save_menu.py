@@ -19,10 +19,9 @@ KINDS: dict[str, tuple[Callable[[Chart], bytes | str], str, str]] = {
 @st.fragment
 def menu(chart: Chart, key: str) -> None:
     """Show the menu of a chart; a file is made only when it is requested."""
-    with st.container(horizontal=True, horizontal_alignment="right"):
-        opened = st.popover(
-            "Save", icon=":material/download:", type="tertiary", on_change="rerun", key=f"{key}-save", width="content"
-        )
+    opened = st.popover(
+        "Save", icon=":material/download:", type="tertiary", on_change="rerun", key=f"{key}-save", width="content"
+    )
     if not opened.open:
         return
     with opened, st.container(gap=None):

@@ -142,7 +142,7 @@ def _by_start(rows: pd.DataFrame, panel: Panel, spread: Spread, y: tuple[float, 
     dense = summarise(rows[rows["start"] == "dense"], "test_accuracy", ["learning_rate"], spread)
     lines = summarise(rows[rows["start"] != "dense"], "test_accuracy", ["start", "sparsity"], spread)
     accuracy_panel = accuracy.AccuracyPanel(panel.learning_rates[0], panel.pruners[0], lines, dense)
-    return accuracy.draw(accuracy_panel, "test_accuracy", spread, y)
+    return accuracy.draw(accuracy_panel, accuracy.View(y, spread=spread))
 
 
 def _by_pruner(rows: pd.DataFrame, panel: Panel, spread: Spread, y: tuple[float, float]) -> marks.LayeredChart:

@@ -1,20 +1,26 @@
 """The Accuracy tab: accuracy against sparsity, a panel per learning rate and pruner, and a table of the numbers."""
 
+from dataclasses import replace
 from functools import partial
+from typing import Literal
 
 import pandas as pd
 import streamlit as st
 
 from app import words
 from app.charts import accuracy
-from app.charts.accuracy import MEASURES, Measure
+from app.charts.accuracy import MEASURES, QUANTITIES, Measure, Quantity, View
 from app.charts.chart import Chart, Subject
 from app.charts.palette import STARTS
-from app.charts.points import Spread, band_words
+from app.charts.points import band_words
 from app.components import chart, divergence, same_masks
 from app.state import queries
 from app.state.cache import cached
 from data.queries.studies import StudyRecord
+
+# What the vertical axes hold: all starts but one that alone stretches them, all of all panels, or all of each panel.
+Axis = Literal["near", "same", "each"]
+AXES: dict[Axis, str] = {"near": "where starts lie together", "same": "all points", "each": "fitted to each panel"}
 
 
 def body(record: StudyRecord) -> None:
@@ -41,17 +47,40 @@ def body(record: StudyRecord) -> None:
         own = subject.rows(rows)
         finished = tuple(dict.fromkeys(own["pruner"].dropna()))
         pruners = tuple(chart.panel_pruners(finished, own["learning_rate"].nunique(), "accuracy_pruner"))
-        shared = st.segmented_control(
-            "Accuracy axis",
-            [True, False],
-            default=True,
+        quantity: Quantity = st.segmented_control(
+            "Show",
+            list(QUANTITIES),
+            default="accuracy",
             required=True,
-            format_func={True: "same in all panels", False: "fitted to each"}.__getitem__,
+            format_func=QUANTITIES.__getitem__,
+            key="accuracy_quantity",
+            persist_state="page",
+            help="Minus dense: for each seed, the pruned network minus its dense network, so that chance which both "
+            "share cancels out.",
+        )
+        axis: Axis = st.segmented_control(
+            "Accuracy axis",
+            list(AXES),
+            default="near",
+            required=True,
+            format_func=AXES.__getitem__,
             key="accuracy_axis",
             persist_state="page",
+            help="Where one start alone lies far below the others, the axis fits the others; its points are marked at "
+            "the foot with their values.",
+        )
+        by_left = st.segmented_control(
+            "Sparsity axis",
+            [True, False],
+            default=accuracy.is_spread(own["sparsity"]),
+            required=True,
+            format_func={True: "by what is left", False: "even"}.__getitem__,
+            key="accuracy_spacing",
+            persist_state="page",
+            help="By what is left: 80, 90 and 95 % are as far apart as 0, 50 and 75 %, since each halves what is left.",
         )
     divergence.note(diverged)
-    charts, rates = _charts(subject, pruners, measure, spread, shared)
+    charts, rates = _charts(subject, pruners, View((0.0, 100.0), measure, spread, quantity, by_left, True), axis)
     if not charts:
         _dense_only(own, measure)
         return
@@ -83,13 +112,12 @@ def _dense_only(rows: pd.DataFrame, measure: Measure) -> None:
 
 
 @cached(chart.subject_results, max_entries=32, shared=True)
-def _charts(
-    subject: Subject, pruners: tuple[str, ...], measure: Measure, spread: Spread, shared: bool
-) -> tuple[list[Chart], int]:
-    """Return the panels of some pruners and the number of learning rates; shared: all panels have one accuracy axis."""
+def _charts(subject: Subject, pruners: tuple[str, ...], view: View, axis: Axis) -> tuple[list[Chart], int]:
+    """Return the panels of some pruners, whose vertical axes follow a choice, and the number of learning rates."""
     rows = subject.rows(queries.accuracy(subject.study_id))
     rows = rows[rows["pruner"].isin(pruners) | (rows["start"] == "dense")]
-    panels = accuracy.panels(rows, measure, spread)
-    axes = [accuracy.domain(panels if shared else [panel]) for panel in panels]
-    charts = [accuracy.chart(subject, panel, measure, spread, y) for panel, y in zip(panels, axes, strict=True)]
+    panels = accuracy.panels(rows, view.measure, view.spread, view.quantity)
+    without = accuracy.stretching(panels) if axis == "near" else None
+    domains = [accuracy.domain([panel] if axis == "each" else panels, view.quantity, without) for panel in panels]
+    charts = [accuracy.chart(subject, panel, replace(view, y=y)) for panel, y in zip(panels, domains, strict=True)]
     return charts, rows["learning_rate"].nunique()

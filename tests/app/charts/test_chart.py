@@ -23,7 +23,7 @@ def panel(database: Database, study: Study) -> Chart:
     record(database, study)
     rows = points.accuracy(database, OneStudy(ID))
     first = accuracy.panels(rows, "test_accuracy", "sd")[0]
-    return accuracy.chart(Subject(ID, study.name, "digits", "lenet300"), first, "test_accuracy", "sd", (0, 100))
+    return accuracy.chart(Subject(ID, study.name, "digits", "lenet300"), first, accuracy.View((0, 100)))
 
 
 def test_numbers_of_a_panel_are_those_of_the_database(database: Database, study: Study) -> None:
