@@ -62,23 +62,24 @@ ROOMS: dict[str, set[str]] = {
     "app.state": {"app.words"},
     "app.auth": {"app.words", "app.state"},
     "app.charts": {"app.words"},
-    "app.components": {"app.words", "app.state", "app.auth", "app.charts"},
-    "app.new_study": {"app.words", "app.state", "app.auth", "app.charts", "app.components"},
-    "app.compare": {"app.words", "app.state", "app.auth", "app.charts", "app.components"},
-    "app.export": {"app.words", "app.state", "app.auth", "app.charts", "app.components"},
+    "app.answer": {"app.words", "app.charts"},
+    "app.components": {"app.words", "app.state", "app.auth", "app.charts", "app.answer"},
+    "app.new_study": {"app.words", "app.state", "app.auth", "app.charts", "app.answer", "app.components"},
+    "app.compare": {"app.words", "app.state", "app.auth", "app.charts", "app.answer", "app.components"},
+    "app.export": {"app.words", "app.state", "app.auth", "app.charts", "app.answer", "app.components"},
     "app.study": {
-        "app.words", "app.state", "app.auth", "app.charts", "app.components", "app.new_study", "app.compare",
-        "app.export",
+        "app.words", "app.state", "app.auth", "app.charts", "app.answer", "app.components", "app.new_study",
+        "app.compare", "app.export",
     },
     "app.paper": {
-        "app.words", "app.state", "app.auth", "app.charts", "app.components", "app.new_study", "app.compare",
-        "app.export",
+        "app.words", "app.state", "app.auth", "app.charts", "app.answer", "app.components", "app.new_study",
+        "app.compare", "app.export",
     },
     "app.views": {
-        "app.words", "app.state", "app.auth", "app.charts", "app.components", "app.new_study", "app.compare",
-        "app.export", "app.study", "app.paper",
+        "app.words", "app.state", "app.auth", "app.charts", "app.answer", "app.components", "app.new_study",
+        "app.compare", "app.export", "app.study", "app.paper",
     },
-    "app.main": {"app.words", "app.state", "app.auth", "app.components"},
+    "app.main": {"app.words", "app.state", "app.auth", "app.charts", "app.components"},
     "app.serve": {"app.words", "app.auth", "app.paper"},
 }  # fmt: skip
 
@@ -88,6 +89,7 @@ NEVER_REACHED = {
     "engine.claims": "torch",
     "engine.paper": "torch",
     "app.charts": "streamlit",
+    "app.answer": "streamlit",
 }
 
 LARGEST_FOLDER = 12

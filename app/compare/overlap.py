@@ -13,10 +13,10 @@ from app.charts import ancestors, overlap, retention
 from app.charts.chart import Chart, Numbers, file_name
 from app.charts.palette import ramp
 from app.charts.picture import NO_LEGEND, Legend
-from app.charts.points import at_p
+from app.charts.points import at_p, means
 from app.charts.vega import Spec
 from app.compare import controls
-from app.compare.points import comparable, filtered, label, means
+from app.compare.points import comparable, filtered, label
 from app.compare.state import CompareState, results
 from app.components import chart
 from app.state import compare_queries

@@ -12,10 +12,9 @@ from typing import get_args
 import pandas as pd
 
 from app import words
-from app.charts.chart import Numbers
 from app.charts.marks import rate_looks, rate_name
 from app.charts.palette import NEUTRAL, STARTS, Look, series
-from app.charts.points import SPREADS, Spread, described, summarise
+from app.charts.points import Spread, described, summarise
 from app.compare.state import CompareState, Field
 from data.datasets.registry import FOLDER
 from data.queries.labels import once
@@ -214,13 +213,3 @@ def rest_looks(names: Sequence[str]) -> dict[str, Look]:
         name: replace(Look(name, name, NEUTRAL, "circle"), shape=shape, dash=dash)
         for name, (shape, dash) in zip(names, styles * (len(names) // len(styles) + 1), strict=False)
     }
-
-
-def means(rows: pd.DataFrame, value: str, by: Sequence[str], spread: Spread) -> Numbers:
-    """Return a function that returns the means over seeds of a column, with their spread and n."""
-
-    def numbers() -> pd.DataFrame:
-        columns = [name for name in ("network", "dataset", "recipe") if name in rows and name not in by]
-        return summarise(rows, value, [*columns, *by], spread).assign(band=SPREADS[spread])
-
-    return numbers

@@ -6,9 +6,10 @@ from itertools import groupby
 import streamlit as st
 
 from app import words
-from app.charts.forest import forest
+from app.charts.chart import Subject
+from app.charts.forest import LEGEND, claims_forests, forest
 from app.components import chart
-from app.components.verdict_tables import compared, comparisons, counts, is_shown, rules, scope
+from app.components.verdict_tables import compared, comparisons, counts, effect_words, is_shown, rules, scope
 from engine.claims import CLAIMS, Verdict
 
 BADGES = {
@@ -35,7 +36,7 @@ def show(
     with_numbers = [verdict for verdict in verdicts if is_shown(verdict)]
     for claim, group in groupby((v for v in with_numbers if not v.control), key=lambda verdict: verdict.claim):
         _card(claim, list(group), f"{key}-{claim}", shared, beside)
-    _missing([verdict for verdict in verdicts if not is_shown(verdict) and not verdict.control])
+    missing(verdicts)
     controls = [verdict for verdict in with_numbers if verdict.control]
     if controls:
         st.subheader("Controls and other pruners", anchor=False)
@@ -46,20 +47,24 @@ def show(
             _card(claim, list(group), f"{key}-control-{claim}", shared, beside)
 
 
-def _missing(verdicts: Sequence[Verdict]) -> None:
+def forests(subject: Subject, verdicts: Sequence[Verdict], key: str) -> None:
+    """Show the effects of the verdicts on claims with their intervals and margins, a chart for each unit."""
+    charts = claims_forests(subject, [verdict for verdict in verdicts if not verdict.control])
+    for index, drawn in enumerate(charts):
+        chart.show(drawn, f"{key}-forest-{index}")
+    if charts:
+        st.caption(LEGEND)
+
+
+def missing(verdicts: Sequence[Verdict]) -> None:
     """List the claims for which runs are missing, one per line."""
-    if not verdicts:
+    lacking = [verdict for verdict in verdicts if not is_shown(verdict) and not verdict.control]
+    if not lacking:
         return
-    reasons = dict.fromkeys((verdict.claim, verdict.reason) for verdict in verdicts)
+    reasons = dict.fromkeys((verdict.claim, verdict.reason) for verdict in lacking)
     with st.container(border=True, gap="xsmall"):
-        st.markdown(f"**Runs are missing for {words.plural(len(verdicts), 'more verdict')}**")
+        st.markdown(f"**Runs are missing for {words.plural(len(lacking), 'verdict')}**")
         st.markdown("\n".join(f"- {claim}: {words.plain(reason)}" for claim, reason in reasons))
-
-
-_LEGEND = (
-    "In the charts, lines are intervals over seeds at the confidence that the rule names, diamonds are means over "
-    "several comparisons, short grey strokes are the margins of the rule, and the dashed line is 0."
-)
 
 
 def badges(verdicts: Sequence[Verdict]) -> str:
@@ -75,18 +80,19 @@ def badges(verdicts: Sequence[Verdict]) -> str:
 def _card(
     claim: str, verdicts: list[Verdict], key: str, shared: Sequence[str], beside: Callable[[Verdict, str], None]
 ) -> None:
+    """Show the verdicts on a claim, a line each; what the claim is, its rule and its numbers are one click away."""
+    entry = CLAIMS[claim]
     with st.container(border=True, key=key, gap="xsmall"):
-        st.markdown(f"**{claim}**\u2002{words.plain(CLAIMS[claim].text)}")
         for index, verdict in enumerate(verdicts):
             where = scope(verdict, shared)
-            # In one paragraph with its badge, a long reason wraps beside it and not below.
-            reason = words.plain(words.minus(verdict.reason) if where else words.sentence(verdict.reason)[:-1])
             with st.container(key=f"{key}-{index}"):
-                st.markdown(f"{BADGES[verdict.outcome]}\u2002" + (f"{words.plain(where)}: " if where else "") + reason)
+                name = f"**{claim}** {words.plain(entry.name)}" + (f" · {words.plain(where)}" if where else "")
+                st.markdown(f"{BADGES[verdict.outcome]}\u2002{name}: {words.plain(effect_words(verdict))}")
                 beside(verdict, f"{key}-{index}")
-        opened = st.expander("Rule and numbers", key=f"{key}-why", on_change="rerun", type="compact")
+        opened = st.expander("Claim, rule and numbers", key=f"{key}-why", on_change="rerun", type="compact")
         if opened.open:
             with opened:
+                st.markdown(f"{words.plain(entry.text)}")
                 # Verdicts on several pruners mostly share a rule, so each rule is shown once.
                 st.markdown(
                     "\n".join(
@@ -96,14 +102,14 @@ def _card(
                 )
                 for index, verdict in enumerate(verdicts):
                     _why(verdict, f"{key}-{index}", shared)
-                st.caption(_LEGEND)
-                st.caption(f"Claimed in {CLAIMS[claim].where}. Needs {CLAIMS[claim].needs}.")
+                st.caption(LEGEND)
+                st.caption(f"Claimed in {entry.where}. Needs {entry.needs}.")
 
 
 def _why(verdict: Verdict, key: str, shared: Sequence[str]) -> None:
     where = scope(verdict, shared)
-    if where:
-        st.markdown(f"**{words.plain(where[:1].upper() + where[1:])}** {BADGES[verdict.outcome]}")
+    reason = words.plain(words.sentence(verdict.reason))
+    st.markdown(f"{BADGES[verdict.outcome]}\u2002" + (f"**{words.plain(where)}**: " if where else "") + reason)
     parts = comparisons(verdict)
     if any(part.low is not None for part in parts):
         chart.show(forest(verdict, parts), f"{key}-forest")

@@ -5,14 +5,19 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from app.answer import sweep
+from app.answer.answers import first_place
 from app.charts import accuracy, ancestors, overlap, progress, retention
 from app.charts.accuracy import Measure
 from app.charts.chart import Chart, Subject
-from app.charts.points import Spread
+from app.charts.forest import claims_forests
+from app.charts.points import Spread, near_p
 from data.database.database import Database
 from data.queries import points, studies
+from data.queries.evidence import from_frames
 from data.queries.selection import OneStudy, Studies
 from data.queries.studies import StudyRecord
+from engine.claims import evaluate
 from engine.study.spec import Study
 
 # Reports have the band and the accuracy that pages show at first.
@@ -74,16 +79,31 @@ def places(database: Database, record: StudyRecord) -> list[Place]:
     return places
 
 
-def near_p(study: Study) -> float:
-    """Return the p of charts by sparsity: that of the study's p which is nearest to 0.2, the p of the paper's table."""
-    return min(study.overlap_p, key=lambda p: abs(p - 0.2))
+def _sweep(subject: Subject, study: Study, results: Results) -> Iterable[Chart]:
+    place = first_place(results.accuracy)
+    if place is not None:
+        drawn = sweep.of_study(subject, results.accuracy, results.pooled, *place, near_p(study.overlap_p), SPREAD)
+        yield from drawn.panels.values()
+
+
+def _gap_against_overlap(subject: Subject, study: Study, results: Results) -> Iterable[Chart]:
+    place = first_place(results.accuracy)
+    if place is not None:
+        drawn = sweep.of_study(subject, results.accuracy, results.pooled, *place, near_p(study.overlap_p), SPREAD)
+        yield from filter(None, [drawn.gap_against_overlap])
+
+
+def _claims(subject: Subject, study: Study, results: Results) -> Iterable[Chart]:
+    del study
+    points, overlaps = from_frames(results.accuracy, results.pooled, results.diverged)
+    return claims_forests(subject, [verdict for verdict in evaluate(points, overlaps) if not verdict.control])
 
 
 def _accuracy(subject: Subject, study: Study, results: Results) -> Iterable[Chart]:
     del study
     panels = accuracy.panels(results.accuracy, MEASURE, SPREAD)
-    y = accuracy.domain(panels)
-    return (accuracy.chart(subject, panel, MEASURE, SPREAD, y) for panel in panels)
+    view = accuracy.first_view(panels)
+    return (accuracy.chart(subject, panel, view) for panel in panels)
 
 
 def _retention(subject: Subject, study: Study, results: Results) -> Iterable[Chart]:
@@ -93,11 +113,12 @@ def _retention(subject: Subject, study: Study, results: Results) -> Iterable[Cha
 
 def _over_time(subject: Subject, study: Study, results: Results) -> Iterable[Chart]:
     if len(results.retained):
-        yield retention.over_time(subject, results.retained, study.learning_rates, near_p(study), SPREAD, "linear")
+        p = near_p(study.overlap_p)
+        yield retention.over_time(subject, results.retained, study.learning_rates, p, SPREAD, "linear")
 
 
 def _starts(subject: Subject, study: Study, results: Results) -> Iterable[Chart]:
-    p = near_p(study)
+    p = near_p(study.overlap_p)
     rows = overlap.compared(results.pooled, p)
     for pruner in dict.fromkeys(rows["pruner"]):
         for rate, part in rows[rows["pruner"] == pruner].groupby("learning_rate"):
@@ -105,7 +126,7 @@ def _starts(subject: Subject, study: Study, results: Results) -> Iterable[Chart]
 
 
 def _ancestors(subject: Subject, study: Study, results: Results) -> Iterable[Chart]:
-    p = near_p(study)
+    p = near_p(study.overlap_p)
     for (pruner, rate), part in ancestors.at(results.pooled, p).groupby(["pruner", "learning_rate"], sort=False):
         yield ancestors.chart(subject, str(pruner), float(rate), part, p, SPREAD)
 
@@ -123,6 +144,9 @@ def _admm(subject: Subject, study: Study, results: Results) -> Iterable[Chart]:
 
 # A new chart needs a line here, and a section in report.html under the same name.
 CHARTS: dict[str, Callable[[Subject, Study, Results], Iterable[Chart]]] = {
+    "sweep": _sweep,
+    "gap": _gap_against_overlap,
+    "claims": _claims,
     "accuracy": _accuracy,
     "retention": _retention,
     "starts": _starts,

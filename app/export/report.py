@@ -17,14 +17,17 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from app import words
+from app.answer.answers import answers, at_words, first_place
 from app.charts import accuracy, ancestors, retention
 from app.charts.accuracy import MEASURES
 from app.charts.chart import Chart
-from app.charts.palette import legend, ramp
+from app.charts.forest import LEGEND
+from app.charts.palette import SINGLE_OUT, legend, ramp
 from app.charts.picture import VEGA_LITE, Legend, theme
+from app.charts.points import near_p
 from app.components import divergence, same_masks, support_table, verdict_tables
 from app.export import facts
-from app.export.charts import MEASURE, Place, near_p, places
+from app.export.charts import MEASURE, Place, places
 from data.database.database import Database
 from data.queries import studies
 from data.queries.evidence import from_frames
@@ -85,9 +88,15 @@ class Verdicts:
 
 @dataclass(frozen=True)
 class PlaceReport:
-    """The content of a report for one dataset and network; over_seeds: the scope of its intervals in words."""
+    """The content of a report for one dataset and network.
+
+    answers: a sentence for each learning rate; at: their pruner and sparsity in words. over_seeds: the scope of its
+    intervals in words.
+    """
 
     title: str
+    answers: list[str]
+    at: str
     charts: dict[str, list[Chart]]
     accuracy: pd.DataFrame
     retention: pd.DataFrame
@@ -111,6 +120,7 @@ def render(database: Database, record: StudyRecord, study_places: list[Place], n
     failed, more = facts.failures(stages)
     provenance = studies.provenance(database, record.study_id)
     script, style = ((FOLDER / f"report.{kind}").read_text(encoding="utf-8") for kind in ("js", "css"))
+    script += SINGLE_OUT
     charts = [chart for place in study_places for group in place.charts.values() for chart in group]
     return (
         _templates()
@@ -131,8 +141,9 @@ def render(database: Database, record: StudyRecord, study_places: list[Place], n
             places=[_place_report(database, record.study, place) for place in study_places],
             number_of={chart.name: number for number, chart in enumerate(charts)},
             measure=MEASURES[MEASURE],
-            p=near_p(record.study),
+            p=near_p(record.study.overlap_p),
             mask_alone=ancestors.EXPLAINED,
+            about_forests=LEGEND,
             about_supports=support_table.ABOUT,
             thresholds=verdict_tables.thresholds_table(Thresholds()),
             toml=record.toml,
@@ -174,10 +185,14 @@ def _policy(*scripts: str) -> str:
 
 
 def _place_report(database: Database, study: Study, place: Place) -> PlaceReport:
-    rows, pooled, p = place.results.accuracy, place.results.pooled, near_p(study)
+    rows, pooled, p = place.results.accuracy, place.results.pooled, near_p(study.overlap_p)
     pruned = bool((rows["start"] != "dense").any())
+    at = first_place(rows)
+    found = answers(rows, pooled, place.results.diverged, *at, p) if at else []
     return PlaceReport(
         words.place(place.network, place.dataset),
+        [answer.sentence for answer in found],
+        at_words(*at) if at else "",
         place.charts,
         (accuracy.table if pruned else accuracy.dense_table)(rows, MEASURE),
         retention.table(pooled, p),

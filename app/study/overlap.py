@@ -10,7 +10,7 @@ from app.charts import overlap
 from app.charts.chart import Chart, Subject
 from app.charts.overlap import Across
 from app.charts.palette import ramp
-from app.charts.points import Spread
+from app.charts.points import Spread, near_p
 from app.charts.retention import by_p, table
 from app.components import chart, divergence
 from app.state import queries
@@ -50,7 +50,7 @@ def body(record: StudyRecord) -> None:
 
 def _p(study: Study) -> float:
     options = list(study.overlap_p)
-    near = min(options, key=lambda p: abs(p - 0.2))
+    near = near_p(options)
     return float(
         st.select_slider(
             "p, fraction of largest weights", options, near, key="overlap_p", persist_state="page", width=280

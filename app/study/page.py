@@ -11,14 +11,20 @@ from app.components import chart, dialogs
 from app.components.share_dialog import share_study
 from app.export import menu
 from app.state import audience, queries
-from app.study import accuracy, failure, overlap, progress, verdicts
+from app.study import accuracy, failure, overlap, overview, progress, verdicts
 from app.study.actions import actions, retryable
 from data.database.database import DatabaseError
 from data.queries.studies import StudyRecord, UnknownStudy
 
 # Seconds between two refreshes while a study can change, and between two looks at whether another tab changed it.
 REFRESH, IDLE = 2.0, 5.0
-TABS = {"Progress": progress.body, "Accuracy": accuracy.body, "Overlap": overlap.body, "Verdicts": verdicts.body}
+TABS = {
+    "Overview": overview.body,
+    "Progress": progress.body,
+    "Accuracy": accuracy.body,
+    "Overlap": overlap.body,
+    "Verdicts": verdicts.body,
+}
 
 
 def draw_study(record: StudyRecord) -> None:
@@ -27,13 +33,21 @@ def draw_study(record: StudyRecord) -> None:
     _head(record)
     failure.show(record)
     every = dialogs.refresh_seconds(record, REFRESH)
-    for tab, (name, body) in zip(st.tabs(list(TABS), key="tab", on_change="rerun"), TABS.items(), strict=True):
+    names = tab_names(record)
+    for tab, name in zip(st.tabs(names, key="tab", on_change="rerun"), names, strict=True):
         if tab.open:
             with tab, st.container(key=f"tab-{name.lower()}"):
-                st.fragment(_opened, run_every=every)(record.study_id, _state(record), body)
+                st.fragment(_opened, run_every=every)(record.study_id, _state(record), TABS[name])
     # The page of a link is watched as a whole.
     if every is None and not dialogs.is_open() and not audience.is_viewer():
         _watch(record.study_id, _state(record))
+
+
+def tab_names(record: StudyRecord) -> list[str]:
+    """Return the tabs in their order: what the owner of a study in training looks at first is its progress."""
+    if record.state in queries.FINISHED or audience.is_viewer():
+        return list(TABS)
+    return sorted(TABS, key=lambda name: name != "Progress")
 
 
 @st.fragment(run_every=IDLE)

@@ -5,15 +5,20 @@ from functools import partial
 import streamlit as st
 
 from app import words
-from app.components import chart, divergence, verdict_cards, verdict_tables
+from app.auth import access
+from app.charts.chart import Subject
+from app.components import chart, dialogs, divergence, verdict_cards, verdict_tables
+from app.new_study import launch
+from app.new_study.preview import preview_plan
 from app.state import queries
 from app.state.cache import cached
-from app.study import more_seeds
 from data.queries.evidence import from_frames
 from data.queries.studies import StudyRecord
 from data.viewers import local_name
-from engine.claims import Thresholds, Verdict, evaluate, winning_property
+from engine.claims import Thresholds, Verdict, evaluate, need, winning_property
 from engine.claims.catalog import HIGH, LOW
+from engine.errors import UserError
+from engine.study.spec import to_toml, with_more_seeds
 from tasks.studies.planning import number_of_test_images
 
 # The steps of the inputs for thresholds; 0.1 for those that are not listed.
@@ -35,7 +40,7 @@ def body(record: StudyRecord) -> None:
         dataset, network = chart.place_choice(accuracy, "verdict")
         low, high = _rates(sorted(record.study.learning_rates))
     thresholds = _thresholds()
-    verdicts, winning = _verdicts(study_id, dataset, network, thresholds, low, high)
+    verdicts, winning = judged(study_id, dataset, network, thresholds, low, high)
     if not verdicts:
         st.info("No training of this dataset and network has finished yet.")
         return
@@ -44,8 +49,9 @@ def body(record: StudyRecord) -> None:
         st.caption(verdict_tables.recipe_words(record.study), width="content")
     divergence.note(diverged)
     over_seeds = verdict_tables.over_seeds(number_of_test_images(record.study, local_name(queries.database(), dataset)))
+    verdict_cards.forests(Subject(study_id, record.study.name, dataset, network), verdicts, "verdict")
     st.caption(f"{over_seeds} {verdict_tables.by_chance(verdicts)}")
-    verdict_cards.show(verdicts, "verdict", beside=partial(more_seeds.offer, record))
+    verdict_cards.show(verdicts, "verdict", beside=partial(_offer, record))
     _winning(winning, verdict_tables.widened(verdicts))
     numbers = partial(verdict_tables.numbers, verdicts)
     chart.csv_button("Verdicts as CSV", numbers, f"{study_id}-verdicts.csv", "verdict_csv")
@@ -121,12 +127,57 @@ def _winning(verdicts: tuple[Verdict, ...], widened: str) -> None:
 
 
 @cached(queries.results_marker, max_entries=32, shared=True)
-def _verdicts(
-    study_id: str, dataset: str, network: str, thresholds: Thresholds, low: float | None, high: float | None
+def judged(
+    study_id: str,
+    dataset: str,
+    network: str,
+    thresholds: Thresholds | None = None,
+    low: float | None = None,
+    high: float | None = None,
 ) -> tuple[tuple[Verdict, ...], tuple[Verdict, ...]]:
+    """Return the verdicts on the claims and on the winning property; arguments as in `engine.claims.evaluate`."""
     accuracy, pooled, diverged = (
         frame[(frame["dataset"] == dataset) & (frame["network"] == network)]
         for frame in (queries.accuracy(study_id), queries.pooled_overlaps(study_id), queries.diverged(study_id))
     )
     points, overlaps = from_frames(accuracy, pooled, diverged)
     return evaluate(points, overlaps, thresholds, low, high), winning_property(points, thresholds)
+
+
+def _offer(record: StudyRecord, verdict: Verdict, key: str) -> None:
+    """Show below a verdict how many seeds would decide it, and to the owner the button that queues them."""
+    needed = need(verdict)
+    if needed is None:
+        return
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"{key}-needs"):
+        st.markdown(f":small[:gray[{words.plain(needed.sentence)}]]", width="content")
+        if needed.more is None or not access.is_owner():
+            return
+        about = f"seeds {record.study_id} {key}"
+        if dialogs.button(
+            f"Add {words.plural(needed.more, 'seed')}", about, key=f"{key}-add", type="tertiary", icon=":material/add:"
+        ):
+            _confirm(record, needed.more)
+
+
+@st.dialog("Add seeds?", on_dismiss=dialogs.close)
+def _confirm(record: StudyRecord, more: int) -> None:
+    """Show the plan of a study with more seeds, and launch it."""
+    try:
+        larger = with_more_seeds(record.study, more)
+        with st.spinner("Planning…"):
+            plan = preview_plan(to_toml(larger))
+    except UserError as error:
+        st.error(words.plain(str(error)))
+        return
+    added = [seed for seed in larger.seeds if seed not in record.study.seeds]
+    st.markdown(
+        f"A new study, **{words.plain(larger.name)}**, with {words.plural(more, 'more seed')} "
+        f"({', '.join(map(str, added[:20]))}{', …' if len(added) > 20 else ''}). All that is trained already is reused."
+    )
+    launch.plan_numbers(plan, key="seeds_numbers")
+    if st.button("Launch it", type="primary", icon=":material/rocket_launch:", key="seeds_yes", on_click=dialogs.close):
+        launch.start(larger)
+    launch.ask_again(larger)
+    st.caption("The same from the command line")
+    st.code(f"ticketscope verdicts {record.study_id} --add-seeds {more}", language="bash", wrap_lines=True)

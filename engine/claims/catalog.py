@@ -13,9 +13,13 @@ from engine.registry import PRUNERS
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim: its text, where the paper makes it, which runs it needs, and the function that judges a case."""
+    """One claim of the paper.
+
+    name: the text in a few words. where: its places in the paper. needs: the runs that it needs. judge: judges a case.
+    """
 
     id: str
+    name: str
     text: str
     where: str
     needs: str
@@ -25,6 +29,7 @@ class Claim:
 _CLAIMS = (
     Claim(
         "A1",
+        "ticket beats reinit at the low rate",
         "At the low learning rate, the winning ticket beats random reinit across sparsities.",
         "figure 1; main text, figure 2",
         "winning ticket and random reinit at the low rate",
@@ -32,6 +37,7 @@ _CLAIMS = (
     ),
     Claim(
         "A2",
+        "ticket and reinit alike at the high rate",
         "At the high learning rate, winning ticket and random reinit do not differ.",
         "figure 1; main text, figure 2",
         "winning ticket and random reinit at the high rate",
@@ -39,6 +45,7 @@ _CLAIMS = (
     ),
     Claim(
         "A1+A2",
+        "the ticket's lead is larger at the low rate",
         "The winning ticket's advantage over random reinit is larger at the low learning rate than at the high one.",
         "figure 1; main text, figure 2: what A1 and A2 say together",
         "winning ticket and random reinit at two learning rates",
@@ -46,6 +53,7 @@ _CLAIMS = (
     ),
     Claim(
         "A3",
+        "dense is better at the high rate",
         "The dense network is more accurate at the high learning rate than at the low one.",
         "figure 1; the accuracies that the text states",
         "dense networks at two learning rates",
@@ -53,6 +61,7 @@ _CLAIMS = (
     ),
     Claim(
         "A4",
+        "the winning property is at the low rate only",
         "The winning property (the ticket matches dense and beats reinit) is there at the low learning rate only.",
         "figure 1",
         "dense, winning ticket and random reinit at two learning rates",
@@ -60,6 +69,7 @@ _CLAIMS = (
     ),
     Claim(
         "B1",
+        "weights stay at the low rate, not at the high one",
         "The overlap of initial and trained dense weights is well above p at the low learning rate and about p at the "
         "high one.",
         "figure 2; main text, figure 4",
@@ -68,6 +78,7 @@ _CLAIMS = (
     ),
     Claim(
         "C1",
+        "fine-tune stays close to dense",
         "Fine-tuning stays close to or above dense at the same learning rate.",
         "figure 3; main text, figure 5",
         "dense and fine-tune",
@@ -75,6 +86,7 @@ _CLAIMS = (
     ),
     Claim(
         "D1",
+        "the ticket resembles the fine-tuned at the low rate",
         "At the low learning rate, the ticket's weights overlap the fine-tuned ones more than a reinit's; at the high "
         "rate, both overlap them about as chance does.",
         "figures 4 to 6; main text, figure 5",
@@ -83,6 +95,7 @@ _CLAIMS = (
     ),
     Claim(
         "E1",
+        "fine-tune beats ticket and reinit at the high rate",
         "At the high learning rate, fine-tuning beats winning ticket and random reinit under every pruner.",
         "figures 7 to 10; main text, figure 6",
         "fine-tune, winning ticket and random reinit at the high rate",
@@ -90,6 +103,7 @@ _CLAIMS = (
     ),
     Claim(
         "E2",
+        "ADMM, then iterative, then one-shot at the high rate",
         "At the high learning rate, ADMM is at least as accurate as iterative pruning, and that as one-shot pruning, "
         "for fine-tuning and for winning tickets.",
         "figures 11 and 12; main text, figure 7",
@@ -98,6 +112,7 @@ _CLAIMS = (
     ),
     Claim(
         "E3",
+        "fine-tune under ADMM matches dense furthest",
         "At the high learning rate, fine-tuning under ADMM matches dense up to the highest sparsity of the pruners.",
         "figures 7 to 12",
         "dense, and fine-tune under ADMM and another pruner",
@@ -105,6 +120,7 @@ _CLAIMS = (
     ),
     Claim(
         "F1",
+        "fine-tuned weights resemble the trained ones",
         "The fine-tuned network overlaps the trained dense weights beyond what its mask alone gives, and the initial "
         "weights only as far as its mask does.",
         "table 1",
@@ -113,6 +129,7 @@ _CLAIMS = (
     ),
     Claim(
         "G1",
+        "fine-tune, then rewind, then ticket at the high rate",
         "At the high learning rate, fine-tune is more accurate than rewind, and rewind than the winning ticket.",
         "figure 13",
         "fine-tune, rewind and winning ticket at the high rate",

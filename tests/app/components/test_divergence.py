@@ -89,7 +89,7 @@ def test_every_tab_opens_when_a_learning_rate_diverged_completely(database: Data
 
 def test_verdicts_count_only_seeds_that_did_not_diverge(database: Database, study: Study) -> None:
     diverging(database, study, seeds=(1,))
-    text = unescaped(texts(opened("Verdicts")))
+    text = unescaped(texts(opened("Verdicts", **{"verdict-A2-why": True})))
     assert "n = 2" in text
     assert "needs 3 seeds; 1 of 3 seeds has no finite value" in text
 
@@ -157,6 +157,8 @@ def test_a_figure_of_the_paper_names_diverged_trainings(database: Database, monk
     monkeypatch.setattr(runs, "identity", lambda name, home: f"identity of {name}")
     figure = parse_study(studies.study("fig7", "small").model_dump(exclude_none=True))
     diverging(database, figure, seeds=figure.seeds[:1])
-    text = unescaped(texts(open_page("views/figure.py", figure="fig7", scale="small")))
+    app = open_page("views/figure.py", figure="fig7", scale="small")
+    app.session_state["figure-fig7-E1-why"] = True
+    text = unescaped(texts(rerun(app)))
     assert "learning rate 0.1, seed 0. Means, bands and n are without them." in text
     assert "has no finite value" in text

@@ -7,7 +7,7 @@ from app.export import report
 from data.database.database import Database
 from data.queries import studies
 from engine.study.spec import Study
-from tests.app.dashboard import open_page, texts
+from tests.app.dashboard import open_page, rerun, texts
 from tests.app.made_study import record
 
 ID = "made-study-0001"
@@ -42,6 +42,8 @@ def test_older_results_are_marked_as_not_recorded(database: Database, admm_study
 def test_page_and_report_show_the_table(database: Database, admm_study: Study) -> None:
     record(database, admm_study)
     app = open_page("views/study.py", study=ID)
+    app.session_state["tab"] = "Progress"
+    rerun(app)
     assert not app.error
     assert support_table.ABOUT in texts(app)
     page = report.report(database, ID)

@@ -100,7 +100,7 @@ def test_every_chart_is_placed_once(database: Database, study: Study) -> None:
     record(database, study)
     page = read(database)
     places = [int(value) for name, value in page.attributes if name == "data-chart"]
-    assert sorted(places) == list(range(len(charts(page)))) == list(range(4 + 1 + 1 + 4 + 4 + 2))
+    assert sorted(places) == list(range(len(charts(page)))) == list(range(3 + 1 + 2 + 4 + 1 + 1 + 4 + 4 + 2))
 
 
 def test_a_report_loads_nothing_from_elsewhere(database: Database, study: Study) -> None:
@@ -178,7 +178,7 @@ def test_each_dataset_network_and_rate_has_its_own_charts(database: Database, st
     record(database, study.model_copy(update={**wide, "learning_rates": (0.01, 0.03, 0.1), "pruners": ("oneshot",)}))
     page = read(database)
     assert text_of(page).count("LeNet-300 on Digits") >= 3
-    assert len(charts(page)) == 4 * (3 + 1 + 1 + 3 + 3 + 3)
+    assert len(charts(page)) == 4 * (3 + 1 + 2 + 3 + 1 + 1 + 3 + 3 + 3)
 
 
 def test_an_unknown_study_has_no_report(database: Database) -> None:

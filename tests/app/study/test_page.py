@@ -97,7 +97,7 @@ def failing(index: int, stage: object) -> str:
 
 def test_a_failed_study_says_why_on_top(database: Database, study: Study) -> None:
     record(database, study, failing, error=BAD_IMAGES)
-    app = open_page(PAGE, study=ID)
+    app = tab("Progress")
     [error] = [item.value.replace("\\", "") for item in app.error]
     assert error == (
         "**3 stages of 78 failed**: 2 of the 60 images in /data/flowers cannot be trained on; replace or remove them."
@@ -149,7 +149,7 @@ def test_stages_can_be_searched_and_filtered(database: Database, study: Study) -
 
 def test_chosen_stages_are_drawn_as_curves(database: Database, study: Study) -> None:
     record(database, study)
-    app = open_page(PAGE, study=ID)
+    app = tab("Progress")
     assert charts(app) == 2
     app.segmented_control(key="curves_which").set_value("chosen")
     assert len(rerun(app).multiselect(key="curves_chosen").value) == 2
@@ -165,8 +165,10 @@ def test_accuracy_has_a_panel_per_learning_rate_and_pruner_and_the_numbers(datab
     assert "dense baseline" in text
     assert len(tables(app)[0]) == 8
     app.selectbox(key="accuracy_spread").select("ci")
-    app.segmented_control(key="accuracy_axis").set_value(False)
-    assert charts(rerun(app)) == 4
+    for key, value in (("accuracy_axis", "each"), ("accuracy_quantity", "below_dense"), ("accuracy_spacing", False)):
+        app.segmented_control(key=key).set_value(value)
+        assert charts(rerun(app)) == 4
+        assert not app.exception
 
 
 def test_accuracy_of_several_networks_has_a_selector(database: Database, study: Study) -> None:

@@ -1,9 +1,9 @@
 import pandas as pd
 import pytest
 
+from app.answer import sweep_chart as charts
 from app.charts.marks import rate_looks
 from app.charts.palette import series
-from app.compare import sweep_chart as charts
 from app.compare.points import rest_looks
 from tests.app.charts.test_accuracy import data, layers
 
