@@ -12,6 +12,7 @@ from engine import registry
 from engine.formatting import listing as listing
 from engine.formatting import number as number
 from engine.formatting import percent as percent
+from tasks.units import clock as clock
 from tasks.units import duration as duration
 from tasks.units import plural as plural
 from tasks.units import size as size

@@ -1,6 +1,7 @@
 """Spans of time, amounts of data and counts as people read them, the same on pages and in the terminal."""
 
 import math
+from datetime import datetime, timedelta, tzinfo
 
 
 def plural(count: int, noun: str, plural: str | None = None) -> str:
@@ -34,3 +35,22 @@ def size(count: float) -> str:
             return f"{count:.0f} {unit}"
         count /= 1024
     return f"{count:.1f} GiB" if count < 100 else f"{count:,.0f} GiB"
+
+
+def clock(seconds: float | None, zone: tzinfo | None = None, now: datetime | None = None) -> str:
+    """Return when some seconds have passed: 'about 14:32', with the date unless that is today; an em dash if unknown.
+
+    zone: of the reader, None for this machine's. now: with zone, by default the present.
+    """
+    if seconds is None or not math.isfinite(seconds):
+        return "—"
+    now = now.astimezone(zone) if now else datetime.now().astimezone(zone)
+    try:
+        # Converted anew, since the offset of the zone may change until then.
+        end = (now + timedelta(seconds=max(0.0, seconds))).astimezone(zone)
+    except OverflowError:
+        return "unknown"
+    if end.date() == now.date():
+        return f"about {end:%H:%M}"
+    year = "" if end.year == now.year else f" {end.year}"
+    return f"about {end:%H:%M} on {end.day} {end:%B}{year}"

@@ -1,8 +1,9 @@
-"""Live state from Redis, cached for a second: running stages, workers, and the time that a study still takes."""
+"""Live state from Redis, cached for a second: running stages, workers, and how many of them train a study."""
 
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import pandas as pd
 import streamlit as st
@@ -14,6 +15,7 @@ from data.queries.studies import StudyRecord
 from tasks.broker.connection import BrokerError, connect, errors_explained
 from tasks.queue import leases, telemetry
 from tasks.queue.telemetry import LiveProgress, Worker
+from tasks.studies import time_left
 
 # Seconds that a page retries a Redis that does not answer: it reports the failure at once.
 PATIENCE = 0.0
@@ -138,20 +140,18 @@ def fraction(rows: pd.DataFrame, now: Mapping[str, LiveProgress]) -> float:
     return min(1.0, float(epochs_done(rows, now).sum()) / total) if total else 0.0
 
 
-def seconds_left(rows: pd.DataFrame, now: Mapping[str, LiveProgress]) -> float | None:
-    """Return an estimate of the seconds that a study still takes; None before any speed is measured.
+def places(rows: pd.DataFrame) -> int:
+    """Return how many stages of a study are trained at a time, by the live workers; 0 if Redis does not answer."""
+    try:
+        return time_left.places(_known_workers(), rows)
+    except BrokerError:
+        return 0
 
-    It is the number of epochs still to train, times the seconds per epoch of this study's own stages, divided by the
-    number of stages in training.
-    """
-    unfinished = rows["state"].isin(["waiting", "queued", "running"])
-    left = float((rows["epochs"] - epochs_done(rows, now))[unfinished].sum())
-    measured = rows[(rows["state"] == "done") & rows["seconds"].notna() & rows["diverged"].isna()]
-    if len(measured):
-        each = float(measured["seconds"].sum() / measured["epochs"].sum())
-    else:
-        speeds = [stage.epochs_per_second for stage in now.values() if stage.epochs_per_second > 0]
-        if not speeds:
-            return None
-        each = len(speeds) / sum(speeds)
-    return left * each / max(1, int((rows["state"] == "running").sum()))
+
+def zone() -> ZoneInfo | None:
+    """Return the time zone of this visitor's browser, None if it names none that is known here."""
+    name = st.context.timezone
+    try:
+        return ZoneInfo(name) if name else None
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return None

@@ -20,8 +20,11 @@ from app.state.cache import cached
 from app.study.stages_table import matching, stage_table
 from data.queries.failures import reason
 from data.queries.studies import StudyRecord
+from data.settings import settings
 from engine.registry import PRUNERS
 from tasks.queue.telemetry import LiveProgress
+from tasks.studies import time_left
+from tasks.studies.planning import epoch_seconds
 
 TABLE_HEIGHT = 380
 MOST_CURVES = 6
@@ -37,6 +40,13 @@ NO_EPOCHS = pd.DataFrame(
 # The progress of each stage in training, by fingerprint.
 Now = tuple[tuple[str, LiveProgress], ...]
 
+ABOUT_LEFT = (
+    "All stages that are left, one after another on the workers that train this study, at the speed of the last half "
+    "minute. A stage begins once the stage that it is made from is done."
+)
+# Seconds for which the estimate of speeds that are not measured yet is cached.
+PLANNED_FOR = 60.0
+
 LATEST, CHOSEN = "latest", "chosen"
 _CURVES: tuple[Curve, ...] = get_args(Curve)
 
@@ -44,12 +54,13 @@ _CURVES: tuple[Curve, ...] = get_args(Curve)
 def body(record: StudyRecord) -> None:
     """Draw the tab."""
     now: Now = ()
-    trouble, training = None, record.state not in queries.FINISHED
-    fingerprints = tuple(queries.stages(record.study_id)["fingerprint"]) if training else ()
+    trouble, training, places = None, record.state not in queries.FINISHED, 0
+    rows = queries.stages(record.study_id)
+    fingerprints = tuple(rows["fingerprint"]) if training else ()
     if training:
         progresses, trouble = live.progress(fingerprints)
-        now = tuple(progresses.items())
-    overview(record, now)
+        now, places = tuple(progresses.items()), live.places(rows)
+    overview(record, now, places)
     if live.is_lost(record):
         text = "The queue does not know this study any more, so its training does not continue."
         if access.is_owner():
@@ -67,16 +78,23 @@ def body(record: StudyRecord) -> None:
 
 # Computed once for all who look: a page of many viewers would spend its time on tables otherwise.
 @cached(queries.state_marker, max_entries=32)
-def _summary(study_id: str, now: Now) -> tuple[float, int, float | None]:
+def _summary(study_id: str, now: Now, places: int) -> tuple[float, int, float | None]:
     """Return the fraction of a study's epochs that is trained, its reused stages, and the seconds left if known."""
     rows, running = queries.stages(study_id), dict(now)
-    return live.fraction(rows, running), int(rows["reused"].sum()), live.seconds_left(rows, running)
+    left = time_left.seconds_left(rows, running, places, lambda: _planned(study_id))
+    return live.fraction(rows, running), int(rows["reused"].sum()), left
 
 
-def overview(record: StudyRecord, now: Now) -> None:
-    """Show counts, the progress bar and the time left."""
+@cached(max_entries=32, ttl=PLANNED_FOR)
+def _planned(study_id: str) -> dict[time_left.Key, float]:
+    """Return the estimated seconds per epoch of a study's kinds of training."""
+    return epoch_seconds(settings(), queries.database(), study_id)
+
+
+def overview(record: StudyRecord, now: Now, places: int) -> None:
+    """Show counts, the progress bar, the time left and when that is over; places: as from `live.places`."""
     counts, total = record.counts, sum(record.counts.values())
-    fraction, reused, left = _summary(record.study_id, now)
+    fraction, reused, left = _summary(record.study_id, now, places)
     with st.container(key="progress_overview"):
         st.progress(
             fraction, text=f"{counts['done']:,} of {words.plural(total, 'stage')} done · {fraction:.0%} of epochs"
@@ -87,12 +105,8 @@ def overview(record: StudyRecord, now: Now) -> None:
                     st.metric(name.capitalize(), f"{counts[name]:,}", width="content")
             st.metric("Reused", f"{reused:,}", width="content", help="Trained before this study was launched.")
             if record.state not in queries.FINISHED:
-                st.metric(
-                    "About left",
-                    words.duration(left),
-                    width="content",
-                    help="Epochs still to train, at the speed measured so far, shared among the workers.",
-                )
+                st.metric("About left", words.duration(left), width="content", help=ABOUT_LEFT)
+                st.metric("Done", words.clock(left, live.zone()), width="content")
 
 
 def waiting(fingerprints: Container[str]) -> None:

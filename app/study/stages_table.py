@@ -11,6 +11,7 @@ from app.state.live import epochs_done
 from data.queries.divergence import outcome
 from data.queries.failures import reason
 from tasks.queue.telemetry import LiveProgress
+from tasks.studies.time_left import stage_seconds_left
 
 # The order of the table's rows by state.
 _ORDER = ("running", "failed", "cancelled", "queued", "waiting", "done")
@@ -86,6 +87,5 @@ def _speed(stage: LiveProgress | None, row: Any) -> str:
 
 
 def _left(stage: LiveProgress | None) -> str:
-    if stage is None or stage.epochs_per_second <= 0:
-        return ""
-    return words.duration((stage.epochs - stage.epoch) / stage.epochs_per_second)
+    seconds = None if stage is None else stage_seconds_left(stage)
+    return "" if seconds is None else words.duration(seconds)

@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -16,12 +17,15 @@ from data.database.events import State
 from data.queries import studies
 from data.queries.divergence import divergences, in_words
 from data.queries.failures import failures
+from data.settings import settings
 from engine.formatting import number, percent
 from tasks.broker.connection import BrokerError, connect, errors_explained
 from tasks.queue import leases
-from tasks.queue.telemetry import Worker
+from tasks.queue.telemetry import Worker, known_workers
 from tasks.queue.telemetry import progress as live_progress
-from tasks.units import duration, plural
+from tasks.studies import time_left
+from tasks.studies.planning import epoch_seconds
+from tasks.units import clock, duration, plural
 
 if TYPE_CHECKING:
     from engine.study.checks import Finding
@@ -29,6 +33,8 @@ if TYPE_CHECKING:
 
 COLOURS = {"done": "green", "running": "cyan", "failed": "red", "cancelled": "yellow"}
 REFRESH_SECONDS = 0.5
+# Seconds between two estimates of the time left, which read the database.
+ESTIMATE_SECONDS = 3.0
 
 
 def plan_table(name: str, preview: "PlanPreview", one_by_one: int | None = None) -> Table:
@@ -117,6 +123,8 @@ def study_tables(database: Database, study_id: str) -> list[Table | str]:
     parts: list[Table | str] = [f"[bold]{name}[/bold] ({study_id}): {_coloured(record.state)}; {counts}"]
     if record.state in ("queued", "running") and _is_lost(study_id):
         parts.append("[red]not in the queue[/red]: none of its stages is trained until ticketscope rebuild")
+    if record.state in ("queued", "running") and (left := seconds_left(database, study_id, stages)) is not None:
+        parts.append(left_words(left))
     running = stages[stages["state"] == "running"]
     if len(running):
         parts.append(_running_table(running))
@@ -130,6 +138,21 @@ def study_tables(database: Database, study_id: str) -> list[Table | str]:
     return parts
 
 
+def seconds_left(database: Database, study_id: str, stages: pd.DataFrame) -> float | None:
+    """Return the seconds that a study still takes, None if they are unknown; stages: its rows."""
+    try:
+        live, workers = live_progress(stages["fingerprint"], connect(0.0)), known_workers(connect(0.0))
+    except BrokerError:
+        return None
+    planned = partial(epoch_seconds, settings(), database, study_id)
+    return time_left.seconds_left(stages, live, time_left.places(workers, stages), planned)
+
+
+def left_words(seconds: float) -> str:
+    """Return how long a study still takes and when it will be done."""
+    return f"about {duration(seconds)} left, done {clock(seconds)}"
+
+
 def _is_lost(study_id: str) -> bool:
     try:
         with errors_explained():
@@ -140,7 +163,7 @@ def _is_lost(study_id: str) -> bool:
 
 def _running_table(running: pd.DataFrame) -> Table:
     live = live_progress(running["fingerprint"])
-    table = Table("stage", "epoch", "test accuracy", "epochs/s", "worker")
+    table = Table("stage", "epoch", "test accuracy", "epochs/s", "time left", "worker")
     for row in running.to_dict("records"):
         now = live.get(str(row["fingerprint"]))
         table.add_row(
@@ -148,6 +171,7 @@ def _running_table(running: pd.DataFrame) -> Table:
             f"{now.epoch if now else row['epoch']}/{row['epochs']}",
             f"{now.test_accuracy:.2f} %" if now else "",
             f"{now.epochs_per_second:.2g}" if now else "",
+            duration(time_left.stage_seconds_left(now)) if now else "",
             str(row["worker"]),
         )
     return table
@@ -158,14 +182,24 @@ def _describe(row: dict[str, Any]) -> str:
     return run if row["kind"] == "pretrain" else f"{run} @ {percent(row['sparsity'])} ({row['pruners'] or row['kind']})"
 
 
-def watch(console: Console, title: str, counts: Callable[[], Counter[State]]) -> Counter[State]:
-    """Show the progress of a study until none of its stages can be trained, and return its last counts."""
+def watch(
+    console: Console, title: str, counts: Callable[[], Counter[State]], left: Callable[[], float | None]
+) -> Counter[State]:
+    """Show the progress of a study until none of its stages can be trained, and return its last counts.
+
+    left: returns the seconds that it still takes, None if they are unknown.
+    """
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TextColumn("{task.fields[note]}"), console=console) as bars:
         bar = bars.add_task(title, total=None, note="")
+        seconds, estimated_at = None, -ESTIMATE_SECONDS
         while True:
             now = counts()
             notes = [f"{now[state]} {state}" for state in ("running", "failed", "cancelled") if now[state]]
+            if time.monotonic() - estimated_at >= ESTIMATE_SECONDS:
+                seconds, estimated_at = left(), time.monotonic()
+            if seconds:
+                notes.append(left_words(seconds))
             bars.update(bar, total=now.total(), completed=now["done"], note=", ".join(notes))
             if not now["running"] and not now["queued"]:
                 return now

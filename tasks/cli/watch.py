@@ -10,11 +10,12 @@ from rich.markup import escape
 from rich.progress import BarColumn, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
-from data.database.database import Database
+from data.database.database import Database, DatabaseError
 from data.datasets.source import Progress
 from data.queries import launches, studies
+from data.queries.studies import UnknownStudy
 from data.settings import Settings
-from tasks.cli.tables import watch
+from tasks.cli.tables import seconds_left, watch
 from tasks.queue import leases, telemetry
 from tasks.units import size
 
@@ -22,6 +23,8 @@ from tasks.units import size
 RECORDER_SECONDS = 10.0
 # Seconds after which the progress of a check is drawn.
 BAR_AFTER = 1.0
+# Seconds for which an estimate of the time left waits for others that use the database.
+ESTIMATE_PATIENCE = 0.5
 
 
 def is_empty(config: Settings, redis: Redis) -> bool:
@@ -69,7 +72,16 @@ def images_shown(console: Console) -> Iterator[Progress]:
 
 def until_done(config: Settings, redis: Redis, study_id: str, console: Console) -> bool:
     """Show a study's progress until none of its stages can be trained, and return whether all are done."""
-    counts = watch(console, study_id, lambda: leases.counts(redis, study_id))
+    database = Database(config.database, ESTIMATE_PATIENCE)
+
+    def left() -> float | None:
+        try:
+            return seconds_left(database, study_id, studies.stages(database, study_id))
+        except (DatabaseError, UnknownStudy):
+            # Others use the database, or the launch is not recorded yet.
+            return None
+
+    counts = watch(console, study_id, lambda: leases.counts(redis, study_id), left)
     if not telemetry.wait_until_recorded(redis, RECORDER_SECONDS):
         console.print("the recorder is not running; ticketscope recorder brings the results into the database")
     if counts["done"] == counts.total():

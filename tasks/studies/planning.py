@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Container, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,11 +10,11 @@ from data.artifacts.store import Artifacts
 from data.database.database import Database, DatabaseBusy
 from data.datasets.check import checked_identity, is_checked
 from data.datasets.registry import DatasetError, absolute, shape, with_datasets
-from data.queries import studies
+from data.queries import specs, studies
 from data.settings import Settings, settings
 from engine.dataset import Shape
 from engine.study.checks import Finding, Findings, check
-from engine.study.cost import Speed, estimate_seconds
+from engine.study.cost import STAGE_OVERHEAD, Speed, estimate_seconds, stage_seconds
 from engine.study.layers import Anatomy
 from engine.study.plan import Plan, plan
 from engine.study.spec import Study, StudyError
@@ -157,9 +158,32 @@ def estimated_seconds(config: Settings, plan: Plan, reused: Container[str], devi
     """
     names = {stage.images.name: stage.images.identity for stage in plan.stages.values()}
     shapes = {name: shape(name, config.home) for name in names}
-    kind = "cuda" if any(device.startswith("cuda") for device in devices) else "cpu"
+    kind = _kind(devices)
     speeds = _speeds(config, {identity: shapes[name] for name, identity in names.items()}, kind)
     return estimate_seconds(plan, reused, shapes, speeds, len(devices), kind, _flops)
+
+
+def epoch_seconds(config: Settings, database: Database, study_id: str) -> dict[tuple[str, str, str], float]:
+    """Return the estimated seconds per epoch of a recorded study by network, dataset and kind, on the present workers.
+
+    A dataset that is missing here is left out. Raises UnknownStudy.
+    """
+    stages, kind = specs.one_of_each(database, study_id), _kind(worker_devices(config))
+    shapes: dict[str, Shape] = {}
+    for _, name, _ in stages:
+        with suppress(DatasetError):
+            shapes[name] = shape(name, config.home)
+    identities = {stage.images.identity: shapes[key[1]] for key, stage in stages.items() if key[1] in shapes}
+    speeds = _speeds(config, identities, kind)
+    return {
+        key: (stage_seconds(stage, shapes[key[1]], speeds, kind, _flops) - STAGE_OVERHEAD) / stage.epochs
+        for key, stage in stages.items()
+        if key[1] in shapes
+    }
+
+
+def _kind(devices: Sequence[str]) -> str:
+    return "cuda" if any(device.startswith("cuda") for device in devices) else "cpu"
 
 
 def _flops(network: str, channels: int, image_size: int, classes: int) -> float:

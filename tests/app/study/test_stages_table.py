@@ -1,4 +1,5 @@
 import time
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -10,6 +11,7 @@ from data.database.database import Database
 from data.queries import studies
 from engine.study.spec import Study
 from tasks.queue.telemetry import LiveProgress
+from tasks.studies.time_left import seconds_left
 from tests.app.made_study import record
 
 ID = "made-study-0001"
@@ -78,14 +80,14 @@ def stage_column(rows: pd.DataFrame) -> list[str]:
     return list(stage_table(rows, {}, with_network=True)["Stage"])
 
 
-def test_progress_counts_epochs_and_time_left_uses_measured_speed(
-    rows: pd.DataFrame, now: dict[str, LiveProgress]
-) -> None:
+def test_progress_counts_epochs(rows: pd.DataFrame, now: dict[str, LiveProgress]) -> None:
     half_failed = 2
     assert live.fraction(rows, now) == pytest.approx((10 * 4 + 3 + half_failed) / (4 * len(rows)))
-    epochs_left = 1 + 4 * (len(rows) - 12)
-    assert live.seconds_left(rows, now) == pytest.approx(0.02 * epochs_left)
 
 
-def test_time_left_is_unknown_before_a_stage_is_done(rows: pd.DataFrame) -> None:
-    assert live.seconds_left(rows[rows["state"] != "done"], {}) is None
+def test_the_time_left_of_the_study_is_never_below_that_of_a_row(
+    rows: pd.DataFrame, now: dict[str, LiveProgress]
+) -> None:
+    slow = {fingerprint: replace(stage, epochs_per_second=0.001) for fingerprint, stage in now.items()}
+    assert "16 min 40 s" in set(stage_table(rows, slow)["Time left"])
+    assert seconds_left(rows, slow, 50) == pytest.approx(1000)

@@ -4,8 +4,10 @@ import io
 import json
 import os
 import pty
+import re
 import shutil
 import subprocess
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,14 +16,17 @@ import pytest
 from redis import Redis
 from rich.console import Console
 
+from data.database.database import Database
 from data.settings import settings
 from engine.study.spec import load_study, to_toml
 from tasks.broker.server import serving
-from tasks.cli import watch
+from tasks.cli import tables, watch
 from tasks.process import ROOT, python
-from tasks.queue import leases
+from tasks.queue import leases, telemetry
+from tests.app.made_study import record
 from tests.machine import Machine, diverging_study, folder_of_images, tiny_study, wait_for
 from tests.tasks.conftest import Command
+from tests.tasks.queue.test_telemetry import worker
 
 SPARSITIES = "sparsities = [\n    0.5,\n    0.9,\n]"
 RATES = "learning_rates = [\n    0.1,\n]"
@@ -148,6 +153,26 @@ def test_a_study_is_launched_cancelled_retried_trained_and_exported(
     assert pq.read_table(tmp_path / "exported" / "accuracy.parquet").num_rows == 9
     assert load_study(tmp_path / "exported" / "study.toml") == tiny_study()
     assert "studies were launched here before" in command("launch", toml(), "--if-empty")[1]
+
+
+def test_status_and_wait_say_how_long_a_study_takes_and_when_it_is_done(
+    command: Command, machine: Machine, database: Database
+) -> None:
+    def half(index: int, stage: object) -> str:
+        del stage
+        return "done" if index < 3 else "running" if index == 3 else "waiting"
+
+    plan = record(database, tiny_study(), half)
+    leases.register(machine.redis, "made-study-0001", {}, (), ())
+    telemetry.beat(machine.redis, worker("h:1", stage=list(plan.stages)[3]))
+    # Three stages of two seconds are left, the first of which is half trained.
+    line = command("status", "made-study-0001")[1].splitlines()[1]
+    assert re.fullmatch(r"about \d+ s left, done about \d\d:\d\d( on .*)?", line)
+    left = iter([75.0, None])
+    counts = iter([Counter(running=1), Counter(done=1)])
+    console = Console(file=io.StringIO(), width=150, force_terminal=True)
+    tables.watch(console, "study", lambda: next(counts), lambda: next(left))
+    assert "about 1 min 15 s left, done about " in console.file.getvalue()
 
 
 def test_waiting_for_a_study_that_fails_exits_with_1(command: Command, machine: Machine, tmp_path: Path) -> None:
