@@ -90,6 +90,11 @@ def long_study(epochs: int = 400, **changes: object) -> Study:
     return tiny_study(**{"name": "Long", "train_images": 1000, "recipe": recipe, **empty, **changes})
 
 
+def endless_study() -> Study:
+    """Return a study of 7 trainings that would take hours, since each of their many steps trains on one image."""
+    return tiny_study(train_images=1000, recipe={"epochs": 10_000, "batch_size": 1, "augmentation": "none"})
+
+
 def folder_of_images(path: Path) -> Path:
     """Write a dataset of the classes dark and light in ImageFolder's layout, and return its folder."""
     draws = np.random.default_rng(0)

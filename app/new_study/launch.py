@@ -16,12 +16,15 @@ from engine.study.checks import Finding
 from engine.study.spec import Study, to_toml
 from tasks.queue.equal import WITHIN, LaunchedBefore
 from tasks.studies import launch
+from tasks.studies.long_launch import costs, is_long
 from tasks.studies.planning import PlanPreview
 
 # Of two clicks on Launch within these seconds, the second opens what the first launched.
 DOUBLE_CLICK = 5.0
 # Session keys: the last study that this visitor launched, and the one that an equal study was launched before.
 _LAST, _BEFORE = "launch_last", "launch_before"
+# Session key: the study that takes long and waits for an answer.
+_LONG = "launch_long_study"
 
 _KINDS = {"pretrain": "dense", "retrain": "pruned", "admm": "ADMM"}
 
@@ -60,6 +63,32 @@ def warnings(findings: Sequence[Finding]) -> None:
         for finding in findings:
             label = form.LABELS.get(finding.field, finding.field)
             st.markdown(f"- :small[**{words.plain(label)}**: {words.plain(finding.text)}]")
+
+
+def request(study: Study, plan: PlanPreview) -> None:
+    """Launch a study as `start` does or, if it takes long, let `questions` ask first."""
+    if is_long(plan):
+        st.session_state[_LONG] = to_toml(study)
+    else:
+        start(study)
+
+
+def questions(study: Study, plan: PlanPreview) -> None:
+    """Ask below the button what `request` and `start` left open for this study."""
+    if st.session_state.get(_LONG) == to_toml(study):
+        with st.container(border=True, key="launch_long", gap="small"):
+            st.markdown(f"**This takes long**: {words.plain(costs(plan, live.zone()))}")
+            with st.container(horizontal=True):
+                begin = st.button("Launch it", type="primary", icon=":material/rocket_launch:", key="launch_long_yes")
+                st.button("Do not launch", key="launch_long_no", on_click=_forget_long)
+        if begin:
+            _forget_long()
+            start(study)
+    ask_again(study)
+
+
+def _forget_long() -> None:
+    st.session_state.pop(_LONG, None)
 
 
 def start(study: Study, again: bool = False) -> None:

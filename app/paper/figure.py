@@ -63,9 +63,9 @@ def _launch(figure: Figure, chosen: FigureSettings) -> None:
         if st.button(
             "Launch", type="primary", icon=":material/rocket_launch:", key="launch_figure", disabled=trouble is not None
         ):
-            launch.start(study)
+            launch.request(study, plan)
         _adjust(name, chosen)
-    launch.ask_again(study)
+    launch.questions(study, plan)
     if trouble is not None:
         st.markdown(f":small[:red[{words.plain(trouble)}]]")
     if chosen.like is None:

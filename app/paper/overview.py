@@ -12,7 +12,7 @@ from app.new_study import form, launch
 from app.new_study.preview import preview_plan
 from app.paper import numbers, runs, thumbnail
 from app.paper.runs import CATALOGUE, FigureSettings
-from app.state import audience
+from app.state import audience, live
 from data.artifacts.store import ArtifactError
 from data.database.database import DatabaseError
 from data.datasets.registry import FOLDER, absolute, identity
@@ -23,17 +23,21 @@ from engine.paper import figures, studies
 from engine.paper.figures import Figure
 from engine.study.spec import to_toml
 from tasks.studies.catalog import PAPER, arguments, one_by_one
+from tasks.studies.long_launch import costs
 
 COLUMNS = 3
 # This entry of the list of settings asks for a folder.
 ON_FOLDER = "Small on a folder of images…"
+# The button that leads from one scale to the other, by the scale that it leads to.
+_OTHER = {"small": "Small, which a laptop finishes", "paper": "As in the paper, made for GPUs"}
 
 
 def guarded(body: Callable[[FigureSettings], None]) -> None:
     """Draw a page of the paper under the settings in the address, or the error in them."""
     chart.still()
     params = st.query_params
-    scale = params.get("scale", "paper")
+    # Settings in the address belong to the paper's scale unless it names another.
+    scale = params.get("scale") or ("paper" if "data" in params or "like" in params else runs.fitting_scale())
     if scale not in figures.SCALES:
         st.warning(f"The address names an unknown scale, {words.plain(repr(scale))}: this page shows the paper's.")
         scale = "paper"
@@ -80,19 +84,27 @@ def choose(chosen: FigureSettings, key: str) -> FigureSettings:
         help="The paper's recipe, a scaled-down one, or the recipe of a study that was launched here.",
         width=420,
     )
+    other = FigureSettings("small" if chosen.scale == "paper" else "paper")
+    if st.button(_OTHER[other.scale], key=f"{key}-other-scale", type="tertiary", icon=":material/swap_horiz:"):
+        _show(other)
     selected = by_title[title] or _on_folder(key)
     if selected is None:
         # The rest of the page would launch the previous settings, not those on the folder.
         st.info("Name a folder of images to see and launch the paper's runs on it.")
         st.stop()
     if selected != chosen:
-        figure = st.query_params.get("figure")
-        st.query_params.clear()
-        st.query_params.from_dict({**({"figure": figure} if figure else {}), **selected.query})
-        st.rerun()
+        _show(selected)
     if departs := studies.scaling(selected.scale, selected.data):
         st.markdown(f":orange-badge[scaled] {words.plain(' '.join(departs))}")
     return selected
+
+
+def _show(settings: FigureSettings) -> None:
+    """Draw the page anew under other settings, which its address then holds."""
+    figure = st.query_params.get("figure")
+    st.query_params.clear()
+    st.query_params.from_dict({**({"figure": figure} if figure else {}), **settings.query})
+    st.rerun()
 
 
 def _on_folder(key: str) -> FigureSettings | None:
@@ -200,10 +212,7 @@ def confirm(chosen: FigureSettings) -> None:
     except ArtifactError as error:
         st.error(words.plain(str(error)))
         return
-    st.markdown(
-        f"{words.plural(plan.trainings - plan.reused, 'training')}, about {words.duration(plan.estimated_seconds)} on "
-        f"{words.plural(plan.workers, 'worker')}."
-    )
+    st.markdown(words.plain(costs(plan, live.zone())))
     if st.button("Launch all of them", type="primary", key="launch_all_yes", on_click=dialogs.close):
         launch.start(study)
     launch.ask_again(study)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import pandas as pd
+import streamlit as st
 
 from app import words
 from app.paper import thumbnail
@@ -25,7 +26,7 @@ from engine.paper.figures import Figure
 from engine.study.plan import Plan, Role, plan
 from engine.study.results import PAIRS
 from engine.study.spec import Study, read_study
-from tasks.studies import catalog
+from tasks.studies.planning import worker_devices
 
 _PAPER_DATASETS = {"cifar10", "cifar100"}
 # The list of settings offers the recipes of this many launched studies; a longer list would hide the first ones.
@@ -59,10 +60,25 @@ class FigureSettings:
     def query(self) -> dict[str, str]:
         """The settings as parameters of an address."""
         values = {"scale": self.scale, "data": self.data, "like": self.like}
-        return {name: value for name, value in values.items() if value and (name, value) != ("scale", "paper")}
+        return {name: value for name, value in values.items() if value}
 
 
 CATALOGUE = (FigureSettings(), FigureSettings("small"), FigureSettings("small", figures.OWN))
+
+
+# Session key: the scale at which figures open whose address names none.
+_SCALE = "paper_scale_of_workers"
+
+
+def fitting_scale() -> str:
+    """Return the scale that fits the workers: the paper's where one has a GPU, else small.
+
+    Without live workers, those that this machine would start decide. The scale stays the same for the visit.
+    """
+    if _SCALE not in st.session_state:
+        gpu = any(device.startswith("cuda") for device in worker_devices(settings()))
+        st.session_state[_SCALE] = "paper" if gpu else "small"
+    return str(st.session_state[_SCALE])
 
 
 def study(name: str, chosen: FigureSettings) -> Study:

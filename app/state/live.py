@@ -16,6 +16,7 @@ from tasks.broker.connection import BrokerError, connect, errors_explained
 from tasks.queue import leases, telemetry
 from tasks.queue.telemetry import LiveProgress, Worker
 from tasks.studies import time_left
+from tasks.studies.time_left import Places
 
 # Seconds that a page retries a Redis that does not answer: it reports the failure at once.
 PATIENCE = 0.0
@@ -140,12 +141,12 @@ def fraction(rows: pd.DataFrame, now: Mapping[str, LiveProgress]) -> float:
     return min(1.0, float(epochs_done(rows, now).sum()) / total) if total else 0.0
 
 
-def places(rows: pd.DataFrame) -> int:
-    """Return how many stages of a study are trained at a time, by the live workers; 0 if Redis does not answer."""
+def places(rows: pd.DataFrame) -> Places:
+    """Return how many stages of a study are trained at a time, by the live workers; none if Redis does not answer."""
     try:
         return time_left.places(_known_workers(), rows)
     except BrokerError:
-        return 0
+        return Places(0)
 
 
 def zone() -> ZoneInfo | None:

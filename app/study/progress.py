@@ -25,6 +25,7 @@ from engine.registry import PRUNERS
 from tasks.queue.telemetry import LiveProgress
 from tasks.studies import time_left
 from tasks.studies.planning import epoch_seconds
+from tasks.studies.time_left import Places
 
 TABLE_HEIGHT = 380
 MOST_CURVES = 6
@@ -54,7 +55,7 @@ _CURVES: tuple[Curve, ...] = get_args(Curve)
 def body(record: StudyRecord) -> None:
     """Draw the tab."""
     now: Now = ()
-    trouble, training, places = None, record.state not in queries.FINISHED, 0
+    trouble, training, places = None, record.state not in queries.FINISHED, Places(0)
     rows = queries.stages(record.study_id)
     fingerprints = tuple(rows["fingerprint"]) if training else ()
     if training:
@@ -78,7 +79,7 @@ def body(record: StudyRecord) -> None:
 
 # Computed once for all who look: a page of many viewers would spend its time on tables otherwise.
 @cached(queries.state_marker, max_entries=32)
-def _summary(study_id: str, now: Now, places: int) -> tuple[float, int, float | None]:
+def _summary(study_id: str, now: Now, places: Places) -> tuple[float, int, float | None]:
     """Return the fraction of a study's epochs that is trained, its reused stages, and the seconds left if known."""
     rows, running = queries.stages(study_id), dict(now)
     left = time_left.seconds_left(rows, running, places, lambda: _planned(study_id))
@@ -91,7 +92,7 @@ def _planned(study_id: str) -> dict[time_left.Key, float]:
     return epoch_seconds(settings(), queries.database(), study_id)
 
 
-def overview(record: StudyRecord, now: Now, places: int) -> None:
+def overview(record: StudyRecord, now: Now, places: Places) -> None:
     """Show counts, the progress bar, the time left and when that is over; places: as from `live.places`."""
     counts, total = record.counts, sum(record.counts.values())
     fraction, reused, left = _summary(record.study_id, now, places)

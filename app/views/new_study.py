@@ -110,10 +110,10 @@ def show_plan(checked: CheckedForm) -> None:
     if st.button(
         "Launch study", type="primary", icon=":material/rocket_launch:", disabled=reason is not None, width="stretch",
         key="launch",
-    ) and study is not None:  # fmt: skip
-        launch.start(study)
-    if study is not None:
-        launch.ask_again(study)
+    ) and study is not None and plan is not None:  # fmt: skip
+        launch.request(study, plan)
+    if study is not None and plan is not None:
+        launch.questions(study, plan)
     if reason is not None:
         st.markdown(f":small[:red[{words.plain(reason)}]]")
     elif not workers:

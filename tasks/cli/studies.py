@@ -40,6 +40,7 @@ Again = Annotated[
     bool,
     typer.Option("--again", help="Launch it even if an equal study was launched within the last minute."),
 ]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask before a study that takes more than an hour.")]
 
 
 @commands.command()
@@ -75,6 +76,7 @@ def launch(
     wait: Annotated[bool, typer.Option("--wait", help="Show progress; exit 0 when done, 1 on failure.")] = False,
     if_empty: Annotated[bool, typer.Option("--if-empty", help="Only when no study was ever launched.")] = False,
     again: Again = False,
+    yes: Yes = False,
     scale: Scale = None,
     data: Data = None,
 ) -> None:
@@ -91,6 +93,7 @@ def launch(
             out.print("studies were launched here before")
             return
         say_warnings(err, design_warnings(read, config.home))
+        _ask_if_long(read, yes)
         study_id = _launch(read, again)
         watch.say_if_no_workers(redis, err)
         if wait and not watch.until_done(config, redis, study_id, out):
@@ -157,6 +160,7 @@ def verdicts(
         typer.Option(min=1, metavar="N", help="Queue the study with N more seeds; finished runs are reused."),
     ] = None,
     again: Again = False,
+    yes: Yes = False,
 ) -> None:
     """Judge the paper's claims by a study's runs, and say what would decide the undecided ones."""
     from data.queries import studies
@@ -165,7 +169,7 @@ def verdicts(
     with recorded() as database:
         full_id = studies.find_study(database, study_id)
         if add_seeds is not None:
-            _add_seeds(studies.study(database, full_id).study, add_seeds, again)
+            _add_seeds(studies.study(database, full_id).study, add_seeds, again, yes)
             return
         results = verdicts_of(database, full_id)
     if json:
@@ -176,14 +180,29 @@ def verdicts(
         out.print("no training of this study has finished yet")
 
 
-def _add_seeds(study: "Study", more: int, again: bool) -> None:
+def _add_seeds(study: "Study", more: int, again: bool, yes: bool) -> None:
     from engine.study.spec import with_more_seeds
     from tasks.broker.server import serving
     from tasks.cli import watch
 
     with serving(settings()) as redis:
-        _launch(with_more_seeds(study, more), again, "; what is trained already is reused")
+        larger = with_more_seeds(study, more)
+        _ask_if_long(larger, yes)
+        _launch(larger, again, "; what is trained already is reused")
         watch.say_if_no_workers(redis, err)
+
+
+def _ask_if_long(study: "Study", yes: bool) -> None:
+    """Print what a study costs that takes long, and at a terminal ask before it is launched, unless `yes`."""
+    from tasks.studies.long_launch import costs
+    from tasks.studies.planning import long_preview
+
+    preview = long_preview(study)
+    if preview is None:
+        return
+    err.print(f"[yellow]long:[/yellow] {escape(costs(preview))}", soft_wrap=True, highlight=False)
+    if not yes and sys.stdin.isatty():
+        typer.confirm(f"Launch {study.name}?", abort=True)
 
 
 def _launch(study: "Study", again: bool, remark: str = "") -> str:

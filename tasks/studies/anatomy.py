@@ -14,6 +14,7 @@ from engine.dataset import Shape
 from engine.registry import NETWORKS
 from engine.study import layers
 from engine.study.layers import Anatomy, Layer
+from engine.study.plan import Stage
 from tasks.process import ROOT, python
 
 log = logging.getLogger(__name__)
@@ -50,6 +51,17 @@ def anatomy(network: str, shape: Shape, home: Path) -> Anatomy | None:
     if outcome is not None and not file.exists():
         write_whole(file, json.dumps(asdict(outcome)).encode())
     return outcome
+
+
+def stage_space(stage: Stage, layers: Anatomy) -> int:
+    """Return the bytes of weights that a finished stage leaves in the artifact store; layers: of its network.
+
+    Batch norm, layers that are never pruned, and the result, which are small beside the weights, are left out.
+    """
+    weights = sum(layer.size for layer in layers.layers)
+    # A mask takes one byte for each weight, everything else four.
+    saved = {"pretrain": 12, "admm": 4, "retrain": 5}[stage.kind] + (4 if stage.movement else 0)
+    return saved * weights
 
 
 def _read(path: Path) -> Anatomy | None:

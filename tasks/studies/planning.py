@@ -14,17 +14,19 @@ from data.queries import specs, studies
 from data.settings import Settings, settings
 from engine.dataset import Shape
 from engine.study.checks import Finding, Findings, check
-from engine.study.cost import STAGE_OVERHEAD, Speed, estimate_seconds, stage_seconds
+from engine.study.cost import STAGE_OVERHEAD, Flops, Speed, estimate_seconds, stage_seconds
 from engine.study.layers import Anatomy
 from engine.study.plan import Plan, plan
 from engine.study.spec import Study, StudyError
 from tasks.broker.connection import BrokerError, connect
 from tasks.queue import telemetry
-from tasks.studies.anatomy import CannotBeBuilt, anatomy
+from tasks.studies.anatomy import CannotBeBuilt, anatomy, stage_space
 from tasks.worker.devices import devices, precision
 
 # Seconds to wait for others that use the database, where its rows are of help but not needed.
 PATIENCE = 2.0
+# A study that takes more seconds than this is launched only after a question.
+LONG = 3600.0
 
 
 class DesignRefused(StudyError):
@@ -40,7 +42,8 @@ class PlanPreview:
     """The plan of a study and its cost.
 
     trainings: the number of stages, since every stage trains a network. reused: stages that are done already. by_kind:
-    stages of each kind. estimated_seconds: for the remaining trainings on `workers` workers. warnings: what the author
+    stages of each kind. estimated_seconds: for the remaining trainings on `workers` workers. space: bytes of weights
+    that these leave in the artifact store, None for a network whose layers are not known. warnings: what the author
     should know before launching the study. unchecked: some images are only read by the launch.
     """
 
@@ -49,6 +52,7 @@ class PlanPreview:
     reused: int
     by_kind: dict[str, int]
     estimated_seconds: float
+    space: int | None
     workers: int
     warnings: tuple[Finding, ...]
     unchecked: bool
@@ -136,10 +140,46 @@ def preview(study: Study) -> PlanPreview:
         reused=len(reused),
         by_kind=dict(Counter(stage.kind for stage in planned.stages.values())),
         estimated_seconds=estimated_seconds(config, planned, reused, devices),
+        space=_space(planned, reused, config.home),
         workers=len(devices),
         warnings=warnings,
         unchecked=any(not is_checked(name, content, config.home) for name, content in images),
     )
+
+
+def _space(plan: Plan, reused: Container[str], home: Path) -> int | None:
+    """Return the bytes of weights that the stages of a plan leave in the artifact store, None if they are not known."""
+    total = 0
+    for fingerprint, stage in plan.stages.items():
+        if fingerprint not in reused:
+            layers = anatomy(stage.network, shape(stage.images.name, home), home)
+            if layers is None:
+                return None
+            total += stage_space(stage, layers)
+    return total
+
+
+def long_preview(study: Study) -> PlanPreview | None:
+    """Return what `preview` returns if the study takes longer than `LONG`, else None.
+
+    This does not count the operations of a network, which needs PyTorch, where an upper limit of them shows that the
+    study is short.
+    """
+    config = settings()
+    planned, _ = _checked_plan(study, config.home)
+    reused = Artifacts(config.artifacts).finished() & planned.stages.keys()
+    if estimated_seconds(config, planned, reused, worker_devices(config), _most_flops) <= LONG:
+        return None
+    outline = preview(study)
+    return outline if outline.estimated_seconds > LONG else None
+
+
+def _most_flops(network: str, channels: int, image_size: int, classes: int) -> float:
+    """Return more than the operations of one image's forward pass, as if each weight were used at each pixel twice."""
+    layers = anatomy(network, Shape(channels, image_size, classes, 0, 0), settings().home)
+    if layers is None:
+        return _flops(network, channels, image_size, classes)
+    return 4.0 * sum(layer.size for layer in layers.layers) * image_size**2
 
 
 def worker_devices(config: Settings) -> list[str]:
@@ -151,16 +191,18 @@ def worker_devices(config: Settings) -> list[str]:
     return live or devices(config.device, config.workers)
 
 
-def estimated_seconds(config: Settings, plan: Plan, reused: Container[str], devices: Sequence[str]) -> float:
+def estimated_seconds(
+    config: Settings, plan: Plan, reused: Container[str], devices: Sequence[str], flops: Flops | None = None
+) -> float:
     """Return the seconds that a plan takes with one worker per device; reused: stages that are done already.
 
-    Raises DatasetError for a missing dataset.
+    flops: as in `engine.study.cost.stage_seconds`, by default counted. Raises DatasetError for a missing dataset.
     """
     names = {stage.images.name: stage.images.identity for stage in plan.stages.values()}
     shapes = {name: shape(name, config.home) for name in names}
     kind = _kind(devices)
     speeds = _speeds(config, {identity: shapes[name] for name, identity in names.items()}, kind)
-    return estimate_seconds(plan, reused, shapes, speeds, len(devices), kind, _flops)
+    return estimate_seconds(plan, reused, shapes, speeds, len(devices), kind, flops or _flops)
 
 
 def epoch_seconds(config: Settings, database: Database, study_id: str) -> dict[tuple[str, str, str], float]:

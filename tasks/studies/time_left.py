@@ -2,6 +2,7 @@
 
 import heapq
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -36,48 +37,75 @@ def stage_seconds_left(stage: LiveProgress) -> float | None:
     return (stage.epochs - stage.epoch) / stage.epochs_per_second
 
 
+class Places(NamedTuple):
+    """Where a study's stages are trained.
+
+    count: how many are trained at a time. shared: whether stages that a worker trains side by side share its time, as
+    on a CPU, so that count is a number of workers; on a GPU each takes as long as if it were alone.
+    """
+
+    count: float
+    shared: bool = True
+
+
 def seconds_left(
-    stages: pd.DataFrame, live: Mapping[str, LiveProgress], places: int, planned: Planned = dict
+    stages: pd.DataFrame, live: Mapping[str, LiveProgress], places: Places, planned: Planned = dict
 ) -> float | None:
     """Return the seconds until all stages of a study are done that can be; None before any speed is measured.
 
-    stages: as from `data.queries.studies.stages`. live: the progress of running stages. places: as from `places`; at
-    least the running ones count. planned: see `Planned`. The result is never below `stage_seconds_left` of a running
-    stage. Stages that failed or were cancelled, and those that wait for them, are left out. Returns None also if
-    nothing trains and places is 0.
+    stages: as from `data.queries.studies.stages`. live: the progress of running stages. places: as from `places`; a
+    count of 0 stands for those that train now. planned: see `Planned`. The result is never below `stage_seconds_left`
+    of a running stage. Stages that failed or were cancelled, and those that wait for them, are left out. Returns None
+    also if nothing trains and the count of places is 0.
     """
     rows = _rows(stages)
     unfinished = [row for row in rows if row.state in ("queued", "waiting", "running")]
     if not unfinished:
         return 0.0
-    running = sum(row.state == "running" for row in rows)
-    speeds = _Speeds(rows, live)
-    if not max(places, running) or not speeds.any_measured:
+    beside = Counter(row.worker for row in rows if row.state == "running") if places.shared else Counter[str | None]()
+    count = places.count or (len(beside) if None not in beside else beside.total())
+    speeds = _Speeds(rows, live, places.shared, beside)
+    if not count or not speeds.any_measured:
         return None
     missing = {row.key for row in unfinished if speeds.of(row.key) is None}
     guesses = planned() if missing else {}
     if missing - guesses.keys():
         return None
     gap = _gap(rows)
-    seconds = {row.fingerprint: _cost(row, live, speeds, guesses, gap) for row in unfinished}
-    return _simulated(rows, _without_diverged(rows, seconds), max(places, running))
+    lost = _from_diverged(rows)
+    queued, running = {}, []
+    for row in unfinished:
+        measured = speeds.of(row.key)
+        work = max(0, row.epochs - row.epoch) * (guesses[row.key] if measured is None else measured)
+        if row.state != "running":
+            queued[row.fingerprint] = 0.0 if row.fingerprint in lost else work + gap
+            continue
+        stage, together = live.get(row.fingerprint), beside[row.worker] or 1
+        left = None if stage is None else stage_seconds_left(stage)
+        running.append((row, work * together, work) if left is None else (row, left, left / together))
+    return _simulated(rows, queued, running, count)
 
 
-def places(workers: Iterable[Worker], stages: pd.DataFrame) -> int:
-    """Return how many stages of a study are trained at a time; stages: as for `seconds_left`.
+def places(workers: Iterable[Worker], stages: pd.DataFrame) -> Places:
+    """Return where a study's stages are trained; stages: as for `seconds_left`.
 
-    A worker that trains stages side by side has a place for each. Where workers train other studies too, the places are
-    those that this study had in the last half minute.
+    On a CPU the count is that of the workers that train this study or are idle; on a GPU it is multiplied by the mean
+    number of stages that a worker trained side by side in the last half minute. Where workers train other studies too,
+    the count is the mean of the last half minute, or more if more workers train this study now.
     """
     alive = [worker for worker in workers if not worker.is_silent() and not worker.draining]
-    own = set(stages["fingerprint"])
-    beside = [1 + len(own.intersection(worker.beside)) for worker in alive if worker.stage in own]
+    rows = _rows(stages)
+    known = {row.fingerprint for row in rows}
+    own = [1 + len(known.intersection(worker.beside)) for worker in alive if worker.stage in known]
     idle = sum(worker.stage is None for worker in alive)
-    present = sum(beside) + idle * max(beside, default=1)
-    if len(beside) + idle == len(alive):
-        return present
-    # While other studies have all workers, they are the best guess of the number that this study gets later.
-    return max(present, round(_busy(_rows(stages)))) or len(alive)
+    shared = not any(worker.device.startswith("cuda") for worker in alive)
+    concurrent, busy = _busy(rows)
+    side_by_side = 1.0 if shared else concurrent / busy if busy else max(own, default=1)
+    present = (len(own) + idle) * side_by_side
+    if len(own) + idle == len(alive):
+        return Places(round(present, 2), shared)
+    # While other studies have all workers, these are the best guess of the number that this study gets later.
+    return Places(round(max(present, busy * side_by_side), 2) or len(alive), shared)
 
 
 class _Row(NamedTuple):
@@ -90,6 +118,7 @@ class _Row(NamedTuple):
     parent: str | None
     state: str
     worker: str | None
+    attempt: int
     started_at: float
     finished_at: float
     seconds: float
@@ -107,8 +136,7 @@ class _Row(NamedTuple):
         """The seconds from claim to result; None where they tell nothing about this study's speed."""
         if self.state != "done" or self.reused or self.diverged or not self.epochs:
             return None
-        # A stage that was interrupted trained before its last start too, which `seconds` include; of stages trained
-        # side by side, `seconds` are a share.
+        # Of stages trained side by side, `seconds` are a share.
         known = [value for value in (self.finished_at - self.started_at, self.seconds) if value > 0]
         return max(known, default=None)
 
@@ -122,9 +150,15 @@ def _rows(stages: pd.DataFrame) -> list[_Row]:
 
 
 class _Speeds:
-    """Seconds per epoch by key, as recent as they are known."""
+    """Seconds per epoch by key, as recent as they are known: of a worker's time if stages share it, else of a stage.
 
-    def __init__(self, rows: Sequence[_Row], live: Mapping[str, LiveProgress]) -> None:
+    beside: how many stages each worker trains now.
+    """
+
+    def __init__(
+        self, rows: Sequence[_Row], live: Mapping[str, LiveProgress], shared: bool, beside: Mapping[str | None, int]
+    ) -> None:
+        shares = _shares(rows) if shared else {}
         end = _latest(rows)
         recent: dict[Key, list[tuple[float, float]]] = {}
         earlier: dict[Key, list[tuple[float, float]]] = {}
@@ -132,15 +166,16 @@ class _Speeds:
         for row in sorted(rows, key=lambda row: 0.0 if math.isnan(row.finished_at) else row.finished_at):
             if (wall := row.wall) is None:
                 continue
-            seconds = wall / row.epochs
-            if row.finished_at >= end - WINDOW:
+            seconds = shares.get(row.fingerprint, wall) / row.epochs
+            # The last attempt of a stage that was interrupted trained only some of its epochs.
+            if row.finished_at >= end - WINDOW and row.attempt <= 1:
                 recent.setdefault(row.key, []).append((seconds, min(row.epochs, WINDOW / seconds)))
             else:
                 earlier.setdefault(row.key, []).append((seconds, row.epochs))
         for row in rows:
             stage = live.get(row.fingerprint)
             if row.state == "running" and stage is not None and stage.epochs_per_second > 0:
-                seconds = 1 / stage.epochs_per_second
+                seconds = 1 / stage.epochs_per_second / (beside.get(row.worker) or 1)
                 recent.setdefault(row.key, []).append((seconds, min(max(1, stage.epoch), WINDOW / seconds)))
         self._recent = {key: _mean(values) for key, values in recent.items()}
         self._earlier = {key: _mean(values[-HISTORY:]) for key, values in earlier.items()}
@@ -194,48 +229,77 @@ def _gap(rows: Sequence[_Row]) -> float:
     return max(0.0, median(gaps)) if gaps else 0.0
 
 
-def _busy(rows: Sequence[_Row]) -> float:
-    """Return how many stages were trained at a time in the last half minute."""
-    end, total = _latest(rows), 0.0
+def _busy(rows: Sequence[_Row]) -> tuple[float, float]:
+    """Return how many stages were trained at a time in the last half minute, and by how many workers at a time."""
+    end = _latest(rows)
+    by_worker: dict[str, list[tuple[float, float]]] = {}
     for row in rows:
-        if not row.reused and not math.isnan(row.started_at):
-            ended = end if math.isnan(row.finished_at) else row.finished_at
-            total += max(0.0, ended - max(row.started_at, end - WINDOW))
-    return total / WINDOW
+        if row.state in ("running", "done") and not row.reused and not math.isnan(row.started_at):
+            ended = row.finished_at if row.state == "done" else end
+            if ended > end - WINDOW:
+                by_worker.setdefault(row.worker or "", []).append((max(row.started_at, end - WINDOW), ended))
+    stages = workers = 0.0
+    for spans in by_worker.values():
+        covered = -math.inf
+        for begin, ended in sorted(spans):
+            stages += ended - begin
+            workers += max(0.0, ended - max(begin, covered))
+            covered = max(covered, ended)
+    return stages / WINDOW, workers / WINDOW
 
 
-def _cost(
-    row: _Row, live: Mapping[str, LiveProgress], speeds: _Speeds, guesses: Mapping[Key, float], gap: float
-) -> float:
-    """Return the seconds for which an unfinished stage still occupies its place."""
-    stage = live.get(row.fingerprint) if row.state == "running" else None
-    left = None if stage is None else stage_seconds_left(stage)
-    if left is not None:
-        return left
-    measured = speeds.of(row.key)
-    each = guesses[row.key] if measured is None else measured
-    return max(0, row.epochs - row.epoch) * each + (0.0 if row.state == "running" else gap)
+def _shares(rows: Sequence[_Row]) -> dict[str, float]:
+    """Return for stages that are done the seconds of their worker's time, which stages in training share equally."""
+    end = _latest(rows)
+    by_worker: dict[str, list[_Row]] = {}
+    for row in rows:
+        if row.state in ("running", "done") and row.worker and not row.reused and not math.isnan(row.started_at):
+            by_worker.setdefault(row.worker, []).append(row)
+    shares = {}
+    for own in by_worker.values():
+        spans = [(row, row.started_at, row.finished_at if row.state == "done" else end) for row in own]
+        changes: Counter[float] = Counter()
+        for _, begin, ended in spans:
+            changes[begin] += 1
+            changes[ended] -= 1
+        # The time that one stage had by a moment, if it was in training all the time.
+        had, count, total, before = {}, 0, 0.0, 0.0
+        for moment in sorted(changes):
+            total += (moment - before) / count if count else 0.0
+            had[moment], before = total, moment
+            count += changes[moment]
+        for row, begin, ended in spans:
+            if row.state == "done" and had[ended] > had[begin]:
+                shares[row.fingerprint] = had[ended] - had[begin]
+    return shares
 
 
-def _without_diverged(rows: Sequence[_Row], seconds: Mapping[str, float]) -> dict[str, float]:
-    """Return the seconds of stages, with none for those that are made from a training that diverged."""
+def _from_diverged(rows: Sequence[_Row]) -> set[str]:
+    """Return the fingerprints of stages that diverged, and of all that are made from them, which take no time."""
     lost: set[str] = set()
     # Parents come before their children.
     for row in rows:
         if row.diverged or row.parent in lost:
             lost.add(row.fingerprint)
-    return {fingerprint: 0.0 if fingerprint in lost else value for fingerprint, value in seconds.items()}
+    return lost
 
 
-def _simulated(rows: Sequence[_Row], seconds: Mapping[str, float], places: int) -> float:
+def _simulated(
+    rows: Sequence[_Row], seconds: Mapping[str, float], running: Sequence[tuple[_Row, float, float]], places: float
+) -> float:
     """Return when the last stage ends if each goes to the first free place, in the order in which they become ready.
 
-    rows: parents before children. seconds: of each unfinished stage. A stage waits for its parent.
+    rows: parents before children. seconds: of each stage that is not in training. running: stages in training, when
+    each ends, and the seconds for which it occupies its place. places: a fraction of a place makes all slower, as if
+    they shared it. A stage waits for its parent.
     """
-    running = [seconds[row.fingerprint] for row in rows if row.state == "running"]
-    free = [*running, *[0.0] * (places - len(running))]
-    heapq.heapify(free)
-    ends = {row.fingerprint: seconds[row.fingerprint] for row in rows if row.state == "running"}
+    ends = {row.fingerprint: end for row, end, _ in running}
+    count = math.ceil(places)
+    slower = count / places
+    free = [0.0] * count
+    # More stages may be in training than there are places.
+    for _, _, occupied in sorted(running, key=lambda item: -item[2]):
+        heapq.heappush(free, heapq.heappop(free) + occupied)
     states = {row.fingerprint: row.state for row in rows}
     children: dict[str, list[tuple[int, str]]] = {}
     # Stages that were begun before come first in the queue.
@@ -243,19 +307,19 @@ def _simulated(rows: Sequence[_Row], seconds: Mapping[str, float], places: int) 
     for place, row in enumerate(rows):
         if row.state not in ("queued", "waiting"):
             continue
-        parent = row.parent if isinstance(row.parent, str) else None
-        if parent is None or states.get(parent, "done") == "done":
+        if not row.parent or states.get(row.parent, "done") == "done":
             ready.append((0.0, row.epoch == 0, place, row.fingerprint))
-        elif parent in ends:
-            ready.append((ends[parent], row.epoch == 0, place, row.fingerprint))
+        elif row.parent in ends:
+            ready.append((ends[row.parent], row.epoch == 0, place, row.fingerprint))
         else:
-            children.setdefault(parent, []).append((place, row.fingerprint))
+            children.setdefault(row.parent, []).append((place, row.fingerprint))
     heapq.heapify(ready)
+    last = max([*ends.values(), *free], default=0.0)
     while ready:
         moment, _, _, fingerprint = heapq.heappop(ready)
-        end = max(moment, heapq.heappop(free)) + seconds[fingerprint]
+        end = max(moment, heapq.heappop(free)) + slower * seconds[fingerprint]
         heapq.heappush(free, end)
-        ends[fingerprint] = end
+        last = max(last, end)
         for place, child in children.get(fingerprint, ()):
             heapq.heappush(ready, (end, True, place, child))
-    return max(ends.values(), default=0.0)
+    return last

@@ -20,7 +20,7 @@ from data.queries import studies as queries
 from engine.paper import studies
 from engine.study.results import StageResult
 from engine.study.spec import Study, parse_study
-from tasks.studies.time_left import seconds_left
+from tasks.studies.time_left import Places, seconds_left
 from tests.app.dashboard import open_page, rerun, texts
 from tests.app.made_study import measured, record
 
@@ -119,7 +119,7 @@ def test_search_finds_diverged_stages_and_time_left_uses_the_others(database: Da
     assert list(table["Outcome"]) == ["diverged in epoch 3"]
     assert fraction(rows, {}) == 1.0
     rows.loc[rows.index[-1], ["state", "epoch"]] = "queued", 0
-    assert seconds_left(rows, {}, 1) == pytest.approx(4 * 0.02)
+    assert seconds_left(rows, {}, Places(1)) == pytest.approx(4 * 0.02)
     assert "Outcome" not in stage_table(rows[rows["learning_rate"] != 0.1], {})
 
 

@@ -11,7 +11,7 @@ from data.database.database import Database
 from data.queries import studies
 from engine.study.spec import Study
 from tasks.queue.telemetry import LiveProgress
-from tasks.studies.time_left import seconds_left
+from tasks.studies.time_left import Places, seconds_left
 from tests.app.made_study import record
 
 ID = "made-study-0001"
@@ -90,4 +90,4 @@ def test_the_time_left_of_the_study_is_never_below_that_of_a_row(
 ) -> None:
     slow = {fingerprint: replace(stage, epochs_per_second=0.001) for fingerprint, stage in now.items()}
     assert "16 min 40 s" in set(stage_table(rows, slow)["Time left"])
-    assert seconds_left(rows, slow, 50) == pytest.approx(1000)
+    assert seconds_left(rows, slow, Places(50)) == pytest.approx(1000)

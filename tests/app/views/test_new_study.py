@@ -12,7 +12,7 @@ from app.new_study.presets import PRESETS
 from data.database.database import Database
 from engine.study.spec import Study, to_toml
 from tasks.queue import equal, leases
-from tasks.studies import launch
+from tasks.studies import launch, long_launch
 from tests.app.dashboard import open_page, rerun, texts
 from tests.app.made_study import record
 from tests.machine import folder_of_images
@@ -213,6 +213,24 @@ def test_a_draft_of_another_version_and_an_unknown_one_open_the_form(home: Path)
     assert app.button_group(key="field-pruners").value == ["oneshot"]
     assert app.text_input(key="field-seeds").value == ", ".join(map(str, demo.seeds))
     assert open_page(PAGE, draft="x" * 22).text_input(key="field-name").value == demo.name
+
+
+def test_a_long_study_is_launched_only_after_an_answer(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(long_launch, "LONG", 0.0)
+    app = open_page(PAGE)
+    app.button(key="launch").click()
+    app = rerun(app)
+    assert not leases.studies(redis)
+    assert "This takes long" in texts(app)
+    assert "in the artifact store" in texts(app)
+    # The question is about the study as it was.
+    app = type_in(app, "name", "Another")
+    assert "This takes long" not in texts(app)
+    app.button(key="launch").click()
+    app = rerun(app)
+    app.button(key="launch_long_yes").click()
+    rerun(app)
+    assert len(leases.studies(redis)) == 1
 
 
 def test_an_equal_study_that_was_just_launched_is_asked_about(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:

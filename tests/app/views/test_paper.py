@@ -1,7 +1,10 @@
+import re
 from pathlib import Path
 
 import pytest
+import streamlit as st
 from PIL import Image
+from redis import Redis
 from streamlit.testing.v1 import AppTest
 
 from app.paper.overview import ON_FOLDER
@@ -10,8 +13,11 @@ from data.database.database import Database
 from engine.paper import studies
 from engine.paper.figures import FIGURES
 from engine.study.spec import Study, parse_study
+from tasks.queue import leases, telemetry
+from tasks.studies import long_launch
 from tests.app.dashboard import open_page, rerun, tables, texts
 from tests.app.made_study import record
+from tests.tasks.queue.test_telemetry import worker
 
 PAGE = "views/paper.py"
 FIGURE = "views/figure.py"
@@ -33,7 +39,7 @@ def text_of(app: AppTest) -> str:
 
 
 def test_every_figure_has_a_card_and_the_page_counts_the_trainings() -> None:
-    app = open_page(PAGE)
+    app = open_page(PAGE, scale="paper")
     text = text_of(app)
     for figure in FIGURES.values():
         assert plain(figure.about).replace("\\", "") in text
@@ -105,6 +111,62 @@ def test_the_papers_numbers_are_shown_beside_ours_with_the_difference(database: 
     assert set(comparison["n"]) == {"5"}
     assert comparison["difference (points), 95 % interval"].str.contains(" to ").all()
     assert "scaled" in text_of(app)
+
+
+def test_a_figure_opens_at_the_scale_that_fits_the_workers(redis: Redis) -> None:
+    def scales(**query: str) -> tuple[str, str]:
+        page, card = open_page(FIGURE, figure="main-fig4", **query), open_page(PAGE, **query)
+        return page.selectbox[0].value, card.selectbox[0].value
+
+    # This machine has no GPU and no worker runs.
+    assert scales() == ("Small on Digits", "Small on Digits")
+    assert scales(scale="paper") == ("As in the paper", "As in the paper")
+    telemetry.beat(redis, worker("gpu1-1:1", device="cuda:0"))
+    st.cache_data.clear()
+    assert scales() == ("As in the paper", "As in the paper")
+    assert scales(scale="small") == ("Small on Digits", "Small on Digits")
+
+
+@pytest.mark.parametrize("page", [PAGE, FIGURE])
+def test_the_other_scale_is_one_click_away(page: str) -> None:
+    app = open_page(page, figure="main-fig4")
+    key = "overview-other-scale" if page == PAGE else "figure-other-scale"
+    app.button(key=key).click()
+    app = rerun(app)
+    assert app.selectbox[0].value == "As in the paper"
+    assert app.query_params["scale"] == "paper"
+    app.button(key=key).click()
+    app = rerun(app)
+    assert app.selectbox[0].value == "Small on Digits"
+
+
+def test_a_long_figure_is_launched_only_after_an_answer(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    # No figure that takes long can be launched here without a download.
+    monkeypatch.setattr(long_launch, "LONG", 0.0)
+    app = open_page(FIGURE, figure="main-fig4", scale="small")
+    app.button(key="launch_figure").click()
+    app = rerun(app)
+    assert not leases.studies(redis)
+    [question] = [item.value for item in app.markdown if "This takes long" in item.value]
+    expected = r"6 trainings, about .* on \d+ workers?, done about .*, and 3 MiB in the artifact store"
+    assert re.search(expected, question.replace("\\", ""))
+    app.button(key="launch_long_no").click()
+    app = rerun(app)
+    assert "This takes long" not in texts(app)
+    assert not leases.studies(redis)
+    app.button(key="launch_figure").click()
+    app = rerun(app)
+    app.button(key="launch_long_yes").click()
+    rerun(app)
+    [study_id] = leases.studies(redis)
+    assert study_id
+
+
+def test_a_short_figure_is_launched_at_once(redis: Redis) -> None:
+    app = open_page(FIGURE, figure="main-fig4", scale="small")
+    app.button(key="launch_figure").click()
+    rerun(app)
+    assert len(leases.studies(redis)) == 1
 
 
 def test_settings_of_a_launched_study_can_be_chosen_and_are_in_the_address(database: Database) -> None:

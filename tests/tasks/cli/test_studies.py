@@ -24,7 +24,7 @@ from tasks.cli import tables, watch
 from tasks.process import ROOT, python
 from tasks.queue import leases, telemetry
 from tests.app.made_study import record
-from tests.machine import Machine, diverging_study, folder_of_images, tiny_study, wait_for
+from tests.machine import Machine, diverging_study, endless_study, folder_of_images, tiny_study, wait_for
 from tests.tasks.conftest import Command
 from tests.tasks.queue.test_telemetry import worker
 
@@ -265,6 +265,60 @@ def test_status_describes_divergences(command: Command, machine: Machine, tmp_pa
     ) in " ".join(command("status", study_id)[1].split())
 
 
+def at_a_terminal(answer: str, *arguments: str) -> tuple[int, str, str]:
+    """Run a command whose questions are answered at a terminal, and return its exit code, stdout and stderr."""
+    terminal, end = pty.openpty()
+    process = subprocess.Popen(
+        python("-m", "tasks", *arguments),
+        cwd=ROOT,
+        stdin=end,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(end)
+    os.write(terminal, f"{answer}\n".encode())
+    output, error = process.communicate(timeout=120)
+    os.close(terminal)
+    return process.returncode, output, error
+
+
+COSTS = re.compile(
+    r"^long: 7 trainings, about .*\d+ (min|h) .* on \d+ workers?, done about \d\d:\d\d.*, and 2 MiB in the", re.M
+)
+
+
+def test_a_long_study_is_launched_only_after_an_answer_at_a_terminal(
+    command: Command, redis: Redis, tmp_path: Path
+) -> None:
+    file = tmp_path / "long.toml"
+    file.write_text(to_toml(endless_study()))
+    code, output, error = at_a_terminal("n", "launch", str(file))
+    assert code == 1
+    assert "Launch Tiny? [y/N]" in output
+    assert COSTS.search(error), error
+    assert not leases.studies(redis)
+    code, output, _ = at_a_terminal("y", "launch", str(file))
+    assert code == 0
+    assert "launched Tiny as" in output
+    code, output, error = at_a_terminal("n", "launch", str(file), "--yes", "--again")
+    assert (code, "?" in output) == (0, False)
+    assert COSTS.search(error)
+    # A script is not asked, but its log has the same line.
+    code, output, error = command("launch", str(file), "--again")
+    assert code == 0
+    assert COSTS.search(error)
+    assert len(leases.studies(redis)) == 3
+
+
+def test_a_short_study_is_launched_without_a_question(command: Command, toml: Callable[..., str], redis: Redis) -> None:
+    del redis
+    code, output, error = at_a_terminal("n", "launch", toml())
+    assert code == 0
+    assert "launched Tiny as" in output
+    assert "long:" not in error
+
+
 def test_an_equal_launch_is_joined_without_a_terminal_and_asked_about_at_one(
     command: Command, toml: Callable[..., str], redis: Redis, tmp_path: Path
 ) -> None:
@@ -274,22 +328,11 @@ def test_an_equal_launch_is_joined_without_a_terminal_and_asked_about_at_one(
     assert output == f"joined Tiny, launched before as {first}; --again launches another\n"
     assert leases.studies(redis) == [first]
 
-    def at_a_terminal(answer: str) -> str:
-        terminal, end = pty.openpty()
-        process = subprocess.Popen(
-            python("-m", "tasks", "launch", toml()), cwd=ROOT, stdin=end, stdout=subprocess.PIPE, text=True
-        )
-        os.close(end)
-        os.write(terminal, f"{answer}\n".encode())
-        output, _ = process.communicate(timeout=120)
-        os.close(terminal)
-        assert process.returncode == 0
-        return output
-
-    refused = at_a_terminal("n")
+    code, refused, _ = at_a_terminal("n", "launch", toml())
+    assert code == 0
     assert f"as {first}. Launch another? [y/N]" in refused
     assert f"joined Tiny, launched before as {first}" in refused
-    assert "launched Tiny as" in at_a_terminal("y")
+    assert "launched Tiny as" in at_a_terminal("y", "launch", toml())[1]
     code, output, _ = command("launch", toml(), "--again")
     assert output.startswith("launched Tiny as ")
     assert len(leases.studies(redis)) == 3

@@ -8,12 +8,14 @@ from data.database.database import Database
 from data.database.events import Event
 from data.datasets.source import DatasetError
 from data.settings import settings
+from engine.paper.studies import study
 from engine.study.plan import plan
 from engine.study.results import Epoch, StageResult
 from engine.study.spec import StudyError, to_toml
-from tasks.studies.planning import plan_study, preview
+from tasks.studies import planning
+from tasks.studies.planning import long_preview, plan_study, preview
 from tasks.worker.devices import devices, precision
-from tests.machine import tiny_study
+from tests.machine import endless_study, tiny_study
 
 
 def test_a_preview_starts_no_redis_and_creates_no_database(home: Path) -> None:
@@ -66,3 +68,24 @@ def test_an_automatic_precision_is_chosen_by_the_hardware_before_planning(home: 
     assert plan_study(explicit, home).stages.keys() == planned.stages.keys()
     with pytest.raises(ValueError, match="choose fp32 or bf16"):
         plan(study, {"digits": "0" * 32})
+
+
+def test_the_space_of_a_study_is_that_of_its_remaining_weights(home: Path) -> None:
+    # One dense LeNet-300 on digits leaves 0.6 MB and six pruned ones 0.25 MB each, as docs/team.md says.
+    assert preview(tiny_study()).space == pytest.approx(0.6e6 + 6 * 0.25e6, rel=0.02)
+
+
+def test_all_figures_take_the_space_that_the_documents_state(home: Path) -> None:
+    planned = plan_study(study("all"), home)
+    assert len(planned.stages) == 4715
+    assert planning._space(planned, (), home) == pytest.approx(72e9, rel=0.03)
+
+
+def test_an_upper_limit_of_the_operations_tells_short_studies_from_long_ones(home: Path) -> None:
+    assert long_preview(tiny_study()) is None
+    outline = long_preview(endless_study())
+    assert outline is not None
+    assert outline.estimated_seconds > planning.LONG
+    for network in ("lenet300", "resnet20", "vgg11", "mobilenet_v2"):
+        size = 8 if network == "lenet300" else 32
+        assert planning._most_flops(network, 3, size, 10) >= planning._flops(network, 3, size, 10)
