@@ -13,7 +13,7 @@ from app.paper.panels import FigurePanel
 from app.paper.runs import FigureSettings, Runs
 from app.state import audience, live, queries
 from data.artifacts.store import ArtifactError
-from engine.paper import figures
+from engine.paper import figures, studies
 from engine.paper.figures import Figure
 from engine.study.spec import StudyError, to_toml
 from tasks.studies.catalog import arguments
@@ -41,12 +41,14 @@ def page(figure: Figure, chosen: FigureSettings) -> None:
 
 def _launch(figure: Figure, chosen: FigureSettings) -> None:
     """Show the plan of the figure, or of one of its panels, and launch it."""
-    labels = [panel.label for panel in figure.panels if panel.label]
+    # Panels with the same runs would be launched as the same study.
+    labels = [panel.label for panel, _ in studies.drawn(figure.panels, chosen.scale, chosen.data) if panel.label]
     name = figure.id
     if len(labels) > 1:
         whole = "whole figure"
         selected = st.selectbox("Launch", [whole, *(f"panel {label}" for label in labels)], key="figure_part")
-        name = figure.id if selected == whole else f"{figure.id}:{selected.removeprefix('panel ')}"
+        first = selected.removeprefix("panel ").partition(",")[0]
+        name = figure.id if selected == whole else f"{figure.id}:{first}"
     study = runs.study(name, chosen)
     try:
         plan = preview_plan(to_toml(study))
@@ -99,6 +101,8 @@ def _body(figure: Figure, chosen: FigureSettings, spread: Spread) -> None:
 
 
 def _panels(figure: Figure, chosen: FigureSettings, spread: Spread) -> None:
+    if text := panels.once(figure, chosen):
+        st.caption(words.plain(text))
     legend = NO_LEGEND
     figure_panels = panels.panels(figure.id, chosen, spread)
     for quantity in dict.fromkeys(item.panel.quantity for item in figure_panels):
@@ -133,6 +137,8 @@ def _table(trained: Runs, figure: Figure, chosen: FigureSettings) -> None:
         f":gray[:small[mean ± standard deviation over n seeds; independent weights give {words.percent(p)}]]"
     )
     st.caption(numbers.against_the_mask(figure, p, panel.sparsities[0]))
+    if text := panels.once(figure, chosen):
+        st.caption(words.plain(text))
     with st.container(key="figure_table"):
         rows = numbers.as_in_paper(
             figures.reported(figure), trained.accuracy, trained.pooled, chosen.scale, chosen.data
@@ -146,8 +152,9 @@ def _stated(trained: Runs, figure: Figure, chosen: FigureSettings) -> None:
     if not stated:
         return
     st.subheader("The paper's numbers and ours", anchor=False)
-    overview.stated_table(numbers.table(stated, trained.accuracy, trained.pooled, chosen.scale, chosen.data), chosen)
-    st.caption("The interval is that of our mean; the paper gives no spread for its own.")
+    overview.stated_table(
+        numbers.table(stated, trained.accuracy, trained.pooled, chosen.scale, chosen.data, chosen.is_paper), chosen
+    )
 
 
 def _verdicts(trained: Runs, figure: Figure, chosen: FigureSettings) -> None:

@@ -18,6 +18,7 @@ QUANTITIES = {
     "finetuned_initial": "overlap with initial weights",
     "finetuned_pretrained": "overlap with dense weights",
 }
+DIFFERENCE = "difference (points), 95 % interval"
 
 ANCESTORS = {
     "finetuned_initial": "with initial weights θ₀ (%)",
@@ -58,11 +59,7 @@ def rows_of(
     scale, data: of the runs; a scaled-down run has another dataset and network than the paper's. The paper rounds its
     sparsities, so a row's may differ by half a percentage point.
     """
-    paper_panel = Panel(
-        label="", quantity="accuracy", dataset=number.dataset, network=number.network,
-        learning_rates=(number.learning_rate,), pruners=(), starts=(), sparsities=(), ps=(),
-    )  # fmt: skip
-    our_panel = scaled(paper_panel, scale, data)
+    our_panel = _ours(number, scale, data)
     frame = accuracy if number.quantity == "accuracy" else pooled
     if frame.empty:
         return frame
@@ -80,18 +77,34 @@ def rows_of(
     return rows
 
 
+def _ours(number: Reported, scale: str, data: str | None) -> Panel:
+    """Return a panel with the network and dataset of our runs for a stated number."""
+    paper_panel = Panel(
+        label="", quantity="accuracy", dataset=number.dataset, network=number.network,
+        learning_rates=(number.learning_rate,), pruners=(), starts=(), sparsities=(), ps=(),
+    )  # fmt: skip
+    return scaled(paper_panel, scale, data)
+
+
 def table(
-    numbers: Sequence[Reported], accuracy: pd.DataFrame, pooled: pd.DataFrame, scale: str, data: str | None
+    numbers: Sequence[Reported],
+    accuracy: pd.DataFrame,
+    pooled: pd.DataFrame,
+    scale: str,
+    data: str | None,
+    comparable: bool,
 ) -> pd.DataFrame:
     """Return stated numbers beside ours, in words.
 
-    Columns: what, network, dataset, learning rate, paper (%), ours (%), difference (points) with the 95 % interval of
-    our mean, n, and where there are overlaps, the level of the mask alone, ours (%).
+    comparable: whether our runs have the paper's data and recipe. Columns: what, network, dataset, learning rate, paper
+    (%), our runs (network and dataset, where not comparable), ours (%), difference (points) with the 95 % interval of
+    our mean (where comparable), n, and where there are overlaps, the level of the mask alone, ours (%).
     """
     rows: list[dict[str, str]] = []
     has_overlaps = any(number.quantity != "accuracy" for number in numbers)
     for number in numbers:
         mine = ours(number, accuracy, pooled, scale, data)
+        our_panel = _ours(number, scale, data)
         rows.append(
             {
                 "what": _what(number),
@@ -99,8 +112,9 @@ def table(
                 "dataset": words.dataset(number.dataset),
                 "learning rate": words.number(number.learning_rate),
                 "paper (%)": f"{number.value:.2f}",
+                **({} if comparable else {"our runs": words.place(our_panel.network, our_panel.dataset)}),
                 "ours (%)": "—" if mine.mean is None else f"{mine.mean:.2f}",
-                "difference (points), 95 % interval": _difference(mine, number.value),
+                **({DIFFERENCE: _difference(mine, number.value)} if comparable else {}),
                 "n": str(mine.n) if mine.n else "",
             }
         )
@@ -114,17 +128,25 @@ def table(
 def as_in_paper(
     numbers: Sequence[Reported], accuracy: pd.DataFrame, pooled: pd.DataFrame, scale: str, data: str | None
 ) -> pd.DataFrame:
-    """Return our values in the form of the paper's table: a row per network and dataset, a column per ancestor.
+    """Return our values in the form of the paper's table: a row per network and dataset of our runs.
+
+    It has a column per ancestor and, where our runs replace others, one with the paper's rows for which they stand.
 
     A column beside each ancestor has the level of the mask alone, which the paper does not give. numbers: those of the
     table. A cell is an em dash where no run is done.
     """
     rows: dict[tuple[str, str], dict[str, str]] = {}
+    replaced: dict[tuple[str, str], list[str]] = {}
     for number in numbers:
-        place = words.network(number.network), words.dataset(number.dataset)
+        our_panel = _ours(number, scale, data)
+        place = words.network(our_panel.network), words.dataset(our_panel.dataset)
         row = rows.setdefault(place, {"network": place[0], "dataset": place[1]})
         row[ANCESTORS[number.quantity]] = _cell(values(number, accuracy, pooled, scale, data))
         row[LEVELS[number.quantity]] = _level(levels(number, pooled, scale, data))
+        if (our_panel.network, our_panel.dataset) != (number.network, number.dataset):
+            replaced.setdefault(place, []).append(words.place(number.network, number.dataset))
+    for place, others in replaced.items():
+        rows[place]["stands for"] = words.listing(list(dict.fromkeys(others)))
     return pd.DataFrame(list(rows.values()))
 
 

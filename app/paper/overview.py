@@ -10,7 +10,7 @@ from app import words
 from app.components import chart, dialogs, verdict_cards
 from app.new_study import form, launch
 from app.new_study.preview import preview_plan
-from app.paper import numbers, runs, thumbnail
+from app.paper import numbers, panels, runs, thumbnail
 from app.paper.runs import CATALOGUE, FigureSettings
 from app.state import audience, live
 from data.artifacts.store import ArtifactError
@@ -174,8 +174,10 @@ def _card(figure: Figure, chosen: FigureSettings) -> None:
         st.caption(figure.section)
         st.markdown(words.plain(figure.about))
         st.caption(panels_words(figure))
-        panels = [studies.scaled(panel, chosen.scale, chosen.data) for panel in figure.panels]
-        st.html(thumbnail.image(figure.title, panels, runs.means(chosen)))
+        drawn = [panel for panel, _ in studies.drawn(figure.panels, chosen.scale, chosen.data)]
+        st.html(thumbnail.image(figure.title, drawn, runs.means(chosen)))
+        if text := panels.once(figure, chosen):
+            st.caption(words.plain(text))
         st.progress(done / max(1, requested), text=f"{done:,} of {words.plural(requested, 'training')} done")
         claims = [f":gray-badge[{claim}]" for claim in figure.claims]
         st.markdown(f"{' '.join(claims)} {verdict_cards.badges(trained.verdicts)}")
@@ -234,12 +236,9 @@ def read_in() -> None:
 def _numbers(chosen: FigureSettings) -> None:
     """Show every number that the paper states beside ours."""
     st.subheader("All stated numbers", anchor=False)
-    st.caption(
-        "Every number that the paper's text states, beside the mean of our seeds. The interval is that of our mean; "
-        "the paper gives no spread for its own."
-    )
+    st.caption("Every number that the paper's text states, beside the mean of our seeds.")
     tables = [
-        numbers.table([number], trained.accuracy, trained.pooled, chosen.scale, chosen.data)
+        numbers.table([number], trained.accuracy, trained.pooled, chosen.scale, chosen.data, chosen.is_paper)
         for number in figures.REPORTED
         for trained in [runs.trained(_figure_of(number), chosen)]
     ]
@@ -249,11 +248,16 @@ def _numbers(chosen: FigureSettings) -> None:
 
 
 def stated_table(table: pd.DataFrame, chosen: FigureSettings) -> None:
-    """Show a table of stated numbers, and say where the settings make differences less telling."""
-    if studies.scaling(chosen.scale, chosen.data) or chosen.like:
-        st.markdown(":orange-badge[scaled] The differences compare other data or another recipe with the paper's.")
+    """Show a table of stated numbers, and say what our numbers can be compared with."""
+    if not chosen.is_paper:
+        st.markdown(
+            ":orange-badge[scaled] Our runs have other data or another recipe than the paper's, so their numbers are "
+            "not subtracted from the paper's."
+        )
     with st.container(key="stated_table"):
         chart.table(table, "stated_frame")
+    if chosen.is_paper:
+        st.caption("The interval is that of our mean; the paper gives no spread for its own.")
 
 
 def _figure_of(number: figures.Reported) -> Figure:

@@ -14,12 +14,12 @@ from app.paper.panel_chart import share_axis
 from app.paper.runs import FigureSettings, Runs
 from app.state.cache import cached
 from engine.paper import figures, studies
-from engine.paper.figures import FIGURES, Panel, Reported
+from engine.paper.figures import FIGURES, Figure, Panel, Reported
 
 
 @dataclass(frozen=True)
 class FigurePanel:
-    """A panel of a figure at the scale of its runs, with the lines above it; chart is None where no run is done."""
+    """A panel at the scale of its runs, which may stand for several, its caption, and its chart; None without runs."""
 
     panel: Panel
     caption: tuple[str, str]
@@ -31,21 +31,33 @@ def panels(name: str, chosen: FigureSettings, spread: Spread) -> tuple[FigurePan
     """Return the panels of a figure in the paper's order; errors as for `runs.planned`."""
     figure = FIGURES[name]
     trained = runs.trained(figure, chosen)
-    scaled = [studies.scaled(panel, chosen.scale, chosen.data) for panel in figure.panels]
+    drawn = studies.drawn(figure.panels, chosen.scale, chosen.data)
     # The paper's numbers are marked only on charts of the paper's settings.
-    is_paper = not studies.scaling(chosen.scale, chosen.data) and chosen.like is None
-    numbers = figures.reported(figure) if is_paper else ()
+    numbers = figures.reported(figure) if chosen.is_paper else ()
     figure_panels = []
-    for panel, original in zip(scaled, figure.panels, strict=True):
+    for panel, originals in drawn:
         rows = panel_chart.rows_of(trained.accuracy if panel.quantity == "accuracy" else trained.pooled, panel)
-        caption, chart = (_caption(panel), _status(trained, panel, original)), None
+        caption, chart = (_caption(panel), _status(trained, panel, originals)), None
         if not rows.empty:
-            like = [other for other in scaled if other.quantity == panel.quantity and share_axis(other, panel)]
-            stated = [number for number in numbers if figures.shows(original, number)]
+            like = [other for other, _ in drawn if other.quantity == panel.quantity and share_axis(other, panel)]
+            stated = [number for number in numbers if any(figures.shows(original, number) for original in originals)]
             spec = _spec(trained, rows, panel, like, spread, stated)
             chart = panel_chart.chart(figure, panel, rows, caption, spec, spread)
         figure_panels.append(FigurePanel(panel, caption, chart))
     return tuple(figure_panels)
+
+
+def once(figure: Figure, chosen: FigureSettings) -> str:
+    """Return a sentence on the panels that one chart stands for, empty where each panel has its own runs."""
+    groups = [
+        panel.label for panel, originals in studies.drawn(figure.panels, chosen.scale, chosen.data) if originals[1:]
+    ]
+    if not groups:
+        return ""
+    if groups == [""]:
+        return f"All {len(figure.panels)} rows of the paper have the same runs here, which are shown once."
+    which = words.listing([f"({labels})" for labels in groups])
+    return f"Panels whose runs are the same here are drawn once: {which}."
 
 
 def _spec(
@@ -69,11 +81,12 @@ def _caption(panel: Panel) -> str:
     return f"({panel.label}) {text}" if panel.label else text
 
 
-def _status(trained: Runs, panel: Panel, original: Panel) -> str:
-    """Return in words the paper's panel that a scaled one replaces, its number of seeds, and its dense accuracy."""
+def _status(trained: Runs, panel: Panel, originals: Sequence[Panel]) -> str:
+    """Return in words the paper's panels that a scaled one replaces, its number of seeds, and its dense accuracy."""
     parts = []
-    if (panel.network, panel.dataset) != (original.network, original.dataset):
-        parts.append(f"for {words.place(original.network, original.dataset)}")
+    places = dict.fromkeys((original.network, original.dataset) for original in originals)
+    if (panel.network, panel.dataset) not in places:
+        parts.append(f"stands for {words.listing([words.place(*place) for place in places])}")
     rows = panel_chart.rows_of(trained.accuracy, panel)
     trainings = rows if rows.empty or not panel.trained else rows[rows["start"] != "dense"]
     if trainings.empty:

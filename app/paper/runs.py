@@ -57,6 +57,11 @@ class FigureSettings:
         return "the paper's datasets" if data == figures.OWN else words.dataset(data)
 
     @property
+    def is_paper(self) -> bool:
+        """Whether the runs have the paper's data and recipe, so that their numbers can be compared with the paper's."""
+        return self.like is None and not studies.scaling(self.scale, self.data)
+
+    @property
     def query(self) -> dict[str, str]:
         """The settings as parameters of an address."""
         values = {"scale": self.scale, "data": self.data, "like": self.like}

@@ -58,6 +58,23 @@ def scaled(panel: Panel, scale: str = "paper", data: str | None = None) -> Panel
     )
 
 
+def drawn(
+    panels: Iterable[Panel], scale: str = "paper", data: str | None = None
+) -> list[tuple[Panel, tuple[Panel, ...]]]:
+    """Return each different panel at a scale, with the paper's panels for which it stands.
+
+    panels: the paper's, in whose order the result is. scale, data: as for `scaled`. Panels whose runs and series are
+    the same at the scale become one, whose label lists their letters.
+    """
+    groups: dict[Panel, list[Panel]] = {}
+    for panel in panels:
+        groups.setdefault(scaled(panel, scale, data).model_copy(update={"label": ""}), []).append(panel)
+    return [
+        (panel.model_copy(update={"label": ", ".join(filter(None, (other.label for other in group)))}), tuple(group))
+        for panel, group in groups.items()
+    ]
+
+
 def scaling(scale: str = "paper", data: str | None = None) -> tuple[str, ...]:
     """Return sentences on how a scale and its data depart from the paper; none for the paper's own."""
     _check_scale(scale)

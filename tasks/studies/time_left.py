@@ -40,11 +40,11 @@ def stage_seconds_left(stage: LiveProgress) -> float | None:
 class Places(NamedTuple):
     """Where a study's stages are trained.
 
-    count: how many are trained at a time. shared: whether stages that a worker trains side by side share its time, as
-    on a CPU, so that count is a number of workers; on a GPU each takes as long as if it were alone.
+    number: how many are trained at a time. shared: whether stages that a worker trains side by side share its time, as
+    on a CPU, so that it is the number of workers; on a GPU each takes as long as if it were alone.
     """
 
-    count: float
+    number: float
     shared: bool = True
 
 
@@ -54,16 +54,16 @@ def seconds_left(
     """Return the seconds until all stages of a study are done that can be; None before any speed is measured.
 
     stages: as from `data.queries.studies.stages`. live: the progress of running stages. places: as from `places`; a
-    count of 0 stands for those that train now. planned: see `Planned`. The result is never below `stage_seconds_left`
+    number of 0 stands for those that train now. planned: see `Planned`. The result is never below `stage_seconds_left`
     of a running stage. Stages that failed or were cancelled, and those that wait for them, are left out. Returns None
-    also if nothing trains and the count of places is 0.
+    also if nothing trains and the number of places is 0.
     """
     rows = _rows(stages)
     unfinished = [row for row in rows if row.state in ("queued", "waiting", "running")]
     if not unfinished:
         return 0.0
     beside = Counter(row.worker for row in rows if row.state == "running") if places.shared else Counter[str | None]()
-    count = places.count or (len(beside) if None not in beside else beside.total())
+    count = places.number or (len(beside) if None not in beside else beside.total())
     speeds = _Speeds(rows, live, places.shared, beside)
     if not count or not speeds.any_measured:
         return None
@@ -89,9 +89,9 @@ def seconds_left(
 def places(workers: Iterable[Worker], stages: pd.DataFrame) -> Places:
     """Return where a study's stages are trained; stages: as for `seconds_left`.
 
-    On a CPU the count is that of the workers that train this study or are idle; on a GPU it is multiplied by the mean
+    On a CPU the number is that of the workers that train this study or are idle; on a GPU it is multiplied by the mean
     number of stages that a worker trained side by side in the last half minute. Where workers train other studies too,
-    the count is the mean of the last half minute, or more if more workers train this study now.
+    it is the mean of the last half minute, or more if more workers train this study now.
     """
     alive = [worker for worker in workers if not worker.is_silent() and not worker.draining]
     rows = _rows(stages)

@@ -7,11 +7,12 @@ from PIL import Image
 from redis import Redis
 from streamlit.testing.v1 import AppTest
 
+from app.paper.numbers import DIFFERENCE
 from app.paper.overview import ON_FOLDER
 from app.words import plain
 from data.database.database import Database
 from engine.paper import studies
-from engine.paper.figures import FIGURES
+from engine.paper.figures import FIGURES, REPORTED
 from engine.study.spec import Study, parse_study
 from tasks.queue import leases, telemetry
 from tasks.studies import long_launch
@@ -92,9 +93,8 @@ def test_runs_of_any_study_count_for_a_figure(database: Database) -> None:
 
 
 def test_the_papers_numbers_are_shown_beside_ours_with_the_difference(database: Database) -> None:
-    study = parse_study({**studies.study("table1").model_dump(exclude_none=True), "recipe": {"epochs": 4}})
-    record(database, study)
-    app = open_page(FIGURE, figure="table1", like="made-study-0001")
+    record(database, studies.study("table1"))
+    app = open_page(FIGURE, figure="table1", scale="paper")
     as_in_paper, comparison = tables(app)
     # The table has a row for each network and dataset and a column for each ancestor, as in the paper.
     places = list(zip(as_in_paper["network"], as_in_paper["dataset"], strict=True))
@@ -109,8 +109,60 @@ def test_the_papers_numbers_are_shown_beside_ours_with_the_difference(database: 
         assert as_in_paper[f"with {ancestor} (%)"].str.fullmatch(r"[\d.]+ ± [\d.]+ \(n = 5\)").all()
     assert list(comparison["paper (%)"]).count("63.97") == 1
     assert set(comparison["n"]) == {"5"}
-    assert comparison["difference (points), 95 % interval"].str.contains(" to ").all()
-    assert "scaled" in text_of(app)
+    assert comparison[DIFFERENCE].str.contains(" to ").all()
+    assert "our runs" not in comparison
+    assert "scaled" not in text_of(app)
+    assert "drawn once" not in text_of(app)
+
+
+def test_runs_by_another_recipe_are_not_subtracted_from_the_papers(database: Database) -> None:
+    study = parse_study({**studies.study("table1").model_dump(exclude_none=True), "recipe": {"epochs": 4}})
+    record(database, study)
+    app = open_page(FIGURE, figure="table1", like="made-study-0001")
+    as_in_paper, comparison = tables(app)
+    assert len(as_in_paper) == 5
+    assert DIFFERENCE not in comparison
+    assert "ResNet-20 on CIFAR-100" in set(comparison["our runs"])
+    assert set(comparison["n"]) == {"5"}
+    assert "their numbers are not subtracted" in text_of(app)
+
+
+def test_the_rows_of_a_scaled_table_are_shown_once(database: Database) -> None:
+    record(database, small("table1"))
+    app = open_page(FIGURE, figure="table1", scale="small")
+    as_in_paper, comparison = tables(app)
+    [row] = as_in_paper.to_dict("records")
+    assert (row["network"], row["dataset"]) == ("LeNet-300", "Digits")
+    assert row["stands for"].startswith("ResNet-20 on CIFAR-100, MobileNet-V2 on CIFAR-100")
+    assert set(comparison["our runs"]) == {"LeNet-300 on Digits"}
+    assert DIFFERENCE not in comparison
+    assert "All 5 rows of the paper have the same runs here, which are shown once." in text_of(app)
+
+
+def test_panels_with_the_same_runs_are_drawn_once_and_name_those_for_which_they_stand(database: Database) -> None:
+    record(database, small("fig1"))
+    app = open_page(FIGURE, figure="fig1", scale="small")
+    text = " ".join([text_of(app), *(item.proto.body for item in app.get("html"))])
+    once = "Panels whose runs are the same here are drawn once: (a, c, e, g) and (b, d, f, h)."
+    assert once in text
+    assert "stands for MobileNet-V2 on CIFAR-10, MobileNet-V2 on CIFAR-100, ResNet-20 on CIFAR-100" in text
+    assert app.selectbox(key="figure_part").options == ["whole figure", "panel a, c, e, g", "panel b, d, f, h"]
+    app.selectbox(key="figure_part").select("panel b, d, f, h")
+    assert "paper:fig1:b --scale small" in text_of(rerun(app))
+    captions = [text for text in text.split("\n") if "LeNet-300 on Digits, learning rate 0.01" in text]
+    assert "(a, c, e, g) LeNet-300 on Digits, learning rate 0.01" in " ".join(captions)
+    assert "(c) LeNet-300" not in text
+    assert once in text_of(open_page(PAGE, scale="small"))
+    assert "drawn once" not in text_of(open_page(PAGE, scale="paper"))
+
+
+def test_all_stated_numbers_are_compared_only_at_the_papers_scale() -> None:
+    for scale, compared in (("small", False), ("paper", True)):
+        app = open_page(PAGE, scale=scale)
+        [stated] = [item.value for item in [*app.table, *app.dataframe] if "paper (%)" in item.value]
+        assert len(stated) == len(REPORTED)
+        assert (DIFFERENCE in stated) == compared
+        assert ("our runs" in stated) != compared
 
 
 def test_a_figure_opens_at_the_scale_that_fits_the_workers(redis: Redis) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from engine.paper import figures as paper
 from engine.paper.figures import FIGURES, REPORTED, SCALES, Panel, reported
-from engine.paper.studies import scaled, scaling, study
+from engine.paper.studies import drawn, scaled, scaling, study
 from engine.registry import NETWORKS
 from engine.study.plan import Plan, plan
 from engine.study.spec import Study, StudyError, load_study, to_toml
@@ -130,3 +130,14 @@ def test_every_stated_number_belongs_to_a_figure() -> None:
 def test_the_catalog_is_read_from_its_file() -> None:
     text = (paper.Path(paper.__file__).with_suffix(".toml")).read_text()
     assert all(f"[figures.{name}]" in text for name in FIGURES)
+
+
+def test_panels_are_distinguished_by_their_runs_at_a_scale() -> None:
+    panels = FIGURES["fig1"].panels
+    assert drawn(panels) == [(panel, (panel,)) for panel in panels]
+    low, high = drawn(panels, "small")
+    assert (low[0].label, high[0].label) == ("a, c, e, g", "b, d, f, h")
+    assert low[1] == panels[::2]
+    assert (low[0].network, low[0].dataset) == ("lenet300", "digits")
+    # On the paper's data the networks differ, so that each panel has its own runs at small scale too.
+    assert len(drawn(panels, "small", "paper")) == len(panels)

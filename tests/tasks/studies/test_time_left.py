@@ -6,9 +6,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tasks.queue.telemetry import LiveProgress
+from tasks.queue.telemetry import LiveProgress, Worker
 from tasks.studies.time_left import WINDOW, Places, places, seconds_left, stage_seconds_left
-from tests.tasks.queue.test_telemetry import worker
+from tests.tasks.queue import test_telemetry
 
 BEGAN = datetime(2026, 11, 30, 12, 0, tzinfo=UTC)
 
@@ -44,6 +44,11 @@ def running(begin: float, name: str) -> dict[str, Any]:
 
 def live(epoch: int, rate: float, epochs: int = 10) -> LiveProgress:
     return LiveProgress(epoch, epochs, 0.5, 90.0, rate, "a", 0.0)
+
+
+def worker(name: str, **changes: Any) -> Worker:
+    """Return a worker whose last heartbeat was just now."""
+    return test_telemetry.worker(name, **{"seen": datetime.now(UTC), **changes})
 
 
 def test_stages_are_shared_among_the_places() -> None:
@@ -168,7 +173,7 @@ def test_the_places_are_workers_and_on_a_gpu_stages_side_by_side() -> None:
     one, other, idle = {"stage": "4"}, {"stage": "6"}, {"stage": None}
 
     def counted(*reports: dict[str, Any], **changes: Any) -> float:
-        return places([worker(f"h:{n}", **report, **changes) for n, report in enumerate(reports)], rows).count
+        return places([worker(f"h:{n}", **report, **changes) for n, report in enumerate(reports)], rows).number
 
     assert counted(one, other) == 2
     assert counted(one, other, idle) == 3
@@ -181,7 +186,7 @@ def test_the_places_are_workers_and_on_a_gpu_stages_side_by_side() -> None:
 
 def test_before_any_time_is_known_a_gpu_has_the_places_that_it_uses() -> None:
     rows = stages(*[{"state": "running"} for _ in range(4)])
-    assert places([worker("h:1", stage="0", beside=("1", "2"), device="cuda:0")], rows).count == 3
+    assert places([worker("h:1", stage="0", beside=("1", "2"), device="cuda:0")], rows).number == 3
 
 
 def test_a_part_of_a_place_is_shared() -> None:
@@ -192,9 +197,9 @@ def test_a_part_of_a_place_is_shared() -> None:
 def test_beside_other_studies_a_study_has_the_places_of_the_last_half_minute() -> None:
     other = worker("h:9", stage="another study's")
     rows = stages(*[done(3 * place, 3) for place in range(20)], {})
-    assert places([other, other], rows).count == 1
+    assert places([other, other], rows).number == 1
     # Before it trained anything, it may get them all.
-    assert places([other, other], stages({}, {})).count == 2
+    assert places([other, other], stages({}, {})).number == 2
 
 
 def test_after_an_interruption_neither_the_pause_nor_partly_trained_stages_count() -> None:
