@@ -16,7 +16,6 @@ from engine.study.checks import Finding
 from engine.study.spec import Study, to_toml
 from tasks.queue.equal import WITHIN, LaunchedBefore
 from tasks.studies import launch
-from tasks.studies.long_launch import costs, is_long
 from tasks.studies.planning import PlanPreview
 
 # Of two clicks on Launch within these seconds, the second opens what the first launched.
@@ -67,7 +66,7 @@ def warnings(findings: Sequence[Finding]) -> None:
 
 def request(study: Study, plan: PlanPreview) -> None:
     """Launch a study as `start` does or, if it takes long, let `questions` ask first."""
-    if is_long(plan):
+    if plan.is_long:
         st.session_state[_LONG] = to_toml(study)
     else:
         start(study)
@@ -77,7 +76,7 @@ def questions(study: Study, plan: PlanPreview) -> None:
     """Ask below the button what `request` and `start` left open for this study."""
     if st.session_state.get(_LONG) == to_toml(study):
         with st.container(border=True, key="launch_long", gap="small"):
-            st.markdown(f"**This takes long**: {words.plain(costs(plan, live.zone()))}")
+            st.markdown(f"**This takes long**: {words.plain(plan.costs(live.zone()))}")
             with st.container(horizontal=True):
                 begin = st.button("Launch it", type="primary", icon=":material/rocket_launch:", key="launch_long_yes")
                 st.button("Do not launch", key="launch_long_no", on_click=_forget_long)

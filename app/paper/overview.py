@@ -23,7 +23,6 @@ from engine.paper import figures, studies
 from engine.paper.figures import Figure
 from engine.study.spec import to_toml
 from tasks.studies.catalog import PAPER, arguments, one_by_one
-from tasks.studies.long_launch import costs
 
 COLUMNS = 3
 # This entry of the list of settings asks for a folder.
@@ -214,7 +213,7 @@ def confirm(chosen: FigureSettings) -> None:
     except ArtifactError as error:
         st.error(words.plain(str(error)))
         return
-    st.markdown(words.plain(costs(plan, live.zone())))
+    st.markdown(words.plain(plan.costs(live.zone())))
     if st.button("Launch all of them", type="primary", key="launch_all_yes", on_click=dialogs.close):
         launch.start(study)
     launch.ask_again(study)

@@ -25,6 +25,7 @@ from engine.registry import PRUNERS
 from tasks.queue.telemetry import LiveProgress
 from tasks.studies import time_left
 from tasks.studies.planning import epoch_seconds
+from tasks.studies.recent_speed import Key
 from tasks.studies.time_left import Places
 
 TABLE_HEIGHT = 380
@@ -87,7 +88,7 @@ def _summary(study_id: str, now: Now, places: Places) -> tuple[float, int, float
 
 
 @cached(max_entries=32, ttl=PLANNED_FOR)
-def _planned(study_id: str) -> dict[time_left.Key, float]:
+def _planned(study_id: str) -> dict[Key, float]:
     """Return the estimated seconds per epoch of a study's kinds of training."""
     return epoch_seconds(settings(), queries.database(), study_id)
 

@@ -19,7 +19,6 @@ from engine.claims import Thresholds, Verdict, evaluate, need, winning_property
 from engine.claims.catalog import HIGH, LOW
 from engine.errors import UserError
 from engine.study.spec import to_toml, with_more_seeds
-from tasks.studies.long_launch import costs
 from tasks.studies.planning import number_of_test_images
 
 # The steps of the inputs for thresholds; 0.1 for those that are not listed.
@@ -177,7 +176,7 @@ def _confirm(record: StudyRecord, more: int) -> None:
         f"({', '.join(map(str, added[:20]))}{', …' if len(added) > 20 else ''}). All that is trained already is reused."
     )
     launch.plan_numbers(plan, key="seeds_numbers")
-    st.markdown(words.plain(costs(plan, live.zone())))
+    st.markdown(words.plain(plan.costs(live.zone())))
     if st.button("Launch it", type="primary", icon=":material/rocket_launch:", key="seeds_yes", on_click=dialogs.close):
         launch.start(larger)
     launch.ask_again(larger)

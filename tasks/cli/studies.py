@@ -194,13 +194,12 @@ def _add_seeds(study: "Study", more: int, again: bool, yes: bool) -> None:
 
 def _ask_if_long(study: "Study", yes: bool) -> None:
     """Print what a study costs that takes long, and at a terminal ask before it is launched, unless `yes`."""
-    from tasks.studies.long_launch import costs
     from tasks.studies.planning import long_preview
 
     preview = long_preview(study)
     if preview is None:
         return
-    err.print(f"[yellow]long:[/yellow] {escape(costs(preview))}", soft_wrap=True, highlight=False)
+    err.print(f"[yellow]long:[/yellow] {escape(preview.costs())}", soft_wrap=True, highlight=False)
     if not yes and sys.stdin.isatty():
         typer.confirm(f"Launch {study.name}?", abort=True)
 

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Container, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import tzinfo
 from pathlib import Path
 
 from data.artifacts.store import Artifacts
@@ -21,6 +22,7 @@ from engine.study.spec import Study, StudyError
 from tasks.broker.connection import BrokerError, connect
 from tasks.queue import telemetry
 from tasks.studies.anatomy import CannotBeBuilt, anatomy, stage_space
+from tasks.units import clock, duration, plural, size
 from tasks.worker.devices import devices, precision
 
 # Seconds to wait for others that use the database, where its rows are of help but not needed.
@@ -61,6 +63,19 @@ class PlanPreview:
     def remaining(self) -> int:
         """The number of trainings that are not done yet."""
         return self.trainings - self.reused
+
+    @property
+    def is_long(self) -> bool:
+        """Whether the study takes long enough to ask before it is launched."""
+        return self.estimated_seconds > LONG
+
+    def costs(self, zone: tzinfo | None = None) -> str:
+        """Return a sentence on trainings, time, end and space of a launch; zone: of the reader, as in `units.clock`."""
+        space = "" if self.space is None else f", and {size(self.space)} in the artifact store"
+        return (
+            f"{plural(self.remaining, 'training')}, about {duration(self.estimated_seconds)} on "
+            f"{plural(self.workers, 'worker')}, done {clock(self.estimated_seconds, zone)}{space}."
+        )
 
 
 def number_of_test_images(study: Study, dataset: str) -> int | None:
@@ -171,7 +186,7 @@ def long_preview(study: Study) -> PlanPreview | None:
     if estimated_seconds(config, planned, reused, worker_devices(config), _most_flops) <= LONG:
         return None
     outline = preview(study)
-    return outline if outline.estimated_seconds > LONG else None
+    return outline if outline.is_long else None
 
 
 def _most_flops(network: str, channels: int, image_size: int, classes: int) -> float:

@@ -12,7 +12,7 @@ from app.new_study.presets import PRESETS
 from data.database.database import Database
 from engine.study.spec import Study, to_toml
 from tasks.queue import equal, leases
-from tasks.studies import launch, long_launch
+from tasks.studies import launch, planning
 from tests.app.dashboard import open_page, rerun, texts
 from tests.app.made_study import record
 from tests.machine import folder_of_images
@@ -216,7 +216,7 @@ def test_a_draft_of_another_version_and_an_unknown_one_open_the_form(home: Path)
 
 
 def test_a_long_study_is_launched_only_after_an_answer(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(long_launch, "LONG", 0.0)
+    monkeypatch.setattr(planning, "LONG", 0.0)
     app = open_page(PAGE)
     app.button(key="launch").click()
     app = rerun(app)

@@ -15,7 +15,7 @@ from engine.paper import studies
 from engine.paper.figures import FIGURES, REPORTED
 from engine.study.spec import Study, parse_study
 from tasks.queue import leases, telemetry
-from tasks.studies import long_launch
+from tasks.studies import planning
 from tests.app.dashboard import open_page, rerun, tables, texts
 from tests.app.made_study import record
 from tests.tasks.queue.test_telemetry import worker
@@ -194,7 +194,7 @@ def test_the_other_scale_is_one_click_away(page: str) -> None:
 
 def test_a_long_figure_is_launched_only_after_an_answer(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     # No figure that takes long can be launched here without a download.
-    monkeypatch.setattr(long_launch, "LONG", 0.0)
+    monkeypatch.setattr(planning, "LONG", 0.0)
     app = open_page(FIGURE, figure="main-fig4", scale="small")
     app.button(key="launch_figure").click()
     app = rerun(app)

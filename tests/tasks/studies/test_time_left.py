@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from tasks.queue.telemetry import LiveProgress, Worker
-from tasks.studies.time_left import WINDOW, Places, places, seconds_left, stage_seconds_left
+from tasks.studies.recent_speed import WINDOW
+from tasks.studies.time_left import Places, places, seconds_left, stage_seconds_left
 from tests.tasks.queue import test_telemetry
 
 BEGAN = datetime(2026, 11, 30, 12, 0, tzinfo=UTC)
