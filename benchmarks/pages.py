@@ -79,7 +79,7 @@ def paths(only: str | None, link: str) -> dict[str, str]:
         if name == "study":
             addresses |= {f"study {study_id}": f"/study?study={study_id}" for study_id in (*FINISHED, TRAINING)}
         elif name == "figure":
-            addresses |= {f"figure {figure}": f"/figure?figure={figure}" for figure in FIGURES}
+            addresses |= {f"figure {figure}": f"/figure?figure={figure}&scale=paper" for figure in FIGURES}
         elif name == "shared":
             addresses[name] = link
         else:

@@ -43,7 +43,7 @@ PAUSE_SECONDS, PAUSE_AT = 15.0, 0.4
 def cases() -> dict[str, tuple[Study, bool]]:
     """Return the five studies, in the order in which they are trained, and whether each is interrupted."""
     demo = load_study(ROOT / "studies" / "demo.toml")
-    recipe = demo.recipe.model_copy(update={"epochs": 30})
+    recipe = demo.recipe.model_copy(update={"epochs": 15})
     two = {"networks": ("lenet300", "resnet20"), "learning_rates": (0.01,), "sparsities": (0.5, 0.9), "recipe": recipe}
     return {
         "demo": (demo, False),

@@ -43,7 +43,11 @@ def seconds_left(
     of a running stage. Stages that failed or were cancelled, and those that wait for them, are left out. Returns None
     also if nothing trains and the number of places is 0.
     """
-    rows = rows_of(stages)
+    # The database may be a second behind Redis.
+    rows = [
+        row._replace(state="running") if row.fingerprint in live and row.state in ("queued", "waiting") else row
+        for row in rows_of(stages)
+    ]
     unfinished = [row for row in rows if row.state in ("queued", "waiting", "running")]
     if not unfinished:
         return 0.0

@@ -47,11 +47,14 @@ class LeasedObserver:
         """Publish the live progress, a few times a second at most; return False once this worker has to stop."""
         self._trained()
         now = time.monotonic()
-        # The speed counts the time from epoch to epoch, since row.seconds is only this stage's share of a shared GPU.
-        seconds = row.seconds if self._last_epoch_at is None else now - self._last_epoch_at
+        # The speed counts the time from epoch to epoch, since row.seconds, used for the first epoch alone, is this
+        # stage's share of a device. It is smoothed, since single epochs of a small network vary by half.
+        shown = row.seconds
+        if self._last_epoch_at is not None:
+            seconds = now - self._last_epoch_at
+            self._seconds = seconds if self._seconds is None else 0.8 * self._seconds + 0.2 * seconds
+            shown = self._seconds
         self._last_epoch_at = now
-        # The speed is smoothed, since single epochs of a small network vary by half.
-        self._seconds = seconds if self._seconds is None else 0.8 * self._seconds + 0.2 * seconds
         if now - self._shown_at >= SHOW_SECONDS or row.epoch == total:
             self._shown_at = now
             fields: dict[str, str | float] = {
@@ -59,7 +62,7 @@ class LeasedObserver:
                 "epochs": total,
                 "train_loss": row.train_loss,
                 "test_accuracy": row.test_accuracy,
-                "epochs_per_second": 1 / max(self._seconds, 1e-9),
+                "epochs_per_second": 1 / max(shown, 1e-9),
                 "worker": self._worker,
                 "updated": time.time(),
             }

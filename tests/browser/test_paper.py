@@ -49,7 +49,7 @@ def test_a_figure_is_launched_at_small_scale_and_its_card_shows_the_result(untra
 
 def test_the_chosen_settings_stay_in_the_address(watched: Watched) -> None:
     page = watched.page
-    watched.open("/figure?figure=fig13")
+    watched.open("/figure?figure=fig13&scale=paper")
     page.locator("[data-testid=stSelectbox]", has_text="Settings").locator("input").click()
     page.get_by_role("option", name="Small on Digits").click()
     page.wait_for_url("**scale=small**")

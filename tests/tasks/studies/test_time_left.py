@@ -81,6 +81,11 @@ def test_the_time_left_is_never_below_that_of_a_stage_in_training() -> None:
     assert left == pytest.approx(stage_seconds_left(slow)) == pytest.approx(900)
 
 
+def test_a_stage_in_training_counts_as_such_before_the_database_says_so() -> None:
+    rows = stages(done(0, 1), {"state": "queued"})
+    assert seconds_left(rows, {"1": live(1, 0.01)}, Places(2)) == pytest.approx(900)
+
+
 def test_the_last_half_minute_counts_and_not_the_mean_since_the_launch() -> None:
     fast = [done(place, 1) for place in range(20)]
     slow = [done(20 + WINDOW + 4 * place, 4) for place in range(7)]

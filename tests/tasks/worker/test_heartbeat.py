@@ -69,6 +69,22 @@ def test_a_worker_reports_its_epochs_stages_and_memory(redis: Redis, heartbeat: 
     assert (live.memory.gpu_used, live.memory.gpu_total) == (1, 2)
 
 
+def test_the_speed_of_a_stage_is_that_from_epoch_to_epoch_and_not_its_share(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [message] = register(redis, tiny_plan())
+    assert claim(redis, message)
+    observer = LeasedObserver(redis, message, NAME, RARE, threading.Event())
+    speeds = []
+    for epoch, moment in enumerate((100.0, 108.0, 116.0, 120.0), start=1):
+        monkeypatch.setattr("tasks.worker.observer.time.monotonic", lambda moment=moment: moment)
+        # The stage has an eighth of the device.
+        observer.epoch(Epoch(epoch, 0.1, 1.0, 50.0, 1.0, 50.0, 1.0), 9)
+        [progress] = telemetry.progress(redis=redis).values()
+        speeds.append(1 / progress.epochs_per_second)
+    assert speeds == pytest.approx([1.0, 8.0, 8.0, 0.8 * 8 + 0.2 * 4])
+
+
 def test_a_heartbeat_ends_the_silence_and_renews_the_lease(redis: Redis) -> None:
     [message] = register(redis, tiny_plan())
     assert claim(redis, message)
