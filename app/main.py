@@ -8,15 +8,14 @@ import streamlit as st
 # Streamlit puts this file's folder on the path; the floors lie beside it.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from app.auth import access
+from app.auth import access, unknown
 from app.charts.palette import SINGLE_OUT
-from app.state import audience, full_disk, script, turns
+from app.state import address, attention, audience, full_disk, script, turns
 from engine.paper import citation
 
 with turns.turn():
     st.set_page_config(
-        page_title="Ticketscope",
-        page_icon=str(Path(__file__).with_name("icon.svg")),
+        page_icon=attention.first_icon(),
         layout="wide",
         menu_items={
             "About": "**Ticketscope**: is this winning ticket real? Lottery-ticket studies, side by side.\n\n"
@@ -51,7 +50,13 @@ with turns.turn():
     # The folder of the pages is not called pages, since Streamlit would serve the files of such a folder directly.
     # All pages are declared for every visitor, so that an address survives the login; except for the page of shared
     # links, only the owner sees and runs them.
+    pages += unknown.page(pages)
     page = st.navigation(pages, position="top" if access.is_owner() else "hidden")
+    if page.url_path not in ("study", "shared"):
+        address.leave()
+    # These two pages name their tab by what they show.
+    if page.url_path != "shared" and not (page.url_path == "study" and access.is_owner()):
+        attention.title(page.title)
     if page.url_path != "shared":
         access.require_owner()
         full_disk.warn()

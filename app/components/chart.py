@@ -11,7 +11,7 @@ from app.charts.chart import Chart, Subject
 from app.charts.palette import Look, legend
 from app.charts.points import SPREADS, Spread
 from app.components.save_menu import menu
-from app.state import queries
+from app.state import address, queries
 from app.state.cache import Marker
 
 vega.enable()
@@ -107,6 +107,7 @@ def place_choice(rows: pd.DataFrame, key: str) -> tuple[str, str]:
 def _choice(label: str, options: Sequence[str], title: Callable[[str], str], key: str) -> str:
     if len(options) == 1:
         return options[0]
+    key = address.one(key, options)
     return str(st.selectbox(label, options, format_func=title, key=key, persist_state="page", width=220))
 
 
@@ -114,11 +115,13 @@ def panel_pruners(pruners: Sequence[str], rates: int, key: str) -> list[str]:
     """Return the pruners whose panels are drawn: all, or the selected one where all would make too many panels."""
     if len(pruners) < 2 or len(pruners) * rates <= MOST_PANELS:
         return list(pruners)
+    key = address.one(key, pruners)
     return [st.selectbox("Pruner", list(pruners), format_func=words.pruner, key=key, persist_state="page", width=200)]
 
 
 def spread_choice(key: str) -> Spread:
     """Return the spread that bands show, which the reader selects; the standard deviation at first."""
+    key = address.one(key, SPREADS)
     return st.selectbox(
         "Band over seeds", list(SPREADS), format_func=SPREADS.__getitem__, key=key, persist_state="page", width=200
     )

@@ -14,7 +14,7 @@ from app.charts.chart import Chart, Subject
 from app.charts.palette import STARTS
 from app.charts.points import band_words
 from app.components import chart, divergence, same_masks
-from app.state import queries
+from app.state import address, queries
 from app.state.cache import cached
 from data.queries.studies import StudyRecord
 
@@ -39,7 +39,7 @@ def body(record: StudyRecord) -> None:
             default="test_accuracy",
             required=True,
             format_func=MEASURES.__getitem__,
-            key="accuracy_measure",
+            key=address.one("accuracy_measure", MEASURES, "test_accuracy"),
             persist_state="page",
         )
         spread = chart.spread_choice("accuracy_spread")
@@ -53,7 +53,7 @@ def body(record: StudyRecord) -> None:
             default="accuracy",
             required=True,
             format_func=QUANTITIES.__getitem__,
-            key="accuracy_quantity",
+            key=address.one("accuracy_quantity", QUANTITIES, "accuracy"),
             persist_state="page",
             help="Minus dense: for each seed, the pruned network minus its dense network, so that chance which both "
             "share cancels out.",
@@ -64,7 +64,7 @@ def body(record: StudyRecord) -> None:
             default="near",
             required=True,
             format_func=AXES.__getitem__,
-            key="accuracy_axis",
+            key=address.one("accuracy_axis", AXES, "near"),
             persist_state="page",
             help="Where one start alone lies far below the others, the axis fits the others; its points are marked at "
             "the foot with their values.",
@@ -75,7 +75,7 @@ def body(record: StudyRecord) -> None:
             default=accuracy.is_spread(own["sparsity"]),
             required=True,
             format_func={True: "by what is left", False: "even"}.__getitem__,
-            key="accuracy_spacing",
+            key=address.one("accuracy_spacing", (True, False), accuracy.is_spread(own["sparsity"]), _spacing),
             persist_state="page",
             help="By what is left: 80, 90 and 95 % are as far apart as 0, 50 and 75 %, since each halves what is left.",
         )
@@ -90,6 +90,10 @@ def body(record: StudyRecord) -> None:
     if alike := same_masks.sentences(own):
         st.caption(words.plain(" ".join(alike)))
     _numbers(subject, measure)
+
+
+def _spacing(by_left: bool) -> str:
+    return "left" if by_left else "even"
 
 
 def _numbers(subject: Subject, measure: Measure) -> None:

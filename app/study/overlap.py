@@ -13,7 +13,7 @@ from app.charts.palette import ramp
 from app.charts.points import Spread, near_p
 from app.charts.retention import by_p, table
 from app.components import chart, divergence
-from app.state import queries
+from app.state import address, queries
 from app.state.cache import cached
 from app.study import ancestors, retention
 from data.queries.studies import StudyRecord
@@ -51,12 +51,11 @@ def body(record: StudyRecord) -> None:
 def _p(study: Study) -> float:
     options = list(study.overlap_p)
     near = near_p(options)
+    if len(options) < 2:
+        return float(near)
+    key = address.one("overlap_p", options, near)
     return float(
-        st.select_slider(
-            "p, fraction of largest weights", options, near, key="overlap_p", persist_state="page", width=280
-        )
-        if len(options) > 1
-        else near
+        st.select_slider("p, fraction of largest weights", options, near, key=key, persist_state="page", width=280)
     )
 
 
@@ -130,7 +129,7 @@ def _layers(subject: Subject, rates: list[float], p: float) -> None:
             default="p",
             required=True,
             format_func={"p": "p", "learning_rate": f"learning rates at p = {p:g}"}.__getitem__,
-            key="overlap_across",
+            key=address.one("overlap_across", ("p", "learning_rate")),
             persist_state="page",
             label_visibility="collapsed",
         ),
@@ -150,7 +149,7 @@ def _layers(subject: Subject, rates: list[float], p: float) -> None:
                 "Learning rate",
                 rates,
                 format_func=words.number,
-                key="overlap_map_rate",
+                key=address.one("overlap_map_rate", rates),
                 persist_state="page",
                 width=200,
             )

@@ -11,7 +11,7 @@ from app.charts.chart import Subject
 from app.charts.points import near_p
 from app.components import chart, divergence, verdict_cards
 from app.components.sweep import gap_against_overlap, panels
-from app.state import queries
+from app.state import address, queries
 from app.state.cache import cached
 from app.study import verdicts
 from data.queries.studies import StudyRecord
@@ -59,9 +59,8 @@ def _at(rows: pd.DataFrame) -> tuple[str, float | None]:
         return "", None
     pruner = pruners[0]
     if len(pruners) > 1:
-        pruner = st.selectbox(
-            "Pruner", pruners, format_func=words.pruner, key="overview_pruner", persist_state="page", width=210
-        )
+        key = address.one("overview_pruner", pruners)
+        pruner = st.selectbox("Pruner", pruners, format_func=words.pruner, key=key, persist_state="page", width=210)
     sparsities = sorted(float(value) for value in pruned[pruned["pruner"] == pruner]["sparsity"].unique())
     near = usual(sparsities)
     if len(sparsities) < 2:
@@ -72,7 +71,7 @@ def _at(rows: pd.DataFrame) -> tuple[str, float | None]:
         sparsities,
         index,
         format_func=words.percent,
-        key="overview_sparsity",
+        key=address.one("overview_sparsity", sparsities, near),
         persist_state="page",
         width=130,
     )

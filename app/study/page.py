@@ -10,7 +10,8 @@ from app.auth import access
 from app.components import chart, dialogs
 from app.components.share_dialog import share_study
 from app.export import menu
-from app.state import audience, queries
+from app.state import address, attention, audience, live, queries
+from app.state.cache import cached
 from app.study import accuracy, failure, overlap, overview, progress, verdicts
 from app.study.actions import actions, retryable
 from data.database.database import DatabaseError
@@ -30,11 +31,15 @@ TABS = {
 def draw_study(record: StudyRecord) -> None:
     """Draw the page of a study that this visitor may see."""
     chart.still()
+    address.arrive(record.study_id)
+    attention.study_title(record, _fraction(record))
+    attention.announce(record)
     _head(record)
     failure.show(record)
     every = dialogs.refresh_seconds(record, REFRESH)
     names = tab_names(record)
-    for tab, name in zip(st.tabs(names, key="tab", on_change="rerun"), names, strict=True):
+    key = address.one("tab", names, text=str.lower, stays=True)
+    for tab, name in zip(st.tabs(names, key=key, on_change="rerun"), names, strict=True):
         if tab.open:
             with tab, st.container(key=f"tab-{name.lower()}"):
                 st.fragment(_opened, run_every=every)(record.study_id, _state(record), TABS[name])
@@ -77,6 +82,8 @@ def _head(record: StudyRecord) -> None:
         st.markdown(words.plain(study.note.strip()))
     with st.container(horizontal=True, key="study_actions"):
         menu.menu(record)
+        if record.state not in queries.FINISHED:
+            attention.offer()
         if not owner:
             return
         share_study(record)
@@ -85,6 +92,16 @@ def _head(record: StudyRecord) -> None:
         if st.button("Compare with others", icon=":material/compare_arrows:", key="study_compare"):
             st.switch_page("views/compare.py", query_params={"new": record.study_id})
         actions(record)
+
+
+def _fraction(record: StudyRecord) -> float:
+    """Return the recorded fraction of a study's epochs, 1 once it has ended."""
+    return 1.0 if record.state in queries.FINISHED else _recorded(record.study_id)
+
+
+@cached(queries.state_marker, max_entries=32)
+def _recorded(study_id: str) -> float:
+    return live.fraction(queries.stages(study_id), {})
 
 
 def _state(record: StudyRecord) -> tuple[str, bool, int]:
@@ -102,5 +119,7 @@ def _opened(study_id: str, before: tuple[str, bool, int], body: Callable[[StudyR
         if _state(record) != before:
             st.rerun()
         body(record)
+        address.save()
+        attention.study_title(record, _fraction(record), with_icon=False)
     except UnknownStudy:
         st.rerun()

@@ -15,7 +15,7 @@ from app.charts.chart import Chart, Subject
 from app.charts.progress import Curve
 from app.components import chart, support_table
 from app.components.stage_names import several, stage_names
-from app.state import live, queries
+from app.state import address, live, queries
 from app.state.cache import cached
 from app.study.stages_table import matching, stage_table
 from data.queries.failures import reason
@@ -205,7 +205,7 @@ def _chosen(study_id: str, names: Mapping[str, str]) -> list[str]:
             default=LATEST,
             help="The latest are those in training or, if none of these has a recorded epoch, the last two done.",
             required=True,
-            key="curves_which",
+            key=address.one("curves_which", (LATEST, CHOSEN)),
             persist_state="page",
         )
         if which == LATEST:
@@ -214,12 +214,13 @@ def _chosen(study_id: str, names: Mapping[str, str]) -> list[str]:
         rows = queries.stages(study_id)
         recorded = rows[rows["epoch"] > 0]
         dense = recorded[recorded["kind"] == "pretrain"]
+        first = list(dense.drop_duplicates("learning_rate")["fingerprint"])[:2]
         return st.multiselect(
             "Stages to draw",
             list(recorded["fingerprint"]),
-            default=list(dense.drop_duplicates("learning_rate")["fingerprint"])[:2],
+            default=first,
             format_func=names.__getitem__,
-            key="curves_chosen",
+            key=address.several("curves_chosen", recorded["fingerprint"], first, MOST_CURVES),
             max_selections=MOST_CURVES,
             placeholder="Search, such as “fine-tune 90 %”",
             persist_state="page",
@@ -243,7 +244,7 @@ def stages(record: StudyRecord, now: Now) -> None:
             "Search stages",
             type="search",
             placeholder="Search, such as “rewind 90 %”",
-            key="stages_search",
+            key=address.search("stages_search"),
             label_visibility="collapsed",
             persist_state="page",
             width=280,
@@ -253,7 +254,7 @@ def stages(record: StudyRecord, now: Now) -> None:
             "States",
             present,
             selection_mode="multi",
-            key="stages_states",
+            key=address.several("stages_states", present),
             label_visibility="collapsed",
             persist_state="page",
         )

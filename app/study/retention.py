@@ -7,7 +7,7 @@ from app.charts.chart import Chart, Subject
 from app.charts.points import Spread
 from app.charts.retention import Time
 from app.components import chart
-from app.state import compare_queries
+from app.state import address, compare_queries
 from app.state.cache import cached
 from data.queries.studies import StudyRecord
 
@@ -29,7 +29,7 @@ def section(record: StudyRecord, subject: Subject, p: float, spread: Spread) -> 
             default="linear",
             required=True,
             format_func={"linear": "epochs", "log": "epochs, log"}.__getitem__,
-            key="overlap_time_axis",
+            key=address.one("overlap_time_axis", ("linear", "log")),
             persist_state="page",
             label_visibility="collapsed",
         )

@@ -10,7 +10,7 @@ from app.charts.chart import Subject
 from app.components import chart, dialogs, divergence, verdict_cards, verdict_tables
 from app.new_study import launch
 from app.new_study.preview import preview_plan
-from app.state import live, queries
+from app.state import address, queries
 from app.state.cache import cached
 from data.queries.evidence import from_frames
 from data.queries.studies import StudyRecord
@@ -70,6 +70,7 @@ def _rates(rates: list[float]) -> tuple[float | None, float | None]:
 
 def _rate(label: str, rates: list[float], default: float, key: str) -> float:
     index = rates.index(default)
+    key = address.one(key, rates, default)
     return float(st.selectbox(label, rates, index, format_func=words.number, key=key, persist_state="page", width=160))
 
 
@@ -99,9 +100,11 @@ def _thresholds() -> Thresholds:
 def _threshold(name: str, default: float) -> float:
     label, key = name.replace("_", " ").capitalize(), f"threshold-{name}"
     if isinstance(default, int):
+        key = address.number(key, 2, 1000, default)
         return int(st.number_input(label, 2, 1000, default, key=key, required=True, persist_state="page") or default)
     most = 0.999 if name == "confidence" else 1.0 if name.startswith(("overlap", "moved")) else 100.0
     least = 0.51 if name == "confidence" else 0.0
+    key = address.number(key, least, most, default)
     value = st.number_input(
         label, least, most, default, _STEPS.get(name, 0.1), "%.3g", key=key, required=True, persist_state="page"
     )

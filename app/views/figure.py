@@ -5,6 +5,7 @@ import streamlit as st
 from app import words
 from app.auth import access
 from app.paper import figure, overview
+from app.state import attention
 from engine.paper import figures
 
 
@@ -12,6 +13,7 @@ def page() -> None:
     """Draw the page."""
     name = st.query_params.get("figure", "")
     if name in figures.FIGURES:
+        attention.title(figures.FIGURES[name].title)
         overview.guarded(lambda chosen: figure.page(figures.FIGURES[name], chosen))
         return
     st.title("No such figure", anchor=False)

@@ -8,7 +8,7 @@ from app import words
 from app.auth import access
 from app.compare.page import draw_comparison
 from app.compare.state import CompareState, from_query
-from app.state import audience, queries
+from app.state import attention, audience, queries
 from app.study.page import draw_study
 from data.database.database import DatabaseError
 from data.datasets.registry import FOLDER
@@ -22,6 +22,7 @@ REFRESH = 4.0
 
 def dead() -> None:
     """Say that the link shows nothing, without revealing whether it ever did."""
+    attention.title("No such link")
     st.title("This link shows nothing", anchor=False)
     st.error(
         "It may have expired, been revoked, or been cut when it was copied. Ask the sender for a new one.",
@@ -82,6 +83,7 @@ def page() -> None:
         if study is not None:
             draw_study(study)
         elif share.state is not None:
+            attention.title("Shared view")
             draw_comparison(shared_view(share, share.state), share.study_ids)
     except UnknownStudy:
         dead()
@@ -93,5 +95,6 @@ if audience.is_viewer():
     page()
 else:
     access.require_owner()
+    attention.title("Shared")
     st.title("Shared", anchor=False)
     st.info("Shared links open on this page. The address contains none, so there is nothing to see.")

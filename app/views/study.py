@@ -3,7 +3,7 @@
 import streamlit as st
 
 from app.auth import access
-from app.state import live, queries
+from app.state import attention, live, queries
 from app.study.page import draw_study
 from data.queries.studies import UnknownStudy
 from engine.errors import UserError
@@ -23,6 +23,7 @@ def wait(study_id: str) -> None:
 
 def missing(message: str) -> None:
     """Say why no study can be shown, and link to the list of studies."""
+    attention.title("No such study")
     st.title("No such study", anchor=False)
     st.error(message, icon=":material/search_off:")
     st.page_link("views/studies.py", label="All studies", icon=":material/arrow_back:")
@@ -40,6 +41,7 @@ def page() -> None:
         record = queries.study(study_id)
     except UnknownStudy:
         if live.is_expected(study_id):
+            attention.title("Launched")
             wait(study_id)
         else:
             missing(queries.why_missing(study_id))
