@@ -19,6 +19,7 @@ from tasks.units import size as size
 
 STATES: dict[str, tuple[str, str]] = {
     "waiting": ("waiting", "gray"),
+    "blocked": ("blocked", "red"),
     "queued": ("queued", "gray"),
     "running": ("running", "blue"),
     "done": ("done", "green"),

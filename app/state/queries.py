@@ -6,7 +6,7 @@ from app import words
 from app.state import audience
 from app.state.cache import Marker, cached
 from data.database.database import Database
-from data.queries import divergence, launches, points
+from data.queries import divergence, failures, launches, points
 from data.queries import studies as queries
 from data.queries.revision import Revision, revision
 from data.queries.selection import OneStudy
@@ -89,6 +89,12 @@ def _deleted() -> set[str]:
 def stages(study_id: str) -> pd.DataFrame:
     """Return a study's stages, which no caller may change; columns are those of `data.queries.studies.stages`."""
     return queries.stages(database(), study_id)
+
+
+@cached(state_marker, max_entries=32, shared=True)
+def blocked(study_id: str) -> frozenset[str]:
+    """Return the fingerprints of the stages of a study that wait for one that has failed."""
+    return failures.blocked(stages(study_id))
 
 
 @cached(results_marker, max_entries=8)

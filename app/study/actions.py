@@ -3,12 +3,15 @@
 import streamlit as st
 
 from app.components import dialogs
-from app.state import audience, live
+from app.state import audience, live, queries
 from app.state.queries import FINISHED
 from app.study import delete
 from data.queries.studies import StudyRecord
 from engine.errors import UserError
 from tasks.studies import launch
+
+# What the database had of each study that this visitor retried, when it was retried.
+_RETRIED = "studies_retried"
 
 
 def retryable(record: StudyRecord) -> int:
@@ -25,16 +28,38 @@ def actions(record: StudyRecord) -> None:
     about = f"cancel {record.study_id}"
     if record.state not in FINISHED and dialogs.button("Cancel study", about, icon=":material/cancel:", key="cancel"):
         confirm_cancel(record.study_id)
-    again = "Retry failed and cancelled stages" if _ended(record) else "Continue the study"
-    if retryable(record) and st.button(again, icon=":material/refresh:", key="retry"):
-        try:
-            launch.retry(record.study_id)
-        except UserError as error:
-            st.error(audience.in_words(error))
-        else:
-            live.expect_change(record.study_id)
-            st.rerun()
+    # The banner on failures has the button where there are any.
+    if retryable(record) and not record.counts["failed"] and not is_queued_again(record):
+        retry_button(record)
     delete.button(record)
+
+
+def retry_button(record: StudyRecord) -> None:
+    """Show the button that queues failed and cancelled stages again, and say so at once when it was clicked."""
+    again = "Retry failed and cancelled stages" if _ended(record) else "Continue the study"
+    if not st.button(again, icon=":material/refresh:", key="retry"):
+        return
+    try:
+        with st.spinner("Queueing again…"):
+            launch.retry(record.study_id)
+    except UserError as error:
+        st.error(audience.in_words(error))
+        return
+    live.expect_change(record.study_id)
+    st.session_state.setdefault(_RETRIED, {})[record.study_id] = _recorded(record)
+    st.rerun()
+
+
+def is_queued_again(record: StudyRecord) -> bool:
+    """Return whether this visitor has just retried a study, and the database does not show it yet."""
+    before = st.session_state.get(_RETRIED, {}).get(record.study_id)
+    return before is not None and live.is_expected(record.study_id) and before == _recorded(record)
+
+
+def _recorded(record: StudyRecord) -> tuple[object, ...]:
+    """Return what a retry changes in the database; a stage that fails again is recorded with another time."""
+    finished = queries.stages(record.study_id)["finished_at"].max()
+    return record.state, *record.counts.values(), str(finished)
 
 
 @st.dialog("Cancel this study?", on_dismiss=dialogs.close)

@@ -35,8 +35,8 @@ def draw_study(record: StudyRecord) -> None:
     attention.study_title(record, _fraction(record))
     attention.announce(record)
     _head(record)
-    failure.show(record)
     every = dialogs.refresh_seconds(record, REFRESH)
+    st.fragment(failure.banner, run_every=every)(record.study_id)
     names = tab_names(record)
     key = address.one("tab", names, text=str.lower, stays=True)
     for tab, name in zip(st.tabs(names, key=key, on_change="rerun"), names, strict=True):

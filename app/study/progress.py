@@ -18,7 +18,7 @@ from app.components.stage_names import several, stage_names
 from app.state import address, live, queries
 from app.state.cache import cached
 from app.study.stages_table import matching, stage_table
-from data.queries.failures import reason
+from data.queries.failures import reason, shown_counts, with_blocked
 from data.queries.studies import StudyRecord
 from data.settings import settings
 from engine.registry import PRUNERS
@@ -42,12 +42,7 @@ NO_EPOCHS = pd.DataFrame(
 # The progress of each stage in training, by fingerprint.
 Now = tuple[tuple[str, LiveProgress], ...]
 
-ABOUT_LEFT = (
-    "All stages that are left, one after another on the workers that train this study, at the speed of the last half "
-    "minute. A stage begins once the stage that it is made from is done."
-)
-# Seconds for which the estimate of speeds that are not measured yet is cached.
-PLANNED_FOR = 60.0
+_HELP = {"blocked": "They build on a stage that has failed, and go on once that one is retried and done."}
 
 LATEST, CHOSEN = "latest", "chosen"
 _CURVES: tuple[Curve, ...] = get_args(Curve)
@@ -87,28 +82,26 @@ def _summary(study_id: str, now: Now, places: Places) -> tuple[float, int, float
     return live.fraction(rows, running), int(rows["reused"].sum()), left
 
 
-@cached(max_entries=32, ttl=PLANNED_FOR)
-def _planned(study_id: str) -> dict[Key, float]:
-    """Return the estimated seconds per epoch of a study's kinds of training."""
-    return epoch_seconds(settings(), queries.database(), study_id)
-
-
-def overview(record: StudyRecord, now: Now, places: Places) -> None:
-    """Show counts, the progress bar, the time left and when that is over; places: as from `live.places`."""
-    counts, total = record.counts, sum(record.counts.values())
-    fraction, reused, left = _summary(record.study_id, now, places)
+def overview(record: StudyRecord, now: Now) -> None:
+    """Show counts, the progress bar and the time left."""
+    counts, total = _counts(record), sum(record.counts.values())
+    fraction, reused, left = _summary(record.study_id, now)
     with st.container(key="progress_overview"):
         st.progress(
             fraction, text=f"{counts['done']:,} of {words.plural(total, 'stage')} done · {fraction:.0%} of epochs"
         )
         with st.container(horizontal=True, gap="medium"):
-            for name in ("running", "queued", "waiting", "failed", "cancelled"):
+            for name in ("running", "queued", "waiting", "failed", "blocked", "cancelled"):
                 if counts[name] or name in ("running", "failed"):
-                    st.metric(name.capitalize(), f"{counts[name]:,}", width="content")
+                    st.metric(name.capitalize(), f"{counts[name]:,}", width="content", help=_HELP.get(name))
             st.metric("Reused", f"{reused:,}", width="content", help="Trained before this study was launched.")
             if record.state not in queries.FINISHED:
                 st.metric("About left", words.duration(left), width="content", help=ABOUT_LEFT)
                 st.metric("Done", words.clock(left, live.zone()), width="content")
+
+
+def _counts(record: StudyRecord) -> dict[str, int]:
+    return shown_counts(record.counts, len(queries.blocked(record.study_id)) if record.counts["failed"] else 0)
 
 
 def waiting(fingerprints: Container[str]) -> None:
@@ -230,7 +223,7 @@ def _chosen(study_id: str, names: Mapping[str, str]) -> list[str]:
 @cached(queries.state_marker, max_entries=64, shared=True)
 def _listed(study_id: str, now: Now, query: str, states: tuple[str, ...]) -> tuple[pa.Table, int]:
     """Return the first rows of the table of the stages that match, and how many match."""
-    rows, running = queries.stages(study_id), dict(now)
+    rows, running = with_blocked(queries.stages(study_id), queries.blocked(study_id)), dict(now)
     matches = matching(rows, running, query, states)
     table = stage_table(matches.head(MOST_STAGES), running, several(rows))
     return pa.Table.from_pandas(table, preserve_index=False), len(matches)
@@ -249,7 +242,7 @@ def stages(record: StudyRecord, now: Now) -> None:
             persist_state="page",
             width=280,
         )
-        present = [state for state in words.STATES if record.counts[state]]
+        present = [state for state, count in _counts(record).items() if count]
         states = st.pills(
             "States",
             present,

@@ -14,7 +14,7 @@ from tasks.queue.telemetry import LiveProgress
 from tasks.studies.time_left import stage_seconds_left
 
 # The order of the table's rows by state.
-_ORDER = ("running", "failed", "cancelled", "queued", "waiting", "done")
+_ORDER = ("running", "failed", "blocked", "cancelled", "queued", "waiting", "done")
 
 
 def matching(

@@ -16,8 +16,7 @@ from data.database.database import Database
 from data.database.events import State
 from data.queries import studies
 from data.queries.divergence import divergences, in_words
-from data.queries.failures import failures
-from data.settings import settings
+from data.queries.failures import blocked, failures, shown_counts
 from engine.formatting import number, percent
 from tasks.broker.connection import BrokerError, connect, errors_explained
 from tasks.queue import leases
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from engine.study.checks import Finding
     from tasks.studies.planning import PlanPreview
 
-COLOURS = {"done": "green", "running": "cyan", "failed": "red", "cancelled": "yellow"}
+COLOURS = {"done": "green", "running": "cyan", "failed": "red", "blocked": "red", "cancelled": "yellow"}
 REFRESH_SECONDS = 0.5
 # Seconds between two estimates of the time left, which read the database.
 ESTIMATE_SECONDS = 3.0
@@ -118,7 +117,8 @@ def study_tables(database: Database, study_id: str) -> list[Table | str]:
     """Return a study's state, its stages in training, why stages failed, and which trainings diverged, to print."""
     record = studies.study(database, study_id)
     stages = studies.stages(database, study_id)
-    counts = ", ".join(f"{count} {_coloured(state)}" for state, count in record.counts.items() if count)
+    shown = shown_counts(record.counts, len(blocked(stages)))
+    counts = ", ".join(f"{count} {_coloured(state)}" for state, count in shown.items() if count)
     name = escape(record.study.name)
     parts: list[Table | str] = [f"[bold]{name}[/bold] ({study_id}): {_coloured(record.state)}; {counts}"]
     if record.state in ("queued", "running") and _is_lost(study_id):
@@ -132,6 +132,8 @@ def study_tables(database: Database, study_id: str) -> list[Table | str]:
         others = f" and {plural(failure.count - 1, 'other stage')}" if failure.count > 1 else ""
         parts.append(f"[red]failed[/red] {_describe(failure.first)}{others}: {escape(failure.reason)}")
     if record.counts["failed"]:
+        if shown["blocked"]:
+            parts.append(f"[red]blocked[/red]: {plural(shown['blocked'], 'stage')} built on these, until a retry")
         parts.append(f"mend the cause, then: ticketscope retry {study_id}; after a change of images, launch anew")
     if sentence := in_words(divergences(database, [study_id])):
         parts.append(f"[yellow]diverged[/yellow] {escape(sentence)}")

@@ -101,10 +101,19 @@ def test_a_failed_study_says_why_on_top(database: Database, study: Study) -> Non
     record(database, study, failing, error=BAD_IMAGES)
     app = tab("Progress")
     [error] = [item.value.replace("\\", "") for item in app.error]
-    assert error == (
-        "**3 stages of 78 failed**: 2 of the 60 images in /data/flowers cannot be trained on; replace or remove them."
-        "  \nMend the cause, then retry the failed stages. After a change of images, launch the study anew."
-    )
+    assert error.splitlines() == [
+        "**3 stages of 78 failed**, 10 stages that build on them are blocked:",
+        "",
+        "- **2 of the 60 images in /data/flowers cannot be trained on; replace or remove them.** :small[(3 stages, "
+        "first dense · learning rate 0.01 · seed 0)]",
+        "",
+        "Fix the cause, then retry. After a change of images, launch the study anew.",
+    ]
+    assert app.button(key="retry").label == "Retry failed and cancelled stages"
+    app.session_state["tab"] = "Progress"
+    rerun(app)
+    assert {metric.label: metric.value for metric in app.metric}["Blocked"] == "10"
+    assert list(app.dataframe[0].value["State"][:13]) == ["failed"] * 3 + ["blocked"] * 10
     [failure, *_] = [expander for expander in app.expander if expander.label.startswith("Failed")]
     assert "train/dark/3.png is empty" in failure.code[0].value
     with database.writing() as connection:
@@ -115,7 +124,12 @@ def test_a_failed_study_says_why_on_top(database: Database, study: Study) -> Non
     st.cache_data.clear()
     st.cache_resource.clear()
     [error] = [item.value.replace("\\", "") for item in open_page(PAGE, study=ID).error]
-    assert error.startswith("**3 stages of 78 failed**, the first because: KeyError: 3.")
+    causes = [line for line in error.splitlines() if line.startswith("- **")]
+    assert causes[0].startswith("- **KeyError: 3.** :small[(")
+    assert causes[1].startswith(
+        "- **2 of the 60 images in /data/flowers cannot be trained on; replace or remove them.**"
+    )
+    assert len(causes) == 2
 
 
 def test_a_viewer_of_a_failed_study_is_shown_no_path(database: Database, study: Study) -> None:
@@ -125,6 +139,28 @@ def test_a_viewer_of_a_failed_study_is_shown_no_path(database: Database, study: 
     assert error.startswith("**3 stages of 78 failed**")
     assert "/" not in error
     assert "retry" not in error
+
+
+def test_a_retry_says_at_once_that_stages_are_queued_again(
+    database: Database, study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record(database, study, failing, error=BAD_IMAGES)
+    retried: list[str] = []
+    # The queue of a made-up study is empty; what a retry does there is tested with real workers.
+    monkeypatch.setattr("tasks.studies.launch.retry", retried.append)
+    app = open_page(PAGE, study=ID)
+    app.button(key="retry").click()
+    rerun(app)
+    assert retried == [ID]
+    assert "**Queued again**: 3 stages. The page shows them as soon as they are recorded." in texts(app)
+    assert not app.error
+    assert not [button for button in app.button if button.key == "retry"]
+    # A stage that fails again is recorded later, and the page says so.
+    with database.writing() as connection:
+        connection.execute("UPDATE states SET finished_at = finished_at + INTERVAL 1 DAY WHERE state = 'failed'")
+    st.cache_data.clear()
+    st.cache_resource.clear()
+    assert "**3 stages of 78 failed**" in rerun(app).error[0].value
 
 
 def test_a_study_without_failures_shows_no_error(database: Database, study: Study) -> None:

@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from data.queries.failures import failures, reason
+from data.queries.failures import blocked, failures, reason, shown_counts, with_blocked
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,23 @@ def test_failures_are_counted_by_reason_in_the_order_of_their_first() -> None:
         ("no reason was recorded", 1, "e"),
     ]
     assert failures(pd.DataFrame(rows[1:2], columns=["fingerprint", "state", "error", "finished_at"])) == []
+
+
+def test_stages_that_wait_for_a_failed_one_are_blocked_with_all_that_build_on_them() -> None:
+    rows = [
+        ("root", None, "failed"),
+        ("child", "root", "waiting"),
+        ("grandchild", "child", "waiting"),
+        ("cancelled", "root", "cancelled"),
+        ("after", "cancelled", "waiting"),
+        ("other", None, "running"),
+        ("waits", "other", "waiting"),
+        ("done", "root", "done"),
+        ("builds", "done", "waiting"),
+    ]
+    stages = pd.DataFrame(rows, columns=["fingerprint", "parent", "state"])
+    found = blocked(stages)
+    assert found == {"child", "grandchild"}
+    assert list(with_blocked(stages, found)["state"].value_counts().items())[:2] == [("waiting", 3), ("blocked", 2)]
+    assert list(stages["state"]) == [state for _, _, state in rows]
+    assert shown_counts({"waiting": 5, "failed": 1}, len(found)) == {"waiting": 3, "failed": 1, "blocked": 2}

@@ -192,6 +192,8 @@ def test_waiting_for_a_study_that_fails_exits_with_1(command: Command, machine: 
     printed = " ".join(command("status", study_id)[1].split())
     assert f": no folder at {images}; a dataset is a folder with" in printed
     assert f"mend the cause, then: ticketscope retry {study_id}" in printed
+    assert "1 failed, 4 blocked" in printed
+    assert "blocked: 4 stages built on these, until a retry" in printed
 
 
 def test_a_launch_lists_all_faulty_images_of_a_folder_and_queues_nothing(
