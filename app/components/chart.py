@@ -1,6 +1,7 @@
 """Charts with their legends, tables, and the choices that several pages offer."""
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import count
 
 import pandas as pd
 import streamlit as st
@@ -13,6 +14,7 @@ from app.charts.points import SPREADS, Spread
 from app.components.save_menu import menu
 from app.state import address, queries
 from app.state.cache import Marker
+from data.datasets.registry import FOLDER
 
 vega.enable()
 
@@ -107,8 +109,18 @@ def place_choice(rows: pd.DataFrame, key: str) -> tuple[str, str]:
 def _choice(label: str, options: Sequence[str], title: Callable[[str], str], key: str) -> str:
     if len(options) == 1:
         return options[0]
-    key = address.one(key, options)
+    key = address.one(key, options, text=_addressed(options).__getitem__)
     return str(st.selectbox(label, options, format_func=title, key=key, persist_state="page", width=220))
+
+
+def _addressed(options: Sequence[str]) -> dict[str, str]:
+    """Return what an address says of each option: a folder's name, as viewers read it, in place of its path."""
+    texts: dict[str, str] = {}
+    for option in options:
+        name = words.dataset(option) if option.startswith(FOLDER) else option
+        numbered = (name if number == 1 else f"{name} {number}" for number in count(1))
+        texts[option] = next(text for text in numbered if text not in texts.values())
+    return texts
 
 
 def panel_pruners(pruners: Sequence[str], rates: int, key: str) -> list[str]:

@@ -1,6 +1,7 @@
 """The address of a study's page holds its tab and choices; what it holds in error is ignored."""
 
 import random
+from pathlib import Path
 from urllib.parse import parse_qs, urlencode
 
 import pytest
@@ -13,6 +14,7 @@ from data.database.database import Database
 from engine.study.spec import Study
 from tests.app.dashboard import open_page, rerun, texts
 from tests.app.made_study import record
+from tests.machine import folder_of_images
 
 PAGE, ID = "views/study.py", "made-study-0001"
 # A value for each kind of choice, on the tab that has it, that is not the default.
@@ -95,6 +97,17 @@ def test_a_viewer_opens_the_same_view_and_the_token_stays(database: Database, st
     assert app.query_params == {"share": token, "tab": "accuracy", **CHOICES["accuracy"]}
     app.selectbox(key="accuracy_spread").select("sd")
     assert rerun(app).query_params["share"] == token
+
+
+def test_an_address_names_a_folder_without_its_path(database: Database, study: Study, tmp_path: Path) -> None:
+    folders = [folder_of_images(tmp_path / owner / "cats") for owner in ("ada", "bob")]
+    record(database, study.model_copy(update={"datasets": tuple(f"folder:{folder}" for folder in folders)}))
+    app = opened(tab="accuracy")
+    app.selectbox(key="accuracy_dataset").select_index(1)
+    assert rerun(app).query_params == {"study": ID, "tab": "accuracy", "accuracy_dataset": "folder cats 2"}
+    token = shared_links.create(database, [ID])[1]
+    viewer = open_page("views/shared.py", share=token, tab="accuracy", accuracy_dataset="folder cats 2")
+    assert viewer.selectbox(key="accuracy_dataset").value.endswith("cats 2")
 
 
 def test_another_study_begins_with_defaults(database: Database, study: Study) -> None:
