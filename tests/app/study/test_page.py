@@ -2,6 +2,7 @@ import time
 
 import pytest
 import streamlit as st
+from redis import Redis
 from streamlit.testing.v1 import AppTest
 
 from app.state import live
@@ -9,6 +10,7 @@ from data import shared_links
 from data.database.database import Database
 from data.queries import studies
 from engine.study.spec import Study
+from tasks.queue import leases
 from tests.app.dashboard import open_page, rerun, tables, texts
 from tests.app.made_study import record
 
@@ -141,17 +143,15 @@ def test_a_viewer_of_a_failed_study_is_shown_no_path(database: Database, study: 
     assert "retry" not in error
 
 
-def test_a_retry_says_at_once_that_stages_are_queued_again(
-    database: Database, study: Study, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    record(database, study, failing, error=BAD_IMAGES)
-    retried: list[str] = []
-    # The queue of a made-up study is empty; what a retry does there is tested with real workers.
-    monkeypatch.setattr("tasks.studies.launch.retry", retried.append)
+def test_a_retry_says_at_once_that_stages_are_queued_again(database: Database, study: Study, redis: Redis) -> None:
+    planned = record(database, study, failing, error=BAD_IMAGES)
+    stages = [{**stage.model_dump(mode="json"), "fingerprint": key} for key, stage in planned.stages.items()]
+    leases.register(redis, ID, {"study_id": ID, "stages": stages, "roles": []}, (), ())
     app = open_page(PAGE, study=ID)
     app.button(key="retry").click()
     rerun(app)
-    assert retried == [ID]
+    # Nobody records it in this test, but the queue has it.
+    assert set(leases.states(redis, list(planned.stages)).values()) == {"queued", "waiting"}
     assert "**Queued again**: 3 stages. The page shows them as soon as they are recorded." in texts(app)
     assert not app.error
     assert not [button for button in app.button if button.key == "retry"]
