@@ -87,7 +87,7 @@ def study_words(record: StudyRecord, fraction: float) -> str:
 
 def offer() -> None:
     """Show the switch for a notification when a study ends."""
-    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="notify_choice"):
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", width="content", key="notify_choice"):
         st.toggle(
             "Notify me when it ends",
             key=address.one("notify", (False, True)),

@@ -32,7 +32,7 @@ def banner(study_id: str) -> None:
             icon=":material/refresh:",
         )
     elif record.counts["failed"]:
-        with st.container(key="failures", gap="small"):
+        with st.container(border=True, key="failures", gap="small"):
             st.error(_text(record), icon=":material/error:")
             if access.is_owner():
                 retry_button(record)

@@ -82,16 +82,19 @@ def _head(record: StudyRecord) -> None:
         st.markdown(words.plain(study.note.strip()))
     with st.container(horizontal=True, key="study_actions"):
         menu.menu(record)
+        if owner:
+            _owners_actions(record)
         if record.state not in queries.FINISHED:
             attention.offer()
-        if not owner:
-            return
-        share_study(record)
-        if st.button("New study from this one", icon=":material/content_copy:", key="study_copy"):
-            st.switch_page("views/new_study.py", query_params={"copy": record.study_id})
-        if st.button("Compare with others", icon=":material/compare_arrows:", key="study_compare"):
-            st.switch_page("views/compare.py", query_params={"new": record.study_id})
-        actions(record)
+
+
+def _owners_actions(record: StudyRecord) -> None:
+    share_study(record)
+    if st.button("New study from this one", icon=":material/content_copy:", key="study_copy"):
+        st.switch_page("views/new_study.py", query_params={"copy": record.study_id})
+    if st.button("Compare with others", icon=":material/compare_arrows:", key="study_compare"):
+        st.switch_page("views/compare.py", query_params={"new": record.study_id})
+    actions(record)
 
 
 def _fraction(record: StudyRecord) -> float:
