@@ -26,6 +26,7 @@ from engine.paper.figures import Figure
 from engine.study.plan import Plan, Role, plan
 from engine.study.results import PAIRS
 from engine.study.spec import Study, read_study
+from tasks.studies import catalog
 from tasks.studies.planning import worker_devices
 
 _PAPER_DATASETS = {"cifar10", "cifar100"}

@@ -7,7 +7,7 @@ entry in the browser's history, and forgets the choices of a tab when another on
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
@@ -22,6 +22,8 @@ LONGEST = 500
 BETWEEN = "~"
 
 _STATE = "address_state"
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -43,6 +45,7 @@ class _Address:
     earlier: set[str] = field(default_factory=set)
     drawn: dict[str, _Choice] = field(default_factory=dict)
     options: dict[str, tuple[Any, ...]] = field(default_factory=dict)
+    first: dict[str, Any] = field(default_factory=dict)
 
 
 def arrive(page: str) -> None:
@@ -58,6 +61,12 @@ def arrive(page: str) -> None:
     choices = {name: text for name, text in params.items() if name not in NOT_CHOICES and len(text) <= LONGEST}
     earlier = known.applied | known.earlier if known is not None else set()
     st.session_state[_STATE] = _Address(page, choices, earlier=earlier)
+
+
+def at_first(key: str, value: T) -> T:
+    """Return the value that this was called with first since the reader came to the page."""
+    address: _Address | None = st.session_state.get(_STATE)
+    return value if address is None else address.first.setdefault(key, value)
 
 
 def leave() -> None:

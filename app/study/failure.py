@@ -1,5 +1,6 @@
 """What failed in a study and why, on top of its page, with the button that tries it again."""
 
+import pandas as pd
 import streamlit as st
 
 from app import words
@@ -7,11 +8,13 @@ from app.auth import access
 from app.components.stage_names import stage_names
 from app.state import audience, queries
 from app.study.actions import is_queued_again, retry_button, retryable
-from data.queries.failures import Failure, failures
+from data.queries.failures import Failure, failures, reason
 from data.queries.studies import StudyRecord, UnknownStudy
 
 # The most causes that are listed; the table of stages has all.
 MOST_CAUSES = 5
+# The most errors that are shown in full.
+MOST_FAILURES = 10
 
 
 @audience.database_errors()
@@ -59,3 +62,21 @@ def _cause(failure: Failure, names: dict[str, str]) -> str:
     name = words.plain(names[failure.first["fingerprint"]])
     stage = f"{words.plural(failure.count, 'stage')}, first {name}" if failure.count > 1 else f"{name}"
     return f"**{words.plain(words.sentence(failure.reason))}** :small[({stage})]"
+
+
+def errors(rows: pd.DataFrame) -> None:
+    """Show the errors of failed stages in full; rows: as from `queries.stages`."""
+    failed = rows[rows["state"] == "failed"]
+    names = stage_names(rows)
+    for row in failed.head(MOST_FAILURES).itertuples():
+        error = row.error or "The worker reported no error."
+        with st.expander(
+            f"Failed: {words.plain(names[row.fingerprint])}", icon=":material/error:", key=f"failure-{row.fingerprint}"
+        ):
+            st.markdown(f"**{words.plain(reason(error))}**")
+            ran = f"attempt {row.attempt} on {row.worker or 'an unknown worker'} ({row.host or 'unknown host'})"
+            st.caption(words.plain(ran))
+            if "\n" in error:
+                st.code(error, language=None, wrap_lines=True)
+    if len(failed) > MOST_FAILURES:
+        st.caption(f"{len(failed) - MOST_FAILURES:,} more have failed; the table lists them.")

@@ -37,7 +37,8 @@ def draw_study(record: StudyRecord) -> None:
     _head(record)
     every = dialogs.refresh_seconds(record, REFRESH)
     st.fragment(failure.banner, run_every=every)(record.study_id)
-    names = tab_names(record)
+    # Streamlit draws tabs in another order anew, with all that is in them, so the order stays when a study ends.
+    names = address.at_first("tabs", tab_names(record))
     key = address.one("tab", names, text=str.lower, stays=True)
     for tab, name in zip(st.tabs(names, key=key, on_change="rerun"), names, strict=True):
         if tab.open:

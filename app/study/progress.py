@@ -17,8 +17,9 @@ from app.components import chart, support_table
 from app.components.stage_names import several, stage_names
 from app.state import address, live, queries
 from app.state.cache import cached
+from app.study import failure
 from app.study.stages_table import matching, stage_table
-from data.queries.failures import reason, shown_counts, with_blocked
+from data.queries.failures import shown_counts, with_blocked
 from data.queries.studies import StudyRecord
 from data.settings import settings
 from engine.registry import PRUNERS
@@ -30,7 +31,6 @@ from tasks.studies.time_left import Places
 
 TABLE_HEIGHT = 380
 MOST_CURVES = 6
-MOST_FAILURES = 10
 # The most rows of the table of stages, which every refresh sends anew; a search reaches the others.
 MOST_STAGES = 250
 
@@ -42,6 +42,12 @@ NO_EPOCHS = pd.DataFrame(
 # The progress of each stage in training, by fingerprint.
 Now = tuple[tuple[str, LiveProgress], ...]
 
+ABOUT_LEFT = (
+    "All stages that are left, one after another on the workers that train this study, at the speed of the last half "
+    "minute. A stage begins once the stage that it is made from is done."
+)
+# Seconds for which the estimate of speeds that are not measured yet is cached.
+PLANNED_FOR = 60.0
 _HELP = {"blocked": "They build on a stage that has failed, and go on once that one is retried and done."}
 
 LATEST, CHOSEN = "latest", "chosen"
@@ -82,10 +88,16 @@ def _summary(study_id: str, now: Now, places: Places) -> tuple[float, int, float
     return live.fraction(rows, running), int(rows["reused"].sum()), left
 
 
-def overview(record: StudyRecord, now: Now) -> None:
-    """Show counts, the progress bar and the time left."""
+@cached(max_entries=32, ttl=PLANNED_FOR)
+def _planned(study_id: str) -> dict[Key, float]:
+    """Return the estimated seconds per epoch of a study's kinds of training."""
+    return epoch_seconds(settings(), queries.database(), study_id)
+
+
+def overview(record: StudyRecord, now: Now, places: Places) -> None:
+    """Show counts, the progress bar, the time left and when that is over; places: as from `live.places`."""
     counts, total = _counts(record), sum(record.counts.values())
-    fraction, reused, left = _summary(record.study_id, now)
+    fraction, reused, left = _summary(record.study_id, now, places)
     with st.container(key="progress_overview"):
         st.progress(
             fraction, text=f"{counts['done']:,} of {words.plural(total, 'stage')} done · {fraction:.0%} of epochs"
@@ -273,21 +285,4 @@ def stages(record: StudyRecord, now: Now) -> None:
         hint = "" if matching_stages == len(table) else f"; the first {len(table):,} are listed, search for others"
         st.caption(count + hint)
     if record.counts["failed"]:
-        _failures(queries.stages(record.study_id))
-
-
-def _failures(rows: pd.DataFrame) -> None:
-    failed = rows[rows["state"] == "failed"]
-    names = stage_names(rows)
-    for row in failed.head(MOST_FAILURES).itertuples():
-        error = row.error or "The worker reported no error."
-        with st.expander(
-            f"Failed: {words.plain(names[row.fingerprint])}", icon=":material/error:", key=f"failure-{row.fingerprint}"
-        ):
-            st.markdown(f"**{words.plain(reason(error))}**")
-            ran = f"attempt {row.attempt} on {row.worker or 'an unknown worker'} ({row.host or 'unknown host'})"
-            st.caption(words.plain(ran))
-            if "\n" in error:
-                st.code(error, language=None, wrap_lines=True)
-    if len(failed) > MOST_FAILURES:
-        st.caption(f"{len(failed) - MOST_FAILURES:,} more have failed; the table lists them.")
+        failure.errors(queries.stages(record.study_id))

@@ -10,7 +10,7 @@ from app.charts.chart import Subject
 from app.components import chart, dialogs, divergence, verdict_cards, verdict_tables
 from app.new_study import launch
 from app.new_study.preview import preview_plan
-from app.state import address, queries
+from app.state import address, live, queries
 from app.state.cache import cached
 from data.queries.evidence import from_frames
 from data.queries.studies import StudyRecord

@@ -17,6 +17,7 @@ from data.database.events import State
 from data.queries import studies
 from data.queries.divergence import divergences, in_words
 from data.queries.failures import blocked, failures, shown_counts
+from data.settings import settings
 from engine.formatting import number, percent
 from tasks.broker.connection import BrokerError, connect, errors_explained
 from tasks.queue import leases

@@ -18,7 +18,7 @@ def test_a_long_list_of_stages_is_shortened_and_search_finds_the_others(
 ) -> None:
     plan = record(database, study)
     monkeypatch.setattr(progress, "MOST_STAGES", 5)
-    app = open_page("views/study.py", study="made-study-0001")
+    app = open_page("views/study.py", study="made-study-0001", tab="progress")
     total = len(plan.stages)
     assert f"{total} of {total} stages; the first 5 are listed, search for others" in texts(app)
     assert len(app.dataframe[-1].value) == 5
@@ -75,7 +75,7 @@ def test_a_viewer_sees_no_path_of_a_machine(database: Database, study: Study, re
     register(redis)
     stage = next(iter(plan.stages))
     telemetry.beat(redis, worker("gpu1-1:1", host="gpu1", trouble="cannot write /secret", stage=stage))
-    app = open_page("views/shared.py", share=token)
+    app = open_page("views/shared.py", share=token, tab="progress")
     assert [warning.value for warning in app.warning] == ["A host waits"]
 
 
@@ -83,7 +83,7 @@ def test_a_viewer_reads_that_a_study_is_lost_but_no_command(database: Database, 
     del redis
     record(database, study, lambda i, s: "running" if i == 0 else "waiting")
     token = shared_links.create(database, ["made-study-0001"])[1]
-    [warning] = [item.value for item in open_page("views/shared.py", share=token).warning]
+    [warning] = [item.value for item in open_page("views/shared.py", share=token, tab="progress").warning]
     assert "does not know this study" in warning
     assert "tasks" not in warning
     [warning] = [item.value for item in open_page("views/study.py", study="made-study-0001").warning]

@@ -40,7 +40,7 @@ def seen(app: object) -> str:
 
 
 def test_failed_stages_have_a_sentence_and_numbers_for_workers(database: Database, alices: Study) -> None:
-    app = open_page("views/shared.py", share=shared_links.create(database, [STUDY])[1])
+    app = open_page("views/shared.py", share=shared_links.create(database, [STUDY])[1], tab="progress")
     text = seen(app)
     assert "**Training ended with an error of the program. Whoever shared this study can read" in text
     assert "attempt 1 on worker 2 (host 1)" in text
@@ -65,7 +65,7 @@ def test_live_workers_have_the_numbers_that_the_table_has(database: Database, al
     redis.zadd(f"{telemetry.PREFIX}leases", {stage: 2**52})
     now = LiveProgress(1, 4, 0.5, 50.0, 2.0, worker="laptop-17:1", updated=0.0)
     redis.hset(f"{telemetry.PREFIX}progress:{stage}", mapping=dataclasses.asdict(now))
-    app = open_page("views/shared.py", share=shared_links.create(database, [STUDY])[1])
+    app = open_page("views/shared.py", share=shared_links.create(database, [STUDY])[1], tab="progress")
     table = app.dataframe[-1].value
     assert list(table[table["State"] == "running"]["Worker"]) == ["worker 1"]
     assert list(table[table["State"] == "running"]["Epochs/s"]) != [""]
