@@ -61,8 +61,9 @@ def opened(browser: Browser, file: Path, request: pytest.FixtureRequest) -> Iter
 def test_the_report_opens_from_disk_draws_every_chart_and_requests_nothing(opened: Offline, file: Path) -> None:
     page = opened.page
     places = page.locator("[data-chart]")
-    # Each rate has charts of accuracy, starts, dense ancestors and layers; both share retention by p and over time.
-    assert places.count() == 2 + 2 + 2 + 2 + 1 + 1
+    # Each rate has charts of accuracy, starts, dense ancestors and layers; both share retention by p and over time, the
+    # three panels by learning rate, gap against overlap, and verdicts in points and in overlap.
+    assert places.count() == 2 + 2 + 2 + 2 + 1 + 1 + 3 + 1 + 2
     for index in range(places.count()):
         expect(places.nth(index).locator("svg.marks path").first).to_be_attached()
     assert opened.messages == []
@@ -76,6 +77,26 @@ def test_a_point_shows_its_numbers(opened: Offline) -> None:
     point.scroll_into_view_if_needed()
     point.hover(force=True)
     expect(page.locator("#vg-tooltip-element")).to_contain_text(re.compile(r"seeds \(n\)\s*3"))
+
+
+def test_an_entry_of_a_legend_singles_its_series_out(opened: Offline) -> None:
+    page = opened.page
+    panel = page.locator("#accuracy ~ .grid [data-chart]").first
+    ticket, reinit = (panel.locator(f"g.mark-line path[stroke='{colour}']").first for colour in ("#0072B2", "#D55E00"))
+    entry = page.locator(".ticketscope-look", has_text="winning ticket").first
+    entry.scroll_into_view_if_needed()
+    for leave in (False, True):
+        if leave:
+            entry.press("Enter")
+            page.mouse.move(0, 0)
+            expect(entry).to_have_attribute("aria-pressed", "true")
+        else:
+            entry.hover()
+        expect(reinit).to_have_css("opacity", "0.08")
+        expect(ticket).to_have_css("opacity", "1")
+    # Once more, and all are as before.
+    entry.press("Enter")
+    expect(reinit).to_have_css("opacity", "1")
 
 
 def test_names_and_notes_are_shown_as_text(opened: Offline) -> None:

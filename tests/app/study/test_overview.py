@@ -7,6 +7,7 @@ from data.database.database import Database
 from engine.study.spec import Study
 from tests.app.dashboard import open_page, rerun, texts
 from tests.app.made_study import record
+from tests.machine import wait_for
 
 PAGE, ID = "views/study.py", "made-study-0001"
 
@@ -54,3 +55,16 @@ def test_one_learning_rate_needs_no_sweep(database: Database, study: Study) -> N
     assert "By learning rate" not in [heading.value for heading in app.subheader]
     # Gap against overlap remains.
     assert len(app.get("vega_lite_chart")) == 1
+
+
+def test_the_order_of_tabs_stays_when_the_study_ends_while_it_is_looked_at(database: Database, study: Study) -> None:
+    record(database, study, lambda index, stage: "done" if index else "running")
+    app = open_page(PAGE, study=ID)
+    before = tabs(app)
+    assert before[0] == "Progress"
+    with database.writing() as connection:
+        connection.execute("UPDATE states SET state = 'done' WHERE state = 'running'")
+    # Pages look at the database file at most once a second.
+    wait_for(lambda: "done" in next(part.value for part in rerun(app).markdown if "badge" in part.value))
+    assert tabs(app) == before
+    assert tabs(open_page(PAGE, study=ID))[0] == "Overview"
