@@ -158,7 +158,7 @@ def test_a_viewer_of_a_study_receives_no_secret(
     token = create(database, [STUDY], note="from Alicemiller", anonymous=anonymous)[1]
     received, context = Received(), browser.new_context(viewport={"width": 1280, "height": 900})
     page = context.new_page()
-    tabs = ("Progress", "Accuracy", "Overlap", "Verdicts")
+    tabs = ("Overview", "Progress", "Accuracy", "Overlap", "Verdicts")
     labels = walk(page, received, f"{address}/shared?share={token}", tabs)
     context.close()
     assert {"Report (HTML)", "Study (TOML)", "Picture (PNG)", "Numbers (CSV)", "Verdicts as CSV"} <= set(labels)
