@@ -23,8 +23,6 @@ from tasks.broker.connection import BrokerError, connect, errors_explained
 from tasks.queue import leases
 from tasks.queue.telemetry import Worker, known_workers
 from tasks.queue.telemetry import progress as live_progress
-from tasks.studies import time_left
-from tasks.studies.planning import epoch_seconds
 from tasks.units import clock, duration, plural
 
 if TYPE_CHECKING:
@@ -143,6 +141,10 @@ def study_tables(database: Database, study_id: str) -> list[Table | str]:
 
 def seconds_left(database: Database, study_id: str, stages: pd.DataFrame) -> float | None:
     """Return the seconds that a study still takes, None if they are unknown; stages: its rows."""
+    # These are slow to import, and only a study in training needs them.
+    from tasks.studies import time_left
+    from tasks.studies.planning import epoch_seconds
+
     try:
         live, workers = live_progress(stages["fingerprint"], connect(0.0)), known_workers(connect(0.0))
     except BrokerError:
@@ -165,6 +167,8 @@ def _is_lost(study_id: str) -> bool:
 
 
 def _running_table(running: pd.DataFrame) -> Table:
+    from tasks.studies.time_left import stage_seconds_left
+
     live = live_progress(running["fingerprint"])
     table = Table("stage", "epoch", "test accuracy", "epochs/s", "time left", "worker")
     for row in running.to_dict("records"):
@@ -174,7 +178,7 @@ def _running_table(running: pd.DataFrame) -> Table:
             f"{now.epoch if now else row['epoch']}/{row['epochs']}",
             f"{now.test_accuracy:.2f} %" if now else "",
             f"{now.epochs_per_second:.2g}" if now else "",
-            duration(time_left.stage_seconds_left(now)) if now else "",
+            duration(stage_seconds_left(now)) if now else "",
             str(row["worker"]),
         )
     return table

@@ -43,9 +43,16 @@ def fill_in(watched: Watched, toml: str) -> None:
     pasted.fill(toml)
     pasted.press("Control+Enter")
     watched.ready()
-    page.locator(".st-key-toml_use button").click()
     name = re.search(r'name = "(.*)"', toml)
-    expect(page.get_by_role("textbox", name="Name", exact=True)).to_have_value(name[1])
+    field = page.get_by_role("textbox", name="Name", exact=True)
+    # A click on a button that Streamlit is about to draw anew is lost.
+    for _ in range(5):
+        page.locator(".st-key-toml_use button").click()
+        watched.ready()
+        page.wait_for_timeout(500)
+        if field.input_value() == name[1]:
+            break
+    expect(field).to_have_value(name[1])
     watched.ready()
 
 

@@ -20,7 +20,7 @@ from engine.study.spec import parse_study
 from tasks.broker.server import serving
 from tasks.queue import telemetry
 from tests.app.made_study import record
-from tests.browser.chromium import ready
+from tests.browser.chromium import open_tab, ready
 from tests.browser.conftest import FINISHED
 from tests.browser.serving import DASHBOARD, served
 
@@ -172,7 +172,7 @@ def test_no_tab_of_a_study_runs_or_fetches_code_in_names(
             page.locator("summary:visible").evaluate_all("all => all.slice(0, 12).forEach(item => item.click())")
             ready(page)
             check(page)
-        page.get_by_role("tab").first.click()
+        open_tab(page, "Progress")
         ready(page)
         page.get_by_role("searchbox").first.fill(HARM)
         page.get_by_role("searchbox").first.press("Enter")

@@ -33,7 +33,7 @@ def test_the_zip_contains_the_files_that_its_readme_lists(database: Database, st
         assert archive.read(f"{ID}/report.html").startswith(b"<!doctype html>")
     assert all(name.startswith(f"{ID}/") and ".." not in name for name in names)
     endings = [name.rsplit(".", 1)[1] for name in names if "/charts/" in name]
-    assert endings.count("svg") == endings.count("png") == endings.count("csv") == 1 + 1 + 1 + 1 + 1 + 1
+    assert endings.count("svg") == endings.count("png") == endings.count("csv") == 3 + 1 + 2 + 1 + 1 + 1 + 1 + 1 + 1
     assert steps == sorted(steps)
     assert steps[-1] < 1
 

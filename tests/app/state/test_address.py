@@ -77,7 +77,7 @@ def test_an_open_tab_stays_open_when_the_study_ends(database: Database, study: S
     with database.writing() as connection:
         connection.execute("UPDATE states SET state = 'failed' WHERE state = 'running'")
     app = rerun(open_again(app))
-    assert app.tabs[0].label == "Overview"
+    assert app.tabs[0].label == "Progress"
     assert app.session_state["tab"] == "Accuracy"
     assert app.query_params == {"study": ID, "tab": "accuracy", "accuracy_spread": "range"}
 
