@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -103,3 +104,11 @@ def sleeper() -> Iterator["subprocess.Popen[bytes]"]:
     yield process
     process.kill()
     process.wait()
+
+
+@pytest.fixture(autouse=True)
+def main_module() -> Iterator[None]:
+    """Restore the main module, which pages replace, and which processes that are spawned run again."""
+    before = sys.modules["__main__"]
+    yield
+    sys.modules["__main__"] = before
