@@ -12,9 +12,9 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app.charts import palette
-from app.charts.chart import Chart, Subject
+from app.charts.chart import Chart
 from app.components.stage_names import stage_names
-from app.export.charts import CHARTS, Results
+from app.export.charts import CHARTS, Place
 from app.export.report import FOLDER, report
 from app.export.zip import everything
 from app.words import plain
@@ -260,10 +260,9 @@ def test_added_starts_have_distinct_looks(monkeypatch: pytest.MonkeyPatch) -> No
     assert palette.STARTS["winning_ticket"].colour == "#0072B2"
 
 
-def losses(subject: Subject, study: Study, own: Results) -> Iterator[Chart]:
+def losses(place: Place) -> Iterator[Chart]:
     """Yield the chart that a user adds: the test losses of all trainings."""
-    del study
-    rows = own.accuracy[["seed", "test_loss"]]
+    subject, rows = place.subject, place.results.accuracy[["seed", "test_loss"]]
     encoding = {"x": {"field": "test_loss", "type": "quantitative"}}
     spec = {"data": {"values": rows.to_dict("records")}, "mark": "point", "encoding": encoding}
     title = "Losses of all trainings"

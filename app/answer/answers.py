@@ -7,9 +7,6 @@ import pandas as pd
 
 from app import words
 from app.charts.points import at_p, summarise
-from data.queries.evidence import from_frames
-from engine.claims import Verdict, winning_property
-from engine.claims.cases import rate_name, sparsity_name
 
 # Starts differ at this sparsity, in the paper and elsewhere, so answers are at the nearest one.
 USUAL = 0.8
@@ -36,8 +33,7 @@ class Answer:
     """What the runs at one learning rate say, under one pruner at one sparsity.
 
     gap: winning ticket minus random reinit in points of accuracy, seed by seed; None without such a pair of runs.
-    retained: R_p of the initial and the trained dense weights; None where it is not measured. winning: the verdict on
-    the winning property, None where its runs are missing.
+    retained: R_p of the initial and the trained dense weights; None where it is not measured.
     """
 
     learning_rate: float
@@ -45,7 +41,6 @@ class Answer:
     p: float
     gap: Mean | None
     retained: Mean | None
-    winning: Verdict | None
 
     @property
     def sentence(self) -> str:
@@ -71,8 +66,8 @@ class Answer:
     def _retained(self) -> str:
         if self.retained is None:
             return ""
-        kept = f"{self.retained.value:.2f} of the largest {words.percent(self.p)} of the initial weights"
-        return f", and {kept} are among the largest after training, where chance gives {self.p:.2f}"
+        share = f"{self.retained.value:.2f} of the largest {words.percent(self.p)} of the initial weights"
+        return f", and {share} are among the largest after training, where chance gives {self.p:.2f}"
 
 
 def first_place(accuracy: pd.DataFrame) -> tuple[str, float] | None:
@@ -94,19 +89,11 @@ def usual(sparsities: Sequence[float], requested: float = USUAL) -> float:
     return min(sparsities, key=lambda value: (round(abs(value - requested), 6), value))
 
 
-def answers(
-    accuracy: pd.DataFrame, pooled: pd.DataFrame, diverged: pd.DataFrame, pruner: str, sparsity: float, p: float
-) -> list[Answer]:
+def answers(accuracy: pd.DataFrame, pooled: pd.DataFrame, pruner: str, sparsity: float, p: float) -> list[Answer]:
     """Return the answer of each learning rate, from the lowest.
 
-    accuracy, pooled, diverged: rows of `data.queries.points` of one dataset and network.
+    accuracy, pooled: rows of `data.queries.points` of one dataset and network.
     """
-    points, _ = from_frames(accuracy, pooled, diverged)
-    by_place = {
-        (verdict.scope["learning_rate"], verdict.scope["sparsity"]): verdict
-        for verdict in winning_property(points)
-        if verdict.scope["pruner"] == pruner
-    }
     at = accuracy[(accuracy["pruner"] == pruner) & (accuracy["sparsity"].round(6) == round(sparsity, 6))]
     pairs = at.pivot_table(index=["learning_rate", "seed"], columns="start", values="test_accuracy")
     gaps: dict[float, Mean] = {}
@@ -116,17 +103,7 @@ def answers(
     dense = pooled[pooled["pair"] == "initial_pretrained"]
     retained = _means(at_p(dense, p).dropna(subset=["ratio"]), "ratio")
     rates = sorted({float(rate) for rate in accuracy["learning_rate"]})
-    return [
-        Answer(
-            rate,
-            sparsity,
-            p,
-            gaps.get(rate),
-            retained.get(rate),
-            by_place.get((rate_name(rate), sparsity_name(sparsity))),
-        )
-        for rate in rates
-    ]
+    return [Answer(rate, sparsity, p, gaps.get(rate), retained.get(rate)) for rate in rates]
 
 
 def _means(rows: pd.DataFrame, value: str) -> dict[float, Mean]:

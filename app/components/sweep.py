@@ -32,7 +32,7 @@ def panels(sweep: Sweep, at: str, spread: Spread, key: str) -> None:
             if name in sweep.panels:
                 chart.show(sweep.panels[name], f"{key}-{name}")
             else:
-                st.caption(f"{quantity}: no result yet.")
+                st.caption(f"{quantity}: no result to draw yet.")
 
 
 def gap_against_overlap(sweep: Sweep, key: str) -> None:

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 import pandas as pd
 
 from app.answer import sweep
 from app.answer.answers import first_place
+from app.answer.sweep import Sweep
 from app.charts import accuracy, ancestors, overlap, progress, retention
 from app.charts.accuracy import Measure
 from app.charts.chart import Chart, Subject
@@ -17,7 +19,7 @@ from data.queries import points, studies
 from data.queries.evidence import from_frames
 from data.queries.selection import OneStudy, Studies
 from data.queries.studies import StudyRecord
-from engine.claims import evaluate
+from engine.claims import OverlapPoint, Point, Verdict, evaluate
 from engine.study.spec import Study
 
 # Reports have the band and the accuracy that pages show at first.
@@ -45,12 +47,43 @@ class Results:
 
 @dataclass(frozen=True)
 class Place:
-    """One dataset and network of a study, with its results and its charts by the keys of CHARTS."""
+    """One dataset and network of a study, with its results; what several parts of a report need is computed once."""
 
-    dataset: str
-    network: str
+    subject: Subject
+    study: Study
     results: Results
-    charts: dict[str, list[Chart]]
+
+    @property
+    def p(self) -> float:
+        """The p of charts by sparsity."""
+        return near_p(self.study.overlap_p)
+
+    @cached_property
+    def at(self) -> tuple[str, float] | None:
+        """The pruner and sparsity of the answer; None without a pruned network."""
+        return first_place(self.results.accuracy)
+
+    @cached_property
+    def evidence(self) -> tuple[list[Point], list[OverlapPoint]]:
+        """The runs that claims are judged by."""
+        return from_frames(self.results.accuracy, self.results.pooled, self.results.diverged)
+
+    @cached_property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """The verdicts on the claims, by the usual thresholds."""
+        return evaluate(*self.evidence)
+
+    @cached_property
+    def sweep(self) -> Sweep | None:
+        """The learning rate sweep; None without a pruned network."""
+        if self.at is None:
+            return None
+        return sweep.of_study(self.subject, self.results.accuracy, self.results.pooled, *self.at, self.p, SPREAD)
+
+    @cached_property
+    def charts(self) -> dict[str, list[Chart]]:
+        """The charts by the keys of CHARTS."""
+        return {name: list(make(self)) for name, make in CHARTS.items()}
 
 
 def results(database: Database, study_id: str) -> Results:
@@ -67,83 +100,75 @@ def results(database: Database, study_id: str) -> Results:
 
 
 def places(database: Database, record: StudyRecord) -> list[Place]:
-    """Return the datasets and networks of a study that have results, by name, with their charts."""
+    """Return the datasets and networks of a study that have results, by name."""
     study_results = results(database, record.study_id)
     names = study_results.accuracy[["dataset", "network"]].itertuples(index=False, name=None)
-    places = []
-    for dataset, network in sorted(set(names)):
-        place_results = study_results.of(dataset, network)
-        subject = Subject(record.study_id, record.study.name, dataset, network)
-        charts = {name: list(make(subject, record.study, place_results)) for name, make in CHARTS.items()}
-        places.append(Place(dataset, network, place_results, charts))
-    return places
+    return [
+        Place(
+            Subject(record.study_id, record.study.name, dataset, network),
+            record.study,
+            study_results.of(dataset, network),
+        )
+        for dataset, network in sorted(set(names))
+    ]
 
 
-def _sweep(subject: Subject, study: Study, results: Results) -> Iterable[Chart]:
-    place = first_place(results.accuracy)
-    if place is not None:
-        drawn = sweep.of_study(subject, results.accuracy, results.pooled, *place, near_p(study.overlap_p), SPREAD)
-        yield from drawn.panels.values()
+def _sweep(place: Place) -> Iterable[Chart]:
+    return place.sweep.panels.values() if place.sweep else ()
 
 
-def _gap_against_overlap(subject: Subject, study: Study, results: Results) -> Iterable[Chart]:
-    place = first_place(results.accuracy)
-    if place is not None:
-        drawn = sweep.of_study(subject, results.accuracy, results.pooled, *place, near_p(study.overlap_p), SPREAD)
-        yield from filter(None, [drawn.gap_against_overlap])
+def _gap_against_overlap(place: Place) -> Iterable[Chart]:
+    if place.sweep and place.sweep.gap_against_overlap:
+        yield place.sweep.gap_against_overlap
 
 
-def _claims(subject: Subject, study: Study, results: Results) -> Iterable[Chart]:
-    del study
-    points, overlaps = from_frames(results.accuracy, results.pooled, results.diverged)
-    return claims_forests(subject, [verdict for verdict in evaluate(points, overlaps) if not verdict.control])
+def _claims(place: Place) -> Iterable[Chart]:
+    return claims_forests(place.subject, [verdict for verdict in place.verdicts if not verdict.control])
 
 
-def _accuracy(subject: Subject, study: Study, results: Results) -> Iterable[Chart]:
-    del study
-    panels = accuracy.panels(results.accuracy, MEASURE, SPREAD)
+def _accuracy(place: Place) -> Iterable[Chart]:
+    panels = accuracy.panels(place.results.accuracy, MEASURE, SPREAD)
     view = accuracy.first_view(panels)
-    return (accuracy.chart(subject, panel, view) for panel in panels)
+    return (accuracy.chart(place.subject, panel, view) for panel in panels)
 
 
-def _retention(subject: Subject, study: Study, results: Results) -> Iterable[Chart]:
-    if (results.pooled["pair"] == "initial_pretrained").any():
-        yield retention.by_p(subject, results.pooled, study.learning_rates, SPREAD)
+def _retention(place: Place) -> Iterable[Chart]:
+    pooled = place.results.pooled
+    if (pooled["pair"] == "initial_pretrained").any():
+        yield retention.by_p(place.subject, pooled, place.study.learning_rates, SPREAD)
 
 
-def _over_time(subject: Subject, study: Study, results: Results) -> Iterable[Chart]:
-    if len(results.retained):
-        p = near_p(study.overlap_p)
-        yield retention.over_time(subject, results.retained, study.learning_rates, p, SPREAD, "linear")
+def _over_time(place: Place) -> Iterable[Chart]:
+    retained = place.results.retained
+    if len(retained):
+        yield retention.over_time(place.subject, retained, place.study.learning_rates, place.p, SPREAD, "linear")
 
 
-def _starts(subject: Subject, study: Study, results: Results) -> Iterable[Chart]:
-    p = near_p(study.overlap_p)
-    rows = overlap.compared(results.pooled, p)
+def _starts(place: Place) -> Iterable[Chart]:
+    rows = overlap.compared(place.results.pooled, place.p)
     for pruner in dict.fromkeys(rows["pruner"]):
         for rate, part in rows[rows["pruner"] == pruner].groupby("learning_rate"):
-            yield overlap.starts(subject, str(pruner), float(rate), part, p, SPREAD)
+            yield overlap.starts(place.subject, str(pruner), float(rate), part, place.p, SPREAD)
 
 
-def _ancestors(subject: Subject, study: Study, results: Results) -> Iterable[Chart]:
-    p = near_p(study.overlap_p)
-    for (pruner, rate), part in ancestors.at(results.pooled, p).groupby(["pruner", "learning_rate"], sort=False):
-        yield ancestors.chart(subject, str(pruner), float(rate), part, p, SPREAD)
+def _ancestors(place: Place) -> Iterable[Chart]:
+    rows = ancestors.at(place.results.pooled, place.p)
+    for (pruner, rate), part in rows.groupby(["pruner", "learning_rate"], sort=False):
+        yield ancestors.chart(place.subject, str(pruner), float(rate), part, place.p, SPREAD)
 
 
-def _layers(subject: Subject, study: Study, results: Results) -> Iterable[Chart]:
-    del study
-    for rate, rows in results.layers.groupby("learning_rate"):
-        yield overlap.layer_map(subject, rows, "p", float(rate))
+def _layers(place: Place) -> Iterable[Chart]:
+    for rate, rows in place.results.layers.groupby("learning_rate"):
+        yield overlap.layer_map(place.subject, rows, "p", float(rate))
 
 
-def _admm(subject: Subject, study: Study, results: Results) -> Iterable[Chart]:
-    if len(results.residuals):
-        yield progress.residuals(subject, results.residuals, study.learning_rates)
+def _admm(place: Place) -> Iterable[Chart]:
+    if len(place.results.residuals):
+        yield progress.residuals(place.subject, place.results.residuals, place.study.learning_rates)
 
 
 # A new chart needs a line here, and a section in report.html under the same name.
-CHARTS: dict[str, Callable[[Subject, Study, Results], Iterable[Chart]]] = {
+CHARTS: dict[str, Callable[[Place], Iterable[Chart]]] = {
     "sweep": _sweep,
     "gap": _gap_against_overlap,
     "claims": _claims,

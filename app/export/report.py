@@ -17,7 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from app import words
-from app.answer.answers import answers, at_words, first_place
+from app.answer.answers import answers, at_words
 from app.charts import accuracy, ancestors, retention
 from app.charts.accuracy import MEASURES
 from app.charts.chart import Chart
@@ -30,10 +30,9 @@ from app.export import facts
 from app.export.charts import MEASURE, Place, places
 from data.database.database import Database
 from data.queries import studies
-from data.queries.evidence import from_frames
 from data.queries.studies import StudyRecord
 from data.viewers import local_name
-from engine.claims import CLAIMS, Thresholds, Verdict, evaluate, winning_property
+from engine.claims import CLAIMS, Thresholds, Verdict, winning_property
 from engine.paper import citation
 from engine.study.spec import Study
 from tasks.studies.planning import number_of_test_images
@@ -185,30 +184,26 @@ def _policy(*scripts: str) -> str:
 
 
 def _place_report(database: Database, study: Study, place: Place) -> PlaceReport:
-    rows, pooled, p = place.results.accuracy, place.results.pooled, near_p(study.overlap_p)
-    pruned = bool((rows["start"] != "dense").any())
-    at = first_place(rows)
-    found = answers(rows, pooled, place.results.diverged, *at, p) if at else []
+    rows, pooled, p, at = place.results.accuracy, place.results.pooled, place.p, place.at
+    dataset, network = place.subject.dataset, place.subject.network
     return PlaceReport(
-        words.place(place.network, place.dataset),
-        [answer.sentence for answer in found],
+        words.place(network, dataset),
+        [answer.sentence for answer in answers(rows, pooled, *at, p)] if at else [],
         at_words(*at) if at else "",
         place.charts,
-        (accuracy.table if pruned else accuracy.dense_table)(rows, MEASURE),
+        (accuracy.table if at else accuracy.dense_table)(rows, MEASURE),
         retention.table(pooled, p),
         ancestors.table(pooled, p),
         ancestors.missing(ancestors.at(pooled, p)),
         same_masks.sentences(rows),
         support_table.table(place.results.supports),
-        _verdicts(rows, pooled, place.results.diverged, Thresholds()),
-        verdict_tables.over_seeds(number_of_test_images(study, local_name(database, place.dataset))),
+        _verdicts(place),
+        verdict_tables.over_seeds(number_of_test_images(study, local_name(database, dataset))),
     )
 
 
-def _verdicts(accuracy: pd.DataFrame, pooled: pd.DataFrame, diverged: pd.DataFrame, thresholds: Thresholds) -> Verdicts:
-    """Return the verdicts on the rows of one dataset and network."""
-    points, overlaps = from_frames(accuracy, pooled, diverged)
-    verdicts = evaluate(points, overlaps, thresholds)
+def _verdicts(place: Place) -> Verdicts:
+    verdicts = place.verdicts
     return Verdicts(
         verdict_tables.counts(verdicts),
         _cards([verdict for verdict in verdicts if not verdict.control]),
@@ -220,7 +215,7 @@ def _verdicts(accuracy: pd.DataFrame, pooled: pd.DataFrame, diverged: pd.DataFra
                 if not verdict_tables.is_shown(v) and not v.control
             )
         ),
-        verdict_tables.winning(winning_property(points, thresholds)),
+        verdict_tables.winning(winning_property(place.evidence[0])),
         verdict_tables.widened(verdicts),
         verdict_tables.by_chance(verdicts),
     )

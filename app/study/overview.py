@@ -15,6 +15,7 @@ from app.state import address, queries
 from app.state.cache import cached
 from app.study import verdicts
 from data.queries.studies import StudyRecord
+from engine.claims import Thresholds
 
 
 def body(record: StudyRecord) -> None:
@@ -29,7 +30,8 @@ def body(record: StudyRecord) -> None:
         subject = Subject(study_id, record.study.name, dataset, network)
         pruner, sparsity = _at(subject.rows(accuracy))
     p = near_p(record.study.overlap_p)
-    judged, _ = verdicts.judged(study_id, dataset, network)
+    # These are the arguments of the Verdicts tab, so that nothing is judged twice.
+    judged, _ = verdicts.judged(study_id, dataset, network, Thresholds(), None, None)
     if sparsity is not None:
         _sentences(_answers(subject, pruner, sparsity, p))
     st.markdown(verdict_cards.badges(judged) or ":gray[These runs cannot judge a claim of the paper yet.]")
@@ -78,7 +80,7 @@ def _at(rows: pd.DataFrame) -> tuple[str, float | None]:
 
 
 def _sentences(found: list[Answer]) -> None:
-    """Show the sentence of each learning rate, with whether the ticket has the winning property there."""
+    """Show the sentence of each learning rate."""
     lines = []
     for answer in found:
         lead, _, rest = answer.sentence.partition(", ")
@@ -89,8 +91,8 @@ def _sentences(found: list[Answer]) -> None:
 @cached(chart.subject_results, max_entries=32)
 def _answers(subject: Subject, pruner: str, sparsity: float, p: float) -> list[Answer]:
     study_id = subject.study_id
-    accuracy, pooled = subject.rows(queries.accuracy(study_id)), subject.rows(queries.pooled_overlaps(study_id))
-    return answers(accuracy, pooled, subject.rows(queries.diverged(study_id)), pruner, sparsity, p)
+    accuracy, pooled = queries.accuracy(study_id), queries.pooled_overlaps(study_id)
+    return answers(subject.rows(accuracy), subject.rows(pooled), pruner, sparsity, p)
 
 
 @cached(chart.subject_results, max_entries=32, shared=True)

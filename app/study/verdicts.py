@@ -131,12 +131,7 @@ def _winning(verdicts: tuple[Verdict, ...], widened: str) -> None:
 
 @cached(queries.results_marker, max_entries=32, shared=True)
 def judged(
-    study_id: str,
-    dataset: str,
-    network: str,
-    thresholds: Thresholds | None = None,
-    low: float | None = None,
-    high: float | None = None,
+    study_id: str, dataset: str, network: str, thresholds: Thresholds, low: float | None, high: float | None
 ) -> tuple[tuple[Verdict, ...], tuple[Verdict, ...]]:
     """Return the verdicts on the claims and on the winning property; arguments as in `engine.claims.evaluate`."""
     accuracy, pooled, diverged = (
