@@ -10,7 +10,7 @@ import pandas as pd
 from app import words
 from app.charts import marks, points, vega
 from app.charts.chart import Chart, Subject
-from app.charts.palette import NEUTRAL, STARTS, Look
+from app.charts.palette import NEUTRAL, STARTS
 from app.charts.picture import Legend
 from app.charts.points import Spread, band_words, described, notes, setting_columns, summarise
 from app.charts.vega import Spec
@@ -196,14 +196,12 @@ def _panel(axis: marks.SparsityAxis, has_dense: bool, beyond: bool, view: View) 
     layers = [
         *(_baseline(view.spread) if has_dense else ()),
         *marks.mean_lines(base, y, looks, tooltip, clip=True),
-        *(_beyond(base, view.y[0], looks, tooltip) if beyond else ()),
+        *(_beyond(base, view.y[0], tooltip) if beyond else ()),
     ]
     return alt.layer(*layers, height=HEIGHT)
 
 
-def _beyond(
-    base: alt.Chart, foot: float, looks: dict[str, Look], tooltip: Sequence[alt.Tooltip]
-) -> tuple[alt.Chart, alt.Chart]:
+def _beyond(base: alt.Chart, foot: float, tooltip: Sequence[alt.Tooltip]) -> tuple[alt.Chart, alt.Chart]:
     """Return marks at the foot of the axis, with their values, for points that lie below it."""
     below = base.transform_filter(f"datum.mean < {foot!r}").encode(y=alt.value("height"))
     points = below.mark_point(shape="triangle-down", size=80, filled=True, opacity=1, yOffset=-7)

@@ -1,7 +1,8 @@
 """Charts with their legends, tables, and the choices that several pages offer."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import count
+from typing import Any, TypeVar
 
 import pandas as pd
 import streamlit as st
@@ -20,6 +21,8 @@ vega.enable()
 
 # A browser takes about 40 ms for a panel, so this many take less than half a second.
 MOST_PANELS = 8
+
+T = TypeVar("T")
 
 # A table of more rows than this scrolls.
 MOST_ROWS = 40
@@ -129,6 +132,25 @@ def panel_pruners(pruners: Sequence[str], rates: int, key: str) -> list[str]:
         return list(pruners)
     key = address.one(key, pruners)
     return [st.selectbox("Pruner", list(pruners), format_func=words.pruner, key=key, persist_state="page", width=200)]
+
+
+def choice(label: str, titles: Mapping[T, str], key: str, default: T | None = None, **options: Any) -> T:
+    """Return the option that the reader selects, at first the default or the first one; the address has it too.
+
+    titles: the title of each option. options: as in `st.segmented_control`.
+    """
+    first = next(iter(titles)) if default is None else default
+    selected: T = st.segmented_control(
+        label,
+        list(titles),
+        default=first,
+        required=True,
+        format_func=titles.__getitem__,
+        key=address.one(key, titles, first),
+        persist_state="page",
+        **options,
+    )
+    return selected
 
 
 def spread_choice(key: str) -> Spread:

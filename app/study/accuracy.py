@@ -14,13 +14,17 @@ from app.charts.chart import Chart, Subject
 from app.charts.palette import STARTS
 from app.charts.points import band_words
 from app.components import chart, divergence, same_masks
-from app.state import address, queries
+from app.state import queries
 from app.state.cache import cached
 from data.queries.studies import StudyRecord
 
 # What the vertical axes hold: all starts but one that alone stretches them, all of all panels, or all of each panel.
 Axis = Literal["near", "same", "each"]
 AXES: dict[Axis, str] = {"near": "where starts lie together", "same": "all points", "each": "fitted to each panel"}
+
+# How sparsities are spaced: by the logarithm of the weights left, or by the weights removed.
+Spacing = Literal["left", "even"]
+SPACINGS: dict[Spacing, str] = {"left": "by what is left", "even": "even"}
 
 
 def body(record: StudyRecord) -> None:
@@ -33,54 +37,37 @@ def body(record: StudyRecord) -> None:
         return
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium", key="accuracy_choices"):
         dataset, network = chart.place_choice(rows, "accuracy")
-        measure: Measure = st.segmented_control(
-            "Accuracy of",
-            list(MEASURES),
-            default="test_accuracy",
-            required=True,
-            format_func=MEASURES.__getitem__,
-            key=address.one("accuracy_measure", MEASURES, "test_accuracy"),
-            persist_state="page",
-        )
+        measure: Measure = chart.choice("Accuracy of", MEASURES, "accuracy_measure")
         spread = chart.spread_choice("accuracy_spread")
         subject = Subject(study_id, record.study.name, dataset, network)
         own = subject.rows(rows)
         finished = tuple(dict.fromkeys(own["pruner"].dropna()))
         pruners = tuple(chart.panel_pruners(finished, own["learning_rate"].nunique(), "accuracy_pruner"))
-        quantity: Quantity = st.segmented_control(
+        quantity: Quantity = chart.choice(
             "Show",
-            list(QUANTITIES),
-            default="accuracy",
-            required=True,
-            format_func=QUANTITIES.__getitem__,
-            key=address.one("accuracy_quantity", QUANTITIES, "accuracy"),
-            persist_state="page",
-            help="Minus dense: for each seed, the pruned network minus its dense network, so that chance which both "
-            "share cancels out.",
+            QUANTITIES,
+            "accuracy_quantity",
+            help="Difference from dense: for each seed, the pruned network minus its dense network, so that chance "
+            "which both share cancels out.",
         )
-        axis: Axis = st.segmented_control(
+        axis: Axis = chart.choice(
             "Accuracy axis",
-            list(AXES),
-            default="near",
-            required=True,
-            format_func=AXES.__getitem__,
-            key=address.one("accuracy_axis", AXES, "near"),
-            persist_state="page",
+            AXES,
+            "accuracy_axis",
             help="Where one start alone lies far below the others, the axis fits the others; its points are marked at "
             "the foot with their values.",
         )
-        by_left = st.segmented_control(
+        spacing: Spacing = chart.choice(
             "Sparsity axis",
-            [True, False],
-            default=accuracy.is_spread(own["sparsity"]),
-            required=True,
-            format_func={True: "by what is left", False: "even"}.__getitem__,
-            key=address.one("accuracy_spacing", (True, False), accuracy.is_spread(own["sparsity"]), _spacing),
-            persist_state="page",
+            SPACINGS,
+            "accuracy_spacing",
+            "left" if accuracy.is_spread(own["sparsity"]) else "even",
             help="By what is left: 80, 90 and 95 % are as far apart as 0, 50 and 75 %, since each halves what is left.",
         )
     divergence.note(diverged)
-    charts, rates = _charts(subject, pruners, View((0.0, 100.0), measure, spread, quantity, by_left, True), axis)
+    charts, rates = _charts(
+        subject, pruners, View((0.0, 100.0), measure, spread, quantity, spacing == "left", True), axis
+    )
     if not charts:
         _dense_only(own, measure)
         return
@@ -90,10 +77,6 @@ def body(record: StudyRecord) -> None:
     if alike := same_masks.sentences(own):
         st.caption(words.plain(" ".join(alike)))
     _numbers(subject, measure)
-
-
-def _spacing(by_left: bool) -> str:
-    return "left" if by_left else "even"
 
 
 def _numbers(subject: Subject, measure: Measure) -> None:

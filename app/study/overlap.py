@@ -1,7 +1,5 @@
 """The Overlap tab: overlap ratios by p, by training time, by sparsity and by layer."""
 
-from typing import cast
-
 import pandas as pd
 import streamlit as st
 
@@ -121,19 +119,8 @@ def _no_finetune(study: Study) -> str:
 
 def _layers(subject: Subject, rates: list[float], p: float) -> None:
     st.subheader("Layer by layer", anchor=False)
-    across = cast(
-        Across,
-        st.segmented_control(
-            "Across",
-            ["p", "learning_rate"],
-            default="p",
-            required=True,
-            format_func={"p": "p", "learning_rate": f"learning rates at p = {p:g}"}.__getitem__,
-            key=address.one("overlap_across", ("p", "learning_rate")),
-            persist_state="page",
-            label_visibility="collapsed",
-        ),
-    )
+    titles: dict[Across, str] = {"p": "p", "learning_rate": f"learning rates at p = {p:g}"}
+    across = chart.choice("Across", titles, "overlap_across", label_visibility="collapsed")
     st.caption(
         r"Overlap ratio $R_p(\theta_0, \theta_T)$ of each prunable layer, mean over seeds. Independent weights give p "
         "in every layer; layers are in network order, the input on top."

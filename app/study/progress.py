@@ -204,14 +204,11 @@ def _residuals(subject: Subject, rates: tuple[float, ...]) -> Chart:
 def _chosen(study_id: str, names: Mapping[str, str]) -> list[str]:
     """Return the fingerprints of the stages to draw."""
     with st.container(horizontal=True, vertical_alignment="bottom", key="curves_choices"):
-        which = st.segmented_control(
+        which = chart.choice(
             "Stages",
-            [LATEST, CHOSEN],
-            default=LATEST,
+            {LATEST: LATEST, CHOSEN: CHOSEN},
+            "curves_which",
             help="The latest are those in training or, if none of these has a recorded epoch, the last two done.",
-            required=True,
-            key=address.one("curves_which", (LATEST, CHOSEN)),
-            persist_state="page",
         )
         if which == LATEST:
             return _latest(study_id)

@@ -7,9 +7,11 @@ from app.charts.chart import Chart, Subject
 from app.charts.points import Spread
 from app.charts.retention import Time
 from app.components import chart
-from app.state import address, compare_queries
+from app.state import compare_queries
 from app.state.cache import cached
 from data.queries.studies import StudyRecord
+
+_AXES: dict[Time, str] = {"linear": "epochs", "log": "epochs, log"}
 
 
 def section(record: StudyRecord, subject: Subject, p: float, spread: Spread) -> None:
@@ -23,16 +25,7 @@ def section(record: StudyRecord, subject: Subject, p: float, spread: Spread) -> 
     measured = subject.rows(compare_queries.retention(ids))
     rows = subject.rows(compare_queries.accuracy(ids))
     if len(measured):
-        time: Time = st.segmented_control(
-            "Axis of time",
-            ["linear", "log"],
-            default="linear",
-            required=True,
-            format_func={"linear": "epochs", "log": "epochs, log"}.__getitem__,
-            key=address.one("overlap_time_axis", ("linear", "log")),
-            persist_state="page",
-            label_visibility="collapsed",
-        )
+        time = chart.choice("Axis of time", _AXES, "overlap_time_axis", label_visibility="collapsed")
         curves = _chart(subject, rates, p, spread, time)
         chart.legend_of(curves)
         chart.show(curves, "overlap-time")

@@ -203,7 +203,7 @@ def test_accuracy_has_a_panel_per_learning_rate_and_pruner_and_the_numbers(datab
     assert "dense baseline" in text
     assert len(tables(app)[0]) == 8
     app.selectbox(key="accuracy_spread").select("ci")
-    for key, value in (("accuracy_axis", "each"), ("accuracy_quantity", "below_dense"), ("accuracy_spacing", False)):
+    for key, value in (("accuracy_axis", "each"), ("accuracy_quantity", "below_dense"), ("accuracy_spacing", "even")):
         app.segmented_control(key=key).set_value(value)
         assert charts(rerun(app)) == 4
         assert not app.exception
