@@ -32,7 +32,8 @@ with turns.turn():
     )
 
     pages = [
-        st.Page("views/studies.py", title="Studies", icon=":material/view_list:", default=True),
+        # Without a path of its own, Streamlit would refuse an address of the file's name.
+        st.Page("views/studies.py", title="Studies", icon=":material/view_list:", default=True, url_path=""),
         st.Page("views/paper.py", title="Paper", icon=":material/menu_book:"),
         st.Page("views/compare.py", title="Compare", icon=":material/compare_arrows:"),
         st.Page("views/new_study.py", title="New study", icon=":material/add_circle:"),

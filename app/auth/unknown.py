@@ -11,7 +11,7 @@ from app.auth import access
 
 _NAME = "unknown_page"
 LONGEST = 100
-# Streamlit knows the first page, whose path is empty, by the name of its file too.
+# What a reader may type for the first page, whose path is empty.
 FIRST = "studies"
 
 
@@ -19,7 +19,7 @@ def page(known: Sequence[StreamlitPage]) -> list[StreamlitPage]:
     """Return the page of the address that this session opened, if none of the known ones has it."""
     context = get_script_run_ctx(suppress_warning=True)
     asked = (context.pages_manager.intended_page_name if context is not None else None) or ""
-    if asked and asked not in {FIRST, *(page.url_path for page in known)}:
+    if asked and asked not in {page.url_path for page in known}:
         # Streamlit allows no slashes in the path of a page.
         st.session_state[_NAME] = asked.replace("/", " ").strip()[:LONGEST]
     name = st.session_state.get(_NAME)
@@ -29,6 +29,8 @@ def page(known: Sequence[StreamlitPage]) -> list[StreamlitPage]:
 
 def _draw() -> None:
     access.require_owner()
+    if st.session_state[_NAME] == FIRST:
+        st.switch_page("views/studies.py")
     st.title("No such page", anchor=False)
     st.error(
         f"This dashboard has no page {words.plain(repr(st.session_state[_NAME]))}. The menu above lists all pages.",

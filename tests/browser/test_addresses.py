@@ -149,6 +149,14 @@ def test_an_unknown_address_says_so(opened: Watched) -> None:
     ready(page)
 
 
+def test_the_list_of_studies_has_its_name_as_an_address_too(opened: Watched) -> None:
+    page = opened.page
+    opened.open("/studies")
+    expect(page.get_by_role("heading", name="Studies", exact=True)).to_be_visible()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    expect(page.get_by_role("link", name="Three rates")).to_be_visible()
+
+
 def test_a_study_that_ends_says_so_by_title_icon_toast_and_notification(
     browser: Browser, served_home: str, home: Path
 ) -> None:
