@@ -4,7 +4,8 @@ import ast
 import hashlib
 import json
 import logging
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.util import find_spec
@@ -19,18 +20,47 @@ log = logging.getLogger(__name__)
 COVERED = frozenset(
     f"engine.{name}"
     for name in (
-        "capacity", "counts", "dataset", "masks", "overlap", "ranking", "registry", "seeds",
-        "models.batch_norm", "models.batch_norm_cpu", "models.conv", "models.torchvision_compat",
-        "stages.measure", "stages.prepare", "stages.runner", "stages.support", "stages.weights",
+        "counts", "dataset", "entries", "masks", "network_table", "overlap", "ranking", "registry", "seeds",
+        "models.batch_norm", "models.batch_norm_cpu", "models.batch_norm_gpu", "models.cast", "models.conv",
+        "models.torchvision_compat",
+        "stages.measure", "stages.prepare", "stages.run", "stages.runner", "stages.support", "stages.weights",
         "study.plan", "study.recipe", "study.results", "study.spec",
-        "training.admm", "training.augment", "training.concurrent", "training.cuda_graphs", "training.device",
-        "training.flat_parameters", "training.precision", "training.sgd", "training.stacked",
+        "training.admm", "training.augment", "training.capacity", "training.concurrent", "training.cuda_graphs",
+        "training.device", "training.flat_parameters", "training.precision", "training.sgd", "training.stacked",
+        "training.streams",
     )
 )  # fmt: skip
 
 
+# The folders of Ticketscope's own packages.
+FLOORS = ("engine", "data", "tasks", "app")
+
+
 class CodeError(UserError):
-    """The code of an implementation cannot be read, so that no fingerprint can name it."""
+    """The code of an implementation cannot be found or read, so that no fingerprint can name it."""
+
+
+def where(code: str | Callable[..., object]) -> str:
+    """Return module:name of a function or class; a text is returned as it is.
+
+    Raises CodeError for what another process could not import by this name.
+    """
+    if isinstance(code, str):
+        return code
+    module, name = getattr(code, "__module__", None), getattr(code, "__qualname__", None)
+    if not callable(code) or not isinstance(module, str) or not isinstance(name, str):
+        raise CodeError(
+            f"{code!r} is no function with a name; give a function, or a text such as my_module:my_function"
+        )
+    if "<" in name:
+        what = "a lambda" if name.endswith("<lambda>") else "defined inside a function"
+        raise CodeError(f"{name} is {what}, which workers cannot import; define it with def at the top of its module")
+    if module == "__main__":
+        raise CodeError(
+            f"{name} is defined in a notebook or script, which workers cannot import; move it to a file of its own, "
+            "and name that in TICKETSCOPE_PLUGINS"
+        )
+    return f"{module}:{name}"
 
 
 def identity(where: str, version: int | None) -> str | None:
@@ -67,14 +97,15 @@ def load(places: Iterable[tuple[str, int | None]]) -> None:
 def code_hash(where: str) -> str:
     """Return 16 hex digits that hash the code of module:name without comments and docstrings.
 
-    It covers what the code names in its own module and in other modules of the project; neither installed packages nor
-    the parts of the engine in COVERED. The file is read at each call and not imported, so an edit counts at once.
+    It covers what the code names in its own module and package, in modules beside these, and in Ticketscope; neither
+    other installed packages nor the parts of the engine in COVERED. So it is the same wherever the code lies. The file
+    is read at each call and not imported, so an edit counts at once.
     """
     module, _, name = where.partition(":")
     if not name:
         raise CodeError(f"{where!r} names no code; write module:name, such as engine.models.networks:resnet20")
     reached: dict[tuple[str, str], str] = {}
-    _reach(module, name.partition(".")[0], _root(module), reached)
+    _reach(module, name.partition(".")[0], module.partition(".")[0], reached)
     # Without the modules' names, so that code keeps its hash when it is moved.
     text = json.dumps(sorted((name, code) for (_, name), code in reached.items()))
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
@@ -88,14 +119,14 @@ class _Module:
     imports: dict[str, tuple[str, str | None]]
 
 
-def _reach(module: str, name: str, root: Path, reached: dict[tuple[str, str], str]) -> None:
-    """Add the code of a name, and of all names in it, to `reached`."""
+def _reach(module: str, name: str, own: str, reached: dict[tuple[str, str], str]) -> None:
+    """Add the code of a name, and of all names in it, to `reached`; own: as for `_is_project`."""
     if (module, name) in reached:
         return
     parsed = _module(module)
     if name not in parsed.definitions:
         if name in parsed.imports:
-            _follow(parsed.imports[name], None, root, reached)
+            _follow(parsed.imports[name], None, own, reached)
             return
         raise CodeError(f"module {module} has no {name!r}; write where the code is defined, as module:name")
     statements = parsed.definitions[name]
@@ -103,21 +134,21 @@ def _reach(module: str, name: str, root: Path, reached: dict[tuple[str, str], st
     for statement in statements:
         for used, attribute in _names(statement):
             if used in parsed.definitions:
-                _reach(module, used, root, reached)
+                _reach(module, used, own, reached)
             elif used in parsed.imports:
-                _follow(parsed.imports[used], attribute, root, reached)
+                _follow(parsed.imports[used], attribute, own, reached)
 
 
 def _follow(
-    target: tuple[str, str | None], attribute: str | None, root: Path, reached: dict[tuple[str, str], str]
+    target: tuple[str, str | None], attribute: str | None, own: str, reached: dict[tuple[str, str], str]
 ) -> None:
     """Add the code that an import names, if it is the project's and not in COVERED, to `reached`."""
     module, name = target
-    if name is not None and _is_project(f"{module}.{name}", root):
+    if name is not None and _is_project(f"{module}.{name}", own):
         module, name = f"{module}.{name}", None
     name = name or attribute
-    if name is not None and module not in COVERED and _is_project(module, root):
-        _reach(module, name, root, reached)
+    if name is not None and module not in COVERED and _is_project(module, own):
+        _reach(module, name, own, reached)
 
 
 def _names(statement: ast.stmt) -> Iterator[tuple[str, str | None]]:
@@ -130,7 +161,7 @@ def _names(statement: ast.stmt) -> Iterator[tuple[str, str | None]]:
 
 
 def _module(module: str) -> _Module:
-    path = _file(module)
+    path = source_file(module)
     if path is None:
         raise CodeError(f"there is no module {module}, so its code cannot be read; correct its entry in the table")
     try:
@@ -194,30 +225,46 @@ def _canonical(node: object) -> object:
     return [type(node).__name__, {name: _canonical(value) for name, value in fields.items() if value not in (None, [])}]
 
 
-def _file(module: str) -> Path | None:
+def source_file(module: str) -> Path | None:
     """Return the source file of a module, None where it has none, without importing packages, which may be slow."""
     top, *below = module.split(".")
+    for folder, name in _places(top):
+        path = folder.joinpath(name, *below)
+        path = path / "__init__.py" if path.is_dir() else path.with_name(f"{path.name}.py")
+        if path.is_file():
+            return path
+    return None
+
+
+def _places(top: str) -> Iterator[tuple[Path, str]]:
+    """Yield the folders that a top-level module or package lies in, each with its name there.
+
+    A package without `__init__.py` may lie in several. The name differs for a file that was loaded by its path.
+    """
     try:
         spec = find_spec(top)
     except (ImportError, ValueError):
-        return None
-    if spec is None or spec.origin is None:
-        return None
-    path = Path(spec.origin)
-    if below:
-        path = path.parent.joinpath(*below)
-        path = path / "__init__.py" if path.is_dir() else path.parent / f"{path.name}.py"
-    return path if path.suffix == ".py" and path.is_file() else None
+        return
+    if spec is None:
+        return
+    if spec.origin is not None:
+        file = Path(spec.origin)
+        inside = file.name == "__init__.py"
+        yield (file.parents[1], file.parent.name) if inside else (file.parent, file.stem)
+    else:
+        yield from ((Path(folder).parent, Path(folder).name) for folder in spec.submodule_search_locations or ())
 
 
-def _root(module: str) -> Path:
-    """Return the folder that contains a module's package."""
+def _is_project(module: str, own: str) -> bool:
+    """Return whether a module is a file of Ticketscope, of the package `own`, or lies beside that one.
+
+    An installed package has only itself, since all others lie beside it.
+    """
     top = module.partition(".")[0]
-    path = _file(top) or Path(top)
-    return path.parents[path.name == "__init__.py"]
-
-
-def _is_project(module: str, root: Path) -> bool:
-    """Return whether a module is a file of the project, not of an installed package."""
-    path = _file(module)
-    return path is not None and path.is_relative_to(root) and "site-packages" not in path.parts
+    path = source_file(module)
+    if path is None or top in sys.stdlib_module_names:
+        return False
+    if top in (own, *FLOORS):
+        return True
+    folders = {folder for folder, _ in _places(top)} & {folder for folder, _ in _places(own)}
+    return any(folder.name not in ("site-packages", "dist-packages") for folder in folders)

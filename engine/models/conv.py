@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from engine.models.cast import CastConv2d
+
 # A weight is large from this many bytes on, and an image small up to this many pixels.
 LARGE_WEIGHT, SMALL_IMAGE = 2**20, 16
 
@@ -19,7 +21,7 @@ class FullPrecisionConv2d(nn.Conv2d):
             return super().forward(input.float())
 
 
-class WideConv2d(nn.Conv2d):
+class WideConv2d(CastConv2d):
     """A 3x3 convolution that reads a large weight once for many small images; oneDNN reads it for each image.
 
     This reduced the time forward and backward for 512 channels in and out and 128 images, on AVX-512 with AMX: at 2x2

@@ -11,9 +11,11 @@ from torch import Tensor, nn
 from engine.models.batch_norm import ClampedNorm2d
 from engine.models.torchvision_compat import torchvision
 from engine.registry import NETWORKS
+from engine.study.layers import vgg_layers
 
-# From channels, image size in pixels and classes to a network with weights drawn from the global generator.
-Builder = Callable[[int, int, int], nn.Module]
+# From channels, image size in pixels, classes and the arguments of its entry to a network with weights drawn from the
+# global generator.
+Builder = Callable[..., nn.Module]
 
 
 class BasicBlock(nn.Module):
@@ -52,17 +54,22 @@ class GlobalAverage(nn.Module):
 
 def resnet20(channels: int, image_size: int, classes: int) -> nn.Module:
     """ResNet-20 of He et al. 2016, section 4.2: 0.27 M parameters at 10 classes."""
+    return resnet(channels, image_size, classes, 20)
+
+
+def resnet(channels: int, image_size: int, classes: int, depth: int) -> nn.Module:
+    """ResNet of He et al. 2016, section 4.2, for small images; depth: 6n + 2, as in 20, 32, 44, 56 and 110."""
     layers: dict[str, nn.Module] = {
         "conv": nn.Conv2d(channels, 16, 3, padding=1, bias=False),
         "bn": ClampedNorm2d(16, low=0),
     }
     width = 16
     for stage, stage_width in enumerate((16, 32, 64), start=1):
-        for block in range(1, 4):
+        for block in range(1, (depth - 2) // 6 + 1):
             stride = 2 if stage > 1 and block == 1 else 1
             layers[f"stage{stage}_block{block}"] = BasicBlock(width, stage_width, stride)
             width = stage_width
-    network = _sequence(layers, width, classes)
+    network = sequence(layers, width, classes)
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(module.weight)
@@ -70,23 +77,25 @@ def resnet20(channels: int, image_size: int, classes: int) -> nn.Module:
 
 
 def vgg11(channels: int, image_size: int, classes: int) -> nn.Module:
-    """VGG-11 with batch norm and one linear layer: 9.2 M parameters at 10 classes.
+    """VGG-11 with batch norm and one linear layer: 9.2 M parameters at 10 classes."""
+    return vgg(channels, image_size, classes, 11)
+
+
+def vgg(channels: int, image_size: int, classes: int, depth: int) -> nn.Module:
+    """VGG of Simonyan & Zisserman 2015 with batch norm and one linear layer; depth: 11, 13, 16 or 19.
 
     It has as many of its five poolings as the image size allows.
     """
     layers: dict[str, nn.Module] = {}
     width, size = channels, image_size
-    for number, (channels_out, pooled) in enumerate(
-        ((64, True), (128, True), (256, False), (256, True), (512, False), (512, True), (512, False), (512, True)),
-        start=1,
-    ):
+    for number, (channels_out, pooled) in enumerate(vgg_layers(depth), start=1):
         layers[f"conv{number}"] = nn.Conv2d(width, channels_out, 3, padding=1, bias=False)
         layers[f"bn{number}"] = ClampedNorm2d(channels_out, low=0)
         width = channels_out
         if pooled and size >= 2:
             layers[f"pool{number}"] = nn.MaxPool2d(2)
             size //= 2
-    network = _sequence(layers, width, classes)
+    network = sequence(layers, width, classes)
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -142,7 +151,7 @@ def lenet300(channels: int, image_size: int, classes: int) -> nn.Module:
     return network
 
 
-def _sequence(layers: dict[str, nn.Module], width: int, classes: int) -> nn.Sequential:
+def sequence(layers: dict[str, nn.Module], width: int, classes: int) -> nn.Sequential:
     """Return the layers, global average pooling and a linear layer; charts of overlap show the layers' names."""
     head = {"average": GlobalAverage(), "fc": nn.Linear(width, classes)}
     return nn.Sequential(OrderedDict({**layers, **head}))
@@ -150,8 +159,9 @@ def _sequence(layers: dict[str, nn.Module], width: int, classes: int) -> nn.Sequ
 
 def build(name: str, channels: int, image_size: int, classes: int) -> nn.Module:
     """Return a freshly initialised network; KeyError for a name that is not in NETWORKS."""
-    builder: Builder = resolve_name(NETWORKS[name].builder)
-    return builder(channels, image_size, classes)
+    entry = NETWORKS[name]
+    builder: Builder = resolve_name(entry.builder)
+    return builder(channels, image_size, classes, *entry.arguments)
 
 
 def prunable(network: nn.Module) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ TRAINING_FACTOR = 3
 SECONDS_PER_STEP = 4e-4
 
 # From a network's name, channels, image size in pixels and classes to the floating-point operations of one image's
-# forward pass. `engine.models.flops.flops_per_image` is passed in, because this folder does without PyTorch.
+# forward pass. A function is passed in, because only PyTorch knows the layers of an added network.
 Flops = Callable[[str, int, int, int], float]
 
 

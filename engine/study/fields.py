@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, JsonValue, ValidationInfo
 
 from engine.counts import P_GRID
+from engine.entries import Table
 from engine.formatting import can_be_seen
 from engine.registry import NETWORKS, PRUNERS, STARTS
 
@@ -30,12 +31,16 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"did you mean {found[0]}? Allowed" if found else "allowed"
 
 
-def choice(kind: str, table: Any) -> AfterValidator:
-    """Return a check that a name is a key of a table; kind: what the names mean, for the error."""
+def choice(kind: str, table: Table[Any]) -> AfterValidator:
+    """Return a check that a name is in a table; kind: what the names mean, for the error.
 
-    def check(name: str) -> str:
-        if name not in table:
-            raise ValueError(f"{name!r} is not a known {kind}; {nearest(name, table)}: {', '.join(sorted(table))}")
+    A study that was accepted before may name what a plugin added that is gone.
+    """
+
+    def check(name: str, info: ValidationInfo) -> str:
+        if name not in table and not is_recorded(info):
+            guess = nearest(name, table.suggestions)
+            raise ValueError(f"{name[:80]!r} is not a known {kind}; {guess}: {', '.join(table.allowed)}")
         return name
 
     return AfterValidator(check)
@@ -94,8 +99,7 @@ Names = Annotated[tuple[Name, ...], AfterValidator(unique)]
 Networks = Annotated[tuple[Annotated[str, choice("network", NETWORKS)], ...], AfterValidator(unique)]
 LearningRates = Annotated[tuple[LearningRate, ...], AfterValidator(unique)]
 Pruners = Annotated[tuple[Annotated[str, choice("pruner", PRUNERS)], ...], AfterValidator(unique)]
-StartName = Annotated[str, choice("start", STARTS)]
-Starts = Annotated[tuple[StartName, ...], AfterValidator(unique)]
+Starts = Annotated[tuple[Annotated[str, choice("start", STARTS)], ...], AfterValidator(unique)]
 Sparsities = Annotated[tuple[Sparsity, ...], AfterValidator(ascending)]
 Seeds = Annotated[tuple[Seed, ...], AfterValidator(unique)]
 Ps = Annotated[tuple[Annotated[float, AfterValidator(on_grid)], ...], AfterValidator(ascending)]

@@ -5,13 +5,12 @@ import json
 import operator
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Literal
 
 from engine import registry
 from engine.code import CodeError
-from engine.registry import PRUNERS, Implementations, Pruner, Scope
-from engine.study.fields import StartName
+from engine.registry import PRUNERS, Implementations, Pruner, Scope, known_pruner
 from engine.study.recipe import Admm, Frozen, Recipe
 from engine.study.rounds import described, pruned_to
 from engine.study.spec import Study, StudyError
@@ -62,7 +61,7 @@ class Stage(Frozen):
     learning_rate: float
     seed: int
     recipe: Recipe
-    start: StartName | None = None
+    start: str | None = None
     score: str | None = None
     rounds: tuple[float, ...] = ()
     scope: Scope | None = None
@@ -76,10 +75,13 @@ class Stage(Frozen):
     @cached_property
     def fingerprint(self) -> str:
         """32 hex digits that hash all settings except the name of the images."""
-        settings = hashed(self)
+        return self.fingerprint_by(ENGINE_VERSION)
+
+    def fingerprint_by(self, engine: int) -> str:
+        """Return the fingerprint that a version of the engine gives this stage."""
         # The epoch k counts, whether it was set or automatic; every pretraining saves theta_k.
-        settings["recipe"]["rewind_epoch"] = self.recipe.k
-        text = json.dumps([ENGINE_VERSION, settings], sort_keys=True)
+        settings = {**hashed(self), "recipe": {**_hashed_table(self.recipe), "rewind_epoch": self.recipe.k}}
+        text = json.dumps([engine, settings], sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
     @cached_property
@@ -113,18 +115,20 @@ _NEVER_HASHED = {Images: {"name"}}
 
 
 def hashed(settings: Frozen) -> dict[str, Any]:
-    """Return the fields of a stage, or of one of its tables, that a fingerprint hashes, as plain JSON values."""
+    """Return the fields of a stage, or of one of its tables, that a fingerprint hashes, as values for JSON."""
     kinds = type(settings).__mro__
     always = next(fields for kind, fields in _ALWAYS_HASHED.items() if kind in kinds)
     never = next((fields for kind, fields in _NEVER_HASHED.items() if kind in kinds), set())
-    plain = settings.model_dump(mode="json")
+    plain = {}
     for name, field in type(settings).model_fields.items():
         value = getattr(settings, name)
-        if isinstance(value, Frozen):
-            plain[name] = hashed(value)
-        if name in never or (name not in always and value == field.default):
-            del plain[name]
+        if name not in never and (name in always or value != field.default):
+            plain[name] = _hashed_table(value) if isinstance(value, Frozen) else value
     return plain
+
+
+# The stages of a plan share their tables.
+_hashed_table = lru_cache(maxsize=1024)(hashed)
 
 
 @dataclass(frozen=True)
@@ -169,7 +173,7 @@ class Plan:
 
 def rounds_described(study: Study) -> tuple[str, ...]:
     """Return in words what each round of a study's gradual pruners removes, one text for each list of sparsities."""
-    lists = (part.sparsities for part in study.products if any(PRUNERS[name].gradual for name in part.pruners))
+    lists = (part.sparsities for part in study.products if any(known_pruner(name).gradual for name in part.pruners))
     return tuple(described(sparsities, study.round_rate) for sparsities in dict.fromkeys(lists))
 
 
@@ -278,7 +282,7 @@ def _retrain(study: Study, root: Stage, parent: Stage, pruner: Pruner, rounds: t
 
 
 def _child(root: Stage, parent: Stage, **changes: object) -> Stage:
-    shared = root.model_dump(include={"images", "network", "learning_rate", "seed", "recipe"})
+    shared = {name: getattr(root, name) for name in ("images", "network", "learning_rate", "seed", "recipe")}
     return Stage.model_validate({**shared, "root": root.fingerprint, "parent": parent.fingerprint, **changes})
 
 

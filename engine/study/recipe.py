@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from engine.registry import PRUNERS
+from engine.registry import known_pruner
 from engine.study.fields import ascending, costs
 
 # Pixels of border around an image before it is cropped at random.
@@ -145,6 +146,21 @@ class Admm(Frozen):
 
     def used_by(self, pruners: Iterable[str]) -> "Admm":
         """Return these settings without the values of rho that none of the pruners uses."""
-        kinds = {PRUNERS[name].constant_rho for name in pruners if PRUNERS[name].admm}
+        kinds = {pruner.constant_rho for pruner in map(known_pruner, pruners) if pruner.admm}
         unused = [*(["rho"] if True not in kinds else []), *(["rho_start", "rho_end"] if False not in kinds else [])]
         return self.model_copy(update=dict.fromkeys(unused))
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A training's recipe, initial learning rate and number of epochs, and the seed and purpose of its data order."""
+
+    recipe: Recipe
+    learning_rate: float
+    epochs: int
+    seed: int
+    purpose: str
+
+    def rate(self, epoch: int) -> float:
+        """Return the learning rate of an epoch, counted from 0."""
+        return self.recipe.learning_rate(self.learning_rate, epoch, self.epochs)

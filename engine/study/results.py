@@ -66,6 +66,24 @@ class Support:
         return self.moved / self.kept if self.kept else math.nan
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Where a result comes from that was not trained here but imported.
+
+    lab: what its exporter calls the place of the training, "" without a name. worker, host, device: what trained it;
+    started_at, finished_at: when; imported_at: when it was imported. Times are UTC in ISO format, and whatever is not
+    recorded is None.
+    """
+
+    lab: str = ""
+    worker: str | None = None
+    host: str | None = None
+    device: str | None = None
+    started_at: str | None = None
+    finished_at: str | None = None
+    imported_at: str | None = None
+
+
 PAIRS = ("initial_pretrained", "ticket_finetuned", "reinit_finetuned", "finetuned_initial", "finetuned_pretrained")
 # In these pairs of a pruned and a dense network, the mask alone gives an overlap above p.
 AGAINST_DENSE = ("finetuned_initial", "finetuned_pretrained")
@@ -81,7 +99,7 @@ class StageResult:
     was no longer finite; 0 if training could not begin because the parent diverged; else None. A stage that diverged
     has the finite epochs before, perhaps none, and neither measurements nor weights.
     mask: of a retraining, `engine.masks.content_hash` of its mask; None for other stages and in older results.
-    support: of ADMM; None for other stages and in older results.
+    support: of ADMM; None for other stages and in older results. origin: of an imported result; None for others.
     """
 
     fingerprint: str
@@ -96,6 +114,7 @@ class StageResult:
     diverged: int | None = None
     mask: str | None = None
     support: Support | None = None
+    origin: Origin | None = None
 
     @property
     def final(self) -> Epoch:
@@ -122,6 +141,7 @@ class StageResult:
             "diverged": self.diverged,
             "mask": self.mask,
             "support": None if self.support is None else asdict(self.support),
+            **({} if self.origin is None else {"origin": asdict(self.origin)}),
         }
 
     @classmethod
@@ -144,6 +164,7 @@ class StageResult:
             diverged=values.get("diverged"),
             mask=values.get("mask"),
             support=None if values.get("support") is None else Support(**values["support"]),
+            origin=None if values.get("origin") is None else Origin(**values["origin"]),
         )
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import tomli_w
 from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
-from engine.registry import NETWORKS, PRUNERS, STARTS
+from engine.registry import NETWORKS, PRUNERS, STARTS, known_pruner
 from engine.study import rounds, toml_limits
 from engine.study.faults import StudyError, Tables, explain
 from engine.study.fields import (
@@ -67,12 +67,13 @@ class Study(Frozen):
     note: str = Field("", max_length=2_000, description="what the study is for, at most 2,000 characters")
     datasets: Names = Field(
         min_length=1,
-        description="one or more of digits, cifar10, cifar100 or folder:<path>",
-        json_schema_extra=costs("each repeats all trainings; CIFAR is downloaded once"),
+        description="one or more of digits, cifar10, cifar100, svhn, fashion_mnist, tiny_imagenet, folder:<path> or "
+        "hf:<name>",
+        json_schema_extra=costs("each repeats all trainings; those that need a download are downloaded once"),
     )
     networks: Networks = Field(
         min_length=1,
-        description="one or more of " + ", ".join(NETWORKS),
+        description="one or more of " + ", ".join((*NETWORKS, *(family.pattern for family in NETWORKS.families))),
         json_schema_extra=costs("each repeats all trainings"),
     )
     learning_rates: LearningRates = Field(
@@ -151,7 +152,7 @@ class Study(Frozen):
         pruners = info.data.get("pruners")
         if is_recorded(info) or pruners is None:
             return admm
-        entries = [PRUNERS[name] for name in pruners]
+        entries = [known_pruner(name) for name in pruners]
         if admm.rho is not None and not any(pruner.constant_rho for pruner in entries):
             raise ValueError(
                 f"rho is {admm.rho:g}, but of the pruners only admm_constant has one rho for all rounds, and the study "
@@ -224,7 +225,7 @@ def _trainings(study: Study, part: Part | None) -> int:
 
     roots = count("datasets") * count("networks") * count("learning_rates") * count("seeds")
     between = rounds.between(lists.get("sparsities", study.sparsities), study.round_rate)
-    gradual = sum(PRUNERS[name].gradual for name in lists.get("pruners", study.pruners))
+    gradual = sum(known_pruner(name).gradual for name in lists.get("pruners", study.pruners))
     return roots * (1 + count("pruners") * count("sparsities") * (count("starts") + 1) + gradual * between)
 
 

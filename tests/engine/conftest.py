@@ -70,6 +70,7 @@ class Listener:
     def __init__(self, stop_after: int | None = None) -> None:
         self.heard: list[Epoch] = []
         self.committed: list[Epoch] = []
+        self.slow: list[str] = []
         self.stop_after = stop_after
 
     def epoch(self, row: Epoch, total: int) -> bool:
@@ -78,6 +79,9 @@ class Listener:
 
     def commit(self, rows: Sequence[Epoch]) -> None:
         self.committed.extend(rows)
+
+    def without_graphs(self, why: str) -> None:
+        self.slow.append(why)
 
 
 def small_study(**changes: object) -> Study:

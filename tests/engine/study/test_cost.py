@@ -1,11 +1,17 @@
 import pytest
 
 from engine.dataset import Shape
-from engine.models.flops import flops_per_image
 from engine.study.cost import estimate_seconds, speed_key, stage_seconds
+from engine.study.layers import known
 from tests.engine.conftest import plan_of, small_study
 
 SHAPE = Shape(channels=1, image_size=8, classes=4, train=96, test=48)
+
+
+def flops_per_image(network: str, *shape: int) -> int:
+    anatomy = known(network, *shape)
+    assert anatomy is not None
+    return anatomy.flops
 
 
 def estimate(planned, finished=(), workers: int = 1, seconds: float = 1.0) -> float:

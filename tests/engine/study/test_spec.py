@@ -50,7 +50,7 @@ def test_the_demo_study_is_valid() -> None:
         (
             {"networks": ["resnet21"]},
             "networks",
-            f"'resnet21' is not a known network; did you mean resnet20? Allowed: {', '.join(sorted(NETWORKS))}",
+            f"'resnet21' is not a known network; did you mean resnet32? Allowed: {', '.join(NETWORKS.allowed)}",
         ),
         ({"networks": []}, "networks", "give one or more of resnet20"),
         ({"learning_rates": [0]}, "learning_rates", "0 should be greater than 0"),

@@ -1,0 +1,1 @@
+"""Users' own networks, scores, pruners, starts and datasets: found, loaded and checked."""
