@@ -1,6 +1,8 @@
 """The overlaps that a stage measures: at its end, and of a pretraining with its initial weights at several epochs."""
 
 import time
+from collections.abc import Callable
+from functools import partial
 
 import torch
 
@@ -38,13 +40,19 @@ class Retention:
             initial = weights.load(stage.fingerprint, "initial")
             self._initial = {layer: initial[layer] for layer in layers}
 
-    def measure(self, training: Training, epoch: int) -> None:
-        """Compare the weights with the initial ones after one of the measured epochs."""
+    def measure(self, training: Training, epoch: int) -> Callable[[], None] | None:
+        """Return after one of the measured epochs a function that compares the weights with the initial ones.
+
+        It compares them as they are now, however far they are trained by the time of its call.
+        """
         if epoch not in self._measured_epochs:
-            return
-        begin = time.perf_counter()
+            return None
         weights = training.network.state_dict()
-        now = {layer: weights[layer] for layer in self._initial}
+        now = {layer: weights[layer].clone() for layer in self._initial}
+        return partial(self._compare, now, epoch)
+
+    def _compare(self, now: State, epoch: int) -> None:
+        begin = time.perf_counter()
         initial = {layer: tensor.to(now[layer].device) for layer, tensor in self._initial.items()}
         counts = overlap_counts(initial, now, P_GRID)
         for p in P_GRID:

@@ -4,20 +4,22 @@ import math
 
 import torch
 
-from engine.capacity import Capacity
 from engine.dataset import Dataset
 from engine.masks import Mask
 from engine.models.networks import prunable
 from engine.registry import SCORES
-from engine.scores import make_mask
 from engine.stages import starts
+from engine.stages.scores import make_mask
 from engine.stages.starts import required
 from engine.stages.weights import Weights
 from engine.study.plan import Stage
+from engine.study.recipe import Schedule
 from engine.training import concurrent
 from engine.training.admm import AdmmPenalty, automatic_rho, growing_rho
 from engine.training.augment import to_device
-from engine.training.sgd import Schedule, Training
+from engine.training.capacity import Capacity
+from engine.training.device import choose_algorithms
+from engine.training.sgd import Training
 
 
 def prepare(
@@ -47,10 +49,16 @@ def prepare(
     data = to_device(dataset, stage.recipe.augmentation, device)
     schedule = Schedule(stage.recipe, stage.learning_rate, stage.epochs, stage.seed, stage.kind)
     training = Training(network.to(device), data, schedule, mask)
+    _equip(training, stage, layers, len(dataset.train_images))
+    return layers, mask, training
+
+
+def _equip(training: Training, stage: Stage, layers: tuple[str, ...], train_images: int) -> None:
+    """Add to a training what its stage computes besides SGD: the movement of weights, and ADMM."""
     if stage.movement:
         training.flat_parameters.sum_movement()
     if stage.admm is not None:
-        steps = stage.admm.period * math.ceil(len(data.train) / stage.recipe.batch_size)
+        steps = stage.admm.period * math.ceil(train_images / stage.recipe.batch_size)
         automatic = automatic_rho(stage.learning_rate, stage.recipe.momentum, steps)
         rho, growth = stage.admm.rho or automatic, 1.0
         if stage.rho_grows:
@@ -65,7 +73,6 @@ def prepare(
             period=stage.admm.period,
             growth=growth,
         )
-    return layers, mask, training
 
 
 def _mask(stage: Stage, weights: Weights, layers: tuple[str, ...]) -> Mask:
@@ -79,15 +86,24 @@ def _mask(stage: Stage, weights: Weights, layers: tuple[str, ...]) -> Mask:
     return make_mask(score, kernels, stage.sparsity, stage.scope or "layer", within, stage.seed, needed)
 
 
+def is_random(stage: Stage, dataset: Dataset) -> bool:
+    """Return whether a stage's network uses random numbers in training, so that it must train alone."""
+    return concurrent.is_random(starts.initial(stage, dataset))
+
+
 def how_many(stage: Stage, dataset: Dataset, device: torch.device) -> Capacity:
-    """Return how many stages of one shape to run concurrently, see `engine.training.concurrent.how_many`."""
+    """Return how many stages like one to run concurrently, see `engine.training.concurrent.how_many`."""
+
+    choose_algorithms(stage.network)
 
     def make() -> Training:
         network = starts.initial(stage, dataset).to(device)
-        data = to_device(dataset, stage.recipe.augmentation, device)
+        data, layers = to_device(dataset, stage.recipe.augmentation, device), prunable(network)
         schedule = Schedule(stage.recipe, stage.learning_rate, stage.epochs, stage.seed, "measuring")
         # A mask that keeps all weights makes the step as slow as that of a pruned network.
-        mask = {layer: torch.ones_like(network.state_dict()[layer], dtype=torch.bool) for layer in prunable(network)}
-        return Training(network, data, schedule, mask)
+        mask = {layer: torch.ones_like(network.state_dict()[layer], dtype=torch.bool) for layer in layers}
+        training = Training(network, data, schedule, {} if stage.kind == "admm" else mask)
+        _equip(training, stage, layers, len(dataset.train_images))
+        return training
 
     return concurrent.how_many(make, device)

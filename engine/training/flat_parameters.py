@@ -10,8 +10,8 @@ from torch.optim.sgd import sgd
 class FlatParameters:
     """All parameters, gradients and momenta of a network, each in one flat float buffer.
 
-    The network's own parameters and gradients become views of the buffers; four-dimensional kernels are in
-    channels-last order, in which convolutions run fastest on CPU and GPU.
+    The network's own parameters become views of their buffer; four-dimensional kernels are in channels-last order, in
+    which convolutions run fastest on CPU and GPU.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -27,8 +27,8 @@ class FlatParameters:
             view = self._view(self.values, name)
             view.copy_(parameter.detach())
             parameter.data = view
-            parameter.grad = self._view(self.gradients, name)
             begin += parameter.numel()
+        self._gradients = self.split(self.gradients)
 
     def _view(self, buffer: Tensor, name: str) -> Tensor:
         begin, shape = self._shapes[name]
@@ -36,6 +36,33 @@ class FlatParameters:
         if len(shape) == 4:
             return part.view(shape[0], shape[2], shape[3], shape[1]).permute(0, 3, 1, 2)
         return part.view(shape)
+
+    @torch.no_grad()
+    def write_gradients(self, own: Mapping[str, Tensor | None], cast: Mapping[str, Tensor | None]) -> None:
+        """Set the gradients: each the sum of those of the parameter itself and of its cast, or 0 where both are None.
+
+        own, cast: parameter name -> gradient, in any floating type. One operation copies all of a type.
+        """
+        groups: dict[torch.dtype, tuple[list[Tensor], list[Tensor]]] = {}
+        unused: list[Tensor] = []
+        for name, target in self._gradients.items():
+            source = own.get(name) if cast.get(name) is None else cast[name]
+            if source is None:
+                unused.append(target)
+            elif _same_order(source, target):
+                targets, sources = groups.setdefault(source.dtype, ([], []))
+                targets.append(target)
+                # An axis of length 1 may have another stride, with which the copies would be separate operations.
+                sources.append(source.as_strided(target.shape, target.stride()))
+            else:
+                target.copy_(source)
+        for targets, sources in groups.values():
+            torch._foreach_copy_(targets, sources)
+        if unused:
+            torch._foreach_zero_(unused)
+        for name, source in own.items():
+            if source is not None and cast.get(name) is not None:
+                self._gradients[name].add_(source)
 
     def sum_movement(self) -> None:
         """Sum up from now on, in `add_movement`, the movement of each weight."""
@@ -72,7 +99,7 @@ class FlatParameters:
 
     @torch.no_grad()
     def descend(self, rate: Tensor, momentum: float, weight_decay: float) -> None:
-        """Take a step of SGD down the gradients, as one fused kernel, and set the gradients to zero."""
+        """Take a step of SGD down the gradients, as one fused kernel."""
         # The class torch.optim.SGD imports PyTorch's compiler, which takes two seconds.
         sgd(
             [self.values],
@@ -86,7 +113,6 @@ class FlatParameters:
             nesterov=False,
             maximize=False,
         )
-        self.gradients.zero_()
 
     def split(self, buffer: Tensor) -> dict[str, Tensor]:
         """Return views of a buffer of this layout: parameter name -> tensor of the parameter's shape."""
@@ -98,3 +124,8 @@ class FlatParameters:
         for name, part in parts.items():
             self._view(buffer, name).copy_(part)
         return buffer
+
+
+def _same_order(a: Tensor, b: Tensor) -> bool:
+    """Return whether two tensors of one shape have their values in the same order in memory."""
+    return all(size == 1 or i == j for size, i, j in zip(a.shape, a.stride(), b.stride(), strict=True))

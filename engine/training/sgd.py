@@ -4,7 +4,8 @@ import math
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -12,16 +13,15 @@ from torch import Tensor, nn
 
 from engine.models import conv
 from engine.seeds import global_seed
-from engine.study.recipe import Recipe
+from engine.study.recipe import Schedule
 from engine.study.results import Epoch
-from engine.training import precision
 from engine.training.admm import AdmmPenalty
 from engine.training.augment import DeviceData, Feed
-from engine.training.cuda_graphs import Work, recorded
+from engine.training.cuda_graphs import Recordings, Work
 from engine.training.flat_parameters import FlatParameters
+from engine.training.precision import Passes
+from engine.training.streams import lent
 
-# A forward pass of the evaluation has this many images: enough to fill a device, and no more memory than a step needs.
-EVALUATION_BATCH = 500
 # The key of the evaluation among the recorded works; the key of a step is its number of images.
 EVALUATION = "evaluation"
 
@@ -30,31 +30,17 @@ class Diverged(ValueError):
     """The loss is no longer a finite number; training the same settings again would not help."""
 
 
-@dataclass(frozen=True)
-class Schedule:
-    """A training's recipe, initial learning rate and number of epochs, and the seed and purpose of its data order."""
-
-    recipe: Recipe
-    learning_rate: float
-    epochs: int
-    seed: int
-    purpose: str
-
-    def rate(self, epoch: int) -> float:
-        """Return the learning rate of an epoch, counted from 0."""
-        return self.recipe.learning_rate(self.learning_rate, epoch, self.epochs)
-
-
 class Training:
     """One network in training.
 
     network: with its starting weights, on the data's device. mask: prunable weight -> bool; where False the weight is
     0.0 from the first step to the last, because its gradient is set to 0. On a GPU each training has its own stream,
-    and its steps are CUDA graphs unless graphs is False, which changes no number.
+    and its steps are CUDA graphs unless graphs is False, which changes no number. layers_for: the device whose
+    convolutions the network gets if not the data's, so that a CPU takes the steps of a GPU.
 
-    `run_epoch` trains an epoch: `begin_epoch`, a `step` for each of `sizes`, `queue_evaluation`, and `end_epoch`, which
-    alone waits for the device, so that several trainings can share it (`engine.training.concurrent`). Call `close`
-    after the last use.
+    `run_epoch` trains an epoch: `begin_epoch`, a `step` for each of `sizes`, `queue_evaluation`, `draw_ahead`, and
+    `end_epoch`, which alone waits for the device, so that several trainings can share it
+    (`engine.training.concurrent`). Call `close` after the last epoch.
     """
 
     def __init__(
@@ -64,16 +50,18 @@ class Training:
         schedule: Schedule,
         mask: Mapping[str, Tensor],
         graphs: bool = True,
+        layers_for: torch.device | None = None,
     ) -> None:
         self.schedule = schedule
         self.history: list[Epoch] = []
         self.penalty: AdmmPenalty | None = None
         self.network = network
-        conv.prepare(network, schedule.recipe.precision, data.device)
+        conv.prepare(network, schedule.recipe.precision, layers_for or data.device)
         self._data = data
-        self.test_images = data.flat_test if _flattens(network) else data.test
+        self.test_images = data.test_for(network)
         self._feed = Feed(data, schedule.recipe.batch_size)
         self.flat_parameters = FlatParameters(network)
+        self._passes = Passes(network, self.flat_parameters, schedule.recipe.precision)
         self._mask = self.flat_parameters.join(mask, fill=1.0) if mask else None
         if self._mask is not None:
             # A product with the mask would not turn infinity and NaN into 0.
@@ -83,11 +71,9 @@ class Training:
         self._test_outputs = torch.zeros(len(data.test), data.classes, device=data.device)
         # The rows are the training batches of an epoch and the test images, the columns loss and accuracy (0 to 1).
         self._scores = torch.zeros(2, 2, device=data.device)
-        self._stream = torch.cuda.Stream(data.device) if data.device.type == "cuda" else None
+        self._stream, self._return_stream = lent(data.device, self)
         self._graphs = graphs and self.concurrent
-        self._recorded: dict[str | int, Work] = {}
-        # The graphs of one training never run at once, so they share one memory pool.
-        self._pool = torch.cuda.graph_pool_handle() if self._graphs else None
+        self._recorded = Recordings(data.device)
 
     @property
     def device(self) -> torch.device:
@@ -105,9 +91,24 @@ class Training:
         return self._stream is not None
 
     @property
+    def not_recorded(self) -> str | None:
+        """Why some of its work is not recorded as a CUDA graph, although it should be; None if all is."""
+        return self._recorded.failure
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether no step or evaluation needs to be recorded any more."""
+        return not self._graphs or EVALUATION in self._recorded
+
+    @property
     def sizes(self) -> tuple[int, ...]:
         """The images in each step of an epoch."""
         return self._feed.sizes
+
+    @property
+    def test_batches(self) -> tuple[Tensor, ...]:
+        """The test images in the parts in which they are evaluated."""
+        return torch.split(self.test_images, self._data.evaluation_batch)
 
     def run_epoch(self) -> Epoch:
         """Train one epoch, evaluate the network, and return the epoch; Diverged when a loss is not finite."""
@@ -118,6 +119,7 @@ class Training:
             for size in self.sizes:
                 self.step(size)
         self.queue_evaluation()
+        self.draw_ahead()
         self.wait()
         return self.end_epoch(time.perf_counter() - begin)
 
@@ -138,13 +140,19 @@ class Training:
     def step(self, size: int) -> None:
         """Train on the next batch, which holds `size` images."""
         with self._on_stream():
-            self._do(size, lambda: self._train_on(size))
+            self._do(size, partial(self._train_on, size))
 
     def queue_evaluation(self) -> None:
         """Run the test images through the network, and compute losses and accuracies of the epoch."""
         self.network.eval()
         with self._on_stream():
             self._do(EVALUATION, self._evaluate)
+
+    def draw_ahead(self) -> None:
+        """Draw the next epoch's order and augmentation, if there is one, while the device works on this epoch."""
+        epoch = len(self.history) + 1
+        if epoch < self.schedule.epochs:
+            self._feed.draw_ahead(self.schedule.seed, self.schedule.purpose, epoch)
 
     def wait(self) -> None:
         """Wait until the device has done all work of this training."""
@@ -178,9 +186,11 @@ class Training:
         return 100 * float(self._scores[1, 1])
 
     def close(self) -> None:
-        """Free the recorded CUDA graphs; the training can still be read, and a further step records anew."""
+        """Free the CUDA graphs and the stream; what is computed later takes neither."""
         self.wait()
+        self._graphs, self._stream = False, None
         self._recorded.clear()
+        self._return_stream()
 
     def weights(self) -> dict[str, Tensor]:
         """Return copies of all parameters and buffers, on the CPU."""
@@ -210,18 +220,28 @@ class Training:
         if self.penalty is not None:
             self.penalty.load(state)
 
+    def record(self) -> None:
+        """Record the steps of an epoch and the evaluation before they are first needed, on a device that can."""
+        with self._on_stream():
+            self.network.train()
+            for size in dict.fromkeys(self.sizes):
+                self._recorded.add(size, partial(self._train_on, size), self._undone)
+            self.network.eval()
+            self._recorded.add(EVALUATION, self._evaluate, self._undone)
+            self.network.train()
+
     def _do(self, name: str | int, work: Work) -> None:
         if not self._graphs:
             work()
             return
         if name not in self._recorded:
-            self._recorded[name] = recorded(work, self._data.device, self._undone, self._pool)
+            self._recorded.add(name, work, self._undone)
         self._recorded[name]()
 
     def _train_on(self, size: int) -> None:
         images, targets, places = self.next_batch(size)
-        output = precision.forward(self.network, images, self.schedule.recipe.precision)
-        F.cross_entropy(output, targets).backward()
+        output = self._passes.forward(images)
+        self._passes.backward(F.cross_entropy(output, targets))
         self.apply_gradients(output.detach(), places)
 
     def next_batch(self, size: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -253,8 +273,8 @@ class Training:
     @torch.no_grad()
     def _evaluate(self) -> None:
         begin = 0
-        for part in self.test_images.split(EVALUATION_BATCH):
-            self.save_test_outputs(begin, precision.forward(self.network, part, self.schedule.recipe.precision))
+        for part in self.test_batches:
+            self.save_test_outputs(begin, self._passes.forward(part))
             begin += len(part)
         self.compute_scores()
 
@@ -270,16 +290,9 @@ class Training:
             with torch.no_grad():
                 for tensor, old in zip(changed, before, strict=True):
                     tensor.copy_(old)
-                flat.gradients.zero_()
 
     def _on_stream(self) -> AbstractContextManager[object]:
         return nullcontext() if self._stream is None else torch.cuda.stream(self._stream)
-
-
-def _flattens(network: nn.Module) -> bool:
-    """Return whether a network begins by flattening its images."""
-    first = network[0] if isinstance(network, nn.Sequential) else None
-    return isinstance(first, nn.Flatten) and (first.start_dim, first.end_dim) == (1, -1)
 
 
 def _score(outputs: Tensor, labels: Tensor, into: Tensor) -> None:

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine.training.sgd import EVALUATION_BATCH, Training
+from engine.training.sgd import Training
 
 
 def can_stack(training: Training) -> bool:
@@ -65,7 +65,7 @@ class Stack:
         """Run the test images through each network, and compute losses and accuracies of the epoch."""
         weights = [torch.stack(layer[0]) for layer in self._layers]
         begin = 0
-        for part in self.trainings[0].test_images.split(EVALUATION_BATCH):
+        for part in self.trainings[0].test_batches:
             outputs = self._forward(part.expand(len(self.trainings), -1, -1), weights)[-1]
             for training, output in zip(self.trainings, outputs, strict=True):
                 training.save_test_outputs(begin, output)

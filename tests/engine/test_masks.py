@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from engine.counts import kept_count
 from engine.masks import content_hash, magnitude_mask, sparsity
 from engine.registry import PRUNERS, Score
-from engine.scores import SCORES, make_mask
+from engine.stages.scores import SCORES, make_mask
 
 SPARSITY = st.floats(0.0, 0.99)
 
@@ -94,7 +94,7 @@ def test_every_pruner_names_a_score() -> None:
 def scored(scores: dict[str, torch.Tensor], sparsity: float, scope: str, monkeypatch: pytest.MonkeyPatch):
     """Return the mask of given scores."""
     monkeypatch.setitem(SCORES, "given", Score(f"{__name__}:scored", version=1))
-    monkeypatch.setattr("engine.scores.resolve_name", lambda _: lambda layer, weights, seed: scores[layer])
+    monkeypatch.setattr("engine.stages.scores.resolve_name", lambda _: lambda layer, weights, seed: scores[layer])
     return make_mask("given", {name: torch.ones(4) for name in scores}, sparsity, scope, None, seed=0)
 
 

@@ -238,3 +238,72 @@ def test_without_numba_pytorch_computes_the_same_and_a_warning_is_logged() -> No
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "True\n"
     assert done.stderr.count("batch norm is slower here") == 1
+
+
+def test_without_compiled_kernels_a_gpu_uses_pytorch_and_a_warning_is_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "triton", None)
+    monkeypatch.delitem(sys.modules, "engine.models.batch_norm_gpu", raising=False)
+    device = torch.device("cuda", 7)
+    assert [batch_norm._can_fuse(device) for _ in range(2)] == [False, False]
+    assert caplog.text.count("batch norm is slower here, since its compiled kernels cannot be used") == 1
+
+
+def test_a_difference_from_pytorch_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    batch_norm.check(torch.device("cpu"))
+    normalise = batch_norm_cpu.normalise_batch
+
+    def wrong(x: np.ndarray, *others: object) -> object:
+        mean, inverse = normalise(x, *others)
+        return mean, inverse * 1.01
+
+    monkeypatch.setattr(batch_norm_cpu, "normalise_batch", wrong)
+    with pytest.raises(RuntimeError, match="by more than rounding"):
+        batch_norm.check(torch.device("cpu"))
+
+
+# Triton's interpreter runs the kernels of a GPU on a CPU. It cuts numbers off in bf16, where a GPU rounds them.
+INTERPRETED = """
+import torch
+from engine.models import batch_norm, batch_norm_gpu
+torch.set_num_threads(1)
+calls = []
+library = torch.library.Library("ticketscope", "IMPL", "CPU")
+for function in (batch_norm_gpu.clamped_norm, batch_norm_gpu.clamped_norm_backward, batch_norm_gpu.evaluated_norm):
+    def call(*arguments, function=function):
+        calls.append(function.__name__)
+        return function(*arguments)
+    library.impl(function.__name__, call, "CPU", allow_override=True)
+batch_norm.check(torch.device("cpu"))
+print(sorted(set(calls)))
+"""
+
+
+def test_the_kernels_of_a_gpu_equal_pytorch_in_an_interpreter() -> None:
+    pytest.importorskip("triton", reason="Triton, which PyTorch for CUDA brings along, is not installed")
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", INTERPRETED],
+        env={**os.environ, "TRITON_INTERPRET": "1"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "['clamped_norm', 'clamped_norm_backward', 'evaluated_norm']"
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
+def test_the_kernels_of_a_gpu_are_used_there_and_equal_pytorch() -> None:
+    device = torch.device("cuda", torch.cuda.current_device())
+    assert batch_norm._can_fuse(device)
+    batch_norm.check(device)
+    norm, x = a_norm(24, 0).to(device), images((8, 24, 9, 7), torch.bfloat16, "x").to(device)
+    assert all(torch.equal(a, b) for a, b in zip(*(_step(norm, x) for _ in range(2)), strict=True))
+
+
+def _step(norm: ClampedNorm2d, x: Tensor) -> list[Tensor]:
+    x = x.clone().requires_grad_()
+    output = norm(x)
+    return [output, *torch.autograd.grad(output.float().square().sum(), [x, norm.weight, norm.bias])]

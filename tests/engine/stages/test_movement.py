@@ -9,7 +9,8 @@ from engine.dataset import Dataset
 from engine.masks import magnitude_mask
 from engine.models.networks import build
 from engine.registry import PRUNERS, SCORES, Pruner, Score
-from engine.stages.runner import Interrupted, Job, run_stage, run_stages, saved_weights
+from engine.stages.run import Interrupted, Job
+from engine.stages.runner import run_stage, run_stages, saved_weights
 from engine.stages.weights import WeightsLost
 from engine.study.plan import Plan, Stage
 from engine.training.augment import to_device

@@ -4,11 +4,13 @@ import torch
 from engine.counts import P_GRID, pooled
 from engine.masks import magnitude_mask, sparsity
 from engine.overlap import overlap_ratio
-from engine.stages import runner
+from engine.stages import run
 from engine.stages.measure import measured_epochs
 from engine.stages.prepare import prepare
-from engine.stages.runner import Interrupted, run_stage
+from engine.stages.run import Interrupted
+from engine.stages.runner import run_stage
 from engine.study.results import PAIRS, StageResult
+from engine.training.sgd import Training
 from tests.engine.conftest import Listener, MemoryWeights, plan_of, small_study, stage_of
 
 CPU = torch.device("cpu")
@@ -213,7 +215,15 @@ def test_checkpoints_that_exceed_their_share_of_the_time_are_fewer(
             saved.append(name)
             super().save(fingerprint, name, tensors)
 
-    monkeypatch.setattr(runner, "CHECKPOINT_SHARE", share)
+    monkeypatch.setattr(run, "CHECKPOINT_SHARE", share)
     run_stage(stage_of(), dataset, Saving(), CPU, Listener(), checkpoint_seconds=0.0)
     # The checkpoint with the rewind weights, after the first of three epochs, is always saved.
     assert saved.count("checkpoint") == checkpoints
+
+
+def test_the_observer_hears_once_why_a_stage_trains_without_graphs(dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    fine, slow = Listener(), Listener()
+    run_stage(stage_of(), dataset, MemoryWeights(), CPU, fine)
+    monkeypatch.setattr(Training, "not_recorded", "stream is capturing")
+    run_stage(stage_of(), dataset, MemoryWeights(), CPU, slow)
+    assert (fine.slow, slow.slow) == ([], ["stream is capturing"])

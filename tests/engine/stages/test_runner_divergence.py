@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from engine.dataset import Dataset
-from engine.stages.runner import Interrupted, run_stage
+from engine.stages.run import Interrupted
+from engine.stages.runner import run_stage
 from engine.study.results import StageResult
 from tests.engine.conftest import Listener, MemoryWeights, plan_of, small_study, stage_of
 

@@ -1,6 +1,6 @@
 """Stages trained side by side: each gives the result that it gives alone, and ends by itself."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 import pytest
@@ -8,10 +8,12 @@ import torch
 from torch import Tensor
 
 from engine.dataset import Dataset
-from engine.stages.runner import Interrupted, Job, run_stage, run_stages
+from engine.stages.run import Interrupted, Job
+from engine.stages.runner import run_stage, run_stages
 from engine.study.results import Epoch, StageResult
 from engine.training.sgd import Training
 from tests.engine.conftest import Listener, MemoryWeights, stage_of
+from tests.engine.training.test_concurrent import as_on_a_gpu
 
 CPU = torch.device("cpu")
 
@@ -58,6 +60,50 @@ def test_stages_that_join_others_give_the_results_that_they_give_alone(dataset: 
         alone = run_stage(stage, dataset, MemoryWeights(), CPU, Listener())
         assert [row.train_loss for row in outcome.epochs] == [row.train_loss for row in alone.epochs]
         assert outcome.overlaps == alone.overlaps
+
+
+def test_on_a_gpu_what_an_epoch_leaves_is_done_before_the_next_is_reported(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The order of work of a GPU, on a CPU: saving waits until the next epoch of the others is queued."""
+    torch.set_num_threads(1)
+    alone = {seed: run_stage(stage_of(seed=seed), dataset, MemoryWeights(), CPU, Listener()) for seed in (0, 1)}
+    as_on_a_gpu(monkeypatch)
+    stores = [MemoryWeights() for _ in range(4)]
+    listeners = [Listener(), Listener(), Refusing(), Listener(stop_after=1)]
+    stages = [stage_of(seed=0), stage_of(seed=1), stage_of(seed=2), stage_of(seed=3)]
+    jobs = [Job(*parts) for parts in zip(stages, stores, listeners, strict=True)]
+    joining = [jobs.pop(1)]
+    ended: dict[int, StageResult | Exception] = {}
+
+    def more(going: int) -> list[Job]:
+        return [joining.pop()] if joining and going < 3 else []
+
+    run_stages(jobs, dataset, CPU, lambda job, outcome: ended.__setitem__(job.stage.seed, outcome), 0.0, more)
+    for seed in (0, 1):
+        outcome = ended[seed]
+        assert isinstance(outcome, StageResult)
+        assert [row.train_loss for row in outcome.epochs] == [row.train_loss for row in alone[seed].epochs]
+        assert (outcome.overlaps, outcome.retention) == (alone[seed].overlaps, alone[seed].retention)
+        assert [row.epoch for row in listeners[seed].committed] == [1, 2, 3]
+        assert stores[seed].saved.keys() == {(stages[seed].fingerprint, name) for name in SAVED_OF_A_PRETRAINING}
+    # A stage whose commit is refused saves nothing and ends, at the latest after the epoch that was queued already.
+    assert isinstance(ended[2], ConnectionError)
+    assert len(listeners[2].heard) <= 2
+    assert [name for _, name in stores[2].saved] == ["initial"]
+    # One that is stopped resumes from its checkpoint.
+    assert isinstance(ended[3], Interrupted)
+    assert stores[3].saved[stages[3].fingerprint, "checkpoint"]["history"].shape[0] == 1
+
+
+SAVED_OF_A_PRETRAINING = ("initial", "rewind", "checkpoint", "trained")
+
+
+class Refusing(Listener):
+    """An observer whose stage another worker has claimed."""
+
+    def commit(self, rows: Sequence[Epoch]) -> None:
+        raise ConnectionError("the lease is lost")
 
 
 class Full(MemoryWeights):

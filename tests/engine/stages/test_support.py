@@ -10,7 +10,8 @@ from torch import Tensor
 
 from engine.dataset import Dataset
 from engine.masks import magnitude_mask
-from engine.stages.runner import Interrupted, Job, run_stage, run_stages
+from engine.stages.run import Interrupted, Job
+from engine.stages.runner import run_stage, run_stages
 from engine.study.plan import Plan
 from engine.study.results import StageResult, Support
 from engine.training.sgd import Training

