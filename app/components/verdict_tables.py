@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 from app import words
-from app.charts.forest import row_name
+from app.charts.forest import AXIS_TITLES, row_name
+from app.charts.points import LABEL
 from engine.claims import OUTCOMES, Thresholds, Verdict, need
 from engine.claims.questions import UNITS, percent
 from engine.study.spec import Study
@@ -43,14 +44,64 @@ def is_shown(verdict: Verdict) -> bool:
     return verdict.outcome != "missing" or any(part.effect is not None for part in comparisons(verdict))
 
 
-def by_chance(verdicts: Sequence[Verdict]) -> str:
-    """Return how many verdicts of a page may be wrong by chance, in words."""
+def by_chance(verdicts: Sequence[Verdict], others: Sequence[Verdict] = ()) -> str:
+    """Return how many verdicts of a page may be wrong by chance, in words; others: those at other learning rates."""
     judged = sum(verdict.outcome != "missing" for verdict in verdicts)
     return (
         f"{words.plural(judged, 'verdict')} on this page: each is wrong at most 5 % of the time, so by chance alone up "
         f"to {0.05 * judged:.1f} of them may be wrong. python -m benchmarks.verdicts measures how often verdicts are "
-        "wrong in simulated worlds."
+        "wrong in simulated worlds." + (f" {AT_OTHER_RATES}" if others else "")
     )
+
+
+# What pages and reports say of the verdicts at other learning rates.
+AT_OTHER_RATES = (
+    "Lines on other learning rates ask what a claim asks of the low or the high one. Their intervals are widened for "
+    "the number of other rates (Bonferroni): for one question and pruner, at most 5 % of studies have any wrong line. "
+    "They are no part of the verdicts on the claims, and are not counted with them."
+)
+
+
+def lines(verdicts: Sequence[Verdict]) -> list[tuple[str, list[Verdict]]]:
+    """Return verdicts on one claim for lines of their own, or many as one line for each question and pruner.
+
+    A line has its text, empty for a line of one verdict, and its verdicts.
+    """
+    if len(verdicts) <= MOST_LINES:
+        return [("", [verdict]) for verdict in verdicts]
+    groups: dict[tuple[str, ...], list[Verdict]] = {}
+    for verdict in verdicts:
+        key = tuple(value for name, value in verdict.scope.items() if name != "learning_rate")
+        groups.setdefault(key, []).append(verdict)
+    return [(_outcomes(group) if len(group) > 1 else "", group) for group in groups.values()]
+
+
+# More verdicts on one claim than this are summed up.
+MOST_LINES = 8
+
+
+def _outcomes(verdicts: Sequence[Verdict]) -> str:
+    """Return at how many learning rates verdicts have each outcome: '12 hold (0.001 to 0.01), 3 undecided (0.1)'."""
+    texts = []
+    for outcome in OUTCOMES:
+        rates = [rate_of(verdict) for verdict in verdicts if verdict.outcome == outcome]
+        if rates:
+            span = (
+                words.number(rates[0])
+                if len(rates) == 1
+                else f"{words.number(min(rates))} to {words.number(max(rates))}"
+            )
+            texts.append(f"{COUNTED[outcome].format(len(rates))} ({span})")
+    return f"at {len(verdicts)} learning rates, {', '.join(texts)}"
+
+
+# The number of verdicts of each outcome, in words.
+COUNTED = {"holds": "{} hold", "fails": "{} fail", "undecided": "{} undecided", "missing": "{} lack runs"}
+
+
+def rate_of(verdict: Verdict) -> float:
+    """Return the learning rate in a verdict's scope."""
+    return float(verdict.scope["learning_rate"].removeprefix("learning rate "))
 
 
 def over_seeds(test_images: int | None) -> str:
@@ -135,29 +186,67 @@ def scope(verdict: Verdict, shared: Sequence[str]) -> str:
 
 
 def compared(verdict: Verdict) -> pd.DataFrame:
-    """Return the comparisons of a verdict as a table: comparison, verdict and effect, a row each."""
+    """Return the comparisons of a verdict as a table, a row each, in the numbers that readers see."""
     parts = comparisons(verdict)
     return pd.DataFrame(
         {
             "comparison": [row_name(part, verdict.scope) for part in parts],
             "verdict": [part.outcome for part in parts],
-            "effect": [effect_words(part) for part in parts],
+            **_effects(parts, _effect_title(parts)),
+            "confidence": [percent(part.level) if part.low is not None else "" for part in parts],
+            "n": [part.n for part in parts],
+        }
+    )
+
+
+def by_rate(verdicts: Sequence[Verdict]) -> pd.DataFrame:
+    """Return verdicts on one claim at several learning rates as a table, a row each."""
+    return pd.DataFrame(
+        {
+            "learning rate": [rate_of(verdict) for verdict in verdicts],
+            "comparison": [scope(verdict, ("dataset", "network", "learning_rate")) for verdict in verdicts],
+            "verdict": [verdict.outcome for verdict in verdicts],
+            **_effects(verdicts, _effect_title(verdicts)),
+            "confidence": [percent(verdict.level) if verdict.low is not None else "" for verdict in verdicts],
+            "n": [verdict.n for verdict in verdicts],
         }
     )
 
 
 def winning(verdicts: Sequence[Verdict]) -> pd.DataFrame:
     """Return verdicts on the winning property as a table: a row for each learning rate, pruner and sparsity."""
+    dense, reinit = ([verdict.parts[index] for verdict in verdicts] for index in (0, 1))
     return pd.DataFrame(
         {
-            "learning rate": [v.scope["learning_rate"].removeprefix("learning rate ") for v in verdicts],
+            "learning rate": [rate_of(v) for v in verdicts],
             "pruner": [words.pruner(v.scope["pruner"]) for v in verdicts],
-            "sparsity": [v.scope["sparsity"].removeprefix("sparsity ") for v in verdicts],
+            "sparsity (%)": [float(v.scope["sparsity"].removeprefix("sparsity ").removesuffix(" %")) for v in verdicts],
             "winning property": [v.outcome for v in verdicts],
-            "ticket minus dense (points)": [effect_words(v.parts[0]) for v in verdicts],
-            "ticket minus reinit (points)": [effect_words(v.parts[1]) for v in verdicts],
+            **_effects(dense, "ticket minus dense"),
+            **_effects(reinit, "ticket minus reinit"),
+            "n": [min(one.n, other.n) for one, other in zip(dense, reinit, strict=True)],
         }
     )
+
+
+def _effect_title(parts: Sequence[Verdict]) -> str:
+    """Return the title of a column of effects, with their unit where all have the same."""
+    units = {part.unit for part in parts}
+    return f"effect ({AXIS_TITLES[units.pop()]})" if len(units) == 1 else "effect"
+
+
+def _effects(parts: Sequence[Verdict], title: str) -> dict[str, list[float | None]]:
+    """Return the effects of verdicts and the two ends of their intervals as columns of a table."""
+
+    def shown(part: Verdict, value: float | None) -> float | None:
+        digits, _, factor = UNITS[part.unit]
+        return None if value is None else round(factor * value, digits)
+
+    return {
+        title: [shown(part, part.effect) for part in parts],
+        f"{title}{LABEL}from": [shown(part, part.low) for part in parts],
+        f"{title}{LABEL}to": [shown(part, part.high) for part in parts],
+    }
 
 
 def _with_parts(verdict: Verdict) -> list[Verdict]:

@@ -6,7 +6,8 @@ import streamlit as st
 
 from app import words
 from app.auth import access
-from app.charts.chart import Subject
+from app.charts.chart import Chart, Subject
+from app.charts.forest import claims_forests
 from app.components import chart, dialogs, divergence, verdict_cards, verdict_tables
 from app.new_study import launch
 from app.new_study.preview import preview_plan
@@ -15,7 +16,8 @@ from app.state.cache import cached
 from data.queries.evidence import from_frames
 from data.queries.studies import StudyRecord
 from data.viewers import local_name
-from engine.claims import Thresholds, Verdict, evaluate, need, winning_property
+from engine import claims
+from engine.claims import OverlapPoint, Point, Thresholds, Verdict, evaluate, need, winning_property
 from engine.claims.catalog import HIGH, LOW
 from engine.errors import UserError
 from engine.study.spec import to_toml, with_more_seeds
@@ -49,11 +51,14 @@ def body(record: StudyRecord) -> None:
         st.caption(verdict_tables.recipe_words(record.study), width="content")
     divergence.note(diverged)
     over_seeds = verdict_tables.over_seeds(number_of_test_images(record.study, local_name(queries.database(), dataset)))
-    verdict_cards.forests(Subject(study_id, record.study.name, dataset, network), verdicts, "verdict")
-    st.caption(f"{over_seeds} {verdict_tables.by_chance(verdicts)}")
-    verdict_cards.show(verdicts, "verdict", beside=partial(_offer, record))
+    others = elsewhere(study_id, dataset, network, thresholds, low, high)
+    verdict_cards.forests(
+        _forests(Subject(study_id, record.study.name, dataset, network), thresholds, low, high), "verdict"
+    )
+    st.caption(f"{over_seeds} {verdict_tables.by_chance(verdicts, others)}")
+    verdict_cards.show(verdicts, "verdict", others=others, beside=partial(_offer, record))
     _winning(winning, verdict_tables.widened(verdicts))
-    numbers = partial(verdict_tables.numbers, verdicts)
+    numbers = partial(verdict_tables.numbers, (*verdicts, *others))
     chart.csv_button("Verdicts as CSV", numbers, f"{study_id}-verdicts.csv", "verdict_csv")
 
 
@@ -120,7 +125,7 @@ def _winning(verdicts: tuple[Verdict, ...], widened: str) -> None:
     """Show at which learning rates, pruners and sparsities a ticket has the winning property."""
     if not verdicts:
         return
-    st.subheader("The winning property", anchor=False)
+    st.header("The winning property", anchor=False)
     st.caption(
         "The winning ticket matches dense and beats random reinit, at one learning rate, pruner and sparsity. "
         f"{widened}"
@@ -134,12 +139,32 @@ def judged(
     study_id: str, dataset: str, network: str, thresholds: Thresholds, low: float | None, high: float | None
 ) -> tuple[tuple[Verdict, ...], tuple[Verdict, ...]]:
     """Return the verdicts on the claims and on the winning property; arguments as in `engine.claims.evaluate`."""
+    points, overlaps = _evidence(study_id, dataset, network)
+    return evaluate(points, overlaps, thresholds, low, high), winning_property(points, thresholds)
+
+
+@cached(queries.results_marker, max_entries=32, shared=True)
+def elsewhere(
+    study_id: str, dataset: str, network: str, thresholds: Thresholds, low: float | None, high: float | None
+) -> tuple[Verdict, ...]:
+    """Return the verdicts at the learning rates other than low and high; see `engine.claims.elsewhere`."""
+    return claims.elsewhere(*_evidence(study_id, dataset, network), thresholds, low, high)
+
+
+@cached(chart.subject_results, max_entries=32, shared=True)
+def _forests(subject: Subject, thresholds: Thresholds, low: float | None, high: float | None) -> list[Chart]:
+    """Return the effects behind the verdicts, a chart for each unit."""
+    place = (subject.study_id, subject.dataset, subject.network, thresholds, low, high)
+    return claims_forests(subject, judged(*place)[0], elsewhere(*place))
+
+
+@cached(queries.results_marker, max_entries=4, shared=True)
+def _evidence(study_id: str, dataset: str, network: str) -> tuple[list[Point], list[OverlapPoint]]:
     accuracy, pooled, diverged = (
         frame[(frame["dataset"] == dataset) & (frame["network"] == network)]
         for frame in (queries.accuracy(study_id), queries.pooled_overlaps(study_id), queries.diverged(study_id))
     )
-    points, overlaps = from_frames(accuracy, pooled, diverged)
-    return evaluate(points, overlaps, thresholds, low, high), winning_property(points, thresholds)
+    return from_frames(accuracy, pooled, diverged)
 
 
 def _offer(record: StudyRecord, verdict: Verdict, key: str) -> None:

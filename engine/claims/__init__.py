@@ -1,6 +1,6 @@
 """The paper's claims and what runs say of them: verdicts with effect, interval and n."""
 
-from engine.claims.catalog import CLAIMS, Claim, evaluate, rates, winning_property
+from engine.claims.catalog import CLAIMS, Claim, elsewhere, evaluate, rates, winning_property
 from engine.claims.evidence import OverlapPoint, Point
 from engine.claims.power import Need, need
 from engine.claims.questions import Thresholds
@@ -16,6 +16,7 @@ __all__ = [
     "Point",
     "Thresholds",
     "Verdict",
+    "elsewhere",
     "evaluate",
     "need",
     "rates",

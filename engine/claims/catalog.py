@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from engine.claims import accuracy, overlap, pruners, reach
-from engine.claims.cases import Case
+from engine.claims.cases import Case, rate_name
 from engine.claims.evidence import OverlapPoint, Point, groups
 from engine.claims.questions import Thresholds
-from engine.claims.verdict import Verdict
+from engine.claims.verdict import Verdict, combine
 from engine.registry import PRUNERS
 
 
@@ -171,6 +171,60 @@ def evaluate(
         for case in cases
         for verdict in claim.judge(claim.id, case)
     )
+
+
+# What the claims about one rate ask at the other rates: as of the low rate, or of the high one.
+_ASKED: dict[str, dict[str, str]] = {
+    "A1": {"low": "ticket beats reinit"},
+    "A2": {"high": "ticket and reinit alike"},
+    "B1": {"low": "weights stay", "high": "weights do not stay"},
+    "D1": {"low": "the ticket resembles the fine-tuned", "high": "ticket and reinit resemble it as chance does"},
+    "E1": {"high": "fine-tune beats ticket and reinit"},
+    "E2": {"high": "ADMM, then iterative, then one-shot"},
+    "E3": {"high": "fine-tune under ADMM matches dense furthest"},
+    "F1": {"high": "fine-tuned weights resemble the trained ones"},
+    "G1": {"high": "fine-tune, then rewind, then ticket"},
+}
+
+
+def elsewhere(
+    points: Iterable[Point],
+    overlaps: Iterable[OverlapPoint],
+    thresholds: Thresholds | None = None,
+    low: float | None = None,
+    high: float | None = None,
+) -> tuple[Verdict, ...]:
+    """Return what the claims about one learning rate say at each rate other than the low and the high one.
+
+    Arguments as in `evaluate`, whose verdicts these leave as they are. A claim on the low rate asks the same of another
+    rate, and so does a claim on the high one; claims that contrast two rates ask nothing there, and C1 is judged at
+    every rate anyway. The scope has the rate, and "asked" in a few words. The verdicts on one question are a family:
+    each has intervals widened for the number of other rates (Bonferroni). Verdicts without runs are left out.
+    """
+    thresholds = thresholds or Thresholds()
+    found = []
+    for group in groups(points, overlaps):
+        lowest, highest = rates(group.rates(), low, high)
+        if lowest is None or highest is None:
+            continue
+        others = [rate for rate in group.rates() if rate not in (lowest, highest)]
+        stricter = 1 - (1 - thresholds.confidence) / max(len(others), 1)
+        widened = thresholds.model_copy(update={"confidence": stricter})
+        for name, questions in _ASKED.items():
+            for end, asked in questions.items():
+                for rate in others:
+                    case = Case(group, rate if end == "low" else None, rate if end == "high" else None, widened)
+                    found += [_at(rate, asked, verdict) for verdict in CLAIMS[name].judge(name, case)]
+    return tuple(verdict for verdict in found if verdict.outcome != "missing")
+
+
+def _at(rate: float, asked: str, verdict: Verdict) -> Verdict:
+    """Return a verdict as one on another rate; of a claim that contrasts rates, what it says of this one alone."""
+    if verdict.outcome == "missing" and verdict.parts:
+        verdict = combine(verdict.claim, verdict.scope, verdict.parts, verdict.parts[0].rule)
+    scope = {**verdict.scope, "learning_rate": rate_name(rate), "asked": asked}
+    rule = verdict.rule.replace("At the high rate", "At this rate")
+    return replace(verdict, scope=scope, rule=rule, control=_is_control(verdict))
 
 
 def winning_property(points: Iterable[Point], thresholds: Thresholds | None = None) -> tuple[Verdict, ...]:

@@ -68,7 +68,21 @@ def need(verdict: Verdict) -> Need | None:
     enough = next(
         (count for count in range(max(n + 1, least), MOST_SEEDS + 1) if chance(verdict, count) >= POWER), None
     )
-    return Need(toward, now, n, enough, "" if enough else "the effect lies too near its margin")
+    return Need(
+        toward, now, n, enough, "" if enough else f"the effect lies too near its margin{_where(verdict, toward)}"
+    )
+
+
+def _where(verdict: Verdict, toward: Outcome) -> str:
+    """Return in brackets which of several comparisons, all of which count, keeps a verdict undecided; else nothing."""
+    if verdict.join != "all" or not verdict.parts or any(part.parts for part in verdict.parts):
+        return ""
+    if toward == "holds":
+        deciding = min(verdict.parts, key=lambda leaf: _passes(leaf, MOST_SEEDS))
+    else:
+        deciding = max(verdict.parts, key=lambda leaf: _excluded(leaf, MOST_SEEDS))
+    own = [value for name, value in deciding.scope.items() if verdict.scope.get(name) != value]
+    return f" ({' · '.join(own)})" if own else ""
 
 
 def _leaves(verdict: Verdict) -> Iterator[Verdict]:

@@ -66,6 +66,11 @@ class Verdict:
         return " · ".join(self.scope.values())
 
     @property
+    def at_another_rate(self) -> bool:
+        """Whether it asks what a claim asks at another learning rate than the claim's; see `elsewhere`."""
+        return "asked" in self.scope
+
+    @property
     def slack(self) -> float:
         """The distance of the interval from the margin, in the unit: below 0 if it does not hold, -inf without one."""
         if self.parts and self.question is not None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from app.charts.points import LABEL
 from app.components import support_table
 from app.export import report
 from data.database.database import Database
@@ -23,20 +24,22 @@ def test_the_table_has_a_line_for_each_pruner_with_spread_units_and_n(database: 
     record(database, admm_study)
     table = support_table.table(studies.supports(database, ID))
     assert list(table["pruner"]) == ["ADMM", "ADMM, constant rho"]
-    assert list(table["support moved"]) == ["12.000 ± 0.000 % (n = 2)", "0.012 ± 0.000 % (n = 2)"]
-    assert set(table["accuracy, ADMM"]) == {"90.50 ± 0.71 % (n = 2)"}
-    assert set(table["accuracy, one-shot"]) == {"80.00 ± 0.00 % (n = 2)"}
-    assert set(table["last residual"]) == {"0.0030 ± 0.0000 (n = 2)"}
+    assert list(table["support moved (%)"]) == [12.0, 0.012]
+    assert set(table["accuracy, ADMM (%)"]) == {90.5}
+    assert set(table[f"accuracy, ADMM (%){LABEL}±"]) == {0.71}
+    assert set(table["accuracy, one-shot (%)"]) == {80.0}
+    assert set(table["last residual"]) == {0.003}
+    assert set(table["n"]) == {2}
 
 
-def test_older_results_are_marked_as_not_recorded(database: Database, admm_study: Study) -> None:
+def test_what_older_results_lack_is_left_out(database: Database, admm_study: Study) -> None:
     record(database, admm_study)
     with database.writing() as connection:
         connection.execute("DELETE FROM supports")
     table = support_table.table(studies.supports(database, ID))
-    for title in ("support moved", "accuracy, ADMM", "accuracy, one-shot"):
-        assert set(table[title]) == {"not recorded"}
-    assert set(table["last residual"]) == {"0.0030 ± 0.0000 (n = 2)"}
+    for title in ("support moved (%)", "accuracy, ADMM (%)", "accuracy, one-shot (%)"):
+        assert table[title].isna().all()
+    assert set(table["last residual"]) == {0.003}
 
 
 def test_page_and_report_show_the_table(database: Database, admm_study: Study) -> None:

@@ -1,13 +1,15 @@
+import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app.charts.forest import forest
+from app.charts.chart import Subject
+from app.charts.forest import claims_forests, forest
 from app.components import verdict_tables
 from app.state.queries import accuracy, pooled_overlaps
 from data import shared_links
 from data.database.database import Database
 from data.queries.evidence import from_frames
-from engine.claims import CLAIMS, Thresholds, evaluate
+from engine.claims import CLAIMS, Thresholds, Verdict, evaluate
 from engine.study.plan import plan
 from engine.study.spec import Study, parse_study
 from tests.app.charts.test_accuracy import valid
@@ -16,6 +18,7 @@ from tests.app.made_study import record
 
 PAGE = "views/study.py"
 STUDY = "made-study-0001"
+SUBJECT = Subject(STUDY, "Made up", "digits", "lenet300")
 
 
 @pytest.fixture
@@ -202,3 +205,30 @@ def test_the_page_explains_intervals_and_counts_its_verdicts(database: Database,
     assert "verdicts on this page" in text
     assert "chosen on the test images" in text
     assert "Claim A4 looks at all sparsities and needs one" in text
+
+
+def test_other_learning_rates_have_lines_and_many_of_them_are_summed_up(database: Database, study: Study) -> None:
+    three = study.model_copy(update={"learning_rates": (0.01, 0.03, 0.1), "pruners": ("oneshot",)})
+    record(database, three)
+    app = opened()
+    text = texts(app).replace("\\", "")
+    assert "**A1** at other rates] · one-shot magnitude · learning rate 0.03 · ticket beats reinit: " in text
+    assert verdict_tables.AT_OTHER_RATES in text
+    many = three.model_copy(update={"learning_rates": tuple(number / 100 for number in range(1, 13)), "name": "Many"})
+    record(database, many, study_id="many-rates")
+    app = open_page(PAGE, study="many-rates")
+    app.session_state["tab"] = "Verdicts"
+    app.session_state["verdict-A1-why"] = True
+    text = texts(rerun(app)).replace("\\", "")
+    assert "ticket beats reinit: at 10 learning rates, " in text
+    assert "C1** fine-tune stays close to dense · one-shot magnitude: at 12 learning rates, " in text
+    by_rate = next(table for table in tables(app) if {"comparison", "learning rate"} <= set(table.columns))
+    assert len(by_rate) == 10
+    # The plot of all claims has only the rates that say most.
+    names = pd.concat([chart.numbers() for chart in claims_forests(SUBJECT, judged("many-rates"))])["name"]
+    assert names.str.startswith("C1").sum() <= 4
+
+
+def judged(study_id: str) -> list[Verdict]:
+    rows = accuracy(study_id), pooled_overlaps(study_id)
+    return list(evaluate(*from_frames(*rows, rows[0].iloc[:0])))

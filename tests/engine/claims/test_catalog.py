@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.claims import CLAIMS, Point, Thresholds, evaluate, winning_property
+from engine.claims import CLAIMS, Point, Thresholds, elsewhere, evaluate, winning_property
 from engine.paper.figures import FIGURES
 from tests.engine.claims.made_runs import PAPER, made_overlaps, made_points, only, outcome, world
 
@@ -262,3 +262,36 @@ def test_no_claim_or_reason_speaks_of_causes() -> None:
         texts += [verdict.rule, verdict.reason]
     for word in ("because", "cause", "leads to", "due to", "therefore", "thus"):
         assert not [text for text in texts if word in text.lower()], word
+
+
+def test_other_rates_are_judged_more_strictly_and_change_no_verdict() -> None:
+    between = dict.fromkeys((0.02, 0.03, 0.05, 0.2), PAPER[0.01])
+    world = {**PAPER, **between}
+    points, overlaps = made_points(world), made_overlaps(dict.fromkeys(between, 0.5) | REMEMBERS)
+    others = elsewhere(points, overlaps)
+    assert {verdict.scope["learning_rate"] for verdict in others} == {f"learning rate {rate:g}" for rate in between}
+    asked = {(verdict.claim, verdict.scope["asked"]) for verdict in others}
+    assert {claim for claim, _ in asked} == {"A1", "A2", "B1", "D1", "E1", "F1", "G1"}
+    # Four rates share the 5 %.
+    gaps = [verdict for verdict in others if verdict.claim == "A1"]
+    assert [verdict.level for verdict in gaps] == pytest.approx([1 - 0.05 / 4] * 4)
+    assert {verdict.outcome for verdict in gaps} == {"holds"}
+    assert {verdict.outcome for verdict in others if verdict.claim == "A2"} == {"fails"}
+    stays = {verdict.scope["asked"]: verdict.outcome for verdict in others if verdict.claim == "B1"}
+    assert stays == {"weights stay": "holds", "weights do not stay": "fails"}
+    of_two = [
+        [verdict for verdict in evaluate(runs, more) if verdict.claim != "C1"]
+        for runs, more in (
+            (points, overlaps),
+            (
+                [point for point in points if point.learning_rate in PAPER],
+                [point for point in overlaps if point.learning_rate in PAPER],
+            ),
+        )
+    ]
+    assert of_two[0] == of_two[1]
+
+
+def test_without_other_rates_there_are_no_other_lines() -> None:
+    assert elsewhere(made_points(), made_overlaps(REMEMBERS)) == ()
+    assert elsewhere([point for point in made_points() if point.learning_rate == 0.1], ()) == ()

@@ -30,6 +30,16 @@ def test_no_number_of_seeds_decides_an_effect_at_its_margin() -> None:
     assert needed is None or needed.seeds is None or needed.seeds > 20
 
 
+def test_the_sparsity_that_no_number_of_seeds_decides_is_named() -> None:
+    # The first of the differences is 0, all others are large.
+    points = gaps([0.0, *([9.0] * 11)], [0.0] * 12, noise=0.2, seeds=3)
+    verdict = only("A1", points)
+    assert verdict.outcome == "undecided"
+    needed = need(verdict)
+    assert needed.seeds is None
+    assert needed.sentence.endswith(f"too near its margin ({verdict.parts[0].scope['sparsity']}).")
+
+
 def test_one_seed_needs_the_least_number_of_seeds() -> None:
     needed = need(only("A1", made_points(seeds=1)))
     assert (needed.n, needed.seeds) == (1, 3)
