@@ -1,20 +1,51 @@
 """The devices and cores of this machine, and how they are shared among worker processes."""
 
+import json
 import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from engine.errors import UserError
+from tasks.process import ROOT
 
 if TYPE_CHECKING:
     import torch
 
 
 DRIVER_SECONDS = 20.0
+# PyTorch's first import on a network drive may take minutes.
+TORCH_SECONDS = 180.0
+# To be asked, PyTorch must be imported, and for some answers it begins to use a GPU, whose memory a dashboard or a
+# supervisor would hold until its end. So a process of its own asks and ends. CUDA's driver tells what a GPU computes in
+# without using it.
+ASK = """
+import ctypes, json, torch
+count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+bf16 = [bool(torch.version.hip)] * count
+if count and not torch.version.hip:
+    driver, device, major = ctypes.CDLL("libcuda.so.1"), ctypes.c_int(), ctypes.c_int()
+    assert driver.cuInit(0) == 0
+    for index in range(count):
+        assert driver.cuDeviceGet(ctypes.byref(device), index) == 0
+        assert driver.cuDeviceGetAttribute(ctypes.byref(major), 75, device) == 0  # COMPUTE_CAPABILITY_MAJOR
+        bf16[index] = major.value >= 8
+built = f"CUDA {torch.version.cuda}" if torch.version.cuda else torch.version.hip and f"ROCm {torch.version.hip}"
+print(json.dumps({"bf16": bf16, "torch": torch.__version__, "built": built or "CPUs only"}))
+"""
+# These variables hide GPUs.
+_HIDING = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")
+# Measured on ResNet-20.
+SLOW_BF16 = (
+    "this machine's hardware does not compute in bf16: on a CPU, training then takes about 1.6 times as long as a "
+    "plain loop in fp32; choose auto or fp32"
+)
 
 
 class DeviceError(UserError):
@@ -43,8 +74,11 @@ def devices(name: str, processes: int | None = None) -> list[str]:
 
 
 def cores() -> int:
-    """Return how many CPU cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Return how many CPU cores this process may use; in a job of Slurm, those of the job."""
+    present = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    # Not every cluster binds a job to its cores.
+    allotted = os.environ.get("SLURM_CPUS_ON_NODE", "")
+    return min(present, int(allotted)) if re.fullmatch("[1-9][0-9]*", allotted) else present
 
 
 def threads(setting: int | Literal["auto"], processes: int) -> int:
@@ -52,14 +86,41 @@ def threads(setting: int | Literal["auto"], processes: int) -> int:
     return max(1, cores() // processes) if setting == "auto" else setting
 
 
-def gpus() -> int:
-    """Return how many GPUs PyTorch can use."""
-    # Importing PyTorch takes seconds, so it is not imported on a machine without a GPU driver.
-    if not _has_driver():
-        return 0
-    import torch
+@dataclass(frozen=True)
+class _Gpus:
+    """What PyTorch says of the GPUs here. bf16: for each that it can use, whether that computes in bf16.
 
-    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+    torch, built: its version, and what it is built for. fault: why it could not be asked, if it could not.
+    """
+
+    bf16: tuple[bool, ...] = ()
+    torch: str = ""
+    built: str = ""
+    fault: str = ""
+
+
+def gpus() -> int:
+    """Return how many GPUs PyTorch can use; this process does not import it, and uses none."""
+    return len(_ask().bf16)
+
+
+def _ask() -> _Gpus:
+    # Importing PyTorch takes seconds, so it is not imported on a machine without a GPU driver.
+    return _asked(tuple(os.environ.get(name) for name in _HIDING)) if _has_driver() else _Gpus()
+
+
+@cache
+def _asked(hidden: tuple[str | None, ...]) -> _Gpus:
+    """Return what PyTorch says in a process of its own; hidden: the values of _HIDING, for which the answer holds."""
+    del hidden
+    command = [sys.executable, "-c", ASK]
+    try:
+        process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=TORCH_SECONDS, check=True)
+        answer = json.loads(process.stdout)
+        return _Gpus(tuple(answer["bf16"]), answer["torch"], answer["built"])
+    except (OSError, subprocess.SubprocessError, ValueError) as error:
+        said = error.stderr if isinstance(error, subprocess.CalledProcessError) else str(error)
+        return _Gpus(fault=(said.strip().splitlines() or [type(error).__name__])[-1])
 
 
 def _has_driver() -> bool:
@@ -71,19 +132,21 @@ def _has_driver() -> bool:
 def unusable_gpu() -> str:
     """Return why PyTorch cannot use the GPU of this machine and what to do; empty if it can, or if there is none."""
     # Whoever hides the GPUs knows that the CPU trains.
-    hidden = any(os.environ.get(name) in ("", "-1") for name in ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES"))
+    hidden = any(os.environ.get(name) in ("", "-1") for name in _HIDING)
     if hidden or not _has_driver():
         return ""
-    import torch
-
     driver = _nvidia_driver()
-    if torch.cuda.is_available() or (driver is None and not Path("/dev/kfd").exists()):
+    if driver is None and not Path("/dev/kfd").exists():
         return ""
-    built = f"CUDA {torch.version.cuda}" if torch.version.cuda else torch.version.hip and f"ROCm {torch.version.hip}"
+    asked = _ask()
+    if asked.bf16:
+        return ""
+    gpu = f"this machine has a GPU ({f'NVIDIA driver {driver}' if driver else 'AMD driver'}), but PyTorch "
+    if asked.fault:
+        return f"{gpu}could not be asked for it, so networks train on the CPU: {asked.fault}"
     return (
-        f"this machine has a GPU ({f'NVIDIA driver {driver}' if driver else 'AMD driver'}), but PyTorch "
-        f"{torch.__version__}, built for {built or 'CPUs only'}, cannot use it, so networks train on the CPU. Install "
-        "a build of PyTorch for this driver (https://pytorch.org/get-started/locally), then start again"
+        f"{gpu}{asked.torch}, built for {asked.built}, cannot use it, so networks train on the CPU. Install a build of "
+        "PyTorch for this driver (https://pytorch.org/get-started/locally), then start again"
     )
 
 
@@ -106,10 +169,9 @@ def _computes_in_bf16(device: str) -> bool:
     if device == "cpu":
         flags = Path("/proc/cpuinfo")
         return flags.exists() and not {"avx512_bf16", "amx_bf16"}.isdisjoint(flags.read_text().split())
-    import torch
-
     # GPUs before Ampere do not compute in bf16, and PyTorch's emulation is slow.
-    return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+    bf16, index = _ask().bf16, int(device.partition(":")[2] or 0)
+    return index < len(bf16) and bf16[index]
 
 
 def gpu_name(device: "torch.device") -> str | None:

@@ -21,13 +21,14 @@ def check_engine(stage: Stage, fingerprint: str) -> None:
         )
     named: dict[str, tuple[str | None, Container[str]]]
     named = {"network": (stage.network, NETWORKS), "score": (stage.score, SCORES), "start": (stage.start, STARTS)}
+    planned = dict(stage.code)
     for role, (name, table) in named.items():
         if name is not None and name not in table:
             raise OtherEngine(
-                f"stage {fingerprint} names the {role} {name!r}, which this worker does not know; "
-                "bring all hosts to the same code, restart the workers, then launch the study again"
+                f"stage {fingerprint} names the {role} {name!r} ({planned.get(role, 'version 1')} planned), which this "
+                "worker does not know; if it comes from a plugin, name the same one in TICKETSCOPE_PLUGINS on this "
+                "host, else bring all hosts to the same code; restart the workers, then launch the study again"
             )
-    planned = dict(stage.code)
     loaded = dict(implementations(stage.network, stage.score, stage.start, loaded_identity))
     differing = [
         f"{role} {name} ({planned.get(role, 'version 1')} planned, {loaded.get(role, 'version 1')} loaded)"

@@ -19,11 +19,13 @@ from data.artifacts.store import ArtifactLost, Artifacts, ArtifactsUnavailable
 from data.datasets.loading import load_images
 from data.datasets.source import DatasetError
 from engine.dataset import Dataset
-from engine.stages.runner import Interrupted, Job, run_stages, saved_weights
+from engine.stages.run import Interrupted, Job
+from engine.stages.runner import run_stages, saved_weights
 from engine.stages.weights import WeightsLost
 from engine.study.plan import Images, Stage
 from engine.study.results import StageResult
 from engine.training.device import ran_out_of_memory
+from tasks import progress
 from tasks.queue import celery_app, leases, telemetry
 from tasks.queue.leases import LeaseLost, Message, Sharing, StageCancelled
 from tasks.queue.timing import Timing
@@ -31,6 +33,7 @@ from tasks.worker.capacity import Capacities
 from tasks.worker.engine_check import OtherEngine, check_engine
 from tasks.worker.heartbeat import Heartbeat
 from tasks.worker.observer import LeasedObserver
+from tasks.worker.report import Report
 from tasks.worker.retrying_artifacts import RetryingArtifacts
 
 ERROR_CHARACTERS = 10_000
@@ -55,6 +58,7 @@ class WorkerContext:
     artifacts: Artifacts
     capacities: Capacities
     heartbeat: Heartbeat
+    report: Report
     stopping: threading.Event
 
     @property
@@ -73,7 +77,7 @@ class StageGroup:
     def __init__(self, context: WorkerContext) -> None:
         self.artifacts_unavailable = False
         self._context = context
-        self._claimed: dict[Message, RetryingArtifacts] = {}
+        self._claimed: dict[Message, tuple[Stage, RetryingArtifacts]] = {}
         # The key is a job, not a stage: a stage whose lease is lost may be claimed again before the loss is noticed.
         self._messages: dict[Job, Message] = {}
         # The time of the last search for stages that can join, and the number of jobs in training after it.
@@ -108,7 +112,8 @@ class StageGroup:
         """Return the jobs of claimed stages, and end those stages that have a result already or cannot begin."""
         context, jobs = self._context, []
         for message, stage in claimed:
-            self._claimed[message] = artifacts = self._artifacts_for(message)
+            artifacts = self._artifacts_for(message)
+            self._claimed[message] = stage, artifacts
             context.heartbeat.hold(*self._claimed)
             try:
                 check_engine(stage, message.fingerprint)
@@ -119,12 +124,19 @@ class StageGroup:
             if result is not None:
                 self._end(message, result)
                 continue
-            log.info("stage %s begins, attempt %d", message.fingerprint, message.attempt)
-            trained = context.heartbeat.count_epoch
-            observer = LeasedObserver(context.redis, message, context.name, context.timing, context.stopping, trained)
+            log.debug("stage %s begins, attempt %d", message.fingerprint, message.attempt)
+            context.report.begins(message, stage)
+            trained = partial(self._trained, message.fingerprint)
+            slow = partial(context.heartbeat.slow, message.fingerprint)
+            place = context.name, context.timing, context.stopping
+            observer = LeasedObserver(context.redis, message, *place, trained, slow)
             jobs.append(Job(stage, artifacts, observer))
             self._messages[jobs[-1]] = message
         return jobs
+
+    def _trained(self, fingerprint: str, epoch: int) -> None:
+        self._context.heartbeat.count_epoch()
+        self._context.report.epoch(fingerprint, epoch)
 
     def _claim(
         self, stage: Stage, dataset: Dataset, running: int, joining: bool = False
@@ -153,14 +165,14 @@ class StageGroup:
         self._end(self._messages.pop(job), outcome)
 
     def _end(self, message: Message, outcome: StageResult | Exception) -> None:
-        self._context.send(self._messages_after(message, self._claimed.pop(message), outcome))
+        self._context.send(self._messages_after(message, *self._claimed.pop(message), outcome))
         self._context.heartbeat.hold(*self._claimed)
 
     def _messages_after(
-        self, message: Message, artifacts: RetryingArtifacts, outcome: StageResult | Exception
+        self, message: Message, stage: Stage, artifacts: RetryingArtifacts, outcome: StageResult | Exception
     ) -> list[Message]:
         """Record how a stage ended, and return the messages to send afterwards."""
-        redis = self._context.redis
+        redis, report = self._context.redis, self._context.report
         try:
             if isinstance(outcome, Exception):
                 raise outcome
@@ -168,13 +180,16 @@ class StageGroup:
             artifacts.delete(message.fingerprint, "checkpoint")
             ready = leases.done(redis, message, outcome)
             self._context.heartbeat.count_stage()
-            log.info("stage %s is done", message.fingerprint)
+            log.debug("stage %s is done", message.fingerprint)
+            report.done(message, stage, outcome)
             return ready
         except Interrupted as interrupted:
-            log.info("stage %s: %s", message.fingerprint, interrupted)
+            log.debug("stage %s: %s", message.fingerprint, interrupted)
+            report.ended(message, "trainings handed back", f"handed back: {progress.name(stage)}: {interrupted}")
             return leases.release(redis, message)
         except (LeaseLost, StageCancelled) as reason:
-            log.info("stage %s is abandoned: %s", message.fingerprint, type(reason).__name__)
+            log.debug("stage %s is abandoned: %s", message.fingerprint, type(reason).__name__)
+            report.ended(message, "trainings abandoned", f"abandoned: {progress.name(stage)}: {type(reason).__name__}")
             return []
         except RedisError:
             raise
@@ -188,6 +203,7 @@ class StageGroup:
             return leases.miss(redis, message, lost.fingerprint, why)
         except Exception as error:  # The error is recorded with the stage.
             log.exception("stage %s failed", message.fingerprint)
+            report.failed(message, stage, error)
             lasting = isinstance(error, OtherEngine) or (isinstance(error, DatasetError) and error.lasting)
             return leases.fail(redis, message, _explain(error), retry=not lasting)
 

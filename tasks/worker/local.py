@@ -1,36 +1,42 @@
 """Training a whole study on one machine without Redis and DuckDB, as `ticketscope run` does."""
 
+import logging
 import math
 import multiprocessing
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from multiprocessing.queues import Queue
 from queue import Empty
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 
 from data.artifacts.store import Artifacts
 from data.datasets.loading import load_images
+from data.plugins import loading as plugins
 from data.settings import Settings
-from engine.capacity import STREAMS
 from engine.dataset import Dataset
 from engine.errors import UserError
 from engine.stages.complete import complete
-from engine.stages.runner import Interrupted, Job, run_stages
+from engine.stages.run import Interrupted, Job
+from engine.stages.runner import run_stages
 from engine.study.plan import Images, Plan, Stage
 from engine.study.results import Epoch, StageResult
+from engine.training.capacity import STREAMS
 from engine.training.device import get_ready, ran_out_of_memory
-from tasks.process import tie_to_parent
+from tasks.process import stopped_by_signals, tie_to_parent
 from tasks.worker.capacity import Capacities
 from tasks.worker.devices import threads
 
-# A function that is called after each epoch with the stage's fingerprint and its number of finished epochs.
+log = logging.getLogger(__name__)
+
+# Functions that are called after each epoch with the stage's fingerprint and its number of finished epochs, and once it
+# has ended with None, or the reason why it failed.
 EpochReport = Callable[[str, int], None]
+EndReport = Callable[[str, str | None], None]
 # By fingerprint, None for a finished stage or the reason why it failed. Stages that are still to be trained are absent.
 Ends = dict[str, str | None]
 
@@ -41,6 +47,11 @@ class StageFailed(UserError):
 
 class Stopped(RuntimeError):
     """A signal stopped the run: stages in training are saved, and resume when the study is run again."""
+
+
+class _Reports(NamedTuple):
+    epoch: EpochReport
+    ended: EndReport
 
 
 class Flag(Protocol):
@@ -58,10 +69,12 @@ class _LocalTrainer:
         self, config: Settings, artifacts: str, device: str, threads: int, report: EpochReport, stopping: Flag
     ) -> None:
         self._device = torch.device(device)
+        # A spawned process has loaded none yet.
+        plugins.load(config)
         get_ready(self._device, threads)
         self._artifacts = Artifacts(artifacts)
         self._home = config.home
-        self._capacities = Capacities(self._device, config.together)
+        self._capacities = Capacities(self._device, config.together, config.home)
         self._report = report
         self._stopping = stopping
         self._loaded: tuple[Images, Dataset] | None = None
@@ -111,7 +124,7 @@ class _LocalTrainer:
 
 
 class _Observer:
-    """An `engine.stages.runner.Observer` that reports epochs, and ends the training once `stopping` is set."""
+    """An `engine.stages.run.Observer` that reports epochs, and ends the training once `stopping` is set."""
 
     def __init__(self, fingerprint: str, report: EpochReport, stopping: Flag) -> None:
         self._fingerprint = fingerprint
@@ -128,15 +141,25 @@ class _Observer:
         """Do nothing, since no other process trains this stage."""
         del rows
 
+    def without_graphs(self, why: str) -> None:
+        """Log that the stage is trained without CUDA graphs."""
+        log.warning("stage %s trains without CUDA graphs, more slowly: %s", self._fingerprint, why)
+
 
 def run(
-    plan: Plan, artifacts: str, config: Settings, devices: Sequence[str], report: EpochReport
+    plan: Plan,
+    artifacts: str,
+    config: Settings,
+    devices: Sequence[str],
+    report: EpochReport,
+    ended: EndReport = lambda fingerprint, why: None,
 ) -> dict[str, StageResult]:
     """Train all stages of a plan that are not done yet, and return all results by fingerprint, older ones completed.
 
     artifacts: the URL of weights and results. devices: one for each process; with a single one, this process trains.
-    Processes and the stages trained beside it do not change a stage's result. Raises Stopped after SIGINT or SIGTERM,
-    and StageFailed once all stages that do not depend on a failed one are done.
+    ended: not called for stages that were done before. Processes and the stages trained beside it do not change a
+    stage's result. Raises Stopped after SIGINT or SIGTERM, and StageFailed once all stages that do not depend on a
+    failed one are done.
     """
     store = Artifacts(artifacts)
     finished = store.finished() & plan.stages.keys()
@@ -144,7 +167,7 @@ def run(
         report(fingerprint, plan.stages[fingerprint].epochs)
     if len(finished) < len(plan.stages):
         train = _train_here if len(devices) == 1 else _train_spread
-        train(plan, finished, artifacts, config, devices, report)
+        train(plan, finished, artifacts, config, devices, _Reports(report, ended))
     results = {fingerprint: _completed(store, stage) for fingerprint, stage in plan.stages.items()}
     return {fingerprint: result for fingerprint, result in results.items() if result is not None}
 
@@ -160,22 +183,22 @@ def _completed(artifacts: Artifacts, stage: Stage) -> StageResult | None:
 
 
 def _train_here(
-    plan: Plan, finished: set[str], artifacts: str, config: Settings, devices: Sequence[str], report: EpochReport
+    plan: Plan, finished: set[str], artifacts: str, config: Settings, devices: Sequence[str], reports: _Reports
 ) -> None:
     stopping = threading.Event()
-    trainer = _LocalTrainer(config, artifacts, devices[0], threads(config.threads, 1), report, stopping)
+    trainer = _LocalTrainer(config, artifacts, devices[0], threads(config.threads, 1), reports.epoch, stopping)
 
     def submit(stages: Sequence[Stage]) -> Future[Ends]:
         future: Future[Ends] = Future()
         future.set_result(trainer.train(stages))
         return future
 
-    with _stopped_by_signals(stopping):
-        _schedule(plan, finished, submit, 1, config.together or STREAMS, stopping, lambda: None)
+    with stopped_by_signals(stopping.set):
+        _schedule(plan, finished, submit, 1, config.together or STREAMS, stopping, lambda: None, reports.ended)
 
 
 def _train_spread(
-    plan: Plan, finished: set[str], artifacts: str, config: Settings, devices: Sequence[str], report: EpochReport
+    plan: Plan, finished: set[str], artifacts: str, config: Settings, devices: Sequence[str], reports: _Reports
 ) -> None:
     # Processes are spawned, since a fork of a process that has used PyTorch hangs.
     context = multiprocessing.get_context("spawn")
@@ -188,17 +211,17 @@ def _train_spread(
     def listen() -> None:
         try:
             while True:
-                report(*epochs.get_nowait())
+                reports.epoch(*epochs.get_nowait())
         except Empty:
             return
 
     arguments = (config, artifacts, places, threads(config.threads, len(devices)), epochs, stopping)
     with (
-        _stopped_by_signals(stopping),
+        stopped_by_signals(stopping.set),
         ProcessPoolExecutor(len(devices), context, initializer=_set_up, initargs=arguments) as pool,
     ):
-        most = config.together or STREAMS
-        _schedule(plan, finished, lambda stages: pool.submit(_train, stages), len(devices), most, stopping, listen)
+        most, submit = config.together or STREAMS, lambda stages: pool.submit(_train, stages)
+        _schedule(plan, finished, submit, len(devices), most, stopping, listen, reports.ended)
 
 
 def _schedule(
@@ -209,6 +232,7 @@ def _schedule(
     most: int,
     stopping: Flag,
     listen: Callable[[], None],
+    ended: EndReport,
 ) -> None:
     """Submit stages in the order of the plan once their parents are done, until all are done or none can begin.
 
@@ -240,6 +264,7 @@ def _schedule(
                 ) from None
             ready = [stage for stage in batch if stage.fingerprint not in ends] + ready
             for fingerprint, why in ends.items():
+                ended(fingerprint, why)
                 if why is None:
                     finished.add(fingerprint)
                     ready += [plan.stages[child] for child in plan.children[fingerprint] if child not in finished]
@@ -250,17 +275,6 @@ def _schedule(
         raise Stopped
     if failures:
         raise StageFailed("\n".join(failures))
-
-
-@contextmanager
-def _stopped_by_signals(stopping: Flag) -> Iterator[None]:
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, lambda *_: stopping.set()) for number in numbers]
-    try:
-        yield
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
 
 
 _trainer: _LocalTrainer

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 
 class RetryingArtifacts:
-    """The `engine.stages.runner.Weights` of a worker, with the results; every method retries while the store is away.
+    """The `engine.stages.weights.Weights` of a worker, with the results; every method retries while the store is away.
 
     report: called with the error after each failed try, and with None after the success; it may raise to abandon the
     stage. Every method raises ArtifactsUnavailable after PATIENCE seconds or once stopping is set.

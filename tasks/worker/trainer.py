@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from datetime import UTC, datetime
 from functools import partial
 from types import FrameType
@@ -20,13 +21,14 @@ from redis.exceptions import RedisError
 from data import processes
 from data.artifacts.store import Artifacts
 from data.datasets import registry as datasets
+from data.plugins import loading as plugins
 from data.settings import Settings, settings
 from engine import registry
 from engine.training.device import get_ready
 from tasks.accounts import become_owner
 from tasks.broker.connection import client, warn_if_open
 from tasks.process import end_with_parent
-from tasks.queue import celery_app, leases
+from tasks.queue import celery_app, leases, telemetry
 from tasks.queue.leases import Message
 from tasks.queue.telemetry import Worker
 from tasks.queue.timing import Timing
@@ -34,9 +36,13 @@ from tasks.worker import devices, host
 from tasks.worker.capacity import Capacities
 from tasks.worker.group import StageGroup, WorkerContext
 from tasks.worker.heartbeat import Heartbeat
+from tasks.worker.report import Report
 
 # Seconds that a worker waits for a Redis that does not answer before it gives up its stages.
 PATIENCE = 60.0
+# Seconds after its first signal in which a worker ignores another: who signals all processes of a job, as Slurm does,
+# signals the worker and its parent, which signals the worker too.
+SAME_SIGNAL = 5.0
 # Seconds that a worker pauses after it returned a stage because it does not reach the artifact store, so that a worker
 # that does can claim the stage.
 PAUSE = 30.0
@@ -62,9 +68,10 @@ class Trainer:
             born=processes.born(pid),
             boot=host.boot(),
             gpu=devices.gpu_name(place),
-            warning="" if place.type == "cuda" else devices.unusable_gpu(),
+            warning=_warning(place),
         )
         self.busy = False
+        self._stopped_at = 0.0
         self.context = WorkerContext(
             name=worker.name,
             host=worker.host,
@@ -74,9 +81,10 @@ class Trainer:
             redis=client(config, PATIENCE),
             celery=celery_app.make_app(config),
             artifacts=Artifacts(config.artifacts),
-            capacities=Capacities(place, config.together),
+            capacities=Capacities(place, config.together, config.home),
             # A client of its own, since a beat must not wait as long for a Redis that is gone.
             heartbeat=Heartbeat(client(config), worker, timing, partial(devices.gpu_memory, place)),
+            report=Report(partial(telemetry.queued, client(config, 0.0)), partial(log.info, "%s")),
             stopping=threading.Event(),
         )
 
@@ -105,13 +113,18 @@ class Trainer:
             log.error("stage %s and those beside it are given up, since Redis does not answer: %s", fingerprint, error)
         finally:
             context.heartbeat.hold()
+            context.report.free()
             self.busy = False
 
     def stop(self, number: int, frame: FrameType | None) -> None:
         """Handle a signal: the first one stops the worker after the epoch, the second one ends the process at once."""
         del frame
+        now = time.monotonic()
         if self.context.stopping.is_set():
-            os._exit(128 + number)
+            if now - self._stopped_at > SAME_SIGNAL:
+                os._exit(128 + number)
+            return
+        self._stopped_at = now
         self.context.stopping.set()
         self.context.heartbeat.drain()
         celery_state.should_stop = 0
@@ -119,11 +132,19 @@ class Trainer:
             raise WorkerShutdown(0)
 
 
+def _warning(device: torch.device) -> str:
+    """Return what is wrong with this worker, for the page of the workers."""
+    faults = plugins.sentences(plugins.loaded())
+    unusable = "" if device.type == "cuda" else devices.unusable_gpu()
+    return "; ".join(filter(None, [unusable, *faults]))
+
+
 def work(device: str, timing: Timing) -> None:
     """Train stages from the queue until a signal."""
     config = settings()
     warn_if_open(config)
     get_ready(torch.device(device), devices.threads(config.threads, 1))
+    plugins.load(config)
     registry.load_added()
     datasets.load_added()
     trainer = Trainer(config, device, timing)
@@ -143,7 +164,8 @@ def work(device: str, timing: Timing) -> None:
         without_heartbeat=True,
     )
     try:
-        controller.start()
+        with trainer.context.report.running():
+            controller.start()
     finally:
         trainer.context.heartbeat.stop()
     log.info("worker %s has stopped", trainer.context.name)
@@ -154,9 +176,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="One worker process; start them with: ticketscope worker")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--lease", type=float, default=Timing.lease)
+    parser.add_argument("--verbose", action="store_true", help="log each stage by itself, however many there are")
     arguments = parser.parse_args()
     end_with_parent()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("celery").setLevel(logging.WARNING)
+    logging.getLogger("tasks").setLevel(logging.DEBUG if arguments.verbose else logging.INFO)
     become_owner(settings())
     work(arguments.device, Timing(lease=arguments.lease, heartbeat=arguments.lease / 4))

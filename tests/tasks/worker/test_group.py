@@ -7,8 +7,8 @@ from redis import Redis
 
 from data.datasets.registry import identity
 from data.settings import settings
-from engine.capacity import Capacity
 from engine.study.plan import Stage, plan
+from engine.training.capacity import Capacity
 from tasks.queue import leases, scripts
 from tasks.queue.leases import LeaseLost, Message, Sharing
 from tasks.queue.timing import Timing
