@@ -5,6 +5,7 @@ import json
 from contextlib import suppress
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as dump
 from torch import Tensor
@@ -22,8 +23,8 @@ class CacheDamaged(DatasetError):
 
 def save(dataset: Dataset, identity: str, path: Path) -> None:
     """Write a dataset to a file, whole or not at all; identity: from `data.datasets.registry.identity`."""
-    # safetensors refuses tensors that share memory, as parts of one tensor do.
-    own = {name: getattr(dataset, name).clone() for name in NAMES}
+    # safetensors refuses tensors that share memory, as parts of one tensor do, and those with gaps or another order.
+    own = {name: getattr(dataset, name).clone(memory_format=torch.contiguous_format) for name in NAMES}
     marks = {"classes": json.dumps(dataset.classes), "identity": identity, "content": _hash(own, dataset, identity)}
     write_whole(path, dump(own, metadata=marks))
 

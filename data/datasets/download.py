@@ -16,6 +16,8 @@ from data.os_errors import explained
 # A download fails if the server does not answer for this time.
 TIMEOUT_SECONDS = 30.0
 BLOCK = 2**20
+# How the files of each form begin, and what one that does not is not.
+FORMS = {"gzip": (b"\x1f\x8b", "gzip archive"), "zip": (b"PK", "zip archive"), "matlab": (b"MATLAB 5.0", "MATLAB file")}
 
 log = logging.getLogger(__name__)
 
@@ -26,22 +28,23 @@ class _Unreachable(Exception):
 
 @dataclass(frozen=True)
 class Archive:
-    """A gzip archive by its address and checksum; size: its bytes."""
+    """A file to download by its address and checksum; size: its bytes. form: a key of FORMS."""
 
     url: str
     md5: str
     size: int
+    form: str = "gzip"
 
 
 def fetch(archive: Archive, path: Path, progress: Progress) -> None:
-    """Download an archive to a path, unless it lies there intact.
+    """Download a file to a path, unless it lies there intact.
 
     What lies there is replaced by a whole download alone. Raises DatasetError, which says how a file in its place is
     damaged, if it cannot be downloaded either.
     """
     if path.is_dir():
         raise DatasetError(f"{path} is a folder, where an archive belongs; remove it, and leave the archive packed")
-    old = damage(path, archive.md5, archive.size, packed=True) if path.exists() else None
+    old = damage(path, archive.md5, archive.size, archive.form) if path.exists() else None
     if path.exists() and old is None:
         return
     if old is not None:
@@ -53,7 +56,7 @@ def fetch(archive: Archive, path: Path, progress: Progress) -> None:
             for block in _blocks(archive.url):
                 file.write(block)
                 progress(f"downloading {path.name}", file.tell(), max(file.tell(), archive.size))
-        new = damage(aside, archive.md5, archive.size, packed=True)
+        new = damage(aside, archive.md5, archive.size, archive.form)
         if new is not None:
             raise _Unreachable(f"what it sends {new}")
         aside.replace(path)
@@ -65,10 +68,10 @@ def fetch(archive: Archive, path: Path, progress: Progress) -> None:
         aside.unlink(missing_ok=True)
 
 
-def damage(path: Path, md5: str, size: int | None = None, packed: bool = False) -> str | None:
+def damage(path: Path, md5: str, size: int | None = None, form: str | None = None) -> str | None:
     """Return what is wrong with a file, as in "has 5 bytes in place of 7"; None for an intact file.
 
-    packed: it has to be a gzip archive.
+    form: a key of FORMS, for a file that has one.
     """
     try:
         with path.open("rb") as file:
@@ -84,9 +87,9 @@ def damage(path: Path, md5: str, size: int | None = None, packed: bool = False) 
         return "is empty"
     if start.lstrip().lower().startswith((b"<!doctype html", b"<html")):
         return "is an HTML page, perhaps of a proxy or a login"
-    if packed and not start.startswith(b"\x1f\x8b"):
-        is_tar = start[257:262] == b"ustar"
-        return "is a tar archive without gzip, so it was unpacked already" if is_tar else "is no gzip archive"
+    if form is not None and not start.startswith(FORMS[form][0]):
+        is_tar = form == "gzip" and start[257:262] == b"ustar"
+        return "is a tar archive without gzip, so it was unpacked already" if is_tar else f"is no {FORMS[form][1]}"
     if size is not None and length != size:
         return f"has {length:,} bytes in place of {size:,}"
     return f"has the MD5 {found} in place of {md5}"

@@ -1,13 +1,13 @@
-"""Folders train/<class>/ and test/<class>/ of images, the layout of torchvision's ImageFolder: names and identity."""
+"""Folders of images by class, in the layout of torchvision's ImageFolder or of Tiny ImageNet: names and identity."""
 
 import hashlib
 import json
 import logging
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -15,10 +15,12 @@ from data.atomic import write_whole
 from data.datasets.source import DatasetError
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-SPLITS = ("train", "test")
 LAYOUT = "a dataset is a folder with train/<class>/ and test/<class>/, the same classes in both, and images in each"
 THREADS = min(4, os.cpu_count() or 1)
 CHUNK = 500
+
+# Tiny ImageNet's test images have no labels; its validation images, which one folder holds, have them in this file.
+ANNOTATIONS = "val/val_annotations.txt"
 
 # Without these limits, which are far above the usual, a folder from a stranger could fill the memory.
 CLASSES, IMAGES = 10_000, 5_000_000
@@ -32,22 +34,27 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Listing:
-    """The images of a folder, in sorted order; names are train/<class>/… or test/<class>/…, relative to the root."""
+    """The images of a folder, in sorted order, first those to train on.
+
+    names: train/<class>/… or test/<class>/…, relative to the root; in Tiny ImageNet the latter are val/images/…, whose
+    classes are in `annotated`.
+    """
 
     root: Path
     classes: tuple[str, ...]
     names: tuple[str, ...]
     digest: str
+    annotated: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def labels(self) -> tuple[int, ...]:
         """The class of each image, as its position in `classes`."""
         number = {name: i for i, name in enumerate(self.classes)}
-        return tuple(number[name.split("/", 2)[1]] for name in self.names)
+        return tuple(number[self.annotated.get(name) or name.split("/", 2)[1]] for name in self.names)
 
     def count(self, split: str) -> int:
         """Return the number of images in train or test."""
-        return sum(name.startswith(f"{split}/") for name in self.names)
+        return sum(name.startswith("train/") == (split == "train") for name in self.names)
 
 
 def listing(root: Path) -> Listing:
@@ -61,30 +68,59 @@ def listing(root: Path) -> Listing:
         raise DatasetError(f"cannot look into {str(root)[:200]!r}: {error}; {LAYOUT}") from error
     if not is_folder:
         raise DatasetError(f"no folder at {str(root)[:1000]}; {LAYOUT}")
-    classes = {split: _classes(root, split) for split in SPLITS}
-    differing = sorted(set(classes["train"]) ^ set(classes["test"]))
+    annotated = _annotations(root) if (root / ANNOTATIONS).is_file() else {}
+    classes = _classes(root, "train")
+    differing = sorted(set(classes) ^ set(annotated.values() if annotated else _classes(root, "test")))
     if differing:
         named = ", ".join(differing[:NAMED]) + (f" and {len(differing) - NAMED:,} more" * (len(differing) > NAMED))
-        raise DatasetError(f"{root}: classes in only one of train and test: {named}; {LAYOUT}")
-    if len(classes["train"]) < 2:
-        raise DatasetError(f"{root}: only one class, {classes['train'][0]}; give 2 or more")
-    if len(classes["train"]) > CLASSES:
-        raise DatasetError(f"{root}: {len(classes['train']):,} classes; allowed: 2 to {CLASSES:,}")
+        raise DatasetError(f"{root}: classes in only one of train and {_test(annotated)}: {named}; {LAYOUT}")
+    if len(classes) < 2:
+        raise DatasetError(f"{root}: only one class, {classes[0]}; give 2 or more")
+    if len(classes) > CLASSES:
+        raise DatasetError(f"{root}: {len(classes):,} classes; allowed: 2 to {CLASSES:,}")
     digest = hashlib.blake2b(digest_size=16)
     names: list[str] = []
     faults: list[str] = []
-    for split in SPLITS:
-        for name in classes[split]:
-            images = sorted(_images(root / split / name, f"{split}/{name}", faults))
-            if len(names) + len(images) > IMAGES:
-                raise DatasetError(f"{root}: more than {IMAGES:,} images; give fewer")
-            if not images:
-                faults.append(f"{split}/{name} holds no image; allowed: {', '.join(SUFFIXES)}")
-            for image, size, time in images:
-                names.append(image)
-                digest.update(f"{image}\0{size}\0{time}\n".encode("utf-8", "surrogateescape"))
+    folders = [f"train/{name}" for name in classes]
+    folders += ["val/images"] if annotated else [f"test/{name}" for name in classes]
+    for folder in folders:
+        images = sorted(_images(root / folder, folder, faults))
+        if len(names) + len(images) > IMAGES:
+            raise DatasetError(f"{root}: more than {IMAGES:,} images; give fewer")
+        if not images:
+            faults.append(f"{folder} holds no image; allowed: {', '.join(SUFFIXES)}")
+        for image, size, time in images:
+            names.append(image)
+            digest.update(f"{image}\0{size}\0{time}\n".encode("utf-8", "surrogateescape"))
+    if annotated:
+        faults += _not_annotated(annotated, names)
+        digest.update(json.dumps(annotated, sort_keys=True).encode())
     _refuse(root, faults)
-    return Listing(root, classes["train"], tuple(names), digest.hexdigest())
+    return Listing(root, classes, tuple(names), digest.hexdigest(), annotated)
+
+
+def _test(annotated: Mapping[str, str]) -> str:
+    return ANNOTATIONS if annotated else "test"
+
+
+def _annotations(root: Path) -> dict[str, str]:
+    """Return the classes of Tiny ImageNet's validation images by name: the first two columns of a file."""
+    try:
+        lines = (root / ANNOTATIONS).read_text(encoding="utf-8").splitlines()
+        rows = [line.split("\t") for line in lines if line.strip()]
+        found = {f"val/images/{row[0]}": row[1] for row in rows}
+    except (OSError, ValueError, IndexError) as error:
+        raise DatasetError(f"{root / ANNOTATIONS} cannot be read as lines of image and class: {error}") from error
+    if not found:
+        raise DatasetError(f"{root / ANNOTATIONS} is empty; unpack Tiny ImageNet anew")
+    return found
+
+
+def _not_annotated(annotated: Mapping[str, str], names: Sequence[str]) -> Iterator[str]:
+    """Yield a sentence for each validation image without a class, and for each class without its image."""
+    present = {name for name in names if name.startswith("val/")}
+    yield from (f"{name} is not in {ANNOTATIONS}" for name in sorted(present - annotated.keys()))
+    yield from (f"{name} is missing, which {ANNOTATIONS} lists" for name in sorted(annotated.keys() - present))
 
 
 def listed(root: Path, faults: Sequence[str], many: str, one: str = "", count: int = 0) -> str:
@@ -117,6 +153,8 @@ def identity(files: Listing, folder: Path) -> str:
         except (ValueError, KeyError, TypeError) as error:
             log.warning("%s is damaged (%r) and is written again", cached, error)
     content = hashlib.blake2b(digest_size=16)
+    if files.annotated:
+        content.update(json.dumps(files.annotated, sort_keys=True).encode())
     faults: list[str] = []
     with ThreadPoolExecutor(THREADS) as pool:
         for lines in pool.map(lambda chunk: _lines(files, chunk, faults), chunks(files)):

@@ -80,7 +80,7 @@ def faults(files: Listing, progress: Progress) -> Faults:
             found.append(f"{name} {outcome_of}")
             lasting = lasting and outcome_of.lasting
         elif outcome_of != usual:
-            found.append(f"{name} {_other_size(outcome_of, usual)}")
+            found.append(f"{name} {other_size(outcome_of, usual)}")
     return Faults(len(files.names), len(found), tuple(found[:NAMED]), lasting)
 
 
@@ -119,26 +119,31 @@ def read(files: Listing, progress: Progress) -> Dataset:
 
     size = named(files.names[0]).size
     total = len(files.names)
-    needed, memory = total * size[0] * size[1] * 3, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if needed > MEMORY_SHARE * memory:
-        raise DatasetError(
-            f"{files.root}: {total:,} images of {size[0]} x {size[1]} take {needed / 2**30:.1f} GiB, and this machine "
-            f"has {memory / 2**30:.1f} in all; give fewer, or scale them down"
-        )
+    require_memory(str(files.root), total, size)
     pixels = torch.empty((total, size[1], size[0], 3), dtype=torch.uint8)
     place = {name: i for i, name in enumerate(files.names)}
 
     def fill(name: str) -> bool:
         image = named(name)
         if image.size != size:
-            raise BadImage(f"{files.root / name} {_other_size(image.size, size)}")
-        return _fill(image, pixels[place[name]])
+            raise BadImage(f"{files.root / name} {other_size(image.size, size)}")
+        return fill_pixels(image, pixels[place[name]])
 
     if all(_each(files, fill, f"reading {files.root}", progress)):
         pixels = pixels[..., :1].contiguous()
     labels = torch.tensor(files.labels, dtype=torch.int64)
     train = files.count("train")
     return Dataset(pixels[:train], labels[:train], pixels[train:], labels[train:], files.classes)
+
+
+def require_memory(what: str, total: int, size: tuple[int, int]) -> None:
+    """Raise DatasetError for images of a size in pixels that need more than MEMORY_SHARE of this machine's memory."""
+    needed, memory = total * size[0] * size[1] * 3, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if needed > MEMORY_SHARE * memory:
+        raise DatasetError(
+            f"{what}: {total:,} images of {size[0]} x {size[1]} take {needed / 2**30:.1f} GiB, and this machine "
+            f"has {memory / 2**30:.1f} in all; give fewer, or scale them down"
+        )
 
 
 def _each(files: Listing, function: Callable[[str], T], what: str, progress: Progress) -> list[T]:
@@ -158,12 +163,13 @@ def _each(files: Listing, function: Callable[[str], T], what: str, progress: Pro
     return results
 
 
-def _other_size(size: tuple[int, int], usual: tuple[int, int] | None) -> str:
+def other_size(size: tuple[int, int], usual: tuple[int, int] | None) -> str:
+    """Return what is wrong with an image of another size than the usual one."""
     others = "" if usual is None else f", others are {usual[0]} x {usual[1]}"
     return f"is {size[0]} x {size[1]}{others}; bring all images of a dataset to one size"
 
 
-def _fill(image: Image.Image, target: "Tensor") -> bool:
+def fill_pixels(image: Image.Image, target: "Tensor") -> bool:
     """Write an image's pixels into a tensor of three channels and return whether it is grey."""
     import torch
 
@@ -194,11 +200,16 @@ def _read(path: Path) -> Image.Image:
         number = getattr(error, "errno", None)
         reason = os.strerror(number) if number else str(error)[:300]
         raise BadImage(f"cannot be read: {reason}", lasting=number is None) from error
+    refuse_unfit(image)
+    return image
+
+
+def refuse_unfit(image: Image.Image) -> None:
+    """Raise BadImage for an image that is not square or has more than 8 bits per channel."""
     if image.width != image.height:
         raise BadImage(f"is {image.width} x {image.height}; only square images are trained on")
     if image.mode in DEEP:
         raise BadImage(f"has more than 8 bits per channel (mode {image.mode}); convert it to 8 bits")
-    return image
 
 
 def main() -> None:

@@ -11,10 +11,21 @@ from filelock import FileLock
 from torch import Tensor
 
 from data.artifacts.store import Artifacts
-from data.datasets import cache
+from data.datasets import cache, hub
 from data.datasets.check import check, refuse_known
 from data.datasets.images import BadImage, read
-from data.datasets.registry import FOLDER, cache_folder, cached_file, identity, is_bundled, listing, reader
+from data.datasets.registry import (
+    FOLDER,
+    HUB,
+    cache_folder,
+    cached_file,
+    identity,
+    is_bundled,
+    listing,
+    must_be_fetched,
+    reader,
+    source,
+)
 from data.datasets.source import DatasetError, Progress, silent
 from engine.dataset import Dataset
 from engine.study.plan import Images
@@ -27,7 +38,7 @@ def load(name: str, home: Path, progress: Progress | None = None) -> Dataset:
 
     name, home: as for `identity`. DatasetError as for `identity`, and if a download fails or an image cannot be read.
     """
-    return _load(name, identity(name, home), home, progress or silent)
+    return _load(name, _identity(name, home, progress or silent), home, progress or silent)
 
 
 def load_images(
@@ -84,13 +95,22 @@ def _own_or_shared(images: Images, home: Path, progress: Progress, artifacts: Ar
 
 
 def _own(images: Images, home: Path, progress: Progress) -> Dataset:
-    content = identity(images.name, home)
+    content = _identity(images.name, home, progress)
     if content != images.identity:
         raise DatasetError(
             f"{images.name} holds other images than when the study was launched, or other code reads them (content "
             f"{content}, then {images.identity}); restore the old images, or launch the study anew"
         )
     return _load(images.name, content, home, progress)
+
+
+def _identity(name: str, home: Path, progress: Progress) -> str:
+    """Return the identity of a dataset, which is downloaded first if its identity is not known before."""
+    if must_be_fetched(name, home):
+        dataset = hub.fetch(name, cache_folder(home), progress)
+        content = identity(name, home)
+        cache.save(dataset, content, cached_file(name, content, home))
+    return identity(name, home)
 
 
 def _shared(artifacts: Artifacts, images: Images, home: Path, progress: Progress) -> Dataset:
@@ -160,8 +180,12 @@ def _intact(path: Path, content: str) -> Dataset | cache.CacheDamaged | None:
 
 
 def _read(name: str, content: str, home: Path, progress: Progress) -> Dataset:
+    if name.startswith(HUB):
+        return hub.fetch(name, cache_folder(home), progress)
     if not name.startswith(FOLDER):
-        return reader(name, content)(cache_folder(home), progress)
+        dataset = reader(name, content)(cache_folder(home), progress)
+        _require_declared(name, dataset)
+        return dataset
     refuse_known(name, content, home)
     files = listing(name)
     try:
@@ -173,6 +197,29 @@ def _read(name: str, content: str, home: Path, progress: Progress) -> Dataset:
     if listing(name).digest != files.digest:
         raise DatasetError(f"{files.root} was changed while it was read; try again when nobody changes it")
     return dataset
+
+
+def _require_declared(name: str, dataset: Dataset) -> None:
+    """Raise DatasetError for images and labels that are not what the dataset's entry says, as of a plugin's dataset."""
+    declared, size = source(name).shape, source(name).shape.image_size
+    for part in ("train", "test"):
+        images, labels = getattr(dataset, f"{part}_images"), getattr(dataset, f"{part}_labels")
+        if images.dtype != torch.uint8 or tuple(images.shape[1:]) != (size, size, declared.channels):
+            found = f"{part} images of {str(images.dtype).removeprefix('torch.')} and shape {tuple(images.shape)}"
+            wanted = f"uint8 of (images, {size}, {size}, {declared.channels})"
+        elif (
+            labels.dtype != torch.int64 or labels.shape != images.shape[:1] or len(dataset.classes) != declared.classes
+        ):
+            found = (
+                f"{len(dataset.classes)} classes and {part} labels of {labels.dtype} and shape {tuple(labels.shape)}"
+            )
+            wanted = f"{declared.classes} classes and torch.int64 of ({len(images)},)"
+        elif len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < declared.classes:
+            found = f"{part} labels from {int(labels.min())} to {int(labels.max())}"
+            wanted = f"0 to {declared.classes - 1}"
+        else:
+            continue
+        raise DatasetError(f"{name} gives {found}, where its entry says {wanted}; correct one of them")
 
 
 def _first(labels: Tensor, limit: int | None, classes: int, what: str) -> Tensor | None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from engine.dataset import Shape
+from engine.entries import Code
 from engine.errors import UserError
 
 # This is called with a text, the amount that is done, and the whole amount.
@@ -22,22 +23,22 @@ class DatasetError(UserError):
 class Source:
     """A dataset that has a name.
 
-    identity: 32 hex digits that change whenever the images do. read: module:function, from the folder for downloads and
-    a `Progress` to a `Dataset`, imported when the images are first read; may raise DatasetError. bundled: reading needs
-    no network on any host. version: raised when the same files give other images; None where a hash of read's code
-    counts instead (see `engine.code`). DatasetError if read has another form.
+    identity: 32 hex digits that change whenever the images do. read: a function, or module:function, from the folder
+    for downloads and a `Progress` to a `Dataset`; may raise DatasetError. bundled: reading needs no network on any
+    host. version: raised when the same files give other images; None where a hash of read's code counts instead (see
+    `engine.code`). DatasetError if read has another form.
     """
 
     title: str
     description: str
     identity: str
     shape: Shape
-    read: str
+    read: Code = Code()  # noqa: RUF009
     bundled: bool = False
     version: int | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.read, str) or not all(self.read.partition(":")):
+        if not all(self.read.partition(":")):
             raise DatasetError(
                 f"read of {self.title} is {self.read!r}; write module:function, such as data.datasets.cifar:read"
             )

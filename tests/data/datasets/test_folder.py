@@ -202,3 +202,43 @@ def test_a_folder_with_one_class_is_refused(tmp_path: Path) -> None:
     root = made_folder(tmp_path / "set", classes=("cat",))
     with pytest.raises(DatasetError, match="only one class, cat; give 2 or more"):
         identity(f"{registry.FOLDER}{root}", tmp_path)
+
+
+def tiny_imagenet_folder(root: Path) -> Path:
+    """Write a folder in the layout of Tiny ImageNet: 2 images to train on and 1 to test on in each class."""
+    for name in ("n01", "n02"):
+        (root / "train" / name / "images").mkdir(parents=True)
+        for number in range(2):
+            Image.new("RGB", (6, 6), (9, number, 7)).save(root / "train" / name / "images" / f"{name}_{number}.png")
+        (root / "train" / name / f"{name}_boxes.txt").touch()
+    (root / "val" / "images").mkdir(parents=True)
+    for number in range(2):
+        Image.new("RGB", (6, 6), (1, 2, 100 + number)).save(root / "val" / "images" / f"val_{number}.png")
+    (root / "val" / "val_annotations.txt").write_text("val_0.png\tn02\t0\t0\t1\t1\nval_1.png\tn01\t0\t0\t1\t1\n")
+    # The images to test on have no labels.
+    (root / "test" / "images").mkdir(parents=True)
+    Image.new("RGB", (6, 6)).save(root / "test" / "images" / "test_0.png")
+    return root
+
+
+def test_tiny_imagenet_is_read_as_it_is_unpacked(tmp_path: Path) -> None:
+    root = tiny_imagenet_folder(tmp_path / "tiny-imagenet-200")
+    name = f"folder:{root}"
+    dataset = load(name, tmp_path)
+    assert dataset.classes == ("n01", "n02")
+    assert dataset.train_labels.tolist() == [0, 0, 1, 1]
+    assert dataset.test_labels.tolist() == [1, 0]
+    assert dataset.test_images[:, 0, 0, 2].tolist() == [100, 101]
+    assert shape(name, tmp_path) == shape(name, tmp_path / "without cache")
+    before = identity(name, tmp_path)
+    annotations = root / "val" / "val_annotations.txt"
+    annotations.write_text("val_0.png\tn01\nval_1.png\tn02\n")
+    assert identity(name, tmp_path) != before
+    annotations.write_text("val_0.png\tn01\nval_2.png\tn02\n")
+    with pytest.raises(DatasetError) as refused:
+        load(name, tmp_path)
+    assert "val/images/val_1.png is not in val/val_annotations.txt" in str(refused.value)
+    assert "val/images/val_2.png is missing, which val/val_annotations.txt lists" in str(refused.value)
+    annotations.write_text("val_0.png\tn01\nval_1.png\tn03\n")
+    with pytest.raises(DatasetError, match=r"in only one of train and val/val_annotations.txt: n02, n03"):
+        load(name, tmp_path)

@@ -12,6 +12,9 @@ from data.datasets import digits as bundled
 from data.datasets import registry
 from data.datasets.loading import load, load_images
 from data.datasets.registry import DATASETS, DatasetError, absolute, identity, shape
+from data.datasets.source import Source
+from engine.code import CodeError
+from engine.dataset import Shape
 from engine.study.plan import Images
 
 
@@ -104,7 +107,9 @@ def test_images_that_changed_since_the_launch_are_refused(tmp_path: Path) -> Non
 @pytest.mark.parametrize("name", ["imagenet", "", "Digits", "digits ", "/data", "../digits"])
 def test_an_unknown_name_is_refused_with_the_known_ones(tmp_path: Path, name: str) -> None:
     for function in (identity, load, shape):
-        with pytest.raises(DatasetError, match="is not a known dataset; allowed: digits, cifar10, cifar100, folder:"):
+        with pytest.raises(
+            DatasetError, match=r"is not a known dataset; .*llowed: digits, cifar10, .*, folder:<path>, hf:"
+        ):
             function(name, tmp_path)
 
 
@@ -137,7 +142,8 @@ def added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the module of a user's own dataset, which is registered as "added"."""
     write_reader(tmp_path, 1)
     monkeypatch.syspath_prepend(tmp_path)
-    source = replace(DATASETS["digits"], identity="ab" * 16, read="added_images:read", bundled=False, version=None)
+    shape = Shape(channels=1, image_size=4, classes=2, train=8, test=8)
+    source = Source("Added", "made here", "ab" * 16, shape, "added_images:read")
     monkeypatch.setitem(DATASETS, "added", source)
     monkeypatch.delitem(sys.modules, "added_images", raising=False)
     registry.code.loaded_identity.cache_clear()
@@ -158,6 +164,33 @@ def test_the_identity_of_an_added_dataset_follows_its_code_or_version(
     assert identity("added", added) == "ab" * 16
     monkeypatch.setitem(DATASETS, "added", replace(DATASETS["added"], version=2))
     assert identity("added", added) not in {"ab" * 16, first, edited}
+
+
+@pytest.mark.parametrize(
+    ("declared", "error"),
+    [
+        (
+            {"channels": 3},
+            r"train images of uint8 and shape \(8, 4, 4, 1\), where its entry says uint8 of .* 4, 4, 3\)",
+        ),
+        ({"image_size": 8}, r"where its entry says uint8 of \(images, 8, 8, 1\)"),
+        ({"classes": 3}, r"2 classes and train labels of torch.int64 .* says 3 classes"),
+    ],
+)
+def test_images_that_an_entry_does_not_declare_are_refused(
+    added: Path, declared: dict[str, int], error: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = DATASETS["added"]
+    monkeypatch.setitem(DATASETS, "added", replace(entry, shape=replace(entry.shape, **declared)))
+    with pytest.raises(DatasetError, match=rf"^added gives .*{error}"):
+        load("added", added / "home")
+
+
+def test_labels_beyond_the_classes_are_refused(added: Path) -> None:
+    write_reader(added, 1)
+    (added / "added_images.py").write_text((added / "added_images.py").read_text().replace("[0, 1]", "[0, 2]"))
+    with pytest.raises(DatasetError, match="added gives train labels from 0 to 2, where its entry says 0 to 1"):
+        load("added", added / "home")
 
 
 def test_an_edited_reader_needs_a_new_process(added: Path) -> None:
@@ -184,10 +217,18 @@ def test_a_missing_reader_is_refused(added: Path, monkeypatch: pytest.MonkeyPatc
             load("added", added / "home")
 
 
-@pytest.mark.parametrize("read", [load, "added_images", ":read", "added_images:"])
-def test_a_reader_must_be_written_as_module_and_function(read: object) -> None:
+@pytest.mark.parametrize("read", ["added_images", ":read", "added_images:"])
+def test_a_reader_must_be_written_as_module_and_function(read: str) -> None:
     with pytest.raises(DatasetError, match=r"read of Digits is .*; write module:function"):
-        replace(DATASETS["digits"], read=read)  # type: ignore[arg-type]
+        replace(DATASETS["digits"], read=read)
+
+
+def test_a_reader_may_be_the_function_itself() -> None:
+    assert replace(DATASETS["digits"], read=load).read == "data.datasets.loading:load"
+    with pytest.raises(CodeError, match="is a lambda, which workers cannot import"):
+        replace(DATASETS["digits"], read=lambda folder, progress: None)
+    with pytest.raises(CodeError, match="4 is no function with a name"):
+        replace(DATASETS["digits"], read=4)
 
 
 def test_naming_datasets_imports_no_torch() -> None:
