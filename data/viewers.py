@@ -92,18 +92,17 @@ class ViewersDatabase(Database):
             return self._shown(connection).folders
 
     def _shown(self, connection: duckdb.DuckDBPyConnection) -> _Shown:
-        tomls = dict(
-            connection.execute(
-                "SELECT study_id, toml FROM studies WHERE study_id IN (SELECT unnest(?::VARCHAR[]))",
-                [list(self._study_ids)],
-            ).fetchall()
-        )
+        rows = connection.execute(
+            "SELECT study_id, toml, name, note FROM listed WHERE study_id IN (SELECT unnest(?::VARCHAR[]))",
+            [list(self._study_ids)],
+        ).fetchall()
+        described = {row[0]: row for row in rows}
         datasets = connection.execute(
             "SELECT DISTINCT dataset FROM study_stages WHERE study_id IN (SELECT unnest(?::VARCHAR[])) "
             "AND starts_with(dataset, ?) ORDER BY dataset",
             [list(self._study_ids), FOLDER],
         ).fetchall()
-        studies = tuple((study_id, tomls[study_id]) for study_id in self._study_ids if study_id in tomls)
+        studies = tuple(described[study_id] for study_id in self._study_ids if study_id in described)
         return _as_shown(studies, tuple(str(row[0]) for row in datasets), self._anonymous)
 
 
@@ -120,10 +119,16 @@ def local_name(database: Database, dataset: str) -> str:
 
 @lru_cache(maxsize=64)
 def _as_shown(
-    studies: tuple[tuple[str, str], ...], stage_datasets: tuple[str, ...], anonymous: Anonymous | None
+    studies: tuple[tuple[str, str, str, str], ...], stage_datasets: tuple[str, ...], anonymous: Anonymous | None
 ) -> _Shown:
-    """Return studies as viewers read them; studies: id and TOML of each; stage_datasets: folders that stages name."""
-    recorded = {study_id: read_study(toml, recorded=True) for study_id, toml in studies}
+    """Return studies as viewers read them.
+
+    studies: id, TOML, present name and note of each. stage_datasets: folders that stages name.
+    """
+    recorded = {
+        study_id: read_study(toml, recorded=True).model_copy(update={"name": name, "note": note})
+        for study_id, toml, name, note in studies
+    }
     datasets = (name for study in recorded.values() for name in study.datasets)
     folders = _folders((*datasets, *stage_datasets), anonymous)
     rows = []
@@ -163,6 +168,7 @@ def _views(anonymous: bool) -> str:
     official = r"regexp_matches(versions, '\+(cpu|cu[0-9]+|rocm[0-9.]+|xpu)\"')"
     versions = f"CASE WHEN {official} THEN versions ELSE regexp_replace(versions, '\\+[^\"]*', '', 'g') END AS versions"
     errors = " ".join(f"WHEN regexp_matches(error, '{pattern}') THEN '{text}{WHO_KNOWS}'" for pattern, text in ERRORS)
+    lab, imported_at = ("'' AS lab", "NULL::TIMESTAMP AS imported_at") if anonymous else ("lab", "imported_at")
     views = {
         "cancellations": "SELECT study_id, cancelled_at, revision FROM file.main.cancellations "
         "SEMI JOIN shown USING (study_id)",
@@ -189,18 +195,23 @@ def _views(anonymous: bool) -> str:
         "results": f"SELECT fingerprint, sparsity, seconds, device, {versions if anonymous else 'versions'}, epochs, "
         "test_accuracy, test_loss, best_test_accuracy, best_test_loss, best_epoch, diverged, mask "
         f"FROM file.main.results WHERE {_OF_LINK}",
+        # Reviewers do not learn that a result was imported, but all viewers learn when it was trained.
+        "origins": f"SELECT fingerprint, {lab}, NULL::VARCHAR AS worker, NULL::VARCHAR AS host, "
+        "CASE WHEN regexp_full_match(device, 'cpu|mps|cuda(:[0-9]+)?') THEN device END AS device, "
+        f"started_at, finished_at, {imported_at} FROM file.main.origins WHERE {_OF_LINK}",
         **{
             table: f"SELECT fingerprint, {columns} FROM file.main.{table} WHERE {_OF_LINK}"
             for table, columns in _NUMBERS.items()
         },
     }
-    # A table keeps the order of its rows, by which queries know which study is the latest.
+    # Tags are the owner's own. Nothing here is in the Trash.
     studies = (
-        "CREATE TEMP TABLE studies AS SELECT study_id, shown.name, shown.toml, shown.note, shown.datasets, networks, "
-        "learning_rates, pruners, starts, seeds, created_at FROM file.main.studies AS study "
-        "JOIN shown USING (study_id) ORDER BY study.rowid"
+        "CREATE TEMP TABLE listed AS SELECT study_id, shown.name, shown.toml, shown.note, shown.datasets, networks, "
+        "learning_rates, pruners, starts, seeds, created_at, []::VARCHAR[] AS tags, described, place "
+        "FROM file.main.listed JOIN shown USING (study_id)"
     )
-    return "; ".join((studies, *(f"CREATE TEMP VIEW {table} AS {query}" for table, query in views.items())))
+    named = "CREATE TEMP VIEW named AS SELECT *, NULL::TIMESTAMP AS trashed_at FROM listed"
+    return "; ".join((studies, named, *(f"CREATE TEMP VIEW {table} AS {query}" for table, query in views.items())))
 
 
 def _numbered(column: str) -> str:

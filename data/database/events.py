@@ -60,7 +60,9 @@ def _cut(text: str) -> str:
     return text.encode(errors="replace").decode()[:ERROR_CHARACTERS]
 
 
-ERROR_CHARACTERS = 50_000
+ERROR_CHARACTERS, NOTE_CHARACTERS = 50_000, 2_000
+# The most tags of a study.
+TAGS = 20
 
 EventTime = Annotated[datetime, AfterValidator(_utc)]
 Fingerprint = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
@@ -134,6 +136,22 @@ class StudyCancelled(EventBody):
     at: EventTime
 
 
+class StudyDescribed(EventBody):
+    """The owner changed what a study is called; name, note: None where they are those of its launch."""
+
+    study_id: StudyId
+    name: Text | None = None
+    note: Annotated[str, Field(max_length=NOTE_CHARACTERS), AfterValidator(_cut)] | None = None
+    tags: Annotated[tuple[Text, ...], Field(max_length=TAGS)] = ()
+
+
+class StudyTrashed(EventBody):
+    """A study was moved to the Trash; at: None if it was brought back."""
+
+    study_id: StudyId
+    at: EventTime | None = None
+
+
 class StudyDeleted(EventBody):
     """A study was deleted; stages: the fingerprints of its stages."""
 
@@ -175,13 +193,25 @@ class ResultCompleted(EventBody):
         return self
 
 
-Parsed = StudyLaunched | StageChanged | EpochsAdded | StageFinished | ResultCompleted | StudyCancelled | StudyDeleted
+Parsed = (
+    StudyLaunched
+    | StageChanged
+    | EpochsAdded
+    | StageFinished
+    | ResultCompleted
+    | StudyCancelled
+    | StudyDescribed
+    | StudyTrashed
+    | StudyDeleted
+)
 BODIES: dict[str, type[EventBody]] = {
     "launched": StudyLaunched,
     "stage": StageChanged,
     "epochs": EpochsAdded,
     "completed": ResultCompleted,
     "cancelled": StudyCancelled,
+    "described": StudyDescribed,
+    "trashed": StudyTrashed,
     "deleted": StudyDeleted,
 }
 KINDS = (*BODIES, "result")

@@ -25,16 +25,21 @@ Please do not leave that file open in another program. DuckDB lets either one pr
 it, so a notebook or a DuckDB shell that has it open, even read-only, keeps Ticketscope from recording. Nothing is lost
 by that: events wait in the queue, and pages show what they had, until that program closes the file or ends.
 
-Three ways to read the numbers that hold nothing up:
+Four ways to read the numbers that hold nothing up:
 
-1. The tables of a study, as Parquet files:
+1. Ticketscope's own package, which closes the file after each call:
+
+       import ticketscope as ts
+       accuracy = ts.study("STUDY_ID").accuracy()
+
+2. The tables of a study, as Parquet files:
 
        ticketscope export STUDY_ID --out tables
 
        import pandas
        accuracy = pandas.read_parquet("tables/accuracy.parquet")
 
-2. A copy of the whole database, made while everything runs:
+3. A copy of the whole database, made while everything runs:
 
        ticketscope backup --out copy.duckdb
 
@@ -42,7 +47,7 @@ Three ways to read the numbers that hold nothing up:
        copy = duckdb.connect("copy.duckdb", read_only=True)
        copy.sql("SELECT study_id, name, created_at FROM studies").df()
 
-3. The file itself, for a moment. The block closes it; try again if it raises that the file is locked:
+4. The file itself, for a moment. The block closes it; try again if it raises that the file is locked:
 
        with duckdb.connect("{name}", read_only=True) as database:
            studies = database.sql("SELECT study_id, name, created_at FROM studies").df()

@@ -2,8 +2,8 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass, fields, replace
-from datetime import datetime
+from dataclasses import asdict, astuple, fields
+from datetime import UTC, datetime
 from operator import attrgetter
 from typing import Any
 
@@ -19,69 +19,18 @@ from data.database.events import (
     StageFinished,
     StudyCancelled,
     StudyDeleted,
+    StudyDescribed,
     StudyLaunched,
+    StudyTrashed,
 )
+from data.database.order import StageState, merge, state_of
 from engine.study.plan import Stage
-from engine.study.results import Epoch, StageResult
+from engine.study.results import Epoch, Origin, StageResult
 
 Row = tuple[Any, ...]
 
 # One getter serves all epochs, because a batch has thousands of them.
 EPOCH_COLUMNS = attrgetter(*(field.name for field in fields(Epoch)))
-
-ENDS = ("done", "failed", "cancelled")
-
-
-@dataclass(frozen=True)
-class StageState:
-    """A row of the table `states`; times are UTC without a zone, and revision orders events."""
-
-    fingerprint: str
-    state: str
-    attempt: int
-    worker: str | None
-    host: str | None
-    device: str | None
-    error: str | None
-    started_at: datetime | None
-    finished_at: datetime | None
-    updated_at: datetime
-    revision: str
-
-
-def state_of(event: StageChanged) -> StageState:
-    """Return the state after a single event."""
-    return StageState(
-        fingerprint=event.fingerprint,
-        state=event.state,
-        attempt=event.attempt,
-        worker=event.worker,
-        host=event.host,
-        device=event.device,
-        error=event.error,
-        started_at=event.at if event.state == "running" else None,
-        finished_at=event.at if event.state in ENDS else None,
-        updated_at=event.at,
-        revision=event.revision,
-    )
-
-
-def merge(one: StageState, other: StageState) -> StageState:
-    """Return the state after two events in any order; the later one in the stream decides."""
-    older, newer = sorted((one, other), key=lambda state: state.revision)
-    if older.state == newer.state == "done":
-        # A launch that found the stage done reports it again, and must not change when and where it was trained.
-        return replace(older, revision=newer.revision)
-    if newer.state in ENDS and older.attempt == newer.attempt:
-        # The event of an attempt's end may lack the worker, host, device and start.
-        return replace(
-            newer,
-            worker=newer.worker or older.worker,
-            host=newer.host or older.host,
-            device=newer.device or older.device,
-            started_at=newer.started_at or older.started_at,
-        )
-    return newer
 
 
 def apply(connection: duckdb.DuckDBPyConnection, events: Sequence[Parsed]) -> None:
@@ -100,25 +49,31 @@ def apply(connection: duckdb.DuckDBPyConnection, events: Sequence[Parsed]) -> No
     _completed(connection, [event for event in events if isinstance(event, ResultCompleted)])
     cancelled = [event for event in events if isinstance(event, StudyCancelled) and event.study_id not in deleted]
     order.write(connection, launches, cancelled)
+    order.describe(connection, [e for e in events if isinstance(e, StudyDescribed) and e.study_id not in deleted])
+    order.trash(connection, [e for e in events if isinstance(e, StudyTrashed) and e.study_id not in deleted])
     # Deletions come last, so that they remove rows from the same batch too.
     deletion.delete(connection, [event for event in events if isinstance(event, StudyDeleted)])
 
 
 def _launches(connection: duckdb.DuckDBPyConnection, events: Sequence[StudyLaunched]) -> None:
-    studies: list[Row] = []
+    studies: dict[str, Row] = {}
     stages: dict[str, Row] = {}
     parts: list[Row] = []
     roles: list[Row] = []
     for event in events:
         compared = event.compared
         lists = (compared[name] for name in ("datasets", "networks", "learning_rates", "pruners", "starts", "seeds"))
-        studies.append((event.study_id, event.name, event.toml, compared["note"], *lists, event.at))
+        row = (event.study_id, event.name, event.toml, compared["note"], *lists, event.at)
+        studies.setdefault(event.study_id, row)
         for position, (fingerprint, stage) in enumerate(event.stages):
             stages[fingerprint] = _stage(fingerprint, stage)
             reused = fingerprint in event.reused
             parts.append((event.study_id, fingerprint, position, stage.images.name, reused))
         roles += [(event.study_id, position, *asdict(role).values()) for position, role in enumerate(event.roles)]
-    _insert(connection, "studies", studies)
+    # Rows that may be in conflict are inserted in any order, and that of studies is their place in the list.
+    for (study_id,) in connection.execute("SELECT study_id FROM studies").fetchall():
+        studies.pop(study_id, None)
+    _insert(connection, "studies", studies.values(), None)
     _insert(connection, "stages", stages.values())
     _insert(connection, "study_stages", parts)
     _insert(connection, "roles", roles)
@@ -190,6 +145,7 @@ def _results(connection: duckdb.DuckDBPyConnection, events: Sequence[StageFinish
     _insert(connection, "residuals", residuals, None)
     _insert(connection, "supports", supports, None)
     _insert(connection, "retention", retention, None)
+    _insert(connection, "origins", [_origin(result.fingerprint, result.origin) for result in results if result.origin])
     _overlaps(connection, new)
 
 
@@ -242,6 +198,13 @@ def _result(result: StageResult) -> Row:
         result.diverged,
         result.mask,
     )
+
+
+def _origin(fingerprint: str, origin: Origin) -> Row:
+    times = (origin.started_at, origin.finished_at, origin.imported_at)
+    # DuckDB's TIMESTAMP carries no zone.
+    utc = (at and datetime.fromisoformat(at).astimezone(UTC).replace(tzinfo=None) for at in times)
+    return (fingerprint, origin.lab, origin.worker, origin.host, origin.device, *utc)
 
 
 def _overlaps(connection: duckdb.DuckDBPyConnection, events: Sequence[StageFinished]) -> None:

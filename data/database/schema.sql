@@ -23,6 +23,19 @@ CREATE TABLE studies (
 -- revision: made from the id of that event, as in `states`; NULL if an older version recorded it.
 CREATE TABLE cancellations (study_id VARCHAR PRIMARY KEY, cancelled_at TIMESTAMP NOT NULL, revision VARCHAR);
 
+-- What the owner calls a study since its launch: name and note, NULL where they are still those of the launch, and tags.
+-- Like the next table, it is separate from studies, whose rows never change; revision: as in `states`.
+CREATE TABLE descriptions (
+    study_id VARCHAR PRIMARY KEY,
+    name VARCHAR,
+    note VARCHAR,
+    tags VARCHAR[] NOT NULL,
+    revision VARCHAR NOT NULL
+);
+
+-- When each study was moved to the Trash; NULL once it was brought back.
+CREATE TABLE trash (study_id VARCHAR PRIMARY KEY, trashed_at TIMESTAMP, revision VARCHAR NOT NULL);
+
 -- The latest launch or retry of each study. Whichever came last, this or the cancellation, holds.
 CREATE TABLE launches (study_id VARCHAR PRIMARY KEY, revision VARCHAR NOT NULL);
 
@@ -106,6 +119,19 @@ CREATE TABLE results (
     mask VARCHAR
 );
 
+-- Where imported results come from, which were trained elsewhere. lab: what their exporter calls that place, '' without a
+-- name. worker, host, device, started_at, finished_at: as in `states`, of the training there.
+CREATE TABLE origins (
+    fingerprint VARCHAR PRIMARY KEY,
+    lab VARCHAR NOT NULL,
+    worker VARCHAR,
+    host VARCHAR,
+    device VARCHAR,
+    started_at TIMESTAMP,
+    finished_at TIMESTAMP,
+    imported_at TIMESTAMP
+);
+
 CREATE TABLE epochs (
     fingerprint VARCHAR NOT NULL,
     epoch INTEGER NOT NULL,
@@ -182,4 +208,16 @@ CREATE TABLE shares (
     with_notes BOOLEAN NOT NULL
 );
 
-INSERT INTO meta VALUES ('version', '7');
+-- All studies as they are called now. described: the revision of the description; place: the order of their launches.
+CREATE VIEW named AS
+    SELECT studies.* REPLACE (
+            coalesce(descriptions.name, studies.name) AS name, coalesce(descriptions.note, studies.note) AS note
+        ),
+        coalesce(tags, []) AS tags, coalesce(descriptions.revision, '') AS described, studies.rowid AS place,
+        trashed_at
+    FROM studies LEFT JOIN descriptions USING (study_id) LEFT JOIN trash USING (study_id);
+
+-- The studies that are not in the Trash, which all lists, pages and links show.
+CREATE VIEW listed AS SELECT * EXCLUDE (trashed_at) FROM named WHERE trashed_at IS NULL;
+
+INSERT INTO meta VALUES ('version', '9');

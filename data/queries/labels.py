@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 
 import duckdb
+import numpy as np
 import pandas as pd
 
 from data.queries.selection import ROLE
 from engine.formatting import percent_value
-from engine.registry import PRUNERS
+from engine.registry import known_pruner
 from engine.study.spec import Study, read_study
 
 # Settings in words, by name; None for a setting that a study does not use.
@@ -30,12 +31,15 @@ def label(
     }
     recipes = differing({study_id: read_study(toml, recorded=True) for study_id, (_, toml) in studies.items()})
     images = _images(connection, list(studies))
-    keys = list(zip(rows["study_id"], rows["dataset"], strict=True))
-    recipe = {
-        key: ", ".join(part for part in (recipes[key[0]], images.get(key, "")) if part) for key in dict.fromkeys(keys)
-    }
-    rows.insert(1, "study", pd.Series([titles[key[0]] for key in keys], dtype=object))
-    rows.insert(2, "recipe", pd.Series([recipe[key] for key in keys], dtype=object))
+    # Rows are many and places few, so that each label is made once.
+    codes, places = pd.factorize(pd.MultiIndex.from_frame(rows[["study_id", "dataset"]]))
+    study = [titles[study_id] for study_id, _ in places]
+    recipe = [
+        ", ".join(part for part in (recipes[study_id], images.get((study_id, dataset), "")) if part)
+        for study_id, dataset in places
+    ]
+    rows.insert(1, "study", np.array(study, dtype=object)[codes])
+    rows.insert(2, "recipe", np.array(recipe, dtype=object)[codes])
     rows.insert(3, "rounds", _rounds(connection, rows))
     return rows
 
@@ -66,7 +70,7 @@ def differing(studies: Mapping[str, Study]) -> dict[str, str]:
 def _settings(study: Study, with_k: bool) -> SettingsInWords:
     """Return each setting in words; with_k: a study sets its k, which otherwise follows from T."""
     recipe, admm = study.recipe, study.admm
-    kinds = {PRUNERS[name].constant_rho for name in study.pruners if PRUNERS[name].admm}
+    kinds = {pruner.constant_rho for pruner in map(known_pruner, study.pruners) if pruner.admm}
     return {
         "epochs": f"T {recipe.epochs}",
         "weight_decay": f"weight decay {recipe.weight_decay:g}",

@@ -178,7 +178,15 @@ def _read(
         if reads_p:
             values["ps"] = sorted({p for each in own.values() for p in each}) if ps is None else list(ps)
         rows = frame(connection, f"WITH selected AS ({_LAUNCHED}) {query}", study_ids=study_ids, **values)
-        if len(own) > 1:
-            rows = rows[[p in own[study_id] for study_id, p in zip(rows["study_id"], rows["p"], strict=True)]]
-            rows = rows.reset_index(drop=True)
+        if len(set(own.values())) > 1:
+            rows = rows[_own_p(rows, own)].reset_index(drop=True)
         return rows.drop(columns="study_id") if isinstance(selection, OneStudy) else label(connection, rows, studies)
+
+
+def _own_p(rows: pd.DataFrame, own: dict[str, Sequence[float]]) -> pd.Series:
+    """Return whether each row's p is one of its study's; own: the p of each study."""
+    wanted = pd.Series(data=False, index=rows.index)
+    for ps in set(map(tuple, own.values())):
+        of_these = rows["study_id"].isin([study_id for study_id, each in own.items() if tuple(each) == ps])
+        wanted |= of_these & rows["p"].isin(ps)
+    return wanted

@@ -11,8 +11,8 @@ class Revision:
     """A marker of the rows that are recorded of a study.
 
     results: changes whenever a result of its stages is recorded or completed, and never otherwise. states: changes
-    whenever the state of a stage changes or the study is cancelled. running: the number of stages in training, whose
-    epochs change neither.
+    whenever the state of a stage changes, or the study is cancelled or called otherwise. running: the number of stages
+    in training, whose epochs change neither.
     """
 
     results: tuple[int, ...] = ()
@@ -27,8 +27,8 @@ def revision(database: Database, study_id: str) -> Revision:
         row = connection.execute(
             """
             SELECT epoch_us(created_at), count(results.fingerprint), count(mask), max(states.revision),
-                epoch_us(cancelled_at), count(*) FILTER (states.state = 'running')
-            FROM studies LEFT JOIN cancellations USING (study_id) JOIN study_stages USING (study_id)
+                epoch_us(cancelled_at), described, count(*) FILTER (states.state = 'running')
+            FROM listed LEFT JOIN cancellations USING (study_id) JOIN study_stages USING (study_id)
                 LEFT JOIN results USING (fingerprint) LEFT JOIN states USING (fingerprint)
             WHERE study_id = ? GROUP BY ALL
             """,
@@ -36,8 +36,22 @@ def revision(database: Database, study_id: str) -> Revision:
         ).fetchone()
     if row is None:
         return Revision()
-    created, results, masks, newest, cancelled, running = row
-    return Revision((created, results, masks), (newest or "", cancelled or 0), running)
+    created, results, masks, newest, cancelled, described, running = row
+    return Revision((created, results, masks), (newest or "", cancelled or 0, described), running)
+
+
+def results_revisions(database: Database, study_ids: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    """Return `Revision.results` of each of some studies that are known, by their ids."""
+    with database.reading() as connection:
+        rows = connection.execute(
+            """
+            SELECT study_id, epoch_us(created_at), count(results.fingerprint), count(mask)
+            FROM listed JOIN study_stages USING (study_id) LEFT JOIN results USING (fingerprint)
+            WHERE study_id IN (SELECT unnest(?::VARCHAR[])) GROUP BY ALL
+            """,
+            [list(study_ids)],
+        ).fetchall()
+    return {str(study_id): tuple(marker) for study_id, *marker in rows}
 
 
 def results_revision(database: Database, study_ids: Sequence[str]) -> tuple[int, ...]:
@@ -46,10 +60,23 @@ def results_revision(database: Database, study_ids: Sequence[str]) -> tuple[int,
         row = connection.execute(
             """
             SELECT count(*), count(mask),
-                (SELECT coalesce(sum(epoch_us(created_at)), 0)::HUGEINT FROM studies
+                (SELECT coalesce(sum(epoch_us(created_at)), 0)::HUGEINT FROM listed
                     WHERE study_id IN (SELECT unnest($1::VARCHAR[])))
             FROM study_stages JOIN results USING (fingerprint) WHERE study_id IN (SELECT unnest($1::VARCHAR[]))
             """,
             [list(study_ids)],
         ).fetchone()
     return () if row is None else tuple(int(value) for value in row)
+
+
+def attempts(database: Database, study_ids: Sequence[str]) -> dict[str, int]:
+    """Return how many attempts the stages of some studies took together, which a retry raises, by the studies' ids."""
+    with database.reading() as connection:
+        rows = connection.execute(
+            """
+            SELECT study_id, coalesce(sum(attempt), 0)::BIGINT FROM study_stages LEFT JOIN states USING (fingerprint)
+            WHERE study_id IN (SELECT unnest(?::VARCHAR[])) GROUP BY study_id
+            """,
+            [list(study_ids)],
+        ).fetchall()
+    return {str(study_id): int(count) for study_id, count in rows}

@@ -5,7 +5,6 @@ NaN or NA, a missing time NaT. A function of one study raises UnknownStudy for a
 otherwise.
 """
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,11 +20,16 @@ from engine.study.spec import Study, read_study, to_toml
 
 STATES = ("waiting", "queued", "running", "done", "failed", "cancelled")
 
+# An imported result was trained by the worker, and at the time, of its origin, as long as nothing trains it again here.
+_TRAINED = ", ".join(
+    f"CASE WHEN lab IS NOT NULL AND states.state = 'done' THEN origin.{name} ELSE states.{name} END AS {name}"
+    for name in ("worker", "host", "device", "started_at", "finished_at")
+)
 # A stage that was done before the launch may have no event, and so no row in `states`, yet.
-_STAGES = """
+_STAGES = f"""
     SELECT part.*, coalesce(state, CASE WHEN reused THEN 'done' ELSE 'waiting' END) AS state,
-        attempt, worker, host, device, error, started_at, finished_at, updated_at
-    FROM study_stages AS part LEFT JOIN states USING (fingerprint)
+        attempt, {_TRAINED}, error, updated_at, lab, imported_at
+    FROM study_stages AS part LEFT JOIN states USING (fingerprint) LEFT JOIN origins AS origin USING (fingerprint)
 """
 
 # The place of a study is that of its launch among all, because clocks of hosts differ and jump.
@@ -45,7 +49,7 @@ _STUDIES = f"""
             cancellations.revision > coalesce(launches.revision, '') AS holds
         FROM cancellations LEFT JOIN launches USING (study_id)
     )
-    SELECT studies.*, studies.rowid AS place, progress.* EXCLUDE (study_id),
+    SELECT study.*, progress.* EXCLUDE (study_id),
         CASE
             WHEN holds THEN 'cancelled'
             WHEN done = progress.stages THEN 'done'
@@ -62,8 +66,10 @@ _STUDIES = f"""
         CASE WHEN state = 'cancelled' THEN greatest(created_at, cancelled_since)
             WHEN state IN ('done', 'failed') THEN greatest(created_at, ended_at) END
             AS finished_at
-    FROM studies LEFT JOIN cancelling USING (study_id) JOIN progress USING (study_id)
+    FROM {{source}} AS study LEFT JOIN cancelling USING (study_id) JOIN progress USING (study_id)
 """
+_LISTED = _STUDIES.format(source="listed")
+_TRASHED = _STUDIES.format(source="(FROM named WHERE trashed_at IS NOT NULL)")
 
 # This is the pruner of a stage of ADMM. Older stages lack the field rho_grows, and their rho was constant.
 _ADMM = "CASE WHEN CAST(stage.spec::JSON->'$.rho_grows' AS BOOLEAN) THEN 'admm' ELSE 'admm_constant' END"
@@ -74,6 +80,13 @@ _START = """CASE WHEN kind <> 'pretrain' THEN start
 
 class UnknownStudy(UserError):
     """An id belongs to no study, or to more than one."""
+
+
+class InTrash(UnknownStudy):
+    """A study is in the Trash, where nothing but its list sees it."""
+
+    def __init__(self, study_id: str) -> None:
+        super().__init__(f"study {study_id} is in the Trash; ticketscope restore-study {study_id} brings it back")
 
 
 @dataclass(frozen=True)
@@ -89,21 +102,30 @@ class StudyRecord:
 
 
 def studies(database: Database) -> pd.DataFrame:
-    """Return every study, the latest first.
+    """Return every study that is not in the Trash, the latest first.
 
-    Columns: study_id, name, note, created_at, cancelled_at, state (queued, running, done, failed or cancelled), stages,
-    waiting, queued, running, done, failed, cancelled, reused (counts of stages), datasets, networks, learning_rates,
-    pruners, starts (lists), seeds (count), last_event_at, finished_at (of a study that has ended).
+    Columns: study_id, name, note, tags (list), described (changes with these), created_at, cancelled_at, state (queued,
+    running, done, failed or cancelled), stages, waiting, queued, running, done, failed, cancelled, reused (counts of
+    stages), datasets, networks, learning_rates, pruners, starts (lists), seeds (count), last_event_at, finished_at (of
+    a study that has ended).
     """
-    lists = ("datasets", "networks", "learning_rates", "pruners", "starts")
+    return _rows(database, _LISTED, "place DESC")
+
+
+def trash(database: Database) -> pd.DataFrame:
+    """Return every study in the Trash, the one moved there last first; columns: those of `studies`, and trashed_at."""
+    return _rows(database, _TRASHED, "trashed_at DESC, place DESC")
+
+
+def _rows(database: Database, query: str, order: str) -> pd.DataFrame:
     with database.reading() as connection:
         rows = frame(
             connection,
-            f"SELECT * EXCLUDE (toml, updated_at, ended_at, moved_at, place) REPLACE (len(seeds)::INTEGER AS seeds) "
-            f"FROM ({_STUDIES}) ORDER BY place DESC",
+            "SELECT * EXCLUDE (toml, updated_at, ended_at, moved_at, place) REPLACE (len(seeds)::INTEGER AS seeds) "
+            f"FROM ({query}) ORDER BY {order}",
         )
     rows["name"] = list(map(study_name, rows["name"], rows["study_id"]))
-    for name in lists:
+    for name in ("datasets", "networks", "learning_rates", "pruners", "starts", "tags"):
         rows[name] = pd.Series([list(values) for values in rows[name]], index=rows.index, dtype=object)
     return rows
 
@@ -114,8 +136,10 @@ def find_study(database: Database, prefix: str) -> str:
     prefix = prefix.encode(errors="replace").decode()
     with database.reading() as connection:
         rows = connection.execute(
-            "SELECT study_id, name FROM studies WHERE starts_with(study_id, ?) ORDER BY rowid DESC", [prefix]
+            "SELECT study_id, name FROM listed WHERE starts_with(study_id, ?) ORDER BY place DESC", [prefix]
         ).fetchall()
+        if not rows:
+            _require_no_trash(connection, "starts_with(study_id, ?)", prefix)
     if len(rows) == 1 or any(row[0] == prefix for row in rows):
         return prefix if len(rows) != 1 else str(rows[0][0])
     if rows:
@@ -125,12 +149,12 @@ def find_study(database: Database, prefix: str) -> str:
 
 
 def study(database: Database, study_id: str) -> StudyRecord:
-    """Return a study as it was launched, and its state."""
+    """Return a study as it was launched, but by its present name and note, and its state."""
     with database.reading() as connection:
         launched(connection, [study_id])
-        row = frame(connection, f"SELECT * FROM ({_STUDIES}) WHERE study_id = ?", study_id).iloc[0]
+        row = frame(connection, f"SELECT * FROM ({_LISTED}) WHERE study_id = ?", study_id).iloc[0]
     study = read_study(row["toml"], recorded=True)
-    study = study.model_copy(update={"name": study_name(study.name, study_id)})
+    study = study.model_copy(update={"name": study_name(row["name"], study_id), "note": row["note"]})
     comments = takewhile(lambda line: line.startswith("#"), row["toml"].splitlines(keepends=True))
     return StudyRecord(
         study_id=study_id,
@@ -148,9 +172,10 @@ def stages(database: Database, study_id: str) -> pd.DataFrame:
     Columns: fingerprint, kind, dataset, network, learning_rate, seed, pruners (of the points that it is, joined by
     ", "; the pruner of a stage of ADMM; else empty), score, sparsity (aimed at), start ("dense", or "dense, with
     movement", for a pretraining), parent, state, attempt (0 before the first), worker, host, device, started_at,
-    finished_at, seconds (of training, once done), error, epochs (to train), epoch (last recorded, 0 before the first),
-    test_accuracy (of that epoch), diverged (as in `engine.study.results.StageResult`, with NA for None), reused,
-    position.
+    finished_at (of an imported stage, those of its origin), seconds (of training, once done), error, epochs (to train),
+    epoch (last recorded, 0 before the first), test_accuracy (of that epoch), diverged (as in
+    `engine.study.results.StageResult`, with NA for None), reused, position, lab (that an imported stage comes from, ""
+    without a name), imported_at (NaT for others).
     """
     query = f"""
         WITH part AS ({_STAGES} WHERE study_id = $1),
@@ -167,7 +192,7 @@ def stages(database: Database, study_id: str) -> pd.DataFrame:
             stage.sparsity, {_START} AS start, parent, state,
             coalesce(attempt, 0)::INTEGER AS attempt, worker, host, coalesce(part.device, result.device) AS device,
             started_at, finished_at, seconds, error, stage.epochs, coalesce(last.epoch, 0)::INTEGER AS epoch,
-            last.test_accuracy, diverged, reused, position
+            last.test_accuracy, diverged, reused, position, lab, imported_at
         FROM part JOIN stages AS stage USING (fingerprint) LEFT JOIN results AS result USING (fingerprint)
             LEFT JOIN last USING (fingerprint) LEFT JOIN pruned USING (fingerprint)
         ORDER BY position
@@ -206,29 +231,6 @@ def supports(database: Database, study_id: str) -> pd.DataFrame:
     return _of_study(database, study_id, query)
 
 
-def recorded(database: Database) -> set[str]:
-    """Return the fingerprints of all stages with a recorded result."""
-    with database.reading() as connection:
-        return {str(row[0]) for row in connection.execute("SELECT fingerprint FROM results").fetchall()}
-
-
-def speeds(database: Database) -> pd.DataFrame:
-    """Return the speed of all finished stages, grouped by what it depends on.
-
-    Columns: network, identity (of the dataset), train_images (the study's limit, NaN for all), batch_size, precision,
-    device (in words), seconds_per_epoch (with evaluation and measuring), epochs (the number that this is a mean over).
-    """
-    query = """
-        SELECT network, identity, train_images, batch_size, "precision", device,
-            sum(seconds) / sum(result.epochs) AS seconds_per_epoch, sum(result.epochs)::BIGINT AS epochs
-        FROM results AS result JOIN stages USING (fingerprint)
-        WHERE result.epochs > 0
-        GROUP BY ALL ORDER BY ALL
-    """
-    with database.reading() as connection:
-        return frame(connection, query)
-
-
 def studies_of(database: Database, fingerprints: Sequence[str]) -> pd.DataFrame:
     """Return some stages with the study that each belongs to, a row for each recorded stage.
 
@@ -241,10 +243,10 @@ def studies_of(database: Database, fingerprints: Sequence[str]) -> pd.DataFrame:
         belongs AS (
             SELECT fingerprint, study_id, name AS study, dataset,
                 count(*) OVER (PARTITION BY fingerprint)::INTEGER AS studies
-            FROM wanted JOIN study_stages USING (fingerprint) JOIN studies USING (study_id)
+            FROM wanted JOIN study_stages USING (fingerprint) JOIN listed USING (study_id)
                 LEFT JOIN cancellations USING (study_id)
             QUALIFY row_number() OVER (
-                PARTITION BY fingerprint ORDER BY cancelled_at IS NOT NULL, studies.rowid DESC
+                PARTITION BY fingerprint ORDER BY cancelled_at IS NOT NULL, place DESC
             ) = 1
         ),
         pruned AS (
@@ -261,37 +263,23 @@ def studies_of(database: Database, fingerprints: Sequence[str]) -> pd.DataFrame:
     return rows.assign(study=list(map(study_name, rows["study"], rows["study_id"])))
 
 
-def provenance(database: Database, study_id: str) -> pd.DataFrame:
-    """Return the devices and versions behind a study's results, the most frequent first; no rows for an unknown study.
-
-    Columns: device (in words), versions (text, such as "engine 1, python 3.11.7"), stages (count), reused (the number
-    of them that were done before the study began), seconds (of training and measuring, summed), began, ended (UTC, NaT
-    if no worker reported it).
-    """
-    query = """
-        SELECT result.device, versions, count(*)::BIGINT AS stages, (count(*) FILTER (reused))::BIGINT AS reused,
-            sum(seconds) AS seconds, min(started_at) AS began, max(finished_at) AS ended
-        FROM study_stages JOIN results AS result USING (fingerprint) LEFT JOIN states USING (fingerprint)
-        WHERE study_id = $1
-        GROUP BY result.device, versions ORDER BY stages DESC, result.device, versions
-    """
-    with database.reading() as connection:
-        rows = frame(connection, query, study_id)
-    versions = [sorted(json.loads(text).items()) for text in rows["versions"]]
-    rows["versions"] = [", ".join(f"{name} {version}" for name, version in pairs) for pairs in versions]
-    return rows
-
-
 def launched(connection: duckdb.DuckDBPyConnection, study_ids: Iterable[str]) -> dict[str, tuple[str, str]]:
-    """Return name and TOML of studies by id, in the order of the ids; UnknownStudy for an unknown id."""
+    """Return name and TOML of studies by id, in the order of the ids; UnknownStudy for one unknown or in the Trash."""
     ids = list(dict.fromkeys(study_ids))
     rows = connection.execute(
-        "SELECT study_id, name, toml FROM studies WHERE study_id IN (SELECT unnest(?::VARCHAR[]))", [ids]
+        "SELECT study_id, name, toml FROM listed WHERE study_id IN (SELECT unnest(?::VARCHAR[]))", [ids]
     ).fetchall()
     studies = {str(study_id): (study_name(name, study_id), str(toml)) for study_id, name, toml in rows}
     if missing := [study_id for study_id in ids if study_id not in studies]:
+        _require_no_trash(connection, "study_id = ?", missing[0])
         raise UnknownStudy(f"no study {missing[0]!r}; ticketscope status lists them")
     return {study_id: studies[study_id] for study_id in ids}
+
+
+def _require_no_trash(connection: duckdb.DuckDBPyConnection, where: str, value: str) -> None:
+    row = connection.execute(f"SELECT study_id FROM named WHERE trashed_at IS NOT NULL AND {where}", [value]).fetchone()
+    if row is not None:
+        raise InTrash(str(row[0]))
 
 
 def _of_study(database: Database, study_id: str, query: str) -> pd.DataFrame:

@@ -16,9 +16,9 @@ from typing import Any
 from redis import Redis
 
 from data.database.events import State
-from engine.capacity import Capacity
 from engine.study.plan import SHAPE, Stage
 from engine.study.results import Epoch, StageResult
+from engine.training.capacity import Capacity
 from tasks.queue.equal import Content, refuse
 from tasks.queue.scripts import PREFIX, run
 
@@ -246,9 +246,11 @@ def members(redis: Redis, study_id: str) -> list[str]:
     return [str(member) for member in redis.smembers(f"{PREFIX}members:{study_id}")]
 
 
-def all_members(redis: Redis, but: str = "") -> set[str]:
-    """Return the fingerprints of the stages of all studies except the study `but`."""
-    return {fingerprint for study_id in studies(redis) if study_id != but for fingerprint in members(redis, study_id)}
+def all_members(redis: Redis, but: Container[str] = ()) -> set[str]:
+    """Return the fingerprints of the stages of all studies but some."""
+    return {
+        fingerprint for study_id in studies(redis) if study_id not in but for fingerprint in members(redis, study_id)
+    }
 
 
 def datasets(redis: Redis, fingerprints: Iterable[str]) -> set[str]:

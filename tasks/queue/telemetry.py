@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -51,6 +51,23 @@ class Memory:
 
 
 @dataclass(frozen=True)
+class Slow:
+    """Stages that a worker trained without CUDA graphs, more slowly than its GPU could.
+
+    why: the reason for the last one. stages: their number since the worker's start. now: the fingerprints of those in
+    training.
+    """
+
+    why: str
+    stages: int = 0
+    now: tuple[str, ...] = ()
+
+    def among(self, fingerprints: Collection[str]) -> "Slow":
+        """Return this with those of some stages alone as in training."""
+        return replace(self, now=tuple(fingerprint for fingerprint in self.now if fingerprint in fingerprints))
+
+
+@dataclass(frozen=True)
 class Worker:
     """A worker process; times are UTC.
 
@@ -58,7 +75,8 @@ class Worker:
     side with it. since: when it took the stage or became idle. seen: time of its last heartbeat. started: start of its
     process. born: see `data.processes.born`. boot: see `tasks.worker.host.boot`. heartbeat: seconds between two
     heartbeats. draining: whether it must stop and finishes its epoch. trouble: what it waits for. stages, epochs:
-    numbers finished since its start. gpu: the GPU's name. warning: why this worker does not use the GPU of its machine.
+    numbers finished since its start. gpu: the GPU's name. warning: what is wrong with this worker: a GPU that it cannot
+    use, plugins that it cannot load. slow: the stages that it trained without CUDA graphs, if any.
     """
 
     name: str
@@ -80,6 +98,7 @@ class Worker:
     memory: Memory | None = None
     beside: tuple[str, ...] = ()
     warning: str = ""
+    slow: Slow | None = None
 
     @property
     def state(self) -> Literal["training", "idle", "draining"]:

@@ -9,13 +9,15 @@ from hashlib import blake2b
 from pathlib import Path
 
 from data.atomic import write_whole
+from data.plugins import apart
+from data.settings import settings
 from engine import code
 from engine.dataset import Shape
-from engine.registry import NETWORKS
+from engine.registry import NETWORKS, network_identity
 from engine.study import layers
 from engine.study.layers import Anatomy, Layer
 from engine.study.plan import Stage
-from tasks.process import ROOT, python
+from tasks.process import ROOT
 
 log = logging.getLogger(__name__)
 
@@ -33,19 +35,23 @@ def anatomy(network: str, shape: Shape, home: Path) -> Anatomy | None:
     An added network is built in another process, and its layers are cached below home by its code. Raises CannotBeBuilt
     for a network that cannot be built.
     """
+    if network not in NETWORKS:
+        return None
     place = (shape.channels, shape.image_size, shape.classes)
     builtin = layers.known(network, *place)
     if builtin is not None:
         return builtin
     entry = NETWORKS[network]
     try:
-        identity = code.identity(entry.builder, entry.version)
+        identity = network_identity(network)
     except code.CodeError:
         # The plan, which needs this identity too, reports the error.
         return None
-    name = blake2b(json.dumps([entry.builder, identity, *place]).encode(), digest_size=16).hexdigest()
+    arguments = json.dumps(entry.arguments)
+    named = [entry.builder, identity, *place, "flops", *(arguments for _ in entry.arguments[:1])]
+    name = blake2b(json.dumps(named).encode(), digest_size=16).hexdigest()
     file = home / "networks" / f"{name}.json"
-    outcome = _read(file) or inspected(entry.builder, identity, *place)
+    outcome = _read(file) or inspected(entry.builder, identity, arguments, *place)
     if isinstance(outcome, str):
         raise CannotBeBuilt(outcome)
     if outcome is not None and not file.exists():
@@ -76,14 +82,18 @@ def _read(path: Path) -> Anatomy | None:
 
 
 @cache
-def inspected(builder: str, identity: str | None, *place: int) -> Anatomy | str | None:
+def inspected(builder: str, identity: str | None, arguments: str, *place: int) -> Anatomy | str | None:
     """Return the layers that another process finds, the reason why it cannot build the network, or None for neither.
 
     The answer is cached in this process, so that no page waits twice. identity: the hash of the network's code.
+    arguments: of the network's entry, as JSON.
     """
-    command = python("-m", "engine.models.inspection", builder, *map(str, place))
+    # The code may be a plugin's.
+    command, environment = apart.command(settings(), builder, arguments, *map(str, place))
     try:
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=SECONDS, check=True)
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=SECONDS, check=True
+        )
         values = json.loads(done.stdout.rstrip().rpartition("\n")[2])
         return str(values["error"])[:500] if "error" in values else _parsed(values)
     except (OSError, subprocess.SubprocessError, ValueError, KeyError, TypeError) as error:
@@ -92,7 +102,7 @@ def inspected(builder: str, identity: str | None, *place: int) -> Anatomy | str 
 
 
 def _parsed(values: dict[str, object]) -> Anatomy:
-    rows, pixels = values["layers"], values["norm_pixels"]
-    if not isinstance(rows, list) or not (pixels is None or isinstance(pixels, int)):
+    rows, pixels, flops = values["layers"], values["norm_pixels"], values["flops"]
+    if not isinstance(rows, list) or not (pixels is None or isinstance(pixels, int)) or not isinstance(flops, int):
         raise ValueError("no anatomy of a network")
-    return Anatomy(tuple(Layer(**row) for row in rows), pixels)
+    return Anatomy(tuple(Layer(**row) for row in rows), pixels, flops)

@@ -13,16 +13,18 @@ from data.database.database import Database, DatabaseBusy
 from data.datasets.check import check
 from data.datasets.registry import DatasetError
 from data.datasets.source import Progress, silent
-from data.queries.studies import UnknownStudy, recorded
+from data.queries.results import recorded
+from data.queries.studies import InTrash, UnknownStudy
 from data.settings import Settings, settings
 from engine.errors import UserError
 from engine.study.plan import Stage
-from engine.study.spec import Study, to_toml
+from engine.study.spec import Study, read_study, to_toml
 from tasks.broker.connection import connect, errors_explained
-from tasks.queue import celery_app, equal, leases, telemetry
+from tasks.queue import celery_app, equal, leases, naming, telemetry
 from tasks.queue.equal import Content
+from tasks.studies import planning
 from tasks.studies.lock import study_lock
-from tasks.studies.planning import PATIENCE, plan_study
+from tasks.studies.planning import PATIENCE, PlanPreview, plan_study
 
 log = logging.getLogger(__name__)
 
@@ -63,11 +65,12 @@ class NothingToCancel(UserError):
 def cancel(study_id: str) -> int:
     """Cancel the unfinished stages of a study that no other live study needs, and return their number.
 
-    A stage in training stops after its epoch. Raises UnknownStudy, BrokerError, and NothingToCancel for a study that is
-    done.
+    A stage in training stops after its epoch. Raises UnknownStudy, InTrash, BrokerError, and NothingToCancel for a
+    study that is done.
     """
     with errors_explained():
         redis = connect()
+        _require_no_trash(redis, study_id)
         count = leases.cancel(redis, study_id, leases.now(redis))
     if count is None:
         raise UnknownStudy(_unknown(study_id))
@@ -77,25 +80,59 @@ def cancel(study_id: str) -> int:
 
 
 def is_cancelled(study_id: str) -> bool:
-    """Return whether a study was cancelled and not retried since; raises BrokerError."""
+    """Return whether a study was cancelled and not retried since; raises InTrash and BrokerError."""
     with errors_explained():
-        return leases.is_cancelled(connect(), study_id)
+        redis = connect()
+        _require_no_trash(redis, study_id)
+        return leases.is_cancelled(redis, study_id)
 
 
 def retry(study_id: str) -> None:
-    """Queue a study's failed and cancelled stages again; raises UnknownStudy, BrokerError and ArtifactError."""
+    """Queue a study's failed and cancelled stages again; raises UnknownStudy, InTrash, BrokerError, ArtifactError."""
     redis = connect()
     with errors_explained():
         body = leases.launched(redis, study_id)
+        _require_no_trash(redis, study_id)
     if body is None:
         raise UnknownStudy(_unknown(study_id))
     stages = list(launched_stages(body).values())
     _share_images(settings(), stages, silent)
     with study_lock(settings()), errors_explained():
-        # The study may have been deleted while this call waited for the lock.
+        # The study may have been deleted or moved to the Trash while this call waited for the lock.
         if leases.launched(redis, study_id) is None:
             raise UnknownStudy(_unknown(study_id))
+        _require_no_trash(redis, study_id)
         _register(redis, body, stages)
+
+
+def long_retry(study_id: str) -> PlanPreview | None:
+    """Return what `retry` would train if that takes longer than `planning.LONG`, else None.
+
+    Raises UnknownStudy, InTrash and BrokerError.
+    """
+    redis = connect()
+    with errors_explained():
+        _require_no_trash(redis, study_id)
+        body = leases.launched(redis, study_id)
+        if body is None:
+            raise UnknownStudy(_unknown(study_id))
+        stages = launched_stages(body)
+        states = leases.states(redis, list(stages))
+    again: set[str] = set()
+    for fingerprint, stage in stages.items():
+        state = states.get(fingerprint)
+        if state in (None, "failed", "cancelled") or (state == "waiting" and again & {stage.parent, stage.root}):
+            again.add(fingerprint)
+    try:
+        return planning.long_retry(read_study(body["toml"], recorded=True), stages, again)
+    except DatasetError:
+        # Of images that this machine does not have, nothing is known; a worker may have them.
+        return None
+
+
+def _require_no_trash(redis: Redis, study_id: str) -> None:
+    if naming.trashed_at(redis, study_id) is not None:
+        raise InTrash(study_id)
 
 
 def launched_stages(body: Mapping[str, Any]) -> dict[str, Stage]:

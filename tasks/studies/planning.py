@@ -1,7 +1,7 @@
 """The plan of a study, checks of its design, and an estimate of its cost."""
 
 from collections import Counter
-from collections.abc import Container, Sequence
+from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import tzinfo
@@ -11,19 +11,19 @@ from data.artifacts.store import Artifacts
 from data.database.database import Database, DatabaseBusy
 from data.datasets.check import checked_identity, is_checked
 from data.datasets.registry import DatasetError, absolute, shape, with_datasets
-from data.queries import specs, studies
+from data.queries import results, specs
 from data.settings import Settings, settings
 from engine.dataset import Shape
 from engine.study.checks import Finding, Findings, check
-from engine.study.cost import STAGE_OVERHEAD, Flops, Speed, estimate_seconds, stage_seconds
+from engine.study.cost import STAGE_OVERHEAD, Speed, estimate_seconds, stage_seconds
 from engine.study.layers import Anatomy
-from engine.study.plan import Plan, plan
+from engine.study.plan import Plan, Stage, plan
 from engine.study.spec import Study, StudyError
 from tasks.broker.connection import BrokerError, connect
 from tasks.queue import telemetry
 from tasks.studies.anatomy import CannotBeBuilt, anatomy, stage_space
 from tasks.units import clock, duration, plural, size
-from tasks.worker.devices import devices, precision
+from tasks.worker.devices import SLOW_BF16, DeviceError, devices, precision
 
 # Seconds to wait for others that use the database, where its rows are of help but not needed.
 PATIENCE = 2.0
@@ -122,11 +122,15 @@ def _design(study: Study, home: Path) -> Findings:
             return anatomy(network, shapes[dataset], home)
         except CannotBeBuilt as error:
             size = shapes[dataset].image_size
-            unbuilt[network] = f"{network} cannot be built for {dataset}, {size} x {size} pixels: {error}"
+            unbuilt[network] = (
+                f"{network} cannot be built for {dataset}, {size} x {size} pixels: {error}; choose another network, or "
+                "images of another size"
+            )
             return None
 
     findings = check(study, shapes, layers_of)
     findings.refuse(("networks", text) for text in unbuilt.values())
+    findings.warn(_slow_precision(study))
     return findings
 
 
@@ -134,9 +138,19 @@ def _with_precision(study: Study) -> Study:
     """Return a study whose precision, if it is auto, is replaced by the fastest one on this machine's devices."""
     if study.recipe.precision != "auto":
         return study
+    return study.model_copy(update={"recipe": study.recipe.model_copy(update={"precision": _fastest_precision()})})
+
+
+def _fastest_precision() -> str:
     config = settings()
-    fastest = precision(devices(config.device, config.workers))
-    return study.model_copy(update={"recipe": study.recipe.model_copy(update={"precision": fastest})})
+    return precision(set(devices(config.device, config.workers)))
+
+
+def _slow_precision(study: Study) -> Iterator[tuple[str, str]]:
+    """Yield the warning of a study in bf16 where the hardware does not compute in it."""
+    with suppress(DeviceError):
+        if study.recipe.precision == "bf16" and _fastest_precision() == "fp32":
+            yield "recipe.precision", SLOW_BF16
 
 
 def preview(study: Study) -> PlanPreview:
@@ -146,16 +160,20 @@ def preview(study: Study) -> PlanPreview:
     """
     config = settings()
     planned, warnings = _checked_plan(study, config.home)
-    reused = Artifacts(config.artifacts).finished() & planned.stages.keys()
+    return _preview(planned, Artifacts(config.artifacts).finished() & planned.stages.keys(), warnings)
+
+
+def _preview(planned: Plan, done: Collection[str], warnings: tuple[Finding, ...]) -> PlanPreview:
+    config = settings()
     devices = worker_devices(config)
     images = {(stage.images.name, stage.images.identity) for stage in planned.stages.values()}
     return PlanPreview(
         plan=planned,
         trainings=len(planned.stages),
-        reused=len(reused),
+        reused=len(done),
         by_kind=dict(Counter(stage.kind for stage in planned.stages.values())),
-        estimated_seconds=estimated_seconds(config, planned, reused, devices),
-        space=_space(planned, reused, config.home),
+        estimated_seconds=estimated_seconds(config, planned, done, devices),
+        space=_space(planned, done, config.home),
         workers=len(devices),
         warnings=warnings,
         unchecked=any(not is_checked(name, content, config.home) for name, content in images),
@@ -175,26 +193,24 @@ def _space(plan: Plan, reused: Container[str], home: Path) -> int | None:
 
 
 def long_preview(study: Study) -> PlanPreview | None:
-    """Return what `preview` returns if the study takes longer than `LONG`, else None.
-
-    This does not count the operations of a network, which needs PyTorch, where an upper limit of them shows that the
-    study is short.
-    """
+    """Return what `preview` returns if the study takes longer than `LONG`, else None."""
     config = settings()
-    planned, _ = _checked_plan(study, config.home)
-    reused = Artifacts(config.artifacts).finished() & planned.stages.keys()
-    if estimated_seconds(config, planned, reused, worker_devices(config), _most_flops) <= LONG:
-        return None
-    outline = preview(study)
+    planned, warnings = _checked_plan(study, config.home)
+    return _if_long(planned, Artifacts(config.artifacts).finished() & planned.stages.keys(), warnings)
+
+
+def long_retry(study: Study, stages: Mapping[str, Stage], again: Collection[str]) -> PlanPreview | None:
+    """Return what it costs to train some stages of a launched study if that takes longer than `LONG`, else None.
+
+    stages: of the study, parents first. again: the fingerprints of those to train. DatasetError for a missing dataset.
+    """
+    return _if_long(Plan(study, dict(stages), ()), stages.keys() - set(again), ())
+
+
+def _if_long(planned: Plan, done: Collection[str], warnings: tuple[Finding, ...]) -> PlanPreview | None:
+    """Return the preview of a plan that takes longer than `LONG`."""
+    outline = _preview(planned, done, warnings)
     return outline if outline.is_long else None
-
-
-def _most_flops(network: str, channels: int, image_size: int, classes: int) -> float:
-    """Return more than the operations of one image's forward pass, as if each weight were used at each pixel twice."""
-    layers = anatomy(network, Shape(channels, image_size, classes, 0, 0), settings().home)
-    if layers is None:
-        return _flops(network, channels, image_size, classes)
-    return 4.0 * sum(layer.size for layer in layers.layers) * image_size**2
 
 
 def worker_devices(config: Settings) -> list[str]:
@@ -206,18 +222,29 @@ def worker_devices(config: Settings) -> list[str]:
     return live or devices(config.device, config.workers)
 
 
-def estimated_seconds(
-    config: Settings, plan: Plan, reused: Container[str], devices: Sequence[str], flops: Flops | None = None
-) -> float:
+def estimated_seconds(config: Settings, plan: Plan, reused: Container[str], devices: Sequence[str]) -> float:
     """Return the seconds that a plan takes with one worker per device; reused: stages that are done already.
 
-    flops: as in `engine.study.cost.stage_seconds`, by default counted. Raises DatasetError for a missing dataset.
+    Raises DatasetError for a missing dataset.
     """
+    shapes, speeds, kind = _measured(config, plan, devices)
+    return estimate_seconds(plan, reused, shapes, speeds, len(devices), kind, _flops)
+
+
+def seconds_of_stages(config: Settings, plan: Plan, devices: Sequence[str]) -> dict[str, float]:
+    """Return the estimated seconds of each stage of a plan, by its fingerprint; DatasetError for a missing dataset."""
+    shapes, speeds, kind = _measured(config, plan, devices)
+    return {
+        fingerprint: stage_seconds(stage, shapes[stage.images.name], speeds, kind, _flops)
+        for fingerprint, stage in plan.stages.items()
+    }
+
+
+def _measured(config: Settings, plan: Plan, devices: Sequence[str]) -> tuple[dict[str, Shape], dict[Speed, float], str]:
+    """Return the shapes of a plan's datasets by name, the measured speeds on them, and the kind of some devices."""
     names = {stage.images.name: stage.images.identity for stage in plan.stages.values()}
-    shapes = {name: shape(name, config.home) for name in names}
-    kind = _kind(devices)
-    speeds = _speeds(config, {identity: shapes[name] for name, identity in names.items()}, kind)
-    return estimate_seconds(plan, reused, shapes, speeds, len(devices), kind, flops or _flops)
+    shapes, kind = {name: shape(name, config.home) for name in names}, _kind(devices)
+    return shapes, _speeds(config, {identity: shapes[name] for name, identity in names.items()}, kind), kind
 
 
 def epoch_seconds(config: Settings, database: Database, study_id: str) -> dict[tuple[str, str, str], float]:
@@ -244,10 +271,9 @@ def _kind(devices: Sequence[str]) -> str:
 
 
 def _flops(network: str, channels: int, image_size: int, classes: int) -> float:
-    # This imports PyTorch, which takes seconds and is not needed if speeds were measured.
-    from engine.models.flops import flops_per_image
-
-    return flops_per_image(network, channels, image_size, classes)
+    """Return the operations of one image's forward pass; 0 where they cannot be determined, as if they took no time."""
+    layers = anatomy(network, Shape(channels, image_size, classes, 0, 0), settings().home)
+    return 0.0 if layers is None else layers.flops
 
 
 def _speeds(config: Settings, shapes: dict[str, Shape], kind: str) -> dict[Speed, float]:
@@ -255,7 +281,7 @@ def _speeds(config: Settings, shapes: dict[str, Shape], kind: str) -> dict[Speed
     if not config.database.exists():
         return {}
     try:
-        measured = studies.speeds(Database(config.database, PATIENCE))
+        measured = results.speeds(Database(config.database, PATIENCE))
     except DatabaseBusy:
         # An estimate is not worth a longer wait.
         return {}

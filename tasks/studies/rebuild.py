@@ -1,19 +1,21 @@
 """Making Redis, the database and the artifacts agree after one of them was lost or restored to an earlier state."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from redis import Redis
 
 from data.artifacts.store import Artifacts
 from data.database.database import Database
 from data.database.events import State
-from data.queries import launches, studies
+from data.queries import launches, results, studies
 from data.queries.launches import Launch, LaunchedStage
 from data.settings import Settings
 from engine.errors import UserError
 from tasks.broker.connection import client, errors_explained
-from tasks.queue import celery_app, leases, telemetry
+from tasks.queue import celery_app, leases, naming, telemetry
 from tasks.queue.leases import AdoptedStage
+from tasks.queue.naming import Description
 from tasks.services.recorder import drain_own, follow
 from tasks.studies.launch import launched_stages, publish_results
 from tasks.studies.lock import study_lock
@@ -22,6 +24,8 @@ from tasks.studies.lock import study_lock
 ATTEMPTS_BEYOND = 10
 # Seconds to wait for the recorder; one that runs is never this far behind.
 RECORDER_SECONDS = 30.0
+# Seconds that a page waits for the recorder after a change.
+SETTLE_SECONDS = 1.0
 
 
 class RebuildError(UserError):
@@ -81,6 +85,12 @@ def caught_up(config: Settings, redis: Redis, seconds: float) -> bool:
     return telemetry.wait_until_recorded(redis, seconds)
 
 
+def settle(config: Settings) -> None:
+    """Wait a moment until the recorder has written what was just changed, so that pages show it at once."""
+    with errors_explained(config):
+        caught_up(config, client(config), SETTLE_SECONDS)
+
+
 def _forget(redis: Redis, study_id: str) -> Rebuilt:
     body = leases.launched(redis, study_id) or {}
     leases.forget(redis, study_id, leases.now(redis))
@@ -88,6 +98,9 @@ def _forget(redis: Redis, study_id: str) -> Rebuilt:
 
 
 def _is_cancelled(database: Database, launch: Launch) -> bool:
+    """Return whether a study is cancelled; one in the Trash is, unless all of its stages are done."""
+    if launch.trashed_at is not None:
+        return any(stage.state != "done" for stage in launch.stages.values())
     return studies.study(database, launch.study_id).state == "cancelled"
 
 
@@ -97,11 +110,17 @@ def _register(redis: Redis, database: Database, artifacts: Artifacts, launch: La
     _, damaged = _publish_missing(redis, database, artifacts, launch.stages.keys() & finished)
     states = resolved(launch, finished - damaged, cancelled)
     entries = [_adopted(recorded, fingerprint, *states[fingerprint]) for fingerprint, recorded in launch.stages.items()]
-    at = launch.cancelled_at.isoformat() if cancelled and launch.cancelled_at else None
+    ended_at = launch.cancelled_at or launch.trashed_at
+    at = ended_at.isoformat() if cancelled and ended_at else None
     celery_app.send(leases.adopt(redis, launch.study_id, launch.body, at, entries))
+    naming.recall(redis, launch.study_id, Description(*launch.described), _text(launch.trashed_at), is_known=False)
     counts = leases.counts(redis, launch.study_id)
     states_now = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
     return Rebuilt(launch.study_id, launch.body["name"], f"is in the queue again: {states_now}")
+
+
+def _text(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat()
 
 
 def _adopted(recorded: LaunchedStage, fingerprint: str, state: State, error: str) -> AdoptedStage:
@@ -168,7 +187,10 @@ def _report(
     results, _ = _publish_missing(
         redis, database, artifacts, finished & {key for key, state in after.items() if state == "done"}
     )
-    if not (behind or lost_end or results):
+    described, trashed = naming.description(redis, study_id), naming.trashed_at(redis, study_id)
+    recorded_so = (Description(*launched.described), _text(launched.trashed_at)) if launched else (Description(), None)
+    renamed = (described, trashed) != recorded_so
+    if not (behind or lost_end or results or renamed):
         return []
     entries = [
         AdoptedStage(fingerprint, stage.model_dump_json(), stage.parent or "", "waiting", 1, "", recorded=False)
@@ -176,6 +198,8 @@ def _report(
     ]
     at = leases.now(redis) if cancelled else None
     celery_app.send(leases.adopt(redis, study_id, body, at, entries))
+    if renamed:
+        naming.recall(redis, study_id, *recorded_so, is_known=True)
     what = f"is reported to the database again: {len(behind)} states, {results} results"
     return [Rebuilt(study_id, str(body["name"]), what)]
 
@@ -184,6 +208,6 @@ def _publish_missing(
     redis: Redis, database: Database, artifacts: Artifacts, fingerprints: set[str]
 ) -> tuple[int, set[str]]:
     """Publish results that the database lacks, and return their number and the stages whose results are damaged."""
-    missing = fingerprints - studies.recorded(database)
+    missing = fingerprints - results.recorded(database)
     damaged = publish_results(redis, artifacts, missing)
     return len(missing) - len(damaged), damaged

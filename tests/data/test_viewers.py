@@ -6,7 +6,7 @@ import duckdb
 import pytest
 
 from data.database.database import Database, DatabaseError
-from data.queries import studies
+from data.queries import results, studies
 from data.shared_links import Anonymous, create
 from data.viewers import OTHER_ERROR, WHO_KNOWS, ViewersDatabase, local_name, shown_folders
 from engine.study.spec import parse_study, read_study
@@ -18,8 +18,8 @@ TRACE = 'KeyError: 5\n\nTraceback (most recent call last):\n  File "/home/alice/
 # The study is called after Alice, its note after Bob, and workers and their host are worker-1, worker-2 and laptop.
 SECRETS = ("/home/", "/mnt/", "carol", "laptop", "worker-1", "worker-2", "traceback", "keyerror", ".py")
 PEOPLE = ("alice", "bob", "secret")
-# Tables that viewers do not need.
-HIDDEN = {"meta", "views", "shares"}
+# Tables that viewers do not need: in place of the first three, they read `listed`.
+HIDDEN = {"studies", "descriptions", "trash", "meta", "views", "shares"}
 LINKS = (None, Anonymous(), Anonymous("Submission 12"), Anonymous("Submission 12", with_notes=True))
 
 
@@ -31,6 +31,12 @@ def recorded(database: Database) -> Database:
     record(database, study, lambda index, stage: ("done", "failed", "running")[index % 3], STUDY, error=TRACE)
     other = parse_study({**values, "name": "Secret", "datasets": ["folder:/home/alice/secret"], "seeds": [7]})
     record(database, other, lambda index, stage: "done", OTHER)
+    with database.writing() as connection:
+        # Half of the results were imported.
+        connection.execute(
+            "INSERT INTO origins SELECT fingerprint, 'Alice''s lab', 'worker-1', 'laptop', 'cuda:0 on laptop', "
+            "'2026-11-20', '2026-11-21', '2026-11-22' FROM results WHERE fingerprint < '8'"
+        )
     return database
 
 
@@ -172,7 +178,7 @@ def test_an_anonymous_link_names_official_builds_of_pytorch_alone(recorded: Data
     def seen(version: str, anonymous: Anonymous | None) -> str:
         with recorded.writing() as connection:
             connection.execute("UPDATE results SET versions = ?", [json.dumps({"engine": "1", "torch": version})])
-        return str(studies.provenance(viewers(recorded, anonymous), STUDY)["versions"][0])
+        return str(results.provenance(viewers(recorded, anonymous), STUDY)["versions"][0])
 
     for official in ("2.13.0", "2.13.0+cpu", "2.13.0+cu130", "2.13.0+rocm6.4"):
         assert seen(official, Anonymous()) == f"engine 1, torch {official}"

@@ -3,7 +3,7 @@
 --   children:<fingerprint>  list of fingerprints, in the order of their plan
 --   awaiting:<fingerprint>  set of later stages that miss its weights and wait until it is trained again
 --   studies:<fingerprint>   set of the live studies that need the stage
---   study:<study>           hash: launched (as published), cancelled
+--   study:<study>           hash: launched (as published), cancelled, described (JSON: name, note, tags), trashed (when)
 --   members:<study>         set of fingerprints
 --   clock                   the time of the service (ms), which tick.lua advances and which no clock can make jump
 --   leases                  sorted set of running stages by the end of their lease (ms)
@@ -106,6 +106,18 @@ local function cancel_unless_needed(fingerprint)
   return true
 end
 
+-- Cancel a study's stages that no other live study needs, and return their number.
+local function cancel_study(study, event)
+  local cancelled = 0
+  redis.call('HSET', prefix .. 'study:' .. study, 'cancelled', 1)
+  publish('cancelled', event)
+  for _, fingerprint in ipairs(redis.call('SMEMBERS', prefix .. 'members:' .. study)) do
+    redis.call('SREM', prefix .. 'studies:' .. fingerprint, study)
+    if cancel_unless_needed(fingerprint) then cancelled = cancelled + 1 end
+  end
+  return cancelled
+end
+
 -- Give a stage to a worker under a lease (ms), and return its spec.
 local function take(fingerprint, worker, host, device, lease)
   set(fingerprint, 'worker', worker)
@@ -130,6 +142,13 @@ local function begin(stage, attempt, error)
   if stage.parent ~= '' then
     redis.call('RPUSH', prefix .. 'children:' .. stage.parent, stage.fingerprint)
   end
+end
+
+-- Publish what a study is called.
+local function publish_description(study, described)
+  local event = cjson.decode(described)
+  event.study_id = study
+  publish('described', cjson.encode(event))
 end
 
 -- Publish a state again, since a database that was replaced does not have it.
@@ -161,7 +180,9 @@ local function launched_before(content, within)
   local key = prefix .. 'equal:' .. content
   local study = redis.call('GET', key)
   if not study or redis.call('EXISTS', prefix .. 'study:' .. study) == 0 then return nil end
-  if redis.call('HEXISTS', prefix .. 'study:' .. study, 'cancelled') == 1 then return nil end
+  for _, field in ipairs({'cancelled', 'trashed'}) do
+    if redis.call('HEXISTS', prefix .. 'study:' .. study, field) == 1 then return nil end
+  end
   for _, fingerprint in ipairs(redis.call('SMEMBERS', prefix .. 'members:' .. study)) do
     if get(fingerprint, 'state') == 'failed' then return nil end
   end

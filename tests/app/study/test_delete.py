@@ -2,7 +2,9 @@
 
 import streamlit as st
 from redis import Redis
+from streamlit.testing.v1 import AppTest
 
+from app.state import queries
 from data import saved_views, shared_links
 from data.database.database import Database
 from data.queries import studies
@@ -18,30 +20,60 @@ from tests.machine import tiny_study, wait_for
 PAGE = "views/study.py"
 
 
-def test_a_study_is_deleted_only_after_confirmation_and_the_list_says_so(database: Database, redis: Redis) -> None:
+def clicked(app: AppTest, key: str) -> AppTest:
+    app.button(key=key).click()
+    return rerun(app)
+
+
+def test_a_study_moves_to_the_trash_after_confirmation_and_comes_back(database: Database, redis: Redis) -> None:
+    deleted, other = launch.launch(tiny_study(pruners=["oneshot"])), launch.launch(tiny_study(pruners=["iterative"]))
+    recorder.drain_idle(settings())
+    _, token = shared_links.create(database, [deleted])
+    app = clicked(open_page(PAGE, study=deleted), "delete")
+    text = texts(app)
+    assert "The Trash can bring it back, with all results, for 30 days. Then it is deleted for good." in text
+    assert "1 link will not show it meanwhile" in text
+    assert list(studies.studies(database)["study_id"]) == [other, deleted]
+    # The dialog stays open when the page is redrawn, for example because the study's state has changed.
+    clicked(rerun(app), "delete_yes")
+    # AppTest does not follow a switch to another page, but its session continues there.
+    app.switch_page("views/studies.py")
+    assert [link.label for link in rerun(app).get("page_link")] == ["**Tiny**"]
+    assert "Moved “Tiny” to the Trash." in texts(app)
+    assert "This link shows nothing" in texts(open_page("views/shared.py", share=token))
+    assert open_page(PAGE, study=deleted).title[0].value == "In the Trash"
+    assert deleted not in open_page("views/compare.py").multiselect(key="compare_studies").options
+    clicked(app, "undo")
+    assert len(app.get("page_link")) == 2
+    assert "Tiny" in texts(open_page("views/shared.py", share=token))
+    # Again, from the Trash and by the study's own address.
+    delete.trash(settings(), deleted)
+    recorder.drain_idle(settings())
+    queries.look_again()
+    trash = open_page("views/studies.py", show="trash")
+    assert "deleted just now · for good in 30 days" in texts(trash)
+    clicked(open_page(PAGE, study=deleted), "bring_back")
+    assert "The Trash is empty" in texts(rerun(trash))
+
+
+def test_a_study_is_deleted_for_good_where_that_is_chosen(database: Database, redis: Redis) -> None:
     deleted, other = launch.launch(tiny_study(pruners=["oneshot"])), launch.launch(tiny_study(pruners=["iterative"]))
     recorder.drain_idle(settings())
     shared_links.create(database, [deleted])
-    app = open_page(PAGE, study=deleted)
-    app.button(key="delete").click()
-    rerun(app)
-    text = texts(app)
-    assert "**Tiny** cannot be restored" in text
+    app = clicked(open_page(PAGE, study=deleted), "delete")
+    app.checkbox(key="delete_for_good").check()
+    text = texts(rerun(app))
+    assert "This cannot be undone" in text
     assert "2 stages that no other study has" in text
     assert "3 stages that other studies have too will remain" in text
-    assert "1 link to this study alone will end" in text
+    assert "1 link to it alone will end" in text
     assert leases.studies(redis) == sorted((deleted, other))
-    # The dialog stays open when the page is redrawn, for example because the study's state has changed.
-    rerun(app)
-    app.button(key="delete_yes").click()
-    rerun(app)
+    clicked(app, "delete_yes")
     assert leases.studies(redis) == [other]
-    # AppTest does not follow a switch to another page, but its session continues there.
     app.switch_page("views/studies.py")
     rerun(app)
-    assert [link.label for link in app.get("page_link")] == ["**Tiny**"]
-    assert [toast.value for toast in app.toast] in ([], ["Deleted “Tiny”."])
-    recorder.drain_idle(settings())
+    assert "Deleted “Tiny” for good." in texts(app)
+    assert not [button for button in app.button if button.key == "undo"]
     assert list(studies.studies(database)["study_id"]) == [other]
 
 

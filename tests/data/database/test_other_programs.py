@@ -112,7 +112,8 @@ def test_the_file_beside_the_database_says_how_to_read_it(
     Database(path).record(whole_study(Stream(), made_plan()))
     backup.backup(Database(path), tmp_path / "copy.duckdb")
     monkeypatch.chdir(tmp_path)
-    _, _, *ways = re.split(r"^\d\. ", text, flags=re.MULTILINE)
+    # Other tests read with the package and with the command.
+    _, _, _, *ways = re.split(r"^\d\. ", text, flags=re.MULTILINE)
     values: dict[str, Any] = {"duckdb": duckdb}
     for way in ways:
         code = re.findall(r"(?:^ {7}.*\n)+", way, re.MULTILINE)[-1]

@@ -2,7 +2,7 @@ import itertools
 from datetime import datetime
 
 from data.database.events import Event, Parsed, StageChanged, parse
-from data.database.recording import StageState, merge, state_of
+from data.database.order import StageState, merge, state_of
 from tests.data.made_results import Stream
 
 ONE = "1" * 32

@@ -12,7 +12,7 @@ from data.database import schema
 from data.database.database import Database
 from data.database.events import Event, EventError, parse
 from data.queries import points as queries
-from data.queries import studies
+from data.queries import results, studies
 from data.queries.divergence import divergences, in_words
 from data.queries.evidence import evidence
 from data.queries.selection import OneStudy, Roles, Studies
@@ -41,7 +41,7 @@ def test_a_study_with_a_diverged_rate_is_done(database: Database, planned: Plan)
             assert at == (2 if stage.kind == "pretrain" else 0)
         else:
             assert pd.isna(at)
-    assert studies.recorded(database) == set(planned.stages)
+    assert results.recorded(database) == set(planned.stages)
 
 
 def test_accuracy_leaves_out_diverged_runs_and_diverged_lists_them(database: Database, planned: Plan) -> None:
@@ -63,7 +63,7 @@ def test_accuracy_leaves_out_diverged_runs_and_diverged_lists_them(database: Dat
 
 def test_speeds_ignore_stages_that_were_not_trained(database: Database, planned: Plan) -> None:
     del planned
-    speeds = studies.speeds(database)
+    speeds = results.speeds(database)
     assert speeds["seconds_per_epoch"].between(0.1, 10).all()
 
 

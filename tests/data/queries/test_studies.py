@@ -5,10 +5,11 @@ import pytest
 
 from data.database.database import Database
 from data.database.events import Event
-from data.queries import points, studies
+from data.queries import points, results, studies
 from data.queries.launches import tomls
+from data.queries.results import provenance
 from data.queries.selection import OneStudy
-from data.queries.studies import UnknownStudy, provenance, studies_of
+from data.queries.studies import UnknownStudy, studies_of
 from engine.study.spec import Study, parse_study
 from tests.app.made_study import BEGAN, record
 from tests.data.made_results import STUDY_ID, Stream, made_plan, made_results, whole_study
@@ -94,8 +95,8 @@ def test_residuals_and_speeds(database: Database) -> None:
     database.record(whole_study(Stream(), planned))
     residuals = studies.residuals(database, STUDY_ID)
     assert list(residuals["residual"].head(3)) == [1.0, 0.5, 0.25]
-    assert studies.recorded(database) == set(planned.stages)
-    speeds = studies.speeds(database)
+    assert results.recorded(database) == set(planned.stages)
+    speeds = results.speeds(database)
     assert speeds["seconds_per_epoch"].iloc[0] == pytest.approx(1.5)
 
 
@@ -116,7 +117,7 @@ def test_errors_for_unknown_and_ambiguous_ids_say_what_to_do(database: Database)
 
 def test_an_empty_database_has_no_studies(database: Database) -> None:
     assert studies.studies(database).empty
-    assert studies.speeds(database).empty
+    assert results.speeds(database).empty
 
 
 def test_every_launched_study_is_listed_with_its_toml(database: Database) -> None:
@@ -125,6 +126,15 @@ def test_every_launched_study_is_listed_with_its_toml(database: Database) -> Non
     ((study_id, toml),) = tomls(database)
     assert study_id == STUDY_ID
     assert "[recipe]" in toml
+
+
+def test_studies_recorded_at_once_are_listed_in_the_order_of_their_launches(database: Database) -> None:
+    ids = [f"study-{number}" for number in range(40)]
+    planned, stream = made_plan(), Stream()
+    # Some were recorded before, and events may come twice.
+    database.record([stream.launched(planned, study_id) for study_id in ids[:10]])
+    database.record([stream.launched(planned, study_id) for study_id in ids[5:] + ids])
+    assert list(studies.studies(database)["study_id"]) == ids[::-1]
 
 
 def test_stages_of_several_studies_are_listed_under_the_latest_one_that_is_not_cancelled(database: Database) -> None:

@@ -3,17 +3,19 @@
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from redis import Redis
 
+from data import shared_links
 from data.artifacts.store import Artifacts
 from data.database.database import Database
-from data.queries import studies
-from data.queries.studies import UnknownStudy
+from data.queries import results, studies
+from data.queries.studies import InTrash, UnknownStudy
 from data.settings import settings
-from tasks.queue import leases, scripts
+from tasks.queue import leases, naming, scripts
 from tasks.queue.leases import LeaseLost, Message
 from tasks.services import recorder
 from tasks.studies import delete, launch
@@ -44,7 +46,7 @@ def test_deletion_removes_the_stages_that_only_the_study_has(redis: Redis, datab
     train(redis, planned(**ONE), len(one))
     train(redis, planned(**TWO), len(two.keys() - one.keys()))
     recorder.drain_idle(settings())
-    outline = delete.preview(settings(), first)
+    outline = delete.preview(settings(), [first])
     assert (outline.own, outline.shared) == (len(one.keys() - two.keys()), len(one.keys() & two.keys()))
     assert outline.own > 0 < outline.shared
     files = Artifacts(settings().artifacts).all_files()
@@ -71,7 +73,7 @@ def test_deleting_two_equal_studies_in_a_row_leaves_nothing(redis: Redis, databa
     train(redis, planned(), 3)
     recorder.drain_idle(settings())
     assert delete.delete(settings(), first) == 0
-    assert delete.preview(settings(), second).own == len(planned().stages)
+    assert delete.preview(settings(), [second]).own == len(planned().stages)
     assert delete.delete(settings(), second) == len(planned().stages)
     assert saved_stages() == set()
     recorder.drain_idle(settings())
@@ -82,7 +84,7 @@ def test_a_worker_loses_a_deleted_stage_even_if_it_is_launched_again(redis: Redi
     study_id = launch.launch(tiny_study())
     root = next(iter(planned().stages))
     held = claimed(redis, root)
-    assert delete.preview(settings(), study_id).running == 1
+    assert delete.preview(settings(), [study_id]).running == 1
     delete.delete(settings(), study_id)
     with pytest.raises(LeaseLost):
         leases.renew(redis, held, LEASE)
@@ -140,6 +142,74 @@ def test_rebuild_repeats_a_deletion_that_redis_lost(redis: Redis, database: Data
     assert "was deleted" in rebuilt.what
     assert leases.studies(redis) == []
     assert studies.studies(database).empty
+
+
+def test_the_trash_hides_a_study_stops_its_training_and_gives_it_back(redis: Redis, database: Database) -> None:
+    first, second = launch.launch(tiny_study(**ONE)), launch.launch(tiny_study(**TWO))
+    one, two = planned(**ONE).stages, planned(**TWO).stages
+    train(redis, planned(**ONE), 1)
+    held = claimed(redis, next(key for key, state in leases.states(redis, list(one)).items() if state == "queued"))
+    own = one.keys() - two.keys()
+    recorder.drain_idle(settings())
+    _, token = shared_links.create(database, [first])
+    assert shared_links.find(database, token)
+    files = saved_stages()
+    assert delete.trash(settings(), first) == len(own)
+    recorder.drain_idle(settings())
+    assert saved_stages() == files
+    assert list(studies.studies(database)["study_id"]) == [second]
+    assert list(studies.trash(database)["study_id"]) == [first]
+    assert shared_links.find(database, token) is None
+    assert list(shared_links.shares(database)["trashed"]) == [True]
+    for refused in (launch.retry, lambda study_id: delete.trash(settings(), study_id)):
+        with pytest.raises(InTrash, match="restore-study"):
+            refused(first)
+    with pytest.raises(InTrash):
+        studies.find_study(database, first[:5])
+    # What both have goes on, and what the Trash has is no waste and counts as shared.
+    assert leases.counts(redis, second)["queued"] + leases.counts(redis, second)["running"] > 0
+    assert (held.fingerprint in own) == (leases.states(redis, [held.fingerprint]) == {held.fingerprint: "cancelled"})
+    assert delete.preview(settings(), [second]).own == len(two.keys() - one.keys())
+    make_old()
+    assert find_waste(settings()).all == []
+    # An equal study is another one.
+    assert launch.launch(tiny_study(**ONE)) != first
+    delete.restore(settings(), first)
+    recorder.drain_idle(settings())
+    assert studies.study(database, first).state == "cancelled"
+    assert studies.study(database, first).counts["done"] == 1
+    assert shared_links.find(database, token)
+    launch.retry(first)
+    train(redis, planned(**ONE), 1)
+    with pytest.raises(delete.NotInTrash):
+        delete.restore(settings(), first)
+
+
+def test_a_done_study_comes_back_done_and_leaves_the_trash_for_good_after_its_time(
+    redis: Redis, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study_id = launch.launch(tiny_study())
+    train(redis, planned(), len(planned().stages))
+    delete.trash(settings(), study_id)
+    recorder.drain_idle(settings())
+    assert results.shown(database) == set() < results.recorded(database)
+    delete.restore(settings(), study_id)
+    recorder.drain_idle(settings())
+    assert studies.study(database, study_id).state == "done"
+    delete.trash(settings(), study_id)
+    recorder.drain_idle(settings())
+    assert delete.empty(settings()) == []
+    monkeypatch.setattr(delete, "KEPT", timedelta(0))
+    # Somebody brings it back while the Trash is emptied.
+    naming.restore(redis, study_id)
+    assert delete.empty(settings()) == []
+    delete.trash(settings(), study_id)
+    recorder.drain_idle(settings())
+    assert delete.empty(settings()) == [study_id]
+    recorder.drain_idle(settings())
+    assert names(redis) == []
+    assert saved_stages() == set()
+    assert not any(rows for name, rows in contents(database.path).items() if name != "meta")
 
 
 def make_old(hours: float = 2.0) -> None:

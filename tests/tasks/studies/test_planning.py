@@ -13,8 +13,8 @@ from engine.study.plan import plan
 from engine.study.results import Epoch, StageResult
 from engine.study.spec import StudyError, to_toml
 from tasks.studies import planning
-from tasks.studies.planning import long_preview, plan_study, preview
-from tasks.worker.devices import devices, precision
+from tasks.studies.planning import design_warnings, long_preview, plan_study, preview
+from tasks.worker.devices import SLOW_BF16, devices, precision
 from tests.machine import endless_study, tiny_study
 
 
@@ -70,6 +70,20 @@ def test_an_automatic_precision_is_chosen_by_the_hardware_before_planning(home: 
         plan(study, {"digits": "0" * 32})
 
 
+@pytest.mark.parametrize("in_hardware", [False, True])
+def test_bf16_has_a_warning_where_the_hardware_does_not_compute_in_it(
+    in_hardware: bool, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.worker.devices._computes_in_bf16", lambda device: in_hardware)
+
+    def warnings(chosen: str) -> list[str]:
+        found = design_warnings(tiny_study(recipe={"epochs": 3, "batch_size": 32, "precision": chosen}), home)
+        return [finding.text for finding in found if finding.field == "recipe.precision"]
+
+    assert warnings("bf16") == ([] if in_hardware else [SLOW_BF16])
+    assert warnings("fp32") == warnings("auto") == []
+
+
 def test_the_space_of_a_study_is_that_of_its_remaining_weights(home: Path) -> None:
     # One dense LeNet-300 on digits leaves 0.6 MB and six pruned ones 0.25 MB each, as docs/team.md says.
     assert preview(tiny_study()).space == pytest.approx(0.6e6 + 6 * 0.25e6, rel=0.02)
@@ -81,11 +95,8 @@ def test_all_figures_take_the_space_that_the_documents_state(home: Path) -> None
     assert planning._space(planned, (), home) == pytest.approx(72e9, rel=0.03)
 
 
-def test_an_upper_limit_of_the_operations_tells_short_studies_from_long_ones(home: Path) -> None:
+def test_only_a_long_study_has_a_preview_that_asks(home: Path) -> None:
     assert long_preview(tiny_study()) is None
     outline = long_preview(endless_study())
     assert outline is not None
     assert outline.estimated_seconds > planning.LONG
-    for network in ("lenet300", "resnet20", "vgg11", "mobilenet_v2"):
-        size = 8 if network == "lenet300" else 32
-        assert planning._most_flops(network, 3, size, 10) >= planning._flops(network, 3, size, 10)

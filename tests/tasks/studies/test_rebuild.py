@@ -8,7 +8,7 @@ from redis import Redis
 from data.artifacts.store import Artifacts
 from data.database import backup
 from data.database.database import Database
-from data.queries import points, studies
+from data.queries import points, results, studies
 from data.queries.selection import OneStudy
 from data.settings import Settings, settings
 from engine.study.plan import Plan
@@ -131,7 +131,7 @@ def test_rebuild_records_results_that_were_never_recorded(redis: Redis, database
     rebuild(settings())
     assert leases.states(redis, [root]) == {root: "done"}
     assert studies.study(database, study_id).counts["done"] == 1
-    assert studies.recorded(database) == {root}
+    assert results.recorded(database) == {root}
     assert len(points.epochs(database, OneStudy(study_id))) == 4
 
 
