@@ -1,6 +1,7 @@
 """The form of a result as JSON, which every result must have before it is recorded or used."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from operator import le
 from typing import Annotated, Any
 
@@ -35,6 +36,17 @@ def _text(text: str) -> str:
     return _printable([text])[0]
 
 
+def _moment(text: str) -> str:
+    """Accept a time in ISO format with its zone, which must have a date in UTC too."""
+    try:
+        if (at := datetime.fromisoformat(text)).tzinfo is None:
+            raise ValueError(f"the time {text[:SHOWN]!r} has no zone; allowed: such as 2026-11-30T12:00:00+00:00")
+        at.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"the time {text[:SHOWN]!r} is out of range") from None
+    return text
+
+
 # A float must be finite, and an integer must be exact as a float. True and False are not numbers.
 _NUMBER = core_schema.union_schema(
     [
@@ -54,6 +66,8 @@ Number = Annotated[float, GetPydanticSchema(lambda _, __: _NUMBER)]
 Whole = Annotated[int, Field(strict=True, ge=0, le=WEIGHTS)]
 EpochNumber = Annotated[int, Field(strict=True, ge=0, le=EPOCHS)]
 MaskHash = Annotated[str, Field(strict=True, pattern="^[0-9a-f]{32}$")]
+
+Moment = Annotated[str, Field(strict=True, max_length=40), AfterValidator(_moment)]
 
 # JSON has no tuples: a row arrives as a list.
 _ROW = Field(strict=False)
@@ -78,6 +92,20 @@ class SupportSchema(BaseModel):
         if self.moved > self.kept:
             raise ValueError(f"{self.moved} weights moved of {self.kept} that the mask keeps; allowed: at most as many")
         return self
+
+
+class OriginSchema(BaseModel):
+    """The fields of `engine.study.results.Origin`."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    lab: Text = ""
+    worker: Text | None = None
+    host: Text | None = None
+    device: Text | None = None
+    started_at: Moment | None = None
+    finished_at: Moment | None = None
+    imported_at: Moment | None = None
 
 
 class CountsSchema(BaseModel):
@@ -143,6 +171,7 @@ class ResultSchema(BaseModel):
     diverged: EpochNumber | None = None
     mask: MaskHash | None = None
     support: SupportSchema | None = None
+    origin: OriginSchema | None = None
 
 
 def check(values: Any) -> None:

@@ -1,0 +1,1 @@
+"""Studies that come from elsewhere: imported from bundles, and joined."""
