@@ -1,0 +1,1 @@
+"""Notices to people, by any service that apprise knows, when a study is done, failed or stuck."""
