@@ -1,7 +1,8 @@
 """The tables that `run` and `export` write as Parquet, with the same rows from results and from the database."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -12,9 +13,10 @@ from data.database.database import Database
 from data.queries import points as queries
 from data.queries.evidence import from_frames
 from data.queries.selection import OneStudy
-from engine.claims import Verdict, evaluate, need
+from engine.claims import Verdict, elsewhere, evaluate, need
 from engine.study.plan import Plan
 from engine.study.results import StageResult
+from engine.study.spec import to_toml
 
 TEXT, NUMBER, WHOLE = pa.string(), pa.float64(), pa.int64()
 # A dense network has no pruner, and a claim without runs has no effect.
@@ -118,10 +120,17 @@ CLAIMS = pa.schema(
         _field("reason", TEXT, "why it is this one"),
         _field("confidence", NUMBER, "of the interval from low to high"),
         _field("control", pa.bool_(), "whether it is about a pruner of which the paper claims nothing"),
+        _field(
+            "at_another_rate",
+            pa.bool_(),
+            "whether it asks at another learning rate what the claim asks at its own; no part of the claim's verdict",
+        ),
         _field("needs", TEXT, "what would decide it, of a whole claim that is undecided; else empty"),
     ]
 )
 SCHEMAS = {"accuracy": ACCURACY, "overlap": OVERLAP, "epochs": EPOCHS, "claims": CLAIMS}
+# What a folder that `run` or `export` wrote holds beside its tables.
+TOML, ARTIFACTS = "study.toml", "artifacts"
 # The columns that order the rows of one point of a study.
 ORDER = {"accuracy": (), "overlap": ("pair", "position", "p"), "epochs": ("epoch",)}
 
@@ -184,21 +193,29 @@ def tables_from_database(database: Database, study_id: str) -> dict[str, pa.Tabl
     return _with_claims({name: _table(name, *parts) for name, parts in frames.items()})
 
 
-def _with_claims(tables: dict[str, pa.Table]) -> dict[str, pa.Table]:
-    """Add the table of verdicts, computed from the other tables."""
+def pooled(overlap: pd.DataFrame) -> pd.DataFrame:
+    """Return the overlap ratios R_p, pooled over layers, of the table of overlaps.
+
+    Columns: those of the study, pair, p, ratio, layers, level; as in `data.queries.points.pooled_overlaps`.
+    """
     keys = [*(field.name for field in STUDY), "pair", "p"]
-    overlap = tables["overlap"].to_pandas()
-    lacking = overlap.assign(lacking=overlap["expected"].isna())
-    added = ["intersection", "top", "expected", "lacking"]
-    sums = lacking.groupby(keys, dropna=False, sort=False)[added].sum().reset_index()
+    counted = overlap.assign(lacking=overlap["expected"].isna(), layers=1)
+    added = ["intersection", "top", "expected", "lacking", "layers"]
+    sums = counted.groupby(keys, dropna=False, sort=False)[added].sum().reset_index()
     top = sums["top"].where(sums["top"] > 0)
     level = (sums["expected"] / top).where(sums["lacking"] == 0)
-    pooled = sums.assign(ratio=sums["intersection"] / top, level=level)
-    verdicts = evaluate(*from_frames(tables["accuracy"].to_pandas(), pooled))
+    return sums.assign(ratio=sums["intersection"] / top, level=level)[[*keys, "ratio", "layers", "level"]]
+
+
+def _with_claims(tables: dict[str, pa.Table]) -> dict[str, pa.Table]:
+    """Add the table of verdicts, computed from the other tables."""
+    evidence = from_frames(tables["accuracy"].to_pandas(), pooled(tables["overlap"].to_pandas()))
     rows = []
-    for verdict in verdicts:
+    for verdict in evaluate(*evidence):
         needed = need(verdict)
         rows += _claim_rows(verdict, verdict.control, needed.sentence if needed else "")
+    for verdict in elsewhere(*evidence):
+        rows += _claim_rows(replace(verdict, parts=()), verdict.control)
     columns = {name: [row[i] for row in rows] for i, name in enumerate(CLAIMS.names)}
     return {**tables, "claims": pa.table(columns, schema=CLAIMS).replace_schema_metadata(None)}
 
@@ -206,7 +223,19 @@ def _with_claims(tables: dict[str, pa.Table]) -> dict[str, pa.Table]:
 def _claim_rows(verdict: Verdict, control: bool, needs: str = "") -> list[tuple[object, ...]]:
     own = (verdict.effect, verdict.low, verdict.high, verdict.n, verdict.unit, verdict.rule, verdict.reason)
     below = [row for part in verdict.parts for row in _claim_rows(part, control)]
-    return [(verdict.claim, verdict.place, verdict.outcome, *own, round(verdict.level, 4), control, needs), *below]
+    kinds = (round(verdict.level, 4), control, verdict.at_another_rate, needs)
+    return [(verdict.claim, verdict.place, verdict.outcome, *own, *kinds), *below]
+
+
+def write_trained(plan: Plan, out: Path, train: Callable[[str], Mapping[str, StageResult]]) -> None:
+    """Train a plan into a folder: its TOML, its weights and results below ARTIFACTS and, at the end, its tables.
+
+    train: from the URL of weights and results to all results by fingerprint. OSError where the folder is closed.
+    """
+    # A folder that is read-only is noticed before the first training.
+    out.mkdir(parents=True, exist_ok=True)
+    (out / TOML).write_text(to_toml(plan.study), encoding="utf-8")
+    write(tables_from_results(plan, train(str(out.resolve() / ARTIFACTS))), out)
 
 
 def write(tables: Mapping[str, pa.Table], out: Path) -> list[Path]:

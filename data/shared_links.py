@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs, urlsplit
 
+import duckdb
 import pandas as pd
 
 from data.database import ended_links
@@ -20,8 +21,8 @@ from engine.study.fields import UNSEEN
 
 LOCAL = "http://localhost:8501"
 LONGEST_NOTE, LONGEST_TITLE = 200, 80
-# The parameter of an address that holds the token.
-TOKEN = "share"
+# The page of a link, and the parameter of its address that holds the token.
+PAGE, TOKEN = "shared", "share"
 # An open page uses its link every other second, but the time of the last use need not be exact.
 TOUCH_EVERY = timedelta(minutes=1)
 
@@ -103,7 +104,10 @@ def create(
 
 
 def find(database: Database, token: str) -> Share | None:
-    """Return the link of a token; None if it is unknown, expired or revoked, which readers must not tell apart."""
+    """Return the link of a token; None if it is unknown, expired, revoked or all that it shows is in the Trash.
+
+    Readers must not tell these apart.
+    """
     hashed, now = _hash(token), datetime.now(UTC)
     with database.reading() as connection:
         rows = connection.execute(
@@ -112,10 +116,12 @@ def find(database: Database, token: str) -> Share | None:
             "WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?)",
             [_naive(now)],
         ).fetchall()
+        trashed = _trashed(connection)
     for token_hash, share_id, study_ids, state, note, is_anonymous, title, with_notes, *times in rows:
         if hmac.compare_digest(token_hash, hashed):
             shown, ended_at = _still_shown(study_ids, ended_links.read(database.path).get(token_hash))
-            if ended_at is not None:
+            shown = [study_id for study_id in shown if study_id not in trashed]
+            if ended_at is not None or not shown:
                 return None
             created_at, expires_at, last_used_at = (None if at is None else at.replace(tzinfo=UTC) for at in times)
             assert created_at is not None
@@ -128,10 +134,11 @@ def shares(database: Database, study_id: str | None = None) -> pd.DataFrame:
     """Return all links, or those that show a study, the latest first.
 
     Columns: share_id, study_ids (list), state, note, created_at, expires_at, last_used_at, revoked_at, anonymous
-    (bool), title, with_notes (bool), works (bool).
+    (bool), title, with_notes (bool), works (bool), trashed (bool; all that it shows is in the Trash).
     """
     with database.reading() as connection:
         rows = frame(connection, "FROM shares ORDER BY created_at DESC, share_id")
+        trashed = _trashed(connection)
     ended = ended_links.read(database.path)
     for row in rows.index:
         link = rows.loc[row]
@@ -139,9 +146,15 @@ def shares(database: Database, study_id: str | None = None) -> pd.DataFrame:
         rows.at[row, "study_ids"] = shown
         if pd.isna(link["revoked_at"]) and ended_at is not None:
             rows.at[row, "revoked_at"] = ended_at
-    rows["works"] = rows["revoked_at"].isna() & ~(rows["expires_at"] <= datetime.now(UTC))
+    rows["trashed"] = pd.Series([trashed.issuperset(ids) for ids in rows["study_ids"]], rows.index, bool)
+    rows["works"] = rows["revoked_at"].isna() & ~(rows["expires_at"] <= datetime.now(UTC)) & ~rows["trashed"]
     showing = [study_id is None or study_id in study_ids for study_ids in rows["study_ids"]]
     return rows[pd.Series(showing, dtype=bool)].drop(columns="token_hash").reset_index(drop=True)
+
+
+def _trashed(connection: duckdb.DuckDBPyConnection) -> set[str]:
+    rows = connection.execute("SELECT study_id FROM trash WHERE trashed_at IS NOT NULL").fetchall()
+    return {str(row[0]) for row in rows}
 
 
 def _still_shown(study_ids: Sequence[str], ended: ended_links.Ended | None) -> tuple[list[str], datetime | None]:
@@ -221,4 +234,10 @@ def _naive(at: datetime | None) -> datetime | None:
 
 def link(base: str | None, token: str) -> str:
     """Return the address of a token's link; base: the address of the dashboard, None for LOCAL."""
-    return f"{(base or LOCAL).rstrip('/')}/shared?{TOKEN}={token}"
+    return f"{(base or LOCAL).rstrip('/')}/{PAGE}?{TOKEN}={token}"
+
+
+def table_address(link: str, table: str) -> str:
+    """Return the address of a table, such as accuracy, that a link shows; link: its address, as `link` returns it."""
+    base, _, query = link.rpartition(f"/{PAGE}?")
+    return f"{base}/data/{table}.parquet?{query}"

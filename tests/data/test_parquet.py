@@ -54,6 +54,17 @@ def test_the_claims_table_holds_every_claim_once_per_scope() -> None:
     assert claims["scope"].str.startswith("digits · lenet300").all()
 
 
+def test_the_claims_table_has_the_lines_at_other_learning_rates() -> None:
+    planned = made_plan(learning_rates=[0.01, 0.05, 0.1])
+    claims = parquet.tables_from_results(planned, made_results(planned))["claims"].to_pandas()
+    others = claims[claims["at_another_rate"]]
+    assert len(others)
+    assert others["scope"].str.contains("0.05").all()
+    assert not claims.duplicated(["id", "scope"]).any()
+    two = made_plan()
+    assert not parquet.tables_from_results(two, made_results(two))["claims"].to_pandas()["at_another_rate"].any()
+
+
 def test_no_results_give_empty_tables() -> None:
     planned = made_plan()
     empty = parquet.tables_from_results(planned, {})
