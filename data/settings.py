@@ -13,8 +13,8 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 from data import settings_file
 from data.passwords import hashed, is_hash
 from data.settings_file import CHECKOUT, SettingsFile
-from engine.capacity import STREAMS
 from engine.errors import UserError
+from engine.training.capacity import STREAMS
 
 # Error messages quote each environment variable and its allowed values from here.
 ALLOWED = {
@@ -26,14 +26,17 @@ ALLOWED = {
     "TICKETSCOPE_THREADS": "a whole number of 1 or more, or auto: the cores shared out among this machine's workers",
     "TICKETSCOPE_WORKERS": "a whole number of 1 or more; left out, one per core or per GPU",
     "TICKETSCOPE_TOGETHER": f"a whole number, 1 to {STREAMS}; left out, what a short measurement finds fastest",
+    "TICKETSCOPE_PLUGINS": "paths of Python files or package folders, or import names, with commas between",
     "TICKETSCOPE_PASSWORD": "the password that opens the dashboard",
     "TICKETSCOPE_PASSWORD_HASH": "what ticketscope password prints, in place of the password itself",
     "TICKETSCOPE_OWNERS": "the owners after an OIDC login: e-mail addresses or @domains, with commas between",
     "TICKETSCOPE_URL": "the address that others reach the dashboard at, such as https://tickets.example",
+    "TICKETSCOPE_LAB": "a name of at most 80 characters, such as Lab A",
+    "TICKETSCOPE_NOTIFY": "addresses of apprise, such as mailto://user:password@lab.example, with spaces between",
 }
 
 # Error messages must not quote the values of these variables.
-SECRET = ("REDIS_URL", "TICKETSCOPE_PASSWORD", "TICKETSCOPE_PASSWORD_HASH")
+SECRET = ("REDIS_URL", "TICKETSCOPE_PASSWORD", "TICKETSCOPE_PASSWORD_HASH", "TICKETSCOPE_NOTIFY")
 REDIS_SCHEMES = ("redis", "rediss", "unix")
 
 # In a settings file, TICKETSCOPE_HOME is home and REDIS_URL is redis_url; a file does not name another file.
@@ -108,6 +111,13 @@ class Settings(BaseSettings):
         "a GPU, up to rounding)",
         json_schema_extra={"default": "measured", "costs": "memory of the device for each"},
     )
+    plugins: str = Field(
+        "",
+        validation_alias="TICKETSCOPE_PLUGINS",
+        description="Python files and modules with your own networks, pruners, starts and datasets; their code runs "
+        "with your rights",
+        json_schema_extra={"default": "only those of installed packages", "costs": "the time to import them"},
+    )
     # Passwords are left out of the model's repr, which may appear in logs.
     password: str | None = Field(
         None,
@@ -126,6 +136,19 @@ class Settings(BaseSettings):
         None,
         validation_alias="TICKETSCOPE_URL",
         description="address at which others reach the dashboard; links begin with it",
+    )
+    lab: str = Field(
+        "",
+        max_length=80,
+        validation_alias="TICKETSCOPE_LAB",
+        description="what exported bundles call this place; without it, they give it no name",
+    )
+    # Such an address contains a password or a token.
+    notify: str | None = Field(
+        None,
+        repr=False,
+        validation_alias="TICKETSCOPE_NOTIFY",
+        description="who gets notices of done, failed and stuck studies; needs `pip install 'ticketscope[notify]'`",
     )
 
     @classmethod
@@ -159,6 +182,12 @@ class Settings(BaseSettings):
             raise ValueError("is a file")
         return home
 
+    @field_validator("plugins")
+    @classmethod
+    def _absolute_paths(cls, plugins: str) -> str:
+        # Processes that this one starts run in other folders.
+        return ",".join(settings_file.plugin_names(plugins, Path.cwd()))
+
     @field_validator("redis_url")
     @classmethod
     def _known_scheme(cls, url: str | None) -> str | None:
@@ -173,12 +202,26 @@ class Settings(BaseSettings):
             raise ValueError("is not a hash of a password")
         return text
 
+    @field_validator("lab")
+    @classmethod
+    def _printable(cls, lab: str) -> str:
+        if not lab.isprintable():
+            raise ValueError("has characters that cannot be shown")
+        return lab.strip()
+
     @field_validator("url")
     @classmethod
     def _web_address(cls, url: str | None) -> str | None:
         if url is not None and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname):
             raise ValueError("is not a web address")
         return url and url.rstrip("/")
+
+    @field_validator("notify")
+    @classmethod
+    def _addresses(cls, text: str | None) -> str | None:
+        if text is not None and "://" not in text:
+            raise ValueError("has no address")
+        return text
 
     @property
     def login_hash(self) -> str | None:
@@ -191,6 +234,11 @@ class Settings(BaseSettings):
         if not self.artifacts:
             # The model is frozen from here on.
             self.__dict__["artifacts"] = str(self.home / "artifacts")
+
+    @property
+    def plugin_names(self) -> tuple[str, ...]:
+        """The plugins to load: absolute paths, or import names."""
+        return tuple(filter(None, self.plugins.split(",")))
 
     @property
     def database(self) -> Path:

@@ -26,7 +26,8 @@ ENVIRONMENT = "environment"
 
 FORM = f"the path of a settings file in TOML, or {os.devnull} for none"
 
-_SECRET = re.compile("password|secret|token|access_key", re.IGNORECASE)
+# The addresses of services that are notified contain tokens.
+_SECRET = re.compile("password|secret|token|access_key|notify", re.IGNORECASE)
 _URL = re.compile(r"[\w+.-]+:")
 
 
@@ -110,8 +111,22 @@ def _is_simple(value: Any) -> bool:
     return isinstance(value, str | int) and not isinstance(value, bool)
 
 
+def is_path(name: str) -> bool:
+    """Return whether the name of a plugin is a path, not the import name of a module."""
+    return name.endswith(".py") or "/" in name or name.startswith(("~", "."))
+
+
+def plugin_names(text: str, folder: Path) -> tuple[str, ...]:
+    """Return the names in a list of plugins, each once, with absolute paths; a relative one is meant from a folder."""
+    names = [name.strip() for part in text.split(",") for name in part.split(os.pathsep)]
+    found = (str(folder / Path(name).expanduser()) if is_path(name) else name for name in names if name)
+    return tuple(dict.fromkeys(os.path.normpath(name) if is_path(name) else name for name in found))
+
+
 def _from_here(folder: Path, key: str, value: str) -> str:
-    """Return a folder as an absolute path; one that is relative is meant from the file's folder."""
+    """Return a value with absolute paths; one that is relative is meant from the file's folder."""
+    if key == "plugins":
+        return ",".join(plugin_names(value, folder))
     if key not in ("home", "artifacts") or _URL.match(value):
         return value
     return str(folder / Path(value).expanduser())

@@ -24,7 +24,7 @@ from engine.errors import UserError
 from engine.paper import citation
 from tasks.accounts import become_owner
 from tasks.broker.connection import errors_explained
-from tasks.cli import maintenance, services, sharing, studies
+from tasks.cli import bundles, maintenance, plugins, services, sharing, studies, weights
 from tasks.cli.console import err, write_to_any_terminal
 from tasks.process import end_with_parent
 
@@ -35,7 +35,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for part in (services, studies, sharing, maintenance):
+for part in (services, studies, sharing, bundles, weights, maintenance, plugins):
     app.add_typer(part.commands)
 
 
@@ -47,6 +47,7 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def options(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
     ] = False,
@@ -63,6 +64,8 @@ def options(
     if name is not None:
         text = f"runs as {name}, who owns {settings().home}; files that it reads or writes must be open to {name}"
         err.print(escape(text), soft_wrap=True, highlight=False)
+    # A plugin's code runs as the owner, too.
+    plugins.load_for(str(context.invoked_subcommand))
 
 
 def main() -> None:

@@ -8,7 +8,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -94,3 +95,19 @@ def _watch(parent: int) -> None:
 def python(*arguments: str) -> list[str]:
     """Return the command that runs this interpreter with some arguments."""
     return [sys.executable, *arguments]
+
+
+@contextmanager
+def stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
+    """Call a function at SIGINT and SIGTERM within the block, in place of what else they do."""
+    if threading.current_thread() is not threading.main_thread():
+        # Signals reach the main thread alone, which then decides.
+        yield
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, lambda *_: stop()) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)

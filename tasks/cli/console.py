@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -21,8 +22,15 @@ if TYPE_CHECKING:
     from data.database.database import Database
     from tasks.services.presence import Running
 
-out = Console()
-err = Console(stderr=True)
+
+def _console(stderr: bool) -> Console:
+    console = Console(stderr=stderr)
+    # Without a terminal, rich breaks sentences at 80 columns; in a log each is one line.
+    console.soft_wrap = not console.is_terminal
+    return console
+
+
+out, err = _console(stderr=False), _console(stderr=True)
 
 StudyId = Annotated[
     str, typer.Argument(metavar="STUDY_ID", help="A study's id, or its beginning if no other begins so.")
@@ -96,6 +104,12 @@ def say_place(config: Settings) -> None:
     source = f" (settings: {config.config})" if config.config else ""
     text = f"home {where.home}, queue {where.queue}, artifacts {where.artifacts}{source}"
     err.print(f"[dim]{escape(text)}[/dim]", soft_wrap=True, highlight=False)
+
+
+def say_line(console: Console, text: str) -> None:
+    """Print a line of a log as it is, with the time; it is neither wrapped nor coloured, and flushed at once."""
+    text = f"{datetime.now():%Y-%m-%d %H:%M:%S} {text}"
+    console.print(text, soft_wrap=True, highlight=False, markup=False, emoji=False)
 
 
 @contextmanager

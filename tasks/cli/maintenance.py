@@ -1,4 +1,4 @@
-"""The commands that maintain the data: backup, restore, rebuild, remeasure, delete, reclaim."""
+"""The commands that maintain the data: backup, restore, rebuild, remeasure, delete, restore-study, reclaim."""
 
 # Modules that are slow to import are imported in the commands that need them; see tasks/__main__.py.
 
@@ -116,8 +116,14 @@ def remeasure(
 
 
 @commands.command()
-def delete(study_id: StudyId, yes: Yes = False) -> None:
-    """Delete a study, running or not, with all stages that no other study has."""
+def delete(
+    study_id: StudyId,
+    yes: Yes = False,
+    for_good: Annotated[
+        bool, typer.Option("--for-good", help="Not to the Trash: delete it now, with all stages that no other has.")
+    ] = False,
+) -> None:
+    """Move a study, running or not, to the Trash, which keeps it for 30 days; or delete it for good."""
     from tasks.services.recorder import drain_own
     from tasks.studies import delete as deleting
     from tasks.studies.rebuild import require_database
@@ -127,13 +133,34 @@ def delete(study_id: StudyId, yes: Yes = False) -> None:
     with served(config):
         drain_own(config)
         full_id = deleting.find(config, study_id)
-        for line in deleting.sentences(deleting.preview(config, full_id)):
+        if not for_good:
+            deleting.require_no_trash(config, full_id)
+        for line in deleting.sentences(deleting.preview(config, [full_id], count_files=for_good), for_good):
             out.print(line, highlight=False)
         if not yes:
-            typer.confirm(f"Delete {full_id}?", abort=True)
-        count = deleting.delete(config, full_id)
+            question = f"Delete {full_id} for good?" if for_good else f"Move {full_id} to the Trash?"
+            typer.confirm(question, abort=True)
+        if for_good:
+            count = deleting.delete(config, full_id)
+            drain_own(config)
+            out.print(f"deleted {full_id} and {count} stages")
+        else:
+            deleting.trash(config, full_id)
+            out.print(f"moved {full_id} to the Trash; ticketscope restore-study {full_id} brings it back")
+
+
+@commands.command()
+def restore_study(study_id: StudyId) -> None:
+    """Bring a study back from the Trash, with its results."""
+    from tasks.services.recorder import drain_own
+    from tasks.studies import delete as deleting
+
+    config = begin()
+    with served(config):
         drain_own(config)
-        out.print(f"deleted {full_id} and {count} stages")
+        full_id = deleting.find(config, study_id)
+        deleting.restore(config, full_id)
+        out.print(f"brought {full_id} back; ticketscope retry {full_id} trains what was left of it, if anything was")
 
 
 @commands.command()

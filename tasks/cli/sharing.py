@@ -102,6 +102,7 @@ def _links(database: "Database") -> Table:
     )
     for row in shared_links.shares(database).to_dict("records"):
         state = "works" if row["works"] else "revoked" if _time(row["revoked_at"]) else "expired"
+        state = "in the Trash" if row["trashed"] and state == "expired" else state
         table.add_row(
             str(row["share_id"]),
             ", ".join(row["study_ids"]) + (" (view)" if row["state"] else ""),
@@ -147,18 +148,63 @@ def password() -> None:
 @commands.command()
 def export(
     study_id: StudyId,
-    out_folder: Annotated[Path, typer.Option("--out", help="Folder for the tables and the study's TOML.")],
+    out_folder: Annotated[
+        Path | None, typer.Option("--out", help="Folder for the tables and the study's TOML.")
+    ] = None,
+    bundle: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write one file that ticketscope import reads elsewhere.")
+    ] = None,
+    weights: Annotated[bool, typer.Option("--weights", help="With --bundle: the weights and masks too.")] = False,
+    lab: Annotated[
+        str | None,
+        typer.Option("--from", metavar="LAB", help="With --bundle: what it calls this place [TICKETSCOPE_LAB]."),
+    ] = None,
 ) -> None:
-    """Write a study's tables as Parquet, and the study itself as TOML."""
+    """Write a study's tables as Parquet and the study itself as TOML, or all of it as one bundle."""
     from data import parquet
+    from data.bundles.format import BundleError
     from data.queries import studies
     from engine.study.spec import to_toml
 
+    if (out_folder is None) == (bundle is None):
+        raise BundleError(
+            "give --out DIR for tables to read, or --bundle FILE for a file that ticketscope import reads"
+        )
+    if bundle is None and (weights or lab is not None):
+        raise BundleError("--weights and --from are for bundles; give --bundle FILE too")
     with recorded() as database:
         full_id = studies.find_study(database, study_id)
         record = studies.study(database, full_id)
-        parquet.write(parquet.tables_from_database(database, full_id), out_folder)
-        (out_folder / "study.toml").write_text(to_toml(record.study), encoding="utf-8")
+        if out_folder is not None:
+            parquet.write(parquet.tables_from_database(database, full_id), out_folder)
+            (out_folder / parquet.TOML).write_text(to_toml(record.study), encoding="utf-8")
+            out.print(f"wrote {out_folder}")
+        if bundle is not None:
+            _bundle(database, full_id, bundle, settings().lab if lab is None else lab, weights)
     if record.state != "done":
-        err.print(f"the study is {record.state}: the tables hold the {record.counts['done']} stages that are done")
-    out.print(f"wrote {out_folder}")
+        what = "tables hold" if bundle is None else "bundle holds"
+        err.print(f"the study is {record.state}: the {what} the {record.counts['done']} stages that are done")
+
+
+def _bundle(database: "Database", study_id: str, path: Path, lab: str, weights: bool) -> None:
+    from data.artifacts.store import Artifacts
+    from data.bundles import writer
+    from tasks.units import plural, size
+
+    artifacts = Artifacts(settings().artifacts) if weights else None
+    written = writer.write_file(database, study_id, path, lab, artifacts)
+    what = f"{plural(written.results, 'result')} of {plural(written.stages, 'stage')}"
+    with_weights = ", with weights" if weights else ""
+    out.print(f"wrote {escape(str(path))}: {what}{with_weights}, {size(path.stat().st_size)}", soft_wrap=True)
+    if written.without_weights:
+        err.print(
+            f"the weights of {plural(written.without_weights, 'stage')} are missing, or are those of another training "
+            "than the recorded one, and were left out"
+        )
+    named = f"as {escape(lab)}" if lab else "without a name (--from LAB gives one)"
+    err.print(
+        f"It names this place {named}, and says which workers, hosts and devices trained, and when. Whoever has the "
+        "file reads all of that, and the paths of folders of images.",
+        soft_wrap=True,
+        highlight=False,
+    )

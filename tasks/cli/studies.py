@@ -16,6 +16,7 @@ from tasks.units import plural
 
 if TYPE_CHECKING:
     from engine.study.spec import Study
+    from tasks.studies.planning import PlanPreview
 
 commands = typer.Typer()
 
@@ -123,17 +124,24 @@ def run(
 
 
 @commands.command()
-def status(study_id: Annotated[str | None, typer.Argument(metavar="[STUDY_ID]", help="Only this one.")] = None) -> None:
+def status(
+    study_id: Annotated[str | None, typer.Argument(metavar="[STUDY_ID]", help="Only this one.")] = None,
+    trash: Annotated[bool, typer.Option("--trash", help="Show the studies in the Trash instead.")] = False,
+) -> None:
     """Show all studies, or the state of one."""
     from data.queries import studies
     from tasks.broker.connection import connect
-    from tasks.cli.tables import studies_table, study_tables, workers_line
+    from tasks.cli.tables import studies_table, study_tables, trash_table, workers_line
     from tasks.queue.telemetry import known_workers
 
     with recorded() as database:
         if study_id is not None:
             for part in study_tables(database, studies.find_study(database, study_id)):
                 out.print(part)
+            return
+        if trash:
+            listed = trash_table(database)
+            out.print(listed if listed.row_count else "the Trash is empty")
             return
         listed = studies_table(database)
         if listed.row_count:
@@ -193,15 +201,18 @@ def _add_seeds(study: "Study", more: int, again: bool, yes: bool) -> None:
 
 
 def _ask_if_long(study: "Study", yes: bool) -> None:
-    """Print what a study costs that takes long, and at a terminal ask before it is launched, unless `yes`."""
     from tasks.studies.planning import long_preview
 
-    preview = long_preview(study)
+    _ask(long_preview(study), f"Launch {study.name}?", yes)
+
+
+def _ask(preview: "PlanPreview | None", question: str, yes: bool) -> None:
+    """Print what trainings cost that take long, and at a terminal ask before they are queued, unless `yes`."""
     if preview is None:
         return
     err.print(f"[yellow]long:[/yellow] {escape(preview.costs())}", soft_wrap=True, highlight=False)
     if not yes and sys.stdin.isatty():
-        typer.confirm(f"Launch {study.name}?", abort=True)
+        typer.confirm(question, abort=True)
 
 
 def _launch(study: "Study", again: bool, remark: str = "") -> str:
@@ -238,22 +249,30 @@ def cancel(study_id: StudyId) -> None:
 
 
 @commands.command()
-def retry(study_id: StudyId) -> None:
+def retry(study_id: StudyId, yes: Yes = False) -> None:
     """Queue a study's failed and cancelled stages again."""
     from tasks.cli import watch
     from tasks.studies import launch as queued
 
     with served(begin()) as redis:
         full_id = queued.find(study_id)
+        _ask(queued.long_retry(full_id), f"Queue what is left of {full_id}?", yes)
         queued.retry(full_id)
         out.print(f"queued what was left of {full_id}")
         watch.say_if_no_workers(redis, err)
 
 
 def _read(name: str, scale: str | None, data: str | None) -> "Study":
+    from data.datasets.registry import must_be_fetched
+    from tasks.cli.plugins import fetch_one
     from tasks.studies.catalog import read
 
-    return read(name, scale, data)
+    study = read(name, scale, data)
+    for dataset in study.datasets:
+        if must_be_fetched(dataset, settings().home):
+            # What a command prints stays what it was.
+            fetch_one(dataset, err)
+    return study
 
 
 def _scaling(name: str, scale: str | None, data: str | None) -> tuple[str, ...]:

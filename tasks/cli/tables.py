@@ -17,13 +17,15 @@ from data.database.events import State
 from data.queries import studies
 from data.queries.divergence import divergences, in_words
 from data.queries.failures import blocked, failures, shown_counts
+from data.queries.results import origins, origins_in_words
 from data.settings import settings
 from engine.formatting import number, percent
+from tasks import progress
 from tasks.broker.connection import BrokerError, connect, errors_explained
 from tasks.queue import leases
 from tasks.queue.telemetry import Worker, known_workers
 from tasks.queue.telemetry import progress as live_progress
-from tasks.units import clock, duration, plural
+from tasks.units import duration, plural
 
 if TYPE_CHECKING:
     from engine.study.checks import Finding
@@ -101,6 +103,18 @@ def studies_table(database: Database) -> Table:
     return table
 
 
+def trash_table(database: Database) -> Table:
+    """Return the studies in the Trash as a table."""
+    from tasks.studies.delete import KEPT
+
+    table = Table(Column("study", no_wrap=True), "name", "stages", "deleted (UTC)", "for good (UTC)")
+    for row in studies.trash(database).to_dict("records"):
+        at = row["trashed_at"]
+        days = (f"{moment:%Y-%m-%d %H:%M}" for moment in (at, at + KEPT))
+        table.add_row(str(row["study_id"]), escape(str(row["name"])), f"{row['done']}/{row['stages']} done", *days)
+    return table
+
+
 def workers_line(workers: Sequence[Worker]) -> str:
     """Return a line on how many workers are alive, what they do, and how many are silent."""
     alive = [worker for worker in workers if not worker.is_silent()]
@@ -108,6 +122,11 @@ def workers_line(workers: Sequence[Worker]) -> str:
     parts = [f"{states[state]} {state}" for state in ("training", "draining") if states[state]]
     silent = f"; [red]{len(workers) - len(alive)} silent[/red]" if len(alive) < len(workers) else ""
     warnings = {f"{worker.host}: {worker.warning}" for worker in alive if worker.warning}
+    warnings |= {
+        f"{worker.host}: trains without CUDA graphs, more slowly: {worker.slow.why}"
+        for worker in alive
+        if worker.slow is not None and worker.slow.now
+    }
     lines = [f"[yellow]warning:[/yellow] {escape(warning)}" for warning in sorted(warnings)]
     return "\n".join([", ".join([plural(len(alive), "worker"), *parts]) + silent, *lines])
 
@@ -123,7 +142,7 @@ def study_tables(database: Database, study_id: str) -> list[Table | str]:
     if record.state in ("queued", "running") and _is_lost(study_id):
         parts.append("[red]not in the queue[/red]: none of its stages is trained until ticketscope rebuild")
     if record.state in ("queued", "running") and (left := seconds_left(database, study_id, stages)) is not None:
-        parts.append(left_words(left))
+        parts.append(progress.left(left))
     running = stages[stages["state"] == "running"]
     if len(running):
         parts.append(_running_table(running))
@@ -133,9 +152,10 @@ def study_tables(database: Database, study_id: str) -> list[Table | str]:
     if record.counts["failed"]:
         if shown["blocked"]:
             parts.append(f"[red]blocked[/red]: {plural(shown['blocked'], 'stage')} built on these, until a retry")
-        parts.append(f"mend the cause, then: ticketscope retry {study_id}; after a change of images, launch anew")
+        parts.append(f"fix the cause, then: ticketscope retry {study_id}; after a change of images, launch anew")
     if sentence := in_words(divergences(database, [study_id])):
         parts.append(f"[yellow]diverged[/yellow] {escape(sentence)}")
+    parts += [f"imported {escape(phrase)}" for phrase in origins_in_words(origins(database, study_id))]
     return parts
 
 
@@ -151,11 +171,6 @@ def seconds_left(database: Database, study_id: str, stages: pd.DataFrame) -> flo
         return None
     planned = partial(epoch_seconds, settings(), database, study_id)
     return time_left.seconds_left(stages, live, time_left.places(workers, stages), planned)
-
-
-def left_words(seconds: float) -> str:
-    """Return how long a study still takes and when it will be done."""
-    return f"about {duration(seconds)} left, done {clock(seconds)}"
 
 
 def _is_lost(study_id: str) -> bool:
@@ -206,7 +221,7 @@ def watch(
             if time.monotonic() - estimated_at >= ESTIMATE_SECONDS:
                 seconds, estimated_at = left(), time.monotonic()
             if seconds:
-                notes.append(left_words(seconds))
+                notes.append(progress.left(seconds))
             bars.update(bar, total=now.total(), completed=now["done"], note=", ".join(notes))
             if not now["running"] and not now["queued"]:
                 return now

@@ -81,9 +81,10 @@ class Supervisor:
         self._signals = 0
         self._children: list[list[_Child]] = []
 
-    def run(self, tick: Callable[[], None] | None = None) -> None:
-        """Keep all services alive until SIGINT or SIGTERM, calling `tick` every TICK_SECONDS; a second one kills them.
+    def run(self, tick: Callable[[], bool | None] | None = None) -> None:
+        """Keep all services alive until SIGINT or SIGTERM; a second one kills them.
 
+        tick: called every TICK_SECONDS; the services are stopped, too, once it returns True.
         Must be called in the main thread, since the children end with the calling thread.
         """
         before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -92,13 +93,17 @@ class Supervisor:
             while not self._signals:
                 for child in self._all():
                     child.tend()
-                if tick is not None:
-                    tick()
+                if tick is not None and tick():
+                    break
                 time.sleep(TICK_SECONDS)
         finally:
             self._stop()
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    def pids(self) -> list[int]:
+        """Return the processes of the services."""
+        return [child.process.pid for child in self._all()]
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         del number, frame

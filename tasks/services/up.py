@@ -23,6 +23,7 @@ from data.os_errors import explained
 from data.private import private_folder
 from data.settings import Settings
 from engine.errors import UserError
+from engine.training.capacity import QUEUES
 from tasks.broker import connection, server
 from tasks.process import ROOT, python, spawn
 from tasks.queue import leases, telemetry
@@ -92,11 +93,16 @@ def worker_services(
             command=python("-m", "tasks.worker", "--device", device, "--lease", str(lease)),
             log=logs / f"worker-{number}.log" if logs else None,
             grace=grace,
-            environment={**_environment(config), "OMP_NUM_THREADS": count, "TICKETSCOPE_THREADS": count},
+            environment={**_queues(), **_environment(config), "OMP_NUM_THREADS": count, "TICKETSCOPE_THREADS": count},
             died=died,
         )
         for number, device in enumerate(devices, start=1)
     ]
+
+
+def _queues() -> dict[str, str]:
+    """Return the setting of CUDA's queues, unless the user has set it."""
+    return {name: value for name, value in QUEUES.items() if name not in os.environ}
 
 
 def end_dead_workers(redis: Redis) -> list[str]:
@@ -223,7 +229,12 @@ def _environment(config: Settings) -> dict[str, str]:
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     # A process that is started again later must find the same settings.
     file = str(config.config or os.devnull)
-    return {"TICKETSCOPE_CONFIG": file, "TICKETSCOPE_HOME": str(config.home), "PYTHONPATH": path}
+    return {
+        "TICKETSCOPE_CONFIG": file,
+        "TICKETSCOPE_HOME": str(config.home),
+        "TICKETSCOPE_PLUGINS": config.plugins,
+        "PYTHONPATH": path,
+    }
 
 
 def _check_host(config: Settings, host: str) -> None:

@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 
 from tasks.queue import leases, telemetry
 from tasks.queue.leases import LeaseLost, Message, StageCancelled
-from tasks.queue.telemetry import Worker
+from tasks.queue.telemetry import Slow, Worker
 from tasks.queue.timing import Timing
 from tasks.worker import host
 
@@ -64,12 +64,20 @@ class Heartbeat:
         self._messages = messages
         fingerprints = tuple(message.fingerprint for message in messages)
         stage = fingerprints[0] if fingerprints else None
-        self._worker = replace(self._worker, stage=stage, beside=fingerprints[1:], trouble=None)
+        slow = self._worker.slow and self._worker.slow.among(fingerprints)
+        self._worker = replace(self._worker, stage=stage, beside=fingerprints[1:], trouble=None, slow=slow)
         self._beat()
 
     def trouble(self, text: str | None) -> None:
         """Report what the worker waits for; None once it continues."""
         self._worker = replace(self._worker, trouble=text)
+        self._beat()
+
+    def slow(self, fingerprint: str, why: str) -> None:
+        """Report that a stage of this worker is trained without CUDA graphs, more slowly, and why."""
+        before = self._worker.slow or Slow(why)
+        slow = Slow(why, before.stages + 1, (*before.now, fingerprint))
+        self._worker = replace(self._worker, slow=slow)
         self._beat()
 
     def drain(self) -> None:

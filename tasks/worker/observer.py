@@ -18,10 +18,10 @@ log = logging.getLogger(__name__)
 
 
 class LeasedObserver:
-    """An `engine.stages.runner.Observer` for a stage that this worker has claimed.
+    """An `engine.stages.run.Observer` for a stage that this worker has claimed.
 
-    Both methods raise LeaseLost if another worker has the stage by now, and StageCancelled if no study needs it.
-    trained: called after each epoch.
+    Epochs and commits raise LeaseLost if another worker has the stage by now, and StageCancelled if no study needs it.
+    trained: called after each epoch with its number. slow: called with the reason if it trains without CUDA graphs.
     """
 
     def __init__(
@@ -31,7 +31,8 @@ class LeasedObserver:
         worker: str,
         timing: Timing,
         stopping: threading.Event,
-        trained: Callable[[], None] = lambda: None,
+        trained: Callable[[int], None] = lambda epoch: None,
+        slow: Callable[[str], None] = lambda why: None,
     ) -> None:
         self._redis = redis
         self._message = message
@@ -39,13 +40,14 @@ class LeasedObserver:
         self._timing = timing
         self._stopping = stopping
         self._trained = trained
+        self._slow = slow
         self._shown_at = -SHOW_SECONDS
         self._last_epoch_at: float | None = None
         self._seconds: float | None = None
 
     def epoch(self, row: Epoch, total: int) -> bool:
         """Publish the live progress, a few times a second at most; return False once this worker has to stop."""
-        self._trained()
+        self._trained(row.epoch)
         now = time.monotonic()
         # The speed counts the time from epoch to epoch, since row.seconds, used for the first epoch alone, is this
         # stage's share of a device. It is smoothed, since single epochs of a small network vary by half.
@@ -73,3 +75,8 @@ class LeasedObserver:
     def commit(self, rows: Sequence[Epoch]) -> None:
         """Publish epochs if this worker still has the stage, which Redis decides in the same step."""
         leases.renew(self._redis, self._message, self._timing.lease, rows)
+
+    def without_graphs(self, why: str) -> None:
+        """Log and report that the stage is trained without CUDA graphs."""
+        log.warning("stage %s trains without CUDA graphs, more slowly: %s", self._message.fingerprint, why)
+        self._slow(why)

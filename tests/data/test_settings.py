@@ -43,10 +43,13 @@ def test_every_setting_has_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_pat
         "TICKETSCOPE_THREADS": "2",
         "TICKETSCOPE_WORKERS": "3",
         "TICKETSCOPE_TOGETHER": "4",
+        "TICKETSCOPE_PLUGINS": "nets.py,lab.networks",
         "TICKETSCOPE_PASSWORD": "open sesame",
         "TICKETSCOPE_PASSWORD_HASH": hashed("open sesame"),
         "TICKETSCOPE_OWNERS": "ada@lab.example, @group.example",
         "TICKETSCOPE_URL": "https://tickets.example/",
+        "TICKETSCOPE_LAB": "Lab A",
+        "TICKETSCOPE_NOTIFY": "json://lab.example/hook mailto://ada:sesame@lab.example",
     }
     assert values.keys() == ALLOWED.keys()
     for variable, value in values.items():
@@ -57,6 +60,7 @@ def test_every_setting_has_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert config.artifacts == "s3://bucket/prefix"
     assert (config.redis_url, config.device) == ("redis://localhost:6379/1", "cpu")
     assert (config.threads, config.workers, config.password) == (2, 3, "open sesame")
+    assert config.plugin_names == (str(tmp_path / "nets.py"), "lab.networks")
     assert (config.owners, config.url) == ("ada@lab.example, @group.example", "https://tickets.example")
     assert config.login_hash == values["TICKETSCOPE_PASSWORD_HASH"]
 
@@ -66,6 +70,7 @@ def test_every_setting_has_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_pat
     [
         ("TICKETSCOPE_PASSWORD_HASH", "sesame", "not a hash of a password; give what ticketscope password prints"),
         ("TICKETSCOPE_URL", "tickets.example", "not a web address; give the address"),
+        ("TICKETSCOPE_NOTIFY", "sesame@lab.example", "has no address; give addresses of apprise"),
     ],
 )
 def test_an_invalid_password_hash_or_address_is_refused(
@@ -111,6 +116,7 @@ def test_all_faulty_variables_are_named_at_once(monkeypatch: pytest.MonkeyPatch)
 
 def test_passwords_are_shown_neither_in_errors_nor_in_the_settings_text(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TICKETSCOPE_PASSWORD", "open sesame")
+    monkeypatch.setenv("TICKETSCOPE_NOTIFY", "mailto://ada:sesame@lab.example")
     assert "sesame" not in repr(read_settings())
     monkeypatch.setenv("REDIS_URL", "http://:sesame@host")
     with pytest.raises(SettingsError) as error:

@@ -49,10 +49,13 @@ def test_every_setting_may_be_in_the_file(write: Write, tmp_path: Path) -> None:
         "threads": 2,
         "workers": 3,
         "together": "4",
+        "plugins": "my_lab.networks",
         "password": "sesame",
         "password_hash": password_hash,
         "owners": "ada@lab.example, @group.example",
         "url": "https://tickets.example/",
+        "lab": "Lab A",
+        "notify": "json://lab.example/hook",
     }
     assert values.keys() == KEYS.keys()
     file = write("".join(f"{key} = {value!r}\n" for key, value in values.items()))

@@ -82,6 +82,8 @@ def test_a_recorder_goes_on_beside_all_that_root_does(account: Account, environm
             ("share", study_id),
             ("cancel", study_id),
             ("delete", study_id, "--yes"),
+            ("restore-study", study_id),
+            ("delete", study_id, "--yes", "--for-good"),
         )
         assert recorder.poll() is None
         assert [path for path in account.folder.rglob("*") if path.lstat().st_uid != account.uid] == []

@@ -70,7 +70,7 @@ def test_links_that_ended_do_not_come_back_with_a_backup(command: Command, study
     assert [shared_links.find(database, token) is None for token in tokens] == [True, False]
     listed = command("share", "--list")[1]
     assert (listed.count("revoked"), listed.count("works")) == (1, 1)
-    assert command("delete", study_id, "--yes")[0] == 0
+    assert command("delete", study_id, "--yes", "--for-good")[0] == 0
     assert command("restore", str(copy), "--yes")[0] == 0
     assert study_id in command("status")[1]
     assert [shared_links.find(database, token) for token in tokens] == [None, None]
@@ -90,6 +90,9 @@ def test_nothing_is_restored_deleted_or_reclaimed_without_consent(
     assert command("restore", str(copy))[0] == 1
     code, output, _ = command("delete", study_id[:6])
     assert code == 1
+    assert "The Trash can bring it back" in output
+    code, output, _ = command("delete", study_id[:6], "--for-good")
+    assert code == 1
     assert "7 stages that no other study has" in output
     code, output, _ = command("reclaim")
     assert code == 1
@@ -101,6 +104,22 @@ def test_nothing_is_restored_deleted_or_reclaimed_without_consent(
 
 def test_a_study_is_deleted_by_the_beginning_of_its_id(command: Command, study_id: str, redis: Redis) -> None:
     code, output, error = command("delete", study_id[:6], "--yes")
+    assert code == 0, error
+    moved = f"moved {study_id} to the Trash; ticketscope restore-study {study_id} brings it back"
+    # A terminal breaks long lines.
+    assert moved in " ".join(output.split())
+    assert study_id not in command("status")[1]
+    assert study_id in command("status", "--trash")[1]
+    assert leases.studies(redis) == [study_id]
+    for refused in (("delete", study_id, "--yes"), ("status", study_id), ("retry", study_id), ("share", study_id)):
+        code, _, error = command(*refused)
+        assert (code, "is in the Trash; ticketscope restore-study" in error) == (2, True), refused
+    assert f"brought {study_id} back" in command("restore-study", study_id[:6])[1]
+    assert study_id in command("status")[1]
+    assert command("status", "--trash")[1].strip() == "the Trash is empty"
+    assert "is not in the Trash" in command("restore-study", study_id)[2]
+    assert command("delete", study_id, "--yes")[0] == 0
+    code, output, error = command("delete", study_id[:6], "--yes", "--for-good")
     assert code == 0, error
     assert f"deleted {study_id} and 7 stages" in output
     assert leases.studies(redis) == []
@@ -187,11 +206,11 @@ def test_a_command_waits_for_others_for_a_while_and_names_them(
     thread.start()
     try:
         assert holding.wait(10)
-        code, _, error = command("delete", study_id, "--yes")
+        code, _, error = command("delete", study_id, "--yes", "--for-good")
     finally:
         done.set()
         thread.join()
     assert code == 2
     assert f"(process {os.getpid()}) since" in error
     assert "try again when that has ended" in error
-    assert command("delete", study_id, "--yes")[0] == 0
+    assert command("delete", study_id, "--yes", "--for-good")[0] == 0

@@ -147,7 +147,9 @@ def test_a_study_is_launched_cancelled_retried_trained_and_exported(
     machine.recorder()
     code, output, _ = command("launch", toml(), "--again", "--wait")
     assert code == 0
-    assert "7/7" in output
+    *_, last = [line for line in output.splitlines() if "trainings done" in line]
+    assert last.endswith("; 7 of 7 trainings done, 0 left, 0 in training")
+    assert re.search(r"^.{20}done: lenet300 on digits, .*: \d\d\.\d\d % in \d+ s;", last)
     code, output, error = command("export", study_id[:5], "--out", str(tmp_path / "exported"))
     assert (code, error.startswith("home ")) == (0, True)
     assert pq.read_table(tmp_path / "exported" / "accuracy.parquet").num_rows == 9
@@ -188,10 +190,15 @@ def test_waiting_for_a_study_that_fails_exits_with_1(command: Command, machine: 
     shutil.rmtree(machine.config.datasets, ignore_errors=True)
     machine.worker()
     assert waiting.wait(timeout=90.0) == 1
-    assert "1 failed" in (machine.logs / "launch.log").read_text()
+    log = (machine.logs / "launch.log").read_text()
+    assert "not done: " in log
+    line = rf"failed: lenet300 on folder:{images}, lr 0.1, seed 0, dense, 4 epochs: no folder at {images}.*; 0 of 5"
+    assert re.search(line, log)
+    assert "0 left, 1 failed, 4 blocked, 0 in training" in log
+    assert not re.search("[\x1b\r]", log)
     printed = " ".join(command("status", study_id)[1].split())
     assert f": no folder at {images}; a dataset is a folder with" in printed
-    assert f"mend the cause, then: ticketscope retry {study_id}" in printed
+    assert f"fix the cause, then: ticketscope retry {study_id}" in printed
     assert "1 failed, 4 blocked" in printed
     assert "blocked: 4 stages built on these, until a retry" in printed
 
@@ -303,6 +310,12 @@ def test_a_long_study_is_launched_only_after_an_answer_at_a_terminal(
     code, output, _ = at_a_terminal("y", "launch", str(file))
     assert code == 0
     assert "launched Tiny as" in output
+    study_id = output.split()[-1]
+    assert command("cancel", study_id)[0] == 0
+    code, output, error = at_a_terminal("n", "retry", study_id)
+    assert (code, f"Queue what is left of {study_id}? [y/N]" in output) == (1, True)
+    assert COSTS.search(error)
+    assert "cancelled" in leases.states(redis, leases.members(redis, study_id)).values()
     code, output, error = at_a_terminal("n", "launch", str(file), "--yes", "--again")
     assert (code, "?" in output) == (0, False)
     assert COSTS.search(error)

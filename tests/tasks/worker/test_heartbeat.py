@@ -2,13 +2,14 @@
 
 import threading
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 from redis import Redis
 
 from engine.study.results import Epoch
 from tasks.queue import scripts, telemetry
-from tasks.queue.telemetry import Worker
+from tasks.queue.telemetry import Slow, Worker
 from tasks.queue.timing import Timing
 from tasks.worker.heartbeat import Heartbeat
 from tasks.worker.observer import LeasedObserver
@@ -54,10 +55,26 @@ def test_changes_of_a_worker_are_written_at_once(redis: Redis, heartbeat: Heartb
     assert (seen(redis).stage, seen(redis).trouble) == (None, None)
 
 
+def test_stages_that_train_without_graphs_are_counted_and_named(redis: Redis, heartbeat: Heartbeat) -> None:
+    messages = register(redis, tiny_plan(seeds=[0, 1]))
+    assert all(claim(redis, message) for message in messages)
+    heartbeat.hold(*messages)
+    assert seen(redis).slow is None
+    slow = partial(heartbeat.slow, messages[0].fingerprint)
+    observer = LeasedObserver(redis, messages[0], NAME, RARE, threading.Event(), slow=slow)
+    observer.without_graphs("operation not permitted when stream is capturing")
+    assert seen(redis).slow == Slow("operation not permitted when stream is capturing", 1, (messages[0].fingerprint,))
+    heartbeat.hold(messages[1])
+    heartbeat.slow(messages[1].fingerprint, "another")
+    assert seen(redis).slow == Slow("another", 2, (messages[1].fingerprint,))
+    heartbeat.hold()
+    assert seen(redis).slow == Slow("another", 2, ())
+
+
 def test_a_worker_reports_its_epochs_stages_and_memory(redis: Redis, heartbeat: Heartbeat) -> None:
     [message] = register(redis, tiny_plan())
     assert claim(redis, message)
-    observer = LeasedObserver(redis, message, NAME, RARE, threading.Event(), heartbeat.count_epoch)
+    observer = LeasedObserver(redis, message, NAME, RARE, threading.Event(), lambda _: heartbeat.count_epoch())
     for epoch in (1, 2, 3):
         observer.epoch(Epoch(epoch, 0.1, 1.0, 50.0, 1.0, 50.0, 0.01), 3)
     heartbeat.count_stage()
