@@ -11,7 +11,7 @@ from app.answer.answers import at_words
 from app.charts.accuracy import Measure
 from app.charts.chart import Chart, Numbers, Subject
 from app.charts.marks import rate_looks, rate_name
-from app.charts.palette import STARTS, Look, series
+from app.charts.palette import STARTS, Look, present, series
 from app.charts.picture import Legend
 from app.charts.points import Spread, at_p, band_words, means
 from app.charts.vega import Spec
@@ -87,7 +87,7 @@ def sweep(
     accuracies, ratios = runs.accuracies, at_p(runs.ratios, p).dropna(subset=["ratio"])
     gaps = sweep_chart.gaps(runs.paired.assign(accuracy=runs.paired[measure]))
     rates = sorted(float(rate) for rate in accuracies["learning_rate"].unique())
-    starts = [look for start, look in STARTS.items() if start in set(accuracies["start"])]
+    starts = list(present(accuracies["start"]).values())
     legend = Legend((*starts, *rests.values()), band_words(spread))
 
     def panel(key: str, spec: Spec, numbers: Numbers) -> Chart:
@@ -127,7 +127,7 @@ def sweep(
             alt=f"{title}.",
             numbers=lambda: numbers,
             about=" · ".join(filter(None, (about, f"p = {p:g}"))),
-            legend=Legend((*coloured, *networks)),
+            legend=Legend((*coloured, *(networks if len(networks) > 1 else []))),
         )
     return Sweep(panels, gap_against_overlap, starts, list(rests.values()), len(points), coloured, networks)
 
@@ -139,7 +139,8 @@ def _points(gaps: pd.DataFrame, ratios: pd.DataFrame) -> pd.DataFrame:
     points = gaps.merge(ratios[[*keys, "ratio"]].drop_duplicates(keys), on=keys)
     points["name"] = points["learning_rate"].map(rate_name)
     points["network"] = points["network"].map(words.network)
-    return points
+    # Studies that share a pair of trainings count it once.
+    return points.drop_duplicates([*keys[1:], "gap", "ratio"], ignore_index=True)
 
 
 def of_study(

@@ -10,7 +10,7 @@ from app import words
 from app.charts import vega
 from app.charts.accuracy import MEASURES, Measure
 from app.charts.marks import CHANCE, band, colour, dash, mean_tooltip, shape
-from app.charts.palette import NEUTRAL, STARTS, Look
+from app.charts.palette import NEUTRAL, Look, starts
 from app.charts.points import SPREADS, Spread, described, summarise
 from app.charts.vega import Spec
 
@@ -65,7 +65,7 @@ def accuracy(rows: pd.DataFrame, rests: dict[str, Look], rates: list[float], mea
     frame = summarise(rows, measure, ["start", *BY], spread)
     frame["described"] = described(frame, spread)
     frame["name"] = frame["start"].map(words.start)
-    looks = {look.name: look for look in STARTS.values()}
+    looks = {look.name: look for look in starts(rows["start"]).values()}
     style = (rests, "rest") if len(rests) > 1 else (looks, "name")
     base = alt.Chart(frame[["name", *BY, "mean", "low", "high", "n", "described"]]).encode(
         x=_x(rates, last=False), color=colour(looks), detail="rest:N"
@@ -73,7 +73,7 @@ def accuracy(rows: pd.DataFrame, rests: dict[str, Look], rates: list[float], mea
     y = _y(f"accuracy, {MEASURES[measure]} (%)", "datum.label")
     tooltip = _tooltip(len(rests) > 1, [alt.Tooltip("name:N", title="start")], "accuracy (%)", spread)
     layers = alt.layer(
-        band(base, 0.12),
+        band(base, 0.12 if len(rests) <= words.MOST_LISTED else 0.03),
         base.mark_line(strokeWidth=2).encode(y=y, strokeDash=dash(*style)),
         base.mark_point(size=60, filled=True, opacity=1).encode(
             y=y, shape=_points(style, looks, rests), tooltip=tooltip
@@ -140,7 +140,7 @@ def _single(
         line, points = line.encode(strokeDash=dash(rests, "rest")), points.encode(shape=shape(rests, "rest"))
     layers = alt.layer(
         rule,
-        band(base, 0.14, color=INK),
+        band(base, 0.14 if len(rests) <= words.MOST_LISTED else 0.03, color=INK),
         line.encode(y=y),
         points.encode(y=y, tooltip=_tooltip(len(rests) > 1, [], quantity, spread, n)),
         height=SHORT + (36 if last else 0),

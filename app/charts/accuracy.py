@@ -8,11 +8,22 @@ import altair as alt
 import pandas as pd
 
 from app import words
-from app.charts import marks, points, vega
+from app.charts import marks, palette, points, vega
 from app.charts.chart import Chart, Subject
 from app.charts.palette import NEUTRAL, STARTS
 from app.charts.picture import Legend
-from app.charts.points import Spread, band_words, described, notes, setting_columns, summarise
+from app.charts.points import (
+    Quantity,
+    Spread,
+    band_words,
+    described,
+    is_spread,
+    mean_columns,
+    notes,
+    seeds_column,
+    setting_columns,
+    summarise,
+)
 from app.charts.vega import Spec
 
 Measure = Literal["test_accuracy", "best_test_accuracy"]
@@ -23,15 +34,6 @@ MEASURES: dict[Measure, str] = {
     "best_test_accuracy": "best epoch on the test images",
 }
 HEIGHT = 360
-
-# Accuracy, or for each seed the accuracy of a pruned network minus that of its dense network.
-Quantity = Literal["accuracy", "below_dense"]
-QUANTITIES: dict[Quantity, str] = {"accuracy": "test accuracy", "below_dense": "difference from dense"}
-
-# The points of neighbouring series are this fraction of the axis apart.
-SIDEWAYS = 0.011
-# From this sparsity on, an axis is spaced by what is left: below, the spacing hardly differs.
-SPREAD_FROM = 0.8
 
 # A panel's specification names its two sets of rows so.
 _LINES, _DENSE = "lines", "dense"
@@ -101,11 +103,6 @@ def panels(
     ]
 
 
-def is_spread(sparsities: pd.Series) -> bool:
-    """Return whether an axis of sparsities is spaced by what is left at first."""
-    return bool(len(sparsities)) and float(sparsities.max()) >= SPREAD_FROM
-
-
 def stretching(panels: Sequence[AccuracyPanel]) -> str | None:
     """Return the start that alone stretches the axis of some panels downwards; see `points.stretching`."""
     return points.stretching(pd.concat([panel.lines for panel in panels])) if panels else None
@@ -151,7 +148,7 @@ def chart(subject: Subject, panel: AccuracyPanel, view: View) -> Chart:
         numbers=numbers,
         caption=(f"{panel.title[:1].upper()}{panel.title[1:]}", dense_words(panel, view.spread)),
         about=subject.about(pruner),
-        legend=Legend(tuple(look for start, look in STARTS.items() if start in starts), band_words(view.spread)),
+        legend=Legend(tuple(palette.present(starts).values()), band_words(view.spread)),
     )
 
 
@@ -169,19 +166,20 @@ def draw(panel: AccuracyPanel, view: View) -> Spec:
     """Return one panel: the mean by sparsity for every start, bands over seeds, the dense baseline as a rule."""
     lines = _labelled(panel.lines, view)
     axis = marks.SparsityAxis(tuple(sorted(lines["removed"].unique())), view.by_left)
-    order = {name: place for place, name in enumerate(dict.fromkeys(lines["name"]))}
-    sideways = lines["name"].map(order).astype(float) - (len(order) - 1) / 2
-    lines["at"] = axis.position(lines["removed"], SIDEWAYS * sideways * view.side_by_side)
+    lines["at"] = axis.side_by_side(lines["removed"], lines["name"], view.side_by_side)
     dense = panel.dense.assign(described=_with_notes(panel.dense, view.spread), left=axis.span[0], right=axis.span[1])
     if view.quantity == "below_dense":
         dense = dense.assign(mean=0.0, low=None, high=None)
     rows = {_LINES: lines, _DENSE: dense[["mean", "low", "high", "n", "described", "left", "right"]]}
     beyond = bool((lines["mean"] < view.y[0]).any())
-    return vega.filled(_panel, (axis, not dense.empty, beyond, view), rows)
+    named = tuple(palette.starts(panel.lines["start"]))
+    return vega.filled(_panel, (axis, not dense.empty, beyond, view, named), rows)
 
 
-def _panel(axis: marks.SparsityAxis, has_dense: bool, beyond: bool, view: View) -> marks.LayeredChart:
-    looks = {look.name: look for look in STARTS.values()}
+def _panel(
+    axis: marks.SparsityAxis, has_dense: bool, beyond: bool, view: View, named: tuple[str, ...]
+) -> marks.LayeredChart:
+    looks = {STARTS[name].name: STARTS[name] for name in named}
     base = alt.Chart(alt.NamedData(name=_LINES)).encode(x=axis.x("at"), color=marks.colour(looks))
     differs = view.quantity == "below_dense"
     quantity = "points above dense" if differs else "accuracy (%)"
@@ -195,20 +193,10 @@ def _panel(axis: marks.SparsityAxis, has_dense: bool, beyond: bool, view: View) 
     y = marks.accuracy_axis(MEASURES[view.measure], view.y, title)
     layers = [
         *(_baseline(view.spread) if has_dense else ()),
-        *marks.mean_lines(base, y, looks, tooltip, clip=True),
-        *(_beyond(base, view.y[0], tooltip) if beyond else ()),
+        *marks.mean_lines(base, y, looks, tooltip, size=marks.point_size(axis.ticks), clip=True),
+        *(marks.beyond(base, view.y[0], tooltip) if beyond else ()),
     ]
     return alt.layer(*layers, height=HEIGHT)
-
-
-def _beyond(base: alt.Chart, foot: float, tooltip: Sequence[alt.Tooltip]) -> tuple[alt.Chart, alt.Chart]:
-    """Return marks at the foot of the axis, with their values, for points that lie below it."""
-    below = base.transform_filter(f"datum.mean < {foot!r}").encode(y=alt.value("height"))
-    points = below.mark_point(shape="triangle-down", size=80, filled=True, opacity=1, yOffset=-7)
-    return (
-        points.encode(tooltip=list(tooltip)),
-        below.mark_text(yOffset=-20, fontSize=11).encode(text=alt.Text("mean:Q", format=".1f")),
-    )
 
 
 def _labelled(lines: pd.DataFrame, view: View) -> pd.DataFrame:
@@ -261,28 +249,36 @@ def numbers(accuracy: pd.DataFrame, measure: Measure) -> pd.DataFrame:
 
 
 def table(accuracy: pd.DataFrame, measure: Measure) -> pd.DataFrame:
-    """Return the accuracies in words: a row per learning rate, pruner and sparsity, a column per start.
+    """Return the accuracies in percent: a row per learning rate, pruner and sparsity, two columns per start.
 
-    Cells are mean ± standard deviation in percent with n, and the measured sparsity where it departs; a cell is empty
-    where no training has finished.
+    These are the mean and the standard deviation, and are missing where no training has finished. The last columns are
+    n and, where a measured sparsity departs, a note.
     """
     keys = ["learning_rate", "pruner", "sparsity"]
     means = summarise(accuracy, measure, [*keys, "start"], "sd")
-    means["note"] = _notes(means, accuracy, [*keys, "start"])
-    means["cell"] = _with_notes(means, "sd")
-    dense = means[means["start"] == "dense"].set_index("learning_rate")["cell"]
+    dense = means[means["start"] == "dense"].drop(columns=["pruner", "sparsity"])
     pruned = means[means["start"] != "dense"]
-    wide = pruned.pivot(index=keys, columns="start", values="cell").reset_index()
-    table = setting_columns(wide)
-    for name, look in STARTS.items():
-        if name in wide.columns:
-            table[look.name] = wide[name]
-    table[STARTS["dense"].name] = wide["learning_rate"].map(dense)
-    return table.fillna("")
+    places = pruned[keys].drop_duplicates(ignore_index=True)
+    table = setting_columns(places)
+    counts = {}
+    for name, look in palette.starts(pruned["start"]).items():
+        if name == "dense":
+            cells = places.merge(dense, on="learning_rate", how="left")
+        elif name in set(pruned["start"]):
+            cells = places.merge(pruned[pruned["start"] == name], on=keys, how="left")
+        else:
+            continue
+        table = table.assign(**mean_columns(cells, look.name, 2))
+        counts[name] = cells["n"]
+    table["n"] = seeds_column(pd.DataFrame(counts))
+    if remarks := notes(accuracy, keys):
+        table["remark"] = [remarks.get(key, "") for key in places[keys].itertuples(index=False, name=None)]
+    return table
 
 
 def dense_table(accuracy: pd.DataFrame, measure: Measure) -> pd.DataFrame:
-    """Return the dense baselines in words: mean ± standard deviation in percent with n, by learning rate."""
+    """Return the dense baselines by learning rate: mean and standard deviation in percent, and n."""
     means = summarise(accuracy[accuracy["start"] == "dense"], measure, ["learning_rate"], "sd")
-    rates = means["learning_rate"].map(words.number)
-    return pd.DataFrame({"learning rate": rates, STARTS["dense"].name: _with_notes(means, "sd")})
+    return pd.DataFrame(
+        {"learning rate": means["learning_rate"], **mean_columns(means, STARTS["dense"].name, 2), "n": means["n"]}
+    )

@@ -17,6 +17,8 @@ from app.charts.points import (
     at_p,
     band_words,
     described,
+    mean_columns,
+    seeds_column,
     setting_columns,
     summarise,
 )
@@ -136,34 +138,32 @@ def _panel(sparsities: Sequence[float], p: float, spread: Spread) -> marks.Layer
         mask_alone.mark_point(shape="stroke", size=200, strokeWidth=2.5, opacity=1).encode(
             tooltip=[alt.Tooltip("name:N", title="level"), place, overlap, n]
         ),
-        *marks.mean_lines(lines, y, pairs, [name, place, overlap, level, n]),
+        *marks.mean_lines(lines, y, pairs, [name, place, overlap, level, n], size=marks.point_size(sparsities)),
         height=HEIGHT,
     )
 
 
 def table(pooled: pd.DataFrame, p: float) -> pd.DataFrame:
-    """Return in words how far the fine-tuned network overlaps its two dense ancestors at one p.
+    """Return how far the fine-tuned network overlaps its two dense ancestors at one p.
 
-    Columns: learning rate, pruner, sparsity, then for θ₀ and for θ_T the overlap and the level of the mask alone, and
-    chance; cells are mean ± standard deviation with n. All weights are ranked, so there are no rows of sparsities above
-    1 - p.
+    Columns: learning rate, pruner, sparsity, then for θ₀ and for θ_T mean and standard deviation of the overlap and the
+    mean level of the mask alone, which is missing where it is not recorded, then chance and n. All weights are ranked,
+    so there are no rows of sparsities above 1 - p.
     """
     rows = at(pooled, p)
     keys = ["learning_rate", "pruner", "sparsity"]
-    ratios, levels = (_wide(rows, value, keys) for value in ("ratio", "level"))
-    table = setting_columns(ratios)
+    points = summarise(rows, "ratio", [*keys, "pair"], "sd")
+    points["level"] = summarise(rows, "level", [*keys, "pair"], "sd")["mean"]
+    places = points[keys].drop_duplicates(ignore_index=True)
+    table = setting_columns(places)
+    counts = {}
     for pair in AGAINST_DENSE:
-        table[_NAMES[pair]] = ratios[pair]
-        table[f"mask alone, {_SYMBOLS[pair]}"] = levels[pair].where(levels[pair] != "", NOT_RECORDED)
-    table["chance"] = f"{p:.2f}"
-    return table
-
-
-def _wide(rows: pd.DataFrame, value: str, keys: list[str]) -> pd.DataFrame:
-    points = summarise(rows, value, [*keys, "pair"], "sd")
-    points["described"] = [text if n else "" for text, n in zip(described(points, "sd"), points["n"], strict=True)]
-    wide = points.pivot(index=keys, columns="pair", values="described").reindex(columns=list(AGAINST_DENSE))
-    return wide.fillna("").reset_index()
+        cells = places.merge(points[points["pair"] == pair], on=keys, how="left")
+        name = _NAMES[pair].rpartition(" ")[0]
+        level = {name.replace("with", "mask alone,"): cells["level"].round(3)}
+        table = table.assign(**mean_columns(cells, name, 3), **level)
+        counts[pair] = cells["n"]
+    return table.assign(chance=p, n=seeds_column(pd.DataFrame(counts)))
 
 
 def with_levels(points: pd.DataFrame, rows: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:

@@ -1,6 +1,7 @@
 """Forest plots of verdicts: effects with their intervals beside the margins of their rules."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 import altair as alt
@@ -21,17 +22,27 @@ COLOURS = {"holds": "#009E73", "fails": "#D55E00", "undecided": NEUTRAL, "missin
 AXIS_TITLES = {"points": "points of accuracy", "overlap": "overlap ratio", "sparsity": "% of the weights"}
 # What a legend says of the marks.
 LEGEND = (
-    "Lines are intervals over seeds at the confidence of each rule, diamonds are means over several comparisons, short "
-    "grey strokes with a number are the margins of the rule, and the dashed line is 0."
+    "Lines are intervals over seeds at the confidence of each rule, diamonds are means over several comparisons, "
+    "triangles are other learning rates than the claim's, short grey strokes with a number are the margins of the "
+    "rule, and the dashed line is 0."
 )
+# Of more verdicts than this on one claim, the plot of all claims has those at the ends of the rates and of the effects.
+MOST_OF_CLAIM = 8
 
 
-def claims_forests(subject: Subject, verdicts: Sequence[Verdict]) -> list[Chart]:
+_SHAPES = {"mean": "diamond", "one": "circle", "other rate": "triangle-right"}
+
+
+def claims_forests(subject: Subject, verdicts: Sequence[Verdict], others: Sequence[Verdict] = ()) -> list[Chart]:
     """Return the effects of a subject's verdicts on claims with their intervals: a chart for each unit.
 
-    Verdicts without a number are left out.
+    others: the verdicts at other learning rates, which follow those on their claims. Verdicts on controls and without a
+    number are left out, and so are those of many on one claim that say least.
     """
-    with_numbers = [verdict for verdict in verdicts if verdict.effect is not None]
+    with_numbers: list[Verdict] = []
+    for claim in CLAIMS:
+        for some in (verdicts, others):
+            with_numbers += telling([v for v in some if v.claim == claim and v.effect is not None and not v.control])
     named = list(zip(_claim_names(with_numbers), with_numbers, strict=True))
     charts = []
     for unit in dict.fromkeys(verdict.unit for verdict in with_numbers):
@@ -42,6 +53,36 @@ def claims_forests(subject: Subject, verdicts: Sequence[Verdict]) -> list[Chart]
         spec, name = _draw(frame, _margins(rows), unit), subject.file_name("verdicts", unit)
         charts.append(Chart(name, spec, title, _alt(title, frame), numbers, about=subject.about()))
     return charts
+
+
+def telling(verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """Return verdicts on one claim, of many those at both ends of the list and of the effects."""
+    if len(verdicts) <= MOST_OF_CLAIM:
+        return list(verdicts)
+    by_effect = sorted(verdicts, key=lambda verdict: verdict.effect or 0.0)
+    shown = [id(verdict) for verdict in (verdicts[0], verdicts[-1], by_effect[0], by_effect[-1])]
+    return [verdict for verdict in verdicts if id(verdict) in shown]
+
+
+def by_rate(claim: str, verdicts: Sequence[Verdict]) -> Chart:
+    """Return the effects of the verdicts on one claim at several learning rates, a row each."""
+    unit = verdicts[0].unit
+    shared = {
+        name: value
+        for name, value in verdicts[0].scope.items()
+        if all(verdict.scope.get(name) == value for verdict in verdicts)
+    }
+    rows = [(row_name(replace(verdict, over=""), shared), verdict) for verdict in verdicts if verdict.unit == unit]
+    frame = _frame(rows)
+    title = f"Effects behind claim {claim} by learning rate"
+    return Chart(
+        name=file_name("claim", claim, "by-rate", *shared.values()),
+        spec=_draw(frame, _margins(rows), unit),
+        title=title,
+        alt=_alt(title, frame),
+        numbers=lambda: frame,
+        about=" · ".join(shared.values()),
+    )
 
 
 def forest(verdict: Verdict, parts: Sequence[Verdict]) -> Chart:
@@ -74,9 +115,14 @@ def _claim_names(verdicts: Sequence[Verdict]) -> list[str]:
     names = []
     for verdict in verdicts:
         others = [other.scope for other in verdicts if other.claim == verdict.claim]
-        differs = [name for name, value in verdict.scope.items() if any(scope.get(name) != value for scope in others)]
+        asked = verdict.scope.get("asked")
+        differs = [
+            name
+            for name, value in verdict.scope.items()
+            if name != "asked" and any(scope.get(name) != value for scope in others)
+        ]
         place = [words.pruner(verdict.scope[name]) for name in differs]
-        names.append(" · ".join([f"{verdict.claim} {CLAIMS[verdict.claim].name}", *place]))
+        names.append(" · ".join([f"{verdict.claim} {asked or CLAIMS[verdict.claim].name}", *place]))
     return names
 
 
@@ -87,7 +133,7 @@ def _frame(rows: Sequence[tuple[str, Verdict]]) -> pd.DataFrame:
         factor = UNITS[part.unit][2]
         values = {"effect": part.effect, "low": part.low, "high": part.high}
         scaled = {key: None if value is None else factor * value for key, value in values.items()}
-        kind = "mean" if part.over else "one"
+        kind = "other rate" if part.at_another_rate else "mean" if part.over else "one"
         level = percent(part.level)
         table.append({"name": name, "kind": kind, **scaled, "n": part.n, "level": level, "outcome": part.outcome})
     return pd.DataFrame(table, columns=["name", "kind", "effect", "low", "high", "n", "level", "outcome"])
@@ -138,7 +184,7 @@ def _draw(frame: pd.DataFrame, margins: pd.DataFrame, unit: str) -> Spec:
         tooltip=[alt.Tooltip("margin:Q", title="margin of the rule", format=digits)]
     )
     labels = marked.mark_text(dy=-ROW // 2, fontSize=10, color=NEUTRAL).encode(text="label:N")
-    shape = alt.Shape("kind:N", scale=alt.Scale(domain=["mean", "one"], range=["diamond", "circle"]), legend=None)
+    shape = alt.Shape("kind:N", scale=alt.Scale(domain=list(_SHAPES), range=list(_SHAPES.values())), legend=None)
     layers = alt.layer(
         zero,
         ticks,

@@ -1,5 +1,6 @@
 """The scales, axes, bands, lines, points and tooltips that charts of means over seeds share."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +9,7 @@ import altair as alt
 import pandas as pd
 
 from app import words
-from app.charts.palette import NEUTRAL, Look, series
+from app.charts.palette import NEUTRAL, Look, ordered_series, series
 from app.charts.points import SPREADS, Spread
 from engine.formatting import percent_value
 
@@ -31,8 +32,9 @@ def rate_name(rate: float) -> str:
 
 
 def rate_looks(rates: Sequence[float]) -> dict[str, Look]:
-    """Return the look of each learning rate by the name of its series, from the lowest."""
-    return series(rate_name(rate) for rate in sorted(rates))
+    """Return the look of each learning rate by its series, from the lowest; many have a scale of colours."""
+    names = {rate_name(rate): math.log(rate) for rate in sorted(rates)}
+    return ordered_series(names) if len(names) > words.MOST_LISTED else series(names)
 
 
 def colour(looks: Mapping[str, Look], field: str = "name") -> alt.Color:
@@ -101,20 +103,40 @@ class SparsityAxis:
             return (100 - removed) * (end / begin) ** sideways
         return removed + (end - begin) * sideways
 
-    def x(self, field: str) -> alt.X:
-        """Return the encoding of a column of positions, with a tick for each sparsity."""
+    def side_by_side(self, removed: pd.Series, names: pd.Series, moved: bool = True) -> pd.Series:
+        """Return where the points of several series stand; moved: beside each other, where there is room."""
+        if not moved or len(self.ticks) > CROWDED:
+            return self.position(removed)
+        order = {name: place for place, name in enumerate(dict.fromkeys(names))}
+        sideways = names.map(order).astype(float) - (len(order) - 1) / 2
+        return self.position(removed, min(SIDEWAYS, WIDEST / max(len(order), 1)) * sideways)
+
+    def x(self, field: str, span: tuple[float, float] | None = None) -> alt.X:
+        """Return the encoding of a column of positions, with a tick for each sparsity; span: the ends of a part."""
+        span = span or self.span
         if not self.by_left:
-            return sparsity_axis(self.ticks, self.span, field=field)
+            return sparsity_axis(self.ticks, span, field=field)
         # Rounding hides that 100 - 61.4 is not 38.6 in binary.
         label = f"format(100 - datum.value, '{PERCENT}')"
         return alt.X(
             f"{field}:Q",
             title=f"{SPARSITY_TITLE}, spaced by what is left",
-            scale=alt.Scale(type="log", domain=list(self.span), nice=False),
+            scale=alt.Scale(type="log", domain=list(span), nice=False),
             axis=alt.Axis(
                 values=[100 - tick for tick in self.ticks], labelExpr=label, labelOverlap="greedy", grid=False
             ),
         )
+
+
+# The points of neighbouring series are this fraction of an axis apart, and those of all series at most WIDEST.
+SIDEWAYS, WIDEST = 0.011, 0.06
+# Between more sparsities than this there is no room for points side by side.
+CROWDED = 12
+
+
+def point_size(sparsities: Sequence[float]) -> int:
+    """Return the size of points on an axis of some sparsities."""
+    return 64 if len(sparsities) <= CROWDED else 26
 
 
 # An axis of what is left extends beyond its first and last value by this factor.
@@ -169,6 +191,14 @@ def chance_rule(p: float) -> alt.Chart:
 _CHANCE_MARK: dict[str, Any] = {"color": CHANCE.colour, "strokeWidth": 1.5, "strokeDash": list(CHANCE.dash)}
 
 
+def beyond(base: alt.Chart, foot: float, tooltip: Sequence[alt.Tooltip], values: bool = True) -> list[alt.Chart]:
+    """Return marks at the foot of the axis for points whose mean lies below it; values: with their values."""
+    below = base.transform_filter(f"datum.mean < {foot!r}").encode(y=alt.value("height"))
+    points = below.mark_point(shape="triangle-down", size=80, filled=True, opacity=1, yOffset=-7)
+    texts = below.mark_text(yOffset=-20, fontSize=11).encode(text=alt.Text("mean:Q", format=".1f"))
+    return [points.encode(tooltip=list(tooltip)), *([texts] if values else [])]
+
+
 def spread_title(quantity: str, spread: Spread) -> str:
     """Return the tooltip title of a mean, which names the spread that follows the ±."""
     return quantity if spread == "range" else f"{quantity}, ± {SPREADS[spread]}"
@@ -195,6 +225,9 @@ def mean_lines(
     **options: Any,
 ) -> list[alt.Chart]:
     """Return the means of some series as a band over seeds of this opacity, a line, and points of this size."""
+    if any(look.ordered for look in looks.values()):
+        # Many bands on each other would hide the lines.
+        opacity, size = opacity / 4, size // 2
     points = base.mark_point(size=size, filled=True, opacity=1, **options)
     return [
         band(base, opacity, **options),

@@ -17,6 +17,9 @@ from app.charts.vega import Spec
 # The heat map is this many pixels high for each layer, and for the axis below it.
 ROW, FRAME = 27, 90
 
+# The cells of more columns than this have no room for numbers.
+MOST_NUMBERED = 16
+
 # A panel's specification names its rows so.
 _LINES = "lines"
 
@@ -92,7 +95,9 @@ def _starts(sparsities: Sequence[float], p: float, spread: Spread) -> marks.Laye
     ]
     y = marks.ratio_axis(f"overlap ratio R_p, p = {p:g}")
     return alt.layer(
-        marks.chance_line(span, [p, p]), *marks.mean_lines(base, y, looks, tooltip), height=marks.OVERLAP_HEIGHT
+        marks.chance_line(span, [p, p]),
+        *marks.mean_lines(base, y, looks, tooltip, size=marks.point_size(sparsities)),
+        height=marks.OVERLAP_HEIGHT,
     )
 
 
@@ -144,7 +149,7 @@ def draw_layers(layers: pd.DataFrame, across: Across) -> Spec:
             "column:O",
             sort=columns,
             title="p (fraction of largest weights compared)" if across == "p" else "learning rate",
-            axis=alt.Axis(labelAngle=0, ticks=False, domain=False),
+            axis=alt.Axis(labelAngle=0, labelOverlap="greedy", ticks=False, domain=False),
         ),
         y=alt.Y(
             "layer:O",
@@ -167,7 +172,8 @@ def draw_layers(layers: pd.DataFrame, across: Across) -> Spec:
         text=alt.Text("mean:Q", format=".2f"),
         color=alt.condition("datum.mean > 0.55", alt.value("#14161c"), alt.value("#ffffff")),
     )
-    return vega.spec(alt.layer(cells, cell_numbers, height=ROW * max(len(order), 1) + FRAME))
+    layers = [cells, cell_numbers] if len(columns) <= MOST_NUMBERED else [cells]
+    return vega.spec(alt.layer(*layers, height=ROW * max(len(order), 1) + FRAME))
 
 
 def numbers(pooled: pd.DataFrame) -> pd.DataFrame:

@@ -1,10 +1,13 @@
 """The colours, shapes and dashes of series, the same on every page."""
 
+import json
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from html import escape
+from pathlib import Path
+from zlib import crc32
 
+from app import words
 from engine import registry
 
 
@@ -13,7 +16,8 @@ class Look:
     """How one series is named and drawn.
 
     symbol: the paper's symbol, for tooltips and captions. shape: a Vega point shape; "stroke" for a line without
-    points, BAR for bars. dash: pixels on and off, empty for a solid line.
+    points, BAR for bars. dash: pixels on and off, empty for a solid line. ordered: it is one of many in an order, whose
+    legend is one ramp of colours.
     """
 
     name: str
@@ -21,6 +25,7 @@ class Look:
     colour: str
     shape: str
     dash: tuple[int, ...] = ()
+    ordered: bool = False
 
 
 # The shape of a series that is drawn as bars.
@@ -45,13 +50,21 @@ _DENSE = Look("dense", "θ_T", "#6f757f", "stroke", (4, 4))
 
 
 class _Starts(Mapping[str, Look]):
-    """The look of each start in the registry, and of dense networks under the name "dense"."""
+    """The look of each start in the registry, and of dense networks under the name "dense".
+
+    A study may have a start whose plugin is gone: it has a look, too, but is not among the starts.
+    """
 
     def __getitem__(self, name: str) -> Look:
         if name == _DENSE.name:
             return _DENSE
+        if name not in registry.STARTS:
+            return Look(name, name, *_free_style(name))
         start = registry.STARTS[name]
         return Look(start.title, start.symbol or start.title, *(_STYLES.get(name) or _free_style(name)))
+
+    def __contains__(self, name: object) -> bool:
+        return name == _DENSE.name or name in registry.STARTS
 
     def __iter__(self) -> Iterator[str]:
         return iter((*registry.STARTS, _DENSE.name))
@@ -61,15 +74,29 @@ class _Starts(Mapping[str, Look]):
 
 
 def _free_style(name: str) -> tuple[str, str, tuple[int, ...]]:
-    """Return the style of an added start; from the fifth on, colours repeat with another shape and dash."""
+    """Return the style of an added start, or of one that is gone; from the fifth on, colours repeat."""
     added = [start for start in registry.STARTS if start not in _STYLES]
-    repeat, index = divmod(added.index(name), len(_FREE))
+    number = added.index(name) if name in added else len(added) + crc32(name.encode()) % len(_FREE) ** 2
+    repeat, index = divmod(number, len(_FREE))
     _, shape, dash = _FREE[(index + repeat) % len(_FREE)]
     return _FREE[index][0], shape, dash
 
 
 # Each look-up reads the registry, so that a new start needs no line here.
 STARTS: Mapping[str, Look] = _Starts()
+
+
+def starts(named: Iterable[str]) -> dict[str, Look]:
+    """Return the looks of all starts, and of those among some names that are gone, in the order of legends."""
+    gone = {name: STARTS[name] for name in sorted(set(named) - set(STARTS))}
+    return {**{name: STARTS[name] for name in registry.STARTS}, **gone, _DENSE.name: _DENSE}
+
+
+def present(named: Iterable[str]) -> dict[str, Look]:
+    """Return the looks of some starts in the order of legends."""
+    names = set(named)
+    return {name: look for name, look in starts(names).items() if name in names}
+
 
 # The colour of chance lines and dense baselines is a grey that is legible on light and dark pages.
 NEUTRAL = _DENSE.colour
@@ -112,61 +139,85 @@ def series(names: Iterable[str]) -> dict[str, Look]:
     return looks
 
 
+# The colours of many series in an order, from the first to the last: about equally light, so that each stands out on
+# light and dark pages.
+ORDERED = ("#3F62D9", "#7B55D0", "#B1479F", "#C4566B", "#B8860B")
+
+
+def ordered_series(values: Mapping[str, float]) -> dict[str, Look]:
+    """Return a look for each name by its place on a scale; values: the places by name, increasing."""
+    low, high = min(values.values()), max(values.values())
+    return {
+        name: Look(name, name, _between((value - low) / (high - low or 1.0)), "circle", ordered=True)
+        for name, value in values.items()
+    }
+
+
+def _between(share: float) -> str:
+    """Return the colour at a share of the way along ORDERED."""
+    index = min(int(share * (len(ORDERED) - 1)), len(ORDERED) - 2)
+    rest = share * (len(ORDERED) - 1) - index
+    ends = ([int(colour[at : at + 2], 16) for at in (1, 3, 5)] for colour in ORDERED[index : index + 2])
+    return "#" + "".join(f"{round(first + rest * (last - first)):02X}" for first, last in zip(*ends, strict=True))
+
+
+def in_ramps(looks: Iterable[Look]) -> list[Look | list[Look]]:
+    """Return looks for a legend, those that are ordered in a list of their own."""
+    entries: list[Look | list[Look]] = []
+    for look in looks:
+        if look.ordered and entries and isinstance(entries[-1], list):
+            entries[-1].append(look)
+        else:
+            entries.append([look] if look.ordered else look)
+    return entries
+
+
 def legend(looks: Iterable[Look], bands: str = "", note: str = "") -> str:
     """Return a legend as HTML that wraps with the page; bands: the meaning of the shaded bands, note: a remark."""
-    items = [
-        f"<span style='{_ITEM};cursor:pointer' class='{ENTRY}' role='button' tabindex='0' aria-pressed='false' "
-        f"data-colour='{look.colour}'>{_swatch(look)}{escape(look.name)}</span>"
-        for look in looks
-    ]
+    items = [_ramp_of(entry) if isinstance(entry, list) else _entry(entry) for entry in in_ramps(looks)]
     if bands:
-        items.append(f"<span style='{_ITEM};opacity:.75'>{_image(_BAND)}{escape(bands)}</span>")
+        items.append(f"<span style='{_ITEM};opacity:.75'>{_image(_BAND)}<span>{words.html(bands)}</span></span>")
     if note:
-        items.append(f"<span style='{_ITEM};opacity:.75'>{escape(note)}</span>")
+        items.append(f"<span style='{_ITEM};opacity:.75'><span>{words.html(note)}</span></span>")
     return f"<div style='display:flex;flex-wrap:wrap;gap:.25rem 1.25rem;font-size:.9rem'>{''.join(items)}</div>"
+
+
+def _entry(look: Look) -> str:
+    return (
+        f"<span style='{_ITEM};cursor:pointer' class='{ENTRY}' role='button' tabindex='0' aria-pressed='false' "
+        f"data-colour='{look.colour}'>{_swatch(look)}<span>{words.html(look.name)}</span></span>"
+    )
+
+
+def _ramp_of(looks: list[Look]) -> str:
+    content = _bar([look.colour for look in looks] * (1 + (len(looks) == 1)))
+    first, last = (f"<span>{words.html(look.name)}</span>" for look in (looks[0], looks[-1]))
+    return f"<span style='{_ITEM}'>{first}{content}{last}</span>"
 
 
 def ramp(low: str, high: str) -> str:
     """Return the legend of a heat map as HTML: the colours of cividis between the words for their two ends."""
-    colours = f"background:linear-gradient(90deg,{','.join(CIVIDIS)})"
-    bar = f"<span style='width:9rem;height:.7rem;border-radius:.2rem;{colours}'></span>"
-    return f"<div style='{_ITEM};font-size:.9rem'>{escape(low)}{bar}{escape(high)}</div>"
+    ends = [f"<span>{words.html(text)}</span>" for text in (low, high)]
+    return f"<div style='{_ITEM};font-size:.9rem'>{_bar(CIVIDIS).join(ends)}</div>"
 
 
-# The class of a legend's entries, by which SINGLE_OUT knows them.
+def _bar(colours: Iterable[str]) -> str:
+    gradient = f"background:linear-gradient(90deg,{','.join(colours)})"
+    return f"<span style='width:9rem;height:.7rem;border-radius:.2rem;{gradient}'></span>"
+
+
+# The class of a legend's entries, by which SCRIPT knows them.
 ENTRY = "ticketscope-look"
-# A script for pages and reports: while the pointer is on an entry of a legend, or after a click on it, the charts show
-# the series of other colours faintly. Vega writes the colours of marks as attributes.
-SINGLE_OUT = """
-(() => {
-  if (window.ticketscopeLooks) return;
-  window.ticketscopeLooks = true;
-  const style = document.head.appendChild(document.createElement("style"));
-  const marks = ["line", "symbol", "area", "text", "rect", "rule"].map(kind => `svg.marks .mark-${kind}`);
-  const entry = event => event.target.closest?.(".ENTRY");
-  let chosen = "";
-  const show = colour => {
-    const others = `:not([stroke="${colour}" i]):not([fill="${colour}" i])`;
-    const faint = marks.map(mark => `${mark}[class*="role-mark"] > *${others}`).join(",");
-    style.textContent = colour ? `${faint} {opacity: 0.08 !important;}` : "";
-  };
-  const choose = target => {
-    chosen = chosen === target.dataset.colour ? "" : target.dataset.colour;
-    document.querySelectorAll(".ENTRY").forEach(item => {
-      item.setAttribute("aria-pressed", String(item.dataset.colour === chosen));
-    });
-    show(chosen);
-  };
-  document.addEventListener("mouseover", event => show(entry(event)?.dataset.colour ?? chosen));
-  document.addEventListener("click", event => entry(event) && choose(entry(event)));
-  document.addEventListener("keydown", event => {
-    if ((event.key === "Enter" || event.key === " ") && entry(event)) {
-      event.preventDefault();
-      choose(entry(event));
-    }
-  });
-})();
-""".replace("ENTRY", ENTRY)
+# A script for pages and reports: it singles out the series of a legend's entry, and typesets symbols in charts.
+SCRIPT = (
+    Path(__file__)
+    .with_name("charts.js")
+    .read_text(encoding="utf-8")
+    .replace("ENTRY", ENTRY)
+    .replace("SYMBOL", json.dumps(words.SYMBOL))
+    .replace("DROP", words.DROP)
+    .replace("SMALL", words.SMALL)
+)
 
 _BAND = f"<rect x='1' y='2' width='32' height='10' rx='2' fill='{NEUTRAL}' opacity='.35'/>"
 _ITEM = "display:inline-flex;align-items:center;gap:.45rem"

@@ -1,13 +1,11 @@
 """A chart as a picture outside the dashboard, which includes its title and legend, dark on white."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import vl_convert
-
-from app.charts.palette import BAR, CIVIDIS, NEUTRAL, Look
+from app import words
+from app.charts.palette import BAR, CIVIDIS, NEUTRAL, Look, in_ramps
 from app.charts.vega import Spec
 
 # Altair writes this version, and Streamlit draws it.
@@ -17,8 +15,8 @@ WIDTH, SCALE = 640, 2
 ROW, SWATCH, RAMP, GAP, PAD = 22, 34, 140, 22, 8
 # vl-convert includes the first font, so a PNG looks the same on every machine; an SVG may fall back on the others.
 FONT = "Liberation Sans, Arial, Helvetica, DejaVu Sans, sans-serif"
-# The font lacks these letters, and a text with one of them would be drawn in another font.
-_PLAIN = str.maketrans({"₀": "_0", "ₖ": "_k", "⊙": "·"})
+# The font lacks this letter, and a text with it would be drawn in another font.
+_PLAIN = str.maketrans({"⊙": "·"})
 INK, QUIET, LINE = "#1f2430", "#5c6372", "#dfe2ea"
 FONT_SIZE = 12.5
 
@@ -102,23 +100,37 @@ def standalone(spec: Spec, title: str, about: str = "", legend: Legend = NO_LEGE
 
 
 def svg(spec: Spec) -> str:
-    """Return a specification as SVG."""
-    return str(vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE, allowed_base_urls=[]))
+    """Return a specification as SVG, in which the paper's symbols are typeset."""
+    # Charts are drawn on pages and written as Vega-Lite without this package.
+    import vl_convert
+
+    return words.typeset_svg(str(vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE, allowed_base_urls=[])))
 
 
 def png(spec: Spec) -> bytes:
     """Return a specification as PNG."""
-    plain = json.dumps(spec, ensure_ascii=False).translate(_PLAIN)
-    return bytes(vl_convert.vegalite_to_png(plain, vl_version=VEGA_LITE, scale=SCALE, ppi=72, allowed_base_urls=[]))
+    return png_of(svg(spec))
+
+
+def png_of(drawn: str) -> bytes:
+    """Return what `svg` returned as PNG, without drawing it again."""
+    import vl_convert
+
+    return bytes(vl_convert.svg_to_png(drawn.translate(_PLAIN), scale=SCALE, ppi=72))
 
 
 def _legend(legend: Legend) -> list[Spec]:
     """Return the view of a legend, whose items wrap at the picture's width, or no view where it is empty."""
     # Each item is a text, its colour, the marks before it and their width in pixels.
-    items: list[tuple[str, str, list[Spec], float]] = [(look.name, INK, _swatch(look), SWATCH) for look in legend.looks]
+    items: list[tuple[str, str, list[Spec], float]] = []
+    for entry in in_ramps(legend.looks):
+        if isinstance(entry, list):
+            items.append((entry[-1].name, INK, *_ramp(entry[0].name, [look.colour for look in entry])))
+        else:
+            items.append((entry.name, INK, _swatch(entry), SWATCH))
     if legend.ramp:
         low, high = legend.ramp
-        items.append((high, INK, *_ramp(low)))
+        items.append((high, INK, *_ramp(low, CIVIDIS)))
     if legend.bands:
         items.append((legend.bands, QUIET, [_mark("rect", 0, SWATCH, 5, color=NEUTRAL, opacity=0.35)], SWATCH))
     if legend.note:
@@ -127,12 +139,12 @@ def _legend(legend: Legend) -> list[Spec]:
         return []
     layers: list[Spec] = []
     x, y = 0.0, ROW / 2
-    for words, colour, marks, room in items:
+    for text, colour, marks, room in items:
         begin = room + PAD if room else 0
-        length = begin + _width(words, FONT_SIZE)
+        length = begin + _width(text, FONT_SIZE)
         if x and x + length > WIDTH:
             x, y = 0.0, y + ROW
-        layers += [_moved(mark, x, y) for mark in (*marks, _text(words, begin, colour))]
+        layers += [_moved(mark, x, y) for mark in (*marks, _text(text, begin, colour))]
         x += length + GAP
     frame = {"width": WIDTH, "height": y + ROW / 2, "view": {"stroke": None}}
     return [frame | {"data": {"values": [{}]}, "layer": layers}]
@@ -148,9 +160,9 @@ def _swatch(look: Look) -> list[Spec]:
     return marks
 
 
-def _ramp(low: str) -> tuple[list[Spec], float]:
-    """Return the marks of a heat map's colours and of the word before them, and their width in pixels."""
-    stops = [{"offset": index / (len(CIVIDIS) - 1), "color": colour} for index, colour in enumerate(CIVIDIS)]
+def _ramp(low: str, colours: Sequence[str]) -> tuple[list[Spec], float]:
+    """Return the marks of a ramp of colours and of the word before it, and their width in pixels."""
+    stops = [{"offset": index / max(len(colours) - 1, 1), "color": colour} for index, colour in enumerate(colours)]
     gradient = {"gradient": "linear", "x1": 0, "y1": 0, "x2": 1, "y2": 0, "stops": stops}
     begin = _width(low, FONT_SIZE) + PAD
     return [_text(low, 0, INK), _mark("rect", begin, begin + RAMP, 6, color=gradient)], begin + RAMP
@@ -162,9 +174,9 @@ def _mark(kind: str, x: float, x2: float, half: float, **looks: Any) -> Spec:
     return {"mark": {"type": kind, **looks}, "encoding": {name: {"value": value} for name, value in places.items()}}
 
 
-def _text(words: str, x: float, colour: str) -> Spec:
+def _text(text: str, x: float, colour: str) -> Spec:
     mark = {"type": "text", "align": "left", "baseline": "middle", "fontSize": FONT_SIZE, "color": colour}
-    return {"mark": mark | {"text": words}, "encoding": {"x": {"value": x}, "y": {"value": 0}}}
+    return {"mark": mark | {"text": text}, "encoding": {"x": {"value": x}, "y": {"value": 0}}}
 
 
 def _moved(mark: Spec, x: float, y: float) -> Spec:
@@ -180,10 +192,10 @@ def _width(text: str, size: float) -> float:
     return size * (0.3 * narrow + 0.86 * broad + 0.56 * (len(text) - narrow - broad))
 
 
-def _wrapped(words: str, width: float, size: float) -> Sequence[str]:
+def _wrapped(text: str, width: float, size: float) -> Sequence[str]:
     """Return a text as lines that fit a width in pixels."""
     lines: list[str] = []
-    for word in words.split():
+    for word in text.split():
         longer = f"{lines[-1]} {word}" if lines else word
         if lines and _width(longer, size) <= width:
             lines[-1] = longer

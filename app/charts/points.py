@@ -10,6 +10,7 @@ from scipy.special import stdtrit
 
 from app import words
 from data.datasets.registry import DATASETS
+from engine.formatting import percent_value
 from engine.registry import NETWORKS
 from engine.study.layers import known
 from engine.study.mask_sizes import rounding
@@ -22,6 +23,34 @@ SPREADS: dict[Spread, str] = {
     "ci": "95 % interval",
     "range": "min to max",
 }
+
+
+# Accuracy, or for each seed the accuracy of a pruned network minus that of its dense network.
+Quantity = Literal["accuracy", "below_dense"]
+QUANTITIES: dict[Quantity, str] = {"accuracy": "test accuracy", "below_dense": "difference from dense"}
+ABOUT_QUANTITIES = (
+    "Difference from dense: for each seed, the pruned network minus its dense network, so that chance which both share "
+    "cancels out."
+)
+
+# What vertical axes hold: all starts but one that alone stretches them, all of all panels, or all of each panel.
+Fit = Literal["near", "same", "each"]
+FITS: dict[Fit, str] = {"near": "where starts lie together", "same": "all points", "each": "fitted to each panel"}
+ABOUT_FITS = (
+    "Where one start alone lies far below the others, the axis fits the others; its points are marked at the foot with "
+    "their values."
+)
+
+# How sparsities are spaced: by the logarithm of the weights left, or by the weights removed.
+LEFT, EVEN = "by what is left", "even"
+ABOUT_SPACING = "By what is left: 80, 90 and 95 % are as far apart as 0, 50 and 75 %, since each halves what is left."
+# From this sparsity on, an axis is spaced by what is left at first: below, the spacing hardly differs.
+SPREAD_FROM = 0.8
+
+
+def is_spread(sparsities: pd.Series) -> bool:
+    """Return whether an axis of sparsities is spaced by what is left at first."""
+    return bool(len(sparsities)) and float(sparsities.max()) >= SPREAD_FROM
 
 
 def band_words(spread: Spread) -> str:
@@ -57,12 +86,12 @@ def summarise(frame: pd.DataFrame, value: str, by: Sequence[str], spread: Spread
     return table.drop(columns=["smallest", "largest"])[[*by, "mean", "sd", "low", "high", "n"]]
 
 
-def minus_dense(accuracy: pd.DataFrame, value: str) -> pd.DataFrame:
+def minus_dense(accuracy: pd.DataFrame, value: str, among: Sequence[str] = ()) -> pd.DataFrame:
     """Return the pruned rows, a column of them minus that of the dense network of the same learning rate and seed.
 
-    A row without its dense network has no value.
+    among: further columns that a row shares with its dense network. A row without its dense network has no value.
     """
-    keys = ["learning_rate", "seed"]
+    keys = [*among, "learning_rate", "seed"]
     dense = accuracy[accuracy["start"] == "dense"].drop_duplicates(keys).set_index(keys)[[value]]
     pruned = accuracy[accuracy["start"] != "dense"]
     joined = pruned[keys].join(dense, on=keys)[value]
@@ -89,7 +118,7 @@ def means(rows: pd.DataFrame, value: str, by: Iterable[str], spread: Spread) -> 
     keys = list(by)
 
     def numbers() -> pd.DataFrame:
-        columns = [name for name in ("network", "dataset", "recipe") if name in rows and name not in keys]
+        columns = [name for name in ("study", "network", "dataset", "recipe") if name in rows and name not in keys]
         return summarise(rows, value, [*columns, *keys], spread).assign(band=SPREADS[spread])
 
     return numbers
@@ -121,17 +150,66 @@ def described(points: pd.DataFrame, spread: Spread, digits: int = 2, unit: str =
 
 
 def setting_columns(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return learning rate, pruner and sparsity of rows in words, the first columns of a table."""
+    """Return learning rate, pruner and sparsity of rows, the first columns of a table."""
     return pd.DataFrame(
         {
-            "learning rate": rows["learning_rate"].map(words.number),
+            "learning rate": rows["learning_rate"],
             "pruner": rows["pruner"].map(words.pruner),
-            "sparsity": rows["sparsity"].map(words.percent),
+            "sparsity (%)": rows["sparsity"].map(percent_value),
         }
     )
 
 
-# What a table says of a value that an older version did not measure.
+def mean_columns(rows: pd.DataFrame, title: str, digits: int) -> dict[str, pd.Series]:
+    """Return the means of rows of `summarise` and their standard deviations as two columns of a table."""
+    return {title: rows["mean"].round(digits), f"{title}{LABEL}±": rows["sd"].round(digits)}
+
+
+def seeds_column(counts: pd.DataFrame) -> pd.Series:
+    """Return the number of seeds in each row of a table, as '3 to 5' where its cells differ; counts: by cell."""
+    least, most = counts.min(axis=1).fillna(0).astype(int), counts.max(axis=1).fillna(0).astype(int)
+    if (least == most).all():
+        return least
+    spans = [f"{low} to {high}" for low, high in zip(least, most, strict=True)]
+    return least.astype(str).where(least == most, spans)
+
+
+# The head of a column of a table is what follows this space in its name, or the whole name.
+LABEL = "  "
+# The numbers of columns that begin so have as many digits as they need.
+_FREE = ("learning rate", "sparsity")
+_MOST_DIGITS = 4
+
+
+def head(column: str) -> str:
+    """Return the head of a table's column."""
+    return column.rpartition(LABEL)[2]
+
+
+def digits(column: pd.Series) -> int | None:
+    """Return the decimals with which a column of numbers is shown, the same in each row; None for as many as needed."""
+    if str(column.name).startswith(_FREE):
+        return None
+    values = column.dropna()
+    return next((count for count in range(_MOST_DIGITS) if (values.round(count) == values).all()), _MOST_DIGITS)
+
+
+def in_words(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table whose numbers are texts; missing ones are empty."""
+
+    def texts(column: pd.Series) -> list[str]:
+        if not pd.api.types.is_numeric_dtype(column):
+            return [str(value) for value in column.fillna("")]
+        count = digits(column)
+        return [
+            "" if value != value else words.minus(words.number(value) if count is None else f"{value:.{count}f}")
+            for value in column
+        ]
+
+    return pd.DataFrame({name: texts(column) for name, column in table.items()}, index=table.index)
+
+
+# What a tooltip says of a value that an older version did not measure.
 NOT_RECORDED = "not recorded"
 
 # Where a network's layers are unknown, a thousand weights per layer are assumed.

@@ -1,8 +1,9 @@
 """Charts of loss and accuracy of single trainings by epoch, and of the convergence of ADMM."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import altair as alt
 import pandas as pd
@@ -10,8 +11,8 @@ import pandas as pd
 from app import words
 from app.charts import vega
 from app.charts.chart import Chart, Subject, file_name
-from app.charts.marks import PERCENT, colour, mean_tooltip, rate_looks, rate_name, removed
-from app.charts.palette import Look, series
+from app.charts.marks import PERCENT, colour, dash, mean_tooltip, rate_looks, rate_name, removed
+from app.charts.palette import STARTS, Look, series
 from app.charts.picture import Legend
 from app.charts.points import described, summarise
 from app.charts.vega import Spec
@@ -22,11 +23,15 @@ HEIGHT = 250
 Curve = Literal["loss", "accuracy"]
 
 _TITLES: dict[Curve, str] = {"loss": "cross-entropy loss (nats)", "accuracy": "accuracy (%)"}
-CURVES_NOTE = "test images solid, training images dashed"
+CURVES_NOTE = "test images strong, training images faint"
 # The first pruner of a chart has the first of these dashes; the legend calls it by the first name, and so on.
 _DASHES = ([1, 0], [4, 3], [1, 2])
 _DASH_NAMES = ("solid", "dashed", "dotted")
-_DASH = {"training": [4, 3], "test": [1, 0]}
+# The opacity and width of a curve by the images that it is about; colour and dash are those of the training's start.
+_OPACITY, _WIDTH = {"training": 0.45, "test": 1.0}, {"training": 1.25, "test": 1.9}
+# Of several trainings from one start, the first has the colour of the start, and the next ones are mixed with so much
+# white (above 0) or black.
+_SHADES = (0.0, 0.4, -0.25, 0.6, 0.2, -0.12)
 
 
 def strokes(looks: Mapping[str, Look]) -> dict[str, Look]:
@@ -35,8 +40,31 @@ def strokes(looks: Mapping[str, Look]) -> dict[str, Look]:
 
 
 def curve_looks(names: Iterable[str]) -> dict[str, Look]:
-    """Return the look of each training's curves, by its name."""
+    """Return the look of each curve of trainings that differ in something else than the start, by its name."""
     return strokes(series(names))
+
+
+def training_looks(starts: Mapping[str, str | None]) -> dict[str, Look]:
+    """Return the look of each training's curves by its name: colour and dash of its start, in shades of that colour.
+
+    starts: the start of each training, or "dense", by its name; None for a training of ADMM, which has no start.
+    """
+    looks, seen = strokes(series(starts)), Counter[str | None]()
+    for name, start in starts.items():
+        if start is not None and start in STARTS:
+            look, shade = STARTS[start], _SHADES[seen[start] % len(_SHADES)]
+            looks[name] = replace(look, name=name, symbol=name, colour=_mixed(look.colour, shade), shape="stroke")
+            seen[start] += 1
+    return looks
+
+
+def _mixed(colour: str, shade: float) -> str:
+    """Return a colour mixed with a share of white, or of black if the share is negative."""
+    if not shade:
+        return colour
+    target = 255 if shade > 0 else 0
+    parts = [int(colour[place : place + 2], 16) for place in (1, 3, 5)]
+    return "#" + "".join(f"{round(part + (target - part) * abs(shade)):02x}" for part in parts)
 
 
 def curves(
@@ -60,7 +88,7 @@ def curves(
 
 
 def draw_curves(epochs: pd.DataFrame, looks: Mapping[str, Look], curve: Curve, total: int) -> Spec:
-    """Return training and test curves of some trainings: test solid, training dashed.
+    """Return training and test curves of some trainings: test strong, training faint.
 
     epochs: a row per training and epoch with name (a key of looks), epoch, train_loss, test_loss (nats), train_accuracy
     and test_accuracy (percent); without rows, only axes are drawn. total: the last epoch of the axis, which stays while
@@ -85,10 +113,18 @@ def draw_curves(epochs: pd.DataFrame, looks: Mapping[str, Look], curve: Curve, t
             alt.Tooltip("value:Q", title=_TITLES[curve], format=".3f" if curve == "loss" else ".2f"),
         ],
     )
-    dash = alt.StrokeDash("part:N", scale=alt.Scale(domain=list(_DASH), range=list(_DASH.values())), legend=None)
-    lines = base.mark_line(strokeWidth=1.75).encode(strokeDash=dash)
+    lines = base.mark_line().encode(
+        strokeDash=dash(looks),
+        opacity=alt.Opacity(**_by_part(_OPACITY)),
+        strokeWidth=alt.StrokeWidth(**_by_part(_WIDTH)),
+    )
     points = base.mark_point(size=30, filled=True, opacity=0).encode()
     return vega.spec(alt.layer(lines, points, height=HEIGHT))
+
+
+def _by_part(values: Mapping[str, float]) -> dict[str, Any]:
+    scale = alt.Scale(domain=list(values), range=list(values.values()))
+    return {"shorthand": "part:N", "scale": scale, "legend": None}
 
 
 _RESIDUAL_KEYS = ["pruner", "learning_rate", "sparsity", "round"]
@@ -143,8 +179,8 @@ def draw_residuals(rows: pd.DataFrame, rates: Sequence[float]) -> Spec:
         ],
     )
     titles = _titles(rows)
-    dash = alt.StrokeDash("pruner:N", scale=alt.Scale(domain=titles, range=_DASHES[: len(titles)]), legend=None)
-    lines = base.mark_line(strokeWidth=1.75).encode(strokeDash=dash)
+    dashes = alt.StrokeDash("pruner:N", scale=alt.Scale(domain=titles, range=_DASHES[: len(titles)]), legend=None)
+    lines = base.mark_line(strokeWidth=1.75).encode(strokeDash=dashes)
     return vega.spec(alt.layer(lines, base.mark_point(size=30, filled=True, opacity=1), height=HEIGHT))
 
 
@@ -157,4 +193,5 @@ def _pruners_note(rows: pd.DataFrame) -> str:
 
 def _titles(rows: pd.DataFrame) -> list[str]:
     present = set(rows["pruner"])
-    return [words.pruner(name) for name in PRUNERS if name in present]
+    known = [name for name in PRUNERS if name in present]
+    return [words.pruner(name) for name in (*known, *sorted(present.difference(known)))]

@@ -10,7 +10,7 @@ from app import words
 from app.charts import marks, vega
 from app.charts.chart import Chart, Subject
 from app.charts.picture import Legend
-from app.charts.points import Spread, at_p, band_words, described, summarise
+from app.charts.points import Spread, at_p, band_words, described, mean_columns, summarise
 from app.charts.vega import Spec
 
 Time = Literal["linear", "log"]
@@ -137,10 +137,10 @@ def draw_over_time(rows: pd.DataFrame, rates: Sequence[float], p: float, spread:
 
 
 def table(pooled: pd.DataFrame, p: float) -> pd.DataFrame:
-    """Return R_p(θ₀, θ_T) at one p by learning rate in words: mean ± standard deviation with n, and chance."""
+    """Return R_p(θ₀, θ_T) at one p by learning rate: mean and standard deviation, chance, and n."""
     points = summarise(at_p(_dense(pooled), p), "ratio", ["learning_rate"], "sd")
-    rates = points["learning_rate"].map(words.number)
-    return pd.DataFrame({"learning rate": rates, "overlap ratio": described(points, "sd"), "chance": f"{p:.2f}"})
+    columns = {"learning rate": points["learning_rate"], **mean_columns(points, "overlap ratio", 3)}
+    return pd.DataFrame({**columns, "chance": p, "n": points["n"]})
 
 
 def unmeasured(dense: pd.DataFrame, retained: pd.DataFrame) -> str:

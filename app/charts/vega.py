@@ -1,7 +1,8 @@
 """Charts as Vega-Lite that hold their rows, built faster than by Altair alone."""
 
 import math
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -68,10 +69,18 @@ def enable() -> None:
 
     Those checks take a fifth of a chart's time; tests validate every kind of chart as a whole.
     """
-
-    def transformer(data: Any = None) -> Any:
-        return values(data) if isinstance(data, pd.DataFrame) else alt.default_data_transformer(data)
-
-    alt.data_transformers.register(_NAME, transformer)
+    alt.data_transformers.register(_NAME, _transformer)
     alt.data_transformers.enable(_NAME)
     schemapi.disable_debug_mode()
+
+
+@contextmanager
+def enabled() -> Iterator[None]:
+    """Do the same for the charts of the block alone, in a process whose other charts are somebody else's."""
+    alt.data_transformers.register(_NAME, _transformer)
+    with alt.data_transformers.enable(_NAME), schemapi.debug_mode(False):
+        yield
+
+
+def _transformer(data: Any = None) -> Any:
+    return values(data) if isinstance(data, pd.DataFrame) else alt.default_data_transformer(data)

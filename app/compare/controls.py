@@ -1,6 +1,6 @@
 """The controls of a comparison, each of which shows and changes a field of its state."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, get_args
 
@@ -9,15 +9,13 @@ import streamlit as st
 
 from app import words
 from app.charts.accuracy import MEASURES
-from app.charts.points import SPREADS
+from app.charts.points import ABOUT_FITS, ABOUT_QUANTITIES, ABOUT_SPACING, FITS, QUANTITIES, SPREADS
 from app.compare.points import in_order, label
-from app.compare.state import FIELD_NAMES, Axis, CompareState, Field, change
+from app.compare.state import FIELD_NAMES, SPACINGS, TOGETHER, CompareState, Field, change
 
 _STATE, _ORIGIN = "compare_state", "compare_origin"
 # More options than this are in a searchable list instead of pills.
 MOST_PILLS = 9
-
-AXIS_NAMES: dict[Axis, str] = {"sparsity": "sparsity", "remaining": "remaining weights (log)"}
 
 
 def begin(origin: CompareState) -> CompareState:
@@ -131,13 +129,75 @@ def look(state: CompareState, rows: pd.DataFrame) -> None:
         st.selectbox("Colour by", fields, format_func=FIELD_NAMES.__getitem__, width=160, **bound("by", state.by))
         spread(state)
         measure(state)
-        st.segmented_control(
-            "Horizontal axis",
-            list(AXIS_NAMES),
-            required=True,
-            format_func=AXIS_NAMES.__getitem__,
-            **bound("axis", state.axis),
-        )
+        _segments("Show", "quantity", QUANTITIES, state.quantity, help=ABOUT_QUANTITIES)
+        _segments("Accuracy axis", "fit", FITS, state.fit, help=ABOUT_FITS)
+        _segments("Sparsity axis", "axis", SPACINGS, state.axis, help=ABOUT_SPACING)
+        if len(state.studies) > 1:
+            _segments("Average studies", "together", TOGETHER, state.together, help=_ABOUT_TOGETHER)
+
+
+_ABOUT_TOGETHER = (
+    "Together: studies of equal recipes are averaged as one, and a training that several of them share counts once."
+)
+
+
+def _segments(title: str, name: str, titles: Mapping[Any, str], value: Any, **options: Any) -> None:
+    st.segmented_control(
+        title, list(titles), required=True, format_func=titles.__getitem__, **bound(name, value), **options
+    )
+
+
+def page(state: CompareState, titles: Sequence[str], size: int, first: str = "") -> None:
+    """Let the reader turn to other panels where there are more than fit on a page.
+
+    titles: of all panels; first: which of them come first, if they are not in order.
+    """
+    pages = -(-len(titles) // size)
+    if pages < 2:
+        return
+
+    def name(index: int) -> str:
+        part = titles[index * size : (index + 1) * size]
+        what = "those that say most" if first and not index else f"{part[0]} to {part[-1]}"
+        return f"{index * size + 1} to {index * size + len(part)} of {len(titles)}: {what}"
+
+    current = state.page if state.page < pages else 0
+    st.selectbox(
+        "Panels", range(pages), format_func=name, width=420, help=first and f"First: {first}.", **bound("page", current)
+    )
+
+
+def versus(state: CompareState, names: Sequence[str]) -> tuple[int, int]:
+    """Return the places of two studies in the state, which the reader chooses where there are more than two."""
+    places = range(len(names))
+    one, other = state.versus if max(state.versus) < len(names) else (0, 1)
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium", key="compare_versus_choices"):
+        if len(names) > 2:
+            _study("Study", "compare_one", places, names, one, lambda place: (place, other))
+            _study("minus", "compare_other", places, names, other, lambda place: (one, place))
+        elif st.button("Swap", icon=":material/swap_horiz:", key="compare_swap"):
+            set_field("versus", (other, one))
+            st.rerun()
+    return one, other
+
+
+def _study(
+    title: str,
+    key: str,
+    places: Sequence[int],
+    names: Sequence[str],
+    place: int,
+    pair: Callable[[int], tuple[int, int]],
+) -> None:
+    if st.session_state.get(key) != place:
+        st.session_state[key] = place
+
+    def update() -> None:
+        one, other = pair(st.session_state[key])
+        # Who chooses the other study too swaps the two.
+        set_field("versus", current().versus[::-1] if one == other else (one, other))
+
+    st.selectbox(title, places, format_func=names.__getitem__, key=key, on_change=update, width=300)
 
 
 def spread(state: CompareState) -> None:

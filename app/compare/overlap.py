@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from app import words
+from app.answer.answers import telling
 from app.charts import ancestors, overlap, retention
 from app.charts.chart import Chart, Numbers, file_name
 from app.charts.palette import ramp
@@ -16,19 +17,20 @@ from app.charts.picture import NO_LEGEND, Legend
 from app.charts.points import at_p, means
 from app.charts.vega import Spec
 from app.compare import controls
-from app.compare.points import comparable, filtered, label
+from app.compare.points import by_studies, comparable, filtered, label
 from app.compare.state import CompareState, results
 from app.components import chart
 from app.state import compare_queries
 from app.state.cache import cached
 from engine.study.results import AGAINST_DENSE
 
-MOST_PANELS = 12
+# Of each kind; where learning rates are many, those that say most come first.
+MOST_PANELS = 6
 # A browser takes long for a heat map, which has a cell with a number for every layer and column.
 MOST_MAPS = 4
 _DENSE = ("initial_pretrained",)
 # The rows of a variant differ only in learning rate, pruner, sparsity and seed.
-VARIANT = ["network", "dataset", "recipe"]
+VARIANT = ["study", "network", "dataset", "recipe"]
 # With their variant, these columns identify the points of panels by sparsity.
 _BY_SPARSITY = ["learning_rate", "pruner", "pair", "p", "sparsity"]
 
@@ -52,14 +54,14 @@ def body(state: CompareState, rows: pd.DataFrame) -> None:
 def _training(state: CompareState, rates: tuple[float, ...]) -> None:
     """Draw the overlap of dense networks with their initial weights, after and during training."""
     legend = retention.legend(rates, state.spread)
-    st.subheader("What training keeps of the initial weights", anchor=False)
+    st.header("What training keeps of the initial weights", anchor=False)
     st.caption(
         r"Overlap ratio $R_p(\theta_0, \theta_T)$ of the dense network before and after training, all layers together. "
         "Independent weights give p."
     )
     chart.legend_row(legend.looks, legend.bands)
     _grid(_by_p(state, rates), "compare-retention", 3)
-    st.subheader("Over training time", anchor=False)
+    st.header("Over training time", anchor=False)
     st.caption(
         rf"$R_p(\theta_0, \theta_t)$ at p = {state.p:g} after epoch $t$ of the dense training. "
         "Independent weights give p."
@@ -82,7 +84,7 @@ def _training(state: CompareState, rates: tuple[float, ...]) -> None:
 
 def _fine_tuned(state: CompareState) -> None:
     """Draw the overlap of fine-tuned networks with the two starts, and with their dense ancestors."""
-    st.subheader("Starts against the fine-tuned network", anchor=False)
+    st.header("Starts against the fine-tuned network", anchor=False)
     st.caption(
         r"Overlap ratio of winning ticket ($\theta_0\odot m$) and random reinit ($\theta_0'\odot m$) with the "
         rf"fine-tuned network $(\theta_T\odot m)_T$ under one mask $m$, at p = {state.p:g}. "
@@ -94,7 +96,7 @@ def _fine_tuned(state: CompareState) -> None:
         _grid(starts, "compare-starts", 3, total)
     else:
         st.info("No fine-tuned network passes the filters yet, and these overlaps are measured against one.")
-    st.subheader("The fine-tuned network against its dense ancestors", anchor=False)
+    st.header("The fine-tuned network against its dense ancestors", anchor=False)
     st.caption(
         r"Overlap ratio of $(\theta_T\odot m)_T$ with the initial weights $\theta_0$ and with the trained dense "
         rf"weights $\theta_T$, at p = {state.p:g}, all weights ranked. {ancestors.EXPLAINED}"
@@ -111,7 +113,7 @@ def _fine_tuned(state: CompareState) -> None:
 
 
 def _layers(state: CompareState) -> None:
-    st.subheader("Layer by layer", anchor=False)
+    st.header("Layer by layer", anchor=False)
     st.caption(
         r"$R_p(\theta_0, \theta_T)$ of each prunable layer, mean over seeds; layers in network order, the input on top."
     )
@@ -153,13 +155,13 @@ def _chart(kind: str, subject: str, caption: str, spec: Spec, numbers: Numbers, 
 
 def title(values: tuple[object, ...]) -> str:
     """Return a variant in words."""
-    network, dataset, recipe = values
-    return f"{label('network', network)} on {label('dataset', dataset)}" + (f" · {recipe}" if recipe else "")
+    study, network, dataset, recipe = map(str, values)
+    return " · ".join(filter(None, (study, f"{label('network', network)} on {label('dataset', dataset)}", recipe)))
 
 
 @cached(results, max_entries=16, shared=True)
 def _by_p(state: CompareState, rates: tuple[float, ...]) -> list[Chart]:
-    rows = _of_dense(comparable(compare_queries.pooled(state.studies, _DENSE), studies=False), state)
+    rows = _of_dense(comparable(compare_queries.pooled(state.studies, _DENSE), by_studies(state)), state)
     return [
         _chart(
             "retention",
@@ -175,9 +177,9 @@ def _by_p(state: CompareState, rates: tuple[float, ...]) -> list[Chart]:
 
 @cached(results, max_entries=16, shared=True)
 def _over_time(state: CompareState, rates: tuple[float, ...]) -> tuple[list[Chart], str]:
-    accuracies = comparable(compare_queries.accuracy(state.studies), studies=False)
+    accuracies = comparable(compare_queries.accuracy(state.studies), by_studies(state))
     dense = _of_dense(accuracies[accuracies["start"] == "dense"], state)
-    retained = comparable(compare_queries.retention(state.studies), studies=False)
+    retained = comparable(compare_queries.retention(state.studies), by_studies(state))
     rows = _of_dense(at_p(retained, state.p), state)
     return [
         _chart(
@@ -236,18 +238,22 @@ def _ancestors(state: CompareState) -> tuple[list[Chart], int, str]:
 
 def _panels(state: CompareState, pairs: tuple[str, ...]) -> tuple[pd.DataFrame, list[tuple[str, pd.DataFrame]]]:
     """Return the overlaps of some pairs at the page's p, and the caption and rows of each panel."""
-    pooled = comparable(compare_queries.pooled(state.studies, pairs, state.p), studies=False)
+    pooled = comparable(compare_queries.pooled(state.studies, pairs, state.p), by_studies(state))
     rows = filtered(pooled, replace(state, starts=()))
     several = rows[VARIANT].drop_duplicates().shape[0] > 1
+    parts = _in_order(rows, [*VARIANT, "pruner", "learning_rate"])
+    if rows["learning_rate"].nunique() > words.MOST_LISTED:
+        first = telling(filtered(compare_queries.accuracy(state.studies), replace(state, starts=())))
+        parts.sort(key=lambda part: part[0][-1] not in first)
     return rows, [
-        (overlap.panel_title(values[3], values[4]) + (f" · {title(values[:3])}" if several else ""), part)
-        for values, part in _in_order(rows, [*VARIANT, "pruner", "learning_rate"])
+        (overlap.panel_title(values[4], values[5]) + (f" · {title(values[:4])}" if several else ""), part)
+        for values, part in parts
     ]
 
 
 @cached(results, max_entries=16, shared=True)
 def _by_layer(state: CompareState) -> tuple[list[Chart], int]:
-    rows = overlap.with_ratio(_of_dense(comparable(compare_queries.layers(state.studies), studies=False), state))
+    rows = overlap.with_ratio(_of_dense(comparable(compare_queries.layers(state.studies), by_studies(state)), state))
     across = state.across
     if across == "learning_rate":
         rows = at_p(rows, state.p)
@@ -256,7 +262,7 @@ def _by_layer(state: CompareState) -> tuple[list[Chart], int]:
         _chart(
             "layers",
             "Overlap of initial and trained weights by layer",
-            (f"Learning rate {words.number(values[3])} · " if across == "p" else "") + title(values[:3]),
+            (f"Learning rate {words.number(values[4])} · " if across == "p" else "") + title(values[:4]),
             overlap.draw_layers(part, across),
             means(part, "ratio", ["learning_rate", "p", "position", "layer"], "sd"),
         )

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from app.charts.points import is_spread
 from app.compare import accuracy, controls, overlap, sweep
 from app.compare.points import in_order
 from app.compare.state import CompareState, Field, Mode
@@ -79,4 +80,6 @@ def first_view(study_ids: Sequence[str]) -> CompareState:
             first[name] = (str(values[0]),)
     if rows["learning_rate"].nunique() > 2:
         first["across"] = "learning_rate"
+    if is_spread(rows["sparsity"]):
+        first["axis"] = "remaining"
     return replace(state, **first)

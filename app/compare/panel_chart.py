@@ -1,4 +1,8 @@
-"""One panel of a comparison: accuracy against sparsity or remaining weights, to click on and to zoom into."""
+"""One panel of a comparison: accuracy against sparsity, to click on and to zoom into."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import altair as alt
 import pandas as pd
@@ -6,7 +10,7 @@ import pandas as pd
 from app.charts import marks
 from app.charts.accuracy import MEASURES, Measure
 from app.charts.palette import NEUTRAL, STARTS, Look
-from app.charts.points import Spread
+from app.charts.points import Quantity, Spread
 from app.compare.points import Comparison, ComparisonPanel
 from app.compare.state import FIELD_NAMES, Axis, Field
 
@@ -20,67 +24,60 @@ _POINTS, _LINES, _DENSE = "points", "lines", "dense"
 
 # The value of a learning rate begins with "learning rate", so its tooltip has another title.
 TITLES: dict[Field, str] = FIELD_NAMES | {"learning_rate": "training"}
-AXES: dict[Axis, str] = {
-    "sparsity": marks.SPARSITY_TITLE,
-    "remaining": "remaining weights (%), log scale",
-}
 
 Domain = tuple[float, float]
 
 
-def domains(comparison: Comparison, axis: Axis) -> tuple[Domain, Domain]:
-    """Return the ends of the axes that hold all points and bands: of sparsity or remaining weights, and of accuracy."""
-    frames = [frame for panel in comparison.panels for frame in (panel.lines, panel.dense)]
-    xs = sorted({x for panel in comparison.panels for x in _x(panel.lines, axis)})
-    return _x_domain(xs, axis), marks.accuracy_domain(frames, share=0.06, least=0.4)
+@dataclass(frozen=True)
+class View:
+    """How panels are drawn: see `CompareState`.
+
+    x, y: the ends of the axes, of x in percent of the weights removed, or left where these space the axis. zoomed:
+    whether to add the selection WHOLE, the double click that undoes zoom, to the selections POINT and BRUSH.
+    """
+
+    measure: Measure
+    spread: Spread
+    quantity: Quantity
+    axis: marks.SparsityAxis
+    x: Domain
+    y: Domain
+    zoomed: bool = False
 
 
-def _x_domain(xs: list[float], axis: Axis) -> Domain:
-    if not xs:
-        return (1.0, 100.0) if axis == "remaining" else (0.0, 100.0)
-    return (
-        (xs[0] / 1.12, min(xs[-1] * 1.12, 110.0))
-        if axis == "remaining"
-        else (xs[0] - marks.SPARSITY_MARGIN, xs[-1] + marks.SPARSITY_MARGIN)
-    )
+def sparsities(comparison: Comparison, axis: Axis) -> marks.SparsityAxis:
+    """Return the axis of the sparsities of all panels."""
+    ticks = {value for panel in comparison.panels for value in marks.removed(panel.lines["sparsity"])}
+    return marks.SparsityAxis(tuple(sorted(ticks)), axis == "remaining")
 
 
-def _x(lines: pd.DataFrame, axis: Axis) -> list[float]:
-    fractions = lines["sparsity"] if axis == "sparsity" else 1 - lines["sparsity"]
-    return [float(value) for value in marks.removed(fractions)]
+def accuracies(panels: Sequence[ComparisonPanel], quantity: Quantity, without: str | None = None) -> Domain:
+    """Return the ends of an axis that holds all points and bands of some panels; without: leave out a start."""
+    lines = [panel.lines for panel in panels]
+    if without is not None:
+        lines = [frame[frame["start"] != without] if "start" in frame else frame for frame in lines]
+    if quantity == "accuracy":
+        return marks.accuracy_domain([*lines, *(panel.dense for panel in panels)], share=0.06, least=0.4)
+    zero = pd.DataFrame({"mean": [0.0], "low": [None], "high": [None]})
+    return marks.accuracy_domain([*lines, zero], share=0.06, least=0.4, limits=(-100.0, 100.0))
 
 
-def draw(
-    comparison: Comparison, measure: Measure, spread: Spread, axis: Axis, x: Domain, y: Domain, zoomed: bool
-) -> marks.LayeredChart:
+def draw(comparison: Comparison, view: View) -> marks.LayeredChart:
     """Return the chart that all panels share, without rows: lines with bands over seeds, dense baselines as rules.
 
-    x, y: the ends of the axes in percent. zoomed: whether to add the selection WHOLE, the double click that undoes
-    zoom, to the selections POINT and BRUSH. `rows` returns the rows of each panel.
+    `rows` returns the rows of each panel.
     """
-    ticks = sorted({value for panel in comparison.panels for value in _x(panel.lines, axis)})
-    xs = alt.X(
-        "x:Q",
-        title=AXES[axis],
-        scale=alt.Scale(
-            type="log" if axis == "remaining" else "linear",
-            domain=list(x),
-            nice=False,
-            zero=False,
-            reverse=axis == "remaining",
-        ),
-        axis=alt.Axis(values=ticks, format=marks.PERCENT, labelOverlap="greedy", grid=False),
-    )
-    ys = marks.accuracy_axis(MEASURES[measure], y)
+    spread, differs = view.spread, view.quantity == "below_dense"
+    xs = view.axis.x("x", view.x)
+    title = f"minus dense, {MEASURES[view.measure]} (points)" if differs else None
+    ys = marks.accuracy_axis(MEASURES[view.measure], view.y, title)
     style = (comparison.rests, "rest") if comparison.rests else (comparison.colours, "name")
     colours = comparison.colours | {STARTS["dense"].name: STARTS["dense"]}
     strokes = alt.Chart(alt.NamedData(name=_LINES)).encode(x=xs, color=marks.colour(colours), detail="rest:N")
     most = max((len(panel.lines[["name", "rest"]].drop_duplicates()) for panel in comparison.panels), default=0)
     tooltip = [alt.Tooltip(f"{field}:N", title=TITLES[field]) for field in comparison.fields] + [
-        alt.Tooltip(
-            "x:Q", title="sparsity (%)" if axis == "sparsity" else "remaining weights (%)", format=marks.PERCENT
-        ),
-        *marks.mean_tooltip("accuracy (%)", spread),
+        alt.Tooltip("removed:Q", title="sparsity (%)", format=marks.PERCENT),
+        *marks.mean_tooltip("points above dense" if differs else "accuracy (%)", spread),
     ]
     points = alt.Chart(alt.NamedData(name=_POINTS)).encode(
         x=xs, y=ys, color=marks.colour(colours), shape=marks.shape(*style), tooltip=tooltip
@@ -95,13 +92,16 @@ def draw(
         zoom=False,
         mark=alt.BrushConfig(fill=NEUTRAL, fillOpacity=0.15, stroke=NEUTRAL, cursor="crosshair"),
     )
-    point_marks = points.mark_point(size=70, filled=True, opacity=1, clip=True, cursor="pointer").encode(
+    falls = any((panel.lines["mean"] < view.y[0]).any() for panel in comparison.panels)
+    at_foot = alt.Chart(alt.NamedData(name=_POINTS)).encode(x=xs, color=marks.colour(colours))
+    size = marks.point_size(view.axis.ticks)
+    point_marks = points.mark_point(size=size, filled=True, opacity=1, clip=True, cursor="pointer").encode(
         stroke=alt.condition(clicked, alt.value(NEUTRAL), alt.value(None)),
         strokeWidth=alt.condition(clicked, alt.value(6), alt.value(0)),
         strokeOpacity=alt.value(0.6),
     )
     selections: list[alt.Parameter] = [clicked, brush]
-    if zoomed:
+    if view.zoomed:
         # The double click clears this selection, which Streamlit only reports if it had a value before.
         selections.append(
             alt.selection_point(name=WHOLE, fields=["zoomed"], value=[{"zoomed": 1}], on="keydown", clear="dblclick")
@@ -111,19 +111,26 @@ def draw(
         marks.band(strokes, 0.16 if most <= MANY else 0.05, clip=True),
         strokes.mark_line(strokeWidth=2, clip=True).encode(y=ys, strokeDash=marks.dash(*style)),
         point_marks.add_params(*selections),
+        *(marks.beyond(at_foot, view.y[0], tooltip, values=not comparison.rests) if falls and not view.zoomed else ()),
     ]
     return alt.layer(*layers, height=HEIGHT)
 
 
-def rows(panel: ComparisonPanel, comparison: Comparison, axis: Axis, x: Domain) -> dict[str, pd.DataFrame]:
+def rows(panel: ComparisonPanel, comparison: Comparison, view: View) -> dict[str, pd.DataFrame]:
     """Return the rows of one panel by the names of the sets in `draw`."""
-    lines = panel.lines.assign(x=_x(panel.lines, axis))
-    dense = panel.dense.assign(left=x[0], right=x[1])
+    removed = marks.removed(panel.lines["sparsity"])
+    lines = panel.lines.assign(removed=removed)
+    lines["x"] = view.axis.side_by_side(removed, lines["name"].astype(str) + lines["rest"].astype(str))
+    dense = panel.dense.assign(left=view.x[0], right=view.x[1])
+    if view.quantity == "below_dense":
+        dense = dense.assign(mean=0.0, low=None, high=None)
     return {
-        _POINTS: lines[["x", "name", "rest", "mean", "n", "described", "id", *comparison.fields]],
+        _POINTS: lines[["x", "removed", "name", "rest", "mean", "n", "described", "id", *comparison.fields]],
         # Lines and bands have no ids, so a click on one selects no point.
         _LINES: lines[["x", "name", "rest", "mean", "low", "high"]],
-        _DENSE: dense[["left", "right", "name", "mean", "low", "high", "n", "described", *_of_dense(comparison)]],
+        _DENSE: dense[
+            ["left", "right", "name", "rest", "mean", "low", "high", "n", "described", *_of_dense(comparison)]
+        ],
     }
 
 
@@ -141,9 +148,12 @@ def _baselines(comparison: Comparison, spread: Spread, colours: dict[str, Look])
     tooltip = [alt.Tooltip(f"{field}:N", title=TITLES[field]) for field in _of_dense(comparison)] + marks.mean_tooltip(
         "dense accuracy (%)", spread
     )
+    # With several studies, each has its own dash.
+    look: dict[str, Any] = {} if comparison.dense else {"strokeDash": list(STARTS["dense"].dash)}
+    rule = base.mark_rule(strokeWidth=1.5, clip=True, **look)
+    if comparison.dense:
+        rule = rule.encode(strokeDash=marks.dash(comparison.dense, "rest"))
     return [
         base.mark_rect(opacity=0.12 if most <= 2 else 0.05, clip=True).encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q")),
-        base.mark_rule(strokeWidth=1.5, strokeDash=list(STARTS["dense"].dash), clip=True).encode(
-            y=alt.Y("mean:Q"), tooltip=tooltip
-        ),
+        rule.encode(y=alt.Y("mean:Q"), tooltip=tooltip),
     ]

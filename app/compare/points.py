@@ -3,7 +3,7 @@
 Points that differ in more than the chart's panels and colours get separate lines.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from itertools import product
@@ -14,10 +14,11 @@ import pandas as pd
 from app import words
 from app.charts.marks import rate_looks, rate_name
 from app.charts.palette import NEUTRAL, STARTS, Look, series
-from app.charts.points import Spread, described, summarise
+from app.charts.points import Quantity, Spread, described, minus_dense, summarise
 from app.compare.state import CompareState, Field
 from data.datasets.registry import FOLDER
 from data.queries.labels import once
+from engine.formatting import percent_value
 
 FIELDS: tuple[Field, ...] = get_args(Field)
 # These columns identify a point; rows that are equal in them are its seeds.
@@ -26,6 +27,8 @@ KEYS = ["study", "recipe", "dataset", "network", "learning_rate", "pruner", "sta
 _OF_PRUNED = ("pruner", "start")
 _SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down")
 _DASHES: tuple[tuple[int, ...], ...] = ((), (6, 3), (2, 2), (8, 3, 2, 3))
+# What a pruned network shares with its dense network beside learning rate and seed.
+_SHARED = ("study", "base", "dataset", "network")
 
 
 def comparable(rows: pd.DataFrame, studies: bool) -> pd.DataFrame:
@@ -44,7 +47,14 @@ def comparable(rows: pd.DataFrame, studies: bool) -> pd.DataFrame:
 
 def by_studies(state: CompareState) -> bool:
     """Return whether the view shows studies separately."""
-    return "study" in (state.panels, state.by)
+    return "study" in (state.panels, state.by) or (len(state.studies) > 1 and state.together == "apart")
+
+
+def values(rows: pd.DataFrame, value: str, quantity: Quantity) -> pd.DataFrame:
+    """Return rows of `comparable` with the values of a quantity in a column of accuracies; dense rows keep theirs."""
+    if quantity == "accuracy":
+        return rows
+    return pd.concat([rows[rows["start"] == "dense"], minus_dense(rows, value, _SHARED)])
 
 
 def filtered(rows: pd.DataFrame, state: CompareState) -> pd.DataFrame:
@@ -137,18 +147,26 @@ class ComparisonPanel:
     lines: pd.DataFrame
     dense: pd.DataFrame
 
+    @property
+    def studies(self) -> list[str]:
+        """The studies whose points it has, where they are shown separately."""
+        columns = [frame["study"] for frame in (self.lines, self.dense) if "study" in frame]
+        return [name for name in dict.fromkeys(pd.concat(columns)) if name] if columns else []
+
 
 @dataclass(frozen=True)
 class Comparison:
     """All panels with the looks that they share.
 
     colours: the looks by name. rests: the looks by the text that tells lines of one colour apart; empty where a colour
-    has one line. fields: the fields that tooltips name, for they have several values.
+    has one line. dense: the same for dense baselines. fields: the fields that tooltips name, for they have several
+    values.
     """
 
     panels: tuple[ComparisonPanel, ...]
     colours: dict[str, Look]
     rests: dict[str, Look]
+    dense: dict[str, Look]
     fields: tuple[Field, ...]
 
 
@@ -160,7 +178,9 @@ def compare(table: pd.DataFrame, colours: dict[str, Look], panels: Field, by: Fi
     lines = _named(pruned, by, rest, fields, spread)
     baselines = _named(dense, by, [field for field in rest if field not in _OF_PRUNED], fields, spread)
     values = in_order(panels, (dense if pruned.empty and panels not in _OF_PRUNED else pruned)[panels])
-    names = list(dict.fromkeys(lines["rest"])) if rest else []
+    each = table["study"].nunique() > 1
+    names = dict(zip(lines["rest"], pruned["study"] if each else [""] * len(lines), strict=True)) if rest else {}
+    dense_names = dict(zip(baselines["rest"], dense["study"], strict=True)) if each and "study" in rest else {}
     return Comparison(
         tuple(
             ComparisonPanel(
@@ -172,6 +192,7 @@ def compare(table: pd.DataFrame, colours: dict[str, Look], panels: Field, by: Fi
         ),
         {name: look for name, look in colours.items() if name in set(lines["name"]) | set(baselines["name"])},
         rest_looks(names),
+        rest_looks(dense_names),
         fields,
     )
 
@@ -179,9 +200,10 @@ def compare(table: pd.DataFrame, colours: dict[str, Look], panels: Field, by: Fi
 def rest_fields(table: pd.DataFrame, panels: Field, by: Field) -> list[Field]:
     """Return the fields other than `panels` and `by` in which points of one panel and colour differ."""
     groups = table.groupby([panels, by], dropna=False, sort=False)
+    # A line is named by its study first.
     return [
         field
-        for field in FIELDS
+        for field in sorted(FIELDS, key=lambda field: field != "study")
         if field not in (panels, by) and len(table) and int(groups[field].nunique(dropna=False).max()) > 1
     ]
 
@@ -204,12 +226,43 @@ def _named(
     return columns
 
 
-def rest_looks(names: Sequence[str]) -> dict[str, Look]:
-    """Return a grey look for each name, distinct in dash and shape; from the 25th on, they repeat."""
-    styles = [(shape, dash) for dash, shape in product(_DASHES, _SHAPES)]
-    # Neighbours differ in both shape and dash.
-    styles.sort(key=lambda style: (_SHAPES.index(style[0]) - _DASHES.index(style[1])) % len(_SHAPES))
+def point_columns(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the first columns of a table of points: the fields of KEYS that differ, and always start and sparsity."""
+    titles = {"learning_rate": "learning rate", "sparsity": "sparsity (%)"}
+    columns = {}
+    for name in ["study", *KEYS[1:]]:
+        if name in ("start", "sparsity") or rows[name].replace("", None).nunique() > 1:
+            columns[titles.get(name, name)] = _column(name, rows[name])
+    return pd.DataFrame(columns, index=rows.index)
+
+
+def _column(name: str, values: pd.Series) -> pd.Series:
+    if name == "sparsity":
+        return values.map(percent_value).astype(float)
+    if name == "learning_rate":
+        return values
+    return values.map(lambda value: "" if value is None or value != value else label(name, value))  # type: ignore[arg-type]
+
+
+def rest_looks(names: Mapping[str, str]) -> dict[str, Look]:
+    """Return a grey look for each name, distinct in dash and shape; from the 25th on, they repeat.
+
+    names: the study of each, or "". Where there are several studies, each has a dash of its own as far as there are
+    enough, and shapes tell its lines apart.
+    """
+    studies = list(dict.fromkeys(names.values()))
+    if len(studies) > 1:
+        styles = []
+        for index, (name, study) in enumerate(names.items()):
+            place = studies.index(study)
+            within = list(names.values())[:index].count(study)
+            shape = _SHAPES[(place + within) % len(_SHAPES)]
+            styles.append((name, (shape, _DASHES[place % len(_DASHES)])))
+    else:
+        free = [(shape, dash) for dash, shape in product(_DASHES, _SHAPES)]
+        # Neighbours differ in both shape and dash.
+        free.sort(key=lambda style: (_SHAPES.index(style[0]) - _DASHES.index(style[1])) % len(_SHAPES))
+        styles = list(zip(names, free * (len(names) // len(free) + 1), strict=False))
     return {
-        name: replace(Look(name, name, NEUTRAL, "circle"), shape=shape, dash=dash)
-        for name, (shape, dash) in zip(names, styles * (len(names) // len(styles) + 1), strict=False)
+        name: replace(Look(name, name, NEUTRAL, "circle"), shape=shape, dash=dash) for name, (shape, dash) in styles
     }

@@ -9,14 +9,19 @@ from urllib.parse import parse_qsl, urlencode
 
 from app.charts.accuracy import Measure
 from app.charts.overlap import Across
-from app.charts.points import Spread
+from app.charts.points import EVEN, LEFT, Fit, Quantity, Spread
 from app.charts.retention import Time
 from app.state import compare_queries
 from app.state.cache import Marker
 
 Mode = Literal["accuracy", "sweep", "overlap"]
 Field = Literal["learning_rate", "start", "pruner", "network", "dataset", "study", "recipe"]
+# How sparsities are spaced: evenly by the weights removed, or by the logarithm of the weights left.
 Axis = Literal["sparsity", "remaining"]
+SPACINGS: dict[Axis, str] = {"remaining": LEFT, "sparsity": EVEN}
+# Whether each study has means of its own, or equal recipes of all studies are averaged together.
+Together = Literal["apart", "pooled"]
+TOGETHER: dict[Together, str] = {"apart": "each alone", "pooled": "equal recipes together"}
 
 FIELD_NAMES: dict[Field, str] = {field: field.replace("_", " ") for field in get_args(Field)}
 
@@ -30,9 +35,10 @@ class CompareState:
 
     studies: whole ids. networks, datasets, pruners, learning_rates, starts: filters; empty for all. panels, by: the
     fields that tell panels and colours apart, never the same. zoom: left, right, bottom and top of the axes in percent,
-    None for the whole axes. point: the id of the point whose seeds are listed, "" for none. pruner, sparsity: those of
-    the learning rate sweep; "" for the first pruner, None for the usual sparsity. p: the fraction of weights compared
-    by the overlap ratio.
+    None for the whole axes. page: which of many panels are drawn. versus: the places in `studies` of the two whose
+    difference is shown. point: the id of the point whose seeds are listed, "" for none. pruner, sparsity: those of the
+    learning rate sweep; "" for the first pruner, None for the usual sparsity. p: the fraction of weights compared by
+    the overlap ratio.
     """
 
     studies: tuple[str, ...] = ()
@@ -46,7 +52,12 @@ class CompareState:
     by: Field = "start"
     measure: Measure = "test_accuracy"
     spread: Spread = "sd"
+    quantity: Quantity = "accuracy"
+    fit: Fit = "near"
     axis: Axis = "sparsity"
+    together: Together = "apart"
+    page: int = 0
+    versus: tuple[int, int] = (0, 1)
     zoom: tuple[float, float, float, float] | None = None
     point: str = ""
     pruner: str = ""
@@ -59,10 +70,14 @@ class CompareState:
 def change(state: CompareState, name: str, value: Any) -> CompareState:
     """Return a state with one field changed; fields that the change makes meaningless are reset."""
     changed: CompareState = replace(state, **{name: value})
-    if name in ("mode", "axis", "measure", "studies"):
+    if name in ("mode", "axis", "measure", "quantity", "fit", "studies"):
         changed = replace(changed, zoom=None)
-    if name in ("mode", "studies"):
+    if name in ("mode", "studies", "together"):
         changed = replace(changed, point="")
+    if name not in ("page", "zoom", "point", "versus"):
+        changed = replace(changed, page=0)
+    if name == "studies":
+        changed = replace(changed, versus=(0, 1))
     if changed.panels == changed.by:
         # `panels` and `by` are swapped.
         changed = replace(changed, panels=state.by) if name == "by" else replace(changed, by=state.panels)
@@ -189,6 +204,20 @@ def _point(text: str) -> str:
     return text
 
 
+def _page(text: str) -> int:
+    value = int(text)
+    if not 0 <= value < 1000:
+        raise ValueError(text)
+    return value
+
+
+def _versus(text: str) -> tuple[int, int]:
+    one, other = (_page(part) for part in _parted(text))
+    if one == other:
+        raise ValueError(text)
+    return one, other
+
+
 def _one_of(allowed: Any) -> Callable[[str], str]:
     def read(text: str) -> str:
         if text not in get_args(allowed):
@@ -214,7 +243,12 @@ _PARAMETERS: dict[str, tuple[str, Callable[[str], Any], str]] = {
     "by": ("c", _one_of(Field), "what colours tell apart"),
     "measure": ("m", _one_of(Measure), "the accuracy to show"),
     "spread": ("b", _one_of(Spread), "the band over seeds"),
+    "quantity": ("y", _one_of(Quantity), "the quantity to show"),
+    "fit": ("f", _one_of(Fit), "what the vertical axes hold"),
     "axis": ("x", _one_of(Axis), "the horizontal axis"),
+    "together": ("g", _one_of(Together), "whether to average studies together"),
+    "page": ("pg", _page, "the page of panels"),
+    "versus": ("vs", _versus, "two studies to subtract"),
     "zoom": ("z", _zoom, "the part to zoom to"),
     "point": ("at", _point, "the id of a point"),
     "pruner": ("q", str, "a pruner"),

@@ -12,7 +12,7 @@ from app.answer.sweep import Colours, Runs, Sweep, sweep
 from app.charts.chart import file_name
 from app.compare import controls
 from app.compare.overlap import VARIANT, title
-from app.compare.points import comparable, filtered, rest_looks
+from app.compare.points import by_studies, comparable, filtered, rest_looks
 from app.compare.state import CompareState, results
 from app.components.sweep import show
 from app.state import compare_queries
@@ -30,7 +30,7 @@ def body(state: CompareState, rows: pd.DataFrame) -> None:
             state = replace(state, p=controls.p(state, sorted(dense["p"].unique())))
         controls.spread(state)
         controls.measure(state)
-    st.subheader("By learning rate", anchor=False)
+    st.header("By learning rate", anchor=False)
     at = at_words(state.pruner, state.sparsity) if state.sparsity else "no pruned network"
     show(_sweep(replace(state, point="", zoom=None)), at, state.spread, "compare")
 
@@ -54,21 +54,25 @@ def _choices(state: CompareState, pruned: pd.DataFrame) -> CompareState:
 
 @cached(results, max_entries=32, shared=True)
 def _sweep(state: CompareState) -> Sweep:
-    all_accuracies = comparable(compare_queries.accuracy(state.studies), studies=False)
+    all_accuracies = comparable(compare_queries.accuracy(state.studies), by_studies(state))
     rows = _with_variant(filtered(all_accuracies, replace(state, pruners=())))
     is_pruned = (rows["pruner"] == state.pruner) & (rows["sparsity"] == state.sparsity)
     accuracies = rows[is_pruned | (rows["start"] == "dense")]
-    ratios = comparable(compare_queries.pooled(state.studies, ("initial_pretrained",)), studies=False)
+    ratios = comparable(compare_queries.pooled(state.studies, ("initial_pretrained",)), by_studies(state))
     ratios = _with_variant(filtered(ratios, replace(state, pruners=(), starts=())))
     # The gap needs both starts, even where the filters hide one of them.
     paired = _with_variant(filtered(all_accuracies, replace(state, pruners=(), starts=())))
     paired = paired[(paired["pruner"] == state.pruner) & (paired["sparsity"] == state.sparsity)]
     runs = Runs(accuracies, paired, ratios)
-    rests = rest_looks(list(dict.fromkeys([*accuracies["rest"], *ratios["rest"]])))
+    named = pd.concat([frame[["rest", "study"]] for frame in (accuracies, ratios)]).drop_duplicates("rest")
+    rests = rest_looks(dict(zip(named["rest"], named["study"], strict=True)))
     colours = Colours(all_accuracies["learning_rate"].unique(), dict.fromkeys(all_accuracies["network"]))
     return sweep(runs, rests, colours, state.measure, state.spread, state.p, partial(file_name, "compare"))
 
 
 def _with_variant(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return rows with the column `rest`, their variant in words."""
-    return rows.assign(rest=[title(values) for values in rows[VARIANT].itertuples(index=False, name=None)])
+    """Return rows with the column `rest`, their variant in words; pairs and dense networks are of one study."""
+    return rows.assign(
+        base=rows["study"] + rows["base"],
+        rest=[title(values) for values in rows[VARIANT].itertuples(index=False, name=None)],
+    )

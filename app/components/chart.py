@@ -8,11 +8,14 @@ import pandas as pd
 import streamlit as st
 
 from app import words
+from app.answer.answers import TELLING
 from app.charts import vega
 from app.charts.chart import Chart, Subject
 from app.charts.palette import Look, legend
-from app.charts.points import SPREADS, Spread
+from app.charts.points import SPREADS, Spread, digits
+from app.charts.points import head as head_of
 from app.components.save_menu import menu
+from app.guide.prose import prose
 from app.state import address, queries
 from app.state.cache import Marker
 from data.datasets.registry import FOLDER
@@ -47,8 +50,9 @@ def head(chart: Chart, key: str) -> None:
 
 def caption(lines: Sequence[str]) -> None:
     """Show the lines above a chart, a heading first."""
-    heading, *details = map(words.plain, lines)
-    st.markdown("  \n".join([f"**{heading}**", *(f":gray[:small[{detail}]]" for detail in details)]))
+    heading, *details = lines
+    below = (f":gray[:small[{prose(detail)}]]" for detail in details)
+    st.markdown("  \n".join([f"**{words.marked(heading)}**", *below]))
 
 
 def legend_row(looks: Iterable[Look], bands: str = "", note: str = "") -> None:
@@ -62,14 +66,29 @@ def legend_of(chart: Chart) -> None:
 
 
 def table(rows: pd.DataFrame, key: str) -> None:
-    """Show a table, which scrolls where it is long."""
+    """Show a table; one with numbers can be sorted, and has them right-aligned, one of many rows scrolls."""
+    numbers = {str(name): column for name, column in rows.items() if pd.api.types.is_numeric_dtype(column)}
     with st.container(key=key):
-        if len(rows) > MOST_ROWS:
-            st.dataframe(rows, hide_index=True, width="stretch", height=600)
+        if numbers or len(rows) > MOST_ROWS:
+            st.dataframe(
+                rows,
+                hide_index=True,
+                width="stretch",
+                height=600 if len(rows) > MOST_ROWS else "auto",
+                placeholder="",
+                column_config={str(name): _column(str(name), numbers.get(str(name))) for name in rows.columns},
+            )
         else:
             # A table that scrolls loads a megabyte of code into a new browser. `st.table` reads cells as Markdown.
             cells = rows.astype(object).where(rows.notna(), "").astype(str)
-            st.table(cells.map(words.plain), hide_index=True, border="horizontal")
+            st.table(cells.map(words.plain).rename(columns=words.marked), hide_index=True, border="horizontal")
+
+
+def _column(name: str, numbers: pd.Series | None) -> Any:
+    if numbers is None:
+        return st.column_config.Column(head_of(name))
+    count = digits(numbers)
+    return st.column_config.NumberColumn(head_of(name), format="%g" if count is None else f"%.{count}f")
 
 
 def csv_button(label: str, numbers: Callable[[], pd.DataFrame], file: str, key: str) -> None:
@@ -132,6 +151,29 @@ def panel_pruners(pruners: Sequence[str], rates: int, key: str) -> list[str]:
         return list(pruners)
     key = address.one(key, pruners)
     return [st.selectbox("Pruner", list(pruners), format_func=words.pruner, key=key, persist_state="page", width=200)]
+
+
+def panel_rates(rates: Sequence[float], first: Sequence[float], key: str) -> list[float]:
+    """Return the learning rates whose panels are drawn: all, or where they are many, those that the reader selects.
+
+    first: the rates that are selected at first, and where the reader selects none.
+    """
+    # The address writes Python's numbers.
+    rates = [float(rate) for rate in rates]
+    if len(rates) <= words.MOST_LISTED:
+        return rates
+    chosen = st.multiselect(
+        f"Panels, {len(first)} of {len(rates)} learning rates at first",
+        rates,
+        list(first),
+        format_func=words.number,
+        max_selections=MOST_PANELS,
+        key=address.several(key, rates, first, MOST_PANELS),
+        help=f"At first: {TELLING}. At most {MOST_PANELS}.",
+        persist_state="page",
+        width=420,
+    )
+    return sorted(chosen) or list(first)
 
 
 def choice(label: str, titles: Mapping[T, str], key: str, default: T | None = None, **options: Any) -> T:

@@ -25,4 +25,4 @@ def note(rows: pd.DataFrame) -> None:
 def nothing(rows: pd.DataFrame, so_far: str) -> None:
     """Say why there is nothing to show: all finished trainings diverged, or else the text `so_far`."""
     text = in_words(rows, words.place)
-    st.info(f"No training has come to an end with a finite loss. {words.plain(text)}" if text else so_far)
+    st.info(f"No training ended with a finite loss. {words.plain(text)}" if text else so_far)

@@ -14,7 +14,7 @@ from app.components import chart
 def show(sweep: Sweep, at: str, spread: Spread, key: str) -> None:
     """Show a sweep; at: the pruner and sparsity of its runs, in words. key: distinguishes several on a page."""
     panels(sweep, at, spread, key)
-    st.subheader("Gap against overlap", anchor=False)
+    st.header("Gap against overlap", anchor=False)
     gap_against_overlap(sweep, key)
 
 

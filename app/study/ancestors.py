@@ -16,10 +16,12 @@ from app.state.cache import cached
 from data.queries.studies import StudyRecord
 
 
-def section(record: StudyRecord, subject: Subject, pruners: Sequence[str], p: float, spread: Spread) -> None:
-    """Draw the section; pruners: those that get a panel, while the table has all."""
-    study_id, rates = record.study_id, sorted(record.study.learning_rates)
-    st.subheader("The fine-tuned network against its dense ancestors", anchor=False)
+def section(
+    record: StudyRecord, subject: Subject, pruners: Sequence[str], rates: Sequence[float], p: float, spread: Spread
+) -> None:
+    """Draw the section; pruners, rates: those that get a panel, while the table has all."""
+    study_id = record.study_id
+    st.header("The fine-tuned network against its dense ancestors", anchor=False)
     st.caption(
         rf"Overlap ratio at p = {p:g} of $(\theta_T\odot m)_T$ with the initial weights $\theta_0$ and with the "
         r"trained dense weights $\theta_T$. All weights are ranked, so only sparsities up to 1 − p are compared. "
@@ -36,7 +38,7 @@ def section(record: StudyRecord, subject: Subject, pruners: Sequence[str], p: fl
         def cell(index: int) -> None:
             chart.show(_chart(subject, *panels[index], p, spread), f"overlap-ancestors-{index}")
 
-        chart.grid(len(panels), min(len(rates), 3), cell)
+        chart.grid(len(panels), min(len(rates), chart.columns(len(rates))), cell)
         st.caption("Mean ± standard deviation over n seeds.")
         with st.container(key="overlap_table"):
             chart.table(_table(subject, p), "overlap_frame")

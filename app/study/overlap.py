@@ -1,9 +1,12 @@
 """The Overlap tab: overlap ratios by p, by training time, by sparsity and by layer."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 import streamlit as st
 
 from app import words
+from app.answer.answers import telling
 from app.charts import overlap
 from app.charts.chart import Chart, Subject
 from app.charts.overlap import Across
@@ -39,8 +42,10 @@ def body(record: StudyRecord) -> None:
     subject = Subject(study_id, study.name, dataset, network)
     _retention(study, subject, spread, p)
     retention.section(record, subject, p, spread)
-    pruners = _starts(record, subject, spread, p)
-    ancestors.section(record, subject, pruners, p, spread)
+    own = subject.rows(queries.accuracy(study_id))
+    drawn = chart.panel_rates(sorted(study.learning_rates), telling(own), "overlap_rates")
+    pruners = _starts(record, subject, drawn, spread, p)
+    ancestors.section(record, subject, pruners, drawn, p, spread)
     rows = _pooled(subject)
     rates = sorted(rows[rows["pair"] == "initial_pretrained"]["learning_rate"].unique())
     _layers(subject, rates, p)
@@ -58,7 +63,7 @@ def _p(study: Study) -> float:
 
 
 def _retention(study: Study, subject: Subject, spread: Spread, p: float) -> None:
-    st.subheader("What training keeps of the initial weights", anchor=False)
+    st.header("What training keeps of the initial weights", anchor=False)
     st.caption(
         r"Overlap ratio $R_p(\theta_0, \theta_T)$ of the dense network before and after training, all layers together: "
         "the share of the largest p of the weights that are the same before and after. Independent weights give p."
@@ -80,10 +85,10 @@ def _retention(study: Study, subject: Subject, spread: Spread, p: float) -> None
         )
 
 
-def _starts(record: StudyRecord, subject: Subject, spread: Spread, p: float) -> list[str]:
-    """Draw the section on starts, and return the pruners of its panels."""
+def _starts(record: StudyRecord, subject: Subject, rates: Sequence[float], spread: Spread, p: float) -> list[str]:
+    """Draw the section on starts at some learning rates, and return the pruners of its panels."""
     study = record.study
-    st.subheader("Starts against the fine-tuned network", anchor=False)
+    st.header("Starts against the fine-tuned network", anchor=False)
     st.caption(
         r"Overlap ratio of winning ticket ($\theta_0\odot m$) and random reinit ($\theta_0'\odot m$) with the "
         r"fine-tuned network $(\theta_T\odot m)_T$ under one mask $m$. Only kept weights are ranked; independent "
@@ -96,8 +101,8 @@ def _starts(record: StudyRecord, subject: Subject, spread: Spread, p: float) -> 
     legend = overlap.starts_legend(spread)
     chart.legend_row(legend.looks, legend.bands)
     # The section on dense ancestors has a panel for each of these too, hence twice the rates.
-    pruners = chart.panel_pruners(study.pruners, 2 * len(study.learning_rates), "overlap_pruner")
-    panels = [(pruner, rate) for pruner in pruners for rate in sorted(study.learning_rates)]
+    pruners = chart.panel_pruners(study.pruners, 2 * len(rates), "overlap_pruner")
+    panels = [(pruner, rate) for pruner in pruners for rate in rates]
 
     def cell(index: int) -> None:
         pruner, rate = panels[index]
@@ -107,7 +112,7 @@ def _starts(record: StudyRecord, subject: Subject, spread: Spread, p: float) -> 
         chart.caption([overlap.panel_title(pruner, rate)])
         st.caption(f"No fine-tuning has finished{'' if record.state in queries.FINISHED else ' yet'}.")
 
-    chart.grid(len(panels), min(len(study.learning_rates), 3), cell)
+    chart.grid(len(panels), min(len(rates), chart.columns(len(rates))), cell)
     return pruners
 
 
@@ -118,7 +123,7 @@ def _no_finetune(study: Study) -> str:
 
 
 def _layers(subject: Subject, rates: list[float], p: float) -> None:
-    st.subheader("Layer by layer", anchor=False)
+    st.header("Layer by layer", anchor=False)
     titles: dict[Across, str] = {"p": "p", "learning_rate": f"learning rates at p = {p:g}"}
     across = chart.choice("Across", titles, "overlap_across", label_visibility="collapsed")
     st.caption(

@@ -17,7 +17,7 @@ _AXES: dict[Time, str] = {"linear": "epochs", "log": "epochs, log"}
 def section(record: StudyRecord, subject: Subject, p: float, spread: Spread) -> None:
     """Draw R_p(θ₀, θ_t) over training time, and name the networks for which it was not measured."""
     ids, rates = (record.study_id,), record.study.learning_rates
-    st.subheader("Over training time", anchor=False)
+    st.header("Over training time", anchor=False)
     st.caption(
         rf"Overlap ratio $R_p(\theta_0, \theta_t)$ at p = {p:g} after epoch $t$ of the dense training, all layers "
         "together. Independent weights give p."

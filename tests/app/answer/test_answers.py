@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from scipy.stats import t
 
-from app.answer.answers import Answer, Mean, answers, first_place, usual
+from app.answer.answers import Answer, Mean, answers, first_place, summed_up, table, telling, usual
 from data.database.database import Database
 from data.queries import points
 from data.queries.selection import OneStudy
@@ -82,3 +82,50 @@ def test_answers_are_at_the_sparsity_nearest_to_80_percent() -> None:
     assert usual([0.386, 0.623, 0.803, 0.858]) == 0.803
     assert usual([0.5, 0.9]) == 0.9
     assert usual([0.7, 0.9]) == 0.7
+
+
+def at_rates(*gaps: tuple[float, float]) -> list[Answer]:
+    """Return answers at increasing learning rates; gaps: the ends of each interval."""
+    return [
+        replace(ANSWER, learning_rate=number / 100, gap=Mean((low + high) / 2, low, high, 3))
+        for number, (low, high) in enumerate(gaps, start=1)
+    ]
+
+
+def test_many_rates_that_say_the_same_share_a_sentence() -> None:
+    found = at_rates(*[(1.0, 3.0)] * 5, (-1.0, 1.5), *[(-4.0, -2.0), (-5.0, -2.0)])
+    summaries = summed_up(found)
+    assert [len(summary.answers) for summary in summaries] == [5, 1, 2]
+    assert summaries[0].sentence == (
+        "At 5 learning rates, 0.01 to 0.05, the winning ticket beats random reinit by 2.0 points (each by its own 95 % "
+        "interval, n = 3) at 90 % sparsity, and 0.89 of the largest 20 % of the initial weights are among the largest "
+        "after training, where chance gives 0.20."
+    )
+    assert summaries[1].sentence == found[5].sentence
+    assert "worse than random reinit by 3.0 to 3.5 points" in summaries[2].sentence
+    assert [summary.sentence for summary in summed_up(found[:6])] == [answer.sentence for answer in found[:6]]
+
+
+def test_rates_that_say_the_same_in_turns_are_named_by_their_ends() -> None:
+    summaries = summed_up(at_rates(*[(1.0, 3.0), (-1.0, 1.0)] * 6))
+    assert [summary.lead for summary in summaries] == [
+        "At 6 learning rates, between 0.01 and 0.11",
+        "At 6 learning rates, between 0.02 and 0.12",
+    ]
+    assert len(table(at_rates((1.0, 3.0), (2.0, 4.0)))) == 2
+
+
+def test_the_telling_rates_are_the_ends_the_largest_gap_and_the_best_dense() -> None:
+    rows = [
+        {"learning_rate": rate, "start": start, "test_accuracy": accuracy}
+        for rate, dense, ticket, reinit in [
+            (0.1, 92, 90, 90),
+            (0.2, 95, 90, 89),
+            (0.3, 93, 90, 80),
+            (0.4, 91, 90, 85),
+            (0.5, 90, 90, 90),
+        ]
+        for start, accuracy in [("dense", dense), ("winning_ticket", ticket), ("reinit", reinit)]
+    ]
+    assert telling(pd.DataFrame(rows)) == [0.1, 0.2, 0.3, 0.5]
+    assert telling(pd.DataFrame(rows[:1])) == [0.1]

@@ -8,7 +8,7 @@ from app.compare.points import rest_looks
 from tests.app.charts.test_accuracy import data, layers
 
 RATES = [0.001, 0.01, 0.1]
-RESTS = rest_looks(["lenet300 on digits"])
+RESTS = rest_looks({"lenet300 on digits": ""})
 
 
 @pytest.fixture

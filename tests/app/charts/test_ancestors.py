@@ -9,6 +9,7 @@ import pytest
 
 from app.charts import ancestors as charts
 from app.charts.marks import CHANCE
+from app.charts.points import head
 from app.export.report import report
 from app.export.zip import everything
 from app.paper import numbers, runs
@@ -23,6 +24,8 @@ from tests.app.dashboard import open_page, rerun, tables, texts
 from tests.app.made_study import record
 
 ID = "made-study-0001"
+# The column with the level of the mask alone of the overlap with the trained dense weights.
+TRAINED = "mask alone, trained dense weights"
 
 
 @pytest.fixture
@@ -86,19 +89,22 @@ def test_a_level_has_the_colour_of_its_network_and_the_legend_names_all(recorded
 
 def test_the_table_ends_where_fewer_weights_than_p_remain_and_names_both_levels(recorded: Database) -> None:
     pooled = points.pooled_overlaps(recorded, OneStudy(ID))
-    assert set(charts.table(pooled, 0.1)["sparsity"]) == {"50 %", "90 %"}
+    assert set(charts.table(pooled, 0.1)["sparsity (%)"]) == {50, 90}
     table = charts.table(pooled, 0.2)
-    assert set(table["sparsity"]) == {"50 %"}
-    assert list(table.columns)[3:] == [
-        "with initial weights θ₀",
-        "mask alone, θ₀",
-        "with trained dense weights θ_T",
-        "mask alone, θ_T",
+    assert set(table["sparsity (%)"]) == {50}
+    assert [head(name) for name in table.columns[3:]] == [
+        "with initial weights",
+        "±",
+        "mask alone, initial weights",
+        "with trained dense weights",
+        "±",
+        TRAINED,
         "chance",
+        "n",
     ]
-    assert table.filter(regex="with|mask").map(lambda cell: cell.endswith("(n = 3)")).all(axis=None)
-    assert set(table["mask alone, θ_T"]) == {"0.40 ± 0.00 (n = 3)"}
-    assert set(table["chance"]) == {"0.20"}
+    assert set(table[TRAINED]) == {0.4}
+    assert set(table["chance"]) == {0.2}
+    assert set(table["n"]) == {3}
 
 
 def test_older_results_say_that_their_level_is_not_recorded(older: Database) -> None:
@@ -108,7 +114,8 @@ def test_older_results_say_that_their_level_is_not_recorded(older: Database) -> 
     assert set(data(chart, dots)["level"]) == {"not recorded"}
     assert data(chart, strokes).empty
     table = charts.table(points.pooled_overlaps(older, OneStudy(ID)), 0.1)
-    assert set(table["mask alone, θ₀"]) == set(table["mask alone, θ_T"]) == {"not recorded"}
+    assert table["mask alone, initial weights"].isna().all()
+    assert table[TRAINED].isna().all()
     assert "not recorded for 6 of 6 fine-tuned networks" in charts.missing(rows)
 
 
@@ -118,8 +125,8 @@ def test_the_level_counts_only_the_seeds_that_recorded_it(recorded: Database) ->
         connection.execute(f"UPDATE overlap_counts SET expected = NULL WHERE fingerprint IN ({seeds})")
     rows = one_panel(recorded)
     table = charts.table(rows, 0.2)
-    assert table["mask alone, θ_T"].str.endswith("(n = 2)").all()
-    assert table["with trained dense weights θ_T"].str.endswith("(n = 3)").all()
+    assert set(table[TRAINED]) == {0.4}
+    assert set(table["n"]) == {3}
     assert "not recorded for 2 of 6 fine-tuned networks" in charts.missing(rows)
     keys = ["pair", "sparsity"]
     at = charts.at(rows, 0.2)
@@ -139,8 +146,8 @@ def test_the_overlap_tab_draws_both_levels_or_says_what_is_missing(
     app = rerun(app)
     text = texts(app)
     assert charts.EXPLAINED in text
-    [table] = [table for table in tables(app) if "mask alone, θ_T" in table]
-    assert (table["mask alone, θ_T"] == "not recorded").all() == old
+    [table] = [table for table in tables(app) if TRAINED in table]
+    assert (table[TRAINED] == "").all() == old
     assert ("The level of the mask alone is not recorded for" in text) == old
 
 
@@ -205,7 +212,7 @@ def test_a_figure_is_redrawn_once_older_results_are_completed(database: Database
 
 def test_report_and_zip_contain_both_levels(recorded: Database) -> None:
     html = report(recorded, ID)
-    assert "mask alone, θ_T" in html
+    assert TRAINED in html
     assert charts.EXPLAINED in html
     assert "Iterative and one-shot have the same mask at 50 %" in html
     with zipfile.ZipFile(BytesIO(everything(recorded, ID))) as archive:

@@ -3,7 +3,8 @@ import itertools
 import numpy as np
 import pytest
 
-from app.charts.palette import STARTS, legend, series
+from app.charts.marks import rate_looks
+from app.charts.palette import ORDERED, STARTS, legend, series
 from engine import registry
 
 # Linear RGB as people without red, green or blue cones see it (Machado, Oliveira and Fernandes 2009).
@@ -72,3 +73,19 @@ def test_legend_names_every_series_and_escapes() -> None:
     assert "<b>" not in html
     assert "± sd" in html
     assert "solid" in html
+
+
+def test_many_rates_have_colours_in_their_order_and_one_ramp_in_a_legend() -> None:
+    looks = rate_looks([10**-exponent for exponent in range(9)])
+    colours = [look.colour for look in looks.values()]
+    assert len(set(colours)) == 9
+    assert (colours[0], colours[-1]) == (ORDERED[0], ORDERED[-1])
+    for background in ("#ffffff", "#14161c"):
+        for colour in colours:
+            light, dark = sorted((luminance(colour), luminance(background)), reverse=True)
+            assert (light + 0.05) / (dark + 0.05) > 2.9, colour
+    html = legend(looks.values())
+    assert "learning rate 1e-08" in html
+    assert "learning rate 0.01" not in html
+    assert all(colour in html for colour in colours)
+    assert not any(look.ordered for look in rate_looks([0.1, 0.01]).values())

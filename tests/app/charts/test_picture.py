@@ -6,6 +6,7 @@ from io import BytesIO
 import pytest
 from PIL import Image
 
+from app.charts.marks import rate_looks
 from app.charts.palette import Look
 from app.charts.picture import SCALE, WIDTH, Legend, png, standalone, svg
 from data.database.database import Database
@@ -63,3 +64,16 @@ def test_charts_with_several_views_and_selections_become_pictures() -> None:
     brush = {"name": "brush", "select": {"type": "interval"}, "views": ["view_1"]}
     chart = {"data": {"values": [{"a": 1}]}, "hconcat": [unit, {**unit, "name": "view_2"}], "params": [brush]}
     assert "A title" in words_of(svg(standalone(chart, "A title", "", Legend(note="a note"))))
+
+
+def test_symbols_are_typeset_and_many_rates_have_one_ramp() -> None:
+    chart = {
+        "data": {"values": [{"a": 1}]},
+        "mark": "point",
+        "encoding": {"x": {"field": "a", "title": "R_p(θ₀, θ_T)"}},
+    }
+    spec = standalone(chart, "A title", "", Legend(tuple(rate_looks([10**-number for number in range(20)]).values())))
+    texts = [text.replace("\u200b", "") for text in words_of(svg(spec))]
+    assert "Rp(θ0, θT)" in texts
+    assert sum(text.startswith("learning rate") for text in texts) == 2
+    assert Image.open(BytesIO(png(spec))).width > SCALE * WIDTH

@@ -2,8 +2,8 @@ import pandas as pd
 import pytest
 
 from app.charts.chart import Subject
-from app.charts.palette import series
-from app.charts.progress import curves, draw_curves, draw_residuals, residuals
+from app.charts.palette import STARTS, series
+from app.charts.progress import curves, draw_curves, draw_residuals, residuals, training_looks
 from tests.app.charts.test_accuracy import valid
 
 SUBJECT = Subject("made-study-0001", "Small study", "digits", "lenet300")
@@ -28,6 +28,24 @@ def test_training_and_test_curves_have_units_and_a_fixed_axis(curve: str, title:
     values = pd.DataFrame(next(iter(chart["datasets"].values())))
     assert sorted(values["part"].unique()) == ["test", "training"]
     assert len(values) == 4
+
+
+def test_a_training_has_the_colour_and_dash_of_its_start() -> None:
+    names = {"a": "reinit", "b": "dense", "c": "reinit", "d": None, "e": "finetune"}
+    looks = training_looks(names)
+    for name in ("a", "b", "e"):
+        assert (looks[name].colour, looks[name].dash) == (STARTS[names[name]].colour, STARTS[names[name]].dash)
+    assert looks["c"].dash == looks["a"].dash
+    assert len({look.colour.lower() for look in looks.values()}) == 5
+    assert {look.shape for look in looks.values()} == {"stroke"}
+    assert looks["d"].colour not in {look.colour for look in STARTS.values()}
+    epochs = pd.concat([EPOCHS.assign(name=name) for name in names])
+    line = valid(draw_curves(epochs, looks, "loss", 50))["layer"][0]["encoding"]
+    scale = dict(zip(line["color"]["scale"]["domain"], line["color"]["scale"]["range"], strict=True))
+    assert scale["a"] == STARTS["reinit"].colour
+    assert line["strokeDash"]["scale"]["range"][0] == list(STARTS["reinit"].dash)
+    # Training and test images differ in strength alone.
+    assert line["opacity"]["field"] == line["strokeWidth"]["field"] == "part"
 
 
 def test_the_axes_are_drawn_without_epochs() -> None:
@@ -76,4 +94,4 @@ def test_saved_curves_name_their_trainings_and_explain_their_lines() -> None:
     chart = curves("made-study-0001", "Digits", EPOCHS.assign(fingerprint="f"), looks, "loss", 2)
     assert chart.name == "made-study-0001-curves-loss"
     assert list(chart.numbers().columns) == ["training", "fingerprint", "epoch", "train_loss", "test_loss"]
-    assert chart.legend.note == "test images solid, training images dashed"
+    assert chart.legend.note == "test images strong, training images faint"

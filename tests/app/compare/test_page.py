@@ -49,7 +49,7 @@ def test_without_a_study_the_page_explains_how_to_begin() -> None:
 def test_the_latest_study_is_shown_first_and_is_in_the_address(two_studies: Database) -> None:
     app = open_page(PAGE)
     assert app.multiselect(key="compare_studies").value == [FIRST]
-    assert address(app) == {"s": "made-s", "pr": "iterative"}
+    assert address(app) == {"s": "made-s", "pr": "iterative", "x": "remaining"}
     assert charts(app) == 2
 
 
@@ -76,7 +76,8 @@ def test_every_choice_is_written_into_the_address_and_restored_from_it(two_studi
     assert restored.pills(key="compare_pruners").value == ["oneshot"]
     assert restored.selectbox(key="compare_panels").value == "start"
     assert restored.segmented_control(key="compare_axis").value == "remaining"
-    assert charts(restored) == charts(app) == 4
+    # Four panels, and the difference of the two studies at two learning rates.
+    assert charts(restored) == charts(app) == 4 + 2
 
 
 def test_the_legend_distinguishes_recipes(two_studies: Database) -> None:
@@ -85,6 +86,45 @@ def test_the_legend_distinguishes_recipes(two_studies: Database) -> None:
     legends = "".join(str(item.proto) for item in app.get("html"))
     assert "T 4" in legends
     assert "T 6" in legends
+
+
+def test_a_comparison_names_its_studies_and_shows_their_difference(two_studies: Database) -> None:
+    app = open_page(PAGE, s=f"{FIRST}~{SECOND}", pr="iterative")
+    legends = "".join(str(item.proto) for item in app.get("html"))
+    assert "Small study · T 4" in legends
+    assert "Longer · T 6" in legends
+    text = texts(app)
+    assert "Small study, Longer" in text
+    assert "Small study minus Longer" in text
+    difference, numbers = tables(app)
+    assert set(numbers["study"]) == {"Small study", "Longer"}
+    assert len(difference) == 2 * (1 + 2 * 4)
+    assert set(difference["by"]) == {"paired by seed"}
+    first = difference.iloc[0]
+    one, other = (float(first[f"mean, {name}"]) for name in ("Small study", "Longer"))
+    assert float(first["difference"].replace("−", "-")) == pytest.approx(one - other, abs=0.011)
+    app.button(key="compare_swap").click()
+    assert "Longer minus Small study" in texts(rerun(app))
+    assert address(app)["vs"] == "1~0"
+    app.segmented_control(key="compare_together").set_value("pooled")
+    app.segmented_control(key="compare_quantity").set_value("below_dense")
+    app.segmented_control(key="compare_fit").set_value("each")
+    rerun(app)
+    assert "study" not in tables(app)[1]
+    assert {"g": "pooled", "y": "below_dense", "f": "each"}.items() <= address(app).items()
+
+
+def test_many_panels_are_paged_with_those_that_say_most_first(database: Database, study: Study) -> None:
+    rates = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
+    record(database, study.model_copy(update={"learning_rates": rates, "pruners": ("oneshot",)}), study_id=FIRST)
+    app = open_page(PAGE, s=FIRST)
+    assert charts(app) == 6
+    text = texts(app)
+    assert "Learning rate 0.0001" in text
+    assert "Learning rate 0.3" in text
+    app.selectbox(key="compare_page").select(1)
+    assert charts(rerun(app)) == 2
+    assert address(app)["pg"] == "1"
 
 
 def test_stale_and_forged_values_are_reported_and_the_others_apply(one_study: Database) -> None:
@@ -113,7 +153,7 @@ def test_a_point_of_the_address_lists_its_seeds_and_curves(one_study: Database) 
     app = open_page(PAGE, s=FIRST, pr="oneshot", at=row["id"])
     assert f"Rewind · one\\-shot magnitude {100 * row['sparsity']:g} %" in texts(app)
     assert charts(app) == 2 + 2
-    (table,) = tables(app)
+    table = next(table for table in tables(app) if "Seed" in table)
     assert table["Seed"].tolist() == ["0", "1", "2"]
     assert set(table["Study"]) == {"Small study"}
     app.button(key="compare_close").click()
@@ -207,7 +247,7 @@ def test_a_view_is_saved_with_whole_ids_and_can_be_opened_renamed_and_deleted(on
 
 def test_a_link_from_another_page_shows_one_study_and_one_pruner(two_studies: Database) -> None:
     app = open_page(PAGE, new=SECOND)
-    assert address(app) == {"s": "other-", "pr": "iterative"}
+    assert address(app) == {"s": "other-", "pr": "iterative", "x": "remaining"}
     study = open_page("views/study.py", study=SECOND)
     assert study.button(key="study_compare").label == "Compare with others"
 

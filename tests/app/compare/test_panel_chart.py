@@ -1,7 +1,8 @@
 import pytest
 
+from app.charts.palette import STARTS
 from app.compare import panel_chart as charts
-from app.compare.panel_chart import BRUSH, POINT, WHOLE
+from app.compare.panel_chart import BRUSH, POINT, WHOLE, View
 from app.compare.points import Comparison, comparable, compare, looks, points
 from data.database.database import Database
 from data.queries import points as queries
@@ -19,9 +20,14 @@ def comparison(database: Database, study: Study) -> Comparison:
     return compare(rows, looks("start", rows), "learning_rate", "start", "ci")
 
 
+def view(comparison: Comparison, axis: str = "sparsity", zoomed: bool = False, without: str | None = None) -> View:
+    sparsities = charts.sparsities(comparison, axis)
+    y = charts.accuracies(comparison.panels, "accuracy", without)
+    return View("test_accuracy", "ci", "accuracy", sparsities, sparsities.span, y, zoomed)
+
+
 def specification(comparison: Comparison, axis: str = "sparsity", zoomed: bool = False) -> dict:
-    x, y = charts.domains(comparison, axis)
-    return charts.draw(comparison, "test_accuracy", "ci", axis, x, y, zoomed).to_dict()
+    return charts.draw(comparison, view(comparison, axis, zoomed)).to_dict()
 
 
 def test_the_chart_is_valid_and_names_its_selections(comparison: Comparison) -> None:
@@ -35,8 +41,7 @@ def test_the_chart_is_valid_and_names_its_selections(comparison: Comparison) -> 
 
 
 def test_only_points_have_the_id_that_a_click_returns(comparison: Comparison) -> None:
-    x, _ = charts.domains(comparison, "sparsity")
-    rows = charts.rows(comparison.panels[0], comparison, "sparsity", x)
+    rows = charts.rows(comparison.panels[0], comparison, view(comparison))
     assert [name for name, frame in rows.items() if "id" in frame] == ["points"]
     assert len(rows["points"]) == len(rows["lines"]) == 4 * 2 * 2
     assert {layer["data"]["name"] for layer in specification(comparison)["layer"]} == set(rows)
@@ -44,18 +49,26 @@ def test_only_points_have_the_id_that_a_click_returns(comparison: Comparison) ->
 
 @pytest.mark.parametrize("axis", ["sparsity", "remaining"])
 def test_the_axes_hold_every_point_and_band(comparison: Comparison, axis: str) -> None:
-    (left, right), (bottom, top) = charts.domains(comparison, axis)
+    drawn = view(comparison, axis)
+    bottom, top = drawn.y
     for panel in comparison.panels:
-        rows = charts.rows(panel, comparison, axis, (left, right))
-        assert rows["points"]["x"].between(left, right).all()
+        rows = charts.rows(panel, comparison, drawn)
+        assert rows["points"]["x"].between(*sorted(drawn.x)).all()
         for name in ("lines", "dense"):
             assert rows[name][["low", "high"]].stack().between(max(0, bottom), top + 1e-9).mean() > 0.9
         assert rows["points"]["mean"].between(bottom, top).all()
 
 
-def test_remaining_weights_are_on_a_descending_log_axis(comparison: Comparison) -> None:
-    layer = specification(comparison, "remaining")["layer"][-1]["encoding"]["x"]
-    assert (layer["scale"]["type"], layer["scale"]["reverse"]) == ("log", True)
-    assert layer["scale"]["domain"][0] > 0
-    x, _ = charts.domains(comparison, "remaining")
-    assert sorted(set(charts.rows(comparison.panels[0], comparison, "remaining", x)["points"]["x"])) == [10.0, 50.0]
+def test_points_of_a_start_that_the_axis_leaves_out_are_marked_at_its_foot(comparison: Comparison) -> None:
+    near = view(comparison, without=STARTS["reinit"].name)
+    assert near.y[0] > view(comparison).y[0]
+    layers = charts.draw(comparison, near).to_dict()["layer"]
+    assert any(layer["mark"].get("shape") == "triangle-down" for layer in layers if isinstance(layer["mark"], dict))
+
+
+def test_sparsities_spaced_by_what_is_left_are_on_a_descending_log_axis(comparison: Comparison) -> None:
+    scale = specification(comparison, "remaining")["layer"][-1]["encoding"]["x"]["scale"]
+    assert scale["type"] == "log"
+    assert scale["domain"][0] > scale["domain"][1] > 0
+    rows = charts.rows(comparison.panels[0], comparison, view(comparison, "remaining"))
+    assert set(rows["points"]["removed"]) == {50.0, 90.0}

@@ -4,7 +4,18 @@ import pandas as pd
 import pytest
 
 from app.charts.palette import STARTS
-from app.compare.points import KEYS, comparable, compare, filtered, looks, point_id, points, rest_fields, rest_looks
+from app.compare.points import (
+    KEYS,
+    comparable,
+    compare,
+    filtered,
+    looks,
+    point_id,
+    points,
+    rest_fields,
+    rest_looks,
+    values,
+)
 from app.compare.state import CompareState
 from data.database.database import Database
 from data.queries import points as queries
@@ -124,6 +135,28 @@ def test_dense_alone_is_a_panel_with_a_baseline(both: pd.DataFrame) -> None:
 
 
 def test_lines_of_one_colour_differ_in_dash_or_shape() -> None:
-    rests = rest_looks([f"line {number}" for number in range(24)])
+    rests = rest_looks({f"line {number}": "" for number in range(24)})
     assert len({(look.shape, look.dash) for look in rests.values()}) == 24
-    assert len(rest_looks([f"line {number}" for number in range(100)])) == 100
+    assert len(rest_looks({f"line {number}": "" for number in range(100)})) == 100
+
+
+def test_each_study_has_one_style_of_line_its_dense_baseline_too(both: pd.DataFrame) -> None:
+    compared = comparison(comparable(both, studies=True), CompareState())
+    dashes: dict[str, set[tuple[int, ...]]] = {}
+    for name, look in [*compared.rests.items(), *compared.dense.items()]:
+        dashes.setdefault(name.partition(" · ")[0], set()).add(look.dash)
+    assert dashes.keys() == {"Small study", "Longer"}
+    assert all(len(own) == 1 for own in dashes.values())
+    assert dashes["Small study"] != dashes["Longer"]
+    assert len({(look.shape, look.dash) for look in compared.rests.values()}) == len(compared.rests)
+    assert [panel.studies for panel in compared.panels] == [["Small study", "Longer"]] * 2
+
+
+def test_a_difference_from_dense_is_that_of_the_same_study_and_seed(both: pd.DataFrame) -> None:
+    rows = values(comparable(both, studies=True), "test_accuracy", "below_dense")
+    dense = both[both["start"] == "dense"].set_index(["study", "learning_rate", "seed"])["test_accuracy"]
+    pruned = rows[rows["start"] != "dense"]
+    own = dense.loc[list(pruned[["study", "learning_rate", "seed"]].itertuples(index=False, name=None))]
+    assert (pruned["test_accuracy"].to_numpy() + own.to_numpy()) == pytest.approx(
+        both.loc[pruned.index, "test_accuracy"].to_numpy()
+    )

@@ -35,7 +35,12 @@ def states(draw: st.DrawFn) -> CompareState:
         by=by,
         measure=draw(st.sampled_from(["test_accuracy", "best_test_accuracy"])),
         spread=draw(st.sampled_from(["sd", "se", "ci", "range"])),
+        quantity=draw(st.sampled_from(["accuracy", "below_dense"])),
+        fit=draw(st.sampled_from(["near", "same", "each"])),
         axis=draw(st.sampled_from(["sparsity", "remaining"])),
+        together=draw(st.sampled_from(["apart", "pooled"])),
+        page=draw(st.integers(0, 999)),
+        versus=tuple(draw(st.permutations(range(5)))[:2]),
         zoom=draw(st.sampled_from([None, box if box[0] < box[1] and box[2] < box[3] else None])),
         point=draw(st.sampled_from(["", "00ff00ff"])),
         pruner=draw(st.one_of(st.just(""), names)),
@@ -52,7 +57,11 @@ def test_a_state_comes_back_from_its_address_exactly(state: CompareState) -> Non
     assert from_query(to_query(state), IDS) == (state, ())
 
 
-@given(st.dictionaries(st.sampled_from(["s", "v", "lr", "z", "at", "by", "c", "p", "sp", "x", "??"]), st.text()))
+@given(
+    st.dictionaries(
+        st.sampled_from(["s", "v", "lr", "z", "at", "by", "c", "p", "sp", "x", "pg", "vs", "??"]), st.text()
+    )
+)
 def test_any_address_gives_a_state_that_can_be_written_again(params: dict[str, str]) -> None:
     state, _ = decode(params, IDS)
     assert set(state.studies) <= set(IDS)
@@ -82,7 +91,16 @@ def test_a_beginning_that_several_studies_share_is_reported() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("v", "weights"), ("lr", "0.1~fast"), ("z", "1~2~3"), ("z", "5~1~0~9"), ("at", "<script>"), ("p", "nan")],
+    [
+        ("v", "weights"),
+        ("lr", "0.1~fast"),
+        ("z", "1~2~3"),
+        ("z", "5~1~0~9"),
+        ("at", "<script>"),
+        ("p", "nan"),
+        ("pg", "-1"),
+        ("vs", "1~1"),
+    ],
 )
 def test_a_forged_value_is_reported_in_one_line_and_left_out(name: str, value: str) -> None:
     state, problems = decode({"s": "8899aa", name: value, "x": "remaining"}, IDS)
