@@ -17,6 +17,8 @@ Draft = dict[str, Any]
 
 # The combinations that a study trains are part of the draft, although no widget edits them.
 PARTS = "parts"
+# What the preset or figure had that filled in the form; missing or empty where it was filled in otherwise.
+ORIGIN = "origin"
 LISTS = ("learning_rates", "sparsities", "seeds", "overlap_p", "recipe.milestones")
 CHOICES = ("datasets", "networks", "pruners", "starts")
 FOLDER = "folder"
@@ -43,6 +45,11 @@ def _info(name: str) -> FieldInfo:
 def is_optional(name: str) -> bool:
     """Return whether a field may stay empty; the study is then made without it."""
     return _info(name).default is None
+
+
+def is_whole(name: str) -> bool:
+    """Return whether a field is a single whole number."""
+    return _info(name).annotation in (int, int | None)
 
 
 def description(name: str) -> str:

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from app import words
-from app.new_study import form
+from app.new_study import filling
 from engine.paper import figures, studies
 from engine.study.spec import Study, StudyError
 from tasks.studies import catalog
@@ -13,7 +13,7 @@ _DATA = (None, "paper", "digits", "cifar10", "cifar100")
 
 def choose() -> None:
     """Let the reader choose figure, scale and data, and a button fill in the form from them."""
-    with st.expander("From the paper", icon=":material/menu_book:", key="from_paper"):
+    with st.container(border=True, key="from_paper"):
         figure, scale, data = st.columns([3, 2, 2])
         with figure:
             st.selectbox(
@@ -21,7 +21,6 @@ def choose() -> None:
                 [*figures.FIGURES, figures.ALL],
                 format_func=_title,
                 key="paper_figure",
-                help="The study gets the figure's networks, datasets, rates, pruners, starts, sparsities and seeds.",
             )
         with scale:
             st.selectbox(
@@ -30,7 +29,6 @@ def choose() -> None:
                 index=list(figures.SCALES).index("small"),
                 format_func=lambda name: figures.SCALES[name].title,
                 key="paper_scale",
-                help="As in the paper: 150 epochs and five seeds, made for GPUs. Small: a laptop finishes it.",
             )
         with data:
             st.selectbox(
@@ -38,8 +36,12 @@ def choose() -> None:
                 _DATA,
                 format_func=lambda name: _data_title(name, st.session_state["paper_scale"]),
                 key="paper_data",
-                help="A dataset in place of the paper's. For a folder of images, give its path in the form below.",
             )
+        st.caption(
+            "The study gets the figure's networks, datasets, rates, pruners, starts, sparsities and seeds. As in the "
+            "paper, it has 150 epochs and is made for GPUs; a laptop finishes a small one. Type the path of a "
+            "folder of images into the form below."
+        )
         for sentence in studies.scaling(st.session_state["paper_scale"], st.session_state["paper_data"]):
             st.markdown(f":small[{words.plain(sentence)}]")
         st.button("Fill in the form", key="paper_use", on_click=_use)
@@ -73,7 +75,7 @@ def _use() -> None:
 def load(figure: str, scale: str, data: str | None) -> None:
     """Fill in the form from a figure; StudyError for an unknown figure, scale or dataset."""
     study = catalog.read(f"{catalog.PAPER}{figure}", scale, data)
-    form.load(study)
+    filling.replace(filling.first(study))
     st.session_state["paper_filled"] = (study, catalog.arguments(figure, scale, data))
 
 

@@ -1,7 +1,7 @@
 """Launching a study from a page: the numbers of its plan, warnings, and the launch itself."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -32,24 +32,30 @@ def plan_numbers(preview: PlanPreview, key: str = "plan_numbers") -> None:
     """Show how many trainings a plan has, how many are reused, how long the rest takes, and what rounds remove."""
     with st.container(horizontal=True, gap="large", key=key):
         st.metric("Trainings", f"{preview.trainings:,}", width="content")
-        st.metric(
-            "Reused",
-            f"{preview.reused:,}",
-            width="content",
-            help="Trained before, for this or another study. Equal trainings are never repeated.",
-        )
-        st.metric(
-            "About",
-            words.duration(preview.estimated_seconds) if preview.remaining else "0 s",
-            width="content",
-            help="Estimated from measured speeds, or from the operations of the networks if none are measured yet.",
-        )
+        st.metric("Reused", f"{preview.reused:,}", width="content")
+        st.metric("About", _time(preview), width="content")
     kinds = [f"{count:,} {_KINDS.get(kind, kind)}" for kind, count in preview.by_kind.items()]
-    st.caption(f"{words.listing(kinds)} · on {words.plural(preview.workers, 'worker')}")
+    st.caption(
+        f"{words.listing(kinds)} · on {words.plural(preview.workers, 'worker')}. Reused are trainings that were done "
+        "before, for this or another study. The time is estimated from measured speeds."
+    )
     if preview.unchecked:
         st.caption("Launching it checks that every image of the folder can be trained on.")
     for sentence in preview.plan.rounds:
         st.caption(f"Iterative pruning: {words.plain(sentence)}")
+
+
+def outcome(preview: PlanPreview) -> str:
+    """Return in Markdown what a launch would do, in a line."""
+    reused = f"{preview.reused:,} reused" if preview.reused else "none reused"
+    return (
+        f"**{words.plural(preview.trainings, 'training')}** · about {_time(preview)} on "
+        f"{words.plural(preview.workers, 'worker')} · {reused}"
+    )
+
+
+def _time(preview: PlanPreview) -> str:
+    return words.duration(preview.estimated_seconds) if preview.remaining else "0 s"
 
 
 def warnings(findings: Sequence[Finding]) -> None:
@@ -75,15 +81,23 @@ def request(study: Study, plan: PlanPreview) -> None:
 def questions(study: Study, plan: PlanPreview) -> None:
     """Ask below the button what `request` and `start` left open for this study."""
     if st.session_state.get(_LONG) == to_toml(study):
-        with st.container(border=True, key="launch_long", gap="small"):
-            st.markdown(f"**This takes long**: {words.plain(plan.costs(live.zone()))}")
-            with st.container(horizontal=True):
-                begin = st.button("Launch it", type="primary", icon=":material/rocket_launch:", key="launch_long_yes")
-                st.button("Do not launch", key="launch_long_no", on_click=_forget_long)
-        if begin:
-            _forget_long()
+        costs = plan.costs(live.zone())
+        if long_question(costs, "launch_long", "Launch it", "Do not launch", ":material/rocket_launch:", _forget_long):
             start(study)
     ask_again(study)
+
+
+def long_question(costs: str, key: str, yes: str, no: str, icon: str, forget: Callable[[], None]) -> bool:
+    """Ask whether to begin what takes long, and return whether the answer is yes; forget: called with either answer."""
+    with st.container(border=True, key=key, gap="small"):
+        st.markdown(f"**This takes long**: {words.plain(costs)}")
+        with st.container(horizontal=True):
+            begin = st.button(yes, type="primary", icon=icon, key=f"{key}_yes")
+            st.button(no, key=f"{key}_no", on_click=forget)
+    if begin:
+        # Forgotten before, the question would not be drawn, and its answer would be lost.
+        forget()
+    return begin
 
 
 def _forget_long() -> None:

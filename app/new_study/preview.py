@@ -1,8 +1,10 @@
 """Checking the form's study and planning it, before it is launched."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from app.new_study.draft import FOLDER, Draft, check
+from app.new_study.offers import Offer, offer
 from app.state.cache import cached
 from data.artifacts.store import ArtifactError
 from data.datasets.check import checked_identity
@@ -22,16 +24,27 @@ def preview_plan(toml: str) -> PlanPreview:
 
 @dataclass(frozen=True)
 class CheckedForm:
-    """A form's study and its plan, or its errors by field; either may have warnings."""
+    """A form's study and its plan, or its errors by field; either may have warnings.
+
+    offers: what the text of a faulty field probably means.
+    """
 
     study: Study | None
     plan: PlanPreview | None
     errors: dict[str, str]
     warnings: tuple[Finding, ...] = ()
+    offers: Mapping[str, Offer] = field(default_factory=dict)
 
 
 def check_form(draft: Draft) -> CheckedForm:
     """Return the form's study with its plan, or the errors of its fields, datasets and design."""
+    checked = _checked(draft)
+    offers = {name: found for name in checked.errors if (found := offer(draft, name))}
+    questions = {name: found.question for name, found in offers.items()}
+    return replace(checked, errors={**checked.errors, **questions}, offers=offers)
+
+
+def _checked(draft: Draft) -> CheckedForm:
     checked = check(draft)
     errors = {**_dataset_errors(draft), **checked.errors}
     study = checked.study
@@ -55,9 +68,9 @@ def _dataset_errors(draft: Draft) -> dict[str, str]:
     if folder := draft[FOLDER].strip():
         named[f"folder:{folder}"] = FOLDER
     errors: dict[str, str] = {}
-    for name, field in named.items():
+    for name, place in named.items():
         try:
             checked_identity(name, settings().home)
         except DatasetError as error:
-            errors[field] = str(error)
+            errors[place] = str(error)
     return errors

@@ -29,6 +29,16 @@ def type_in(app: AppTest, field: str, value: str) -> AppTest:
     return rerun(app)
 
 
+def start_from(app: AppTest, choice: str) -> AppTest:
+    app.button_group(key="start_from").set_value(choice)
+    return rerun(app)
+
+
+def paste(app: AppTest, text: str) -> AppTest:
+    app.text_area(key="toml_text").input(text)
+    return rerun(app)
+
+
 def test_the_form_opens_with_the_demo_and_its_plan() -> None:
     app = open_page(PAGE)
     demo = PRESETS[0].study()
@@ -50,8 +60,7 @@ def test_the_plan_follows_the_form() -> None:
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda preset: preset.name)
 def test_presets_fill_the_form(preset) -> None:
     app = open_page(PAGE)
-    app.button(key=f"use-{preset.name}").click()
-    rerun(app)
+    start_from(app, preset.name)
     assert app.text_input(key="field-name").value == preset.study().name
     assert app.multiselect(key="field-networks").value == list(preset.study().networks)
     assert f"ticketscope launch {preset.command}" in texts(app)
@@ -80,7 +89,13 @@ def test_errors_are_shown_at_their_field_and_prevent_a_launch(field: str, value:
     (at_field,) = [item.value for item in app.markdown if ":material/error:" in item.value]
     assert message.replace("'", "") in at_field.replace("\\", "").replace("'", "")
     assert app.button(key="launch").disabled
-    assert "Fix 1 problem first." in texts(app).replace("\\", "")
+    # The line with the button says what is wrong, too.
+    assert (
+        len(
+            [item for item in app.markdown if message.replace("'", "") in item.value.replace("\\", "").replace("'", "")]
+        )
+        >= 3
+    )
     assert "Trainings" not in metrics(app)
 
 
@@ -88,7 +103,52 @@ def test_all_faulty_fields_are_marked_at_once() -> None:
     app = type_in(open_page(PAGE), "folder", "/no/such/folder")
     app = type_in(type_in(app, "learning_rates", "abc"), "recipe-batch_size", "0")
     assert len([item for item in app.markdown if ":material/error:" in item.value]) == 3
-    assert "Fix 3 problems first." in texts(app).replace("\\", "")
+    assert "Correct Folder of images, Learning rates and Batch size to launch." in texts(app).replace("\\", "")
+
+
+def test_percentages_are_offered_as_fractions_and_a_click_takes_them() -> None:
+    app = type_in(open_page(PAGE), "sparsities", "50, 90 %")
+    question = "Write fractions between 0 and 1, not percentages: use 0.5, 0.9?"
+    assert question in texts(app).replace("\\", "")
+    app.button(key="offer-sparsities").click()
+    app = rerun(app)
+    assert app.text_input(key="field-sparsities").value == "0.5, 0.9"
+    assert question not in texts(app).replace("\\", "")
+    assert "Trainings" in metrics(app)
+
+
+def test_the_name_and_note_of_a_preset_do_not_stay_when_its_values_change() -> None:
+    app = start_from(open_page(PAGE), "small_cifar10")
+    name, note = (app.session_state[f"field-{field}"] for field in ("name", "note"))
+    assert note
+    rates = app.text_input(key="field-learning_rates").value
+    app = type_in(type_in(app, "learning_rates", "0.02"), "recipe-epochs", "3")
+    assert app.text_input(key="field-name").value == f"{name} (changed)"
+    assert app.text_area(key="field-note").value == f"Based on “{name}”, with other learning rates and epochs."
+    assert app.button_group(key="start_from").value in (None, [])
+    app = type_in(type_in(app, "learning_rates", rates), "recipe-epochs", str(PRESETS[1].study().recipe.epochs))
+    assert app.text_area(key="field-note").value == note
+    assert app.text_input(key="field-name").value == name
+    # What the author wrote stays.
+    app.text_area(key="field-note").input("My own words.")
+    app = type_in(rerun(app), "seeds", "0, 9")
+    assert app.text_area(key="field-note").value == "My own words."
+    assert app.text_input(key="field-name").value == f"{name} (changed)"
+
+
+def test_what_was_in_the_form_can_be_brought_back(study: Study) -> None:
+    app = type_in(open_page(PAGE), "seeds", "0, 7")
+    assert not [button for button in app.button if button.key == "form_back"]
+    app = start_from(app, "toml")
+    # Two texts that are pasted in a row, as when typing, are one step.
+    app = paste(app, to_toml(study.model_copy(update={"seeds": (5,)})))
+    app = paste(app, to_toml(study))
+    assert app.text_input(key="field-name").value == "Small study"
+    app.button(key="form_back").click()
+    app = rerun(app)
+    assert app.text_input(key="field-seeds").value == "0, 7"
+    app.button(key="form_back").click()
+    assert rerun(app).text_input(key="field-name").value == "Small study"
 
 
 def test_a_folder_without_classes_is_refused_at_its_field(tmp_path: Path) -> None:
@@ -103,11 +163,8 @@ def test_without_redis_the_page_plans_but_does_not_launch() -> None:
     assert "Trainings" in metrics(app)
 
 
-def test_toml_can_be_pasted(study: Study) -> None:
-    app = open_page(PAGE)
-    app.text_area(key="toml_text").input(to_toml(study))
-    app.button(key="toml_use").click()
-    rerun(app)
+def test_pasted_toml_fills_in_the_form_at_once(study: Study) -> None:
+    app = paste(start_from(open_page(PAGE), "toml"), to_toml(study))
     assert app.text_input(key="field-name").value == "Small study"
     assert app.text_input(key="field-recipe-epochs").value == "4"
 
@@ -115,17 +172,18 @@ def test_toml_can_be_pasted(study: Study) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("name = ", "not valid TOML"),
-        ('name = "x"\ndatasets = ["digits"]\nnetworks = ["lenet300"]\nepocs = 3', "epocs: is no key of a study"),
+        ("name = ", "**Line 1** (name =): it is not valid TOML"),
+        (
+            'name = "x"\ndatasets = ["digits"]\nnetworks = ["lenet300"]\nepocs = 3',
+            "**Line 4** (epocs = 3): epocs: is no key of a study",
+        ),
         ('name = "x"\ndatasets = ["digits"]\nnetworks = ["lenet9"]', "'lenet9' is not a known network"),
     ],
 )
 def test_faulty_toml_is_explained_and_leaves_the_form_unchanged(text: str, message: str) -> None:
-    app = open_page(PAGE)
-    app.text_area(key="toml_text").input(text)
-    app.button(key="toml_use").click()
-    rerun(app)
+    app = paste(start_from(open_page(PAGE), "toml"), text)
     assert message in app.error[0].value.replace("\\", "")
+    assert app.text_area(key="toml_text").value == text
     assert app.text_input(key="field-name").value == PRESETS[0].study().name
 
 
@@ -147,7 +205,7 @@ def test_an_unknown_figure_is_reported_with_the_known_ones() -> None:
 
 
 def test_a_chosen_figure_and_scale_fill_the_form() -> None:
-    app = open_page(PAGE)
+    app = start_from(open_page(PAGE), "figure")
     app.selectbox(key="paper_figure").select("fig13")
     rerun(app)
     assert "LeNet" in texts(app) or "lenet300" in texts(app)
@@ -295,3 +353,20 @@ def test_a_launch_lists_all_faulty_images_and_the_form_remembers_them(redis: Red
     # A plan is cached for some seconds.
     st.cache_resource.clear()
     assert "checks that every image" not in texts(ready_for_folder(images))
+
+
+def test_names_of_families_and_of_the_hub_are_typed() -> None:
+    app = open_page(PAGE)
+    app.session_state["field-networks"] = ["wide_resnet10_1", "torchvision:resnet18-small"]
+    app = type_in(app, "train_images", "64")
+    assert {"wide_resnet10_1", "torchvision:resnet18-small"} <= set(app.multiselect(key="field-networks").options)
+    # The page sends the choices back with every further change.
+    app = type_in(app, "test_images", "64")
+    assert app.multiselect(key="field-networks").value == ["wide_resnet10_1", "torchvision:resnet18-small"]
+    assert int(metrics(app)["Trainings"]) > 0
+    app.session_state["field-networks"] = ["wide_resnet11_1"]
+    app.session_state["field-datasets"] = ["hf:ylecun/mnist"]
+    page = texts(rerun(app)).replace("\\", "")
+    assert "'wide_resnet11_1' is not a known network; did you mean wide_resnet" in page
+    assert "wide_resnet<depth>_<width> (depth 6n + 4 from 10 to 100, width 1 to 20)" in page
+    assert "hf:ylecun/mnist is not on this machine yet; download it with: ticketscope fetch hf:ylecun/mnist" in page
