@@ -6,8 +6,9 @@ from functools import cached_property
 
 import pandas as pd
 
+from app import words
 from app.answer import sweep
-from app.answer.answers import first_place
+from app.answer.answers import first_place, telling
 from app.answer.sweep import Sweep
 from app.charts import accuracy, ancestors, overlap, progress, retention
 from app.charts.accuracy import Measure
@@ -19,7 +20,7 @@ from data.queries import points, studies
 from data.queries.evidence import from_frames
 from data.queries.selection import OneStudy, Studies
 from data.queries.studies import StudyRecord
-from engine.claims import OverlapPoint, Point, Verdict, evaluate
+from engine.claims import OverlapPoint, Point, Verdict, elsewhere, evaluate
 from engine.study.spec import Study
 
 # Reports have the band and the accuracy that pages show at first.
@@ -64,6 +65,16 @@ class Place:
         return first_place(self.results.accuracy)
 
     @cached_property
+    def rates(self) -> list[float]:
+        """The learning rates whose panels are drawn: all, or where they are many, the telling ones."""
+        rates = sorted(float(rate) for rate in self.results.accuracy["learning_rate"].unique())
+        return rates if len(rates) <= words.MOST_LISTED else telling(self.results.accuracy)
+
+    def drawn(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows of the learning rates whose panels are drawn."""
+        return rows[rows["learning_rate"].isin(self.rates)]
+
+    @cached_property
     def evidence(self) -> tuple[list[Point], list[OverlapPoint]]:
         """The runs that claims are judged by."""
         return from_frames(self.results.accuracy, self.results.pooled, self.results.diverged)
@@ -72,6 +83,11 @@ class Place:
     def verdicts(self) -> tuple[Verdict, ...]:
         """The verdicts on the claims, by the usual thresholds."""
         return evaluate(*self.evidence)
+
+    @cached_property
+    def others(self) -> tuple[Verdict, ...]:
+        """The verdicts at other learning rates, by the usual thresholds."""
+        return elsewhere(*self.evidence)
 
     @cached_property
     def sweep(self) -> Sweep | None:
@@ -123,11 +139,11 @@ def _gap_against_overlap(place: Place) -> Iterable[Chart]:
 
 
 def _claims(place: Place) -> Iterable[Chart]:
-    return claims_forests(place.subject, [verdict for verdict in place.verdicts if not verdict.control])
+    return claims_forests(place.subject, place.verdicts, place.others)
 
 
 def _accuracy(place: Place) -> Iterable[Chart]:
-    panels = accuracy.panels(place.results.accuracy, MEASURE, SPREAD)
+    panels = accuracy.panels(place.drawn(place.results.accuracy), MEASURE, SPREAD)
     view = accuracy.first_view(panels)
     return (accuracy.chart(place.subject, panel, view) for panel in panels)
 
@@ -145,20 +161,20 @@ def _over_time(place: Place) -> Iterable[Chart]:
 
 
 def _starts(place: Place) -> Iterable[Chart]:
-    rows = overlap.compared(place.results.pooled, place.p)
+    rows = overlap.compared(place.drawn(place.results.pooled), place.p)
     for pruner in dict.fromkeys(rows["pruner"]):
         for rate, part in rows[rows["pruner"] == pruner].groupby("learning_rate"):
             yield overlap.starts(place.subject, str(pruner), float(rate), part, place.p, SPREAD)
 
 
 def _ancestors(place: Place) -> Iterable[Chart]:
-    rows = ancestors.at(place.results.pooled, place.p)
+    rows = ancestors.at(place.drawn(place.results.pooled), place.p)
     for (pruner, rate), part in rows.groupby(["pruner", "learning_rate"], sort=False):
         yield ancestors.chart(place.subject, str(pruner), float(rate), part, place.p, SPREAD)
 
 
 def _layers(place: Place) -> Iterable[Chart]:
-    for rate, rows in place.results.layers.groupby("learning_rate"):
+    for rate, rows in place.drawn(place.results.layers).groupby("learning_rate"):
         yield overlap.layer_map(place.subject, rows, "p", float(rate))
 
 

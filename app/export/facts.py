@@ -7,9 +7,11 @@ from datetime import UTC, datetime
 import pandas as pd
 
 from app import words
+from app.components.same_masks import seed_ranges
 from app.components.stage_names import stage_names
+from data.queries.results import origins_in_words
 from data.queries.studies import StudyRecord
-from engine.registry import PRUNERS
+from engine.registry import known_pruner
 from engine.study.plan import rounds_described
 from engine.study.recipe import Admm
 
@@ -49,8 +51,8 @@ def summary(record: StudyRecord, provenance: pd.DataFrame, total: int) -> str:
     return " · ".join(parts)
 
 
-def general(record: StudyRecord, provenance: pd.DataFrame, total: int, now: datetime) -> Facts:
-    """Return the facts about a study and its training; provenance: of `data.queries.studies.provenance`."""
+def general(record: StudyRecord, provenance: pd.DataFrame, origins: pd.DataFrame, total: int, now: datetime) -> Facts:
+    """Return the facts about a study and its training; provenance, origins: as of `data.queries.results`."""
     study = record.study
     rates, seeds = sorted(study.learning_rates), study.seeds
     facts = [
@@ -62,7 +64,7 @@ def general(record: StudyRecord, provenance: pd.DataFrame, total: int, now: date
         ("Sparsities", ", ".join(words.percent(value) for value in study.sparsities) or "none"),
         *(("Rounds of iterative pruning", rounds) for rounds in rounds_described(study)),
         ("Starts", words.listing([words.start(name) for name in study.starts]) or "none"),
-        (f"Seeds (n = {len(seeds)})", ", ".join(map(str, seeds))),
+        (f"Seeds (n = {len(seeds)})", seed_ranges(seeds).partition(" ")[2]),
         ("Launched", moment(record.created_at)),
     ]
     if len(provenance):
@@ -75,6 +77,8 @@ def general(record: StudyRecord, provenance: pd.DataFrame, total: int, now: date
         ]
         if reused := int(provenance["reused"].sum()):
             facts.append(("Reused", f"{words.plural(reused, 'stage')} done before this study was launched"))
+    if len(origins):
+        facts.append(("Imported", "; ".join(origins_in_words(origins))))
     return [*facts, ("Study", record.study_id), ("Report made", moment(now))]
 
 
@@ -99,8 +103,8 @@ def recipe(record: StudyRecord) -> Facts:
         ("Training images", "all" if study.train_images is None else f"{study.train_images:,}"),
         ("Test images", "all" if study.test_images is None else f"{study.test_images:,}"),
     ]
-    by_admm = [name for name in study.pruners if PRUNERS[name].admm]
-    facts += [(words.pruner(name), _admm(study.admm, PRUNERS[name].constant_rho)) for name in by_admm]
+    by_admm = [name for name in study.pruners if known_pruner(name).admm]
+    facts += [(words.pruner(name), _admm(study.admm, known_pruner(name).constant_rho)) for name in by_admm]
     if study.parts:
         facts.append(("Parts", f"{len(study.parts)}; not all combinations are trained, see the study's TOML below"))
     return facts

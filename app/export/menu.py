@@ -1,4 +1,4 @@
-"""The Export menu of a study's page: its report, everything as a zip, its TOML, and its tables."""
+"""The Export menu of a study's page: its report, everything as a zip, a bundle, its TOML, and its tables."""
 
 from collections.abc import Callable
 from functools import partial
@@ -11,13 +11,12 @@ from app.export.report import report
 from app.export.zip import everything
 from app.state import audience, queries
 from data import shared_links
+from data.bundles.writer import in_memory
 from data.database.database import Database
 from data.parquet import SCHEMAS, tables_from_database
 from data.queries.studies import StudyRecord
+from data.settings import settings
 from engine.errors import UserError
-
-# The session keeps its last zip under this key.
-LAST_ZIP = "study_zip_last"
 
 
 class LinkEnded(UserError):
@@ -51,7 +50,26 @@ def _menu(record: StudyRecord) -> None:
             icon=":material/description:",
             key="study_report",
         )
-        _zip(record)
+        save(
+            "Everything (zip)",
+            _while_allowed(lambda: everything(database, study_id)),
+            f"{study_id}.zip",
+            "application/zip",
+            icon=":material/folder_zip:",
+            key="study_zip",
+        )
+        if access.is_owner():
+            # It names workers and hosts, which the viewers of a link do not see.
+            save(
+                "Bundle (zip)",
+                lambda: in_memory(database, study_id, settings().lab),
+                f"{study_id}.ticketscope.zip",
+                "application/zip",
+                icon=":material/inventory_2:",
+                key="study_bundle",
+                help="The study with its results, for *Import* on the page *Studies* of another installation. It names "
+                "workers, hosts and folders of images. `ticketscope export --bundle --weights` adds weights.",
+            )
         save(
             "Study (TOML)",
             record.toml,
@@ -69,29 +87,6 @@ def _menu(record: StudyRecord) -> None:
                 icon=":material/table:",
                 key=f"study_table_{name}",
             )
-
-
-def _zip(record: StudyRecord) -> None:
-    """Offer everything as a zip, which the reader makes first, since many charts take long."""
-    study_id = record.study_id
-    # The zip depends on the study's results and on the states of its stages.
-    version = (audience.marker(), study_id, queries.results_marker(study_id), tuple(record.counts.values()))
-    slot, icon = st.empty(), ":material/folder_zip:"
-    if LAST_ZIP not in st.session_state or st.session_state[LAST_ZIP][0] != version:
-        if not slot.button("Everything (zip)", icon=icon, type="tertiary", key="study_zip_make"):
-            return
-        bar = slot.progress(0.0, "Reading the study")
-        st.session_state[LAST_ZIP] = version, everything(queries.database(), study_id, bar.progress)
-    content = st.session_state[LAST_ZIP][1]
-    slot.download_button(
-        f"Save the zip ({len(content) / 1e6:.1f} MB)",
-        content,
-        f"{study_id}.zip",
-        "application/zip",
-        icon=icon,
-        on_click="ignore",
-        key="study_zip",
-    )
 
 
 def _table(database: Database, study_id: str, name: str) -> Callable[[], bytes]:

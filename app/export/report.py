@@ -17,19 +17,19 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from app import words
-from app.answer.answers import answers, at_words
+from app.answer.answers import TELLING, answers, at_words, summed_up
 from app.charts import accuracy, ancestors, retention
 from app.charts.accuracy import MEASURES
 from app.charts.chart import Chart
 from app.charts.forest import LEGEND
-from app.charts.palette import SINGLE_OUT, legend, ramp
+from app.charts.palette import SCRIPT, legend, ramp
 from app.charts.picture import VEGA_LITE, Legend, theme
-from app.charts.points import near_p
+from app.charts.points import head, in_words, near_p
 from app.components import divergence, same_masks, support_table, verdict_tables
 from app.export import facts
 from app.export.charts import MEASURE, Place, places
 from data.database.database import Database
-from data.queries import studies
+from data.queries import results, studies
 from data.queries.studies import StudyRecord
 from data.viewers import local_name
 from engine.claims import CLAIMS, Thresholds, Verdict, winning_property
@@ -45,7 +45,8 @@ COMMAND = "ticketscope run study.toml --out DIR"
 class Line:
     """One verdict on a claim.
 
-    where: its scope without dataset and network. needs: the seeds that would decide it. comparisons: its numbers.
+    outcome: empty for a line that sums up several. where: its scope without dataset and network. needs: the seeds that
+    would decide it. comparisons: its numbers.
     """
 
     outcome: str
@@ -89,13 +90,14 @@ class Verdicts:
 class PlaceReport:
     """The content of a report for one dataset and network.
 
-    answers: a sentence for each learning rate; at: their pruner and sparsity in words. over_seeds: the scope of its
-    intervals in words.
+    answers: the sentences; at: their pruner and sparsity in words. left_out: which learning rates have panels, if not
+    all do. over_seeds: the scope of its intervals in words.
     """
 
     title: str
     answers: list[str]
     at: str
+    left_out: str
     charts: dict[str, list[Chart]]
     accuracy: pd.DataFrame
     retention: pd.DataFrame
@@ -117,9 +119,9 @@ def render(database: Database, record: StudyRecord, study_places: list[Place], n
     """Return the report of a study with these charts and results."""
     stages = studies.stages(database, record.study_id)
     failed, more = facts.failures(stages)
-    provenance = studies.provenance(database, record.study_id)
+    provenance = results.provenance(database, record.study_id)
     script, style = ((FOLDER / f"report.{kind}").read_text(encoding="utf-8") for kind in ("js", "css"))
-    script += SINGLE_OUT
+    script += SCRIPT
     charts = [chart for place in study_places for group in place.charts.values() for chart in group]
     return (
         _templates()
@@ -129,10 +131,16 @@ def render(database: Database, record: StudyRecord, study_places: list[Place], n
             study=record.study,
             compares=words.compares(record.study.model_dump()),
             summary=facts.summary(record, provenance, len(stages)),
-            columns=min(3, max(2, len(record.study.learning_rates))),
+            columns=_columns(max((len(place.rates) for place in study_places), default=1)),
             warning=facts.unfinished(record, len(stages)),
             diverged=divergence.sentence(stages[stages["diverged"].notna()]),
-            general=facts.general(record, provenance, len(stages), now or datetime.now(UTC)),
+            general=facts.general(
+                record,
+                provenance,
+                results.origins(database, record.study_id),
+                len(stages),
+                now or datetime.now(UTC),
+            ),
             recipe=facts.recipe(record),
             recipe_words=verdict_tables.recipe_words(record.study),
             failed=failed,
@@ -183,13 +191,19 @@ def _policy(*scripts: str) -> str:
     return f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data:; base-uri 'none'"
 
 
+def _columns(panels: int) -> int:
+    """Return the number of panels side by side, so that none stands alone below a row of three."""
+    return 3 if panels == 3 or panels > 4 else 2
+
+
 def _place_report(database: Database, study: Study, place: Place) -> PlaceReport:
     rows, pooled, p, at = place.results.accuracy, place.results.pooled, place.p, place.at
     dataset, network = place.subject.dataset, place.subject.network
     return PlaceReport(
         words.place(network, dataset),
-        [answer.sentence for answer in answers(rows, pooled, *at, p)] if at else [],
+        [part.sentence for part in summed_up(answers(rows, pooled, *at, p))] if at else [],
         at_words(*at) if at else "",
+        _left_out(place),
         place.charts,
         (accuracy.table if at else accuracy.dense_table)(rows, MEASURE),
         retention.table(pooled, p),
@@ -202,12 +216,19 @@ def _place_report(database: Database, study: Study, place: Place) -> PlaceReport
     )
 
 
+def _left_out(place: Place) -> str:
+    rates, drawn = place.results.accuracy["learning_rate"].nunique(), len(place.rates)
+    if drawn == rates:
+        return ""
+    return f"Panels for {drawn} of {words.rates(place.results.accuracy['learning_rate'].unique())}: {TELLING}."
+
+
 def _verdicts(place: Place) -> Verdicts:
     verdicts = place.verdicts
     return Verdicts(
         verdict_tables.counts(verdicts),
-        _cards([verdict for verdict in verdicts if not verdict.control]),
-        _cards([verdict for verdict in verdicts if verdict.control]),
+        _cards(place, control=False),
+        _cards(place, control=True),
         list(
             dict.fromkeys(
                 (v.claim, words.sentence(v.reason))
@@ -217,25 +238,35 @@ def _verdicts(place: Place) -> Verdicts:
         ),
         verdict_tables.winning(winning_property(place.evidence[0])),
         verdict_tables.widened(verdicts),
-        verdict_tables.by_chance(verdicts),
+        verdict_tables.by_chance(verdicts, place.others),
     )
 
 
-def _cards(verdicts: Sequence[Verdict]) -> list[Card]:
-    with_numbers = [verdict for verdict in verdicts if verdict_tables.is_shown(verdict)]
-    return [_card(claim, list(group)) for claim, group in groupby(with_numbers, key=lambda verdict: verdict.claim)]
+def _cards(place: Place, control: bool) -> list[Card]:
+    shown = [v for v in place.verdicts if verdict_tables.is_shown(v) and v.control == control]
+    others = [verdict for verdict in place.others if verdict.control == control]
+    return [
+        _card(claim, list(group), [verdict for verdict in others if verdict.claim == claim])
+        for claim, group in groupby(shown, key=lambda verdict: verdict.claim)
+    ]
 
 
-def _card(claim: str, verdicts: Sequence[Verdict]) -> Card:
+def _card(claim: str, verdicts: Sequence[Verdict], others: Sequence[Verdict]) -> Card:
     rules = dict.fromkeys(rule for verdict in verdicts for rule in verdict_tables.rules(verdict))
     entry = CLAIMS[claim]
-    return Card(claim, entry.text, entry.where, [_line(verdict) for verdict in verdicts], list(rules))
+    lines = [_line(text, group) for some in (verdicts, others) for text, group in verdict_tables.lines(some)]
+    return Card(claim, entry.text, entry.where, lines, list(rules))
 
 
-def _line(verdict: Verdict) -> Line:
-    where = verdict_tables.scope(verdict, ("dataset", "network"))
-    reason, needs = words.sentence(verdict.reason), verdict_tables.needed(verdict)
-    return Line(verdict.outcome, where, reason, needs, verdict_tables.compared(verdict))
+def _line(text: str, verdicts: Sequence[Verdict]) -> Line:
+    """Return the line of one verdict, or that of several at different rates with a text that sums them up."""
+    first = verdicts[0]
+    if text:
+        where = verdict_tables.scope(first, ("dataset", "network", "learning_rate"))
+        return Line("", where, text, "", verdict_tables.by_rate(verdicts))
+    where = verdict_tables.scope(first, ("dataset", "network"))
+    reason, needs = words.sentence(first.reason), verdict_tables.needed(first)
+    return Line(first.outcome, where, reason, "" if first.at_another_rate else needs, verdict_tables.compared(first))
 
 
 def _legend(content: Legend) -> Markup:
@@ -245,12 +276,23 @@ def _legend(content: Legend) -> Markup:
     return Markup(colours + (legend(content.looks, content.bands, content.note) if has_row else ""))
 
 
+def _numeric(frame: pd.DataFrame) -> set[str]:
+    return {str(name) for name in frame.select_dtypes("number").columns}
+
+
 @lru_cache(maxsize=1)
 def _templates() -> Environment:
-    return Environment(
+    environment = Environment(
         loader=FileSystemLoader(FOLDER),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters |= {
+        "symbols": lambda text: Markup(words.typeset(text)),
+        "numeric": _numeric,
+        "in_words": in_words,
+        "head": head,
+    }
+    return environment

@@ -8,9 +8,11 @@ from pathlib import Path
 
 from streamlit import logger
 
+from app import words
 from data import shared_links
 from data.atomic import write_whole
 from data.database.database import Database, DatabaseError
+from data.plugins import loading as plugins
 from data.queries import studies
 from data.queries.revision import Revision, revision
 from data.settings import settings
@@ -22,9 +24,9 @@ PAGE = "index.html"
 MARK = '<meta name="generator" content="Ticketscope snapshot">'
 
 _ENDED = f"""<!doctype html>
-<html lang="en"><head>{MARK}<meta charset="utf-8"><title>This link shows nothing</title></head>
-<body style="font-family: system-ui, sans-serif; margin: 3rem"><h1>This link shows nothing</h1>
-<p>It may have expired, been revoked, or been cut when it was copied. Ask the sender for a new one.</p></body></html>
+<html lang="en"><head>{MARK}<meta charset="utf-8"><title>{words.NO_LINK}</title></head>
+<body style="font-family: system-ui, sans-serif; margin: 3rem"><h1>{words.NO_LINK}</h1>
+<p>{words.NO_LINK_ADVICE}</p></body></html>
 """
 
 
@@ -98,6 +100,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--every", type=float, required=True)
     arguments = parser.parse_args()
+    plugins.load(settings())
     snapshot = Snapshot(Database(settings().database), sys.stdin.read().strip(), arguments.out, arguments.every)
     said = ""
     while True:

@@ -6,7 +6,7 @@ from io import BytesIO
 
 from app import words
 from app.charts.chart import csv, parquet
-from app.charts.picture import png, svg
+from app.charts.picture import png_of, svg
 from app.export.charts import places
 from app.export.report import COMMAND, render
 from data.database.database import Database
@@ -71,8 +71,9 @@ def everything(database: Database, study_id: str, report_progress: ReportProgres
             write(f"tables/{name}.csv", csv(table.to_pandas(integer_object_nulls=True)))
         for index, chart in enumerate(charts):
             say(0.4 + 0.6 * index / len(charts), f"Drawing chart {index + 1} of {len(charts)}")
-            write(f"charts/{chart.name}.svg", svg(chart.picture))
-            write(f"charts/{chart.name}.png", png(chart.picture))
+            drawn = svg(chart.picture)
+            write(f"charts/{chart.name}.svg", drawn)
+            write(f"charts/{chart.name}.png", png_of(drawn))
             write(f"charts/{chart.name}.csv", csv(chart.numbers()))
     return out.getvalue()
 

@@ -10,21 +10,24 @@ from data import shared_links
 from data.database.database import Database
 from engine.study.spec import Study
 from tests.app.components.test_save_menu import opened
-from tests.app.dashboard import open_page, rerun
+from tests.app.dashboard import open_page
 from tests.app.made_study import record
 
 ID = "made-study-0001"
 
 
-def test_the_export_menu_offers_every_file_and_makes_the_zip_on_request(database: Database, study: Study) -> None:
+def test_the_export_menu_offers_every_file_at_one_click_and_makes_none_before(
+    database: Database, study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
     record(database, study.model_copy(update={"pruners": (), "starts": (), "sparsities": (), "learning_rates": (0.1,)}))
+    made: list[str] = []
+    for name in ("report", "everything", "in_memory", "tables_from_database"):
+        monkeypatch.setattr(menu, name, lambda *_, name=name: made.append(name))
     app = opened(open_page("views/study.py", study=ID), "study_export")
     labels = [button.proto.label for button in app.get("download_button")]
-    assert labels[:2] == ["Report (HTML)", "Study (TOML)"]
-    assert len(labels) == 2 + len(tables.SCHEMAS)
-    app.button(key="study_zip_make").click()
-    rerun(app)
-    assert any(button.proto.label.startswith("Save the zip (") for button in app.get("download_button"))
+    assert labels[:4] == ["Report (HTML)", "Everything (zip)", "Bundle (zip)", "Study (TOML)"]
+    assert len(labels) == 4 + len(tables.SCHEMAS)
+    assert made == []
 
 
 def test_a_viewer_whose_link_ended_gets_no_file(database: Database, study: Study, monkeypatch) -> None:  # type: ignore[no-untyped-def]
