@@ -9,13 +9,13 @@ import streamlit as st
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from app.auth import access, unknown
-from app.charts.palette import SINGLE_OUT
+from app.charts.palette import SCRIPT
 from app.state import address, attention, audience, full_disk, script, turns
 from engine.paper import citation
 
 with turns.turn():
     st.set_page_config(
-        page_icon=attention.first_icon(),
+        page_icon=attention.icon(),
         layout="wide",
         menu_items={
             "About": "**Ticketscope**: is this winning ticket real? Lottery-ticket studies, side by side.\n\n"
@@ -24,12 +24,7 @@ with turns.turn():
     )
     st.logo(str(Path(__file__).with_name("logo.svg")), size="large")
 
-    # Links are aligned with the text around them. On a telephone, tables scroll, or their cells would become ribbons.
-    st.html(
-        "<style>a[data-testid='stPageLink-NavLink'] {padding-inline: 0; background: none;}"
-        "@media (max-width: 640px) {[data-testid='stTable'] p {width: max-content; max-width: 15rem;}}"
-        f"{script.HIDDEN}</style>"
-    )
+    st.html(Path(__file__).with_name("style.css"))
 
     pages = [
         # Without a path of its own, Streamlit would refuse an address of the file's name.
@@ -44,7 +39,8 @@ with turns.turn():
         st.Page("views/figure.py", title="Figure", visibility="hidden"),
         st.Page("views/shared.py", title="Shared", visibility="hidden"),
     ]
-    script.run("legend", SINGLE_OUT)
+    script.run("charts", SCRIPT)
+    script.run("accessibility", Path(__file__).with_name("accessibility.js").read_text(encoding="utf-8"))
     access.arrive()
     if access.can_log_out():
         pages.append(st.Page(access.log_out, title="Log out", icon=":material/logout:", url_path="logout"))
@@ -53,7 +49,7 @@ with turns.turn():
     # links, only the owner sees and runs them.
     pages += unknown.page(pages)
     page = st.navigation(pages, position="top" if access.is_owner() else "hidden")
-    if page.url_path not in ("study", "shared"):
+    if page.url_path not in ("", "study", "shared"):
         address.leave()
     # These two pages name their tab by what they show.
     if page.url_path != "shared" and not (page.url_path == "study" and access.is_owner()):

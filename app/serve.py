@@ -20,6 +20,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from app.auth import arrival, sessions
 from app.auth.arrival import Arrival
 from app.auth.guard import Guard
+from app.downloads import routes
+from data.plugins import loading as plugins
 from data.settings import settings
 from tasks.accounts import become_owner
 from tasks.process import end_with_parent, raise_open_files
@@ -27,8 +29,6 @@ from tasks.process import end_with_parent, raise_open_files
 HERE = Path(__file__).resolve().parent
 # A page runs when it is imported, so these are not.
 PAGES = ("app.main", "app.serve", "app.views")
-# Channels, pixels and classes of the datasets that have a name: digits, CIFAR-10 and CIFAR-100.
-SHAPES = ((1, 8, 10), (3, 32, 10), (3, 32, 100))
 
 
 def warm_up() -> None:
@@ -38,8 +38,6 @@ def warm_up() -> None:
     import pandas as pd
 
     from app.paper import overview
-    from engine.models.flops import flops_per_image
-    from engine.registry import NETWORKS
 
     for module in pkgutil.walk_packages([str(HERE)], "app."):
         if not module.name.startswith(PAGES):
@@ -48,10 +46,6 @@ def warm_up() -> None:
         frame = connection.execute("SELECT 1.0 AS x, 'a' AS name").df()
     point = alt.Chart(pd.DataFrame(frame)).mark_point().encode(x=alt.X("x:Q"), color=alt.Color("name:N"))
     alt.layer(point, point.mark_line()).to_dict()
-    for network in NETWORKS:
-        for shape in SHAPES:
-            if shape[1] >= 32 or network == "lenet300":
-                flops_per_image(network, *shape)
     overview.read_in()
     # These objects live as long as the process, so the garbage collector need not visit them again.
     gc.freeze()
@@ -82,6 +76,7 @@ async def _lifespan(app: st.App) -> AsyncIterator[None]:
     # Each open page needs four: its connection, and Streamlit's loop for its script.
     raise_open_files()
     become_owner(settings())
+    plugins.load(settings())
     send_at_once(asyncio.get_running_loop())
     warm_up()
     arrival.publish()
@@ -89,4 +84,5 @@ async def _lifespan(app: st.App) -> AsyncIterator[None]:
 
 
 middleware = [Middleware(Guard), Middleware(Arrival)]
-app = st.App(HERE / "main.py", lifespan=_lifespan, routes=[sessions.ROUTE], middleware=middleware)
+downloads = routes.route(str(st.get_option("server.baseUrlPath") or ""))
+app = st.App(HERE / "main.py", lifespan=_lifespan, routes=[sessions.ROUTE, downloads], middleware=middleware)

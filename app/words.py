@@ -1,8 +1,9 @@
 """The field's words and number formats, the same on every page."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from html import escape
 from typing import Any
 
 import pandas as pd
@@ -27,6 +28,10 @@ STATES: dict[str, tuple[str, str]] = {
     "cancelled": ("cancelled", "orange"),
 }
 
+# What a link says that shows nothing, without telling why.
+NO_LINK = "This link shows nothing"
+NO_LINK_ADVICE = "It may have expired, been revoked, or been cut when it was copied. Ask the sender for a new one."
+
 # The states of workers, with their colours.
 WORKER_STATES: dict[str, str] = {"training": "blue", "idle": "gray", "draining": "orange"}
 
@@ -47,9 +52,31 @@ def place(network_name: str, dataset_name: str) -> str:
     return f"{network(network_name)} on {dataset(dataset_name)}"
 
 
+# More values than this are summed up.
+MOST_LISTED = 6
+
+
 def numbers(values: Sequence[float]) -> str:
     """Return numbers, such as learning rates, with commas between."""
     return ", ".join(number(value) for value in values)
+
+
+def rates(values: Sequence[float]) -> str:
+    """Return learning rates in words: 'learning rates 0.01, 0.1', many as '40 learning rates, 0.0001 to 0.79'."""
+    if len(values) > MOST_LISTED:
+        return f"{len(values)} learning rates, {number(min(values))} to {number(max(values))}"
+    return f"learning rate{'s' * (len(values) > 1)} {numbers(sorted(values))}"
+
+
+def span(values: Sequence[float], digits: str = "g") -> str:
+    """Return the least and the most of some numbers: '3.7 to 4.6'; one where they look alike."""
+    least, most = f"{min(values):{digits}}", f"{max(values):{digits}}"
+    return least if least == most else f"{least} to {most}"
+
+
+def listed(names: Sequence[str], noun: str) -> str:
+    """Return names with commas between, many as their number: '15 datasets'."""
+    return ", ".join(names) if len(names) <= MOST_LISTED else plural(len(names), noun)
 
 
 def ago(moment: datetime | None, now: datetime | None = None) -> str:
@@ -110,13 +137,76 @@ def sentence(text: str) -> str:
 
 def compares(study: Mapping[str, Any]) -> str:
     """Return a line on what a study compares; study: its fields, or a row of `data.queries.studies.studies`."""
-    rates, seeds = sorted(study["learning_rates"]), study["seeds"]
+    seeds = study["seeds"]
     parts = [
-        ", ".join(dataset(name) for name in study["datasets"]),
-        ", ".join(network(name) for name in study["networks"]),
-        f"learning rate{'s' * (len(rates) > 1)} {numbers(rates)}",
+        listed([dataset(name) for name in study["datasets"]], "dataset"),
+        listed([network(name) for name in study["networks"]], "network"),
+        rates(study["learning_rates"]),
         listing([pruner(name) for name in study["pruners"]]) or "dense only",
         listing([start(name) for name in study["starts"]]),
         plural(seeds if isinstance(seeds, int) else len(seeds), "seed"),
     ]
     return " · ".join(part for part in parts if part)
+
+
+# The paper's symbols as texts write them: R_p, θ_T, θ_t, θ₀, θₖ, and the T of (θ_T⊙m)_T. The first group stands on the
+# line, the second or third is its subscript. The scripts of pages and reports search by the same pattern.
+SYMBOL = r"(\bR|θ|\))(?:_([pTtk0])(?!\w)|([₀ₖ]))"
+_PLAIN_SUBSCRIPT = {"₀": "0", "ₖ": "k"}
+# A subscript's depth below the line, in its own size, and this size in that of the text around it.
+DROP, SMALL = "0.3em", "72%"
+
+
+def _typeset(text: str, symbol: Callable[[str, str], str], other: Callable[[str], str]) -> str:
+    """Return a text with each symbol as `symbol` writes its base and subscript, and the rest as `other` does."""
+    parts, end = [], 0
+    for found in re.finditer(SYMBOL, text):
+        subscript = found[2] or _PLAIN_SUBSCRIPT[found[3]]
+        parts += [other(text[end : found.start()]), symbol(found[1], subscript)]
+        end = found.end()
+    return "".join([*parts, other(text[end:])])
+
+
+def html(text: str) -> str:
+    """Return a text as HTML, the paper's symbols with their subscripts, latin letters in italics."""
+    return _typeset(text, _in_html, escape)
+
+
+def typeset(markup: str) -> str:
+    """Return HTML with the paper's symbols typeset wherever they stand in its texts; see `html`."""
+    return re.sub(r">[^<]+(?=<)", lambda found: _typeset(found[0], _in_html, str), markup)
+
+
+def _in_html(base: str, subscript: str) -> str:
+    return f"{_slanted(base)}<sub>{_slanted(subscript)}</sub>"
+
+
+def _slanted(letter: str) -> str:
+    return f"<i>{letter}</i>" if letter in _ITALIC else letter
+
+
+# The italic theta of some fonts is another letter, so it stays upright.
+_ITALIC = "RpTtk"
+
+
+def typeset_svg(picture: str) -> str:
+    """Return an SVG with the paper's symbols typeset wherever they stand in its texts; see `html`."""
+    return re.sub(r">[^<]+(?=</(?:text|tspan)>)", lambda found: f">{_typeset(found[0][1:], _in_svg, str)}", picture)
+
+
+def _in_svg(base: str, subscript: str) -> str:
+    slant = ' font-style="italic"'
+    return (
+        f"<tspan{slant * (base in _ITALIC)}>{base}</tspan>"
+        f'<tspan{slant * (subscript in _ITALIC)} dy="{DROP}" font-size="{SMALL}">{subscript}</tspan>'
+        # This space of no width goes back up to the line.
+        f'<tspan dy="-{DROP}" font-size="{SMALL}">\u200b</tspan>'
+    )
+
+
+def marked(text: str) -> str:
+    """Return text in Markdown as `plain` does, but with the paper's symbols typeset."""
+    return _typeset(text, lambda base, sub: f"{_TEX.get(base, base)}_{sub}$", plain)
+
+
+_TEX = {"R": "$R", "θ": r"$\theta", ")": ")$"}

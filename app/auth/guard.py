@@ -3,12 +3,13 @@
 import re
 import threading
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from google.protobuf.message import DecodeError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from streamlit.config import get_option
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.util import calc_hash
@@ -41,6 +42,8 @@ HEADERS = {
 BLOCKED = ("/_stcore/metrics", "/_stcore/agent", "/_stcore/script-health-check")
 
 
+# The folders below which Streamlit serves files, some of them HTML.
+FILES = ("_stcore/", "app/static/", "component/", "media/", "static/")
 # The messages that pages send. Streamlit knows others, with which any visitor could empty the caches of all, restart or
 # disconnect the server, or ask for the state of the repository.
 ALLOWED = ("rerun_script", "stop_script", "app_heartbeat", "file_urls_request", "backend_operation_request")
@@ -105,9 +108,16 @@ class Guard:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = {**HEADERS, "Content-Security-Policy": policy(Headers(scope=scope).get("host", ""))}
 
+        flat = flattened(scope["path"])
+
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(headers)
+                answer = MutableHeaders(scope=message)
+                if flat and answer.get("content-type", "").startswith("text/html"):
+                    # The dashboard's frame asks for its files beside the address, so below another it stays blank.
+                    message["status"] = 307
+                    answer["location"] = flat
+                answer.update(headers)
             await send(message)
 
         # Behind a proxy, the paths of the dashboard may begin with a prefix.
@@ -119,6 +129,14 @@ class Guard:
             await PlainTextResponse("this page may send no files", status_code=403)(scope, receive, sending)
             return
         await self.app(scope, receive, sending)
+
+
+def flattened(path: str) -> str | None:
+    """Return the relative address without inner slashes of one that no page can have, None for all others."""
+    base = str(get_option("server.baseUrlPath")).strip("/")
+    inner = f"{path.strip('/')}/".removeprefix(f"{base}/" if base else "").strip("/")
+    is_file = "." in inner.rpartition("/")[2] or inner.startswith(FILES)
+    return "../" * inner.count("/") + quote(inner.replace("/", " ")) if "/" in inner and not is_file else None
 
 
 def policy(host: str) -> str:

@@ -103,5 +103,8 @@ ROUTE = Route(PATH, _exchange, methods=["POST"])
 
 
 def script(ticket: str) -> str:
-    """Return JavaScript that sends a ticket from the page that runs it."""
-    return f"fetch('{PATH}', {{method: 'POST', body: '{ticket}'}})"
+    """Return JavaScript that sends a ticket once from the page that runs it, however often it does."""
+    return (
+        f"if (window.ticketscopeTicket !== '{ticket}') {{ window.ticketscopeTicket = '{ticket}'; "
+        f"fetch('{PATH}', {{method: 'POST', body: '{ticket}'}}).catch(() => {{ window.ticketscopeTicket = null }}) }}"
+    )

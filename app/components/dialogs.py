@@ -36,6 +36,13 @@ def close() -> None:
     st.session_state.pop(_OPEN, None)
 
 
+def destructive(label: str, key: str, **options: Any) -> bool:
+    """Show a button that looks like what it does, removing something, and return whether it was clicked."""
+    # A rule in app/style.css goes by this key.
+    with st.container(key=f"destructive-{key}", width="content"):
+        return st.button(label, key=key, **options)
+
+
 def no(label: str, key: str) -> None:
     """Show the button that closes the dialog around it without an action."""
     if st.button(label, key=key, on_click=close):

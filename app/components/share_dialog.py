@@ -13,7 +13,7 @@ from app.state import audience, queries
 from data import shared_links
 from data.queries.studies import StudyRecord
 from data.settings import settings
-from data.shared_links import LONGEST_NOTE, LONGEST_TITLE, Anonymous, link
+from data.shared_links import LONGEST_NOTE, LONGEST_TITLE, Anonymous, link, table_address
 from engine.errors import UserError
 
 ENDS: dict[str, timedelta | None] = {
@@ -77,9 +77,24 @@ def _dialog(study_ids: tuple[str, ...], state: str | None, name: str) -> None:
                     f"The address names {words.code(urlsplit(address).netloc)}. If that tells who you are, open the "
                     "link, save its files, such as the report, and hand these in: they are anonymous too."
                 )
+        with st.container(key="share_code"):
+            _show_code(address, len(study_ids))
         _warn_if_local(address)
     listed = shared_links.shares(queries.database(), study_ids[0])
     links(listed[(listed["state"].notna()) == (state is not None)])
+
+
+def _show_code(address: str, studies: int) -> None:
+    """Show how a notebook or a script reads what a link shows."""
+    st.caption("In a notebook or a script, with pandas alone, or with Ticketscope for its charts too:")
+    lines = [
+        "import pandas as pd",
+        f'accuracy = pd.read_parquet("{table_address(address, "accuracy")}")',
+        "",
+        "import ticketscope as ts",
+        f'study = ts.open("{address}"{", study=..." if studies > 1 else ""})',
+    ]
+    st.code("\n".join(lines), language="python", wrap_lines=True)
 
 
 def _anonymous(studies: int) -> Anonymous:
@@ -151,7 +166,7 @@ def _revoke(share_id: str) -> None:
 def _described(row: dict[str, object], names: dict[str, str] | None) -> str:
     """Return a link in words: its content, note and state, and the times of its creation, end and last use."""
     state = ":green-badge[works]" if row["works"] else ":gray-badge[revoked]" if _at(row["revoked_at"]) else ""
-    state = state or ":gray-badge[expired]"
+    state = state or f":gray-badge[{'in the Trash' if row['trashed'] else 'expired'}]"
     if row["anonymous"]:
         state += " :violet-badge[anonymous]"
     studies = [names.get(study_id, study_id) for study_id in row["study_ids"]] if names is not None else []  # type: ignore[attr-defined]

@@ -11,7 +11,7 @@ from app import words
 from app.components.stage_names import stage_names
 from app.state import live, queries
 from data.database.database import DatabaseError
-from tasks.queue.telemetry import LiveProgress, Worker
+from tasks.queue.telemetry import LiveProgress, Slow, Worker
 
 
 @dataclass(frozen=True)
@@ -151,6 +151,15 @@ def _draw(row: WorkerRow) -> None:
             st.caption("  \n".join(_history(row)))
         if worker.trouble is not None and not row.silent:
             st.warning(f"Waits: {words.plain(worker.trouble)}", icon=":material/hourglass_top:")
+        if worker.slow is not None and not row.silent:
+            st.warning(_slow(worker.slow), icon=":material/speed:")
+
+
+def _slow(slow: Slow) -> str:
+    count = words.plural(slow.stages, "stage")
+    if slow.now:
+        return f"Trains without CUDA graphs, more slowly ({count} since its start): {words.plain(slow.why)}"
+    return f"Trained {count} without CUDA graphs, more slowly; the last because of: {words.plain(slow.why)}"
 
 
 def _badge(row: WorkerRow) -> str:

@@ -6,6 +6,7 @@ from app import words
 from app.charts.picture import NO_LEGEND
 from app.charts.points import Spread
 from app.components import chart, divergence, verdict_cards, verdict_tables
+from app.guide.prose import prose
 from app.new_study import launch
 from app.new_study.preview import preview_plan
 from app.paper import numbers, overview, panel_chart, panels, runs
@@ -24,10 +25,11 @@ REFRESH = 3.0
 
 def page(figure: Figure, chosen: FigureSettings) -> None:
     """Draw the page of a figure."""
-    st.page_link("views/paper.py", label="All figures", icon=":material/arrow_back:", query_params=chosen.query)
+    with st.container(key="back"):
+        st.page_link("views/paper.py", label="All figures", icon=":material/arrow_back:", query_params=chosen.query)
     st.title(figure.title, anchor=False)
     st.caption(f"{figure.section} · {overview.panels_words(figure)}")
-    st.markdown(words.plain(figure.about))
+    st.markdown(prose(figure.about))
     left, right = st.columns([3, 2], gap="large")
     with left:
         chosen = overview.choose(chosen, "figure")
@@ -102,7 +104,7 @@ def _body(figure: Figure, chosen: FigureSettings, spread: Spread) -> None:
 
 def _panels(figure: Figure, chosen: FigureSettings, spread: Spread) -> None:
     if text := panels.once(figure, chosen):
-        st.caption(words.plain(text))
+        st.caption(prose(text))
     legend = NO_LEGEND
     figure_panels = panels.panels(figure.id, chosen, spread)
     for quantity in dict.fromkeys(item.panel.quantity for item in figure_panels):
@@ -138,7 +140,7 @@ def _table(trained: Runs, figure: Figure, chosen: FigureSettings) -> None:
     )
     st.caption(numbers.against_the_mask(figure, p, panel.sparsities[0]))
     if text := panels.once(figure, chosen):
-        st.caption(words.plain(text))
+        st.caption(prose(text))
     with st.container(key="figure_table"):
         rows = numbers.as_in_paper(
             figures.reported(figure), trained.accuracy, trained.pooled, chosen.scale, chosen.data
@@ -151,14 +153,14 @@ def _stated(trained: Runs, figure: Figure, chosen: FigureSettings) -> None:
     stated = figures.reported(figure)
     if not stated:
         return
-    st.subheader("The paper's numbers and ours", anchor=False)
+    st.header("The paper's numbers and ours", anchor=False)
     overview.stated_table(
         numbers.table(stated, trained.accuracy, trained.pooled, chosen.scale, chosen.data, chosen.is_paper), chosen
     )
 
 
 def _verdicts(trained: Runs, figure: Figure, chosen: FigureSettings) -> None:
-    st.subheader("Verdicts", anchor=False)
+    st.header("Verdicts", anchor=False)
     if not trained.verdicts:
         st.markdown(f":gray[Verdicts on {words.listing(list(figure.claims))} appear as soon as runs are done.]")
         return

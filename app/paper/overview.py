@@ -8,6 +8,7 @@ import streamlit as st
 
 from app import words
 from app.components import chart, dialogs, verdict_cards
+from app.guide.prose import prose
 from app.new_study import form, launch
 from app.new_study.preview import preview_plan
 from app.paper import numbers, panels, runs, thumbnail
@@ -171,7 +172,7 @@ def _card(figure: Figure, chosen: FigureSettings) -> None:
     with st.container(border=True, key=f"figure-{figure.id}", gap="xsmall", height="stretch"):
         st.page_link("views/figure.py", label=f"**{figure.title}**", query_params={"figure": figure.id, **chosen.query})
         st.caption(figure.section)
-        st.markdown(words.plain(figure.about))
+        st.markdown(prose(figure.about))
         st.caption(panels_words(figure))
         drawn = [panel for panel, _ in studies.drawn(figure.panels, chosen.scale, chosen.data)]
         st.html(thumbnail.image(figure.title, drawn, runs.means(chosen)))
@@ -184,7 +185,7 @@ def _card(figure: Figure, chosen: FigureSettings) -> None:
 
 def _everything(chosen: FigureSettings) -> None:
     """Show the plan of all figures together, and launch them."""
-    st.subheader("Everything", anchor=False)
+    st.header("Everything", anchor=False)
     plan = runs.planned(figures.ALL, chosen)
     total, finished = len(plan.stages), runs.done(plan)
     with st.container(border=True, key="figure-all", gap="small"):
@@ -234,7 +235,7 @@ def read_in() -> None:
 
 def _numbers(chosen: FigureSettings) -> None:
     """Show every number that the paper states beside ours."""
-    st.subheader("All stated numbers", anchor=False)
+    st.header("All stated numbers", anchor=False)
     st.caption("Every number that the paper's text states, beside the mean of our seeds.")
     tables = [
         numbers.table([number], trained.accuracy, trained.pooled, chosen.scale, chosen.data, chosen.is_paper)

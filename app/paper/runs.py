@@ -17,8 +17,8 @@ from data.queries import points
 from data.queries.evidence import from_frames
 from data.queries.incomplete import completed
 from data.queries.launches import tomls
+from data.queries.results import shown
 from data.queries.selection import Roles
-from data.queries.studies import recorded
 from data.settings import settings
 from engine.claims import Verdict, evaluate
 from engine.paper import figures, studies
@@ -171,7 +171,7 @@ def done(plan: Plan) -> int:
 
 @cached(queries.marker, max_entries=2, shared=True)
 def _recorded() -> set[str]:
-    return recorded(queries.database()) if queries.exists() else set()
+    return shown(queries.database()) if queries.exists() else set()
 
 
 @cached(queries.marker, max_entries=2, shared=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from app.answer.miniature import stroke
 from app.charts.marks import rate_looks
 from app.charts.overlap import PAIR_OF
 from app.charts.palette import NEUTRAL, STARTS, svg_source
@@ -135,16 +136,8 @@ def _plot(box: _Box, lines: Sequence[_Line], on_axis: Sequence[_Line]) -> str:
     heights = [y for line in on_axis for _, y in line.points]
     lowest, span = min(heights, default=0.0), max(max(heights, default=0.0) - min(heights, default=0.0), 1e-9)
     return "".join(
-        _stroke([box.at(x, (y - lowest) / span) for x, y in line.points], line.colour, line.dashed) for line in lines
+        stroke([box.at(x, (y - lowest) / span) for x, y in line.points], line.colour, line.dashed) for line in lines
     )
-
-
-def _stroke(points: Sequence[_Point], colour: str, dashed: bool = False) -> str:
-    # A line of one point is a dot.
-    width = 1.5 if len(points) > 1 else 3.5
-    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (points if len(points) > 1 else [*points, *points]))
-    style = " stroke-dasharray='3 3'" if dashed else " stroke-linecap='round' stroke-linejoin='round'"
-    return f"<polyline points='{path}' fill='none' stroke='{colour}' stroke-width='{width}'{style}/>"
 
 
 # A group has bars, each with its height from 0 to 1 (None where it is not measured) and colour, and levels that are
@@ -198,4 +191,4 @@ def _bar_marks(box: _Box, groups: Sequence[_Group]) -> Iterable[str]:
                 yield f"<rect x='{left:.1f}' y='{top:.1f}' {size} fill='{colour}' fill-opacity='.7'/>"
         for level in levels:
             ends = [box.at(group_width * (index + 0.1), level), box.at(group_width * (index + 0.9), level)]
-            yield _stroke(ends, NEUTRAL)
+            yield stroke(ends, NEUTRAL)

@@ -15,9 +15,12 @@ ICON = str(_APP / "icon.svg")
 # A cancelled study has no icon of its own.
 _ICONS = {state: str(_APP / f"icon-{state}.svg") for state in ("running", "done", "failed")}
 
-_HAS_ICON = "attention_icon"
+# The icon that this session's tab has.
+_SHOWN = "attention_icon"
 # The state of each study when this session drew it last.
 _SEEN = "attention_seen"
+# The studies that this session cancelled.
+_CANCELLED = "attention_cancelled"
 _SENTENCES = {"done": "is done", "failed": "has ended with failed stages", "cancelled": "was cancelled"}
 _TOASTS = {"done": "check_circle", "failed": "error", "cancelled": "cancel"}
 
@@ -54,28 +57,23 @@ _NOTIFY = """
 """
 
 
-def first_icon() -> str | None:
-    """Return the usual icon for the first run of a session, None afterwards, when the tab has that of its page.
+def icon() -> str:
+    """Return the icon that the tab of this session has.
 
-    Without an icon, a browser would ask another machine for that of the menu.
+    A page sends it before all else: without one, a browser asks another machine for that of the menu. A run that is
+    interrupted may lose what it sent, so every run sends it.
     """
-    first = not st.session_state.get(_HAS_ICON)
-    st.session_state[_HAS_ICON] = True
-    return ICON if first else None
+    return str(st.session_state.get(_SHOWN, ICON))
 
 
 def title(name: str) -> None:
     """Name a page in the tab of the browser."""
-    st.set_page_config(page_title=f"{name} · Ticketscope", page_icon=ICON)
+    _set(f"{name} · Ticketscope", ICON)
 
 
-def study_title(record: StudyRecord, fraction: float, with_icon: bool = True) -> None:
-    """Name a study and its state in the tab of the browser, while it trains with the fraction of trained epochs.
-
-    with_icon: False where only the fraction may have changed, since a browser loads an icon anew.
-    """
-    icon = _ICONS.get("running" if record.state not in FINISHED else record.state, ICON)
-    st.set_page_config(page_title=study_words(record, fraction), page_icon=icon if with_icon else None)
+def study_title(record: StudyRecord, fraction: float) -> None:
+    """Name a study and its state in the tab of the browser, while it trains with the fraction of trained epochs."""
+    _set(study_words(record, fraction), _ICONS.get("running" if record.state not in FINISHED else record.state, ICON))
 
 
 def study_words(record: StudyRecord, fraction: float) -> str:
@@ -83,6 +81,13 @@ def study_words(record: StudyRecord, fraction: float) -> str:
     name = " ".join(record.study.name.split())
     # 100 % would say that nothing is left to do.
     return f"{name} · {record.state}" if record.state in FINISHED else f"{min(99, int(100 * fraction))} % · {name}"
+
+
+def _set(page_title: str, page_icon: str) -> None:
+    # A browser loads an icon anew whenever it is sent.
+    changed = page_icon != icon() or _SHOWN not in st.session_state
+    st.session_state[_SHOWN] = page_icon
+    st.set_page_config(page_title=page_title, page_icon=page_icon if changed else None)
 
 
 def offer() -> None:
@@ -104,6 +109,8 @@ def announce(record: StudyRecord) -> None:
     before, seen[record.study_id] = seen.get(record.study_id), record.state
     if before is None or before in FINISHED or record.state not in FINISHED:
         return
+    if record.state == "cancelled" and record.study_id in st.session_state.get(_CANCELLED, ()):
+        return
     sentence = _SENTENCES[record.state]
     st.toast(
         f"**{words.plain(record.study.name)}** {sentence}.",
@@ -114,6 +121,11 @@ def announce(record: StudyRecord) -> None:
     address.drop("notify")
     if wanted:
         script.run("ended", notification(f"{record.study.name} {sentence}", record.study_id))
+
+
+def cancelled_here(study_id: str) -> None:
+    """Note that the reader has cancelled a study in this tab, who needs no notice of it."""
+    st.session_state.setdefault(_CANCELLED, set()).add(study_id)
 
 
 def notification(text: str, tag: str) -> str:

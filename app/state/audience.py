@@ -15,7 +15,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from app import words
 from data import shared_links
 from data.database.database import Database, DatabaseBusy, DatabaseError
-from data.queries.studies import UnknownStudy
+from data.queries.studies import InTrash, UnknownStudy
 from data.settings import settings
 from data.shared_links import Share
 from data.viewers import ViewersDatabase
@@ -33,6 +33,7 @@ _forgotten = 0
 # Seconds that a page waits for others who use the database; then it shows what it had, or says who they are.
 PAGE_PATIENCE = 3.0
 
+TRASHED = "This study is in the Trash. *Studies* shows the Trash, from which you can bring it back."
 DELETED = "This study was deleted, perhaps in another tab or from the command line."
 
 
@@ -129,6 +130,8 @@ def in_words(error: UserError) -> str:
     """Return what a page says of an error, in Markdown and in words of the pages."""
     if isinstance(error, DatabaseError):
         return database_error(error)
+    if isinstance(error, InTrash):
+        return TRASHED
     if isinstance(error, UnknownStudy):
         return DELETED
     return words.plain(str(error))

@@ -47,6 +47,11 @@ def expect_deletion(study_id: str) -> None:
     st.session_state.setdefault(_DELETED, set()).add(study_id)
 
 
+def expect_return(study_id: str) -> None:
+    """Note that a study was just brought back from the Trash."""
+    deleted().discard(study_id)
+
+
 def deleted() -> set[str]:
     """Return the ids of the studies that this visitor has deleted."""
     return st.session_state.get(_DELETED, set())  # type: ignore[no-any-return]
@@ -82,8 +87,9 @@ def known_workers() -> tuple[list[Worker], str | None]:
 
 
 def _as_viewed(worker: Worker) -> Worker:
-    """Return a worker without the name of its host and the reason why it waits, which may name paths."""
-    return replace(worker, name="", host="A host", trouble=None if worker.trouble is None else "", warning="")
+    """Return a worker without the name of its host and the reasons why it waits or is slow, which may name paths."""
+    trouble, slow = None if worker.trouble is None else "", worker.slow and replace(worker.slow, why="")
+    return replace(worker, name="", host="A host", trouble=trouble, warning="", slow=slow)
 
 
 def queued() -> int | None:

@@ -6,9 +6,9 @@ from app import words
 from app.state import audience
 from app.state.cache import Marker, cached
 from data.database.database import Database
-from data.queries import divergence, failures, launches, points
+from data.queries import divergence, launches, points, results
 from data.queries import studies as queries
-from data.queries.revision import Revision, revision
+from data.queries.revision import Revision, results_revisions, revision
 from data.queries.selection import OneStudy
 from data.queries.studies import StudyRecord
 from data.settings import settings
@@ -26,12 +26,27 @@ def exists() -> bool:
     return settings().database.exists()
 
 
-@cached(ttl=1.0)
 def marker() -> Marker:
     """Return a marker that changes whenever the database file does, at most once a second.
 
     Within that second, all charts of a page show the same state, and none of them reads the study again.
     """
+    return _stamps(_looks)
+
+
+# How often `look_again` was called.
+_looks = 0
+
+
+def look_again() -> None:
+    """Let pages show at once what was just written, within that second too."""
+    global _looks
+    _looks += 1
+
+
+@cached(ttl=1.0)
+def _stamps(looks: int) -> Marker:
+    del looks
     stamps: list[int] = []
     for suffix in ("", ".wal"):
         path = settings().database.with_name(settings().database.name + suffix)
@@ -66,6 +81,18 @@ def studies() -> pd.DataFrame:
     return queries.studies(database())
 
 
+@cached(marker, max_entries=2)
+def trash() -> pd.DataFrame:
+    """Return the studies in the Trash; columns are those of `data.queries.studies.trash`."""
+    return queries.trash(database())
+
+
+@cached(marker, max_entries=8, shared=True)
+def results_markers(study_ids: tuple[str, ...]) -> dict[str, Marker]:
+    """Return of each of some studies what `results_marker` does, with one query for all."""
+    return results_revisions(database(), study_ids)
+
+
 @cached(state_marker, max_entries=32)
 def study(study_id: str) -> StudyRecord:
     """Return one study; UnknownStudy if it is not recorded."""
@@ -73,7 +100,9 @@ def study(study_id: str) -> StudyRecord:
 
 
 def why_missing(study_id: str) -> str:
-    """Return in Markdown why a study is not recorded here: it was deleted, or never was."""
+    """Return in Markdown why a study is not shown: it is in the Trash, was deleted, or never was recorded here."""
+    if exists() and study_id in set(trash()["study_id"]):
+        return audience.TRASHED
     if exists() and study_id in _deleted():
         return audience.DELETED
     name = words.plain(repr(study_id))
@@ -91,10 +120,10 @@ def stages(study_id: str) -> pd.DataFrame:
     return queries.stages(database(), study_id)
 
 
-@cached(state_marker, max_entries=32, shared=True)
-def blocked(study_id: str) -> frozenset[str]:
-    """Return the fingerprints of the stages of a study that wait for one that has failed."""
-    return failures.blocked(stages(study_id))
+@cached(state_marker, max_entries=8)
+def origins(study_id: str) -> pd.DataFrame:
+    """Return where a study's imported results come from; columns are those of `data.queries.results.origins`."""
+    return results.origins(database(), study_id)
 
 
 @cached(results_marker, max_entries=8)

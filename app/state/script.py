@@ -2,9 +2,8 @@
 
 import streamlit as st
 
-# The rule in app/main.py goes by this: a script takes no room between the parts of a page.
+# A rule in app/style.css goes by this: a script takes no room between the parts of a page.
 _KEY = "script-"
-HIDDEN = f"[data-testid='stLayoutWrapper']:has(> [class*='st-key-{_KEY}']) {{display: none;}}"
 
 
 def run(name: str, code: str) -> None:

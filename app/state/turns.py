@@ -1,4 +1,4 @@
-"""Turns of viewers: few of their pages are drawn at once, so that a crowd does not keep owners waiting."""
+"""Turns of viewers: few of their pages and files are made at once, so that a crowd does not keep owners waiting."""
 
 import threading
 from collections.abc import Iterator
@@ -21,9 +21,19 @@ _turns = threading.Semaphore(AT_ONCE)
 @contextmanager
 def turn() -> Iterator[None]:
     """Wait, as a viewer, until few other pages of viewers are drawn; the whole page is drawn within the block."""
-    has_turn = _is_crowd() and _turns.acquire(timeout=LONGEST)
-    try:
+    if not _is_crowd():
         yield
+        return
+    with viewers_turn(LONGEST):
+        yield
+
+
+@contextmanager
+def viewers_turn(seconds: float) -> Iterator[bool]:
+    """Wait until few pages and files of viewers are made, at most some seconds; yield whether the turn came."""
+    has_turn = _turns.acquire(timeout=seconds)
+    try:
+        yield has_turn
     finally:
         if has_turn:
             _turns.release()

@@ -3,7 +3,8 @@
 import streamlit as st
 
 from app.components import dialogs
-from app.state import audience, live, queries
+from app.new_study.launch import long_question
+from app.state import attention, audience, live, queries
 from app.state.queries import FINISHED
 from app.study import delete
 from data.queries.studies import StudyRecord
@@ -12,6 +13,8 @@ from tasks.studies import launch
 
 # What the database had of each study that this visitor retried, when it was retried.
 _RETRIED = "studies_retried"
+# The study whose retry takes long and waits for an answer, and what it costs.
+_LONG = "retry_long_study"
 
 
 def retryable(record: StudyRecord) -> int:
@@ -35,19 +38,42 @@ def actions(record: StudyRecord) -> None:
 
 
 def retry_button(record: StudyRecord) -> None:
-    """Show the button that queues failed and cancelled stages again, and say so at once when it was clicked."""
+    """Show the button that queues failed and cancelled stages again; it asks before what takes long."""
     again = "Retry failed and cancelled stages" if _ended(record) else "Continue the study"
-    if not st.button(again, icon=":material/refresh:", key="retry"):
-        return
+    if st.button(again, icon=":material/refresh:", key="retry"):
+        _retry(record, ask=True)
+    if (costs := _long(record.study_id)) and long_question(
+        costs, "retry_long", "Queue them", "Leave them", ":material/refresh:", _forget_long
+    ):
+        _retry(record, ask=False)
+
+
+def _retry(record: StudyRecord, ask: bool) -> None:
+    """Queue what is left of a study and say so at once, or note what it costs for a question."""
     try:
         with st.spinner("Queueing again…"):
-            launch.retry(record.study_id)
+            long = launch.long_retry(record.study_id) if ask else None
+            if long is None:
+                launch.retry(record.study_id)
     except UserError as error:
         st.error(audience.in_words(error))
+        return
+    if long is not None:
+        st.session_state[_LONG] = record.study_id, long.costs(live.zone())
         return
     live.expect_change(record.study_id)
     st.session_state.setdefault(_RETRIED, {})[record.study_id] = _recorded(record)
     st.rerun()
+
+
+def _long(study_id: str) -> str | None:
+    """Return what a retry costs that was requested and takes long."""
+    about, costs = st.session_state.get(_LONG, ("", None))
+    return costs if about == study_id else None
+
+
+def _forget_long() -> None:
+    st.session_state.pop(_LONG, None)
 
 
 def is_queued_again(record: StudyRecord) -> bool:
@@ -70,12 +96,13 @@ def confirm_cancel(study_id: str) -> None:
         "done, and Retry resumes the study."
     )
     with st.container(horizontal=True):
-        if st.button("Cancel the study", type="primary", key="cancel_yes"):
+        if dialogs.destructive("Cancel the study", "cancel_yes"):
             try:
                 if launch.is_cancelled(study_id):
                     st.info("This study was cancelled already, perhaps in another tab or from the command line.")
                     return
                 launch.cancel(study_id)
+                attention.cancelled_here(study_id)
             except UserError as error:
                 st.error(audience.in_words(error))
                 return

@@ -8,8 +8,9 @@ from app.auth import access
 from app.components.stage_names import stage_names
 from app.state import audience, queries
 from app.study.actions import is_queued_again, retry_button, retryable
+from app.study.stages_table import Snapshot, snapshot
 from data.queries.failures import Failure, failures, reason
-from data.queries.studies import StudyRecord, UnknownStudy
+from data.queries.studies import UnknownStudy
 
 # The most causes that are listed; the table of stages has all.
 MOST_CAUSES = 5
@@ -34,19 +35,19 @@ def banner(study_id: str) -> None:
             "recorded.",
             icon=":material/refresh:",
         )
-    elif record.counts["failed"]:
+    elif (shown := snapshot(study_id)).counts["failed"]:
         with st.container(border=True, key="failures", gap="small"):
-            st.error(_text(record), icon=":material/error:")
+            st.error(_text(shown), icon=":material/error:")
             if access.is_owner():
                 retry_button(record)
 
 
-def _text(record: StudyRecord) -> str:
-    rows = queries.stages(record.study_id)
+def _text(shown: Snapshot) -> str:
+    rows = shown.rows
     found, names = failures(rows), stage_names(rows)
-    count = record.counts["failed"]
-    head = f"**{words.plural(count, 'stage')} of {sum(record.counts.values()):,} failed**"
-    if number := len(queries.blocked(record.study_id)):
+    count = shown.counts["failed"]
+    head = f"**{words.plural(count, 'stage')} of {len(rows):,} failed**"
+    if number := shown.counts["blocked"]:
         blocked = "1 stage that builds" if number == 1 else f"{number:,} stages that build"
         head += f", {blocked} on {'it' if count == 1 else 'them'} {'is' if number == 1 else 'are'} blocked"
     lines = [f"{head}:", "", *(f"- {_cause(failure, names)}" for failure in found[:MOST_CAUSES])]

@@ -1,16 +1,18 @@
-"""The Overview tab: what the study answers, in a sentence per learning rate, two charts and the verdicts."""
+"""The Overview tab: what the study answers in sentences, two charts and the verdicts."""
 
 import pandas as pd
 import streamlit as st
 
 from app import words
 from app.answer import sweep
-from app.answer.answers import Answer, answers, at_words, usual
+from app.answer.answers import Answer, answers, at_words, summed_up, table, usual
 from app.answer.sweep import Sweep
 from app.charts.chart import Subject
 from app.charts.points import near_p
 from app.components import chart, divergence, verdict_cards
 from app.components.sweep import gap_against_overlap, panels
+from app.guide import tour
+from app.guide.prose import prose
 from app.state import address, queries
 from app.state.cache import cached
 from app.study import verdicts
@@ -25,6 +27,7 @@ def body(record: StudyRecord) -> None:
     if accuracy.empty:
         divergence.nothing(diverged, "No training has finished yet. The answer appears here, and grows with each one.")
         return
+    tour.show(record.study, study_id)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium", key="overview_choices"):
         dataset, network = chart.place_choice(accuracy, "overview")
         subject = Subject(study_id, record.study.name, dataset, network)
@@ -43,12 +46,12 @@ def body(record: StudyRecord) -> None:
     if subject.rows(accuracy)["learning_rate"].nunique() > 1:
         left, right = st.columns(2, gap="large")
         with left:
-            st.subheader("By learning rate", anchor=False)
+            st.header("By learning rate", anchor=False)
             panels(drawn, at_words(pruner, sparsity), "sd", "overview")
     else:
         right = st.container(width=720)
     with right:
-        st.subheader("Gap against overlap", anchor=False)
+        st.header("Gap against overlap", anchor=False)
         gap_against_overlap(drawn, "overview")
         verdict_cards.missing(judged)
 
@@ -80,12 +83,16 @@ def _at(rows: pd.DataFrame) -> tuple[str, float | None]:
 
 
 def _sentences(found: list[Answer]) -> None:
-    """Show the sentence of each learning rate."""
-    lines = []
-    for answer in found:
-        lead, _, rest = answer.sentence.partition(", ")
-        lines.append(f"- **{words.plain(lead)}**, {words.plain(rest)}")
-    st.markdown("\n".join(lines))
+    """Show the sentences of the learning rates, and below sums of several, the numbers of each."""
+    summaries = summed_up(found)
+    st.markdown("\n".join(f"- **{words.plain(part.lead)}**, {prose(part.rest)}" for part in summaries))
+    if len(summaries) < len(found):
+        opened = st.expander(
+            f"Each of the {len(found)} learning rates", key="overview_each", on_change="rerun", type="compact"
+        )
+        if opened.open:
+            with opened:
+                chart.table(table(found), "overview_answers")
 
 
 @cached(chart.subject_results, max_entries=32)

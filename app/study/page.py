@@ -74,14 +74,15 @@ def _head(record: StudyRecord) -> None:
     study = record.study
     owner = access.is_owner()
     if owner:
-        st.page_link("views/studies.py", label="All studies", icon=":material/arrow_back:")
+        with st.container(key="back"):
+            st.page_link("views/studies.py", label="All studies", icon=":material/arrow_back:")
     with st.container(horizontal=True, vertical_alignment="center", key="study_head"):
         st.title(words.plain(study.name), anchor=False, width="content")
         st.markdown(words.badge(record.state), width="content")
     st.caption(f"{words.plain(words.compares(study.model_dump()))} · launched {words.ago(record.created_at)}")
     if study.note:
         st.markdown(words.plain(study.note.strip()))
-    with st.container(horizontal=True, key="study_actions"):
+    with st.container(horizontal=True, vertical_alignment="center", key="study_actions"):
         menu.menu(record)
         if owner:
             _owners_actions(record)
@@ -114,7 +115,7 @@ def _state(record: StudyRecord) -> tuple[str, bool, int]:
 
 
 @audience.database_errors()
-def _opened(study_id: str, before: tuple[str, bool, int], body: Callable[[StudyRecord], None]) -> None:
+def _opened(study_id: str, before: tuple[str, bool, int], body: Callable[[StudyRecord], float | None]) -> None:
     """Draw an open tab, which refreshes by itself; if the state differs from the one before, draw the whole page."""
     if not access.may_see(study_id):
         st.rerun()
@@ -122,8 +123,9 @@ def _opened(study_id: str, before: tuple[str, bool, int], body: Callable[[StudyR
         record = queries.study(study_id)
         if _state(record) != before:
             st.rerun()
-        body(record)
+        # Where the tab shows how far the study is, its title in the browser says the same.
+        fraction = body(record)
         address.save()
-        attention.study_title(record, _fraction(record), with_icon=False)
+        attention.study_title(record, _fraction(record) if fraction is None else fraction)
     except UnknownStudy:
         st.rerun()

@@ -1,7 +1,7 @@
 """The Progress tab: how far a study is, its curves and its stages, live while it runs."""
 
 from collections import Counter
-from collections.abc import Container, Mapping
+from collections.abc import Collection, Container, Mapping
 from typing import get_args
 
 import pandas as pd
@@ -14,19 +14,14 @@ from app.charts import progress
 from app.charts.chart import Chart, Subject
 from app.charts.progress import Curve
 from app.components import chart, support_table
-from app.components.stage_names import several, stage_names
+from app.components.stage_names import column, several, stage_names
 from app.state import address, live, queries
 from app.state.cache import cached
 from app.study import failure
-from app.study.stages_table import matching, stage_table
-from data.queries.failures import shown_counts, with_blocked
+from app.study.stages_table import Now, Snapshot, matching, snapshot, stage_table
+from data.queries.results import origins_in_words
 from data.queries.studies import StudyRecord
-from data.settings import settings
-from engine.registry import PRUNERS
-from tasks.queue.telemetry import LiveProgress
-from tasks.studies import time_left
-from tasks.studies.planning import epoch_seconds
-from tasks.studies.recent_speed import Key
+from engine.registry import known_pruner
 from tasks.studies.time_left import Places
 
 TABLE_HEIGHT = 380
@@ -39,23 +34,18 @@ NO_EPOCHS = pd.DataFrame(
     columns=["fingerprint", "epoch", "train_loss", "test_loss", "train_accuracy", "test_accuracy"], dtype=float
 )
 
-# The progress of each stage in training, by fingerprint.
-Now = tuple[tuple[str, LiveProgress], ...]
-
 ABOUT_LEFT = (
     "All stages that are left, one after another on the workers that train this study, at the speed of the last half "
     "minute. A stage begins once the stage that it is made from is done."
 )
-# Seconds for which the estimate of speeds that are not measured yet is cached.
-PLANNED_FOR = 60.0
 _HELP = {"blocked": "They build on a stage that has failed, and go on once that one is retried and done."}
 
 LATEST, CHOSEN = "latest", "chosen"
 _CURVES: tuple[Curve, ...] = get_args(Curve)
 
 
-def body(record: StudyRecord) -> None:
-    """Draw the tab."""
+def body(record: StudyRecord) -> float:
+    """Draw the tab, and return the fraction of the study's epochs that it shows as trained."""
     now: Now = ()
     trouble, training, places = None, record.state not in queries.FINISHED, Places(0)
     rows = queries.stages(record.study_id)
@@ -63,7 +53,12 @@ def body(record: StudyRecord) -> None:
     if training:
         progresses, trouble = live.progress(fingerprints)
         now, places = tuple(progresses.items()), live.places(rows)
-    overview(record, now, places)
+    shown = snapshot(record.study_id, now, places if training else None)
+    overview(shown, training)
+    if imported := origins_in_words(queries.origins(record.study_id)):
+        st.caption(
+            f"Imported: {words.plain('; '.join(imported))}. Their times and workers are those of the training there."
+        )
     if live.is_lost(record):
         text = "The queue does not know this study any more, so its training does not continue."
         if access.is_owner():
@@ -73,47 +68,30 @@ def body(record: StudyRecord) -> None:
         st.warning(f"Live speeds are missing: {words.plain(trouble)}", icon=":material/cloud_off:")
     elif training:
         waiting(set(fingerprints))
+        slow(fingerprints)
     curves(record)
-    if any(PRUNERS[name].admm for name in record.study.pruners):
+    if any(known_pruner(name).admm for name in record.study.pruners):
         convergence(record)
-    stages(record, now)
+    stages(shown)
+    return shown.fraction
 
 
-# Computed once for all who look: a page of many viewers would spend its time on tables otherwise.
-@cached(queries.state_marker, max_entries=32)
-def _summary(study_id: str, now: Now, places: Places) -> tuple[float, int, float | None]:
-    """Return the fraction of a study's epochs that is trained, its reused stages, and the seconds left if known."""
-    rows, running = queries.stages(study_id), dict(now)
-    left = time_left.seconds_left(rows, running, places, lambda: _planned(study_id))
-    return live.fraction(rows, running), int(rows["reused"].sum()), left
-
-
-@cached(max_entries=32, ttl=PLANNED_FOR)
-def _planned(study_id: str) -> dict[Key, float]:
-    """Return the estimated seconds per epoch of a study's kinds of training."""
-    return epoch_seconds(settings(), queries.database(), study_id)
-
-
-def overview(record: StudyRecord, now: Now, places: Places) -> None:
-    """Show counts, the progress bar, the time left and when that is over; places: as from `live.places`."""
-    counts, total = _counts(record), sum(record.counts.values())
-    fraction, reused, left = _summary(record.study_id, now, places)
+def overview(shown: Snapshot, training: bool) -> None:
+    """Show counts, the progress bar and, while a study is training, the time left and when that is over."""
     with st.container(key="progress_overview"):
         st.progress(
-            fraction, text=f"{counts['done']:,} of {words.plural(total, 'stage')} done · {fraction:.0%} of epochs"
+            shown.percent / 100,
+            text=f"{shown.counts['done']:,} of {words.plural(len(shown.rows), 'stage')} done · "
+            f"{shown.percent} % of epochs",
         )
         with st.container(horizontal=True, gap="medium"):
             for name in ("running", "queued", "waiting", "failed", "blocked", "cancelled"):
-                if counts[name] or name in ("running", "failed"):
-                    st.metric(name.capitalize(), f"{counts[name]:,}", width="content", help=_HELP.get(name))
-            st.metric("Reused", f"{reused:,}", width="content", help="Trained before this study was launched.")
-            if record.state not in queries.FINISHED:
-                st.metric("About left", words.duration(left), width="content", help=ABOUT_LEFT)
-                st.metric("Done", words.clock(left, live.zone()), width="content")
-
-
-def _counts(record: StudyRecord) -> dict[str, int]:
-    return shown_counts(record.counts, len(queries.blocked(record.study_id)) if record.counts["failed"] else 0)
+                if shown.counts[name] or name in ("running", "failed"):
+                    st.metric(name.capitalize(), f"{shown.counts[name]:,}", width="content", help=_HELP.get(name))
+            st.metric("Reused", f"{shown.reused:,}", width="content", help="Trained before this study was launched.")
+            if training:
+                st.metric("About left", words.duration(shown.left), width="content", help=ABOUT_LEFT)
+                st.metric("Done", words.clock(shown.left, live.zone()), width="content")
 
 
 def waiting(fingerprints: Container[str]) -> None:
@@ -126,9 +104,32 @@ def waiting(fingerprints: Container[str]) -> None:
         st.warning(f"{words.plain(host)}{several} waits{reason}", icon=":material/hourglass_top:")
 
 
+def slow(fingerprints: Collection[str]) -> None:
+    """Warn of stages that are trained without CUDA graphs, once for each host and reason."""
+    known, _ = live.workers()
+    counts: Counter[tuple[str, str]] = Counter()
+    for worker in known:
+        if worker.slow is not None and (now := worker.slow.among(fingerprints).now):
+            counts[worker.host, worker.slow.why] += len(now)
+    for (host, why), count in sorted(counts.items()):
+        reason = f": {words.plain(why)}" if why else ""
+        st.warning(
+            f"{words.plain(host)} trains {words.plural(count, 'stage')} without CUDA graphs, more slowly{reason}",
+            icon=":material/speed:",
+        )
+
+
 @cached(queries.state_marker, max_entries=32, shared=True)
 def _names(study_id: str) -> dict[str, str]:
     return stage_names(queries.stages(study_id))
+
+
+@cached(queries.state_marker, max_entries=32, shared=True)
+def _starts(study_id: str) -> dict[str, str | None]:
+    """Return the start of each stage, "dense" for a pretraining and None for ADMM, by fingerprint."""
+    rows = queries.stages(study_id)
+    starts = rows["start"].mask(rows["kind"] == "pretrain", "dense").mask(rows["kind"] == "admm", None)
+    return dict(zip(column(rows, "fingerprint"), column(starts.to_frame(), "start"), strict=True))
 
 
 @cached(queries.state_marker, max_entries=32, shared=True)
@@ -153,9 +154,10 @@ def _epochs(study_id: str, chosen: tuple[str, ...]) -> tuple[bool, int]:
 def curves(record: StudyRecord) -> None:
     """Show loss and accuracy of the latest stages, or of those that the reader chooses."""
     names = _names(record.study_id)
-    st.subheader("Curves", anchor=False)
+    st.header("Curves", anchor=False)
     chosen = _chosen(record.study_id, names)
-    named = tuple((fingerprint, names[fingerprint]) for fingerprint in chosen)
+    starts = _starts(record.study_id)
+    named = tuple((fingerprint, names[fingerprint], starts[fingerprint]) for fingerprint in chosen)
     recorded, total = _epochs(record.study_id, tuple(chosen))
     about = words.compares(record.study.model_dump())
     charts = [_curves(record.study_id, about, named, curve, total) for curve in _CURVES]
@@ -167,19 +169,22 @@ def curves(record: StudyRecord) -> None:
 
 
 @cached(queries.state_marker, max_entries=32, shared=True)
-def _curves(study_id: str, about: str, named: tuple[tuple[str, str], ...], curve: Curve, total: int) -> Chart:
-    """Return the curves of some stages, named by fingerprint."""
-    names = dict(named)
+def _curves(
+    study_id: str, about: str, named: tuple[tuple[str, str, str | None], ...], curve: Curve, total: int
+) -> Chart:
+    """Return the curves of some stages; named: fingerprint, name and start of each."""
+    names = {fingerprint: name for fingerprint, name, _ in named}
+    looks = progress.training_looks({name: start for _, name, start in named})
     epochs = queries.epochs(study_id, tuple(names)) if names else NO_EPOCHS
     epochs = epochs.assign(name=epochs["fingerprint"].map(names))
-    return progress.curves(study_id, about, epochs, progress.curve_looks(names.values()), curve, total)
+    return progress.curves(study_id, about, epochs, looks, curve, total)
 
 
 def convergence(record: StudyRecord) -> None:
     """Show the residuals of ADMM, and how its masks differ from one-shot's."""
     study_id, study = record.study_id, record.study
     residuals = queries.residuals(study_id)
-    st.subheader("ADMM", anchor=False)
+    st.header("ADMM", anchor=False)
     st.caption(
         "How far the weights W are from Z, their projection onto the sparsity budget, after each round: mean over "
         "seeds, a line per pruner, learning rate and sparsity. It falls where ADMM converges."
@@ -229,18 +234,17 @@ def _chosen(study_id: str, names: Mapping[str, str]) -> list[str]:
         )
 
 
-@cached(queries.state_marker, max_entries=64, shared=True)
-def _listed(study_id: str, now: Now, query: str, states: tuple[str, ...]) -> tuple[pa.Table, int]:
+def _listed(shown: Snapshot, query: str, states: tuple[str, ...]) -> tuple[pa.Table, int]:
     """Return the first rows of the table of the stages that match, and how many match."""
-    rows, running = with_blocked(queries.stages(study_id), queries.blocked(study_id)), dict(now)
-    matches = matching(rows, running, query, states)
-    table = stage_table(matches.head(MOST_STAGES), running, several(rows))
+    running = dict(shown.now)
+    matches = matching(shown.rows, running, query, states)
+    table = stage_table(matches.head(MOST_STAGES), running, several(shown.rows))
     return pa.Table.from_pandas(table, preserve_index=False), len(matches)
 
 
-def stages(record: StudyRecord, now: Now) -> None:
+def stages(shown: Snapshot) -> None:
     """Show the table of stages, and the errors of failed ones in full."""
-    st.subheader("Stages", anchor=False)
+    st.header("Stages", anchor=False)
     with st.container(horizontal=True, vertical_alignment="center", key="stages_choices"):
         query = st.text_input(
             "Search stages",
@@ -251,7 +255,7 @@ def stages(record: StudyRecord, now: Now) -> None:
             persist_state="page",
             width=280,
         )
-        present = [state for state, count in _counts(record).items() if count]
+        present = [state for state, count in shown.counts.items() if count]
         states = st.pills(
             "States",
             present,
@@ -260,7 +264,7 @@ def stages(record: StudyRecord, now: Now) -> None:
             label_visibility="collapsed",
             persist_state="page",
         )
-    table, matching_stages = _listed(record.study_id, now, query, tuple(states))
+    table, matching_stages = _listed(shown, query, tuple(states))
     with st.container(key="stages_table"):
         st.dataframe(
             table,
@@ -274,12 +278,15 @@ def stages(record: StudyRecord, now: Now) -> None:
                 "Trained": st.column_config.ProgressColumn(min_value=0, max_value=100, format="%d %%", width="small"),
                 "Learning rate": st.column_config.NumberColumn(format="%g", width=90),
                 "Seed": st.column_config.NumberColumn(format="%d", width=60),
-                "Epoch": st.column_config.TextColumn(width=90),
+                "Epoch": st.column_config.NumberColumn(format="%,d", width=70),
+                "of": st.column_config.NumberColumn(format="%,d", width=60),
+                "Epochs/s": st.column_config.NumberColumn(format="%.3g", width=80),
+                "Time left": st.column_config.NumberColumn(format="compact", width=90, alignment="right"),
                 "Test accuracy (%)": st.column_config.NumberColumn(format="%.2f"),
             },
         )
-        count = f"{matching_stages:,} of {words.plural(sum(record.counts.values()), 'stage')}"
+        count = f"{matching_stages:,} of {words.plural(len(shown.rows), 'stage')}"
         hint = "" if matching_stages == len(table) else f"; the first {len(table):,} are listed, search for others"
         st.caption(count + hint)
-    if record.counts["failed"]:
-        failure.errors(queries.stages(record.study_id))
+    if shown.counts["failed"]:
+        failure.errors(shown.rows)

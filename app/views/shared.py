@@ -23,11 +23,8 @@ REFRESH = 4.0
 def dead() -> None:
     """Say that the link shows nothing, without revealing whether it ever did."""
     attention.title("No such link")
-    st.title("This link shows nothing", anchor=False)
-    st.error(
-        "It may have expired, been revoked, or been cut when it was copied. Ask the sender for a new one.",
-        icon=":material/link_off:",
-    )
+    st.title(words.NO_LINK, anchor=False)
+    st.error(words.NO_LINK_ADVICE, icon=":material/link_off:")
 
 
 def describe(share: Share) -> None:

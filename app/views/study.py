@@ -3,9 +3,10 @@
 import streamlit as st
 
 from app.auth import access
-from app.state import attention, live, queries
+from app.state import attention, audience, live, queries
+from app.study import delete
 from app.study.page import draw_study
-from data.queries.studies import UnknownStudy
+from data.queries.studies import InTrash, UnknownStudy
 from engine.errors import UserError
 
 
@@ -29,6 +30,23 @@ def missing(message: str) -> None:
     st.page_link("views/studies.py", label="All studies", icon=":material/arrow_back:")
 
 
+def in_trash(study_id: str) -> None:
+    """Say that a study is in the Trash, and offer to bring it back."""
+    attention.title("In the Trash")
+    st.title("In the Trash", anchor=False)
+    st.info(audience.TRASHED, icon=":material/delete:")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.button(
+            "Bring it back",
+            icon=":material/restore_from_trash:",
+            type="primary",
+            key="bring_back",
+            on_click=audience.attempt,
+            args=(delete.restore, [study_id]),
+        )
+        st.page_link("views/studies.py", label="All studies", icon=":material/arrow_back:")
+
+
 def page() -> None:
     """Draw the page."""
     study_id = st.query_params.get("study", "")
@@ -39,6 +57,9 @@ def page() -> None:
         if not queries.exists():
             raise UnknownStudy(study_id)
         record = queries.study(study_id)
+    except InTrash:
+        in_trash(study_id)
+        return
     except UnknownStudy:
         if live.is_expected(study_id):
             attention.title("Launched")

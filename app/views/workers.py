@@ -6,7 +6,7 @@ from app import words
 from app.auth import access
 from app.components import chart, worker_rows
 from app.components.worker_rows import Host
-from app.state import live
+from app.state import live, plugins
 from data.settings import settings
 
 REFRESH = 2.0
@@ -68,7 +68,7 @@ def listing() -> None:
         return
     if not known:
         with st.container(border=True, key="workers_empty"):
-            st.subheader("No worker is running", anchor=False)
+            st.header("No worker is running", anchor=False)
             st.markdown("Studies wait in the queue until one starts.")
             how_to_start()
         return
@@ -92,6 +92,7 @@ def page() -> None:
         "<style>[class*='st-key-worker-'] {border-top: 1px solid rgba(128, 128, 128, .3); padding-top: .6rem;}</style>"
     )
     st.title("Workers", anchor=False)
+    plugins.warn()
     listing()
 
 

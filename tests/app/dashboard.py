@@ -1,5 +1,6 @@
 """Runs pages of the dashboard in memory, and reads their texts and tables."""
 
+import re
 from functools import cache
 from pathlib import Path
 from unittest.mock import patch
@@ -7,6 +8,8 @@ from unittest.mock import patch
 import pandas as pd
 from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
+
+from app.charts.points import in_words
 
 # Every AppTest searches all installed packages for components, which takes half a second; one search serves all.
 patch.object(manifest_scanner, "scan_component_manifests", cache(manifest_scanner.scan_component_manifests)).start()
@@ -31,11 +34,25 @@ def rerun(app: AppTest) -> AppTest:
 
 
 def texts(app: AppTest) -> str:
-    """Return all texts of a page, one a line."""
-    kinds = ("title", "subheader", "markdown", "caption", "info", "warning", "error", "code", "metric")
-    return "\n".join(f"{getattr(item, 'label', '')} {item.value}" for kind in kinds for item in getattr(app, kind))
+    """Return all texts of a page, one a line, without their links to the glossary."""
+    kinds = ("title", "header", "markdown", "caption", "info", "warning", "error", "code", "metric")
+    return without_links(
+        "\n".join(f"{getattr(item, 'label', '')} {item.value}" for kind in kinds for item in getattr(app, kind))
+    )
 
 
 def tables(app: AppTest) -> list[pd.DataFrame]:
-    """Return the short tables of a page without escapes; long ones, which scroll, are in `app.dataframe`."""
-    return [table.value.map(lambda cell: str(cell).replace("\\", "")) for table in app.table]
+    """Return the tables of a page as texts without escapes, those with numbers, which can be sorted, last."""
+    of_texts = [
+        table.value.map(lambda cell: str(cell).replace("\\", "")).rename(columns=_plain_symbols) for table in app.table
+    ]
+    return [*of_texts, *(in_words(frame.value) for frame in app.dataframe)]
+
+
+def _plain_symbols(title: str) -> str:
+    return title.replace(r"$\theta_0$", "θ₀").replace(r"$\theta_T$", "θ_T").replace("$R_p$", "R_p").replace("\\", "")
+
+
+def without_links(text: str) -> str:
+    """Return Markdown with the words of each link to the glossary in its place."""
+    return re.sub(r"\[((?:[^\[\]\\]|\\.)*)\]\(glossary\?term=[^)]*\)", r"\1", text)

@@ -52,3 +52,23 @@ def test_search_matches_whole_numbers_and_parts_of_words() -> None:
     assert words.matches("", name)
     assert not words.matches("seed 1", name)
     assert not words.matches("rewind", name)
+
+
+def test_many_values_are_summed_up() -> None:
+    assert words.rates([0.1, 0.01]) == "learning rates 0.01, 0.1"
+    assert words.rates([0.5]) == "learning rate 0.5"
+    assert words.rates([0.79, *(number / 10_000 for number in range(1, 40))]) == "40 learning rates, 0.0001 to 0.79"
+    assert words.listed(["a", "b"], "dataset") == "a, b"
+    assert words.listed(["a"] * 15, "dataset") == "15 datasets"
+    assert words.span([2.04, 1.0, 3.25], ".1f") == "1.0 to 3.2"
+    assert words.span([2.01, 2.02], ".1f") == "2.0"
+
+
+def test_the_symbols_of_the_paper_are_typeset_and_other_letters_stay() -> None:
+    assert words.html("R_p(θ₀, θ_T) < 1") == "<i>R</i><sub><i>p</i></sub>(θ<sub>0</sub>, θ<sub><i>T</i></sub>) &lt; 1"
+    assert words.marked("a_b of R_p") == r"a\_b of $R_p$"
+    assert words.marked("(θ_T⊙m)_T") == r"\($\theta_T$⊙m)$_T$"
+    assert words.typeset('<p title="R_p">θ_t</p>') == '<p title="R_p">θ<sub><i>t</i></sub></p>'
+    svg = words.typeset_svg("<text>R_p = p</text>")
+    assert svg.startswith('<text><tspan font-style="italic">R</tspan>')
+    assert words.typeset_svg("<text>STAR_p, θ_TT</text>") == "<text>STAR_p, θ_TT</text>"

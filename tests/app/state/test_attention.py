@@ -71,6 +71,21 @@ def test_other_pages_have_titles_of_their_own(shown: dict[str, str], page: str, 
     assert Path(shown["page_icon"]).name == "icon.svg"
 
 
+def test_every_run_says_the_icon_before_the_menu_does(
+    database: Database, study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record(database, study)
+    first: list[str] = []
+    real, navigation = st.set_page_config, st.navigation
+    monkeypatch.setattr(st, "set_page_config", lambda **o: (first.append(o.get("page_icon") or ""), real(**o)))
+    monkeypatch.setattr(st, "navigation", lambda *p, **o: (first.append("menu"), navigation(*p, **o))[1])
+    app = open_page(PAGE, study=ID)
+    rerun(app)
+    icons = [Path(icon).name for icon in first if icon]
+    # The second run repeats the icon that the first one ended with, since a run may be interrupted.
+    assert icons == ["icon.svg", "menu", "icon-done.svg", "icon-done.svg", "menu"]
+
+
 def test_an_anonymous_link_names_the_tab_by_its_title(database: Database, study: Study, shown: dict[str, str]) -> None:
     record(database, study)
     token = shared_links.create(database, [ID], anonymous=Anonymous("Submission 12"))[1]

@@ -52,7 +52,7 @@ def test_the_answer_of_a_study_without_pruned_networks_says_what_is_missing(
 def test_one_learning_rate_needs_no_sweep(database: Database, study: Study) -> None:
     record(database, study.model_copy(update={"learning_rates": (0.01,)}))
     app = open_page(PAGE, study=ID)
-    assert "By learning rate" not in [heading.value for heading in app.subheader]
+    assert "By learning rate" not in [heading.value for heading in app.header]
     # Gap against overlap remains.
     assert len(app.get("vega_lite_chart")) == 1
 

@@ -1,3 +1,4 @@
+import re
 import time
 
 import pytest
@@ -9,10 +10,12 @@ from app.state import live
 from data import shared_links
 from data.database.database import Database
 from data.queries import studies
-from engine.study.spec import Study
+from engine.study.plan import Plan
+from engine.study.spec import Study, to_toml
 from tasks.queue import leases
+from tasks.studies import planning
 from tests.app.dashboard import open_page, rerun, tables, texts
-from tests.app.made_study import record
+from tests.app.made_study import States, record
 
 PAGE, ID = "views/study.py", "made-study-0001"
 
@@ -143,10 +146,37 @@ def test_a_viewer_of_a_failed_study_is_shown_no_path(database: Database, study: 
     assert "retry" not in error
 
 
+def launched(redis: Redis, study: Study, planned: Plan) -> None:
+    """Register a study in the queue without its stages, so that a retry queues all of them."""
+    stages = [{**stage.model_dump(mode="json"), "fingerprint": key} for key, stage in planned.stages.items()]
+    body = {"study_id": ID, "toml": to_toml(study), "stages": stages, "roles": []}
+    leases.register(redis, ID, body, (), ())
+
+
+@pytest.mark.parametrize("states", [failing, lambda index, stage: "cancelled"], ids=["retry", "continue"])
+def test_a_long_retry_asks_first(
+    database: Database, study: Study, redis: Redis, monkeypatch: pytest.MonkeyPatch, states: States
+) -> None:
+    monkeypatch.setattr(planning, "LONG", 0.0)
+    planned = record(database, study, states)
+    launched(redis, study, planned)
+    app = open_page(PAGE, study=ID)
+    for answer in ("no", "yes"):
+        app.button(key="retry").click()
+        app = rerun(app)
+        [question] = [item.value.replace("\\", "") for item in app.markdown if "This takes long" in item.value]
+        assert re.search(r"78 trainings, about .* on \d+ workers?, done about .*, and \d+ MiB in the", question)
+        assert not leases.states(redis, list(planned.stages))
+        app.button(key=f"retry_long_{answer}").click()
+        app = rerun(app)
+        assert "This takes long" not in texts(app)
+    assert len(leases.states(redis, list(planned.stages))) == 78
+    assert "**Queued again**" in texts(app)
+
+
 def test_a_retry_says_at_once_that_stages_are_queued_again(database: Database, study: Study, redis: Redis) -> None:
     planned = record(database, study, failing, error=BAD_IMAGES)
-    stages = [{**stage.model_dump(mode="json"), "fingerprint": key} for key, stage in planned.stages.items()]
-    leases.register(redis, ID, {"study_id": ID, "stages": stages, "roles": []}, (), ())
+    launched(redis, study, planned)
     app = open_page(PAGE, study=ID)
     app.button(key="retry").click()
     rerun(app)
@@ -248,3 +278,24 @@ def test_dense_only_studies_have_every_tab(database: Database, study: Study, nam
 def test_every_tab_draws_the_results_so_far(database: Database, study: Study, name: str, done: int) -> None:
     record(database, study, lambda index, stage: "done" if index < done else "waiting")
     assert "Small study" in texts(tab(name))
+
+
+def test_many_learning_rates_have_the_panels_that_say_most_and_a_choice_of_others(
+    database: Database, study: Study
+) -> None:
+    rates = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
+    record(database, study.model_copy(update={"learning_rates": rates, "pruners": ("oneshot",), "seeds": (0, 1)}))
+    app = tab("Accuracy")
+    text = texts(app).replace("\\", "")
+    assert "8 learning rates, 0.0001 to 0.3" in text
+    chosen = app.multiselect(key="accuracy_rates").value
+    assert len(chosen) <= 4
+    assert {0.0001, 0.3} <= set(chosen)
+    assert charts(app) == len(chosen)
+    app.multiselect(key="accuracy_rates").set_value([0.03])
+    assert charts(rerun(app)) == 1
+    assert "0.03" in app.query_params["accuracy_rates"]
+    app = tab("Overlap")
+    assert charts(app) == 2 + 2 * len(app.multiselect(key="overlap_rates").value) + 1
+    app = tab("Overview")
+    assert "learning rates, 0.0001 to" in texts(app).replace("\\", "")

@@ -1,15 +1,24 @@
+import re
+import time
+from collections import Counter
+
 import pytest
+import streamlit as st
 from redis import Redis
 
 from app.components.stage_names import stage_names
+from app.state import live
 from app.study import progress
+from app.study.stages_table import snapshot
 from data import shared_links
 from data.database.database import Database
+from data.database.events import Event
 from data.queries import studies
 from engine.study.spec import Study
 from tasks.queue import leases, telemetry
+from tasks.queue.telemetry import LiveProgress, Slow
 from tests.app.dashboard import open_page, rerun, texts
-from tests.app.made_study import record
+from tests.app.made_study import measured, record
 from tests.tasks.queue.test_telemetry import worker
 
 
@@ -29,6 +38,50 @@ def test_a_long_list_of_stages_is_shortened_and_search_finds_the_others(
     assert len(matching) == 5
     assert matching.str.startswith("rewind").all()
     assert set(matching) != set(first)
+
+
+def test_head_and_table_agree_on_a_study_that_changes_while_the_page_is_drawn(
+    database: Database, study: Study, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    states = ["done"] * 30 + ["running"] * 2 + ["queued"] * 2
+    plan = record(database, study, lambda index, stage: states[index] if index < len(states) else "waiting")
+    register(redis)
+    keys = list(plan.stages)
+    # Redis knows of a stage in training before the database does.
+    begun = {keys[32]: LiveProgress(1, 4, 0.5, 50.0, 2.0, "worker-1", time.time())}
+
+    def change_and_read(fingerprints: tuple[str, ...]) -> tuple[dict[str, LiveProgress], str | None]:
+        del fingerprints
+        result = measured(keys[30], plan.stages[keys[30]])
+        change = {"fingerprint": keys[30], "attempt": 1, "at": "2026-11-20T13:00:00+00:00", "state": "done"}
+        database.record(
+            [
+                Event("9999999999999-1", "result", {"fingerprint": keys[30], "result": result.to_json()}),
+                Event("9999999999999-2", "stage", change),
+            ]
+        )
+        # What a page has read stays for a second.
+        st.cache_data.clear()
+        return begun, None
+
+    monkeypatch.setattr(live, "progress", change_and_read)
+    app = open_page("views/study.py", study="made-study-0001", tab="progress")
+    shown = Counter(app.dataframe[-1].value["State"])
+    [head] = [item.proto.text for item in app.get("progress") if "stages done" in item.proto.text]
+    assert head.startswith(f"31 of {len(keys)} stages done")
+    assert shown["done"] == 31
+    counts = {metric.label: metric.value for metric in app.metric}
+    assert (counts["Running"], counts["Queued"]) == ("2", "1")
+    assert (shown["running"], shown["queued"]) == (2, 1)
+    assert int(re.search(r"(\d+) % of epochs", head)[1]) == 100 * (31 * 4 + 2 + 1) // (4 * len(keys))
+
+
+def test_hundred_percent_is_said_only_once_every_stage_is_done(database: Database, study: Study) -> None:
+    plan = record(database, study, lambda index, stage: "done" if index else "running")
+    last = next(iter(plan.stages))
+    at_the_end = ((last, LiveProgress(4, 4, 0.5, 50.0, 2.0, "worker-1", time.time())),)
+    assert snapshot("made-study-0001", at_the_end).fraction == 1
+    assert snapshot("made-study-0001", at_the_end).percent == 99
 
 
 @pytest.mark.parametrize("recorded", [True, False])
@@ -62,11 +115,15 @@ def test_the_page_says_once_what_workers_of_the_study_wait_for(database: Databas
     register(redis)
     telemetry.beat(redis, worker("gpu1-1:1", **waiting, stage=first))
     telemetry.beat(redis, worker("gpu1-1:2", **waiting, stage=second))
-    telemetry.beat(redis, worker("gpu2-1:1", host="gpu2", stage=third))
+    slow = Slow("stream is capturing", 7, (third, "f" * 32))
+    telemetry.beat(redis, worker("gpu2-1:1", host="gpu2", stage=third, beside=("f" * 32,), slow=slow))
     telemetry.beat(redis, worker("gpu3-1:1", host="gpu3", trouble="another study's", stage="f" * 32))
     app = open_page("views/study.py", study="made-study-0001")
     warnings = [warning.value.replace("\\", "") for warning in app.warning]
-    assert warnings == ["gpu1 (2 workers) waits: cannot write weights: no space left on device"]
+    assert warnings == [
+        "gpu1 (2 workers) waits: cannot write weights: no space left on device",
+        "gpu2 trains 1 stage without CUDA graphs, more slowly: stream is capturing",
+    ]
 
 
 def test_a_viewer_sees_no_path_of_a_machine(database: Database, study: Study, redis: Redis) -> None:

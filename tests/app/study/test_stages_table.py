@@ -41,12 +41,21 @@ def test_names_of_stages_are_in_the_words_of_the_field(rows: pd.DataFrame) -> No
 def test_live_progress_replaces_recorded_progress(rows: pd.DataFrame, now: dict[str, LiveProgress]) -> None:
     row = stage_table(matching(rows, now), now).iloc[0]
     assert row["State"] == "running"
-    assert row["Epoch"] == "3 / 4"
+    assert (row["Epoch"], row["of"]) == (3, 4)
     assert row["Trained"] == 75
     assert row["Test accuracy (%)"] == 91.25
-    assert row["Epochs/s"] == "2"
-    assert row["Time left"] == "1 s"
+    assert row["Epochs/s"] == 2
+    assert row["Time left"] == pd.Timedelta(seconds=0)
     assert row["Worker"] == "worker-9"
+
+
+def test_numbers_of_the_table_are_numbers_so_that_it_sorts_by_them(
+    rows: pd.DataFrame, now: dict[str, LiveProgress]
+) -> None:
+    table = stage_table(rows, now)
+    for name in ("Learning rate", "Seed", "Trained", "Epoch", "of", "Test accuracy (%)", "Epochs/s"):
+        assert pd.api.types.is_numeric_dtype(table[name]), name
+    assert pd.api.types.is_timedelta64_dtype(table["Time left"])
 
 
 def test_running_stages_come_first_and_failures_show_their_error(
@@ -89,5 +98,5 @@ def test_the_time_left_of_the_study_is_never_below_that_of_a_row(
     rows: pd.DataFrame, now: dict[str, LiveProgress]
 ) -> None:
     slow = {fingerprint: replace(stage, epochs_per_second=0.001) for fingerprint, stage in now.items()}
-    assert "16 min 40 s" in set(stage_table(rows, slow)["Time left"])
+    assert pd.Timedelta(minutes=16, seconds=40) in set(stage_table(rows, slow)["Time left"])
     assert seconds_left(rows, slow, Places(50)) == pytest.approx(1000)

@@ -1,5 +1,5 @@
 from app.charts.palette import STARTS
-from app.words import plain
+from app.words import marked, plain
 from engine import registry
 from tests.app.dashboard import open_page, rerun, texts
 
@@ -8,7 +8,7 @@ PAGE = "views/glossary.py"
 
 def test_every_start_pruner_and_network_is_explained_in_the_words_of_the_registry() -> None:
     text = texts(open_page(PAGE))
-    assert all(plain(look.name) in text and plain(look.symbol) in text for look in STARTS.values())
+    assert all(plain(look.name) in text and marked(look.symbol) in text for look in STARTS.values())
     for table in (registry.STARTS, registry.PRUNERS, registry.NETWORKS):
         for entry in table.values():
             assert f"**{plain(entry.title)}**" in text

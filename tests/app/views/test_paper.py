@@ -159,7 +159,7 @@ def test_panels_with_the_same_runs_are_drawn_once_and_name_those_for_which_they_
 def test_all_stated_numbers_are_compared_only_at_the_papers_scale() -> None:
     for scale, compared in (("small", False), ("paper", True)):
         app = open_page(PAGE, scale=scale)
-        [stated] = [item.value for item in [*app.table, *app.dataframe] if "paper (%)" in item.value]
+        [stated] = [table for table in tables(app) if "paper (%)" in table]
         assert len(stated) == len(REPORTED)
         assert (DIFFERENCE in stated) == compared
         assert ("our runs" in stated) != compared

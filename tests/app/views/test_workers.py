@@ -9,7 +9,7 @@ from data.settings import settings
 from engine.study.spec import Study
 from tasks.broker.server import serving
 from tasks.queue import leases, telemetry
-from tasks.queue.telemetry import Memory
+from tasks.queue.telemetry import Memory, Slow
 from tests.app.dashboard import open_page, rerun, texts
 from tests.app.made_study import record
 from tests.tasks.queue.test_leases import register, tiny_plan
@@ -30,6 +30,16 @@ def test_a_gpu_that_pytorch_cannot_use_is_named_once_for_its_host(redis: Redis) 
         telemetry.beat(redis, worker(name, host="lab", warning="this machine has a GPU (NVIDIA driver 470), but ..."))
     [warning] = open_page(PAGE).warning
     assert warning.value.replace("\\", "").startswith("This machine has a GPU (NVIDIA driver 470)")
+
+
+def test_stages_without_cuda_graphs_are_counted_with_the_reason(redis: Redis) -> None:
+    now, earlier = Slow("stream is capturing", 3, ("f" * 32,)), Slow("stream is capturing", 1)
+    telemetry.beat(redis, worker("lab-1:1", host="lab", stage="f" * 32, slow=now))
+    telemetry.beat(redis, worker("lab-1:2", host="lab", slow=earlier))
+    assert [warning.value for warning in open_page(PAGE).warning] == [
+        "Trains without CUDA graphs, more slowly (3 stages since its start): stream is capturing",
+        "Trained 1 stage without CUDA graphs, more slowly; the last because of: stream is capturing",
+    ]
 
 
 def test_without_workers_the_page_says_how_to_start_some(redis: Redis) -> None:
