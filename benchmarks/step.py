@@ -1,4 +1,4 @@
-"""Which share of a training step does each operator take? python -m benchmarks.step."""
+"""Which share of a training step does each operator take, and how many kernels has it? python -m benchmarks.step."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -12,6 +12,7 @@ from torch.profiler import ProfilerActivity, profile
 from benchmarks import options, results_io
 from benchmarks.baseline import plain_loop
 from benchmarks.fixtures import images, pruned_training
+from benchmarks.kernels import kernels_of_step
 from data.settings import settings
 from engine.dataset import Dataset
 from engine.study.recipe import Recipe
@@ -67,6 +68,31 @@ def _profiled(take_steps: Callable[[], None], device: torch.device, steps: int) 
     return {"steps": steps, "milliseconds": sum(operators.values()), "operators": dict(ordered[:SHOWN])}
 
 
+def count(network: str, precision: str, dataset: Dataset) -> dict[str, Any]:
+    """Return how many kernels a GPU launches in a step, by operation, without and with compiled batch norm."""
+    counted = {kind: kernels_of_step(network, precision, dataset, kind == "fused") for kind in ("eager", "fused")}
+    return {
+        "network": network,
+        "precision": precision,
+        **{kind: dict(by.most_common()) for kind, by in counted.items()},
+    }
+
+
+def kernel_table(counted: Sequence[dict[str, Any]]) -> Table:
+    """Return the numbers of kernels as a table."""
+    title = "kernels of a GPU per step, counted on a CPU"
+    rows = (
+        {
+            "network": row["network"],
+            "in": row["precision"],
+            "PyTorch's batch norm": str(sum(row["eager"].values())),
+            "compiled batch norm": str(sum(row["fused"].values())),
+        }
+        for row in counted
+    )
+    return results_io.table(title, rows, left=("network", "in"))
+
+
 def table(measured: Sequence[dict[str, Any]]) -> Table:
     """Return the operators of each network as a table, in milliseconds per step and percent of it."""
     title = "milliseconds per step, each operator by itself"
@@ -108,7 +134,14 @@ def main() -> None:
         for precision in arguments.precision
     ]
     results_io.show(table(measured))
-    figures = {"batch_size": arguments.batch_size, "system_memory": arguments.system_memory, "measured": measured}
+    counted = [count(name, precision, dataset) for name in arguments.network for precision in arguments.precision]
+    results_io.show(kernel_table(counted))
+    figures = {
+        "batch_size": arguments.batch_size,
+        "system_memory": arguments.system_memory,
+        "measured": measured,
+        "kernels": counted,
+    }
     results_io.write("step", arguments, figures, device)
 
 
