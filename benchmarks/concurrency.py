@@ -5,6 +5,7 @@ import copy
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from itertools import product
 from typing import Any
 
 import torch
@@ -27,6 +28,8 @@ from engine.training.sgd import Training
 from engine.training.stacked import can_stack
 
 EAGER = "eager, one after the other"
+# Whether cuDNN may only use algorithms that add in a fixed order; see ANY_ORDER in `engine.training.device`.
+ORDERS = {"fixed": True, "any": False}
 
 # Compilations allowed of one function, which is compiled for each network, shape and mode.
 COMPILATIONS = 1_000
@@ -137,9 +140,19 @@ def compile_whole(network: nn.Module, backend: str | Callable[..., Any] = "induc
 
 
 def measure(
-    network: str, dataset: Dataset, device: torch.device, recipe: Recipe, together: int, repetitions: int
+    network: str,
+    dataset: Dataset,
+    device: torch.device,
+    recipe: Recipe,
+    together: int,
+    repetitions: int,
+    order: str = "fixed",
 ) -> dict[str, Any]:
-    """Time all ways in turns; return seconds per network and epoch, and the errors of ways that fail."""
+    """Time all ways in turns; return seconds per network and epoch, and the errors of ways that fail.
+
+    order: a key of ORDERS.
+    """
+    torch.backends.cudnn.deterministic = ORDERS[order]
     seconds: dict[str, list[float]] = {}
     failed: dict[str, str] = {}
     with ExitStack() as opened:
@@ -162,6 +175,7 @@ def measure(
         "network": network,
         "precision": recipe.precision,
         "together": together,
+        "cudnn": order,
         "seconds": {way: spread(values) for way, values in seconds.items()},
         "failed": failed,
     }
@@ -175,7 +189,12 @@ def table(measured: Sequence[dict[str, Any]]) -> Table:
 
 def _cells(measured: Sequence[dict[str, Any]]) -> Iterator[dict[str, object]]:
     for row in measured:
-        case = {"network": row["network"], "in": row["precision"], "concurrent": row["together"]}
+        case = {
+            "network": row["network"],
+            "in": row["precision"],
+            "concurrent": row["together"],
+            "cuDNN's order": row["cudnn"],
+        }
         eager = next(iter(row["seconds"].values()))["median"]
         for way, s in row["seconds"].items():
             ms = spread_text({name: 1e3 * value for name, value in s.items()}, digits=1)
@@ -190,7 +209,7 @@ def main() -> None:
     device = options.device(arguments)
     get_ready(device, arguments.threads)
     dataset = images(arguments.data, settings().home, arguments.train_images, arguments.test_images)
-    cases = [(n, p, k) for n in arguments.network for p in arguments.precision for k in arguments.together]
+    cases = list(product(arguments.network, arguments.precision, arguments.together, arguments.cudnn))
     recipe = Recipe(epochs=10_000, batch_size=arguments.batch_size, augmentation=arguments.augmentation)
     measured = [
         measure(
@@ -200,8 +219,9 @@ def main() -> None:
             recipe.model_copy(update={"precision": precision}),
             together,
             arguments.repetitions,
+            order,
         )
-        for network, precision, together in results_io.progress(cases)
+        for network, precision, together, order in results_io.progress(cases)
     ]
     results_io.show(table(measured))
     results_io.write("concurrency", arguments, {"data": arguments.data.partition(":")[0], "measured": measured}, device)
@@ -214,6 +234,9 @@ def _arguments() -> argparse.Namespace:
     options.add_precisions(parser, ["fp32"])
     options.add_images(parser)
     parser.add_argument("--together", nargs="+", type=int, default=[1, 4], metavar="K", help="concurrent networks")
+    parser.add_argument(
+        "--cudnn", nargs="+", choices=ORDERS, default=["fixed"], help="the order in which cuDNN's algorithms may add"
+    )
     parser.add_argument("--repetitions", type=int, default=3, help="epochs that are timed")
     parser.add_argument("--augmentation", choices=["crop_flip", "none"], default="crop_flip")
     return parser.parse_args()

@@ -1,67 +1,29 @@
-"""Redis, plans, images and pruned networks for benchmarks."""
+"""Plans, images and pruned networks for benchmarks."""
 
-import os
-import secrets
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import torch
-from redis.exceptions import RedisError
 from torch import Tensor, nn
 
 from benchmarks.options import ENLARGED
 from data.datasets.loading import load_images
 from data.datasets.registry import identity
-from data.settings import Settings, settings
 from engine.dataset import Dataset
 from engine.masks import magnitude_mask
 from engine.models.networks import build, prunable
 from engine.seeds import global_seed
 from engine.study.plan import Images, Plan, plan
-from engine.study.recipe import Recipe
+from engine.study.recipe import Recipe, Schedule
 from engine.study.spec import Study
 from engine.training.augment import DeviceData
-from engine.training.sgd import Schedule, Training
-from tasks.broker import connection
-from tasks.broker.binary import newest
-from tasks.process import spawn
-from tests.machine import free_port, wait_for
+from engine.training.sgd import Training
 
 SPARSITY = 0.8
 LEARNING_RATE = 0.05
 # The training and test images of CIFAR.
 TRAIN, TEST = 50_000, 10_000
-
-
-@contextmanager
-def own_redis(home: Path) -> Iterator[Settings]:
-    """Run a real Redis over TCP with a password for the block, and yield settings that name it."""
-    port, password = free_port(), secrets.token_hex(16)
-    folder = home / "redis"
-    folder.mkdir(parents=True)
-    options = ["--bind", "127.0.0.1", "--port", str(port), "--requirepass", password, "--dir", str(folder)]
-    process = spawn([str(newest().binary), *options, "--appendonly", "yes", "--save", ""], folder / "log")
-    os.environ.update(
-        TICKETSCOPE_HOME=str(home), REDIS_URL=f"redis://:{password}@127.0.0.1:{port}/0", OMP_NUM_THREADS="1"
-    )
-    settings.cache_clear()
-    connection._connected.cache_clear()
-    try:
-        wait_for(lambda: _answers(settings()))
-        yield settings()
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _answers(config: Settings) -> bool:
-    try:
-        return bool(connection.client(config, 0).ping())
-    except RedisError:
-        return False
 
 
 def planned(study: Study) -> Plan:

@@ -1,7 +1,7 @@
 """Fills a database with made-up results of all figures of the paper, for `benchmarks.pages`."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,6 +12,7 @@ from data.database.database import Database
 from data.database.events import Event
 from engine.paper import figures as paper
 from engine.paper import studies as paper_studies
+from engine.study.plan import Plan
 from engine.study.spec import Study, parse_study, to_toml
 
 BEGAN = datetime(2026, 11, 2, 8, 0, tzinfo=UTC)
@@ -26,10 +27,11 @@ TRAINING = "full-training"
 RUNNING = 8
 
 
-def studies(trainings: int, epochs: int) -> dict[str, Study]:
+def studies(trainings: int, epochs: int, number: int = 3) -> dict[str, Study]:
     """Return the studies by id: two finished, with at least that many trainings of T = epochs, and one running.
 
-    The first has all figures of the paper. A training of two studies counts once.
+    The first has all figures of the paper. A training of two studies counts once. number: of studies; those beyond the
+    three are finished, with 3 rates x 49 trainings each.
     """
     seeds = tuple(range(max(1, math.ceil(trainings / PER_SEED))))
     whole = paper_studies.study(paper.ALL)
@@ -56,7 +58,19 @@ def studies(trainings: int, epochs: int) -> dict[str, Study]:
         "learning_rates": [0.003, 0.03],
         "overlap_p": [0.1, 0.2, 0.3, 0.4, 0.5],
     }
+    further = {
+        f"full-{index:03}": {
+            **common,
+            "name": f"Three learning rates, seed {1000 + index}",
+            "datasets": ["cifar10"],
+            "learning_rates": [0.01, 0.03, 0.1],
+            "overlap_p": [0.1, 0.2, 0.3, 0.4, 0.5],
+            "seeds": [1000 + index],
+        }
+        for index in range(number - 3)
+    }
     return {
+        **{study_id: parse_study(fields) for study_id, fields in further.items()},
         "full-paper": whole.model_copy(update={"seeds": seeds, "recipe": recipe, "note": common["note"]}),
         "full-sweep": parse_study(sweep),
         TRAINING: parse_study(training),
@@ -73,18 +87,7 @@ def bodies(
     """
     plan = planned(study)
     began = BEGAN + timedelta(days=len(known) / 500)
-    yield (
-        "launched",
-        {
-            "study_id": study_id,
-            "name": study.name,
-            "toml": to_toml(study),
-            "at": began.isoformat(),
-            "stages": [{"fingerprint": f, **stage.model_dump(mode="json")} for f, stage in plan.stages.items()],
-            "roles": [asdict(role) for role in plan.roles],
-            "reused": [fingerprint for fingerprint in plan.stages if fingerprint in known],
-        },
-    )
+    yield "launched", launched(study_id, plan, began, known)
     for index, (fingerprint, stage) in enumerate(plan.stages.items()):
         if fingerprint in known:
             continue
@@ -103,6 +106,19 @@ def bodies(
             yield "epochs", {"fingerprint": fingerprint, "rows": rows}
         else:
             yield "stage", {**stage_event, "attempt": 0, "state": "waiting" if stage.parent else "queued"}
+
+
+def launched(study_id: str, plan: Plan, at: datetime, known: Container[str] = ()) -> dict[str, Any]:
+    """Return the body of the event that launches a study; known: stages that are done before."""
+    return {
+        "study_id": study_id,
+        "name": plan.study.name,
+        "toml": to_toml(plan.study),
+        "at": at.isoformat(),
+        "stages": [{"fingerprint": f, **stage.model_dump(mode="json")} for f, stage in plan.stages.items()],
+        "roles": [asdict(role) for role in plan.roles],
+        "reused": [fingerprint for fingerprint in plan.stages if fingerprint in known],
+    }
 
 
 def write(

@@ -17,7 +17,9 @@ import torch
 from rich.table import Table
 
 from benchmarks import made_results, options, results_io
-from benchmarks.fixtures import now, own_redis
+from benchmarks.fixtures import now
+from benchmarks.listing import listing
+from benchmarks.own_redis import own_redis
 from benchmarks.results_io import spread, spread_text
 from benchmarks.workers import KINDS, PER_SEED, Kind, recorder, rows_of, simulated_study
 from data.database.database import Database
@@ -168,6 +170,7 @@ STEPS = {
         2000,
         {},
     ),
+    "listing": Step("list studies", "studies", listing, (100, 1000), 1000, {"cpu": 1.0}),
     "overlap": Step("count a VGG-11 pair", "weights", _overlap, (1, 10), 1, {"cpu": 0.5, "cuda": 0.05}),
 }
 

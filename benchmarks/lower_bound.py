@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from benchmarks import options, results_io
 from benchmarks.fixtures import TEST, TRAIN, now
-from engine.models.flops import flops_per_image
+from engine.models.inspection import inspect
 from engine.models.networks import build
 from engine.registry import NETWORKS
 from engine.study.cost import TRAINING_FACTOR
@@ -82,8 +82,8 @@ def lower_bounds(device: torch.device) -> dict[str, Any]:
     """Measure a device, and return the least seconds of an epoch, evaluation included, by network and precision."""
     bandwidth, bounds = copy_bandwidth(device), []
     rates = {name: matrix_rate(device, kind) for name, kind in TYPES.items()}
-    for network in NETWORKS:
-        flops, outputs = flops_per_image(network, CHANNELS, SIZE, CLASSES), outputs_per_image(network)
+    for network in options.MEASURED:
+        flops, outputs = inspect(NETWORKS[network].builder, CHANNELS, SIZE, CLASSES).flops, outputs_per_image(network)
         for precision, kind in TYPES.items():
             arithmetic = flops * (TRAINING_FACTOR * TRAIN + TEST) / rates[precision]
             touched = outputs * kind.itemsize * (TOUCHED_TRAINING * TRAIN + TOUCHED_EVALUATION * TEST)

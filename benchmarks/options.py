@@ -11,6 +11,8 @@ from engine.registry import NETWORKS
 # Digits of 8 x 8 pixels in CIFAR's shape: real images that need no download.
 ENLARGED = "digits32"
 PRECISIONS = ("fp32", "bf16")
+# The networks of all results in results/: one of each kind.
+MEASURED = ("resnet20", "vgg11", "mobilenet_v2", "lenet300")
 
 
 def parser(name: str, description: str | None) -> argparse.ArgumentParser:
@@ -31,7 +33,7 @@ def device(arguments: argparse.Namespace) -> torch.device:
     return torch.device(arguments.device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
-def add_networks(to: argparse.ArgumentParser, chosen: Sequence[str] = tuple(NETWORKS)) -> None:
+def add_networks(to: argparse.ArgumentParser, chosen: Sequence[str] = MEASURED) -> None:
     """Add --network."""
     to.add_argument("--network", nargs="+", choices=sorted(NETWORKS), default=list(chosen))
 

@@ -15,11 +15,12 @@ from redis import Redis
 from rich.table import Table
 
 from benchmarks import options, results_io
-from benchmarks.fixtures import TEST, TRAIN, images, own_redis, planned, pruned_training
+from benchmarks.fixtures import TEST, TRAIN, images, planned, pruned_training
+from benchmarks.own_redis import own_redis
 from data.artifacts.store import Artifacts
 from data.settings import settings
 from engine.dataset import Dataset
-from engine.stages.runner import pause
+from engine.stages.run import pause
 from engine.study.recipe import Recipe
 from engine.study.spec import parse_study
 from engine.training.augment import to_device

@@ -7,10 +7,11 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import psutil
 from playwright.sync_api import Browser, Page
 from rich.table import Table
 
@@ -23,8 +24,11 @@ from data.database.database import Database
 from tests.browser.chromium import launched
 from tests.browser.serving import DASHBOARD, served
 
-# Seconds: the longest that a reader may wait for the first chart of a page, and for the answer to a click.
-FIRST, REACTION = 2.0, 0.5
+# Seconds: the longest that a reader may wait for the first chart of a page, in a browser that knows it and in a fresh
+# one, and for the answer to a click.
+FIRST, FRESH, REACTION = 2.0, 3.0, 0.5
+# Bytes that the dashboard may take.
+MEMORY = 1_000_000_000
 WATCHED = 10.0
 # The figure with most panels, and the one with most trainings behind it.
 FIGURES = ("fig1", "fig7")
@@ -61,10 +65,12 @@ class Notes:
 
     def __init__(self) -> None:
         self.rows: dict[tuple[str, str, str], PageTimes] = {}
+        # The most that the dashboard had after any page.
+        self.memory = 0
 
     def add(self, page: str, kind: str, what: str, value: float, script: float | None = None) -> None:
         """Add one measured value; script: the seconds until the script of a reaction had run."""
-        limit = None if kind == "busy" else REACTION if kind == "react" else FIRST
+        limit = {"react": REACTION, "open_warm": FIRST, "open_cold": FRESH, "open_new": FRESH}.get(kind)
         row = self.rows.setdefault((page, kind, what), PageTimes(page, kind, what, limit))
         row.values.append(round(value, 4))
         if script is not None:
@@ -177,14 +183,25 @@ def measure(arguments: argparse.Namespace, database: Database) -> Notes:
                 for title, path in results_io.progress(list(addresses.items())):
                     name = f"{title}, while {TRAINING} trains" if live else title
                     warm(browser, address, name, path, notes, arguments.repeats)
+                    notes.memory = max(notes.memory, _memory())
                     if live and TRAINING in path:
                         watched(browser, address, name, path, notes)
     return notes
 
 
+def _memory() -> int:
+    """Return the bytes in memory of the dashboard, the only process that this one started with its server."""
+    total = 0
+    for process in psutil.Process().children(recursive=True):
+        # A process of the browser may end meanwhile.
+        with suppress(psutil.Error):
+            total += process.memory_info().rss if DASHBOARD[3] in process.cmdline() else 0
+    return total
+
+
 def table(notes: Notes) -> Table:
     """Return the medians in milliseconds, and the share of time in percent; ! marks medians over their limit."""
-    title = "milliseconds; % of the time without any click"
+    title = f"milliseconds; % of the time without any click; memory {notes.memory / 1e6:.0f} MB"
     return results_io.table(title, map(_cells, notes.rows.values()), left=("page", "measured", ""))
 
 
@@ -202,12 +219,12 @@ def _cells(row: PageTimes) -> dict[str, str]:
     }
 
 
-def fill(database: Database, trainings: int, epochs: int) -> None:
+def fill(database: Database, trainings: int, epochs: int, number: int) -> None:
     """Write the full database if it does not exist yet."""
     if database.path.exists():
         return
     print(f"writing {database.path}, which takes some minutes", file=sys.stderr)
-    for events in full_database.write(database, full_database.studies(trainings, epochs)):
+    for events in full_database.write(database, full_database.studies(trainings, epochs, number)):
         print(f"\r{events:,} events", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
 
@@ -217,24 +234,26 @@ def main() -> int:
     arguments = _arguments()
     arguments.home = arguments.home.resolve()
     database = Database(arguments.home / "ticketscope.duckdb")
-    fill(database, arguments.trainings, arguments.epochs)
+    fill(database, arguments.trainings, arguments.epochs, arguments.studies)
     begin = time.perf_counter()
     notes = measure(arguments, database)
     results_io.show(table(notes))
     figures = {
         "seconds": round(time.perf_counter() - begin),
         "store": full_database.contents(database, arguments.epochs),
-        "limits": {"first chart": FIRST, "reaction": REACTION},
+        "memory": notes.memory,
+        "limits": {"first chart": FIRST, "fresh browser": FRESH, "reaction": REACTION, "memory": MEMORY},
         "measured": [asdict(row) | {"median": row.median, "worst": max(row.values)} for row in notes.rows.values()],
     }
     results_io.write("pages", arguments, figures)
-    return int(any(row.slow for row in notes.rows.values()))
+    return int(notes.memory > MEMORY or any(row.slow for row in notes.rows.values()))
 
 
 def _arguments() -> argparse.Namespace:
     parser = options.parser("pages", __doc__)
     parser.add_argument("--home", type=Path, required=True, help="folder of the full database; written where missing")
     parser.add_argument("--trainings", type=int, default=5000, help="finished trainings at least (default 5000)")
+    parser.add_argument("--studies", type=int, default=3, help="studies; those beyond 3 have 147 trainings each")
     parser.add_argument("--epochs", type=int, default=150, help="epochs of each training (default 150)")
     parser.add_argument("--repeats", type=int, default=3, help="measurements of each thing (default 3)")
     parser.add_argument("--only", help="a regular expression that finds the names of the pages to measure")

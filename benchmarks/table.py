@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks import marked
 from benchmarks.results_io import RESULTS, read
 from engine.registry import network_title
 
@@ -65,11 +66,7 @@ def all_speeds(results: Path, root: Path = README.parent) -> list[str]:
 
 def updated(readme: str, lines: Sequence[str]) -> str:
     """Return a README with the lines between its two marks; ValueError if they are missing."""
-    before, begin, rest = readme.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"the README lacks its marks; put {BEGIN} and {END} where the table belongs")
-    return "\n".join([before + BEGIN, *lines, END + after])
+    return marked.updated(readme, BEGIN, END, lines)
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ import torch
 from rich.table import Table
 
 from benchmarks import options, results_io
-from benchmarks.fixtures import own_redis
+from benchmarks.own_redis import own_redis
 from data.database.database import Database
 from data.queries import studies
 from data.queries.studies import UnknownStudy

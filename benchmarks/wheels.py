@@ -12,7 +12,7 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from packaging.tags import Tag, compatible_tags, cpython_tags
+from packaging.tags import Tag, compatible_tags, cpython_tags, mac_platforms
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from packaging.version import Version
 
@@ -33,7 +33,8 @@ def _linux(machine: str) -> list[str]:
 PLATFORMS = {
     "Linux x86_64": _linux("x86_64"),
     "Linux aarch64": _linux("aarch64"),
-    "macOS arm64": [f"macosx_{major}_0_{kind}" for major in range(MACOS, 10, -1) for kind in ("arm64", "universal2")],
+    # Wheels for both kinds of processors may name a macOS that had no arm64 yet.
+    "macOS arm64": list(mac_platforms((MACOS, 0), "arm64")),
 }
 
 

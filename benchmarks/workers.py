@@ -22,7 +22,7 @@ from redis.exceptions import RedisError
 from rich.table import Table
 
 from benchmarks import options, results_io
-from benchmarks.fixtures import own_redis
+from benchmarks.own_redis import own_redis
 from benchmarks.results_io import ROOT
 from benchmarks.simulated_workers import CHECKPOINT_SECONDS
 from data.database.database import Database

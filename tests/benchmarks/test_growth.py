@@ -58,6 +58,11 @@ def test_a_recorder_drains_every_epoch_of_a_stream() -> None:
     check(growth.measure("recording", CPU, 1, (40, 80)), [40 * 150, 80 * 150], 1)
 
 
+@pytest.mark.usefixtures("home")
+def test_the_list_has_all_copies_of_a_study() -> None:
+    check(growth.measure("listing", CPU, 1, (2, 5)), [2, 5], 1)
+
+
 @pytest.mark.usefixtures("environment")
 def test_a_recorder_drains_every_overlap_of_a_stream() -> None:
     # The first of the three stages, a dense training, has 19 p for each of ResNet-20's 19 layers; the others have none.

@@ -25,6 +25,12 @@ def test_wheels_of_one_binary_interface_fit_later_pythons() -> None:
     ]
 
 
+def test_wheels_for_both_kinds_of_macs_fit_though_their_system_is_older_than_arm64() -> None:
+    linux = [f"package-1.2-py3-none-{platform}.whl" for platform in ("manylinux_2_28_x86_64", "manylinux_2_28_aarch64")]
+    assert places("package-1.2-cp38-abi3-macosx_10_15_universal2.whl", *linux) == []
+    assert len(places("package-1.2-cp38-abi3-macosx_10_15_x86_64.whl", *linux)) == 4
+
+
 def test_source_other_versions_newer_systems_and_free_threaded_pythons_do_not_count() -> None:
     everywhere = [f"Python 3.{minor} on {platform}" for minor in (11, 12, 13, 14) for platform in wheels.PLATFORMS]
     assert places("package-1.2.tar.gz", "package-1.3-py3-none-any.whl", "package-1.2-1-2-3-4.whl") == everywhere
