@@ -15,7 +15,7 @@ from engine.study.spec import parse_study
 from tasks.broker.connection import client
 from tasks.queue import leases
 from tests.app.made_study import record
-from tests.browser.chromium import launched, ready
+from tests.browser.chromium import launched, new_context, ready
 from tests.browser.serving import DASHBOARD, served
 
 # The tests run on shared machines, and none of these measures speed.
@@ -108,7 +108,7 @@ class Watched:
 @contextmanager
 def watching(browser: Browser, address: str) -> Iterator[Watched]:
     """Open a browser page for the block, and fail if it had an error or made a request to another machine."""
-    context = browser.new_context(viewport={"width": 1440, "height": 1000})
+    context = new_context(browser, viewport={"width": 1440, "height": 1000})
     page = context.new_page()
     watched = Watched(page, address)
 

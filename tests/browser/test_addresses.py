@@ -144,6 +144,9 @@ def test_an_unknown_address_says_so(opened: Watched) -> None:
     expect(page.get_by_role("heading", name="No such page")).to_be_visible()
     expect(page).to_have_title("No such page · Ticketscope")
     assert page.url.endswith("/nonsense")
+    # No page has an address below another.
+    opened.open("/study/nonsense/")
+    expect(page.get_by_text("This dashboard has no page 'study nonsense'")).to_be_visible()
     page.get_by_role("link", name="All studies").click()
     expect(page).to_have_title("Studies · Ticketscope")
     ready(page)
@@ -155,6 +158,8 @@ def test_the_list_of_studies_has_its_name_as_an_address_too(opened: Watched) -> 
     expect(page.get_by_role("heading", name="Studies", exact=True)).to_be_visible()
     expect(page.get_by_role("dialog")).to_have_count(0)
     expect(page.get_by_role("link", name="Three rates")).to_be_visible()
+    # Pictures of the results follow the list by themselves.
+    expect(page.get_by_alt_text("in miniature")).to_have_count(2)
 
 
 def test_a_study_that_ends_says_so_by_title_icon_toast_and_notification(

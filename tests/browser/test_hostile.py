@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from app.export.report import report
+from app.new_study.typed import PAUSE
 from data import saved_views, shared_links
 from data.database.database import Database
 from data.database.events import Event
@@ -20,7 +21,7 @@ from engine.study.spec import parse_study
 from tasks.broker.server import serving
 from tasks.queue import telemetry
 from tests.app.made_study import record
-from tests.browser.chromium import open_tab, ready
+from tests.browser.chromium import new_context, open_tab, ready
 from tests.browser.conftest import FINISHED
 from tests.browser.serving import DASHBOARD, served
 
@@ -69,6 +70,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str
     values = {**FINISHED, "name": NAME, "note": HARM, "datasets": ["digits", FOLDER], "pruners": ["iterative", "admm"]}
     planned = record(database, parse_study(values), study_id=STUDY)
     fail_stage(database, list(planned.stages)[-1])
+    database.record([Event("9999999999999-0", "described", {"study_id": STUDY, "note": HARM, "tags": [HARM]})])
     _, token = shared_links.create(database, [STUDY], note=HARM[: shared_links.LONGEST_NOTE])
     shared_links.create(database, [STUDY], state=f"s={STUDY}", note=PICTURE)
     saved_views.save(database, NAME[: saved_views.LONGEST], f"s={STUDY}&pr={quote(PICTURE)}")
@@ -85,7 +87,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str
 @contextmanager
 def trapped(browser: Browser) -> Iterator[Page]:
     """Open a browser page for the block, and fail if a dialog opened or a request went to another machine."""
-    context = browser.new_context(viewport={"width": 1440, "height": 1000})
+    context = new_context(browser, viewport={"width": 1440, "height": 1000})
     page = context.new_page()
     incidents: list[str] = []
     page.on("dialog", lambda dialog: (incidents.append(dialog.message), dialog.dismiss()))
@@ -189,11 +191,11 @@ def test_the_form_neither_runs_nor_fetches_code_in_toml(browser: Browser, hostil
     with trapped(browser) as page:
         page.goto(f"{address}/new_study")
         ready(page)
-        page.get_by_text("From a TOML file").click()
+        page.get_by_text("A TOML file").click()
+        ready(page)
         for text in (f"{HARM}", f"name = '''{HARM}'''", f"'{PICTURE}' = 1", f"name = 'a'\ndatasets = ['''{FOLDER}''']"):
             page.get_by_label("or paste one").fill(text)
-            # The key press hits the button even while the form is still unfolding.
-            page.locator(".st-key-toml_use button").press("Enter")
+            page.wait_for_timeout(2 * PAUSE)
             ready(page)
             expect(page.locator(".st-key-toml_problem_shown")).to_be_visible()
             check(page)

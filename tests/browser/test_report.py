@@ -111,4 +111,5 @@ def test_a_verdict_card_shows_its_rule_and_numbers_on_a_click(opened: Offline) -
     expect(card.locator("table").first).to_be_hidden()
     card.locator("summary").click()
     expect(card.locator("table").first).to_be_visible()
-    expect(card).to_contain_text("(n = 3)")
+    expect(card).to_contain_text("n = 3)")
+    expect(card.locator("td.number").first).to_have_css("text-align", "right")

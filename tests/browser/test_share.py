@@ -7,12 +7,16 @@ import socketserver
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.chromium import open_tab, ready
+from data.database.database import Database
+from tests.browser.chromium import new_context, open_tab, ready
 from tests.browser.conftest import Watched
+from tests.data.bundles.made_bundles import exported
+from tests.data.made_results import made_plan
 
 pytestmark = pytest.mark.browser
 
@@ -22,7 +26,7 @@ LOCKED = "Not part of this link"
 @contextmanager
 def stranger(browser: Browser) -> Iterator[Page]:
     """Open a page in a new browser profile, without the owner's cookies, for the block."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context = new_context(browser, viewport={"width": 1280, "height": 900})
     yield context.new_page()
     context.close()
 
@@ -37,7 +41,10 @@ def make_link(watched: Watched, note: str) -> str:
     code = page.locator(".st-key-share_link code")
     expect(code).to_contain_text("/shared?share=")
     expect(page.get_by_text("This link works on this machine only")).to_be_visible()
-    return code.inner_text().strip()
+    address = code.inner_text().strip()
+    table = address.replace("/shared?", "/data/accuracy.parquet?")
+    expect(page.locator(".st-key-share_code code")).to_contain_text(f'pd.read_parquet("{table}")')
+    return address
 
 
 def test_a_stranger_reads_only_the_shared_study_until_the_link_is_revoked(watched: Watched, browser: Browser) -> None:
@@ -136,3 +143,26 @@ def test_without_a_password_the_dashboard_is_locked_behind_a_proxy(
         page.goto(address)
         ready(page)
         assert page.locator("h1").first.inner_text() == "Locked"
+
+
+def test_a_bundle_is_uploaded_and_its_study_opens_without_training(watched: Watched, tmp_path: Path) -> None:
+    there = Database(tmp_path / "there.duckdb")
+    content = exported(there, made_plan(name="From a cluster"), lab="Lab A")
+    page = watched.page
+    watched.open("/")
+    page.get_by_role("button", name="Import", exact=True).click()
+    dialog = page.get_by_role("dialog")
+    dialog.locator("input[type=file]").set_input_files(
+        [
+            {"name": "cut.zip", "mimeType": "application/zip", "buffer": content[:-1]},
+            {"name": "study.zip", "mimeType": "application/zip", "buffer": content},
+        ]
+    )
+    dialog.locator(".st-key-import_yes button").click()
+    message = page.locator(".st-key-imported_message")
+    expect(message).to_contain_text("Imported From a cluster from Lab A")
+    expect(message).to_contain_text("cut.zip cannot be imported")
+    message.get_by_role("link", name="Open From a cluster").click()
+    page.wait_for_url("**/study?study=*")
+    expect(page.get_by_role("tab", name="Overview")).to_have_attribute("aria-selected", "true")
+    expect(page.locator(".st-key-study_head")).to_contain_text("done")
