@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
 from redis import Redis
@@ -25,6 +26,10 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 # Processes that tests start read no settings file of this machine.
 os.environ["TICKETSCOPE_CONFIG"] = os.devnull
+
+# A busy machine may take any time for an example.
+hypothesis.settings.register_profile("any time", deadline=None)
+hypothesis.settings.load_profile("any time")
 
 # Folders whose tests take longest, since they start processes and wait for them.
 SLOW = ("browser", "faults", "tasks", "benchmarks")
@@ -74,6 +79,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv(presence.RUNTIME, str(tmp_path))
     settings.cache_clear()
     yield folder
+    # What a test set by itself, as the run of a whole chaos does, ends with it.
+    for variable in ALLOWED:
+        os.environ.pop(variable, None)
     settings.cache_clear()
 
 

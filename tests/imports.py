@@ -9,7 +9,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-FLOORS = ("engine", "data", "tasks", "app")
+FLOORS = ("engine", "data", "tasks", "app", "ticketscope")
 
 
 def modules(*tops: str) -> dict[str, Path]:

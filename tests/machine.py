@@ -139,7 +139,8 @@ class Machine:
 
     def worker(self) -> "subprocess.Popen[bytes]":
         """Start one worker process without the supervisor that would restart it."""
-        return self.start("-m", "tasks.worker", "--device", "cpu", "--lease", str(LEASE_SECONDS), log="worker")
+        options = ("--device", "cpu", "--lease", str(LEASE_SECONDS), "--verbose")
+        return self.start("-m", "tasks.worker", *options, log="worker")
 
     def wait_until(self, study_id: str, state: str = "done", seconds: float = 120.0) -> None:
         """Wait until DuckDB has a study in a state."""

@@ -10,6 +10,7 @@ import pytest
 from typer.core import TyperGroup
 from typer.main import get_command
 
+from docs.images.pictures import PICTURES
 from engine.paper import citation
 from tasks.__main__ import app
 from tests.documents.blocks import FOLLOWED, blocks
@@ -88,6 +89,16 @@ def test_the_picture_of_the_architecture_matches_its_source() -> None:
     spec.loader.exec_module(architecture)
     picture = architecture.draw(architecture.SOURCE.read_text(encoding="utf-8"))
     assert picture == architecture.TARGET.read_text(encoding="utf-8"), "run: python docs/images/architecture.py"
+
+
+def test_every_picture_is_made_by_the_command_and_shown_in_both_schemes() -> None:
+    shown = [
+        (document.parent / target).resolve()
+        for document in DOCUMENTS
+        for target in re.findall(r'(?:src|srcset)="([^"]+)"', document.read_text(encoding="utf-8"))
+    ]
+    made = [DOCS / "images" / f"{name}{scheme}.png" for name in PICTURES for scheme in ("", "-dark")]
+    assert sorted(shown) == sorted(made) == sorted((DOCS / "images").glob("*.png"))
 
 
 def test_every_room_of_the_picture_is_a_folder() -> None:

@@ -15,6 +15,7 @@ OTHERS = {
     "TomlError": "is the reason that a StudyError gives",
     "Damaged": "is the reason that an ArtifactError gives",
     "CannotBeBuilt": "is the reason that a DesignRefused gives",
+    "NotRecorded": "has a training's work called in place of a CUDA graph, of which pages say why",
     "EventError": "is logged by the recorder, which sets the event aside",
     "LeaseLost": "ends the training of a stage that another worker has now",
     "StageCancelled": "ends the training of a stage that nobody wants any more",

@@ -19,7 +19,7 @@ def folder(tmp_path: Path) -> Path:
     folder = tmp_path / "the checkout"
     (folder / "tasks").mkdir(parents=True)
     (folder / "tasks" / "__main__.py").write_text("import sys\nprint('it runs', *sys.argv[1:])\n")
-    for name in ("requirements.txt", "requirements-dev.txt", "constraints.txt"):
+    for name in ("requirements.txt", "requirements-dev.txt", "requirements-notify.txt", "constraints.txt"):
         (folder / name).write_text("")
     for name in ("install.py", "Makefile"):
         shutil.copy(ROOT / name, folder / name)

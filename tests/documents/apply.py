@@ -1,23 +1,16 @@
-"""Following docs/extending.md: the code of its blocks is put where they say, into a copy of the checkout."""
+"""The code blocks of docs/extending.md: each names the file that it is, or the one in the source that it belongs to."""
 
 import ast
 import re
-import shutil
 from pathlib import Path
 
 from tests.documents.blocks import ROOT, Block, blocks
 
 EXTENDING = ROOT / "docs" / "extending.md"
-# Its first line names the file that a block belongs to.
-_FILE = re.compile(r"# ((?:engine|data|tasks|app)/[a-z0-9_/]+\.py)\b.*\n")
+# The first line of a block names its file.
+_FILE = re.compile(r"# ((?:engine|data|tasks|app|docs)/[a-z0-9_/]+\.py)\b.*\n")
 # A table that keeps its entries: NAME = {..., "key": value} or NAME = (..., value).
 _TABLE = re.compile(r"(\w+) = [{(]\s*\.\.\.,\s*(.*?),?\s*[})]\n", re.DOTALL)
-
-
-def copy_of_checkout(to: Path) -> Path:
-    """Copy the checkout without what is installed or made in it, and return the copy."""
-    left_out = shutil.ignore_patterns(".git", ".venv", "var", "build", "*.egg-info", "__pycache__", ".*_cache")
-    return Path(shutil.copytree(ROOT, to, ignore=left_out))
 
 
 def code_blocks(document: Path = EXTENDING) -> list[tuple[str, str, Block]]:
@@ -29,15 +22,11 @@ def code_blocks(document: Path = EXTENDING) -> list[tuple[str, str, Block]]:
     ]
 
 
-def apply(code: str, file: Path) -> None:
-    """Put a block's code into a file: entries into their table, anything else at the end, or as a new file."""
+def applied(code: str, source: str) -> str:
+    """Return a module's source with a block's code: entries in their table, anything else at the end."""
     if table := _TABLE.fullmatch(code):
-        source = file.read_text(encoding="utf-8")
-        file.write_text(_with_entry(source, table[1], table[2]), encoding="utf-8")
-    elif file.exists():
-        file.write_text(f"{file.read_text(encoding='utf-8').rstrip()}\n\n\n{code}", encoding="utf-8")
-    else:
-        file.write_text(code, encoding="utf-8")
+        return _with_entry(source, table[1], table[2])
+    return f"{source.rstrip()}\n\n\n{code}"
 
 
 def _with_entry(source: str, name: str, entry: str) -> str:

@@ -98,7 +98,7 @@ def _ran(place: str, shown: str, command: str, world: World) -> Outcome:
 def python(block: Block, world: World) -> Iterator[Outcome]:
     """Run a script; blocks for files of the code are applied by a test."""
     if any(block == other for _, _, other in code_blocks(block.document)):
-        yield Outcome(block.place, "python", "skipped", "tests/documents/test_extending.py puts it in its file")
+        yield Outcome(block.place, "python", "skipped", "tests/documents/test_extending.py checks it")
         return
     script = world.folder / "script.py"
     script.write_text(block.text, encoding="utf-8")
@@ -194,6 +194,9 @@ def caddy(block: Block, world: World) -> Iterator[Outcome]:
 
 def redis(block: Block, world: World) -> Iterator[Outcome]:
     """Let the installed Valkey start with the lines of a block, on a free port."""
+    if "tls-port" in block.text:
+        yield Outcome(block.place, "redis", "skipped", "needs a server with TLS, and a certificate")
+        return
     file = world.folder / "redis.conf"
     file.write_text(block.text, encoding="utf-8")
     command = [str(newest().binary), str(file), "--port", str(free_port()), "--dir", str(world.folder)]
@@ -207,6 +210,12 @@ def redis(block: Block, world: World) -> Iterator[Outcome]:
     yield Outcome(block.place, "redis", "ok" if started else "failed", "" if started else "".join(lines)[-SHOWN:])
 
 
+def printed(block: Block, world: World) -> Iterator[Outcome]:
+    """Report a block that shows what is needed elsewhere: two homes, a cluster or a notebook."""
+    del world
+    yield Outcome(block.place, block.text.splitlines()[0], "skipped", "is for another place")
+
+
 CHECKS: dict[str, Callable[[Block, World], Iterator[Outcome]]] = {
     "sh": shell,
     "bash": shell,
@@ -217,6 +226,7 @@ CHECKS: dict[str, Callable[[Block, World], Iterator[Outcome]]] = {
     "nginx": nginx,
     "caddyfile": caddy,
     "conf": redis,
+    "text": printed,
 }
 
 

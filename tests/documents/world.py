@@ -34,7 +34,7 @@ class World:
         self.work = self.folder / "work"
         self.work.mkdir()
         # A reader is in the checkout; here, what commands write must not land there.
-        for name in (".venv", "studies", "benchmarks"):
+        for name in (".venv", "studies", "benchmarks", "docs"):
             (self.work / name).symlink_to(ROOT / name)
         self.environment = {name: value for name, value in os.environ.items() if name not in ALLOWED}
         # Threads of a script would fight with the workers for the cores.
@@ -99,7 +99,9 @@ class World:
         if "COMMAND" in command:
             names, each = " ".join(_commands()), command.replace("COMMAND", "$command")
             return f"for command in {names}; do {each} || exit 1; done"
-        for placeholder, value in self._placeholders(deletes=" delete " in command).items():
+        for placeholder, value in self._placeholders(
+            deletes=bool(re.search(" (delete|restore-study) ", command))
+        ).items():
             if re.search(placeholder, command):
                 text = value()
                 command = re.sub(placeholder, lambda _, text=text: text, command)

@@ -15,7 +15,7 @@ KINDS = ("kill_worker", "kill_recorder_in_insert", "double_messages", "kill_redi
 @pytest.mark.timeout(900)
 def test_a_study_under_faults_ends_like_the_undisturbed_one(home: Path, tmp_path: Path) -> None:
     del home
-    study = study_under_fire(seeds=1, epochs=70)
+    study = study_under_fire(seeds=1, epochs=45)
     outcome = under_fire(tmp_path, study, KINDS, seed=1, console=Console(), pauses=(0.1, 0.5))
     show(outcome, Console())
     # On a fast machine, the study may end before the last faults.

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.faults
 
 JUMPS = (600, -600, 0)
 # Its two stages last until the clocks have jumped.
-STUDY = long_study(epochs=900, train_images=500, name="Jumps", seeds=[0, 1])
+STUDY = long_study(epochs=400, train_images=500, name="Jumps", seeds=[0, 1])
 
 
 @pytest.fixture

@@ -59,7 +59,9 @@ class TwoHosts:
 
     def work(self, host: Host) -> "subprocess.Popen[bytes]":
         """Start a worker on a host."""
-        process = host.start(self._environment, "-m", "tasks.worker", "--device", "cpu", "--lease", str(LEASE))
+        process = host.start(
+            self._environment, "-m", "tasks.worker", "--device", "cpu", "--lease", str(LEASE), "--verbose"
+        )
         self.processes.append(process)
         return process
 
@@ -219,7 +221,7 @@ def test_a_study_on_two_hosts_survives_the_loss_of_a_host_and_of_the_artifact_st
     # Neither host wrote outside its home or read folders of this host.
     for host in two.hosts:
         assert host.said("Read-only file system") == 0
-        assert sorted(path.name for path in host.home.iterdir()) == ["datasets", "tmp"]
+        assert sorted(path.name for path in host.home.iterdir()) == ["capacity", "datasets", "tmp"]
 
 
 def test_a_damaged_copy_of_the_images_is_refused(two: TwoHosts, tmp_path: Path) -> None:

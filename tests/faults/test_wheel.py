@@ -20,7 +20,7 @@ from tests.machine import free_port, healthy, wait_for
 pytestmark = pytest.mark.faults
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = ("app", "data", "engine", "studies", "tasks")
+FOLDERS = ("app", "data", "engine", "studies", "tasks", "ticketscope")
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,14 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     for name in FOLDERS:
         shutil.copytree(ROOT / name, folder / "source" / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "requirements.txt", "README.md", "LICENSE"):
+    for name in (
+        "pyproject.toml",
+        "requirements.txt",
+        "requirements-hf.txt",
+        "requirements-notify.txt",
+        "README.md",
+        "LICENSE",
+    ):
         shutil.copy(ROOT / name, folder / "source" / name)
     options = ["--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", str(folder)]
     subprocess.run([sys.executable, "-m", "pip", "wheel", "--quiet", *options, str(folder / "source")], check=True)

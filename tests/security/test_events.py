@@ -30,6 +30,8 @@ TABLES = (
     "results",
     "overlap_counts",
     "cancellations",
+    "descriptions",
+    "trash",
 )
 BIG = 10**400
 AT = "2026-11-20T12:00:00+00:00"

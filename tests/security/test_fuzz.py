@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from app import words
 from app.compare.state import decode, encode, from_query, to_query
 from app.new_study.draft import check, draft_of
+from app.new_study.offers import offer
 from data import shared_links
 from data.database.database import Database
 from data.queries import studies
@@ -135,6 +136,9 @@ def test_text_in_the_form_gives_errors_or_a_sound_study(typed: dict[str, str]) -
     texts = {name: text for name, text in typed.items() if isinstance(draft[name], str)}
     checked = check({**draft, **texts})
     assert checked.errors or checked.study
+    for name in checked.errors:
+        found = offer({**draft, **texts}, name)
+        assert found is None or name not in check({**draft, **texts, name: found.text}).errors
     if checked.study:
         assert_sound(checked.study)
 

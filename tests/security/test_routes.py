@@ -8,9 +8,11 @@ import socket
 import subprocess
 import sys
 from collections.abc import Coroutine, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,10 +23,15 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.runtime.metrics_util import Installation
 from websockets.sync.client import connect
 
+import ticketscope as ts
 from app.auth import guard
-from app.auth.guard import HEADERS
+from app.auth.guard import HEADERS, flattened
 from app.auth.sessions import COOKIE, SESSIONS
+from data import shared_links
+from data.database.database import Database
+from data.parquet import tables_from_database
 from data.settings import Settings
+from engine.errors import UserError
 from tests.browser.conftest import finished_home
 from tests.browser.serving import DASHBOARD, ROOT, served
 from tests.machine import free_port
@@ -32,11 +39,12 @@ from tests.machine import free_port
 # Each route of the server and what protects it. A new one, as after an update of Streamlit, needs a review first.
 ROUTES = {
     "/session": "tickets that the password bought",
+    "/data/{name}": "the token of a link, which shows what its page shows",
     "/_stcore/health": "says ok",
     "/_stcore/metrics": "shut",
     "/_stcore/host-config": "settings that all browsers get",
     "/media/{file_id:path}": "names that nobody guesses, while the page that made them is open",
-    "/_stcore/upload_file/{session_id}/{file_id}": "pages of owners, a token against foreign pages, 1 MB, 100 files",
+    "/_stcore/upload_file/{session_id}/{file_id}": "pages of owners, a token against foreign pages, 32 MB, 100 files",
     "/component/{path:path}": "no component is registered",
     "/_stcore/bidi-components/{path:path}": "no component is registered",
     "/_stcore/stream": "the pages, which ask who is there",
@@ -61,11 +69,39 @@ def test_the_server_has_no_other_routes(tmp_path: os.PathLike[str]) -> None:
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def served_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The home of that dashboard, with a finished study."""
+    return finished_home(tmp_path_factory.mktemp("doors"))
+
+
+@pytest.fixture(scope="module")
+def address(served_home: Path) -> Iterator[str]:
     """The address of a dashboard with a password."""
-    home = finished_home(tmp_path_factory.mktemp("doors"))
-    with served(*DASHBOARD, home=home, TICKETSCOPE_PASSWORD="open sesame") as address:
+    with served(*DASHBOARD, home=served_home, TICKETSCOPE_PASSWORD="open sesame") as address:
         yield address
+
+
+def test_pandas_reads_what_a_link_shows_until_it_is_revoked(served_home: Path, address: str) -> None:
+    database = Database(served_home / "ticketscope.duckdb")
+    share, token = shared_links.create(database, ["finished-before"])
+    link = shared_links.link(address, token)
+    for name, table in tables_from_database(database, "finished-before").items():
+        read = pd.read_parquet(shared_links.table_address(link, name))
+        assert list(read.columns) == table.column_names
+        assert len(read) == len(table) > 0
+    shared = ts.open(link)
+    assert len(shared.chart("accuracy"))
+    status, headers, body = request(address, f"/data/accuracy.parquet?share={token}", "HEAD")
+    assert (status, headers["cache-control"], body) == (200, "no-store", b"")
+    assert {name: headers[name.lower()] for name in HEADERS} == HEADERS
+    shared_links.revoke(database, share.share_id)
+    with pytest.raises(OSError, match="404"):
+        pd.read_parquet(shared_links.table_address(link, "accuracy"))
+    with pytest.raises(UserError, match="This link shows nothing"):
+        shared.accuracy()
+    # The path of another file of this machine is no name of a table.
+    assert request(address, f"/data/..%2fticketscope.duckdb?share={token}")[0] in (307, 400, 404)
+    assert token not in (served_home / "output.log").read_text()
 
 
 def request(
@@ -96,6 +132,30 @@ def test_every_answer_keeps_tokens_out_of_referers_and_pages_out_of_frames(addre
     assert "frame-ancestors 'self'" in policy
     host = urlsplit(address).netloc
     assert f"connect-src 'self' ws://{host} wss://{host} data: blob:" in policy
+
+
+@pytest.mark.parametrize(
+    ("base", "path", "flat"),
+    [
+        ("", "/a/b", "../a%20b"),
+        ("", "/a/b/c/", "../../a%20b%20c"),
+        ("", "//evil.example/x", "../evil.example%20x"),
+        ("", "/a/javascript:b", "../a%20javascript%3Ab"),
+        ("lab", "/lab/a/b", "../a%20b"),
+        ("lab", "/lab/study", None),
+        ("lab", "/laboratory/study", "../laboratory%20study"),
+        ("", "/study", None),
+        ("", "/", None),
+        ("lab", "/lab/media/0123abcd.html", None),
+        ("", "/media/0123abcd", None),
+        ("", "/_stcore/upload_file/0123/abcd", None),
+    ],
+)
+def test_an_address_below_a_page_leads_to_one_beside_it(
+    monkeypatch: pytest.MonkeyPatch, base: str, path: str, flat: str | None
+) -> None:
+    monkeypatch.setattr(guard, "get_option", lambda name: base)
+    assert flattened(path) == flat
 
 
 @pytest.mark.parametrize("host", ["evil.example; script-src *", "a b", "*"])
