@@ -9,14 +9,15 @@ ENV PYTHONDONTWRITEBYTECODE=1 \
 
 WORKDIR /opt/ticketscope
 
-COPY requirements.txt constraints.txt ./
-RUN pip install --no-cache-dir -r requirements.txt -c constraints.txt
+COPY requirements.txt requirements-notify.txt constraints.txt ./
+RUN pip install --no-cache-dir -r requirements.txt -r requirements-notify.txt -c constraints.txt
 
 COPY LICENSE ./
 COPY engine engine
 COPY data data
 COPY tasks tasks
 COPY app app
+COPY ticketscope ticketscope
 COPY studies studies
 RUN printf '#!/bin/sh\nexec python -m tasks "$@"\n' > /usr/local/bin/ticketscope && chmod 755 /usr/local/bin/ticketscope
 

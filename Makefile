@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help up test check chaos fuzz audit wheels docs-check reference browser lock clean erase dev
+.PHONY: help up test check chaos fuzz audit wheels docs-check reference notebook pictures browser lock clean erase dev
 
 help: ## say what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -22,8 +22,8 @@ check: dev ## style and types
 chaos: dev ## strike a running study with faults, and compare what is left with the study left alone
 	$(BIN)/python -m tests.faults.chaos
 
-fuzz: dev ## make up an hour's worth of studies, addresses, events and messages, new ones each time
-	FUZZ_CASES=55000 $(BIN)/python -m pytest tests/security/test_fuzz.py tests/security/test_fuzz_queue.py --timeout=0 --hypothesis-show-statistics
+fuzz: dev ## make up an hour's worth of studies, addresses, events, messages and bundles, new ones each time
+	FUZZ_CASES=55000 $(BIN)/python -m pytest tests/security/test_fuzz.py tests/security/test_fuzz_queue.py tests/security/test_bundles.py --timeout=0 --hypothesis-show-statistics
 
 audit: ## ask the Python Package Index for known holes in all that is pinned
 	$(PYTHON) -m venv var/audit
@@ -38,6 +38,12 @@ docs-check: dev ## run the commands of README and docs as a reader would, some m
 
 reference: dev ## write docs/reference.md from the models of studies and settings
 	$(BIN)/python docs/reference.py
+
+notebook: dev ## execute docs/notebook.ipynb over the demo that real workers train, some minutes
+	$(BIN)/python -m docs.notebook
+
+pictures: dev browser ## take the pictures of README and docs from a real run, some minutes
+	$(BIN)/python -m docs.images.pictures
 
 browser: dev
 	@$(BIN)/python tests/browser/chromium.py --install

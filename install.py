@@ -140,7 +140,8 @@ def install(dev):
         # Installations of version 0.2.0 and before left this file instead, after installing PyTorch themselves.
         ours = os.path.exists(os.path.join(VENV, ".installed"))
         before = {"own_torch": found[1] and not ours}
-    names = ["install.py", "requirements.txt", "constraints.txt"] + ["requirements-dev.txt"] * dev
+    names = ["install.py", "requirements.txt", "constraints.txt"]
+    names += ["requirements-dev.txt", "requirements-notify.txt"] * dev
     wanted = {name: hashlib.sha256(read(name).encode()).hexdigest() for name in names}
     wanted["folder"] = HERE
     wanted["own_torch"] = before.get("own_torch", False)
