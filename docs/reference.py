@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from data.datasets.registry import DATASETS, FOLDER
+from data.datasets.registry import DATASETS, FOLDER, HUB
 from data.settings import ALLOWED, KEYS, Settings
 from engine.registry import NETWORKS, PRUNERS, STARTS
 from engine.study.recipe import Admm, Recipe
@@ -49,11 +49,14 @@ def page() -> str:
     for title, model, sentence in TABLES:
         parts += [f"\n### {title}\n\n{sentence}\n", *_fields(model)]
     parts.append("\n## Names\n")
-    parts += _names("networks", {name: (entry.title, entry.about) for name, entry in NETWORKS.items()})
+    families = {family.pattern: (family.title, family.about) for family in NETWORKS.families}
+    parts += _names("networks", {**{name: (net.title, net.about) for name, net in NETWORKS.items()}, **families})
     parts += _names("pruners", {name: (entry.title, entry.about) for name, entry in PRUNERS.items()})
     parts += _names("starts", {name: (entry.title, entry.about) for name, entry in STARTS.items()})
     datasets = {name: (source.title, source.description) for name, source in DATASETS.items()}
-    parts += _names("datasets", {**datasets, f"{FOLDER}<path>": ("a folder", "train/<class>/ and test/<class>/")})
+    datasets[f"{FOLDER}<path>"] = ("a folder", "train/<class>/ and test/<class>/, or Tiny ImageNet as it is unpacked")
+    datasets[f"{HUB}<name>"] = ("Hugging Face Hub", "a dataset of images there; needs the package `datasets`")
+    parts += _names("datasets", datasets)
     parts += [SETTINGS, *_settings()]
     return "\n".join(parts) + "\n"
 
