@@ -41,7 +41,7 @@ requirepass {password}
 dir {folder}
 logfile {log}
 appendonly yes
-appendfsync everysec
+appendfsync no
 save ""
 """
 

@@ -17,6 +17,7 @@ from data.private import private_folder
 from data.queries.launches import newest_event
 from data.settings import Settings
 from tasks.broker.connection import client
+from tasks.broker.durable import write_through
 from tasks.queue.scripts import PREFIX
 from tasks.queue.telemetry import EVENTS, event_order, last_event, read_event
 from tasks.queue.timing import Timing
@@ -52,6 +53,7 @@ def record(config: Settings, timing: Timing, stopping: threading.Event) -> None:
         redis = client(config, patience=5.0)
         reaper = threading.Thread(target=reap, args=(config, timing, stopping), name="reaper", daemon=True)
         reaper.start()
+        threading.Thread(target=write_through, args=(config, stopping), name="redis-log", daemon=True).start()
         log.info("recording into %s", config.database)
         pending, said = True, ""
         while not stopping.is_set():

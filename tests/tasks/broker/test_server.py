@@ -1,8 +1,13 @@
 """The Redis server of a home."""
 
 import os
+import shutil
 import signal
 import stat
+import subprocess
+import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -12,9 +17,9 @@ from redis.exceptions import AuthenticationError
 from redis.retry import Retry
 
 from data.settings import settings
-from tasks.broker import connection, server
+from tasks.broker import connection, durable, server
 from tasks.queue import telemetry
-from tests.machine import alive
+from tests.machine import alive, wait_for
 
 
 def process_of(redis: Redis) -> int:
@@ -59,6 +64,65 @@ def test_every_event_survives_a_killed_redis(redis: Redis) -> None:
     server.ensure(settings())
     assert process_of(redis) != pid
     assert redis.xlen(telemetry.EVENTS) == 500
+
+
+# Each sync in the background takes half a minute, as on a disk that does not keep up.
+SLOW_DISK = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <unistd.h>
+typedef int (*call)(int);
+static int slowly(const char *name, int file) {
+    if (gettid() != getpid()) sleep(30);
+    return ((call)dlsym(RTLD_NEXT, name))(file);
+}
+int fdatasync(int file) { return slowly("fdatasync", file); }
+int fsync(int file) { return slowly("fsync", file); }
+"""
+
+
+@pytest.mark.faults
+@pytest.mark.skipif(shutil.which("cc") is None or sys.platform != "linux", reason="needs a C compiler and Linux")
+def test_every_event_survives_a_redis_killed_on_a_slow_disk(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, library = home.parent / "slow.c", home.parent / "slow.so"
+    source.write_text(SLOW_DISK)
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
+    monkeypatch.setenv("LD_PRELOAD", str(library))
+    with server.serving(settings()) as redis:
+        monkeypatch.delenv("LD_PRELOAD")
+        (file,) = (home / "redis").glob("appendonlydir/*.incr.aof")
+        end, number, size = time.monotonic() + 3, 0, -1
+        # Redis may put off writing for two seconds; the kill comes as soon as it does.
+        while time.monotonic() < end and file.stat().st_size > size:
+            size = file.stat().st_size
+            redis.xadd(telemetry.EVENTS, {"number": number})
+            number += 1
+        os.kill(process_of(redis), signal.SIGKILL)
+        server.ensure(settings())
+        assert redis.xlen(telemetry.EVENTS) == number
+
+
+def test_the_log_is_written_through_to_the_disk_until_told_to_stop(
+    redis: Redis, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert redis.config_get("appendfsync") == {"appendfsync": "no"}
+    (file,) = (home / "redis").glob("appendonlydir/*.incr.aof")
+    synced: set[int] = set()
+    sync = os.fsync
+
+    def noted(descriptor: int) -> None:
+        synced.add(os.fstat(descriptor).st_ino)
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    monkeypatch.setattr(durable, "SECONDS", 0.01)
+    stopping = threading.Event()
+    thread = threading.Thread(target=durable.write_through, args=(settings(), stopping))
+    thread.start()
+    wait_for(lambda: file.stat().st_ino in synced)
+    stopping.set()
+    thread.join(timeout=5)
+    assert not thread.is_alive()
 
 
 def test_a_hanging_redis_is_not_joined_by_a_second_one(redis: Redis) -> None:
