@@ -38,6 +38,11 @@ class Lines:
         with self._lock:
             self._waiting.append((kind, text))
 
+    @property
+    def waits(self) -> bool:
+        """Whether an event is not written yet."""
+        return bool(self._waiting)
+
     def step(self, now: float) -> None:
         """Write a line if one is due; now: by the monotonic clock."""
         since = now - self._last_at

@@ -91,7 +91,10 @@ class Report:
         self._lines.add(kind, f"{text} ({message.fingerprint[:DIGITS]})")
 
     def _look(self) -> None:
-        if self._idle_since is not None and time.monotonic() - self._idle_since > IDLE_AFTER:
+        # What is still to be written of the last stages comes before.
+        if self._idle_since is None or self._lines.waits:
+            return
+        if time.monotonic() - self._idle_since > IDLE_AFTER:
             self._idle_since, self._idles = None, True
             self._lines.add("idle", f"idle: no stage waits for this worker; {self._done:,} done since its start")
 

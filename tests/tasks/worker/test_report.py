@@ -50,6 +50,23 @@ def test_a_stage_is_named_when_it_begins_and_ends_and_idling_is_said_once(monkey
     assert idle == "idle: no stage waits for this worker; 1 done since its start"
 
 
+def test_idling_is_said_after_all_that_ended_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "LEAST", 0.1)
+    monkeypatch.setattr(progress, "STEP", 0.02)
+    monkeypatch.setattr(reports, "IDLE_AFTER", 0.0)
+    written: list[str] = []
+    stages = list(tiny_plan().stages.values())[:4]
+    report = Report(lambda: 0, written.append)
+    for stage in stages:
+        report.begins(Message(stage.fingerprint, 1), stage)
+        report.failed(Message(stage.fingerprint, 1), stage, RuntimeError("no memory"))
+    report.free()
+    with report.running():
+        wait_for(lambda: any(line.startswith("idle: ") for line in written))
+    assert [line.split(":")[0] for line in written] == ["begins", "failed"] * len(stages) + ["idle"]
+    assert all(line.endswith("0 done since the start, 0 in the queue") for line in written[:-1])
+
+
 def test_a_queue_that_cannot_be_counted_is_left_out() -> None:
     def queued() -> int:
         raise BrokerError("Redis is not running")
