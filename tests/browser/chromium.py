@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from weakref import WeakSet
+from weakref import WeakKeyDictionary, WeakSet
 
 from playwright.sync_api import Browser, BrowserContext, Page, WebSocket, expect, sync_playwright
 from streamlit.proto.BackMsg_pb2 import BackMsg
@@ -25,8 +25,9 @@ ARGUMENTS = (
     "--disable-component-update",
     "--disable-sync",
 )
-# Matches once a page of the dashboard is connected and drawn.
-READY = '[data-testid=stApp][data-test-script-state="notRunning"][data-test-connection-state="CONNECTED"]'
+# Match once a page of the dashboard is connected, and once it is drawn, too.
+CONNECTED = '[data-testid=stApp][data-test-connection-state="CONNECTED"]'
+READY = CONNECTED + '[data-test-script-state="notRunning"]'
 # Seconds that a page may take to be drawn.
 PATIENCE = 60.0
 ADVICE = (
@@ -45,8 +46,11 @@ def find() -> str | None:
     return path if Path(path).exists() else None
 
 
-# The pages that have asked for a run of their script and not heard of its end.
-_asking: WeakSet[Page] = WeakSet()
+# What is known of a page, from its socket. A click has been sent, and whether a run has begun since then; absent once a
+# run has ended after that.
+_asked: WeakKeyDictionary[Page, bool] = WeakKeyDictionary()
+# The last run was the page's own idea, as of a study in training, which may always run on a busy machine.
+_refreshing: WeakSet[Page] = WeakSet()
 
 
 def new_context(browser: Browser, **options: Any) -> BrowserContext:
@@ -63,23 +67,38 @@ def _follow(page: Page, socket: WebSocket) -> None:
     """Note when a page asks for a run of its script, and when that has run to its end."""
 
     def sent(message: str | bytes) -> None:
-        if isinstance(message, bytes) and BackMsg.FromString(message).HasField("rerun_script"):
-            _asking.add(page)
-
-    def received(message: str | bytes) -> None:
         if not isinstance(message, bytes):
             return
+        request = BackMsg.FromString(message)
+        if not request.HasField("rerun_script"):
+            return
+        if request.rerun_script.is_auto_rerun:
+            _refreshing.add(page)
+        else:
+            _refreshing.discard(page)
+            _asked[page] = False
+
+    def received(message: str | bytes) -> None:
+        if not isinstance(message, bytes) or page not in _asked:
+            return
         answer = ForwardMsg.FromString(message)
+        if answer.HasField("new_session"):
+            _asked[page] = True
         # A run that ends early is followed by the one that it made way for.
-        if (
-            answer.WhichOneof("type") == "script_finished"
+        elif (
+            _asked[page]
+            and answer.HasField("script_finished")
             and answer.script_finished != ForwardMsg.FINISHED_EARLY_FOR_RERUN
         ):
-            _asking.discard(page)
+            del _asked[page]
+
+    def closed(_: WebSocket) -> None:
+        _asked.pop(page, None)
+        _refreshing.discard(page)
 
     socket.on("framesent", sent)
     socket.on("framereceived", received)
-    socket.on("close", lambda _: _asking.discard(page))
+    socket.on("close", closed)
 
 
 def ready(page: Page) -> None:
@@ -93,9 +112,9 @@ def ready(page: Page) -> None:
 def _drawn(page: Page) -> None:
     """Wait for the answer to the last click or key; a busy machine may take its time to begin with it."""
     end = time.monotonic() + PATIENCE
-    while page in _asking and time.monotonic() < end:
+    while page in _asked or not page.locator(CONNECTED if page in _refreshing else READY).count():
+        assert time.monotonic() < end, f"{page.url} was not drawn in {PATIENCE:.0f} s"
         page.wait_for_timeout(20)
-    page.wait_for_selector(READY, timeout=1000 * PATIENCE)
 
 
 def open_tab(page: Page, name: str) -> None:
