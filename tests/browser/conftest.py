@@ -81,7 +81,7 @@ def finished_home(folder: Path) -> Path:
 @contextmanager
 def up(folder: Path) -> Iterator[str]:
     """Run everything that `up` starts, in its own home, for the block; yield the dashboard's address."""
-    command = ("-m", "tasks", "up", "--workers", "2", "--device", "cpu", "--port")
+    command = ("-m", "tasks", "up", "--workers", "1", "--device", "cpu", "--port")
     with served(*command, home=finished_home(folder)) as address:
         yield address
 
