@@ -12,11 +12,11 @@ from app.charts.forest import by_rate as by_rate_chart
 from app.components import chart
 from app.components.verdict_tables import (
     AT_OTHER_RATES,
-    COUNTED,
     MOST_LINES,
     by_rate,
     compared,
     comparisons,
+    counted,
     counts,
     effect_words,
     is_shown,
@@ -57,7 +57,7 @@ def show(
             _card(claim, list(group), more, f"{name}-{claim}", shared, beside)
 
     cards(False, key)
-    missing(verdicts)
+    missing([verdict for verdict in verdicts if not is_shown(verdict)])
     if any(verdict.control for verdict in with_numbers):
         st.header("Controls and other pruners", anchor=False)
         st.caption(
@@ -75,8 +75,8 @@ def forests(charts: Sequence[Chart], key: str) -> None:
 
 
 def missing(verdicts: Sequence[Verdict]) -> None:
-    """List the claims for which runs are missing, one per line."""
-    lacking = [verdict for verdict in verdicts if not is_shown(verdict) and not verdict.control]
+    """List the claims for which runs are missing, one per line; those on controls are left out."""
+    lacking = [verdict for verdict in verdicts if verdict.outcome == "missing" and not verdict.control]
     if not lacking:
         return
     reasons = dict.fromkeys((verdict.claim, verdict.reason) for verdict in lacking)
@@ -89,7 +89,7 @@ def badges(verdicts: Sequence[Verdict]) -> str:
     """Return the number of verdicts of each outcome as coloured badges; verdicts on controls are not counted."""
     colours = {"holds": "green", "fails": "red"}
     return " ".join(
-        f":{colours.get(outcome, 'gray')}-badge[{COUNTED[outcome].format(count)}]"
+        f":{colours.get(outcome, 'gray')}-badge[{counted(outcome, count)}]"
         for outcome, count in counts(verdicts).items()
         if count
     )

@@ -91,12 +91,23 @@ def _outcomes(verdicts: Sequence[Verdict]) -> str:
                 if len(rates) == 1
                 else f"{words.number(min(rates))} to {words.number(max(rates))}"
             )
-            texts.append(f"{COUNTED[outcome].format(len(rates))} ({span})")
+            texts.append(f"{counted(outcome, len(rates))} ({span})")
     return f"at {len(verdicts)} learning rates, {', '.join(texts)}"
 
 
-# The number of verdicts of each outcome, in words.
-COUNTED = {"holds": "{} hold", "fails": "{} fail", "undecided": "{} undecided", "missing": "{} lack runs"}
+# The words for one verdict of an outcome, and for several.
+_COUNTED = {
+    "holds": ("holds", "hold"),
+    "fails": ("fails", "fail"),
+    "undecided": ("undecided", "undecided"),
+    "missing": ("lacks runs", "lack runs"),
+}
+
+
+def counted(outcome: str, count: int) -> str:
+    """Return the number of verdicts of an outcome in words, such as "1 holds" and "2 hold"."""
+    one, several = _COUNTED[outcome]
+    return f"{count} {one if count == 1 else several}"
 
 
 def rate_of(verdict: Verdict) -> float:

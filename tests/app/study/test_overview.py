@@ -1,9 +1,12 @@
 """The Overview tab gives the answer in a sentence per learning rate, and comes first unless the study trains."""
 
+import re
+
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from data.database.database import Database
+from engine.study.plan import Stage
 from engine.study.spec import Study
 from tests.app.dashboard import open_page, rerun, texts
 from tests.app.made_study import record
@@ -35,6 +38,20 @@ def test_a_study_in_training_opens_with_its_progress(database: Database, study: 
     app.session_state["tab"] = "Overview"
     rerun(app)
     assert not app.exception
+
+
+def test_the_verdicts_that_lack_runs_are_as_many_as_are_counted(database: Database, study: Study) -> None:
+    # Of the ticket's claims at both rates, those at the low one have no runs.
+    def state(index: int, stage: Stage) -> str:
+        return "queued" if stage.learning_rate < 0.1 and stage.start == "winning_ticket" else "done"
+
+    record(database, study, state)
+    app = open_page(PAGE, study=ID)
+    app.session_state["tab"] = "Overview"
+    text = texts(rerun(app))
+    counted = int(re.search(r"(\d+) lacks? runs", text)[1])
+    assert counted > 1
+    assert f"Runs are missing for {counted} verdicts" in text
 
 
 @pytest.mark.parametrize("done", [0, 1])

@@ -9,7 +9,7 @@ from app.state.queries import accuracy, pooled_overlaps
 from data import shared_links
 from data.database.database import Database
 from data.queries.evidence import from_frames
-from engine.claims import CLAIMS, Thresholds, Verdict, evaluate
+from engine.claims import CLAIMS, OUTCOMES, Thresholds, Verdict, evaluate
 from engine.study.plan import plan
 from engine.study.spec import Study, parse_study
 from tests.app.charts.test_accuracy import valid
@@ -74,6 +74,12 @@ def test_claims_without_runs_are_listed_with_the_missing_runs(database: Database
     text = texts(opened())
     assert "**A3**" in text
     assert "Runs are missing for" in text
+
+
+def test_one_verdict_of_an_outcome_is_counted_in_the_singular() -> None:
+    counted = verdict_tables.counted
+    assert [counted(outcome, 1) for outcome in OUTCOMES] == ["1 holds", "1 fails", "1 undecided", "1 lacks runs"]
+    assert [counted(outcome, 2) for outcome in OUTCOMES] == ["2 hold", "2 fail", "2 undecided", "2 lack runs"]
 
 
 def test_the_low_and_high_of_many_rates_can_be_chosen(database: Database, study: Study) -> None:
