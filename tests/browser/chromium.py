@@ -30,6 +30,8 @@ CONNECTED = '[data-testid=stApp][data-test-connection-state="CONNECTED"]'
 READY = CONNECTED + '[data-test-script-state="notRunning"]'
 # Seconds that a page may take to be drawn.
 PATIENCE = 60.0
+# Seconds after which a page that refreshes itself is taken for one that always runs, as on a busy machine.
+BUSY = 10.0
 ADVICE = (
     "The browser tests need a Chromium, and none is installed. Install one with `apt-get install chromium` (as root) "
     "or `.venv/bin/python -m playwright install --with-deps chromium`."
@@ -49,7 +51,7 @@ def find() -> str | None:
 # What is known of a page, from its socket. A click has been sent, and whether a run has begun since then; absent once a
 # run has ended after that.
 _asked: WeakKeyDictionary[Page, bool] = WeakKeyDictionary()
-# The last run was the page's own idea, as of a study in training, which may always run on a busy machine.
+# Those whose last request was their own idea, as that of a study in training.
 _refreshing: WeakSet[Page] = WeakSet()
 
 
@@ -111,9 +113,13 @@ def ready(page: Page) -> None:
 
 def _drawn(page: Page) -> None:
     """Wait for the answer to the last click or key; a busy machine may take its time to begin with it."""
-    end = time.monotonic() + PATIENCE
-    while page in _asked or not page.locator(CONNECTED if page in _refreshing else READY).count():
-        assert time.monotonic() < end, f"{page.url} was not drawn in {PATIENCE:.0f} s"
+    begin = time.monotonic()
+    while True:
+        waited = time.monotonic() - begin
+        sign = CONNECTED if page in _refreshing and waited > BUSY else READY
+        if page not in _asked and page.locator(sign).count():
+            return
+        assert waited < PATIENCE, f"{page.url} was not drawn in {PATIENCE:.0f} s"
         page.wait_for_timeout(20)
 
 

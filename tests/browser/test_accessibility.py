@@ -149,7 +149,8 @@ def test_the_numbers_of_a_chart_are_saved_by_keyboard_alone(served_home: tuple[s
     tab_to(page, "Overview")
     for _ in range(2):
         page.keyboard.press("ArrowRight")
-    ready(page)
+        # Streamlit may forget a tab that is chosen while it draws another.
+        ready(page)
     expect(page.get_by_role("tab", name="Accuracy")).to_have_attribute("aria-selected", "true")
     tab_to(page, "Save")
     page.keyboard.press("Enter")
