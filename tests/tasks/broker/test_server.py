@@ -86,7 +86,8 @@ int fsync(int file) { return slowly("fsync", file); }
 def test_every_event_survives_a_redis_killed_on_a_slow_disk(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source, library = home.parent / "slow.c", home.parent / "slow.so"
     source.write_text(SLOW_DISK)
-    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
+    if subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=False).returncode:
+        pytest.skip("the C compiler lacks headers or libraries")
     monkeypatch.setenv("LD_PRELOAD", str(library))
     with server.serving(settings()) as redis:
         monkeypatch.delenv("LD_PRELOAD")
