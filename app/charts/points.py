@@ -186,8 +186,20 @@ def head(column: str) -> str:
     return column.rpartition(LABEL)[2]
 
 
-def digits(column: pd.Series) -> int | None:
-    """Return the decimals with which a column of numbers is shown, the same in each row; None for as many as needed."""
+def digits(table: pd.DataFrame) -> dict[str, int | None]:
+    """Return the decimals of each column of numbers, the same in each row; None for as many as needed.
+
+    A mean and its deviation, as of `mean_columns`, have the same.
+    """
+    found = {str(name): _decimals(column) for name, column in table.items() if pd.api.types.is_numeric_dtype(column)}
+    for name in table.columns:
+        mean, deviation = found.get(str(name)), found.get(f"{name}{LABEL}±")
+        if mean is not None and deviation is not None:
+            found[str(name)] = found[f"{name}{LABEL}±"] = max(mean, deviation)
+    return found
+
+
+def _decimals(column: pd.Series) -> int | None:
     if str(column.name).startswith(_FREE):
         return None
     values = column.dropna()
@@ -196,17 +208,19 @@ def digits(column: pd.Series) -> int | None:
 
 def in_words(table: pd.DataFrame) -> pd.DataFrame:
     """Return a table whose numbers are texts; missing ones are empty."""
+    decimals = digits(table)
 
-    def texts(column: pd.Series) -> list[str]:
-        if not pd.api.types.is_numeric_dtype(column):
-            return [str(value) for value in column.fillna("")]
-        count = digits(column)
-        return [
-            "" if value != value else words.minus(words.number(value) if count is None else f"{value:.{count}f}")
-            for value in column
-        ]
+    def text(value: float, count: int | None) -> str:
+        if value != value:
+            return ""
+        return words.minus(words.number(value) if count is None else f"{value:.{count}f}")
 
-    return pd.DataFrame({name: texts(column) for name, column in table.items()}, index=table.index)
+    def texts(name: str, column: pd.Series) -> list[str]:
+        if name in decimals:
+            return [text(value, decimals[name]) for value in column]
+        return [str(value) for value in column.fillna("")]
+
+    return pd.DataFrame({name: texts(str(name), column) for name, column in table.items()}, index=table.index)
 
 
 # What a tooltip says of a value that an older version did not measure.

@@ -67,16 +67,16 @@ def legend_of(chart: Chart) -> None:
 
 def table(rows: pd.DataFrame, key: str) -> None:
     """Show a table; one with numbers can be sorted, and has them right-aligned, one of many rows scrolls."""
-    numbers = {str(name): column for name, column in rows.items() if pd.api.types.is_numeric_dtype(column)}
+    decimals = digits(rows)
     with st.container(key=key):
-        if numbers or len(rows) > MOST_ROWS:
+        if decimals or len(rows) > MOST_ROWS:
             st.dataframe(
                 rows,
                 hide_index=True,
                 width="stretch",
                 height=600 if len(rows) > MOST_ROWS else "auto",
                 placeholder="",
-                column_config={str(name): _column(str(name), numbers.get(str(name))) for name in rows.columns},
+                column_config={str(name): _column(str(name), decimals) for name in rows.columns},
             )
         else:
             # A table that scrolls loads a megabyte of code into a new browser. `st.table` reads cells as Markdown.
@@ -84,10 +84,10 @@ def table(rows: pd.DataFrame, key: str) -> None:
             st.table(cells.map(words.plain).rename(columns=words.marked), hide_index=True, border="horizontal")
 
 
-def _column(name: str, numbers: pd.Series | None) -> Any:
-    if numbers is None:
+def _column(name: str, decimals: Mapping[str, int | None]) -> Any:
+    if name not in decimals:
         return st.column_config.Column(head_of(name))
-    count = digits(numbers)
+    count = decimals[name]
     return st.column_config.NumberColumn(head_of(name), format="%g" if count is None else f"%.{count}f")
 
 

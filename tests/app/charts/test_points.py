@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from app.charts.points import departs, describe, summarise
+from app.charts.points import LABEL, departs, describe, digits, in_words, mean_columns, summarise
 
 ROWS = pd.DataFrame({"start": ["a"] * 4 + ["b"], "value": [1.0, 2.0, 3.0, 4.0, 7.0]})
 
@@ -57,3 +57,10 @@ def test_a_description_contains_spread_n_and_unit() -> None:
 )
 def test_a_measured_sparsity_departs_only_beyond_rounding(dataset, network, requested, measured, far) -> None:
     assert departs(dataset, network, requested, measured) == far
+
+
+def test_a_mean_and_its_deviation_have_the_same_decimals() -> None:
+    means = pd.DataFrame({"mean": [83.7, 83.0], "sd": [0.42, float("nan")]})
+    table = pd.DataFrame({"learning rate": [0.001, 0.1], **mean_columns(means, "dense", 2), "n": [3, 1]})
+    assert digits(table) == {"learning rate": None, "dense": 2, f"dense{LABEL}±": 2, "n": 0}
+    assert in_words(table).to_numpy().tolist() == [["0.001", "83.70", "0.42", "3"], ["0.1", "83.00", "", "1"]]

@@ -43,4 +43,4 @@ def test_a_table_with_numbers_can_be_sorted_and_shows_as_many_decimals_in_each_r
     (table,) = tables(app)
     assert table.iloc[:, 0].tolist() == ["0.1", "0.001"]
     assert table.iloc[:, 1].tolist() == ["95.50", "9.25"]
-    assert table.iloc[:, 2].tolist() == ["0.5", ""]
+    assert table.iloc[:, 2].tolist() == ["0.50", ""]
