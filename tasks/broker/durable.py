@@ -6,10 +6,10 @@ had acknowledged; with `always` it would end on a full disk. So another process 
 """
 
 import logging
-import os
 import threading
 from pathlib import Path
 
+from data.atomic import flush
 from data.settings import Settings
 from tasks.broker.connection import redis_folder
 
@@ -28,7 +28,7 @@ def write_through(config: Settings, stopping: threading.Event) -> None:
         problems = []
         for file in _log_files(redis_folder(config.home)):
             try:
-                _sync(file)
+                flush(file)
             except FileNotFoundError:
                 # Redis has just replaced it.
                 continue
@@ -43,11 +43,3 @@ def write_through(config: Settings, stopping: threading.Event) -> None:
 def _log_files(folder: Path) -> list[Path]:
     """Return the files of the log: a folder of them from Redis 7, one file before."""
     return [*folder.glob("appendonlydir/*"), *folder.glob("appendonly.aof")]
-
-
-def _sync(file: Path) -> None:
-    descriptor = os.open(file, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
