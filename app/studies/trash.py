@@ -12,7 +12,7 @@ from app.components import dialogs
 from app.state import audience, queries
 from app.studies.row import counts
 from app.study import delete
-from tasks.studies.delete import KEPT
+from tasks.studies.delete import PERIOD
 
 _ICON = ":material/delete_forever:"
 
@@ -24,10 +24,12 @@ def listing(every: float | None) -> None:
         st.rerun()
     studies = queries.trash()
     if studies.empty:
-        st.info(f"The Trash is empty. A deleted study stays here for {KEPT.days} days, unless it is deleted for good.")
+        st.info(
+            f"The Trash is empty. A deleted study stays here for {PERIOD.days} days, unless it is deleted for good."
+        )
         return
     st.caption(
-        f"Studies stay here for {KEPT.days} days; then they are deleted for good, with the weights and results that no "
+        f"Studies stay here for {PERIOD.days} days; then they are deleted for good, with the weights and results that no "
         "other study has. Lists, links, comparisons and the paper's figures do not show them meanwhile."
     )
     names: dict[str, str] = dict(studies[["study_id", "name"]].itertuples(index=False))
@@ -62,7 +64,7 @@ def _row(study: Mapping[str, Any]) -> None:
 
 
 def _left(at: datetime) -> str:
-    days = math.ceil((at + KEPT - datetime.now(UTC)) / timedelta(days=1))
+    days = math.ceil((at + PERIOD - datetime.now(UTC)) / timedelta(days=1))
     return f"in {words.plural(days, 'day')}" if days > 1 else "within a day"
 
 

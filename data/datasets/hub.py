@@ -148,9 +148,9 @@ def _downloaded(name: str, progress: Progress) -> Dataset:
             progress(f"reading {name}", done, total)
     if pixels is None or len(classes) < 2 or not all(map(len, splits.values())):
         raise DatasetError(f"{name} has {len(classes)} classes and {done} images; give one of 2 classes or more")
-    kept = pixels[..., :1].contiguous() if grey else pixels
+    images = pixels[..., :1].contiguous() if grey else pixels
     targets, train = torch.tensor(labels, dtype=torch.int64), len(splits["train"])
-    return Dataset(kept[:train], targets[:train], kept[train:], targets[train:], classes)
+    return Dataset(images[:train], targets[:train], images[train:], targets[train:], classes)
 
 
 def _parts(name: str, progress: Progress) -> Any:

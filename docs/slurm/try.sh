@@ -142,7 +142,7 @@ until_true eval '[ -z "$(state 1)" ]'
 show ticketscope status "$study" | grep -v "^home "
 show scontrol show job "$preempted" | grep -oE "JobState=[A-Z]+|Restarts=[0-9]+|ExitCode=[0-9:]+"
 
-printf '\n# At a time limit, the signal comes before; Slurm sends it up to a minute earlier than it is told.\n'
+printf '\n# At a time limit, the signal comes before; Slurm sends it up to a minute earlier than requested.\n'
 launch 2 10000
 submit --array=2 --time=2 --signal=B:TERM@40
 until_true said "begins: .* seed 2"

@@ -105,12 +105,12 @@ def studies_table(database: Database) -> Table:
 
 def trash_table(database: Database) -> Table:
     """Return the studies in the Trash as a table."""
-    from tasks.studies.delete import KEPT
+    from tasks.studies.delete import PERIOD
 
     table = Table(Column("study", no_wrap=True), "name", "stages", "deleted (UTC)", "for good (UTC)")
     for row in studies.trash(database).to_dict("records"):
         at = row["trashed_at"]
-        days = (f"{moment:%Y-%m-%d %H:%M}" for moment in (at, at + KEPT))
+        days = (f"{moment:%Y-%m-%d %H:%M}" for moment in (at, at + PERIOD))
         table.add_row(str(row["study_id"]), escape(str(row["name"])), f"{row['done']}/{row['stages']} done", *days)
     return table
 

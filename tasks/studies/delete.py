@@ -25,7 +25,7 @@ from tasks.units import plural, size
 # Seconds to wait for the recorder; files of stages that it has not recorded by then remain, and `reclaim` removes them.
 PATIENCE = 3.0
 # How long a study stays in the Trash.
-KEPT = timedelta(days=30)
+PERIOD = timedelta(days=30)
 # Seconds after the start of `keep_emptying`, and between two looks at the Trash.
 FIRST, EVERY = 60.0, 3600.0
 
@@ -91,7 +91,7 @@ def sentences(preview: DeletionPreview, for_good: bool = True) -> list[str]:
     stopped = f"{plural(preview.running, 'stage')} in training now that no other study needs will be stopped."
     if not for_good:
         lines = [
-            f"The Trash can bring {it} back, with all results, for {KEPT.days} days. Then {gone} for good.",
+            f"The Trash can bring {it} back, with all results, for {PERIOD.days} days. Then {gone} for good.",
             f"Meanwhile lists, comparisons and the paper's figures leave {it} out.",
         ]
         lines += [stopped] * bool(preview.running)
@@ -173,11 +173,11 @@ def delete(config: Settings, study_id: str, if_trashed: bool = False) -> int:
 
 def overdue(trashed_at: datetime, now: datetime) -> bool:
     """Return whether a study has been in the Trash for as long as it stays there."""
-    return now - trashed_at > KEPT
+    return now - trashed_at > PERIOD
 
 
 def empty(config: Settings) -> list[str]:
-    """Delete the studies for good that have been in the Trash for longer than KEPT, and return their ids."""
+    """Delete the studies for good that have been in the Trash for longer than PERIOD, and return their ids."""
     if not config.database.exists():
         return []
     with errors_explained(config):
@@ -204,7 +204,7 @@ def keep_emptying(config: Settings, stopping: threading.Event) -> None:
         pause = EVERY
         try:
             for study_id in empty(config):
-                log.info("deleted study %s for good, %d days after it was moved to the Trash", study_id, KEPT.days)
+                log.info("deleted study %s for good, %d days after it was moved to the Trash", study_id, PERIOD.days)
         except UserError as error:
             log.warning("cannot empty the Trash, and will try again: %s", error)
 

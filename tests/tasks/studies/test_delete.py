@@ -199,7 +199,7 @@ def test_a_done_study_comes_back_done_and_leaves_the_trash_for_good_after_its_ti
     delete.trash(settings(), study_id)
     recorder.drain_idle(settings())
     assert delete.empty(settings()) == []
-    monkeypatch.setattr(delete, "KEPT", timedelta(0))
+    monkeypatch.setattr(delete, "PERIOD", timedelta(0))
     # Somebody brings it back while the Trash is emptied.
     naming.restore(redis, study_id)
     assert delete.empty(settings()) == []
