@@ -29,8 +29,8 @@ def listing(every: float | None) -> None:
         )
         return
     st.caption(
-        f"Studies stay here for {PERIOD.days} days; then they are deleted for good, with the weights and results that no "
-        "other study has. Lists, links, comparisons and the paper's figures do not show them meanwhile."
+        f"Studies stay here for {PERIOD.days} days; then they are deleted for good, with the weights and results that "
+        "no other study has. Lists, links, comparisons and the paper's figures do not show them meanwhile."
     )
     names: dict[str, str] = dict(studies[["study_id", "name"]].itertuples(index=False))
     if dialogs.button(":red[Empty the Trash]", "empty trash", icon=_ICON, key="trash_empty"):
