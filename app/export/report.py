@@ -71,13 +71,13 @@ class Card:
 class Verdicts:
     """The verdicts on one dataset and network.
 
-    counts: the number of each outcome. cards: the claims with numbers; controls: the same for pruners without a claim
-    in the paper. missing: the claims without numbers, each with its reason. winning: the winning property by learning
-    rate, pruner and sparsity; without rows where no run bears on it. widened: why claim A4 has wider intervals than
-    this table. by_chance: how many verdicts may be wrong by chance.
+    counts: the number of each outcome in words. cards: the claims with numbers; controls: the same for pruners without
+    a claim in the paper. missing: the claims that lack runs, each with its reason. winning: the winning property by
+    learning rate, pruner and sparsity; without rows where no run bears on it. widened: why claim A4 has wider intervals
+    than this table. by_chance: how many verdicts may be wrong by chance.
     """
 
-    counts: dict[str, int]
+    counts: dict[str, str]
     cards: list[Card]
     controls: list[Card]
     missing: list[tuple[str, str]]
@@ -226,14 +226,16 @@ def _left_out(place: Place) -> str:
 def _verdicts(place: Place) -> Verdicts:
     verdicts = place.verdicts
     return Verdicts(
-        verdict_tables.counts(verdicts),
+        {
+            outcome: verdict_tables.counted(outcome, count)
+            for outcome, count in verdict_tables.counts(verdicts).items()
+            if count
+        },
         _cards(place, control=False),
         _cards(place, control=True),
         list(
             dict.fromkeys(
-                (v.claim, words.sentence(v.reason))
-                for v in verdicts
-                if not verdict_tables.is_shown(v) and not v.control
+                (v.claim, words.sentence(v.reason)) for v in verdicts if v.outcome == "missing" and not v.control
             )
         ),
         verdict_tables.winning(winning_property(place.evidence[0])),

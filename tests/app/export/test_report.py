@@ -12,6 +12,7 @@ from data.database.database import Database
 from data.queries import points
 from data.queries.selection import OneStudy
 from data.queries.studies import UnknownStudy
+from engine.study.plan import Stage
 from engine.study.spec import Study, to_toml
 from tests.app.made_study import record
 
@@ -184,6 +185,21 @@ def test_each_dataset_network_and_rate_has_its_own_charts(database: Database, st
 def test_an_unknown_study_has_no_report(database: Database) -> None:
     with pytest.raises(UnknownStudy):
         report(database, "gone")
+
+
+def test_the_report_lists_every_claim_that_lacks_runs_of_those_it_counts(database: Database, study: Study) -> None:
+    # E3 lacks a pruner, and the ticket's claims their runs at the low rate.
+    def state(index: int, stage: Stage) -> str:
+        return "queued" if stage.learning_rate < 0.1 and stage.start == "winning_ticket" else "done"
+
+    record(database, study, state)
+    page = text_of(read(database))
+    counted = re.search(r"(\d+) lacks? runs", page)
+    assert int(counted[1]) > 1
+    listed = page.partition("Verdicts for which runs are missing")[2]
+    for claim in ("A1", "A1+A2", "A4", "E3"):
+        assert f"{claim}: " in listed
+    assert not re.search(r"\b1 (hold|fail|lack)\b|(?<![\w.])[2-9] (holds|fails|lacks)\b", page)
 
 
 def test_verdicts_are_listed_with_their_rules_and_thresholds(database: Database, study: Study) -> None:
